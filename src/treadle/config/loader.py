@@ -1,0 +1,306 @@
+"""The configuration of a project: files of a base environment under those of another, merged, resolved, plain.
+
+Job: find the files of each kind (catalog, parameters, credentials, globals, a project's own), merge the environments,
+lay the runtime parameters over, resolve interpolations, and hand out plain containers. State: what was read, kept so that
+a loader gives one answer for its whole life; nothing outside the loader. Neighbours: `source.py` reads files,
+`parsing.py` parses them, `merging.py` merges, `resolvers.py` interpolates; a session makes one loader for its context.
+
+    conf/base/*.yml ─┐ merge files of one environment: a key twice is an error
+    conf/local/*.yml ┴─ merge environments (destructive or soft) ─ runtime parameters over parameters ─ interpolate ─ drop `_keys`
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from treadle.config.merging import MergedEnvironment, Strategy, merge_environments, merge_files, overlay, used_template
+from treadle.config.params import merge_params
+from treadle.config.parsing import line_of, parse_config
+from treadle.config.resolvers import MISSING, ResolutionError, Scope, current_scope, look_up, resolve
+from treadle.config.source import ConfSource, matches, open_source
+from treadle.errors import ConfigError, MissingConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+DEFAULT_PATTERNS: Mapping[str, tuple[str, ...]] = {
+    kind: (f"{kind}*", f"{kind}*/**", f"**/{kind}*") for kind in ("catalog", "parameters", "credentials", "globals")
+}
+"""Where each kind of configuration is found, relative to an environment's folder."""
+
+_OPTIONAL = frozenset(DEFAULT_PATTERNS)
+
+
+class ConfigLoader:
+    """Give a project's configuration by kind: `loader["parameters"]`.
+
+    Keys that begin with `_` at the top of a file are templates: they can be interpolated and are left out of the result.
+    Interpolations are resolved after environments are merged, so that an environment may override what a base refers to.
+    Runtime parameters are data: a `${` in them stays as it is.
+
+    Args:
+        conf_source: the folder or archive that holds the environments.
+        env: the environment whose files lie over the base; `default_run_env` where it is None.
+        runtime_params: parameters of this session, laid over those of files at every depth.
+        base_env: the environment below; an empty name means the top of the source.
+        default_run_env: the environment that is used, where its folder exists, when none is named.
+        config_patterns: more kinds, or other patterns for a kind: `*` within a folder, `**` across folders.
+        custom_resolvers: functions behind `${name:...}`, by name; they belong to this loader alone.
+        merge_strategy: `"destructive"` (the default: a top-level key of the environment replaces the base's) or `"soft"`
+            (nested mappings merge), by kind.
+    """
+
+    def __init__(
+        self,
+        conf_source: str | Path,
+        *,
+        env: str | None = None,
+        runtime_params: Mapping[str, Any] | None = None,
+        base_env: str = "base",
+        default_run_env: str = "local",
+        config_patterns: Mapping[str, Sequence[str]] | None = None,
+        custom_resolvers: Mapping[str, Callable[..., Any]] | None = None,
+        merge_strategy: Mapping[str, str] | None = None,
+    ) -> None:
+        self.conf_source = Path(conf_source).expanduser().absolute()
+        self.base_env = base_env or ""
+        self.env = env or default_run_env or ""
+        self.runtime_params = merge_params(runtime_params or {}, {})
+        self.config_patterns = {**DEFAULT_PATTERNS, **{kind: tuple(given) for kind, given in (config_patterns or {}).items()}}
+        self.custom_resolvers = dict(custom_resolvers or {})
+        self.merge_strategy = {kind: self._strategy(kind, name) for kind, name in (merge_strategy or {}).items()}
+        self._env_was_named = env is not None and env != default_run_env
+        self._source: ConfSource | None = None
+        self._resolved: dict[str, dict[Any, Any]] = {}
+
+    def __getitem__(self, kind: str) -> dict[Any, Any]:
+        """Give one kind of configuration, resolved.
+
+        Args:
+            kind: `catalog`, `parameters`, `credentials`, `globals`, or a kind of `config_patterns`.
+
+        Returns:
+            A new copy of plain containers; empty where an optional kind has no file.
+
+        Raises:
+            MissingConfigError: the source, the environment below, or every file of a project's own kind is missing.
+            ConfigError: a file or a key is wrong; the error names it with its line.
+        """
+        if kind not in self.config_patterns:
+            close = difflib.get_close_matches(kind, self.config_patterns, n=1)
+            hint = f"Did you mean {close[0]!r}?" if close else f"The kinds are: {', '.join(self.config_patterns)}."
+            msg = f"There is no kind of configuration named {kind!r}. {hint} CONFIG_LOADER_ARGS adds others with config_patterns."
+            raise ConfigError(msg, key=kind)
+        if kind not in self._resolved:
+            # Two threads may both read; the first to finish decides what all of them see.
+            self._resolved.setdefault(kind, self._read(kind))
+        copied: dict[Any, Any] = _copy(self._resolved[kind])
+        return copied
+
+    def __contains__(self, kind: object) -> bool:
+        return kind in self.config_patterns
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.config_patterns)
+
+    def get(self, kind: str, default: Any = None) -> Any:
+        """Give one kind of configuration, or a default where there is none.
+
+        Args:
+            kind: the kind.
+            default: what to give for an unknown kind, or one without files that must have some.
+
+        Returns:
+            The configuration or the default.
+
+        Raises:
+            ConfigError: a file or a key is wrong.
+        """
+        if kind not in self:
+            return default
+        try:
+            return self[kind]
+        except MissingConfigError:
+            return default
+
+    def keys(self) -> tuple[str, ...]:
+        """List the kinds of configuration.
+
+        Returns:
+            Their names.
+        """
+        return tuple(self.config_patterns)
+
+    def __repr__(self) -> str:
+        return f"ConfigLoader({str(self.conf_source)!r}, env={self.env!r})"
+
+    def _read(self, kind: str) -> dict[Any, Any]:
+        source = self._open()
+        merged = [merge_files(kind, env, files) for env, files in self._files(source, kind)]
+        if not any(each.files for each in merged) and kind not in _OPTIONAL:
+            wanted = ", ".join(self.config_patterns[kind])
+            places = " or ".join(source.describe(each.env) for each in merged)
+            msg = f"No file for {kind!r} in {places}: looked for {wanted} with the ending .yml, .yaml or .json. Create one."
+            raise MissingConfigError(msg, file=source.describe(self.base_env), key=kind)
+        tree = merge_environments(merged, self.merge_strategy.get(kind, Strategy.DESTRUCTIVE))
+        if kind == "parameters":
+            tree = overlay(tree, self.runtime_params)
+        self._refuse_conflicts(kind, merged, tree)
+        outer = current_scope()
+        kinds = outer.kinds if outer is not None and outer.owner is self else ()
+        if kind in kinds:
+            msg = f"{' refers to '.join((*kinds, kind))}: the interpolation goes in a circle. Break it."
+            raise ResolutionError(msg)
+        scope = Scope(self._resolvers(kind), self, (*kinds, kind))
+        try:
+            resolved = resolve(tree, scope)
+        except ResolutionError as exc:
+            raise self._located(kind, merged, exc) from exc
+        if kind == "parameters":
+            resolved = merge_params(resolved, self.runtime_params)
+        if kind == "globals":
+            return resolved
+        return {key: value for key, value in resolved.items() if not (isinstance(key, str) and key.startswith("_"))}
+
+    def _open(self) -> ConfSource:
+        if self._source is None:
+            source = open_source(self.conf_source)
+            environments = source.environments()
+            if self.base_env and self.base_env not in environments:
+                wanted = source.describe(self.base_env)
+                msg = f"There is no base environment {self.base_env!r} in {self.conf_source}. Create {wanted}."
+                raise MissingConfigError(msg, file=wanted, key=self.base_env)
+            if self._env_was_named and self.env not in environments:
+                close = difflib.get_close_matches(self.env, environments, n=1)
+                hint = f"Did you mean {close[0]!r}?" if close else f"There are: {', '.join(environments)}."
+                msg = f"There is no environment {self.env!r} in {self.conf_source}. {hint} Or create {source.describe(self.env)}."
+                raise ConfigError(msg, file=source.describe(self.env), key=self.env)
+            self._source = source
+        return self._source
+
+    def _files(self, source: ConfSource, kind: str) -> Iterator[tuple[str, dict[str, dict[Any, Any]]]]:
+        """Yield each environment, the base first, with its parsed files of a kind."""
+        for env in dict.fromkeys((self.base_env, self.env)):
+            names = source.files(env) if not env or env in source.environments() else []
+            if not env and self.env:
+                names = [name for name in names if not name.startswith(f"{self.env}/")]
+            chosen = [name for name in names if matches(name, self.config_patterns[kind])]
+            yield env, {name: parse_config(source.read(env, name), source.describe(env, name)) for name in chosen}
+
+    def _resolvers(self, kind: str) -> dict[str, Callable[..., Any]]:
+        return {
+            "globals": self._global,
+            "runtime_params": self._runtime_param,
+            "oc.env": _environment if kind == "credentials" else _refused_environment,
+            **self.custom_resolvers,
+        }
+
+    def _global(self, key: str, default: Any = MISSING) -> Any:
+        try:
+            return look_up(self["globals"], str(key), default)
+        except LookupError:
+            msg = (
+                f"${{globals:{key}}} names a key that globals do not have; add it to a globals file, or give a default: "
+                f"${{globals:{key},default}}"
+            )
+            raise ResolutionError(msg) from None
+
+    def _runtime_param(self, key: str, default: Any = MISSING) -> Any:
+        try:
+            return look_up(self.runtime_params, str(key), default)
+        except LookupError:
+            msg = (
+                f"${{runtime_params:{key}}} names a parameter that this session was not given; pass --params {key}=..., or "
+                f"give a default: ${{runtime_params:{key},default}}"
+            )
+            raise ResolutionError(msg) from None
+
+    def _refuse_conflicts(self, kind: str, merged: Sequence[MergedEnvironment], tree: Mapping[Any, Any]) -> None:
+        for each in merged:
+            ambiguous = [conflict for conflict in each.templates if used_template(tree, conflict)]
+            for conflict in (*each.conflicts, *ambiguous):
+                key = ".".join(map(str, conflict.path))
+                places = [self._line(each.env, name, conflict.path) for name in (conflict.first, conflict.second)]
+                (first, first_line), (second, line) = places
+                problem = "is interpolated and has another value" if conflict in ambiguous else "was given before"
+                msg = (
+                    f"{second}, line {line}: the {kind} key {key!r} {problem} in {first}, line {first_line}, "
+                    "of the same environment. Remove or rename one of them."
+                )
+                raise ConfigError(msg, file=second, line=line, key=key)
+
+    def _line(self, env: str, name: str, path: tuple[Any, ...]) -> tuple[str, int | None]:
+        source = self._open()
+        file = source.describe(env, name)
+        return file, line_of(source.read(env, name), file, path)
+
+    def _located(self, kind: str, merged: Sequence[MergedEnvironment], exc: ResolutionError) -> ConfigError:
+        """Make the error that names the file and line of the value at fault."""
+        key = ".".join(map(str, exc.path)) or None
+        file, line = self._place(merged, exc.path)
+        if file is None:
+            files = [self._open().describe(each.env, name) for each in merged for name in each.files]
+            file = files[0] if len(files) == 1 else None
+        where = f"{file}, line {line}" if line else file or f"the {kind} of {self.conf_source}"
+        subject = f"the value of {key!r}" if key else "a value"
+        return ConfigError(f"{where}: {subject} cannot be resolved: {exc.message}.", file=file, line=line, key=key)
+
+    def _place(self, merged: Sequence[MergedEnvironment], path: tuple[Any, ...]) -> tuple[str | None, int | None]:
+        """Find the value at fault in the uppermost file that has the whole path, or else its beginning."""
+        for depth in range(len(path), 0, -1):
+            for each in reversed(merged):
+                for name, data in each.files.items():
+                    if _has(data, path[:depth]):
+                        return self._line(each.env, name, path)
+        return None, None
+
+    @staticmethod
+    def _strategy(kind: str, name: str) -> Strategy:
+        try:
+            return Strategy(name)
+        except ValueError as exc:
+            msg = f"merge_strategy for {kind!r} is {name!r}; it must be one of {', '.join(each.value for each in Strategy)}."
+            raise ConfigError(msg, key="merge_strategy") from exc
+
+
+def _environment(name: str, default: Any = MISSING) -> Any:
+    value = os.environ.get(str(name))
+    if value is not None:
+        return value
+    if default is MISSING:
+        msg = (
+            f"${{oc.env:{name}}} names an environment variable that is not set; set it, or give a default: "
+            f"${{oc.env:{name},default}}"
+        )
+        raise ResolutionError(msg)
+    return default if default is None else str(default)
+
+
+def _refused_environment(name: str, default: Any = MISSING) -> Any:
+    del default
+    msg = (
+        f"${{oc.env:{name}}} is for credentials only, so that a run does not depend on the environment unseen; move it to a "
+        "credentials file, pass the value with --params, or add 'oc.env' to custom_resolvers in CONFIG_LOADER_ARGS"
+    )
+    raise ResolutionError(msg)
+
+
+def _has(tree: Any, path: Sequence[Any]) -> bool:
+    for step in path:
+        try:
+            tree = tree[step]
+        except (KeyError, IndexError, TypeError):
+            return False
+    return True
+
+
+def _copy(value: Any) -> Any:
+    """Copy plain containers; everything else is shared."""
+    if type(value) is dict:
+        return {key: _copy(each) for key, each in value.items()}
+    if type(value) is list:
+        return [_copy(each) for each in value]
+    return value

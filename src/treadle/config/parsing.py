@@ -1,0 +1,221 @@
+"""YAML and JSON text into plain containers, and the line on which a key stands.
+
+Job: parse one configuration file, with errors that name file and line and never quote its content (it may hold secrets).
+State: none. Neighbours: `loader.py` parses the files of an environment, and asks for lines only when something is wrong.
+
+YAML is read as people mean it in configuration: `1e3` is a number, a date stays a text, `12:30` stays a text, and a key
+given twice in one mapping is an error.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import re
+from typing import TYPE_CHECKING, Any
+
+from treadle.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_MERGE_TAG = "tag:yaml.org,2002:merge"
+_INT_TAG = "tag:yaml.org,2002:int"
+_FLOAT_TAG = "tag:yaml.org,2002:float"
+_TIMESTAMP_TAG = "tag:yaml.org,2002:timestamp"
+_INT = re.compile(r"[-+]?(?:0b[01_]+|0x[0-9a-fA-F_]+|0[0-7_]*|[1-9][0-9_]*)\Z")
+_FLOAT = re.compile(
+    r"[-+]?(?:[0-9][0-9_]*\.[0-9_]*(?:[eE][-+]?[0-9]+)?|\.[0-9][0-9_]*(?:[eE][-+]?[0-9]+)?|[0-9][0-9_]*[eE][-+]?[0-9]+|\.(?:inf|Inf|INF))\Z"
+    r"|\.(?:nan|NaN|NAN)\Z"
+)
+
+
+def parse_config(text: str, file: str) -> dict[Any, Any]:
+    """Parse the text of a configuration file.
+
+    Args:
+        text: the whole text.
+        file: the file's name for messages; JSON where it ends in `.json`, else YAML.
+
+    Returns:
+        The top-level mapping; empty for an empty file.
+
+    Raises:
+        ConfigError: the text is broken, gives a key twice, or is not a mapping.
+    """
+    data = _parse_json(text, file) if file.lower().endswith(".json") else _parse_yaml(text, file)
+    if data is None:
+        return {}
+    if not isinstance(data, dict):
+        msg = f"{file} holds a {type(data).__name__} at its top level; a configuration file is a mapping of keys to values."
+        raise ConfigError(msg, file=file, line=1)
+    return data
+
+
+def parse_value(text: str, file: str) -> Any:
+    """Parse one value in YAML's flow style, such as `[1, 2]`.
+
+    Args:
+        text: the value.
+        file: where it comes from, for messages.
+
+    Returns:
+        The value as plain containers.
+
+    Raises:
+        ConfigError: the text is broken.
+    """
+    return _parse_yaml(text, file)
+
+
+def line_of(text: str, file: str, path: Sequence[Any]) -> int | None:
+    """Find the line on which a key stands.
+
+    Args:
+        text: the whole text of a file that parses.
+        file: its name, which tells JSON from YAML.
+        path: the keys and list indices that lead to it.
+
+    Returns:
+        The line, from 1, of the deepest part of the path that the file has; None where it has not even the first key.
+    """
+    import yaml
+
+    try:
+        # JSON is read as YAML here, which takes no tabs as white space
+        node = yaml.compose(text.replace("\t", " ") if file.lower().endswith(".json") else text, Loader=_loader_class())
+    except yaml.YAMLError:
+        return None
+    line = None
+    for step in path:
+        found = _child(node, step)
+        if found is None:
+            break
+        line, node = found
+    return line
+
+
+def _child(node: Any, step: Any) -> tuple[int, Any] | None:
+    import yaml
+
+    if isinstance(node, yaml.SequenceNode):
+        if not isinstance(step, int) or step >= len(node.value):
+            return None
+        return node.value[step].start_mark.line + 1, node.value[step]
+    if not isinstance(node, yaml.MappingNode):
+        return None
+    merged: list[Any] = []
+    for key, value in node.value:
+        if key.tag == _MERGE_TAG:
+            merged += value.value if isinstance(value, yaml.SequenceNode) else [value]
+        elif key.value == str(step):
+            return key.start_mark.line + 1, value
+    return next((found for each in merged if (found := _child(each, step)) is not None), None)
+
+
+def _parse_yaml(text: str, file: str) -> Any:
+    import yaml
+
+    loader = _loader_class()(text)
+    try:
+        node = loader.get_single_node()
+        if node is None:
+            return None
+        _check(node, file, set(), set())
+        return loader.construct_document(node)
+    except yaml.MarkedYAMLError as exc:
+        mark = exc.problem_mark or exc.context_mark
+        line = mark.line + 1 if mark is not None else None
+        where = f"{file}, line {line}, column {mark.column + 1}" if mark is not None else file
+        begun = f"{exc.context} begun on line {exc.context_mark.line + 1}" if exc.context and exc.context_mark else exc.context
+        problem = ", ".join(part for part in (begun, exc.problem) if part)
+        msg = f"{where} is not valid YAML: {problem}. Look at this line and the one above it: indentation, quotes, colons."
+        raise ConfigError(msg, file=file, line=line) from None  # the original quotes the line, which may be a secret
+    except (yaml.YAMLError, ValueError) as exc:
+        line = text.count("\n", 0, position) + 1 if isinstance(position := getattr(exc, "position", None), int) else None
+        reason = getattr(exc, "reason", None) or type(exc).__name__
+        msg = f"{file} is not valid YAML: {reason}. Save it as UTF-8 text without control characters."
+        raise ConfigError(msg, file=file, line=line) from None
+    finally:
+        loader.dispose()
+
+
+def _check(node: Any, file: str, done: set[int], open_: set[int]) -> None:
+    """Refuse a key given twice in one mapping, and an alias that contains itself."""
+    import yaml
+
+    if isinstance(node, yaml.ScalarNode) or id(node) in done:
+        return
+    if id(node) in open_:
+        line = node.start_mark.line + 1
+        msg = f"{file}, line {line}: an alias (*name) stands inside the very value it repeats. Break the circle."
+        raise ConfigError(msg, file=file, line=line)
+    open_.add(id(node))
+    if isinstance(node, yaml.MappingNode):
+        seen: dict[tuple[str, str], int] = {}
+        for key, value in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.tag != _MERGE_TAG:
+                name, line = (key.tag, key.value), key.start_mark.line + 1
+                if name in seen:
+                    raise _duplicate(file, key.value, line, seen[name])
+                seen[name] = line
+            _check(value, file, done, open_)
+    else:
+        for value in node.value:
+            _check(value, file, done, open_)
+    open_.discard(id(node))
+    done.add(id(node))
+
+
+class _DuplicateKey(Exception):  # noqa: N818 - a signal between the JSON decoder and its caller, never seen outside
+    """A key that one JSON object gives twice."""
+
+
+def _parse_json(text: str, file: str) -> Any:
+    if not text.strip():
+        return None
+    try:
+        return json.loads(text, object_pairs_hook=_without_duplicates)
+    except json.JSONDecodeError as exc:
+        where = f"{file}, line {exc.lineno}, column {exc.colno}"
+        msg = f"{where} is not valid JSON: {exc.msg}. Look at commas, quotes and brackets there."
+        raise ConfigError(msg, file=file, line=exc.lineno) from None  # the original carries the whole text
+    except _DuplicateKey as exc:
+        import yaml
+
+        _check(yaml.compose(text.replace("\t", " "), Loader=_loader_class()), file, set(), set())
+        key = str(exc)
+        msg = f"{file} gives the key {key!r} twice in one object. Remove one of them."
+        raise ConfigError(msg, file=file, key=key) from None
+
+
+def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    result = dict(pairs)
+    if len(result) != len(pairs):
+        names = [name for name, _ in pairs]
+        raise _DuplicateKey(next(name for name in names if names.count(name) > 1))
+    return result
+
+
+def _duplicate(file: str, key: str, line: int, first: int) -> ConfigError:
+    msg = (
+        f"{file}, line {line}: the key {key!r} was given before, on line {first}; that value would be lost. Remove or rename one."
+    )
+    return ConfigError(msg, file=file, line=line, key=key)
+
+
+@functools.cache
+def _loader_class() -> Any:
+    """Make the YAML loader once: the safe one, in C where the library has it, with our reading of scalars."""
+    import yaml
+
+    base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    ours: Any = type("TreadleLoader", (base,), {})
+    dropped = {_TIMESTAMP_TAG, _INT_TAG, _FLOAT_TAG}
+    ours.yaml_implicit_resolvers = {
+        first: [(tag, pattern) for tag, pattern in resolvers if tag not in dropped]
+        for first, resolvers in base.yaml_implicit_resolvers.items()
+    }
+    ours.add_implicit_resolver(_FLOAT_TAG, _FLOAT, list("-+0123456789."))
+    ours.add_implicit_resolver(_INT_TAG, _INT, list("-+0123456789"))
+    return ours

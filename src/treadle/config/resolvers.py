@@ -1,0 +1,284 @@
+"""Interpolation: `${key}`, `${globals:x,default}`, `${runtime_params:x,default}`, `${oc.env:X}` and a project's own resolvers.
+
+Job: resolve the interpolations of one tree of configuration through OmegaConf, with resolvers that belong to one loader.
+State: OmegaConf keeps its resolvers by name for the whole process, so none of ours is registered there under its own
+name. Before a text reaches OmegaConf, `${name:` becomes `${treadle.name:` for each name the loader knows, and what is
+registered as `treadle.name` only looks up the scope of the resolution that is under way in its context. Loaders with
+different parameters, or different resolvers of one name, can so resolve at once in many threads, and other libraries'
+resolvers stay what they are. Neighbours: `loader.py` makes a `Scope` for each kind of configuration.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import difflib
+import inspect
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from treadle.errors import ConfigError
+
+_PREFIX = "treadle."
+_CALL = re.compile(r"\$\{\s*([A-Za-z_][\w.]*)\s*:")
+_SCOPE: contextvars.ContextVar[Scope] = contextvars.ContextVar("treadle_config_scope")
+_NODE_ARGUMENTS = ("_parent_", "_node_", "_root_")
+MISSING: Any = object()
+"""Stands for a default that was not given."""
+
+
+class ResolutionError(Exception):
+    """An interpolation that cannot be resolved; the loader turns it into a ConfigError with file and line.
+
+    Args:
+        message: what is wrong.
+        path: the keys that lead to the value, where known.
+    """
+
+    def __init__(self, message: str, path: tuple[Any, ...] = ()) -> None:
+        super().__init__(message, path)
+        self.message = message
+        self.path = path
+
+
+class Literal:
+    """A value that is data and never a template: runtime parameters, and objects OmegaConf does not know.
+
+    Not a dataclass: OmegaConf would take one for a schema and look inside.
+
+    Args:
+        value: the value.
+    """
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+    def __str__(self) -> str:
+        return str(self.value)
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """What one resolution may use.
+
+    Attributes:
+        resolvers: the functions behind `${name:...}`, by name.
+        owner: the loader that resolves.
+        kinds: the kinds of configuration it is resolving, outermost first; it tells circles.
+    """
+
+    resolvers: Mapping[str, Callable[..., Any]]
+    owner: object = None
+    kinds: tuple[str, ...] = ()
+
+
+def has_interpolation(value: Any) -> bool:
+    """Say whether any text in a tree may hold an interpolation.
+
+    Args:
+        value: plain containers.
+
+    Returns:
+        True where `${` occurs in a text of the tree.
+    """
+    if isinstance(value, str):
+        return "${" in value
+    if isinstance(value, dict):
+        return any(map(has_interpolation, value.values()))
+    return isinstance(value, list) and any(map(has_interpolation, value))
+
+
+def resolve(tree: dict[Any, Any], scope: Scope) -> dict[Any, Any]:
+    """Resolve every interpolation of a tree.
+
+    Args:
+        tree: plain containers; `Literal` values in it are taken out as they are.
+        scope: the resolvers to use.
+
+    Returns:
+        A new tree of plain containers.
+
+    Raises:
+        ResolutionError: an interpolation names a missing key or an unknown resolver, or its resolver fails.
+    """
+    plain: dict[Any, Any]
+    if not has_interpolation(tree):
+        plain = _plain(tree)
+        return plain
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    _register(scope.resolvers)
+    token = _SCOPE.set(scope)
+    try:
+        config = OmegaConf.create(_prepared(tree, scope.resolvers), flags={"allow_objects": True})
+        try:
+            resolved = OmegaConf.to_container(config, resolve=True)
+        except OmegaConfBaseException as exc:
+            path = _culprit(tree, config)
+            raise ResolutionError(_reason(exc, scope), path or _path_of(exc)) from exc
+    except OmegaConfBaseException as exc:
+        raise ResolutionError(_reason(exc, scope), _path_of(exc)) from exc
+    finally:
+        _SCOPE.reset(token)
+    plain = _plain(resolved)
+    return plain
+
+
+def current_scope() -> Scope | None:
+    """Give the scope of the resolution that is under way in this context.
+
+    Returns:
+        The scope, None outside of any resolution.
+    """
+    return _SCOPE.get(None)
+
+
+def look_up(values: Mapping[Any, Any], key: str, default: Any) -> Any:
+    """Find a dotted key in nested mappings.
+
+    Args:
+        values: the mappings.
+        key: the dotted key.
+        default: what to give where it is missing, or MISSING.
+
+    Returns:
+        The value.
+
+    Raises:
+        LookupError: the key is missing and there is no default.
+    """
+    found: Any = values
+    for part in key.split("."):
+        if not isinstance(found, Mapping) or part not in found:
+            if default is MISSING:
+                raise LookupError(key)
+            return default
+        found = found[part]
+    return found
+
+
+def _register(resolvers: Mapping[str, Any]) -> None:
+    """Make OmegaConf know the dispatching resolver of each name; it is the same for every loader."""
+    from omegaconf import OmegaConf
+
+    for name in resolvers:
+        if not OmegaConf.has_resolver(_PREFIX + name):
+            # OmegaConf 2.4 renamed the function; in 2.3 the new name is that of an older one, without `replace`
+            renamed = "replace" in inspect.signature(OmegaConf.register_resolver).parameters
+            register: Any = OmegaConf.register_resolver if renamed else OmegaConf.register_new_resolver
+            register(_PREFIX + name, _dispatcher(name), replace=True)
+
+
+def _dispatcher(name: str) -> Callable[..., Any]:
+    # a lambda, because OmegaConf would check annotations at each call
+    return lambda *args, _parent_, _node_, _root_: _dispatch(name, args, (_parent_, _node_, _root_))
+
+
+def _dispatch(name: str, args: tuple[Any, ...], nodes: tuple[Any, ...]) -> Any:
+    resolver = _SCOPE.get().resolvers[name]
+    try:
+        parameters = inspect.signature(resolver).parameters
+    except ValueError:  # some builtins have no signature
+        parameters = {}  # type: ignore[assignment]  # an empty stand-in for the mapping proxy
+    taken = {key: node for key, node in zip(_NODE_ARGUMENTS, nodes, strict=True) if key in parameters}
+    result = resolver(*(arg.value if isinstance(arg, Literal) else arg for arg in args), **taken)
+    return _prepared(result, None)
+
+
+def _prepared(value: Any, resolvers: Mapping[str, Any] | None) -> Any:
+    """Make a tree that OmegaConf takes: our resolver names in texts, and a `Literal` around what is only carried.
+
+    Without resolvers, texts are data.
+    """
+    if type(value) is dict:
+        return {key: _prepared(each, resolvers) for key, each in value.items()}
+    if type(value) is list:
+        return [_prepared(each, resolvers) for each in value]
+    if type(value) is str and "${" in value and resolvers is not None:
+        return _CALL.sub(lambda match: _renamed(match, resolvers), value)
+    if type(value) is Literal:
+        return _prepared(value.value, None)
+    return value if _is_safe(value) else Literal(value)
+
+
+def _is_safe(value: Any) -> bool:
+    """Say whether OmegaConf carries a value as it is: a plain scalar without its marks, or one of its own nodes."""
+    if type(value) is str:
+        return not any(mark in value for mark in ("${", "???", "\\"))
+    if value is None or type(value) in (bool, int, float):
+        return True
+    from omegaconf import Container, Node
+
+    return isinstance(value, (Container, Node))
+
+
+def _renamed(match: re.Match[str], resolvers: Mapping[str, Any]) -> str:
+    name = match.group(1)
+    return "${" + _PREFIX + name + ":" if name in resolvers and not _is_escaped(match) else match.group(0)
+
+
+def _is_escaped(match: re.Match[str]) -> bool:
+    before = match.string[: match.start()]
+    return (len(before) - len(before.rstrip("\\"))) % 2 == 1
+
+
+def _plain(value: Any) -> Any:
+    """Copy containers, and take values out of their `Literal`."""
+    if type(value) is dict:
+        return {key: _plain(each) for key, each in value.items()}
+    if type(value) is list:
+        return [_plain(each) for each in value]
+    return value.value if isinstance(value, Literal) else value
+
+
+def _culprit(tree: Any, config: Any) -> tuple[Any, ...]:
+    """Find the first text whose interpolation fails, by resolving each alone."""
+    from omegaconf.errors import OmegaConfBaseException
+
+    stack: list[tuple[tuple[Any, ...], Any]] = [((), tree)]
+    while stack:
+        path, value = stack.pop()
+        if isinstance(value, (dict, list)):
+            items = value.items() if isinstance(value, dict) else enumerate(value)
+            stack += reversed([((*path, key), each) for key, each in items])
+        elif isinstance(value, str) and "${" in value:
+            node = config
+            try:
+                for step in path:
+                    node = node[step]
+            except OmegaConfBaseException:
+                return path
+    return ()
+
+
+def _path_of(exc: Any) -> tuple[Any, ...]:
+    full_key = getattr(exc, "full_key", None)
+    return tuple(re.split(r"[.\[\]]+", full_key.rstrip("]"))) if full_key else ()
+
+
+def _reason(exc: BaseException, scope: Scope) -> str:
+    """Say in one line why: the innermost exception of our own resolvers, or OmegaConf's first line."""
+    from omegaconf.errors import GrammarParseError, InterpolationKeyError, UnsupportedInterpolationType
+
+    if isinstance(exc, GrammarParseError):  # its text may quote the value, which may be a secret
+        return r"it is not a valid interpolation; close each ${...}, and write \${ where the text should keep it"
+    inner: BaseException | None = exc
+    while inner is not None:
+        if isinstance(inner, ResolutionError):
+            return inner.message
+        if isinstance(inner, ConfigError):
+            return str(inner).rstrip(".")
+        inner = inner.__cause__ or inner.__context__
+    text = str(exc).partition("\n")[0].replace(_PREFIX, "").rstrip(".")
+    if isinstance(exc, InterpolationKeyError):
+        return f"{text}; write the key's whole path from the top, or ${{globals:...}} for a value of the globals"
+    if not isinstance(exc, UnsupportedInterpolationType):
+        return text
+    name = text.rpartition(" ")[2]
+    close = difflib.get_close_matches(name, scope.resolvers, n=1)
+    hint = f"did you mean {close[0]!r}?" if close else f"the resolvers are: {', '.join(scope.resolvers)}"
+    return f"there is no resolver {name!r}; {hint} Others are added with custom_resolvers in CONFIG_LOADER_ARGS"

@@ -1,0 +1,219 @@
+"""Every error Treadle raises, in one tree.
+
+::
+
+    TreadleError
+    ├── ProjectError            pyproject.toml, settings.py or pipeline_registry.py is wrong
+    │   ├── ProjectNotFoundError    no project at or above a path
+    │   └── NotConfiguredError      nobody called bootstrap_project or configure_project (a ValueError)
+    ├── ConfigError             a file or a key of conf/ is wrong
+    │   └── MissingConfigError      no file matches the patterns of a kind of config
+    ├── PipelineError           nodes that cannot be wired (a ValueError)
+    │   ├── CircularDependencyError
+    │   └── UnknownNameError        a node, pipeline, tag or dataset nobody declared
+    ├── DatasetError            a dataset that cannot be built, loaded or saved
+    │   └── UnknownDatasetError
+    ├── HookError               a hook that cannot be registered or rebuilt
+    ├── SessionError            a session used out of turn
+    ├── StoreError              the store cannot be opened, migrated or written
+    └── RunError                a run that did not succeed
+        ├── NodeError               a node failed: node, worker, attempt, failure
+        │   └── WorkerLostError         the worker running it died: exit code, signal, peak memory
+        └── WorkerSetupError        a worker could not be set up
+
+Every error keeps its facts as fields and survives pickling both ways: the fields are keyword arguments, kept on
+the instance, and `__reduce__` rebuilds the error from its message and fields.
+"""
+
+from __future__ import annotations
+
+import signal
+from typing import TYPE_CHECKING, Any, ClassVar
+
+if TYPE_CHECKING:
+    from treadle.events import Failure
+
+
+def _rebuild(cls: type[TreadleError], message: str, fields: dict[str, Any], notes: list[str]) -> TreadleError:
+    error = cls(message, **fields)
+    for note in notes:
+        error.__dict__.setdefault("__notes__", []).append(note)
+    return error
+
+
+class TreadleError(Exception):
+    """The root of all errors that Treadle raises on purpose.
+
+    Args:
+        message: what happened, to what, the likely cause, and what to do next.
+        **fields: the facts by name; each class says which it takes, and a missing one is None.
+    """
+
+    fields: ClassVar[tuple[str, ...]] = ()
+
+    def __init__(self, message: str, **fields: Any) -> None:
+        super().__init__(message)
+        unknown = sorted(set(fields) - set(self.fields))
+        if unknown:
+            msg = f"{type(self).__name__} has no field {unknown[0]!r}"
+            raise TypeError(msg)
+        for name in self.fields:
+            setattr(self, name, fields.get(name))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        fields = {name: getattr(self, name) for name in self.fields}
+        return _rebuild, (type(self), self.args[0], fields, list(getattr(self, "__notes__", ())))
+
+
+class ProjectError(TreadleError):
+    """A project whose pyproject.toml, settings.py or pipeline_registry.py is wrong.
+
+    Fields: file (path of the file at fault), key (the entry in it).
+    """
+
+    fields = ("file", "key")
+    file: str | None
+    key: str | None
+
+
+class ProjectNotFoundError(ProjectError):
+    """No project stands at a path, nor above it."""
+
+
+class NotConfiguredError(ProjectError, ValueError):
+    """The process has no configured project."""
+
+
+class ConfigError(TreadleError):
+    """A configuration file, or a key in one, that cannot be used.
+
+    Fields: file (path), line (from 1), key (dotted).
+    """
+
+    fields = ("file", "line", "key")
+    file: str | None
+    line: int | None
+    key: str | None
+
+
+class MissingConfigError(ConfigError):
+    """No file holds the kind of configuration that was asked for."""
+
+
+class PipelineError(TreadleError, ValueError):
+    """Nodes that cannot be wired together. Fields: nodes (the names at fault)."""
+
+    fields = ("nodes",)
+    nodes: tuple[str, ...] | None
+
+
+class CircularDependencyError(PipelineError):
+    """Nodes that wait for one another."""
+
+
+class UnknownNameError(PipelineError):
+    """A node, pipeline, tag, namespace or dataset that nobody declared. Fields: name, close (close matches)."""
+
+    fields = ("nodes", "name", "close")
+    name: str | None
+    close: tuple[str, ...] | None
+
+
+class DatasetError(TreadleError):
+    """A dataset that cannot be built, loaded or saved. Fields: dataset (name), node (name, where one asked)."""
+
+    fields = ("dataset", "node")
+    dataset: str | None
+    node: str | None
+
+
+class UnknownDatasetError(DatasetError):
+    """A dataset that is not in the catalog. Fields: dataset, node, close (close matches)."""
+
+    fields = ("dataset", "node", "close")
+    close: tuple[str, ...] | None
+
+
+class HookError(TreadleError):
+    """A hook that cannot be registered, called or rebuilt. Fields: hook (spec name), plugin (its name)."""
+
+    fields = ("hook", "plugin")
+    hook: str | None
+    plugin: str | None
+
+
+class SessionError(TreadleError):
+    """A session used out of turn. Fields: session_id."""
+
+    fields = ("session_id",)
+    session_id: str | None
+
+
+class StoreError(TreadleError):
+    """The store of sessions cannot be opened, migrated or written. Fields: url (password masked)."""
+
+    fields = ("url",)
+    url: str | None
+
+
+class RunError(TreadleError):
+    """A run that did not succeed. Fields: run_id."""
+
+    fields = ("run_id",)
+    run_id: str | None
+
+
+class NodeError(RunError):
+    """A node failed.
+
+    Fields: run_id, node (name), worker (its label), attempt (from 1), failure (the record the worker sent back),
+    resume_from (names of the nodes to start from to finish the run), resume (the whole command that does it, where a
+    session knows it).
+    `__cause__` is the node's own exception where it survived the way back, else a stand-in with its type and text.
+    """
+
+    fields = ("run_id", "node", "worker", "attempt", "failure", "resume_from", "resume")
+    node: str
+    worker: str | None
+    attempt: int | None
+    failure: Failure | None
+    resume_from: tuple[str, ...] | None
+    resume: str | None
+
+    def __str__(self) -> str:
+        parts = [str(self.args[0])]
+        if self.failure is not None and self.failure.traceback:
+            parts.append(self.failure.traceback.rstrip())
+        if self.resume:
+            parts.append(f"Resume the run from here with:\n  {self.resume}")
+        return "\n\n".join(parts)
+
+
+class WorkerLostError(NodeError):
+    """The worker that ran a node died. Fields: those of NodeError, exitcode (negative: minus the signal), peak_memory (bytes)."""
+
+    fields = (*NodeError.fields, "exitcode", "peak_memory")
+    exitcode: int | None
+    peak_memory: int | None
+
+    @property
+    def signal(self) -> signal.Signals | None:
+        """The signal that ended the worker, None where it exited by itself or nobody saw how."""
+        if self.exitcode is None or self.exitcode >= 0:
+            return None
+        try:
+            return signal.Signals(-self.exitcode)
+        except ValueError:
+            return None
+
+
+class WorkerSetupError(RunError):
+    """A worker could not be set up. Fields: run_id, worker (its label), failure (the record the worker sent back)."""
+
+    fields = ("run_id", "worker", "failure")
+    worker: str | None
+    failure: Failure | None
+
+
+class Terminated(KeyboardInterrupt):  # noqa: N818 - a control signal like KeyboardInterrupt, not an error
+    """SIGTERM arrived during a run; like Ctrl-C, it stops the run and unwinds the caller."""

@@ -1,0 +1,167 @@
+"""The manager that calls hooks: made from the specs, filled with a project's hooks and with installed plugins.
+
+Job: make managers and register implementations, with errors that name what is wrong. State: none here; each session and
+each worker owns its manager. Neighbours: `specs.py` declares the hooks; `treadle.project.settings` names a project's own.
+"""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+import re
+from typing import TYPE_CHECKING, Any
+
+from pluggy import HookimplMarker, PluginManager, PluginValidationError
+
+from treadle.errors import HookError
+from treadle.hooks.specs import NAMESPACE, SPECS, hook_names, hook_spec
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Iterator
+    from importlib.metadata import EntryPoint
+
+__all__ = [
+    "ENTRY_POINT_GROUP",
+    "create_hook_manager",
+    "hook_impl",
+    "hook_spec",
+    "implemented",
+    "register_hooks",
+    "register_plugins",
+]
+
+ENTRY_POINT_GROUP = "treadle.hooks"
+"""The entry-point group in which installed packages announce their hooks."""
+
+hook_impl = HookimplMarker(NAMESPACE)
+"""Decorator that marks a method or a function as the implementation of the hook it is named after."""
+
+
+def create_hook_manager() -> PluginManager:
+    """Make a manager that knows every spec and has no implementation yet.
+
+    Returns:
+        A new manager; calling one of its hooks returns an empty list until something is registered.
+    """
+    manager = PluginManager(NAMESPACE)
+    for specs in SPECS:
+        manager.add_hookspecs(specs)
+    return manager
+
+
+def register_hooks(manager: PluginManager, hooks: Iterable[Any]) -> None:
+    """Register hook implementations, each once, however often it is given.
+
+    Args:
+        manager: the manager that will call them; the one registered last is called first.
+        hooks: instances of classes, or modules, that have methods or functions marked with `hook_impl`.
+
+    Raises:
+        HookError: a class was given in place of an instance, nothing in it is marked, or what is marked fits no hook.
+    """
+    for hook in hooks:
+        if not manager.is_registered(hook):
+            _register(manager, hook, name=None, label=_label(hook))
+
+
+def register_plugins(manager: PluginManager, disabled: Collection[str] = ()) -> tuple[str, ...]:
+    """Register the hooks that installed packages announce in the entry-point group `treadle.hooks`.
+
+    Args:
+        manager: the manager that will call them.
+        disabled: names of distributions (or of single entry points) to leave out.
+
+    Returns:
+        The names of the plugins registered by this call, as `distribution:entry point`.
+
+    Raises:
+        HookError: a plugin cannot be imported or does not fit the specs.
+    """
+    from importlib.metadata import entry_points
+
+    skipped = {_canonical(name) for name in disabled}
+    registered = []
+    for entry_point in sorted(entry_points(group=ENTRY_POINT_GROUP), key=_plugin_name):
+        name = _plugin_name(entry_point)
+        distribution = entry_point.dist.name if entry_point.dist is not None else ""
+        if skipped & {_canonical(distribution), _canonical(entry_point.name)} or manager.has_plugin(name):
+            continue
+        try:
+            plugin = entry_point.load()
+        except Exception as exc:
+            msg = (
+                f"The hooks of the plugin {name} ({entry_point.value}) cannot be imported: {type(exc).__name__}: {exc}. "
+                f"Repair or uninstall the plugin, or add {distribution or entry_point.name!r} to DISABLE_HOOKS_FOR_PLUGINS "
+                "in settings.py."
+            )
+            raise HookError(msg, plugin=name) from exc
+        if not manager.is_registered(plugin):
+            _register(manager, plugin, name=name, label=f"plugin {name}")
+            registered.append(name)
+    return tuple(registered)
+
+
+def implemented(manager: PluginManager, hook_name: str) -> bool:
+    """Say whether anything implements a hook, so that a caller may spare itself the arguments.
+
+    Args:
+        manager: the manager to ask.
+        hook_name: the name of a hook.
+
+    Returns:
+        True where at least one implementation is registered.
+    """
+    return bool(getattr(manager.hook, hook_name).get_hookimpls())
+
+
+def _register(manager: PluginManager, hook: Any, *, name: str | None, label: str) -> None:
+    if inspect.isclass(hook):
+        msg = (
+            f"{label} is a class, and hooks are registered as instances. Write {hook.__name__}() with parentheses, "
+            "for example HOOKS = (" + hook.__name__ + "(),) in settings.py."
+        )
+        raise HookError(msg, plugin=label)
+    known = hook_names()
+    marked = list(_marked(manager, hook))
+    if not marked:
+        alike = [attribute for attribute in known if hasattr(hook, attribute)]
+        hint = f" It has {alike[0]!r}: put @hook_impl above it." if alike else " Mark each implementation with @hook_impl."
+        msg = f"{label} implements no hook: nothing in it is marked with treadle's hook_impl.{hint}"
+        raise HookError(msg, hook=alike[0] if alike else None, plugin=label)
+    for target, optional in marked:
+        if target not in known and not optional and not hasattr(manager.hook, target):
+            close = difflib.get_close_matches(target, known, n=3)
+            hint = f"Did you mean {' or '.join(close)}?" if close else f"The hooks are: {', '.join(known)}."
+            msg = f"{label} implements {target!r}, which is not a hook. {hint}"
+            raise HookError(msg, hook=target, plugin=label)
+    try:
+        manager.register(hook, name=name)
+    except PluginValidationError as exc:
+        if manager.is_registered(hook):  # older pluggy leaves it there
+            manager.unregister(hook)
+        reason = " ".join(str(exc).split())
+        msg = f"{label} cannot be registered: {reason}. Take only arguments that the hook offers, by their names."
+        raise HookError(msg, plugin=label) from exc
+
+
+def _marked(manager: PluginManager, hook: Any) -> Iterator[tuple[str, bool]]:
+    """Yield the hook that each marked attribute implements, and whether it may be unknown."""
+    for attribute in dir(hook):
+        options = manager.parse_hookimpl_opts(hook, attribute)
+        if options is not None:
+            yield options.get("specname") or attribute, bool(options.get("optionalhook"))
+
+
+def _label(hook: Any) -> str:
+    if inspect.ismodule(hook):
+        return f"hook module {hook.__name__}"
+    kind = hook if inspect.isclass(hook) else type(hook)
+    return f"hook {kind.__module__}.{kind.__qualname__}"
+
+
+def _plugin_name(entry_point: EntryPoint) -> str:
+    return f"{entry_point.dist.name}:{entry_point.name}" if entry_point.dist is not None else entry_point.name
+
+
+def _canonical(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()

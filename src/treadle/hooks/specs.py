@@ -1,0 +1,228 @@
+"""The moments of a session, a run, a node and a dataset at which a project's own code may act.
+
+Job: declare the name and the arguments of every hook. State: none. Neighbours: `manager.py` turns these declarations
+into a pluggy manager; session hooks and pipeline hooks are called in the parent process, node and dataset hooks in the
+worker that has the data. An implementation may take any part of a hook's arguments, by name.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pluggy import HookspecMarker
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from treadle.io import Catalog
+    from treadle.pipeline import Node, Pipeline
+
+NAMESPACE = "treadle"
+"""The name under which pluggy keeps our specs apart from those of other programs."""
+
+hook_spec = HookspecMarker(NAMESPACE)
+
+
+class SessionSpecs:
+    """What happens once a session, in the parent process."""
+
+    @hook_spec
+    def on_session_created(self, session_data: Mapping[str, Any]) -> None:
+        """Take the facts of a session as soon as it is made, before anything is loaded.
+
+        Args:
+            session_data: a copy of what `session.store` holds: session id, project, environment, parameters, command.
+        """
+
+    @hook_spec
+    def after_context_created(self, context: Any) -> None:
+        """Take the context once configuration and catalog can be read.
+
+        Args:
+            context: the session's `Context`.
+        """
+
+    @hook_spec
+    def after_catalog_created(
+        self,
+        catalog: Catalog,
+        conf_catalog: Mapping[str, Any],
+        conf_creds: Mapping[str, Any],
+        parameters: Mapping[str, Any],
+        save_version: str | None,
+        load_versions: Mapping[str, str] | None,
+    ) -> None:
+        """Take the catalog as it was made from configuration; datasets may be added to it.
+
+        Args:
+            catalog: the catalog of the run.
+            conf_catalog: the catalog's configuration, resolved.
+            conf_creds: the credentials, resolved.
+            parameters: the parameters of the session.
+            save_version: the version under which versioned datasets are saved.
+            load_versions: the pinned version by dataset name.
+        """
+
+
+class PipelineSpecs:
+    """What happens once a run, in the parent process."""
+
+    @hook_spec
+    def before_pipeline_run(self, run_params: Mapping[str, Any], pipeline: Pipeline, catalog: Catalog) -> None:
+        """Act before the first node starts.
+
+        Args:
+            run_params: the arguments of the run and the facts of its session.
+            pipeline: the nodes that will run.
+            catalog: the catalog of the run.
+        """
+
+    @hook_spec
+    def after_pipeline_run(
+        self, run_params: Mapping[str, Any], run_result: Mapping[str, Any], pipeline: Pipeline, catalog: Catalog
+    ) -> None:
+        """Act after the last node succeeded.
+
+        Args:
+            run_params: the arguments of the run and the facts of its session.
+            run_result: free output to data, loaded on first use.
+            pipeline: the nodes that ran.
+            catalog: the catalog of the run.
+        """
+
+    @hook_spec
+    def on_pipeline_error(
+        self, error: BaseException, run_params: Mapping[str, Any], pipeline: Pipeline, catalog: Catalog
+    ) -> None:
+        """Act when a run failed, before its error is raised.
+
+        Args:
+            error: what the run raises.
+            run_params: the arguments of the run and the facts of its session.
+            pipeline: the nodes that were to run.
+            catalog: the catalog of the run.
+        """
+
+
+class NodeSpecs:
+    """What happens once for each attempt at a node, in its worker."""
+
+    @hook_spec
+    def before_node_run(
+        self,
+        node: Node,
+        catalog: Catalog,
+        inputs: Mapping[str, Any],
+        is_async: bool,  # noqa: FBT001 - a hook's argument, which pluggy passes by name
+        run_id: str | None,
+    ) -> Mapping[str, Any] | None:
+        """Act after a node's inputs are loaded, before its function is called.
+
+        Args:
+            node: the node.
+            catalog: the catalog as the worker sees it.
+            inputs: the loaded data by dataset name.
+            is_async: whether inputs and outputs are loaded and saved in threads.
+            run_id: the id of the run.
+
+        Returns:
+            Inputs to use in place of those loaded, by dataset name; None to change nothing.
+        """
+
+    @hook_spec
+    def after_node_run(
+        self,
+        node: Node,
+        catalog: Catalog,
+        inputs: Mapping[str, Any],
+        outputs: Mapping[str, Any],
+        is_async: bool,  # noqa: FBT001 - a hook's argument, which pluggy passes by name
+        run_id: str | None,
+    ) -> None:
+        """Act after a node's function returned.
+
+        Args:
+            node: the node.
+            catalog: the catalog as the worker sees it.
+            inputs: the data it took, by dataset name.
+            outputs: the data it made, by dataset name.
+            is_async: whether inputs and outputs are loaded and saved in threads.
+            run_id: the id of the run.
+        """
+
+    @hook_spec
+    def on_node_error(
+        self,
+        error: BaseException,
+        node: Node,
+        catalog: Catalog,
+        inputs: Mapping[str, Any],
+        is_async: bool,  # noqa: FBT001 - a hook's argument, which pluggy passes by name
+        run_id: str | None,
+    ) -> None:
+        """Act when an attempt at a node failed; for a lost worker this is called in the parent.
+
+        Args:
+            error: what the node raised.
+            node: the node.
+            catalog: the catalog as this process sees it.
+            inputs: the data it took, as far as it was loaded.
+            is_async: whether inputs and outputs are loaded and saved in threads.
+            run_id: the id of the run.
+        """
+
+
+class DatasetSpecs:
+    """What happens around each load and each save, in the process that does it; parameters are datasets too."""
+
+    @hook_spec
+    def before_dataset_loaded(self, dataset_name: str, node: Node) -> None:
+        """Act before a dataset is loaded.
+
+        Args:
+            dataset_name: its name in the catalog.
+            node: the node that takes it.
+        """
+
+    @hook_spec
+    def after_dataset_loaded(self, dataset_name: str, data: Any, node: Node) -> None:
+        """Act after a dataset was loaded.
+
+        Args:
+            dataset_name: its name in the catalog.
+            data: what was loaded.
+            node: the node that takes it.
+        """
+
+    @hook_spec
+    def before_dataset_saved(self, dataset_name: str, data: Any, node: Node) -> None:
+        """Act before a dataset is saved.
+
+        Args:
+            dataset_name: its name in the catalog.
+            data: what will be saved.
+            node: the node that made it.
+        """
+
+    @hook_spec
+    def after_dataset_saved(self, dataset_name: str, data: Any, node: Node) -> None:
+        """Act after a dataset was saved.
+
+        Args:
+            dataset_name: its name in the catalog.
+            data: what was saved.
+            node: the node that made it.
+        """
+
+
+SPECS: tuple[type, ...] = (SessionSpecs, PipelineSpecs, NodeSpecs, DatasetSpecs)
+"""Every class of specs, in the order of a run."""
+
+
+def hook_names() -> tuple[str, ...]:
+    """List the names of all hooks.
+
+    Returns:
+        The names, in the order in which a run meets them.
+    """
+    return tuple(name for specs in SPECS for name in vars(specs) if not name.startswith("_"))

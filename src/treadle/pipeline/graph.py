@@ -1,0 +1,104 @@
+"""Algorithms on a directed graph of numbered nodes, each linear in nodes and edges.
+
+Nodes are 0, 1, 2, … in the order their owner gave them, and know nothing else: `wiring.py` and `selection.py` turn
+names into numbers and back.
+"""
+
+from __future__ import annotations
+
+import heapq
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+Edges = tuple[tuple[int, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Graph:
+    """Who waits for whom.
+
+    Attributes:
+        parents: for each node, the nodes it waits for, each once.
+        children: for each node, the nodes that wait for it, in ascending order.
+    """
+
+    parents: Edges
+    children: Edges
+
+    @classmethod
+    def from_parents(cls, parents: Sequence[Sequence[int]]) -> Graph:
+        """Make the graph from each node's parents, without repeats."""
+        children: list[list[int]] = [[] for _ in parents]
+        for node, befores in enumerate(parents):
+            for before in befores:
+                children[before].append(node)
+        return cls(tuple(map(tuple, parents)), tuple(map(tuple, children)))
+
+    def __len__(self) -> int:
+        return len(self.parents)
+
+    def order(self) -> list[int]:
+        """Return the nodes, parents first; of those that could come next, always the one that was given first.
+
+        Returns:
+            All nodes, or fewer where some wait for one another: see `cycle`.
+        """
+        waiting = [len(befores) for befores in self.parents]
+        ready = [node for node, count in enumerate(waiting) if not count]
+        order = []
+        while ready:
+            node = heapq.heappop(ready)
+            order.append(node)
+            for after in self.children[node]:
+                waiting[after] -= 1
+                if not waiting[after]:
+                    heapq.heappush(ready, after)
+        return order
+
+    def cycle(self) -> list[int]:
+        """Return the nodes of one cycle, each waiting for the one before it; empty where there is none."""
+        stuck = set(range(len(self))).difference(self.order())
+        if not stuck:
+            return []
+        seen: dict[int, int] = {}
+        path: list[int] = []
+        node = min(stuck)
+        while node not in seen:  # each stuck node has a stuck parent, so walking up must meet itself
+            seen[node] = len(path)
+            path.append(node)
+            node = next(before for before in self.parents[node] if before in stuck)
+        cycle = path[seen[node] :][::-1]
+        first = cycle.index(min(cycle))
+        return cycle[first:] + cycle[:first]
+
+    def ancestors(self, starts: Iterable[int]) -> set[int]:
+        """Return the nodes and all they wait for, however far."""
+        return _reach(self.parents, starts)
+
+    def descendants(self, starts: Iterable[int]) -> set[int]:
+        """Return the nodes and all that wait for them, however far."""
+        return _reach(self.children, starts)
+
+    def layers(self) -> list[list[int]]:
+        """Return the nodes in layers: each node stands one below the lowest of its parents. The graph has no cycle."""
+        depth = [0] * len(self)
+        for node in self.order():
+            depth[node] = max((depth[before] + 1 for before in self.parents[node]), default=0)
+        layers: list[list[int]] = [[] for _ in range(max(depth, default=-1) + 1)]
+        for node, level in enumerate(depth):
+            layers[level].append(node)
+        return layers
+
+
+def _reach(edges: Edges, starts: Iterable[int]) -> set[int]:
+    reached = set(starts)
+    frontier = list(reached)
+    while frontier:
+        for node in edges[frontier.pop()]:
+            if node not in reached:
+                reached.add(node)
+                frontier.append(node)
+    return reached

@@ -1,0 +1,146 @@
+"""The grammar of names: datasets, parameters, transcoding, and the labels that users type.
+
+Pure functions without state. `node.py`, `wiring.py`, `selection.py` and `namespace.py` ask here instead of looking
+into strings themselves.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from treadle.errors import PipelineError
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable
+
+PARAMETERS = "parameters"
+PARAMETER_PREFIX = "params:"
+TRANSCODING = "@"
+SHOWN = 10
+
+
+def base_name(name: str) -> str:
+    """Return the name of the data behind a dataset: `table` for `table@pandas`.
+
+    Args:
+        name: a dataset's name, transcoded or not.
+
+    Returns:
+        The part before the `@`.
+    """
+    return name.partition(TRANSCODING)[0]
+
+
+def is_parameter(name: str) -> bool:
+    """Say whether a dataset holds parameters: `parameters` as a whole, or one of them as `params:…`.
+
+    Args:
+        name: a dataset's name.
+
+    Returns:
+        True for `parameters` and for names that begin with `params:`.
+    """
+    return name == PARAMETERS or name.startswith(PARAMETER_PREFIX)
+
+
+def check_dataset_name(name: Any, owner: str) -> str:
+    """Return the name if it can name a dataset.
+
+    Args:
+        name: what the user gave.
+        owner: who uses it, for the message, such as `Node 'clean'`.
+
+    Returns:
+        The name itself.
+
+    Raises:
+        PipelineError: it is no string, is empty, or has a malformed transcoding.
+    """
+    if not isinstance(name, str):
+        msg = f"{owner} names a dataset by {name!r}, a {type(name).__name__}. Dataset names are strings."
+        raise PipelineError(msg)
+    if not name or name == PARAMETER_PREFIX:
+        msg = f"{owner} names a dataset by {name!r}, which holds no name. Write the dataset's name, or None for no dataset."
+        raise PipelineError(msg)
+    if TRANSCODING in name and not is_parameter(name):
+        base, _, kind = name.partition(TRANSCODING)
+        if not base or not kind or TRANSCODING in kind:
+            msg = f"{owner} uses the dataset {name!r}. A transcoded name is a name, one '@' and a format, such as 'table@pandas'."
+            raise PipelineError(msg)
+    return name
+
+
+def check_label(text: Any, kind: str, owner: str) -> str:
+    """Return the text if it can be typed on the command line as a node's name or a tag.
+
+    Args:
+        text: what the user gave.
+        kind: what it is, for the message: `name` or `tag`.
+        owner: who carries it, for the message.
+
+    Returns:
+        The text itself.
+
+    Raises:
+        PipelineError: it is no string, is empty, holds a comma or a line break, or begins or ends with a space.
+    """
+    if not isinstance(text, str):
+        msg = f"{owner} has the {kind} {text!r}, a {type(text).__name__}. Write a string."
+        raise PipelineError(msg)
+    if not text or text != text.strip() or "," in text or not text.isprintable():
+        msg = (
+            f"{owner} has the {kind} {text!r}. A {kind} has at least one character, holds no comma (the command line separates"
+            " names by commas) and no line break, and neither begins nor ends with a space."
+        )
+        raise PipelineError(msg)
+    return text
+
+
+def check_namespace(text: Any, owner: str) -> str:
+    """Return the text if it can be a namespace: labels joined by full stops.
+
+    Args:
+        text: what the user gave.
+        owner: who is put into it, for the message.
+
+    Returns:
+        The text itself.
+
+    Raises:
+        PipelineError: it is no label, one of its parts is empty, or it holds an `@` or a `:`.
+    """
+    check_label(text, "namespace", owner)
+    namespace = str(text)
+    if not all(namespace.split(".")) or TRANSCODING in namespace or ":" in namespace:
+        msg = (
+            f"{owner} has the namespace {namespace!r}. A namespace is a name, or names joined by single full stops, without"
+            " '@' or ':'."
+        )
+        raise PipelineError(msg)
+    return namespace
+
+
+def as_names(given: str | Iterable[str] | None) -> tuple[str, ...]:
+    """Return names in their order, given one name, some, or None; repeated ones count once."""
+    if given is None:
+        return ()
+    if isinstance(given, str):
+        return (given,)
+    return tuple(dict.fromkeys(given))
+
+
+def close_matches(name: str, known: Iterable[str]) -> tuple[str, ...]:
+    """Return the known names that the user may have meant, best first, three at most."""
+    import difflib
+
+    pool = set(known)
+    ends = sorted(full for full in pool if full.endswith(f".{name}"))
+    by_case = {full.lower(): full for full in sorted(pool)}
+    close = [by_case[low] for low in difflib.get_close_matches(name.lower(), by_case, n=3)]
+    return tuple(dict.fromkeys([*ends, *close]))[:3]
+
+
+def listed(names: Collection[str]) -> str:
+    """Return names for a message: quoted, in their order, at most ten of them."""
+    shown = ", ".join(repr(name) for name in list(names)[:SHOWN])
+    return shown if len(names) <= SHOWN else f"{shown} and {len(names) - SHOWN} more"

@@ -1,0 +1,108 @@
+"""Choosing nodes of a wiring: by name, tag, namespace, dataset, and by what comes before and after.
+
+Each function returns places in `wiring.nodes`, and raises `UnknownNameError` with close matches for a name nobody
+has. `pipeline.py` makes pipelines of them.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from treadle.errors import PipelineError, UnknownNameError
+from treadle.pipeline.names import TRANSCODING, as_names, base_name, close_matches, listed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from treadle.pipeline.wiring import Wiring
+
+
+def with_names(wiring: Wiring, names: Iterable[str]) -> set[int]:
+    """Return the nodes of these names."""
+    names = as_names(names)
+    _check_known("node", names, wiring.positions)
+    return {wiring.positions[name] for name in names}
+
+
+def with_tags(wiring: Wiring, tags: Iterable[str]) -> set[int]:
+    """Return the nodes that carry at least one of the tags."""
+    tags = as_names(tags)
+    _check_known("tag", tags, {tag for node in wiring.nodes for tag in node.tags})
+    return {place for place, node in enumerate(wiring.nodes) if not node.tags.isdisjoint(tags)}
+
+
+def with_namespaces(wiring: Wiring, namespaces: Iterable[str]) -> set[int]:
+    """Return the nodes in one of the namespaces or in one inside it."""
+    namespaces = as_names(namespaces)
+    around = {node.namespace: frozenset(_enclosing(node.namespace)) for node in wiring.nodes if node.namespace is not None}
+    _check_known("namespace", namespaces, frozenset[str]().union(*around.values()))
+    return {
+        place
+        for place, node in enumerate(wiring.nodes)
+        if node.namespace is not None and not around[node.namespace].isdisjoint(namespaces)
+    }
+
+
+def taking(wiring: Wiring, datasets: Iterable[str]) -> set[int]:
+    """Return the nodes that take one of the datasets themselves; a name without a format means all its formats."""
+    wanted = _known_datasets(wiring, datasets)
+    return {place for place, node in enumerate(wiring.nodes) if _meets(node.inputs, wanted, wiring)}
+
+
+def making(wiring: Wiring, datasets: Iterable[str]) -> set[int]:
+    """Return the nodes that make one of the datasets; a name without a format means all its formats."""
+    wanted = _known_datasets(wiring, datasets)
+    return {place for place, node in enumerate(wiring.nodes) if _meets(node.outputs, wanted, wiring)}
+
+
+def nothing_left(nodes: int, chosen: Mapping[str, set[int]]) -> PipelineError:
+    """Return the error for filters that no node passes.
+
+    Args:
+        nodes: how many nodes there were.
+        chosen: the nodes that pass each filter, by the filter's name.
+    """
+    if not nodes:
+        return PipelineError("The pipeline has no nodes, so none can be selected. Add nodes to it, or take another pipeline.")
+    alone = [name for name, places in chosen.items() if not places]
+    if alone:
+        why = f"no node passes {alone[0]} (a free input is made by no node, a free output taken by none)"
+    else:
+        why = f"no node passes {' and '.join(chosen)} at once, as filters narrow one another"
+    return PipelineError(f"Nothing is left of the pipeline's {nodes} nodes: {why}. Drop a filter, or choose other names.")
+
+
+def _meets(names: tuple[str, ...], wanted: frozenset[str], wiring: Wiring) -> bool:
+    return not wanted.isdisjoint(names) or (bool(wiring.transcoded) and any(base_name(name) in wanted for name in names))
+
+
+def _known_datasets(wiring: Wiring, datasets: Iterable[str]) -> frozenset[str]:
+    datasets = as_names(datasets)
+    known = wiring.taken | wiring.made | wiring.transcoded
+    _check_known("dataset", datasets, known)
+    return frozenset(datasets)
+
+
+def _enclosing(namespace: str) -> list[str]:
+    """Return a namespace and those around it: `a.b` and `a`."""
+    parts = namespace.split(".")
+    return [".".join(parts[:count]) for count in range(len(parts), 0, -1)]
+
+
+def _check_known(kind: str, names: tuple[str, ...], known: Iterable[str]) -> None:
+    pool = known if isinstance(known, (dict, frozenset, set)) else set(known)
+    unknown = [name for name in names if name not in pool]
+    if not unknown:
+        return
+    close = tuple(dict.fromkeys(match for name in unknown for match in close_matches(name, pool)))
+    if close:
+        hint = f"Did you mean {listed(close)}?"
+    elif pool:
+        hint = f"It has {listed(sorted(pool))}."
+    else:
+        hint = f"It has no {kind} at all."
+    one = f"no {kind} {listed(unknown)}" if len(unknown) == 1 else f"none of the {kind}s {listed(unknown)}"
+    formats = " (a name without a format means all its formats)" if TRANSCODING in "".join(unknown) else ""
+    msg = f"The pipeline has {one}{formats}. {hint}"
+    nodes = tuple(unknown) if kind == "node" else None
+    raise UnknownNameError(msg, name=unknown[0], close=close, nodes=nodes)

@@ -1,0 +1,170 @@
+"""The project's code as the import system and the disk see it.
+
+Job: import a project's optional modules with errors that name them, notice when code on disk changed, and forget what was
+imported from it. State: none of its own; it reads and changes `sys.modules`. Neighbours: `configure.py` decides when.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import os
+import sys
+from importlib.machinery import PathFinder
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from treadle.errors import ProjectError
+
+if TYPE_CHECKING:
+    from importlib.machinery import ModuleSpec
+    from types import ModuleType
+
+CodeStamp = tuple[tuple[str, int, int], ...]
+"""Path, time of change (ns) and size of each source file of a package."""
+
+
+def find_module(name: str) -> ModuleSpec | None:
+    """Find a module without importing it (its parent packages are imported).
+
+    Args:
+        name: the dotted name.
+
+    Returns:
+        Its spec, None where it does not exist.
+
+    Raises:
+        ProjectError: a parent package cannot be imported.
+    """
+    try:
+        return importlib.util.find_spec(name)
+    except ModuleNotFoundError as exc:
+        if exc.name is not None and (name == exc.name or name.startswith(f"{exc.name}.")):
+            return None
+        raise _import_failed(name.rpartition(".")[0] or name, exc) from exc
+    except Exception as exc:
+        raise _import_failed(name.rpartition(".")[0] or name, exc) from exc
+
+
+def import_project_module(name: str) -> ModuleType | None:
+    """Import a module that a project may leave out.
+
+    Args:
+        name: the dotted name.
+
+    Returns:
+        The module, None where it does not exist.
+
+    Raises:
+        ProjectError: it exists and its import fails; the cause is the original exception.
+    """
+    if find_module(name) is None:
+        return None
+    try:
+        return importlib.import_module(name)
+    except Exception as exc:
+        raise _import_failed(name, exc) from exc
+
+
+def code_stamp(package_name: str) -> CodeStamp:
+    """Take the state on disk of all source files of a package.
+
+    Args:
+        package_name: the package, which need not be imported.
+
+    Returns:
+        A value that changes when a source file is changed, added or removed; empty where the package has no files.
+    """
+    spec = find_module(package_name)
+    if spec is None:
+        return ()
+    if not spec.submodule_search_locations:
+        return _stamp_file(spec.origin) if spec.origin else ()
+    return tuple(sorted(stamp for location in spec.submodule_search_locations for stamp in _stamp_folder(location)))
+
+
+def forget_package(package_name: str) -> None:
+    """Drop a package and all its modules from `sys.modules`, so that the next import reads the disk.
+
+    Args:
+        package_name: the package.
+    """
+    for name in list(sys.modules):
+        if name == package_name or name.startswith(f"{package_name}."):
+            del sys.modules[name]
+    importlib.invalidate_caches()
+
+
+def forget_modules(*names: str) -> None:
+    """Drop single modules from `sys.modules`.
+
+    Args:
+        *names: the dotted names; one that is not imported is passed over.
+    """
+    for name in names:
+        sys.modules.pop(name, None)
+    importlib.invalidate_caches()
+
+
+def is_shadowed(package_name: str) -> bool:
+    """Say whether the package that is imported is another than the one sys.path leads to.
+
+    Args:
+        package_name: the package.
+
+    Returns:
+        True where another project's package of the same name was imported before.
+    """
+    top = package_name.partition(".")[0]
+    loaded = sys.modules.get(top)
+    if loaded is None:
+        return False
+    importlib.invalidate_caches()
+    found = PathFinder.find_spec(top)
+    loaded_spec = loaded.__spec__
+    if found is None or loaded_spec is None:
+        return False
+    return _places(found) != _places(loaded_spec)
+
+
+def _places(spec: ModuleSpec) -> set[str]:
+    places = list(spec.submodule_search_locations or ()) or [spec.origin or ""]
+    return {os.path.realpath(place) for place in places}
+
+
+def _stamp_folder(folder: str) -> list[tuple[str, int, int]]:
+    stamps: list[tuple[str, int, int]] = []
+    for root, folders, files in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith((".", "__pycache__"))]
+        stamps += [stamp for name in files if name.endswith(".py") for stamp in _stamp_file(os.path.join(root, name))]  # noqa: PTH118 - walked paths are texts
+    return stamps
+
+
+def _stamp_file(file: str) -> CodeStamp:
+    try:
+        status = Path(file).stat()
+    except FileNotFoundError:
+        return ()
+    return ((file, status.st_mtime_ns, status.st_size),)
+
+
+def _import_failed(name: str, exc: Exception) -> ProjectError:
+    place = f"{exc.filename}, line {exc.lineno}" if isinstance(exc, SyntaxError) else None
+    where = f" ({place})" if place else ""
+    file = exc.filename if isinstance(exc, SyntaxError) else _origin(name)
+    msg = (
+        f"The module {name} of the project cannot be imported: {type(exc).__name__}: {exc}{where}. "
+        "Correct the module, or install what it imports."
+    )
+    return ProjectError(msg, file=file, key=name)
+
+
+def _origin(name: str) -> str | None:
+    parent, _, _ = name.rpartition(".")
+    if parent and parent not in sys.modules:
+        return None
+    try:
+        spec = importlib.util.find_spec(name)
+    except (ImportError, ValueError):
+        return None
+    return spec.origin if spec is not None else None

@@ -1,0 +1,235 @@
+"""Logging of a project: its configuration in the parent, and the levels that workers take over.
+
+Job: configure logging from an environment variable, from `conf/logging.yml`, or by a default (rich on a terminal, plain
+lines elsewhere, both on standard error); and take a small picture of the loggers' levels that a worker can apply.
+State: none of its own; it changes Python's logging. Neighbours: commands and sessions call `configure_logging`; the
+parallel engine sends `LoggingLevels` to its workers, where handlers are its own concern.
+"""
+
+from __future__ import annotations
+
+import copy
+import logging
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from treadle.errors import ConfigError, MissingConfigError
+from treadle.project.configure import configured_project, is_configured
+
+ENVIRONMENT_VARIABLE = "TREADLE_LOGGING_CONFIG"
+DEFAULT_CONF_SOURCE = "conf"
+_FILE_NAMES = ("logging.yml", "logging.yaml", "logging.json")
+_PLAIN_FORMAT = "%(asctime)s %(levelname)-8s %(name)s: %(message)s"
+
+
+@dataclass(frozen=True, slots=True)
+class LoggerLevel:
+    """One logger that differs from a new one."""
+
+    name: str
+    level: int
+    propagate: bool
+    disabled: bool
+
+
+@dataclass(frozen=True, slots=True)
+class LoggingLevels:
+    """What decides whether a record is made: the levels of the loggers that differ from new ones.
+
+    Attributes:
+        root_level: the level of the root logger.
+        disable: what `logging.disable` was called with; 0 where it was not.
+        capture_warnings: whether warnings go to logging.
+        loggers: the loggers that differ from new ones, by name.
+    """
+
+    root_level: int = logging.WARNING
+    disable: int = 0
+    capture_warnings: bool = False
+    loggers: tuple[LoggerLevel, ...] = ()
+
+
+if TYPE_CHECKING:
+    _StreamHandler = logging.StreamHandler[Any]
+else:
+    _StreamHandler = logging.StreamHandler  # takes no type argument before Python 3.11
+
+
+class StderrHandler(_StreamHandler):
+    """Write plain lines to whatever standard error is when a record comes, also where it was replaced since."""
+
+    def __init__(self) -> None:
+        logging.Handler.__init__(self)
+
+    @property
+    def stream(self) -> Any:
+        """Standard error as it is now."""
+        return sys.stderr
+
+    @stream.setter
+    def stream(self, value: Any) -> None:
+        msg = f"this handler always writes to the current sys.stderr, not to {value!r}"
+        raise AttributeError(msg)
+
+
+def configure_logging(
+    conf: Mapping[str, Any] | None = None,
+    *,
+    project_path: Path | str | None = None,
+    conf_source: str | Path = DEFAULT_CONF_SOURCE,
+    package_name: str | None = None,
+) -> None:
+    """Configure logging for a project.
+
+    The first that exists decides: `conf`, the file that TREADLE_LOGGING_CONFIG names, `logging.yml` in the project's
+    configuration folder, the default. A configuration is that of `logging.config.dictConfig`, with three comforts:
+    `version` may be left out, loggers that exist stay enabled, and relative file names belong to the project, with their
+    folders made.
+
+    Args:
+        conf: a configuration to use as it is.
+        project_path: the project's root; the working directory where it is None.
+        conf_source: the configuration folder, relative to the project's root.
+        package_name: the package whose INFO records the default shows; the configured project's where it is None.
+
+    Raises:
+        MissingConfigError: TREADLE_LOGGING_CONFIG names a file that does not exist.
+        ConfigError: the configuration is broken.
+    """
+    root = Path.cwd() if project_path is None else Path(project_path).resolve()
+    if conf is not None:
+        _apply(conf, root, None)
+        return
+    file = _configuration_file(root, conf_source)
+    if file is not None:
+        _apply(_read(file), root, file)
+        return
+    if package_name is None and is_configured():
+        package_name = configured_project().package_name
+    _apply(default_configuration(package_name), root, None)
+
+
+def default_configuration(package_name: str | None = None) -> dict[str, Any]:
+    """Make the configuration that is used where a project has none.
+
+    Args:
+        package_name: the package whose INFO records are shown beside Treadle's own.
+
+    Returns:
+        A configuration for `logging.config.dictConfig`: rich where standard error is a terminal, plain lines elsewhere.
+    """
+    loggers = {name: {"level": "INFO"} for name in ("treadle", package_name) if name}
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "formatters": {"plain": {"format": _PLAIN_FORMAT}},
+        "handlers": {"console": _rich_handler() if _is_terminal() else {"()": StderrHandler, "formatter": "plain"}},
+        "loggers": loggers,
+        "root": {"level": "WARNING", "handlers": ["console"]},
+    }
+
+
+def snapshot_levels() -> LoggingLevels:
+    """Take a picture of this process's levels.
+
+    Returns:
+        A small value that pickles: only loggers that differ from new ones are in it.
+    """
+    manager = logging.root.manager
+    different = [
+        LoggerLevel(name, logger.level, bool(logger.propagate), bool(logger.disabled))
+        for name, logger in list(manager.loggerDict.items())
+        if isinstance(logger, logging.Logger) and (logger.level != logging.NOTSET or not logger.propagate or logger.disabled)
+    ]
+    return LoggingLevels(
+        root_level=logging.root.level,
+        disable=manager.disable,
+        capture_warnings=getattr(logging, "_warnings_showwarning", None) is not None,
+        loggers=tuple(sorted(different, key=lambda each: each.name)),
+    )
+
+
+def apply_levels(levels: LoggingLevels, replacing: LoggingLevels | None = None) -> None:
+    """Give this process's loggers the levels of another process; handlers stay as they are.
+
+    Args:
+        levels: the picture to apply.
+        replacing: the picture that was applied before, where this is not the first: loggers that are only in it become
+            like new ones.
+    """
+    for gone in {each.name for each in (replacing.loggers if replacing else ())} - {each.name for each in levels.loggers}:
+        _set_level(LoggerLevel(gone, logging.NOTSET, propagate=True, disabled=False))
+    for each in levels.loggers:
+        _set_level(each)
+    logging.root.setLevel(levels.root_level)
+    logging.disable(levels.disable)
+    logging.captureWarnings(levels.capture_warnings)
+
+
+def _set_level(each: LoggerLevel) -> None:
+    logger = logging.getLogger(each.name)
+    logger.setLevel(each.level)
+    logger.propagate = each.propagate
+    logger.disabled = each.disabled
+
+
+def _is_terminal() -> bool:
+    return sys.stderr is not None and sys.stderr.isatty()
+
+
+def _rich_handler() -> dict[str, Any]:
+    from rich.console import Console
+
+    return {
+        "class": "rich.logging.RichHandler",
+        "console": Console(stderr=True),
+        "rich_tracebacks": True,
+        "show_path": False,
+        "omit_repeated_times": False,
+    }
+
+
+def _configuration_file(root: Path, conf_source: str | Path) -> Path | None:
+    named = os.environ.get(ENVIRONMENT_VARIABLE)
+    if named:
+        file = root / Path(named).expanduser()
+        if not file.is_file():
+            msg = f"{ENVIRONMENT_VARIABLE} names {file}, which is not a file. Correct the variable or unset it."
+            raise MissingConfigError(msg, file=str(file), key=ENVIRONMENT_VARIABLE)
+        return file
+    return next((file for name in _FILE_NAMES if (file := root / conf_source / name).is_file()), None)
+
+
+def _read(file: Path) -> Mapping[str, Any]:
+    from treadle.config.parsing import parse_config
+
+    return parse_config(file.read_text(encoding="utf-8-sig"), str(file))
+
+
+def _apply(conf: Mapping[str, Any], root: Path, file: Path | None) -> None:
+    import logging.config
+
+    prepared: dict[str, Any] = {"version": 1, "disable_existing_loggers": False, **copy.copy(dict(conf))}
+    handlers = prepared.get("handlers")
+    if isinstance(handlers, Mapping):
+        prepared["handlers"] = {name: _anchored(handler, root) for name, handler in handlers.items()}
+    try:
+        logging.config.dictConfig(prepared)
+    except (ValueError, TypeError, AttributeError, ImportError) as exc:
+        cause = f": {exc.__cause__}" if exc.__cause__ is not None else ""
+        where = str(file) if file is not None else "the given configuration"
+        msg = f"Logging cannot be configured from {where}: {exc}{cause}. It follows the schema of logging.config.dictConfig."
+        raise ConfigError(msg, file=str(file) if file else None) from exc
+
+
+def _anchored(handler: Any, root: Path) -> Any:
+    """Make a handler's relative file name belong to the project, and make its folder."""
+    if not isinstance(handler, Mapping) or not isinstance(handler.get("filename"), str):
+        return handler
+    file = root / handler["filename"]
+    file.parent.mkdir(parents=True, exist_ok=True)
+    return {**handler, "filename": str(file)}

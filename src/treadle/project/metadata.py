@@ -1,0 +1,176 @@
+"""What `pyproject.toml` says about a project: its package, its name, where its source lies.
+
+Job: find a project upward from a path, and read and check its `[tool.treadle]` table. State: none. Neighbours:
+`configure.py` bootstraps from what is read here.
+"""
+
+from __future__ import annotations
+
+import difflib
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from treadle.errors import ProjectError, ProjectNotFoundError
+
+CONFIG_FILE = "pyproject.toml"
+TABLE = "tool.treadle"
+KEYS = ("package_name", "project_name", "source_dir")
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectMetadata:
+    """The facts of a project on disk.
+
+    Attributes:
+        config_file: the project's pyproject.toml.
+        package_name: the package that holds its code, as it is imported.
+        project_name: its name for people.
+        project_path: its root, absolute.
+        source_dir: the folder that goes on sys.path, absolute.
+    """
+
+    config_file: Path
+    package_name: str
+    project_name: str
+    project_path: Path
+    source_dir: Path
+
+    @property
+    def treadle_version(self) -> str:
+        """The version of Treadle that is installed."""
+        from importlib.metadata import version
+
+        return version("treadle")
+
+
+def find_project(start: Path | str) -> Path | None:
+    """Look for a project at a path and in the folders above it.
+
+    Args:
+        start: where to begin.
+
+    Returns:
+        The root of the nearest project, None where there is none.
+
+    Raises:
+        ProjectError: a pyproject.toml on the way mentions Treadle and cannot be read.
+    """
+    path = Path(start).resolve()
+    for folder in (path, *path.parents):
+        if _read_table(folder / CONFIG_FILE) is not None:
+            return folder
+    return None
+
+
+def read_metadata(path: Path | str) -> ProjectMetadata:
+    """Read and check what a project's pyproject.toml says about it.
+
+    Args:
+        path: the project's root.
+
+    Returns:
+        The facts, with all paths absolute.
+
+    Raises:
+        ProjectNotFoundError: there is no pyproject.toml with a `[tool.treadle]` table.
+        ProjectError: the file or a key in it is wrong.
+    """
+    root = Path(path).expanduser().resolve()
+    file = root / CONFIG_FILE
+    tables = _read_table(file)
+    if tables is None:
+        raise _not_found(root, file)
+    table, project = tables
+    for key in table:
+        if key not in KEYS:
+            close = difflib.get_close_matches(key, KEYS, n=1)
+            hint = f"Did you mean {close[0]!r}?" if close else f"The keys are: {', '.join(KEYS)}."
+            raise _wrong(file, key, f"has the unknown key {key!r}. {hint}")
+    package_name = _text(file, table, "package_name")
+    if package_name is None:
+        raise _wrong(
+            file, "package_name", "lacks the key 'package_name'. Add the name of the package that holds the project's code."
+        )
+    if not all(part.isidentifier() for part in package_name.split(".")):
+        raise _wrong(
+            file,
+            "package_name",
+            f"has package_name = {package_name!r}, which cannot be imported: it must be a valid Python name.",
+        )
+    stated_name = project.get("name")
+    project_name = _text(file, table, "project_name") or (stated_name if isinstance(stated_name, str) else package_name)
+    return ProjectMetadata(file, package_name, project_name, root, _source_dir(file, root, _text(file, table, "source_dir")))
+
+
+def _source_dir(file: Path, root: Path, stated: str | None) -> Path:
+    if stated is None:
+        source = root / "src"
+        return source if source.is_dir() else root
+    source = (root / stated).resolve()
+    if not source.is_dir():
+        raise _wrong(
+            file, "source_dir", f"has source_dir = {stated!r}, but {source} is not a folder. Create it or correct the key."
+        )
+    return source
+
+
+def _text(file: Path, table: dict[str, Any], key: str) -> str | None:
+    value = table.get(key)
+    if value is None:
+        return None
+    if not isinstance(value, str) or not value.strip():
+        raise _wrong(file, key, f"has {key} = {value!r}; it must be a text that is not empty.")
+    return value.strip()
+
+
+def _read_table(file: Path) -> tuple[dict[str, Any], dict[str, Any]] | None:
+    """Read the tables `[tool.treadle]` and `[project]`; None where the file or the first of them is missing."""
+    try:
+        text = file.read_text(encoding="utf-8")
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+        return None
+    except (OSError, UnicodeDecodeError) as exc:
+        msg = f"{file} cannot be read: {exc}. Check its permissions and that it is UTF-8."
+        raise ProjectError(msg, file=str(file)) from exc
+    if "treadle" not in text:
+        return None
+    if sys.version_info >= (3, 11):
+        import tomllib
+    else:
+        import tomli as tomllib
+    try:
+        data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as exc:
+        msg = f"{file} is not valid TOML: {exc}. Correct the file."
+        raise ProjectError(msg, file=str(file)) from exc
+    tools = data.get("tool", {})
+    table = tools.get("treadle") if isinstance(tools, dict) else None
+    if table is None:
+        return None
+    if not isinstance(table, dict):
+        raise _wrong(file, TABLE, "must be a table of keys, such as package_name.")
+    project = data.get("project", {})
+    return table, project if isinstance(project, dict) else {}
+
+
+def _wrong(file: Path, key: str, problem: str) -> ProjectError:
+    return ProjectError(f"[{TABLE}] in {file} {problem}", file=str(file), key=key)
+
+
+def _not_found(root: Path, file: Path) -> ProjectNotFoundError:
+    above = find_project(root.parent)
+    if not root.is_dir():
+        problem = f"{root} is not a folder, so no project can be read from it."
+    elif file.is_file():
+        problem = f"{file} has no [{TABLE}] table, so {root} is not a Treadle project."
+    else:
+        problem = f"{root} has no {CONFIG_FILE}, so it is not a Treadle project."
+    if above is not None:
+        hint = f"There is a project above it: pass {above}."
+    else:
+        hint = (
+            f"Pass a project's root, make one with `treadle new PATH`, or add [{TABLE}] with package_name to its {CONFIG_FILE}."
+        )
+    return ProjectNotFoundError(f"{problem} {hint}", file=str(file))

@@ -1,0 +1,125 @@
+"""The pipelines a project registers, by name, each made on first use.
+
+Job: call the project's `register_pipelines()` once, on first use, and hand out its pipelines with errors that suggest
+close names. State: what the registry returned. Neighbours: `configure.py` owns one of these for the configured project;
+`find_pipelines.py` is what a registry usually returns, and stands in where a project has no registry.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from treadle.errors import ProjectError, TreadleError, UnknownNameError
+from treadle.project.code import import_project_module
+from treadle.project.find_pipelines import find_pipelines
+
+if TYPE_CHECKING:
+    from treadle.pipeline import Pipeline
+
+DEFAULT_PIPELINE = "__default__"
+"""The name of the pipeline that runs when none is named."""
+
+
+class ProjectPipelines(Mapping[str, "Pipeline"]):
+    """The registered pipelines of a package.
+
+    Args:
+        package_name: the project's package.
+    """
+
+    def __init__(self, package_name: str) -> None:
+        self._package_name = package_name
+        self._registered: Mapping[str, Any] | None = None
+
+    def __getitem__(self, name: str) -> Pipeline:
+        """Give a pipeline, making it where this is its first use.
+
+        Args:
+            name: the registered name.
+
+        Returns:
+            The pipeline.
+
+        Raises:
+            UnknownNameError: no pipeline has this name.
+            ProjectError: the registry or the pipeline's module is wrong.
+        """
+        registered = self._registry()
+        if name not in registered:
+            raise self._unknown(name, registered)
+        value = registered[name]
+        from treadle.pipeline import Pipeline
+
+        if not isinstance(value, Pipeline):
+            msg = (
+                f"register_pipelines() of {self._package_name}.pipeline_registry gives a {type(value).__name__} as the "
+                f"pipeline {name!r}. Give a Pipeline: what create_pipeline() returns, not the function itself."
+            )
+            raise ProjectError(msg, file=f"{self._package_name}.pipeline_registry", key=name)
+        return value
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._registry())
+
+    def __len__(self) -> int:
+        return len(self._registry())
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._registry()
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """Give a pipeline, or a default where no pipeline has the name.
+
+        Args:
+            name: the registered name.
+            default: what to give for an unknown name.
+
+        Returns:
+            The pipeline or the default.
+        """
+        return self[name] if name in self else default  # noqa: SIM401 - this is that get
+
+    def __repr__(self) -> str:
+        return f"ProjectPipelines({self._package_name!r})"
+
+    def _registry(self) -> Mapping[str, Any]:
+        if self._registered is None:
+            self._registered = self._register()
+        return self._registered
+
+    def _register(self) -> Mapping[str, Any]:
+        name = f"{self._package_name}.pipeline_registry"
+        module = import_project_module(name)
+        if module is None:
+            return find_pipelines(self._package_name)
+        file = getattr(module, "__file__", None) or name
+        register = getattr(module, "register_pipelines", None)
+        if not callable(register):
+            msg = f"{file} has no function register_pipelines(). Define it; it returns a dictionary of name to Pipeline."
+            raise ProjectError(msg, file=file, key="register_pipelines")
+        try:
+            registered = register()
+        except TreadleError:  # it says itself what is wrong
+            raise
+        except Exception as exc:
+            msg = f"register_pipelines() in {file} failed: {type(exc).__name__}: {exc}. The traceback above names the line."
+            raise ProjectError(msg, file=file, key="register_pipelines") from exc
+        if not isinstance(registered, Mapping):
+            kind = type(registered).__name__
+            msg = f"register_pipelines() in {file} returned a {kind}; it must return a dictionary of name to Pipeline."
+            raise ProjectError(msg, file=file, key="register_pipelines")
+        return registered
+
+    def _unknown(self, name: str, registered: Mapping[str, Any]) -> UnknownNameError:
+        names = ", ".join(registered) or "none"
+        close = [] if name == DEFAULT_PIPELINE else difflib.get_close_matches(name, registered, n=3)
+        if close:
+            hint = f"Did you mean {' or '.join(close)}?"
+        elif name == DEFAULT_PIPELINE:
+            hint = f"Have register_pipelines() return one under this name, or name another. Registered: {names}."
+        else:
+            hint = f"Registered: {names}."
+        msg = f"The project {self._package_name} has no pipeline {name!r}. {hint}"
+        return UnknownNameError(msg, name=name, close=tuple(close))

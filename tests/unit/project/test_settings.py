@@ -1,0 +1,98 @@
+"""A project's settings.py: defaults, forms, and errors with file and key."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from treadle.errors import ProjectError
+from treadle.project import Settings, bootstrap_project, configured_project
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    MakeProject = Callable[..., Path]
+
+
+def settings_of(make_project: MakeProject, text: str) -> Settings:
+    """Read the settings of a project with this settings.py."""
+    bootstrap_project(make_project({"settings.py": text}))
+    return configured_project().settings
+
+
+def test_project_without_settings_has_defaults(make_project: MakeProject) -> None:
+    """Without settings.py everything is Treadle's own."""
+    bootstrap_project(make_project())
+    assert configured_project().settings == Settings()
+    assert Settings().HOOKS == ()
+    assert Settings().SESSION_STORE_CLASS is None
+
+
+def test_settings_are_read(make_project: MakeProject) -> None:
+    """Every setting comes through in the record's form: tuples, dictionaries, texts, classes."""
+    settings = settings_of(
+        make_project,
+        "from pathlib import Path\n"
+        "class Hooks: ...\n"
+        "class Store: ...\n"
+        "HOOKS = [Hooks()]\n"
+        "CONF_SOURCE = Path('settings')\n"
+        "SESSION_STORE_CLASS = Store\n"
+        "SESSION_STORE_ARGS = {'url': 'sqlite://'}\n"
+        "CONFIG_LOADER_ARGS = {'base_env': 'base'}\n"
+        "DISABLE_HOOKS_FOR_PLUGINS = ['some-plugin']\n"
+        "OWN_CONSTANT = 5\n",
+    )
+    assert type(settings.HOOKS[0]).__name__ == "Hooks"
+    assert isinstance(settings.HOOKS, tuple)
+    assert settings.CONF_SOURCE == "settings"
+    assert settings.SESSION_STORE_CLASS is not None
+    assert settings.SESSION_STORE_CLASS.__name__ == "Store"
+    assert settings.SESSION_STORE_ARGS == {"url": "sqlite://"}
+    assert settings.CONFIG_LOADER_ARGS == {"base_env": "base"}
+    assert settings.DISABLE_HOOKS_FOR_PLUGINS == ("some-plugin",)
+    assert settings.file is not None
+    assert settings.file.endswith("settings.py")
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "match"),
+    [
+        ("CONF_SOURCE = 5", "CONF_SOURCE", "as a text or a Path"),
+        ("class H: ...\nHOOKS = (H,)", "HOOKS", r"H\(\) with parentheses"),
+        ("HOOKS = (object())", "HOOKS", "with a comma"),
+        ("CONTEXT_CLASS = 'pkg.Context'", "CONTEXT_CLASS", "a class"),
+        ("SESSION_STORE_ARGS = ['url']", "SESSION_STORE_ARGS", "a dictionary"),
+        ("CONFIG_LOADER_ARGS = {1: 2}", "CONFIG_LOADER_ARGS", "a dictionary"),
+        ("DISABLE_HOOKS_FOR_PLUGINS = 'plugin'", "DISABLE_HOOKS_FOR_PLUGINS", "with a comma"),
+        ("DISABLE_HOOKS_FOR_PLUGINS = (1,)", "DISABLE_HOOKS_FOR_PLUGINS", "names as texts"),
+    ],
+)
+def test_wrong_settings_are_named(make_project: MakeProject, text: str, key: str, match: str) -> None:
+    """A setting of the wrong kind is an error with the file and the name."""
+    with pytest.raises(ProjectError, match=match) as caught:
+        settings_of(make_project, text)
+    assert caught.value.key == key
+    assert caught.value.file is not None
+    assert caught.value.file.endswith("settings.py")
+
+
+def test_settings_that_fail_are_named_with_their_line(make_project: MakeProject) -> None:
+    """An exception in settings.py is the cause of an error that names the module; a syntax error's line is told."""
+    with pytest.raises(ProjectError, match=r"loomtest\.settings .*ZeroDivisionError") as caught:
+        settings_of(make_project, "X = 1 / 0")
+    assert isinstance(caught.value.__cause__, ZeroDivisionError)
+    assert caught.value.file is not None
+    assert caught.value.file.endswith("settings.py")
+    with pytest.raises(ProjectError, match="line 2"):
+        settings_of(make_project, "X = 1\ndef broken(:\n")
+
+
+def test_near_misses_are_told(make_project: MakeProject, caplog: pytest.LogCaptureFixture) -> None:
+    """A name that is almost a setting is logged, because it would be passed over in silence."""
+    settings_of(make_project, "HOOK = ()\nDATA = 1\n")
+    assert [record.getMessage().partition("sets ")[2] for record in caplog.records] == [
+        "HOOK, which is not a setting: did you mean HOOKS?"
+    ]
