@@ -1,0 +1,7 @@
+"""The catalog and its datasets."""
+
+from treadle.io.catalog import Catalog
+from treadle.io.dataset import Dataset
+from treadle.io.memory import MemoryDataset
+
+__all__ = ["Catalog", "Dataset", "MemoryDataset"]

@@ -1,0 +1,350 @@
+"""The catalog: datasets by name.
+
+What configuration declares stays a recipe until its first use, in the process that uses it; what code hands in is an
+object from the start; parameters are looked up in their mapping. State: the recipes, the datasets built or handed in
+(under a lock: threads share a catalog), the parameters. Neighbours: `recipe` builds, `parameters` looks up, `failures`
+words the errors; the engine asks for `subset`, the part of the catalog that a worker needs.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from treadle.errors import DatasetError, UnknownDatasetError
+from treadle.io.dataset import Capabilities, Dataset, capabilities_of, is_dataset
+from treadle.io.entries import read_entries
+from treadle.io.factories import DatasetFactories
+from treadle.io.failures import guarded
+from treadle.io.memory import MemoryDataset
+from treadle.io.parameters import ALL_PARAMETERS, PREFIX, Parameters
+from treadle.io.versions import new_version
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from typing_extensions import Self
+
+    from treadle.io.recipe import DatasetRecipe
+
+__all__ = ["Catalog", "CatalogPart", "new_version"]
+
+_Names: TypeAlias = list[str]  # inside the class, `list` is the method
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogPart:
+    """What a worker needs of a catalog.
+
+    Attributes:
+        recipes: the datasets that are built where they are used.
+        objects: the datasets that travel as they are, by name.
+        save_version: the version that this run saves.
+    """
+
+    recipes: tuple[DatasetRecipe, ...] = ()
+    objects: tuple[tuple[str, Any], ...] = ()
+    save_version: str | None = None
+
+
+class Catalog:
+    """Datasets by name.
+
+    Args:
+        datasets: datasets, or plain values, which become memory datasets.
+
+    Example:
+        >>> catalog = Catalog({"numbers": [1, 2]})
+        >>> catalog.save("numbers", [3])
+        >>> catalog.load("numbers")
+        [3]
+    """
+
+    def __init__(self, datasets: Mapping[str, Dataset | Any] | None = None) -> None:
+        self._lock = threading.RLock()
+        self._recipes: dict[str, DatasetRecipe] = {}
+        self._datasets: dict[str, Dataset] = {}
+        self._parameters: Parameters | None = None
+        self._factories = DatasetFactories(())
+        self.save_version: str | None = None
+        for name, dataset in (datasets or {}).items():
+            self[name] = dataset
+
+    @classmethod
+    def from_config(
+        cls,
+        catalog: Mapping[str, Mapping[str, Any]],
+        credentials: Mapping[str, Any] | None = None,
+        *,
+        project_path: str | os.PathLike[str] | None = None,
+        load_versions: Mapping[str, str] | None = None,
+        save_version: str | None = None,
+    ) -> Self:
+        """Make a catalog from configuration; no dataset is built yet.
+
+        Args:
+            catalog: entries by dataset name, or by a pattern such as `"{name}_csv"`; names that begin with an underscore
+                (anchors of YAML) are passed over.
+            credentials: credentials by the names that entries use.
+            project_path: the folder that relative paths start from, by default the working directory.
+            load_versions: versions to load, by dataset name.
+            save_version: the version that this run saves, by default made from the time.
+
+        Returns:
+            the catalog.
+
+        Raises:
+            DatasetError: an entry is no mapping or has no type, or patterns contradict one another.
+        """
+        made = cls()
+        made.save_version = save_version or new_version()
+        base = str(Path(project_path or ".").absolute())
+        versions = dict(load_versions or {})
+        recipes = read_entries(catalog, credentials or {}, base, versions, made.save_version)
+        made._recipes = {recipe.name: recipe for recipe in recipes if "{" not in recipe.name}
+        templates = [recipe for recipe in recipes if "{" in recipe.name]
+        made._factories = DatasetFactories(templates, credentials, versions)
+        made._check_load_versions(versions)
+        return made
+
+    @classmethod
+    def from_part(cls, part: CatalogPart) -> Self:
+        """Make a worker's catalog from what `subset` returned.
+
+        Args:
+            part: the part.
+
+        Returns:
+            the catalog.
+        """
+        made = cls()
+        made.save_version = part.save_version
+        made._recipes.update((recipe.name, recipe) for recipe in part.recipes)
+        for name, dataset in part.objects:
+            made[name] = dataset
+        return made
+
+    def subset(self, names: Iterable[str]) -> CatalogPart:
+        """Return the part of this catalog that another process needs.
+
+        Args:
+            names: the datasets it will use; those unknown here, in memory, or bound to the main process are left out,
+                because the engine carries the first two and runs the nodes of the third itself.
+
+        Returns:
+            the part; recipes stay recipes, even where they are built here.
+        """
+        recipes: list[DatasetRecipe] = []
+        objects: list[tuple[str, Any]] = []
+        for name in dict.fromkeys(names):
+            if name not in self:
+                continue
+            recipe = self.recipe(name)
+            capabilities = self.capabilities(name)
+            if capabilities.main_process_only:
+                continue
+            if recipe is not None:
+                recipes.append(recipe)
+            elif not capabilities.in_memory:
+                objects.append((name, self[name]))
+        return CatalogPart(tuple(recipes), tuple(objects), self.save_version)
+
+    def add_parameters(self, params: Mapping[str, Any]) -> None:
+        """Make parameters available as `parameters` and `params:a.b`, in place of those added before.
+
+        Args:
+            params: the nested parameters; they are copied.
+        """
+        with self._lock:
+            for name in self._parameters.names() if self._parameters else ():
+                self._datasets.pop(name, None)
+            self._parameters = Parameters(params)
+
+    def load(self, name: str) -> Any:
+        """Load a dataset.
+
+        Raises:
+            UnknownDatasetError: there is no such dataset.
+            DatasetError: it cannot be built or loaded.
+        """
+        dataset = self[name]
+        return guarded("load", name, dataset, dataset.load)
+
+    def save(self, name: str, data: Any) -> None:
+        """Save a value to a dataset.
+
+        Raises:
+            UnknownDatasetError: there is no such dataset.
+            DatasetError: the value is None, or the dataset cannot be built or saved.
+        """
+        dataset = self[name]
+        if data is None:
+            msg = (
+                f"Dataset {name!r} was given None, which cannot be saved. Probably the function that makes it lacks a return "
+                "statement; if it should return nothing, declare the node without that output."
+            )
+            raise DatasetError(msg, dataset=name)
+        guarded("save", name, dataset, lambda: dataset.save(data))
+
+    def exists(self, name: str) -> bool:
+        """Say whether a dataset has a value to load; a name that is not in the catalog has none.
+
+        Raises:
+            DatasetError: the dataset cannot be built, or it cannot tell.
+        """
+        return name in self and bool(self._ask("exists", name, otherwise=False))
+
+    def release(self, name: str) -> None:
+        """Let a dataset give back what it holds; one that was never built holds nothing.
+
+        Raises:
+            UnknownDatasetError: there is no such dataset.
+            DatasetError: the dataset could not release it.
+        """
+        if name not in self._datasets and name in self:
+            return
+        self._ask("release", name)
+
+    def confirm(self, name: str) -> None:
+        """Tell a dataset that what was loaded has been dealt with.
+
+        Raises:
+            UnknownDatasetError: there is no such dataset.
+            DatasetError: the dataset has no confirmation, or failed in it.
+        """
+        if not callable(getattr(self[name], "confirm", None)):
+            msg = f"Dataset {name!r} ({type(self[name]).__name__}) cannot be confirmed. Take it out of the node's `confirms`."
+            raise DatasetError(msg, dataset=name)
+        self._ask("confirm", name)
+
+    def recipe(self, name: str) -> DatasetRecipe | None:
+        """Return the recipe of a dataset that configuration declares, built here or not; None for any other."""
+        recipe = self._recipes.get(name)
+        if recipe is None and name not in self._datasets and not _is_parameter(name):
+            recipe = self._factories.recipe(name)
+            if recipe is not None:
+                recipe = self._recipes.setdefault(name, recipe)
+        return recipe
+
+    def is_recipe(self, name: str) -> bool:
+        """Say whether configuration declares a dataset, so that any process can build it."""
+        return self.recipe(name) is not None
+
+    def capabilities(self, name: str) -> Capabilities:
+        """Return what a dataset declares about itself; a recipe is not built for it.
+
+        Raises:
+            UnknownDatasetError: there is no such dataset.
+            DatasetError: it could never be built: unknown type, missing credentials.
+        """
+        built = self._datasets.get(name)
+        if built is not None:
+            return capabilities_of(built)
+        recipe = self.recipe(name)
+        if recipe is not None:
+            return recipe.capabilities()
+        if self._parameters is not None and name in self._parameters:
+            return Capabilities(in_memory=True)
+        raise self._unknown(name)
+
+    def get(self, name: str, default: Dataset | None = None) -> Dataset | None:
+        """Return a dataset, built if need be, or the default where there is none of that name."""
+        return self[name] if name in self else default  # noqa: SIM401 - this is `get`
+
+    def keys(self) -> Iterator[str]:
+        """Yield the names of all datasets, those of the parameters last."""
+        return iter(self)
+
+    def list(self, pattern: str | None = None) -> _Names:
+        """Return the names of the datasets.
+
+        Args:
+            pattern: a regular expression that must be found in a name, upper and lower case alike; None for all names.
+
+        Returns:
+            the names, in the order of their declaration.
+
+        Raises:
+            DatasetError: the expression is not valid.
+        """
+        try:
+            wanted = re.compile(pattern or "", re.IGNORECASE)
+        except re.error as exc:
+            msg = f"{pattern!r} is not a valid regular expression: {exc}."
+            raise DatasetError(msg) from exc
+        return [name for name in self if wanted.search(name)]
+
+    def patterns(self) -> tuple[str, ...]:
+        """Return the patterns of dataset factories, in the order in which they are tried."""
+        return self._factories.patterns
+
+    def __getitem__(self, name: str) -> Dataset:
+        dataset = self._datasets.get(name)
+        if dataset is not None:
+            return dataset
+        with self._lock:
+            if name not in self._datasets:
+                self._datasets[name] = self._make(name)
+            return self._datasets[name]
+
+    def __setitem__(self, name: str, dataset: Dataset | Any) -> None:
+        if not name:
+            msg = "A dataset's name must not be empty."
+            raise DatasetError(msg)
+        with self._lock:
+            self._recipes.pop(name, None)
+            self._datasets[name] = dataset if is_dataset(dataset) else MemoryDataset(dataset)
+
+    def __contains__(self, name: object) -> bool:
+        if not isinstance(name, str):
+            return False
+        if name in self._datasets or name in self._recipes:
+            return True
+        return (self._parameters is not None and name in self._parameters) or self.recipe(name) is not None
+
+    def __iter__(self) -> Iterator[str]:
+        parameters = dict.fromkeys(self._parameters.names()) if self._parameters is not None else {}
+        declared = dict.fromkeys(name for name in (*self._recipes, *self._datasets) if name not in parameters)
+        return iter((*declared, *parameters))
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    def __repr__(self) -> str:
+        count = len(dict.fromkeys((*self._recipes, *self._datasets)))
+        return f"{type(self).__name__}({count} datasets, {len(self._recipes)} of them from configuration)"
+
+    def _make(self, name: str) -> Dataset:
+        recipe = self.recipe(name)
+        if recipe is not None:
+            return recipe.build()
+        parameter = self._parameters.dataset(name) if self._parameters is not None else None
+        if parameter is None:
+            raise self._unknown(name)
+        return parameter
+
+    def _ask(self, method: str, name: str, *, otherwise: Any = None) -> Any:
+        dataset = self[name]
+        ask = getattr(dataset, method, None)
+        return guarded("look for" if method == "exists" else method, name, dataset, ask) if callable(ask) else otherwise
+
+    def _unknown(self, name: str) -> UnknownDatasetError:
+        close = tuple(difflib.get_close_matches(str(name), list(self), n=3))
+        likely = f" Did you mean {' or '.join(repr(other) for other in close)}?" if close else ""
+        where = "a parameters file" if _is_parameter(name) else "the catalog"
+        msg = f"There is no dataset {name!r} in the catalog.{likely} Check the spelling, or add it to {where}."
+        return UnknownDatasetError(msg, dataset=name, close=close)
+
+    def _check_load_versions(self, versions: Mapping[str, str]) -> None:
+        for name in versions:
+            if name not in self:
+                raise self._unknown(name)
+
+
+def _is_parameter(name: str) -> bool:
+    return name == ALL_PARAMETERS or name.startswith(PREFIX)

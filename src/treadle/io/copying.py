@@ -1,0 +1,166 @@
+"""Copies of values, so that nobody changes what another holds.
+
+The promise: under the inferred mode, no change to a loaded value, however deep, reaches the stored one. Values that
+cannot change are handed over as they are; plain arrays and frames are copied by their own library; everything else
+goes through pickle in memory, which is as isolated as `copy.deepcopy`, faster, and copies the cells of object columns,
+which `DataFrame.copy` shares. State: none. Neighbours: `memory` copies with it; `frames` knows pandas and numpy.
+"""
+
+from __future__ import annotations
+
+import copy
+import datetime as dt
+import decimal
+import enum
+import fractions
+import functools
+import io
+import pathlib
+import pickle
+import re
+import types
+import uuid
+from typing import Any, Final
+
+from treadle.errors import DatasetError
+from treadle.io.frames import copy_frame, is_locked_array
+
+_ATOMS: Final[frozenset[type]] = frozenset(
+    {
+        type(None), type(...), type(NotImplemented), bool, int, float, complex, str, bytes, range, slice,
+        decimal.Decimal, fractions.Fraction, uuid.UUID, re.Pattern,
+        dt.date, dt.datetime, dt.time, dt.timedelta, dt.timezone,
+        pathlib.PosixPath, pathlib.WindowsPath, pathlib.PurePosixPath, pathlib.PureWindowsPath,
+        types.FunctionType, types.BuiltinFunctionType, types.ModuleType, type,
+    }
+)  # fmt: skip
+"""Types whose values cannot change, or that even a deep copy hands over as they are."""
+
+_SHARED_PACKAGES: Final = frozenset({"pyspark", "ibis", "pyarrow"})
+"""Packages whose values are plans or immutable tables: copying them fails or costs, and isolates nothing."""
+
+_CLONED_PACKAGES: Final = frozenset({"polars"})
+"""Packages whose values clone themselves cheaply (copy on write)."""
+
+
+class CopyMode(enum.Enum):
+    """How a value is handed over."""
+
+    ASSIGN = "assign"
+    COPY = "copy"
+    DEEPCOPY = "deepcopy"
+
+    @classmethod
+    def parse(cls, mode: CopyMode | str | None) -> CopyMode | None:
+        """Return the mode that a word names.
+
+        Args:
+            mode: a mode, its word, or None.
+
+        Returns:
+            the mode; None for None (to be inferred from the value).
+
+        Raises:
+            DatasetError: no mode has that name.
+        """
+        if mode is None or isinstance(mode, cls):
+            return mode
+        try:
+            return cls(mode)
+        except ValueError as exc:
+            msg = f"There is no copy mode {mode!r}. Choose 'assign', 'copy' or 'deepcopy', or leave it out to have it inferred."
+            raise DatasetError(msg) from exc
+
+
+def copy_value(value: Any, mode: CopyMode | None = None) -> Any:
+    """Copy a value on its way from one holder to another.
+
+    Args:
+        value: anything.
+        mode: how; None infers the cheapest way that isolates the copy from the original.
+
+    Returns:
+        the value itself, where it cannot change or the mode is ASSIGN; else a copy.
+
+    Raises:
+        DatasetError: the value cannot be copied.
+    """
+    if mode is CopyMode.ASSIGN or _is_constant(value):
+        return value
+    if mode is CopyMode.COPY:
+        return copy.copy(value)
+    if mode is None:
+        package = type(value).__module__.partition(".")[0]
+        if package in _SHARED_PACKAGES:
+            return value
+        if package in _CLONED_PACKAGES and hasattr(value, "clone"):
+            return value.clone()
+    copied = copy_frame(value)
+    return _deep_copy(value) if copied is None else copied
+
+
+def _is_constant(value: Any) -> bool:
+    kind = type(value)
+    if kind in _ATOMS or isinstance(value, (type, enum.Enum)):
+        return True
+    if kind is tuple or kind is frozenset:
+        return all(type(item) in _ATOMS for item in value)
+    return False
+
+
+def _deep_copy(value: Any) -> Any:
+    for copier in (_through_pickle, functools.partial(_through_pickle, keep_code=True)):
+        try:
+            return copier(value)
+        except Exception:  # noqa: BLE001, S112 - a value may refuse pickle in any way it likes; the next copier is asked
+            continue
+    try:
+        return copy.deepcopy(value)
+    except Exception as exc:
+        msg = (
+            f"A value of type {type(value).__module__}.{type(value).__qualname__} cannot be copied: {exc}. It probably holds a "
+            "connection, a lock, an open file or a generator. Declare its dataset with `type: MemoryDataset` and "
+            "`copy_mode: assign` to hand over the object itself."
+        )
+        raise DatasetError(msg) from exc
+
+
+def _through_pickle(value: Any, *, keep_code: bool = False) -> Any:
+    stream = io.BytesIO()
+    pickler = _CodeKeepingPickler(stream) if keep_code else _Pickler(stream)
+    pickler.dump(value)
+    stream.seek(0)
+    return _Unpickler(stream, [bytearray(buffer.raw()) for buffer in pickler.buffers], pickler.kept).load()
+
+
+class _Pickler(pickle.Pickler):
+    """Puts buffers aside, to be copied once, and makes read-only arrays writable, as a deep copy does."""
+
+    def __init__(self, stream: io.BytesIO) -> None:
+        self.buffers: list[pickle.PickleBuffer] = []
+        self.kept: list[Any] = []
+        super().__init__(stream, protocol=5, buffer_callback=self.buffers.append)
+
+    def reducer_override(self, obj: Any) -> Any:
+        if is_locked_array(obj):
+            return obj.copy(order="K").__reduce_ex__(5)
+        return NotImplemented
+
+
+class _CodeKeepingPickler(_Pickler):
+    """Pickles functions, classes and modules as references, as a deep copy does, so that local ones pass."""
+
+    def persistent_id(self, obj: Any) -> int | None:
+        if isinstance(obj, (types.FunctionType, types.BuiltinFunctionType, types.ModuleType, type)):
+            self.kept.append(obj)
+            return len(self.kept) - 1
+        return None
+
+
+class _Unpickler(pickle.Unpickler):
+    def __init__(self, stream: io.BytesIO, buffers: list[bytearray], kept: list[Any]) -> None:
+        super().__init__(stream, buffers=buffers)
+        self._kept = kept
+
+    def persistent_load(self, pid: Any) -> Any:
+        return self._kept[pid]

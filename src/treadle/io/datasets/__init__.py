@@ -1,0 +1,1 @@
+"""The file datasets that Treadle brings, one a module."""

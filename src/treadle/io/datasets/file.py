@@ -1,0 +1,188 @@
+"""What all file datasets share: a path, a storage, versions, arguments.
+
+A subclass says how to read and write an open file, and whether it is binary. State: the path and the arguments; the
+storage is made on first use and does not travel with a pickled dataset. Neighbours: `storage` and `versions` below;
+one module beside this one for each kind of file.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from abc import abstractmethod
+from typing import IO, TYPE_CHECKING, Any, ClassVar, Final
+
+from treadle.errors import DatasetError
+from treadle.io.dataset import Dataset
+from treadle.io.storage import OpenArguments, Storage, is_local, local_path, storage_for
+from treadle.io.versions import new_version, newest_version, version_path
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_PASSWORD: Final = re.compile(r"(://[^/@:]*):[^/@]*@")
+_TEXT_ARGUMENTS: Final = ("encoding", "errors", "newline", "compression")
+_SECRET_ARGUMENTS: Final = frozenset({"storage_options", "credentials"})
+
+
+class FileDataset(Dataset):
+    """A value in a file; subclass it and write `read` and `write`.
+
+    Args:
+        filepath: a path, or an address that fsspec knows, such as `s3://bucket/key`.
+        load_args: arguments for the library that reads; for text files also `encoding`, `errors` and `newline`.
+        save_args: arguments for the library that writes; likewise.
+        version: which version to load and to save (a pair, None for "the newest" and "by the time"); None for a file
+            without versions.
+        credentials: what the file system needs to let us in.
+        fs_args: other arguments of the file system; `open_args_load` and `open_args_save` in it are for opening files.
+        metadata: anything a project wants to note; Treadle ignores it.
+    """
+
+    binary: ClassVar[bool] = False
+    default_load_args: ClassVar[Mapping[str, Any]] = {}
+    default_save_args: ClassVar[Mapping[str, Any]] = {}
+
+    def __init__(
+        self,
+        filepath: str | os.PathLike[str],
+        *,
+        load_args: Mapping[str, Any] | None = None,
+        save_args: Mapping[str, Any] | None = None,
+        version: tuple[str | None, str | None] | None = None,
+        credentials: Mapping[str, Any] | None = None,
+        fs_args: Mapping[str, Any] | None = None,
+        metadata: Any = None,
+    ) -> None:
+        address = os.fspath(filepath)
+        self.filepath = local_path(address) if is_local(address) else address
+        self.load_args = {**self.default_load_args, **(load_args or {})}
+        self.save_args = {**self.default_save_args, **(save_args or {})}
+        self.metadata = metadata
+        self.main_process_only = address.startswith("memory:")  # each process has a file system of that kind to itself
+        options = dict(fs_args or {})
+        self._open_load = self._open_arguments(self.load_args, options.pop("open_args_load", None))
+        self._open_save = self._open_arguments(self.save_args, options.pop("open_args_save", None))
+        self._options = {**options, **(credentials or {})}
+        self._version = version
+        self._storage: Storage | None = None
+
+    @abstractmethod
+    def read(self, file: IO[Any]) -> Any:
+        """Read the value from an open file."""
+
+    @abstractmethod
+    def write(self, file: IO[Any], data: Any) -> None:
+        """Write a value to an open file."""
+
+    @property
+    def storage(self) -> Storage:
+        """Where the file lies."""
+        if self._storage is None:
+            self._storage = storage_for(self.filepath, self._options)
+        return self._storage
+
+    def load(self) -> Any:
+        """Read the file, in the version that is to be loaded."""
+        return self.read_from(self.load_path())
+
+    def save(self, data: Any) -> None:
+        """Write the file, whole or not at all, in the version that is to be saved."""
+        if data is None:
+            msg = "None cannot be saved. Probably the function that makes the value lacks a return statement."
+            raise DatasetError(msg)
+        path = self.save_path()
+        with self.storage.writing(path, self._open_save) as file:
+            self.write(file, data)
+
+    def read_from(self, path: str) -> Any:
+        """Read the value from a path; override it where the library wants the path itself."""
+        with self.storage.reading(path, self._open_load) as file:
+            return self.read(file)
+
+    def exists(self) -> bool:
+        """Say whether there is a file to load."""
+        if self._version is None:
+            return self.storage.exists(self.filepath)
+        version = self.load_version()
+        return version is not None and self.storage.exists(version_path(self.filepath, version))
+
+    def release(self) -> None:
+        """Forget the connection to the storage."""
+        self._storage = None
+
+    def load_version(self) -> str | None:
+        """Return the version that a load would read: the one asked for, this run's own, or the newest; None for none."""
+        if self._version is None:
+            return None
+        wanted, own = self._version
+        if wanted is not None:
+            return wanted
+        if own is not None and self.storage.exists(version_path(self.filepath, own)):
+            return own
+        return newest_version(self.storage, self.filepath)
+
+    def load_path(self) -> str:
+        """Return the path that a load would read.
+
+        Raises:
+            DatasetError: the dataset is versioned and has no version yet.
+        """
+        if self._version is None:
+            return self.filepath
+        version = self.load_version()
+        if version is None:
+            msg = f"There is no version of it in {self._shown_path()} yet. Run the node that makes it first."
+            raise DatasetError(msg)
+        return version_path(self.filepath, version)
+
+    def save_path(self) -> str:
+        """Return the path that a save would write.
+
+        Raises:
+            DatasetError: the dataset is versioned, and a plain file lies where its versions should.
+        """
+        if self._version is None:
+            return self.filepath
+        if self.storage.exists(self.filepath) and not self.storage.is_folder(self.filepath):
+            msg = f"{self._shown_path()} is a file without versions, where a folder of versions should be. Move it away first."
+            raise DatasetError(msg)
+        wanted, own = self._version
+        if own is None:
+            own = new_version()
+            self._version = wanted, own
+        return version_path(self.filepath, own)
+
+    def describe(self) -> dict[str, Any]:
+        """Return the path, the arguments and the version."""
+        facts: dict[str, Any] = {"filepath": self._shown_path()}
+        for name, arguments in (("load_args", self.load_args), ("save_args", self.save_args)):
+            shown = {key: value for key, value in arguments.items() if key not in _SECRET_ARGUMENTS}
+            if shown:
+                facts[name] = shown
+        if self._version is not None:
+            facts["version"] = {"load": self._version[0], "save": self._version[1]}
+        return facts
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._shown_path()!r})"
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_storage": None}
+
+    def _shown_path(self) -> str:
+        return _PASSWORD.sub(r"\1:***@", self.filepath)
+
+    def _open_arguments(self, arguments: dict[str, Any], more: Mapping[str, Any] | None) -> OpenArguments:
+        """Take the arguments for opening a file out of those for the library, where it would not know them."""
+        found: dict[str, Any] = {} if self.binary else {key: arguments.pop(key) for key in _TEXT_ARGUMENTS if key in arguments}
+        found.update(more or {})
+        mode = str(found.pop("mode", ""))
+        if "a" in mode or "a" in str(arguments.get("mode", "")):
+            msg = "Files are written whole, so they cannot be opened to append. Give each part a dataset of its own."
+            raise DatasetError(msg)
+        unknown = sorted(set(found) - set(_TEXT_ARGUMENTS))
+        if unknown:
+            msg = f"A file cannot be opened with {unknown[0]!r}; the arguments for that are {', '.join(_TEXT_ARGUMENTS)}."
+            raise DatasetError(msg)
+        return OpenArguments(binary=self.binary, **found)

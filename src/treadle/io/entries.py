@@ -1,0 +1,56 @@
+"""From the catalog's configuration to recipes.
+
+State: none. Neighbours: `catalog` calls it; `recipe` is what it makes.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from typing import Any
+
+from treadle.errors import DatasetError
+from treadle.io.recipe import DatasetRecipe, credential_names
+
+
+def read_entries(
+    catalog: Mapping[str, Mapping[str, Any]],
+    credentials: Mapping[str, Any],
+    project_path: str,
+    load_versions: Mapping[str, str],
+    save_version: str,
+) -> list[DatasetRecipe]:
+    """Make a recipe of each entry of a catalog's configuration.
+
+    Args:
+        catalog: entries by name; names that begin with an underscore (anchors of YAML) are passed over.
+        credentials: all credentials; each recipe takes only those it names.
+        project_path: the folder that relative paths start from.
+        load_versions: versions to load, by dataset name.
+        save_version: the version that this run saves.
+
+    Returns:
+        the recipes, in the order of the entries.
+
+    Raises:
+        DatasetError: an entry is no mapping or has no type.
+    """
+    recipes = []
+    for name, entry in catalog.items():
+        if name.startswith("_"):
+            continue
+        _check_entry(name, entry)
+        used = {wanted: credentials[wanted] for wanted in credential_names(entry) if wanted in credentials}
+        recipes.append(DatasetRecipe(name, entry, used, project_path, load_versions.get(name), save_version))
+    return recipes
+
+
+def _check_entry(name: str, entry: Any) -> None:
+    if not isinstance(entry, Mapping):
+        msg = f"Catalog entry {name!r} must be a mapping with a `type`, not {entry!r}. Check its indentation."
+        raise DatasetError(msg, dataset=name)
+    if "type" not in entry:
+        close = difflib.get_close_matches("type", [str(key) for key in entry], n=1)
+        likely = f" Did you mean `type` by {close[0]!r}?" if close else ""
+        msg = f"Catalog entry {name!r} has no `type`, such as `pandas.CSVDataset`.{likely}"
+        raise DatasetError(msg, dataset=name)

@@ -1,0 +1,130 @@
+"""Dataset factories: catalog entries whose name is a pattern.
+
+`"{name}_csv"` stands for every dataset whose name fits and that no entry names outright. The most specific pattern
+wins; a pattern without any fixed text catches all, and there may be one such. State: none; the catalog keeps what is
+made here. Neighbours: `catalog` asks for names that it does not hold.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from treadle.errors import DatasetError
+from treadle.io.recipe import DatasetRecipe, credential_names
+
+_PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
+
+
+@dataclass(frozen=True, slots=True)
+class _Pattern:
+    text: str
+    regex: re.Pattern[str]
+    fields: frozenset[str]
+    template: DatasetRecipe
+
+    @property
+    def fixed(self) -> int:
+        """How many characters are fixed: the measure of how specific the pattern is."""
+        return len(_PLACEHOLDER.sub("", self.text))
+
+    @property
+    def order(self) -> tuple[int, int, str]:
+        return -self.fixed, -len(_PLACEHOLDER.findall(self.text)), self.text
+
+
+class DatasetFactories:
+    """The patterns of a catalog, most specific first.
+
+    Args:
+        templates: recipes whose names are patterns and whose texts may hold their placeholders.
+        credentials: all credentials, because a placeholder may choose among them.
+        load_versions: versions to load, by dataset name.
+
+    Raises:
+        DatasetError: a pattern is malformed, an entry uses a placeholder that its pattern lacks, or two catch all.
+    """
+
+    def __init__(
+        self,
+        templates: Iterable[DatasetRecipe],
+        credentials: Mapping[str, Any] | None = None,
+        load_versions: Mapping[str, str] | None = None,
+    ) -> None:
+        self._patterns = sorted((_compile(template) for template in templates), key=lambda pattern: pattern.order)
+        self._credentials = credentials or {}
+        self._load_versions = dict(load_versions or {})
+        catch_all = [pattern.text for pattern in self._patterns if not pattern.fixed]
+        if len(catch_all) > 1:
+            msg = (
+                f"The catalog has {len(catch_all)} patterns that catch every name: {', '.join(map(repr, catch_all))}. "
+                "Keep one, and give the others some fixed text, such as '{name}_csv'."
+            )
+            raise DatasetError(msg, dataset=catch_all[1])
+
+    @property
+    def patterns(self) -> tuple[str, ...]:
+        """The patterns, in the order in which they are tried."""
+        return tuple(pattern.text for pattern in self._patterns)
+
+    def recipe(self, name: str) -> DatasetRecipe | None:
+        """Return the recipe of a dataset whose name fits a pattern.
+
+        Args:
+            name: the dataset's name.
+
+        Returns:
+            the recipe, or None where no pattern fits.
+        """
+        for pattern in self._patterns:
+            match = pattern.regex.fullmatch(name)
+            if match is not None:
+                config = _fill(pattern.template.config, match.groupdict())
+                used = {wanted: self._credentials[wanted] for wanted in credential_names(config) if wanted in self._credentials}
+                return replace(
+                    pattern.template, name=name, config=config, credentials=used, load_version=self._load_versions.get(name)
+                )
+        return None
+
+
+def _compile(template: DatasetRecipe) -> _Pattern:
+    text = template.name
+    regex, last, fields = "", 0, set[str]()
+    for match in _PLACEHOLDER.finditer(text):
+        field = match.group(1)
+        if not field.isidentifier():
+            msg = f"Catalog pattern {text!r} has the placeholder {match.group(0)!r}: it must be a plain name, such as '{{name}}'."
+            raise DatasetError(msg, dataset=text)
+        regex += re.escape(text[last : match.start()])
+        regex += f"(?P={field})" if field in fields else f"(?P<{field}>.+?)"
+        fields.add(field)
+        last = match.end()
+    rest = text[last:]
+    if not fields or "{" in _PLACEHOLDER.sub("", text) or "}" in _PLACEHOLDER.sub("", text):
+        msg = f"Catalog pattern {text!r} has a brace without its partner. Write placeholders as '{{name}}'."
+        raise DatasetError(msg, dataset=text)
+    for used in sorted(_placeholders(template.config)):
+        if used not in fields:
+            msg = (
+                f"Catalog pattern {text!r} uses the placeholder '{{{used}}}' in its entry, but its name has only "
+                f"{', '.join(f'{{{field}}}' for field in sorted(fields))}. Use those, or add it to the name."
+            )
+            raise DatasetError(msg, dataset=text)
+    return _Pattern(text, re.compile(regex + re.escape(rest), re.DOTALL), frozenset(fields), template)
+
+
+def _placeholders(config: Any) -> set[str]:
+    if isinstance(config, str):
+        return set(_PLACEHOLDER.findall(config))
+    items = config.values() if isinstance(config, Mapping) else config if isinstance(config, (list, tuple)) else ()
+    return set().union(*map(_placeholders, items)) if items else set()
+
+
+def _fill(config: Any, values: Mapping[str, str]) -> Any:
+    if isinstance(config, str):
+        return _PLACEHOLDER.sub(lambda match: values[match.group(1)], config)
+    if isinstance(config, Mapping):
+        return {key: _fill(value, values) for key, value in config.items()}
+    return [_fill(value, values) for value in config] if isinstance(config, (list, tuple)) else config

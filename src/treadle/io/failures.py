@@ -1,0 +1,120 @@
+"""The words for a dataset that could not be loaded or saved.
+
+Turns whatever a library raised into a `DatasetError` that names the dataset, its type and its place, says the probable
+cause, and keeps the original as its cause. State: none. Neighbours: `catalog` calls datasets through here.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final
+
+from treadle.errors import DatasetError
+from treadle.io.dataset import Dataset, describe_dataset
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_ANY = ("load", "save", "look for", "release", "confirm")
+_CAUSES: Final[tuple[tuple[tuple[type[Exception], ...], tuple[str, ...], str], ...]] = (
+    (
+        (FileNotFoundError,),
+        ("load",),
+        "No file is there: run the node that makes it first, or correct the path in the catalog.",
+    ),
+    ((FileNotFoundError,), ("save",), "The folder cannot be made or was removed: check the path in the catalog."),
+    ((PermissionError,), _ANY, "You may not use that path: check its owner and mode, or the credentials that the catalog names."),
+    (
+        (IsADirectoryError, NotADirectoryError),
+        _ANY,
+        "A folder and a file are taken for one another: check the path, and whether it should be `versioned: true`.",
+    ),
+    (
+        (UnicodeDecodeError, UnicodeEncodeError),
+        _ANY,
+        "The file has another encoding: set `encoding` under `load_args` or `save_args` of the dataset.",
+    ),
+    ((json.JSONDecodeError,), _ANY, "The file is not valid JSON, or is cut off."),
+    ((EOFError,), _ANY, "The file is empty or cut off: make it again."),
+    (
+        (AttributeError, TypeError),
+        ("save",),
+        "The value has probably the wrong type for this dataset, or `save_args` holds an argument that its library lacks.",
+    ),
+    ((TypeError,), ("load",), "Probably `load_args` holds an argument that its library lacks."),
+)
+"""What probably lies behind an exception of a kind, while doing one of some things; the first that fits counts."""
+_GENERAL: Final = MappingProxyType({"load": "Check the file's content against the dataset's type and arguments in the catalog."})
+_PLACES: Final = ("filepath", "path", "filename", "table_name", "url", "sql")
+
+
+def guarded(action: str, name: str, dataset: Dataset, call: Callable[[], Any]) -> Any:
+    """Call a method of a dataset; what it raises becomes a DatasetError that names the dataset.
+
+    Args:
+        action: what is being done, as a verb: `"load"`, `"save"`, `"look for"`, …
+        name: the dataset's name in the catalog.
+        dataset: the dataset.
+        call: the method, bound to its arguments.
+
+    Returns:
+        what the method returns.
+
+    Raises:
+        DatasetError: whatever the method raised, as its cause.
+    """
+    try:
+        return call()
+    except Exception as exc:
+        if isinstance(exc, DatasetError) and exc.dataset == name:
+            raise
+        raise _failure(action, name, dataset, exc) from exc
+
+
+def _failure(action: str, name: str, dataset: Dataset, exc: Exception) -> DatasetError:
+    cause = "" if isinstance(exc, DatasetError) else _probable_cause(action, exc) or _GENERAL.get(action, "")
+    text = str(exc) if isinstance(exc, DatasetError) else f"{_type_name(exc)}: {exc}"
+    msg = f"Could not {action} dataset {name!r} ({_identity(dataset)}). {text.rstrip('.')}."
+    return DatasetError(f"{msg} {cause}" if cause else msg, dataset=name)
+
+
+def _identity(dataset: Dataset) -> str:
+    kind = type(dataset).__name__
+    facts: dict[str, Any] = describe_dataset(dataset)
+    place = next((facts[key] for key in _PLACES if facts.get(key)), None)
+    return f"{kind} at {place}" if place is not None else kind
+
+
+def _type_name(exc: Exception) -> str:
+    kind = type(exc)
+    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+
+
+def _probable_cause(action: str, exc: Exception) -> str:
+    """Say what probably lies behind an exception, and what to do about it; empty where nothing is known."""
+    if isinstance(exc, ImportError):
+        return f"A library that this dataset needs is not installed: {install_hint(exc.name)}."
+    if isinstance(exc, OSError) and exc.errno == errno.ENOSPC:
+        return "The disk is full."
+    for kind, actions, cause in _CAUSES:
+        if isinstance(exc, kind) and action in actions:
+            return cause
+    # Datasets of kedro wrap what happened in an error of their own.
+    return _probable_cause(action, exc.__cause__) if isinstance(exc.__cause__, Exception) else ""
+
+
+def install_hint(module: str | None) -> str:
+    """Say how to install the library that a missing module belongs to.
+
+    Args:
+        module: the module that could not be imported, where it is known.
+
+    Returns:
+        a phrase to put into a sentence.
+    """
+    root = (module or "").partition(".")[0]
+    if root in {"pandas", "pyarrow", "openpyxl"}:
+        return 'install it with `pip install "treadle[pandas]"`'
+    return f"install it, for example with `pip install {root}`" if root else "see which one above, and install it"

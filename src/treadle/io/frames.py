@@ -1,0 +1,87 @@
+"""Isolated copies of plain numpy arrays and pandas objects.
+
+Their own `copy` is the fast way, but it shares the cells of object columns; so it is used only where no cell can
+change. What this module does not know for certain it declines, and `copying` takes the sure way. State: none.
+numpy and pandas are never imported here: a value of theirs exists only where they are loaded already.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import decimal
+import sys
+from typing import Any, Final
+
+_CONSTANT_CELLS: Final[frozenset[type]] = frozenset(
+    {type(None), bool, int, float, complex, str, bytes, decimal.Decimal, dt.date, dt.datetime, dt.timedelta}
+)
+
+
+def copy_frame(value: Any) -> Any | None:
+    """Copy an array, frame, series or index, if its own copy isolates it.
+
+    Args:
+        value: anything.
+
+    Returns:
+        the copy, or None where the value is something else, or holds cells that may change.
+    """
+    numpy = sys.modules.get("numpy")
+    if numpy is not None:
+        if isinstance(value, numpy.generic) and not isinstance(value, numpy.void):
+            return value
+        if type(value) is numpy.ndarray:
+            return None if value.dtype.hasobject else value.copy(order="K")
+    pandas = sys.modules.get("pandas")
+    if pandas is None:
+        return None
+    if type(value) in (pandas.DataFrame, pandas.Series):
+        return _copy_pandas(value, pandas)
+    if isinstance(value, pandas.Index):
+        return value.copy(deep=True) if _is_plain_index(value, pandas) else None
+    return None
+
+
+def is_locked_array(value: Any) -> bool:
+    """Say whether a value is a plain numpy array that cannot be written to."""
+    numpy = sys.modules.get("numpy")
+    return numpy is not None and type(value) is numpy.ndarray and not value.flags.writeable and not value.dtype.hasobject
+
+
+def _copy_pandas(value: Any, pandas: Any) -> Any | None:
+    if value.attrs:
+        return None
+    if type(value) is pandas.Series:
+        plain = _is_plain(value, pandas)
+    else:
+        # Only columns whose type does not say it all are looked into: a frame may have thousands of columns.
+        doubtful = [place for place, dtype in enumerate(value.dtypes) if dtype.kind not in "biufcmM"]
+        plain = all(_is_plain(value.iloc[:, place], pandas) for place in doubtful)
+    if not plain or not all(_is_plain_index(axis, pandas) for axis in value.axes):
+        return None
+    copied = value.copy(deep=True)
+    # Labels count as immutable and are shared by pandas, but their `values` can be written to under pandas 2.
+    for number, axis in enumerate(value.axes):
+        if not isinstance(axis, pandas.RangeIndex):
+            setattr(copied, "columns" if number else "index", axis.copy(deep=True))
+    return copied
+
+
+def _is_plain_index(index: Any, pandas: Any) -> bool:
+    if isinstance(index, pandas.RangeIndex):
+        return True
+    if isinstance(index, pandas.MultiIndex):
+        return all(_is_plain_index(level, pandas) for level in index.levels)
+    return _is_plain(index, pandas)
+
+
+def _is_plain(column: Any, pandas: Any) -> bool:
+    """Say whether copying a series or index isolates it: its cells cannot change."""
+    dtype = column.dtype
+    if isinstance(dtype, pandas.CategoricalDtype):
+        return _is_plain_index(dtype.categories, pandas)
+    if isinstance(dtype, pandas.SparseDtype):
+        return bool(dtype.subtype.kind != "O")
+    if dtype.kind == "O" and type(dtype).__module__.startswith("numpy"):
+        return set(map(type, column.to_numpy())) <= _CONSTANT_CELLS
+    return type(dtype).__module__.startswith(("numpy", "pandas.")) or type(dtype).__module__ == "pandas"

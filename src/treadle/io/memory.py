@@ -1,0 +1,102 @@
+"""The dataset that keeps its value in memory.
+
+A value is copied on its way in and on its way out, so that a node that changes what it loaded changes nothing for the
+others; `copying` says how. State: the value. Neighbours: `catalog` wraps plain values in it.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from treadle.errors import DatasetError
+from treadle.io.copying import CopyMode, copy_value
+from treadle.io.dataset import Dataset
+
+__all__ = ["CopyMode", "MemoryDataset", "copy_value"]
+
+_NOTHING: Final = object()
+
+
+class MemoryDataset(Dataset):
+    """Keep a value in memory.
+
+    Args:
+        data: the value to begin with (None is a value); without it the dataset is empty.
+        copy_mode: `"assign"` hands over the very object, `"copy"` a shallow copy, `"deepcopy"` a deep one; None finds
+            the cheapest way that isolates the stored value.
+        metadata: anything a project wants to note about the dataset; Treadle ignores it.
+
+    Example:
+        >>> dataset = MemoryDataset([1, 2])
+        >>> dataset.load().append(3)
+        >>> dataset.load()
+        [1, 2]
+    """
+
+    in_memory = True
+
+    def __init__(self, data: Any = _NOTHING, copy_mode: CopyMode | str | None = None, metadata: Any = None) -> None:
+        self.copy_mode = CopyMode.parse(copy_mode)
+        self.metadata = metadata
+        self._data = data if data is _NOTHING else copy_value(data, self.copy_mode)
+
+    @property
+    def has_data(self) -> bool:
+        """True where there is a value to load."""
+        return self._data is not _NOTHING
+
+    def load(self) -> Any:
+        """Return the value, copied as the copy mode says.
+
+        Raises:
+            DatasetError: nothing was saved yet, or the value cannot be copied.
+        """
+        if self._data is _NOTHING:
+            msg = (
+                "There is nothing in this memory dataset yet: no node has saved it in this process and it was given no data, "
+                "or its value was released after its last use. Run the node that makes it, or put a value into the catalog."
+            )
+            raise DatasetError(msg)
+        return copy_value(self._data, self.copy_mode)
+
+    def save(self, data: Any) -> None:
+        """Keep a value, copied as the copy mode says.
+
+        Raises:
+            DatasetError: the value is None, or it cannot be copied.
+        """
+        if data is None:
+            msg = "None cannot be saved. Probably the function that makes the value lacks a return statement."
+            raise DatasetError(msg)
+        self._data = copy_value(data, self.copy_mode)
+
+    def exists(self) -> bool:
+        """Say whether there is a value."""
+        return self.has_data
+
+    def release(self) -> None:
+        """Forget the value."""
+        self._data = _NOTHING
+
+    def describe(self) -> dict[str, Any]:
+        """Return the type of the value and the copy mode."""
+        facts: dict[str, Any] = {"data": f"<{type(self._data).__name__}>"} if self.has_data else {}
+        if self.copy_mode is not None:
+            facts["copy_mode"] = self.copy_mode.value
+        return facts
+
+    def __repr__(self) -> str:
+        facts = ", ".join(f"{key}={value}" for key, value in self.describe().items())
+        return f"MemoryDataset({facts})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # The mark of emptiness is known by identity, which pickle does not keep.
+        data = () if self._data is _NOTHING else (self._data,)
+        return _rebuild, (type(self), self.copy_mode, self.metadata, data)
+
+
+def _rebuild(cls: type[MemoryDataset], copy_mode: CopyMode | None, metadata: Any, data: tuple[Any, ...]) -> MemoryDataset:
+    dataset = cls(copy_mode=copy_mode, metadata=metadata)
+    if data:
+        dataset._data = data[0]
+    return dataset

@@ -1,0 +1,201 @@
+"""A dataset that is not built yet: its entry in the catalog's configuration.
+
+A recipe is what travels to a worker; the dataset itself is built in the process that first uses it. State: none, a
+recipe is a fact. Neighbours: `types` resolves `type:`, `catalog` keeps recipes and builds from them.
+"""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path, PureWindowsPath
+from typing import Any, Final, NamedTuple
+
+from treadle.errors import DatasetError
+from treadle.io.copying import copy_value
+from treadle.io.dataset import Capabilities, Dataset, capabilities_of
+from treadle.io.types import known_type, resolve_type
+
+_PATH_KEYS: Final = ("filepath", "path", "filename")
+_OWN_KEYS: Final = frozenset({"type", "versioned"})
+"""Keys of an entry that are not arguments of its class."""
+
+
+class Version(NamedTuple):
+    """Which version of a versioned dataset to load, and which to save; None leaves the choice to the dataset."""
+
+    load: str | None = None
+    save: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetRecipe:
+    """What it takes to build a dataset, anywhere.
+
+    Attributes:
+        name: the dataset's name in the catalog.
+        config: its entry, `type` and all; credentials stand there by name.
+        credentials: the credentials that the entry names, by that name.
+        project_path: the folder that relative paths start from.
+        load_version: the version to load, None for the newest.
+        save_version: the version that this run saves.
+    """
+
+    name: str
+    config: Mapping[str, Any]
+    credentials: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    project_path: str | None = None
+    load_version: str | None = None
+    save_version: str | None = None
+
+    def __repr__(self) -> str:
+        place = next((f", {key}={self.config[key]!r}" for key in _PATH_KEYS if key in self.config), "")
+        return f"DatasetRecipe({self.name!r}, type={self.config.get('type')!r}{place})"
+
+    def build(self) -> Dataset:
+        """Build the dataset.
+
+        Returns:
+            a new dataset.
+
+        Raises:
+            DatasetError: the type is unknown, credentials are missing, or the class refuses its arguments.
+        """
+        kind = resolve_type(self.config.get("type"), self.name)
+        arguments = self._arguments(kind)
+        try:
+            dataset: Dataset = kind(**arguments)
+        except Exception as exc:
+            raise self._refusal(kind, arguments, exc) from exc
+        if not (callable(getattr(dataset, "load", None)) and callable(getattr(dataset, "save", None))):
+            msg = f"Dataset {self.name!r} has type {self.config['type']!r}, which is no dataset: it has no `load` and `save`."
+            raise DatasetError(msg, dataset=self.name)
+        return dataset
+
+    def capabilities(self) -> Capabilities:
+        """Return what the dataset will declare, without building it.
+
+        Raises:
+            DatasetError: the type is unknown, or credentials are missing: it could never be built.
+        """
+        self._check_credentials()
+        known = known_type(self.config.get("type"))
+        if known is None:
+            return capabilities_of(resolve_type(self.config.get("type"), self.name))
+        if known.in_files and is_process_bound(self.config.get("filepath")):
+            return Capabilities(main_process_only=True)
+        return known.capabilities
+
+    def _arguments(self, kind: type[Any]) -> dict[str, Any]:
+        self._check_credentials()
+        arguments: dict[str, Any] = {key: value for key, value in self.config.items() if key not in _OWN_KEYS}
+        arguments = _with_credentials(copy_value(arguments), self.credentials)
+        _make_absolute(arguments, self.project_path)
+        accepted = _parameter_names(kind)
+        if accepted is not None and "metadata" not in accepted:
+            arguments.pop("metadata", None)
+        if self.config.get("versioned"):
+            if accepted is not None and "version" not in accepted:
+                msg = f"Dataset {self.name!r} is `versioned: true`, but its type {self.config['type']!r} has no versions."
+                raise DatasetError(msg, dataset=self.name)
+            arguments["version"] = Version(self.load_version, self.save_version)
+        elif self.load_version is not None:
+            msg = (
+                f"A load version ({self.load_version!r}) is given for dataset {self.name!r}, which is not versioned. "
+                "Add `versioned: true` to its catalog entry, or leave the load version out."
+            )
+            raise DatasetError(msg, dataset=self.name)
+        return arguments
+
+    def _check_credentials(self) -> None:
+        for wanted in credential_names(self.config):
+            if wanted not in self.credentials:
+                msg = (
+                    f"Dataset {self.name!r} asks for the credentials {wanted!r}, which no credentials file holds. "
+                    f"Add a section {wanted!r} to credentials.yml of your environment."
+                )
+                raise DatasetError(msg, dataset=self.name)
+
+    def _refusal(self, kind: type[Any], arguments: Mapping[str, Any], exc: Exception) -> DatasetError:
+        likely = ""
+        accepted = _parameter_names(kind)
+        if isinstance(exc, TypeError) and accepted is not None:
+            for key in (key for key in arguments if key not in accepted):
+                close = difflib.get_close_matches(key, accepted, n=1)
+                likely = f" It does not know {key!r}" + (
+                    f": did you mean {close[0]!r}?" if close else f"; it takes {', '.join(accepted)}."
+                )
+        msg = (
+            f"Dataset {self.name!r} of type {self.config['type']!r} cannot be built: {type(exc).__name__}: {exc}.{likely} "
+            "Check its entry in the catalog."
+        )
+        return DatasetError(msg, dataset=self.name)
+
+
+def absolute_path(path: Any, project_path: str | None) -> Any:
+    """Return a path that no longer depends on the working directory.
+
+    Args:
+        path: a path, or an address such as `s3://bucket/key`, which stays as it is; so does what is no path at all.
+        project_path: the folder that relative paths start from; None for the working directory.
+
+    Returns:
+        the absolute path, as a string.
+    """
+    if isinstance(path, os.PathLike):
+        path = os.fspath(path)
+    if (
+        not isinstance(path, str)
+        or "://" in path
+        or path.startswith(("/", "memory:", "~"))
+        or PureWindowsPath(path).is_absolute()
+    ):
+        return path
+    return os.path.normpath(Path(project_path or ".").absolute() / path)
+
+
+def is_process_bound(filepath: Any) -> bool:
+    """Say whether a path is of a file system that each process has to itself (`memory://`)."""
+    return isinstance(filepath, str) and filepath.startswith("memory:")
+
+
+def credential_names(config: Any) -> Iterator[str]:
+    """Yield the names of the credentials that an entry asks for, at any depth."""
+    if isinstance(config, Mapping):
+        for key, value in config.items():
+            if key == "credentials" and isinstance(value, str):
+                yield value
+            elif isinstance(value, Mapping):
+                yield from credential_names(value)
+
+
+def _with_credentials(config: dict[str, Any], credentials: Mapping[str, Any]) -> dict[str, Any]:
+    for key, value in config.items():
+        if key == "credentials" and isinstance(value, str):
+            config[key] = copy_value(credentials[value])
+        elif isinstance(value, dict):
+            _with_credentials(value, credentials)
+    return config
+
+
+def _make_absolute(arguments: dict[str, Any], project_path: str | None) -> None:
+    for key in _PATH_KEYS:
+        if key in arguments:
+            arguments[key] = absolute_path(arguments[key], project_path)
+    inner = arguments.get("dataset")  # the entry of a dataset within, as cached and partitioned datasets have
+    if isinstance(inner, dict):
+        _make_absolute(inner, project_path)
+
+
+def _parameter_names(kind: type[Any]) -> list[str] | None:
+    """Return the names of the arguments that a class takes; None where it takes any."""
+    try:
+        parameters = inspect.signature(kind).parameters.values()
+    except (TypeError, ValueError):
+        return None
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
+        return None
+    return [parameter.name for parameter in parameters]

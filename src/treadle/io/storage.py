@@ -1,0 +1,216 @@
+"""Where files lie: on a local disk, or anywhere that fsspec reaches.
+
+A local file is written beside its place and moved there when it is whole, so that nobody ever reads half a file and a
+failed save leaves the old one. A remote one is put together in a temporary file and sent when it is whole.
+State: a remote storage holds its file system once it was used. Neighbours: `datasets.file` reads and writes through
+here; `versions` looks for versions.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import tempfile
+import uuid
+from dataclasses import dataclass
+from io import TextIOWrapper
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, Final, Protocol, cast
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+_LOCAL_PREFIXES: Final = ("file://", "local://")
+
+
+@dataclass(frozen=True, slots=True)
+class OpenArguments:
+    """How to open a file.
+
+    Attributes:
+        binary: as bytes, not text.
+        encoding: of the text.
+        errors: what to do with what the encoding cannot hold.
+        newline: as for `open`.
+        compression: a name that fsspec knows, such as `"gzip"`, or `"infer"`; None for none.
+    """
+
+    binary: bool = False
+    encoding: str | None = None
+    errors: str | None = None
+    newline: str | None = None
+    compression: str | None = None
+
+    @property
+    def text(self) -> dict[str, str | None]:
+        """The arguments of a text file, empty for a binary one."""
+        if self.binary:
+            return {}
+        return {"encoding": self.encoding or "utf-8", "errors": self.errors, "newline": self.newline}
+
+    def mode(self, letter: str) -> str:
+        """Return the mode for `open`: the letter, with a b for binary files."""
+        return f"{letter}b" if self.binary else letter
+
+
+class Storage(Protocol):
+    """A place for files."""
+
+    @property
+    def local(self) -> bool:
+        """True where paths are paths of this machine."""
+
+    def reading(self, path: str, how: OpenArguments) -> contextlib.AbstractContextManager[IO[Any]]:
+        """Open a file to read."""
+
+    def writing(self, path: str, how: OpenArguments) -> contextlib.AbstractContextManager[IO[Any]]:
+        """Open a file to write; it appears, whole, when the block ends without an error."""
+
+    def exists(self, path: str) -> bool:
+        """Say whether there is a file or folder."""
+
+    def is_folder(self, path: str) -> bool:
+        """Say whether there is a folder."""
+
+    def names(self, path: str) -> list[str]:
+        """Return the names in a folder; none where there is no such folder."""
+
+
+class LocalStorage:
+    """Files of this machine."""
+
+    local = True
+
+    def reading(self, path: str, how: OpenArguments) -> contextlib.AbstractContextManager[IO[Any]]:
+        """Open a file to read."""
+        return _open(path, "r", how)
+
+    @contextlib.contextmanager
+    def writing(self, path: str, how: OpenArguments) -> Iterator[IO[Any]]:
+        """Open a file to write; it appears, whole, when the block ends without an error."""
+        target = Path(path).resolve()  # a link stays a link: the file it points to is replaced
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if target.exists() and not target.is_file():  # a pipe or a device cannot be replaced
+            with _open(target, "w", how) as file:
+                yield file
+            return
+        # The suffix stays last, because compression is inferred from it.
+        temporary = target.with_name(f".{target.stem[:40]}.{uuid.uuid4().hex[:12]}.tmp{target.suffix[:20]}")
+        try:
+            with _open(temporary, "x", how) as file:
+                yield file
+            with contextlib.suppress(FileNotFoundError):
+                shutil.copymode(target, temporary)
+            temporary.replace(target)
+        finally:
+            with contextlib.suppress(FileNotFoundError):
+                temporary.unlink()
+
+    def exists(self, path: str) -> bool:
+        """Say whether there is a file or folder."""
+        return Path(path).exists()
+
+    def is_folder(self, path: str) -> bool:
+        """Say whether there is a folder."""
+        return Path(path).is_dir()
+
+    def names(self, path: str) -> list[str]:
+        """Return the names in a folder; none where there is no such folder."""
+        return [entry.name for entry in Path(path).iterdir()] if Path(path).is_dir() else []
+
+
+class RemoteStorage:
+    """Files that fsspec reaches.
+
+    Args:
+        address: the address of a file or a folder; paths that begin with it are understood.
+        options: what the file system is made with, credentials among them.
+    """
+
+    local = False
+
+    def __init__(self, address: str, options: Mapping[str, Any]) -> None:
+        import fsspec.core
+
+        self._address = address
+        self._files, self._root = fsspec.core.url_to_fs(address, **options)
+
+    def reading(self, path: str, how: OpenArguments) -> contextlib.AbstractContextManager[IO[Any]]:
+        """Open a file to read."""
+        opened = self._files.open(self._inside(path), how.mode("r"), compression=how.compression, **how.text)
+        return cast("IO[Any]", opened)
+
+    @contextlib.contextmanager
+    def writing(self, path: str, how: OpenArguments) -> Iterator[IO[Any]]:
+        """Open a file to write; it appears, whole, when the block ends without an error."""
+        with tempfile.TemporaryFile() as whole:
+            if how.binary:
+                yield whole
+            else:
+                text = TextIOWrapper(whole, **cast("Any", how.text))
+                yield text
+                text.detach()
+            whole.seek(0)
+            place = self._inside(path)
+            folder = place.rpartition("/")[0]
+            if folder and not self._files.isdir(folder):
+                self._files.makedirs(folder, exist_ok=True)
+            with self._files.open(place, "wb", compression=how.compression) as file:
+                shutil.copyfileobj(whole, file, 2**20)
+
+    def exists(self, path: str) -> bool:
+        """Say whether there is a file or folder."""
+        self._files.invalidate_cache()  # another process may have written since
+        return bool(self._files.exists(self._inside(path)))
+
+    def is_folder(self, path: str) -> bool:
+        """Say whether there is a folder."""
+        return bool(self._files.isdir(self._inside(path)))
+
+    def names(self, path: str) -> list[str]:
+        """Return the names in a folder; none where there is no such folder."""
+        self._files.invalidate_cache()
+        folder = self._inside(path)
+        if not self._files.isdir(folder):
+            return []
+        return [entry.rstrip("/").rpartition("/")[2] for entry in self._files.ls(folder, detail=False)]
+
+    def _inside(self, path: str) -> str:
+        """Return the path that the file system knows: an address may name several file systems, one in another."""
+        return f"{self._root}{path[len(self._address) :]}" if path.startswith(self._address) else path
+
+
+def is_local(address: str) -> bool:
+    """Say whether an address is a path of this machine."""
+    return address.startswith(_LOCAL_PREFIXES) or (
+        "://" not in address and "::" not in address and not address.startswith("memory:")
+    )
+
+
+def local_path(address: str) -> str:
+    """Return the absolute path of a local address."""
+    for prefix in _LOCAL_PREFIXES:
+        address = address.removeprefix(prefix)
+    return os.path.normpath(Path(address).expanduser().absolute())
+
+
+def storage_for(address: str, options: Mapping[str, Any]) -> Storage:
+    """Return the storage that an address lies in.
+
+    Args:
+        address: a path or a URL.
+        options: what a remote file system is made with, credentials among them.
+
+    Returns:
+        the storage.
+    """
+    return LocalStorage() if is_local(address) else RemoteStorage(address, options)
+
+
+def _open(path: str | Path, letter: str, how: OpenArguments) -> contextlib.AbstractContextManager[IO[Any]]:
+    if how.compression is None:
+        return Path(path).open(how.mode(letter), **cast("Any", how.text))
+    import fsspec
+
+    return cast("IO[Any]", fsspec.open(str(path), how.mode(letter), compression=how.compression, **how.text))

@@ -1,0 +1,155 @@
+"""What the `type:` of a catalog entry means.
+
+A type is one of our short names, else the full path of a class, else a `kedro_datasets` type where that package is
+installed. Ours stand in a table with their capabilities, so that a plan can be made without importing any of them.
+State: none. Neighbours: `recipe` asks here.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import importlib.util
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, Final
+
+from treadle.errors import DatasetError
+from treadle.io.dataset import Capabilities
+from treadle.io.failures import install_hint
+
+
+@dataclass(frozen=True, slots=True)
+class KnownType:
+    """A dataset class of ours.
+
+    Attributes:
+        path: the module and name of the class.
+        needs: the optional package without which it cannot work, if any.
+        in_files: its value lives in a file, whose protocol may bind it to its process.
+        capabilities: what its class declares.
+    """
+
+    path: str
+    needs: str | None = None
+    in_files: bool = True
+    capabilities: Capabilities = field(default_factory=Capabilities)
+
+
+def _ours(module: str, name: str, needs: str | None = None) -> KnownType:
+    return KnownType(f"treadle.io.datasets.{module}.{name}", needs)
+
+
+KNOWN_TYPES: Final = MappingProxyType(
+    {
+        "pandas.CSVDataset": _ours("pandas_csv", "CSVDataset", "pandas"),
+        "pandas.ParquetDataset": _ours("pandas_parquet", "ParquetDataset", "pandas"),
+        "pandas.ExcelDataset": _ours("pandas_excel", "ExcelDataset", "pandas"),
+        "json.JSONDataset": _ours("json", "JSONDataset"),
+        "yaml.YAMLDataset": _ours("yaml", "YAMLDataset"),
+        "text.TextDataset": _ours("text", "TextDataset"),
+        "pickle.PickleDataset": _ours("pickle", "PickleDataset"),
+        "MemoryDataset": KnownType(
+            "treadle.io.memory.MemoryDataset", None, in_files=False, capabilities=Capabilities(in_memory=True)
+        ),
+    }
+)
+"""Our datasets by their short names."""
+
+_BY_PATH: Final = MappingProxyType({known.path: known for known in KNOWN_TYPES.values()})
+
+
+def known_type(type_name: Any) -> KnownType | None:
+    """Return the row of our table that a type names, by short name or full path; None where it is not ours."""
+    if not isinstance(type_name, str):
+        return None
+    return KNOWN_TYPES.get(type_name) or _BY_PATH.get(type_name)
+
+
+def resolve_type(type_name: Any, dataset: str) -> type[Any]:
+    """Import the class that a `type:` names.
+
+    Args:
+        type_name: a short name, a full path, or the class itself.
+        dataset: the dataset that asks, for the message.
+
+    Returns:
+        the class.
+
+    Raises:
+        DatasetError: there is no such class, or it cannot be imported; close matches are given.
+    """
+    if isinstance(type_name, type):
+        return type_name
+    if not isinstance(type_name, str) or not type_name.strip():
+        msg = f"Dataset {dataset!r} has no usable `type`: {type_name!r}. Name one, such as `pandas.CSVDataset`, or a class path."
+        raise DatasetError(msg, dataset=dataset)
+    known = known_type(type_name)
+    if known is not None:
+        if known.needs is not None and importlib.util.find_spec(known.needs) is None:
+            msg = f"Dataset {dataset!r} has type {type_name!r}, which needs {known.needs}: {install_hint(known.needs)}."
+            raise DatasetError(msg, dataset=dataset)
+        return _import_class(known.path, type_name, dataset) or _unknown(type_name, dataset)
+    for path in (type_name, f"kedro_datasets.{type_name}"):
+        found = _import_class(path, type_name, dataset)
+        if found is not None:
+            return found
+    return _unknown(type_name, dataset)
+
+
+def _import_class(path: str, type_name: str, dataset: str) -> type[Any] | None:
+    """Import a class by its path; None where the module or the name does not exist."""
+    module_name, _, name = path.rpartition(".")
+    if not module_name:
+        return None
+    try:
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as exc:
+        if exc.name is not None and (module_name == exc.name or module_name.startswith(f"{exc.name}.")):
+            return None
+        raise _broken(type_name, module_name, dataset, exc) from exc
+    except Exception as exc:
+        raise _broken(type_name, module_name, dataset, exc) from exc
+    try:
+        found = getattr(module, name, None)
+    except ImportError as exc:  # a lazy package imports on access
+        raise _broken(type_name, module_name, dataset, exc) from exc
+    return found if isinstance(found, type) else None
+
+
+def _broken(type_name: str, module_name: str, dataset: str, exc: Exception) -> DatasetError:
+    hint = ""
+    if isinstance(exc, ImportError):
+        extra = f"`kedro-datasets[{module_name.rpartition('.')[2]}]`"
+        hint = (
+            f" A library it needs is missing: install {extra}, or just that library."
+            if module_name.startswith("kedro_datasets")
+            else f" A library it needs is missing: {install_hint(exc.name)}."
+        )
+    why = f"{type(exc).__name__}: {exc}"
+    msg = f"Dataset {dataset!r} has type {type_name!r}, whose module {module_name} cannot be imported: {why}.{hint}"
+    return DatasetError(msg, dataset=dataset)
+
+
+def _unknown(type_name: str, dataset: str) -> type[Any]:
+    close = difflib.get_close_matches(type_name, [*KNOWN_TYPES, *_kedro_names(type_name)], n=3, cutoff=0.6)
+    likely = f" Did you mean {' or '.join(repr(name) for name in close)}?" if close else ""
+    kedro = (
+        ""
+        if importlib.util.find_spec("kedro_datasets")
+        else " (and the package kedro-datasets, which has many more types, is not installed)"
+    )
+    msg = (
+        f"Dataset {dataset!r} has an unknown type {type_name!r}.{likely} It is neither a type of Treadle's "
+        f"({', '.join(KNOWN_TYPES)}), nor the full path of a class that can be imported here{kedro}."
+    )
+    raise DatasetError(msg, dataset=dataset)
+
+
+def _kedro_names(type_name: str) -> list[str]:
+    """Return the kedro_datasets types of the same family, such as `pandas.…`."""
+    family = type_name.partition(".")[0]
+    if importlib.util.find_spec("kedro_datasets") is None or importlib.util.find_spec(f"kedro_datasets.{family}") is None:
+        return []
+    module = importlib.import_module(f"kedro_datasets.{family}")
+    return [f"{family}.{name}" for name in getattr(module, "__all__", ())]

@@ -1,0 +1,61 @@
+"""Versions of a file: `path/<version>/name` for a file declared at `path`.
+
+A run saves under its own version and reads what it saved itself, whatever other runs save meanwhile; what it did not
+save, it reads in the newest version, or the one it was told. A version belongs to one run, so a second attempt at a
+node replaces what the first one left. State: none. Neighbours: `datasets.file` asks for paths.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING
+
+from treadle.errors import DatasetError
+
+if TYPE_CHECKING:
+    from treadle.io.storage import Storage
+
+_SAFE = re.compile(r"[^/\\\x00]+")
+
+
+def new_version() -> str:
+    """Return a version made from the time: UTC with milliseconds, fit for a file name, in the order of time."""
+    now = datetime.now(timezone.utc)
+    return now.strftime("%Y-%m-%dT%H.%M.%S.") + f"{now.microsecond // 1000:03d}Z"
+
+
+def version_path(path: str, version: str) -> str:
+    """Return where a version of a file lies.
+
+    Args:
+        path: the path of the dataset, a folder of versions.
+        version: the version.
+
+    Returns:
+        the path of the file.
+
+    Raises:
+        DatasetError: the version would lead out of its folder.
+    """
+    if not _SAFE.fullmatch(version) or version in {".", ".."}:
+        msg = f"{version!r} cannot be a version: it must be usable as the name of one folder."
+        raise DatasetError(msg)
+    return posixpath.join(path, version, posixpath.basename(path.replace("\\", "/")))
+
+
+def newest_version(storage: Storage, path: str) -> str | None:
+    """Return the newest version of a file, None where there is none.
+
+    Args:
+        storage: where it lies.
+        path: the path of the dataset.
+
+    Returns:
+        the last version in the order of text, among those that hold the file.
+    """
+    for version in sorted(storage.names(path), reverse=True):
+        if not version.startswith(".") and storage.exists(version_path(path, version)):
+            return version
+    return None
