@@ -16,6 +16,7 @@
     ├── HookError               a hook that cannot be registered or rebuilt
     ├── SessionError            a session used out of turn
     ├── StoreError              the store cannot be opened, migrated or written
+    ├── RunnerError             a runner, or an argument of one, that cannot be used (a ValueError)
     └── RunError                a run that did not succeed
         ├── NodeError               a node failed: node, worker, attempt, failure
         │   └── WorkerLostError         the worker running it died: exit code, signal, peak memory
@@ -71,7 +72,7 @@ class ProjectError(TreadleError):
     Fields: file (path of the file at fault), key (the entry in it).
     """
 
-    fields = ("file", "key")
+    fields: ClassVar[tuple[str, ...]] = ("file", "key")
     file: str | None
     key: str | None
 
@@ -90,7 +91,7 @@ class ConfigError(TreadleError):
     Fields: file (path), line (from 1), key (dotted).
     """
 
-    fields = ("file", "line", "key")
+    fields: ClassVar[tuple[str, ...]] = ("file", "line", "key")
     file: str | None
     line: int | None
     key: str | None
@@ -103,7 +104,7 @@ class MissingConfigError(ConfigError):
 class PipelineError(TreadleError, ValueError):
     """Nodes that cannot be wired together. Fields: nodes (the names at fault)."""
 
-    fields = ("nodes",)
+    fields: ClassVar[tuple[str, ...]] = ("nodes",)
     nodes: tuple[str, ...] | None
 
 
@@ -114,7 +115,7 @@ class CircularDependencyError(PipelineError):
 class UnknownNameError(PipelineError):
     """A node, pipeline, tag, namespace or dataset that nobody declared. Fields: name, close (close matches)."""
 
-    fields = ("nodes", "name", "close")
+    fields: ClassVar[tuple[str, ...]] = ("nodes", "name", "close")
     name: str | None
     close: tuple[str, ...] | None
 
@@ -122,7 +123,7 @@ class UnknownNameError(PipelineError):
 class DatasetError(TreadleError):
     """A dataset that cannot be built, loaded or saved. Fields: dataset (name), node (name, where one asked)."""
 
-    fields = ("dataset", "node")
+    fields: ClassVar[tuple[str, ...]] = ("dataset", "node")
     dataset: str | None
     node: str | None
 
@@ -130,14 +131,14 @@ class DatasetError(TreadleError):
 class UnknownDatasetError(DatasetError):
     """A dataset that is not in the catalog. Fields: dataset, node, close (close matches)."""
 
-    fields = ("dataset", "node", "close")
+    fields: ClassVar[tuple[str, ...]] = ("dataset", "node", "close")
     close: tuple[str, ...] | None
 
 
 class HookError(TreadleError):
     """A hook that cannot be registered, called or rebuilt. Fields: hook (spec name), plugin (its name)."""
 
-    fields = ("hook", "plugin")
+    fields: ClassVar[tuple[str, ...]] = ("hook", "plugin")
     hook: str | None
     plugin: str | None
 
@@ -145,22 +146,30 @@ class HookError(TreadleError):
 class SessionError(TreadleError):
     """A session used out of turn. Fields: session_id."""
 
-    fields = ("session_id",)
+    fields: ClassVar[tuple[str, ...]] = ("session_id",)
     session_id: str | None
 
 
 class StoreError(TreadleError):
     """The store of sessions cannot be opened, migrated or written. Fields: url (password masked)."""
 
-    fields = ("url",)
+    fields: ClassVar[tuple[str, ...]] = ("url",)
     url: str | None
 
 
 class RunError(TreadleError):
     """A run that did not succeed. Fields: run_id."""
 
-    fields = ("run_id",)
+    fields: ClassVar[tuple[str, ...]] = ("run_id",)
     run_id: str | None
+
+
+class RunnerError(TreadleError, ValueError):
+    """A runner, or an argument of one, that cannot be used. Fields: name (of the runner or argument), close (matches)."""
+
+    fields: ClassVar[tuple[str, ...]] = ("name", "close")
+    name: str | None
+    close: tuple[str, ...] | None
 
 
 class NodeError(RunError):
@@ -172,7 +181,7 @@ class NodeError(RunError):
     `__cause__` is the node's own exception where it survived the way back, else a stand-in with its type and text.
     """
 
-    fields = ("run_id", "node", "worker", "attempt", "failure", "resume_from", "resume")
+    fields: ClassVar[tuple[str, ...]] = ("run_id", "node", "worker", "attempt", "failure", "resume_from", "resume")
     node: str
     worker: str | None
     attempt: int | None
@@ -192,7 +201,7 @@ class NodeError(RunError):
 class WorkerLostError(NodeError):
     """The worker that ran a node died. Fields: those of NodeError, exitcode (negative: minus the signal), peak_memory (bytes)."""
 
-    fields = (*NodeError.fields, "exitcode", "peak_memory")
+    fields: ClassVar[tuple[str, ...]] = (*NodeError.fields, "exitcode", "peak_memory")
     exitcode: int | None
     peak_memory: int | None
 
@@ -210,10 +219,10 @@ class WorkerLostError(NodeError):
 class WorkerSetupError(RunError):
     """A worker could not be set up. Fields: run_id, worker (its label), failure (the record the worker sent back)."""
 
-    fields = ("run_id", "worker", "failure")
+    fields: ClassVar[tuple[str, ...]] = ("run_id", "worker", "failure")
     worker: str | None
     failure: Failure | None
 
 
-class Terminated(KeyboardInterrupt):  # noqa: N818 - a control signal like KeyboardInterrupt, not an error
+class Terminated(KeyboardInterrupt):
     """SIGTERM arrived during a run; like Ctrl-C, it stops the run and unwinds the caller."""

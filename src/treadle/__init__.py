@@ -1,0 +1,136 @@
+"""Treadle: run a data project's pipeline on every core, and remember how each run was made.
+
+The names below are the whole public interface. All but the pipeline's are imported when first used, so that
+`import treadle`, which every worker process does too, costs next to nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+# Imported at once, and light: importing the subpackage later would bind its module over the function of the same name.
+from treadle.pipeline import Node, Pipeline, node, pipeline
+
+if TYPE_CHECKING:
+    from treadle.errors import (
+        CircularDependencyError,
+        ConfigError,
+        DatasetError,
+        HookError,
+        MissingConfigError,
+        NodeError,
+        NotConfiguredError,
+        PipelineError,
+        ProjectError,
+        ProjectNotFoundError,
+        RunError,
+        RunnerError,
+        SessionError,
+        StoreError,
+        Terminated,
+        TreadleError,
+        UnknownDatasetError,
+        UnknownNameError,
+        WorkerLostError,
+        WorkerSetupError,
+    )
+    from treadle.execution.result import RunResult
+    from treadle.execution.runner import ParallelRunner, Runner, SequentialRunner, ThreadRunner
+    from treadle.hooks import hook_impl
+    from treadle.io import Catalog, Dataset, MemoryDataset
+    from treadle.project import bootstrap_project, configure_project
+    from treadle.session import Context, Session
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "Catalog": "treadle.io",
+    "CircularDependencyError": "treadle.errors",
+    "ConfigError": "treadle.errors",
+    "Context": "treadle.session",
+    "Dataset": "treadle.io",
+    "DatasetError": "treadle.errors",
+    "HookError": "treadle.errors",
+    "MemoryDataset": "treadle.io",
+    "MissingConfigError": "treadle.errors",
+    "NodeError": "treadle.errors",
+    "NotConfiguredError": "treadle.errors",
+    "ParallelRunner": "treadle.execution.runner",
+    "PipelineError": "treadle.errors",
+    "ProjectError": "treadle.errors",
+    "ProjectNotFoundError": "treadle.errors",
+    "RunError": "treadle.errors",
+    "RunResult": "treadle.execution.result",
+    "Runner": "treadle.execution.runner",
+    "RunnerError": "treadle.errors",
+    "SequentialRunner": "treadle.execution.runner",
+    "Session": "treadle.session",
+    "SessionError": "treadle.errors",
+    "StoreError": "treadle.errors",
+    "Terminated": "treadle.errors",
+    "ThreadRunner": "treadle.execution.runner",
+    "TreadleError": "treadle.errors",
+    "UnknownDatasetError": "treadle.errors",
+    "UnknownNameError": "treadle.errors",
+    "WorkerLostError": "treadle.errors",
+    "WorkerSetupError": "treadle.errors",
+    "bootstrap_project": "treadle.project",
+    "configure_project": "treadle.project",
+    "hook_impl": "treadle.hooks",
+}
+
+__all__ = [
+    "Catalog",
+    "CircularDependencyError",
+    "ConfigError",
+    "Context",
+    "Dataset",
+    "DatasetError",
+    "HookError",
+    "MemoryDataset",
+    "MissingConfigError",
+    "Node",
+    "NodeError",
+    "NotConfiguredError",
+    "ParallelRunner",
+    "Pipeline",
+    "PipelineError",
+    "ProjectError",
+    "ProjectNotFoundError",
+    "RunError",
+    "RunResult",
+    "Runner",
+    "RunnerError",
+    "SequentialRunner",
+    "Session",
+    "SessionError",
+    "StoreError",
+    "Terminated",
+    "ThreadRunner",
+    "TreadleError",
+    "UnknownDatasetError",
+    "UnknownNameError",
+    "WorkerLostError",
+    "WorkerSetupError",
+    "__version__",
+    "bootstrap_project",
+    "configure_project",
+    "hook_impl",
+    "node",
+    "pipeline",
+]
+
+
+def __getattr__(name: str) -> object:
+    home = _HOMES.get(name)
+    if home is None:
+        msg = f"module 'treadle' has no attribute {name!r}"
+        raise AttributeError(msg)
+    value = getattr(import_module(home), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,241 @@
+"""One attempt at one node: load its inputs, call it, save its outputs, with its hooks around each step.
+
+The same code runs in the main process, in threads and in worker processes; what differs is where in-memory values come
+from and go to, and that is the caller's `take` and `give`. State: none.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import dataclass
+from types import GeneratorType
+from typing import TYPE_CHECKING, Any
+
+from treadle.errors import DatasetError, HookError, TreadleError
+from treadle.execution.failure import record_failure
+from treadle.hooks import implemented
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    import pluggy
+
+    from treadle.events import Failure
+    from treadle.io import Catalog
+    from treadle.io.memory import CopyMode
+    from treadle.pipeline import Node
+
+_logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class RunScope:
+    """What a process has of a run: enough to attempt any of its nodes by index."""
+
+    run_id: str
+    node: Callable[[int], Node]
+    inputs: Sequence[Sequence[int]]
+    outputs: Sequence[Sequence[int]]
+    dataset_names: Sequence[str]
+    in_memory: Sequence[bool]
+    copy_mode: Callable[[int], CopyMode | None]
+    catalog: Catalog
+    hooks: pluggy.PluginManager | None
+    interruptible: bool = False
+    """True where a KeyboardInterrupt is the user's Ctrl-C, and not something that the node's own code raised."""
+
+
+@dataclass(frozen=True, slots=True)
+class Times:
+    """When an attempt began and ended (seconds since the epoch), and how long each part took (seconds)."""
+
+    started: float
+    at: float
+    load_seconds: float
+    run_seconds: float
+    save_seconds: float
+
+
+class AttemptFailedError(Exception):
+    """An attempt failed; carries the record and the exception itself, for callers in the same process."""
+
+    def __init__(self, failure: Failure, started: float, original: BaseException) -> None:
+        super().__init__(failure.message)
+        self.failure = failure
+        self.started = started
+        self.original = original
+
+
+class _Steps:
+    """What an attempt is doing, for its failure record."""
+
+    def __init__(self) -> None:
+        self.phase = "setup"
+        self.dataset: str | None = None
+        self.inputs: dict[str, Any] = {}
+
+
+def attempt_node(scope: RunScope, index: int, *, take: Callable[[int], Any], give: Callable[[int, Any], None]) -> Times:
+    """Run one node once.
+
+    Args:
+        scope: the run.
+        index: plan index of the node.
+        take: returns the value of an in-memory dataset, by index.
+        give: takes the value of an in-memory output, by index.
+
+    Returns:
+        The times.
+
+    Raises:
+        AttemptFailedError: anything went wrong: the function, a dataset, a hook, an exit.
+        KeyboardInterrupt: the user's, where the scope is interruptible.
+    """
+    steps = _Steps()
+    started = time.time()
+    node: Node | None = None
+    try:
+        node = scope.node(index)
+        return _attempt(scope, index, node, steps, started, take, give)
+    except BaseException as exc:  # the worker's edge: SystemExit, or anything a library raises, is the node's failure
+        if scope.interruptible and isinstance(exc, KeyboardInterrupt):
+            raise
+        failure = record_failure(exc, phase=steps.phase, dataset=steps.dataset)
+        if node is not None:
+            _report_error(scope, node, steps, exc)
+        raise AttemptFailedError(failure, started, exc) from exc
+
+
+def _attempt(
+    scope: RunScope,
+    index: int,
+    node: Node,
+    steps: _Steps,
+    started: float,
+    take: Callable[[int], Any],
+    give: Callable[[int, Any], None],
+) -> Times:
+    clock = time.perf_counter
+    begun = clock()
+    for dataset in scope.inputs[index]:
+        name = scope.dataset_names[dataset]
+        steps.phase, steps.dataset = "load", name
+        _call_hook(scope, steps, "before_dataset_loaded", dataset_name=name, node=node)
+        data = take(dataset) if scope.in_memory[dataset] else _load(scope, name, node)
+        _call_hook(scope, steps, "after_dataset_loaded", dataset_name=name, data=data, node=node)
+        steps.inputs[name] = data
+        del data
+    steps.dataset = None
+    loaded = clock()
+    inputs = _override_inputs(scope, steps, node)
+    steps.phase = "run"
+    returned = node.call(inputs)
+    save = _Saver(scope, index, node, steps, give)
+    if isinstance(returned, GeneratorType):
+        outputs: dict[str, Any] = {}
+        saving = 0.0
+        for name, chunk in node.unpack(returned):
+            before = clock()
+            save(name, chunk)
+            saving += clock() - before
+            steps.phase, steps.dataset = "run", None
+            outputs[name] = chunk
+        _call_hook(scope, steps, "after_node_run", **_node_arguments(scope, node, inputs), outputs=outputs)
+        done = clock()
+        return Times(started, time.time(), loaded - begun, done - loaded - saving, saving)
+    outputs = dict(node.unpack(returned))
+    del returned
+    ran = clock()
+    _call_hook(scope, steps, "after_node_run", **_node_arguments(scope, node, inputs), outputs=outputs)
+    # The inputs are let go before the outputs are saved: that is when memory is at its peak.
+    inputs = {}
+    steps.inputs = {}
+    for name in list(outputs):
+        save(name, outputs.pop(name))
+    done = clock()
+    return Times(started, time.time(), loaded - begun, ran - loaded, done - ran)
+
+
+class _Saver:
+    """Saves one output, with its hooks."""
+
+    def __init__(self, scope: RunScope, index: int, node: Node, steps: _Steps, give: Callable[[int, Any], None]) -> None:
+        self._scope, self._node, self._steps, self._give = scope, node, steps, give
+        self._index_of = {scope.dataset_names[dataset]: dataset for dataset in scope.outputs[index]}
+
+    def __call__(self, name: str, data: Any) -> None:
+        scope, node, steps = self._scope, self._node, self._steps
+        steps.phase, steps.dataset = "save", name
+        dataset = self._index_of[name]
+        if data is None:
+            msg = (
+                f"Node '{node.name}' returned None for dataset '{name}', and None cannot be saved. Probably its function "
+                "lacks a return statement; a node without outputs is declared with outputs=None."
+            )
+            raise DatasetError(msg, dataset=name, node=node.name)
+        _call_hook(scope, steps, "before_dataset_saved", dataset_name=name, data=data, node=node)
+        if scope.in_memory[dataset]:
+            self._give(dataset, data)
+        else:
+            try:
+                scope.catalog.save(name, data)
+            except TreadleError as exc:
+                _name_node(exc, node)
+                raise
+        _call_hook(scope, steps, "after_dataset_saved", dataset_name=name, data=data, node=node)
+
+
+def _load(scope: RunScope, name: str, node: Node) -> Any:
+    try:
+        return scope.catalog.load(name)
+    except TreadleError as exc:
+        _name_node(exc, node)
+        raise
+
+
+def _name_node(exc: TreadleError, node: Node) -> None:
+    if isinstance(exc, DatasetError) and exc.node is None:
+        exc.node = node.name
+
+
+def _node_arguments(scope: RunScope, node: Node, inputs: Mapping[str, Any]) -> dict[str, Any]:
+    return {"node": node, "catalog": scope.catalog, "inputs": inputs, "is_async": False, "run_id": scope.run_id}
+
+
+def _override_inputs(scope: RunScope, steps: _Steps, node: Node) -> dict[str, Any]:
+    """Let `before_node_run` replace inputs, as the dictionaries it returns say."""
+    inputs = steps.inputs
+    answers = _call_hook(scope, steps, "before_node_run", **_node_arguments(scope, node, inputs))
+    for answer in answers:
+        if not isinstance(answer, dict):
+            msg = (
+                f"A before_node_run hook returned {type(answer).__name__} for node '{node.name}'. It may return a dictionary "
+                "of input dataset names and their new values, or None."
+            )
+            raise HookError(msg, hook="before_node_run")
+        unknown = sorted(set(answer) - set(node.inputs))
+        if unknown:
+            msg = (
+                f"A before_node_run hook returned a value for '{unknown[0]}', which is no input of node '{node.name}'; "
+                f"its inputs are {', '.join(node.inputs) or 'none'}."
+            )
+            raise HookError(msg, hook="before_node_run")
+        inputs = {**inputs, **answer}
+    return inputs
+
+
+def _call_hook(scope: RunScope, steps: _Steps, name: str, **arguments: Any) -> list[Any]:
+    if scope.hooks is None or not implemented(scope.hooks, name):
+        return []
+    phase, steps.phase = steps.phase, "hook"
+    answers: list[Any] = getattr(scope.hooks.hook, name)(**arguments)
+    steps.phase = phase
+    return answers
+
+
+def _report_error(scope: RunScope, node: Node, steps: _Steps, exc: BaseException) -> None:
+    try:
+        _call_hook(scope, steps, "on_node_error", error=exc, **_node_arguments(scope, node, steps.inputs))
+    except Exception:  # the node's own failure is what the caller must see; the hook's is logged, not lost
+        _logger.exception("The on_node_error hook itself failed for node '%s'", node.name)

@@ -1,0 +1,172 @@
+"""Set a worker process up, once, from a WorkerSpec: the initializer.
+
+The order matters: let go of what a fork brought along, watch the parent, take over environment and paths, cap the
+threads of numeric libraries before they are imported, connect, send logs to the parent, and only then run the project's
+own code (`configure_project`). Where any of it fails, the worker keeps the failure: its Hello carries it, so that the
+user sees the real traceback and not a dead pool.
+"""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import os
+import signal
+import socket
+import sys
+from dataclasses import dataclass
+from multiprocessing.connection import Client
+from typing import TYPE_CHECKING
+
+from treadle.execution.blackboard import Blackboard
+from treadle.execution.channel import Channel
+from treadle.execution.failure import record_failure
+from treadle.execution.forwarding import ForwardHandler, ForwardStream, take_over_logging
+from treadle.execution.scratch import Scratch
+from treadle.execution.watch import watch_parent
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from treadle.events import Failure
+    from treadle.execution.job import WorkerSpec
+    from treadle.project.logging import LoggingLevels
+
+THREAD_VARIABLES = (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "BLIS_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+)
+"""What numeric libraries read, when they are loaded, to size their thread pools."""
+
+
+class Inherited:
+    """What a forked child finds open and must let go of; nothing, in a child that was not forked.
+
+    Args:
+        let_go: closes this process's copies only, without a word to the other side.
+    """
+
+    def __init__(self, let_go: Callable[[], None] | None = None) -> None:
+        self._let_go = let_go
+
+    def let_go(self) -> None:
+        """Close the copies."""
+        if self._let_go is not None:
+            self._let_go()
+
+    def __reduce__(self) -> tuple[type[Inherited], tuple[()]]:
+        return Inherited, ()
+
+
+@dataclass(slots=True)
+class WorkerProcess:
+    """This process, once it is a worker."""
+
+    number: int
+    label: str
+    spec: WorkerSpec
+    channel: Channel
+    blackboard: Blackboard
+    place: int
+    running: str | None = None
+    """Name of the node that runs, for the log records."""
+    began: float = 0.0
+    """When the node that runs began, seconds since the epoch; 0 between nodes."""
+    failure: Failure | None = None
+    levels: LoggingLevels | None = None
+    """The levels that the last run applied."""
+
+
+_this_process: list[WorkerProcess] = []
+"""This process's own set-up, left by the initializer for the serving task: empty anywhere but in a worker."""
+
+
+def this_worker() -> WorkerProcess:
+    """Return what the initializer made of this process."""
+    return _this_process[0]
+
+
+def set_up_worker(spec: WorkerSpec, number: int, authkey: bytes, inherited: Inherited) -> None:
+    """Make this process a worker: the initializer that the pool calls in each new process.
+
+    Args:
+        spec: what to set it up from.
+        number: the worker's number, from 1; its place on the blackboard is the one before.
+        authkey: proves to the parent that this is its worker.
+        inherited: what a fork brought along.
+    """
+    inherited.let_go()
+    _this_process.clear()
+    # The parent stops its workers: Ctrl-C in a terminal reaches the whole process group, and is the parent's.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT, signal.SIGTERM})
+    scratch = Scratch(spec.scratch)
+    blackboard = Blackboard(scratch.blackboard)
+    place = number - 1
+
+    def orphaned() -> None:
+        scratch.remove_if_last()
+        os._exit(1)
+
+    watch_parent(spec.parent_pid, gone=orphaned, note=lambda peak: blackboard.peak(place, peak))
+    label = f"worker-{number}"
+    worker = WorkerProcess(number, label, spec, _connect(scratch.socket, number, authkey), blackboard, place)
+    _this_process.append(worker)
+    _take_over_output(worker)
+    try:
+        _enter_environment(spec)
+        _limit_threads(spec.thread_limit)
+        if spec.package_name is not None and not spec.inherits:
+            from treadle.project import configure_project
+
+            configure_project(spec.package_name)
+            from treadle.project.configure import configured_project
+
+            _ = configured_project().settings  # read now: an error in settings.py is a set-up failure
+    except BaseException as exc:  # noqa: BLE001 - the worker's edge: what project code raises at import, an exit too, is told
+        worker.failure = record_failure(exc, phase="setup")
+
+
+def _connect(address: str, number: int, authkey: bytes) -> Channel:
+    # The library's handshake proves both sides to each other; the messages after it are ours.
+    connection = Client(address, family="AF_UNIX", authkey=authkey)
+    connection.send_bytes(number.to_bytes(4, "big"))
+    sock = socket.socket(fileno=os.dup(connection.fileno()))
+    connection.close()
+    return Channel(sock, blocking=True)
+
+
+def _take_over_output(worker: WorkerProcess) -> None:
+    take_over_logging(ForwardHandler(worker.channel.send, worker.label, lambda: worker.running))
+    logging.captureWarnings(capture=False)
+    if worker.spec.forward_output:
+        sys.stdout = ForwardStream("stdout", worker.channel.send, sys.__stdout__)
+        sys.stderr = ForwardStream("stderr", worker.channel.send, sys.__stderr__)
+
+
+def _enter_environment(spec: WorkerSpec) -> None:
+    for name in set(os.environ) - set(spec.environment):
+        del os.environ[name]
+    os.environ.update(spec.environment)
+    os.chdir(spec.working_directory)
+    sys.path[:] = spec.sys_path
+    if multiprocessing.get_start_method(allow_none=True) == "loky":
+        # A multiprocessing.Pool in a node hangs under loky's own context: give nodes the platform's default back.
+        multiprocessing.set_start_method(None, force=True)
+
+
+def _limit_threads(limit: int | None) -> None:
+    if limit is None:
+        return
+    for name in THREAD_VARIABLES:
+        os.environ.setdefault(name, str(limit))
+    if any(library in sys.modules for library in ("numpy", "scipy", "sklearn", "torch")):
+        # A forked child has them loaded already, and they read the variables only when they are loaded.
+        from threadpoolctl import threadpool_limits
+
+        threadpool_limits(limit)

@@ -1,0 +1,212 @@
+"""How in-memory datasets cross processes, and how they pass from node to node within one.
+
+Between processes: a small value travels inside the message. A large one is pickled with protocol 5 (PEP 574), its
+buffers out of band, into one memory file (memfd on Linux, so no limit of /dev/shm applies and nothing is left when its
+last holder is gone; elsewhere, and past a number of open files, a file in the scratch directory). Each consumer maps the
+file privately (MAP_PRIVATE): it copies nothing, may write, and sees nobody's writes. The parent owns every segment and
+closes it when the last taker has it.
+
+Within a process: a value is copied when it is saved, so that what its maker does with it later is not seen; the last
+taker gets that copy itself, every other one a copy of its own.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import pickle
+import tempfile
+from io import BytesIO
+from typing import TYPE_CHECKING, Any
+
+from treadle.execution.job import Handle, Inline, Kept, Local, Segment
+from treadle.io.memory import CopyMode, copy_value
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+INLINE_BYTES = 1 << 16
+"""Values up to this many bytes travel inside a message."""
+
+_ALIGNMENT = 64
+_ATOMS = frozenset({type(None), bool, int, float, complex, str, bytes})
+
+
+class CannotLeaveError(Exception):
+    """A value that cannot be pickled; the text says why."""
+
+
+def pickle_value(value: Any) -> tuple[bytes, list[memoryview]]:
+    """Pickle a value, its large buffers out of band; what the main script or a notebook defines travels by value.
+
+    Returns:
+        The pickle, and a flat view of each buffer.
+
+    Raises:
+        CannotLeaveError: the value, or something in it, cannot be pickled.
+    """
+    if type(value) in _ATOMS:
+        return pickle.dumps(value, protocol=5), []
+    import cloudpickle
+
+    buffers: list[pickle.PickleBuffer] = []
+    stream = BytesIO()
+    try:
+        cloudpickle.Pickler(stream, protocol=5, buffer_callback=buffers.append).dump(value)
+        return stream.getvalue(), [buffer.raw() for buffer in buffers]
+    except Exception as exc:  # pickling runs the code of any class, so anything can come out of it
+        msg = f"{type(value).__module__}.{type(value).__qualname__} cannot be pickled: {exc}"
+        raise CannotLeaveError(msg) from exc
+
+
+def publish(value: Any, scratch: str, *, spill: bool = False) -> Inline | Segment:
+    """Make a value fit to leave this process.
+
+    Args:
+        value: any picklable value.
+        scratch: directory for the files of large values where there is no memfd.
+        spill: put a large value into a file in `scratch` in any case.
+
+    Returns:
+        Its handle; a Segment without a path holds a descriptor that the caller closes when it has passed it on.
+
+    Raises:
+        CannotLeaveError: the value cannot be pickled.
+        OSError: there is no room for it, in memory nor in the scratch directory.
+    """
+    data, buffers = pickle_value(value)
+    size = len(data) + sum(buffer.nbytes for buffer in buffers)
+    if size <= INLINE_BYTES:
+        return Inline(data, tuple(bytes(buffer) for buffer in buffers))
+    spans: list[tuple[int, int]] = []
+    end = 0
+    for piece in (data, *buffers):
+        start = -(-end // _ALIGNMENT) * _ALIGNMENT
+        end = start + (piece.nbytes if isinstance(piece, memoryview) else len(piece))
+        spans.append((start, end - start))
+    if not spill and hasattr(os, "memfd_create"):
+        try:
+            fd = os.memfd_create("treadle", os.MFD_CLOEXEC)
+        except OSError:
+            pass  # out of descriptors, or forbidden here: the scratch directory does it
+        else:
+            try:
+                _write_pieces(fd, (data, *buffers), spans)
+            except OSError:
+                os.close(fd)  # out of memory: the scratch directory may still have room
+            else:
+                return Segment(end, tuple(spans), None, fd)
+    fd, path = tempfile.mkstemp(prefix="value-", dir=scratch)
+    try:
+        _write_pieces(fd, (data, *buffers), spans)
+    except OSError:
+        os.unlink(path)
+        raise
+    finally:
+        os.close(fd)
+    return Segment(end, tuple(spans), path, None)
+
+
+def _write_pieces(fd: int, pieces: Sequence[bytes | memoryview], spans: Sequence[tuple[int, int]]) -> None:
+    # write() beats copying into a map: the kernel fills fresh pages without a fault for each.
+    for piece, (start, _length) in zip(pieces, spans, strict=True):
+        os.lseek(fd, start, os.SEEK_SET)
+        rest = memoryview(piece)
+        while rest.nbytes:
+            rest = rest[os.write(fd, rest) :]
+    os.ftruncate(fd, spans[-1][0] + spans[-1][1])
+
+
+def load_handle(handle: Handle) -> Any:
+    """Return the value behind a handle: the caller's own, writable, isolated from everybody else's.
+
+    Args:
+        handle: Inline, Local (whose value is returned as it is), or a Segment whose descriptor or path is valid here;
+            the descriptor stays open.
+
+    Raises:
+        CannotLeaveError: the value is kept in another worker.
+    """
+    if isinstance(handle, Inline):
+        return pickle.loads(handle.data, buffers=[bytearray(buffer) for buffer in handle.buffers])  # noqa: S301
+    if isinstance(handle, Local):
+        return handle.value
+    if isinstance(handle, Kept):
+        raise CannotLeaveError(handle.reason)
+    fd = os.open(handle.path, os.O_RDONLY | os.O_CLOEXEC) if handle.path is not None else handle.fd
+    if fd is None:
+        msg = "the segment's descriptor did not travel with it"
+        raise RuntimeError(msg)
+    try:
+        mapped = memoryview(mmap.mmap(fd, handle.size, access=mmap.ACCESS_COPY))
+    finally:
+        if handle.path is not None:
+            os.close(fd)
+    pieces = [mapped[start : start + length] for start, length in handle.spans]
+    return pickle.loads(pieces[0], buffers=pieces[1:])  # noqa: S301 - an authenticated worker wrote it
+
+
+def close_handle(handle: Handle) -> None:
+    """Give back what a handle owns in this process: the segment's descriptor, or its scratch file."""
+    if isinstance(handle, Segment):
+        if handle.fd is not None:
+            os.close(handle.fd)
+        elif handle.path is not None:
+            os.unlink(handle.path)
+
+
+def size_of(handle: Handle) -> int:
+    """Return the bytes behind a handle, 0 where nobody counted them."""
+    if isinstance(handle, Segment):
+        return handle.size
+    if isinstance(handle, Inline):
+        return len(handle.data) + sum(map(len, handle.buffers))
+    return 0
+
+
+def snapshot(value: Any, copy_mode: CopyMode | None) -> Any:
+    """Copy a value so that what others do with the original is not seen; the same object where it cannot be copied.
+
+    Args:
+        value: what a node returned, or what is stored and will be needed again.
+        copy_mode: as declared for the dataset; inferred from the value where None.
+    """
+    if type(value) in _ATOMS:
+        return value
+    try:
+        return copy_value(value, copy_mode)
+    except Exception:  # noqa: BLE001 - a lock, a connection, a generator: such a thing is shared, or it cannot be passed on at all
+        return value
+
+
+class LocalValues:
+    """The in-memory datasets that live in this process, by dataset index."""
+
+    def __init__(self, copy_mode_of: Callable[[int], CopyMode | None]) -> None:
+        self._copy_mode_of = copy_mode_of
+        self._values: dict[int, Any] = {}
+
+    def put(self, dataset: int, value: Any) -> None:
+        """Keep a snapshot of a value."""
+        self._values[dataset] = snapshot(value, self._copy_mode_of(dataset))
+
+    def adopt(self, dataset: int, value: Any) -> None:
+        """Keep a value that nobody else holds."""
+        self._values[dataset] = value
+
+    def take(self, dataset: int, *, last: bool) -> Any:
+        """Return a value that is the caller's own; the last taker gets the stored one, and it is forgotten."""
+        if last:
+            return self._values.pop(dataset)
+        return snapshot(self._values[dataset], self._copy_mode_of(dataset))
+
+    def drop(self, dataset: int) -> None:
+        """Forget a value, where it is here."""
+        self._values.pop(dataset, None)
+
+    def __contains__(self, dataset: int) -> bool:
+        return dataset in self._values
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._values.clear()

@@ -1,0 +1,66 @@
+"""Running a job in this process, step by step: shared by the serial and the thread executor and by the main worker."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from treadle.execution.attempt import AttemptFailedError, RunScope, attempt_node
+from treadle.execution.executor import Report
+from treadle.execution.job import Dropped, Failed, Finished, Handle, Started
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from treadle.execution.scheduler import Assignment
+
+
+def job_steps(
+    run: int,
+    scope: RunScope,
+    job: Assignment,
+    *,
+    take: Callable[[int, bool], Any],
+    give: Callable[[int, Any], Handle | None],
+    cancelled: Callable[[], bool] = lambda: False,
+) -> Iterator[Report]:
+    """Run a job's nodes, yielding a Started before each and a Finished or Failed after it.
+
+    Args:
+        run: number of the run.
+        scope: the run.
+        job: what to run.
+        take: returns the value of an in-memory dataset; told whether nobody takes it after.
+        give: takes the value of an in-memory output; returns its handle where the loop should know it.
+        cancelled: asked before each node; True gives the rest of the job back.
+
+    Yields:
+        The facts, as the worker's reports.
+    """
+    last = dict(job.last)
+    for position, index in enumerate(job.nodes):
+        if cancelled():
+            yield Report(job.worker, Dropped(run, job.nodes[position:]))
+            return
+        yield Report(job.worker, Started(run, index, time.time()))
+        handles: dict[int, Handle | None] = {}
+
+        def take_over(dataset: int, index: int = index) -> Any:
+            return take(dataset, last.get(dataset) == index)
+
+        def hand_over(dataset: int, value: Any, handles: dict[int, Handle | None] = handles) -> None:
+            handles[dataset] = give(dataset, value)
+
+        try:
+            times = attempt_node(scope, index, take=take_over, give=hand_over)
+        except AttemptFailedError as failed:
+            rest = job.nodes[position + 1 :]
+            fact = Failed(run, index, failed.started, time.time(), failed.failure, rest, failed.original)
+            yield Report(job.worker, fact)
+            return
+        outputs = tuple((dataset, handle) for dataset, handle in handles.items() if handle is not None)
+        yield Report(
+            job.worker,
+            Finished(run, index, times.started, times.at, times.load_seconds, times.run_seconds, times.save_seconds, outputs),
+        )

@@ -1,0 +1,98 @@
+"""The serial executor: one worker, this thread. A step of work happens inside `wait`."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+from treadle.execution.exchange import LocalValues
+from treadle.execution.executor import Capabilities, ExecutorEvent, Report, WorkerUp
+from treadle.execution.executors.in_process import job_steps
+from treadle.execution.job import MAIN, Handle, Local
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from treadle.execution.material import RunMaterial
+    from treadle.execution.scheduler import Assignment
+
+
+class SerialExecutor:
+    """Run every job in the thread that waits."""
+
+    capabilities = Capabilities(processes=False, cancels_running=False, queues=False)
+
+    def __init__(self) -> None:
+        self._run = 0
+        self._jobs: deque[Assignment] = deque()
+        self._steps: Iterator[Report] | None = None
+        self._announced = False
+
+    def label(self, worker: int) -> str:
+        """Return the worker's label."""
+        return "main" if worker == MAIN else f"worker-{worker}"
+
+    def begin(self, run: RunMaterial) -> frozenset[int]:
+        """Take a run in."""
+        self._run += 1
+        self._scope = run.scope(interruptible=True)
+        self._values = LocalValues(run.copy_mode)
+        self._announced = False
+        return frozenset()
+
+    def submit(self, job: Assignment) -> None:
+        """Keep a job until `wait` comes to it."""
+        self._jobs.append(job)
+
+    def cancel(self, worker: int) -> None:
+        """Nothing waits here that the loop does not know of: one job at a time is handed out."""
+
+    def replace(self, worker: int) -> None:
+        """A worker of this kind is never lost."""
+
+    def wait(self) -> list[ExecutorEvent]:
+        """Do the next step: announce the worker, begin a node, or run it."""
+        if not self._announced:
+            self._announced = True
+            return [WorkerUp(MAIN, os.getpid(), 0)]
+        if self._steps is None:
+            job = self._jobs.popleft()
+            self._steps = job_steps(
+                self._run,
+                self._scope,
+                job,
+                take=lambda dataset, last: self._values.take(dataset, last=last),
+                give=self._values.put,
+            )
+        step = next(self._steps, None)
+        if step is None:
+            self._steps = None
+            return []
+        return [step]
+
+    def put(self, dataset: int, value: Any) -> int | None:
+        """Keep a value that the caller gives away."""
+        self._values.adopt(dataset, value)
+        return None
+
+    def release(self, dataset: int) -> None:
+        """Forget a value."""
+        self._values.drop(dataset)
+
+    def size(self, dataset: int) -> int:  # noqa: ARG002 - values are objects here, and nobody counts their bytes
+        """Return 0."""
+        return 0
+
+    def detach(self, dataset: int) -> Handle | None:
+        """Hand a value over."""
+        return Local(self._values.take(dataset, last=True)) if dataset in self._values else None
+
+    def end(self) -> None:
+        """Forget the run."""
+        self._values.clear()
+        self._jobs.clear()
+        self._steps = None
+
+    def close(self, *, kill: bool = False) -> None:
+        """There is nothing to end."""

@@ -1,0 +1,157 @@
+"""A slot of the loky pool: one executor of one worker process.
+
+loky owns the start, the initializer, the exit code and the kill; one slot a worker, because a dead worker breaks the
+whole loky executor it belongs to: here the culprit is known and the others go on.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+import warnings
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from treadle.execution.bootstrap import Inherited, set_up_worker
+from treadle.execution.start_method import StartMethod
+from treadle.execution.worker import serve
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from multiprocessing.context import BaseContext
+    from multiprocessing.process import BaseProcess
+
+    from treadle.execution.channel import Channel
+    from treadle.execution.job import WorkerSpec
+
+_STARTING = threading.Lock()
+"""Held while a process is started: what is hidden from children meanwhile is the whole process's."""
+
+EXIT_SECONDS = 1.0
+"""How long a worker that closed its connection may take to end before it is killed."""
+
+
+class Slot:
+    """One worker process at a time.
+
+    Args:
+        number: the worker's number, from 1.
+        method: how its process is started.
+        on_end: called with the slot's number and the process id, from another thread, when its process ended.
+    """
+
+    def __init__(self, number: int, method: StartMethod, on_end: Callable[[int, int], None]) -> None:
+        self.number = number
+        self.channel: Channel | None = None
+        self.ready = False
+        self.configured = 0
+        self._method = method
+        self._on_end = on_end
+        self._executor: Any = None
+        self._process: BaseProcess | None = None
+
+    @property
+    def pid(self) -> int:
+        """Process id of the worker, 0 where there is none."""
+        return (self._process.pid or 0) if self._process is not None else 0
+
+    def start(self, spec: WorkerSpec, authkey: bytes, inherited: Inherited) -> None:
+        """Start a process; returns before it is set up."""
+        from loky.process_executor import ProcessPoolExecutor
+
+        context = _NotingContext(self._method.context())
+        self.ready = False
+        self._executor = ProcessPoolExecutor(
+            max_workers=1,
+            context=context,
+            initializer=set_up_worker,
+            initargs=(spec, self.number, authkey, inherited),
+            timeout=None,
+        )
+        with _STARTING, _hidden_main(), _interrupts_held_back(), _fork_warning_silenced(self._method):
+            future = self._executor.submit(serve)
+        self._process = context.started[-1]
+        pid = self.pid
+        future.add_done_callback(lambda _future: self._on_end(self.number, pid))
+
+    def bury(self) -> int | None:
+        """Take the remains of a process that ended, or of one that no longer talks, away.
+
+        Returns:
+            Its exit code, negative for a signal; None where nobody saw it.
+        """
+        if self._process is not None:
+            self._process.join(EXIT_SECONDS)
+        return self.close(kill=True)
+
+    def close(self, *, kill: bool = False) -> int | None:
+        """End the process and take everything of it away."""
+        if self.channel is not None:
+            self.channel.close()
+            self.channel = None
+        self.ready = False
+        executor, self._executor = self._executor, None
+        process, self._process = self._process, None
+        if executor is not None:
+            executor.shutdown(wait=True, kill_workers=kill)
+        if process is None:
+            return None
+        if process.is_alive():  # an interrupt can reach the parent before loky's own thread knew of the process
+            process.kill()
+        process.join()
+        return process.exitcode
+
+
+class _NotingContext:
+    """A multiprocessing context that notes the processes it makes, so that their exit codes can be asked for."""
+
+    def __init__(self, context: BaseContext) -> None:
+        self._context = context
+        self.started: list[BaseProcess] = []
+
+    def Process(self, *args: Any, **kwargs: Any) -> BaseProcess:  # noqa: N802 - the name a context gives it
+        process = self._context.Process(*args, **kwargs)  # type: ignore[attr-defined]  # each real context has it
+        self.started.append(process)
+        return process  # type: ignore[no-any-return]  # a process of the context's own class
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._context, name)
+
+
+@contextmanager
+def _hidden_main() -> Iterator[None]:
+    """Hide where `__main__` came from: a child would run the script again, guard or no guard.
+
+    What a pipeline takes from the main script travels by value instead.
+    """
+    main: dict[str, Any] = vars(sys.modules["__main__"])
+    hidden: dict[str, Any] = {name: main[name] for name in ("__file__", "__spec__") if name in main}
+    main.pop("__file__", None)
+    main["__spec__"] = None
+    try:
+        yield
+    finally:
+        del main["__spec__"]
+        main.update(hidden)
+
+
+@contextmanager
+def _interrupts_held_back() -> Iterator[None]:
+    """Let the child be born with SIGINT and SIGTERM blocked: it decides about them when it is set up."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
+def _fork_warning_silenced(method: StartMethod) -> Iterator[None]:
+    """Silence Python 3.12's warning about fork beside threads: fork was asked for, and the threads are the pool's own."""
+    if method is not StartMethod.FORK:
+        yield
+        return
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*use of fork\\(\\) may lead to deadlocks", category=DeprecationWarning)
+        yield

@@ -1,0 +1,149 @@
+"""The thread executor: workers are threads of this process, which share its memory and its imports.
+
+Each worker has a queue of its own; reports come back through one. Threads cannot be killed: after an interrupt a node
+that runs goes on until it returns, and the threads, being daemons, do not hold up the end of the process.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import os
+import threading
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, Any
+
+from treadle.execution.exchange import LocalValues
+from treadle.execution.executor import Capabilities, ExecutorEvent, WorkerUp
+from treadle.execution.executors.in_process import job_steps
+from treadle.execution.job import Handle, Local
+
+if TYPE_CHECKING:
+    from treadle.execution.material import RunMaterial
+    from treadle.execution.scheduler import Assignment
+
+
+class _Run:
+    """One run as its jobs see it: a thread that is late with one touches nothing of the next."""
+
+    def __init__(self, number: int, material: RunMaterial) -> None:
+        self.number = number
+        self.scope = material.scope(interruptible=False)
+        self.values = LocalValues(material.copy_mode)
+        self.outbox: SimpleQueue[ExecutorEvent] = SimpleQueue()
+        self.submitted = 0
+        self.cancelled: dict[int, int] = {}  # worker -> number of the job that was submitted last when it was cancelled
+
+
+class _Worker:
+    """One thread and what waits for it."""
+
+    def __init__(self, number: int, executor: ThreadExecutor) -> None:
+        self.number = number
+        self.inbox: SimpleQueue[tuple[contextvars.Context, _Run, int, Assignment] | None] = SimpleQueue()
+        self.thread = threading.Thread(target=executor.work, args=(self,), name=executor.label(number), daemon=True)
+
+
+class ThreadExecutor:
+    """Run jobs in threads.
+
+    Args:
+        max_workers: number of threads.
+    """
+
+    capabilities = Capabilities(processes=False, cancels_running=False, queues=False)
+
+    def __init__(self, max_workers: int) -> None:
+        self._runs = 0
+        self._current: _Run | None = None
+        self._workers = {number: _Worker(number, self) for number in range(1, max_workers + 1)}
+        for worker in self._workers.values():
+            worker.thread.start()
+
+    def label(self, worker: int) -> str:
+        """Return the worker's label."""
+        return f"thread-{worker}"
+
+    @property
+    def _run(self) -> _Run:
+        if self._current is None:
+            msg = "no run has begun on this executor"
+            raise RuntimeError(msg)
+        return self._current
+
+    def begin(self, run: RunMaterial) -> frozenset[int]:
+        """Take a run in."""
+        self._runs += 1
+        self._current = _Run(self._runs, run)
+        for number in self._workers:
+            self._run.outbox.put(WorkerUp(number, os.getpid(), 0))
+        return frozenset()
+
+    def submit(self, job: Assignment) -> None:
+        """Put a job into its worker's queue, with the caller's context variables."""
+        run = self._run
+        run.submitted += 1
+        self._workers[job.worker].inbox.put((contextvars.copy_context(), run, run.submitted, job))
+
+    def cancel(self, worker: int) -> None:
+        """Give back what the worker has not begun."""
+        self._run.cancelled[worker] = self._run.submitted
+
+    def replace(self, worker: int) -> None:
+        """A worker of this kind is never lost."""
+
+    def wait(self) -> list[ExecutorEvent]:
+        """Block until a worker reports, and return all that has been reported."""
+        outbox = self._run.outbox
+        events = [outbox.get()]
+        while not outbox.empty():
+            events.append(outbox.get())
+        return events
+
+    def put(self, dataset: int, value: Any) -> int | None:
+        """Keep a value that the caller gives away."""
+        self._run.values.adopt(dataset, value)
+        return None
+
+    def release(self, dataset: int) -> None:
+        """Forget a value."""
+        self._run.values.drop(dataset)
+
+    def size(self, dataset: int) -> int:  # noqa: ARG002 - values are objects here, and nobody counts their bytes
+        """Return 0."""
+        return 0
+
+    def detach(self, dataset: int) -> Handle | None:
+        """Hand a value over."""
+        values = self._run.values
+        return Local(values.take(dataset, last=True)) if dataset in values else None
+
+    def end(self) -> None:
+        """Forget the run: a node that still runs after an interrupt keeps the old values to itself."""
+        self._current = None
+
+    def close(self, *, kill: bool = False) -> None:
+        """Let the threads end, and wait for them unless they are to be left alone."""
+        for worker in self._workers.values():
+            worker.inbox.put(None)
+        if not kill:
+            for worker in self._workers.values():
+                worker.thread.join()
+
+    def work(self, worker: _Worker) -> None:
+        """Live as a worker: the target of its thread."""
+        while (item := worker.inbox.get()) is not None:
+            context, run, sequence, job = item
+            context.run(_run_job, run, sequence, job)
+            del context, run, job, item  # while it waits, it keeps nothing of a run alive
+
+
+def _run_job(run: _Run, sequence: int, job: Assignment) -> None:
+    for report in job_steps(
+        run.number,
+        run.scope,
+        job,
+        take=lambda dataset, last: run.values.take(dataset, last=last),
+        give=run.values.put,
+        cancelled=lambda: sequence <= run.cancelled.get(job.worker, 0),
+    ):
+        run.outbox.put(report)

@@ -1,0 +1,283 @@
+"""All that crosses a process: what a worker is set up from, what it is handed, and what it sends back.
+
+::
+
+    parent                                                         worker
+    WorkerSpec ──(the initializer's argument, once a worker)────►  set up: project, logging, threads
+    BeginRun(RunSpec) ──(once a run)────────────────────────────►  nodes, recipes, hooks (unpickled when first used)
+    Job ──(indices and handles)─────────────────────────────────►  load, call, save
+         ◄──(facts: Hello, Started, Finished, Failed, …)────────   never an object of the user's, only bytes of it
+
+Each type here has a pickle test. The hot ones are named tuples, which pickle some times faster than dataclasses.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+
+if TYPE_CHECKING:
+    import logging
+
+    from treadle.events import Failure
+    from treadle.io.recipe import DatasetRecipe
+    from treadle.project.logging import LoggingLevels
+
+MAIN = 0
+"""The worker that is the main process itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerSpec:
+    """What a worker process is set up from, once: facts of the process, by value.
+
+    The fingerprint stands for all of it and for the project's code on disk: a warm worker with another one is replaced.
+    """
+
+    package_name: str | None
+    inherits: bool
+    """True where the child has the parent's memory (fork), and with it the configured project."""
+    working_directory: str
+    sys_path: tuple[str, ...]
+    environment: dict[str, str] = field(repr=False)  # may hold secrets: it crosses a private pipe and is never shown
+    thread_limit: int | None
+    parent_pid: int
+    scratch: str
+    """The run-time directory of the pool, private to the user: socket, blackboard, spilled values."""
+    fingerprint: str
+    forward_output: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class HookPayload:
+    """One registered plugin: its pickled self, or how to find it again in a worker."""
+
+    name: str
+    pickled: bytes | None
+    settings_index: int | None = None
+    """Its place in HOOKS of settings.py, where it does not pickle."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunSpec:
+    """What every worker needs to know of one run: sent once a run, nothing in it is built before it is used.
+
+    Attributes:
+        run_id: id of the run.
+        levels: levels of the parent's loggers.
+        node_groups: pickled tuples of nodes; nodes that share a function share a group.
+        node_at: for each node of the plan, its group and its position there.
+        inputs, outputs: for each node, its dataset indices.
+        dataset_names: by dataset index.
+        in_memory: by dataset index.
+        is_result: by dataset index, whether the value must come back to the parent.
+        copy_modes: (dataset index, the declared copy mode's value), where there is one.
+        recipes: how to build the datasets that were declared in configuration.
+        objects: (name, pickled dataset) of those that were given as objects.
+        hooks: the plugins in the order of their registration.
+        catalog_class: the pickled class of the catalog.
+        parameters: the pickled params, where there are hooks that may ask the catalog for them.
+        save_version: version that the run saves.
+    """
+
+    run_id: str
+    levels: LoggingLevels
+    node_groups: tuple[bytes, ...]
+    node_at: tuple[tuple[int, int], ...]
+    inputs: tuple[tuple[int, ...], ...]
+    outputs: tuple[tuple[int, ...], ...]
+    dataset_names: tuple[str, ...]
+    in_memory: tuple[bool, ...]
+    is_result: tuple[bool, ...]
+    copy_modes: tuple[tuple[int, str], ...]
+    recipes: tuple[DatasetRecipe, ...]
+    objects: tuple[tuple[str, bytes], ...]
+    hooks: tuple[HookPayload, ...]
+    catalog_class: bytes
+    parameters: bytes | None = None
+    save_version: str | None = None
+
+
+# --- handles: where the value of an in-memory dataset is ---------------------------------------------------------------
+
+
+class Inline(NamedTuple):
+    """A small value, pickled: it travels inside the message."""
+
+    data: bytes
+    buffers: tuple[bytes, ...] = ()
+
+
+class Segment(NamedTuple):
+    """A large value: a pickle and its out-of-band buffers in one memory file, each buffer at a 64-byte boundary.
+
+    The file is a memfd, whose descriptor travels beside the message, or, where `path` is set, a file in the scratch
+    directory.
+    """
+
+    size: int
+    spans: tuple[tuple[int, int], ...]
+    """Start and length in bytes of the pickle, then of each buffer."""
+    path: str | None = None
+    fd: int | None = None
+    """The descriptor in this process; it means nothing in another one and is replaced on arrival."""
+
+
+class Kept(NamedTuple):
+    """A value that cannot be pickled and stays in the worker that made it."""
+
+    worker: int
+    reason: str
+
+
+class Local(NamedTuple):
+    """A value in this process, as it is."""
+
+    value: Any
+
+
+Handle: TypeAlias = "Inline | Segment | Kept | Local"
+
+
+# --- parent to worker -----------------------------------------------------------------------------------------------------
+
+
+class BeginRun(NamedTuple):
+    """A run begins; `spec` is the pickled RunSpec."""
+
+    run: int
+    spec: bytes
+
+
+class EndRun(NamedTuple):
+    """The run is over: forget it."""
+
+    run: int
+
+
+class Job(NamedTuple):
+    """Nodes to run one after the other.
+
+    Attributes:
+        run: number of the run.
+        nodes: plan indices, in order.
+        inputs: (dataset index, handle) of the in-memory inputs that are not made within the job.
+        last: (dataset, node) where the node is the dataset's last taker.
+        local: datasets made within the job that nobody else takes: they are not handed over.
+        spill: put large values into scratch files, because enough memory files are open.
+    """
+
+    run: int
+    nodes: tuple[int, ...]
+    inputs: tuple[tuple[int, Handle], ...] = ()
+    last: tuple[tuple[int, int], ...] = ()
+    local: tuple[int, ...] = ()
+    spill: bool = False
+
+
+class Cancel(NamedTuple):
+    """Give back the jobs that have not begun."""
+
+    run: int
+
+
+class Stop(NamedTuple):
+    """No more work: say goodbye and end."""
+
+
+# --- worker to parent -----------------------------------------------------------------------------------------------------
+
+
+class Hello(NamedTuple):
+    """A worker is there; `failure` says why it could not be set up, where it could not."""
+
+    worker: int
+    pid: int
+    configured: int
+    """How many times this process has run `configure_project`."""
+    failure: Failure | None = None
+
+
+class Started(NamedTuple):
+    """A node began."""
+
+    run: int
+    node: int
+    at: float
+
+
+class Finished(NamedTuple):
+    """A node ended well; times are seconds, `at` since the epoch."""
+
+    run: int
+    node: int
+    started: float
+    at: float
+    load_seconds: float
+    run_seconds: float
+    save_seconds: float
+    outputs: tuple[tuple[int, Handle], ...] = ()
+    """Handles of the in-memory outputs that someone takes."""
+    sizes: tuple[tuple[int, int], ...] = ()
+
+
+class Failed(NamedTuple):
+    """A node failed; the rest of its job was not begun."""
+
+    run: int
+    node: int
+    started: float
+    at: float
+    failure: Failure
+    dropped: tuple[int, ...] = ()
+    original: BaseException | None = None
+    """The exception itself, where the worker is in this process; never set on what crosses a process."""
+
+
+class Dropped(NamedTuple):
+    """Nodes given back because of a Cancel: they did not begin."""
+
+    run: int
+    nodes: tuple[int, ...]
+
+
+class Logged(NamedTuple):
+    """A log record, made ready for pickling: message formatted, traceback as text."""
+
+    attributes: dict[str, Any]
+
+    @classmethod
+    def of(cls, record: logging.LogRecord) -> Logged:
+        """Make a record fit to travel; its arguments and traceback become text."""
+        import logging
+
+        attributes = dict(record.__dict__)
+        attributes["msg"] = record.getMessage()
+        attributes["args"] = None
+        if record.exc_info:
+            attributes["exc_text"] = record.exc_text or logging.Formatter().formatException(record.exc_info)
+            attributes["exc_info"] = None
+        for name, value in attributes.items():
+            if name not in _PLAIN_ATTRIBUTES and not isinstance(value, (str, int, float, bool, type(None))):
+                attributes[name] = repr(value)
+        return cls(attributes)
+
+    def record(self) -> logging.LogRecord:
+        """Return the record, in the parent."""
+        import logging
+
+        return logging.makeLogRecord(self.attributes)
+
+
+_PLAIN_ATTRIBUTES = frozenset({"msg", "args", "exc_info", "exc_text", "stack_info"})
+
+
+class Output(NamedTuple):
+    """Text that a worker's Python code wrote to `sys.stdout` or `sys.stderr`."""
+
+    stream: str
+    text: str
+
+
+Command: TypeAlias = "BeginRun | EndRun | Job | Cancel | Stop"
+Fact: TypeAlias = "Hello | Started | Finished | Failed | Dropped | Logged | Output"

@@ -1,0 +1,204 @@
+"""What an executor is given of a run, and the two forms a process has of it: in this one, or pickled for another."""
+
+from __future__ import annotations
+
+import logging
+import pickle
+import sys
+from dataclasses import dataclass
+from types import FunctionType
+from typing import TYPE_CHECKING, Any
+
+from treadle.errors import HookError, NodeError
+from treadle.execution.attempt import RunScope
+from treadle.execution.exchange import CannotLeaveError, pickle_value
+from treadle.execution.failure import record_failure
+from treadle.execution.job import HookPayload, RunSpec
+from treadle.hooks import implemented
+from treadle.project.configure import configured_project, is_configured
+from treadle.project.logging import snapshot_levels
+
+if TYPE_CHECKING:
+    import pluggy
+
+    from treadle.io import Catalog
+    from treadle.io.memory import CopyMode
+    from treadle.pipeline import Node
+    from treadle.planning import Plan
+
+_logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class RunMaterial:
+    """A run as the loop hands it to an executor."""
+
+    run_id: str
+    plan: Plan
+    catalog: Catalog
+    hooks: pluggy.PluginManager | None
+
+    def copy_mode(self, dataset: int) -> CopyMode | None:
+        """Return the copy mode that was declared for an in-memory dataset."""
+        planned = self.plan.datasets[dataset]
+        return getattr(self.catalog[planned.name], "copy_mode", None) if planned.declared and planned.in_memory else None
+
+    def scope(self, *, interruptible: bool) -> RunScope:
+        """Return the run as this process has it: the very objects, nothing pickled."""
+        plan = self.plan
+        return RunScope(
+            run_id=self.run_id,
+            node=lambda index: plan.nodes[index].node,
+            inputs=[node.inputs for node in plan.nodes],
+            outputs=[node.outputs for node in plan.nodes],
+            dataset_names=[dataset.name for dataset in plan.datasets],
+            in_memory=[dataset.in_memory for dataset in plan.datasets],
+            copy_mode=self.copy_mode,
+            catalog=self.catalog,
+            hooks=self.hooks,
+            interruptible=interruptible,
+        )
+
+    def spec(self) -> tuple[bytes, frozenset[int]]:
+        """Return the run as another process gets it.
+
+        Returns:
+            The pickled RunSpec, and the nodes that must run in the main process, because a dataset of theirs that was
+            given as an object does not pickle.
+
+        Raises:
+            NodeError: a node's function does not pickle.
+            HookError: a plugin neither pickles nor can be found again.
+        """
+        plan = self.plan
+        groups, node_at = _pickle_nodes([node.node for node in plan.nodes])
+        used = [dataset.name for dataset in plan.datasets if dataset.declared and not dataset.in_memory]
+        part = self.catalog.subset(used)
+        objects, stay = [], set()
+        for name, dataset in part.objects:
+            try:
+                objects.append((name, b"".join(_in_band(dataset))))
+            except CannotLeaveError:
+                stay.add(name)
+        main_only = frozenset(
+            index
+            for index, node in enumerate(plan.nodes)
+            if stay and any(plan.datasets[dataset].name in stay for dataset in (*node.inputs, *node.outputs))
+        )
+        spec = RunSpec(
+            run_id=self.run_id,
+            levels=snapshot_levels(),
+            node_groups=groups,
+            node_at=node_at,
+            inputs=tuple(node.inputs for node in plan.nodes),
+            outputs=tuple(node.outputs for node in plan.nodes),
+            dataset_names=tuple(dataset.name for dataset in plan.datasets),
+            in_memory=tuple(dataset.in_memory for dataset in plan.datasets),
+            is_result=tuple(dataset.is_result for dataset in plan.datasets),
+            copy_modes=tuple((index, mode.value) for index in range(len(plan.datasets)) if (mode := self.copy_mode(index))),
+            recipes=part.recipes,
+            objects=tuple(objects),
+            hooks=self._pickle_hooks(),
+            catalog_class=_in_band(type(self.catalog))[0],
+            parameters=self._parameters(),
+            save_version=part.save_version,
+        )
+        return pickle.dumps(spec, protocol=5), main_only
+
+    def _parameters(self) -> bytes | None:
+        if self.hooks is None or not any(implemented(self.hooks, name) for name in _HOOKS_WITH_CATALOG):
+            return None
+        if "parameters" not in self.catalog:
+            return None
+        try:
+            return _in_band(self.catalog.load("parameters"))[0]
+        except CannotLeaveError:
+            return None  # a node that takes such params runs in the main process, where hooks have them
+
+    def _pickle_hooks(self) -> tuple[HookPayload, ...]:
+        if self.hooks is None:
+            return ()
+        payloads = []
+        for name, plugin in self.hooks.list_name_plugin():
+            if plugin is None:
+                continue  # a name that was blocked
+            try:
+                payloads.append(HookPayload(name, _in_band(plugin)[0]))
+            except CannotLeaveError as exc:
+                index = _index_in_settings(plugin)
+                if index is None:
+                    msg = (
+                        f"The hooks {type(plugin).__name__} cannot go to worker processes: {exc}. Register them in HOOKS of "
+                        "settings.py, so that each worker can make its own, or keep what does not pickle out of the instance."
+                    )
+                    raise HookError(msg, plugin=name) from exc
+                _logger.warning(
+                    "The hooks %s do not pickle (%s), so each worker process uses its own instance from settings.py: what the "
+                    "instance here has learned is not known there.",
+                    type(plugin).__name__,
+                    exc,
+                )
+                payloads.append(HookPayload(name, None, index))
+        return tuple(payloads)
+
+
+_HOOKS_WITH_CATALOG = ("before_node_run", "after_node_run", "on_node_error")
+
+
+def _index_in_settings(plugin: Any) -> int | None:
+    if not is_configured():
+        return None
+    for index, hook in enumerate(configured_project().settings.HOOKS):
+        if hook is plugin:
+            return index
+    return None
+
+
+def _in_band(value: Any) -> tuple[bytes, ...]:
+    """Pickle a value into one piece."""
+    import cloudpickle
+
+    try:
+        return (cloudpickle.dumps(value, protocol=5),)
+    except Exception as exc:  # pickling runs the code of any class, so anything can come out of it
+        msg = f"{type(value).__module__}.{type(value).__qualname__} cannot be pickled: {exc}"
+        raise CannotLeaveError(msg) from exc
+
+
+def _pickle_nodes(nodes: list[Node]) -> tuple[tuple[bytes, ...], tuple[tuple[int, int], ...]]:
+    """Pickle nodes in groups that share a function, each unpickled in a worker when its first node runs there."""
+    members: dict[int, list[int]] = {}
+    for index, node in enumerate(nodes):
+        members.setdefault(id(node.func), []).append(index)
+    groups = []
+    node_at = [(0, 0)] * len(nodes)
+    for group, indices in enumerate(members.values()):
+        batch = tuple(nodes[index] for index in indices)
+        if _is_importable(batch[0].func):
+            groups.append(pickle.dumps(batch, protocol=5))
+        else:
+            groups.append(_pickle_by_value(batch))
+        for position, index in enumerate(indices):
+            node_at[index] = (group, position)
+    return tuple(groups), tuple(node_at)
+
+
+def _pickle_by_value(batch: tuple[Node, ...]) -> bytes:
+    try:
+        data, buffers = pickle_value(batch)
+        return _in_band(batch)[0] if buffers else data
+    except CannotLeaveError as exc:
+        cause = exc.__cause__ if exc.__cause__ is not None else exc
+        msg = (
+            f"The function of node '{batch[0].name}' cannot go to a worker process: {cause}. Probably it holds on to "
+            "something like a lock, an open file or a connection; make that inside the function, or run with "
+            "runner='sequential' or 'thread'."
+        )
+        raise NodeError(msg, node=batch[0].name, failure=record_failure(cause, phase="setup")) from cause
+
+
+def _is_importable(func: object) -> bool:
+    """True for a plain function that a worker finds by its name; not for what the main script or a notebook defines."""
+    if not isinstance(func, FunctionType) or func.__module__ in ("__main__", "__mp_main__"):
+        return False
+    return getattr(sys.modules.get(func.__module__), func.__qualname__, None) is func

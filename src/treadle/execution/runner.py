@@ -1,0 +1,271 @@
+"""The runners: the public way to run a pipeline.
+
+A runner leases an executor, runs one pipeline at a time on it, and returns the free outputs. Used as a context manager
+it keeps its workers between runs; otherwise each run starts its own and ends them. State: the executor, while it is warm.
+"""
+
+from __future__ import annotations
+
+import atexit
+import threading
+import time
+import weakref
+from abc import ABC, abstractmethod
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from treadle.errors import RunnerError
+from treadle.events import Outcome, RunStarted
+from treadle.execution.executors.serial import SerialExecutor
+from treadle.execution.loop import RunLoop
+from treadle.execution.material import RunMaterial
+from treadle.execution.start_method import choose_start_method
+from treadle.planning import compile_plan
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    import pluggy
+
+    from treadle.events import Observer
+    from treadle.execution.executor import Executor
+    from treadle.execution.result import RunResult
+    from treadle.execution.start_method import StartMethod
+    from treadle.io import Catalog
+    from treadle.pipeline import Pipeline
+    from treadle.planning import Plan
+
+
+class Runner(ABC):
+    """Run pipelines; subclasses say where.
+
+    Attributes:
+        name: what `session.run(runner=…)` calls it.
+        max_workers: how many nodes run at a time.
+        start_method: how worker processes are started; None where there are none.
+    """
+
+    name: ClassVar[str]
+
+    def __init__(self, max_workers: int = 1) -> None:
+        self.max_workers = max_workers
+        self.start_method: str | None = None
+        self._executor: Executor | None = None
+        self._warm = False
+        self._one_at_a_time = threading.Lock()
+
+    def run(
+        self,
+        pipeline: Pipeline,
+        catalog: Catalog,
+        *,
+        hooks: pluggy.PluginManager | None = None,
+        run_id: str | None = None,
+        observers: Sequence[Observer] = (),
+    ) -> RunResult:
+        """Run a pipeline.
+
+        Args:
+            pipeline: the nodes.
+            catalog: where their data is; datasets that it does not know live in memory for as long as they are needed.
+            hooks: the registered hooks; node and dataset hooks are called where the node runs.
+            run_id: id of the run; made of the time where None.
+            observers: callables that take each event of the run.
+
+        Returns:
+            A mapping of free output to data, each loaded when it is first asked for.
+
+        Raises:
+            NodeError: a node failed, with the node's own exception as its cause.
+            WorkerSetupError: a worker process could not be set up.
+            UnknownDatasetError: the pipeline needs data that nobody has.
+            KeyboardInterrupt: the run was interrupted; its workers have been stopped.
+        """
+        plan = compile_plan(pipeline, catalog)
+        material = RunMaterial(run_id or _new_run_id(), plan, catalog, hooks)
+        with self._one_at_a_time, self._lease(plan) as executor:
+            loop = RunLoop(material, executor, observers)
+            started = RunStarted(
+                run_id=material.run_id,
+                at=time.time(),
+                runner=self.name,
+                start_method=self.start_method,
+                workers=self.max_workers,
+                nodes=tuple(node.name for node in plan.nodes),
+            )
+            outcome = Outcome.FAILED
+            for observer in observers:
+                observer(started)
+            try:
+                result = loop.run()
+                outcome = Outcome.SUCCEEDED
+            except KeyboardInterrupt:
+                outcome = Outcome.INTERRUPTED
+                raise
+            finally:
+                ended = loop.finished_event(outcome)
+                for observer in observers:
+                    observer(ended)
+            return result
+
+    def close(self) -> None:
+        """End the workers, where there are any; the runner can be used again."""
+        self._warm = False
+        executor, self._executor = self._executor, None
+        if executor is not None:
+            executor.close()
+
+    def __enter__(self) -> Runner:
+        if not self._warm:
+            self._warm = True
+            _close_at_exit(self)
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        self.close()
+
+    @contextmanager
+    def _lease(self, plan: Plan) -> Iterator[Executor]:
+        """Give the loop an executor that fits; take it back, whatever happened to the run."""
+        executor = self._fitting(plan)
+        try:
+            yield executor
+        except KeyboardInterrupt:
+            self._executor = None
+            executor.close(kill=True)
+            raise
+        except BaseException:
+            self._take_back(executor)
+            raise
+        else:
+            self._take_back(executor)
+
+    def _take_back(self, executor: Executor) -> None:
+        executor.end()
+        if not self._warm:
+            self._executor = None
+            executor.close()
+
+    def _fitting(self, plan: Plan) -> Executor:
+        if self._executor is None:
+            self._executor = self._make_executor(plan)
+        return self._executor
+
+    @abstractmethod
+    def _make_executor(self, plan: Plan) -> Executor:
+        """Make an executor for a plan."""
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(max_workers={self.max_workers})"
+
+
+class SequentialRunner(Runner):
+    """Run one node after the other in the calling thread: for debugging, and for pipelines of tiny nodes."""
+
+    name = "sequential"
+
+    def __init__(self) -> None:
+        super().__init__(1)
+
+    def _make_executor(self, plan: Plan) -> Executor:  # noqa: ARG002 - one executor fits every plan
+        return SerialExecutor()
+
+
+class ThreadRunner(Runner):
+    """Run nodes in threads: for nodes that wait for networks and disks, or whose libraries release the GIL.
+
+    Args:
+        max_workers: number of threads; as many as the process has cores to use where None.
+    """
+
+    name = "thread"
+
+    def __init__(self, max_workers: int | None = None) -> None:
+        super().__init__(_checked_workers(max_workers))
+
+    def _make_executor(self, plan: Plan) -> Executor:  # noqa: ARG002 - one executor fits every plan
+        from treadle.execution.executors.threads import ThreadExecutor
+
+        return ThreadExecutor(self.max_workers)
+
+
+class ParallelRunner(Runner):
+    """Run nodes in worker processes, on every core, under any multiprocessing start method.
+
+    Args:
+        max_workers: number of processes; as many as the process has cores to use where None.
+        start_method: `"fork"`, `"spawn"`, `"forkserver"` or `"loky"`; chosen safely where None
+            (see `treadle.execution.start_method`).
+
+    Raises:
+        RunnerError: an unknown start method, or less than one worker.
+
+    Example:
+        >>> from treadle import Catalog, ParallelRunner, Pipeline, node
+        >>> pipeline = Pipeline([node(len, "text", "length"), node(str.upper, "text", "loud")])
+        >>> result = ParallelRunner(max_workers=2).run(pipeline, Catalog({"text": "abc"}))  # doctest: +SKIP
+    """
+
+    name = "parallel"
+
+    def __init__(self, max_workers: int | None = None, start_method: str | StartMethod | None = None) -> None:
+        super().__init__(_checked_workers(max_workers))
+        self._requested = start_method
+        self._fingerprint: str | None = None
+        choose_start_method(start_method)  # an unknown one is an error here, not in the middle of the night
+
+    def _fitting(self, plan: Plan) -> Executor:
+        from treadle.execution.spec import fingerprint
+
+        current = fingerprint(getattr(node.node.func, "__module__", None) or "" for node in plan.nodes)
+        if self._executor is not None and current != self._fingerprint:
+            self._executor.close()
+            self._executor = None
+        self._fingerprint = current
+        return super()._fitting(plan)
+
+    def _make_executor(self, plan: Plan) -> Executor:  # noqa: ARG002 - one executor fits every plan
+        from treadle.execution.executors.loky import LokyExecutor
+        from treadle.execution.spec import make_worker_spec
+
+        method = choose_start_method(self._requested).method
+        self.start_method = method.value
+        current = self._fingerprint or ""
+        return LokyExecutor(
+            self.max_workers, method, lambda scratch: make_worker_spec(method, self.max_workers, scratch, current)
+        )
+
+    def __repr__(self) -> str:
+        return f"ParallelRunner(max_workers={self.max_workers}, start_method={self.start_method or self._requested!r})"
+
+
+def _close_at_exit(runner: Runner) -> None:
+    """End the workers of a warm runner that nobody closed, before loky's own exit handler would wait for them forever.
+
+    loky joins its threads from `threading._register_atexit`, whose callbacks run last in, first out, before `atexit`'s.
+    The runner is not kept alive for it.
+    """
+    reference = weakref.ref(runner)
+
+    def close() -> None:
+        if (alive := reference()) is not None:
+            alive.close()
+
+    getattr(threading, "_register_atexit", atexit.register)(close)
+
+
+def _checked_workers(max_workers: Any) -> int:
+    if max_workers is None:
+        from treadle.execution.spec import usable_cores
+
+        return usable_cores()
+    if not isinstance(max_workers, int) or isinstance(max_workers, bool) or max_workers < 1:
+        msg = f"max_workers must be a whole number of at least 1, not {max_workers!r}"
+        raise RunnerError(msg, name="max_workers")
+    return max_workers
+
+
+def _new_run_id() -> str:
+    from treadle.io.catalog import new_version
+
+    return new_version()

@@ -1,0 +1,103 @@
+"""The run-time directory of a pool: its socket, its blackboard, its spilled values; private to the user.
+
+Everybody who uses it (the parent and each worker) holds a shared lock on one file in it. The parent removes the
+directory when it closes the pool; where the parent is gone, the worker that finds no other holder does; where all were
+killed, the next pool's sweep does. Facts: flock(2) belongs to the open file, and ends with its last descriptor.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+_PREFIX = "treadle-"
+_LOCK = "lock"
+_SOCKET_PATH_BYTES = 90
+"""Of the 104 (macOS) to 108 (Linux) that a local socket's path may have (unix(7)), less the name of the socket."""
+
+
+class Scratch:
+    """A run-time directory, and this process's hold on it.
+
+    Args:
+        path: a directory that `create` made.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self._lock = os.open(os.path.join(path, _LOCK), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        fcntl.flock(self._lock, fcntl.LOCK_SH)
+
+    @classmethod
+    def create(cls) -> Scratch:
+        """Make a new directory that only this user can enter, and sweep those that killed pools left behind."""
+        base = tempfile.gettempdir()
+        if len(os.fsencode(base)) > _SOCKET_PATH_BYTES - 40:
+            base = "/tmp"  # noqa: S108 - the name is made unguessable and private by mkdtemp
+        sweep(base)
+        return cls(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getuid()}-", dir=base))
+
+    @property
+    def socket(self) -> str:
+        """Path of the socket that workers connect to."""
+        return os.path.join(self.path, "socket")
+
+    @property
+    def blackboard(self) -> str:
+        """Path of the blackboard's file."""
+        return os.path.join(self.path, "blackboard")
+
+    def remove(self) -> None:
+        """Remove the directory: for its owner."""
+        shutil.rmtree(self.path, ignore_errors=True)  # a worker that outlives the parent may be at it too
+        self.let_go()
+
+    def let_go(self) -> None:
+        """Give up this process's hold, and no more: what a forked child does with the one it inherited."""
+        if self._lock >= 0:
+            os.close(self._lock)
+            self._lock = -1
+
+    def remove_if_last(self) -> None:
+        """Give up the hold and remove the directory if nobody else has one: for a worker whose parent is gone."""
+        fcntl.flock(self._lock, fcntl.LOCK_UN)
+        if _is_free(self._lock):
+            shutil.rmtree(self.path, ignore_errors=True)
+        self.let_go()
+
+
+def sweep(base: str) -> list[str]:
+    """Remove the directories of this user's pools that nobody holds any more.
+
+    Args:
+        base: the directory they are in.
+
+    Returns:
+        The paths that were removed.
+    """
+    removed = []
+    for path in Path(base).glob(f"{_PREFIX}{os.getuid()}-*"):
+        try:
+            if path.is_symlink() or path.stat().st_uid != os.getuid():
+                continue
+            fd = os.open(path / _LOCK, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+        except OSError:
+            continue  # just being made, or just being removed: not ours to sweep now
+        try:
+            if _is_free(fd):
+                shutil.rmtree(path, ignore_errors=True)
+                removed.append(str(path))
+        finally:
+            os.close(fd)
+    return removed
+
+
+def _is_free(fd: int) -> bool:
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True

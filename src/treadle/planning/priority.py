@@ -1,0 +1,29 @@
+"""Priorities: how long the longest path from a node to the end of the run is.
+
+Pure functions over the integers of a plan. The rule (longest remaining path first) is the critical-path list
+scheduling of Graham, "Bounds on multiprocessing timing anomalies", SIAM J. Appl. Math. 17 (1969).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+def longest_remaining_paths(children: Sequence[Sequence[int]], weights: Sequence[float] | None = None) -> list[float]:
+    """Return for each node the weight of the heaviest path that begins with it.
+
+    Args:
+        children: for each node, in topological order, the nodes that depend on it.
+        weights: seconds (or any unit) that each node takes; equal weights of 1 where None.
+
+    Returns:
+        One number a node, in the unit of the weights. Linear in nodes + edges.
+    """
+    remaining = [0.0] * len(children)
+    for index in range(len(children) - 1, -1, -1):
+        below = max((remaining[child] for child in children[index]), default=0.0)
+        remaining[index] = below + (1.0 if weights is None else weights[index])
+    return remaining
