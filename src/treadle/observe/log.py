@@ -1,0 +1,130 @@
+"""Writes a run's events as plain log lines, for pipes, files and CI.
+
+State: how many nodes there are and how many are through. One line a node, when it ends; what is wrong is a warning or
+an error. Every record carries `node` and `worker` where it has one, as the records that workers send do.
+Neighbours: `progress.py` shows the same on a terminal; `cli/run.py` chooses between the two.
+"""
+
+from __future__ import annotations
+
+import logging
+import signal
+from dataclasses import dataclass, field
+
+from treadle.events import Event, NodeFailed, NodeFinished, NodeSkipped, Outcome, RunFinished, RunStarted, WorkerLost
+
+
+@dataclass(slots=True)
+class _Tally:
+    total: int = 0
+    started: float = 0.0
+    done: int = 0
+    skipped: int = 0
+
+
+@dataclass(slots=True)
+class LogObserver:
+    """Observe a run by writing log lines.
+
+    Args:
+        logger: where they go; the logger `treadle.run` if None.
+    """
+
+    logger: logging.Logger = field(default_factory=lambda: logging.getLogger("treadle.run"))
+    _tally: _Tally = field(default_factory=_Tally, init=False)
+
+    def __call__(self, event: Event, /) -> None:
+        """Take one event."""
+        match event:
+            case RunStarted():
+                self._run_started(event)
+            case NodeFinished():
+                self._node_finished(event)
+            case NodeFailed():
+                self._node_failed(event)
+            case NodeSkipped():
+                self._tally.skipped += 1
+            case WorkerLost():
+                self._worker_lost(event)
+            case RunFinished():
+                self._run_finished(event)
+            case _:
+                pass
+
+    def _run_started(self, event: RunStarted) -> None:
+        self._tally = _Tally(total=len(event.nodes), started=event.at)
+        workers = f", {event.workers} workers" if event.workers > 1 else ""
+        method = f" ({event.start_method})" if event.start_method else ""
+        nodes = "1 node" if len(event.nodes) == 1 else f"{len(event.nodes)} nodes"
+        self.logger.info("Running %s: %s runner%s%s.", nodes, event.runner, workers, method)
+
+    def _node_finished(self, event: NodeFinished) -> None:
+        self._tally.done += 1
+        self.logger.info(
+            "%s %s: %.2f s on %s",
+            self._count(),
+            event.node,
+            event.at - event.started,
+            event.worker,
+            extra={"node": event.node, "worker": event.worker},
+        )
+
+    def _node_failed(self, event: NodeFailed) -> None:
+        took = f" after {event.at - event.started:.2f} s" if event.started is not None else ""
+        message = event.failure.message.strip().splitlines() or [""]
+        self.logger.log(
+            logging.ERROR if event.final else logging.WARNING,
+            "%s %s failed%s on %s%s: %s%s",
+            self._count(),
+            event.node,
+            took,
+            event.worker,
+            "" if event.final else f" (attempt {event.attempt}, it will be tried again)",
+            event.failure.type_name,
+            f": {message[0]}" if message[0] else "",
+            extra={"node": event.node, "worker": event.worker},
+        )
+
+    def _worker_lost(self, event: WorkerLost) -> None:
+        self.logger.warning(
+            "%s (pid %d) died%s%s",
+            event.worker,
+            event.pid,
+            _how(event.exitcode),
+            f" while it ran {event.node}" if event.node else "",
+            extra={"node": event.node, "worker": event.worker},
+        )
+
+    def _run_finished(self, event: RunFinished) -> None:
+        tally = self._tally
+        seconds = event.at - tally.started
+        if event.outcome is Outcome.SUCCEEDED:
+            self.logger.info("Finished %d of %d nodes in %.2f s.", tally.done, tally.total, seconds)
+        elif event.outcome is Outcome.INTERRUPTED:
+            self.logger.warning("Interrupted after %.2f s, with %d of %d nodes finished.", seconds, tally.done, tally.total)
+        else:
+            failed = f"{len(event.failed)} failed, " if event.failed else ""
+            self.logger.error(
+                "Failed after %.2f s: %d of %d nodes finished, %s%d not run.",
+                seconds,
+                tally.done,
+                tally.total,
+                failed,
+                tally.total - tally.done - len(event.failed),
+            )
+
+    def _count(self) -> str:
+        width = len(str(self._tally.total))
+        return f"[{self._tally.done:>{width}}/{self._tally.total}]"
+
+
+def _how(exitcode: int | None) -> str:
+    """Say how a process ended, for the middle of a sentence."""
+    if exitcode is None:
+        return ""
+    if exitcode >= 0:
+        return f" with exit code {exitcode}"
+    try:
+        return f" by {signal.Signals(-exitcode).name}"
+    except ValueError:
+        return f" by signal {-exitcode}"

@@ -1,0 +1,257 @@
+"""Shows a run on a terminal while it happens: a line a busy worker, how much is done, how long is left.
+
+State: a `Board`, changed by events in the thread of the run and drawn by rich's refresh thread, under one lock; and,
+while the display is up, the log handlers that it borrowed. Handlers that write to the terminal are pointed at the
+display's console, so that log lines appear above the display instead of through it, and are given back at the end.
+Neighbours: `log.py` says the same in plain lines where there is no terminal; `cli/run.py` chooses between the two.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import threading
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from treadle.events import (
+    Event,
+    NodeFailed,
+    NodeFinished,
+    NodeSkipped,
+    NodeStarted,
+    Outcome,
+    RunFinished,
+    RunStarted,
+    WorkerLost,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import TracebackType
+
+    from rich.console import Console, RenderableType
+    from rich.live import Live
+
+_REFRESHES_PER_SECOND = 8
+
+
+@dataclass(slots=True)
+class Board:
+    """What is to be seen of a run. It knows no clock and no terminal; its methods take the time."""
+
+    total: int = 0
+    workers: int = 1
+    how: str = ""
+    started: float = 0.0
+    done: int = 0
+    skipped: int = 0
+    failed: list[str] = field(default_factory=list)
+    busy: dict[str, tuple[str, float]] = field(default_factory=dict)
+    """The node each busy worker runs, and since when, by the worker's label."""
+    busy_seconds: float = 0.0
+    """What the finished nodes took together."""
+    finished: RunFinished | None = None
+
+    def take(self, event: Event) -> None:
+        """Take in one event of the run."""
+        match event:
+            case RunStarted():
+                self.total, self.workers, self.started = len(event.nodes), event.workers, event.at
+                self.how = event.runner if event.workers <= 1 else f"{event.runner}, {event.workers} workers"
+                self.how += f", {event.start_method}" if event.start_method else ""
+            case NodeStarted():
+                self.busy[event.worker] = (event.node, event.at)
+            case NodeFinished():
+                self._leave(event.worker, event.node)
+                self.done += 1
+                self.busy_seconds += event.at - event.started
+            case NodeFailed():
+                self._leave(event.worker, event.node)
+                if event.final:
+                    self.failed.append(event.node)
+            case NodeSkipped():
+                self.skipped += 1
+            case WorkerLost():
+                self.busy.pop(event.worker, None)
+            case RunFinished():
+                self.busy.clear()
+                self.finished = event
+            case _:
+                pass
+
+    def seconds_left(self, now: float) -> float | None:
+        """Estimate how long the rest takes: as long a node as those before it, on as many workers as there are.
+
+        Args:
+            now: the time, in seconds since the epoch.
+
+        Returns:
+            Seconds, or None while nothing is known.
+        """
+        if not self.done:
+            return None
+        mean = self.busy_seconds / self.done
+        waiting = self.total - self.done - self.skipped - len(self.failed) - len(self.busy)
+        running = [max(0.0, mean - (now - since)) for _, since in self.busy.values()]
+        spread = (mean * max(0, waiting) + sum(running)) / max(1, self.workers)
+        return max([spread, *running])
+
+    def _leave(self, worker: str, node: str) -> None:
+        if self.busy.get(worker, ("", 0.0))[0] == node:
+            del self.busy[worker]
+
+
+class Progress:
+    """Observe a run by drawing it; use it as a context manager around the run.
+
+    Args:
+        console: where to draw; standard error if None.
+        clock: gives the time, in seconds since the epoch.
+        auto_refresh: redraw by a thread, some times a second; without it, draw at `refresh()`.
+    """
+
+    def __init__(
+        self, console: Console | None = None, *, clock: Callable[[], float] = time.time, auto_refresh: bool = True
+    ) -> None:
+        from rich.console import Console
+
+        self.board = Board()
+        self._console = console or Console(stderr=True)
+        self._clock = clock
+        self._auto_refresh = auto_refresh
+        self._lock = threading.Lock()
+        self._live: Live | None = None
+        self._borrowed: list[tuple[logging.Handler, str, Any]] = []
+
+    def __enter__(self) -> Progress:
+        from rich.live import Live
+
+        # The handlers' own streams are looked at before rich puts its proxies in place of sys.stdout and sys.stderr.
+        self._borrow_handlers()
+        self._live = Live(
+            console=self._console,
+            auto_refresh=self._auto_refresh,
+            refresh_per_second=_REFRESHES_PER_SECOND,
+            transient=True,
+            get_renderable=self._draw,
+            vertical_overflow="crop",
+        )
+        self._live.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
+        try:
+            if self._live is not None:
+                self._live.stop()
+        finally:
+            self._live = None
+            self._return_handlers()
+        summary = self._summary(kind)
+        if summary:
+            self._console.print(summary, highlight=False)
+
+    def __call__(self, event: Event, /) -> None:
+        """Take one event."""
+        with self._lock:
+            self.board.take(event)
+
+    def refresh(self) -> None:
+        """Draw at once."""
+        if self._live is not None:
+            self._live.refresh()
+
+    def _draw(self) -> RenderableType:
+        from rich.console import Group
+        from rich.markup import escape
+        from rich.progress_bar import ProgressBar
+        from rich.spinner import Spinner
+        from rich.table import Table
+
+        now = self._clock()
+        with self._lock:
+            board = self.board
+            busy = sorted(((since, worker, node) for worker, (node, since) in board.busy.items()), key=lambda line: line[0])
+            done, total, started, failed = board.done, board.total, board.started, len(board.failed)
+            left = board.seconds_left(now)
+        if not total:
+            return Group()
+
+        # Two lines are the bar's and the cursor's, one says how many workers found no room.
+        room = max(1, self._console.height - 3)
+        lines = Table.grid(padding=(0, 1), expand=True)
+        lines.add_column(width=1)
+        lines.add_column(no_wrap=True, style="dim")
+        lines.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
+        lines.add_column(no_wrap=True, justify="right", style="cyan")
+        for since, worker, node in busy[:room]:
+            spinner = Spinner("dots", style="cyan")
+            spinner.start_time = 0.0
+            lines.add_row(spinner, escape(worker), escape(node), _seconds(now - since))
+        if len(busy) > room:
+            lines.add_row("", "", f"… and {len(busy) - room} more", "", style="dim")
+
+        foot = Table.grid(padding=(0, 1))
+        foot.add_column(width=24)
+        foot.add_column(no_wrap=True)
+        text = f"{done}/{total} nodes · {_seconds(now - started)}"
+        text += f" · about {_seconds(left)} left" if left is not None and left >= 1 else ""
+        text += f" · [red]{failed} failed[/red]" if failed else ""
+        foot.add_row(ProgressBar(total=total, completed=done, width=24), text)
+        return Group(lines, foot)
+
+    def _summary(self, kind: type[BaseException] | None) -> str:
+        board = self.board
+        if not board.total:
+            return ""
+        end = board.finished.at if board.finished else self._clock()
+        took = _seconds(end - board.started)
+        outcome = board.finished.outcome if board.finished else Outcome.SUCCEEDED if kind is None else Outcome.FAILED
+        if kind is not None and issubclass(kind, KeyboardInterrupt):
+            outcome = Outcome.INTERRUPTED
+        if outcome is Outcome.SUCCEEDED:
+            nodes = "1 node" if board.done == 1 else f"{board.done} nodes"
+            return f"[green]{outcome.symbol}[/green] {nodes} in {took} ({board.how})"
+        if outcome is Outcome.INTERRUPTED:
+            return (
+                f"[yellow]{outcome.symbol}[/yellow] interrupted after {took}, with {board.done} of {board.total} nodes finished"
+            )
+        return f"[red]{outcome.symbol}[/red] failed after {took}, with {board.done} of {board.total} nodes finished"
+
+    def _borrow_handlers(self) -> None:
+        """Point every log handler that writes to this terminal at the display's console."""
+        from rich.file_proxy import FileProxy
+
+        terminals = [stream for stream in (sys.stdout, sys.stderr) if stream is not None and stream.isatty()]
+        for handler in _all_handlers():
+            # A RichHandler, or whatever else holds a rich console.
+            console = getattr(handler, "console", None)
+            if console is not None and console is not self._console and getattr(console, "is_terminal", False):
+                self._borrowed.append((handler, "console", console))
+                handler.console = self._console  # type: ignore[attr-defined]  # it has one: see above
+            # A handler that looks its stream up each time finds rich's proxy by itself.
+            stream = vars(handler).get("stream")
+            if stream is not None and isinstance(handler, logging.StreamHandler) and any(stream is each for each in terminals):
+                self._borrowed.append((handler, "stream", stream))
+                handler.setStream(FileProxy(self._console, stream))
+
+    def _return_handlers(self) -> None:
+        while self._borrowed:
+            handler, attribute, value = self._borrowed.pop()
+            setattr(handler, attribute, value)
+
+
+def _all_handlers() -> list[logging.Handler]:
+    named = [entry for entry in logging.root.manager.loggerDict.values() if isinstance(entry, logging.Logger)]
+    return list(dict.fromkeys(handler for logger in (logging.root, *named) for handler in logger.handlers))
+
+
+def _seconds(seconds: float) -> str:
+    """Write a duration as people read it: 3.2 s, 4 min 05 s, 2 h 10 min."""
+    if seconds < 60:
+        return f"{max(0.0, seconds):.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest:02d} s"
+    return f"{minutes // 60} h {minutes % 60:02d} min"

@@ -1,0 +1,134 @@
+"""How the store's tables came to be: numbered steps, each applied once, each in its own transaction.
+
+A migration never changes once it is released, so it spells out its own tables instead of taking them from `schema.py`,
+which shows how they are today. To change the schema, change `schema.py` and append a `Migration`.
+
+Two processes may migrate the same database at once: each step looks again at what is applied once it holds the lock
+(SQLite: the write lock that `BEGIN IMMEDIATE` takes; PostgreSQL: an advisory lock that ends with the transaction).
+
+Importing this module imports SQLAlchemy; see `schema.py`. State: none. Neighbours: `engine.py` makes the engine,
+`store.py` calls `migrate` before its first query.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sqlalchemy import Connection, func, inspect, select, text
+
+from treadle.errors import StoreError
+from treadle.observe.store.engine import shown_url, writing
+from treadle.observe.store.schema import MIGRATIONS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+_ADVISORY_LOCK = 7_233_205_501
+"""Any number will do, as long as it stays: it names the lock among all users of a PostgreSQL database."""
+
+
+@dataclass(frozen=True, slots=True)
+class Migration:
+    """One step: what it is called and what it does, inside a transaction that is open when it is called."""
+
+    number: int
+    name: str
+    apply: Callable[[Connection], None]
+
+
+def _create_tables(connection: Connection) -> None:
+    dialect = connection.dialect.name
+    double = "DOUBLE PRECISION" if dialect == "postgresql" else "DOUBLE"
+    error = "error_type TEXT, error_message TEXT, error_traceback TEXT, error_node TEXT"
+    connection.execute(
+        text(
+            "CREATE TABLE treadle_sessions (session_id VARCHAR(64) NOT NULL, project_path TEXT NOT NULL, "
+            "package_name TEXT NOT NULL, env TEXT, conf_source TEXT NOT NULL, extra_params JSON NOT NULL, command TEXT, "
+            f"started {double} NOT NULL, finished {double} NOT NULL, outcome VARCHAR(16), user_name TEXT, host TEXT, "
+            "pid BIGINT NOT NULL, git_commit VARCHAR(64), git_dirty BOOLEAN, environment JSON NOT NULL, "
+            f"versions JSON NOT NULL, {error}, PRIMARY KEY (session_id))"
+        )
+    )
+    connection.execute(
+        text(
+            "CREATE TABLE treadle_runs (session_id VARCHAR(64) NOT NULL, number INTEGER NOT NULL, "
+            "run_id VARCHAR(64) NOT NULL, pipelines JSON NOT NULL, runner TEXT NOT NULL, start_method VARCHAR(32), "
+            f"worker_count INTEGER, started {double} NOT NULL, finished {double} NOT NULL, outcome VARCHAR(16) NOT NULL, "
+            f"params JSON NOT NULL, {error}, PRIMARY KEY (session_id, number), "
+            "FOREIGN KEY (session_id) REFERENCES treadle_sessions (session_id))"
+        )
+    )
+    part_of_run = (
+        "PRIMARY KEY (session_id, run, position), FOREIGN KEY (session_id, run) REFERENCES treadle_runs (session_id, number)"
+    )
+    connection.execute(
+        text(
+            "CREATE TABLE treadle_nodes (session_id VARCHAR(64) NOT NULL, run INTEGER NOT NULL, position INTEGER NOT NULL, "
+            "node TEXT NOT NULL, attempt INTEGER NOT NULL, outcome VARCHAR(16) NOT NULL, worker TEXT, "
+            f"started {double}, finished {double}, load_seconds {double}, run_seconds {double}, save_seconds {double}, "
+            f"sizes JSON NOT NULL, {error}, {part_of_run})"
+        )
+    )
+    connection.execute(
+        text(
+            "CREATE TABLE treadle_workers (session_id VARCHAR(64) NOT NULL, run INTEGER NOT NULL, "
+            f"position INTEGER NOT NULL, worker TEXT NOT NULL, pid BIGINT NOT NULL, started {double}, lost {double}, "
+            f"exitcode INTEGER, {part_of_run})"
+        )
+    )
+
+
+ALL_MIGRATIONS: tuple[Migration, ...] = (Migration(1, "create the tables", _create_tables),)
+
+
+def migrate(connection: Connection, migrations: Sequence[Migration] = ALL_MIGRATIONS) -> int:
+    """Bring a database up to date, whatever other processes do to it at the same time.
+
+    Args:
+        connection: of an engine from `engine.open_engine`, without a transaction.
+        migrations: all the steps, numbered from 1 without gaps.
+
+    Returns:
+        How many steps this call applied; 0 where the database was up to date.
+
+    Raises:
+        StoreError: the database was made by a newer Treadle.
+        sqlalchemy.exc.SQLAlchemyError: a step failed; what it did is undone, and the steps before it stay.
+    """
+    with connection.begin():
+        version = _version(connection)
+    _refuse_newer(version, connection, migrations)
+    return sum(_apply(connection, migration, migrations) for migration in migrations[version:])
+
+
+def _apply(connection: Connection, migration: Migration, migrations: Sequence[Migration]) -> bool:
+    with writing(connection):
+        if connection.dialect.name == "postgresql":
+            connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _ADVISORY_LOCK})
+        version = _version(connection)
+        _refuse_newer(version, connection, migrations)
+        if version >= migration.number:
+            return False
+        MIGRATIONS.create(connection, checkfirst=True)
+        migration.apply(connection)
+        connection.execute(MIGRATIONS.insert(), {"number": migration.number, "name": migration.name, "applied": time.time()})
+        return True
+
+
+def _version(connection: Connection) -> int:
+    if not inspect(connection).has_table(MIGRATIONS.name):
+        return 0
+    return int(connection.execute(select(func.max(MIGRATIONS.c.number))).scalar() or 0)
+
+
+def _refuse_newer(version: int, connection: Connection, migrations: Sequence[Migration]) -> None:
+    if version > len(migrations):
+        url = shown_url(connection.engine.url)
+        msg = (
+            f"The session store at {url} was made by a newer Treadle: its schema has version {version}, and this one "
+            f"knows version {len(migrations)}. Upgrade with `pip install --upgrade treadle`, or give this project another "
+            "store with SESSION_STORE_ARGS = {'url': ...} in settings.py."
+        )
+        raise StoreError(msg, url=url)

@@ -1,0 +1,282 @@
+"""Records as rows, and rows as records.
+
+Each record is one row: its fields by their names, an error in four columns, what JSON holds made plain first. No state.
+Neighbours: `records.py` and `schema.py` name what is mapped here, `store.py` writes and reads the rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias
+
+from treadle.events import Outcome
+from treadle.observe.store.plain import plain_text, plain_value
+from treadle.observe.store.records import ErrorRecord, NodeRecord, RunRecord, SessionRecord, SessionSummary, WorkerRecord
+
+Row: TypeAlias = Mapping[str, Any]
+"""One row of a table by column name: the boundary to SQLAlchemy, which speaks in dicts."""
+
+
+def session_row(record: SessionRecord) -> Row:
+    """Make the row of a session, without its runs.
+
+    Args:
+        record: the session.
+
+    Returns:
+        Its row in `schema.SESSIONS`.
+    """
+    return {
+        "session_id": record.session_id,
+        "project_path": plain_text(record.project_path),
+        "package_name": record.package_name,
+        "env": _text(record.env),
+        "conf_source": plain_text(record.conf_source),
+        "extra_params": plain_value(record.extra_params),
+        "command": _text(record.command),
+        "started": record.started,
+        "finished": record.finished,
+        "outcome": record.outcome.value if record.outcome else None,
+        "user_name": _text(record.user),
+        "host": _text(record.host),
+        "pid": record.pid,
+        "git_commit": record.git_commit,
+        "git_dirty": record.git_dirty,
+        "environment": plain_value(record.environment),
+        "versions": plain_value(record.versions),
+        **_error_columns(record.error),
+    }
+
+
+def run_row(session_id: str, record: RunRecord) -> Row:
+    """Make the row of a run, without its nodes and workers.
+
+    Args:
+        session_id: the session it belongs to.
+        record: the run.
+
+    Returns:
+        Its row in `schema.RUNS`.
+    """
+    return {
+        "session_id": session_id,
+        "number": record.number,
+        "run_id": record.run_id,
+        "pipelines": plain_value(record.pipelines),
+        "runner": plain_text(record.runner),
+        "start_method": record.start_method,
+        "worker_count": record.worker_count,
+        "started": record.started,
+        "finished": record.finished,
+        "outcome": record.outcome.value,
+        "params": plain_value(record.params),
+        **_error_columns(record.error),
+    }
+
+
+def node_row(session_id: str, run: int, position: int, record: NodeRecord) -> Row:
+    """Make the row of an attempt at a node.
+
+    Args:
+        session_id: the session it belongs to.
+        run: number of the run.
+        position: its place in the run's nodes.
+        record: the attempt.
+
+    Returns:
+        Its row in `schema.NODES`.
+    """
+    return {
+        "session_id": session_id,
+        "run": run,
+        "position": position,
+        "node": plain_text(record.node),
+        "attempt": record.attempt,
+        "outcome": record.outcome.value,
+        "worker": _text(record.worker),
+        "started": record.started,
+        "finished": record.finished,
+        "load_seconds": record.load_seconds,
+        "run_seconds": record.run_seconds,
+        "save_seconds": record.save_seconds,
+        "sizes": plain_value(record.sizes),
+        **_error_columns(record.error),
+    }
+
+
+def worker_row(session_id: str, run: int, position: int, record: WorkerRecord) -> Row:
+    """Make the row of a worker.
+
+    Args:
+        session_id: the session it belongs to.
+        run: number of the run.
+        position: its place in the run's workers.
+        record: the worker.
+
+    Returns:
+        Its row in `schema.WORKERS`.
+    """
+    return {
+        "session_id": session_id,
+        "run": run,
+        "position": position,
+        "worker": plain_text(record.worker),
+        "pid": record.pid,
+        "started": record.started,
+        "lost": record.lost,
+        "exitcode": record.exitcode,
+    }
+
+
+def session_from(row: Row, runs: Sequence[RunRecord]) -> SessionRecord:
+    """Read a session.
+
+    Args:
+        row: from `schema.SESSIONS`.
+        runs: its runs, in order.
+
+    Returns:
+        The record.
+    """
+    return SessionRecord(
+        session_id=row["session_id"],
+        project_path=row["project_path"],
+        package_name=row["package_name"],
+        env=row["env"],
+        conf_source=row["conf_source"],
+        extra_params=row["extra_params"],
+        command=row["command"],
+        started=row["started"],
+        finished=row["finished"],
+        outcome=_outcome(row),
+        user=row["user_name"],
+        host=row["host"],
+        pid=row["pid"],
+        git_commit=row["git_commit"],
+        git_dirty=row["git_dirty"],
+        environment=row["environment"],
+        versions=row["versions"],
+        runs=tuple(runs),
+        error=_error(row),
+    )
+
+
+def run_from(row: Row, nodes: Sequence[NodeRecord], workers: Sequence[WorkerRecord]) -> RunRecord:
+    """Read a run.
+
+    Args:
+        row: from `schema.RUNS`.
+        nodes: its attempts, in order.
+        workers: its workers, in order.
+
+    Returns:
+        The record.
+    """
+    return RunRecord(
+        number=row["number"],
+        run_id=row["run_id"],
+        pipelines=tuple(row["pipelines"]),
+        runner=row["runner"],
+        start_method=row["start_method"],
+        worker_count=row["worker_count"],
+        started=row["started"],
+        finished=row["finished"],
+        outcome=Outcome(row["outcome"]),
+        params=row["params"],
+        nodes=tuple(nodes),
+        workers=tuple(workers),
+        error=_error(row),
+    )
+
+
+def node_from(row: Row) -> NodeRecord:
+    """Read an attempt at a node.
+
+    Args:
+        row: from `schema.NODES`.
+
+    Returns:
+        The record.
+    """
+    return NodeRecord(
+        node=row["node"],
+        attempt=row["attempt"],
+        outcome=Outcome(row["outcome"]),
+        worker=row["worker"],
+        started=row["started"],
+        finished=row["finished"],
+        load_seconds=row["load_seconds"],
+        run_seconds=row["run_seconds"],
+        save_seconds=row["save_seconds"],
+        sizes=tuple((name, size) for name, size in row["sizes"]),
+        error=_error(row),
+    )
+
+
+def worker_from(row: Row) -> WorkerRecord:
+    """Read a worker.
+
+    Args:
+        row: from `schema.WORKERS`.
+
+    Returns:
+        The record.
+    """
+    return WorkerRecord(row["worker"], row["pid"], row["started"], row["lost"], row["exitcode"])
+
+
+def summary_from(row: Row, runs: Sequence[Row], counts: Mapping[str, int]) -> SessionSummary:
+    """Read one line about a session.
+
+    Args:
+        row: from `schema.SESSIONS`.
+        runs: its rows in `schema.RUNS`, in order.
+        counts: how many nodes of the last run ended in which outcome.
+
+    Returns:
+        The summary.
+    """
+    last: Row = runs[-1] if runs else {}
+    return SessionSummary(
+        session_id=row["session_id"],
+        env=row["env"],
+        command=row["command"],
+        started=row["started"],
+        finished=row["finished"],
+        outcome=_outcome(row),
+        user=row["user_name"],
+        git_commit=row["git_commit"],
+        git_dirty=row["git_dirty"],
+        runs=len(runs),
+        pipelines=tuple(last.get("pipelines", ())),
+        runner=last.get("runner"),
+        start_method=last.get("start_method"),
+        succeeded=counts.get(Outcome.SUCCEEDED.value, 0),
+        failed=counts.get(Outcome.FAILED.value, 0),
+        error=row["error_message"],
+    )
+
+
+def _text(text: str | None) -> str | None:
+    return None if text is None else plain_text(text)
+
+
+def _outcome(row: Row) -> Outcome | None:
+    return Outcome(row["outcome"]) if row["outcome"] else None
+
+
+def _error_columns(error: ErrorRecord | None) -> Row:
+    if error is None:
+        return {"error_type": None, "error_message": None, "error_traceback": None, "error_node": None}
+    return {
+        "error_type": plain_text(error.type_name),
+        "error_message": plain_text(error.message),
+        "error_traceback": plain_text(error.traceback),
+        "error_node": _text(error.node),
+    }
+
+
+def _error(row: Row) -> ErrorRecord | None:
+    if row["error_type"] is None:
+        return None
+    return ErrorRecord(row["error_type"], row["error_message"], row["error_traceback"], row["error_node"])

@@ -1,0 +1,118 @@
+"""The tables of the store as they are now, for queries; `migrations.py` is what makes them.
+
+Five tables, prefixed so that they can share a database: sessions, their runs, the attempts at nodes and the workers of
+each run, and the migrations that were applied. A change here owes a migration; a test holds the two equal.
+
+Importing this module imports SQLAlchemy, so it is imported by the functions that need it, never at the top of a module
+that a run imports. State: none, the tables are constants.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Column,
+    Double,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+)
+
+METADATA = MetaData()
+
+MIGRATIONS = Table(
+    "treadle_migrations",
+    METADATA,
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("name", Text, nullable=False),
+    Column("applied", Double, nullable=False),
+)
+
+SESSIONS = Table(
+    "treadle_sessions",
+    METADATA,
+    Column("session_id", String(64), primary_key=True),
+    Column("project_path", Text, nullable=False),
+    Column("package_name", Text, nullable=False),
+    Column("env", Text),
+    Column("conf_source", Text, nullable=False),
+    Column("extra_params", JSON, nullable=False),
+    Column("command", Text),
+    Column("started", Double, nullable=False),
+    Column("finished", Double, nullable=False),
+    Column("outcome", String(16)),
+    Column("user_name", Text),
+    Column("host", Text),
+    Column("pid", BigInteger, nullable=False),
+    Column("git_commit", String(64)),
+    Column("git_dirty", Boolean),
+    Column("environment", JSON, nullable=False),
+    Column("versions", JSON, nullable=False),
+    Column("error_type", Text),
+    Column("error_message", Text),
+    Column("error_traceback", Text),
+    Column("error_node", Text),
+)
+
+RUNS = Table(
+    "treadle_runs",
+    METADATA,
+    Column("session_id", String(64), ForeignKey("treadle_sessions.session_id"), primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("run_id", String(64), nullable=False),
+    Column("pipelines", JSON, nullable=False),
+    Column("runner", Text, nullable=False),
+    Column("start_method", String(32)),
+    Column("worker_count", Integer),
+    Column("started", Double, nullable=False),
+    Column("finished", Double, nullable=False),
+    Column("outcome", String(16), nullable=False),
+    Column("params", JSON, nullable=False),
+    Column("error_type", Text),
+    Column("error_message", Text),
+    Column("error_traceback", Text),
+    Column("error_node", Text),
+)
+
+NODES = Table(
+    "treadle_nodes",
+    METADATA,
+    Column("session_id", String(64), primary_key=True),
+    Column("run", Integer, primary_key=True, autoincrement=False),
+    Column("position", Integer, primary_key=True, autoincrement=False),
+    Column("node", Text, nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("outcome", String(16), nullable=False),
+    Column("worker", Text),
+    Column("started", Double),
+    Column("finished", Double),
+    Column("load_seconds", Double),
+    Column("run_seconds", Double),
+    Column("save_seconds", Double),
+    Column("sizes", JSON, nullable=False),
+    Column("error_type", Text),
+    Column("error_message", Text),
+    Column("error_traceback", Text),
+    Column("error_node", Text),
+    ForeignKeyConstraint(["session_id", "run"], ["treadle_runs.session_id", "treadle_runs.number"]),
+)
+
+WORKERS = Table(
+    "treadle_workers",
+    METADATA,
+    Column("session_id", String(64), primary_key=True),
+    Column("run", Integer, primary_key=True, autoincrement=False),
+    Column("position", Integer, primary_key=True, autoincrement=False),
+    Column("worker", Text, nullable=False),
+    Column("pid", BigInteger, nullable=False),
+    Column("started", Double),
+    Column("lost", Double),
+    Column("exitcode", Integer),
+    ForeignKeyConstraint(["session_id", "run"], ["treadle_runs.session_id", "treadle_runs.number"]),
+)

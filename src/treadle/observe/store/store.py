@@ -1,0 +1,259 @@
+"""Where sessions are kept: the protocol of a store, and the one on SQLAlchemy that is used by default.
+
+::
+
+    Session.close() ── SessionRecord ──▶ SQLStore.save ── rows ──▶ SQLite file of the project, or another database
+    treadle sessions list | show ◀── SessionSummary | SessionRecord ── SQLStore.list | load
+
+The database is opened at the first use, so making a store costs nothing and `import treadle.session` never imports
+SQLAlchemy. State of a store: its engine, once open, and that it is migrated.
+
+Neighbours: `records.py` is what goes in and out, `rows.py` maps it, `engine.py` and `migrations.py` open the database.
+"""
+
+from __future__ import annotations
+
+import difflib
+import threading
+from collections import defaultdict
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from treadle.errors import StoreError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from sqlalchemy import Connection, Engine
+    from sqlalchemy.engine import URL
+
+    from treadle.observe.store.records import SessionRecord, SessionSummary
+    from treadle.observe.store.rows import Row
+
+DEFAULT_BUSY_TIMEOUT = 60.0
+"""Seconds that a writer waits for the others: many processes may end, and save, at the same moment."""
+
+
+class SessionStore(Protocol):
+    """A place where sessions are kept; `settings.SESSION_STORE_CLASS` names one.
+
+    It is made by `cls(project_path=..., **settings.SESSION_STORE_ARGS)`, for each session anew and before the run, so
+    making one should cost next to nothing.
+    """
+
+    def save(self, record: SessionRecord) -> None:
+        """Keep a session; one that is already there by the same id is replaced."""
+
+    def load(self, session_id: str) -> SessionRecord:
+        """Return a session by its id."""
+
+    def list(self, limit: int = 20) -> Sequence[SessionSummary]:
+        """Return the newest sessions, newest first."""
+
+    def close(self) -> None:
+        """Give back what the store holds; closing twice is fine."""
+
+
+class SQLStore:
+    """A store in any database that SQLAlchemy knows; SQLite and PostgreSQL are looked after.
+
+    Args:
+        url: an SQLAlchemy URL; by default the file `.treadle/sessions.db` of the project. The path of a SQLite URL is
+            relative to the project.
+        project_path: the project; the working directory by default.
+        busy_timeout: seconds to wait for other processes that write to the same SQLite file.
+
+    Raises:
+        StoreError: from every method, where the database cannot be used; passwords are never shown.
+    """
+
+    def __init__(
+        self,
+        url: str | None = None,
+        *,
+        project_path: str | Path | None = None,
+        busy_timeout: float = DEFAULT_BUSY_TIMEOUT,
+    ) -> None:
+        self._given_url = url
+        self._project_path = Path(project_path or Path.cwd()).absolute()
+        self._busy_timeout = busy_timeout
+        self._opened: Engine | None = None
+        self._lock = threading.Lock()
+
+    def save(self, record: SessionRecord) -> None:
+        """Keep a session; one that is already there by the same id is replaced.
+
+        Args:
+            record: the session.
+
+        Raises:
+            StoreError: it could not be written.
+        """
+        from sqlalchemy import select
+
+        from treadle.observe.store import rows
+        from treadle.observe.store.engine import writing
+        from treadle.observe.store.schema import NODES, RUNS, SESSIONS, WORKERS
+
+        session_id = record.session_id
+        runs = [rows.run_row(session_id, run) for run in record.runs]
+        nodes = [
+            rows.node_row(session_id, run.number, position, node)
+            for run in record.runs
+            for position, node in enumerate(run.nodes)
+        ]
+        workers = [
+            rows.worker_row(session_id, run.number, position, worker)
+            for run in record.runs
+            for position, worker in enumerate(run.workers)
+        ]
+        with self._connected("written") as connection, writing(connection):
+            known = select(SESSIONS.c.session_id).where(SESSIONS.c.session_id == session_id)
+            if connection.execute(known).first() is not None:
+                for table in (WORKERS, NODES, RUNS, SESSIONS):
+                    connection.execute(table.delete().where(table.c.session_id == session_id))
+            connection.execute(SESSIONS.insert(), rows.session_row(record))
+            for table, lines in ((RUNS, runs), (NODES, nodes), (WORKERS, workers)):
+                if lines:
+                    connection.execute(table.insert(), lines)
+
+    def load(self, session_id: str) -> SessionRecord:
+        """Return a session.
+
+        Args:
+            session_id: its id, or as much of the beginning as no other session shares.
+
+        Returns:
+            The whole record, its runs with all their nodes and workers.
+
+        Raises:
+            StoreError: there is no such session, several begin like that, or the database cannot be read.
+        """
+        from sqlalchemy import select
+
+        from treadle.observe.store import rows
+        from treadle.observe.store.schema import NODES, RUNS, SESSIONS, WORKERS
+
+        if self._is_missing():
+            raise self._unknown(session_id, [])
+        with self._connected("read") as connection:
+            whole = self._whole_id(connection, session_id)
+            session = connection.execute(select(SESSIONS).where(SESSIONS.c.session_id == whole)).mappings().one()
+            run_rows = connection.execute(select(RUNS).where(RUNS.c.session_id == whole).order_by(RUNS.c.number)).mappings()
+            nodes = defaultdict(list)
+            for row in connection.execute(select(NODES).where(NODES.c.session_id == whole).order_by(NODES.c.position)).mappings():
+                nodes[row["run"]].append(rows.node_from(_named(row)))
+            workers = defaultdict(list)
+            for row in connection.execute(
+                select(WORKERS).where(WORKERS.c.session_id == whole).order_by(WORKERS.c.position)
+            ).mappings():
+                workers[row["run"]].append(rows.worker_from(_named(row)))
+            runs = [rows.run_from(_named(row), nodes[row["number"]], workers[row["number"]]) for row in run_rows]
+        return rows.session_from(_named(session), runs)
+
+    def list(self, limit: int = 20) -> tuple[SessionSummary, ...]:
+        """Return the newest sessions.
+
+        Args:
+            limit: how many at most.
+
+        Returns:
+            One line about each, newest first; nothing where no session was ever kept.
+
+        Raises:
+            StoreError: the database cannot be read.
+        """
+        from sqlalchemy import func, select
+
+        from treadle.observe.store import rows
+        from treadle.observe.store.schema import NODES, RUNS, SESSIONS
+
+        if self._is_missing():
+            return ()
+        with self._connected("read") as connection:
+            sessions = connection.execute(select(SESSIONS).order_by(SESSIONS.c.session_id.desc()).limit(limit)).mappings().all()
+            ids = [row["session_id"] for row in sessions]
+            runs: defaultdict[str, list[Row]] = defaultdict(list)
+            for row in connection.execute(
+                select(RUNS).where(RUNS.c.session_id.in_(ids)).order_by(RUNS.c.session_id, RUNS.c.number)
+            ).mappings():
+                runs[row["session_id"]].append(_named(row))
+            counts: dict[tuple[str, int], dict[str, int]] = defaultdict(dict)
+            for session_id, run, outcome, count in connection.execute(
+                select(NODES.c.session_id, NODES.c.run, NODES.c.outcome, func.count(NODES.c.node.distinct()))
+                .where(NODES.c.session_id.in_(ids))
+                .group_by(NODES.c.session_id, NODES.c.run, NODES.c.outcome)
+            ):
+                counts[session_id, run][outcome] = count
+        return tuple(
+            rows.summary_from(
+                _named(row), runs[row["session_id"]], counts.get((row["session_id"], len(runs[row["session_id"]])), {})
+            )
+            for row in sessions
+        )
+
+    def close(self) -> None:
+        """Give back what the store holds; the next use opens it again."""
+        with self._lock:
+            if self._opened is not None:
+                self._opened.dispose()
+                self._opened = None
+
+    @contextmanager
+    def _connected(self, doing: str) -> Iterator[Connection]:
+        """Open a connection to a database that is up to date, and close it."""
+        from treadle.observe.store.engine import open_engine, store_errors
+        from treadle.observe.store.migrations import migrate
+
+        url = self._url()
+        with ExitStack() as stack:
+            with store_errors("opened", url):
+                with self._lock:
+                    engine = self._opened or open_engine(url, self._busy_timeout)
+                connection = stack.enter_context(engine.connect())
+                if self._opened is None:
+                    migrate(connection)
+                    self._opened = engine
+            with store_errors(doing, url):
+                yield connection
+
+    def _url(self) -> URL:
+        from treadle.observe.store.engine import resolve_url
+
+        return resolve_url(self._given_url, self._project_path)
+
+    def _is_missing(self) -> bool:
+        """Say whether this is a SQLite file that nobody has made yet: reading must not make it."""
+        from treadle.observe.store.engine import sqlite_file
+
+        file = sqlite_file(self._url())
+        return file is not None and not file.exists()
+
+    def _whole_id(self, connection: Connection, session_id: str) -> str:
+        from sqlalchemy import select
+
+        from treadle.observe.store.schema import SESSIONS
+
+        known = select(SESSIONS.c.session_id)
+        if connection.execute(known.where(SESSIONS.c.session_id == session_id)).first() is not None:
+            return session_id
+        matching = known.where(SESSIONS.c.session_id.startswith(session_id, autoescape=True)).limit(10)
+        found = list(connection.execute(matching.order_by(SESSIONS.c.session_id.desc())).scalars())
+        if len(found) == 1 and session_id:
+            return str(found[0])
+        if found and session_id:
+            msg = f"Several sessions begin with {session_id!r}: {', '.join(found)}. Give more of the id."
+            raise StoreError(msg)
+        newest = connection.execute(known.order_by(SESSIONS.c.session_id.desc()).limit(1000)).scalars()
+        raise self._unknown(session_id, list(newest))
+
+    def _unknown(self, session_id: str, known: Sequence[str]) -> StoreError:
+        close = difflib.get_close_matches(session_id, known, n=3) or list(known[:3])
+        hint = f"Did you mean one of these: {', '.join(close)}?" if close else "No session was kept yet."
+        return StoreError(f"The session store holds no session {session_id!r}. {hint} `treadle sessions list` shows them.")
+
+
+def _named(row: object) -> Row:
+    """Make a plain mapping of an SQLAlchemy row, whose keys may be more than text."""
+    return dict(row)  # type: ignore[call-overload, no-any-return]  # RowMapping's key type is wider than our Row's

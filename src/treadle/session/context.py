@@ -1,0 +1,136 @@
+"""What a run sees of its project: the config loader, the params, the catalog.
+
+A context cannot be changed. Its catalog is made at its first use and then stays the same one, so that a program can put
+datasets into it before the run and take them out after. State: that catalog, once made.
+
+Neighbours: `session.py` makes the context; `treadle.config` reads, `treadle.io` builds, and plugins take the context from the
+hook `after_context_created`. A project may name a subclass as CONTEXT_CLASS in its settings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from treadle.errors import MissingConfigError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pluggy import PluginManager
+
+    from treadle.io import Catalog
+
+
+@dataclass(frozen=True)  # no slots: the catalog is kept beside the fields once it is made
+class Context:
+    """The project as one session sees it.
+
+    Attributes:
+        project_path: absolute path of the project.
+        package_name: the project's package.
+        env: the configuration environment that was asked for, None for the default one.
+        session_id: the session, and the version under which its datasets are saved.
+        config_loader: reads `catalog`, `parameters`, `credentials` and whatever the project adds.
+        extra_params: params given to the session, over those of the configuration.
+        hook_manager: calls the hooks of the project and of plugins.
+        catalog_class: the class of the catalog; None for Treadle's own.
+    """
+
+    project_path: Path
+    package_name: str
+    env: str | None
+    session_id: str
+    config_loader: Any
+    extra_params: Mapping[str, Any]
+    hook_manager: PluginManager = field(repr=False)
+    catalog_class: type[Any] | None = None
+
+    @property
+    def params(self) -> dict[str, Any]:
+        """The parameters: those of the configuration with the session's own over them; a new copy each time.
+
+        Raises:
+            ConfigError: a file is wrong.
+        """
+        from treadle.config.params import merge_params
+
+        try:
+            configured = self.config_loader["parameters"]
+        except MissingConfigError:
+            configured = {}
+        return merge_params(configured, self.extra_params)
+
+    @cached_property
+    def catalog(self) -> Catalog:
+        """The catalog, made at its first use; always the same one.
+
+        Raises:
+            ConfigError: a file is wrong.
+            DatasetError: an entry is wrong.
+        """
+        return self._create_catalog({})
+
+    def catalog_with(self, load_versions: Mapping[str, str]) -> Catalog:
+        """Return the catalog for a run that loads certain versions.
+
+        Args:
+            load_versions: dataset name to version; empty for the newest of each.
+
+        Returns:
+            `catalog`, or where versions were given a new one that has them, and every dataset that was put into `catalog`.
+
+        Raises:
+            ConfigError: a file is wrong.
+            DatasetError: an entry is wrong, or a version is given for a dataset that is not there.
+        """
+        if not load_versions:
+            return self.catalog
+        catalog = self._create_catalog(load_versions)
+        earlier: Catalog | None = self.__dict__.get("catalog")
+        for name in earlier if earlier is not None else ():
+            if earlier is not None and not earlier.is_recipe(name) and not _is_parameter(name):
+                catalog[name] = earlier[name]
+        return catalog
+
+    def _create_catalog(self, load_versions: Mapping[str, str]) -> Catalog:
+        if self.catalog_class is None:
+            from treadle.io import Catalog
+
+            catalog_class: type[Any] = Catalog
+        else:
+            catalog_class = self.catalog_class
+        conf_catalog = self._configured("catalog")
+        conf_creds = self._configured("credentials")
+        params = self.params
+        catalog: Catalog = catalog_class.from_config(
+            conf_catalog,
+            conf_creds,
+            project_path=self.project_path,
+            load_versions=dict(load_versions),
+            save_version=self.session_id,
+        )
+        catalog.add_parameters(params)
+        self.hook_manager.hook.after_catalog_created(
+            catalog=catalog,
+            conf_catalog=conf_catalog,
+            conf_creds=conf_creds,
+            parameters=params,
+            save_version=self.session_id,
+            load_versions=dict(load_versions),
+        )
+        return catalog
+
+    def _configured(self, kind: str) -> Any:
+        try:
+            return self.config_loader[kind]
+        except MissingConfigError:  # Treadle's own loader returns an empty mapping; a project's may insist on files
+            return {}
+
+
+def _is_parameter(name: str) -> bool:
+    from treadle.pipeline.names import is_parameter
+
+    return is_parameter(name)

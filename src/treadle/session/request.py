@@ -1,0 +1,136 @@
+"""What a run was asked for, as one value: the arguments of `Session.run`, names made tuples.
+
+No state. Neighbours: `session.py` makes one a run, hands parts of it to hooks and to the record, and `resume.py` writes it
+as a command line.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Any
+
+from treadle.errors import SessionError
+from treadle.observe.store.records import class_name
+
+if TYPE_CHECKING:
+    from treadle.execution.runner import Runner
+
+_OWN_RUNNERS = "treadle.execution."
+_RUNNER_FACTS = ("max_workers", "start_method")
+
+
+@dataclass(frozen=True, slots=True)
+class RunRequest:
+    """The arguments of a run; empty means not given.
+
+    `runner` is its name or dotted path, None for the default one; `runner_params` is what it is made with.
+    """
+
+    pipeline_names: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+    node_names: tuple[str, ...] = ()
+    from_nodes: tuple[str, ...] = ()
+    to_nodes: tuple[str, ...] = ()
+    from_inputs: tuple[str, ...] = ()
+    to_outputs: tuple[str, ...] = ()
+    namespaces: tuple[str, ...] = ()
+    load_versions: Mapping[str, str] = field(default_factory=dict)
+    only_missing_outputs: bool = False
+    runner: str | None = None
+    runner_params: Mapping[str, Any] = field(default_factory=dict)
+
+    def as_dict(self) -> dict[str, Any]:
+        """List the arguments for hooks.
+
+        Returns:
+            Each argument by its name, names as lists.
+        """
+        values = {each.name: getattr(self, each.name) for each in fields(self)}
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
+
+    def given(self) -> dict[str, Any]:
+        """List the arguments for the record.
+
+        Returns:
+            Those of `as_dict` that were given.
+        """
+        return {name: value for name, value in self.as_dict().items() if value}
+
+
+def names_of(value: Any, argument: str) -> tuple[str, ...]:
+    """Make a tuple of one name, several, or none.
+
+    Args:
+        value: what was given.
+        argument: what it was given as, for the message.
+
+    Returns:
+        The names in order, each once.
+
+    Raises:
+        SessionError: it is no text and no texts.
+    """
+    if value is None:
+        return ()
+    if isinstance(value, str):
+        return (value,)
+    names = tuple(dict.fromkeys(value)) if isinstance(value, Iterable) else (value,)
+    for name in names:
+        if not isinstance(name, str):
+            msg = f"session.run takes {argument} as a name or a list of names, not {value!r}."
+            raise SessionError(msg)
+    return names
+
+
+def versions_of(value: Mapping[str, str] | Iterable[str] | None) -> dict[str, str]:
+    """Make a mapping of the versions to load.
+
+    Args:
+        value: dataset to version, or `dataset:version` texts.
+
+    Returns:
+        Dataset to version.
+
+    Raises:
+        SessionError: a text is not of that form.
+    """
+    if isinstance(value, Mapping):
+        return {str(name): str(version) for name, version in value.items()}
+    versions: dict[str, str] = {}
+    for pair in names_of(value, "load_versions"):
+        name, colon, version = pair.partition(":")
+        if not (colon and name and version):
+            msg = f"session.run takes load_versions as {{'dataset': 'version'}} or ['dataset:version'], and {pair!r} is neither."
+            raise SessionError(msg)
+        versions[name] = version
+    return versions
+
+
+def runner_words(runner: str | Runner | type[Any] | None, params: Mapping[str, Any] | None) -> tuple[str | None, dict[str, Any]]:
+    """Say in words which runner was asked for, so that another process can ask for the same.
+
+    Args:
+        runner: as given to `Session.run`.
+        params: as given with it.
+
+    Returns:
+        Its name or dotted path, None for the default one; and what it is made with.
+
+    Raises:
+        SessionError: a class was given, or params with a runner that is made already.
+    """
+    if runner is None or isinstance(runner, str):
+        return runner, dict(params or {})
+    if inspect.isclass(runner):
+        msg = f"session.run was given the class {runner.__name__} as its runner. Give an instance, {runner.__name__}()."
+        raise SessionError(msg)
+    if params:
+        msg = f"runner_params are what a runner given by name is made with, and {runner!r} is made already. Make it with them."
+        raise SessionError(msg)
+    dotted = class_name(type(runner))
+    name = str(getattr(runner, "name", dotted)) if dotted.startswith(_OWN_RUNNERS) else dotted
+    taken = inspect.signature(type(runner)).parameters
+    known = {fact: getattr(runner, fact, None) for fact in _RUNNER_FACTS if fact in taken}
+    return name, {fact: value for fact, value in known.items() if value is not None}

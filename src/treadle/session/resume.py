@@ -1,0 +1,106 @@
+"""The command that takes up a failed run where it stopped.
+
+Pure: a request, the facts of its session and the nodes to start from go in, a command line for a POSIX shell comes out.
+Its params are written as they were given, unmasked, because the command must work; credentials are never params, they
+come from configuration. No state. Neighbours: `session.py` puts the command on the error it raises, `treadle.config.params`
+reads what is written here.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from treadle.observe.store.plain import plain_value
+
+if TYPE_CHECKING:
+    from treadle.session.request import RunRequest
+
+_PROBE = "treadle-probe"
+"""A second param behind the one that is tried, to see that the first one ends where it should."""
+
+
+def resume_command(
+    request: RunRequest,
+    resume_from: tuple[str, ...],
+    *,
+    env: str | None = None,
+    params: Mapping[str, Any] | None = None,
+    conf_source: str | None = None,
+) -> str:
+    """Write the command that runs what a failed run left undone.
+
+    Args:
+        request: what the run was asked for; its own `from_nodes` give way, since the new ones lie behind them.
+        resume_from: the nodes to start from.
+        env: the configuration environment that was given.
+        params: the params that were given.
+        conf_source: the configuration folder that was given.
+
+    Returns:
+        The command, quoted for a shell.
+    """
+    runner_params = dict(request.runner_params)
+    is_async = runner_params.pop("is_async", False) is True
+    flags = (
+        ("pipelines", ",".join(request.pipeline_names)),
+        ("runner", request.runner),
+        ("runner-params", format_params(runner_params)),
+        ("env", env),
+        ("tags", ",".join(request.tags)),
+        ("nodes", ",".join(request.node_names)),
+        ("from-nodes", ",".join(resume_from)),
+        ("to-nodes", ",".join(request.to_nodes)),
+        ("from-inputs", ",".join(request.from_inputs)),
+        ("to-outputs", ",".join(request.to_outputs)),
+        ("load-versions", ",".join(f"{name}:{version}" for name, version in request.load_versions.items())),
+        ("namespaces", ",".join(request.namespaces)),
+        ("params", format_params(params or {})),
+        ("conf-source", conf_source),
+    )
+    words = ["treadle", "run", *(f"--{flag}={value}" for flag, value in flags if value)]
+    words += ["--async"] * is_async + ["--only-missing-outputs"] * request.only_missing_outputs
+    return shlex.join(words)
+
+
+def format_params(params: Mapping[str, Any]) -> str:
+    """Write params as they are typed: the inverse of `parse_params`.
+
+    Args:
+        params: nested params.
+
+    Returns:
+        `a=1,b.c=x`; each value in the shortest way that is read back as the same.
+    """
+    return ",".join(f"{key}={_format_value(value)}" for key, value in _leaves(params, ""))
+
+
+def _leaves(params: Mapping[Any, Any], prefix: str) -> Iterator[tuple[str, Any]]:
+    for key, value in params.items():
+        if isinstance(value, Mapping) and value and all(_is_plain_key(inner) for inner in value):
+            yield from _leaves(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def _is_plain_key(key: Any) -> bool:
+    return isinstance(key, str) and bool(key) and key == key.strip() and not set(key) & set(".,='\"[]{}()")
+
+
+def _format_value(value: Any) -> str:
+    from treadle.config.params import parse_params
+    from treadle.errors import ConfigError
+
+    written = json.dumps(plain_value(value), ensure_ascii=False)
+    # A text with a comma and both kinds of quotes cannot be typed; it comes out as JSON, for the reader to deal with.
+    texts = (value, f'"{value}"', f"'{value}'") if isinstance(value, str) else (written, str(value).replace("inf", ".inf"))
+    for text in texts:
+        try:
+            read = parse_params(f"{_PROBE}={text},{_PROBE}-2=1")
+        except ConfigError:
+            continue
+        if read == {_PROBE: value, f"{_PROBE}-2": 1} and type(read[_PROBE]) is type(value):
+            return text
+    return written

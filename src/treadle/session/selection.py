@@ -1,0 +1,66 @@
+"""Which nodes a run takes: the pipelines that were named, the filters, the outputs that are missing.
+
+No state. Neighbours: `request.py` says what was asked for, `missing.py` finds what is missing, `session.py` calls.
+"""
+
+from __future__ import annotations
+
+import functools
+import operator
+from typing import TYPE_CHECKING
+
+from treadle.session.missing import missing_nodes
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from treadle.io import Catalog
+    from treadle.pipeline import Pipeline
+    from treadle.session.request import RunRequest
+
+DEFAULT_PIPELINE = "__default__"
+"""The pipeline that runs where none is named."""
+
+
+def select_pipeline(pipelines: Mapping[str, Pipeline], request: RunRequest) -> Pipeline:
+    """Join the pipelines that were named, and filter them.
+
+    Args:
+        pipelines: the registered ones; only those named are looked up, so no other is imported.
+        request: what was asked for.
+
+    Returns:
+        The nodes that pass every filter.
+
+    Raises:
+        UnknownNameError: a pipeline, node, tag, namespace or dataset nobody declared.
+        PipelineError: no node passes.
+    """
+    named = [pipelines[name] for name in request.pipeline_names or (DEFAULT_PIPELINE,)]
+    return functools.reduce(operator.add, named).filter(
+        tags=request.tags,
+        from_nodes=request.from_nodes,
+        to_nodes=request.to_nodes,
+        node_names=request.node_names,
+        from_inputs=request.from_inputs,
+        to_outputs=request.to_outputs,
+        namespaces=request.namespaces,
+    )
+
+
+def keep_missing(pipeline: Pipeline, catalog: Catalog) -> Pipeline:
+    """Keep the nodes that are needed for outputs that persist and do not exist.
+
+    Args:
+        pipeline: the nodes to choose from.
+        catalog: says what persists and what exists.
+
+    Returns:
+        Those nodes; an empty pipeline where nothing is missing.
+    """
+
+    def persists(name: str) -> bool:
+        return name in catalog and not catalog.capabilities(name).in_memory
+
+    names = set(missing_nodes(pipeline, persists=persists, exists=catalog.exists))
+    return type(pipeline)(node for node in pipeline.nodes if node.name in names)

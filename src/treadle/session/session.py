@@ -1,0 +1,349 @@
+"""A session: the life of one run, from its configuration to its record.
+
+::
+
+    create ── facts, hooks: on_session_created
+      run ── pipelines selected ── context: config, params, catalog ── before_pipeline_run
+               └─▶ Runner.run ── events ──▶ recorder, the caller's observers
+             after_pipeline_run | on_pipeline_error
+    close ── record ──▶ store
+
+State of a session: its facts, its context once made, the records of its runs, whether it is closed. The process's own
+state is the configured project (`treadle.project.configure`), which a session reads when it is created.
+
+Neighbours: `creation.py` makes its parts, `context.py` is what a run sees, `request.py` what it was asked for, `record.py`
+what is kept of it.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import threading
+import time
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
+
+from treadle.errors import NodeError, SessionError
+from treadle.events import Outcome
+from treadle.observe.store import RunRecorder
+from treadle.session.context import Context
+from treadle.session.creation import find_path, make_config_loader, make_store, start_git_probe
+from treadle.session.facts import answer_of, host_name, recorded_environment, user_name
+from treadle.session.identity import new_session_id
+from treadle.session.record import SessionFacts, is_failure, make_record, masked_error, masked_run
+from treadle.session.request import RunRequest, names_of, runner_words, versions_of
+from treadle.session.resume import resume_command
+from treadle.session.running import add_note, run_request
+from treadle.session.selection import DEFAULT_PIPELINE
+from treadle.session.terminate import terminated_by_signal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from pathlib import Path
+    from types import TracebackType
+
+    from pluggy import PluginManager
+    from typing_extensions import Self
+
+    from treadle.events import Observer
+    from treadle.execution.result import RunResult
+    from treadle.execution.runner import Runner
+    from treadle.observe.store import RunRecord, SessionStore
+    from treadle.project import ConfiguredProject
+    from treadle.session.facts import GitProbe
+
+ENV_VARIABLE = "TREADLE_ENV"
+"""The environment variable that names the configuration environment where no argument does."""
+
+_logger = logging.getLogger(__name__)
+
+
+class Session:
+    """One run of the configured project and its record: `with Session.create() as session: session.run()`."""
+
+    def __init__(
+        self, facts: SessionFacts, *, project: ConfiguredProject, hook_manager: PluginManager, store: SessionStore | None
+    ) -> None:
+        self._facts = facts
+        self._project = project
+        self._hooks = hook_manager
+        self._store = store
+        self._saves = store is not None
+        self._git: GitProbe | None = None
+        self._context: Context | None = None
+        self._context_lock = threading.RLock()
+        self._runs: list[RunRecord] = []
+        self._running = threading.Lock()
+        self._run_error: BaseException | None = None
+        self._closed = False
+
+    @classmethod
+    def create(
+        cls,
+        project_path: str | Path | None = None,
+        save_on_close: bool = True,  # noqa: FBT001, FBT002 - known by its place, too
+        env: str | None = None,
+        extra_params: Mapping[str, Any] | None = None,
+        conf_source: str | Path | None = None,
+        *,
+        runtime_params: Mapping[str, Any] | None = None,
+        command: str | None = None,
+    ) -> Self:
+        """Make a session of the configured project.
+
+        Args:
+            project_path: the project; by default the bootstrapped one, else the one at or above the working directory,
+                else the working directory.
+            save_on_close: whether closing writes the record; False writes nothing at all.
+            env: the configuration environment; by default `TREADLE_ENV`, else the loader's default.
+            extra_params: params over those of the configuration; nested ones are merged.
+            conf_source: the configuration folder or archive, in place of the settings'; relative to the project.
+            runtime_params: another name for `extra_params`; give one of them.
+            command: the command line as typed, for the record.
+
+        Returns:
+            The session; nothing of the configuration is read yet.
+
+        Raises:
+            NotConfiguredError: neither `bootstrap_project` nor `configure_project` was called.
+            ProjectError: the settings are wrong, or there is no such folder.
+            HookError: a hook cannot be registered.
+            SessionError: the params were given by both names.
+            StoreError: SESSION_STORE_CLASS does not take SESSION_STORE_ARGS.
+        """
+        from treadle.config.params import merge_params
+        from treadle.hooks import create_hook_manager, register_hooks, register_plugins
+        from treadle.project import configured_project
+
+        project = configured_project()
+        settings = project.settings
+        if extra_params and runtime_params:
+            msg = "Session.create was given both extra_params and runtime_params, two names of one thing. Give one of them."
+            raise SessionError(msg)
+        path = find_path(project, project_path)
+        facts = SessionFacts(
+            session_id=new_session_id(),
+            project_path=path,
+            package_name=project.package_name,
+            env=env or os.environ.get(ENV_VARIABLE) or None,
+            conf_source=path / (conf_source or settings.CONF_SOURCE),
+            given_conf_source=None if conf_source is None else str(conf_source),
+            extra_params=merge_params({}, extra_params or runtime_params or {}),
+            command=command,
+            started=time.time(),
+            user=user_name(),
+            host=host_name(),
+            pid=os.getpid(),
+            environment=recorded_environment(os.environ),
+        )
+        manager = create_hook_manager()
+        register_hooks(manager, settings.HOOKS)
+        register_plugins(manager, settings.DISABLE_HOOKS_FOR_PLUGINS)
+        store = make_store(settings, path) if save_on_close else None
+        session = cls(facts, project=project, hook_manager=manager, store=store)
+        manager.hook.on_session_created(session_data=session.store)
+        return session
+
+    @property
+    def session_id(self) -> str:
+        """The session's id, which is also its run's id and the version under which datasets are saved."""
+        return self._facts.session_id
+
+    @property
+    def store(self) -> dict[str, Any]:
+        """The session's data by name, a new copy each time; secrets in params are not masked here."""
+        return {
+            **self._facts.as_dict(),
+            "save_on_close": self._saves,
+            "runs": len(self._runs),
+            "outcome": self._runs[-1].outcome.value if self._runs else None,
+        }
+
+    def load_context(self) -> Context:
+        """Make the context, or return it where it is made.
+
+        Returns:
+            The session's context; always the same one.
+
+        Raises:
+            ConfigError: the configuration cannot be found, or the environment does not exist.
+        """
+        with self._context_lock:
+            if self._context is None:
+                settings = self._project.settings
+                context_class = settings.CONTEXT_CLASS or Context
+                context: Context = context_class(
+                    project_path=self._facts.project_path,
+                    package_name=self._facts.package_name,
+                    env=self._facts.env,
+                    session_id=self.session_id,
+                    config_loader=make_config_loader(settings, self._facts),
+                    extra_params=self._facts.extra_params,
+                    hook_manager=self._hooks,
+                    catalog_class=settings.DATA_CATALOG_CLASS,
+                )
+                self._hooks.hook.after_context_created(context=context)
+                self._context = context
+            return self._context
+
+    def run(  # noqa: PLR0913, PLR0917 - mirrors the command line: one argument a flag
+        self,
+        pipeline_names: str | Iterable[str] | None = None,
+        tags: str | Iterable[str] | None = None,
+        runner: str | Runner | None = None,
+        node_names: str | Iterable[str] | None = None,
+        from_nodes: str | Iterable[str] | None = None,
+        to_nodes: str | Iterable[str] | None = None,
+        from_inputs: str | Iterable[str] | None = None,
+        to_outputs: str | Iterable[str] | None = None,
+        load_versions: Mapping[str, str] | Iterable[str] | None = None,
+        namespaces: str | Iterable[str] | None = None,
+        only_missing_outputs: bool = False,  # noqa: FBT001, FBT002 - mirrors the command line
+        runner_params: Mapping[str, Any] | None = None,
+        observers: Sequence[Observer] = (),
+        *,
+        pipeline_name: str | None = None,
+    ) -> RunResult:
+        """Run pipelines of the project; filters intersect.
+
+        Args:
+            pipeline_names: names of registered pipelines, or one; `__default__` by default.
+            tags: nodes with one of these tags.
+            runner: a name (`"sequential"`, `"thread"`, `"parallel"`), a dotted path or a Runner. A Runner stays open and
+                keeps its workers; one that is made here, from a name, is closed.
+            node_names: these nodes.
+            from_nodes: these nodes and what comes after them.
+            to_nodes: these nodes and what comes before them.
+            from_inputs: what needs these datasets.
+            to_outputs: what these datasets need.
+            load_versions: version to load by dataset name, or `dataset:version` texts.
+            namespaces: nodes of these namespaces.
+            only_missing_outputs: only what is needed for persistent outputs that do not exist.
+            runner_params: what a runner given by name is made with.
+            observers: takers of the run's events.
+            pipeline_name: one pipeline's name, another way to give `pipeline_names`.
+
+        Returns:
+            Free output to data, loaded at first use.
+
+        Raises:
+            SessionError: a run of this session succeeded before, one is under way, or the session is closed.
+            UnknownNameError: a name nobody has; carries close matches.
+            PipelineError: no node passes all the filters.
+            NodeError: a node failed; `resume` is the command that goes on from there.
+            Terminated: SIGTERM arrived (in the main thread, where the application does not handle it itself).
+        """
+        runner_name, made_with = runner_words(runner, runner_params)
+        request = RunRequest(
+            pipeline_names=names_of(pipeline_names, "pipeline_names") or names_of(pipeline_name, "pipeline_name"),
+            tags=names_of(tags, "tags"),
+            node_names=names_of(node_names, "node_names"),
+            from_nodes=names_of(from_nodes, "from_nodes"),
+            to_nodes=names_of(to_nodes, "to_nodes"),
+            from_inputs=names_of(from_inputs, "from_inputs"),
+            to_outputs=names_of(to_outputs, "to_outputs"),
+            namespaces=names_of(namespaces, "namespaces"),
+            load_versions=versions_of(load_versions),
+            only_missing_outputs=only_missing_outputs,
+            runner=runner_name,
+            runner_params=made_with,
+        )
+        if not self._running.acquire(blocking=False):
+            raise self._out_of_turn("is running", "Wait for that run to end, or make another session for this one.")
+        try:
+            self._check_turn()
+            return self._run_recorded(request, runner, observers)
+        finally:
+            self._running.release()
+
+    def close(self) -> None:
+        """End the session and keep its record; closing twice is fine.
+
+        Raises:
+            StoreError: the record could not be written. Where the run's own error is on its way, that one goes on instead,
+                and carries a note of this one.
+        """
+        active = sys.exc_info()[1]
+        # What another part of the program is handling at this moment is no business of this session.
+        self._close(active if active is self._run_error else None)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._close(error)
+
+    def _check_turn(self) -> None:
+        if self._closed:
+            raise self._out_of_turn("is closed", "Make another one with Session.create().")
+        if any(run.outcome is Outcome.SUCCEEDED for run in self._runs):
+            advice = (
+                "One session is one run, so that its record and its datasets' versions tell of one. Make another one with "
+                "Session.create(), with the same runner where its workers should stay warm; for many runs in one process, "
+                "each with its own params, that is what a ServiceSession is for."
+            )
+            raise self._out_of_turn("has run already", advice)
+
+    def _out_of_turn(self, state: str, advice: str) -> SessionError:
+        return SessionError(f"The session {self.session_id} {state}. {advice}", session_id=self.session_id)
+
+    def _run_recorded(self, request: RunRequest, runner: str | Runner | None, observers: Sequence[Observer]) -> RunResult:
+        if self._store is not None and self._git is None:
+            self._git = start_git_probe(self._project, self._facts)
+        recorder = RunRecorder(
+            self.session_id,
+            number=len(self._runs) + 1,
+            pipelines=request.pipeline_names or (DEFAULT_PIPELINE,),
+            runner=request.runner or "default",
+            params=request.given(),
+            started=time.time(),
+        )
+        outcome, told = Outcome.FAILED, None
+        try:
+            with terminated_by_signal():
+                result = run_request(
+                    request,
+                    runner,
+                    pipelines=self._project.pipelines,
+                    load_context=self.load_context,
+                    hooks=self._hooks,
+                    session_data=self.store,
+                    observers=(recorder, *observers),
+                )
+            outcome = Outcome.SUCCEEDED
+        except (Exception, KeyboardInterrupt) as exc:
+            outcome = Outcome.INTERRUPTED if isinstance(exc, KeyboardInterrupt) else Outcome.FAILED
+            told = masked_error(exc, self._facts.extra_params)
+            self._run_error = exc
+            if isinstance(exc, NodeError) and exc.resume_from and exc.resume is None:
+                facts = self._facts
+                exc.resume = resume_command(
+                    request, exc.resume_from, env=facts.env, params=facts.extra_params, conf_source=facts.given_conf_source
+                )
+            raise
+        finally:
+            record = recorder.record(outcome, finished=time.time(), error=told)
+            self._runs.append(masked_run(record, self._facts.extra_params))
+        return result
+
+    def _close(self, error: BaseException | None) -> None:
+        store, self._store = self._store, None
+        self._run_error = None
+        self._closed = True
+        if store is None:
+            return
+        git, interrupt = answer_of(self._git or start_git_probe(self._project, self._facts))
+        record = make_record(self._facts, self._runs, git, error=error or interrupt, finished=time.time())
+        try:
+            with closing(store):
+                store.save(record)
+        except Exception as broken:
+            failed = error or interrupt
+            if failed is None or not is_failure(failed):
+                raise
+            _logger.exception("The record of session %s could not be kept.", self.session_id)
+            add_note(failed, f"The record of this session could not be kept either: {broken}")
+        if interrupt is not None and error is None:
+            raise interrupt

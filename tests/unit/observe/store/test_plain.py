@@ -1,0 +1,68 @@
+"""Values made plain for the store."""
+
+from __future__ import annotations
+
+import json
+from datetime import date
+from enum import Enum
+from pathlib import Path
+
+import pytest
+
+from treadle.observe.store.plain import MAX_REPR, plain_text, plain_value
+
+
+class Colour(Enum):
+    """An enum as a param may hold one."""
+
+    RED = "red"
+
+
+class Unrepresentable:
+    """An object whose repr fails."""
+
+    def __repr__(self) -> str:
+        """Fail."""
+        raise RuntimeError
+
+
+@pytest.mark.parametrize(
+    ("value", "plain"),
+    [
+        (None, None),
+        (True, True),
+        (3, 3),
+        (1.5, 1.5),
+        (float("nan"), "nan"),
+        (float("-inf"), "-inf"),
+        ("text", "text"),
+        (Path("a/b"), str(Path("a/b"))),
+        (date(2026, 1, 2), "2026-01-02"),
+        (Colour.RED, "red"),
+        ((1, [2]), [1, [2]]),
+        ({"b", "a"}, ["a", "b"]),
+        ({1: {"x": (2,)}}, {"1": {"x": [2]}}),
+        (Unrepresentable(), "<Unrepresentable, whose repr raises RuntimeError>"),
+    ],
+)
+def test_plain_value_is_what_json_can_say(value: object, plain: object) -> None:
+    """Each kind of value becomes what JSON has a word for."""
+    assert plain_value(value) == plain
+    json.dumps(plain_value(value), allow_nan=False)
+
+
+def test_a_list_that_holds_itself_ends() -> None:
+    """Depth is bounded, so a circular param cannot stop a record."""
+    endless: list[object] = []
+    endless.append(endless)
+    assert "…" in json.dumps(plain_value(endless), ensure_ascii=False)
+
+
+def test_a_long_repr_is_cut() -> None:
+    """An object's repr is kept to its beginning."""
+    assert len(plain_value(bytes(10 * MAX_REPR))) == MAX_REPR + 1
+
+
+def test_text_loses_what_databases_refuse() -> None:
+    """NUL and lone surrogates are written as escapes; the rest stays."""
+    assert plain_text("a\0b\udcffç") == "a\\x00b\\udcffç"

@@ -1,0 +1,80 @@
+"""The command that takes up a failed run."""
+
+from __future__ import annotations
+
+import shlex
+
+import pytest
+
+from treadle.config.params import parse_params
+from treadle.session.request import RunRequest
+from treadle.session.resume import format_params, resume_command
+
+
+def test_the_shortest_command() -> None:
+    """Without flags, only the nodes are named."""
+    assert resume_command(RunRequest(), ("a", "b")) == "treadle run --from-nodes=a,b"
+
+
+def test_every_flag_is_repeated() -> None:
+    """All that was asked for is asked for again, but for the nodes to start from; a shell reads it back."""
+    request = RunRequest(
+        pipeline_names=("train", "report"),
+        tags=("x", "y"),
+        node_names=("n",),
+        from_nodes=("earlier",),
+        to_nodes=("z",),
+        from_inputs=("raw",),
+        to_outputs=("out",),
+        namespaces=("north",),
+        load_versions={"model": "2026-01-01T00.00.00.000Z"},
+        only_missing_outputs=True,
+        runner="parallel",
+        runner_params={"max_workers": 2, "start_method": "spawn", "is_async": True},
+    )
+    command = resume_command(
+        request,
+        ("fit([table,model]) -> [score]",),
+        env="prod",
+        params={"model": {"a": 5}, "city": "New York"},
+        conf_source="my conf",
+    )
+    assert shlex.split(command) == [
+        "treadle",
+        "run",
+        "--pipelines=train,report",
+        "--runner=parallel",
+        "--runner-params=max_workers=2,start_method=spawn",
+        "--env=prod",
+        "--tags=x,y",
+        "--nodes=n",
+        "--from-nodes=fit([table,model]) -> [score]",
+        "--to-nodes=z",
+        "--from-inputs=raw",
+        "--to-outputs=out",
+        "--load-versions=model:2026-01-01T00.00.00.000Z",
+        "--namespaces=north",
+        "--params=model.a=5,city=New York",
+        "--conf-source=my conf",
+        "--async",
+        "--only-missing-outputs",
+    ]
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"a": 1, "b": 1.5, "c": True, "d": None, "e": "x"},
+        {"number_as_text": "5", "bool_as_text": "true", "zip": "01234", "empty": ""},
+        {"comma": "a,b", "equals": "a=b", "quote": "it's", "both": 'it\'s "so"'},
+        {"outer": {"comma": "a,b", "list": ["it's", 'a "word"', "a, b"]}},
+        {"nested": {"deep": {"er": [1, "two", {"three": 3.5}]}, "x": 1}},
+        {"outer": {"with.dot": 1, "b": [1]}},
+        {"empty_map": {}, "empty_list": [], "big": 1e30, "negative": -3},
+        {"list": [], "spaces": "  padded "},
+        {"infinite": float("inf"), "small": float("-inf")},
+    ],
+)
+def test_params_are_read_back_as_they_were(params: dict[str, object]) -> None:
+    """What is written is what parse_params reads, types and all."""
+    assert parse_params(format_params(params)) == params
