@@ -1,0 +1,86 @@
+"""`treadle demo`: the flights project in a folder, run in sequence and in parallel. Keeps no state.
+
+Neighbours: `scaffold.py` makes the project, `flights_data.py` puts its data in place, `display.py` shows the runs.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from treadle.cli.invocation import typed_command
+
+if TYPE_CHECKING:
+    from treadle.project import ProjectMetadata
+
+_PACKAGE = "flights"
+
+
+@click.command()
+@click.argument("path", type=click.Path(path_type=Path), default=Path("treadle-demo"))
+@click.pass_context
+def demo(context: click.Context, path: Path) -> None:
+    """Make a project at PATH (treadle-demo if not given) and run it in sequence, then in parallel.
+
+    The data are the 336,776 flights that left New York in 2013, with the weather, the planes and the airports. It needs the
+    extra: pip install "treadle[demo]".
+    """
+    from treadle.cli.flights_data import check_demo_packages
+    from treadle.cli.location import start_logging
+    from treadle.project import bootstrap_project, configured_project
+
+    check_demo_packages()
+    metadata = bootstrap_project(_make_project(path))
+    start_logging(metadata)
+    # What the project imports is imported before anything is timed.
+    click.echo(f"Its pipeline has {len(configured_project().pipelines['__default__'].nodes)} nodes.")
+    sequential = _timed_run(metadata, "sequential", typed_command(context))
+    parallel = _timed_run(metadata, "parallel", typed_command(context))
+    _say_what_came_of_it(metadata.project_path, sequential, parallel)
+
+
+def _make_project(path: Path) -> Path:
+    """Make the project with its data; one that this command made before is used again."""
+    from treadle.cli.flights_data import prepare_flights_data
+    from treadle.cli.scaffold import create_project
+    from treadle.project import read_metadata
+
+    if (path / "pyproject.toml").is_file() and read_metadata(path).package_name == _PACKAGE:
+        click.echo(f"The flights project is in {path.resolve()} already.")
+        target = path
+    else:
+        target = create_project("flights", path, project_name="Flights", package_name=_PACKAGE)
+        click.echo(f"Made the flights project in {target}.")
+    prepare_flights_data(target)
+    return target
+
+
+def _timed_run(metadata: ProjectMetadata, runner: str, command: str) -> float:
+    """Run the project in a session of its own, and return the seconds that the run took."""
+    from treadle.cli.display import watching
+    from treadle.cli.location import session_class
+
+    click.echo(f"\nRunning it with the {runner} runner …")
+    with session_class().create(metadata.project_path, command=command) as session, watching() as observer:
+        started = time.perf_counter()
+        session.run(runner=runner, observers=(observer,))
+        return time.perf_counter() - started
+
+
+def _say_what_came_of_it(project: Path, sequential: float, parallel: float) -> None:
+    from loky import cpu_count
+
+    cores = cpu_count()
+    click.echo(f"\nsequential  {sequential:6.1f} s")
+    click.echo(
+        f"parallel    {parallel:6.1f} s   ({sequential / parallel:.2f} × as fast, on {cores} core{'s' if cores != 1 else ''})"
+    )
+    click.echo("\nMade:")
+    for made in sorted((project / "data" / "08_reporting").glob("[!.]*")):
+        click.echo(f"  {made}")
+    click.echo("\nLook around:")
+    for line in (f"cd {project}", "treadle sessions list", "treadle run --runner parallel --params features.trailing_days=14"):
+        click.echo(f"  {line}")

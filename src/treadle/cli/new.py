@@ -1,0 +1,25 @@
+"""`treadle new`: a working project in a new folder. Keeps no state. Neighbour: `scaffold.py`, which makes it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.argument("path", type=click.Path(path_type=Path))
+@click.option("--name", metavar="NAME", help="The project's name for people; the folder's name if not given.")
+def new(path: Path, name: str | None) -> None:
+    """Start a new project at PATH, a folder that does not exist yet or is empty.
+
+    It runs as it is, and has one test. Its package is named after the project.
+    """
+    from treadle.cli.scaffold import create_project, suggest_package_name
+
+    project_name = name or path.expanduser().resolve().name
+    target = create_project("starter", path, project_name=project_name, package_name=suggest_package_name(project_name))
+    click.echo(f"Made the project {project_name!r} in {target}. From there:")
+    click.echo("  treadle run")
+    click.echo("  treadle run --runner parallel")
+    click.echo("  python -m pytest")

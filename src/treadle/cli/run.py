@@ -1,0 +1,136 @@
+"""`treadle run`: flags in, a session run. Keeps no state.
+
+Neighbours: `values.py` reads the flags' values, `flags_file.py` those of a file, `display.py` shows the run.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from treadle.cli import values
+from treadle.cli.flags_file import fill_flags
+from treadle.cli.invocation import typed_command
+from treadle.cli.values import join_names, join_params
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    _Groups = tuple[tuple[str, ...], ...]
+
+
+def _names(*spellings: str, help: str, metavar: str = "NAMES") -> Callable[[Any], Any]:  # noqa: A002 - click's word
+    return click.option(*spellings, type=values.names, multiple=True, metavar=metavar, help=help)
+
+
+@click.command()
+@_names("--pipelines", "--pipeline", "-p", help="Pipelines to run; the default one where none is named.")
+@click.option("--runner", "-r", metavar="RUNNER", help="sequential, thread, parallel, or the dotted path of a runner class.")
+@click.option(
+    "--runner-params",
+    type=values.params,
+    multiple=True,
+    metavar="PARAMS",
+    help="What the runner is made with: max_workers=4,start_method=spawn.",
+)
+@click.option("--async", "is_async", is_flag=True, help="Load and save each node's datasets at the same time, by threads.")
+@click.option(
+    "--env", "-e", metavar="ENV", help="The configuration environment: conf/ENV over conf/base, in place of conf/local."
+)
+@_names("--tags", "--tag", "-t", metavar="TAGS", help="Only nodes with one of these tags.")
+@_names("--nodes", "--node", "-n", help="Only these nodes.")
+@_names("--from-nodes", help="Only these nodes and what comes after them.")
+@_names("--to-nodes", help="Only these nodes and what comes before them.")
+@_names("--from-inputs", metavar="DATASETS", help="Only nodes that need these datasets, and what comes after them.")
+@_names("--to-outputs", metavar="DATASETS", help="Only nodes that these datasets need.")
+@click.option(
+    "--load-versions",
+    type=values.load_versions,
+    multiple=True,
+    metavar="VERSIONS",
+    help="Versions of versioned datasets to load: dataset:version, with commas between them.",
+)
+@_names("--namespaces", "--namespace", "-ns", help="Only nodes of these namespaces.")
+@click.option(
+    "--params",
+    type=values.params,
+    multiple=True,
+    metavar="PARAMS",
+    help="Params over those of the configuration: model.depth=5,city=Paris.",
+)
+@click.option(
+    "--config",
+    "-c",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    is_eager=True,
+    expose_value=False,
+    callback=fill_flags,
+    metavar="FILE",
+    help="A YAML or JSON file of flags; those of the command line win.",
+)
+@click.option("--conf-source", metavar="PATH", help="Folder or archive of configuration, in place of the project's conf.")
+@click.option(
+    "--only-missing-outputs", is_flag=True, help="Only nodes of which an output does not exist yet, and what they need."
+)
+@click.pass_context
+def run(  # noqa: PLR0913 - one argument a flag
+    context: click.Context,
+    *,
+    pipelines: _Groups,
+    runner: str | None,
+    runner_params: tuple[Mapping[str, Any], ...],
+    is_async: bool,
+    env: str | None,
+    tags: _Groups,
+    nodes: _Groups,
+    from_nodes: _Groups,
+    to_nodes: _Groups,
+    from_inputs: _Groups,
+    to_outputs: _Groups,
+    load_versions: tuple[Mapping[str, str], ...],
+    namespaces: _Groups,
+    params: tuple[Mapping[str, Any], ...],
+    conf_source: str | None,
+    only_missing_outputs: bool,
+) -> None:
+    """Run the project's pipelines.
+
+    Flags that take several values take them with commas between, or are given several times. Filters intersect: a node
+    runs if all of them keep it.
+
+    \b
+    treadle run --runner parallel
+    treadle run --runner parallel --runner-params max_workers=4,start_method=spawn
+    treadle run --pipelines train --params model.depth=5 --from-nodes split
+    treadle run --config nightly.yml
+    """  # noqa: D301 - \b is click's mark for lines that are not to be wrapped
+    from treadle.cli.display import watching
+    from treadle.cli.location import enter_project, session_class, start_logging
+
+    metadata = enter_project()
+    start_logging(metadata, conf_source)
+    session = session_class().create(
+        metadata.project_path,
+        env=env,
+        extra_params=join_params(params),
+        conf_source=conf_source,
+        command=typed_command(context),
+    )
+    with session, watching() as observer:
+        session.run(
+            pipeline_names=join_names(pipelines),
+            tags=join_names(tags),
+            runner=runner,
+            node_names=join_names(nodes),
+            from_nodes=join_names(from_nodes),
+            to_nodes=join_names(to_nodes),
+            from_inputs=join_names(from_inputs),
+            to_outputs=join_names(to_outputs),
+            load_versions=join_params(load_versions),
+            namespaces=join_names(namespaces),
+            only_missing_outputs=only_missing_outputs,
+            runner_params=join_params((*runner_params, {"is_async": True} if is_async else {})),
+            observers=(observer,),
+        )

@@ -1,0 +1,1 @@
+"""Which flights leave New York late, when, and how well can one tell in advance?"""

@@ -1,0 +1,57 @@
+"""Sum the orders up, and write the report."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import Any
+
+
+def sum_by_product(orders: list[dict[str, Any]]) -> dict[str, float]:
+    """Add up what each product brought in.
+
+    Args:
+        orders: clean orders.
+
+    Returns:
+        Worth by product, the best first.
+    """
+    return _sum_by(orders, "product")
+
+
+def sum_by_hour(orders: list[dict[str, Any]]) -> dict[int, float]:
+    """Add up what each hour of the day brought in.
+
+    Args:
+        orders: clean orders.
+
+    Returns:
+        Worth by hour, the best first.
+    """
+    return _sum_by(orders, "hour")
+
+
+def write_report(by_product: dict[str, float], by_hour: dict[int, float], best: int) -> str:
+    """Write what sells and when.
+
+    Args:
+        by_product: worth by product, the best first.
+        by_hour: worth by hour, the best first.
+        best: how many products to list.
+
+    Returns:
+        The report, in Markdown.
+    """
+    lines = ["# What sells", ""]
+    lines += [
+        f"{place}. {product}: {worth:.2f}" for place, (product, worth) in enumerate(list(by_product.items())[:best], start=1)
+    ]
+    busiest = next(iter(by_hour))
+    lines += ["", f"The best hour begins at {busiest}:00."]
+    return "\n".join(lines) + "\n"
+
+
+def _sum_by(orders: list[dict[str, Any]], key: str) -> dict[Any, float]:
+    sums: dict[Any, float] = defaultdict(float)
+    for order in orders:
+        sums[order[key]] += order["worth"]
+    return dict(sorted(sums.items(), key=lambda item: -item[1]))

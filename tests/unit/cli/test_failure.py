@@ -1,0 +1,59 @@
+"""How errors are shown, and the exit codes they stand for."""
+
+from __future__ import annotations
+
+import pytest
+
+from treadle.cli.failure import ExitCode, show
+from treadle.errors import (
+    ConfigError,
+    DatasetError,
+    NodeError,
+    PipelineError,
+    ProjectNotFoundError,
+    RunError,
+    StoreError,
+    WorkerLostError,
+    WorkerSetupError,
+)
+from treadle.events import Failure
+
+FAILURE = Failure("ValueError", "bad", 'Traceback (most recent call last):\n  File "nodes.py", line 3, in fit\nValueError: bad\n')
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (NodeError("x"), 1),
+        (WorkerLostError("x"), 1),
+        (WorkerSetupError("x"), 1),
+        (RunError("x"), 1),
+        (ConfigError("x"), 2),
+        (DatasetError("x"), 2),
+        (PipelineError("x"), 2),
+        (ProjectNotFoundError("x"), 2),
+        (StoreError("x"), 2),
+    ],
+)
+def test_a_failed_run_is_1_and_wrong_input_is_2(error, code, capsys):
+    """The exit code tells a run that failed from one that could not begin; the message is one line on standard error."""
+    assert show(error) == code
+    assert capsys.readouterr() == ("", "Error: x\n")
+
+
+def test_a_failed_node_shows_the_users_frames_then_what_to_do(capsys):
+    """The user's traceback comes once, then the message, then the command that resumes the run."""
+    error = NodeError("Node 'fit' failed.", node="fit", failure=FAILURE, resume="treadle run --from-nodes fit")
+    assert show(error) is ExitCode.FAILED
+    assert capsys.readouterr().err == (
+        'Traceback (most recent call last):\n  File "nodes.py", line 3, in fit\nValueError: bad\n\n'
+        "Error: Node 'fit' failed.\n\nResume the run from here with:\n  treadle run --from-nodes fit\n"
+    )
+
+
+def test_a_worker_that_was_not_set_up_shows_why(capsys):
+    """The traceback of a failed set-up is shown too, and notes stand below the message."""
+    error = WorkerSetupError("No worker came up.", failure=FAILURE)
+    error.__notes__ = ["Look at settings.py."]
+    assert show(error) is ExitCode.FAILED
+    assert capsys.readouterr().err.endswith("ValueError: bad\n\nError: No worker came up.\nLook at settings.py.\n")

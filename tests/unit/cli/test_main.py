@@ -1,0 +1,136 @@
+"""The command `treadle` itself: help, close matches, exit codes."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import click
+import pytest
+
+import treadle
+from treadle.cli import main as module
+from treadle.cli.invocation import Invocation, typed_command
+from treadle.cli.main import main
+from treadle.errors import NodeError, ProjectError, Terminated
+
+COMMANDS = ("run", "new", "demo", "sessions", "info")
+
+
+def test_version(capsys):
+    """`--version` says which one."""
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"treadle, version {treadle.__version__}\n"
+
+
+@pytest.mark.parametrize("words", [["--help"], ["-h"], []])
+def test_help_lists_the_commands(capsys, words):
+    """Help shows each command with its line, and promises the exit codes."""
+    main(words)
+    output = "".join(capsys.readouterr())
+    for command in COMMANDS:
+        assert f"\n  {command}" in output
+    assert "Exit codes" in output
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_each_command_has_help(capsys, command):
+    """Each command explains itself, in the words of the list of commands at first."""
+    assert main([command, "--help"]) == 0
+    assert f"Usage: treadle {command}" in capsys.readouterr().out
+
+
+def test_the_list_says_what_the_commands_say():
+    """The line of a command in the list is the beginning of its own help, or sums it up."""
+    for command in COMMANDS:
+        assert module.treadle_command.get_command(click.Context(module.treadle_command), command).name == command
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["rnu"], "There is no command 'rnu'. Did you mean run"),
+        (["zzz"], "The commands are: run, new, demo, sessions, info."),
+        (["run", "--runer", "parallel"], "--runner"),
+        (["sessions", "lits"], "lits"),
+        (["new"], "PATH"),
+    ],
+)
+def test_wrong_usage_is_2_and_suggests(capsys, words, said):
+    """An unknown command or option, or a missing argument, ends with code 2 and says what was meant."""
+    assert main(words) == 2
+    captured = capsys.readouterr()
+    assert said in captured.err
+    assert captured.out == ""
+
+
+def _raises(error):
+    def command(**_flags):
+        raise error
+
+    return click.Command("run", callback=command)
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "said"),
+    [
+        (ProjectError("No project here."), 2, "Error: No project here.\n"),
+        (NodeError("Node 'fit' failed.", node="fit"), 1, "Error: Node 'fit' failed.\n"),
+        (KeyboardInterrupt(), 130, "\nInterrupted.\n"),
+        (Terminated(), 143, "\nEnded by SIGTERM.\n"),
+    ],
+)
+def test_exit_codes(monkeypatch, capsys, error, code, said):
+    """Each way to end has its own exit code and its own words, without a traceback of ours."""
+    monkeypatch.setattr("treadle.cli.run.run", _raises(error))
+    assert main(["run"]) == code
+    assert capsys.readouterr().err == said
+
+
+def test_an_unforeseen_error_passes_through(monkeypatch):
+    """What nobody foresaw keeps its traceback."""
+    monkeypatch.setattr("treadle.cli.run.run", _raises(ZeroDivisionError()))
+    with pytest.raises(ZeroDivisionError):
+        main(["run"])
+
+
+def test_a_reader_that_has_enough():
+    """A closed pipe behind us, as with `| head`, is no error to tell of."""
+    script = "import sys, treadle.cli.main as m; sys.exit(m.main(['--help']))"
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        done = subprocess.run([sys.executable, "-c", script], stdout=writing, stderr=subprocess.PIPE, timeout=60, check=False)
+    finally:
+        os.close(writing)
+    assert (done.returncode, done.stderr) == (1, b"")
+
+
+def test_the_command_is_kept_as_typed():
+    """The record of a session gets the command so that it can be typed again; elsewhere at least its name."""
+    invocation = Invocation(("run", "--params", "city=New York"))
+    context = click.Context(click.Command("run"), info_name="run", obj=invocation)
+    assert typed_command(context) == "treadle run --params 'city=New York'"
+    assert typed_command(click.Context(click.Command("run"), info_name="run")) == "run"
+
+
+def test_python_m_treadle():
+    """`python -m treadle` is the same command."""
+    done = subprocess.run([sys.executable, "-m", "treadle", "--version"], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout == f"treadle, version {treadle.__version__}\n"
+
+
+@pytest.mark.parametrize("words", [["--help"], ["--version"], ["run", "--help"]])
+def test_help_imports_nothing_heavy(words):
+    """Help and version import none of the libraries that a run needs."""
+    script = f"""
+import sys
+before = set(sys.modules)
+from treadle.cli.main import main
+main({words!r})
+heavy = {{"omegaconf", "yaml", "rich", "sqlalchemy", "fsspec", "loky", "cloudpickle", "pandas", "numpy", "multiprocessing",
+          "treadle.session", "treadle.execution", "treadle.config", "treadle.io"}}
+assert heavy.isdisjoint(set(sys.modules) - before), heavy & set(sys.modules)
+"""
+    subprocess.run([sys.executable, "-c", script], stdout=subprocess.DEVNULL, timeout=60, check=True)

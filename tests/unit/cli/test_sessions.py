@@ -1,0 +1,152 @@
+"""`treadle sessions`: earlier sessions, read from a real store."""
+
+from __future__ import annotations
+
+import pytest
+
+from treadle.cli.main import main
+from treadle.events import Outcome
+from treadle.observe.store import ErrorRecord, NodeRecord, RunRecord, SessionRecord, SQLStore
+
+NODES = (
+    NodeRecord("split", 1, Outcome.SUCCEEDED, "worker-1", 10.0, 11.5, 0.25, 1.0, 0.25, (("table", 2_000_000),)),
+    NodeRecord("fit", 2, Outcome.FAILED, "worker-2", 11.5, 12.0, error=ErrorRecord("ValueError", "bad", "Traceback\nbad", "fit")),
+    NodeRecord("plot", 0, Outcome.SKIPPED),
+)
+FAILED = RunRecord(
+    1,
+    "id",
+    ("train",),
+    "parallel",
+    "spawn",
+    2,
+    10.0,
+    13.25,
+    Outcome.FAILED,
+    {"tags": ["fast"]},
+    NODES,
+    (),
+    ErrorRecord("treadle.errors.NodeError", "Node 'fit' failed: bad", "Traceback of fit\nValueError: bad\n", "fit"),
+)
+SUCCEEDED = RunRecord(1, "id", ("__default__",), "sequential", None, 1, 10.0, 11.0, Outcome.SUCCEEDED, {}, NODES[:1])
+
+
+def session(session_id, *runs, **changes):
+    facts = {
+        "session_id": session_id,
+        "project_path": "/somewhere/shop",
+        "package_name": "shop",
+        "env": "prod",
+        "conf_source": "/somewhere/shop/conf",
+        "extra_params": {"depth": 5},
+        "command": "treadle run --runner parallel",
+        "started": 0.0,
+        "finished": 14.0,
+        "outcome": runs[-1].outcome if runs else None,
+        "user": "ada",
+        "host": "loom",
+        "pid": 42,
+        "git_commit": "abc123",
+        "git_dirty": True,
+        "environment": {"TREADLE_START_METHOD": "spawn"},
+        "versions": {"python": "3.11.7", "treadle": "0.1.0", "numpy": "2.0"},
+        "runs": runs,
+    }
+    return SessionRecord(**{**facts, **changes})
+
+
+@pytest.fixture
+def store(make_project):
+    """The store of a project that the test stands in."""
+    kept = SQLStore(project_path=make_project())
+    yield kept
+    kept.close()
+
+
+def test_no_sessions_yet(store, capsys):
+    """A project without sessions says how to make one, and no file is made by looking."""
+    assert main(["sessions", "list"]) == 0
+    assert "No session was kept yet" in capsys.readouterr().out
+
+
+def test_list_is_newest_first(store, capsys):
+    """One line a session: id, outcome, counts, seconds, runner, command; the newest first, as many as asked for."""
+    store.save(session("2026-01-01T00.00.00.000Z", SUCCEEDED))
+    store.save(session("2026-01-02T00.00.00.000Z", FAILED))
+    store.save(session("2026-01-03T00.00.00.000Z", command=None))
+    assert main(["sessions", "list", "--limit", "2"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split() for line in lines] == [
+        ["SESSION", "OUTCOME", "NODES", "SECONDS", "RUNNER", "COMMAND"],
+        ["2026-01-03T00.00.00.000Z", "–", "0", "14.0", "–", "(a", "program)"],
+        [
+            "2026-01-02T00.00.00.000Z",
+            "failed",
+            "1",
+            "✔",
+            "1",
+            "✘",
+            "14.0",
+            "parallel",
+            "(spawn)",
+            "treadle",
+            "run",
+            "--runner",
+            "parallel",
+        ],
+    ]
+    columns = {line.rindex(word) for line, word in zip(lines, ("RUNNER", "–", "parallel (spawn)"), strict=True)}
+    assert len(columns) == 1
+
+
+def test_show_tells_everything(store, capsys):
+    """All facts of the session, its runs with every attempt at every node, and the error with the user's traceback."""
+    store.save(session("2026-01-02T00.00.00.000Z", FAILED))
+    assert main(["sessions", "show", "2026-01-02"]) == 0
+    output = capsys.readouterr().out
+    for said in (
+        "session        2026-01-02T00.00.00.000Z",
+        "outcome        failed",
+        "command        treadle run --runner parallel",
+        "project        /somewhere/shop (package shop)",
+        "configuration  /somewhere/shop/conf, environment prod",
+        "params         depth=5",
+        "started        1970-01-01 00:00:00 UTC",
+        "finished       1970-01-01 00:00:14 UTC, 14.00 s later",
+        "by             ada on loom, pid 42",
+        "git            abc123, with changes not committed",
+        "versions       python 3.11.7, treadle 0.1.0",
+        "  TREADLE_START_METHOD=spawn",
+        "Run 1: failed after 3.25 s",
+        "  pipelines  train",
+        "  runner     parallel, 2 workers, spawn",
+        "  arguments  tags=['fast']",
+        "Traceback of fit\nValueError: bad\nNode 'fit' failed: bad",
+    ):
+        assert said in output
+    table = [line.split() for line in output.splitlines() if line.startswith(("  NODE", "  split", "  fit", "  plot"))]
+    assert table == [
+        ["NODE", "OUTCOME", "SECONDS", "LOAD", "RUN", "SAVE", "BYTES", "WORKER"],
+        ["split", "✔", "succeeded", "1.500", "0.250", "1.000", "0.250", "2,000,000", "worker-1"],
+        ["fit", "(attempt", "2)", "✘", "failed", "0.500", "worker-2"],
+        ["plot", "·", "skipped"],
+    ]
+
+
+def test_show_a_session_that_never_ran(store, capsys):
+    """A session that failed before any run shows why; what is not known is left out."""
+    error = ErrorRecord("treadle.errors.ConfigError", "broken", "Traceback of configuration")
+    store.save(session("2026-01-02T00.00.00.000Z", error=error, git_commit=None, env=None, user=None, environment={}))
+    assert main(["sessions", "show", "2026"]) == 0
+    output = capsys.readouterr().out
+    assert "nothing ran" in output
+    assert output.endswith("Error\nTraceback of configuration\n")
+    assert "git " not in output
+    assert "Environment" not in output
+
+
+def test_show_an_unknown_session(store, capsys):
+    """An id that no session has ends with code 2."""
+    store.save(session("2026-01-02T00.00.00.000Z", SUCCEEDED))
+    assert main(["sessions", "show", "1999"]) == 2
+    assert "2026-01-02" in capsys.readouterr().err
