@@ -9,8 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from dataclasses import dataclass
-from types import GeneratorType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from treadle.errors import DatasetError, HookError, TreadleError
 from treadle.execution.failure import record_failure
@@ -44,6 +43,8 @@ class RunScope:
     hooks: pluggy.PluginManager | None
     interruptible: bool = False
     """True where a KeyboardInterrupt is the user's Ctrl-C, and not something that the node's own code raised."""
+    conduct: Conduct | None = None
+    """How another framework takes a node through its steps, hooks included; None is Treadle's own way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,13 +68,29 @@ class AttemptFailedError(Exception):
         self.original = original
 
 
-class _Steps:
-    """What an attempt is doing, for its failure record."""
+class Steps:
+    """What an attempt is doing, for its failure record, and when it began (seconds since the epoch)."""
 
-    def __init__(self) -> None:
+    def __init__(self, started: float) -> None:
+        self.started = started
         self.phase = "setup"
         self.dataset: str | None = None
         self.inputs: dict[str, Any] = {}
+
+
+class Conduct(Protocol):
+    """The steps of one attempt, as another framework takes them."""
+
+    def __call__(  # noqa: D102 - the class says it
+        self, node: Node, index: int, steps: Steps, take: Callable[[int], Any], give: Callable[[int, Any], None], /
+    ) -> Times: ...
+
+
+class RunOpener(Protocol):
+    """Makes, in a worker, what it needs of another framework's run; it crosses pickled."""
+
+    def open(self) -> Conduct:
+        """Return how the run's nodes are taken through their steps in this process."""
 
 
 def attempt_node(scope: RunScope, index: int, *, take: Callable[[int], Any], give: Callable[[int, Any], None]) -> Times:
@@ -92,17 +109,19 @@ def attempt_node(scope: RunScope, index: int, *, take: Callable[[int], Any], giv
         AttemptFailedError: anything went wrong: the function, a dataset, a hook, an exit.
         KeyboardInterrupt: the user's, where the scope is interruptible.
     """
-    steps = _Steps()
     started = time.time()
+    steps = Steps(started)
     node: Node | None = None
     try:
         node = scope.node(index)
+        if scope.conduct is not None:
+            return scope.conduct(node, index, steps, take, give)
         return _attempt(scope, index, node, steps, started, take, give)
     except BaseException as exc:  # the worker's edge: SystemExit, or anything a library raises, is the node's failure
         if scope.interruptible and isinstance(exc, KeyboardInterrupt):
             raise
         failure = record_failure(exc, phase=steps.phase, dataset=steps.dataset)
-        if node is not None:
+        if node is not None and scope.conduct is None:
             _report_error(scope, node, steps, exc)
         raise AttemptFailedError(failure, started, exc) from exc
 
@@ -111,7 +130,7 @@ def _attempt(
     scope: RunScope,
     index: int,
     node: Node,
-    steps: _Steps,
+    steps: Steps,
     started: float,
     take: Callable[[int], Any],
     give: Callable[[int, Any], None],
@@ -132,7 +151,7 @@ def _attempt(
     steps.phase = "run"
     returned = node.call(inputs)
     save = _Saver(scope, index, node, steps, give)
-    if isinstance(returned, GeneratorType):
+    if node.streams(returned):
         outputs: dict[str, Any] = {}
         saving = 0.0
         for name, chunk in node.unpack(returned):
@@ -142,6 +161,7 @@ def _attempt(
             steps.phase, steps.dataset = "run", None
             outputs[name] = chunk
         _call_hook(scope, steps, "after_node_run", **_node_arguments(scope, node, inputs), outputs=outputs)
+        _confirm(scope, steps, node)
         done = clock()
         return Times(started, time.time(), loaded - begun, done - loaded - saving, saving)
     outputs = dict(node.unpack(returned))
@@ -153,14 +173,27 @@ def _attempt(
     steps.inputs = {}
     for name in list(outputs):
         save(name, outputs.pop(name))
+    _confirm(scope, steps, node)
     done = clock()
     return Times(started, time.time(), loaded - begun, ran - loaded, done - ran)
+
+
+def _confirm(scope: RunScope, steps: Steps, node: Node) -> None:
+    """Tell the datasets that the node confirms; what lives in memory has nothing to confirm."""
+    for name in node.confirms:
+        if name in scope.catalog and not scope.catalog.capabilities(name).in_memory:
+            steps.phase, steps.dataset = "confirm", name
+            try:
+                scope.catalog.confirm(name)
+            except TreadleError as exc:
+                _name_node(exc, node)
+                raise
 
 
 class _Saver:
     """Saves one output, with its hooks."""
 
-    def __init__(self, scope: RunScope, index: int, node: Node, steps: _Steps, give: Callable[[int, Any], None]) -> None:
+    def __init__(self, scope: RunScope, index: int, node: Node, steps: Steps, give: Callable[[int, Any], None]) -> None:
         self._scope, self._node, self._steps, self._give = scope, node, steps, give
         self._index_of = {scope.dataset_names[dataset]: dataset for dataset in scope.outputs[index]}
 
@@ -203,7 +236,7 @@ def _node_arguments(scope: RunScope, node: Node, inputs: Mapping[str, Any]) -> d
     return {"node": node, "catalog": scope.catalog, "inputs": inputs, "is_async": False, "run_id": scope.run_id}
 
 
-def _override_inputs(scope: RunScope, steps: _Steps, node: Node) -> dict[str, Any]:
+def _override_inputs(scope: RunScope, steps: Steps, node: Node) -> dict[str, Any]:
     """Let `before_node_run` replace inputs, as the dictionaries it returns say."""
     inputs = steps.inputs
     answers = _call_hook(scope, steps, "before_node_run", **_node_arguments(scope, node, inputs))
@@ -225,7 +258,7 @@ def _override_inputs(scope: RunScope, steps: _Steps, node: Node) -> dict[str, An
     return inputs
 
 
-def _call_hook(scope: RunScope, steps: _Steps, name: str, **arguments: Any) -> list[Any]:
+def _call_hook(scope: RunScope, steps: Steps, name: str, **arguments: Any) -> list[Any]:
     if scope.hooks is None or not implemented(scope.hooks, name):
         return []
     phase, steps.phase = steps.phase, "hook"
@@ -234,7 +267,7 @@ def _call_hook(scope: RunScope, steps: _Steps, name: str, **arguments: Any) -> l
     return answers
 
 
-def _report_error(scope: RunScope, node: Node, steps: _Steps, exc: BaseException) -> None:
+def _report_error(scope: RunScope, node: Node, steps: Steps, exc: BaseException) -> None:
     try:
         _call_hook(scope, steps, "on_node_error", error=exc, **_node_arguments(scope, node, steps.inputs))
     except Exception:  # the node's own failure is what the caller must see; the hook's is logged, not lost

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from treadle.events import Failure
-    from treadle.execution.job import WorkerSpec
+    from treadle.execution.job import Started, WorkerSpec
     from treadle.project.logging import LoggingLevels
 
 THREAD_VARIABLES = (
@@ -74,8 +74,8 @@ class WorkerProcess:
     place: int
     running: str | None = None
     """Name of the node that runs, for the log records."""
-    began: float = 0.0
-    """When the node that runs began, seconds since the epoch; 0 between nodes."""
+    current: Started | None = None
+    """The node that runs, None between nodes; told to the parent where it takes a while."""
     failure: Failure | None = None
     levels: LoggingLevels | None = None
     """The levels that the last run applied."""
@@ -117,7 +117,7 @@ def set_up_worker(spec: WorkerSpec, number: int, authkey: bytes, inherited: Inhe
     label = f"worker-{number}"
     worker = WorkerProcess(number, label, spec, _connect(scratch.socket, number, authkey), blackboard, place)
     _this_process.append(worker)
-    _take_over_output(worker)
+    handler = _take_over_output(worker)
     try:
         _enter_environment(spec)
         _limit_threads(spec.thread_limit)
@@ -128,6 +128,9 @@ def set_up_worker(spec: WorkerSpec, number: int, authkey: bytes, inherited: Inhe
             from treadle.project.configure import configured_project
 
             _ = configured_project().settings  # read now: an error in settings.py is a set-up failure
+        if spec.project is not None and not spec.inherits:
+            spec.project.configure()
+            take_over_logging(handler)
     except BaseException as exc:  # noqa: BLE001 - the worker's edge: what project code raises at import, an exit too, is told
         worker.failure = record_failure(exc, phase="setup")
 
@@ -141,12 +144,14 @@ def _connect(address: str, number: int, authkey: bytes) -> Channel:
     return Channel(sock, blocking=True)
 
 
-def _take_over_output(worker: WorkerProcess) -> None:
-    take_over_logging(ForwardHandler(worker.channel.send, worker.label, lambda: worker.running))
+def _take_over_output(worker: WorkerProcess) -> ForwardHandler:
+    handler = ForwardHandler(worker.channel.send, worker.label, lambda: worker.running)
+    take_over_logging(handler)
     logging.captureWarnings(capture=False)
     if worker.spec.forward_output:
         sys.stdout = ForwardStream("stdout", worker.channel.send, sys.__stdout__)
         sys.stderr = ForwardStream("stderr", worker.channel.send, sys.__stderr__)
+    return handler
 
 
 def _enter_environment(spec: WorkerSpec) -> None:

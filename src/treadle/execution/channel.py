@@ -3,15 +3,17 @@
 The worker's end blocks. The parent's end never does: what the socket will not take now waits in the channel until the
 socket is writable again, so two sides that both have much to say cannot wait for each other.
 
-A frame is a header (payload length, number of descriptors) and a pickle. Descriptors travel as SCM_RIGHTS with the first
-bytes of their frame (unix(7)), so they are here when the frame is. Both ends have been authenticated before a channel is
-made of their socket; nothing is unpickled that did not come from there.
+A frame is a header (payload length, number of descriptors) and a pickled list of messages: what was posted since the last
+flush travels, and is pickled, as one. Descriptors travel as SCM_RIGHTS with the first bytes of their frame (unix(7)), so
+they are here when the frame is. Both ends have been authenticated before a channel is made of their socket; nothing is
+unpickled that did not come from there.
 """
 
 from __future__ import annotations
 
 import array
 import contextlib
+import errno
 import os
 import pickle
 import socket
@@ -25,8 +27,8 @@ if TYPE_CHECKING:
 
 _HEADER = struct.Struct("<QI")
 _READ_BYTES = 1 << 18
-_MAX_DESCRIPTORS = 250
-"""The kernel's SCM_MAX_FD is 253."""
+MAX_DESCRIPTORS = 250
+"""Descriptors that a frame carries at most: the kernel's SCM_MAX_FD is 253."""
 
 
 class ChannelClosedError(ConnectionError):
@@ -45,10 +47,13 @@ class Channel:
         self._sock = sock
         self._sock.setblocking(blocking)
         self._lock = threading.Lock()
+        self._posted: list[tuple[Any, int]] = []  # messages of the next frame, each with its number of descriptors
+        self._posted_descriptors: list[int] = []
+        self._unsent: deque[tuple[memoryview, Sequence[int]]] = deque()
         self._received = bytearray()
         self._parsed = 0  # bytes of it that are done with
         self._descriptors: deque[int] = deque()
-        self._unsent: deque[tuple[bytearray | memoryview, Sequence[int]]] = deque()
+        self._messages: deque[tuple[Any, list[int]]] = deque()
 
     def fileno(self) -> int:
         """Return the socket's descriptor, for a selector."""
@@ -57,11 +62,11 @@ class Channel:
     # --- sending ---------------------------------------------------------------------------------------------------------
 
     def send(self, message: Any, descriptors: Sequence[int] = ()) -> None:
-        """Send a message; at the parent's end, as much of it as the socket takes now.
+        """Post a message and flush: at the parent's end, as much goes out as the socket takes now.
 
         Args:
-            message: any picklable value.
-            descriptors: open files that the other side gets its own descriptors of.
+            message: any picklable value that nobody changes any more.
+            descriptors: open files that the other side gets; the channel closes them here once they are sent.
 
         Raises:
             ChannelClosedError: the other side is gone.
@@ -70,35 +75,43 @@ class Channel:
         self.flush()
 
     def post(self, message: Any, descriptors: Sequence[int] = ()) -> None:
-        """Keep a message until the next `flush` or `send`: many small ones then cost one call of the kernel.
+        """Keep a message until the next `flush` or `send`: many small ones then cost one pickle and one system call.
 
         Args:
-            message: any picklable value.
-            descriptors: open files that the other side gets its own descriptors of.
+            message: any picklable value that nobody changes any more.
+            descriptors: open files that the other side gets; the channel closes them here once they are sent.
         """
-        if len(descriptors) > _MAX_DESCRIPTORS:
-            msg = f"a message carries at most {_MAX_DESCRIPTORS} descriptors, not {len(descriptors)}"
+        if len(descriptors) > MAX_DESCRIPTORS:
+            msg = f"a message carries at most {MAX_DESCRIPTORS} descriptors, not {len(descriptors)}"
             raise ValueError(msg)
-        payload = pickle.dumps(message, protocol=5)
-        header = _HEADER.pack(len(payload), len(descriptors))
         with self._lock:
-            last = self._unsent[-1][0] if self._unsent and not descriptors else None
-            if isinstance(last, bytearray) and len(last) < _READ_BYTES:
-                last += header
-                last += payload
-            else:
-                # Descriptors are duplicated, so that the caller may close its own before a waiting frame is sent.
-                self._unsent.append((bytearray(header + payload), [os.dup(fd) for fd in descriptors]))
+            if len(self._posted_descriptors) + len(descriptors) > MAX_DESCRIPTORS:
+                self._seal()
+            self._posted.append((message, len(descriptors)))
+            self._posted_descriptors += descriptors
 
     def flush(self) -> None:
-        """Send what is waiting, as far as the socket takes it."""
+        """Send what was posted, as far as the socket takes it.
+
+        Raises:
+            ChannelClosedError: the other side is gone.
+        """
         with self._lock:
+            self._seal()
             self._flush()
 
     @property
     def wants_to_write(self) -> bool:
         """True while something waits to be sent."""
-        return bool(self._unsent)
+        return bool(self._posted or self._unsent)
+
+    def _seal(self) -> None:
+        """Make a frame of what was posted."""
+        if self._posted:
+            payload = pickle.dumps(self._posted, protocol=5)
+            frame = _HEADER.pack(len(payload), len(self._posted_descriptors)) + payload
+            self._unsent.append((memoryview(frame), self._posted_descriptors))
+            self._posted, self._posted_descriptors = [], []
 
     def _flush(self) -> None:
         while self._unsent:
@@ -120,7 +133,7 @@ class Channel:
             if sent == len(frame):
                 self._unsent.popleft()
             else:
-                self._unsent[0] = (memoryview(frame)[sent:], ())
+                self._unsent[0] = (frame[sent:], ())
 
     # --- receiving -------------------------------------------------------------------------------------------------------
 
@@ -130,9 +143,10 @@ class Channel:
         Raises:
             ChannelClosedError: the other side is gone.
         """
-        while (message := self._parse()) is None:
+        while not self._messages:
             self._read()
-        return message
+            self._parse()
+        return self._messages.popleft()
 
     def receive_ready(self) -> list[tuple[Any, list[int]]]:
         """Return the messages that are here now, without waiting.
@@ -146,11 +160,11 @@ class Channel:
                 pass
         except ChannelClosedError as exc:
             closed = exc
-        messages = []
-        while (message := self._parse()) is not None:
-            messages.append(message)
-        if closed is not None and not messages:
+        self._parse()
+        if closed is not None and not self._messages:
             raise closed
+        messages = list(self._messages)
+        self._messages.clear()
         return messages
 
     def _read(self, flags: int = 0) -> bool:
@@ -159,14 +173,17 @@ class Channel:
         A read ends with the bytes that descriptors came with, whatever is behind them.
         """
         try:
-            data, ancillary, _flags, _address = self._sock.recvmsg(
-                _READ_BYTES, socket.CMSG_LEN(_MAX_DESCRIPTORS * array.array("i").itemsize), _CLOSE_ON_EXEC | flags
+            data, ancillary, answer, _address = self._sock.recvmsg(
+                _READ_BYTES, socket.CMSG_LEN(MAX_DESCRIPTORS * array.array("i").itemsize), _CLOSE_ON_EXEC | flags
             )
         except BlockingIOError:
             return False
         except OSError as exc:
             msg = "the other side of the channel is gone"
             raise ChannelClosedError(msg) from exc
+        if answer & socket.MSG_CTRUNC:
+            msg = "this process may not open more files (ulimit -n), so it cannot take what another one sent"
+            raise OSError(errno.EMFILE, msg)
         for level, kind, payload in ancillary:
             if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
                 descriptors = array.array("i")
@@ -178,24 +195,22 @@ class Channel:
         self._received += data
         return len(data) == _READ_BYTES or bool(ancillary)
 
-    def _parse(self) -> tuple[Any, list[int]] | None:
-        start = self._parsed + _HEADER.size
-        if len(self._received) < start:
-            return None
-        length, count = _HEADER.unpack_from(self._received, self._parsed)
-        end = start + length
-        if len(self._received) < end:
-            if self._parsed:
-                del self._received[: self._parsed]
-                self._parsed = 0
-            return None
-        with memoryview(self._received) as view, view[start:end] as payload:
-            message = pickle.loads(payload)  # noqa: S301 - both ends were authenticated
-        self._parsed = end
-        if end == len(self._received):
-            self._received.clear()
+    def _parse(self) -> None:
+        """Take the whole frames out of what was read."""
+        while len(self._received) - self._parsed >= _HEADER.size:
+            start = self._parsed + _HEADER.size
+            length, _count = _HEADER.unpack_from(self._received, self._parsed)
+            end = start + length
+            if len(self._received) < end:
+                break
+            with memoryview(self._received) as view, view[start:end] as payload:
+                frame = pickle.loads(payload)  # noqa: S301 - both ends were authenticated
+            self._parsed = end
+            for message, count in frame:
+                self._messages.append((message, [self._descriptors.popleft() for _ in range(count)]))
+        if self._parsed:
+            del self._received[: self._parsed]
             self._parsed = 0
-        return message, [self._descriptors.popleft() for _ in range(count)]
 
     def close(self) -> None:
         """Say goodbye and close; a copy of the socket that a forked child inherited cannot keep it open."""
@@ -206,13 +221,14 @@ class Channel:
     def abandon(self) -> None:
         """Close this process's descriptors only: what a forked child does with what it inherited."""
         self._sock.close()
-        for fd in self._descriptors:
+        received = [fd for _message, descriptors in self._messages for fd in descriptors]
+        unsent = [fd for _frame, descriptors in self._unsent for fd in descriptors]
+        for fd in (*self._descriptors, *received, *unsent, *self._posted_descriptors):
             os.close(fd)
         self._descriptors.clear()
-        for _frame, descriptors in self._unsent:
-            for fd in descriptors:
-                os.close(fd)
+        self._messages.clear()
         self._unsent.clear()
+        self._posted, self._posted_descriptors = [], []
 
 
 _NO_SIGNAL = getattr(socket, "MSG_NOSIGNAL", 0)

@@ -6,8 +6,8 @@ last holder is gone; elsewhere, and past a number of open files, a file in the s
 file privately (MAP_PRIVATE): it copies nothing, may write, and sees nobody's writes. The parent owns every segment and
 closes it when the last taker has it.
 
-Within a process: a value is copied when it is saved, so that what its maker does with it later is not seen; the last
-taker gets that copy itself, every other one a copy of its own.
+Within a process: a value is copied when it is saved, so that what its maker does with it later is not seen, unless nobody
+but the exchange holds it any more (`handover`); the last taker gets what is stored itself, every other one a copy.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ import tempfile
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
-from treadle.execution.job import Handle, Inline, Kept, Local, Segment
+from treadle.execution.handover import is_sole_holder
+from treadle.execution.job import Handle, Inline, Kept, Local, Resident, Segment
 from treadle.io.memory import CopyMode, copy_value
 
 if TYPE_CHECKING:
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
 
 INLINE_BYTES = 1 << 16
 """Values up to this many bytes travel inside a message."""
+
+RESIDENT_BYTES = 1 << 20
+"""Plain arrays and frames from this many bytes stay in the worker that made them until another process needs them."""
 
 _ALIGNMENT = 64
 _ATOMS = frozenset({type(None), bool, int, float, complex, str, bytes})
@@ -131,8 +135,8 @@ def load_handle(handle: Handle) -> Any:
         return pickle.loads(handle.data, buffers=[bytearray(buffer) for buffer in handle.buffers])  # noqa: S301
     if isinstance(handle, Local):
         return handle.value
-    if isinstance(handle, Kept):
-        raise CannotLeaveError(handle.reason)
+    if isinstance(handle, (Kept, Resident)):
+        raise CannotLeaveError(handle.reason if isinstance(handle, Kept) else "it is in another worker")
     fd = os.open(handle.path, os.O_RDONLY | os.O_CLOEXEC) if handle.path is not None else handle.fd
     if fd is None:
         msg = "the segment's descriptor did not travel with it"
@@ -157,7 +161,7 @@ def close_handle(handle: Handle) -> None:
 
 def size_of(handle: Handle) -> int:
     """Return the bytes behind a handle, 0 where nobody counted them."""
-    if isinstance(handle, Segment):
+    if isinstance(handle, (Segment, Resident)):
         return handle.size
     if isinstance(handle, Inline):
         return len(handle.data) + sum(map(len, handle.buffers))
@@ -190,6 +194,14 @@ class LocalValues:
         """Keep a snapshot of a value."""
         self._values[dataset] = snapshot(value, self._copy_mode_of(dataset))
 
+    def settle(self, holder: dict[int, Any], dataset: int) -> None:
+        """Keep a value that a node made and that only `holder` has left: as it is where that is safe, else a snapshot."""
+        mode = self._copy_mode_of(dataset)
+        if mode is None and is_sole_holder(holder, dataset):
+            self._values[dataset] = holder.pop(dataset)
+        else:
+            self._values[dataset] = snapshot(holder.pop(dataset), mode)
+
     def adopt(self, dataset: int, value: Any) -> None:
         """Keep a value that nobody else holds."""
         self._values[dataset] = value
@@ -199,6 +211,10 @@ class LocalValues:
         if last:
             return self._values.pop(dataset)
         return snapshot(self._values[dataset], self._copy_mode_of(dataset))
+
+    def peek(self, dataset: int) -> Any:
+        """Return the stored value itself, to pickle it."""
+        return self._values[dataset]
 
     def drop(self, dataset: int) -> None:
         """Forget a value, where it is here."""

@@ -14,7 +14,7 @@ Each type here has a pickle test. The hot ones are named tuples, which pickle so
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
 
 if TYPE_CHECKING:
     import logging
@@ -25,6 +25,17 @@ if TYPE_CHECKING:
 
 MAIN = 0
 """The worker that is the main process itself."""
+
+
+class ProjectSetup(Protocol):
+    """How a worker configures the project of another framework; it crosses by plain pickle."""
+
+    @property
+    def package_name(self) -> str | None:
+        """The project's package; None where there is none."""
+
+    def configure(self) -> None:
+        """Configure this process, which has none of the parent's memory; handlers of logging that this sets are dropped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +57,8 @@ class WorkerSpec:
     """The run-time directory of the pool, private to the user: socket, blackboard, spilled values."""
     fingerprint: str
     forward_output: bool = True
+    project: ProjectSetup | None = None
+    """The project of another framework, where the run is one of those."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +91,8 @@ class RunSpec:
         catalog_class: the pickled class of the catalog.
         parameters: the pickled params, where there are hooks that may ask the catalog for them.
         save_version: version that the run saves.
+        opener: a pickled `RunOpener`, where the run is another framework's: it replaces recipes, objects, hooks, catalog
+            class, parameters and save version.
     """
 
     run_id: str
@@ -90,12 +105,13 @@ class RunSpec:
     in_memory: tuple[bool, ...]
     is_result: tuple[bool, ...]
     copy_modes: tuple[tuple[int, str], ...]
-    recipes: tuple[DatasetRecipe, ...]
-    objects: tuple[tuple[str, bytes], ...]
-    hooks: tuple[HookPayload, ...]
-    catalog_class: bytes
+    recipes: tuple[DatasetRecipe, ...] = ()
+    objects: tuple[tuple[str, bytes], ...] = ()
+    hooks: tuple[HookPayload, ...] = ()
+    catalog_class: bytes = b""
     parameters: bytes | None = None
     save_version: str | None = None
+    opener: bytes | None = None
 
 
 # --- handles: where the value of an in-memory dataset is ---------------------------------------------------------------
@@ -130,13 +146,20 @@ class Kept(NamedTuple):
     reason: str
 
 
+class Resident(NamedTuple):
+    """A large value that stays in the worker that made it until another process needs it."""
+
+    worker: int
+    size: int
+
+
 class Local(NamedTuple):
     """A value in this process, as it is."""
 
     value: Any
 
 
-Handle: TypeAlias = "Inline | Segment | Kept | Local"
+Handle: TypeAlias = "Inline | Segment | Kept | Resident | Local"
 
 
 # --- parent to worker -----------------------------------------------------------------------------------------------------
@@ -173,6 +196,21 @@ class Job(NamedTuple):
     last: tuple[tuple[int, int], ...] = ()
     local: tuple[int, ...] = ()
     spill: bool = False
+
+
+class Publish(NamedTuple):
+    """Another process needs a resident value: make it fit to travel, whatever else is going on."""
+
+    run: int
+    dataset: int
+    spill: bool = False
+
+
+class Drop(NamedTuple):
+    """Nobody needs a value that is kept here any more."""
+
+    run: int
+    dataset: int
 
 
 class Cancel(NamedTuple):
@@ -234,6 +272,14 @@ class Failed(NamedTuple):
     """The exception itself, where the worker is in this process; never set on what crosses a process."""
 
 
+class Published(NamedTuple):
+    """A resident value is fit to travel; or, where that failed, Kept says why."""
+
+    run: int
+    dataset: int
+    handle: Handle
+
+
 class Dropped(NamedTuple):
     """Nodes given back because of a Cancel: they did not begin."""
 
@@ -279,5 +325,5 @@ class Output(NamedTuple):
     text: str
 
 
-Command: TypeAlias = "BeginRun | EndRun | Job | Cancel | Stop"
-Fact: TypeAlias = "Hello | Started | Finished | Failed | Dropped | Logged | Output"
+Command: TypeAlias = "BeginRun | EndRun | Job | Publish | Drop | Cancel | Stop"
+Fact: TypeAlias = "Hello | Started | Finished | Failed | Published | Dropped | Logged | Output"

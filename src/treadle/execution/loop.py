@@ -24,15 +24,16 @@ from treadle.events import (
 )
 from treadle.execution.executor import Report, SetupFailed, WorkerDown, WorkerUp
 from treadle.execution.failure import record_failure, restore_exception
-from treadle.execution.job import Dropped, Failed, Finished, Kept, Started
+from treadle.execution.job import Dropped, Failed, Finished, Kept, Published, Resident, Started
 from treadle.execution.result import RunResult
 from treadle.execution.scheduler import Scheduler
 from treadle.execution.verdict import describe_loss, describe_setup_failure
 from treadle.hooks import implemented
+from treadle.planning.durations import expected_seconds
 from treadle.planning.resume import resume_nodes
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from treadle.events import Event, Observer
     from treadle.execution.executor import Executor, ExecutorEvent
@@ -43,6 +44,10 @@ if TYPE_CHECKING:
 _logger = logging.getLogger(__name__)
 
 
+_LOSSES_TO_BLAME = 2
+"""So many workers that die on their way to the same node make it the culprit: unpickling its parts may be what kills."""
+
+
 class RunLoop:
     """Run a plan on an executor.
 
@@ -50,19 +55,31 @@ class RunLoop:
         material: the run.
         executor: where it runs.
         observers: who is told.
+        durations: gives the seconds that nodes took before, by name; asked once, while the workers start.
     """
 
-    def __init__(self, material: RunMaterial, executor: Executor, observers: Sequence[Observer]) -> None:
+    def __init__(
+        self,
+        material: RunMaterial,
+        executor: Executor,
+        observers: Sequence[Observer],
+        durations: Callable[[], Mapping[str, float]] = dict,
+    ) -> None:
         self._material = material
         self._plan = material.plan
         self._executor = executor
         self._observers = observers
+        self._durations = durations
+        self.seconds: dict[str, float] = {}
+        """What each node took, by name."""
         can = executor.capabilities
         self._scheduler = Scheduler(material.plan, separate_main=can.processes, depth=None if can.queues else 1)
         self._put: set[int] = set()
         self._error: NodeError | None = None
         self._failed: list[int] = []
         self._pids: dict[int, int] = {}
+        self._lost_before: dict[int, int] = {}  # how often a worker died on its way to a node
+        self._announced: set[int] = set()  # nodes whose start the observers know of
 
     def run(self) -> RunResult:
         """Run to the end.
@@ -76,6 +93,9 @@ class RunLoop:
         """
         scheduler = self._scheduler
         scheduler.add_main_only(self._executor.begin(self._material))
+        weights = expected_seconds(self._plan, self._durations())
+        if weights is not None:
+            scheduler.expect(weights)
         while not scheduler.is_finished():
             while jobs := scheduler.assign():  # again, because a job whose values cannot be had comes back at once
                 for job in jobs:
@@ -155,6 +175,8 @@ class RunLoop:
                 self._node_finished(event.worker, fact)
             elif isinstance(fact, Failed):
                 self._node_failed(event.worker, fact)
+            elif isinstance(fact, Published):
+                self._published(fact)
             elif isinstance(fact, Dropped):
                 self._scheduler.give_back(fact.nodes, event.worker)
         elif isinstance(event, WorkerUp):
@@ -170,32 +192,48 @@ class RunLoop:
         self._tell(WorkerStarted(self._executor.label(event.worker), event.pid, time.time()))
 
     def _node_started(self, worker: int, fact: Started) -> None:
+        if not self._observers or fact.node in self._announced or not self._scheduler.holds(worker, fact.node):
+            return  # told already, or it ended while this was on its way
+        self._announced.add(fact.node)
         node = self._plan.nodes[fact.node]
         self._tell(NodeStarted(node.name, self._executor.label(worker), self._scheduler.attempt(fact.node), fact.at))
 
     def _node_finished(self, worker: int, fact: Finished) -> None:
+        self._node_started(worker, Started(fact.run, fact.node, fact.started))
+        self._announced.discard(fact.node)
         for dataset, handle in fact.outputs:
             if isinstance(handle, Kept):
                 self._scheduler.pin(dataset, handle.worker)
+            elif isinstance(handle, Resident):
+                self._scheduler.reside(dataset, handle.worker, handle.size)
         attempt = self._scheduler.attempt(fact.node)
+        self.seconds[self._plan.nodes[fact.node].name] = fact.at - fact.started
         released = self._scheduler.finish(fact.node, worker, fact.at - fact.started)
-        names = self._plan.datasets
-        self._tell(
-            NodeFinished(
-                node=self._plan.nodes[fact.node].name,
-                worker=self._executor.label(worker),
-                attempt=attempt,
-                started=fact.started,
-                at=fact.at,
-                load_seconds=fact.load_seconds,
-                run_seconds=fact.run_seconds,
-                save_seconds=fact.save_seconds,
-                sizes=tuple((names[dataset].name, size) for dataset, size in fact.sizes),
+        if self._observers:
+            names = self._plan.datasets
+            self._tell(
+                NodeFinished(
+                    node=self._plan.nodes[fact.node].name,
+                    worker=self._executor.label(worker),
+                    attempt=attempt,
+                    started=fact.started,
+                    at=fact.at,
+                    load_seconds=fact.load_seconds,
+                    run_seconds=fact.run_seconds,
+                    save_seconds=fact.save_seconds,
+                    sizes=tuple((names[dataset].name, size) for dataset, size in fact.sizes),
+                )
             )
-        )
         self._release(released)
 
+    def _published(self, fact: Published) -> None:
+        self._scheduler.leave_home(fact.dataset)
+        if isinstance(fact.handle, Kept):
+            self._scheduler.pin(fact.dataset, fact.handle.worker)
+
     def _node_failed(self, worker: int, fact: Failed) -> None:
+        self._node_started(worker, Started(fact.run, fact.node, fact.started))
+        self._announced.discard(fact.node)
         node, label = self._plan.nodes[fact.node], self._executor.label(worker)
         attempt = self._scheduler.attempt(fact.node)
         self._tell(NodeFailed(node.name, label, attempt, fact.started, fact.at, fact.failure))
@@ -210,8 +248,15 @@ class RunLoop:
         held = self._scheduler.assigned(event.worker)
         # A worker that dies between two nodes takes none along; one that dies before it wrote the board had its first.
         culprit = event.node if event.node in held else None
+        if culprit is None and held:
+            self._lost_before[held[0]] = self._lost_before.get(held[0], 0) + 1
+            if self._lost_before[held[0]] == _LOSSES_TO_BLAME:
+                culprit = held[0]
         name = self._plan.nodes[culprit].name if culprit is not None else None
         now = time.time()
+        if culprit is not None:
+            self._node_started(event.worker, Started(0, culprit, event.started or now))
+            self._announced.discard(culprit)
         self._tell(WorkerLost(label, event.pid, now, event.exitcode, name))
         attempt = self._scheduler.attempt(culprit) if culprit is not None else None
         self._scheduler.lose_worker(event.worker, culprit)
@@ -357,6 +402,7 @@ def _describe_failure(node: str, worker: str | None, attempt: int | None, failur
     doing = {
         "load": f"could not load '{failure.dataset}'",
         "save": f"could not save '{failure.dataset}'",
+        "confirm": f"could not confirm '{failure.dataset}'",
         "setup": "could not be prepared",
         "hook": "failed in a hook",
     }.get(failure.phase, "failed")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import pickle
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
@@ -71,8 +71,8 @@ class RunMaterial:
             HookError: a plugin neither pickles nor can be found again.
         """
         plan = self.plan
-        groups, node_at = _pickle_nodes([node.node for node in plan.nodes])
         used = [dataset.name for dataset in plan.datasets if dataset.declared and not dataset.in_memory]
+        used += [name for node in plan.nodes for name in node.node.confirms]
         part = self.catalog.subset(used)
         objects, stay = [], set()
         for name, dataset in part.objects:
@@ -83,9 +83,23 @@ class RunMaterial:
         main_only = frozenset(
             index
             for index, node in enumerate(plan.nodes)
-            if stay and any(plan.datasets[dataset].name in stay for dataset in (*node.inputs, *node.outputs))
+            if stay and not stay.isdisjoint((*node.node.inputs, *node.node.outputs, *node.node.confirms))
         )
-        spec = RunSpec(
+        spec = replace(
+            self._bare_spec(*pickle_nodes([node.node for node in plan.nodes])),
+            recipes=part.recipes,
+            objects=tuple(objects),
+            hooks=self._pickle_hooks(),
+            catalog_class=_in_band(type(self.catalog))[0],
+            parameters=self._parameters(),
+            save_version=part.save_version,
+        )
+        return pickle.dumps(spec, protocol=5), main_only
+
+    def _bare_spec(self, groups: tuple[bytes, ...], node_at: tuple[tuple[int, int], ...]) -> RunSpec:
+        """Return what a RunSpec says whatever the project is: the nodes and their wiring."""
+        plan = self.plan
+        return RunSpec(
             run_id=self.run_id,
             levels=snapshot_levels(),
             node_groups=groups,
@@ -96,14 +110,7 @@ class RunMaterial:
             in_memory=tuple(dataset.in_memory for dataset in plan.datasets),
             is_result=tuple(dataset.is_result for dataset in plan.datasets),
             copy_modes=tuple((index, mode.value) for index in range(len(plan.datasets)) if (mode := self.copy_mode(index))),
-            recipes=part.recipes,
-            objects=tuple(objects),
-            hooks=self._pickle_hooks(),
-            catalog_class=_in_band(type(self.catalog))[0],
-            parameters=self._parameters(),
-            save_version=part.save_version,
         )
-        return pickle.dumps(spec, protocol=5), main_only
 
     def _parameters(self) -> bytes | None:
         if self.hooks is None or not any(implemented(self.hooks, name) for name in _HOOKS_WITH_CATALOG):
@@ -165,8 +172,19 @@ def _in_band(value: Any) -> tuple[bytes, ...]:
         raise CannotLeaveError(msg) from exc
 
 
-def _pickle_nodes(nodes: list[Node]) -> tuple[tuple[bytes, ...], tuple[tuple[int, int], ...]]:
-    """Pickle nodes in groups that share a function, each unpickled in a worker when its first node runs there."""
+def pickle_nodes(nodes: list[Node], stay: set[int] | None = None) -> tuple[tuple[bytes, ...], tuple[tuple[int, int], ...]]:
+    """Pickle nodes in groups that share a function, each unpickled in a worker when its first node runs there.
+
+    Args:
+        nodes: in plan order.
+        stay: where given, takes the indices of nodes that do not pickle, which are an error otherwise.
+
+    Returns:
+        The pickled groups, and for each node its group and its position there.
+
+    Raises:
+        NodeError: a node's function does not pickle.
+    """
     members: dict[int, list[int]] = {}
     for index, node in enumerate(nodes):
         members.setdefault(id(node.func), []).append(index)
@@ -177,7 +195,13 @@ def _pickle_nodes(nodes: list[Node]) -> tuple[tuple[bytes, ...], tuple[tuple[int
         if _is_importable(batch[0].func):
             groups.append(pickle.dumps(batch, protocol=5))
         else:
-            groups.append(_pickle_by_value(batch))
+            try:
+                groups.append(_pickle_by_value(batch))
+            except NodeError:
+                if stay is None:
+                    raise
+                stay.update(indices)
+                groups.append(b"")
         for position, index in enumerate(indices):
             node_at[index] = (group, position)
     return tuple(groups), tuple(node_at)

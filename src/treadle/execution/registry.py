@@ -1,13 +1,16 @@
-"""Runners by name."""
+"""Runners by name: ours, those that installed packages offer in the entry-point group `treadle.runners`, any by its path."""
 
 from __future__ import annotations
 
+import inspect
+import sys
 from difflib import get_close_matches
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from treadle.errors import RunnerError
 from treadle.execution.runner import Runner
+from treadle.plugins import RUNNERS, find_offer, offered, plugin_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,12 +22,21 @@ _HOMES = {
 }
 
 
+def runner_names() -> tuple[str, ...]:
+    """Name the runners that `resolve_runner` knows by a name.
+
+    Returns:
+        Ours, then those of installed packages.
+    """
+    return tuple(dict.fromkeys((*_HOMES, *(entry.name for entry in offered(RUNNERS)))))
+
+
 def resolve_runner(runner: str | Runner | None, params: Mapping[str, Any] | None = None) -> Runner:
     """Return the runner that is meant.
 
     Args:
-        runner: a name (`"sequential"`, `"thread"`, `"parallel"`), the dotted path of a Runner class, a Runner, or None
-            for the sequential one.
+        runner: a name (`"sequential"`, `"thread"`, `"parallel"`, or one that a plugin offers), the dotted path of a Runner
+            class, a Runner, or None for the sequential one.
         params: arguments of the runner's class, where a name or path is given.
 
     Raises:
@@ -36,24 +48,71 @@ def resolve_runner(runner: str | Runner | None, params: Mapping[str, Any] | None
             raise RunnerError(msg, name=str(runner))
         return runner
     name = runner or "sequential"
-    path = _HOMES.get(name.lower(), name)
-    module_name, _, class_name = path.rpartition(".")
-    try:
-        kind = getattr(import_module(module_name), class_name) if module_name else None
-    except (ImportError, AttributeError) as exc:
-        msg = f"There is no runner '{name}': {exc}. Give a name ({', '.join(_HOMES)}) or the dotted path of a Runner class."
-        raise RunnerError(msg, name=name) from exc
-    if kind is None:
-        close = tuple(get_close_matches(name, _HOMES, n=1))
-        hint = f" Did you mean '{close[0]}'?" if close else ""
-        msg = f"There is no runner '{name}'.{hint} Give a name ({', '.join(_HOMES)}) or the dotted path of a Runner class."
-        raise RunnerError(msg, name=name, close=close)
+    kind = _offered_class(name) or _imported_class(name)
     try:
         made = kind(**(params or {}))
     except TypeError as exc:
-        msg = f"Runner '{name}' does not take these parameters: {exc}."
-        raise RunnerError(msg, name=name) from exc
+        raise _refusal(name, kind, params or {}, exc) from exc
     if not isinstance(made, Runner):
-        msg = f"'{name}' is not a Runner class: it made a {type(made).__name__}."
+        msg = f"'{name}' is not a Runner class: it made a {type(made).__name__}. Give a class that derives from treadle.Runner."
         raise RunnerError(msg, name=name)
     return made
+
+
+def _offered_class(name: str) -> Any:
+    """Import the runner of a plugin; None where none has the name, or it is one of ours."""
+    entry = None if name.lower() in _HOMES else find_offer(RUNNERS, name)
+    if entry is None:
+        return None
+    try:
+        return entry.load()
+    except Exception as exc:
+        why = f"{type(exc).__name__}: {exc}"
+        msg = (
+            f"The runner '{name}' of the plugin {plugin_name(entry)} ({entry.value}) cannot be imported: {why}. "
+            "Repair or uninstall the plugin."
+        )
+        raise RunnerError(msg, name=name) from exc
+
+
+def _imported_class(name: str) -> Any:
+    module_name, _, class_name = _HOMES.get(name.lower(), name).rpartition(".")
+    known = runner_names()
+    if not module_name:
+        close = tuple(get_close_matches(name, known, n=1))
+        hint = f" Did you mean '{close[0]}'?" if close else ""
+        msg = f"There is no runner '{name}'.{hint} Give a name ({', '.join(known)}) or the dotted path of a Runner class."
+        raise RunnerError(msg, name=name, close=close)
+    try:
+        kind = getattr(import_module(module_name), class_name)
+    except Exception as exc:
+        close = _close_paths(module_name, class_name)
+        hint = f" Did you mean '{close[0]}'?" if close else ""
+        msg = (
+            f"There is no runner '{name}': {type(exc).__name__}: {exc}.{hint} Give a name ({', '.join(known)}) or the dotted "
+            "path of a Runner class."
+        )
+        raise RunnerError(msg, name=name, close=close) from exc
+    if not callable(kind):
+        msg = f"'{name}' is not a Runner class but a {type(kind).__name__}. Give a name ({', '.join(known)}) or a class's path."
+        raise RunnerError(msg, name=name)
+    return kind
+
+
+def _close_paths(module_name: str, class_name: str) -> tuple[str, ...]:
+    """Find Runner classes of a module that could be imported, with a name like the one that was asked for."""
+    module = sys.modules.get(module_name)
+    names = [name for name, kind in vars(module).items() if isinstance(kind, type)] if module is not None else []
+    return tuple(f"{module_name}.{name}" for name in get_close_matches(class_name, names, n=1))
+
+
+def _refusal(name: str, kind: Any, params: Mapping[str, Any], exc: TypeError) -> RunnerError:
+    try:
+        accepted = [parameter.name for parameter in inspect.signature(kind).parameters.values()]
+    except (TypeError, ValueError):
+        accepted = []
+    unknown = next((key for key in params if key not in accepted), None)
+    close = tuple(get_close_matches(unknown, accepted, n=1)) if unknown is not None else ()
+    hint = f" Did you mean '{close[0]}' by '{unknown}'?" if close else f" It takes: {', '.join(accepted) or 'none'}."
+    msg = f"Runner '{name}' does not take these parameters: {exc}.{hint}"
+    return RunnerError(msg, name=unknown or name, close=close)

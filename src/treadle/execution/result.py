@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import weakref
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
@@ -40,9 +41,14 @@ class RunResult(Mapping[str, Any]):
         self._names = names
         self._handles = handles
         self._loaded: dict[str, Any] = {}
+        self._one_at_a_time = threading.Lock()  # a loaded value's handle is closed
         self._finalizer = weakref.finalize(self, _close_all, handles)
 
     def __getitem__(self, name: str) -> Any:
+        with self._one_at_a_time:
+            return self._load(name)
+
+    def _load(self, name: str) -> Any:
         if name in self._loaded:
             return self._loaded[name]
         if name not in self._names:

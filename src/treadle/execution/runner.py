@@ -17,18 +17,20 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from treadle.errors import RunnerError
 from treadle.events import Outcome, RunStarted
 from treadle.execution.executors.serial import SerialExecutor
+from treadle.execution.interrupts import interrupts_held_back
 from treadle.execution.loop import RunLoop
 from treadle.execution.material import RunMaterial
 from treadle.execution.start_method import choose_start_method
-from treadle.planning import compile_plan
+from treadle.planning import check_inputs, compile_plan
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     import pluggy
 
     from treadle.events import Observer
     from treadle.execution.executor import Executor
+    from treadle.execution.job import ProjectSetup
     from treadle.execution.result import RunResult
     from treadle.execution.start_method import StartMethod
     from treadle.io import Catalog
@@ -53,6 +55,7 @@ class Runner(ABC):
         self._executor: Executor | None = None
         self._warm = False
         self._one_at_a_time = threading.Lock()
+        self._seconds: dict[str, float] = {}  # what nodes took in this runner's own runs, by name
 
     def run(
         self,
@@ -62,6 +65,8 @@ class Runner(ABC):
         hooks: pluggy.PluginManager | None = None,
         run_id: str | None = None,
         observers: Sequence[Observer] = (),
+        inputs: Mapping[str, Any] | None = None,
+        durations: Callable[[], Mapping[str, float]] | None = None,
     ) -> RunResult:
         """Run a pipeline.
 
@@ -71,20 +76,50 @@ class Runner(ABC):
             hooks: the registered hooks; node and dataset hooks are called where the node runs.
             run_id: id of the run; made of the time where None.
             observers: callables that take each event of the run.
+            inputs: values for free inputs of the pipeline, by dataset name; this run sees them in place of what the catalog
+                has, and the catalog stays as it is.
+            durations: returns the seconds that nodes took in earlier runs, by name, so that the longest path can be
+                started first; asked while workers start. A runner also remembers its own runs.
 
         Returns:
             A mapping of free output to data, each loaded when it is first asked for.
 
         Raises:
+            UnknownNameError: a value is given for what is no free input.
             NodeError: a node failed, with the node's own exception as its cause.
             WorkerSetupError: a worker process could not be set up.
             UnknownDatasetError: the pipeline needs data that nobody has.
             KeyboardInterrupt: the run was interrupted; its workers have been stopped.
         """
+        if inputs:
+            check_inputs(pipeline, inputs)
+            catalog = catalog.with_data(inputs)
         plan = compile_plan(pipeline, catalog)
+        for dataset in plan.datasets:
+            if dataset.declared and dataset.producer is not None and not dataset.in_memory:
+                catalog.release(dataset.name)  # what is cached of it here will be of before this run
         material = RunMaterial(run_id or _new_run_id(), plan, catalog, hooks)
+        return self.run_material(material, observers, durations)
+
+    def run_material(
+        self,
+        material: RunMaterial,
+        observers: Sequence[Observer] = (),
+        durations: Callable[[], Mapping[str, float]] | None = None,
+    ) -> RunResult:
+        """Run what is compiled already: the door for the runs of other frameworks.
+
+        Args:
+            material: the run.
+            observers: callables that take each event of it.
+            durations: as `run` takes it.
+
+        Returns:
+            What `run` returns, and it raises what `run` raises.
+        """
+        plan = material.plan
         with self._one_at_a_time, self._lease(plan) as executor:
-            loop = RunLoop(material, executor, observers)
+            loop = RunLoop(material, executor, observers, lambda: self._known_seconds(plan, durations))
             started = RunStarted(
                 run_id=material.run_id,
                 at=time.time(),
@@ -103,10 +138,17 @@ class Runner(ABC):
                 outcome = Outcome.INTERRUPTED
                 raise
             finally:
+                self._seconds.update(loop.seconds)
                 ended = loop.finished_event(outcome)
                 for observer in observers:
                     observer(ended)
             return result
+
+    def _known_seconds(self, plan: Plan, durations: Callable[[], Mapping[str, float]] | None) -> Mapping[str, float]:
+        """Return what is known of the plan's nodes; the past is only asked about what this runner has not seen."""
+        if durations is None or self.max_workers == 1 or all(node.name in self._seconds for node in plan.nodes):
+            return self._seconds
+        return {**durations(), **self._seconds}
 
     def close(self) -> None:
         """End the workers, where there are any; the runner can be used again."""
@@ -116,9 +158,7 @@ class Runner(ABC):
             executor.close()
 
     def __enter__(self) -> Runner:
-        if not self._warm:
-            self._warm = True
-            _close_at_exit(self)
+        self._warm = True
         return self
 
     def __exit__(self, *_exc: object) -> None:
@@ -132,7 +172,8 @@ class Runner(ABC):
             yield executor
         except KeyboardInterrupt:
             self._executor = None
-            executor.close(kill=True)
+            with interrupts_held_back():  # a second Ctrl-C must not tear the end apart
+                executor.close(kill=True)
             raise
         except BaseException:
             self._take_back(executor)
@@ -211,13 +252,14 @@ class ParallelRunner(Runner):
     def __init__(self, max_workers: int | None = None, start_method: str | StartMethod | None = None) -> None:
         super().__init__(_checked_workers(max_workers))
         self._requested = start_method
+        self._project: ProjectSetup | None = None
         self._fingerprint: str | None = None
         choose_start_method(start_method)  # an unknown one is an error here, not in the middle of the night
 
     def _fitting(self, plan: Plan) -> Executor:
         from treadle.execution.spec import fingerprint
 
-        current = fingerprint(getattr(node.node.func, "__module__", None) or "" for node in plan.nodes)
+        current = fingerprint((getattr(node.node.func, "__module__", None) or "" for node in plan.nodes), self._project)
         if self._executor is not None and current != self._fingerprint:
             self._executor.close()
             self._executor = None
@@ -230,22 +272,27 @@ class ParallelRunner(Runner):
 
         method = choose_start_method(self._requested).method
         self.start_method = method.value
-        current = self._fingerprint or ""
-        return LokyExecutor(
-            self.max_workers, method, lambda scratch: make_worker_spec(method, self.max_workers, scratch, current)
-        )
+        current, project = self._fingerprint or "", self._project
+        with interrupts_held_back():
+            executor = LokyExecutor(
+                self.max_workers, method, lambda scratch: make_worker_spec(method, self.max_workers, scratch, current, project)
+            )
+            _close_at_exit(executor)
+        return executor
 
     def __repr__(self) -> str:
         return f"ParallelRunner(max_workers={self.max_workers}, start_method={self.start_method or self._requested!r})"
 
 
-def _close_at_exit(runner: Runner) -> None:
-    """End the workers of a warm runner that nobody closed, before loky's own exit handler would wait for them forever.
+def _close_at_exit(executor: Executor) -> None:
+    """End the workers of an executor that nobody closed, before loky's own exit handler would wait for them forever.
 
-    loky joins its threads from `threading._register_atexit`, whose callbacks run last in, first out, before `atexit`'s.
-    The runner is not kept alive for it.
+    loky joins its threads from `threading._register_atexit`, whose callbacks run last in, first out, before `atexit`'s. So
+    loky has to be imported before ours is registered. An executor that is gone needs nothing and is not kept alive.
     """
-    reference = weakref.ref(runner)
+    import loky.process_executor  # noqa: F401 - registers its own handler
+
+    reference = weakref.ref(executor)
 
     def close() -> None:
         if (alive := reference()) is not None:

@@ -21,7 +21,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field
-from enum import Enum
+from enum import Enum, IntEnum
 from heapq import heapify, heappop, heappush
 from typing import TYPE_CHECKING
 
@@ -34,25 +34,25 @@ if TYPE_CHECKING:
     from treadle.planning import Plan
 
 
-class NodeState(Enum):
-    """Where a node stands."""
+class NodeState(IntEnum):
+    """Where a node stands; integers, because every move of every node looks one up."""
 
-    WAITING = "waiting"
-    READY = "ready"
-    ASSIGNED = "assigned"
-    DONE = "done"
-    FAILED = "failed"
-    SKIPPED = "skipped"
+    WAITING = 0
+    READY = 1
+    ASSIGNED = 2
+    DONE = 3
+    FAILED = 4
+    SKIPPED = 5
 
 
-_MOVES = {
-    NodeState.WAITING: {NodeState.READY, NodeState.ASSIGNED, NodeState.SKIPPED},
-    NodeState.READY: {NodeState.ASSIGNED, NodeState.SKIPPED, NodeState.WAITING, NodeState.FAILED},
-    NodeState.ASSIGNED: {NodeState.DONE, NodeState.FAILED, NodeState.WAITING},
-    NodeState.DONE: {NodeState.WAITING},
-    NodeState.FAILED: set(),
-    NodeState.SKIPPED: set(),
-}
+_MOVES: tuple[frozenset[int], ...] = (
+    frozenset({NodeState.READY, NodeState.ASSIGNED, NodeState.SKIPPED}),  # from WAITING
+    frozenset({NodeState.ASSIGNED, NodeState.SKIPPED, NodeState.WAITING, NodeState.FAILED}),  # from READY
+    frozenset({NodeState.DONE, NodeState.FAILED, NodeState.WAITING}),  # from ASSIGNED
+    frozenset({NodeState.WAITING}),  # from DONE
+    frozenset(),  # from FAILED
+    frozenset(),  # from SKIPPED
+)
 
 
 _WAITING_SECONDS = 0.005
@@ -135,6 +135,8 @@ class Scheduler:
         self._released = [False] * len(plan.datasets)
         self._pins: dict[int, int] = {}  # dataset -> the only worker that has its value
         self._priority = longest_remaining_paths([node.children for node in plan.nodes], weights)
+        self._homes: dict[int, tuple[int, int]] = {}  # dataset -> the worker that has its value, and its bytes
+        self._near: dict[int, list[tuple[float, int]]] = {}  # ready nodes by the worker that has most of their data
         self._ready: dict[int | None, list[tuple[float, int]]] = {None: []}  # by required worker; None: any but main
         self._workers: dict[int, _WorkerState] = {}
         self._job_of: dict[int, int] = {}  # assigned node -> the first node of its job, which names the job
@@ -178,6 +180,10 @@ class Scheduler:
         """Return what a worker holds, in the order in which it runs it."""
         return tuple(self._workers[worker].nodes) if worker in self._workers else ()
 
+    def holds(self, worker: int, node: int) -> bool:
+        """Say whether a worker holds a node that it has not reported."""
+        return worker in self._workers and node in self._workers[worker].nodes
+
     def uses(self, dataset: int) -> int:
         """Return how many takers of a dataset are still to come."""
         return self._uses[dataset]
@@ -202,6 +208,14 @@ class Scheduler:
     def keep_apart(self, node: int) -> None:
         """A node cannot be handed out before its parents are done: it is never taken along."""
         self._apart.add(node)
+
+    def expect(self, weights: Sequence[float]) -> None:
+        """Nodes are expected to take so long (any unit), told before anything is assigned: priorities follow."""
+        self._priority = longest_remaining_paths([node.children for node in self._plan.nodes], weights)
+        ready = sorted({node for queue in (*self._ready.values(), *self._near.values()) for _priority, node in queue})
+        self._ready, self._near = {None: []}, {}
+        for node in ready:
+            self._enqueue(node)
 
     def add_worker(self, worker: int) -> None:
         """A worker is there and takes jobs."""
@@ -288,9 +302,23 @@ class Scheduler:
             if node != culprit:
                 self._attempts[node] -= 1
                 self._return(node)
-        for dataset in [dataset for dataset, holder in self._pins.items() if holder == worker]:
-            del self._pins[dataset]
+        lost = [dataset for dataset, holder in self._pins.items() if holder == worker]
+        lost += [dataset for dataset, (holder, _size) in self._homes.items() if holder == worker]
+        for _priority, node in self._near.pop(worker, ()):
+            if self._states[node] is NodeState.READY:
+                heappush(self._ready[None], (-self._priority[node], node))
+        for dataset in lost:
+            self._pins.pop(dataset, None)
+            self._homes.pop(dataset, None)
             self._lost.append(dataset)
+
+    def reside(self, dataset: int, worker: int, size: int) -> None:
+        """A large value is in one worker, and can be had from there: its takers had better run there too."""
+        self._homes[dataset] = (worker, size)
+
+    def leave_home(self, dataset: int) -> None:
+        """A value that was in one worker can now be had anywhere."""
+        self._homes.pop(dataset, None)
 
     def pin(self, dataset: int, worker: int) -> None:
         """Only one worker has a value: its takers must run there."""
@@ -304,6 +332,7 @@ class Scheduler:
             if state in (NodeState.WAITING, NodeState.READY):
                 self._skip(node)
         self._ready = {None: []}
+        self._near = {}
 
     # --- decisions -------------------------------------------------------------------------------------------------------
 
@@ -360,11 +389,26 @@ class Scheduler:
 
     def _enqueue(self, node: int) -> None:
         """Put a ready node where its worker finds it."""
-        required = self._required_worker(node)
-        if required is not None and any(holder != required for holder in self._holders(node).values()):
-            self._torn.append(node)
-            return
-        heappush(self._ready.setdefault(required, []), (-self._priority[node], node))
+        entry = (-self._priority[node], node)
+        if self._pins or self._main_only:
+            required = self._required_worker(node)
+            if required is not None:
+                if any(holder != required for holder in self._holders(node).values()):
+                    self._torn.append(node)
+                else:
+                    heappush(self._ready.setdefault(required, []), entry)
+                return
+        near = self._nearest(node) if self._homes else None
+        heappush(self._ready[None] if near is None else self._near.setdefault(near, []), entry)
+
+    def _nearest(self, node: int) -> int | None:
+        """Return the worker that has most of a node's data, None where no worker has any."""
+        bytes_in: dict[int, int] = {}
+        for dataset in self._plan.nodes[node].inputs:
+            if dataset in self._homes:
+                worker, size = self._homes[dataset]
+                bytes_in[worker] = bytes_in.get(worker, 0) + size
+        return max(bytes_in, key=lambda worker: (bytes_in[worker], -worker)) if bytes_in else None
 
     def _requeue(self, nodes: Iterable[int]) -> None:
         """Put nodes that are ready where they belong now; what is left of them in another queue is dropped there."""
@@ -373,24 +417,37 @@ class Scheduler:
                 self._enqueue(node)
 
     def _next_for(self, worker: int) -> int | None:
-        """Take the most urgent ready node that this worker may run."""
-        queues = [self._ready.get(worker, [])]
+        """Take the most urgent ready node that this worker may run.
+
+        Of equally urgent ones, those come first that only it can run, then those whose data it has. Where it has nothing
+        else to do, it takes a node whose data another worker has: no slot idles while work is ready.
+        """
+        queues = [self._ready[worker]] if worker in self._ready else []
         if self._may_take_any(worker):
+            if worker in self._near:
+                queues.append(self._near[worker])
             queues.append(self._ready[None])
+        best = self._most_urgent(queues, worker)
+        if best is None and self._near and self._may_take_any(worker):
+            best = self._most_urgent(list(self._near.values()), worker)
+        return heappop(best)[1] if best else None
+
+    def _most_urgent(self, queues: list[list[tuple[float, int]]], worker: int) -> list[tuple[float, int]] | None:
         best: list[tuple[float, int]] | None = None
         for queue in queues:
             self._settle(queue, worker)
-            if queue and (best is None or queue[0] < best[0]):
+            if queue and (best is None or queue[0][0] < best[0][0]):
                 best = queue
-        return heappop(best)[1] if best else None
+        return best
 
     def _settle(self, queue: list[tuple[float, int]], worker: int) -> None:
         """Drop stale heads of a queue: nodes that moved on, or that were pinned elsewhere since they were put in."""
         while queue:
             node = queue[0][1]
             if self._states[node] is NodeState.READY:
-                required = self._required_worker(node)
-                if required == worker or (required is None and queue is self._ready[None]):
+                if not self._pins and not self._main_only:
+                    return
+                if self._required_worker(node) in (worker, None):
                     return
                 heappop(queue)
                 self._enqueue(node)
@@ -445,9 +502,9 @@ class Scheduler:
     def _move(self, node: int, state: NodeState) -> None:
         before = self._states[node]
         if state not in _MOVES[before]:
-            steps = [f"{old.value} -> {new.value}" for index, old, new in self._story if index == node]
+            steps = [f"{old.name} -> {new.name}" for index, old, new in self._story if index == node]
             name = self._plan.nodes[node].name
-            msg = f"node '{name}' cannot go from {before.value} to {state.value}; so far: {', '.join(steps) or 'nothing'}"
+            msg = f"node '{name}' cannot go from {before.name} to {state.name}; so far: {', '.join(steps) or 'nothing'}"
             raise InvalidTransitionError(msg)
         self._states[node] = state
         self._story.append((node, before, state))
@@ -504,6 +561,7 @@ class Scheduler:
             return False
         self._released[dataset] = True
         self._pins.pop(dataset, None)
+        self._homes.pop(dataset, None)
         return True
 
     def _make_again(self) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 _PREFIX = "treadle-"
 _LOCK = "lock"
+_ALONG = "along"
 _SOCKET_PATH_BYTES = 90
 """Of the 104 (macOS) to 108 (Linux) that a local socket's path may have (unix(7)), less the name of the socket."""
 
@@ -38,7 +39,11 @@ class Scratch:
         if len(os.fsencode(base)) > _SOCKET_PATH_BYTES - 40:
             base = "/tmp"  # noqa: S108 - the name is made unguessable and private by mkdtemp
         sweep(base)
-        return cls(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getuid()}-", dir=base))
+        while True:
+            scratch = cls(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getuid()}-", dir=base))
+            if os.path.exists(os.path.join(scratch.path, _LOCK)):
+                return scratch
+            scratch.let_go()  # another pool's sweep came between the directory and the lock, and took it for a leftover
 
     @property
     def socket(self) -> str:
@@ -49,6 +54,10 @@ class Scratch:
     def blackboard(self) -> str:
         """Path of the blackboard's file."""
         return os.path.join(self.path, "blackboard")
+
+    def take_along(self, folder: str) -> None:
+        """Name a directory of the owner's that is to go with this one, where the owner was killed and cannot remove it."""
+        Path(self.path, _ALONG).write_text(folder, encoding="utf-8", errors="surrogateescape")
 
     def remove(self) -> None:
         """Remove the directory: for its owner."""
@@ -65,7 +74,7 @@ class Scratch:
         """Give up the hold and remove the directory if nobody else has one: for a worker whose parent is gone."""
         fcntl.flock(self._lock, fcntl.LOCK_UN)
         if _is_free(self._lock):
-            shutil.rmtree(self.path, ignore_errors=True)
+            _remove_leftover(Path(self.path))
         self.let_go()
 
 
@@ -88,11 +97,22 @@ def sweep(base: str) -> list[str]:
             continue  # just being made, or just being removed: not ours to sweep now
         try:
             if _is_free(fd):
-                shutil.rmtree(path, ignore_errors=True)
+                _remove_leftover(path)
                 removed.append(str(path))
         finally:
             os.close(fd)
     return removed
+
+
+def _remove_leftover(path: Path) -> None:
+    """Remove the directory of a pool whose owner was killed, and what was to go along."""
+    try:
+        along = (path / _ALONG).read_text(encoding="utf-8", errors="surrogateescape")
+    except FileNotFoundError:
+        along = ""
+    if along:
+        shutil.rmtree(along, ignore_errors=True)
+    shutil.rmtree(path, ignore_errors=True)
 
 
 def _is_free(fd: int) -> bool:

@@ -14,13 +14,16 @@ from treadle.project.configure import configured_project, is_configured
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from treadle.execution.job import ProjectSetup
     from treadle.execution.start_method import StartMethod
 
 _VOLATILE = frozenset({"PYTEST_CURRENT_TEST", "COLUMNS", "LINES", "OLDPWD", "SHLVL", "_"})
 """Environment variables that change by themselves and mean nothing to a worker."""
 
 
-def make_worker_spec(method: StartMethod, max_workers: int, scratch: str, fingerprint: str) -> WorkerSpec:
+def make_worker_spec(
+    method: StartMethod, max_workers: int, scratch: str, fingerprint: str, project: ProjectSetup | None = None
+) -> WorkerSpec:
     """Return what workers are set up from.
 
     Args:
@@ -28,9 +31,10 @@ def make_worker_spec(method: StartMethod, max_workers: int, scratch: str, finger
         max_workers: how many they are: they share the cores.
         scratch: path of the pool's run-time directory.
         fingerprint: what `fingerprint` returned.
+        project: the project of another framework, where the run is one of those.
     """
     return WorkerSpec(
-        package_name=configured_project().package_name if is_configured() else None,
+        package_name=configured_project().package_name if project is None and is_configured() else None,
         inherits=method.child_inherits,
         working_directory=os.getcwd(),
         sys_path=tuple(os.path.abspath(entry) for entry in sys.path),
@@ -39,6 +43,7 @@ def make_worker_spec(method: StartMethod, max_workers: int, scratch: str, finger
         parent_pid=os.getpid(),
         scratch=scratch,
         fingerprint=fingerprint,
+        project=project,
     )
 
 
@@ -49,7 +54,7 @@ def usable_cores() -> int:
     return int(cpu_count())
 
 
-def fingerprint(modules: Iterable[str]) -> str:
+def fingerprint(modules: Iterable[str], project: ProjectSetup | None = None) -> str:
     """Return what changes when warm workers would no longer be what new ones are.
 
     It covers the project's package and its files on disk, the files of the modules that the nodes' functions come from,
@@ -57,16 +62,19 @@ def fingerprint(modules: Iterable[str]) -> str:
 
     Args:
         modules: names of the modules of the nodes' functions.
+        project: the project of another framework, where the run is one of those.
     """
     digest = hashlib.blake2b(digest_size=16)
 
     def add(*facts: object) -> None:
         digest.update(repr(facts).encode(errors="surrogateescape"))
 
-    if is_configured():
-        package = configured_project().package_name
+    package = project.package_name if project is not None else configured_project().package_name if is_configured() else None
+    if package is not None:
         add(package, code_stamp(package))
     for name in sorted(set(modules)):
+        if package is not None and f"{name}.".startswith(f"{package}."):
+            continue  # covered: another pipeline of the same project finds its workers warm
         file = getattr(sys.modules.get(name), "__file__", None)
         if file is not None and name not in ("__main__", "__mp_main__"):
             try:

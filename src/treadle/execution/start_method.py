@@ -41,6 +41,17 @@ class StartMethod(Enum):
         """
         return self is StartMethod.FORK
 
+    def folder(self) -> str | None:
+        """Return the directory that this method keeps for the life of this process, None where there is none.
+
+        It is multiprocessing's, holds the forkserver's socket, and is removed when the process ends; not when it is killed.
+        """
+        if self is not StartMethod.FORKSERVER or multiprocessing.parent_process() is not None:
+            return None  # a child shares the directory of its parent, whose it stays
+        from multiprocessing.util import get_temp_dir
+
+        return str(get_temp_dir())
+
     def context(self) -> BaseContext:
         """Return the multiprocessing context that starts processes this way."""
         if self is StartMethod.LOKY:
@@ -112,10 +123,10 @@ def _parse(value: str | StartMethod, source: str) -> StartMethod:
         method = StartMethod(value)
     except ValueError:
         known = ", ".join(method.value for method in available_start_methods())
-        msg = f"Unknown start method {value!r} in {source}. Use one of: {known}."
-        raise RunnerError(
-            msg, name=str(value), close=tuple(get_close_matches(str(value), [m.value for m in StartMethod], n=1))
-        ) from None
+        close = tuple(get_close_matches(str(value), [m.value for m in StartMethod], n=1))
+        hint = f" Did you mean {close[0]!r}?" if close else ""
+        msg = f"Unknown start method {value!r} in {source}.{hint} Use one of: {known}."
+        raise RunnerError(msg, name=str(value), close=close) from None
     if method not in available_start_methods():
         msg = f"This platform has no start method {method.value!r} ({source}). Use loky or spawn."
         raise RunnerError(msg, name=method.value)

@@ -16,6 +16,8 @@ from __future__ import annotations
 import contextlib
 import os
 import pickle
+import select
+import socket
 import threading
 import time
 from collections import deque
@@ -25,12 +27,14 @@ from treadle.errors import DatasetError
 from treadle.execution.attempt import AttemptFailedError, RunScope, attempt_node
 from treadle.execution.bootstrap import this_worker
 from treadle.execution.channel import ChannelClosedError
-from treadle.execution.exchange import CannotLeaveError, LocalValues, load_handle, publish, size_of
+from treadle.execution.exchange import RESIDENT_BYTES, CannotLeaveError, LocalValues, load_handle, publish, size_of
 from treadle.execution.failure import record_failure
 from treadle.execution.forwarding import flush_forwarded
+from treadle.execution.handover import large_size
 from treadle.execution.job import (
     BeginRun,
     Cancel,
+    Drop,
     Dropped,
     EndRun,
     Failed,
@@ -40,13 +44,16 @@ from treadle.execution.job import (
     HookPayload,
     Job,
     Kept,
+    Publish,
+    Published,
+    Resident,
     RunSpec,
     Segment,
     Started,
     Stop,
 )
 from treadle.hooks import create_hook_manager
-from treadle.io.catalog import CatalogPart
+from treadle.io.catalog import Catalog, CatalogPart
 from treadle.io.memory import CopyMode
 from treadle.project.configure import configure_count, configured_project
 from treadle.project.logging import apply_levels
@@ -57,7 +64,6 @@ if TYPE_CHECKING:
     import pluggy
 
     from treadle.execution.bootstrap import WorkerProcess
-    from treadle.io import Catalog
     from treadle.pipeline import Node
 
 
@@ -70,6 +76,8 @@ def serve() -> None:
     worker = this_worker()
     worker.channel.send(Hello(worker.number, os.getpid(), configure_count(), worker.failure))
     if worker.failure is not None:
+        with contextlib.suppress(ChannelClosedError):
+            worker.channel.receive()  # the parent's goodbye: to return now would end the process before it was heard
         return
     server = _Server(worker)
     try:
@@ -92,15 +100,28 @@ class _Server:
         self._commands: deque[tuple[Any, list[int]]] = deque()
         self._specs: dict[int, bytes] = {}
         self._runs: dict[int, WorkerRun] = {}
+        self._reading = threading.Lock()  # of the channel: one thread reads at a time
+        self._standing_in = False
+        self._wake_read, self._wake_write = socket.socketpair()
+        self._wake_read.setblocking(False)  # noqa: FBT003 - the socket's own signature
+        self._wake_write.setblocking(False)  # noqa: FBT003 - the same
         self._attention = threading.Event()
+        self._busy = False  # with a job: between two nodes of it there is no current one
         threading.Thread(target=self._attend, name="treadle-attendant", daemon=True).start()
 
     def serve(self) -> None:
         while True:
             command, descriptors = self._next()
             if isinstance(command, Job):
+                self._busy = True
                 self._attention.set()
                 self._run(command, descriptors)
+                self._busy = False
+            elif isinstance(command, Publish):
+                self._publish(command)
+            elif isinstance(command, Drop):
+                if command.run in self._runs:
+                    self._runs[command.run].drop(command.dataset)
             elif isinstance(command, BeginRun):
                 self._specs[command.run] = command.spec
             elif isinstance(command, EndRun):
@@ -114,20 +135,74 @@ class _Server:
             if self._commands:
                 return self._commands.popleft()
         self._channel.flush()
-        return self._channel.receive()
+        with self._reading:
+            with self._lock:
+                if self._commands:  # the attendant has read on in the meantime
+                    return self._commands.popleft()
+            return self._channel.receive()
 
     def _attend(self) -> None:
         """Send what waits while a node takes its time."""
         asleep = threading.Event()  # never set: to wait a while
         with contextlib.suppress(ChannelClosedError):
             while self._attention.wait():
-                began = self._worker.began
+                self._attention.clear()
+                current = self._worker.current
                 asleep.wait(PATIENCE_SECONDS)
-                self._channel.flush()
-                if began and self._worker.began == began:
+                if current is not None and self._worker.current is current:
+                    self._channel.post(current)
                     self._give_back_waiting()
-                if not self._worker.began or self._worker.began == began:
-                    self._attention.clear()
+                    self._channel.flush()
+                    self._stand_in(current)
+                self._channel.flush()
+                if self._busy:  # the next node of the job needs attention too
+                    self._attention.set()
+
+    def _stand_in(self, current: Started) -> None:
+        """While a node takes long, read in the main thread's place, and publish what another process needs."""
+        self._standing_in = True
+        poll = select.poll()
+        poll.register(self._channel, select.POLLIN)
+        poll.register(self._wake_read, select.POLLIN)
+        try:
+            while self._worker.current is current:
+                poll.poll()
+                with contextlib.suppress(BlockingIOError):
+                    self._wake_read.recv(16)
+                if self._worker.current is current:
+                    self._take_in(current)
+        finally:
+            self._standing_in = False
+
+    def _take_in(self, current: Started) -> None:
+        with self._reading:
+            if self._worker.current is not current:
+                return
+            arrived = self._channel.receive_ready()
+            with self._lock:  # before the main thread may read: it finds them, and in their order
+                self._commands.extend(item for item in arrived if not isinstance(item[0], Publish))
+        for command, _descriptors in arrived:
+            if isinstance(command, Publish):
+                self._publish(command)
+        self._give_back_waiting()
+        self._channel.flush()
+
+    def _relieve(self) -> None:
+        """From the main thread: the node is over, it reads again itself."""
+        if self._standing_in:
+            with contextlib.suppress(BlockingIOError):
+                self._wake_write.send(b"\0")
+
+    def _publish(self, command: Publish) -> None:
+        run = self._runs.get(command.run)
+        if run is None:
+            return
+        handle = run.publish(command.dataset, spill=command.spill)
+        if handle is not None:
+            descriptors = [handle.fd] if isinstance(handle, Segment) and handle.fd is not None else []
+            travelling = handle._replace(fd=None) if isinstance(handle, Segment) else handle
+            self._channel.post(Published(command.run, command.dataset, travelling), descriptors)
+            self._channel.flush()
 
     def _give_back_waiting(self) -> None:
         """A node takes long: the jobs behind it may run elsewhere."""
@@ -138,7 +213,6 @@ class _Server:
             for fd in descriptors:
                 os.close(fd)
             self._channel.post(Dropped(job.run, job.nodes))
-        self._channel.flush()
 
     def _run(self, job: Job, descriptors: list[int]) -> None:
         begun = time.time()
@@ -159,7 +233,9 @@ class _Server:
             if self._cancelled(job.run):
                 self._channel.post(Dropped(job.run, job.nodes[position:]))
                 return
-            if not run.attempt(index, job, job.nodes[position + 1 :]):
+            succeeded = run.attempt(index, job, job.nodes[position + 1 :])
+            self._relieve()
+            if not succeeded:
                 return
 
     def _open(self, number: int) -> WorkerRun:
@@ -169,8 +245,10 @@ class _Server:
 
     def _cancelled(self, run: int) -> bool:
         """Look for a Cancel of this run; the jobs of it that wait are given back."""
+        with self._reading:
+            arrived = self._channel.receive_ready()
         with self._lock:
-            self._commands.extend(self._channel.receive_ready())
+            self._commands.extend(arrived)
             if not any(isinstance(command, Cancel) and command.run == run for command, _ in self._commands):
                 return False
             self._commands = deque(item for item in self._commands if not isinstance(item[0], Cancel))
@@ -190,10 +268,12 @@ class WorkerRun:
         self._last: dict[int, int] = {}
         self._copy_modes = {dataset: CopyMode(mode) for dataset, mode in spec.copy_modes}
         self._values = LocalValues(self._copy_modes.get)
+        self._values_lock = threading.Lock()  # the attendant publishes while the main thread runs nodes
         self._pickled = dict(spec.objects)
         apply_levels(spec.levels, worker.levels)
         worker.levels = spec.levels
-        catalog_class = pickle.loads(spec.catalog_class)  # noqa: S301 - the parent sent it
+        # Another framework's run has a catalog of its own, behind the conduct; ours stays empty then.
+        catalog_class = pickle.loads(spec.catalog_class) if spec.opener is None else Catalog  # noqa: S301 - the parent sent it
         self._catalog: Catalog = catalog_class.from_part(CatalogPart(spec.recipes, (), spec.save_version))
         if spec.parameters is not None:
             self._catalog.add_parameters(pickle.loads(spec.parameters))  # noqa: S301 - the parent sent it
@@ -207,6 +287,7 @@ class WorkerRun:
             copy_mode=self._copy_modes.get,
             catalog=self._catalog,
             hooks=_rebuild_hooks(spec.hooks),
+            conduct=pickle.loads(spec.opener).open() if spec.opener is not None else None,  # noqa: S301 - the parent sent it
         )
 
     def accept(self, job: Job, descriptors: list[int]) -> None:
@@ -228,15 +309,15 @@ class WorkerRun:
         worker = self._worker
         begun = time.time()
         worker.blackboard.begin(worker.place, self._number, index, begun)
-        worker.began = begun
-        worker.channel.post(Started(self._number, index, begun))
+        worker.current = Started(self._number, index, begun)
         given: dict[int, Handle] = {}
+        made: dict[int, Any] = {}  # what stays in this process
         try:
             times = attempt_node(
                 self._scope,
                 index,
                 take=lambda dataset: self._take(dataset, index),
-                give=lambda dataset, value: self._give(dataset, value, job, given),
+                give=lambda dataset, value: self._give(dataset, value, job, given, made),
             )
         except AttemptFailedError as failed:
             _close(given.values())
@@ -245,14 +326,20 @@ class WorkerRun:
         finally:
             flush_forwarded()
             worker.running = None
-            worker.began = 0.0
+            worker.current = None
             worker.blackboard.end(worker.place)
-        handles = tuple(given.items())
-        descriptors = [handle.fd for _, handle in handles if isinstance(handle, Segment) and handle.fd is not None]
-        sizes = tuple((dataset, size_of(handle)) for dataset, handle in handles)
-        outputs = tuple(
-            (dataset, handle._replace(fd=None) if isinstance(handle, Segment) else handle) for dataset, handle in handles
-        )
+        with self._values_lock:
+            for dataset in list(made):
+                self._values.settle(made, dataset)
+        outputs: list[tuple[int, Handle]] = []
+        sizes: list[tuple[int, int]] = []
+        descriptors: list[int] = []  # the channel takes them over
+        for dataset, handle in given.items():
+            sizes.append((dataset, size_of(handle)))
+            if isinstance(handle, Segment) and handle.fd is not None:
+                descriptors.append(handle.fd)
+                handle = handle._replace(fd=None)  # noqa: PLW2901 - as it travels
+            outputs.append((dataset, handle))
         message = Finished(
             self._number,
             index,
@@ -261,21 +348,42 @@ class WorkerRun:
             times.load_seconds,
             times.run_seconds,
             times.save_seconds,
-            outputs,
-            sizes,
+            tuple(outputs),
+            tuple(sizes),
         )
         worker.channel.post(message, descriptors)
-        _close(given.values())
         return True
 
     def _take(self, dataset: int, index: int) -> Any:
-        if dataset in self._values:
-            return self._values.take(dataset, last=self._last.get(dataset) == index)
+        last = self._last.get(dataset) == index
+        with self._values_lock:
+            if dataset in self._values and (last or dataset not in self._handles):
+                return self._values.take(dataset, last=last)
         return load_handle(self._handles[dataset])
 
-    def _give(self, dataset: int, value: Any, job: Job, given: dict[int, Handle]) -> None:
+    def publish(self, dataset: int, *, spill: bool) -> Handle | None:
+        """Make a resident value fit to travel; it stays here too. None where it is here no more."""
+        with self._values_lock:
+            if dataset not in self._values:
+                return None
+            value = self._values.peek(dataset)
+        try:
+            return publish(value, self._worker.spec.scratch, spill=spill)
+        except (CannotLeaveError, OSError) as exc:
+            return Kept(self._worker.number, str(exc))
+
+    def drop(self, dataset: int) -> None:
+        """Forget a value."""
+        with self._values_lock:
+            self._values.drop(dataset)
+
+    def _give(self, dataset: int, value: Any, job: Job, given: dict[int, Handle], made: dict[int, Any]) -> None:
         if dataset in job.local:
-            self._values.put(dataset, value)
+            made[dataset] = value
+            return
+        if not self._spec.is_result[dataset] and (size := large_size(value)) >= RESIDENT_BYTES:
+            made[dataset] = value
+            given[dataset] = Resident(self._worker.number, size)
             return
         before = given.pop(dataset, None)
         if before is not None:
@@ -291,7 +399,7 @@ class WorkerRun:
                     "runner='sequential' or 'thread'."
                 )
                 raise DatasetError(msg, dataset=name) from exc
-            self._values.put(dataset, value)
+            made[dataset] = value
             given[dataset] = Kept(self._worker.number, str(exc))
 
     def _node(self, index: int) -> Node:
@@ -300,7 +408,7 @@ class WorkerRun:
             self._groups[group] = pickle.loads(self._spec.node_groups[group])  # noqa: S301 - the parent sent it
         node = self._groups[group][position]
         self._worker.running = node.name
-        for name in (*node.inputs, *node.outputs) if self._pickled else ():
+        for name in (*node.inputs, *node.outputs, *node.confirms) if self._pickled else ():
             if name in self._pickled:  # a dataset that was given as an object
                 self._catalog[name] = pickle.loads(self._pickled[name])  # noqa: S301 - the parent sent it
                 del self._pickled[name]

@@ -48,16 +48,26 @@ def is_locked_array(value: Any) -> bool:
     return numpy is not None and type(value) is numpy.ndarray and not value.flags.writeable and not value.dtype.hasobject
 
 
-def _copy_pandas(value: Any, pandas: Any) -> Any | None:
-    if value.attrs:
-        return None
+def is_plain_frame(value: Any) -> bool:
+    """Say whether a value is a frame or a series of pandas none of whose cells can change.
+
+    Args:
+        value: anything.
+    """
+    pandas = sys.modules.get("pandas")
+    if pandas is None or type(value) not in (pandas.DataFrame, pandas.Series) or value.attrs:
+        return False
     if type(value) is pandas.Series:
         plain = _is_plain(value, pandas)
     else:
         # Only columns whose type does not say it all are looked into: a frame may have thousands of columns.
         doubtful = [place for place, dtype in enumerate(value.dtypes) if dtype.kind not in "biufcmM"]
         plain = all(_is_plain(value.iloc[:, place], pandas) for place in doubtful)
-    if not plain or not all(_is_plain_index(axis, pandas) for axis in value.axes):
+    return plain and all(_is_plain_index(axis, pandas) for axis in value.axes)
+
+
+def _copy_pandas(value: Any, pandas: Any) -> Any | None:
+    if not is_plain_frame(value):
         return None
     copied = value.copy(deep=True)
     # Labels count as immutable and are shared by pandas, but their `values` can be written to under pandas 2.

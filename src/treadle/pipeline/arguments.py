@@ -62,6 +62,16 @@ class Returns:
         """Return the same shape with other datasets."""
         return Returns(self.shape, tuple(map(rename, self.datasets)), self.keys)
 
+    def streams(self, returned: Any) -> bool:
+        """Say whether the value comes chunk by chunk: it is a generator, or one of its parts is."""
+        if isinstance(returned, GeneratorType):
+            return True
+        if self.shape is Shape.SEQUENCE and isinstance(returned, (list, tuple)):
+            return any(isinstance(value, GeneratorType) for value in returned)
+        if self.shape is Shape.MAPPING and isinstance(returned, Mapping):
+            return any(isinstance(value, GeneratorType) for value in returned.values())
+        return False
+
     def unpack(self, returned: Any, owner: str) -> Iterator[tuple[str, Any]]:
         """Yield pairs of dataset and value, in the datasets' order; a generator gives pairs for each of its chunks.
 

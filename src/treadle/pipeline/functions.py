@@ -12,7 +12,7 @@ from types import FunctionType, MethodType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Collection, Sequence
 
 
 _PLAIN = (str, int, float, bool, bytes)
@@ -60,6 +60,33 @@ def why_not_callable_with(func: Callable[..., Any], positional: int, keywords: C
     except TypeError as exc:
         return f"{function_name(func)}{signature} cannot take them: {exc}"
     return None
+
+
+def bound_parameters(
+    func: Callable[..., Any], call_arguments: Sequence[tuple[str | None, str]]
+) -> tuple[tuple[inspect.Parameter | None, str], ...]:
+    """Say which parameter of a function takes which dataset.
+
+    Args:
+        func: the function.
+        call_arguments: pairs of keyword, None for a positional argument, and dataset, in the order of the call.
+
+    Returns:
+        Pairs of parameter and dataset in the same order; the parameter is None where the signature cannot be known.
+    """
+    try:
+        parameters = inspect.signature(_called(func)).parameters
+    except (ValueError, TypeError):
+        return tuple((None, dataset) for _, dataset in call_arguments)
+    by_place = [each for each in parameters.values() if each.kind in (each.POSITIONAL_ONLY, each.POSITIONAL_OR_KEYWORD)]
+    rest = next((each for each in parameters.values() if each.kind is each.VAR_POSITIONAL), None)
+    bound: list[tuple[inspect.Parameter | None, str]] = []
+    for place, (keyword, dataset) in enumerate(call_arguments):
+        if keyword is not None:
+            bound.append((parameters.get(keyword), dataset))
+        else:
+            bound.append((by_place[place] if place < len(by_place) else rest, dataset))
+    return tuple(bound)
 
 
 def _called(func: Callable[..., Any]) -> Callable[..., Any]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from treadle.errors import PipelineError
-from treadle.pipeline.arguments import Arguments, Returns, parse_arguments, parse_returns
+from treadle.pipeline.arguments import Arguments, Returns, Shape, parse_arguments, parse_returns
 from treadle.pipeline.functions import function_name, is_async, same_function, why_not_callable_with
 from treadle.pipeline.names import as_names, base_name, check_dataset_name, check_label, check_namespace, is_parameter, listed
 
@@ -198,6 +198,11 @@ class Node:
         owner = f"Node {self.name!r}"
         return self.copy_with(tags=[check_label(tag, "tag", owner) for tag in as_names(tags)])
 
+    @property
+    def call_arguments(self) -> tuple[tuple[str | None, str], ...]:
+        """How the function is called: pairs of keyword (None for a positional argument) and dataset, in order."""
+        return (*((None, name) for name in self._arguments.positional), *self._arguments.keywords)
+
     def call(self, inputs: Mapping[str, Any]) -> Any:
         """Call the function with the values of the node's inputs.
 
@@ -232,6 +237,14 @@ class Node:
         """
         return self._returns.unpack(returned, self.name)
 
+    def streams(self, returned: Any) -> bool:
+        """Say whether what `call` gave comes chunk by chunk, so that each pair of `unpack` is to be saved as it comes.
+
+        Args:
+            returned: what `call` gave.
+        """
+        return self._returns.streams(returned)
+
     def run(self, inputs: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Call the function and return its outputs by name, for tests and for trying things out.
 
@@ -249,6 +262,21 @@ class Node:
     def __call__(self, **inputs: Any) -> dict[str, Any]:
         """Do the same as `run`, with the datasets as keyword arguments."""
         return self.run(inputs)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Flat and explicit: thousands of nodes go to each worker, and what dataclasses generate is slow.
+        arguments, returns = self._arguments, self._returns
+        call = (arguments.positional, arguments.keywords, returns.shape.value, returns.datasets, returns.keys)
+        return _restore, (
+            self.func,
+            *call,
+            self._given_name,
+            self.short_name,
+            self.name,
+            self.tags,
+            self.confirms,
+            self.namespace,
+        )
 
     def __str__(self) -> str:
         wiring = f"{self.func_name}([{', '.join(self.inputs)}]) -> [{', '.join(self.outputs)}]"
@@ -304,6 +332,40 @@ def node(
         PipelineError: the parts do not fit; see `Node`.
     """
     return Node(func, inputs, outputs, name=name, tags=tags, confirms=confirms, namespace=namespace)
+
+
+def _restore(
+    func: Callable[..., Any],
+    positional: tuple[str, ...],
+    keywords: tuple[tuple[str, str], ...],
+    shape: str,
+    outputs: tuple[str, ...],
+    keys: tuple[str, ...],
+    *rest: Any,
+) -> Node:
+    """Make a node of its pickled parts, which were checked when it was first made."""
+    node = object.__new__(Node)
+    arguments = Arguments(positional, keywords)
+    fields = (func, arguments, Returns(Shape(shape), outputs, keys), arguments.datasets, outputs, *rest)
+    put = object.__setattr__
+    for name, value in zip(_PICKLED, fields, strict=True):
+        put(node, name, value)
+    return node
+
+
+_PICKLED = (
+    "func",
+    "_arguments",
+    "_returns",
+    "inputs",
+    "outputs",
+    "_given_name",
+    "short_name",
+    "name",
+    "tags",
+    "confirms",
+    "namespace",
+)
 
 
 def _check_callable(func: object) -> None:

@@ -2,25 +2,26 @@
 
 `compile_plan` asks the catalog everything the engine will need to know (which datasets persist, which live in memory,
 which may not leave the main process) and who needs what; after that nobody asks the catalog or the pipeline again while
-the run lasts. It is linear in nodes + edges. A plan is immutable and knows no process, file or clock.
+the run lasts. It is linear in nodes + edges. A plan is immutable and knows no process, file or clock; its parts are named
+tuples, because a large plan has very many of them and those are made fastest.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from treadle.errors import UnknownDatasetError
 from treadle.pipeline.names import base_name
+from treadle.planning.confirms import confirming_in_main
 
 if TYPE_CHECKING:
     from treadle.io import Catalog
     from treadle.pipeline import Node, Pipeline
 
 
-@dataclass(frozen=True, slots=True)
-class PlannedNode:
+class PlannedNode(NamedTuple):
     """A node by its index in plan order; datasets and other nodes are indices too."""
 
     name: str
@@ -33,8 +34,7 @@ class PlannedNode:
     """True where one of its datasets may not leave the main process, so that the node runs there."""
 
 
-@dataclass(frozen=True, slots=True)
-class PlannedDataset:
+class PlannedDataset(NamedTuple):
     """A dataset by its index, and what the engine must know of it."""
 
     name: str
@@ -79,7 +79,8 @@ def compile_plan(pipeline: Pipeline, catalog: Catalog) -> Plan:
         The plan. Compiling loads no data and builds no dataset that is a recipe.
 
     Raises:
-        UnknownDatasetError: a node needs a dataset that no node makes and the catalog does not have.
+        UnknownDatasetError: a node needs a dataset that no node makes and the catalog does not have, or confirms one that
+            nobody has.
     """
     nodes = pipeline.nodes
     index_of: dict[str, int] = {}
@@ -91,6 +92,7 @@ def compile_plan(pipeline: Pipeline, catalog: Catalog) -> Plan:
         for name in node.inputs:
             index_of.setdefault(name, len(index_of))
     _require_known(nodes, producer_of, catalog)
+    confirms_here = confirming_in_main(nodes, catalog)
 
     consumers: list[list[int]] = [[] for _ in index_of]
     producer: list[int | None] = [None] * len(index_of)
@@ -124,7 +126,7 @@ def compile_plan(pipeline: Pipeline, catalog: Catalog) -> Plan:
                 outputs=outputs,
                 parents=parents[position],
                 children=tuple(children[position]),
-                main_only=bool(main_only) and not main_only.isdisjoint((*inputs, *outputs)),
+                main_only=position in confirms_here or (bool(main_only) and not main_only.isdisjoint((*inputs, *outputs))),
             )
         )
     return Plan(tuple(planned), datasets)

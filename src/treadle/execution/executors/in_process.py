@@ -22,7 +22,8 @@ def job_steps(
     job: Assignment,
     *,
     take: Callable[[int, bool], Any],
-    give: Callable[[int, Any], Handle | None],
+    give: Callable[[int, Any], Handle] | None = None,
+    keep: Callable[[dict[int, Any], int], None] | None = None,
     cancelled: Callable[[], bool] = lambda: False,
 ) -> Iterator[Report]:
     """Run a job's nodes, yielding a Started before each and a Finished or Failed after it.
@@ -32,7 +33,8 @@ def job_steps(
         scope: the run.
         job: what to run.
         take: returns the value of an in-memory dataset; told whether nobody takes it after.
-        give: takes the value of an in-memory output; returns its handle where the loop should know it.
+        give: takes the value of an in-memory output while the attempt lasts, and returns its handle.
+        keep: takes the value after the attempt, out of the dictionary that then alone holds it (one of the two is given).
         cancelled: asked before each node; True gives the rest of the job back.
 
     Yields:
@@ -44,13 +46,17 @@ def job_steps(
             yield Report(job.worker, Dropped(run, job.nodes[position:]))
             return
         yield Report(job.worker, Started(run, index, time.time()))
-        handles: dict[int, Handle | None] = {}
+        handles: dict[int, Handle] = {}
+        made: dict[int, Any] = {}
 
         def take_over(dataset: int, index: int = index) -> Any:
             return take(dataset, last.get(dataset) == index)
 
-        def hand_over(dataset: int, value: Any, handles: dict[int, Handle | None] = handles) -> None:
-            handles[dataset] = give(dataset, value)
+        def hand_over(dataset: int, value: Any, handles: dict[int, Handle] = handles, made: dict[int, Any] = made) -> None:
+            if give is None:
+                made[dataset] = value
+            else:
+                handles[dataset] = give(dataset, value)
 
         try:
             times = attempt_node(scope, index, take=take_over, give=hand_over)
@@ -59,7 +65,10 @@ def job_steps(
             fact = Failed(run, index, failed.started, time.time(), failed.failure, rest, failed.original)
             yield Report(job.worker, fact)
             return
-        outputs = tuple((dataset, handle) for dataset, handle in handles.items() if handle is not None)
+        if keep is not None:
+            for dataset in list(made):
+                keep(made, dataset)
+        outputs = tuple(handles.items())
         yield Report(
             job.worker,
             Finished(run, index, times.started, times.at, times.load_seconds, times.run_seconds, times.save_seconds, outputs),

@@ -23,14 +23,17 @@ import selectors
 import socket
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
+from multiprocessing import AuthenticationError
 from multiprocessing.connection import Listener
 from typing import TYPE_CHECKING, Any
 
 from treadle.execution.blackboard import Blackboard
 from treadle.execution.bootstrap import Inherited
 from treadle.execution.channel import Channel, ChannelClosedError
+from treadle.execution.exchange import close_handle
 from treadle.execution.executor import Capabilities, ExecutorEvent, Report, SetupFailed, WorkerDown, WorkerUp
 from treadle.execution.executors.in_process import job_steps
+from treadle.execution.executors.preload import preload_forkserver
 from treadle.execution.executors.slot import Slot
 from treadle.execution.executors.values import ParentValues
 from treadle.execution.forwarding import hand_to_loggers, write_output
@@ -38,17 +41,23 @@ from treadle.execution.job import (
     MAIN,
     BeginRun,
     Cancel,
+    Drop,
+    Dropped,
     EndRun,
     Finished,
     Handle,
     Hello,
     Job,
+    Kept,
     Logged,
     Output,
+    Publish,
+    Published,
     Segment,
     Stop,
 )
 from treadle.execution.scratch import Scratch
+from treadle.execution.start_method import StartMethod
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -56,7 +65,6 @@ if TYPE_CHECKING:
     from treadle.execution.job import WorkerSpec
     from treadle.execution.material import RunMaterial
     from treadle.execution.scheduler import Assignment
-    from treadle.execution.start_method import StartMethod
 
 
 class LokyExecutor:
@@ -72,6 +80,8 @@ class LokyExecutor:
 
     def __init__(self, max_workers: int, method: StartMethod, make_spec: Callable[[str], WorkerSpec]) -> None:
         self._scratch = Scratch.create()
+        if (folder := method.folder()) is not None:
+            self._scratch.take_along(folder)
         self._blackboard = Blackboard(self._scratch.blackboard, max_workers)
         self._authkey = secrets.token_bytes(32)
         self._listener = Listener(self._scratch.socket, family="AF_UNIX", backlog=max_workers, authkey=self._authkey)
@@ -80,6 +90,8 @@ class LokyExecutor:
         self._wake_read.setblocking(False)  # noqa: FBT003 - the socket's own signature
         self._ended: deque[tuple[int, int]] = deque()
         self.spec = make_spec(self._scratch.path)
+        if method is StartMethod.FORKSERVER:
+            preload_forkserver()
         self._slots = {number: Slot(number, method, self._note_end) for number in range(1, max_workers + 1)}
         self._closed = False
         self._owner = os.getpid()
@@ -89,6 +101,9 @@ class LokyExecutor:
         self._begin_message: BeginRun | None = None
         self._values = ParentValues(self._scratch.path, lambda _dataset: None)
         self._main_jobs: deque[Assignment] = deque()
+        self._held: list[Assignment] = []  # jobs that wait for values from other workers
+        self._asked: set[int] = set()  # resident values that were asked for
+        self._events: list[ExecutorEvent] = []  # that happened outside of `wait`
         self._main_steps: Iterator[Report] | None = None
         self._selector.register(_listening_socket(self._listener), selectors.EVENT_READ, self._accept)
         self._selector.register(self._wake_read, selectors.EVENT_READ, self._hear_of_ends)
@@ -129,7 +144,7 @@ class LokyExecutor:
         try:
             connection = self._listener.accept()
             number = int.from_bytes(connection.recv_bytes(4), "big")
-        except (OSError, EOFError, ValueError):
+        except (OSError, EOFError, ValueError, AuthenticationError):
             return []  # it died on the way, or was none of ours: its slot's end tells the rest
         channel = Channel(socket.socket(fileno=os.dup(connection.fileno())), blocking=False)
         connection.close()
@@ -140,6 +155,8 @@ class LokyExecutor:
 
     def _converse(self, slot: Slot, channel: Channel, mask: int) -> list[ExecutorEvent]:
         """Read what a worker says, and go on sending what it had no room for."""
+        if slot.channel is not channel:
+            return []  # its end was found out earlier in the same round
         events: list[ExecutorEvent] = []
         try:
             if mask & selectors.EVENT_WRITE:
@@ -169,7 +186,34 @@ class LokyExecutor:
                 if isinstance(handle, Segment) and handle.path is None:
                     handle = handle._replace(fd=next(arrived))  # noqa: PLW2901 - the same handle, with its descriptor here
                 self._values.keep(dataset, handle)
+        elif isinstance(message, Published):
+            return self._take_published(slot, message, descriptors)
         return [Report(slot.number, message)]
+
+    def _take_published(self, slot: Slot, message: Published, descriptors: list[int]) -> list[ExecutorEvent]:
+        """A resident value has arrived: the jobs that wait for it can go."""
+        handle = message.handle
+        if isinstance(handle, Segment) and handle.path is None:
+            handle = handle._replace(fd=descriptors[0])
+        self._asked.discard(message.dataset)
+        if self._values.holder(message.dataset) is None:
+            close_handle(handle)  # released meanwhile
+            return []
+        self._values.keep(message.dataset, handle)
+        events: list[ExecutorEvent] = [Report(slot.number, message._replace(handle=handle))]
+        if isinstance(handle, Kept):
+            return events + self._return_held(message.dataset)
+        self._send(slot, Drop(self._run, message.dataset))
+        held, self._held = self._held, []
+        for job in held:
+            self.submit(job)
+        return events
+
+    def _return_held(self, dataset: int) -> list[ExecutorEvent]:
+        """A value that held jobs wait for will not come: give them back."""
+        waiting = [job for job in self._held if dataset in job.inputs]
+        self._held = [job for job in self._held if dataset not in job.inputs]
+        return [Report(job.worker, Dropped(self._run, job.nodes)) for job in waiting]
 
     def _greet(self, slot: Slot, hello: Hello) -> list[ExecutorEvent]:
         if hello.failure is not None:
@@ -209,11 +253,19 @@ class LokyExecutor:
             return [SetupFailed(slot.number, None, exitcode)]
         node = glance.node if glance.run == self._run else None
         started = glance.started if node is not None else None
-        return [WorkerDown(slot.number, pid, exitcode, node, started, glance.peak_memory)]
+        events: list[ExecutorEvent] = [WorkerDown(slot.number, pid, exitcode, node, started, glance.peak_memory)]
+        self._held = [job for job in self._held if job.worker != slot.number]
+        for dataset in self._values.resident_in(slot.number):
+            self._values.release(dataset)
+            self._asked.discard(dataset)
+            events += self._return_held(dataset)
+        return events
 
     def _send(self, slot: Slot, message: Any, descriptors: list[int] | None = None) -> None:
-        if slot.channel is None:
-            return  # it is gone: its end is on its way here
+        if slot.channel is None:  # it is gone: its end is on its way here
+            for fd in descriptors or ():
+                os.close(fd)
+            return
         slot.channel.post(message, descriptors or ())
 
     def _flush(self) -> None:
@@ -246,18 +298,26 @@ class LokyExecutor:
         self._scope = run.scope(interruptible=True)
         self._values = ParentValues(self._scratch.path, run.copy_mode)
         self._begin_message = BeginRun(self._run, spec)
-        self._already_up: list[ExecutorEvent] = []
+        self._events = []
         for slot in self._slots.values():
             if slot.ready:
                 self._send(slot, self._begin_message)
-                self._already_up.append(WorkerUp(slot.number, slot.pid, slot.configured))
+                self._events.append(WorkerUp(slot.number, slot.pid, slot.configured))
             elif not slot.pid:
                 self._start(slot)
-        self._already_up.append(WorkerUp(MAIN, os.getpid(), 0))
+        self._events.append(WorkerUp(MAIN, os.getpid(), 0))
         return main_only
 
     def submit(self, job: Assignment) -> None:
-        """Hand a job to its worker, with handles of what it takes."""
+        """Hand a job to its worker, with handles of what it takes; it waits here for values that are in other workers."""
+        elsewhere = self._values.holders(job.inputs, job.worker)
+        if elsewhere:
+            self._held.append(job)
+            for dataset, holder in elsewhere:
+                if dataset not in self._asked:
+                    self._asked.add(dataset)
+                    self._send(self._slots[holder], Publish(self._run, dataset, self._values.crowded))
+            return
         if job.worker == MAIN:
             self._main_jobs.append(job)
             return
@@ -267,16 +327,22 @@ class LokyExecutor:
 
     def cancel(self, worker: int) -> None:
         """Ask a worker to give back what it has not begun."""
-        if worker != MAIN:
+        held = [job for job in self._held if job.worker == worker]
+        self._held = [job for job in self._held if job.worker != worker]
+        if worker == MAIN:
+            held += self._main_jobs
+            self._main_jobs.clear()
+        else:
             self._send(self._slots[worker], Cancel(self._run))
+        self._events += [Report(worker, Dropped(self._run, job.nodes)) for job in held]
 
     def wait(self) -> list[ExecutorEvent]:
         """Block until something happened; where nothing has, do the next step of a job of the main worker."""
-        if self._already_up:
-            events, self._already_up = self._already_up, []
+        self._flush()
+        if self._events:
+            events, self._events = self._events, []
             return events
         events = []
-        self._flush()
         busy = self._main_steps is not None or bool(self._main_jobs)
         for key, mask in self._selector.select(0 if busy else None):
             events += key.data(mask)
@@ -311,6 +377,9 @@ class LokyExecutor:
 
     def release(self, dataset: int) -> None:
         """Forget a value: its memory is given back."""
+        holder = self._values.holder(dataset)
+        if holder is not None:
+            self._send(self._slots[holder], Drop(self._run, dataset))
         self._values.release(dataset)
 
     def size(self, dataset: int) -> int:
@@ -326,6 +395,8 @@ class LokyExecutor:
     def end(self) -> None:
         """Forget the run: every value of it that was not handed over is given back."""
         self._values.clear()
+        self._held.clear()
+        self._asked.clear()
         self._main_jobs.clear()
         self._main_steps = None
         self._running = False
@@ -346,15 +417,17 @@ class LokyExecutor:
             if not kill and slot.ready:
                 self._send(slot, Stop())
         self._flush()
-        with ThreadPoolExecutor(len(self._slots), thread_name_prefix="treadle-close") as closers:
-            for closed in [closers.submit(slot.close, kill=kill or not slot.ready) for slot in self._slots.values()]:
-                closed.result()
-        self._selector.close()
-        self._listener.close()
-        self._wake_read.close()
-        self._wake_write.close()
-        self._blackboard.close()
-        self._scratch.remove()
+        try:
+            with ThreadPoolExecutor(len(self._slots), thread_name_prefix="treadle-close") as closers:
+                for closed in [closers.submit(slot.close, kill=kill or not slot.ready) for slot in self._slots.values()]:
+                    closed.result()
+        finally:  # an impatient Ctrl-C must not leave files behind
+            self._selector.close()
+            self._listener.close()
+            self._wake_read.close()
+            self._wake_write.close()
+            self._blackboard.close()
+            self._scratch.remove()
 
 
 def _listening_socket(listener: Listener) -> socket.socket:

@@ -63,7 +63,7 @@ class SerialExecutor:
                 self._scope,
                 job,
                 take=lambda dataset, last: self._values.take(dataset, last=last),
-                give=self._values.put,
+                keep=self._values.settle,
             )
         step = next(self._steps, None)
         if step is None:

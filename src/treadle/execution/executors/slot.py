@@ -6,14 +6,15 @@ whole loky executor it belongs to: here the culprit is known and the others go o
 
 from __future__ import annotations
 
-import signal
 import sys
 import threading
 import warnings
 from contextlib import contextmanager
+from multiprocessing.connection import wait
 from typing import TYPE_CHECKING, Any
 
 from treadle.execution.bootstrap import Inherited, set_up_worker
+from treadle.execution.interrupts import interrupts_held_back
 from treadle.execution.start_method import StartMethod
 from treadle.execution.worker import serve
 
@@ -62,16 +63,17 @@ class Slot:
 
         context = _NotingContext(self._method.context())
         self.ready = False
-        self._executor = ProcessPoolExecutor(
-            max_workers=1,
-            context=context,
-            initializer=set_up_worker,
-            initargs=(spec, self.number, authkey, inherited),
-            timeout=None,
-        )
-        with _STARTING, _hidden_main(), _interrupts_held_back(), _fork_warning_silenced(self._method):
+        # Held back until all is known of it; the child is born with them blocked, and decides when it is set up.
+        with _STARTING, _hidden_main(), interrupts_held_back(), _fork_warning_silenced(self._method):
+            self._executor = ProcessPoolExecutor(
+                max_workers=1,
+                context=context,
+                initializer=set_up_worker,
+                initargs=(spec, self.number, authkey, inherited),
+                timeout=None,
+            )
             future = self._executor.submit(serve)
-        self._process = context.started[-1]
+            self._process = context.started[-1]
         pid = self.pid
         future.add_done_callback(lambda _future: self._on_end(self.number, pid))
 
@@ -82,7 +84,9 @@ class Slot:
             Its exit code, negative for a signal; None where nobody saw it.
         """
         if self._process is not None:
-            self._process.join(EXIT_SECONDS)
+            # Not join(): the forkserver's exit code can be read once, and loky's own thread is about to. Two that ask for
+            # it at the same time make it 255 (multiprocessing/popen_forkserver.py).
+            wait([self._process.sentinel], EXIT_SECONDS)
         return self.close(kill=True)
 
     def close(self, *, kill: bool = False) -> int | None:
@@ -134,16 +138,6 @@ def _hidden_main() -> Iterator[None]:
     finally:
         del main["__spec__"]
         main.update(hidden)
-
-
-@contextmanager
-def _interrupts_held_back() -> Iterator[None]:
-    """Let the child be born with SIGINT and SIGTERM blocked: it decides about them when it is set up."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextmanager

@@ -143,7 +143,7 @@ def _run_job(run: _Run, sequence: int, job: Assignment) -> None:
         run.scope,
         job,
         take=lambda dataset, last: run.values.take(dataset, last=last),
-        give=run.values.put,
+        keep=run.values.settle,
         cancelled=lambda: sequence <= run.cancelled.get(job.worker, 0),
     ):
         run.outbox.put(report)

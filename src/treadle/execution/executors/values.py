@@ -7,8 +7,9 @@ import shutil
 import tempfile
 from typing import TYPE_CHECKING, Any
 
+from treadle.execution.channel import MAX_DESCRIPTORS
 from treadle.execution.exchange import CannotLeaveError, LocalValues, close_handle, load_handle, publish, size_of
-from treadle.execution.job import MAIN, Handle, Kept, Local, Segment
+from treadle.execution.job import MAIN, Handle, Kept, Local, Resident, Segment
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -17,9 +18,6 @@ if TYPE_CHECKING:
 
 OPEN_SEGMENTS = 128
 """Past this many open memory files, large values go to scratch files: descriptors are few (RLIMIT_NOFILE)."""
-
-DESCRIPTORS_A_MESSAGE = 240
-"""A message carries some 250 at most."""
 
 
 class ParentValues:
@@ -73,17 +71,35 @@ class ParentValues:
         self._handles[dataset] = handle
         self._count(handle, 1)
 
+    def holders(self, datasets: Iterable[int], worker: int) -> list[tuple[int, int]]:
+        """Return those datasets that are resident in other workers than this, each with its holder."""
+        found = []
+        for dataset in datasets:
+            handle = self._handles.get(dataset)
+            if isinstance(handle, Resident) and handle.worker != worker:
+                found.append((dataset, handle.worker))
+        return found
+
+    def resident_in(self, worker: int) -> list[int]:
+        """Return the datasets that are resident in a worker."""
+        return [dataset for dataset, handle in self._handles.items() if isinstance(handle, Resident) and handle.worker == worker]
+
+    def holder(self, dataset: int) -> int | None:
+        """Return the worker in which a dataset is resident, None where it is not."""
+        handle = self._handles.get(dataset)
+        return handle.worker if isinstance(handle, Resident) else None
+
     def for_message(self, datasets: Iterable[int]) -> tuple[list[tuple[int, Handle]], list[int]]:
-        """Return handles fit for a message, and the descriptors that travel beside it, in their order."""
+        """Return handles fit for a message, and new descriptors that travel beside it, in their order."""
         handles: list[tuple[int, Handle]] = []
         descriptors: list[int] = []
         for dataset in datasets:
             handle = self._handles.get(dataset)
-            if handle is None or isinstance(handle, Kept):
+            if handle is None or isinstance(handle, (Kept, Resident)):
                 continue  # the worker that gets the message has it
             if isinstance(handle, Segment) and (fd := handle.fd) is not None:
-                if len(descriptors) < DESCRIPTORS_A_MESSAGE:
-                    descriptors.append(fd)
+                if len(descriptors) < MAX_DESCRIPTORS:
+                    descriptors.append(os.dup(fd))  # the channel closes what it has sent
                     handle = handle._replace(fd=None)
                 else:
                     handle = self._move_to_file(dataset, handle, fd)
@@ -105,7 +121,7 @@ class ParentValues:
     def detach(self, dataset: int) -> Handle | None:
         """Hand a value over; a spilled one is moved out of the scratch directory, which will not outlive the pool."""
         handle = self._handles.pop(dataset, None)
-        if handle is None or isinstance(handle, Kept):
+        if handle is None or isinstance(handle, (Kept, Resident)):
             return Local(self._here.take(dataset, last=True)) if dataset in self._here else None
         self._count(handle, -1)
         if isinstance(handle, Segment) and handle.path is not None:

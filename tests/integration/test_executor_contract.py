@@ -1,0 +1,678 @@
+"""The contract of executors: one suite over this thread, threads, and worker processes under every start method."""
+
+from __future__ import annotations
+
+import dataclasses
+import gc
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+
+from treadle import Catalog, MemoryDataset, Pipeline, node
+from treadle.execution.exchange import close_handle, load_handle
+from treadle.execution.executor import Report, SetupFailed, WorkerDown, WorkerUp
+from treadle.execution.executors.loky import LokyExecutor
+from treadle.execution.executors.serial import SerialExecutor
+from treadle.execution.executors.threads import ThreadExecutor
+from treadle.execution.job import MAIN, Dropped, Failed, Finished, Kept, Local, Started
+from treadle.execution.material import RunMaterial
+from treadle.execution.scheduler import Assignment
+from treadle.execution.spec import fingerprint, make_worker_spec
+from treadle.execution.start_method import StartMethod, available_start_methods
+from treadle.planning import compile_plan
+
+WORKERS = 2
+METHODS = [method.value for method in available_start_methods()]
+KINDS = ["serial", "threads", *METHODS]
+BIG = np.arange(100_000.0)
+
+
+def make_executor(kind, **changes):
+    """Make an executor by its name; `changes` are made to the spec of worker processes."""
+    if kind == "serial":
+        return SerialExecutor()
+    if kind == "threads":
+        return ThreadExecutor(WORKERS)
+    method = StartMethod(kind)
+
+    def spec(scratch):
+        return dataclasses.replace(make_worker_spec(method, WORKERS, scratch, fingerprint([])), **changes)
+
+    return LokyExecutor(WORKERS, method, spec)
+
+
+class Bench:
+    """An executor under test, with what the loop would do for it."""
+
+    def __init__(self, executor):
+        self.executor = executor
+        self.pids = {}
+
+    @property
+    def workers(self):
+        """Numbers of the workers that take ordinary jobs."""
+        if isinstance(self.executor, SerialExecutor):
+            return (MAIN,)
+        return tuple(range(1, WORKERS + 1))
+
+    def begin(self, *nodes, **data):
+        """Begin a run of these nodes and wait until every worker is up."""
+        self.plan = compile_plan(Pipeline(nodes), Catalog(data))
+        self.numbers = {dataset.name: number for number, dataset in enumerate(self.plan.datasets)}
+        self.nodes = {planned.name: number for number, planned in enumerate(self.plan.nodes)}
+        main_only = self.executor.begin(RunMaterial("run", self.plan, Catalog(data), None))
+        self.pids = {}
+        while not set(self.workers) <= set(self.pids):
+            for event in self.executor.wait():
+                assert isinstance(event, WorkerUp), event
+                self.pids[event.worker] = event.pid
+        return main_only
+
+    def submit(self, worker, *names, last=(), local=()):
+        """Submit a job of nodes, by name."""
+        made = {name for each in names for name in self.node(each).outputs}
+        inputs = dict.fromkeys(name for each in names for name in self.node(each).inputs)
+        inputs = tuple(number for number in inputs if number not in made and self.plan.datasets[number].in_memory)
+        job = Assignment(
+            worker,
+            tuple(self.nodes[name] for name in names),
+            inputs,
+            tuple((self.numbers[dataset], self.nodes[name]) for dataset, name in last),
+            tuple(self.numbers[dataset] for dataset in local),
+        )
+        self.executor.submit(job)
+
+    def node(self, name):
+        return self.plan.nodes[self.nodes[name]]
+
+    def until(self, kind, count=1):
+        """Wait for some facts (or events) of a kind; return them, and keep all that came in `seen`."""
+        self.seen = []
+        while sum(isinstance(self.fact(event), kind) for event in self.seen) < count:
+            self.seen += self.executor.wait()
+        found = [self.fact(event) for event in self.seen if isinstance(self.fact(event), kind)]
+        return found[0] if count == 1 else found
+
+    def run(self, worker, *names, **job):
+        """Run a job to its end, again where it comes back unbegun; return the report of its node, or those of its nodes."""
+        self.submit(worker, *names, **job)
+        self.seen, reports = [], []
+        while len(reports) < len(names):
+            for event in self.executor.wait():
+                self.seen.append(event)
+                fact = self.fact(event)
+                if isinstance(fact, Dropped):  # what the worker is in takes long, and another might have been free
+                    self.submit(worker, *names, **job)
+                elif isinstance(fact, (Finished, Failed)):
+                    reports.append(fact)
+        return reports[0] if len(names) == 1 else reports
+
+    @staticmethod
+    def fact(event):
+        return event.fact if isinstance(event, Report) else event
+
+    def put(self, name, value):
+        return self.executor.put(self.numbers[name], value)
+
+    def value(self, name):
+        """Take a value out of the executor."""
+        handle = self.executor.detach(self.numbers[name])
+        value = load_handle(handle)
+        close_handle(handle)
+        return value
+
+    def flush(self):
+        """Make sure that what was submitted so far is on its way."""
+        getattr(self.executor, "_flush", lambda: None)()
+
+    def end(self):
+        self.executor.end()
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def kind(request):
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def warm(kind):
+    """One executor a kind, which all tests that leave it whole share."""
+    executor = make_executor(kind)
+    yield executor
+    executor.close()
+
+
+@pytest.fixture
+def bench(warm):
+    made = Bench(warm)
+    yield made
+    made.end()
+
+
+@pytest.fixture
+def fresh():
+    """Make benches with executors of their own, closed after the test."""
+    made = []
+
+    def make(kind, **changes):
+        made.append(make_executor(kind, **changes))
+        return Bench(made[-1])
+
+    yield make
+    for executor in made:
+        executor.close(kill=True)
+
+
+@pytest.fixture
+def gate(tmp_path):
+    """A node that waits, and the function that lets it go on."""
+    path = str(tmp_path / "gate")
+    os.mkfifo(path)
+
+    def waiting():
+        with Path(path).open() as pipe:
+            return pipe.read() or "through"
+
+    def open_gate():
+        with Path(path).open("w"):
+            pass
+
+    return waiting, open_gate
+
+
+def is_process(bench):
+    return bench.executor.capabilities.processes
+
+
+# --- what every executor does --------------------------------------------------------------------------------------------
+
+
+def test_begin_announces_the_workers(bench, kind):
+    """Each worker comes up once a run with a pid; processes are others than this one."""
+    assert bench.begin(node(lambda: 1, None, "a", name="n")) == frozenset()
+    assert set(bench.workers) <= set(bench.pids)
+    others = {bench.pids[worker] for worker in bench.workers}
+    if is_process(bench):
+        assert len(others) == WORKERS
+        assert os.getpid() not in others
+    else:
+        assert others == {os.getpid()}
+    labels = [bench.executor.label(worker) for worker in bench.workers]
+    assert len(set(labels)) == len(labels)
+    assert bench.executor.label(MAIN) == "main" or kind == "threads"
+
+
+def test_a_job_is_reported_step_by_step(bench):
+    """Started where it is told, then Finished, with ordered times and the worker's number; the value can be had then."""
+    bench.begin(node(lambda r: r + 1, "r", "a", name="n"), r=0)
+    bench.put("r", 41)
+    for worker in bench.workers:
+        fact = bench.run(worker, "n")
+        reports = [event for event in bench.seen if isinstance(event, Report)]
+        # The start of a node that is over at once may go untold: its Finished says when it was.
+        assert [type(report.fact) for report in reports][-2:] in ([Started, Finished], [Finished])
+        assert {report.worker for report in reports} == {worker}
+        assert {report.fact.node for report in reports} == {bench.nodes["n"]}
+        assert fact.started <= fact.at
+        assert min(fact.load_seconds, fact.run_seconds, fact.save_seconds) >= 0
+    assert bench.value("a") == 42
+    assert bench.executor.detach(bench.numbers["a"]) is None
+
+
+def test_a_job_of_several_nodes_hands_values_on(bench):
+    """What passes between the nodes of a job is not handed over, and an input of two of its nodes reaches both."""
+    bench.begin(node(lambda r: [r], "r", "a", name="first"), node(lambda a, r: [*a, r], ["a", "r"], "b", name="second"), r=0)
+    bench.put("r", 5)
+    worker = bench.workers[-1]
+    first, second = bench.run(worker, "first", "second", last=[("r", "second"), ("a", "second")], local=["a"])
+    assert first.outputs == ()
+    assert (first.node, second.node) == (bench.nodes["first"], bench.nodes["second"])
+    assert bench.value("b") == [5, 5]
+
+
+@pytest.mark.parametrize("size", ["small", "large"])
+def test_takers_do_not_see_each_others_changes(bench, size):
+    """A node that changes its input changes nothing for the others, nor for the result, however it travels."""
+
+    def spoil(values):
+        values[0] = -1.0
+        return float(values[0])
+
+    bench.begin(
+        node(lambda: np.arange(100_000.0 if size == "large" else 4.0) + 1, None, "values", name="make"),
+        node(spoil, "values", "spoilt", name="spoil"),
+        node(lambda values: float(values[0]), "values", "seen", name="look"),
+    )
+    bench.run(bench.workers[0], "make")
+    bench.run(bench.workers[0], "spoil")
+    bench.run(bench.workers[-1], "look")
+    assert bench.value("spoilt") == -1.0
+    assert bench.value("seen") == 1.0
+    assert bench.value("values")[0] == 1.0
+
+
+def test_large_values_cross_between_workers(bench):
+    """What one worker makes another takes, writable and whole."""
+    big = BIG
+    bench.begin(node(lambda: big * 2, None, "a", name="make"), node(lambda a: a.sum(), "a", "b", name="take"))
+    finished = bench.run(bench.workers[0], "make")
+    if is_process(bench):
+        assert dict(finished.sizes)[bench.numbers["a"]] >= BIG.nbytes
+        assert bench.executor.size(bench.numbers["a"]) >= BIG.nbytes
+    bench.run(bench.workers[-1], "take", last=[("a", "take")])
+    assert bench.value("b") == BIG.sum() * 2
+
+
+def test_released_values_are_gone(bench):
+    """After a release the executor has nothing of a value; releasing twice is no error."""
+    bench.begin(node(lambda r: r, "r", "a", name="n"), r=0)
+    bench.put("r", BIG)
+    bench.executor.release(bench.numbers["r"])
+    bench.executor.release(bench.numbers["r"])
+    assert bench.executor.size(bench.numbers["r"]) == 0
+    assert bench.executor.detach(bench.numbers["r"]) is None
+
+
+def test_a_failure_is_a_fact(bench):
+    """A node that raises is reported with its failure; the rest of its job comes back unbegun, and the worker goes on."""
+
+    def fail(r):
+        raise ValueError(f"no {r}")
+
+    bench.begin(
+        node(fail, "r", "a", name="fails"),
+        node(lambda a: a, "a", "b", name="never"),
+        node(lambda: 1, None, "c", name="good"),
+        r=0,
+    )
+    bench.put("r", BIG[:3])
+    worker = bench.workers[0]
+    bench.submit(worker, "fails", "never", local=["a"])
+    failed = bench.until(Failed)
+    assert failed.node == bench.nodes["fails"]
+    assert failed.dropped == (bench.nodes["never"],)
+    assert (failed.failure.type_name, failed.failure.message) == ("ValueError", "no [0. 1. 2.]")
+    assert "in fail" in failed.failure.traceback
+    assert (failed.original is None) == is_process(bench)
+    assert isinstance(bench.run(worker, "good"), Finished)
+
+
+def test_an_exit_is_a_failure_of_its_node(bench):
+    """A node that calls sys.exit fails, and takes no worker along."""
+    bench.begin(node(lambda: sys.exit(3), None, "a", name="exits"), node(lambda: 1, None, "b", name="good"))
+    failed = bench.run(bench.workers[0], "exits")
+    assert failed.failure.type_name == "SystemExit"
+    assert isinstance(bench.run(bench.workers[0], "good"), Finished)
+
+
+def test_what_has_not_begun_can_be_cancelled(bench, kind, gate):
+    """A cancel gives waiting jobs back; the running one finishes, and the worker takes jobs again."""
+    waiting, open_gate = gate
+    bench.begin(node(waiting, None, "a", name="runs"), node(lambda: 1, None, "b", name="waits"))
+    worker = bench.workers[0]
+    if kind == "serial":
+        bench.executor.cancel(worker)  # one job at a time is handed to it: there is nothing to give back
+    else:
+        bench.submit(worker, "runs")
+        bench.until(Started)
+        bench.submit(worker, "waits")
+        bench.executor.cancel(worker)
+        bench.flush()
+        open_gate()
+        assert bench.until(Dropped).nodes == (bench.nodes["waits"],)
+        assert not any(isinstance(bench.fact(event), Started) for event in bench.seen)
+    assert isinstance(bench.run(worker, "waits"), Finished)
+
+
+def test_the_rest_of_a_job_can_be_cancelled(bench, kind, gate):
+    """A cancel during the first node of a job gives the others back."""
+    waiting, open_gate = gate
+    bench.begin(node(waiting, None, "a", name="first"), node(lambda a: a, "a", "b", name="second"))
+    worker = bench.workers[0]
+    bench.submit(worker, "first", "second")
+    if kind != "serial":
+        bench.until(Started)
+        bench.executor.cancel(worker)
+        bench.flush()
+        open_gate()
+        assert bench.until(Dropped).nodes == (bench.nodes["second"],)
+    else:
+        opener = threading.Thread(target=open_gate)
+        opener.start()
+        assert len(bench.until(Finished, 2)) == 2
+        opener.join()
+
+
+def test_what_cannot_leave_stays_where_it_is(bench):
+    """An unpicklable value is kept by its worker, and the next job there takes it."""
+    bench.begin(node(threading.Lock, None, "lock", name="make"), node(lambda lock: lock.acquire(), "lock", "b", name="take"))
+    worker = bench.workers[-1]
+    finished = bench.run(worker, "make")
+    if is_process(bench):
+        ((dataset, handle),) = finished.outputs
+        assert dataset == bench.numbers["lock"]
+        assert isinstance(handle, Kept)
+        assert handle.worker == worker
+        assert "lock" in handle.reason
+    bench.run(worker, "take", last=[("lock", "take")])
+    assert bench.value("b") is True
+
+
+def test_a_value_that_cannot_be_sent_needs_the_main_process(bench):
+    """`put` says where a value can be had: only here, if it does not pickle and workers are elsewhere."""
+    lock = threading.Lock()
+    bench.begin(node(lambda lock: lock.locked(), "lock", "b", name="n"), lock=MemoryDataset(lock, copy_mode="assign"))
+    holder = bench.put("lock", lock)
+    assert holder == (MAIN if is_process(bench) else None)
+    bench.run(MAIN if is_process(bench) else bench.workers[0], "n")
+    assert bench.value("b") is False
+    handle = bench.executor.detach(bench.numbers["lock"])
+    assert handle == Local(lock)
+
+
+def test_the_main_worker_runs_here(bench):
+    """Where workers are processes, MAIN is this one, and its values reach the others."""
+    if not is_process(bench):
+        assert MAIN not in bench.workers or bench.executor.label(MAIN) == "main"
+        return
+    here = []
+    bench.begin(
+        node(lambda: here.append(os.getpid()) or BIG, None, "a", name="main"), node(lambda a: a.sum(), "a", "b", name="take")
+    )
+    assert isinstance(bench.run(MAIN, "main"), Finished)
+    bench.run(bench.workers[0], "take")
+    assert here == [os.getpid()]
+    assert bench.value("b") == BIG.sum()
+
+
+def test_runs_follow_each_other(bench):
+    """Ending a run forgets it; the next one has its own nodes and values under the same numbers."""
+    for text in ("one", "two"):
+        bench.begin(node(lambda text=text: text, None, "a", name="n"))
+        bench.run(bench.workers[0], "n")
+        assert bench.value("a") == text
+        bench.end()
+
+
+def test_a_run_that_is_given_up_does_not_disturb_the_next(bench, kind, gate):
+    """What a job of an abandoned run still reports is not heard in the next run."""
+    if kind == "serial":
+        bench.begin(node(lambda: 1, None, "a", name="n"))
+        bench.submit(MAIN, "n")
+        bench.end()
+    else:
+        waiting, open_gate = gate
+        bench.begin(node(waiting, None, "a", name="old"))
+        bench.submit(bench.workers[0], "old")
+        bench.until(Started)
+        bench.end()
+        open_gate()
+    bench.begin(node(lambda: "new", None, "b", name="new"))
+    finished = bench.run(bench.workers[0], "new")
+    assert {type(bench.fact(event)) for event in bench.seen} <= {Started, Finished, Dropped}
+    assert finished.node == 0
+    assert bench.value("b") == "new"
+
+
+def test_an_ended_run_leaves_no_files_open(bench):
+    """Values that nobody took, of jobs that failed or never ran, are given back here and in the workers."""
+
+    def open_files():
+        gc.collect()
+        here = len(list(Path("/proc/self/fd").iterdir()))
+        return here, *(len(list(Path(f"/proc/{bench.pids[worker]}/fd").iterdir())) for worker in bench.workers)
+
+    def fail():
+        raise ValueError
+
+    counts = []
+    for _ in range(3):
+        bench.begin(
+            node(fail, None, "a", name="fails"),
+            node(lambda a, r: 1, ["a", "r"], "b", name="never"),
+            node(lambda: 1, None, "c", name="last"),
+            r=0,
+        )
+        bench.put("r", BIG)
+        bench.submit(bench.workers[0], "fails", "never", local=["a"])
+        bench.until(Failed)
+        bench.end()
+        bench.begin(node(lambda: 1, None, "c", name="last"))
+        for worker in bench.workers:
+            bench.run(worker, "last")  # by its answer, what came before is done
+        bench.end()
+        counts.append(open_files())
+    assert counts[1] == counts[2]
+
+
+# --- the end -------------------------------------------------------------------------------------------------------------
+
+
+def lasting(process):
+    """Say whether a process is one that Python or loky keeps for the whole of this process's life."""
+    try:
+        words = " ".join(process.cmdline())
+    except psutil.Error:
+        return True  # it is gone
+    return "resource_tracker" in words or "forkserver import main" in words
+
+
+def left():
+    """Look for what a closed executor must not leave: descriptors, threads, child processes, directories."""
+    gc.collect()
+    own = psutil.Process()
+    return (
+        len(list(Path("/proc/self/fd").iterdir())),
+        sorted(thread.name for thread in threading.enumerate()),
+        sorted(child.pid for child in own.children(recursive=True) if not lasting(child)),
+    )
+
+
+@pytest.mark.parametrize("kill", [False, True])
+def test_closing_leaves_nothing(kind, kill):
+    """After close there is no descriptor, thread, process or directory more than before, and closing again is no error."""
+    states, folders = [], []
+    for _ in range(2):  # the first makes what Python keeps for good: a fork server, a resource tracker
+        executor = make_executor(kind)
+        bench = Bench(executor)
+        bench.begin(node(lambda: BIG * 1, None, "a", name="n"), r=0)
+        bench.run(bench.workers[-1], "n")
+        if is_process(bench):
+            folders.append(Path(executor.spec.scratch))
+            assert folders[-1].is_dir()
+        pids = [bench.pids[worker] for worker in bench.workers]
+        bench.end()
+        executor.close(kill=kill)
+        if kind != "threads":
+            executor.close()
+        elif kill:
+            for worker in executor._workers.values():
+                worker.thread.join()
+        states.append(left())
+        assert not [pid for pid in pids if pid != os.getpid() and psutil.pid_exists(pid)]
+    assert states[0] == states[1]
+    assert not any(folder.exists() for folder in folders)
+
+
+def test_closing_before_anything_began_leaves_nothing(kind):
+    """An executor that was never used closes too."""
+    make_executor(kind).close()
+    before = left()
+    make_executor(kind).close()
+    assert left() == before
+
+
+# --- what only processes do ----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(params=METHODS)
+def method(request):
+    return request.param
+
+
+def test_a_killed_worker_is_known_with_its_node(fresh, method):
+    """A kill is an event with pid, signal, node and memory; the others go on, and another worker takes the place."""
+    bench = fresh(method)
+    bench.begin(
+        node(lambda: os.kill(os.getpid(), signal.SIGKILL), None, "a", name="dies"),
+        node(lambda: 1, None, "b", name="fine"),
+    )
+    bench.submit(2, "dies")
+    down = bench.until(WorkerDown)
+    assert down[:4] == (2, bench.pids[2], -signal.SIGKILL, bench.nodes["dies"])
+    assert down.started is not None
+    assert isinstance(bench.run(1, "fine"), Finished)
+    bench.executor.replace(2)
+    up = bench.until(WorkerUp)
+    assert (up.worker, up.pid) != (2, down.pid)
+    assert isinstance(bench.run(2, "fine"), Finished)
+
+
+def test_a_worker_that_exits_tells_its_code(fresh, method):
+    """A library that ends the process is seen with its exit code and the node that it was in, be it the second of a job."""
+    bench = fresh(method)
+    bench.begin(node(lambda: os._exit(5), None, "a", name="exits"), node(lambda: 1, None, "b", name="before"))
+    bench.submit(1, "before", "exits")
+    down = bench.until(WorkerDown)
+    assert (down.exitcode, down.node) == (5, bench.nodes["exits"])
+
+
+def test_an_idle_worker_that_is_killed_blames_nobody(fresh, method):
+    """A worker that dies between jobs is an event without a node, in a run and between two."""
+    bench = fresh(method)
+    bench.begin(node(lambda: 1, None, "a", name="n"))
+    bench.run(1, "n")
+    os.kill(bench.pids[1], signal.SIGKILL)
+    down = bench.until(WorkerDown)
+    assert (down.worker, down.exitcode, down.node) == (1, -signal.SIGKILL, None)
+    bench.end()
+    os.kill(bench.pids[2], signal.SIGKILL)
+    bench.executor.begin(RunMaterial("again", bench.plan, Catalog(), None))
+    ups = {}
+    while len(ups) < 2 or 2 not in ups or ups[2] == bench.pids[2]:
+        for event in bench.executor.wait():
+            if isinstance(event, WorkerDown):
+                assert event.node is None
+                bench.executor.replace(event.worker)
+                continue
+            assert isinstance(event, WorkerUp), event
+            if event.worker != MAIN:
+                ups[event.worker] = event.pid
+    assert isinstance(bench.run(2, "n"), Finished)
+
+
+def test_a_set_up_that_raises_keeps_its_error(fresh, method, tmp_path):
+    """Where a worker's set-up fails the event has the real error, and the next run starts a new worker."""
+    folder = tmp_path / "later"
+    bench = fresh(method, working_directory=str(folder))
+    with pytest.raises(AssertionError, match="SetupFailed") as caught:
+        bench.begin(node(lambda: 1, None, "a", name="n"))
+    assert "FileNotFoundError" in str(caught.value)
+    bench.executor.end()
+    folder.mkdir()
+    failures = 0
+    bench.executor.begin(RunMaterial("again", bench.plan, Catalog(), None))
+    up = set()
+    while up != {1, 2}:
+        for event in bench.executor.wait():
+            if isinstance(event, SetupFailed):  # the other worker, which had failed before the folder was there
+                assert event.failure is not None
+                assert event.failure.type_name == "FileNotFoundError"
+                assert event.failure.phase == "setup"
+                failures += 1
+                bench.executor.replace(event.worker)
+            elif event.worker != MAIN:
+                up.add(event.worker)
+    assert failures <= 1
+    assert isinstance(bench.run(1, "n"), Finished)
+
+
+def test_a_death_during_the_set_up_is_told(fresh, method, tmp_path):
+    """A project that ends the process at import is an event with the exit code, not a wait."""
+    package = tmp_path / f"ends_at_import_{method}"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    (package / "settings.py").write_text("import os\nos._exit(4)\n")
+    bench = fresh(method, package_name=package.name, inherits=False, sys_path=(str(tmp_path), *sys.path))
+    bench.plan = compile_plan(Pipeline([node(lambda: 1, None, "a", name="n")]), Catalog())
+    bench.executor.begin(RunMaterial("run", bench.plan, Catalog(), None))
+    failed = bench.until(SetupFailed)
+    assert failed.failure is None
+    assert failed.exitcode == 4
+
+
+def test_closing_ends_what_runs(fresh, method, gate):
+    """A kill ends workers whatever they do; what they held is gone."""
+    bench = fresh(method)
+    bench.begin(node(gate[0], None, "a", name="hangs"))
+    bench.submit(1, "hangs")
+    bench.until(Started)
+    pid = bench.pids[1]
+    bench.executor.close(kill=True)
+    assert not psutil.pid_exists(pid)
+    assert not Path(bench.executor.spec.scratch).exists()
+
+
+def test_workers_are_what_the_spec_says(fresh, method, tmp_path, monkeypatch):
+    """Environment, working directory and path of a worker are the spec's, whatever a fork server had before."""
+    monkeypatch.setenv("TREADLE_TEST_CONTRACT", method)
+    bench = fresh(method, working_directory=str(tmp_path))
+    bench.begin(
+        node(
+            lambda: (os.environ["TREADLE_TEST_CONTRACT"], str(Path.cwd()), sys.path[0], multiprocessing.current_process().name),
+            None,
+            "a",
+            name="n",
+        )
+    )
+    bench.run(1, "n")
+    variable, folder, first, _name = bench.value("a")
+    assert (variable, folder, first) == (method, str(tmp_path), str(Path(sys.path[0]).absolute()))
+
+
+def test_many_large_values_spill(fresh):
+    """Past a number of open memory files values go to scratch files, and come back from there."""
+    from treadle.execution.executors import values
+
+    count = values.OPEN_SEGMENTS + 20
+    bench = fresh("fork")
+    names = [f"d{number}" for number in range(count)]
+    bench.begin(
+        node(lambda *arrays: float(sum(array[0] for array in arrays)), names, "total", name="sum"), **dict.fromkeys(names, 0)
+    )
+    for number, name in enumerate(names):
+        bench.put(name, np.full(10_000, float(number)))
+    scratch = Path(bench.executor.spec.scratch)
+    assert len(list(scratch.glob("value-*"))) == pytest.approx(20, abs=1)
+    bench.run(1, "sum")
+    assert bench.value("total") == sum(range(count))
+    handle = bench.executor.detach(bench.numbers[names[-1]])
+    assert handle.path is None
+    assert load_handle(handle)[0] == count - 1
+    close_handle(handle)
+    bench.end()
+    assert list(scratch.glob("value-*")) == []
+
+
+def test_more_values_than_a_message_carries(fresh, monkeypatch):
+    """A job that takes more memory files than one message can carry gets the others through scratch files."""
+    from treadle.execution.executors import values
+
+    monkeypatch.setattr(values, "OPEN_SEGMENTS", 10_000)
+    monkeypatch.setattr(values, "MAX_DESCRIPTORS", 5)
+    bench = fresh("fork")
+    names = [f"d{number}" for number in range(12)]
+    bench.begin(
+        node(lambda *arrays: float(sum(array[0] for array in arrays)), names, "total", name="sum"), **dict.fromkeys(names, 0)
+    )
+    for number, name in enumerate(names):
+        bench.put(name, np.full(10_000, float(number)))
+    bench.run(1, "sum")
+    assert bench.value("total") == sum(range(12))

@@ -1,0 +1,300 @@
+"""The exchange: values between processes and within one."""
+
+from __future__ import annotations
+
+import gc
+import os
+import pickle
+import threading
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from treadle.execution import exchange
+from treadle.execution.exchange import (
+    INLINE_BYTES,
+    CannotLeaveError,
+    LocalValues,
+    close_handle,
+    load_handle,
+    pickle_value,
+    publish,
+    size_of,
+    snapshot,
+)
+from treadle.execution.job import Inline, Kept, Local, Segment
+from treadle.io.memory import CopyMode
+
+
+@pytest.fixture
+def keep(tmp_path):
+    """Publish values; their handles are closed after the test."""
+    handles = []
+
+    def make(value, **options):
+        handles.append(publish(value, str(tmp_path), **options))
+        return handles[-1]
+
+    yield make
+    for handle in handles:
+        close_handle(handle)
+
+
+def open_files():
+    return {path.name for path in Path("/proc/self/fd").iterdir()}
+
+
+BIG = np.arange(100_000, dtype="float64")
+
+
+@pytest.mark.parametrize("value", [None, 3, "text", b"bytes", [1, {"a": (2,)}], {1, 2}, 1 + 2j])
+def test_small_values_travel_inline(keep, value):
+    """What pickles small is a few bytes in the message."""
+    handle = keep(value)
+    assert isinstance(handle, Inline)
+    assert load_handle(handle) == value
+    assert 0 < size_of(handle) <= INLINE_BYTES
+
+
+def test_a_small_array_is_writable_and_the_takers_own(keep):
+    """Buffers that travel inline come out writable, and two takers do not see each other's writes."""
+    handle = keep(np.arange(4))
+    first, second = load_handle(handle), load_handle(handle)
+    first[0] = 99
+    assert second[0] == 0
+    assert load_handle(handle)[0] == 0
+
+
+def test_large_values_go_into_a_memory_file(keep, tmp_path):
+    """What is large is one memory file, each buffer at a 64-byte boundary, and no file in the scratch directory."""
+    handle = keep({"a": BIG, "b": BIG[:11].copy(), "text": "x" * 100})
+    assert isinstance(handle, Segment)
+    assert handle.path is None
+    assert os.fstat(handle.fd).st_size == handle.size == size_of(handle)
+    assert all(start % 64 == 0 for start, _length in handle.spans)
+    loaded = load_handle(handle)
+    assert np.array_equal(loaded["a"], BIG)
+    assert np.array_equal(loaded["b"], BIG[:11])
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("spill", [False, True])
+def test_mapped_arrays_are_writable_and_isolated(keep, spill):
+    """A taker may write into its array; the value, and every other taker, stays as it was."""
+    handle = keep(BIG, spill=spill)
+    first, second = load_handle(handle), load_handle(handle)
+    assert first.flags.writeable
+    first[:] = -1
+    assert np.array_equal(second, BIG)
+    assert np.array_equal(load_handle(handle), BIG)
+
+
+def test_frames_are_writable_and_isolated(keep):
+    """The same holds for data frames."""
+    frame = pd.DataFrame({"a": BIG, "b": BIG * 2, "c": ["text"] * len(BIG)})
+    handle = keep(frame)
+    first = load_handle(handle)
+    first.loc[:, "a"] = 0.0
+    first.iloc[0, 2] = "changed"
+    pd.testing.assert_frame_equal(load_handle(handle), frame)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        np.asfortranarray(np.arange(40_000.0).reshape(200, 200)),
+        np.arange(200_000.0)[::2],
+        np.array([["a", None]] * 20_000, dtype=object),
+        np.zeros((0, 5)),
+        b"x" * 200_000,
+    ],
+    ids=["fortran", "strided", "objects", "empty", "bytes"],
+)
+def test_any_layout_survives(keep, value):
+    """Order, strides, object cells, emptiness: what comes out is equal."""
+    loaded = load_handle(keep(value))
+    assert np.array_equal(loaded, value) if isinstance(value, np.ndarray) else loaded == value
+
+
+def test_a_value_outlives_its_handle(tmp_path):
+    """Once loaded, a value keeps its map: the handle may be closed."""
+    handle = publish(BIG, str(tmp_path))
+    loaded = load_handle(handle)
+    close_handle(handle)
+    assert np.array_equal(loaded, BIG)
+
+
+def test_spilled_values_are_files_that_closing_removes(tmp_path):
+    """A spilled value is one file in the scratch directory, private to the user, gone when its handle is closed."""
+    handle = publish(BIG, str(tmp_path), spill=True)
+    (file,) = tmp_path.iterdir()
+    assert handle.path == str(file)
+    assert handle.fd is None
+    assert file.stat().st_mode & 0o077 == 0
+    close_handle(handle)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("missing", [True, False], ids=["no memfd here", "memfd refused"])
+def test_without_memfd_the_scratch_directory_does_it(tmp_path, monkeypatch, missing):
+    """Where there is no memfd_create, or it fails, large values go to files."""
+    if missing:
+        monkeypatch.delattr(os, "memfd_create")
+    else:
+
+        def refuse(*_args):
+            raise OSError
+
+        monkeypatch.setattr(os, "memfd_create", refuse)
+    handle = publish(BIG, str(tmp_path))
+    assert handle.path is not None
+    assert np.array_equal(load_handle(handle), BIG)
+    close_handle(handle)
+
+
+def test_a_memory_file_that_cannot_be_filled_is_closed_and_spilled(tmp_path, monkeypatch):
+    """When memory runs out while a value is written, the file descriptor goes and the scratch directory takes over."""
+    write, failed = exchange._write_pieces, []
+
+    def fail_once(fd, pieces, spans):
+        if not failed:
+            failed.append(fd)
+            raise OSError
+        write(fd, pieces, spans)
+
+    monkeypatch.setattr(exchange, "_write_pieces", fail_once)
+    before = open_files()
+    handle = publish(BIG, str(tmp_path))
+    assert handle.path is not None
+    assert open_files() == before
+    close_handle(handle)
+
+
+def test_no_room_anywhere_leaves_nothing_behind(tmp_path, monkeypatch):
+    """Where not even the scratch directory has room, the error comes out, and neither file nor descriptor stays."""
+
+    def fail(*_args):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(exchange, "_write_pieces", fail)
+    before = open_files()
+    with pytest.raises(OSError, match="No space left"):
+        publish(BIG, str(tmp_path))
+    assert list(tmp_path.iterdir()) == []
+    assert open_files() == before
+
+
+@pytest.mark.parametrize("value", [threading.Lock(), [threading.Lock()], (number for number in range(3))])
+def test_what_cannot_be_pickled_cannot_leave(tmp_path, value):
+    """An unpicklable value is an error of our own, that says what and why."""
+    with pytest.raises(CannotLeaveError, match="cannot be pickled") as caught:
+        publish(value, str(tmp_path))
+    assert caught.value.__cause__ is not None
+
+
+def test_pickling_may_raise_whatever_it_likes(tmp_path):
+    """An error of the value's own __reduce__ is told in the same way."""
+
+    class Hostile:
+        def __reduce__(self):
+            raise ZeroDivisionError
+
+    with pytest.raises(CannotLeaveError, match="Hostile cannot be pickled"):
+        publish(Hostile(), str(tmp_path))
+
+
+def test_classes_and_functions_of_no_module_travel_by_value(keep):
+    """What the main script or a notebook defines is in no module that another process can import; it still travels."""
+    namespace: dict[str, object] = {"__name__": "__main__"}
+    exec(
+        "class Point:\n    def __init__(self, x): self.x = x\n    def double(self): return twice(self.x)\n"
+        "def twice(x): return 2 * x\n",
+        namespace,
+    )
+    data = keep([namespace["Point"](21), namespace["twice"]]).data
+    assert b"twice" in data
+    point, twice = pickle.loads(data)
+    assert point.double() == twice(21) == 42
+
+
+def test_buffers_are_out_of_band():
+    """The pickle of an array holds none of its data."""
+    data, buffers = pickle_value({"big": BIG})
+    assert len(data) < 1000
+    assert [buffer.nbytes for buffer in buffers] == [BIG.nbytes]
+
+
+def test_other_handles():
+    """A local value is handed over as it is, a kept one cannot be had, a segment needs its descriptor."""
+    value = object()
+    assert load_handle(Local(value)) is value
+    with pytest.raises(CannotLeaveError, match="a lock"):
+        load_handle(Kept(1, "a lock"))
+    with pytest.raises(RuntimeError, match="descriptor"):
+        load_handle(Segment(1, ((0, 1),)))
+    close_handle(Local(value))
+    close_handle(Kept(1, ""))
+    assert size_of(Kept(1, "")) == size_of(Local(value)) == 0
+
+
+# --- within one process --------------------------------------------------------------------------------------------------
+
+
+def test_a_value_is_copied_when_it_is_put():
+    """What its maker does with a value later is not seen."""
+    values = LocalValues(lambda _dataset: None)
+    made = [1]
+    values.put(0, made)
+    made.append(2)
+    assert values.take(0, last=False) == [1]
+
+
+def test_each_taker_has_its_own_and_the_last_takes_the_stored_one():
+    """Takers do not see each other's changes; after the last the value is forgotten."""
+    values = LocalValues(lambda _dataset: None)
+    values.put(0, [1])
+    stored = values._values[0]
+    first = values.take(0, last=False)
+    first.append(2)
+    assert values.take(0, last=True) is stored
+    assert stored == [1]
+    assert 0 not in values
+
+
+def test_an_adopted_value_is_kept_as_it_is():
+    """A value that nobody else holds is not copied."""
+    values = LocalValues(lambda _dataset: None)
+    value = [1]
+    values.adopt(0, value)
+    assert values.take(0, last=True) is value
+
+
+def test_the_declared_copy_mode_holds():
+    """`assign` hands over the very object, every time."""
+    values = LocalValues({0: CopyMode.ASSIGN}.get)
+    value = [1]
+    values.put(0, value)
+    assert values.take(0, last=False) is value
+    values.drop(0)
+    values.drop(0)
+    assert 0 not in values
+
+
+def test_what_cannot_be_copied_is_shared():
+    """A lock or a generator has no copy: it is handed on itself."""
+    lock = threading.Lock()
+    assert snapshot(lock, None) is lock
+    assert snapshot(5, CopyMode.DEEPCOPY) == 5
+
+
+def test_clearing_forgets_everything():
+    """After a run nothing keeps its values alive."""
+    values = LocalValues({0: CopyMode.ASSIGN}.get)
+    array = np.zeros(3)
+    values.put(0, array)
+    values.clear()
+    gc.collect()
+    assert 0 not in values
+    assert not [referrer for referrer in gc.get_referrers(array) if isinstance(referrer, dict) and 0 in referrer]

@@ -1,0 +1,133 @@
+"""What crosses a process pickles both ways, each type of it."""
+
+from __future__ import annotations
+
+import logging
+import pickle
+import sys
+
+import pytest
+
+from treadle.events import Failure
+from treadle.execution import job
+from treadle.execution.job import (
+    BeginRun,
+    Cancel,
+    Drop,
+    Dropped,
+    EndRun,
+    Failed,
+    Finished,
+    Hello,
+    HookPayload,
+    Inline,
+    Job,
+    Kept,
+    Local,
+    Logged,
+    Output,
+    Publish,
+    Published,
+    Resident,
+    RunSpec,
+    Segment,
+    Started,
+    Stop,
+    WorkerSpec,
+)
+from treadle.io.recipe import DatasetRecipe
+from treadle.project.logging import snapshot_levels
+
+FAILURE = Failure("ValueError", "bad", "Traceback …", b"pickle", "table", "load")
+SPEC = WorkerSpec(
+    package_name="flights",
+    inherits=False,
+    working_directory="/somewhere",
+    sys_path=("/somewhere/src",),
+    environment={"TOKEN": "secret-value"},
+    thread_limit=2,
+    parent_pid=7,
+    scratch="/scratch",
+    fingerprint="abc",
+)
+RUN = RunSpec(
+    run_id="id",
+    levels=snapshot_levels(),
+    node_groups=(b"nodes",),
+    node_at=((0, 0),),
+    inputs=((0,),),
+    outputs=((1,),),
+    dataset_names=("a", "b"),
+    in_memory=(True, False),
+    is_result=(False, True),
+    copy_modes=((0, "assign"),),
+    recipes=(DatasetRecipe("b", {"type": "text.TextDataset", "filepath": "/x"}),),
+    objects=(("c", b"dataset"),),
+    hooks=(HookPayload("plugin", None, 1), HookPayload("other", b"pickle")),
+    catalog_class=b"class",
+)
+MESSAGES = [
+    SPEC,
+    RUN,
+    HookPayload("plugin", b"x"),
+    Inline(b"data", (b"buffer",)),
+    Segment(128, ((0, 10), (64, 64)), None, 5),
+    Segment(128, ((0, 10),), "/scratch/value-1"),
+    Kept(1, "a lock"),
+    Local([1]),
+    Resident(1, 5_000_000),
+    BeginRun(1, b"spec"),
+    EndRun(1),
+    Job(1, (0, 1), ((0, Inline(b"x")),), ((0, 1),), (1,), True),
+    Publish(1, 0, True),
+    Drop(1, 0),
+    Cancel(1),
+    Stop(),
+    Hello(1, 77, 1, FAILURE),
+    Started(1, 0, 12.5),
+    Finished(1, 0, 12.5, 13.0, 0.1, 0.2, 0.2, ((1, Kept(1, "lock")),), ((1, 100),)),
+    Failed(1, 0, 12.5, 13.0, FAILURE, (1, 2)),
+    Published(1, 0, Kept(1, "lock")),
+    Dropped(1, (1, 2)),
+    Logged({"msg": "text", "levelno": 20}),
+    Output("stdout", "text\n"),
+]
+
+
+@pytest.mark.parametrize("message", MESSAGES, ids=lambda message: type(message).__name__)
+@pytest.mark.parametrize("protocol", [2, 5])
+def test_every_message_pickles_both_ways(message, protocol):
+    """What comes out is equal to what went in, and of the same type."""
+    back = pickle.loads(pickle.dumps(message, protocol=protocol))
+    assert back == message
+    assert type(back) is type(message)
+
+
+def test_no_message_type_is_left_out():
+    """Each class of the module stands in the list above."""
+    classes = {value for value in vars(job).values() if isinstance(value, type) and value.__module__ == job.__name__}
+    records = {value for value in classes if not getattr(value, "_is_protocol", False)}
+    assert records == {type(message) for message in MESSAGES}
+
+
+def test_a_spec_never_shows_the_environment():
+    """The environment may hold secrets, so printing a spec leaves it out."""
+    assert "secret-value" not in repr(SPEC)
+
+
+def test_a_log_record_travels_as_text():
+    """Message and arguments become text, a traceback too, and what is no plain value its repr."""
+    try:
+        _ = 1 / 0
+    except ZeroDivisionError:
+        info = sys.exc_info()
+    record = logging.LogRecord("name", logging.ERROR, __file__, 5, "%s and %d", (object, 3), info)
+    record.extra = lambda: None
+    record.plain = 5
+    back = pickle.loads(pickle.dumps(Logged.of(record))).record()
+    assert back.getMessage() == f"{object} and 3"
+    assert "ZeroDivisionError: division by zero" in back.exc_text
+    assert back.exc_info is None
+    assert back.extra.startswith("<function")
+    assert back.plain == 5
+    assert (back.name, back.levelno, back.lineno) == ("name", logging.ERROR, 5)

@@ -1,0 +1,159 @@
+"""The loop with its executors: what every runner makes of awkward runs."""
+
+from __future__ import annotations
+
+import os
+import threading
+from itertools import starmap
+from pathlib import Path
+
+import pytest
+
+from treadle import (
+    Catalog,
+    DatasetError,
+    MemoryDataset,
+    NodeError,
+    ParallelRunner,
+    Pipeline,
+    SequentialRunner,
+    ThreadRunner,
+    node,
+)
+from treadle.events import DatasetReleased, NodeFailed, NodeFinished, NodeSkipped, NodeStarted, WorkerLost
+
+RUNNERS = {
+    "sequential": SequentialRunner,
+    "thread": lambda: ThreadRunner(2),
+    "one process": lambda: ParallelRunner(1, "fork"),
+    "two processes": lambda: ParallelRunner(2, "fork"),
+}
+
+
+@pytest.fixture(params=RUNNERS)
+def runner(request):
+    return RUNNERS[request.param]()
+
+
+class Seen(list):
+    """The events of a run, by kind and node."""
+
+    def nodes(self, *kinds):
+        return [event.node for event in self if isinstance(event, kinds)]
+
+
+def run(runner, nodes, **data):
+    seen = Seen()
+    try:
+        return dict(runner.run(Pipeline(nodes), Catalog(data), observers=[seen.append])), seen
+    except NodeError as error:
+        return error, seen
+
+
+def test_a_parameter_of_two_nodes_in_a_row(runner):
+    """A value that both a node and its only child take reaches both."""
+    result, seen = run(
+        runner, [node(lambda p: p + 1, "p", "a", name="x"), node(lambda a, p: a + p, ["a", "p"], "b", name="y")], p=3
+    )
+    assert result == {"b": 7}
+    assert seen.nodes(NodeStarted) == seen.nodes(NodeFinished) == ["x", "y"]
+    assert sorted(event.dataset for event in seen if isinstance(event, DatasetReleased)) == ["a", "p"]
+
+
+@pytest.mark.parametrize("takers", [1, 3])
+def test_a_lock_in_the_catalog(runner, takers):
+    """A value that cannot leave this process is taken by as many nodes as like, wherever they were going to run."""
+    lock = threading.Lock()
+    nodes = [node(lambda lock: lock.locked(), "lock", f"out{number}", name=f"n{number}") for number in range(takers)]
+    result, _seen = run(runner, nodes, lock=MemoryDataset(lock, copy_mode="assign"))
+    assert result == {f"out{number}": False for number in range(takers)}
+
+
+def test_an_empty_memory_dataset_blames_its_taker(runner):
+    """What goes before the node that cannot be loaded runs first, and that node is the one that fails."""
+    error, seen = run(
+        runner,
+        [
+            node(lambda: 1, None, "a", name="x"),
+            node(lambda a, e: a, ["a", "e"], "b", name="y"),
+            node(lambda b: b, "b", "c", name="z"),
+        ],
+        e=MemoryDataset(),
+    )
+    assert isinstance(error.__cause__, DatasetError)
+    assert (error.node, error.failure.phase, error.failure.dataset) == ("y", "load", "e")
+    assert seen.nodes(NodeFinished) == ["x"]
+    assert seen.nodes(NodeFailed) == ["y"]
+    assert seen.nodes(NodeSkipped) == ["z"]
+
+
+def test_values_that_cannot_meet(tmp_path):
+    """Two values that cannot leave two workers fail the first node that needs both, and the run stops there."""
+    barrier = [str(tmp_path / name) for name in "ab"]
+    for path in barrier:
+        os.mkfifo(path)
+
+    def left():
+        with Path(barrier[0]).open("w"), Path(barrier[1]).open():  # each waits for the other: they run in two workers
+            return threading.Lock()
+
+    def right():
+        with Path(barrier[0]).open(), Path(barrier[1]).open("w"):
+            return threading.Lock()
+
+    error, seen = run(
+        ParallelRunner(2, "fork"),
+        [
+            node(left, None, "a", name="x"),
+            node(right, None, "b", name="y"),
+            node(lambda a, b: 1, ["a", "b"], "c", name="first"),
+            node(lambda a, b: 1, ["a", "b"], "d", name="second"),
+        ],
+    )
+    assert error.node == "first"
+    assert "Node 'first' could not load 'a'" in str(error)
+    assert "'a', 'b'" in str(error)
+    assert seen.nodes(NodeFailed) == ["first"]
+    assert seen.nodes(NodeSkipped) == ["second"]
+    assert error.resume_from == ("x", "y")
+
+
+def test_a_failure_stops_what_was_not_handed_out(runner):
+    """After a failure nothing more starts, and every node is told of once."""
+
+    def fail():
+        raise ValueError("no")
+
+    nodes = [node(fail, None, "a", name="fails")]
+    nodes += starmap(
+        lambda name, inputs: node(lambda *_: 1, inputs, f"{name}_out", name=name), [("after", "a"), ("then", "after_out")]
+    )
+    error, seen = run(runner, nodes)
+    assert isinstance(error.__cause__, ValueError)
+    assert (seen.nodes(NodeFailed), seen.nodes(NodeSkipped), seen.nodes(NodeFinished)) == (["fails"], ["after", "then"], [])
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_worker_that_dies_between_two_nodes(tmp_path, monkeypatch, workers):
+    """What passed between the nodes of a job is made again in the worker's successor, and the run succeeds."""
+    from treadle.execution import worker
+
+    flag = tmp_path / "first time"
+    flag.touch()
+    attempt = worker.WorkerRun.attempt
+
+    def dies_once(self, index, job, rest):
+        if index == 1 and flag.exists():
+            flag.unlink()
+            self._worker.channel.flush()
+            os._exit(3)
+        return attempt(self, index, job, rest)
+
+    monkeypatch.setattr(worker.WorkerRun, "attempt", dies_once)  # forked children inherit it
+    result, seen = run(
+        ParallelRunner(workers, "fork"), [node(lambda: [1], None, "a", name="x"), node(lambda a: [*a, 2], "a", "b", name="y")]
+    )
+    assert result == {"b": [1, 2]}
+    assert [(event.node, event.exitcode) for event in seen if isinstance(event, WorkerLost)] == [(None, 3)]
+    assert seen.nodes(NodeFinished) == ["x", "x", "y"]
+    assert [event.attempt for event in seen if isinstance(event, NodeFinished)] == [1, 2, 1]

@@ -1,0 +1,711 @@
+"""Scheduler: event in, assertion out; then whole runs of random pipelines, simulated."""
+
+from __future__ import annotations
+
+from random import Random
+
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from treadle.execution.job import MAIN
+from treadle.execution.scheduler import FailurePolicy, InvalidTransitionError, NodeState, Scheduler
+from treadle.planning import Plan, PlannedDataset, PlannedNode
+
+DONE, FAILED, SKIPPED = NodeState.DONE, NodeState.FAILED, NodeState.SKIPPED
+WAITING, READY, ASSIGNED = NodeState.WAITING, NodeState.READY, NodeState.ASSIGNED
+
+
+def make_plan(wiring, *, persisted=(), main_only=()):
+    """Make a plan of (inputs, outputs) per node, in topological order; datasets are named by a letter each."""
+    index_of: dict[str, int] = {}
+    for inputs, outputs in wiring:
+        for name in (*outputs, *inputs):
+            index_of.setdefault(name, len(index_of))
+    producer = {name: node for node, (_, outputs) in enumerate(wiring) for name in outputs}
+    consumers = {name: tuple(node for node, (inputs, _) in enumerate(wiring) if name in inputs) for name in index_of}
+    parents = [tuple(dict.fromkeys(producer[name] for name in inputs if name in producer)) for inputs, _ in wiring]
+    nodes = tuple(
+        PlannedNode(
+            name=f"n{number}",
+            node=None,
+            inputs=tuple(index_of[name] for name in inputs),
+            outputs=tuple(index_of[name] for name in outputs),
+            parents=parents[number],
+            children=tuple(child for child in range(len(wiring)) if number in parents[child]),
+            main_only=number in main_only,
+        )
+        for number, (inputs, outputs) in enumerate(wiring)
+    )
+    datasets = tuple(
+        PlannedDataset(
+            name=name,
+            in_memory=name not in persisted,
+            declared=name in persisted or name not in producer,
+            producer=producer.get(name),
+            consumers=consumers[name],
+            is_result=name in producer and not consumers[name],
+            main_only=False,
+        )
+        for name in index_of
+    )
+    return Plan(nodes, datasets)
+
+
+def validate(scheduler: Scheduler) -> None:
+    """Check what must hold after every fact and every decision."""
+    plan = scheduler._plan
+    states = scheduler._states
+    held: dict[int, int] = {}
+    for worker, state in scheduler._workers.items():
+        for node in scheduler.assigned(worker):
+            assert node not in held, "a node is at two workers"
+            held[node] = worker
+            assert states[node] is ASSIGNED
+        assert 0 <= state.jobs <= scheduler.depth
+        assert (state.jobs == 0) == (not state.nodes)
+    assert scheduler._unfinished == sum(state in (WAITING, READY, ASSIGNED) for state in states)
+    for index, node in enumerate(plan.nodes):
+        assert scheduler._missing[index] == sum(states[parent] is not DONE for parent in node.parents)
+        if states[index] is READY:
+            assert scheduler._missing[index] == 0
+        assert scheduler.attempt(index) >= (states[index] is DONE)
+    if scheduler._stopped:
+        assert WAITING not in states
+        assert READY not in states
+        return
+    for index, dataset in enumerate(plan.datasets):
+        to_come = sum(states[taker] in (WAITING, READY, ASSIGNED) for taker in dataset.consumers)
+        assert scheduler.uses(index) == to_come + dataset.is_result
+        assert index not in scheduler._pins or scheduler.uses(index), "a value that nobody needs pins somebody"
+
+
+@pytest.fixture
+def schedule():
+    """Make schedulers with one worker, number 1; each is validated at the end of the test."""
+    made = []
+
+    def make(wiring, *, workers=1, persisted=(), main_only=(), **options):
+        scheduler = Scheduler(make_plan(wiring, persisted=persisted, main_only=main_only), **options)
+        if options.get("separate_main"):
+            scheduler.add_worker(MAIN)
+        for worker in range(1, workers + 1):
+            scheduler.add_worker(worker)
+        made.append(scheduler)
+        validate(scheduler)
+        return scheduler
+
+    yield make
+    for scheduler in made:
+        validate(scheduler)
+
+
+CHAIN = [("r", "a"), ("a", "b"), ("b", "c")]
+FORK = [("r", "a"), ("a", "b"), ("a", "c")]
+
+
+def jobs(scheduler):
+    return [(job.worker, job.nodes) for job in scheduler.assign()]
+
+
+# --- the usual way -------------------------------------------------------------------------------------------------------
+
+
+def test_nothing_is_assigned_without_workers(schedule):
+    """Ready nodes wait for a worker."""
+    scheduler = schedule(CHAIN, workers=0)
+    assert scheduler.assign() == []
+    assert scheduler.state(0) is READY
+    assert scheduler.attempt(0) == 0
+
+
+def test_a_chain_is_one_job(schedule):
+    """A node takes its sole child along, and what passes between them is local."""
+    scheduler = schedule(CHAIN)
+    (job,) = scheduler.assign()
+    assert job.nodes == (0, 1, 2)
+    assert job.inputs == (1,)  # r
+    assert job.local == (0, 2)  # a and b
+    assert job.last == ((1, 0), (0, 1), (2, 2))
+    assert scheduler.assign() == []
+
+
+def test_an_input_of_two_nodes_of_a_job_is_last_taken_by_the_second(schedule):
+    """A dataset that two nodes of one job take is let go of after the second."""
+    scheduler = schedule([("d", "a"), ("ad", "b")])
+    (job,) = scheduler.assign()
+    assert job.nodes == (0, 1)
+    assert dict(job.last) == {1: 1, 0: 1}
+
+
+def test_without_fusing_each_node_is_a_job(schedule):
+    """With fuse off nothing goes along, and use counts fall to zero when the last taker is done."""
+    scheduler = schedule(CHAIN, fuse=False)
+    assert jobs(scheduler) == [(1, (0,))]
+    assert scheduler.finish(0, 1) == [1]
+    assert jobs(scheduler) == [(1, (1,))]
+    assert scheduler.finish(1, 1) == [0]
+    assert jobs(scheduler) == [(1, (2,))]
+    assert scheduler.finish(2, 1) == [2]
+    assert scheduler.is_finished()
+    assert scheduler.done() == {0, 1, 2}
+
+
+def test_a_shared_value_is_released_after_its_last_taker(schedule):
+    """A value with two takers goes when both are done, and only the later job is its last taker."""
+    scheduler = schedule(FORK, workers=2)
+    assert jobs(scheduler) == [(1, (0,))]
+    assert scheduler.finish(0, 1) == [1]
+    both = scheduler.assign()
+    assert [(job.worker, job.nodes, job.last) for job in both] == [(1, (1,), ()), (2, (2,), ())]
+    assert scheduler.finish(1, 1) == []
+    assert scheduler.finish(2, 2) == [0]
+
+
+def test_persisted_datasets_are_neither_carried_nor_released(schedule):
+    """What lives outside memory is no input of a job and no release."""
+    scheduler = schedule(CHAIN, persisted="rabc")
+    (job,) = scheduler.assign()
+    assert (job.inputs, job.last, job.local) == ((), (), ())
+    assert [scheduler.finish(node, 1) for node in (0, 1, 2)] == [[], [], []]
+
+
+def test_a_result_is_never_released(schedule):
+    """A free output keeps one use: the run's result."""
+    scheduler = schedule([("r", "a")])
+    scheduler.assign()
+    assert scheduler.finish(0, 1) == [1]
+    assert scheduler.uses(0) == 1
+
+
+def test_the_longest_remaining_path_goes_first(schedule):
+    """Priority is the path below a node, not its place."""
+    scheduler = schedule([("", "a"), ("", "b"), ("b", "c"), ("c", "d")], fuse=False)
+    assert jobs(scheduler) == [(1, (1,))]
+
+
+def test_ties_break_by_plan_order(schedule):
+    """Equal paths run in the order of the plan."""
+    scheduler = schedule([("", "a"), ("", "b"), ("", "c")], workers=2)
+    assert jobs(scheduler) == [(1, (0,)), (2, (1,))]
+
+
+def test_weights_decide_over_counts(schedule):
+    """One long node beats a chain of short ones."""
+    scheduler = schedule([("", "a"), ("", "b"), ("b", "c")], weights=[9.0, 1.0, 1.0])
+    assert jobs(scheduler) == [(1, (0,))]
+
+
+def test_jobs_are_dealt_one_a_worker_at_a_time(schedule):
+    """With depth 2 each worker gets its first job before any gets its second."""
+    scheduler = schedule([("", name) for name in "abcde"], workers=2, depth=2)
+    assert jobs(scheduler) == [(1, (0,)), (2, (1,)), (1, (2,)), (2, (3,))]
+    assert scheduler.assigned(1) == (0, 2)
+    assert scheduler.assigned(7) == ()
+
+
+def test_a_child_with_another_undone_parent_does_not_go_along(schedule):
+    """Only a child that waits for nothing else is taken along."""
+    scheduler = schedule([("", "a"), ("", "b"), ("ab", "c")])
+    assert jobs(scheduler) == [(1, (0,))]
+    scheduler.finish(0, 1)
+    assert jobs(scheduler) == [(1, (1, 2))]
+
+
+def test_a_child_that_is_kept_apart_does_not_go_along(schedule):
+    """A node that must be handed out by itself waits until it is ready."""
+    scheduler = schedule(CHAIN)
+    scheduler.keep_apart(1)
+    assert jobs(scheduler) == [(1, (0,))]
+    scheduler.finish(0, 1)
+    assert jobs(scheduler) == [(1, (1, 2))]
+
+
+# --- the main process ----------------------------------------------------------------------------------------------------
+
+
+def test_main_takes_only_what_must_run_there(schedule):
+    """With separate workers, main-only nodes go to MAIN and nothing else does."""
+    scheduler = schedule([("", "a"), ("", "b")], main_only={1}, separate_main=True)
+    assert jobs(scheduler) == [(MAIN, (1,)), (1, (0,))]
+
+
+def test_without_separate_workers_main_only_means_nothing(schedule):
+    """Where workers share the process any of them takes a main-only node."""
+    scheduler = schedule([("", "a")], main_only={0})
+    assert jobs(scheduler) == [(1, (0,))]
+
+
+def test_nodes_told_to_be_main_only_later_still_reach_main(schedule):
+    """A node that was ready before it was known to need the main process is given to MAIN at once."""
+    scheduler = Scheduler(make_plan([("", "a")]), separate_main=True)
+    scheduler.add_main_only(iter([0]))
+    scheduler.add_worker(MAIN)
+    assert jobs(scheduler) == [(MAIN, (0,))]
+
+
+def test_a_main_only_child_does_not_go_along_to_a_worker(schedule):
+    """Fusing never takes a node out of its process, in either direction."""
+    scheduler = schedule(CHAIN, main_only={1}, separate_main=True)
+    assert jobs(scheduler) == [(1, (0,))]
+    scheduler.finish(0, 1)
+    assert jobs(scheduler) == [(MAIN, (1,))]
+    scheduler.finish(1, MAIN)
+    assert jobs(scheduler) == [(1, (2,))]
+
+
+# --- pins ----------------------------------------------------------------------------------------------------------------
+
+
+def test_a_pinned_value_draws_its_takers_to_its_worker(schedule):
+    """A value that one worker has makes all its takers run there."""
+    scheduler = schedule(FORK, workers=2)
+    scheduler.assign()
+    scheduler.pin(0, 1)
+    scheduler.finish(0, 1)
+    assert jobs(scheduler) == [(1, (1,))]
+    scheduler.finish(1, 1)
+    assert jobs(scheduler) == [(1, (2,))]
+    assert scheduler.finish(2, 1) == [0]
+
+
+def test_a_value_pinned_while_its_takers_are_ready_moves_them(schedule):
+    """A root value that turns out to stay in the main process takes its ready takers there, and nobody waits for long."""
+    scheduler = schedule([("r", "a"), ("r", "b")], separate_main=True)
+    (job,) = scheduler.assign()
+    scheduler.pin(1, MAIN)
+    scheduler.give_back(job.nodes, 1)
+    assert jobs(scheduler) == [(MAIN, (0,))]
+    scheduler.finish(0, MAIN)
+    assert jobs(scheduler) == [(MAIN, (1,))]
+
+
+def test_a_node_between_two_pins_is_torn(schedule):
+    """A node whose values are in two workers can run nowhere, and is handed out to be failed, once."""
+    scheduler = schedule([("", "a"), ("", "b"), ("ab", "c")], workers=2, fuse=False)
+    scheduler.assign()
+    scheduler.pin(0, 1)
+    scheduler.finish(0, 1)
+    scheduler.pin(1, 2)
+    scheduler.finish(1, 2)
+    assert scheduler.assign() == []
+    assert scheduler.take_torn() == 2
+    assert scheduler.fail(2, None) == []
+    assert scheduler.take_torn() is None
+
+
+def test_a_torn_node_does_not_go_along(schedule):
+    """A child is not taken along into a worker that lacks another value of it."""
+    scheduler = schedule([("", "a"), ("", "b"), ("ab", "c")], workers=2)
+    assert jobs(scheduler) == [(1, (0,)), (2, (1,))]
+    scheduler.pin(0, 1)
+    scheduler.finish(0, 1)
+    scheduler.give_back([1], 2)
+    assert jobs(scheduler)[0] == (1, (1, 2))
+
+
+def test_torn_nodes_that_were_skipped_are_not_told(schedule):
+    """After the first torn node stops the run, the others are skipped and not failed."""
+    scheduler = schedule([("", "a"), ("", "b"), ("ab", "c"), ("ab", "d")], workers=2, fuse=False)
+    scheduler.assign()
+    for dataset, worker in ((0, 1), (1, 2)):
+        scheduler.pin(dataset, worker)
+        scheduler.finish(dataset, worker)
+    assert scheduler.take_torn() == 2
+    scheduler.fail(2, None)
+    assert scheduler.take_torn() is None
+    assert scheduler.state(3) is SKIPPED
+
+
+# --- failures ------------------------------------------------------------------------------------------------------------
+
+
+def test_stop_skips_all_that_is_not_running(schedule):
+    """Under STOP a failure skips what is not assigned; what runs may finish."""
+    scheduler = schedule([("", "a"), ("", "b"), ("", "c"), ("c", "d")], workers=2)
+    assert jobs(scheduler) == [(1, (2, 3)), (2, (0,))]
+    scheduler.give_back([3], 1)
+    scheduler.fail(2, 1)
+    assert scheduler.take_skipped() == [1, 3]
+    assert scheduler.take_skipped() == []
+    assert not scheduler.is_finished()
+    scheduler.finish(0, 2)
+    assert scheduler.is_finished()
+    assert scheduler.done() == {0}
+
+
+def test_what_is_given_back_after_a_stop_is_skipped(schedule):
+    """A job that comes back after a failure does not run."""
+    scheduler = schedule([("", "a"), ("", "b")], workers=2)
+    scheduler.assign()
+    scheduler.fail(0, 1)
+    scheduler.give_back([1], 2)
+    assert scheduler.state(1) is SKIPPED
+    assert scheduler.is_finished()
+
+
+def test_continue_skips_descendants_only(schedule):
+    """Under CONTINUE only what depends on the failed node is skipped, and its inputs are let go of."""
+    scheduler = schedule([("r", "a"), ("a", "b"), ("b", "c"), ("r", "d")], fuse=False, workers=2, policy=FailurePolicy.CONTINUE)
+    assert jobs(scheduler) == [(1, (0,)), (2, (3,))]
+    assert scheduler.fail(0, 1) == [0, 2]
+    assert scheduler.take_skipped() == [1, 2]
+    assert scheduler.finish(3, 2) == [1]
+    assert scheduler.is_finished()
+
+
+def test_a_node_that_is_given_back_keeps_its_attempt_number(schedule):
+    """An attempt that did not begin does not count."""
+    scheduler = schedule([("", "a")])
+    scheduler.assign()
+    assert scheduler.attempt(0) == 1
+    scheduler.give_back([0], 1)
+    assert scheduler.attempt(0) == 0
+    scheduler.assign()
+    assert scheduler.attempt(0) == 1
+
+
+def test_an_impossible_fact_is_an_error_that_tells_the_story(schedule):
+    """A fact that cannot be true names the node, its state and how it came there."""
+    scheduler = schedule([("", "a")])
+    scheduler.assign()
+    scheduler.finish(0, 1)
+    with pytest.raises(InvalidTransitionError, match=r"node 'n0' cannot go from DONE to FAILED; so far: .*ASSIGNED -> DONE"):
+        scheduler.fail(0, None)
+
+
+# --- lost workers --------------------------------------------------------------------------------------------------------
+
+
+def test_what_a_lost_worker_held_is_free_again(schedule):
+    """The culprit fails, the others run elsewhere with the same attempt number."""
+    scheduler = schedule([("", "a"), ("", "b")], depth=2, policy=FailurePolicy.CONTINUE)
+    scheduler.assign()
+    scheduler.lose_worker(1, 0)
+    assert scheduler.state(0) is ASSIGNED
+    scheduler.fail(0, None)
+    scheduler.add_worker(1)
+    assert jobs(scheduler) == [(1, (1,))]
+    assert scheduler.attempt(1) == 1
+    scheduler.finish(1, 1)
+    assert (scheduler.state(0), scheduler.state(1)) == (FAILED, DONE)
+
+
+def test_values_that_were_lost_are_made_again(schedule):
+    """A value that lived in the lost worker is remade, with what it was made of, if somebody still needs it."""
+    scheduler = schedule([("r", "a"), ("a", "b"), ("b", "c"), ("b", "d")], fuse=False, policy=FailurePolicy.CONTINUE, workers=2)
+    scheduler.assign()
+    scheduler.finish(0, 1)
+    (job,) = scheduler.assign()
+    scheduler.pin(2, job.worker)
+    assert scheduler.finish(1, job.worker) == [0]
+    assert len(scheduler.assign()) == 1
+    scheduler.lose_worker(job.worker, None)
+    scheduler.add_worker(job.worker)
+    again = scheduler.assign()
+    assert [assigned.nodes for assigned in again] == [(0,)]
+    assert [scheduler.state(node) for node in (1, 2, 3)] == [WAITING, WAITING, WAITING]
+    assert scheduler.attempt(0) == 2
+    assert scheduler.uses(1) == 1
+
+
+def test_a_value_within_a_job_is_lost_with_its_worker(schedule):
+    """A worker that dies between two nodes of a job loses what passed between them: the first is run again."""
+    scheduler = schedule(CHAIN)
+    scheduler.assign()
+    scheduler.finish(0, 1)
+    scheduler.lose_worker(1, None)
+    scheduler.add_worker(1)
+    assert jobs(scheduler) == [(1, (0, 1, 2))]
+    assert [scheduler.attempt(node) for node in (0, 1, 2)] == [2, 1, 1]
+
+
+def test_the_rest_of_a_job_that_was_given_back_stays_with_its_worker(schedule):
+    """What passed between the nodes of a job is in its worker only, so the rest of the job runs there."""
+    scheduler = schedule(CHAIN, workers=2)
+    scheduler.assign()
+    scheduler.finish(0, 1)
+    scheduler.give_back([1, 2], 1)
+    assert jobs(scheduler) == [(1, (1, 2))]
+
+
+def test_a_long_chain_of_lost_values_is_no_recursion(schedule):
+    """Thousands of values lost at once are put back without recursing."""
+    names = [chr(0x4E00 + number) for number in range(3000)]
+    wiring = [("" if not number else names[number - 1], name) for number, name in enumerate(names)]
+    scheduler = schedule(wiring)
+    scheduler.assign()
+    for node in range(2999):
+        scheduler.finish(node, 1)
+    scheduler.lose_worker(1, None)
+    scheduler.add_worker(1)
+    assert len(scheduler.assign()[0].nodes) == 3000
+
+
+def test_lost_values_are_not_made_again_after_a_stop(schedule):
+    """After a failure under STOP a lost worker brings nothing back: what was done stays done, and the run ends."""
+    scheduler = schedule([("", "a"), ("a", "b"), ("a", "c"), ("", "d")], workers=2)
+    scheduler.assign()
+    scheduler.pin(0, 1)
+    scheduler.finish(0, 1)
+    scheduler.lose_worker(1, None)
+    scheduler.fail(3, 2)
+    assert scheduler.assign() == []
+    assert scheduler.is_finished()
+    assert scheduler.done() == {0}
+
+
+# --- whole runs, simulated -----------------------------------------------------------------------------------------------
+
+
+@st.composite
+def pipelines(draw):
+    """Random wiring: each node makes one or two datasets and takes some of what was made before, or of three roots."""
+    count = draw(st.integers(1, 12))
+    wiring: list[tuple[str, str]] = []
+    names = iter("abcdefghijklmnopqrstuvwxyz")
+    roots, made = "XYZ", ""
+    for _ in range(count):
+        inputs = draw(st.lists(st.sampled_from(roots + made), max_size=3, unique=True))
+        outputs = "".join(next(names) for _ in range(draw(st.integers(0, 2))))
+        wiring.append(("".join(inputs), outputs))
+        made += outputs
+    persisted = draw(st.sets(st.sampled_from(roots + made), max_size=4))
+    unpicklable = draw(st.sets(st.sampled_from(roots + made), max_size=3))
+    main_only = draw(st.sets(st.integers(0, count - 1), max_size=2))
+    resident = draw(st.sets(st.sampled_from(roots + made), max_size=3))
+    return wiring, persisted, unpicklable, main_only, resident
+
+
+class Simulation:
+    """A tiny executor: workers with a queue each, values here and there, faults by a seeded random."""
+
+    def __init__(self, pipeline, *, seed, workers, processes, faults, **options):
+        wiring, persisted, unpicklable, main_only, resident = pipeline
+        self.plan = make_plan(wiring, persisted=persisted, main_only=main_only)
+        self.scheduler = Scheduler(self.plan, separate_main=processes, **options)
+        self.random = Random(seed)
+        self.processes = processes
+        self.faults = faults
+        self.unpicklable = {
+            index for index, dataset in enumerate(self.plan.datasets) if processes and dataset.name in unpicklable
+        } - set(self.plan.results)
+        self.resident = {
+            index for index, dataset in enumerate(self.plan.datasets) if processes and dataset.name in resident
+        } - set(self.plan.results)
+        self.homes: dict[int, int] = {}
+        self.shared: set[int] = set()  # values that any worker can have
+        self.private: dict[int, set[int]] = {worker: set() for worker in range(MAIN if processes else 1, workers + 1)}
+        self.queues: dict[int, list[tuple[object, list[int]]]] = {worker: [] for worker in self.private}
+        self.put: set[int] = set()
+        self.trace: list[tuple[object, ...]] = []
+        self.runs = [0] * len(self.plan.nodes)
+        for worker in self.private:
+            self.scheduler.add_worker(worker)
+
+    def run(self):
+        scheduler = self.scheduler
+        while not scheduler.is_finished():
+            while jobs := scheduler.assign():
+                self.check_order(jobs)
+                for job in jobs:
+                    self.submit(job)
+                validate(scheduler)
+            while (node := scheduler.take_torn()) is not None:
+                assert self.unpicklable
+                self.release(scheduler.fail(node, None))
+            scheduler.take_skipped()
+            if scheduler.is_finished():
+                break
+            busy = [worker for worker, queue in self.queues.items() if queue]
+            assert busy, "nothing runs and the run is not over"
+            self.step(self.random.choice(busy))
+            validate(scheduler)
+        return self
+
+    def check_order(self, jobs):
+        """Each job's first node is more urgent than the next one's, and than every node that is left."""
+        if self.scheduler._pins or self.scheduler._homes or (self.processes and self.scheduler._main_only):
+            return
+        urgency = [(-self.scheduler._priority[job.nodes[0]], job.nodes[0]) for job in jobs]
+        assert urgency == sorted(urgency)
+        left = [node for node in range(len(self.plan.nodes)) if self.scheduler.state(node) is READY]
+        assert all((-self.scheduler._priority[node], node) > urgency[-1] for node in left)
+
+    def submit(self, job):
+        self.trace.append((job.worker, job.nodes))
+        for dataset in job.inputs:
+            if dataset in self.put or self.plan.datasets[dataset].producer is not None:
+                continue
+            self.put.add(dataset)
+            if dataset in self.unpicklable:
+                self.private[MAIN].add(dataset)
+                self.scheduler.pin(dataset, MAIN)
+            else:
+                self.shared.add(dataset)
+        if any(self.scheduler.holder(dataset) not in (None, job.worker) for dataset in job.inputs):
+            self.scheduler.give_back(job.nodes, job.worker)
+            return
+        for dataset in job.inputs:
+            if self.homes.get(dataset, job.worker) != job.worker:  # it is published, and can be had anywhere from now on
+                del self.homes[dataset]
+                self.shared.add(dataset)
+                self.scheduler.leave_home(dataset)
+        self.queues[job.worker].append((job, list(job.nodes)))
+
+    def step(self, worker):
+        fault = self.random.random() if self.faults and self.random.random() < 0.25 else 1.0
+        if fault < 0.3 and worker != MAIN and self.processes:
+            self.lose(worker, culprit=fault < 0.15)
+        elif fault < 0.6:
+            self.give_back(worker)
+        else:
+            self.run_node(worker, fails=fault < 1.0)
+        self.faults -= fault < 1.0
+
+    def run_node(self, worker, *, fails):
+        job, rest = self.queues[worker][0]
+        node = rest.pop(0)
+        if not rest or fails:
+            self.queues[worker].pop(0)
+        planned = self.plan.nodes[node]
+        assert all(self.scheduler.state(parent) is DONE for parent in planned.parents), "a node before its parent"
+        if planned.main_only and self.processes:
+            assert worker == MAIN
+        self.take(worker, job, node)
+        self.runs[node] += 1
+        if fails:
+            self.scheduler.give_back(rest, worker)
+            self.release(self.scheduler.fail(node, worker))
+            return
+        self.keep(worker, job, node)
+        self.release(self.scheduler.finish(node, worker))
+
+    def take(self, worker, job, node):
+        for dataset in self.plan.nodes[node].inputs:
+            if not self.plan.datasets[dataset].in_memory:
+                continue
+            assert dataset in self.shared or dataset in self.private[worker], "a value is not where its taker runs"
+            if (dataset, node) in job.last:
+                self.private[worker].discard(dataset)
+                if not self.processes:
+                    self.shared.discard(dataset)
+
+    def keep(self, worker, job, node):
+        for dataset in self.plan.nodes[node].outputs:
+            if not self.plan.datasets[dataset].in_memory:
+                continue
+            if dataset in job.local and self.processes:
+                self.private[worker].add(dataset)
+            elif dataset in self.unpicklable:
+                self.private[worker].add(dataset)
+                self.scheduler.pin(dataset, worker)
+            elif dataset in self.resident and worker != MAIN:
+                self.private[worker].add(dataset)
+                self.homes[dataset] = worker
+                self.scheduler.reside(dataset, worker, 1 + dataset % 3)
+            else:
+                self.shared.add(dataset)
+
+    def give_back(self, worker):
+        for _job, rest in self.queues[worker]:
+            self.scheduler.give_back(rest, worker)
+        self.queues[worker].clear()
+
+    def lose(self, worker, *, culprit):
+        node = self.scheduler.assigned(worker)[0] if culprit else None
+        self.queues[worker].clear()
+        self.private[worker].clear()
+        self.homes = {dataset: home for dataset, home in self.homes.items() if home != worker}
+        self.scheduler.lose_worker(worker, node)
+        if node is not None:
+            self.release(self.scheduler.fail(node, None))
+        self.scheduler.add_worker(worker)
+
+    def release(self, datasets):
+        for dataset in datasets:
+            assert self.scheduler.uses(dataset) == 0
+            assert self.plan.datasets[dataset].in_memory
+            self.shared.discard(dataset)
+            self.put.discard(dataset)
+            self.homes.pop(dataset, None)
+            for values in self.private.values():
+                values.discard(dataset)
+
+
+RUNS = {
+    "pipeline": pipelines(),
+    "seed": st.integers(0, 2**32),
+    "workers": st.integers(1, 3),
+    "processes": st.booleans(),
+    "depth": st.integers(1, 4),
+    "fuse": st.booleans(),
+}
+QUIET = settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+
+@QUIET
+@given(**RUNS)
+@example(pipeline=([("", ""), ("", "")], set(), set(), {0}, set()), seed=0, workers=1, processes=True, depth=1, fuse=True)
+def test_every_node_runs_once(pipeline, seed, workers, processes, depth, fuse):
+    """Without faults each node runs once, after its parents, and all that is left is the result."""
+    options = {"seed": seed, "workers": workers, "processes": processes, "depth": depth, "fuse": fuse}
+    wiring, persisted, _, main_only, resident = pipeline
+    simulation = Simulation((wiring, persisted, (), main_only, resident), faults=0, **options).run()
+    assert simulation.runs == [1] * len(simulation.plan.nodes)
+    assert simulation.shared == {index for index in simulation.plan.results if simulation.plan.datasets[index].in_memory}
+    assert not any(simulation.private.values())
+
+
+@QUIET
+@given(faults=st.integers(1, 4), **RUNS)
+def test_faults_skip_descendants_only(pipeline, seed, workers, processes, depth, fuse, faults):
+    """Under CONTINUE, whatever is lost, torn or given back: only what follows a failure is skipped, and nothing is kept."""
+    simulation = Simulation(
+        pipeline,
+        seed=seed,
+        workers=workers,
+        processes=processes,
+        faults=faults,
+        depth=depth,
+        fuse=fuse,
+        policy=FailurePolicy.CONTINUE,
+    ).run()
+    scheduler, plan = simulation.scheduler, simulation.plan
+    after_failure: set[int] = set()
+    for index, node in enumerate(plan.nodes):
+        if any(parent in after_failure or scheduler.state(parent) is FAILED for parent in node.parents):
+            after_failure.add(index)
+    for index in range(len(plan.nodes)):
+        if scheduler.state(index) is SKIPPED:
+            assert index in after_failure
+        elif index not in after_failure:
+            assert scheduler.state(index) in (DONE, FAILED)
+        assert scheduler.attempt(index) >= simulation.runs[index]
+    made = {
+        index
+        for index in plan.results
+        if plan.datasets[index].in_memory and scheduler.state(plan.datasets[index].producer) is DONE
+    }
+    assert made <= simulation.shared <= set(plan.results)  # a result of an earlier attempt may stay
+    assert not simulation.put
+
+
+@QUIET
+@given(faults=st.integers(1, 4), **RUNS)
+def test_a_stopped_run_ends(pipeline, seed, workers, processes, depth, fuse, faults):
+    """Under STOP a run with faults ends, every node in a last state, and nothing that was done is undone afterwards."""
+    simulation = Simulation(
+        pipeline, seed=seed, workers=workers, processes=processes, faults=faults, depth=depth, fuse=fuse
+    ).run()
+    states = {simulation.scheduler.state(node) for node in range(len(simulation.plan.nodes))}
+    assert states <= {DONE, FAILED, SKIPPED}
+    assert (SKIPPED in states) <= (FAILED in states)
+
+
+@QUIET
+@given(faults=st.integers(0, 4), **RUNS)
+def test_the_same_facts_give_the_same_schedule(faults, **run):
+    """Two runs with the same facts in the same order make the same decisions."""
+    first, second = (Simulation(faults=faults, policy=FailurePolicy.CONTINUE, **run).run().trace for _ in range(2))
+    assert first == second

@@ -1,0 +1,110 @@
+"""The simulator: the real scheduler on a virtual clock."""
+
+from __future__ import annotations
+
+from itertools import pairwise, permutations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from treadle.execution.simulator import bounds, simulate
+from treadle.io import Catalog
+from treadle.pipeline import Pipeline, node
+from treadle.planning import compile_plan
+
+
+def plan_of(parents):
+    """Compile a plan of nodes that wait for the nodes before them of the given indices."""
+    nodes = [
+        node(lambda *_values: 1, [f"d{parent}" for parent in sorted(waits)], f"d{index}", name=f"n{index}")
+        for index, waits in enumerate(parents)
+    ]
+    return compile_plan(Pipeline(nodes), Catalog())
+
+
+def in_plan_order(plan, seconds):
+    """Give the seconds, listed by the number in the node's name, in the order of the plan."""
+    return [seconds[int(each.name[1:])] for each in plan.nodes]
+
+
+@st.composite
+def graphs(draw, most=9):
+    """Random graphs, with what their nodes take."""
+    size = draw(st.integers(1, most))
+    parents = [draw(st.sets(st.integers(0, index - 1), max_size=3)) if index else set() for index in range(size)]
+    seconds = draw(st.lists(st.integers(1, 9), min_size=size, max_size=size))
+    return parents, [float(each) for each in seconds]
+
+
+def best_makespan(plan, seconds, workers):
+    """Find the shortest schedule by trying every order of list scheduling."""
+    best = float("inf")
+    for order in permutations(range(len(plan.nodes))):
+        free, ends, now = [0.0] * workers, {}, 0.0
+        for index in order:
+            if any(parent not in ends for parent in plan.nodes[index].parents):
+                break
+            ready = max((ends[parent] for parent in plan.nodes[index].parents), default=0.0)
+            worker = min(range(workers), key=lambda each: max(free[each], ready))
+            free[worker] = ends[index] = max(free[worker], ready) + seconds[index]
+            now = max(now, ends[index])
+        else:
+            best = min(best, now)
+    return best
+
+
+@given(graphs(), st.integers(1, 3))
+@settings(deadline=None)
+def test_a_schedule_keeps_order_and_bounds(graph, workers):
+    """No node begins before its parents ended, no worker runs two at a time, and no bound is beaten."""
+    parents, listed = graph
+    plan = plan_of(parents)
+    seconds = in_plan_order(plan, listed)
+    run = simulate(plan, seconds, workers)
+    ends = [start + took for start, took in zip(run.starts, seconds, strict=True)]
+    for index, planned in enumerate(plan.nodes):
+        assert all(ends[parent] <= run.starts[index] for parent in planned.parents)
+    for worker in range(1, workers + 1):
+        mine = sorted((run.starts[index], ends[index]) for index in range(len(ends)) if run.placed[index] == worker)
+        assert all(before[1] <= after[0] for before, after in pairwise(mine))
+    assert run.makespan >= bounds(plan, seconds).lower(workers) - 1e-9
+
+
+@given(graphs(most=6))
+@settings(deadline=None, max_examples=40)
+def test_no_schedule_is_worse_than_grahams_bound(graph):
+    """On small graphs the makespan is within (2 - 1/m) of the best one that exhaustive search finds (Graham 1969)."""
+    parents, listed = graph
+    plan = plan_of(parents)
+    seconds = in_plan_order(plan, listed)
+    assert simulate(plan, seconds, 2).makespan <= best_makespan(plan, seconds, 2) * 1.5 + 1e-9
+
+
+def long_path_among_short_nodes():
+    """A chain of ten long nodes, and a hundred short ones that wait for nothing."""
+    parents = [set() for _ in range(100)] + [set()] + [{100 + link} for link in range(9)]
+    plan = plan_of(parents)
+    return plan, in_plan_order(plan, [0.1] * 100 + [1.0] * 10)
+
+
+def test_a_long_path_is_started_first_when_durations_are_known():
+    """With learned durations a long path hidden among short nodes ends within 4 % of the lower bound."""
+    plan, seconds = long_path_among_short_nodes()
+    assert simulate(plan, seconds, 2).makespan <= 1.04 * bounds(plan, seconds).lower(2)
+
+
+def test_a_long_path_is_started_early_when_nothing_is_known():
+    """With equal weights the same path ends within 10 % of the lower bound: its length in nodes stands out."""
+    plan, seconds = long_path_among_short_nodes()
+    equal = [1.0] * len(seconds)
+    assert simulate(plan, seconds, 2, expected=equal).makespan <= 1.10 * bounds(plan, seconds).lower(2)
+
+
+def test_the_critical_path_is_named():
+    """The bounds name the nodes of the longest path, in order."""
+    plan = plan_of([set(), {0}, {0}, {1, 2}])
+    found = bounds(plan, in_plan_order(plan, [1.0, 5.0, 2.0, 1.0]))
+    assert [plan.nodes[index].name for index in found.critical_nodes] == ["n0", "n1", "n3"]
+    assert found.critical_path == pytest.approx(7.0)
+    assert found.work == pytest.approx(9.0)
