@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from treadle.hooks import hook_impl
     from treadle.io import Catalog, Dataset, MemoryDataset
     from treadle.project import bootstrap_project, configure_project
-    from treadle.session import Context, Session
+    from treadle.session import Context, ServiceSession, Session
 
 __version__ = "0.1.0"
 
@@ -65,6 +65,7 @@ _HOMES = {
     "Runner": "treadle.execution.runner",
     "RunnerError": "treadle.errors",
     "SequentialRunner": "treadle.execution.runner",
+    "ServiceSession": "treadle.session",
     "Session": "treadle.session",
     "SessionError": "treadle.errors",
     "StoreError": "treadle.errors",
@@ -103,6 +104,7 @@ __all__ = [
     "Runner",
     "RunnerError",
     "SequentialRunner",
+    "ServiceSession",
     "Session",
     "SessionError",
     "StoreError",

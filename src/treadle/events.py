@@ -35,7 +35,7 @@ class Failure:
         traceback: the formatted traceback, the user's own frames only, cause chain included.
         pickled: the exception itself, where it survived a round trip of pickle; else None.
         dataset: the dataset that was being loaded or saved, if that is what failed.
-        phase: `"setup"`, `"load"`, `"run"`, `"save"` or `"hook"`: what the worker was doing.
+        phase: `"setup"`, `"load"`, `"run"`, `"save"`, `"confirm"` or `"hook"`: what the worker was doing.
     """
 
     type_name: str

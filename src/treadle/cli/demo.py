@@ -34,7 +34,7 @@ def demo(context: click.Context, path: Path) -> None:
 
     check_demo_packages()
     metadata = bootstrap_project(_make_project(path))
-    start_logging(metadata)
+    start_logging(metadata.project_path)
     # What the project imports is imported before anything is timed.
     click.echo(f"Its pipeline has {len(configured_project().pipelines['__default__'].nodes)} nodes.")
     sequential = _timed_run(metadata, "sequential", typed_command(context))

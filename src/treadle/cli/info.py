@@ -78,7 +78,11 @@ def _project() -> str:
 
 
 def _plugins() -> str:
-    from importlib.metadata import entry_points
+    from treadle.plugins import GROUPS, offered
 
-    found = sorted({f"{entry.dist.name} {entry.dist.version}" for entry in entry_points(group="treadle.hooks") if entry.dist})
-    return ", ".join(found) or "none"
+    offers: dict[str, list[str]] = {}
+    for group in GROUPS:
+        for entry in offered(group):
+            if entry.dist is not None:
+                offers.setdefault(f"{entry.dist.name} {entry.dist.version}", []).append(group.rpartition(".")[2])
+    return ", ".join(f"{name} ({', '.join(dict.fromkeys(kinds))})" for name, kinds in sorted(offers.items())) or "none"

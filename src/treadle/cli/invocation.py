@@ -12,14 +12,35 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Invocation:
-    """What the user typed after `treadle`."""
+    """What the user typed.
+
+    Attributes:
+        arguments: the words after the program.
+        program: the words that start it.
+        package: the package of a packaged project that runs itself; None where the project is looked for on disk.
+    """
 
     arguments: tuple[str, ...] = ()
+    program: tuple[str, ...] = ("treadle",)
+    package: str | None = None
 
     @property
     def command(self) -> str:
         """The whole command, quoted so that it can be typed again."""
-        return shlex.join(("treadle", *self.arguments))
+        return shlex.join((*self.program, *self.arguments))
+
+
+def packaged_project(context: click.Context) -> str | None:
+    """Name the package of the project that runs itself.
+
+    Args:
+        context: click's context of a command.
+
+    Returns:
+        The package, None where the project is looked for on disk.
+    """
+    found = context.find_object(Invocation)
+    return found.package if found else None
 
 
 def typed_command(context: click.Context) -> str:

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import click
+
+    from treadle.io import Catalog
     from treadle.observe.store import SessionStore
     from treadle.project import ProjectMetadata
     from treadle.session import Session
@@ -26,11 +32,46 @@ def enter_project() -> ProjectMetadata:
     return bootstrap_project(find_project(here) or here)
 
 
-def start_logging(project: ProjectMetadata, conf_source: str | None = None) -> None:
+def enter_any_project(context: click.Context) -> Path:
+    """Make a project this process's own: the packaged one that runs itself, else the one at or above the current folder.
+
+    Args:
+        context: click's context of a command.
+
+    Returns:
+        The project's folder; for a packaged project the current folder, where its `conf` and its data are.
+
+    Raises:
+        ProjectError: there is none, or it is wrong.
+    """
+    from treadle.cli.invocation import packaged_project
+
+    package = packaged_project(context)
+    if package is None:
+        return enter_project().project_path
+    from treadle.project import configure_project
+
+    configure_project(package)
+    return Path.cwd()
+
+
+def choose_environment(env: str | None) -> None:
+    """Make an environment the one of the sessions that this process and its children make.
+
+    Args:
+        env: the configuration environment; None leaves the choice as it is.
+    """
+    if env is not None:
+        from treadle.session.session import ENV_VARIABLE
+
+        os.environ[ENV_VARIABLE] = env
+
+
+def start_logging(project_path: Path, conf_source: str | None = None) -> None:
     """Set logging up as the project says, or by the default: what a run logs is to be seen.
 
     Args:
-        project: the configured project.
+        project_path: the configured project's folder.
         conf_source: where its configuration is read; what its settings say if None.
 
     Raises:
@@ -39,7 +80,7 @@ def start_logging(project: ProjectMetadata, conf_source: str | None = None) -> N
     from treadle.project import configured_project
     from treadle.project.logging import configure_logging
 
-    configure_logging(project_path=project.project_path, conf_source=conf_source or configured_project().settings.CONF_SOURCE)
+    configure_logging(project_path=project_path, conf_source=conf_source or configured_project().settings.CONF_SOURCE)
 
 
 def session_class() -> type[Session]:
@@ -58,6 +99,25 @@ def session_class() -> type[Session]:
     return Session
 
 
+def load_catalog(*, env: str | None = None, params: Mapping[str, Any] | None = None, conf_source: str | None = None) -> Catalog:
+    """Make the catalog of the project at or above the current folder, as a run would have it; nothing is recorded.
+
+    Args:
+        env: the configuration environment.
+        params: params over those of the configuration.
+        conf_source: where the configuration is read; what the settings say if None.
+
+    Returns:
+        The catalog.
+
+    Raises:
+        TreadleError: the project, its configuration or its catalog is wrong.
+    """
+    path = enter_project().project_path
+    session = session_class().create(path, save_on_close=False, env=env, extra_params=params, conf_source=conf_source)
+    return session.load_context().catalog
+
+
 def session_store(project_path: Path) -> SessionStore:
     """Open the store that the configured project keeps its sessions in.
 
@@ -66,10 +126,11 @@ def session_store(project_path: Path) -> SessionStore:
 
     Returns:
         The store; it is the caller's to close.
-    """
-    from treadle.observe.store import SQLStore
-    from treadle.project import configured_project
 
-    settings = configured_project().settings
-    store: SessionStore = (settings.SESSION_STORE_CLASS or SQLStore)(project_path=project_path, **settings.SESSION_STORE_ARGS)
-    return store
+    Raises:
+        StoreError: SESSION_STORE_CLASS does not take SESSION_STORE_ARGS.
+    """
+    from treadle.project import configured_project
+    from treadle.session.creation import make_store
+
+    return make_store(configured_project().settings, project_path)

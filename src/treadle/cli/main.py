@@ -6,64 +6,104 @@ One file a command, imported only when its name is given; this module and the co
 
 from __future__ import annotations
 
-import difflib
 import os
 import sys
 from importlib import import_module
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 import treadle
+from treadle.cli.commands import plugin_command, plugin_command_names, project_commands
 from treadle.cli.failure import ExitCode, show
+from treadle.cli.groups import SuggestingGroup
 from treadle.cli.invocation import Invocation
 from treadle.errors import Terminated, TreadleError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 _COMMANDS = {
     "run": "Run the project's pipelines.",
     "new": "Start a new project.",
     "demo": "Make a project on real data, and run it in parallel.",
+    "check": "Look whether every node could run in a worker, without running any.",
+    "registry": "Look at the project's pipelines.",
+    "catalog": "Look at the project's datasets.",
+    "pipeline": "Add a pipeline to the project, or take one away.",
     "sessions": "Look at earlier sessions: what ran, how, and what came of it.",
+    "ipython": "Start IPython with the project loaded.",
+    "jupyter": "Work on the project in Jupyter.",
+    "package": "Build a wheel of the project, with its configuration beside it.",
     "info": "Say what this machine and this project offer.",
 }
 """Each command with its line in `treadle --help`; its module is treadle.cli.<name>, its object <name>."""
 
 
-class _Commands(click.Group):
-    """The commands by name; each module is imported when its command is asked for."""
+_WITHOUT_PROJECT = frozenset({"new", "demo"})
+"""Commands that make a project: the one they are called in, which may be broken, has no say."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
-        return list(_COMMANDS)
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's signature
-        if cmd_name not in _COMMANDS:
-            return None
-        command = getattr(import_module(f"treadle.cli.{cmd_name}"), cmd_name)
-        assert isinstance(command, click.Command)  # noqa: S101 - our own table, for the type checker
-        return command
+class _Commands(SuggestingGroup):
+    """The commands by name: the project's own, then ours, then those of plugins; each is imported when it is asked for."""
 
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's signature
-        with formatter.section("Commands"):
-            formatter.write_dl(list(_COMMANDS.items()))
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(dict.fromkeys((*_COMMANDS, *self._own(ctx), *plugin_command_names())))
 
-    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
-        if args and not args[0].startswith("-") and args[0] not in _COMMANDS:
-            close = difflib.get_close_matches(args[0], _COMMANDS)
-            known = f"Did you mean {' or '.join(close)}?" if close else f"The commands are: {', '.join(_COMMANDS)}."
-            message = f"There is no command {args[0]!r}. {known}"
-            raise click.UsageError(message, ctx)
-        return super().resolve_command(ctx, args)
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _WITHOUT_PROJECT and cmd_name in self._own(ctx):
+            return self._own(ctx)[cmd_name]
+        if cmd_name in _COMMANDS:
+            command = getattr(import_module(f"treadle.cli.{cmd_name}"), cmd_name)
+            assert isinstance(command, click.Command)  # noqa: S101 - our own table, for the type checker
+            return command
+        return plugin_command(cmd_name)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        own, offers = {}, {}
+        try:
+            own = {name: command.get_short_help_str(limit=90) for name, command in self._own(ctx).items()}
+        except TreadleError as error:  # help is what people look for when something is wrong
+            own = {"(none)": str(error.args[0])}
+        for name in plugin_command_names():
+            if name not in _COMMANDS and name not in own:
+                try:
+                    command = plugin_command(name)
+                    offers[name] = command.get_short_help_str(limit=90) if command is not None else ""
+                except click.ClickException as error:
+                    offers[name] = error.message
+        for title, rows in (
+            ("Commands", {name: line for name, line in _COMMANDS.items() if name not in own}),
+            ("Commands of this project", own),
+            ("Commands of plugins", offers),
+        ):
+            if rows:
+                with formatter.section(title):
+                    formatter.write_dl(list(rows.items()))
+
+    def invoke(self, ctx: click.Context) -> None:
+        super().invoke(ctx)  # what a command returns means nothing; a number is the exit code of an `Exit`
+
+    @staticmethod
+    def _own(ctx: click.Context) -> Mapping[str, click.Command]:
+        """Find the project's own commands, once in the life of a context."""
+        found: Mapping[str, click.Command]
+        if _OWN_COMMANDS not in ctx.meta:
+            ctx.meta[_OWN_COMMANDS] = project_commands(Path.cwd())
+        found = ctx.meta[_OWN_COMMANDS]
+        return found
+
+
+_OWN_COMMANDS = "treadle.cli.own-commands"
 
 
 @click.group(
     cls=_Commands,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
     epilog=(
-        "Exit codes: 0 all went well; 1 the run failed (a node or a worker); 2 wrong usage or input (a flag, a name, the "
-        "project, its configuration); 130 interrupted by Ctrl-C; 143 ended by SIGTERM."
+        "Exit codes: 0 all went well; 1 the run failed (a node or a worker), or a check found problems; 2 wrong usage or "
+        "input (a flag, a name, the project, its configuration); 130 interrupted by Ctrl-C; 143 ended by SIGTERM."
     ),
 )
 @click.version_option(treadle.__version__, "-V", "--version", prog_name="treadle")
@@ -84,8 +124,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit code, one of `ExitCode`; an unforeseen exception passes through, with Python's own traceback.
     """
     words = tuple(sys.argv[1:] if arguments is None else arguments)
+    return run_to_exit_code(treadle_command, Invocation(words))
+
+
+def run_to_exit_code(command: click.Command, invocation: Invocation, **defaults: Any) -> int:
+    """Run a click command, and turn what comes out of it into an exit code.
+
+    Args:
+        command: the command.
+        invocation: what the user typed.
+        **defaults: values of flags that were not typed.
+
+    Returns:
+        The exit code, one of `ExitCode`; an unforeseen exception passes through.
+    """
+    program = " ".join(invocation.program)
     try:
-        treadle_command.main(list(words), prog_name="treadle", standalone_mode=False, obj=Invocation(words))
+        code = command.main(
+            list(invocation.arguments), prog_name=program, standalone_mode=False, obj=invocation, default_map=defaults or None
+        )
     except click.Abort as abort:
         if isinstance(abort.__cause__, Terminated):
             click.echo("Ended by SIGTERM.", err=True)
@@ -101,4 +158,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # Whoever read our output, such as `head`, has enough; there is nobody left to tell. (The interpreter flushes at exit.)
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return ExitCode.FAILED
-    return ExitCode.OK
+    return code if isinstance(code, int) else ExitCode.OK  # what click's `Exit` was raised with

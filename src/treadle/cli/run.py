@@ -10,24 +10,27 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from treadle.cli import values
+from treadle.cli import completion, options, values
 from treadle.cli.flags_file import fill_flags
 from treadle.cli.invocation import typed_command
+from treadle.cli.options import names
 from treadle.cli.values import join_names, join_params
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
-    _Groups = tuple[tuple[str, ...], ...]
-
-
-def _names(*spellings: str, help: str, metavar: str = "NAMES") -> Callable[[Any], Any]:  # noqa: A002 - click's word
-    return click.option(*spellings, type=values.names, multiple=True, metavar=metavar, help=help)
+    from treadle.cli.options import Groups
 
 
 @click.command()
-@_names("--pipelines", "--pipeline", "-p", help="Pipelines to run; the default one where none is named.")
-@click.option("--runner", "-r", metavar="RUNNER", help="sequential, thread, parallel, or the dotted path of a runner class.")
+@options.pipelines
+@click.option(
+    "--runner",
+    "-r",
+    metavar="RUNNER",
+    help="sequential, thread, parallel, a plugin's, or the dotted path of a runner class.",
+    shell_complete=completion.runners,
+)
 @click.option(
     "--runner-params",
     type=values.params,
@@ -36,15 +39,18 @@ def _names(*spellings: str, help: str, metavar: str = "NAMES") -> Callable[[Any]
     help="What the runner is made with: max_workers=4,start_method=spawn.",
 )
 @click.option("--async", "is_async", is_flag=True, help="Load and save each node's datasets at the same time, by threads.")
-@click.option(
-    "--env", "-e", metavar="ENV", help="The configuration environment: conf/ENV over conf/base, in place of conf/local."
+@options.env
+@names("--tags", "--tag", "-t", metavar="TAGS", help="Only nodes with one of these tags.", shell_complete=completion.tags)
+@names("--nodes", "--node", "-n", help="Only these nodes.", shell_complete=completion.nodes)
+@names("--from-nodes", help="Only these nodes and what comes after them.", shell_complete=completion.nodes)
+@names("--to-nodes", help="Only these nodes and what comes before them.", shell_complete=completion.nodes)
+@names(
+    "--from-inputs",
+    metavar="DATASETS",
+    help="Only nodes that need these datasets, and what comes after them.",
+    shell_complete=completion.datasets,
 )
-@_names("--tags", "--tag", "-t", metavar="TAGS", help="Only nodes with one of these tags.")
-@_names("--nodes", "--node", "-n", help="Only these nodes.")
-@_names("--from-nodes", help="Only these nodes and what comes after them.")
-@_names("--to-nodes", help="Only these nodes and what comes before them.")
-@_names("--from-inputs", metavar="DATASETS", help="Only nodes that need these datasets, and what comes after them.")
-@_names("--to-outputs", metavar="DATASETS", help="Only nodes that these datasets need.")
+@names("--to-outputs", metavar="DATASETS", help="Only nodes that these datasets need.", shell_complete=completion.datasets)
 @click.option(
     "--load-versions",
     type=values.load_versions,
@@ -52,14 +58,8 @@ def _names(*spellings: str, help: str, metavar: str = "NAMES") -> Callable[[Any]
     metavar="VERSIONS",
     help="Versions of versioned datasets to load: dataset:version, with commas between them.",
 )
-@_names("--namespaces", "--namespace", "-ns", help="Only nodes of these namespaces.")
-@click.option(
-    "--params",
-    type=values.params,
-    multiple=True,
-    metavar="PARAMS",
-    help="Params over those of the configuration: model.depth=5,city=Paris.",
-)
+@names("--namespaces", "--namespace", "-ns", help="Only nodes of these namespaces.", shell_complete=completion.namespaces)
+@options.params
 @click.option(
     "--config",
     "-c",
@@ -70,7 +70,7 @@ def _names(*spellings: str, help: str, metavar: str = "NAMES") -> Callable[[Any]
     metavar="FILE",
     help="A YAML or JSON file of flags; those of the command line win.",
 )
-@click.option("--conf-source", metavar="PATH", help="Folder or archive of configuration, in place of the project's conf.")
+@options.conf_source
 @click.option(
     "--only-missing-outputs", is_flag=True, help="Only nodes of which an output does not exist yet, and what they need."
 )
@@ -78,19 +78,19 @@ def _names(*spellings: str, help: str, metavar: str = "NAMES") -> Callable[[Any]
 def run(  # noqa: PLR0913 - one argument a flag
     context: click.Context,
     *,
-    pipelines: _Groups,
+    pipelines: Groups,
     runner: str | None,
     runner_params: tuple[Mapping[str, Any], ...],
     is_async: bool,
     env: str | None,
-    tags: _Groups,
-    nodes: _Groups,
-    from_nodes: _Groups,
-    to_nodes: _Groups,
-    from_inputs: _Groups,
-    to_outputs: _Groups,
+    tags: Groups,
+    nodes: Groups,
+    from_nodes: Groups,
+    to_nodes: Groups,
+    from_inputs: Groups,
+    to_outputs: Groups,
     load_versions: tuple[Mapping[str, str], ...],
-    namespaces: _Groups,
+    namespaces: Groups,
     params: tuple[Mapping[str, Any], ...],
     conf_source: str | None,
     only_missing_outputs: bool,
@@ -107,12 +107,12 @@ def run(  # noqa: PLR0913 - one argument a flag
     treadle run --config nightly.yml
     """  # noqa: D301 - \b is click's mark for lines that are not to be wrapped
     from treadle.cli.display import watching
-    from treadle.cli.location import enter_project, session_class, start_logging
+    from treadle.cli.location import enter_any_project, session_class, start_logging
 
-    metadata = enter_project()
-    start_logging(metadata, conf_source)
+    project_path = enter_any_project(context)
+    start_logging(project_path, conf_source)
     session = session_class().create(
-        metadata.project_path,
+        project_path,
         env=env,
         extra_params=join_params(params),
         conf_source=conf_source,

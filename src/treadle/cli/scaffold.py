@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     else:
         from importlib.abc import Traversable
 
+PIPELINE_TEMPLATE = "pipeline"
+"""The template of a single pipeline, which lies beside those of projects; `pipeline_files.py` copies it."""
 _NEVER_COPIED = frozenset({"__pycache__", ".DS_Store"})
 _UNQUOTABLE = frozenset("\"'\\`{}$#")
 
@@ -40,7 +42,8 @@ def available_templates() -> tuple[str, ...]:
     Returns:
         Their names, sorted.
     """
-    return tuple(sorted(entry.name for entry in _templates().iterdir() if entry.is_dir() and entry.name not in _NEVER_COPIED))
+    others = {*_NEVER_COPIED, PIPELINE_TEMPLATE}
+    return tuple(sorted(entry.name for entry in _templates().iterdir() if entry.is_dir() and entry.name not in others))
 
 
 def suggest_package_name(project_name: str) -> str:
@@ -99,6 +102,56 @@ def create_project(template: str, target: Path, *, project_name: str, package_na
         )
         raise ProjectError(message, file=str(target)) from exc
     return target
+
+
+def copy_tree(source: Traversable, target: Path, words: Mapping[str, str]) -> list[Path]:
+    """Copy a tree of a template into a folder that may have files of its own, which stay as they are.
+
+    Args:
+        source: the tree.
+        target: the folder; it is made where it is missing.
+        words: what to replace in names and contents.
+
+    Returns:
+        The files that were made.
+
+    Raises:
+        OSError: the disk refuses, or a file is there already; what was made of the tree is taken back.
+    """
+    made: list[Path] = []
+    try:
+        target.mkdir(parents=True, exist_ok=True)
+        for entry in _entries(source):
+            path = target / _replaced(entry.name.encode(), words).decode()
+            if entry.is_dir():
+                made += copy_tree(entry, path, words)
+            else:
+                with path.open("xb") as file:
+                    made.append(path)
+                    file.write(_replaced(entry.read_bytes(), words))
+    except OSError:
+        for path in made:
+            path.unlink(missing_ok=True)
+        raise
+    return made
+
+
+def why_unusable_name(name: str) -> str | None:
+    """Say why a name cannot be that of a Python package within a project.
+
+    Args:
+        name: the name.
+
+    Returns:
+        The reason, None where it can be used.
+    """
+    if not (name.isascii() and name.isidentifier()):
+        return "such a name is made of letters, digits and underscores, and does not begin with a digit"
+    if keyword.iskeyword(name):
+        return f"{name} is a keyword of Python"
+    if name.startswith("_"):
+        return "names with an underscore in front are private, so it would not be found"
+    return None
 
 
 def _templates() -> Traversable:

@@ -1,25 +1,32 @@
-"""`treadle sessions list` and `treadle sessions show`: what ran earlier, how, and what came of it. Keeps no state.
+"""`treadle sessions`: what ran earlier, how, what came of it, what changed from one to another; and to run one again.
 
-Neighbour: `treadle.observe.store`, whose records are written out here.
+Keeps no state. Neighbours: `treadle.observe.store`, whose records and differences are written out here, and
+`treadle.session.rerun`, which reads from a record how its run is repeated.
 """
 
 from __future__ import annotations
 
-import sys
 from contextlib import closing
 from datetime import datetime, timezone
-from shutil import get_terminal_size
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from treadle.cli import completion, options, values
+from treadle.cli.groups import SuggestingGroup
+from treadle.cli.invocation import typed_command
+from treadle.cli.tables import aligned
+from treadle.cli.values import join_params
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from treadle.observe.store import NodeRecord, RunRecord, SessionRecord, SessionSummary
+    from treadle.observe.store.diff import Change, NodeTimes, SessionDiff
+    from treadle.session.what_if import WhatIf
 
 
-@click.group()
+@click.group(cls=SuggestingGroup)
 def sessions() -> None:
     """Look at earlier sessions: what ran, how, and what came of it."""
 
@@ -37,12 +44,12 @@ def list_sessions(limit: int) -> None:
         click.echo("No session was kept yet: `treadle run` makes the first.")
         return
     lines = [("SESSION", "OUTCOME", "NODES", "SECONDS", "RUNNER", "COMMAND"), *(_summary_line(each) for each in found)]
-    for line in _aligned(lines):
+    for line in aligned(lines):
         click.echo(line)
 
 
 @sessions.command("show")
-@click.argument("session_id", metavar="ID")
+@click.argument("session_id", metavar="ID", shell_complete=completion.sessions)
 def show_session(session_id: str) -> None:
     """Show all that is known of the session ID; the beginning of its id is enough."""
     from treadle.cli.location import enter_project, session_store
@@ -54,20 +61,128 @@ def show_session(session_id: str) -> None:
         click.echo(line)
 
 
+@sessions.command("diff")
+@click.argument("before", metavar="A", shell_complete=completion.sessions)
+@click.argument("after", metavar="B", shell_complete=completion.sessions)
+def diff_two_sessions(before: str, after: str) -> None:
+    """Show what changed from session A to session B: params, environment, code, versions, outcomes and times of nodes."""
+    from treadle.cli.location import enter_project, session_store
+    from treadle.observe.store.diff import diff_sessions
+
+    metadata = enter_project()
+    with closing(session_store(metadata.project_path)) as store:
+        first, second = store.load(before), store.load(after)
+    for line in _diff_lines(diff_sessions(first, second), first.session_id, second.session_id):
+        click.echo(line)
+
+
+@sessions.command("rerun")
+@click.argument("session_id", metavar="ID", shell_complete=completion.sessions)
+@options.params
+@click.pass_context
+def rerun_session(context: click.Context, session_id: str, *, params: tuple[Mapping[str, Any], ...]) -> None:
+    """Repeat the last run of the session ID, with its recorded flags, params, environment and load versions.
+
+    Params given here lie over the recorded ones; secrets, which no record holds, have to be given again. What is not as it was
+    then (code, Python, packages) is said first.
+    """
+    from treadle.cli.display import watching
+    from treadle.cli.location import enter_project, session_class, session_store, start_logging
+    from treadle.project import configured_project
+    from treadle.session.rerun import changes_since, rerun_of
+
+    path = enter_project().project_path
+    with closing(session_store(path)) as store:
+        record = store.load(session_id)
+    given = join_params(params)
+    rerun = rerun_of(record, default_conf_source=configured_project().settings.CONF_SOURCE, params=given)
+    start_logging(path, rerun.conf_source)
+    for line in _change_lines("Not as it was then", changes_since(record)):
+        click.echo(line, err=True)
+    session = session_class().create(
+        path, env=rerun.env, extra_params=rerun.extra_params, conf_source=rerun.conf_source, command=typed_command(context)
+    )
+    with session, watching() as observer:
+        session.run(**rerun.arguments, observers=(observer,))
+
+
+@sessions.command("what-if")
+@click.argument("session_id", metavar="ID", shell_complete=completion.sessions)
+@click.option(
+    "--workers", type=values.counts, default="1,2,4,8,16", show_default=True, metavar="NUMBERS", help="Numbers of workers."
+)
+def ask_what_if(session_id: str, workers: tuple[int, ...]) -> None:
+    """Show what the last run of session ID would have taken on other numbers of workers, and what bounds it."""
+    from treadle.cli.location import enter_project, session_store
+    from treadle.project import configured_project
+    from treadle.session.what_if import what_if
+
+    with closing(session_store(enter_project().project_path)) as store:
+        record = store.load(session_id)
+    for line in _what_if_lines(what_if(record, configured_project().pipelines, workers)):
+        click.echo(line)
+
+
+def _what_if_lines(answer: WhatIf) -> Iterator[str]:
+    had = f"{answer.recorded:.2f} s with {answer.recorded_workers or '?'} workers"
+    yield f"As recorded: {had}; all nodes together {answer.work:.2f} s"
+    yield ""
+    rows = [
+        (str(count), f"{seconds:.2f}", f"{answer.work / seconds:.2f}" if seconds else "-", f"{least:.2f}")
+        for count, seconds, least in answer.makespans
+    ]
+    yield from aligned([("WORKERS", "SECONDS", "TIMES AS FAST AS ONE", "NO SCHEDULE BEATS"), *rows])
+    yield ""
+    yield f"No number of workers beats the longest path, {answer.critical_path:.2f} s:"
+    yield from aligned([(f"  {seconds:.2f} s", name) for name, seconds in answer.critical_nodes] or [("", "")])
+
+
+def _diff_lines(diff: SessionDiff, before: str, after: str) -> Iterator[str]:
+    yield f"A  {before}"
+    yield f"B  {after}"
+    sections = (
+        ("Session", diff.facts),
+        ("Code", diff.code),
+        ("Params", diff.params),
+        ("Run", diff.arguments),
+        ("Environment variables", diff.environment),
+        ("Versions", diff.versions),
+    )
+    for title, changes in sections:
+        yield from _change_lines(title, changes)
+    if not any(changes for _, changes in sections):
+        yield "\nBoth were run with the same."
+    if diff.nodes:
+        yield ""
+        yield from aligned([("NODE", "A", "B", "SECONDS A", "SECONDS B", "CHANGE"), *(_node_change(each) for each in diff.nodes)])
+
+
+def _change_lines(title: str, changes: Sequence[Change]) -> Iterator[str]:
+    if changes:
+        yield f"\n{title}"
+        yield from aligned([(f"  {each.name}", f"{_shown(each.before)}  →  {_shown(each.after)}") for each in changes])
+
+
+def _shown(value: Any) -> str:
+    return value if isinstance(value, str) else repr(value)
+
+
+def _node_change(each: NodeTimes) -> tuple[str, ...]:
+    outcomes = [node.outcome.value if node is not None else "–" for node in (each.before, each.after)]
+    seconds = [
+        node.finished - node.started if node is not None and node.started is not None and node.finished is not None else None
+        for node in (each.before, each.after)
+    ]
+    first, second = seconds
+    change = f"{second - first:+.3f}" if first is not None and second is not None else ""
+    return (each.node, *outcomes, *("" if took is None else f"{took:.3f}" for took in seconds), change)
+
+
 def _summary_line(each: SessionSummary) -> tuple[str, ...]:
     nodes = f"{each.succeeded}" + (f" ✔ {each.failed} ✘" if each.failed else "")
     runner = (each.runner or "–") + (f" ({each.start_method})" if each.start_method else "")
     outcome = each.outcome.value if each.outcome else "–"
     return (each.session_id, outcome, nodes, f"{each.finished - each.started:.1f}", runner, each.command or "(a program)")
-
-
-def _aligned(rows: Sequence[tuple[str, ...]]) -> Iterator[str]:
-    """Yield rows as lines with aligned columns; the last column is cut at the edge of a terminal."""
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]) - 1)]
-    room = get_terminal_size().columns if sys.stdout.isatty() else None
-    for row in rows:
-        line = "  ".join([*(cell.ljust(width) for cell, width in zip(row[:-1], widths, strict=True)), row[-1]]).rstrip()
-        yield line if room is None or len(line) <= room else line[: room - 1] + "…"
 
 
 def _session_lines(record: SessionRecord) -> Iterator[str]:
@@ -112,7 +227,7 @@ def _run_lines(run: RunRecord) -> Iterator[str]:
             ("  NODE", "OUTCOME", "SECONDS", "LOAD", "RUN", "SAVE", "BYTES", "WORKER"),
             *(_node_line(node) for node in run.nodes),
         ]
-        yield from _aligned(rows)
+        yield from aligned(rows)
     if run.error:
         yield f"\n{run.error.traceback.rstrip()}\n{run.error.message}"
 

@@ -31,6 +31,25 @@ def names(value: object) -> tuple[str, ...]:
     raise click.BadParameter(message)
 
 
+def counts(value: object) -> tuple[int, ...]:
+    """Read whole numbers from 1 with commas between them.
+
+    Args:
+        value: the text, such as `1,2,4`, or numbers.
+
+    Returns:
+        The numbers.
+
+    Raises:
+        click.BadParameter: one of them is no such number.
+    """
+    found = names(value)
+    if not found or not all(each.isdecimal() and int(each) > 0 for each in found):
+        message = f"{value!r} is no list of whole numbers from 1, such as 1,2,4."
+        raise click.BadParameter(message)
+    return tuple(map(int, found))
+
+
 def params(value: object) -> dict[str, Any]:
     """Read `name=value` with commas between them.
 

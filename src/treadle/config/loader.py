@@ -11,6 +11,7 @@ a loader gives one answer for its whole life; nothing outside the loader. Neighb
 
 from __future__ import annotations
 
+import copy
 import difflib
 import os
 from pathlib import Path
@@ -74,7 +75,39 @@ class ConfigLoader:
         self.merge_strategy = {kind: self._strategy(kind, name) for kind, name in (merge_strategy or {}).items()}
         self._env_was_named = env is not None and env != default_run_env
         self._source: ConfSource | None = None
+        self._parsed: dict[tuple[str, str], dict[Any, Any]] = {}
         self._resolved: dict[str, dict[Any, Any]] = {}
+
+    def locate(self, kind: str, path: Sequence[Any]) -> tuple[str, int | None] | None:
+        """Say where a value of the configuration stands.
+
+        Args:
+            kind: the kind of configuration.
+            path: the keys that lead to the value.
+
+        Returns:
+            The uppermost file that has it, and the line; None where no file has even its first key.
+
+        Raises:
+            ConfigError: a file is wrong.
+        """
+        merged = [merge_files(kind, env, files) for env, files in self._files(self._open(), kind)]
+        file, line = self._place(merged, tuple(path))
+        return None if file is None else (file, line)
+
+    def with_runtime_params(self, runtime_params: Mapping[str, Any]) -> ConfigLoader:
+        """Return a loader of the same files with other runtime parameters.
+
+        Args:
+            runtime_params: parameters in place of this loader's.
+
+        Returns:
+            A loader that shares the files which either of them has read, and nothing else.
+        """
+        other = copy.copy(self)
+        other.runtime_params = merge_params(runtime_params, {})
+        other._resolved = {}  # noqa: SLF001 - a loader of this class
+        return other
 
     def __getitem__(self, kind: str) -> dict[Any, Any]:
         """Give one kind of configuration, resolved.
@@ -188,7 +221,14 @@ class ConfigLoader:
             if not env and self.env:
                 names = [name for name in names if not name.startswith(f"{self.env}/")]
             chosen = [name for name in names if matches(name, self.config_patterns[kind])]
-            yield env, {name: parse_config(source.read(env, name), source.describe(env, name)) for name in chosen}
+            yield env, {name: self._parse(source, env, name) for name in chosen}
+
+    def _parse(self, source: ConfSource, env: str, name: str) -> dict[Any, Any]:
+        """Parse a file once; what is handed out is a copy, because others merge into it."""
+        if (env, name) not in self._parsed:
+            self._parsed[env, name] = parse_config(source.read(env, name), source.describe(env, name))
+        copied: dict[Any, Any] = _copy(self._parsed[env, name])
+        return copied
 
     def _resolvers(self, kind: str) -> dict[str, Callable[..., Any]]:
         return {

@@ -170,7 +170,8 @@ def _read_archive(path: Path) -> dict[str, bytes]:
                     contents[_clean(member.name)] = stream.read()
             return contents
     except (OSError, tarfile.TarError, zipfile.BadZipFile, KeyError) as exc:
-        msg = f"{path} is neither a folder nor a readable zip or tar archive of configuration: {exc}."
+        why = f": {exc}" if isinstance(exc, OSError) else ""  # tarfile lists every format that it is not, in several lines
+        msg = f"{path} is neither a folder nor a readable zip or tar archive of configuration{why}."
         raise ConfigError(msg, file=str(path)) from exc
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from treadle.errors import DatasetError, HookError, TreadleError
 from treadle.execution.failure import record_failure
 from treadle.hooks import implemented
+from treadle.pipeline.typed import typed_inputs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -147,7 +148,7 @@ def _attempt(
         del data
     steps.dataset = None
     loaded = clock()
-    inputs = _override_inputs(scope, steps, node)
+    inputs = typed_inputs(node, _override_inputs(scope, steps, node))
     steps.phase = "run"
     returned = node.call(inputs)
     save = _Saver(scope, index, node, steps, give)

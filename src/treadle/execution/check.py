@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
-from treadle.errors import NodeError, RunError, TreadleError, WorkerSetupError
+from treadle.errors import NodeError, TreadleError, WorkerSetupError
 from treadle.execution.failure import record_failure
 from treadle.execution.material import RunMaterial
 from treadle.execution.runner import ParallelRunner
@@ -182,8 +182,6 @@ def _ask_worker(runner: ParallelRunner, sent: list[_Sent]) -> list[Problem]:
         trace = exc.failure.traceback if exc.failure is not None else ""
         message = f"{exc.args[0]} The check ended there: nodes after it were not looked at."
         return [Problem(message, (exc.node,), traceback=trace)]
-    except RunError as exc:
-        return [Problem(str(exc.args[0]))]
     return [problem for place in range(len(sent)) for problem in result[f"problems {place}"]]
 
 

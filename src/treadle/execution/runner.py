@@ -21,12 +21,13 @@ from treadle.execution.interrupts import interrupts_held_back
 from treadle.execution.loop import RunLoop
 from treadle.execution.material import RunMaterial
 from treadle.execution.start_method import choose_start_method
-from treadle.planning import check_inputs, compile_plan
+from treadle.planning import check_inputs, check_parameters, check_transcoding, compile_plan
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     import pluggy
+    from typing_extensions import Self
 
     from treadle.events import Observer
     from treadle.execution.executor import Executor
@@ -86,6 +87,8 @@ class Runner(ABC):
 
         Raises:
             UnknownNameError: a value is given for what is no free input.
+            DatasetError: a transcoded dataset has no place from which it could be read as the other type.
+            ConfigError: a typed parameter does not fit the annotation of its node's function.
             NodeError: a node failed, with the node's own exception as its cause.
             WorkerSetupError: a worker process could not be set up.
             UnknownDatasetError: the pipeline needs data that nobody has.
@@ -95,6 +98,8 @@ class Runner(ABC):
             check_inputs(pipeline, inputs)
             catalog = catalog.with_data(inputs)
         plan = compile_plan(pipeline, catalog)
+        check_transcoding(plan)
+        check_parameters(pipeline, catalog)
         for dataset in plan.datasets:
             if dataset.declared and dataset.producer is not None and not dataset.in_memory:
                 catalog.release(dataset.name)  # what is cached of it here will be of before this run
@@ -157,7 +162,7 @@ class Runner(ABC):
         if executor is not None:
             executor.close()
 
-    def __enter__(self) -> Runner:
+    def __enter__(self) -> Self:
         self._warm = True
         return self
 

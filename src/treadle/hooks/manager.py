@@ -15,10 +15,10 @@ from pluggy import HookimplMarker, PluginManager, PluginValidationError
 
 from treadle.errors import HookError
 from treadle.hooks.specs import NAMESPACE, SPECS, hook_names, hook_spec
+from treadle.plugins import HOOKS, offered, plugin_name
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
-    from importlib.metadata import EntryPoint
 
 __all__ = [
     "ENTRY_POINT_GROUP",
@@ -30,7 +30,7 @@ __all__ = [
     "register_plugins",
 ]
 
-ENTRY_POINT_GROUP = "treadle.hooks"
+ENTRY_POINT_GROUP = HOOKS
 """The entry-point group in which installed packages announce their hooks."""
 
 hook_impl = HookimplMarker(NAMESPACE)
@@ -77,12 +77,10 @@ def register_plugins(manager: PluginManager, disabled: Collection[str] = ()) -> 
     Raises:
         HookError: a plugin cannot be imported or does not fit the specs.
     """
-    from importlib.metadata import entry_points
-
     skipped = {_canonical(name) for name in disabled}
     registered = []
-    for entry_point in sorted(entry_points(group=ENTRY_POINT_GROUP), key=_plugin_name):
-        name = _plugin_name(entry_point)
+    for entry_point in offered(ENTRY_POINT_GROUP):
+        name = plugin_name(entry_point)
         distribution = entry_point.dist.name if entry_point.dist is not None else ""
         if skipped & {_canonical(distribution), _canonical(entry_point.name)} or manager.has_plugin(name):
             continue
@@ -157,10 +155,6 @@ def _label(hook: Any) -> str:
         return f"hook module {hook.__name__}"
     kind = hook if inspect.isclass(hook) else type(hook)
     return f"hook {kind.__module__}.{kind.__qualname__}"
-
-
-def _plugin_name(entry_point: EntryPoint) -> str:
-    return f"{entry_point.dist.name}:{entry_point.name}" if entry_point.dist is not None else entry_point.name
 
 
 def _canonical(name: str) -> str:

@@ -8,18 +8,19 @@ words the errors; the engine asks for `subset`, the part of the catalog that a w
 
 from __future__ import annotations
 
+import copy
 import difflib
-import re
 import threading
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 from treadle.errors import DatasetError, UnknownDatasetError
 from treadle.io.dataset import Capabilities, Dataset, capabilities_of, is_dataset
 from treadle.io.entries import read_entries
 from treadle.io.factories import DatasetFactories
 from treadle.io.failures import guarded
+from treadle.io.inventory import Inventory
 from treadle.io.memory import MemoryDataset
 from treadle.io.parameters import ALL_PARAMETERS, PREFIX, Parameters
 from treadle.io.versions import new_version
@@ -33,8 +34,6 @@ if TYPE_CHECKING:
     from treadle.io.recipe import DatasetRecipe
 
 __all__ = ["Catalog", "CatalogPart", "new_version"]
-
-_Names: TypeAlias = list[str]  # inside the class, `list` is the method
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +51,7 @@ class CatalogPart:
     save_version: str | None = None
 
 
-class Catalog:
+class Catalog(Inventory):
     """Datasets by name.
 
     Args:
@@ -71,6 +70,7 @@ class Catalog:
         self._datasets: dict[str, Dataset] = {}
         self._parameters: Parameters | None = None
         self._factories = DatasetFactories(())
+        self._source: Catalog | None = None
         self.save_version: str | None = None
         for name, dataset in (datasets or {}).items():
             self[name] = dataset
@@ -153,6 +153,23 @@ class Catalog:
             elif not capabilities.in_memory:
                 objects.append((name, self[name]))
         return CatalogPart(tuple(recipes), tuple(objects), self.save_version)
+
+    def with_data(self, data: Mapping[str, Any]) -> Self:
+        """Return a catalog that has these values in memory, and for all else the very datasets of this one.
+
+        Args:
+            data: values by dataset name; None is a value. They are copied, as memory datasets do.
+
+        Returns:
+            A new catalog of the same class.
+        """
+        made = copy.copy(self)
+        made.__dict__.update(
+            _lock=threading.RLock(), _recipes=dict(self._recipes), _datasets=dict(self._datasets), _source=self
+        )
+        for name, value in data.items():
+            made[name] = MemoryDataset(value)
+        return made
 
     def add_parameters(self, params: Mapping[str, Any]) -> None:
         """Make parameters available as `parameters` and `params:a.b`, in place of those added before.
@@ -260,29 +277,6 @@ class Catalog:
         """Yield the names of all datasets, those of the parameters last."""
         return iter(self)
 
-    def list(self, pattern: str | None = None) -> _Names:
-        """Return the names of the datasets.
-
-        Args:
-            pattern: a regular expression that must be found in a name, upper and lower case alike; None for all names.
-
-        Returns:
-            the names, in the order of their declaration.
-
-        Raises:
-            DatasetError: the expression is not valid.
-        """
-        try:
-            wanted = re.compile(pattern or "", re.IGNORECASE)
-        except re.error as exc:
-            msg = f"{pattern!r} is not a valid regular expression: {exc}."
-            raise DatasetError(msg) from exc
-        return [name for name in self if wanted.search(name)]
-
-    def patterns(self) -> tuple[str, ...]:
-        """Return the patterns of dataset factories, in the order in which they are tried."""
-        return self._factories.patterns
-
     def __getitem__(self, name: str) -> Dataset:
         dataset = self._datasets.get(name)
         if dataset is not None:
@@ -320,6 +314,8 @@ class Catalog:
         return f"{type(self).__name__}({count} datasets, {len(self._recipes)} of them from configuration)"
 
     def _make(self, name: str) -> Dataset:
+        if self._source is not None:
+            return self._source[name]
         recipe = self.recipe(name)
         if recipe is not None:
             return recipe.build()

@@ -54,8 +54,8 @@ class DatasetFactories:
         load_versions: Mapping[str, str] | None = None,
     ) -> None:
         self._patterns = sorted((_compile(template) for template in templates), key=lambda pattern: pattern.order)
-        self._credentials = credentials or {}
-        self._load_versions = dict(load_versions or {})
+        self.credentials = credentials or {}
+        self.load_versions = dict(load_versions or {})
         catch_all = [pattern.text for pattern in self._patterns if not pattern.fixed]
         if len(catch_all) > 1:
             msg = (
@@ -68,6 +68,11 @@ class DatasetFactories:
     def patterns(self) -> tuple[str, ...]:
         """The patterns, in the order in which they are tried."""
         return tuple(pattern.text for pattern in self._patterns)
+
+    @property
+    def templates(self) -> tuple[DatasetRecipe, ...]:
+        """The recipes whose names are the patterns."""
+        return tuple(pattern.template for pattern in self._patterns)
 
     def recipe(self, name: str) -> DatasetRecipe | None:
         """Return the recipe of a dataset whose name fits a pattern.
@@ -82,9 +87,14 @@ class DatasetFactories:
             match = pattern.regex.fullmatch(name)
             if match is not None:
                 config = _fill(pattern.template.config, match.groupdict())
-                used = {wanted: self._credentials[wanted] for wanted in credential_names(config) if wanted in self._credentials}
+                used = {wanted: self.credentials[wanted] for wanted in credential_names(config) if wanted in self.credentials}
                 return replace(
-                    pattern.template, name=name, config=config, credentials=used, load_version=self._load_versions.get(name)
+                    pattern.template,
+                    name=name,
+                    config=config,
+                    credentials=used,
+                    load_version=self.load_versions.get(name),
+                    pattern=pattern.text,
                 )
         return None
 

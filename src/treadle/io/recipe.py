@@ -10,7 +10,8 @@ import difflib
 import inspect
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path, PureWindowsPath
 from typing import Any, Final, NamedTuple
 
@@ -42,6 +43,7 @@ class DatasetRecipe:
         project_path: the folder that relative paths start from.
         load_version: the version to load, None for the newest.
         save_version: the version that this run saves.
+        pattern: the pattern of the dataset factory that it comes from, None where its name is declared outright.
     """
 
     name: str
@@ -50,6 +52,7 @@ class DatasetRecipe:
     project_path: str | None = None
     load_version: str | None = None
     save_version: str | None = None
+    pattern: str | None = None
 
     def __repr__(self) -> str:
         place = next((f", {key}={self.config[key]!r}" for key in _PATH_KEYS if key in self.config), "")
@@ -70,6 +73,8 @@ class DatasetRecipe:
             dataset: Dataset = kind(**arguments)
         except Exception as exc:
             raise self._refusal(kind, arguments, exc) from exc
+        if "metadata" in self.config and not hasattr(dataset, "metadata"):
+            dataset.metadata = copy_value(self.config["metadata"])  # type: ignore[attr-defined]  # what its class did not take
         if not (callable(getattr(dataset, "load", None)) and callable(getattr(dataset, "save", None))):
             msg = f"Dataset {self.name!r} has type {self.config['type']!r}, which is no dataset: it has no `load` and `save`."
             raise DatasetError(msg, dataset=self.name)
@@ -79,36 +84,76 @@ class DatasetRecipe:
         """Return what the dataset will declare, without building it.
 
         Raises:
-            DatasetError: the type is unknown, or credentials are missing: it could never be built.
+            DatasetError: the type is unknown, credentials are missing, or the class does not take the entry's keys: it could
+                never be built.
         """
         self._check_credentials()
-        known = known_type(self.config.get("type"))
+        type_name = self.config.get("type")
+        kind = resolve_type(type_name, self.name)
+        self._check_arguments(kind)
+        known = known_type(type_name)
         if known is None:
-            return capabilities_of(resolve_type(self.config.get("type"), self.name))
-        if known.in_files and is_process_bound(self.config.get("filepath")):
+            return capabilities_of(kind)
+        if known.in_files and any(is_process_bound(self.config.get(key)) for key in _PATH_KEYS):
             return Capabilities(main_process_only=True)
+        if known.wraps:
+            return self.inner().capabilities()
+        if "dataset" in self.config:  # a folder of partitions: each is a file, whatever its dataset is
+            resolve_type(self.inner().config.get("type"), self.name)
         return known.capabilities
+
+    def inner(self) -> DatasetRecipe:
+        """Return the recipe of the dataset within this one: of the same name, with the same credentials and versions."""
+        entry = self.config.get("dataset")
+        config = dict(entry) if isinstance(entry, Mapping) else {"type": entry}
+        if self.config.get("versioned"):
+            config["versioned"] = True
+        return replace(self, config=config)
 
     def _arguments(self, kind: type[Any]) -> dict[str, Any]:
         self._check_credentials()
         arguments: dict[str, Any] = {key: value for key, value in self.config.items() if key not in _OWN_KEYS}
         arguments = _with_credentials(copy_value(arguments), self.credentials)
         _make_absolute(arguments, self.project_path)
-        accepted = _parameter_names(kind)
-        if accepted is not None and "metadata" not in accepted:
+        known = known_type(self.config.get("type"))
+        if known is not None and known.wraps:
+            return {**arguments, "dataset": self.inner().build()}  # which has the versions
+        if known is not None and known.per_run:
+            arguments["run"] = self.save_version
+        accepted = _accepted_by(kind)
+        if accepted is not None and "metadata" not in accepted.names:
             arguments.pop("metadata", None)
+        self._check_version(accepted)
         if self.config.get("versioned"):
-            if accepted is not None and "version" not in accepted:
+            arguments["version"] = Version(self.load_version, self.save_version)
+        return arguments
+
+    def _check_arguments(self, kind: type[Any]) -> None:
+        """Refuse an entry that the class will not take, before anything runs."""
+        accepted = _accepted_by(kind)
+        known = known_type(self.config.get("type"))
+        if known is None or not known.wraps:
+            self._check_version(accepted)
+        if accepted is None:
+            return
+        given = self.config.keys() - _OWN_KEYS - {"metadata"}
+        if not given.issubset(accepted.names) or not accepted.required.issubset(given):
+            try:
+                accepted.signature.bind(**dict.fromkeys(given))
+            except TypeError as exc:
+                raise self._refusal(kind, dict.fromkeys(given), exc) from exc
+
+    def _check_version(self, accepted: _Accepted | None) -> None:
+        if self.config.get("versioned"):
+            if accepted is not None and "version" not in accepted.names:
                 msg = f"Dataset {self.name!r} is `versioned: true`, but its type {self.config['type']!r} has no versions."
                 raise DatasetError(msg, dataset=self.name)
-            arguments["version"] = Version(self.load_version, self.save_version)
         elif self.load_version is not None:
             msg = (
                 f"A load version ({self.load_version!r}) is given for dataset {self.name!r}, which is not versioned. "
                 "Add `versioned: true` to its catalog entry, or leave the load version out."
             )
             raise DatasetError(msg, dataset=self.name)
-        return arguments
 
     def _check_credentials(self) -> None:
         for wanted in credential_names(self.config):
@@ -121,12 +166,12 @@ class DatasetRecipe:
 
     def _refusal(self, kind: type[Any], arguments: Mapping[str, Any], exc: Exception) -> DatasetError:
         likely = ""
-        accepted = _parameter_names(kind)
+        accepted = _accepted_by(kind)
         if isinstance(exc, TypeError) and accepted is not None:
-            for key in (key for key in arguments if key not in accepted):
-                close = difflib.get_close_matches(key, accepted, n=1)
+            for key in (key for key in arguments if key not in accepted.names):
+                close = difflib.get_close_matches(key, accepted.names, n=1)
                 likely = f" It does not know {key!r}" + (
-                    f": did you mean {close[0]!r}?" if close else f"; it takes {', '.join(accepted)}."
+                    f": did you mean {close[0]!r}?" if close else f"; it takes {', '.join(accepted.names)}."
                 )
         msg = (
             f"Dataset {self.name!r} of type {self.config['type']!r} cannot be built: {type(exc).__name__}: {exc}.{likely} "
@@ -190,12 +235,30 @@ def _make_absolute(arguments: dict[str, Any], project_path: str | None) -> None:
         _make_absolute(inner, project_path)
 
 
-def _parameter_names(kind: type[Any]) -> list[str] | None:
-    """Return the names of the arguments that a class takes; None where it takes any."""
+@dataclass(frozen=True, slots=True)
+class _Accepted:
+    """The arguments that a class takes."""
+
+    signature: inspect.Signature
+    names: tuple[str, ...]
+    required: frozenset[str]
+
+
+def _accepted_by(kind: Any) -> _Accepted | None:
+    """Return the arguments that a class takes; None where it takes any, or does not tell."""
+    return _read_signature(kind)
+
+
+@lru_cache(maxsize=256)  # a class never changes its answer, and thousands of datasets may have one class
+def _read_signature(kind: Any) -> _Accepted | None:
     try:
-        parameters = inspect.signature(kind).parameters.values()
+        # A class that has no constructor shows that of the protocol, which takes anything and means nothing.
+        bare = getattr(kind, "__init__", None) is getattr(Dataset, "__init__", None)
+        signature = inspect.Signature() if bare else inspect.signature(kind)
     except (TypeError, ValueError):
         return None
+    parameters = signature.parameters.values()
     if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
         return None
-    return [parameter.name for parameter in parameters]
+    required = {each.name for each in parameters if each.default is each.empty and each.kind is not each.VAR_POSITIONAL}
+    return _Accepted(signature, tuple(each.name for each in parameters), frozenset(required))

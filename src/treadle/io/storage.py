@@ -9,6 +9,7 @@ here; `versions` looks for versions.
 from __future__ import annotations
 
 import contextlib
+import importlib
 import os
 import shutil
 import tempfile
@@ -17,6 +18,8 @@ from dataclasses import dataclass
 from io import TextIOWrapper
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final, Protocol, cast
+
+from treadle.errors import DatasetError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -76,6 +79,12 @@ class Storage(Protocol):
     def names(self, path: str) -> list[str]:
         """Return the names in a folder; none where there is no such folder."""
 
+    def files(self, path: str) -> list[str]:
+        """Return the files in a folder and those below it, relative to it, with slashes; none where there is no such folder."""
+
+    def remove(self, path: str) -> None:
+        """Remove a file."""
+
 
 class LocalStorage:
     """Files of this machine."""
@@ -119,6 +128,14 @@ class LocalStorage:
         """Return the names in a folder; none where there is no such folder."""
         return [entry.name for entry in Path(path).iterdir()] if Path(path).is_dir() else []
 
+    def files(self, path: str) -> list[str]:
+        """Return the files in a folder and those below it, relative to it; none where there is no such folder."""
+        return [file.relative_to(path).as_posix() for file in Path(path).rglob("*") if file.is_file()]
+
+    def remove(self, path: str) -> None:
+        """Remove a file."""
+        Path(path).unlink()
+
 
 class RemoteStorage:
     """Files that fsspec reaches.
@@ -131,10 +148,8 @@ class RemoteStorage:
     local = False
 
     def __init__(self, address: str, options: Mapping[str, Any]) -> None:
-        import fsspec.core
-
         self._address = address
-        self._files, self._root = fsspec.core.url_to_fs(address, **options)
+        self._files, self._root = _file_system(address, dict(options))
 
     def reading(self, path: str, how: OpenArguments) -> contextlib.AbstractContextManager[IO[Any]]:
         """Open a file to read."""
@@ -176,9 +191,39 @@ class RemoteStorage:
             return []
         return [entry.rstrip("/").rpartition("/")[2] for entry in self._files.ls(folder, detail=False)]
 
+    def files(self, path: str) -> list[str]:
+        """Return the files in a folder and those below it, relative to it; none where there is no such folder."""
+        self._files.invalidate_cache()
+        folder = self._inside(path).rstrip("/")
+        return [entry[len(folder) :].lstrip("/") for entry in self._files.find(folder)]
+
+    def remove(self, path: str) -> None:
+        """Remove a file."""
+        self._files.rm_file(self._inside(path))
+
     def _inside(self, path: str) -> str:
         """Return the path that the file system knows: an address may name several file systems, one in another."""
         return f"{self._root}{path[len(self._address) :]}" if path.startswith(self._address) else path
+
+
+def _file_system(address: str, options: dict[str, Any]) -> tuple[Any, str]:
+    """Return the file system of an address, and the address without its protocol, as that file system knows it.
+
+    A class that fsspec has no name for is named by its path, as the option `filesystem`: so any process can make it.
+    """
+    import fsspec.core
+
+    class_path = options.pop("filesystem", None)
+    if class_path is None:
+        files, root = fsspec.core.url_to_fs(address, **options)
+        return files, str(root)
+    module, _, name = str(class_path).rpartition(".")
+    try:
+        kind = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as exc:
+        msg = f"The file system {class_path!r} cannot be imported: {exc}. Give the path of a class: package.module.Class."
+        raise DatasetError(msg) from exc
+    return kind(**options), str(kind._strip_protocol(address))  # noqa: SLF001 - what fsspec itself calls it by
 
 
 def is_local(address: str) -> bool:

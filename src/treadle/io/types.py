@@ -1,7 +1,8 @@
 """What the `type:` of a catalog entry means.
 
-A type is one of our short names, else the full path of a class, else a `kedro_datasets` type where that package is
-installed. Ours stand in a table with their capabilities, so that a plan can be made without importing any of them.
+A type is one of our short names, else the full path of a class, else one that an installed package offers in the entry-point
+group `treadle.datasets`, else a `kedro_datasets` type where that package is installed. Ours stand in a table with their
+capabilities, so that a plan can be made without importing what they need.
 State: none. Neighbours: `recipe` asks here.
 """
 
@@ -10,13 +11,16 @@ from __future__ import annotations
 import difflib
 import importlib
 import importlib.util
+import sys
 from dataclasses import dataclass, field
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, Final
 
 from treadle.errors import DatasetError
 from treadle.io.dataset import Capabilities
 from treadle.io.failures import install_hint
+from treadle.plugins import DATASETS, find_offer, offered, plugin_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,16 +32,20 @@ class KnownType:
         needs: the optional package without which it cannot work, if any.
         in_files: its value lives in a file, whose protocol may bind it to its process.
         capabilities: what its class declares.
+        wraps: it is built around another dataset, its argument `dataset`.
+        per_run: it is told which run it works for, as its argument `run`.
     """
 
     path: str
     needs: str | None = None
     in_files: bool = True
     capabilities: Capabilities = field(default_factory=Capabilities)
+    wraps: bool = False
+    per_run: bool = False
 
 
-def _ours(module: str, name: str, needs: str | None = None) -> KnownType:
-    return KnownType(f"treadle.io.datasets.{module}.{name}", needs)
+def _ours(module: str, name: str, needs: str | None = None, *, per_run: bool = False) -> KnownType:
+    return KnownType(f"treadle.io.datasets.{module}.{name}", needs, per_run=per_run)
 
 
 KNOWN_TYPES: Final = MappingProxyType(
@@ -49,6 +57,9 @@ KNOWN_TYPES: Final = MappingProxyType(
         "yaml.YAMLDataset": _ours("yaml", "YAMLDataset"),
         "text.TextDataset": _ours("text", "TextDataset"),
         "pickle.PickleDataset": _ours("pickle", "PickleDataset"),
+        "partitions.PartitionedDataset": _ours("partitioned", "PartitionedDataset"),
+        "partitions.IncrementalDataset": _ours("incremental", "IncrementalDataset", per_run=True),
+        "CachedDataset": KnownType("treadle.io.datasets.cached.CachedDataset", in_files=False, wraps=True),
         "MemoryDataset": KnownType(
             "treadle.io.memory.MemoryDataset", None, in_files=False, capabilities=Capabilities(in_memory=True)
         ),
@@ -86,15 +97,46 @@ def resolve_type(type_name: Any, dataset: str) -> type[Any]:
         raise DatasetError(msg, dataset=dataset)
     known = known_type(type_name)
     if known is not None:
-        if known.needs is not None and importlib.util.find_spec(known.needs) is None:
+        if known.needs is not None and not _is_installed(known.needs, tuple(sys.path)):
             msg = f"Dataset {dataset!r} has type {type_name!r}, which needs {known.needs}: {install_hint(known.needs)}."
             raise DatasetError(msg, dataset=dataset)
         return _import_class(known.path, type_name, dataset) or _unknown(type_name, dataset)
-    for path in (type_name, f"kedro_datasets.{type_name}"):
-        found = _import_class(path, type_name, dataset)
-        if found is not None:
-            return found
-    return _unknown(type_name, dataset)
+    found = (
+        _import_class(type_name, type_name, dataset)
+        or _offered_class(type_name, dataset)
+        or _import_class(f"kedro_datasets.{type_name}", type_name, dataset)
+    )
+    return found or _unknown(type_name, dataset)
+
+
+@lru_cache(maxsize=32)
+def _is_installed(package: str, _path: tuple[str, ...]) -> bool:
+    """Look for a package; looking takes long enough to be done once for thousands of datasets."""
+    return importlib.util.find_spec(package) is not None
+
+
+def _offered_class(type_name: str, dataset: str) -> type[Any] | None:
+    """Import the class that a plugin offers under a name; None where no plugin does."""
+    entry = find_offer(DATASETS, type_name)
+    if entry is None:
+        return None
+    try:
+        found = entry.load()
+    except Exception as exc:
+        why = f"{type(exc).__name__}: {exc}"
+        msg = (
+            f"Dataset {dataset!r} has type {type_name!r} of the plugin {plugin_name(entry)} ({entry.value}), which cannot be "
+            f"imported: {why}. Repair the plugin, or install what it needs."
+        )
+        raise DatasetError(msg, dataset=dataset) from exc
+    if not isinstance(found, type):
+        kind = type(found).__name__
+        msg = (
+            f"Dataset {dataset!r} has type {type_name!r} of the plugin {plugin_name(entry)}, whose entry point {entry.value} "
+            f"is a {kind}, not a class. Correct the plugin."
+        )
+        raise DatasetError(msg, dataset=dataset)
+    return found
 
 
 def _import_class(path: str, type_name: str, dataset: str) -> type[Any] | None:
@@ -132,7 +174,8 @@ def _broken(type_name: str, module_name: str, dataset: str, exc: Exception) -> D
 
 
 def _unknown(type_name: str, dataset: str) -> type[Any]:
-    close = difflib.get_close_matches(type_name, [*KNOWN_TYPES, *_kedro_names(type_name)], n=3, cutoff=0.6)
+    offers = [entry.name for entry in offered(DATASETS)]
+    close = difflib.get_close_matches(type_name, [*KNOWN_TYPES, *offers, *_kedro_names(type_name)], n=3, cutoff=0.6)
     likely = f" Did you mean {' or '.join(repr(name) for name in close)}?" if close else ""
     kedro = (
         ""
@@ -141,7 +184,7 @@ def _unknown(type_name: str, dataset: str) -> type[Any]:
     )
     msg = (
         f"Dataset {dataset!r} has an unknown type {type_name!r}.{likely} It is neither a type of Treadle's "
-        f"({', '.join(KNOWN_TYPES)}), nor the full path of a class that can be imported here{kedro}."
+        f"({', '.join(KNOWN_TYPES)}), nor a plugin's, nor the full path of a class that can be imported here{kedro}."
     )
     raise DatasetError(msg, dataset=dataset)
 

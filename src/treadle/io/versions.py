@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 from treadle.errors import DatasetError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from treadle.io.storage import Storage
 
 _SAFE = re.compile(r"[^/\\\x00]+")
@@ -55,7 +57,23 @@ def newest_version(storage: Storage, path: str) -> str | None:
     Returns:
         the last version in the order of text, among those that hold the file.
     """
+    return next(_newest_first(storage, path), None)
+
+
+def all_versions(storage: Storage, path: str) -> list[str]:
+    """Return the versions of a file, the newest first.
+
+    Args:
+        storage: where it lies.
+        path: the path of the dataset.
+
+    Returns:
+        the versions that hold the file.
+    """
+    return list(_newest_first(storage, path))
+
+
+def _newest_first(storage: Storage, path: str) -> Iterator[str]:
     for version in sorted(storage.names(path), reverse=True):
         if not version.startswith(".") and storage.exists(version_path(path, version)):
-            return version
-    return None
+            yield version

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import functools
 import inspect
+import sys
+from importlib import import_module
 from types import FunctionType, MethodType
 from typing import TYPE_CHECKING, Any
 
@@ -52,7 +54,7 @@ def why_not_callable_with(func: Callable[..., Any], positional: int, keywords: C
     if _plainly_fits(func, positional, keywords):
         return None
     try:
-        signature = inspect.signature(_called(func), follow_wrapped=False)
+        signature = _signature(_called(func), follow_wrapped=False)
     except (ValueError, TypeError):  # the documented way of saying that a callable tells no signature
         return None
     try:
@@ -75,7 +77,7 @@ def bound_parameters(
         Pairs of parameter and dataset in the same order; the parameter is None where the signature cannot be known.
     """
     try:
-        parameters = inspect.signature(_called(func)).parameters
+        parameters = _signature(_called(func), follow_wrapped=True).parameters
     except (ValueError, TypeError):
         return tuple((None, dataset) for _, dataset in call_arguments)
     by_place = [each for each in parameters.values() if each.kind in (each.POSITIONAL_ONLY, each.POSITIONAL_OR_KEYWORD)]
@@ -87,6 +89,13 @@ def bound_parameters(
         else:
             bound.append((by_place[place] if place < len(by_place) else rest, dataset))
     return tuple(bound)
+
+
+def _signature(func: Callable[..., Any], *, follow_wrapped: bool) -> inspect.Signature:
+    """Return the signature; from Python 3.14 on, an annotation with a name for type checkers only stays a reference."""
+    lazy = tuple(sys.version_info) >= (3, 14)
+    more: dict[str, Any] = {"annotation_format": import_module("annotationlib").Format.FORWARDREF} if lazy else {}
+    return inspect.signature(func, follow_wrapped=follow_wrapped, **more)
 
 
 def _called(func: Callable[..., Any]) -> Callable[..., Any]:

@@ -12,6 +12,7 @@ import os
 import sys
 from importlib.machinery import PathFinder
 from pathlib import Path
+from traceback import walk_tb
 from typing import TYPE_CHECKING
 
 from treadle.errors import ProjectError
@@ -148,12 +149,37 @@ def _stamp_file(file: str) -> CodeStamp:
     return ((file, status.st_mtime_ns, status.st_size),)
 
 
+def place_of(exc: BaseException, module_name: str) -> str | None:
+    """Find the line of a package's code where an exception came from.
+
+    Args:
+        exc: the exception.
+        module_name: a module of the package.
+
+    Returns:
+        `file, line n`: the broken line of a syntax error, else the last line of the package's code in the traceback; None where
+        there is none.
+    """
+    if isinstance(exc, SyntaxError) and exc.filename:
+        return f"{exc.filename}, line {exc.lineno}"
+    frames = [
+        (frame.f_code.co_filename, line, str(frame.f_globals.get("__name__", ""))) for frame, line in walk_tb(exc.__traceback__)
+    ]
+    top = module_name.partition(".")[0]
+    own = [each for each in frames if each[2].partition(".")[0] == top]
+    if not own:
+        return None
+    file, line, _ = own[-1]
+    return f"{file}, line {line}"
+
+
 def _import_failed(name: str, exc: Exception) -> ProjectError:
-    place = f"{exc.filename}, line {exc.lineno}" if isinstance(exc, SyntaxError) else None
+    place = place_of(exc, name)
     where = f" ({place})" if place else ""
     file = exc.filename if isinstance(exc, SyntaxError) else _origin(name)
+    why = exc.msg if isinstance(exc, SyntaxError) else exc
     msg = (
-        f"The module {name} of the project cannot be imported: {type(exc).__name__}: {exc}{where}. "
+        f"The module {name} of the project cannot be imported: {type(exc).__name__}: {why}{where}. "
         "Correct the module, or install what it imports."
     )
     return ProjectError(msg, file=file, key=name)

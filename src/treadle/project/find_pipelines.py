@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from treadle.errors import ProjectError, TreadleError
-from treadle.project.code import find_module
+from treadle.project.code import find_module, place_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -118,7 +118,8 @@ def _create(module_name: str) -> Pipeline:
     except TreadleError:  # it says itself what is wrong
         raise
     except Exception as exc:
-        msg = f"create_pipeline() of {module_name} failed: {type(exc).__name__}: {exc}. The cause's traceback names the line."
+        why = f"{type(exc).__name__}: {exc}{_where(exc, module_name)}"
+        msg = f"create_pipeline() of {module_name} failed: {why}. Correct what it does there."
         raise ProjectError(msg, file=module_name, key=_FACTORY) from exc
     from treadle.pipeline import Pipeline
 
@@ -140,7 +141,7 @@ def _factory(module_name: str) -> Callable[[], Any]:
         raise
     except Exception as exc:
         msg = (
-            f"The pipeline module {module_name} cannot be imported: {type(exc).__name__}: {exc}. "
+            f"The pipeline module {module_name} cannot be imported: {type(exc).__name__}: {exc}{_where(exc, module_name)}. "
             "Correct the module, or install what it imports."
         )
         raise ProjectError(msg, file=module_name) from exc
@@ -149,3 +150,8 @@ def _factory(module_name: str) -> Callable[[], Any]:
         raise ProjectError(msg, file=module_name, key=_FACTORY)
     found: Callable[[], Any] = factory
     return found
+
+
+def _where(exc: Exception, module_name: str) -> str:
+    place = place_of(exc, module_name)
+    return f" ({place})" if place else ""

@@ -1,8 +1,8 @@
 """The pipelines a project registers, by name, each made on first use.
 
 Job: call the project's `register_pipelines()` once, on first use, and hand out its pipelines with errors that suggest
-close names. State: what the registry returned. Neighbours: `configure.py` owns one of these for the configured project;
-`find_pipelines.py` is what a registry usually returns, and stands in where a project has no registry.
+close names. State: what the registry returned, and what was put beside it. Neighbours: `configure.py` owns one of these for
+the configured project; `find_pipelines.py` is what a registry usually returns, and stands in where there is none.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from treadle.errors import ProjectError, TreadleError, UnknownNameError
-from treadle.project.code import import_project_module
+from treadle.project.code import import_project_module, place_of
 from treadle.project.find_pipelines import find_pipelines
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ DEFAULT_PIPELINE = "__default__"
 
 
 class ProjectPipelines(Mapping[str, "Pipeline"]):
-    """The registered pipelines of a package.
+    """The registered pipelines of a package, and those that a notebook or a program puts beside them.
 
     Args:
         package_name: the project's package.
@@ -32,6 +32,16 @@ class ProjectPipelines(Mapping[str, "Pipeline"]):
     def __init__(self, package_name: str) -> None:
         self._package_name = package_name
         self._registered: Mapping[str, Any] | None = None
+        self._added: dict[str, Pipeline] = {}
+
+    def __setitem__(self, name: str, pipeline: Pipeline) -> None:
+        """Put a pipeline of this process's own beside the registered ones, or in the place of one, until it is configured anew.
+
+        Args:
+            name: what runs call it.
+            pipeline: the pipeline.
+        """
+        self._added[name] = pipeline
 
     def __getitem__(self, name: str) -> Pipeline:
         """Give a pipeline, making it where this is its first use.
@@ -46,6 +56,8 @@ class ProjectPipelines(Mapping[str, "Pipeline"]):
             UnknownNameError: no pipeline has this name.
             ProjectError: the registry or the pipeline's module is wrong.
         """
+        if name in self._added:
+            return self._added[name]
         registered = self._registry()
         if name not in registered:
             raise self._unknown(name, registered)
@@ -61,13 +73,13 @@ class ProjectPipelines(Mapping[str, "Pipeline"]):
         return value
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._registry())
+        return iter(dict.fromkeys((*self._registry(), *self._added)))
 
     def __len__(self) -> int:
-        return len(self._registry())
+        return sum(1 for _ in self)
 
     def __contains__(self, name: object) -> bool:
-        return name in self._registry()
+        return name in self._added or name in self._registry()
 
     def get(self, name: str, default: Any = None) -> Any:
         """Give a pipeline, or a default where no pipeline has the name.
@@ -104,7 +116,9 @@ class ProjectPipelines(Mapping[str, "Pipeline"]):
         except TreadleError:  # it says itself what is wrong
             raise
         except Exception as exc:
-            msg = f"register_pipelines() in {file} failed: {type(exc).__name__}: {exc}. The traceback above names the line."
+            place = place_of(exc, name)
+            where = f" ({place})" if place else ""
+            msg = f"register_pipelines() in {file} failed: {type(exc).__name__}: {exc}{where}. Correct what it calls there."
             raise ProjectError(msg, file=file, key="register_pipelines") from exc
         if not isinstance(registered, Mapping):
             kind = type(registered).__name__

@@ -55,6 +55,15 @@ class Settings:
 SETTING_NAMES = tuple(each.name for each in fields(Settings) if each.name.isupper())
 """The names that settings.py may set."""
 
+_METHODS = {
+    "CONTEXT_CLASS": ("catalog_with",),
+    "SESSION_CLASS": ("create",),
+    "SESSION_STORE_CLASS": ("save", "load", "list", "close"),
+    "CONFIG_LOADER_CLASS": ("__getitem__",),
+    "DATA_CATALOG_CLASS": ("from_config",),
+}
+"""What is called of each class that a project may name."""
+
 
 def read_settings(package_name: str) -> Settings:
     """Import a package's settings module and check it.
@@ -100,6 +109,9 @@ def _checked(name: str, value: Any, file: str) -> Any:
     """Check one value by its name, and bring it into the record's form."""
     if name.endswith("_CLASS"):
         if value is None or inspect.isclass(value):
+            lacking = [method for method in _METHODS[name] if value is not None and not hasattr(value, method)]
+            if lacking:
+                raise _wrong(name, value, file, f"a class that has {', '.join(lacking)}: derive it from Treadle's own")
             return value
         raise _wrong(name, value, file, "a class (not an instance, nor its name as a text)")
     if name.endswith("_ARGS"):

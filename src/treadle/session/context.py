@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from treadle.errors import MissingConfigError
+from treadle.errors import DatasetError, MissingConfigError
+from treadle.session.locating import name_place
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -105,13 +106,17 @@ class Context:
         conf_catalog = self._configured("catalog")
         conf_creds = self._configured("credentials")
         params = self.params
-        catalog: Catalog = catalog_class.from_config(
-            conf_catalog,
-            conf_creds,
-            project_path=self.project_path,
-            load_versions=dict(load_versions),
-            save_version=self.session_id,
-        )
+        try:
+            catalog: Catalog = catalog_class.from_config(
+                conf_catalog,
+                conf_creds,
+                project_path=self.project_path,
+                load_versions=dict(load_versions),
+                save_version=self.session_id,
+            )
+        except DatasetError as exc:
+            name_place(exc, self.config_loader)
+            raise
         catalog.add_parameters(params)
         self.hook_manager.hook.after_catalog_created(
             catalog=catalog,

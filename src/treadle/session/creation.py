@@ -1,21 +1,99 @@
-"""What a session is made of, as the project's settings say: its place, its config loader, its store, its sources.
+"""What a session is made of, as the project's settings say: facts, hooks, config loader, store, the state of its sources.
 
 No state. Neighbours: `session.py` calls these; `treadle.project.settings` is what they follow.
 """
 
 from __future__ import annotations
 
+import difflib
+import inspect
+import os
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from treadle.errors import ConfigError, ProjectNotFoundError, StoreError
+from treadle.errors import ConfigError, HookError, ProjectError, ProjectNotFoundError, StoreError
 from treadle.observe.store import SQLStore
-from treadle.session.facts import GitProbe
+from treadle.session.facts import GitProbe, host_name, recorded_environment, user_name
+from treadle.session.identity import new_session_id
+from treadle.session.record import SessionFacts
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pluggy import PluginManager
+
     from treadle.observe.store import SessionStore
     from treadle.project import ConfiguredProject, Settings
-    from treadle.session.record import SessionFacts
+
+
+def make_facts(
+    project: ConfiguredProject,
+    *,
+    project_path: str | Path | None,
+    env: str | None,
+    extra_params: Mapping[str, Any],
+    conf_source: str | Path | None,
+    command: str | None,
+) -> SessionFacts:
+    """Gather what is known of a session from its start, its id among it.
+
+    Args:
+        project: the configured project.
+        project_path: what the caller named, if anything.
+        env: the configuration environment.
+        extra_params: params over those of the configuration; they are copied.
+        conf_source: what the caller named, if anything; relative to the project.
+        command: the command line as typed.
+
+    Returns:
+        The facts of a new session.
+
+    Raises:
+        ProjectError: the settings are wrong, or there is no such folder.
+    """
+    from treadle.config.params import merge_params
+
+    path = find_path(project, project_path)
+    return SessionFacts(
+        session_id=new_session_id(),
+        project_path=path,
+        package_name=project.package_name,
+        env=env,
+        conf_source=path / (conf_source or project.settings.CONF_SOURCE),
+        given_conf_source=None if conf_source is None else str(conf_source),
+        extra_params=merge_params({}, extra_params),
+        command=command,
+        started=time.time(),
+        user=user_name(),
+        host=host_name(),
+        pid=os.getpid(),
+        environment=recorded_environment(os.environ),
+    )
+
+
+def make_hook_manager(settings: Settings) -> PluginManager:
+    """Register the hooks of a project and of plugins.
+
+    Args:
+        settings: the project's settings.
+
+    Returns:
+        What calls them.
+
+    Raises:
+        HookError: a hook cannot be registered.
+    """
+    from treadle.hooks import create_hook_manager, register_hooks, register_plugins
+
+    manager = create_hook_manager()
+    try:
+        register_hooks(manager, settings.HOOKS)
+    except HookError as exc:
+        msg = f"HOOKS in {settings.file or 'settings.py'}: {exc.args[0]}"
+        raise HookError(msg, hook=exc.hook, plugin=exc.plugin) from exc
+    register_plugins(manager, settings.DISABLE_HOOKS_FOR_PLUGINS)
+    return manager
 
 
 def find_path(project: ConfiguredProject, given: str | Path | None) -> Path:
@@ -68,7 +146,18 @@ def make_config_loader(settings: Settings, facts: SessionFacts) -> Any:
         loader_class: type[Any] = ConfigLoader
     else:
         loader_class = settings.CONFIG_LOADER_CLASS
-    return loader_class(facts.conf_source, env=facts.env, runtime_params=facts.extra_params, **settings.CONFIG_LOADER_ARGS)
+    arguments = {"env": facts.env, "runtime_params": facts.extra_params, **settings.CONFIG_LOADER_ARGS}
+    try:
+        inspect.signature(loader_class).bind(facts.conf_source, **arguments)
+    except TypeError as exc:
+        taken = [name for name in inspect.signature(loader_class).parameters if name != "conf_source"]
+        unknown = next((name for name in settings.CONFIG_LOADER_ARGS if name not in taken), "")
+        close = difflib.get_close_matches(unknown, taken, n=1)
+        hint = f"Did you mean {close[0]!r} by {unknown!r}?" if close else f"It takes: {', '.join(taken)}."
+        file = settings.file or "settings.py"
+        msg = f"The config loader {loader_class.__qualname__} does not take CONFIG_LOADER_ARGS of {file}: {exc}. {hint}"
+        raise ProjectError(msg, file=file, key="CONFIG_LOADER_ARGS") from exc
+    return loader_class(facts.conf_source, **arguments)
 
 
 def start_git_probe(project: ConfiguredProject, facts: SessionFacts) -> GitProbe:
@@ -86,6 +175,22 @@ def start_git_probe(project: ConfiguredProject, facts: SessionFacts) -> GitProbe
     sources = (project.metadata.source_dir, project.metadata.config_file, facts.conf_source)
     inside = [path.relative_to(facts.project_path) for path in sources if path.is_relative_to(facts.project_path)]
     return GitProbe(facts.project_path, [str(path) for path in inside] or ["."])
+
+
+def program_of(project: ConfiguredProject) -> tuple[str, ...]:
+    """Say which words start a run of a project.
+
+    Args:
+        project: the configured project.
+
+    Returns:
+        `treadle run`; of a package that is not on disk as a project, but can run itself, `python -m` and its name.
+    """
+    from treadle.project.code import find_module
+
+    if project.metadata is None and find_module(f"{project.package_name}.__main__") is not None:
+        return ("python", "-m", project.package_name)
+    return ("treadle", "run")
 
 
 def make_store(settings: Settings, project_path: Path) -> SessionStore:

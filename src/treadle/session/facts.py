@@ -17,6 +17,7 @@ import re
 import subprocess
 import sys
 import tempfile
+import threading
 import weakref
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -85,6 +86,7 @@ class GitProbe:
     def __init__(self, folder: Path, sources: Sequence[str] = (".",)) -> None:
         self._process: subprocess.Popen[bytes] | None = None
         self._answer: IO[bytes] | None = None
+        self._lock = threading.Lock()  # sessions of one service share a probe
         self._facts = GitFacts()
         self._abandon: weakref.finalize[..., GitProbe] | None = None
         # A file, not a pipe: git never waits for us to read, however many files changed. No optional locks and no
@@ -117,20 +119,21 @@ class GitProbe:
         Returns:
             The facts; unknown where git did not answer in time.
         """
-        process, answer = self._process, self._answer
-        if process is None or answer is None:
+        with self._lock:
+            process, answer = self._process, self._answer
+            if process is None or answer is None:
+                return self._facts
+            try:
+                if process.wait(deadline) == 0:
+                    answer.seek(0)
+                    self._facts = parse_git_status(answer.read().decode("utf-8", "replace"))
+            except subprocess.TimeoutExpired:
+                self._facts = GitFacts()
+            finally:
+                self._process = None
+                if self._abandon is not None:
+                    self._abandon()
             return self._facts
-        try:
-            if process.wait(deadline) == 0:
-                answer.seek(0)
-                self._facts = parse_git_status(answer.read().decode("utf-8", "replace"))
-        except subprocess.TimeoutExpired:
-            self._facts = GitFacts()
-        finally:
-            self._process = None
-            if self._abandon is not None:
-                self._abandon()
-        return self._facts
 
 
 def answer_of(probe: GitProbe) -> tuple[GitFacts, KeyboardInterrupt | None]:

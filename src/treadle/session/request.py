@@ -25,7 +25,8 @@ _RUNNER_FACTS = ("max_workers", "start_method")
 class RunRequest:
     """The arguments of a run; empty means not given.
 
-    `runner` is its name or dotted path, None for the default one; `runner_params` is what it is made with.
+    `runner` is its name or dotted path, None for the default one; `runner_params` is what it is made with. `inputs` are the
+    datasets that values were given for; the values themselves are no words, and are not kept.
     """
 
     pipeline_names: tuple[str, ...] = ()
@@ -40,6 +41,7 @@ class RunRequest:
     only_missing_outputs: bool = False
     runner: str | None = None
     runner_params: Mapping[str, Any] = field(default_factory=dict)
+    inputs: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """List the arguments for hooks.

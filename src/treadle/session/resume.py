@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from treadle.observe.store.plain import plain_value
@@ -29,6 +29,7 @@ def resume_command(
     env: str | None = None,
     params: Mapping[str, Any] | None = None,
     conf_source: str | None = None,
+    program: Sequence[str] = ("treadle", "run"),
 ) -> str:
     """Write the command that runs what a failed run left undone.
 
@@ -38,6 +39,7 @@ def resume_command(
         env: the configuration environment that was given.
         params: the params that were given.
         conf_source: the configuration folder that was given.
+        program: the words that start a run.
 
     Returns:
         The command, quoted for a shell.
@@ -60,7 +62,7 @@ def resume_command(
         ("params", format_params(params or {})),
         ("conf-source", conf_source),
     )
-    words = ["treadle", "run", *(f"--{flag}={value}" for flag, value in flags if value)]
+    words = [*program, *(f"--{flag}={value}" for flag, value in flags if value)]
     words += ["--async"] * is_async + ["--only-missing-outputs"] * request.only_missing_outputs
     return shlex.join(words)
 

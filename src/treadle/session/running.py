@@ -9,6 +9,8 @@ import logging
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
+from treadle.planning import check_inputs
+from treadle.session.locating import name_place
 from treadle.session.selection import keep_missing, select_pipeline
 
 if TYPE_CHECKING:
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
 _logger = logging.getLogger(__name__)
 
 
-def run_request(
+def run_request(  # noqa: PLR0913 - one caller, which names them all
     request: RunRequest,
     runner: str | Runner | None,
     *,
@@ -36,6 +38,8 @@ def run_request(
     hooks: PluginManager,
     session_data: Mapping[str, Any],
     observers: Sequence[Observer],
+    inputs: Mapping[str, Any],
+    durations: Callable[[], Mapping[str, float]] | None = None,
 ) -> RunResult:
     """Run what was asked for, with the hooks around it.
 
@@ -47,6 +51,8 @@ def run_request(
         hooks: calls the hooks.
         session_data: what the session tells its hooks.
         observers: takers of the run's events.
+        inputs: values that this run sees in place of what the catalog has.
+        durations: gives the seconds that nodes took in earlier sessions.
 
     Returns:
         The result.
@@ -57,9 +63,12 @@ def run_request(
     """
     with ExitStack() as stack:
         pipeline = select_pipeline(pipelines, request)
+        check_inputs(pipeline, inputs)
         opened = _open_runner(request, runner, stack)
         context = load_context()
         catalog = context.catalog_with(request.load_versions)
+        if inputs:
+            catalog = catalog.with_data(inputs)
         if request.only_missing_outputs:
             pipeline = keep_missing(pipeline, catalog)
             if not pipeline.nodes:
@@ -68,8 +77,9 @@ def run_request(
         run_params = {**session_data, **request.as_dict(), "runner": request.runner or opened.name, "run_id": run_id}
         try:
             hooks.hook.before_pipeline_run(run_params=run_params, pipeline=pipeline, catalog=catalog)
-            result = opened.run(pipeline, catalog, hooks=hooks, run_id=run_id, observers=observers)
+            result = opened.run(pipeline, catalog, hooks=hooks, run_id=run_id, observers=observers, durations=durations)
         except (Exception, KeyboardInterrupt) as exc:
+            name_place(exc, context.config_loader, catalog)
             _tell_of_error(hooks, exc, run_params, pipeline, catalog)
             raise
         hooks.hook.after_pipeline_run(run_params=run_params, run_result=result, pipeline=pipeline, catalog=catalog)

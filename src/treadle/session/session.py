@@ -25,13 +25,12 @@ import time
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
-from treadle.errors import NodeError, SessionError
+from treadle.errors import NodeError, SessionError, StoreError
 from treadle.events import Outcome
 from treadle.observe.store import RunRecorder
 from treadle.session.context import Context
-from treadle.session.creation import find_path, make_config_loader, make_store, start_git_probe
-from treadle.session.facts import answer_of, host_name, recorded_environment, user_name
-from treadle.session.identity import new_session_id
+from treadle.session.creation import make_config_loader, make_facts, make_hook_manager, make_store, program_of, start_git_probe
+from treadle.session.facts import answer_of
 from treadle.session.record import SessionFacts, is_failure, make_record, masked_error, masked_run
 from treadle.session.request import RunRequest, names_of, runner_words, versions_of
 from treadle.session.resume import resume_command
@@ -50,7 +49,7 @@ if TYPE_CHECKING:
     from treadle.events import Observer
     from treadle.execution.result import RunResult
     from treadle.execution.runner import Runner
-    from treadle.observe.store import RunRecord, SessionStore
+    from treadle.observe.store import RunRecord, SessionRecord, SessionStore
     from treadle.project import ConfiguredProject
     from treadle.session.facts import GitProbe
 
@@ -64,14 +63,22 @@ class Session:
     """One run of the configured project and its record: `with Session.create() as session: session.run()`."""
 
     def __init__(
-        self, facts: SessionFacts, *, project: ConfiguredProject, hook_manager: PluginManager, store: SessionStore | None
+        self,
+        facts: SessionFacts,
+        *,
+        project: ConfiguredProject,
+        hook_manager: PluginManager,
+        store: SessionStore | None,
+        git: GitProbe | None = None,
+        config_loader: Any = None,
     ) -> None:
         self._facts = facts
         self._project = project
         self._hooks = hook_manager
         self._store = store
         self._saves = store is not None
-        self._git: GitProbe | None = None
+        self._git = git
+        self._config_loader = config_loader
         self._context: Context | None = None
         self._context_lock = threading.RLock()
         self._runs: list[RunRecord] = []
@@ -113,35 +120,22 @@ class Session:
             SessionError: the params were given by both names.
             StoreError: SESSION_STORE_CLASS does not take SESSION_STORE_ARGS.
         """
-        from treadle.config.params import merge_params
-        from treadle.hooks import create_hook_manager, register_hooks, register_plugins
         from treadle.project import configured_project
 
         project = configured_project()
-        settings = project.settings
         if extra_params and runtime_params:
             msg = "Session.create was given both extra_params and runtime_params, two names of one thing. Give one of them."
             raise SessionError(msg)
-        path = find_path(project, project_path)
-        facts = SessionFacts(
-            session_id=new_session_id(),
-            project_path=path,
-            package_name=project.package_name,
+        facts = make_facts(
+            project,
+            project_path=project_path,
             env=env or os.environ.get(ENV_VARIABLE) or None,
-            conf_source=path / (conf_source or settings.CONF_SOURCE),
-            given_conf_source=None if conf_source is None else str(conf_source),
-            extra_params=merge_params({}, extra_params or runtime_params or {}),
+            extra_params=extra_params or runtime_params or {},
+            conf_source=conf_source,
             command=command,
-            started=time.time(),
-            user=user_name(),
-            host=host_name(),
-            pid=os.getpid(),
-            environment=recorded_environment(os.environ),
         )
-        manager = create_hook_manager()
-        register_hooks(manager, settings.HOOKS)
-        register_plugins(manager, settings.DISABLE_HOOKS_FOR_PLUGINS)
-        store = make_store(settings, path) if save_on_close else None
+        manager = make_hook_manager(project.settings)
+        store = make_store(project.settings, facts.project_path) if save_on_close else None
         session = cls(facts, project=project, hook_manager=manager, store=store)
         manager.hook.on_session_created(session_data=session.store)
         return session
@@ -179,7 +173,7 @@ class Session:
                     package_name=self._facts.package_name,
                     env=self._facts.env,
                     session_id=self.session_id,
-                    config_loader=make_config_loader(settings, self._facts),
+                    config_loader=self._config_loader or make_config_loader(settings, self._facts),
                     extra_params=self._facts.extra_params,
                     hook_manager=self._hooks,
                     catalog_class=settings.DATA_CATALOG_CLASS,
@@ -205,6 +199,7 @@ class Session:
         observers: Sequence[Observer] = (),
         *,
         pipeline_name: str | None = None,
+        inputs: Mapping[str, Any] | None = None,
     ) -> RunResult:
         """Run pipelines of the project; filters intersect.
 
@@ -224,6 +219,7 @@ class Session:
             runner_params: what a runner given by name is made with.
             observers: takers of the run's events.
             pipeline_name: one pipeline's name, another way to give `pipeline_names`.
+            inputs: values for free inputs of the pipeline, by dataset name: this run sees them in place of what the catalog has.
 
         Returns:
             Free output to data, loaded at first use.
@@ -249,14 +245,27 @@ class Session:
             only_missing_outputs=only_missing_outputs,
             runner=runner_name,
             runner_params=made_with,
+            inputs=tuple(inputs or ()),
         )
         if not self._running.acquire(blocking=False):
             raise self._out_of_turn("is running", "Wait for that run to end, or make another session for this one.")
         try:
             self._check_turn()
-            return self._run_recorded(request, runner, observers)
+            return self._run_recorded(request, runner, observers, inputs or {})
         finally:
             self._running.release()
+
+    def save(self) -> None:
+        """Keep the record as it stands, for a program that may be killed before it closes; closing keeps it again.
+
+        Raises:
+            StoreError: the record could not be written.
+        """
+        if self._store is not None:
+            record, interrupt = self._make_record(None)
+            self._store.save(record)
+            if interrupt is not None:
+                raise interrupt
 
     def close(self) -> None:
         """End the session and keep its record; closing twice is fine.
@@ -275,6 +284,18 @@ class Session:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._close(error)
 
+    def _past_seconds(self) -> Mapping[str, float]:
+        """Return what nodes took in earlier sessions, where the store can say; a run does not fail for want of it."""
+        durations = getattr(self._store, "durations", None)
+        if durations is None:
+            return {}
+        try:
+            known: Mapping[str, float] = durations()
+        except StoreError as exc:
+            _logger.warning("What nodes took in earlier sessions is not known: %s", exc)
+            return {}
+        return known
+
     def _check_turn(self) -> None:
         if self._closed:
             raise self._out_of_turn("is closed", "Make another one with Session.create().")
@@ -289,7 +310,9 @@ class Session:
     def _out_of_turn(self, state: str, advice: str) -> SessionError:
         return SessionError(f"The session {self.session_id} {state}. {advice}", session_id=self.session_id)
 
-    def _run_recorded(self, request: RunRequest, runner: str | Runner | None, observers: Sequence[Observer]) -> RunResult:
+    def _run_recorded(
+        self, request: RunRequest, runner: str | Runner | None, observers: Sequence[Observer], inputs: Mapping[str, Any]
+    ) -> RunResult:
         if self._store is not None and self._git is None:
             self._git = start_git_probe(self._project, self._facts)
         recorder = RunRecorder(
@@ -311,16 +334,24 @@ class Session:
                     hooks=self._hooks,
                     session_data=self.store,
                     observers=(recorder, *observers),
+                    inputs=inputs,
+                    durations=self._past_seconds,
                 )
             outcome = Outcome.SUCCEEDED
         except (Exception, KeyboardInterrupt) as exc:
             outcome = Outcome.INTERRUPTED if isinstance(exc, KeyboardInterrupt) else Outcome.FAILED
             told = masked_error(exc, self._facts.extra_params)
             self._run_error = exc
-            if isinstance(exc, NodeError) and exc.resume_from and exc.resume is None:
+            # Values that a program gave cannot be typed, so no command line resumes such a run.
+            if isinstance(exc, NodeError) and exc.resume_from and exc.resume is None and not inputs:
                 facts = self._facts
                 exc.resume = resume_command(
-                    request, exc.resume_from, env=facts.env, params=facts.extra_params, conf_source=facts.given_conf_source
+                    request,
+                    exc.resume_from,
+                    env=facts.env,
+                    params=facts.extra_params,
+                    conf_source=facts.given_conf_source,
+                    program=program_of(self._project),
                 )
             raise
         finally:
@@ -334,8 +365,7 @@ class Session:
         self._closed = True
         if store is None:
             return
-        git, interrupt = answer_of(self._git or start_git_probe(self._project, self._facts))
-        record = make_record(self._facts, self._runs, git, error=error or interrupt, finished=time.time())
+        record, interrupt = self._make_record(error)
         try:
             with closing(store):
                 store.save(record)
@@ -347,3 +377,8 @@ class Session:
             add_note(failed, f"The record of this session could not be kept either: {broken}")
         if interrupt is not None and error is None:
             raise interrupt
+
+    def _make_record(self, error: BaseException | None) -> tuple[SessionRecord, KeyboardInterrupt | None]:
+        self._git = self._git or start_git_probe(self._project, self._facts)
+        git, interrupt = answer_of(self._git)
+        return make_record(self._facts, self._runs, git, error=error or interrupt, finished=time.time()), interrupt

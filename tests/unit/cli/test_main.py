@@ -15,7 +15,20 @@ from treadle.cli.invocation import Invocation, typed_command
 from treadle.cli.main import main
 from treadle.errors import NodeError, ProjectError, Terminated
 
-COMMANDS = ("run", "new", "demo", "sessions", "info")
+COMMANDS = (
+    "run",
+    "new",
+    "demo",
+    "check",
+    "registry",
+    "catalog",
+    "pipeline",
+    "sessions",
+    "ipython",
+    "jupyter",
+    "package",
+    "info",
+)
 
 
 def test_version(capsys):
@@ -51,7 +64,7 @@ def test_the_list_says_what_the_commands_say():
     ("words", "said"),
     [
         (["rnu"], "There is no command 'rnu'. Did you mean run"),
-        (["zzz"], "The commands are: run, new, demo, sessions, info."),
+        (["zzz"], f"The commands are: {', '.join(COMMANDS)}."),
         (["run", "--runer", "parallel"], "--runner"),
         (["sessions", "lits"], "lits"),
         (["new"], "PATH"),

@@ -150,3 +150,30 @@ def test_show_an_unknown_session(store, capsys):
     store.save(session("2026-01-02T00.00.00.000Z", SUCCEEDED))
     assert main(["sessions", "show", "1999"]) == 2
     assert "2026-01-02" in capsys.readouterr().err
+
+
+def test_diff(store, capsys):
+    """What changed is shown by kind with both values, then every node with outcomes, seconds and their difference."""
+    before = session("2026-01-01T00.00.00.000Z", SUCCEEDED, extra_params={"depth": 5}, git_commit="abc")
+    nodes = (NodeRecord("split", 1, Outcome.SUCCEEDED, "worker-1", 20.0, 24.0), NODES[2])
+    run = RunRecord(1, "b", ("train",), "parallel", "fork", 2, 20.0, 21.0, Outcome.FAILED, {}, nodes)
+    store.save(before)
+    store.save(session("2026-01-02T00.00.00.000Z", run, extra_params={"depth": 6}, git_commit="def"))
+    assert main(["sessions", "diff", "2026-01-01", "2026-01-02"]) == 0
+    output = capsys.readouterr().out
+    rows = [line.split() for line in output.splitlines()]
+    assert ["depth", "5", "→", "6"] in rows
+    assert ["commit", "abc", "→", "def"] in rows
+    assert ["outcome", "succeeded", "→", "failed"] in rows
+    assert ["start_method", "–", "→", "fork"] in rows
+    assert ["split", "succeeded", "succeeded", "1.500", "4.000", "+2.500"] in rows
+    assert ["plot", "–", "skipped"] in rows
+    assert "Versions" not in output
+
+
+def test_diff_of_equals(store, capsys):
+    """Two sessions that were run with the same say so."""
+    store.save(session("2026-01-01T00.00.00.000Z", SUCCEEDED))
+    store.save(session("2026-01-02T00.00.00.000Z", SUCCEEDED))
+    assert main(["sessions", "diff", "2026-01-01", "2026-01-02"]) == 0
+    assert "Both were run with the same." in capsys.readouterr().out

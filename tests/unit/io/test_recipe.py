@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pickle
+import subprocess
 import sys
 from pathlib import Path
 
@@ -133,17 +134,43 @@ def test_a_type_without_versions():
         recipe({"type": "MemoryDataset", "versioned": True}).build()
 
 
-def test_capabilities_of_ours_import_nothing():
-    """The capabilities of our own types are known without importing their modules."""
-    sys.modules.pop("treadle.io.datasets.text", None)
-    assert recipe({"type": "text.TextDataset", "filepath": "x"}).capabilities() == Capabilities()
-    assert recipe({"type": "MemoryDataset"}).capabilities() == Capabilities(in_memory=True)
-    assert "treadle.io.datasets.text" not in sys.modules
+def test_capabilities_of_ours_import_no_library():
+    """The capabilities of our own types are known without importing what they need to load and save."""
+    script = """
+import sys
+from treadle.io.dataset import Capabilities
+from treadle.io.recipe import DatasetRecipe
+for kind in ("pandas.CSVDataset", "pandas.ExcelDataset", "text.TextDataset", "yaml.YAMLDataset"):
+    assert DatasetRecipe("x", {"type": kind, "filepath": "x"}).capabilities() == Capabilities()
+assert DatasetRecipe("x", {"type": "MemoryDataset"}).capabilities() == Capabilities(in_memory=True)
+assert {"pandas", "fsspec", "yaml", "openpyxl", "pyarrow"}.isdisjoint(sys.modules)
+"""
+    subprocess.run([sys.executable, "-c", script], timeout=60, check=True)
 
 
 def test_capabilities_of_others():
     """Those of other types are what the class declares."""
-    assert recipe({"type": Table}).capabilities() == Capabilities(main_process_only=True)
+    assert recipe({"type": Table, "filepath": "x"}).capabilities() == Capabilities(main_process_only=True)
+
+
+@pytest.mark.parametrize(
+    ("config", "said"),
+    [
+        ({"type": "text.TextDataset", "filepth": "x"}, "'filepth': did you mean 'filepath'"),
+        ({"type": "text.TextDataset"}, "missing a required argument: 'filepath'"),
+        ({"type": "MemoryDataset", "versioned": True}, "has no versions"),
+    ],
+)
+def test_what_a_class_does_not_take_is_known_before_it_is_built(config, said):
+    """An entry that could never be built is refused when capabilities are asked for, which a plan does before the run."""
+    with pytest.raises(DatasetError, match=said):
+        recipe(config).capabilities()
+
+
+def test_a_load_version_of_what_has_none_is_known_before_it_is_built():
+    """A load version for a dataset without versions is refused as early."""
+    with pytest.raises(DatasetError, match="not versioned"):
+        DatasetRecipe("x", {"type": "text.TextDataset", "filepath": "x"}, load_version="1").capabilities()
 
 
 def test_files_in_process_memory_stay_in_their_process():

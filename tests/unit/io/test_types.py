@@ -94,6 +94,6 @@ def test_a_module_that_lacks_a_library(package):
 
 def test_a_missing_extra(monkeypatch):
     """One of our types whose library is missing names our extra."""
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    monkeypatch.setattr("treadle.io.types._is_installed", lambda name, path: False)
     with pytest.raises(DatasetError, match=r'pip install "treadle\[pandas\]"'):
         resolve_type("pandas.CSVDataset", "x")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from treadle.errors import ProjectError, UnknownNameError
-from treadle.pipeline import Pipeline
+from treadle.pipeline import Pipeline, node
 from treadle.project import bootstrap_project, configure_project, configured_project, find_pipelines
 
 if TYPE_CHECKING:
@@ -150,3 +150,19 @@ def test_wiring_errors_pass_through(make_project: MakeProject) -> None:
     bootstrap_project(make_project({**FOUND, "pipelines/report.py": text}))
     with pytest.raises(ValueError, match="n"):
         configured_project().pipelines["report"]
+
+
+def test_a_process_may_put_a_pipeline_beside_the_registered_ones(make_project: MakeProject) -> None:
+    """A pipeline that a notebook puts there is found, in the place of a registered one too, until the project is loaded anew."""
+    root = make_project(FOUND)
+    bootstrap_project(root)
+    pipelines = configured_project().pipelines
+    before = list(pipelines)
+    mine = Pipeline([node(len, "text", "length")])
+    pipelines["mine"] = mine
+    pipelines["fit"] = mine
+    assert list(pipelines) == [*before, "mine"]
+    assert len(pipelines) == len(before) + 1
+    assert pipelines["mine"] is pipelines["fit"] is mine
+    bootstrap_project(root)
+    assert list(configured_project().pipelines) == before

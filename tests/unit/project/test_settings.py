@@ -36,7 +36,7 @@ def test_settings_are_read(make_project: MakeProject) -> None:
         make_project,
         "from pathlib import Path\n"
         "class Hooks: ...\n"
-        "class Store: ...\n"
+        "class Store: save = load = list = close = None\n"
         "HOOKS = [Hooks()]\n"
         "CONF_SOURCE = Path('settings')\n"
         "SESSION_STORE_CLASS = Store\n"

@@ -71,7 +71,7 @@ class InlineRunner:
     def __exit__(self, *_):
         self.calls.append("closed")
 
-    def run(self, pipeline, catalog, *, hooks=None, run_id=None, observers=()):
+    def run(self, pipeline, catalog, *, hooks=None, run_id=None, observers=(), durations=None):
         """Run, and return the free outputs."""
 
         def tell(event):

@@ -481,7 +481,7 @@ class Stopped:
     def __init__(self, happen):
         self.happen = happen
 
-    def run(self, pipeline, catalog, *, hooks=None, run_id=None, observers=()):
+    def run(self, pipeline, catalog, *, hooks=None, run_id=None, observers=(), durations=None):
         """Let it happen."""
         self.happen()
         return {}
@@ -602,3 +602,17 @@ def test_a_context_cannot_be_changed(make_project) -> None:
         context.env = "other"
     context.params["factor"] = 100
     assert context.params["factor"] == 2
+
+
+def test_saving_before_closing(make_project):
+    """A record can be kept before the session closes, and is kept again, whole, when it does."""
+    root = make_project()
+    with Session.create() as session:
+        with pytest.raises(NodeError):
+            session.run("bad", runner="sequential")
+        session.save()
+        assert stored(root, session).outcome is Outcome.FAILED
+        (root / "repaired").touch()
+        session.run("bad", runner="sequential")
+    assert [run.outcome for run in stored(root, session).runs] == [Outcome.FAILED, Outcome.SUCCEEDED]
+    assert Session.create(save_on_close=False).save() is None

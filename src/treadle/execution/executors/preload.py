@@ -17,8 +17,11 @@ LIBRARIES = frozenset({"numpy", "pandas", "pyarrow", "scipy", "sklearn", "matplo
 _ENGINE = ("loky.process_executor", "treadle.execution.bootstrap", "treadle.execution.worker")
 
 
-def preload_forkserver() -> tuple[str, ...]:
+def preload_forkserver(*others: str) -> tuple[str, ...]:
     """Tell the forkserver what to import when it starts; without effect once it runs.
+
+    Args:
+        *others: more modules that do not change while a batch job lasts.
 
     Returns:
         The names of the modules.
@@ -27,6 +30,6 @@ def preload_forkserver() -> tuple[str, ...]:
     # The application's own list cannot be asked for in a public way; `__main__` on it is what Treadle hides.
     before = getattr(forkserver._forkserver, "_preload_modules", [])  # noqa: SLF001 - see above
     kept = [name for name in before if name != "__main__"]
-    wanted = tuple(dict.fromkeys([*kept, *_ENGINE, *loaded]))
+    wanted = tuple(dict.fromkeys([*kept, *_ENGINE, *others, *loaded]))
     multiprocessing.set_forkserver_preload(list(wanted))
     return wanted

@@ -6,6 +6,7 @@ whole loky executor it belongs to: here the culprit is known and the others go o
 
 from __future__ import annotations
 
+import logging
 import sys
 import threading
 import warnings
@@ -26,8 +27,13 @@ if TYPE_CHECKING:
     from treadle.execution.channel import Channel
     from treadle.execution.job import WorkerSpec
 
+_logger = logging.getLogger(__name__)
+
 _STARTING = threading.Lock()
 """Held while a process is started: what is hidden from children meanwhile is the whole process's."""
+
+GOODBYE_SECONDS = 5.0
+"""How long a worker that was told to stop may take to end before it is killed."""
 
 EXIT_SECONDS = 1.0
 """How long a worker that closed its connection may take to end before it is killed."""
@@ -98,13 +104,40 @@ class Slot:
         executor, self._executor = self._executor, None
         process, self._process = self._process, None
         if executor is not None:
-            executor.shutdown(wait=True, kill_workers=kill)
+            with _killed_when_late(process, self.number):
+                executor.shutdown(wait=True, kill_workers=kill)
         if process is None:
             return None
         if process.is_alive():  # an interrupt can reach the parent before loky's own thread knew of the process
             process.kill()
         process.join()
         return process.exitcode
+
+
+@contextmanager
+def _killed_when_late(process: BaseProcess | None, number: int) -> Iterator[None]:
+    """Kill a process that does not end: Python waits for every thread that a node left running and that is no daemon."""
+    if process is None:
+        yield
+        return
+
+    def kill() -> None:
+        _logger.warning(
+            "worker-%d (pid %s) did not end within %g s and was killed. Probably a node left a thread or a process running; "
+            "end those in the node, or make them daemons.",
+            number,
+            process.pid,
+            GOODBYE_SECONDS,
+        )
+        process.kill()
+
+    watchdog = threading.Timer(GOODBYE_SECONDS, kill)
+    watchdog.daemon = True
+    watchdog.start()
+    try:
+        yield
+    finally:
+        watchdog.cancel()
 
 
 class _NotingContext:

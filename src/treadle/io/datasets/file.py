@@ -15,7 +15,7 @@ from typing import IO, TYPE_CHECKING, Any, ClassVar, Final
 from treadle.errors import DatasetError
 from treadle.io.dataset import Dataset
 from treadle.io.storage import OpenArguments, Storage, is_local, local_path, storage_for
-from treadle.io.versions import new_version, newest_version, version_path
+from treadle.io.versions import all_versions, new_version, newest_version, version_path
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -54,6 +54,9 @@ class FileDataset(Dataset):
         fs_args: Mapping[str, Any] | None = None,
         metadata: Any = None,
     ) -> None:
+        given = {"load_args": load_args, "save_args": save_args, "fs_args": fs_args, "metadata": metadata}
+        self._given = {key: value for key, value in given.items() if value is not None}
+        self._has_credentials = bool(credentials)
         address = os.fspath(filepath)
         self.filepath = local_path(address) if is_local(address) else address
         self.load_args = {**self.default_load_args, **(load_args or {})}
@@ -121,6 +124,25 @@ class FileDataset(Dataset):
         if own is not None and self.storage.exists(version_path(self.filepath, own)):
             return own
         return newest_version(self.storage, self.filepath)
+
+    def versions(self) -> list[str] | None:
+        """Return the versions that there are, the newest first; None where the dataset is not versioned."""
+        return None if self._version is None else all_versions(self.storage, self.filepath)
+
+    def entry(self) -> dict[str, Any]:
+        """Return the catalog entry that makes this dataset.
+
+        Raises:
+            DatasetError: it was made with credentials, which have no name here that an entry could give.
+        """
+        if self._has_credentials:
+            msg = (
+                f"{self!r} was made with credentials, which no catalog entry may hold. Declare it in the catalog's configuration."
+            )
+            raise DatasetError(msg)
+        kind = type(self)
+        made: dict[str, Any] = {"type": f"{kind.__module__}.{kind.__qualname__}", "filepath": self.filepath, **self._given}
+        return {**made, "versioned": True} if self._version is not None else made
 
     def load_path(self) -> str:
         """Return the path that a load would read.

@@ -65,6 +65,10 @@ class PickleDataset(FileDataset):
         """Pickle the value."""
         importlib.import_module(self.backend).dump(data, file, **self.save_args)
 
+    def entry(self) -> dict[str, Any]:
+        """Return the catalog entry that makes this dataset."""
+        return {**super().entry(), "backend": self.backend}
+
     def describe(self) -> dict[str, Any]:
         """Return the facts of the file, and the backend."""
         return {**super().describe(), "backend": self.backend}

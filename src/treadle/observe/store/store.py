@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from treadle.errors import StoreError
+from treadle.events import Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -192,6 +193,38 @@ class SQLStore:
             )
             for row in sessions
         )
+
+    def durations(self, sessions: int = 5) -> dict[str, float]:
+        """Return how long nodes took in the latest sessions.
+
+        Args:
+            sessions: how many sessions are looked at.
+
+        Returns:
+            The median seconds of a node's successful attempts, by node name; empty where no session was ever kept.
+
+        Raises:
+            StoreError: the database cannot be read.
+        """
+        from statistics import median
+
+        from sqlalchemy import select
+
+        from treadle.observe.store.schema import NODES, SESSIONS
+
+        if self._is_missing():
+            return {}
+        seconds: defaultdict[str, list[float]] = defaultdict(list)
+        with self._connected("read") as connection:
+            latest = select(SESSIONS.c.session_id).order_by(SESSIONS.c.session_id.desc()).limit(sessions).scalar_subquery()
+            for node, started, finished in connection.execute(
+                select(NODES.c.node, NODES.c.started, NODES.c.finished)
+                .where(NODES.c.session_id.in_(latest))
+                .where(NODES.c.outcome == Outcome.SUCCEEDED.value)
+            ):
+                if started is not None and finished is not None:
+                    seconds[node].append(finished - started)
+        return {node: median(each) for node, each in seconds.items()}
 
     def close(self) -> None:
         """Give back what the store holds; the next use opens it again."""

@@ -41,8 +41,9 @@ def one(folder, kind, filepath, **more):
 
 
 def test_every_file_type_is_tried():
-    """The cases below cover every file dataset there is."""
-    assert {kind for kind, _, _ in CASES} == {name for name, known in KNOWN_TYPES.items() if known.in_files}
+    """The cases below cover every dataset of one file there is."""
+    in_files = {name for name, known in KNOWN_TYPES.items() if known.in_files}
+    assert {kind for kind, _, _ in CASES} == {name for name in in_files if not name.startswith("partitions.")}
 
 
 @pytest.mark.parametrize(("kind", "name", "value"), CASES, ids=NAMES)

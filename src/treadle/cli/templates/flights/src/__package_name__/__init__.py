@@ -1,1 +1,22 @@
 """Which flights leave New York late, when, and how well can one tell in advance?"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the project, with the flags of `treadle run`, wherever this package is installed.
+
+    Args:
+        arguments: the flags; those of this process if None.
+
+    Returns:
+        The exit code: 0 where all went well.
+    """
+    from treadle.cli.packaged import package_main
+
+    return package_main(__name__, arguments)

@@ -1,0 +1,133 @@
+"""`treadle catalog`: the project's datasets, where they are, and what patterns make of names. Keeps no state.
+
+Neighbours: `treadle.planning.datasets` says what is printed here, `location.py` opens the project.
+"""
+
+from __future__ import annotations
+
+import functools
+import operator
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from treadle.cli import completion, options
+from treadle.cli.groups import SuggestingGroup
+from treadle.cli.values import join_names, join_params
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from treadle.cli.options import Groups
+    from treadle.pipeline import Pipeline
+    from treadle.planning.datasets import DatasetFacts
+
+
+@click.group(cls=SuggestingGroup)
+def catalog() -> None:
+    """Look at the project's datasets."""
+
+
+@catalog.command("list")
+@click.argument("pattern", required=False, metavar="[REGEX]")
+@options.env
+@options.params
+@options.conf_source
+def list_datasets(
+    *, pattern: str | None, env: str | None, params: tuple[Mapping[str, Any], ...], conf_source: str | None
+) -> None:
+    """List the datasets that the catalog declares, and its patterns in the order in which they are tried.
+
+    REGEX keeps the names that it is found in.
+    """
+    from treadle.cli.location import load_catalog
+    from treadle.cli.tables import aligned
+    from treadle.planning.datasets import declared_datasets
+
+    found = load_catalog(env=env, params=join_params(params), conf_source=conf_source)
+    wanted = set(found.list(pattern))
+    rows = [(facts.name, facts.type_name or "", _place(facts)) for facts in declared_datasets(found) if facts.name in wanted]
+    for line in aligned([("DATASET", "TYPE", "PLACE"), *rows]) if rows else ("The catalog declares no such dataset.",):
+        click.echo(line)
+    if found.patterns() and pattern is None:
+        click.echo("\nPATTERNS, in the order in which they are tried")
+        for each in found.patterns():
+            click.echo(each)
+
+
+@catalog.command("describe")
+@options.pipelines
+@options.env
+@options.params
+@options.conf_source
+def describe_catalog(
+    *, pipelines: Groups, env: str | None, params: tuple[Mapping[str, Any], ...], conf_source: str | None
+) -> None:
+    """Describe the datasets of a pipeline: where each comes from, what it is, where it is, who makes and takes it."""
+    from treadle.cli.location import load_catalog
+    from treadle.cli.tables import aligned
+    from treadle.planning.datasets import describe_datasets
+
+    found = load_catalog(env=env, params=join_params(params), conf_source=conf_source)
+    rows = [
+        (
+            facts.name,
+            facts.origin.value,
+            facts.type_name or "",
+            _place(facts),
+            ", ".join(facts.made_by),
+            ", ".join(facts.taken_by),
+        )
+        for facts in describe_datasets(_joined(pipelines), found)
+    ]
+    for line in aligned([("DATASET", "FROM", "TYPE", "PLACE", "MADE BY", "TAKEN BY"), *rows]):
+        click.echo(line)
+
+
+@catalog.command("resolve")
+@click.argument("names", nargs=-1, metavar="[NAME]...", shell_complete=completion.datasets)
+@options.pipelines
+@options.env
+@options.params
+@options.conf_source
+def resolve_patterns(
+    *,
+    names: tuple[str, ...],
+    pipelines: Groups,
+    env: str | None,
+    params: tuple[Mapping[str, Any], ...],
+    conf_source: str | None,
+) -> None:
+    """Print the catalog entries of datasets as YAML, with the placeholders of their patterns filled in.
+
+    Of the datasets NAME, or of all in a pipeline that come from a pattern: what is printed can be put into a catalog file.
+    """
+    import yaml
+
+    from treadle.cli.location import load_catalog
+    from treadle.planning.datasets import Origin, describe_datasets, resolved_entries
+
+    found = load_catalog(env=env, params=join_params(params), conf_source=conf_source)
+    wanted = names or [facts.name for facts in describe_datasets(_joined(pipelines), found) if facts.origin is Origin.PATTERN]
+    entries = resolved_entries(wanted, found)
+    others = {name: found[name] for name in wanted if name not in entries}  # an unknown name is an error, with close matches
+    for name in others:
+        click.echo(f"# {name} is not declared in a catalog file")
+    if entries:
+        click.echo(yaml.safe_dump(entries, sort_keys=False, allow_unicode=True), nl=False)
+    elif not names:
+        click.echo("# No dataset of the pipeline comes from a pattern.")
+
+
+def _joined(groups: Groups) -> Pipeline:
+    """Join the named pipelines of the configured project, or take the default one."""
+    from treadle.project import configured_project
+    from treadle.project.pipelines import DEFAULT_PIPELINE
+
+    named = join_names(groups) or [DEFAULT_PIPELINE]
+    return functools.reduce(operator.add, [configured_project().pipelines[name] for name in named])
+
+
+def _place(facts: DatasetFacts) -> str:
+    notes = [*(["versioned"] if facts.versioned else []), *([f"by {facts.pattern}"] if facts.pattern else [])]
+    return (facts.place or "") + (f" ({', '.join(notes)})" if notes else "")

@@ -1,0 +1,75 @@
+"""`treadle check`: could every node run in a worker? Nothing is run. Keeps no state.
+
+Neighbour: `treadle.session.checking`, which finds the problems that are printed here.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from treadle.cli import completion, options
+from treadle.cli.failure import ExitCode
+from treadle.cli.values import join_names, join_params
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from treadle.cli.options import Groups
+    from treadle.execution.check import Problem
+
+
+@click.command()
+@options.pipelines
+@click.option(
+    "--start-method",
+    metavar="METHOD",
+    help="How the worker is started: fork, spawn, forkserver or loky; as for a run where it is not given.",
+    shell_complete=completion.start_methods,
+)
+@options.env
+@options.params
+@options.conf_source
+@click.pass_context
+def check(
+    context: click.Context,
+    *,
+    pipelines: Groups,
+    start_method: str | None,
+    env: str | None,
+    params: tuple[Mapping[str, Any], ...],
+    conf_source: str | None,
+) -> None:
+    """Look whether every node could run in a worker process, without running any.
+
+    A worker is started as for a run: it imports the project, unpickles every node's function and builds every dataset. All
+    problems are listed at once, each with its nodes; the exit code is 1 where there are some.
+    """
+    from treadle.cli.location import enter_any_project, session_class
+    from treadle.session.checking import check_session
+
+    project_path = enter_any_project(context)
+    session = session_class().create(
+        project_path, save_on_close=False, env=env, extra_params=join_params(params), conf_source=conf_source
+    )
+    report = check_session(session, join_names(pipelines), start_method=start_method)
+    for number, problem in enumerate(report.problems, 1):
+        _show(number, problem)
+    for name in report.in_main:
+        click.echo(f"Node {name} will run in the main process: a dataset of it cannot leave it.")
+    looked_at = f"{report.nodes} nodes and {report.datasets} datasets"
+    where = f"in a worker started by {report.start_method}" if report.start_method else "before any worker was started"
+    if report.problems:
+        click.echo(f"{len(report.problems)} problem{'s' * (len(report.problems) > 1)} in {looked_at}, looked at {where}.")
+        raise click.exceptions.Exit(ExitCode.FAILED)
+    click.echo(f"No problem in {looked_at}, looked at {where}.")
+
+
+def _show(number: int, problem: Problem) -> None:
+    nodes = f"node{'s' * (len(problem.nodes) > 1)} {', '.join(problem.nodes)}" if problem.nodes else "the project"
+    click.secho(f"{number}. {nodes}", bold=True)
+    click.echo(f"   {problem.message}")
+    for line in problem.traceback.rstrip().splitlines():
+        click.echo(f"   {line}")
+    click.echo()

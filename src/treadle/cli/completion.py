@@ -1,0 +1,94 @@
+"""What the shell completes where a name is wanted: pipelines, nodes, datasets, environments, sessions.
+
+click calls these while the user types, so an error here would only disturb the prompt: then nothing is offered. Keeps no
+state. Neighbours: the commands name these functions in their options; docs/command-line.md tells how to switch completion on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
+
+from click.shell_completion import CompletionItem
+
+if TYPE_CHECKING:
+    import click
+
+    from treadle.pipeline import Node
+
+_Completer = Callable[["click.Context", "click.Parameter", str], list[CompletionItem]]
+
+
+def _completer(find: Callable[[click.Context], Iterable[str]]) -> _Completer:
+    """Make a completion of names; behind a comma the next name is completed."""
+
+    def complete(context: click.Context, _parameter: click.Parameter, typed: str) -> list[CompletionItem]:
+        before, comma, begun = typed.rpartition(",")
+        try:
+            names = sorted(set(find(context)))
+        except Exception:  # noqa: BLE001 - a project that is broken has nothing to offer, and the prompt is no place to say so
+            return []
+        return [CompletionItem(f"{before}{comma}{name}") for name in names if name.startswith(begun)]
+
+    return complete
+
+
+def _pipelines(_context: click.Context) -> Iterable[str]:
+    from treadle.cli.location import enter_project
+    from treadle.project import configured_project
+
+    enter_project()
+    return configured_project().pipelines
+
+
+def _nodes(context: click.Context) -> Iterable[Node]:
+    """List the nodes of the pipelines that the command line names so far, or of the default one."""
+    from treadle.cli.location import enter_project
+    from treadle.cli.values import join_names
+    from treadle.project import configured_project
+    from treadle.project.pipelines import DEFAULT_PIPELINE
+
+    enter_project()
+    named = join_names(context.params.get("pipelines") or ()) or [DEFAULT_PIPELINE]
+    return [node for name in named for node in configured_project().pipelines[name].nodes]
+
+
+def _environments(_context: click.Context) -> Iterable[str]:
+    from treadle.cli.location import enter_project
+    from treadle.config.source import open_source
+    from treadle.project import configured_project
+
+    root = enter_project().project_path
+    return open_source(root / configured_project().settings.CONF_SOURCE).environments()
+
+
+def _sessions(_context: click.Context) -> Iterable[str]:
+    from contextlib import closing
+
+    from treadle.cli.location import enter_project, session_store
+
+    with closing(session_store(enter_project().project_path)) as store:
+        return [each.session_id for each in store.list(100)]
+
+
+def _runners(_context: click.Context) -> Iterable[str]:
+    from treadle.execution.registry import runner_names
+
+    return runner_names()
+
+
+def _start_methods(_context: click.Context) -> Iterable[str]:
+    from treadle.execution.start_method import available_start_methods
+
+    return [method.value for method in available_start_methods()]
+
+
+pipelines = _completer(_pipelines)
+nodes = _completer(lambda context: [node.name for node in _nodes(context)])
+tags = _completer(lambda context: [tag for node in _nodes(context) for tag in node.tags])
+namespaces = _completer(lambda context: [node.namespace for node in _nodes(context) if node.namespace])
+datasets = _completer(lambda context: [name for node in _nodes(context) for name in (*node.inputs, *node.outputs)])
+environments = _completer(_environments)
+sessions = _completer(_sessions)
+runners = _completer(_runners)
+start_methods = _completer(_start_methods)

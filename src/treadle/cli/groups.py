@@ -1,0 +1,26 @@
+"""A group of commands that says what was meant where a name is wrong. Keeps no state."""
+
+from __future__ import annotations
+
+import difflib
+
+import click
+
+
+class SuggestingGroup(click.Group):
+    """A click group whose error for an unknown command has close matches, or else names what there is."""
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command of some arguments.
+
+        Raises:
+            click.UsageError: there is none of that name.
+        """
+        name = args[0]
+        if not ctx.resilient_parsing and not name.startswith("-") and self.get_command(ctx, name) is None:
+            known = self.list_commands(ctx)
+            close = difflib.get_close_matches(name, known)
+            hint = f"Did you mean {' or '.join(close)}?" if close else f"The commands are: {', '.join(known)}."
+            message = f"There is no command {name!r}. {hint}"
+            raise click.UsageError(message, ctx)
+        return super().resolve_command(ctx, args)

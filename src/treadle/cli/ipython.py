@@ -1,0 +1,32 @@
+"""`treadle ipython`: an IPython shell with the project loaded. Keeps no state.
+
+Neighbours: `location.py` finds the project; the extension `treadle.ipython` loads it, in the shell that is started here.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+
+import click
+
+
+@click.command(context_settings={"ignore_unknown_options": True})
+@click.option(
+    "--env", "-e", metavar="ENV", help="The configuration environment: conf/ENV over conf/base, in place of conf/local."
+)
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="[IPYTHON ARGUMENTS]...")
+def ipython(*, env: str | None, arguments: tuple[str, ...]) -> None:
+    """Start IPython with the project loaded: context, catalog, session and pipelines are there.
+
+    What follows goes to IPython: `treadle ipython -c "list(catalog)"`.
+    """
+    if importlib.util.find_spec("IPython") is None:
+        message = 'IPython is not installed. Install it with: pip install "treadle[ipython]"'
+        raise click.UsageError(message)
+    from treadle.cli.location import choose_environment, enter_project
+
+    enter_project()
+    choose_environment(env)
+    from IPython import start_ipython
+
+    start_ipython(argv=["--ext", "treadle.ipython", *arguments])

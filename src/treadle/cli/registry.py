@@ -1,0 +1,43 @@
+"""`treadle registry`: the project's pipelines by name, and what is in them. Keeps no state."""
+
+from __future__ import annotations
+
+import click
+
+from treadle.cli.completion import pipelines
+from treadle.cli.groups import SuggestingGroup
+
+
+@click.group(cls=SuggestingGroup)
+def registry() -> None:
+    """Look at the project's pipelines."""
+
+
+@registry.command("list")
+def list_pipelines() -> None:
+    """List the names of the registered pipelines, without importing any of them."""
+    from treadle.cli.location import enter_project
+    from treadle.project import configured_project
+
+    enter_project()
+    for name in configured_project().pipelines:
+        click.echo(name)
+
+
+@registry.command("describe")
+@click.argument("names", nargs=-1, metavar="[NAME]...", shell_complete=pipelines)
+@click.option("--json", "as_json", is_flag=True, help="The whole structure as JSON, one line a pipeline.")
+def describe_pipelines(names: tuple[str, ...], *, as_json: bool) -> None:
+    """Describe pipelines: free inputs, nodes in the order of running, free outputs; __default__ where none is named."""
+    from treadle.cli.location import enter_project
+    from treadle.project import configured_project
+    from treadle.project.pipelines import DEFAULT_PIPELINE
+
+    enter_project()
+    found = {name: configured_project().pipelines[name] for name in names or (DEFAULT_PIPELINE,)}
+    for position, (name, pipeline) in enumerate(found.items()):
+        if as_json:
+            click.echo(pipeline.to_json())
+            continue
+        click.echo(f"{chr(10) if position else ''}{name}")
+        click.echo(pipeline.describe())

@@ -1,0 +1,8 @@
+"""`python -m __package_name__`: the project runs itself, wherever its package is installed."""
+
+import sys
+
+from __package_name__ import main
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,96 @@
+"""A dataset that is read from its place once a process, and from memory after.
+
+State: the dataset within, and its value once it was loaded or saved. The value does not travel: each process has a cache
+of its own. Neighbours: any dataset goes within; `memory` isolates what is handed out.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from treadle.io.dataset import Dataset, capabilities_of, describe_dataset
+from treadle.io.memory import MemoryDataset
+
+if TYPE_CHECKING:
+    from treadle.io.memory import CopyMode
+
+
+class CachedDataset(Dataset):
+    """Keep the value of another dataset in memory after the first load or save.
+
+    Args:
+        dataset: the dataset within: an object, or its catalog entry.
+        copy_mode: how the value is isolated, as for a memory dataset.
+        metadata: anything a project wants to note; Treadle ignores it.
+
+    Example:
+        >>> from treadle.io.memory import MemoryDataset
+        >>> cached = CachedDataset(MemoryDataset([1]))
+        >>> cached.load()
+        [1]
+    """
+
+    def __init__(
+        self, dataset: Dataset | Mapping[str, Any], copy_mode: CopyMode | str | None = None, metadata: Any = None
+    ) -> None:
+        if isinstance(dataset, Mapping):
+            from treadle.io.recipe import DatasetRecipe
+
+            dataset = DatasetRecipe("the dataset within", dataset).build()
+        self.dataset = dataset
+        self.metadata = metadata
+        self._copy_mode = copy_mode
+        within = capabilities_of(dataset)
+        self.in_memory, self.main_process_only = within.in_memory, within.main_process_only
+        self._cache = MemoryDataset(copy_mode=copy_mode)
+        self._lock = threading.Lock()  # threads that ask at the same moment load once
+
+    def load(self) -> Any:
+        """Return the value, from memory where it is there."""
+        with self._lock:
+            if not self._cache.has_data:
+                self._cache.save(self.dataset.load())
+            return self._cache.load()
+
+    def save(self, data: Any) -> None:
+        """Save the value within, and keep it."""
+        with self._lock:
+            self._cache.release()  # a save that fails leaves no value of before behind
+            self.dataset.save(data)
+            self._cache.save(data)
+
+    def exists(self) -> bool:
+        """Say whether there is a value."""
+        return self._cache.has_data or self.dataset.exists()
+
+    def release(self) -> None:
+        """Forget the value; it stays where the dataset within keeps it."""
+        self._cache.release()
+        self.dataset.release()
+
+    def confirm(self) -> None:
+        """Confirm the dataset within."""
+        self.dataset.confirm()
+
+    def versions(self) -> list[str] | None:
+        """Return the versions of the dataset within, None where it has none."""
+        versions = getattr(self.dataset, "versions", None)
+        return versions() if callable(versions) else None
+
+    def entry(self) -> dict[str, Any]:
+        """Return the catalog entry that makes this dataset, where the one within has one."""
+        entry = {"type": "CachedDataset", "dataset": self.dataset.entry()}  # type: ignore[attr-defined]  # ours have it
+        given = {"copy_mode": self._cache.copy_mode.value if self._cache.copy_mode else None, "metadata": self.metadata}
+        return {**entry, **{key: value for key, value in given.items() if value is not None}}
+
+    def describe(self) -> dict[str, Any]:
+        """Return what the dataset within says of itself, and whether its value is in memory."""
+        return {**describe_dataset(self.dataset), "cached": self._cache.has_data}
+
+    def __repr__(self) -> str:
+        return f"CachedDataset({self.dataset!r})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.dataset, self._copy_mode, self.metadata)

@@ -1,0 +1,195 @@
+"""A folder of files as one dataset: a mapping of partition to value.
+
+State: the folder, how a partition's dataset is made, which partitions this object wrote. Neighbours: `storage` lists the
+folder, `recipe` builds the dataset of each partition, `incremental` reads only what is new.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from treadle.errors import DatasetError
+from treadle.io.dataset import Dataset
+from treadle.io.recipe import DatasetRecipe, is_process_bound
+from treadle.io.storage import Storage, is_local, local_path, storage_for
+
+_OPENING: Final = frozenset({"open_args_load", "open_args_save"})
+
+
+@dataclass(frozen=True, slots=True)
+class Partition:
+    """One partition, not loaded yet: call it for its value. It may travel to another process.
+
+    Attributes:
+        name: its name: the path within the folder, without the suffix.
+        recipe: what makes its dataset.
+    """
+
+    name: str
+    recipe: DatasetRecipe
+
+    def __call__(self) -> Any:
+        """Load the partition."""
+        return self.recipe.build().load()
+
+    def __repr__(self) -> str:
+        return f"Partition({self.name!r})"
+
+
+class PartitionedDataset(Dataset):
+    """The files of a folder, each a partition: a mapping of name to value, where a partition is loaded when it is called.
+
+    Saving takes a mapping of name to value; a value that can be called is called when its turn comes, so that one
+    partition at a time is in memory. Files and folders whose names begin with a dot or an underscore do not count.
+
+    Args:
+        path: the folder, a path or an address that fsspec knows.
+        dataset: what a partition is: a type such as `pandas.CSVDataset`, or an entry without its path.
+        filename_suffix: the end of the files that count, such as `.csv`; it is no part of a partition's name.
+        filepath_arg: the argument of that dataset which takes the path.
+        overwrite: whether saving removes the partitions of before.
+        credentials: what the file system needs to let us in; partitions have the same, unless their entry has its own.
+        fs_args: other arguments of the file system; likewise.
+        metadata: anything a project wants to note; Treadle ignores it.
+
+    Example:
+        >>> from tempfile import mkdtemp
+        >>> parts = PartitionedDataset(mkdtemp(), "text.TextDataset", filename_suffix=".txt")
+        >>> parts.save({"2024/may": "sun", "2024/june": lambda: "rain"})
+        >>> {name: load() for name, load in parts.load().items()}
+        {'2024/june': 'rain', '2024/may': 'sun'}
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        dataset: str | type[Any] | Mapping[str, Any],
+        *,
+        filename_suffix: str = "",
+        filepath_arg: str = "filepath",
+        overwrite: bool = False,
+        credentials: Mapping[str, Any] | None = None,
+        fs_args: Mapping[str, Any] | None = None,
+        metadata: Any = None,
+    ) -> None:
+        address = os.fspath(path)
+        self.path = local_path(address) if is_local(address) else address.rstrip("/")
+        self.metadata = metadata
+        self.main_process_only = is_process_bound(address)
+        self._template: dict[str, Any] = {"type": dataset} if isinstance(dataset, (str, type)) else dict(dataset)
+        self._suffix, self._filepath_arg, self._overwrite = filename_suffix, filepath_arg, overwrite
+        if filepath_arg in self._template:
+            msg = f"The dataset of a partition must not have {filepath_arg!r}: it is made of the folder and the partition's name."
+            raise DatasetError(msg)
+        if self._template.get("versioned"):
+            msg = "Partitions cannot be versioned. Put the run's date or id into their names instead."
+            raise DatasetError(msg)
+        for key, value in (("credentials", credentials), ("fs_args", fs_args)):
+            if value:
+                self._template.setdefault(key, dict(value))
+        self._has_credentials = bool(self._template.get("credentials"))
+        self._options = {**(fs_args or {}), **(credentials or {})}
+        self._written: set[str] = set()
+        self._storage: Storage | None = None
+
+    @property
+    def storage(self) -> Storage:
+        """Where the folder lies."""
+        if self._storage is None:
+            options = {key: value for key, value in self._options.items() if key not in _OPENING}
+            self._storage = storage_for(self.path, options)
+        return self._storage
+
+    def names(self) -> list[str]:
+        """Return the names of the partitions that there are, sorted."""
+        files = [file for file in self.storage.files(self.path) if self._counts(file)]
+        return sorted(file.removesuffix(self._suffix) for file in files)
+
+    def load(self) -> dict[str, Any]:
+        """Return the partitions by name, each to be called for its value.
+
+        Raises:
+            DatasetError: there is none.
+        """
+        names = self.names()
+        if not names:
+            msg = f"There is no partition in {self.path}" + (f" that ends with {self._suffix!r}." if self._suffix else ".")
+            raise DatasetError(msg)
+        return {name: Partition(name, self._recipe(name)) for name in names}
+
+    def save(self, data: Any) -> None:
+        """Save partitions by name.
+
+        Raises:
+            DatasetError: the data is no mapping, or a name would lead out of the folder.
+        """
+        if not isinstance(data, Mapping):
+            msg = f"A partitioned dataset saves a mapping of partition to value, not {type(data).__name__}."
+            raise DatasetError(msg)
+        for name in data:
+            if not isinstance(name, str) or not name or not self._counts(f"{name}{self._suffix}"):
+                msg = (
+                    f"{name!r} cannot be a partition: it must be a path within the folder, such as '2024/may', no part of "
+                    "which begins with a dot or an underscore."
+                )
+                raise DatasetError(msg)
+        if self._overwrite:
+            # A generator node saves chunk by chunk: what this run wrote before stays.
+            for name in set(self.names()) - self._written - set(data):
+                self.storage.remove(self._file(name))
+        for name, value in data.items():
+            self._recipe(name).build().save(value() if callable(value) else value)
+            self._written.add(name)
+
+    def exists(self) -> bool:
+        """Say whether there is a partition."""
+        return bool(self.names())
+
+    def release(self) -> None:
+        """Forget the connection to the storage."""
+        self._storage = None
+
+    def entry(self) -> dict[str, Any]:
+        """Return the catalog entry that makes this dataset.
+
+        Raises:
+            DatasetError: it was made with credentials, which have no name here that an entry could give.
+        """
+        if self._has_credentials:
+            msg = (
+                f"{self!r} was made with credentials, which no catalog entry may hold. Declare it in the catalog's configuration."
+            )
+            raise DatasetError(msg)
+        kind = type(self)
+        given = {
+            "filename_suffix": self._suffix,
+            "filepath_arg": self._filepath_arg,
+            "overwrite": self._overwrite,
+            "fs_args": self._options or None,
+            "metadata": self.metadata,
+        }
+        made = {"type": f"{kind.__module__}.{kind.__qualname__}", "path": self.path, "dataset": dict(self._template)}
+        return {**made, **{key: value for key, value in given.items() if value is not None}}
+
+    def describe(self) -> dict[str, Any]:
+        """Return the folder and what a partition is."""
+        return {"path": self.path, "dataset": str(self._template["type"]), "filename_suffix": self._suffix}
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.path!r})"
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_storage": None}
+
+    def _counts(self, file: str) -> bool:
+        # Files under way, and what tools leave behind, begin so.
+        return file.endswith(self._suffix) and not any(part.startswith((".", "_")) or not part for part in file.split("/"))
+
+    def _file(self, name: str) -> str:
+        return f"{self.path}/{name}{self._suffix}"
+
+    def _recipe(self, name: str) -> DatasetRecipe:
+        return DatasetRecipe(f"partition {name}", {**self._template, self._filepath_arg: self._file(name)})

@@ -1,0 +1,192 @@
+"""What a catalog can be asked about all its datasets: names by pattern and type, versions, the configuration it stands for.
+
+Job: the questions of people and tools, apart from the catalog's own work of finding and building. State: none of its own,
+it reads the catalog's. Neighbours: `catalog` inherits from it; the commands and notebooks ask.
+"""
+
+from __future__ import annotations
+
+import re
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+
+from treadle.errors import DatasetError
+from treadle.io.copying import copy_value
+from treadle.io.types import KNOWN_TYPES, known_type, resolve_type
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from treadle.io.dataset import Dataset
+    from treadle.io.factories import DatasetFactories
+    from treadle.io.recipe import DatasetRecipe
+
+_Names: TypeAlias = list[str]  # inside the class, `list` is the method
+
+
+class CatalogConfig(NamedTuple):
+    """A catalog as configuration: `Catalog.from_config(**config._asdict())` makes it again."""
+
+    catalog: dict[str, dict[str, Any]]
+    """Entries by name, patterns of factories among them."""
+    credentials: dict[str, Any]
+    """The credentials that entries name: handle with care."""
+    project_path: str | None
+    """The folder that relative paths start from."""
+    load_versions: dict[str, str]
+    save_version: str | None
+
+
+class Inventory(ABC):
+    """The part of a catalog that lists and describes."""
+
+    _recipes: dict[str, DatasetRecipe]
+    _datasets: dict[str, Dataset]
+    _factories: DatasetFactories
+    save_version: str | None
+
+    @abstractmethod
+    def __iter__(self) -> Iterator[str]:
+        """Yield the names of all datasets."""
+
+    @abstractmethod
+    def __getitem__(self, name: str) -> Dataset:
+        """Return a dataset."""
+
+    @abstractmethod
+    def recipe(self, name: str) -> DatasetRecipe | None:
+        """Return the recipe of a dataset that configuration declares."""
+
+    def list(self, pattern: str | None = None) -> _Names:
+        """Return the names of the datasets.
+
+        Args:
+            pattern: a regular expression that must be found in a name, upper and lower case alike; None for all names.
+
+        Returns:
+            the names, in the order of their declaration.
+
+        Raises:
+            DatasetError: the expression is not valid.
+        """
+        try:
+            wanted = re.compile(pattern or "", re.IGNORECASE)
+        except re.error as exc:
+            msg = f"{pattern!r} is not a valid regular expression: {exc}."
+            raise DatasetError(msg) from exc
+        return [name for name in self if wanted.search(name)]
+
+    def filter(self, name: str | None = None, type: str | type[Any] | None = None) -> _Names:  # noqa: A002 - as in the entries
+        """Return the names of the datasets that fit; none is built for it.
+
+        Args:
+            name: a regular expression, as for `list`.
+            type: a type as entries name it (`pandas.CSVDataset`), a full path, the bare name of a class, or a class, which
+                stands for its subclasses too; None for any.
+
+        Returns:
+            the names, in the order of their declaration.
+
+        Raises:
+            DatasetError: the expression is not valid, or, where a class is given, a dataset's type cannot be imported.
+        """
+        return [each for each in self.list(name) if type is None or self._has_type(each, type)]
+
+    def patterns(self) -> tuple[str, ...]:
+        """Return the patterns of dataset factories, in the order in which they are tried."""
+        return self._factories.patterns
+
+    def versions(self, name: str) -> _Names:
+        """Return the versions that there are of a dataset, the newest first.
+
+        Raises:
+            UnknownDatasetError: there is no such dataset.
+            DatasetError: it has no versions.
+        """
+        dataset = self[name]
+        versions = getattr(dataset, "versions", None)
+        found = versions() if callable(versions) else None
+        if found is None:
+            msg = f"Dataset {name!r} ({type(dataset).__name__}) is not versioned. Add `versioned: true` to its catalog entry."
+            raise DatasetError(msg, dataset=name)
+        return list(found)
+
+    def metadata(self, name: str) -> Any:
+        """Return what a dataset's entry notes under `metadata`, None where it notes nothing; nothing is built for it.
+
+        Raises:
+            UnknownDatasetError: there is no such dataset.
+        """
+        recipe = self.recipe(name)
+        if recipe is not None:
+            return copy_value(recipe.config.get("metadata"))
+        return getattr(self[name], "metadata", None)
+
+    def to_config(self) -> CatalogConfig:
+        """Return the configuration that this catalog stands for.
+
+        Datasets that code handed in are described where they can describe themselves, as our file datasets do. Values in
+        memory and parameters are data, not configuration: they are left out.
+
+        Returns:
+            the configuration, patterns of factories included; plain data that can be written as YAML or JSON.
+
+        Raises:
+            DatasetError: a dataset that code handed in cannot be described.
+        """
+        catalog: dict[str, dict[str, Any]] = {}
+        credentials: dict[str, Any] = dict(self._factories.credentials)
+        load_versions: dict[str, str] = dict(self._factories.load_versions)
+        project_path = None
+        for recipe in (*self._recipes.values(), *self._factories.templates):
+            if recipe.pattern is not None:
+                continue  # its pattern is there
+            catalog[recipe.name] = copy_value(dict(recipe.config))
+            credentials.update(recipe.credentials)
+            project_path = recipe.project_path
+            if recipe.load_version is not None:
+                load_versions[recipe.name] = recipe.load_version
+        for name in self:
+            if self.recipe(name) is None and name in self._datasets:
+                described = _described(name, self._datasets[name])
+                if described is not None:
+                    catalog[name] = described
+        return CatalogConfig(catalog, copy_value(credentials), project_path, load_versions, self.save_version)
+
+    def _has_type(self, name: str, wanted: str | type[Any]) -> bool:
+        recipe = self.recipe(name)
+        if isinstance(wanted, str):
+            return wanted in (_type_words(self[name]) if recipe is None else _named_words(recipe.config.get("type")))
+        kind = type(self[name]) if recipe is None else resolve_type(recipe.config.get("type"), name)
+        return issubclass(kind, wanted)
+
+
+def _type_words(dataset: Dataset) -> set[str]:
+    kind = type(dataset)
+    return _named_words(f"{kind.__module__}.{kind.__qualname__}")
+
+
+def _named_words(type_name: Any) -> set[str]:
+    """Return all the words for a type: as it was written, its full path, its short name, the class alone."""
+    if isinstance(type_name, type):
+        type_name = f"{type_name.__module__}.{type_name.__qualname__}"
+    words = {str(type_name)}
+    known = known_type(type_name)
+    if known is not None:
+        words |= {known.path, *(short for short, row in KNOWN_TYPES.items() if row is known)}
+    return words | {word.rpartition(".")[2] for word in words}
+
+
+def _described(name: str, dataset: Dataset) -> dict[str, Any] | None:
+    """Return the entry that would make a dataset again; None for a value in memory."""
+    if getattr(dataset, "in_memory", False):
+        return None
+    entry = getattr(dataset, "entry", None)
+    if not callable(entry):
+        msg = (
+            f"Dataset {name!r} ({type(dataset).__name__}) was handed in as an object and cannot be written as configuration. "
+            "Declare it in the catalog's configuration, or give its class a method `entry()` that returns its catalog entry."
+        )
+        raise DatasetError(msg, dataset=name)
+    described: Mapping[str, Any] = entry()
+    return dict(described)

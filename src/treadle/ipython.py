@@ -1,0 +1,219 @@
+"""Treadle in IPython and Jupyter: `%load_ext treadle.ipython`, then `%reload_treadle` and `%load_node`.
+
+Job: put `context`, `catalog`, `session` and `pipelines` of a project into the user's namespace, again whenever its code or
+configuration changed, and show a node's code ready to be worked on. State: one `Notebook` for each shell, made when the
+extension is loaded: the project last loaded and its session. Neighbours: the session below; the commands `treadle ipython`
+and `treadle jupyter` start a shell with this extension; `treadle.pipeline.source` writes the cell of a node.
+"""
+
+from __future__ import annotations
+
+import argparse
+import atexit
+import os
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from treadle.errors import ProjectNotFoundError, TreadleError, UnknownNameError
+from treadle.pipeline.source import notebook_cell
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from IPython.core.interactiveshell import InteractiveShell
+
+    from treadle.pipeline import Node
+    from treadle.project import ProjectMetadata
+    from treadle.session import Session
+
+PROJECT_VARIABLE = "TREADLE_PROJECT"
+"""The environment variable that names the project where the working directory is not in it; `treadle jupyter` sets it."""
+NAMES = ("context", "catalog", "session", "pipelines")
+"""What the namespace gets."""
+
+
+class Notebook:
+    """A shell's project: what `%reload_treadle` loaded last.
+
+    Args:
+        shell: the IPython shell.
+    """
+
+    def __init__(self, shell: InteractiveShell) -> None:
+        self._shell = shell
+        self._root: Path | None = None
+        self._session: Session | None = None
+        self._kept = 0
+
+    def reload(self, line: str = "") -> None:
+        """Load the project anew, its changed code too.
+
+        `%reload_treadle [path] [--env ENV] [--params model.depth=3,city=Oslo] [--conf-source PATH]`
+
+        Args:
+            line: what stands after the magic.
+
+        Raises:
+            UsageError: a flag is unknown, or the project is wrong; in one paragraph, without a traceback.
+        """
+        _in_one_paragraph(self._reload, line)
+
+    def load_node(self, line: str) -> None:
+        """Put a node into the next cell, its inputs loading, its function and the call: `%load_node name`.
+
+        Args:
+            line: the node's name.
+
+        Raises:
+            UsageError: no node has this name.
+        """
+        _in_one_paragraph(self._load_node, line.strip())
+
+    def keep_record(self, *_: object) -> None:
+        """Keep the record of what ran in a cell: a kernel may be killed at any time, and mostly is."""
+        if self._session is not None and self._session.store["runs"] > self._kept:
+            self._kept = self._session.store["runs"]
+            self._session.save()
+
+    def close(self) -> None:
+        """End the session; what ran is recorded."""
+        session, self._session = self._session, None
+        # Looking around is no run: only what ran is worth a record.
+        if session is not None and session.store["runs"]:
+            session.close()
+
+    def load_if_there(self) -> None:
+        """Load the project that is there, if there is one; say so where there is none, or it is wrong."""
+        if _project_here() is None:
+            self._say("No Treadle project at or above this folder. Load one with %reload_treadle PATH.")
+            return
+        try:
+            self._reload("")
+        except TreadleError as exc:
+            self._say(f"{exc}\nCorrect that, then load the project with %reload_treadle.")
+
+    def _reload(self, line: str) -> None:
+        from treadle.config.params import parse_params
+        from treadle.project import bootstrap_project, configured_project
+        from treadle.project.logging import configure_logging
+        from treadle.session import Session
+
+        given = _arguments(line)
+        project = bootstrap_project(self._find(given.path))
+        self._root = project.project_path
+        configured = configured_project()
+        conf_source = given.conf_source or configured.settings.CONF_SOURCE
+        configure_logging(project_path=project.project_path, conf_source=conf_source)
+        session_class: type[Any] = configured.settings.SESSION_CLASS or Session
+        session: Session = session_class.create(
+            project.project_path,
+            env=given.env,
+            extra_params=parse_params(given.params) if given.params else None,
+            conf_source=given.conf_source,
+            command=f"%reload_treadle {line}".strip(),
+        )
+        context = session.load_context()
+        catalog = context.catalog  # reads the configuration
+        self.close()  # the one before, only now: where the new one cannot be made, it stays
+        self._session, self._kept = session, 0
+        self._shell.user_ns.update(
+            {"context": context, "catalog": catalog, "session": session, "pipelines": configured.pipelines}
+        )
+        self._greet(project, session)
+
+    def _find(self, given: str | None) -> Path:
+        from treadle.project import find_project
+
+        if given is not None:
+            path = Path(given).expanduser().absolute()
+            return (find_project(path) if path.is_dir() else None) or path
+        found = self._root or _project_here()
+        if found is None:
+            msg = f"There is no project at or above {Path.cwd()}. Name one: %reload_treadle path/to/project."
+            raise ProjectNotFoundError(msg, file=str(Path.cwd()))
+        return found
+
+    def _load_node(self, name: str) -> None:
+        if self._session is None:
+            msg = "No project is loaded yet. Load one first: %reload_treadle path/to/project."
+            raise ProjectNotFoundError(msg)
+        catalog = self._session.load_context().catalog
+        self._shell.set_next_input(notebook_cell(_find_node(name), known=lambda dataset: dataset in catalog))
+
+    def _greet(self, project: ProjectMetadata, session: Session) -> None:
+        env = session.store["env"]
+        where = f" in the environment {env}" if env else ""
+        self._say(f"{project.project_name}{where}: {', '.join(NAMES)} are ready; session {session.session_id}.")
+
+    def _say(self, text: str) -> None:
+        print(text)  # noqa: T201 - the user of a shell reads what is printed
+
+
+def load_ipython_extension(shell: InteractiveShell) -> None:
+    """Register the magics, and load the project at or above the working directory: what `%load_ext treadle.ipython` calls.
+
+    Args:
+        shell: the IPython shell.
+    """
+    notebook = Notebook(shell)
+    # The magics are functions, whose first text is their help.
+    for name, magic in (("reload_treadle", notebook.reload), ("load_node", notebook.load_node)):
+        shell.magics_manager.register_function(magic, magic_kind="line", magic_name=name)
+    shell.events.register("post_run_cell", notebook.keep_record)
+    atexit.register(notebook.close)
+    notebook.load_if_there()
+
+
+def _project_here() -> Path | None:
+    from treadle.project import find_project
+
+    return find_project(Path(os.environ.get(PROJECT_VARIABLE) or Path.cwd()))
+
+
+def _find_node(name: str) -> Node:
+    """Find a node in the pipelines of the project, the default one first."""
+    import difflib
+
+    from treadle.project import configured_project
+
+    pipelines = configured_project().pipelines
+    known: dict[str, Node] = {}
+    for pipeline in sorted(pipelines, key=lambda each: each != "__default__"):
+        for node in pipelines[pipeline].nodes:
+            known.setdefault(node.name, node)
+        if name in known:
+            return known[name]
+    close = tuple(difflib.get_close_matches(name, known, n=3))
+    hint = f"Did you mean {' or '.join(repr(each) for each in close)}?" if close else f"The nodes are: {', '.join(known)}."
+    msg = f"No pipeline of the project has a node {name!r}. {hint}" if name else f"%load_node takes a node's name. {hint}"
+    raise UnknownNameError(msg, name=name, close=close)
+
+
+class _MagicParser(argparse.ArgumentParser):
+    """Reads the words after the magic; a wrong one is an error of the shell's, not the end of the process."""
+
+    def error(self, message: str) -> NoReturn:
+        from IPython.core.error import UsageError
+
+        wrong = f"{message}. {self.format_usage().strip()}"
+        raise UsageError(wrong)
+
+
+def _arguments(line: str) -> argparse.Namespace:
+    parser = _MagicParser(prog="%reload_treadle", add_help=False, allow_abbrev=False)
+    parser.add_argument("path", nargs="?")
+    parser.add_argument("--env", "-e")
+    parser.add_argument("--params")
+    parser.add_argument("--conf-source")
+    return parser.parse_args(shlex.split(line))
+
+
+def _in_one_paragraph(do: Callable[[str], Any], line: str) -> None:
+    """What the user wrote wrongly is one paragraph in the shell; a traceback of ours would not help."""
+    from IPython.core.error import UsageError
+
+    try:
+        do(line)
+    except TreadleError as exc:
+        raise UsageError(str(exc)) from exc

@@ -1,0 +1,219 @@
+"""Plain data into the types of annotations: dataclasses, pydantic models, and what stands in and around them.
+
+Pure functions. A value that has the type already is kept; else plain data (mappings, lists, texts, numbers) is converted where
+there is one meaning, and refused where there is none: `"5"` is no number, `1` is no truth value. Neighbour: `typed.py` asks.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+import types
+import typing
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from difflib import get_close_matches
+from enum import Enum
+from pathlib import Path, PurePath
+from typing import Any, Union, get_args, get_origin
+
+_UNIONS = (Union, types.UnionType)
+_WORDS: Mapping[type, str] = {
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    str: "a text",
+    type(None): "null",
+}
+
+
+class InvalidValueError(Exception):
+    """A value that does not fit: the way to it within the parameter, and what is wrong with it."""
+
+    def __init__(self, problem: str, path: tuple[Any, ...] = ()) -> None:
+        super().__init__(problem)
+        self.problem = problem
+        self.path = path
+
+
+def holds_model(annotation: Any) -> bool:
+    """Say whether a type is a dataclass or a pydantic model, or a list, a mapping or a choice of such."""
+    if isinstance(annotation, type) and get_origin(annotation) is None:
+        return _is_model(annotation) or dataclasses.is_dataclass(annotation)
+    return any(holds_model(each) for each in get_args(annotation))
+
+
+def convert(value: Any, kind: Any) -> Any:  # noqa: PLR0911 - one way out for each kind of type
+    """Make a value what a type says.
+
+    Args:
+        value: plain data, or an instance.
+        kind: a class, or a type of `typing`.
+
+    Returns:
+        The value of that type.
+
+    Raises:
+        InvalidValueError: it does not fit.
+    """
+    origin = get_origin(kind)
+    if origin is typing.Annotated:
+        return convert(value, get_args(kind)[0])
+    if origin in _UNIONS:
+        return _one_of(value, get_args(kind))
+    if origin is typing.Literal:
+        return _listed(value, get_args(kind))
+    if isinstance(origin, type):
+        return _collection(value, origin, get_args(kind))
+    if kind is Any or not isinstance(kind, type):
+        return value  # anything goes; so it does for a type variable
+    if _is_plain_instance(value, kind):
+        return value
+    if _is_model(kind):
+        return _model(value, kind)
+    if dataclasses.is_dataclass(kind):
+        return _dataclass(value, kind)
+    return _single(value, kind)
+
+
+def _is_model(kind: type) -> bool:
+    return callable(getattr(kind, "model_validate", None)) and hasattr(kind, "model_fields")
+
+
+def _is_plain_instance(value: Any, kind: type) -> bool:
+    # True is an int to Python, and no number to whoever wrote it.
+    return isinstance(value, kind) and not (isinstance(value, bool) and kind in {int, float})
+
+
+def _single(value: Any, kind: type) -> Any:
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if issubclass(kind, Enum):
+        return _enum(value, kind)
+    reader = _reader(kind)
+    if reader is not None and isinstance(value, str):
+        return _called(lambda: reader(value), kind)
+    raise InvalidValueError(f"it must be {_WORDS.get(kind, f'a {kind.__name__}')}, not {value!r}")
+
+
+def _reader(kind: type) -> Callable[[str], Any] | None:
+    """Return what reads a type out of a text."""
+    if issubclass(kind, PurePath):
+        return Path if kind is Path else kind
+    readers = (dt.datetime, dt.date, dt.time)
+    return next((each.fromisoformat for each in readers if kind is each), None)
+
+
+def _enum(value: Any, kind: type[Enum]) -> Any:
+    by_word = {**{each.name: each for each in kind}, **{each.value: each for each in kind}}
+    try:
+        return by_word[value]
+    except (KeyError, TypeError):
+        return _listed(value, [each.value for each in kind])
+
+
+def _listed(value: Any, allowed: Sequence[Any]) -> Any:
+    for each in allowed:
+        if each == value and type(each) is type(value):
+            return value
+    close = get_close_matches(value, [each for each in allowed if isinstance(each, str)], n=1) if isinstance(value, str) else []
+    hint = f" (did you mean {close[0]!r}?)" if close else ""
+    raise InvalidValueError(f"it must be one of {', '.join(map(repr, allowed))}, not {value!r}{hint}")
+
+
+def _one_of(value: Any, kinds: Sequence[Any]) -> Any:
+    if value is None and type(None) in kinds:
+        return None
+    others = [each for each in kinds if each is not type(None)]
+    for each in others:  # what it is already, before what it could be made
+        if isinstance(each, type) and _is_plain_instance(value, each):
+            return value
+    wrong: list[InvalidValueError] = []
+    for each in others:
+        try:
+            return convert(value, each)
+        except InvalidValueError as exc:
+            wrong.append(exc)
+    if len(wrong) == 1:
+        raise wrong[0]
+    deepest = max(wrong, key=lambda each: len(each.path))
+    raise InvalidValueError(f"it fits none of {', '.join(map(_name, others))}; {deepest.problem}", deepest.path)
+
+
+def _name(kind: Any) -> str:
+    return kind.__name__ if isinstance(kind, type) else str(kind).replace("typing.", "")
+
+
+def _collection(value: Any, origin: type, kinds: tuple[Any, ...]) -> Any:
+    if issubclass(origin, Mapping):
+        if not isinstance(value, Mapping):
+            raise InvalidValueError(f"it must be a mapping, not {value!r}")
+        key_kind, value_kind = kinds or (Any, Any)
+        return {_at(key, key, key_kind): _at(key, each, value_kind) for key, each in value.items()}
+    if not issubclass(origin, (Sequence, AbstractSet)):
+        return value
+    if isinstance(value, (str, bytes, Mapping)) or not isinstance(value, (Sequence, AbstractSet)):
+        raise InvalidValueError(f"it must be a list, not {value!r}")
+    if issubclass(origin, tuple) and not (len(kinds) == 2 and kinds[1] is Ellipsis):
+        if len(value) != len(kinds):
+            raise InvalidValueError(f"it must be a list of {len(kinds)}, not of {len(value)}")
+        return tuple(_at(place, each, kind) for (place, each), kind in zip(enumerate(value), kinds, strict=True))
+    items = [_at(place, each, kinds[0]) for place, each in enumerate(value)]
+    if issubclass(origin, AbstractSet):
+        return frozenset(items) if issubclass(origin, frozenset) else set(items)
+    return tuple(items) if issubclass(origin, tuple) else items
+
+
+def _at(step: Any, value: Any, kind: Any) -> Any:
+    try:
+        return convert(value, kind)
+    except InvalidValueError as exc:
+        raise InvalidValueError(exc.problem, (step, *exc.path)) from exc.__cause__
+
+
+def _dataclass(value: Any, kind: type) -> Any:
+    if not isinstance(value, Mapping):
+        raise InvalidValueError(f"it must be a mapping with the keys of {kind.__name__}, not {value!r}")
+    fields = {each.name: each for each in dataclasses.fields(kind) if each.init}
+    for key in value:
+        if key not in fields:
+            close = get_close_matches(str(key), fields, n=1)
+            hint = f"did you mean {close[0]!r}?" if close else f"it has {', '.join(fields) or 'none'}"
+            raise InvalidValueError(f"{kind.__name__} has no such key ({hint})", (key,))
+    hints = _hints(kind)
+    given = {key: _at(key, each, hints.get(key, Any)) for key, each in value.items()}
+    for name in _required(fields.values()):
+        if name not in given:
+            raise InvalidValueError(f"{kind.__name__} needs it, and it is missing", (name,))
+    return _called(lambda: kind(**given), kind)
+
+
+def _required(fields: Any) -> Iterator[str]:
+    for each in fields:
+        if each.default is dataclasses.MISSING and each.default_factory is dataclasses.MISSING:
+            yield each.name
+
+
+def _hints(kind: type) -> Mapping[str, Any]:
+    try:
+        return typing.get_type_hints(kind, include_extras=True)
+    except Exception:  # noqa: BLE001 - a name for type checkers only, or any expression: then the fields are taken as they are
+        return {}
+
+
+def _model(value: Any, kind: Any) -> Any:
+    return _called(lambda: kind.model_validate(value), kind)
+
+
+def _called(make: Callable[[], Any], kind: type) -> Any:
+    """Make an instance; what its own code refuses is the value's problem. pydantic says where in the value it lies."""
+    try:
+        return make()
+    except Exception as exc:
+        errors = getattr(exc, "errors", None)
+        if callable(errors) and (problems := errors()):
+            first = problems[0]
+            more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+            shown = f", not {first['input']!r}" if first.get("type") != "missing" and "input" in first else ""
+            raise InvalidValueError(f"{first['msg']}{shown}{more}", tuple(first["loc"])) from exc
+        raise InvalidValueError(f"{kind.__name__} refuses it: {type(exc).__name__}: {exc}") from exc

@@ -1,0 +1,115 @@
+"""Typed parameters: what a node's function wants its parameters to be, and making them so.
+
+A function whose argument is annotated with a dataclass or a pydantic model, and which takes it from `params:…` or `parameters`,
+is given an instance, validated against the annotation. No state; pydantic is never imported here, only recognised. Neighbours:
+`conversion.py` makes the values; plans check with `build_parameter` before anything runs, attempts build with `typed_inputs`.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from treadle.errors import ConfigError
+from treadle.pipeline.conversion import InvalidValueError, convert, holds_model
+from treadle.pipeline.functions import bound_parameters
+from treadle.pipeline.names import is_parameter
+
+if TYPE_CHECKING:
+    from treadle.pipeline.node import Node
+
+_PREFIX = "params:"
+
+
+def typed_parameters(node: Node) -> dict[str, Any]:
+    """Say which of a node's parameters its function wants built.
+
+    Args:
+        node: the node.
+
+    Returns:
+        Annotation by dataset, for parameters whose annotation has a dataclass or a pydantic model in it. An annotation that
+        cannot be resolved, such as one imported for type checkers only, says nothing.
+    """
+    for name in node.inputs:  # a plain loop: this is asked for each of thousands of nodes
+        if name.startswith(_PREFIX) or name == "parameters":
+            break
+    else:
+        return {}
+    found = {}
+    for parameter, dataset in bound_parameters(node.func, node.call_arguments):
+        if parameter is None or dataset in found or not is_parameter(dataset):
+            continue
+        annotation = _resolved(parameter.annotation, node.func)
+        if holds_model(annotation):
+            found[dataset] = annotation
+    return found
+
+
+def build_parameter(node: Node, dataset: str, annotation: Any, value: Any) -> Any:
+    """Make a parameter what its annotation says.
+
+    Args:
+        node: the node that takes it.
+        dataset: the dataset it comes from.
+        annotation: what the function wants.
+        value: plain data, as configuration has it; or an instance, which is kept.
+
+    Returns:
+        The value, built and validated.
+
+    Raises:
+        ConfigError: it does not fit; names the key and the node.
+    """
+    root = dataset.removeprefix(_PREFIX) if dataset.startswith(_PREFIX) else ""
+    try:
+        return convert(value, annotation)
+    except InvalidValueError as exc:
+        key = ".".join(filter(None, (root, *map(str, exc.path))))
+        told = f"The parameter {key!r}" if key else "The parameters"
+        msg = (
+            f"{told} cannot be used: {exc.problem}. Node {node.name!r} takes {dataset!r} as {_shown(annotation)}. Correct it in "
+            "the parameters files, or in --params where it was given there."
+        )
+        raise ConfigError(msg, key=key or None) from exc.__cause__
+
+
+def typed_inputs(node: Node, inputs: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Build the typed parameters among a node's inputs.
+
+    Args:
+        node: the node.
+        inputs: values by dataset.
+
+    Returns:
+        The same mapping where nothing is typed, else a new one.
+
+    Raises:
+        ConfigError: a parameter does not fit.
+    """
+    wanted = typed_parameters(node)
+    if not wanted:
+        return inputs
+    built = {name: build_parameter(node, name, annotation, inputs[name]) for name, annotation in wanted.items() if name in inputs}
+    return {**inputs, **built}
+
+
+def _resolved(annotation: Any, func: Any) -> Any:
+    if not isinstance(annotation, str):
+        return annotation
+    while isinstance(func, functools.partial):
+        func = func.func
+    target = inspect.unwrap(func)
+    if not hasattr(target, "__globals__"):
+        target = inspect.unwrap(getattr(target, "__init__" if isinstance(target, type) else "__call__", target))
+    names = getattr(target, "__globals__", {})
+    try:
+        return eval(annotation, dict(names))  # noqa: S307 - the function's own annotation, as typing evaluates it
+    except Exception:  # noqa: BLE001 - any expression may stand there; one that cannot be had says nothing
+        return None
+
+
+def _shown(annotation: Any) -> str:
+    return annotation.__name__ if isinstance(annotation, type) else str(annotation).replace("typing.", "")

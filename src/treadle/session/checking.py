@@ -1,0 +1,85 @@
+"""What a check looks at: the pipelines, configuration and catalog that a session would run with.
+
+Job: collect the nodes of the pipelines that were named, one broken pipeline hiding no other, and have the engine look at them.
+State: none. Neighbours: `treadle.execution.check` looks, `session.py` is whose project is looked at.
+"""
+
+from __future__ import annotations
+
+import functools
+import operator
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from treadle.errors import TreadleError
+from treadle.execution.check import CheckReport, Problem, check_pipeline
+from treadle.project import configured_project
+from treadle.session.locating import declared_in
+from treadle.session.selection import DEFAULT_PIPELINE
+
+if TYPE_CHECKING:
+    from treadle.pipeline import Pipeline
+    from treadle.session.session import Session
+
+
+def check_session(
+    session: Session, pipeline_names: Iterable[str] | None = None, *, start_method: str | None = None
+) -> CheckReport:
+    """Look whether every node of pipelines could run in a worker, without running any.
+
+    Args:
+        session: says what the nodes would see: configuration, params, catalog, hooks.
+        pipeline_names: the pipelines; the default one where None. Where its parts do not fit together, every registered one is
+            looked at by itself.
+        start_method: how the worker is started; chosen as for a run where None.
+
+    Returns:
+        What was found.
+
+    Raises:
+        TreadleError: the registry, or a name, is wrong, so that there is nothing to look at.
+    """
+    wanted = list(pipeline_names or (DEFAULT_PIPELINE,))
+    pipelines, problems = _collect(wanted)
+    if problems and wanted == [DEFAULT_PIPELINE]:
+        # The default pipeline is the sum of the others as a rule: those that are whole are still worth a look.
+        others = [name for name in configured_project().pipelines if name != DEFAULT_PIPELINE]
+        pipelines, found = _collect(others)
+        problems = found or problems
+    try:
+        context = session.load_context()
+        catalog = context.catalog
+    except TreadleError as exc:
+        return CheckReport(problems=(*problems, Problem(_text(exc))))
+    try:
+        joined = functools.reduce(operator.add, pipelines) if pipelines else None
+    except TreadleError as exc:
+        return CheckReport(problems=(*problems, Problem(_text(exc))))
+    if joined is None:
+        return CheckReport(problems=tuple(problems))
+    report = check_pipeline(joined, catalog, hooks=context.hook_manager, start_method=start_method)
+    placed = [_placed(problem, declared_in(context.config_loader, problem.dataset, catalog)) for problem in report.problems]
+    return replace(report, problems=(*problems, *placed))
+
+
+def _placed(problem: Problem, place: str | None) -> Problem:
+    return problem if place is None else replace(problem, message=f"{place}: {problem.message}")
+
+
+def _collect(names: Iterable[str]) -> tuple[list[Pipeline], list[Problem]]:
+    registered = configured_project().pipelines
+    pipelines: list[Pipeline] = []
+    problems: list[Problem] = []
+    for name in names:
+        try:
+            pipelines.append(registered[name])
+        except TreadleError as exc:
+            if name not in registered:  # it is the name that is wrong, not the project
+                raise
+            problems.append(Problem(f"Pipeline '{name}': {_text(exc)}"))
+    return pipelines, problems
+
+
+def _text(error: TreadleError) -> str:
+    return str(error.args[0])

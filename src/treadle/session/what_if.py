@@ -1,0 +1,95 @@
+"""What a recorded run would have taken on other numbers of workers: the recorded times, the scheduler, a virtual clock.
+
+No state. Neighbours: `treadle.execution.simulator` runs it; `treadle sessions what-if` prints it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING
+
+from treadle.errors import SessionError
+from treadle.events import Outcome
+from treadle.execution.simulator import bounds, simulate
+from treadle.io import Catalog
+from treadle.planning import compile_plan
+from treadle.session.request import RunRequest
+from treadle.session.selection import select_pipeline
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from treadle.observe.store import SessionRecord
+    from treadle.pipeline import Pipeline
+
+
+@dataclass(frozen=True, slots=True)
+class WhatIf:
+    """What a run took, and would have taken.
+
+    Attributes:
+        recorded: seconds from the first node's start to the last node's end, as they were.
+        recorded_workers: workers it had, None where that is not known.
+        makespans: (workers, seconds, the least that so many workers can take) for each number asked about.
+        critical_path: seconds of the longest path, which no number of workers can beat.
+        critical_nodes: the nodes on it, each with its seconds, in order.
+        work: seconds of all nodes together.
+    """
+
+    recorded: float
+    recorded_workers: int | None
+    makespans: tuple[tuple[int, float, float], ...]
+    critical_path: float
+    critical_nodes: tuple[tuple[str, float], ...]
+    work: float
+
+
+def what_if(record: SessionRecord, pipelines: Mapping[str, Pipeline], workers: Sequence[int]) -> WhatIf:
+    """Simulate the last run of a session on other numbers of workers.
+
+    Workers take no time to start, and values none to travel, so that what comes out is what the graph allows.
+
+    Args:
+        record: the session; its last run must have succeeded, so that every node's time is known.
+        pipelines: the project's pipelines, which say who waits for whom.
+        workers: the numbers of workers.
+
+    Returns:
+        The makespans, and what bounds them.
+
+    Raises:
+        SessionError: the session has no run that succeeded last, or the project's nodes are not those of the run any more.
+    """
+    if not record.runs or record.runs[-1].outcome is not Outcome.SUCCEEDED:
+        msg = (
+            f"The last run of session {record.session_id} did not succeed, so the times of its nodes are not known. Name another."
+        )
+        raise SessionError(msg, session_id=record.session_id)
+    run = record.runs[-1]
+    took = {
+        node.node: (node.started, node.finished)
+        for node in run.nodes
+        if node.outcome is Outcome.SUCCEEDED and node.started is not None and node.finished is not None
+    }
+    known = {each.name for each in fields(RunRequest)}
+    request = RunRequest(**{name: value for name, value in run.params.items() if name in known})
+    pipeline = select_pipeline(pipelines, request)
+    changed = sorted({node.name for node in pipeline.nodes} ^ set(took))
+    if changed:
+        msg = (
+            f"The project is not what session {record.session_id} ran any more: {len(changed)} nodes are only in one of the two "
+            f"({', '.join(changed[:3])}{', …' if len(changed) > 3 else ''}). Check out the session's commit, or name another."
+        )
+        raise SessionError(msg, session_id=record.session_id)
+    plan = compile_plan(pipeline, Catalog(dict.fromkeys(pipeline.inputs(), 0)))
+    spans = [took[node.name] for node in plan.nodes]
+    seconds = [finished - started for started, finished in spans]
+    limit = bounds(plan, seconds)
+    return WhatIf(
+        recorded=max((end for _, end in spans), default=0.0) - min((start for start, _ in spans), default=0.0),
+        recorded_workers=run.worker_count,
+        makespans=tuple((count, simulate(plan, seconds, count).makespan, limit.lower(count)) for count in workers),
+        critical_path=limit.critical_path,
+        critical_nodes=tuple((plan.nodes[index].name, seconds[index]) for index in limit.critical_nodes),
+        work=limit.work,
+    )

@@ -1,0 +1,49 @@
+"""The examples of the pages in docs/ run as they stand, each page from top to bottom in a new project of `treadle new`."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from treadle.cli.scaffold import create_project
+
+DOCS = Path(__file__).parents[2] / "docs"
+PAGES = ("notebooks", "embedding", "catalog", "configuration")
+SKIPPED = "# Node clean"
+"""The example of a generated cell stands for itself; tests/integration/test_notebooks.py runs such cells."""
+
+
+def blocks(page, language):
+    """Return the fenced blocks of a page."""
+    return re.findall(rf"^```{language}\n(.*?)^```", (DOCS / f"{page}.md").read_text(), re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_examples_of_a_page_run(page, tmp_path):
+    """Every Python example of the page runs, in order, in one script without a main guard."""
+    root = create_project("starter", tmp_path / "shop", project_name="Shop", package_name="shop")
+    examples = [block for block in blocks(page, "python") if not block.startswith(SKIPPED)]
+    assert examples
+    for block in blocks(page, "yaml"):
+        name = re.match(r"# (conf/\S+)", block)
+        if name:
+            file = root / name.group(1)
+            file.write_text((file.read_text() if file.exists() else "") + "\n" + block)
+    script = root / "page.py"
+    script.write_text("\n".join(examples))
+    environment = {name: value for name, value in os.environ.items() if name not in {"PYTHONPATH", "TREADLE_ENV"}}
+    done = subprocess.run(
+        [sys.executable, "-W", "error", str(script)],
+        cwd=root,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=150,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr

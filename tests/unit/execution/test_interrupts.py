@@ -1,0 +1,86 @@
+import os
+import signal
+import threading
+
+import pytest
+
+from treadle.execution.interrupts import interrupts_held_back
+
+
+def _send(number):
+    os.kill(os.getpid(), number)
+
+
+def _held(done, times=1):
+    with interrupts_held_back():
+        for _ in range(times):
+            _send(signal.SIGINT)
+        done.append("all of it")
+
+
+def test_interrupt_waits_for_the_end_of_the_block():
+    """Ctrl-C within the block is raised after it, once, and not in the middle."""
+    done = []
+    with pytest.raises(KeyboardInterrupt):
+        _held(done, times=2)
+    assert done == ["all of it"]
+
+
+def test_interrupt_waits_though_other_threads_take_signals():
+    """A thread that has the signal open does not let it through to the main thread."""
+    gone = threading.Event()
+    thread = threading.Thread(target=gone.wait)
+    thread.start()
+    done = []
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            _held(done)
+    finally:
+        gone.set()
+        thread.join()
+    assert done == ["all of it"]
+
+
+def test_handlers_are_put_back():
+    """The application's own handlers are as they were, and hear of what came meanwhile."""
+    heard = []
+    before = signal.signal(signal.SIGTERM, lambda number, _frame: heard.append(number))
+    try:
+        with interrupts_held_back():
+            _send(signal.SIGTERM)
+            assert heard == []
+        assert heard == [signal.SIGTERM]
+        _send(signal.SIGTERM)
+        assert heard == [signal.SIGTERM, signal.SIGTERM]
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _nested(done):
+    with interrupts_held_back():
+        _held(done)
+        done.append("after the inner one")
+
+
+def test_blocks_nest():
+    """What an inner block held back waits for the outer one too."""
+    done = []
+    with pytest.raises(KeyboardInterrupt):
+        _nested(done)
+    assert done == ["all of it", "after the inner one"]
+
+
+def test_other_threads_may_use_it():
+    """Only the main thread can set handlers; elsewhere the signals are blocked and nothing fails."""
+    masks = []
+
+    def work():
+        with interrupts_held_back():
+            masks.append(signal.pthread_sigmask(signal.SIG_BLOCK, ()))
+        masks.append(signal.pthread_sigmask(signal.SIG_BLOCK, ()))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert signal.SIGINT in masks[0]
+    assert signal.SIGINT not in masks[1]

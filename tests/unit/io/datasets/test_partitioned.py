@@ -1,0 +1,143 @@
+from __future__ import annotations
+
+import pickle
+
+import pytest
+
+from treadle.errors import DatasetError
+from treadle.io import Catalog
+from treadle.io.datasets.incremental import IncrementalDataset
+from treadle.io.datasets.partitioned import PartitionedDataset
+
+
+def parts_of(folder, **more):
+    return PartitionedDataset(folder, "text.TextDataset", filename_suffix=".txt", **more)
+
+
+def test_round_trip_in_folders(tmp_path):
+    """Partitions are saved by name, in folders too, and loaded when they are called; other files do not count."""
+    parts = parts_of(tmp_path / "parts")
+    parts.save({"2024/may": "sun", "june": lambda: "rain"})
+    (tmp_path / "parts" / "notes.md").write_text("no partition")
+    (tmp_path / "parts" / ".hidden.txt").write_text("no partition")
+    assert (tmp_path / "parts" / "2024" / "may.txt").read_text() == "sun"
+    loaded = parts.load()
+    assert list(loaded) == ["2024/may", "june"]
+    (tmp_path / "parts" / "june.txt").write_text("hail")
+    assert loaded["june"]() == "hail"
+    assert pickle.loads(pickle.dumps(loaded))["2024/may"]() == "sun"
+
+
+def test_one_value_in_memory_at_a_time(tmp_path):
+    """Values that can be called are called one after the other, each after the last one was written."""
+    seen = []
+
+    def make(name):
+        seen.append((name, sorted(file.name for file in tmp_path.glob("*.txt"))))
+        return name
+
+    parts_of(tmp_path).save({"a": lambda: make("a"), "b": lambda: make("b")})
+    assert seen == [("a", []), ("b", ["a.txt"])]
+
+
+def test_overwrite(tmp_path):
+    """With `overwrite` what was there before goes, but not what the same run saved in an earlier chunk."""
+    parts_of(tmp_path).save({"old": "x"})
+    parts = parts_of(tmp_path, overwrite=True)
+    parts.save({"a": "1"})
+    parts.save({"b": "2"})
+    assert parts.names() == ["a", "b"]
+    parts_of(tmp_path).save({"c": "3"})
+    assert parts.names() == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize("name", ["../up", "/etc/x", "", ".hidden", "a//b", 5])
+def test_names_stay_in_the_folder(tmp_path, name):
+    """A name that leads elsewhere, or that would not be found again, is an error."""
+    with pytest.raises(DatasetError, match="cannot be a partition"):
+        parts_of(tmp_path).save({name: "x"})
+
+
+def test_wrong_use(tmp_path):
+    """No mapping, no partition, a path or versions within: each is an error that says what to do."""
+    with pytest.raises(DatasetError, match="a mapping"):
+        parts_of(tmp_path).save(["x"])
+    with pytest.raises(DatasetError, match=r"no partition in .* ends with '.txt'"):
+        parts_of(tmp_path).load()
+    with pytest.raises(DatasetError, match="must not have 'filepath'"):
+        PartitionedDataset(tmp_path, {"type": "text.TextDataset", "filepath": "x"})
+    with pytest.raises(DatasetError, match="cannot be versioned"):
+        PartitionedDataset(tmp_path, {"type": "text.TextDataset", "versioned": True})
+    assert not parts_of(tmp_path).exists()
+
+
+def test_in_the_catalog(tmp_path):
+    """The entry's folder is relative to the project, and its credentials reach the partitions."""
+    entry = {"type": "partitions.PartitionedDataset", "path": "parts", "dataset": {"type": "json.JSONDataset"}}
+    catalog = Catalog.from_config({"parts": {**entry, "filename_suffix": ".json"}}, project_path=tmp_path)
+    assert not catalog.capabilities("parts").main_process_only
+    catalog.save("parts", {"a": [1]})
+    assert (tmp_path / "parts" / "a.json").exists()
+    assert catalog.load("parts")["a"]() == [1]
+    here = Catalog.from_config({"parts": {**entry, "path": "memory://parts"}})
+    assert here.capabilities("parts").main_process_only
+    here.save("parts", {"b": [2]})
+    assert here.load("parts")["b"]() == [2]
+    with pytest.raises(DatasetError, match="unknown type"):
+        Catalog.from_config({"parts": {**entry, "dataset": "json.Nothing"}}).capabilities("parts")
+
+
+def new_of(folder, run="run-1", **more):
+    return IncrementalDataset(folder, "text.TextDataset", filename_suffix=".txt", run=run, **more)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Two partitions."""
+    parts_of(tmp_path).save({"01": "a", "02": "b"})
+    return tmp_path
+
+
+def test_incremental_reads_what_is_new(folder):
+    """What was confirmed is not read again; what came between load and confirm is."""
+    assert new_of(folder).load() == {"01": "a", "02": "b"}
+    assert new_of(folder).load() == {"01": "a", "02": "b"}
+    parts_of(folder).save({"03": "c"})
+    new_of(folder).confirm()  # another object: the node that confirms may run in another process
+    assert new_of(folder, run="run-2").load() == {"03": "c"}
+    assert new_of(folder, run="run-2").exists()
+    new_of(folder, run="run-2").confirm()
+    assert new_of(folder, run="run-3").load() == {}
+    new_of(folder, run="run-3").confirm()
+    assert new_of(folder).checkpoint() == "03"
+    assert sorted(file.name for file in folder.iterdir()) == ["01.txt", "02.txt", "03.txt", "CHECKPOINT"]
+
+
+def test_concurrent_runs_confirm_their_own(folder):
+    """Each run confirms what it has loaded itself; one that read less and ends later takes nothing back."""
+    new_of(folder, run="run-1").load()
+    parts_of(folder).save({"03": "c"})
+    new_of(folder, run="run-2").load()
+    new_of(folder, run="run-1").confirm()
+    assert new_of(folder).checkpoint() == "02"
+    new_of(folder, run="run-1b").load()
+    new_of(folder, run="run-2").confirm()
+    assert new_of(folder).checkpoint() == "03"
+
+
+def test_a_resumed_run_confirms_what_the_failed_one_loaded(folder):
+    """A run that begins after the load confirms what the run before it had loaded."""
+    new_of(folder, run="run-1").load()
+    parts_of(folder).save({"03": "c"})
+    new_of(folder, run="run-2").confirm()
+    assert new_of(folder).checkpoint() == "02"
+    with pytest.raises(DatasetError, match="Nothing of it was loaded"):
+        new_of(folder, run="run-2").confirm()
+
+
+def test_a_checkpoint_can_be_given(folder):
+    """A checkpoint of the entry stands in place of the kept one."""
+    assert new_of(folder, checkpoint="01").load() == {"02": "b"}
+    new_of(folder).load()
+    new_of(folder).confirm()
+    assert new_of(folder, checkpoint="").load() == {"01": "a", "02": "b"}

@@ -1,0 +1,130 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from treadle.errors import DatasetError, UnknownDatasetError
+from treadle.io import Catalog, Dataset, MemoryDataset
+from treadle.io.datasets.cached import CachedDataset
+from treadle.io.datasets.file import FileDataset
+from treadle.io.datasets.json import JSONDataset
+from treadle.io.datasets.partitioned import PartitionedDataset
+from treadle.io.datasets.pickle import PickleDataset
+
+CONFIG = {
+    "orders": {"type": "json.JSONDataset", "filepath": "data/orders.json", "metadata": {"owner": "sales"}, "versioned": True},
+    "note": {"type": "treadle.io.datasets.text.TextDataset", "filepath": "data/note.txt", "credentials": "door"},
+    "kept": {"type": "MemoryDataset", "copy_mode": "assign"},
+    "{name}_text": {"type": "text.TextDataset", "filepath": "data/{name}.txt", "credentials": "{name}_key"},
+}
+CREDENTIALS = {"door": {"key": "secret"}, "a_key": {"key": "other"}, "unused": 1}
+
+
+class Counter(Dataset):
+    """No configuration makes this one."""
+
+    def load(self):
+        return 1
+
+    def save(self, data):
+        return
+
+
+@pytest.fixture
+def catalog(tmp_path):
+    """A catalog from configuration, with an object and params beside."""
+    made = Catalog.from_config(CONFIG, CREDENTIALS, project_path=tmp_path, load_versions={"orders": "v1"}, save_version="v2")
+    made["handed"] = MemoryDataset(1)
+    made.add_parameters({"depth": 1})
+    return made
+
+
+def test_filter_by_name_and_type(catalog, tmp_path):
+    """Datasets are found by name and by type, however the type is written; nothing is built for it."""
+    assert catalog.filter() == catalog.list()
+    assert catalog.filter("O") == ["orders", "note"]
+    assert catalog.filter(type="text.TextDataset") == ["note"]
+    assert catalog.filter(type="TextDataset") == catalog.filter(type="treadle.io.datasets.text.TextDataset") == ["note"]
+    assert catalog.filter("^o", FileDataset) == ["orders"]
+    assert catalog.filter("^[^p]", MemoryDataset) == ["kept", "handed"]
+    assert catalog.filter(type="MemoryDataset", name="^[^p]") == ["kept", "handed"]
+    assert catalog.filter(type="nothing.Such") == []
+    assert "orders" not in catalog._datasets
+
+
+def test_versions(tmp_path):
+    """Versions are listed with the newest first; a dataset without any says so."""
+    for version in ("v1", "v3", "v2"):
+        catalog = Catalog.from_config({"x": {**CONFIG["orders"]}}, project_path=tmp_path, save_version=version)
+        assert version not in catalog.versions("x")
+        catalog.save("x", [version])
+    assert catalog.versions("x") == ["v3", "v2", "v1"]
+    with pytest.raises(DatasetError, match=r"'kept'.*is not versioned"):
+        Catalog.from_config({"kept": CONFIG["kept"]}).versions("kept")
+    with pytest.raises(UnknownDatasetError):
+        catalog.versions("y")
+
+
+def test_metadata(catalog):
+    """Metadata of any entry can be asked for, and stands on the dataset, whether its class knows of it or not."""
+    config = {"own": {"type": f"{Counter.__module__}.Counter", "metadata": {"owner": "us"}}}
+    assert catalog.metadata("orders") == {"owner": "sales"}
+    assert catalog["orders"].metadata == {"owner": "sales"}
+    assert catalog.metadata("kept") is None
+    entry = {**config["own"], "type": Counter}
+    own = Catalog.from_config({"own": entry})
+    assert own.metadata("own") == own["own"].metadata == {"owner": "us"}
+
+
+def test_round_trip(catalog, tmp_path):
+    """`to_config` gives plain data from which an equal catalog is made: entries, patterns, credentials, versions."""
+    catalog.recipe("a_text")  # resolved meanwhile: its pattern stands for it
+    config = catalog.to_config()
+    assert json.loads(json.dumps(config.catalog)) == CONFIG
+    assert config.load_versions == {"orders": "v1"}
+    assert config.save_version == "v2"
+    again = Catalog.from_config(**config._asdict())
+    assert again.to_config() == config
+    for name in ("orders", "note", "a_text", "kept"):
+        assert again.recipe(name) == catalog.recipe(name)
+
+
+def test_round_trip_of_objects(tmp_path):
+    """Our datasets that code handed in describe themselves; what cannot is an error that names it."""
+    catalog = Catalog(
+        {
+            "file": PickleDataset(tmp_path / "x.pkl", backend="cloudpickle", metadata={"a": 1}),
+            "cached": CachedDataset(JSONDataset(tmp_path / "x.json", save_args={"indent": 4}), copy_mode="assign"),
+            "parts": PartitionedDataset(tmp_path / "parts", "json.JSONDataset", filename_suffix=".json", overwrite=True),
+            "value": 5,
+        }
+    )
+    config = json.loads(json.dumps(catalog.to_config().catalog))
+    assert set(config) == {"file", "cached", "parts"}
+    again = Catalog.from_config(config)
+    again.save("file", {1})
+    again.save("cached", [1])
+    again.save("parts", {"p": 1})
+    assert catalog.load("file") == {1}
+    assert catalog.load("cached") == [1]
+    assert (tmp_path / "x.json").read_text() == "[\n    1\n]\n"
+    assert catalog.load("parts")["p"]() == 1
+    catalog["own"] = Counter()
+    with pytest.raises(DatasetError, match=r"'own' \(Counter\).*entry\(\)"):
+        catalog.to_config()
+    with pytest.raises(DatasetError, match="credentials"):
+        Catalog({"x": JSONDataset("s3://x", credentials={"key": 1})}).to_config()
+
+
+def test_with_data_shares_the_rest(catalog, tmp_path):
+    """A copy with data has its own values, and the very datasets of the first one for all else."""
+    copied = catalog.with_data({"orders": [1], "params:depth": 9, "new": None})
+    assert copied.load("orders") == [1]
+    assert copied.load("params:depth") == 9
+    assert copied.load("new") is None
+    assert copied["kept"] is catalog["kept"]
+    assert "new" not in catalog
+    assert catalog.load("params:depth") == 1
+    assert type(catalog["orders"]) is JSONDataset
+    assert copied.save_version == "v2"
