@@ -8,6 +8,7 @@ import statistics
 import threading
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import psutil
@@ -93,7 +94,7 @@ def _tree_bytes() -> int:
     total = 0
     for process in [psutil.Process(), *psutil.Process().children(recursive=True)]:
         try:
-            with open(f"/proc/{process.pid}/smaps_rollup", encoding="ascii") as rollup:
+            with Path(f"/proc/{process.pid}/smaps_rollup").open(encoding="ascii") as rollup:
                 total += next((int(line.split()[1]) * 1024 for line in rollup if line.startswith("Pss:")), 0)
         except (OSError, psutil.Error):
             continue

@@ -25,8 +25,7 @@ def markdown(measurements: list[Measurement], heading: str) -> str:
         for row in rows:
             hand = by_hand.get(row.method)
             versus = f"{row.median / hand:.2f}" if hand else ""
-            lines.append(
-                f"| {row.engine} | {row.method} | {row.median:.4f} | {versus} | {row.median / plain:.2f} | {row.peak_bytes / 1e6:.0f} |"
-            )
+            ratios = f"{versus} | {row.median / plain:.2f}"
+            lines.append(f"| {row.engine} | {row.method} | {row.median:.4f} | {ratios} | {row.peak_bytes / 1e6:.0f} |")
         lines.append("")
     return "\n".join(lines)

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 ARRAY_BYTES = 64 * 1024 * 1024
+FRAME_ROWS = ARRAY_BYTES // 8 // 8
+SHORT_SECONDS = 0.01
+LONG_SECONDS = 0.1
 
 
 @dataclass(frozen=True)
@@ -54,6 +59,48 @@ def add_up(*arrays: np.ndarray) -> float:
     return float(sum(array.sum() for array in arrays))
 
 
+def make_floats(value: float) -> pd.DataFrame:
+    """Make 64 MB in eight columns."""
+    return pd.DataFrame({f"c{column}": np.full(FRAME_ROWS, value) for column in range(8)})
+
+
+def use_floats(frame: pd.DataFrame) -> pd.DataFrame:
+    """Compute two columns anew."""
+    return frame.assign(c0=frame["c1"] * 2 + frame["c2"], c3=np.sqrt(frame["c4"].to_numpy()))
+
+
+def add_up_floats(*frames: pd.DataFrame) -> float:
+    """Reduce all frames to one number."""
+    return float(sum(frame["c0"].sum() for frame in frames))
+
+
+def make_strings(value: float) -> pd.DataFrame:
+    """Make a frame of strings."""
+    return pd.DataFrame({"name": [f"name {index % 997}" for index in range(FRAME_ROWS)], "number": np.full(FRAME_ROWS, value)})
+
+
+def use_strings(frame: pd.DataFrame) -> pd.DataFrame:
+    """Compute a column of strings anew."""
+    return frame.assign(name=frame["name"].str.upper())
+
+
+def count_strings(*frames: pd.DataFrame) -> int:
+    """Count the strings that are upper case, in all frames."""
+    return int(sum(frame["name"].str.isupper().sum() for frame in frames))
+
+
+def wait_short(_source: Any) -> int:
+    """Take a little time, without the processor."""
+    time.sleep(SHORT_SECONDS)
+    return 1
+
+
+def wait_long(_before: Any) -> int:
+    """Take ten times as much."""
+    time.sleep(LONG_SECONDS)
+    return 1
+
+
 def independent(count: int) -> Workload:
     """`count` tasks that know nothing of each other."""
     tasks = tuple(Task(f"noop_{index}", noop, (), f"out_{index}") for index in range(count))
@@ -87,8 +134,10 @@ def arrays(branches: int = 6, steps: int = 3) -> Workload:
     tasks = []
     for branch in range(branches):
         tasks.append(Task(f"make_{branch}", make_array, ("value",), f"a_{branch}_0"))
-        for step in range(1, steps + 1):
-            tasks.append(Task(f"step_{branch}_{step}", add_one, (f"a_{branch}_{step - 1}",), f"a_{branch}_{step}"))
+        tasks += [
+            Task(f"step_{branch}_{step}", add_one, (f"a_{branch}_{step - 1}",), f"a_{branch}_{step}")
+            for step in range(1, steps + 1)
+        ]
     tasks.append(Task("add_up", add_up, tuple(f"a_{branch}_{steps}" for branch in range(branches)), "total"))
     total = branches * (1 + steps) * (ARRAY_BYTES // 8)
     return Workload(
@@ -101,13 +150,53 @@ def arrays(branches: int = 6, steps: int = 3) -> Workload:
     )
 
 
+def frames(kind: str, branches: int = 6, steps: int = 3) -> Workload:
+    """The same with DataFrames, of floats or of strings."""
+    make, step, last = (
+        (make_floats, use_floats, add_up_floats) if kind == "floats" else (make_strings, use_strings, count_strings)
+    )
+    tasks = []
+    for branch in range(branches):
+        names = [f"f_{branch}_{step}" for step in range(steps + 1)]
+        tasks.append(Task(f"make_{branch}", make, ("value",), names[0]))
+        tasks += [Task(f"step_{branch}_{place}", step, (names[place - 1],), names[place]) for place in range(1, steps + 1)]
+    tasks.append(Task("last", last, tuple(f"f_{branch}_{steps}" for branch in range(branches)), "total"))
+    return Workload(
+        f"{branches} × DataFrames of {kind}, {len(tasks)} nodes",
+        tuple(tasks),
+        {"value": 1.0},
+        ("total",),
+        lambda results: results["total"] == branches * (FRAME_ROWS if kind == "strings" else FRAME_ROWS * 3.0),
+        "64 MB of floats a frame" if kind == "floats" else f"{FRAME_ROWS:,} strings and a number a frame",
+    )
+
+
+def hidden_path(short: int = 60, long: int = 10) -> Workload:
+    """A chain of long tasks hidden among short ones that wait for nothing: who starts it late waits for it."""
+    tasks = [Task(f"short_{index}", wait_short, ("source",), f"s_{index}") for index in range(short)]
+    tasks += [Task(f"long_{link}", wait_long, (f"l_{link - 1}" if link else "source",), f"l_{link}") for link in range(long)]
+    results = (*(task.output for task in tasks if task.output.startswith("s_")), f"l_{long - 1}")
+    bound = max(long * LONG_SECONDS, (long * LONG_SECONDS + short * SHORT_SECONDS) / 2)
+    about = f"sleeps of {SHORT_SECONDS} s and a chain of sleeps of {LONG_SECONDS} s; two workers cannot beat {bound:.2f} s"
+    return Workload("long path among short nodes", tuple(tasks), {"source": 0}, results, _all_ones(results), about)
+
+
 def _all_ones(names: tuple[str, ...]) -> Callable[[dict[str, Any]], bool]:
     return lambda results: len(results) == len(names) and all(results[name] == 1 for name in names)
 
 
 def workloads(*, quick: bool) -> list[Workload]:
     """Return the workloads, fewer where it must be quick."""
-    chosen = [independent(1000), arrays()]
-    if not quick:
-        chosen[1:1] = [layered(20, 50), chain(300), independent(6)]
-    return chosen
+    if quick:
+        return [independent(1000), arrays()]
+    return [
+        independent(6),
+        independent(1_000),
+        independent(10_000),
+        layered(20, 50),
+        chain(300),
+        arrays(),
+        frames("floats"),
+        frames("strings"),
+        hidden_path(),
+    ]

@@ -6,10 +6,8 @@ it keeps its workers between runs; otherwise each run starts its own and ends th
 
 from __future__ import annotations
 
-import atexit
 import threading
 import time
-import weakref
 from abc import ABC, abstractmethod
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -279,31 +277,12 @@ class ParallelRunner(Runner):
         self.start_method = method.value
         current, project = self._fingerprint or "", self._project
         with interrupts_held_back():
-            executor = LokyExecutor(
+            return LokyExecutor(
                 self.max_workers, method, lambda scratch: make_worker_spec(method, self.max_workers, scratch, current, project)
             )
-            _close_at_exit(executor)
-        return executor
 
     def __repr__(self) -> str:
         return f"ParallelRunner(max_workers={self.max_workers}, start_method={self.start_method or self._requested!r})"
-
-
-def _close_at_exit(executor: Executor) -> None:
-    """End the workers of an executor that nobody closed, before loky's own exit handler would wait for them forever.
-
-    loky joins its threads from `threading._register_atexit`, whose callbacks run last in, first out, before `atexit`'s. So
-    loky has to be imported before ours is registered. An executor that is gone needs nothing and is not kept alive.
-    """
-    import loky.process_executor  # noqa: F401 - registers its own handler
-
-    reference = weakref.ref(executor)
-
-    def close() -> None:
-        if (alive := reference()) is not None:
-            alive.close()
-
-    getattr(threading, "_register_atexit", atexit.register)(close)
 
 
 def _checked_workers(max_workers: Any) -> int:

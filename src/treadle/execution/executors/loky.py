@@ -16,11 +16,14 @@ All of it happens in the thread that waits; loky's own threads only ever say tha
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import os
 import secrets
 import selectors
 import socket
+import threading
+import weakref
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from multiprocessing import AuthenticationError
@@ -117,6 +120,7 @@ class LokyExecutor:
     def _start(self, slot: Slot) -> None:
         self._blackboard.clear(slot.number - 1)
         slot.start(self.spec, self._authkey, Inherited(self._let_go_of_inherited))
+        _close_at_exit(self)
 
     def replace(self, worker: int) -> None:
         """Start another process in the place of one that is gone."""
@@ -428,6 +432,22 @@ class LokyExecutor:
             self._wake_write.close()
             self._blackboard.close()
             self._scratch.remove()
+
+
+def _close_at_exit(executor: LokyExecutor) -> None:
+    """End the workers of an executor that nobody closed, before loky's own exit handler would wait for them forever.
+
+    loky registers a handler that joins its threads each time it starts one, with `threading._register_atexit`, whose
+    callbacks run last in, first out, before `atexit`'s. So ours is registered after each start too. An executor that is
+    gone needs nothing and is not kept alive.
+    """
+    reference = weakref.ref(executor)
+
+    def close() -> None:
+        if (alive := reference()) is not None:
+            alive.close()
+
+    getattr(threading, "_register_atexit", atexit.register)(close)
 
 
 def _listening_socket(listener: Listener) -> socket.socket:

@@ -7,10 +7,12 @@ whole loky executor it belongs to: here the culprit is known and the others go o
 from __future__ import annotations
 
 import logging
+import os
+import signal
 import sys
 import threading
 import warnings
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from multiprocessing.connection import wait
 from typing import TYPE_CHECKING, Any
 
@@ -109,7 +111,7 @@ class Slot:
         if process is None:
             return None
         if process.is_alive():  # an interrupt can reach the parent before loky's own thread knew of the process
-            process.kill()
+            _kill(process)
         process.join()
         return process.exitcode
 
@@ -129,7 +131,7 @@ def _killed_when_late(process: BaseProcess | None, number: int) -> Iterator[None
             process.pid,
             GOODBYE_SECONDS,
         )
-        process.kill()
+        _kill(process)
 
     watchdog = threading.Timer(GOODBYE_SECONDS, kill)
     watchdog.daemon = True
@@ -138,6 +140,13 @@ def _killed_when_late(process: BaseProcess | None, number: int) -> Iterator[None
         yield
     finally:
         watchdog.cancel()
+
+
+def _kill(process: BaseProcess) -> None:
+    """Kill a process; not by its own method, which loky's lack."""
+    if process.pid is not None:
+        with suppress(ProcessLookupError):
+            os.kill(process.pid, signal.SIGKILL)
 
 
 class _NotingContext:

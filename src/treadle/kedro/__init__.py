@@ -1,0 +1,36 @@
+"""Treadle's engine for Kedro projects: `kedro run --runner=treadle.kedro.ParallelRunner`.
+
+::
+
+    kedro run ─► KedroSession ─► runner.py    Kedro's AbstractRunner on one side, Treadle's runner on the other
+                                   │
+                 nodes.py, catalog.py         what the planner asks of nodes and datasets
+                 material.py                  the run as it goes to workers
+                   ├ recipes.py, parcel.py    datasets and the catalog, by value
+                   └ hooks.py                 the plugins, by value
+                 project.py                   a worker configures the Kedro project, once
+                 conduct.py                   a node's steps, with Kedro's catalog, hooks and order
+
+Kedro is imported when a name of this package is first asked for; nothing else in Treadle imports it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from treadle.kedro.runner import ParallelRunner as ParallelRunner
+
+__all__ = ["ParallelRunner"]
+
+
+def __getattr__(name: str) -> object:
+    if name not in __all__:
+        msg = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(msg)
+    from treadle.kedro.requirement import require_kedro
+
+    require_kedro()
+    from treadle.kedro import runner
+
+    return getattr(runner, name)

@@ -1,0 +1,147 @@
+"""Kedro's catalog as Treadle's planner and loop see it: where each dataset lives, and what goes in and out of memory.
+
+State: that of Kedro's catalog. Versioned datasets are pinned to the run while it lasts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from enum import Enum
+from typing import TYPE_CHECKING, Any
+
+from treadle.errors import DatasetError
+from treadle.io.dataset import Capabilities
+from treadle.io.memory import CopyMode
+from treadle.kedro.recipes import Versions
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from treadle.kedro.nodes import KedroNode
+
+
+class Home(Enum):
+    """Where a dataset's nodes may run, and who carries its value."""
+
+    MEMORY = "the engine carries the value from node to node"
+    ANYWHERE = "each process has a dataset of its own"
+    PARENT = "the object keeps state, so that its nodes run where it is"
+
+
+class EngineCatalog:
+    """What the engine asks of a catalog, answered from Kedro's.
+
+    Args:
+        catalog: Kedro's catalog, in which every dataset of the run is built.
+        nodes: the nodes of the run.
+    """
+
+    def __init__(self, catalog: Any, nodes: Iterable[KedroNode]) -> None:
+        self.kedro = catalog
+        self._homes: dict[str, Home] = {}
+        confirmers: dict[str, set[str]] = {}
+        users: dict[str, set[str]] = {}
+        made: set[str] = set()
+        for node in nodes:
+            made.update(node.outputs)
+            for name in node.kedro.confirms:
+                confirmers.setdefault(name, set()).add(node.name)
+            for name in dict.fromkeys((*node.inputs, *node.outputs, *node.kedro.confirms)):
+                users.setdefault(name, set()).add(node.name)
+                if name not in self._homes:
+                    self._homes[name] = _home_of(self.dataset(name))
+        for name in confirmers:
+            # What is confirmed is what was loaded: where another node loads it, both need the same object.
+            if len(users[name]) > 1 and self._homes[name] is Home.ANYWHERE:
+                self._homes[name] = Home.PARENT
+        self.made = frozenset(made)
+        self._unpinned: dict[str, Any] = {}
+
+    # --- what the planner asks ---------------------------------------------------------------------------------------------
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._homes
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._homes)
+
+    def capabilities(self, name: str) -> Capabilities:
+        """Say what the engine may do with a dataset."""
+        home = self._homes[name]
+        return Capabilities(in_memory=home is Home.MEMORY, main_process_only=home is Home.PARENT)
+
+    def home(self, name: str) -> Home:
+        """Say where a dataset's nodes may run."""
+        return self._homes[name]
+
+    def dataset(self, name: str) -> Any:
+        """Return the dataset itself."""
+        return self.kedro.get(name)
+
+    def copy_mode(self, name: str) -> CopyMode | None:
+        """Return the copy mode that an in-memory dataset declares."""
+        return CopyMode.parse(getattr(self.dataset(name), "_copy_mode", None))
+
+    # --- what the loop does ------------------------------------------------------------------------------------------------
+
+    def load(self, name: str) -> Any:
+        """Load an input that lives in memory, for the engine to carry; the node's own process logs and validates it.
+
+        Raises:
+            DatasetError: the dataset has no data, or its data cannot be copied; Kedro's own error is the cause.
+        """
+        try:
+            return self.dataset(name).load()
+        except Exception as exc:
+            raise DatasetError(str(exc), dataset=name) from exc
+
+    def save(self, name: str, value: Any) -> None:
+        """Put a result into Kedro's catalog, where `run` promises it."""
+        dataset = self.dataset(name)
+        if hasattr(dataset, "_data"):
+            dataset._data = value  # nobody else holds it, so the copy that saving makes is spared
+        else:
+            dataset.save(value)
+
+    # --- versions ----------------------------------------------------------------------------------------------------------
+
+    def pin_versions(self) -> dict[str, Versions]:
+        """Pin the versioned datasets to this run: what it saves, and for what it makes itself, what it loads.
+
+        Returns:
+            The versions, for the workers' datasets.
+        """
+        pinned = {}
+        for name in self._homes:
+            dataset = self.dataset(name)
+            version = getattr(dataset, "_version", None)
+            if version is None or not hasattr(dataset, "resolve_save_version"):
+                continue
+            save = dataset.resolve_save_version()
+            pinned[name] = Versions(version.load or (save if name in self.made else None), save)
+            if name in self.made:
+                self._unpinned[name] = version
+                pinned[name].pin(dataset)
+        return pinned
+
+    def unpin_versions(self) -> None:
+        """After a run that failed: let versioned datasets load the newest version again."""
+        for name, version in self._unpinned.items():
+            self.dataset(name)._version = version
+
+
+def _home_of(dataset: Any) -> Home:
+    from kedro.io import MemoryDataset
+
+    if isinstance(dataset, MemoryDataset) and all(
+        _unwrapped(getattr(type(dataset), method)) is _unwrapped(getattr(MemoryDataset, method)) for method in ("load", "save")
+    ):
+        return Home.MEMORY
+    if getattr(dataset, "_SINGLE_PROCESS", False) or getattr(dataset, "_EPHEMERAL", False):
+        return Home.PARENT
+    return Home.ANYWHERE
+
+
+def _unwrapped(method: Any) -> Any:
+    """Return a dataset's method without what Kedro wraps around it in each subclass."""
+    return getattr(method, "__wrapped__", method)

@@ -1,0 +1,241 @@
+"""One attempt at a Kedro node: its steps with Kedro's catalog, Kedro's hooks and Kedro's order.
+
+The engine says where in-memory values come from and go to; everything else is the node's own `run` and the catalog's own
+`load` and `save`. State: none beyond the desk's.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import inspect
+import logging
+import time
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from typing import TYPE_CHECKING, Any, cast
+
+from treadle.execution.attempt import Times
+from treadle.kedro.hooks import CATALOG_HOOKS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    import pluggy
+    from kedro.pipeline.node import Node
+
+    from treadle.execution.attempt import Steps
+    from treadle.kedro.desk import Desk
+    from treadle.kedro.nodes import KedroNode
+    from treadle.pipeline import Node as TreadleNode
+
+_logger = logging.getLogger("kedro.runner.treadle")
+
+
+class KedroConduct:
+    """Takes nodes through their steps in this process.
+
+    Args:
+        desk: the catalog of this process.
+        hooks: Kedro's hook manager; None where there is nothing to call.
+        run_id: as hooks are told it.
+        is_async: load inputs and save outputs in threads.
+        done: told of each node that succeeded.
+    """
+
+    def __init__(
+        self,
+        desk: Desk,
+        hooks: pluggy.PluginManager | None,
+        *,
+        run_id: str | None,
+        is_async: bool,
+        done: Callable[[Node], None] = lambda _node: None,
+    ) -> None:
+        self._desk = desk
+        self._hooks = hooks
+        self._run_id = run_id
+        self._is_async = is_async
+        self._done = done
+        # A hook with the catalog may load the node's inputs from it, so they lie there for as long as the node runs.
+        self._keep_inputs = any(self._has(name) for name in CATALOG_HOOKS)
+
+    def __call__(
+        self, node: TreadleNode, _index: int, steps: Steps, take: Callable[[int], Any], give: Callable[[int, Any], None], /
+    ) -> Times:
+        """Run one node once."""
+        kedro = cast("KedroNode", node).kedro
+        if self._is_async and inspect.isgeneratorfunction(kedro.func):
+            msg = (
+                f"Node '{kedro.name}' has a generator function, whose chunks are saved in their order, and so it cannot be "
+                "run with --async (is_async=True). Leave that out, or return the whole."
+            )
+            raise ValueError(msg)
+        self._desk.ready((*kedro.inputs, *kedro.outputs, *kedro.confirms))
+        try:
+            return self._attempt(kedro, steps, take, give)
+        finally:
+            self._desk.clear_all()
+
+    def _attempt(self, node: Node, steps: Steps, take: Callable[[int], Any], give: Callable[[int, Any], None]) -> Times:
+        clock = time.perf_counter
+        begun = clock()
+        load = self._load_in_threads if self._is_async else self._load_in_turn
+        inputs = load(node, steps, take)
+        loaded = clock()
+        steps.phase, steps.dataset = "run", None
+        inputs.update(self._replacements(node, inputs, steps))
+        try:
+            outputs = node.run(inputs)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as exc:  # sys.exit too is the node's failure, and its hook hears of it
+            self._report(node, inputs, exc)
+            raise
+        ran = clock()
+        self._tell(steps, "after_node_run", node=node, **self._around(inputs), outputs=outputs)
+        if outputs and inspect.isgeneratorfunction(node.func):
+            for name, chunk in self._chunks(node, inputs, outputs, steps):
+                self._save(node, name, chunk, steps, give)
+        else:
+            # The inputs are let go before the outputs are saved: that is when memory is at its peak.
+            inputs.clear()
+            self._desk.clear_all()
+            if self._is_async:
+                self._save_in_threads(node, outputs, steps, give)
+            for name in list(outputs):
+                self._save(node, name, outputs.pop(name), steps, give)
+        for name in node.confirms:
+            steps.phase, steps.dataset = "save", name
+            self._desk.catalog.confirm(name)
+        self._done(node)
+        ended = clock()
+        return Times(steps.started, time.time(), loaded - begun, ran - loaded, ended - ran)
+
+    # --- inputs ------------------------------------------------------------------------------------------------------------
+
+    def _load_in_turn(self, node: Node, steps: Steps, take: Callable[[int], Any]) -> dict[str, Any]:
+        inputs = {}
+        laid: set[str] = set()
+        for name in node.inputs:
+            steps.phase, steps.dataset = "load", name
+            self._tell(steps, "before_dataset_loaded", dataset_name=name, node=node)
+            self._lay(name, laid, take)
+            inputs[name] = self._desk.catalog.load(name)
+            self._tell(steps, "after_dataset_loaded", dataset_name=name, data=inputs[name], node=node)
+        if not self._keep_inputs:
+            self._desk.clear_all()
+        return inputs
+
+    def _load_in_threads(self, node: Node, steps: Steps, take: Callable[[int], Any]) -> dict[str, Any]:
+        steps.phase = "load"
+        laid: set[str] = set()
+        for name in node.inputs:
+            self._lay(name, laid, take)
+
+        def load(name: str) -> Any:
+            self._call("before_dataset_loaded", dataset_name=name, node=node)
+            data = self._desk.catalog.load(name)
+            self._call("after_dataset_loaded", dataset_name=name, data=data, node=node)
+            return data
+
+        with ThreadPoolExecutor(thread_name_prefix="treadle-load") as pool:
+            loading = {name: pool.submit(contextvars.copy_context().run, load, name) for name in node.inputs}
+            inputs = {}
+            for name, future in loading.items():
+                steps.dataset = name
+                inputs[name] = future.result()
+        if not self._keep_inputs:
+            self._desk.clear_all()
+        return inputs
+
+    def _lay(self, name: str, laid: set[str], take: Callable[[int], Any]) -> None:
+        index = self._desk.carried.get(name)
+        if index is not None and name not in laid:  # an input may stand for two parameters
+            laid.add(name)
+            self._desk.lay(name, take(index))
+
+    def _replacements(self, node: Node, inputs: Mapping[str, Any], steps: Steps) -> dict[str, Any]:
+        """Let `before_node_run` replace inputs."""
+        replaced: dict[str, Any] = {}
+        for answer in self._tell(steps, "before_node_run", node=node, **self._around(dict(inputs))):
+            if not isinstance(answer, dict):
+                msg = (
+                    f"A before_node_run hook returned a {type(answer).__name__} for node '{node.name}'; it may return a "
+                    "dictionary of input names and their new values, or None."
+                )
+                raise TypeError(msg)
+            replaced.update(answer)
+        return replaced
+
+    # --- outputs -----------------------------------------------------------------------------------------------------------
+
+    def _save(self, node: Node, name: str, data: Any, steps: Steps, give: Callable[[int, Any], None]) -> None:
+        steps.phase, steps.dataset = "save", name
+        self._tell(steps, "before_dataset_saved", dataset_name=name, data=data, node=node)
+        index = self._desk.carried.get(name)
+        if index is None:
+            self._desk.catalog.save(name, data)
+        else:
+            give(index, self._desk.save(name, data))
+        self._tell(steps, "after_dataset_saved", dataset_name=name, data=data, node=node)
+
+    def _save_in_threads(self, node: Node, outputs: dict[str, Any], steps: Steps, give: Callable[[int, Any], None]) -> None:
+        """Save what persists in threads; what the engine carries is handed over meanwhile."""
+        with ThreadPoolExecutor(thread_name_prefix="treadle-save") as pool:
+            saving: dict[Future[None], str] = {}
+            for name, data in outputs.items():
+                if name not in self._desk.carried:
+                    steps.phase, steps.dataset = "save", name
+                    self._tell(steps, "before_dataset_saved", dataset_name=name, data=data, node=node)
+                    saving[pool.submit(contextvars.copy_context().run, self._desk.catalog.save, name, data)] = name
+            for name in [name for name in outputs if name in self._desk.carried]:
+                self._save(node, name, outputs.pop(name), steps, give)
+            for future in as_completed(saving):
+                steps.phase, steps.dataset = "save", saving[future]
+                future.result()
+                data = outputs.pop(saving[future])
+                self._tell(steps, "after_dataset_saved", dataset_name=saving[future], data=data, node=node)
+
+    def _chunks(
+        self, node: Node, inputs: Mapping[str, Any], outputs: Mapping[str, Any], steps: Steps
+    ) -> Iterator[tuple[str, Any]]:
+        """Draw from the streams of a generator node in turn, until the first of them ends."""
+        streams = {name: iter(stream) for name, stream in outputs.items()}
+        while True:
+            for name, stream in streams.items():
+                steps.phase, steps.dataset = "run", None
+                try:
+                    chunk = next(stream)
+                except StopIteration:
+                    return
+                except BaseException as exc:  # the function's own code runs here
+                    self._report(node, inputs, exc)
+                    raise
+                yield name, chunk
+
+    # --- hooks -------------------------------------------------------------------------------------------------------------
+
+    def _around(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
+        return {"catalog": self._desk.catalog, "inputs": inputs, "is_async": self._is_async, "run_id": self._run_id}
+
+    def _has(self, name: str) -> bool:
+        return self._hooks is not None and bool(getattr(self._hooks.hook, name).get_hookimpls())
+
+    def _call(self, name: str, **arguments: Any) -> list[Any]:
+        if self._hooks is None or not self._has(name):
+            return []
+        answers: list[Any] = getattr(self._hooks.hook, name)(**arguments)
+        return answers
+
+    def _tell(self, steps: Steps, name: str, **arguments: Any) -> list[Any]:
+        if not self._has(name):
+            return []
+        phase, steps.phase = steps.phase, "hook"
+        answers = self._call(name, **arguments)
+        steps.phase = phase
+        return answers
+
+    def _report(self, node: Node, inputs: Mapping[str, Any], exc: BaseException) -> None:
+        try:
+            self._call("on_node_error", error=exc, node=node, **self._around(inputs))
+        except Exception:  # the node's own failure is what the caller must see; the hook's is logged, not lost
+            _logger.exception("The on_node_error hook itself failed for node '%s'", node.name)

@@ -1,0 +1,152 @@
+"""A Kedro run as Treadle's executors are given it: in this process, or pickled for workers. State: none beyond the catalog's."""
+
+from __future__ import annotations
+
+import copy
+import logging
+import pickle
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, cast
+
+from treadle.execution.material import RunMaterial, pickle_nodes
+from treadle.kedro.catalog import EngineCatalog, Home
+from treadle.kedro.conduct import KedroConduct
+from treadle.kedro.desk import Desk
+from treadle.kedro.hooks import CATALOG_HOOKS, pack_hooks
+from treadle.kedro.parcel import KedroParcel, pack_catalog, pack_others
+from treadle.kedro.recipes import pack_dataset
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import pluggy
+    from kedro.pipeline.node import Node
+
+    from treadle.execution.attempt import RunScope
+    from treadle.io.memory import CopyMode
+    from treadle.kedro.recipes import ConfigRecipe, Versions
+
+_logger = logging.getLogger("kedro.runner.treadle")
+
+
+@dataclass(frozen=True, slots=True)
+class KedroMaterial(RunMaterial):
+    """A Kedro run.
+
+    Attributes:
+        manager: Kedro's hook manager; None where the run has no hooks.
+        recipes: how to build datasets from configuration, by name.
+        versions: what versioned datasets are pinned to.
+        given_id: the run's id as Kedro gave it, which may be None.
+        is_async: load inputs and save outputs in threads.
+    """
+
+    manager: pluggy.PluginManager | None
+    recipes: Mapping[str, ConfigRecipe]
+    versions: Mapping[str, Versions]
+    given_id: str | None
+    is_async: bool
+
+    @property
+    def _view(self) -> EngineCatalog:
+        return cast("EngineCatalog", self.catalog)
+
+    def copy_mode(self, dataset: int) -> CopyMode | None:
+        """Return the copy mode that was declared for an in-memory dataset."""
+        planned = self.plan.datasets[dataset]
+        return self._view.copy_mode(planned.name) if planned.in_memory else None
+
+    def scope(self, *, interruptible: bool) -> RunScope:
+        """Return the run as this process has it: the very datasets and hooks."""
+        catalog = copy.copy(self._view.kedro)
+        catalog._datasets = dict(catalog._datasets)
+        conduct = KedroConduct(
+            Desk(catalog, self._carried()),
+            self.manager,
+            run_id=self.given_id,
+            is_async=self.is_async,
+            done=_Releases(self),
+        )
+        return replace(RunMaterial.scope(self, interruptible=interruptible), conduct=conduct)
+
+    def spec(self) -> tuple[bytes, frozenset[int]]:
+        """Return the run as another process gets it.
+
+        Returns:
+            The pickled RunSpec, and the nodes that run in the main process: those whose function or dataset does not
+            pickle, or that confirm a dataset which may not leave.
+
+        Raises:
+            HookError: a plugin neither pickles nor can be found again.
+            DatasetError: the catalog's class does not pickle.
+        """
+        nodes = [cast("Any", planned.node) for planned in self.plan.nodes]
+        stay: set[int] = set()
+        groups, node_at = pickle_nodes(nodes, stay)
+        self._warn("Their functions do not pickle, so these nodes run in the main process: %s", stay)
+        packed, stuck = [], set()
+        for name in self._view:
+            if self._view.home(name) is Home.ANYWHERE:
+                dataset = pack_dataset(
+                    name,
+                    self._view.dataset(name),
+                    self.recipes.get(name),
+                    versions=self.versions.get(name),
+                    fresh=name in self._view.made,
+                )
+                if dataset is None:
+                    stuck.add(name)
+                else:
+                    packed.append(dataset)
+        held = {
+            index for index, node in enumerate(nodes) if not stuck.isdisjoint((*node.inputs, *node.outputs, *node.kedro.confirms))
+        }
+        self._warn("Their datasets neither pickle nor have a configuration, so these nodes run in the main process: %s", held)
+        confirming = {
+            index for index, node in enumerate(nodes) if any(self._view.home(name) is Home.PARENT for name in node.kedro.confirms)
+        }
+        asked = self.manager is not None and any(getattr(self.manager.hook, name).get_hookimpls() for name in CATALOG_HOOKS)
+        parcel = KedroParcel(
+            catalog=pack_catalog(self._view.kedro, for_hooks=asked),
+            datasets=tuple(packed),
+            others=pack_others(self._view.kedro, tuple(self._view)) if asked else (),
+            carried=self._carried(),
+            hooks=pack_hooks(self.manager),
+            for_hooks=asked,
+            run_id=self.given_id,
+            is_async=self.is_async,
+        )
+        spec = replace(self._bare_spec(groups, node_at), opener=pickle.dumps(parcel, protocol=5))
+        return pickle.dumps(spec, protocol=5), frozenset(stay | held | confirming)
+
+    def _carried(self) -> dict[str, int]:
+        return {dataset.name: index for index, dataset in enumerate(self.plan.datasets) if dataset.in_memory}
+
+    def _warn(self, text: str, nodes: set[int]) -> None:
+        if nodes:
+            _logger.warning(text, ", ".join(self.plan.nodes[index].name for index in sorted(nodes)))
+
+
+class _Releases:
+    """Releases datasets that keep state in this process, when the last node that uses them is through.
+
+    Args:
+        material: the run.
+    """
+
+    def __init__(self, material: KedroMaterial) -> None:
+        view, plan = cast("EngineCatalog", material.catalog), material.plan
+        self._catalog = view.kedro
+        self._left: dict[str, int] = {}
+        for dataset in plan.datasets:
+            passing = dataset.producer is not None and not dataset.is_result
+            if passing and view.home(dataset.name) is Home.PARENT:
+                self._left[dataset.name] = len(dataset.consumers)
+
+    def __call__(self, node: Node) -> None:
+        """Note that a node succeeded."""
+        for name in dict.fromkeys(node.inputs):
+            if name in self._left:
+                self._left[name] -= 1
+                if not self._left[name]:
+                    self._catalog.release(name)

@@ -1,0 +1,59 @@
+"""Kedro's nodes and pipelines as Treadle's planner sees them. Keeps no state beyond the wrapped objects."""
+
+from __future__ import annotations
+
+import copy
+from typing import TYPE_CHECKING, Any, ClassVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from kedro.pipeline import Pipeline
+    from kedro.pipeline.node import Node
+
+
+class KedroNode:
+    """A Kedro node with what the engine reads: a name, a function, each input and output once.
+
+    Args:
+        kedro: the node itself, which runs and which hooks are given.
+    """
+
+    __slots__ = ("inputs", "kedro", "name", "outputs")
+
+    confirms: ClassVar[tuple[str, ...]] = ()
+    """None for the engine: the node's own are confirmed where Kedro's steps are taken."""
+
+    def __init__(self, kedro: Node) -> None:
+        self.kedro = kedro
+        self.name: str = kedro.name
+        self.inputs: tuple[str, ...] = tuple(dict.fromkeys(kedro.inputs))
+        self.outputs: tuple[str, ...] = tuple(kedro.outputs)
+
+    @property
+    def func(self) -> Callable[..., Any]:
+        """The node's function as it is now: a hook may have replaced it."""
+        func: Callable[..., Any] = self.kedro.func
+        return func
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        node = self.kedro
+        if getattr(node, "_preview_fn", None) is not None:
+            # Draws previews for Kedro-Viz and is of no use to a run, yet it may be a lambda that plain pickle refuses.
+            node = copy.copy(node)
+            node._preview_fn = None
+        return KedroNode, (node,)
+
+    def __repr__(self) -> str:
+        return f"<KedroNode {self.kedro}>"
+
+
+class KedroPipeline:
+    """A Kedro pipeline's nodes, in its own topological order.
+
+    Args:
+        pipeline: the pipeline.
+    """
+
+    def __init__(self, pipeline: Pipeline) -> None:
+        self.nodes = tuple(KedroNode(node) for node in pipeline.nodes)

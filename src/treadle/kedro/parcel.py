@@ -1,0 +1,147 @@
+"""What a worker gets of a Kedro run, by value, and how it opens it: catalog, datasets, hooks.
+
+The catalog travels as its class and its own attributes, without datasets: those go one by one, and only those that the run's
+nodes use, so that one that does not pickle blocks nothing. Hooks that are given the catalog may ask it for others:
+where there are such hooks, the rest of the configuration and the params go along. State: none.
+"""
+
+from __future__ import annotations
+
+import pickle
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from treadle.errors import DatasetError
+from treadle.kedro.conduct import KedroConduct
+from treadle.kedro.desk import Desk
+from treadle.kedro.recipes import PackedDataset, WaitingDataset, pack_dataset, recipe_of
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+    from treadle.kedro.hooks import HooksPayload
+
+_NOT_OURS_TO_SEND = frozenset({"_datasets", "_lazy_datasets", "_config_resolver", "_validators", "_save_validated"})
+"""Attributes of Kedro's catalog that hold datasets or belong to one process."""
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogShell:
+    """A Kedro catalog without its datasets; each part pickled."""
+
+    body: bytes = field(repr=False)
+    resolver: bytes | None = field(default=None, repr=False)
+    parameters: bytes | None = field(default=None, repr=False)
+
+    def open(self) -> Any:
+        """Return the catalog, in a worker."""
+        from kedro.io.catalog_config_resolver import CatalogConfigResolver
+
+        kind, state = pickle.loads(self.body)  # noqa: S301 - the parent sent it
+        catalog = kind.__new__(kind)
+        patterns = getattr(kind, "default_runtime_patterns", {})
+        resolver = pickle.loads(self.resolver) if self.resolver is not None else None  # noqa: S301 - the parent sent it
+        state |= {
+            "_datasets": {},
+            "_lazy_datasets": {},
+            "_config_resolver": resolver or CatalogConfigResolver(default_runtime_patterns=patterns),
+        }
+        restore = getattr(catalog, "__setstate__", None)
+        if restore is not None:
+            restore(state)
+        else:
+            catalog.__dict__.update(state)
+        if self.parameters is not None:
+            _add_parameters(catalog, pickle.loads(self.parameters))  # noqa: S301 - the parent sent it
+        return catalog
+
+
+def pack_catalog(catalog: Any, *, for_hooks: bool) -> CatalogShell:
+    """Pickle a catalog without its datasets.
+
+    Args:
+        catalog: Kedro's catalog.
+        for_hooks: send the params along, and the factories, for hooks that ask for them.
+
+    Raises:
+        DatasetError: the catalog's class keeps something that does not pickle.
+    """
+    import cloudpickle
+
+    get_state = getattr(catalog, "__getstate__", None)
+    state = get_state() if get_state is not None else None
+    if not isinstance(state, dict):
+        state = vars(catalog)
+    body = {name: value for name, value in state.items() if name not in _NOT_OURS_TO_SEND}
+    try:
+        packed = cloudpickle.dumps((type(catalog), body), protocol=5)
+    except Exception as exc:
+        kind = f"{type(catalog).__module__}.{type(catalog).__qualname__}"
+        msg = (
+            f"The catalog class {kind} cannot go to worker processes ({type(exc).__name__}: {exc}): leave what does not "
+            "pickle out of its __getstate__, and make it again in __setstate__."
+        )
+        raise DatasetError(msg) from exc
+    if not for_hooks:
+        return CatalogShell(packed)
+    parameters = getattr(catalog, "_datasets", {}).get("parameters")
+    return CatalogShell(
+        packed,
+        resolver=_pickled(getattr(catalog, "_config_resolver", None)),
+        parameters=_pickled(parameters.load()) if parameters is not None else None,
+    )
+
+
+def pack_others(catalog: Any, used: Collection[str]) -> tuple[PackedDataset, ...]:
+    """Pickle the configuration of the datasets that no node of the run uses, for hooks that ask for them."""
+    waiting: Mapping[str, Any] = getattr(catalog, "_lazy_datasets", {})
+    packed = (pack_dataset(name, None, recipe_of(lazy)) for name, lazy in waiting.items() if name not in used)
+    return tuple(each for each in packed if each is not None)
+
+
+@dataclass(frozen=True, slots=True)
+class KedroParcel:
+    """A Kedro run for a worker."""
+
+    catalog: CatalogShell
+    datasets: tuple[PackedDataset, ...]
+    others: tuple[PackedDataset, ...]
+    carried: Mapping[str, int]
+    hooks: HooksPayload
+    for_hooks: bool
+    run_id: str | None
+    is_async: bool
+
+    def open(self) -> KedroConduct:
+        """Return how the run's nodes are taken through their steps in this process."""
+        packed = {dataset.name: dataset for dataset in self.datasets}
+        catalog = self.catalog.open()
+        if self.for_hooks:
+            catalog._lazy_datasets.update({each.name: WaitingDataset(each) for each in (*self.others, *self.datasets)})
+        desk = Desk(catalog, self.carried, packed)
+        return KedroConduct(desk, self.hooks.manager(), run_id=self.run_id, is_async=self.is_async)
+
+
+def _add_parameters(catalog: Any, parameters: Any) -> None:
+    """Give hooks the params that Kedro puts into its catalog: whole, and each by its dotted name."""
+    from kedro.io import MemoryDataset
+
+    catalog._datasets["parameters"] = MemoryDataset(parameters)
+    pending = [("params:", parameters)] if isinstance(parameters, dict) else []
+    while pending:
+        prefix, values = pending.pop()
+        for key, value in values.items():
+            name = f"{prefix}{key}"
+            catalog._datasets[name] = MemoryDataset(value)
+            if isinstance(value, dict):
+                pending.append((f"{name}.", value))
+
+
+def _pickled(value: object) -> bytes | None:
+    import cloudpickle
+
+    try:
+        data: bytes = cloudpickle.dumps(value, protocol=5)
+    except Exception:  # noqa: BLE001 - what hooks might ask for and does not pickle, they do not get
+        return None
+    return data

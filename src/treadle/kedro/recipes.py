@@ -1,0 +1,153 @@
+"""Datasets of a Kedro catalog on their way to workers: rebuilt from their configuration, or pickled where they have none.
+
+`note_recipes` looks at the catalog before Kedro builds the datasets of the run, while their configuration still stands
+there as it was resolved: credentials, factories and versions included. State: none.
+"""
+
+from __future__ import annotations
+
+import pickle
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from kedro.io import AbstractDataset
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigRecipe:
+    """How to build a dataset from configuration. It may hold credentials: it travels by a private socket and is never shown."""
+
+    config: Mapping[str, Any] = field(repr=False)
+    load_version: str | None
+    save_version: str | None
+    is_latest: bool = True
+    """False where the dataset was built before, and somebody may have changed the object since."""
+
+    def build(self, name: str) -> AbstractDataset[Any, Any]:
+        """Build the dataset."""
+        from kedro.io import AbstractDataset
+
+        return AbstractDataset.from_config(name, dict(self.config), self.load_version, self.save_version)
+
+
+@dataclass(frozen=True, slots=True)
+class Versions:
+    """The versions that one run loads and saves of a versioned dataset."""
+
+    load: str | None
+    save: str | None
+
+    def pin(self, dataset: Any) -> None:
+        """Make a dataset use these, whatever other runs save meanwhile."""
+        from kedro.io.core import Version
+
+        dataset._version = Version(self.load, self.save)
+
+
+@dataclass(frozen=True, slots=True)
+class PackedDataset:
+    """One dataset, pickled: its recipe, or the object itself."""
+
+    name: str
+    recipe: bytes | None = None
+    dataset: bytes | None = field(default=None, repr=False)
+    versions: Versions | None = None
+    fresh: bool = False
+    """True where another process may write it during the run: what was remembered of its place is forgotten first."""
+
+    def build(self) -> Any:
+        """Return the dataset, in a worker."""
+        sent = pickle.loads(self.recipe or self.dataset or b"")  # noqa: S301 - the parent sent it
+        built = sent.build(self.name) if self.recipe is not None else sent
+        if self.versions is not None:
+            self.versions.pin(built)
+        if self.fresh:
+            built.release()
+        return built
+
+
+class WaitingDataset:
+    """A dataset of a worker that nobody has asked for yet, as Kedro's catalog keeps those of its configuration.
+
+    Args:
+        packed: the dataset.
+    """
+
+    def __init__(self, packed: PackedDataset) -> None:
+        recipe = pickle.loads(packed.recipe) if packed.recipe is not None else None  # noqa: S301 - the parent sent it
+        self.name = packed.name
+        self.config: Mapping[str, Any] = getattr(recipe, "config", {})
+        self.load_version: str | None = getattr(recipe, "load_version", None)
+        self.save_version: str | None = getattr(recipe, "save_version", None)
+        self.materialize = packed.build
+
+    def __repr__(self) -> str:
+        return str(self.config.get("type", self.name))
+
+
+def note_recipes(catalog: Any, names: Iterable[str]) -> dict[str, ConfigRecipe]:
+    """Find the recipes of a run's datasets, before they are built.
+
+    Args:
+        catalog: Kedro's catalog.
+        names: the datasets of a run.
+
+    Returns:
+        Recipes by name; a dataset that was given as an object has none, nor one that the catalog does not know.
+    """
+    waiting: Mapping[str, Any] = getattr(catalog, "_lazy_datasets", {})
+    built: Mapping[str, Any] = getattr(catalog, "_datasets", {})
+    resolver = getattr(catalog, "config_resolver", None)
+    recipes = {}
+    for name in names:
+        if name in waiting:
+            recipes[name] = recipe_of(waiting[name])
+        elif resolver is not None and (name in resolver.config if name in built else name in catalog):
+            config = resolver.config[name] if name in built else resolver.resolve_pattern(name)
+            config = {key: value for key, value in (config or {}).items() if key != "validator"}
+            if config:
+                load_version = getattr(catalog, "_load_versions", {}).get(name)
+                save_version = getattr(catalog, "_save_version", None)
+                recipes[name] = ConfigRecipe(config, load_version, save_version, is_latest=name not in built)
+    return recipes
+
+
+def recipe_of(waiting: Any) -> ConfigRecipe:
+    """Return the recipe in what Kedro's catalog keeps of a dataset that is not built yet."""
+    return ConfigRecipe(waiting.config, waiting.load_version, waiting.save_version)
+
+
+def pack_dataset(
+    name: str, dataset: Any, recipe: ConfigRecipe | None, *, versions: Versions | None = None, fresh: bool = False
+) -> PackedDataset | None:
+    """Pickle a dataset for workers.
+
+    Args:
+        name: its name.
+        dataset: the object in this process.
+        recipe: its configuration, where it was found.
+        versions: what to pin it to.
+        fresh: whether another process may write it during the run.
+
+    Returns:
+        The packed dataset; None where nothing of it can be pickled, so that it must stay in this process.
+    """
+    packed_recipe = _pickled(recipe) if recipe is not None else None
+    if recipe is not None and recipe.is_latest and packed_recipe is not None:
+        return PackedDataset(name, recipe=packed_recipe, versions=versions, fresh=fresh)
+    if dataset is not None and (packed := _pickled(dataset)) is not None:
+        return PackedDataset(name, dataset=packed, versions=versions, fresh=fresh)
+    return PackedDataset(name, recipe=packed_recipe, versions=versions, fresh=fresh) if packed_recipe is not None else None
+
+
+def _pickled(value: object) -> bytes | None:
+    import cloudpickle
+
+    try:
+        data: bytes = cloudpickle.dumps(value, protocol=5)
+    except Exception:  # noqa: BLE001 - pickling runs the code of any class, so anything can come out of it
+        return None
+    return data

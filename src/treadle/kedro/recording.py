@@ -1,0 +1,125 @@
+"""Keeps Kedro runs in Treadle's store, for `treadle sessions list` and `show`, where the project asks for it.
+
+A project asks by a `[tool.treadle]` table in its pyproject.toml. State: none.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import shlex
+import sys
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from treadle.errors import TreadleError
+from treadle.events import Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from treadle.events import Observer
+    from treadle.observe.store import SessionRecord, SQLStore
+    from treadle.observe.store.recorder import RunRecorder
+    from treadle.session.facts import GitProbe
+
+_logger = logging.getLogger("kedro.runner.treadle")
+
+
+class Records(NamedTuple):
+    """What a run is given of the store: who writes it down, and how long its nodes took in earlier runs."""
+
+    observers: tuple[Observer, ...] = ()
+    durations: Callable[[], Mapping[str, float]] = dict
+
+
+@contextmanager
+def recorded(run_id: str, package_name: str | None) -> Iterator[Records]:
+    """Keep the run that happens inside.
+
+    Args:
+        run_id: the run's id, which is Kedro's session id.
+        package_name: the project's package.
+
+    Yields:
+        What the run is to be given: nothing where the project did not ask for records.
+    """
+    from treadle.project import find_project
+
+    root = find_project(Path.cwd())
+    if root is None or package_name is None:
+        yield Records()
+        return
+    from treadle.observe.store import SQLStore
+    from treadle.observe.store.recorder import RunRecorder
+    from treadle.session.facts import GitProbe
+
+    git, started = GitProbe(root), time.time()
+    recorder = RunRecorder(run_id, number=1, pipelines=(), runner="treadle.kedro.ParallelRunner", params={}, started=started)
+    store = SQLStore(project_path=root)
+    outcome = Outcome.FAILED
+    error: BaseException | None = None
+    try:
+        yield Records((recorder,), lambda: _durations(store))
+        outcome = Outcome.SUCCEEDED
+    except KeyboardInterrupt as exc:
+        outcome, error = Outcome.INTERRUPTED, exc
+        raise
+    except Exception as exc:
+        error = exc
+        raise
+    finally:
+        _keep(store, _record(root, package_name, recorder, git, started, outcome, error))
+
+
+def _record(
+    root: Path,
+    package_name: str,
+    recorder: RunRecorder,
+    git: GitProbe,
+    started: float,
+    outcome: Outcome,
+    error: BaseException | None,
+) -> SessionRecord:
+    from treadle.observe.store.records import ErrorRecord
+    from treadle.session.facts import host_name, recorded_environment, user_name
+    from treadle.session.record import SessionFacts, make_record
+
+    finished = time.time()
+    told = ErrorRecord.from_exception(error) if error is not None else None
+    run = recorder.record(outcome, finished=finished, error=told)
+    facts = SessionFacts(
+        session_id=run.run_id,
+        project_path=root,
+        package_name=package_name,
+        env=os.environ.get("KEDRO_ENV"),
+        conf_source=root / "conf",
+        given_conf_source=None,
+        extra_params={},
+        command=shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        started=started,
+        user=user_name(),
+        host=host_name(),
+        pid=os.getpid(),
+        environment=recorded_environment(os.environ),
+    )
+    return make_record(facts, [run], git.facts(), error=error, finished=finished)
+
+
+def _durations(store: SQLStore) -> Mapping[str, float]:
+    try:
+        return store.durations()
+    except TreadleError as exc:  # a run does not depend on them
+        _logger.warning("What earlier runs took is not known: %s", exc)
+        return {}
+
+
+def _keep(store: SQLStore, record: SessionRecord) -> None:
+    try:
+        store.save(record)
+    except TreadleError as exc:  # the run's own end is what the caller must see
+        _logger.warning("The run was not recorded: %s", exc)
+    finally:
+        store.close()

@@ -1,0 +1,25 @@
+"""Which Kedro this package works with. Keeps no state."""
+
+from __future__ import annotations
+
+from importlib.metadata import PackageNotFoundError, version
+
+from treadle.errors import RunnerError
+
+SUPPORTED = "1.0 or later, below 2"
+
+
+def require_kedro() -> None:
+    """Refuse a Kedro that is missing, or whose version is not supported.
+
+    Raises:
+        RunnerError: the sentence that says which, and what to install.
+    """
+    try:
+        found = version("kedro")
+    except PackageNotFoundError as exc:
+        msg = 'treadle.kedro needs Kedro, which is not installed: pip install "treadle[kedro]".'
+        raise RunnerError(msg, name="treadle.kedro") from exc
+    if found.partition(".")[0] != "1":
+        msg = f'treadle.kedro works with Kedro {SUPPORTED}, and {found} is installed: pip install "treadle[kedro]" installs one.'
+        raise RunnerError(msg, name="treadle.kedro")

@@ -1,0 +1,209 @@
+"""The runner that a Kedro project switches on: Kedro's `AbstractRunner` outside, Treadle's parallel engine inside.
+
+Kedro checks the pipeline's inputs, builds the datasets and returns the outputs as for any runner; in between, `_run`
+compiles the pipeline into a plan and lets the engine run it. State: the engine, whose workers stay between runs where the
+runner is used as a context manager.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from typing import TYPE_CHECKING, Any, cast
+
+import pluggy
+from kedro.runner import AbstractRunner
+
+from treadle.errors import DatasetError, NodeError
+from treadle.execution.failure import OriginalError
+from treadle.execution.interrupts import interrupts_held_back
+from treadle.execution.runner import ParallelRunner as EngineRunner
+from treadle.execution.start_method import ENVIRONMENT_VARIABLE, StartMethod, choose_start_method
+from treadle.io.catalog import new_version
+from treadle.kedro.catalog import EngineCatalog
+from treadle.kedro.hooks import LoopHooks
+from treadle.kedro.material import KedroMaterial
+from treadle.kedro.nodes import KedroPipeline
+from treadle.kedro.project import KedroProject
+from treadle.kedro.recipes import ConfigRecipe, note_recipes
+from treadle.kedro.recording import recorded
+from treadle.observe.log import LogObserver
+from treadle.planning import compile_plan
+
+if TYPE_CHECKING:
+    from kedro.pipeline import Pipeline
+
+    from treadle.io import Catalog
+    from treadle.pipeline import Pipeline as TreadlePipeline
+    from treadle.planning import Plan
+
+_KEDRO_VARIABLE = "KEDRO_MP_CONTEXT"
+"""How a project tells Kedro's own parallel runner the start method; kept where Treadle is told none."""
+
+
+class ParallelRunner(AbstractRunner):
+    """Run a Kedro project's pipeline in worker processes, on every core, under any multiprocessing start method.
+
+    As a context manager it keeps its workers from run to run, for services and batch jobs.
+
+    Args:
+        max_workers: number of processes; as many as the process has cores to use where None.
+        is_async: load inputs and save outputs in threads, as Kedro's `--async` asks.
+        start_method: `"fork"`, `"spawn"`, `"forkserver"` or `"loky"`; then `TREADLE_START_METHOD`, then Kedro's own
+            `KEDRO_MP_CONTEXT`, then what is safe on this platform.
+
+    Raises:
+        RunnerError: an unknown start method, or less than one worker.
+
+    Example:
+        `kedro run --runner=treadle.kedro.ParallelRunner --runner-params=max_workers=4,start_method=spawn`
+    """
+
+    def __init__(
+        self,
+        max_workers: int | None = None,
+        is_async: bool = False,  # noqa: FBT001, FBT002 - Kedro's own signature
+        start_method: str | None = None,
+    ) -> None:
+        super().__init__(is_async=is_async)
+        if start_method is None and not os.environ.get(ENVIRONMENT_VARIABLE):
+            start_method = os.environ.get(_KEDRO_VARIABLE) or None
+        self._engine = _Engine(max_workers, start_method)
+        if choose_start_method(start_method).method is StartMethod.FORKSERVER:
+            _start_forkserver()
+        self._recipes: dict[int, dict[str, ConfigRecipe]] = {}
+
+    @property
+    def _logger(self) -> logging.Logger:
+        # Kedro's logging shows INFO of `kedro` and of the project's package alone.
+        return logging.getLogger("kedro.runner.treadle")
+
+    def run(self, pipeline: Pipeline, catalog: Any, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """Run a pipeline.
+
+        Args:
+            pipeline: the pipeline.
+            catalog: where its data is.
+            *args: the hook manager, the run's id and what else Kedro's own `run` takes.
+            **kwargs: the same by name.
+
+        Returns:
+            The free outputs by name, as datasets that can be loaded.
+
+        Raises:
+            Exception: what a node raised, as under Kedro's own runners; a NodeError where that cannot be had, or where the
+                worker died.
+        """
+        names = {name for node in pipeline.nodes for name in (*node.inputs, *node.outputs, *node.confirms)}
+        self._recipes[id(catalog)] = note_recipes(catalog, names)
+        try:
+            result: dict[str, Any] = super().run(pipeline, catalog, *args, **kwargs)
+        finally:
+            self._recipes.pop(id(catalog), None)
+        return result
+
+    def _run(
+        self,
+        pipeline: Pipeline,
+        catalog: Any,
+        hook_manager: Any = None,
+        run_id: str | None = None,
+    ) -> None:
+        nodes = KedroPipeline(pipeline)
+        if not nodes.nodes:
+            return
+        view = EngineCatalog(catalog, nodes.nodes)
+        manager = hook_manager if isinstance(hook_manager, pluggy.PluginManager) else None
+        plan = compile_plan(cast("TreadlePipeline", nodes), cast("Catalog", view))
+        material = KedroMaterial(
+            run_id=run_id or new_version(),
+            plan=plan,
+            catalog=cast("Catalog", view),
+            hooks=cast("pluggy.PluginManager", LoopHooks(manager, catalog)) if manager is not None else None,
+            manager=manager,
+            recipes=self._recipes.get(id(catalog), {}),
+            versions=view.pin_versions(),
+            given_id=run_id,
+            is_async=self._is_async,
+        )
+        project = KedroProject.of_this_process()
+        self._engine.use(project, plan)
+        try:
+            with recorded(material.run_id, project.package_name) as records:
+                self._engine.run_material(material, (LogObserver(self._logger), *records.observers), records.durations)
+        except NodeError as error:
+            view.unpin_versions()
+            self._tell_how_to_resume(error)
+            _raise_own(error)
+        except BaseException:
+            view.unpin_versions()
+            raise
+
+    def _get_executor(self, max_workers: int) -> None:
+        """Kedro asks its own runners for an executor of futures; the engine has its own."""
+
+    def _tell_how_to_resume(self, error: NodeError) -> None:
+        start = ",".join(error.resume_from or ())
+        if start:
+            self._logger.warning('To run what is missing, add this to the command:\n  --from-nodes "%s"', start)
+
+    def close(self) -> None:
+        """End the workers that a context manager kept; the runner can be used again."""
+        self._engine.close()
+
+    def __enter__(self) -> ParallelRunner:
+        self._engine.__enter__()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._engine.close()
+
+    def __repr__(self) -> str:
+        return f"treadle.kedro.{self._engine!r}"
+
+
+def _start_forkserver() -> None:
+    """Start this process's forkserver before it is needed: it imports while Kedro reads the project's configuration."""
+    from multiprocessing import forkserver
+
+    from treadle.execution.executors.preload import preload_forkserver
+
+    preload_forkserver("treadle.kedro.preload")
+    with interrupts_held_back():
+        forkserver.ensure_running()
+
+
+class _Engine(EngineRunner):
+    """Treadle's runner, whose workers are set up for a Kedro project."""
+
+    def __init__(self, max_workers: int | None, start_method: str | None) -> None:
+        super().__init__(max_workers, start_method)
+        self._most_workers = self.max_workers
+
+    def use(self, project: KedroProject, plan: Plan) -> None:
+        """Say for which project and plan the next run's workers are set up: no more of them than can be busy at a time."""
+        self._project = project
+        if not self._warm:
+            self.max_workers = min(self._most_workers, _widest(plan))
+
+
+def _widest(plan: Plan) -> int:
+    """Return a number of nodes that is never exceeded by those that run at the same time: the longest chain runs in turn."""
+    depths: list[int] = []
+    for node in plan.nodes:
+        depths.append(1 + max((depths[parent] for parent in node.parents), default=0))
+    return len(depths) - max(depths) + 1
+
+
+def _raise_own(error: NodeError) -> None:
+    """Raise what the node raised, as Kedro's users catch it, with the engine's error and its traceback beside it."""
+    own = error.__cause__
+    if isinstance(own, DatasetError) and own.__cause__ is not None:
+        own = own.__cause__  # the engine's word for an input that Kedro's own dataset refused
+    if not isinstance(own, Exception) or isinstance(own, OriginalError):
+        raise error
+    if own.__traceback__ is None:
+        error.__cause__ = None
+        raise own from error
+    own.__dict__.setdefault("__notes__", []).append(str(error.args[0]))
+    raise own

@@ -1,0 +1,70 @@
+"""The six ways to run a pipeline, as fixtures, for every test that has to hold under all of them."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+
+from treadle import ParallelRunner, SequentialRunner, ThreadRunner
+
+START_METHODS = ("fork", "spawn", "forkserver", "loky")
+WAYS = ("sequential", "thread", *START_METHODS)
+
+
+def make_runner(way, max_workers=2):
+    """Make the runner of a way, cold."""
+    if way == "sequential":
+        return SequentialRunner()
+    if way == "thread":
+        return ThreadRunner(max_workers)
+    return ParallelRunner(max_workers, start_method=way)
+
+
+@pytest.fixture(scope="session")
+def runner_for():
+    """`runner_for(way, max_workers=2)`: a new runner, cold."""
+    return make_runner
+
+
+@pytest.fixture(scope="module", params=WAYS)
+def way(request):
+    """Each way to run: sequential, thread, and the four start methods."""
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def any_runner(way):
+    """A runner of each way, kept warm over a module's tests."""
+    with make_runner(way) as runner:
+        yield runner
+
+
+@pytest.fixture(scope="module", params=START_METHODS)
+def start_method(request):
+    """Each start method."""
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def parallel_runner(start_method):
+    """A parallel runner of two workers for each start method, kept warm over a module's tests."""
+    with make_runner(start_method) as runner:
+        yield runner
+
+
+@pytest.fixture(scope="session")
+def wait_until():
+    """`wait_until(predicate, what)`: wait for a fact that nothing announces; fail where it does not come about."""
+
+    def wait(predicate, what, seconds=20.0):
+        deadline = time.monotonic() + seconds
+        tick = threading.Event()
+        while not (found := predicate()):
+            if time.monotonic() > deadline:
+                pytest.fail(f"after {seconds} s still not: {what() if callable(what) else what}")
+            tick.wait(0.02)
+        return found
+
+    return wait

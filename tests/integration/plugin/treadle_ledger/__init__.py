@@ -1,0 +1,1 @@
+"""A plugin that keeps a ledger of runs."""

@@ -1,0 +1,78 @@
+"""Datasets and a file system of tests, importable here and in workers by this folder on sys.path."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+from fsspec.spec import AbstractFileSystem
+
+from treadle import Dataset
+
+
+class BucketFileSystem(AbstractFileSystem):
+    """An object store as S3 is: keys, no folders, a client that cannot be pickled, nobody let in without a token."""
+
+    protocol = "bucket"
+    cachable = False
+
+    def __init__(self, root, token, **options):
+        super().__init__(**options)
+        if token != "let me in":
+            raise PermissionError("the bucket knows no such token")
+        self._root, self._client = Path(root), threading.Lock()
+
+    def __reduce__(self):
+        raise TypeError("a client of the bucket cannot be pickled")
+
+    def _file(self, path):
+        return self._root / self._strip_protocol(path).replace("/", "%")
+
+    def _keys(self):
+        return [file.name.replace("%", "/") for file in self._root.iterdir()]
+
+    def info(self, path, **_):
+        key = self._strip_protocol(path)
+        if self._file(path).is_file():
+            return {"name": key, "size": self._file(path).stat().st_size, "type": "file"}
+        if any(each.startswith(f"{key}/") for each in self._keys()):
+            return {"name": key, "size": 0, "type": "directory"}
+        raise FileNotFoundError(path)
+
+    def ls(self, path, detail=True, **_):
+        key = self._strip_protocol(path)
+        names = sorted({f"{key}/{each[len(key) + 1 :].split('/')[0]}" for each in self._keys() if each.startswith(f"{key}/")})
+        return [self.info(name) for name in names] if detail else names
+
+    def makedirs(self, path, exist_ok=False):
+        """There are no folders to make."""
+
+    def _open(self, path, mode="rb", **_):
+        return self._file(path).open(mode)
+
+
+class Confirmable(Dataset):
+    """Writes down in which process it was confirmed."""
+
+    def __init__(self, filepath, main_process_only=False):
+        self.file = Path(filepath)
+        self.main_process_only = main_process_only
+
+    def load(self):
+        return 5
+
+    def save(self, data):
+        self.file.write_text(str(data))
+
+    def confirm(self):
+        import os
+
+        with self.file.with_suffix(".confirmed").open("a") as file:
+            file.write(f"{os.getpid()}\n")
+
+
+class Unconfirmable(Confirmable):
+    """Fails when it is confirmed."""
+
+    def confirm(self):
+        raise RuntimeError("no pen at hand")

@@ -1,0 +1,125 @@
+"""Ctrl-C, SIGTERM and kill -9 during a run: it stops, the record says so, and nothing is left behind."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+
+import psutil
+import pytest
+
+from treadle.events import Outcome
+from treadle.observe.store import SQLStore
+
+PROCESSES = ("fork", "spawn", "forkserver", "loky")
+
+
+def _flags(way):
+    if way in PROCESSES:
+        return ("--runner=parallel", f"--runner-params=max_workers=2,start_method={way}")
+    return (f"--runner={way}",)
+
+
+@pytest.fixture
+def begin(treadle, make_loom, gate):
+    """`begin(way)`: a run on the command line whose node `held` waits forever; returns process, project, and the node's pid."""
+
+    def start(way):
+        root = make_loom()
+        launched = treadle(root, "run", "--pipelines=gated", *_flags(way), **gate.environment)
+        return launched, root, gate.wait_reached(launched)
+
+    return start
+
+
+def _record(root):
+    with contextlib.closing(SQLStore(project_path=root)) as store:
+        (summary,) = store.list()
+        return store.load(summary.session_id)
+
+
+@pytest.mark.parametrize("kind", ["ctrl-c", "sigterm"])
+def test_stopped(begin, way, leftovers, kind):
+    """A signal ends the run with its own exit code; the session is recorded as interrupted; nothing is left."""
+    launched, root, pid = begin(way)
+    assert (pid != launched.process.pid) == (way in PROCESSES)
+    if kind == "ctrl-c":
+        launched.interrupt()
+    else:
+        launched.process.terminate()
+    assert launched.wait(10) == (130 if kind == "ctrl-c" else 143), launched.output
+    leftovers.check()
+    assert "Traceback" not in launched.output
+    record = _record(root)
+    assert record.outcome is Outcome.INTERRUPTED
+    (run,) = record.runs
+    assert run.outcome is Outcome.INTERRUPTED
+    outcomes = {node.node: node.outcome for node in run.nodes}
+    assert outcomes["made"] is Outcome.SUCCEEDED
+    assert outcomes["held"] is Outcome.INTERRUPTED
+    assert outcomes["after"] in (Outcome.SKIPPED, Outcome.INTERRUPTED)
+    hooks = [line.split("\t")[:2] for line in (root / "tally.txt").read_text().splitlines()]
+    assert ["on_pipeline_error", "KeyboardInterrupt" if kind == "ctrl-c" else "Terminated"] in hooks
+
+
+def test_parent_killed(begin, start_method, leftovers):
+    """`kill -9` of the parent ends its workers, whatever they do; the last of them cleans up."""
+    launched, _root, _pid = begin(start_method)
+    launched.process.kill()
+    assert launched.wait() == -signal.SIGKILL
+    leftovers.check()
+
+
+@pytest.mark.parametrize("end", ["ctrl-c", "sigterm", "kill"])
+def test_library(launch, gate, start_method, leftovers, tmp_path, end):
+    """Without a session a runner cleans up too: Ctrl-C is a KeyboardInterrupt, and SIGTERM ends the process as kill -9 does."""
+    launched = launch(LIBRARY.format(method=start_method), tmp_path, **gate.environment)
+    gate.wait_reached(launched)
+    if end == "ctrl-c":
+        launched.interrupt()
+        assert launched.wait(10) == 0, launched.output
+        assert "interrupted, and again 3" in launched.output
+    elif end == "sigterm":
+        launched.process.terminate()
+        assert launched.wait(10) == -signal.SIGTERM, launched.output
+    else:
+        launched.process.kill()
+        launched.wait(10)
+    leftovers.check()
+
+
+LIBRARY = """
+import os
+from pathlib import Path
+from treadle import Catalog, ParallelRunner, Pipeline, node
+
+def gate():
+    Path(os.environ["GATE_REACHED"]).write_text(str(os.getpid()))
+    return Path(os.environ["GATE_OPEN"]).read_text()
+
+with ParallelRunner(max_workers=2, start_method={method!r}) as runner:
+    try:
+        runner.run(Pipeline([node(gate, None, "text")]), Catalog({{}}))
+    except KeyboardInterrupt:
+        again = runner.run(Pipeline([node(len, "text", "length")]), Catalog({{"text": "abc"}}))
+        print("interrupted, and again", again["length"])
+"""
+
+
+def test_worker_that_stops_answering(begin, leftovers):
+    """A worker that is suspended does not keep Ctrl-C from ending the run."""
+    launched, _root, pid = begin("spawn")
+    psutil.Process(pid).suspend()
+    launched.interrupt()
+    assert launched.wait(10) == 130, launched.output
+    leftovers.check()
+
+
+def test_during_start(treadle, make_loom, start_method, leftovers, wait_until):
+    """Ctrl-C while the workers are being started ends the run as well."""
+    root = make_loom()
+    launched = treadle(root, "run", *_flags(start_method))
+    wait_until(lambda: len(leftovers.processes()) > 1, "a worker is started")
+    launched.interrupt()
+    assert launched.wait(15) == 130, launched.output
+    leftovers.check()

@@ -1,0 +1,141 @@
+"""What the Kedro tests stand on: real projects, copied to temporary folders and run by the `kedro` command.
+
+`mill` has one of everything a Kedro project can have; `lane` has a catalog class of its own, and nodes that fail in every
+way; a third is made by `kedro new`. Nothing here imports Kedro: without it the tests are skipped.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections import Counter
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+PROJECTS = Path(__file__).parent / "projects"
+START_METHODS = ("fork", "spawn", "forkserver", "loky")
+DEADLINE = 120
+"""Seconds after which something hangs."""
+_VERSION = re.compile(r"\d{4}-\d{2}-\d{2}T[\d.]+Z")
+_ADDRESS = re.compile(r"0x[0-9a-f]+")
+
+
+def has_flag(flag):
+    """Say whether the installed Kedro's `run` has a flag: `--runner-params` and `--pipelines` came after 1.0."""
+    kedro = Path(find_spec("kedro").origin).parent
+    return f'"{flag}"' in (kedro / "framework/cli/project.py").read_text(encoding="utf-8")
+
+
+@dataclass(frozen=True)
+class Project:
+    """A project on disk, and what its runs left there."""
+
+    root: Path
+
+    def environment(self, **extra):
+        """Variables for its commands: no telemetry, no warnings, the plugin installed."""
+        python_path = os.pathsep.join([str(PROJECTS / "plugin"), *filter(None, [os.environ.get("PYTHONPATH")])])
+        quiet = {"KEDRO_DISABLE_TELEMETRY": "1", "DO_NOT_TRACK": "1", "PYTHONWARNINGS": "ignore", "COLUMNS": "400"}
+        inherited = {
+            name: value for name, value in os.environ.items() if name not in ("TREADLE_START_METHOD", "KEDRO_MP_CONTEXT")
+        }
+        return {**inherited, **quiet, "PYTHONPATH": python_path, **extra}
+
+    def command(self, *arguments, **extra):
+        """Run a Python command in the project's folder."""
+        return subprocess.run(
+            [sys.executable, *arguments],
+            cwd=self.root,
+            env=self.environment(**extra),
+            capture_output=True,
+            text=True,
+            timeout=DEADLINE,
+            check=False,
+        )
+
+    def kedro(self, *arguments, fails=False, **extra):
+        """Run `kedro run`; it must succeed, or fail where that is expected."""
+        if not has_flag("--pipelines"):
+            arguments = [argument.replace("--pipelines=", "--pipeline=") for argument in arguments]
+        done = self.command("-m", "kedro", "run", *arguments, **extra)
+        assert (done.returncode != 0) == fails, done.stdout + done.stderr
+        return done
+
+    def treadle(self, method, *arguments, fails=False, **extra):
+        """Run it on Treadle's runner: with two workers, where this Kedro has a flag for that."""
+        runner = ["--runner=treadle.kedro.ParallelRunner"]
+        if has_flag("--runner-params"):
+            runner.append(f"--runner-params=max_workers=2,start_method={method}")
+        else:
+            extra["TREADLE_START_METHOD"] = method
+        return self.kedro(*runner, *arguments, fails=fails, **extra)
+
+    def script(self, text, **extra):
+        """Run a script in the project's folder."""
+        (self.root / "script.py").write_text(text, encoding="utf-8")
+        done = self.command("script.py", **extra)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    def lines(self, name):
+        """The lines of a file that a run left, none where there is no file."""
+        path = self.root / name
+        return path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+
+    def records(self, name):
+        """The JSON lines of a file that a run left."""
+        return [json.loads(line) for line in self.lines(name)]
+
+    def events(self, name="hooks.jsonl"):
+        """What hooks wrote down, counted, without the processes they ran in."""
+        return Counter(json.dumps({key: value for key, value in record.items() if key != "pid"}) for record in self.records(name))
+
+    def node_events(self):
+        """What hooks wrote down of each node, in order."""
+        told = {}
+        for record in self.records("hooks.jsonl"):
+            if "node" in record:
+                told.setdefault(record["node"], []).append({key: value for key, value in record.items() if key != "pid"})
+        return told
+
+    def log(self):
+        """The lines of the log that conf/logging.yml asks for, counted."""
+        return Counter(_ADDRESS.sub("0x", line) for line in self.lines("project.log"))
+
+    def files(self):
+        """The content of every file under data/, versions without their time."""
+        data = self.root / "data"
+        return {
+            _VERSION.sub("VERSION", str(path.relative_to(data))): path.read_bytes() for path in data.rglob("*") if path.is_file()
+        }
+
+
+@pytest.fixture(scope="session")
+def make_project(tmp_path_factory):
+    """`make_project("mill")`: a new copy of a project."""
+
+    def make(name):
+        root = tmp_path_factory.mktemp(name) / name
+        shutil.copytree(PROJECTS / name, root, ignore=shutil.ignore_patterns("__pycache__"))
+        return Project(root)
+
+    return make
+
+
+@pytest.fixture
+def lane(make_project):
+    """A new copy of the lane project."""
+    return make_project("lane")
+
+
+@pytest.fixture(params=START_METHODS)
+def method(request):
+    """Each start method."""
+    return request.param

@@ -1,0 +1,86 @@
+"""Functions and datasets for runs without a project."""
+
+import os
+import threading
+
+from kedro.io import AbstractDataset
+
+
+def times_two(value):
+    return value * 2
+
+
+def pid(_value):
+    return os.getpid()
+
+
+def add(left, right):
+    return left + right
+
+
+def describe(table):
+    return type(table).__name__, float(table.sum())
+
+
+def write_into(array):
+    array[0] = 100
+    return float(array[0])
+
+
+def fresh_array(megabytes):
+    import numpy as np
+
+    return np.ones(int(megabytes) * 131072)
+
+
+def one_more(array):
+    return array + 1
+
+
+def tree_memory(_array):
+    """PSS of the whole run, seen from inside: parent and workers."""
+    import psutil
+
+    parent = psutil.Process(os.getppid())
+    if "forkserver" in " ".join(parent.cmdline()):
+        parent = parent.parent()
+    return sum(process.memory_full_info().pss for process in (parent, *parent.children(recursive=True)))
+
+
+class CountedDataset(AbstractDataset):
+    """Counts how often it is pickled in this process."""
+
+    pickled = 0
+
+    def __init__(self, value):
+        self.value = value
+
+    def load(self):
+        return self.value
+
+    def save(self, data):
+        raise AssertionError
+
+    def __getstate__(self):
+        type(self).pickled += 1
+        return self.__dict__
+
+    def _describe(self):
+        return {}
+
+
+class UnpicklableDataset(AbstractDataset):
+    """Holds a lock, and remembers nothing that it could be made from again."""
+
+    def __init__(self, *values):
+        self.values = values
+        self.lock = threading.Lock()
+
+    def load(self):
+        return self.values[0]
+
+    def save(self, data):
+        raise AssertionError
+
+    def _describe(self):
+        return {}

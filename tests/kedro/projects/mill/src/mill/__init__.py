@@ -1,0 +1,1 @@
+"""A Kedro project with one of everything."""

@@ -1,0 +1,418 @@
+"""Kedro's failures under its parallel runner, each under its number in our list of them: Treadle's runner has none of them."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("kedro", reason="the Kedro runner's tests need Kedro")
+pytest.importorskip("kedro_datasets", reason="the projects use kedro-datasets")
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # Kedro's own, and those of what it imports
+
+
+@pytest.fixture(scope="module")
+def knots():
+    """The module of functions, importable here and in workers."""
+    source = str(Path(__file__).parent / "projects" / "library")
+    sys.path.insert(0, source)
+    import knots as module
+
+    yield module
+    sys.path.remove(source)
+    del sys.modules["knots"]
+
+
+@pytest.fixture
+def run(method, knots):
+    """`run(nodes, {"name": dataset or value})`: the loaded outputs of a run on two workers."""
+    from kedro.io import AbstractDataset, DataCatalog, MemoryDataset
+    from kedro.pipeline import pipeline
+
+    from treadle.kedro import ParallelRunner
+
+    def start(nodes, entries, **arguments):
+        datasets = {
+            name: value if isinstance(value, AbstractDataset) else MemoryDataset(value) for name, value in entries.items()
+        }
+        runner = ParallelRunner(max_workers=2, start_method=method)
+        outputs = runner.run(pipeline(nodes), DataCatalog(datasets), **arguments)
+        return {name: dataset.load() for name, dataset in outputs.items()}
+
+    return start
+
+
+def node(*arguments, **options):
+    """Make a Kedro node."""
+    from kedro.pipeline import node as kedro_node
+
+    return kedro_node(*arguments, **options)
+
+
+@pytest.mark.parametrize("inherits_nothing", ["spawn", "forkserver"])
+def test_1_hooks_and_info_logs_of_workers_that_inherit_nothing(make_project, inherits_nothing):
+    """1: where the child inherits nothing, the project's hooks run and its INFO records arrive."""
+    mill = make_project("mill")
+    mill.treadle(inherits_nothing)
+    assert sum("after_node_run" in event for event in mill.events()) == 28
+    assert mill.log()["INFO|mill.nodes|totalling"] == 2
+
+
+def test_2_workers_are_configured_once(lane, method):
+    """2: a worker configures the project and builds its hooks once, however many of 30 nodes it runs."""
+    lane.treadle(method, "--pipelines=many", LANE_HOOKS="counting")
+    records = lane.records("hooks.jsonl")
+    assert sum(record["event"] == "after_node_run" for record in records) == 30
+    assert {record["expected"] for record in records if record["event"] == "after_node_run"} == {30}
+    assert set(Counter(record["pid"] for record in records if record["event"] == "rebuilt").values()) == {1}
+    assert set(Counter(lane.lines("configured.txt")).values()) == {1}
+
+
+def test_3_the_catalog_does_not_travel_with_each_node(run, knots):
+    """3: a dataset is pickled once a run, not once a node; thousands of params that no node takes not at all."""
+    knots.CountedDataset.pickled = 0
+    params = {f"params:p{n}": n for n in range(5000)}
+    outputs = run(
+        [node(knots.times_two, "counted", f"out_{n}", name=f"n{n}") for n in range(40)],
+        {"counted": knots.CountedDataset(21), **params},
+    )
+    assert set(outputs.values()) == {42}
+    assert knots.CountedDataset.pickled == 1
+
+
+def test_4_a_declared_memory_dataset_carries_its_value(run, knots):
+    """4: a MemoryDataset that the catalog declares hands the second node what the first one saved."""
+    from kedro.io import MemoryDataset
+
+    nodes = [node(knots.times_two, "start", "between"), node(knots.times_two, "between", "end")]
+    assert run(nodes, {"start": 3, "between": MemoryDataset()}) == {"end": 12}
+
+
+def test_5_outputs_can_be_loaded_after_the_run(run, knots):
+    """5: what `run` returns holds data, though the workers are gone."""
+    import numpy as np
+
+    outputs = run([node(knots.one_more, "array", "more")], {"array": np.zeros(1_000_000)})
+    assert outputs["more"].sum() == 1_000_000
+
+
+def test_6_intermediates_are_released(run, knots):
+    """6: at the end of a chain of ten 24 MB arrays not all of them are in memory."""
+    chain = [node(knots.fresh_array, "params:mb", "a0", name="a0")]
+    chain += [node(knots.one_more, f"a{n}", f"a{n + 1}", name=f"a{n + 1}") for n in range(9)]
+    watched = [node(knots.tree_memory, "a0", "before", name="before"), node(knots.tree_memory, "a9", "after", name="after")]
+    outputs = run([*chain, *watched], {"params:mb": 24})
+    assert outputs["after"] - outputs["before"] < 5 * 24 * 2**20
+
+
+def test_7_releasing_asks_nothing_of_the_pipeline(knots, monkeypatch):
+    """7: how often the pipeline is asked for its inputs does not grow with the number of nodes."""
+    from kedro.io import DataCatalog, MemoryDataset
+    from kedro.pipeline import Pipeline, pipeline
+
+    from treadle.kedro import ParallelRunner
+
+    asked = []
+    inputs = Pipeline.inputs
+    monkeypatch.setattr(Pipeline, "inputs", lambda self: (asked.append(1), inputs(self))[1])
+    chain = pipeline([node(knots.times_two, f"d{n}", f"d{n + 1}", name=f"n{n}") for n in range(300)])
+    asked.clear()
+    outputs = ParallelRunner(max_workers=2, start_method="fork").run(chain, DataCatalog({"d0": MemoryDataset(0)}))
+    assert outputs["d300"].load() == 0
+    assert len(asked) < 10
+
+
+def test_8_after_a_failure_nothing_more_starts(lane, method):
+    """8: after a failure no queued node starts, and the hint to resume comes when all that ran has ended."""
+    done = lane.treadle(method, "--pipelines=stopping", fails=True)
+    assert not (lane.root / "ran.txt").exists()
+    assert "LaneError: failed at once" in done.stderr
+    log = done.stdout + done.stderr
+    assert log.index("slow") < log.index("--from-nodes")
+
+
+def test_8_the_hint_to_resume_names_the_nearest_nodes(lane, method):
+    """8: the hint goes back to what persists, and following it needs nothing that is gone."""
+    done = lane.treadle(method, "--pipelines=resuming", fails=True)
+    assert '--from-nodes "kept"' in (done.stdout + done.stderr).replace("\n", "")
+
+
+def test_9_a_killed_worker_is_named_with_its_node(lane, method):
+    """9: a worker that is killed is an error that names node and signal, and hooks hear of it."""
+    done = lane.treadle(method, "--pipelines=kill", fails=True)
+    assert "WorkerLostError" in done.stderr
+    errors = {record["event"]: record for record in lane.records("hooks.jsonl")}
+    assert errors["on_node_error"]["node"] == "bad"
+    assert "'bad'" in errors["on_pipeline_error"]["text"]
+    assert "SIGKILL" in errors["on_pipeline_error"]["text"]
+
+
+def test_9_an_exception_that_does_not_pickle_is_told(lane, method):
+    """9: an exception that does not survive pickling arrives with its type, its text and its node."""
+    done = lane.treadle(method, "--pipelines=stubborn", fails=True)
+    assert "Node 'bad' failed" in done.stderr
+    assert "StubbornError: cannot be told" in done.stderr
+    assert [record["error"] for record in lane.records("hooks.jsonl")] == ["StubbornError", "NodeError"]
+
+
+def test_9_an_exit_in_a_node_is_its_failure(lane, method):
+    """9: `sys.exit` in a node reaches both error hooks and fails the run."""
+    lane.treadle(method, "--pipelines=leave", fails=True)
+    assert [record["event"] for record in lane.records("hooks.jsonl")] == ["on_node_error", "on_pipeline_error"]
+    assert lane.records("hooks.jsonl")[0]["error"] == "SystemExit"
+
+
+def test_9_the_nodes_own_exception_is_raised(lane, method):
+    """9: what a node raises is what `session.run` raises and hooks see, inputs included."""
+    done = lane.treadle(method, "--pipelines=fail", fails=True)
+    node_error, pipeline_error = lane.records("hooks.jsonl")
+    assert node_error == {**node_error, "event": "on_node_error", "node": "bad", "error": "LaneError", "inputs": ["summed"]}
+    assert pipeline_error["error"] == "LaneError"
+    assert pipeline_error["text"] == "no luck with [2, 4, 6]"
+    assert "Node 'bad' failed" in done.stderr
+
+
+def test_9_an_interrupt_ends_the_run_and_its_workers(lane, method, tmp_path):
+    """9: Ctrl-C ends a run whose node never would, and leaves no process behind."""
+    import psutil
+
+    with subprocess.Popen(
+        [sys.executable, "-m", "kedro", "run", "--pipelines=hang", "--runner=treadle.kedro.ParallelRunner"],
+        cwd=lane.root,
+        env=lane.environment(TREADLE_START_METHOD=method),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    ) as process:
+        hanging = lane.root / "hanging.txt"
+        wait_for(hanging.exists)
+        wait_for(hanging.read_text)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=60) != 0
+    wait_for(lambda: not psutil.pid_exists(int(hanging.read_text())))
+
+
+def wait_for(predicate, seconds=60):
+    """Wait for a fact that nothing announces."""
+    deadline, tick = time.monotonic() + seconds, threading.Event()
+    while not predicate():
+        assert time.monotonic() < deadline, "it did not come about"
+        tick.wait(0.02)
+
+
+def test_10_threads_alive_and_no_fork(knots, monkeypatch):
+    """10: while threads are alive, a start method that nobody asked for is not fork."""
+    from kedro.io import DataCatalog, MemoryDataset
+    from kedro.pipeline import pipeline
+
+    from treadle.kedro import ParallelRunner
+
+    monkeypatch.delenv("TREADLE_START_METHOD", raising=False)
+    monkeypatch.delenv("KEDRO_MP_CONTEXT", raising=False)
+    over = threading.Event()
+    thread = threading.Thread(target=over.wait)
+    thread.start()
+    try:
+        runner = ParallelRunner(max_workers=1)
+        outputs = runner.run(pipeline([node(knots.pid, "a", "b")]), DataCatalog({"a": MemoryDataset(1)}))
+        assert outputs["b"].load() != os.getpid()
+        assert "fork'" not in repr(runner)
+    finally:
+        over.set()
+        thread.join()
+
+
+def test_10_datasets_that_do_not_pickle_are_rebuilt_from_configuration(method, knots, tmp_path):
+    """10: a configured dataset that holds a connection is made again in the worker, credentials included."""
+    from kedro.io import DataCatalog
+    from kedro.pipeline import pipeline
+
+    from treadle.kedro import ParallelRunner
+
+    source = str(Path(__file__).parent / "projects" / "mill" / "src")
+    sys.path.insert(0, source)
+    try:
+        entry = {"type": "mill.datasets.LockedDataset", "filepath": str(tmp_path / "locked"), "credentials": "vault"}
+        catalog = DataCatalog.from_config({"locked": entry, "text": {"type": "MemoryDataset"}}, {"vault": {"key": "sesame"}})
+        catalog["text"] = "hello"
+        nodes = [
+            node(str.upper, "text", "locked", name="write"),
+            node(str.lower, "locked", "quiet", name="read"),
+            node(knots.pid, "locked", "where", name="where"),
+        ]
+        outputs = ParallelRunner(max_workers=2, start_method=method).run(pipeline(nodes), catalog)
+        assert outputs["quiet"].load() == "hello"
+        assert outputs["where"].load() != os.getpid()
+        assert (tmp_path / "locked").read_text() == "sesameHELLO"
+    finally:
+        sys.path.remove(source)
+
+
+def test_11_lambdas_and_closures_run_in_workers(run):
+    """11: functions that have no name to import run in workers like any other."""
+    factor = 7
+
+    def closing(value):
+        return value * factor, os.getpid()
+
+    outputs = run([node(lambda a: a + 1, "a", "b"), node(closing, "b", "c")], {"a": 1})
+    assert outputs["c"][0] == 14
+    assert outputs["c"][1] != os.getpid()
+
+
+def test_11_a_function_that_cannot_travel_runs_in_the_parent(run):
+    """11: a function that holds a lock runs in the main process, and the run goes on."""
+    lock = threading.Lock()
+
+    def locking(value):
+        with lock:
+            return value, os.getpid()
+
+    outputs = run([node(lambda a: a + 1, "a", "b"), node(locking, "b", "c")], {"a": 1})
+    assert outputs["c"] == (2, os.getpid())
+
+
+def test_12_arrays_arrive_writable(run, knots):
+    """12: an array that came from another process can be written, and nobody else sees it."""
+    import numpy as np
+
+    nodes = [
+        node(knots.one_more, "array", "more", name="more"),
+        node(knots.write_into, "more", "first", name="first"),
+        node(knots.write_into, "more", "second", name="second"),
+        node(knots.describe, "more", "whole", name="whole"),
+    ]
+    outputs = run(nodes, {"array": np.zeros(200_000)})
+    assert outputs == {"first": 100.0, "second": 100.0, "whole": ("ndarray", 200_000.0)}
+
+
+def test_13_an_unrelated_dataset_blocks_nothing(run, knots):
+    """13: a catalog entry that does not pickle and that no node uses does not matter; one that is used runs at home."""
+    dataset = knots.UnpicklableDataset(5)
+    assert run([node(knots.times_two, "a", "b")], {"a": 1, "unrelated": dataset}) == {"b": 2}
+    assert run([node(knots.pid, "mine", "where")], {"mine": dataset}) == {"where": os.getpid()}
+
+
+def test_16_dataset_errors_name_their_node(lane, method):
+    """16: an input that cannot be loaded is told with node and dataset, as Kedro's own DatasetError."""
+    done = lane.treadle(method, "--pipelines=absent", fails=True)
+    assert "Node 'wants_absent' could not load 'absent'" in done.stderr
+    assert lane.records("hooks.jsonl")[-1]["error"] == "DatasetError"
+
+
+def test_16_worker_logs_follow_the_logging_configuration(make_project, method):
+    """16: levels, formats and files of conf/logging.yml hold for what workers log."""
+    mill = make_project("mill")
+    mill.treadle(method, "--pipelines=preparing")
+    assert mill.log()["DEBUG|mill.nodes|splitting 40 rows"] == 1
+    assert not [line for line in mill.log() if line.startswith("INFO|kedro")]
+
+
+def test_16_context_variables_reach_the_threads_of_async(knots):
+    """16: with is_async, datasets are loaded and saved in threads that have the caller's context variables."""
+    import contextvars
+
+    from kedro.io import AbstractDataset, DataCatalog
+    from kedro.pipeline import pipeline
+
+    from treadle.kedro import ParallelRunner
+
+    wanted = contextvars.ContextVar("wanted", default="nothing")
+    seen = []
+
+    class Asking(AbstractDataset):
+        _SINGLE_PROCESS = True
+
+        def load(self):
+            seen.append((wanted.get(), threading.current_thread() is threading.main_thread()))
+            return 1
+
+        def save(self, data):
+            seen.append((wanted.get(), threading.current_thread() is threading.main_thread()))
+
+        def _describe(self):
+            return {}
+
+    wanted.set("something")
+    runner = ParallelRunner(max_workers=1, is_async=True, start_method="fork")
+    runner.run(pipeline([node(knots.times_two, "a", "b")]), DataCatalog({"a": Asking(), "b": Asking()}))
+    assert seen == [("something", False), ("something", False)]
+
+
+def test_17_the_projects_catalog_class_is_kept(make_project, method):
+    """17: a project's own DATA_CATALOG_CLASS sees each load and save, in memory and on disk, in workers too."""
+    sequential, parallel = make_project("lane"), make_project("lane")
+    sequential.kedro()
+    parallel.treadle(method)
+    assert parallel.events("audit.jsonl") == sequential.events("audit.jsonl")
+    parent = int(parallel.lines("configured.txt")[0])
+    assert parent not in {record["pid"] for record in parallel.records("audit.jsonl")}
+
+
+def test_17_memory_data_goes_in_and_comes_out(run, knots):
+    """17: data given to the catalog in memory reaches the nodes, is still there afterwards, and outputs come back."""
+    from kedro.io import MemoryDataset
+
+    given = MemoryDataset([1, 2])
+    assert run([node(knots.times_two, "given", "out")], {"given": given}) == {"out": [1, 2, 1, 2]}
+    assert given.load() == [1, 2]
+
+
+def test_18_a_run_loads_the_version_it_saved(lane, method):
+    """18: while another run saves a newer version, a run's nodes and its outputs are those of its own."""
+    lane.treadle(method, "--pipelines=versions")
+    versions = sorted(path.name for path in (lane.root / "data/history.json").iterdir())
+    assert versions[-1].startswith("9999")
+    assert lane.records("hooks.jsonl")[-1]["results"] == {"recalled": "[[1, 2, 3], [1, 2, 3]]"}
+    lane.treadle(method, "--pipelines=versions", "--from-nodes=recall", "--from-inputs=history", fails=True)
+
+
+def test_a_hook_that_does_not_pickle_is_made_in_each_worker(lane, method):
+    """A hook instance that holds a lock is taken from settings.py in each worker, with one warning that says so."""
+    done = lane.treadle(method, LANE_HOOKS="holding")
+    assert sum("held" in event for event in lane.events()) == 5
+    assert (done.stdout + done.stderr).replace("\n", " ").count("do not pickle") == 1
+    assert json.loads((lane.root / "data/joined.json").read_text()) == [4, 8, 12]
+
+
+def test_a_hook_that_cannot_be_made_again_is_an_error(knots):
+    """A hook instance that neither pickles nor stands in settings.py is one clear error before any node runs."""
+    from kedro.framework.hooks import hook_impl
+    from kedro.framework.hooks.manager import _create_hook_manager
+    from kedro.io import DataCatalog, MemoryDataset
+    from kedro.pipeline import pipeline
+
+    from treadle.errors import HookError
+    from treadle.kedro import ParallelRunner
+
+    class Locked:
+        def __init__(self):
+            self.lock = threading.Lock()
+
+        @hook_impl
+        def before_node_run(self, node):
+            raise AssertionError(node)
+
+    manager = _create_hook_manager()
+    manager.register(Locked())
+    catalog = DataCatalog({"a": MemoryDataset(1)})
+    with pytest.raises(HookError, match=r"Locked cannot go to worker processes \(TypeError: .*\): list them in HOOKS"):
+        ParallelRunner(max_workers=1, start_method="fork").run(pipeline([node(knots.pid, "a", "b")]), catalog, manager)
+
+
+def test_a_worker_that_cannot_be_set_up_is_told(lane):
+    """An error in the project's code that only a worker meets is told as what it is, not as a dead pool."""
+    settings = lane.root / "src/lane/settings.py"
+    text = "import multiprocessing\nif multiprocessing.parent_process() is not None:\n    raise ImportError('not here')\n"
+    settings.write_text(text + settings.read_text())
+    done = lane.treadle("spawn", LANE_HOOKS="holding", fails=True)
+    assert "not here" in done.stderr

@@ -1,0 +1,258 @@
+"""Real Kedro projects on Treadle's runner: what Kedro's SequentialRunner makes, under every start method."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("kedro", reason="the Kedro runner's tests need Kedro")
+pytest.importorskip("kedro_datasets", reason="the projects use kedro-datasets")
+
+
+@pytest.fixture(scope="module")
+def sequential_mill(make_project):
+    """The mill project after a run of Kedro's SequentialRunner."""
+    project = make_project("mill")
+    project.kedro()
+    return project
+
+
+@pytest.fixture(scope="module", params=("fork", "spawn", "forkserver", "loky"))
+def parallel_mill(request, make_project):
+    """The mill project after a run of Treadle's runner under each start method."""
+    project = make_project("mill")
+    project.treadle(request.param)
+    return project
+
+
+def test_results_are_those_of_the_sequential_runner(sequential_mill, parallel_mill):
+    """28 nodes with one of everything return the same outputs, loaded after the run."""
+    assert json.loads((parallel_mill.root / "results.json").read_text()) == json.loads(
+        (sequential_mill.root / "results.json").read_text()
+    )
+    assert len(json.loads((parallel_mill.root / "results.json").read_text())) == 12
+
+
+def test_files_are_those_of_the_sequential_runner(sequential_mill, parallel_mill):
+    """Factories, versions, partitions, checkpoints, caches and transcoded files are the same, byte for byte."""
+    assert parallel_mill.files() == sequential_mill.files()
+    assert "04_models/model.pkl/VERSION/model.pkl" in parallel_mill.files()
+
+
+def test_every_hook_fires_exactly_once(sequential_mill, parallel_mill):
+    """Each event reaches the project's hooks once, with the same arguments, and the catalog can be asked for anything."""
+    assert parallel_mill.events() == sequential_mill.events()
+    assert sum(parallel_mill.events().values()) == 202
+
+
+def test_hooks_of_a_node_keep_their_order(sequential_mill, parallel_mill):
+    """The events of each node come in the order in which Kedro tells them."""
+    assert parallel_mill.node_events() == sequential_mill.node_events()
+
+
+def test_nodes_run_in_workers_and_single_process_datasets_at_home(parallel_mill):
+    """Nodes run in other processes; those of datasets that may not leave run in the parent."""
+    records = parallel_mill.records("hooks.jsonl")
+    parent = next(record["pid"] for record in records if record["event"] == "before_pipeline_run")
+    where = {record["node"]: record["pid"] for record in records if record["event"] == "after_node_run"}
+    assert {node for node, pid in where.items() if pid == parent} == {"stay", "leave", "cache", "uncache"}
+
+
+def test_each_process_is_configured_once(parallel_mill):
+    """settings.py is read once a process, however many nodes that process runs."""
+    assert set(Counter(parallel_mill.lines("configured.txt")).values()) == {1}
+
+
+def test_a_plugin_with_state_per_process_works(sequential_mill, parallel_mill):
+    """A plugin of an entry point knows what it learned in the parent, and remembers from hook to hook in a worker."""
+    assert parallel_mill.events("stopwatch.jsonl") == sequential_mill.events("stopwatch.jsonl")
+    assert len({record["pid"] for record in parallel_mill.records("stopwatch.jsonl")}) > 1
+
+
+def test_the_logging_configuration_holds_in_workers(sequential_mill, parallel_mill):
+    """The project's levels decide in workers, and its handlers write what they log, in the format it asks for."""
+    assert parallel_mill.log() == sequential_mill.log()
+    assert parallel_mill.log()["DEBUG|mill.nodes|splitting 40 rows"] == 1
+
+
+def test_async_loads_and_saves_in_threads(make_project, method):
+    """With --async the results are the same, and hooks are told."""
+    sequential, parallel = make_project("lane"), make_project("lane")
+    sequential.kedro("--async", LANE_HOOKS="counting")
+    parallel.treadle(method, "--async", LANE_HOOKS="counting")
+    parallel_events = Counter({event: count for event, count in parallel.events().items() if "rebuilt" not in event})
+    assert parallel_events == sequential.events()
+    assert parallel.files() == sequential.files()
+    assert all(record["is_async"] for record in parallel.records("hooks.jsonl") if record["event"] == "after_node_run")
+
+
+def test_async_refuses_generators_as_kedro_does(make_project):
+    """A generator node under --async is an error that names the node."""
+    project = make_project("mill")
+    done = project.treadle("fork", "--async", fails=True)
+    assert "ValueError" in done.stderr
+    assert "generator function" in done.stderr
+
+
+def test_selections_and_params(lane, method):
+    """--tags, --pipelines and --params select and set what they do under any runner."""
+    lane.treadle(method, "--tags=sides", "--params=factor=5")
+    assert json.loads((lane.root / "data/left.json").read_text()) == [5, 10, 15]
+    assert not (lane.root / "data/joined.json").exists()
+    lane.treadle(method, "--pipelines=where", "--nodes=where")
+    assert [record["results"].keys() for record in lane.records("hooks.jsonl")][-1] == {"pid": None}.keys()
+
+
+def test_only_missing_outputs(lane):
+    """--only-missing-outputs skips what exists, and what leads to nothing missing."""
+    lane.treadle("fork")
+    (lane.root / "data/joined.json").unlink()
+    before = (lane.root / "data/left.json").stat().st_mtime_ns
+    lane.treadle("fork", "--only-missing-outputs", "--to-nodes=join")
+    assert (lane.root / "data/joined.json").exists()
+    assert (lane.root / "data/left.json").stat().st_mtime_ns == before
+
+
+def test_only_missing_outputs_with_nothing_missing(lane):
+    """A run of which nothing is missing runs nothing and succeeds."""
+    lane.treadle("fork", "--tags=sides")
+    lane.treadle("fork", "--tags=sides", "--only-missing-outputs", LANE_HOOKS="counting")
+    assert not [record for record in lane.records("hooks.jsonl") if record["event"] == "after_node_run"]
+
+
+WHICH_METHOD = """
+from treadle.kedro import ParallelRunner
+
+print(ParallelRunner(max_workers=2))
+print(ParallelRunner(max_workers=2, start_method="loky"))
+"""
+
+
+def test_start_method_from_kedros_own_variable(lane):
+    """Where Treadle is told no start method, KEDRO_MP_CONTEXT decides, as for Kedro's own runner."""
+    told = lane.script(WHICH_METHOD, KEDRO_MP_CONTEXT="spawn").splitlines()
+    assert told[-2:] == [
+        "treadle.kedro.ParallelRunner(max_workers=2, start_method='spawn')",
+        "treadle.kedro.ParallelRunner(max_workers=2, start_method='loky')",
+    ]
+
+
+def test_packaged_mode(lane):
+    """`python -m package` takes the runner too, under a start method that inherits nothing."""
+    done = lane.command(
+        "-m",
+        "lane",
+        "--runner=treadle.kedro.ParallelRunner",
+        "--runner-params=max_workers=2,start_method=spawn",
+        PYTHONPATH=os.pathsep.join([str(lane.root / "src"), os.environ.get("PYTHONPATH", "")]),
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads((lane.root / "data/joined.json").read_text()) == [4, 8, 12]
+
+
+SESSION = """
+from pathlib import Path
+from kedro.framework.session import KedroSession
+from kedro.framework.startup import bootstrap_project
+from treadle.kedro import ParallelRunner
+
+bootstrap_project(Path.cwd())
+with KedroSession.create() as session:
+    result = session.run(runner=ParallelRunner(max_workers=2, start_method={method!r}))
+print({{name: dataset.load() for name, dataset in sorted(result.items())}})
+"""
+
+
+def test_session_run_returns_datasets_that_can_be_loaded(lane, method):
+    """From Python, without a main guard, `session.run` returns datasets whose data is there after the workers are gone."""
+    out = lane.script(SESSION.format(method=method))
+    assert out.splitlines()[-1] == "{'metrics': {'sum': 24}, 'model': {'a': 1, 'b': 2}}"
+
+
+SERVICE = """
+import os
+from pathlib import Path
+from kedro.framework.session import KedroServiceSession
+from kedro.framework.startup import bootstrap_project
+from treadle.kedro import ParallelRunner
+
+bootstrap_project(Path.cwd())
+with ParallelRunner(max_workers=1, start_method={method!r}) as runner, KedroServiceSession.create() as session:
+    pids = []
+    for factor in (3, 4):
+        result = session.run(runner=runner, runtime_params={{"factor": factor}})
+        print(result["metrics"].load())
+        pids += session.run(runner=runner, pipeline_names=["where"])["pid"].load()
+print(len(set(pids)), os.getpid() in pids)
+"""
+
+
+def test_service_session_on_warm_workers(lane, method):
+    """A service session runs again and again on the same worker, each run with its own params."""
+    pytest.importorskip("kedro.framework.session.service_session")
+    out = [line for line in lane.script(SERVICE.format(method=method)).splitlines() if line.startswith(("{'sum'", "1 ", "2 "))]
+    assert out == ["{'sum': 36}", "{'sum': 48}", "1 False"]
+
+
+NEW_REGISTRY = """
+from kedro.pipeline import node, pipeline
+
+
+def register_pipelines():
+    return {"__default__": pipeline([node(lambda: [1, 2, 3], None, "numbers"), node(sum, "numbers", "total")])}
+"""
+
+
+def test_a_project_of_kedro_new(tmp_path, make_project, method):
+    """A project as `kedro new` makes it runs, unnamed nodes and a node without inputs included."""
+    environment = make_project("lane").environment()
+    made = subprocess.run(
+        [sys.executable, "-m", "kedro", "new", "--name=Fresh", "--tools=none", "--example=no", "--telemetry=no"],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert made.returncode == 0, made.stderr
+    root = tmp_path / "fresh"
+    Path(root / "src/fresh/pipeline_registry.py").write_text(NEW_REGISTRY)
+    Path(root / "conf/base/catalog.yml").write_text("total: {type: json.JSONDataset, filepath: data/total.json}\n")
+    done = type(make_project("lane"))(root).treadle(method)
+    assert json.loads((root / "data/total.json").read_text()) == 6, done.stdout
+
+
+def test_runs_are_recorded_where_the_project_asks_for_it(lane):
+    """A project with a [tool.treadle] table finds its Kedro runs in `treadle sessions`; one without leaves nothing behind."""
+    lane.treadle("fork")
+    assert not (lane.root / ".treadle").exists()
+    with (lane.root / "pyproject.toml").open("a", encoding="utf-8") as pyproject:
+        pyproject.write('\n[tool.treadle]\npackage_name = "lane"\n')
+    lane.treadle("fork")
+    lane.treadle("fork", "--pipelines=fail", fails=True)
+    listed = lane.command("-m", "treadle", "sessions", "list").stdout.splitlines()
+    assert [line.split()[1] for line in listed[1:]] == ["failed", "succeeded"]
+    shown = lane.command("-m", "treadle", "sessions", "show", listed[2].split()[0]).stdout
+    assert "make_left" in shown
+
+
+def test_no_more_workers_than_can_be_busy(lane):
+    """A chain is given one worker, whatever max_workers says; the rest would only be started and ended."""
+    lane.treadle("fork", "--pipelines=resuming", fails=True)
+    assert any("3 nodes: parallel runner (fork)" in line for line in lane.lines("run.log"))
+    lane.treadle("fork")
+    assert any("5 nodes: parallel runner, 2 workers (fork)" in line for line in lane.lines("run.log"))
+
+
+def test_the_script_of_the_documentation_runs(lane):
+    """The Python example of docs/kedro.md runs in a project as it stands there."""
+    page = Path(__file__).parents[2] / "docs" / "kedro.md"
+    example = page.read_text(encoding="utf-8").split("```python\n")[1].split("```")[0]
+    assert lane.script(example).splitlines()[-1] == "{'metrics': {'sum': 24}, 'model': {'a': 1, 'b': 2}}"
