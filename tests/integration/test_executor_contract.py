@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 import threading
+from multiprocessing import forkserver, resource_tracker
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,7 @@ from treadle.execution.executor import Report, SetupFailed, WorkerDown, WorkerUp
 from treadle.execution.executors.loky import LokyExecutor
 from treadle.execution.executors.serial import SerialExecutor
 from treadle.execution.executors.threads import ThreadExecutor
-from treadle.execution.job import MAIN, Dropped, Failed, Finished, Kept, Local, Started
+from treadle.execution.job import MAIN, Dropped, Failed, Finished, Inline, Kept, Local, Published, Started
 from treadle.execution.material import RunMaterial
 from treadle.execution.scheduler import Assignment
 from treadle.execution.spec import fingerprint, make_worker_spec
@@ -350,6 +351,87 @@ def test_the_rest_of_a_job_can_be_cancelled(bench, kind, gate):
         opener.join()
 
 
+def test_the_rest_of_a_job_of_the_main_worker_can_be_cancelled(bench):
+    """A cancel between two nodes of a job that runs here gives the others back."""
+    if not is_process(bench):
+        return
+    bench.begin(node(lambda: 1, None, "a", name="first"), node(lambda a: a, "a", "b", name="second"))
+    bench.submit(MAIN, "first", "second")
+    bench.until(Finished)
+    bench.executor.cancel(MAIN)
+    assert bench.until(Dropped).nodes == (bench.nodes["second"],)
+
+
+def test_the_last_chunk_of_a_generator_counts(bench):
+    """Of chunks of one dataset the last is taken, whatever kinds they are, and as it was when it was yielded."""
+
+    def chunks():
+        yield np.zeros(300_000)
+        yield threading.Lock()
+        last = np.ones(10)
+        yield last
+        last += 1
+
+    def changes():
+        last = np.zeros(300_000)
+        yield last
+        last += 1
+
+    bench.begin(
+        node(chunks, None, "a", name="chunks"),
+        node(changes, None, "b", name="changes"),
+        node(lambda a, b: (a.size, float(a.sum() + b.sum())), ["a", "b"], "c", name="take"),
+    )
+    worker = bench.workers[0]
+    bench.run(worker, "chunks")
+    bench.run(worker, "changes")
+    bench.run(worker, "take", last=[("a", "take"), ("b", "take")])
+    assert bench.value("c") == (10, 10.0)
+
+
+def test_a_value_is_published_while_its_worker_is_busy(bench, gate):
+    """What another worker asks for between two nodes of a job does not wait for the end of that job."""
+    if not is_process(bench):
+        return
+    waiting, open_gate = gate
+    pause = threading.Event
+    bench.begin(
+        node(lambda: np.ones(300_000), None, "big", name="make"),
+        node(lambda: pause().wait(0.005), None, "p", name="short"),
+        node(lambda _p: waiting(), "p", "q", name="long"),
+        node(lambda big: float(big.sum()), "big", "r", name="take"),
+    )
+    first, second = bench.workers
+    bench.run(first, "make")
+    bench.submit(first, "short", "long", last=[("p", "long")], local=["p"])
+    bench.submit(second, "take")  # its worker asks the first for the value, behind the job
+    assert bench.until(Published).dataset == bench.numbers["big"]
+    bench.until(Finished)
+    open_gate()
+    if bench.fact(bench.seen[-1]).node != bench.nodes["long"]:
+        bench.until(Finished)
+    assert bench.value("r") == 300_000
+
+
+def test_what_a_node_forks_says_nothing_in_its_workers_name(bench):
+    """A forked child that prints does not repeat the facts that wait in the worker, nor end its conversation."""
+    if not is_process(bench):
+        return
+
+    def forks(_a):
+        pid = os.fork()
+        if pid == 0:
+            print("child", flush=True)
+            os._exit(0)
+        return os.waitpid(pid, 0)[1]
+
+    bench.begin(node(lambda: 1, None, "a", name="before"), node(forks, "a", "b", name="forks"))
+    job = {"last": [("a", "forks")], "local": ["a"]}
+    assert [type(fact) for fact in bench.run(bench.workers[0], "before", "forks", **job)] == [Finished, Finished]
+    assert [bench.fact(event).node for event in bench.seen if isinstance(bench.fact(event), Finished)] == [0, 1]
+    assert bench.value("b") == 0
+
+
 def test_what_cannot_leave_stays_where_it_is(bench):
     """An unpicklable value is kept by its worker, and the next job there takes it."""
     bench.begin(node(threading.Lock, None, "lock", name="make"), node(lambda lock: lock.acquire(), "lock", "b", name="take"))
@@ -637,7 +719,7 @@ def test_workers_are_what_the_spec_says(fresh, method, tmp_path, monkeypatch):
     assert (variable, folder, first) == (method, str(tmp_path), str(Path(sys.path[0]).absolute()))
 
 
-def test_many_large_values_spill(fresh):
+def test_many_large_values_spill(fresh, monkeypatch):
     """Past a number of open memory files values go to scratch files, and come back from there."""
     from treadle.execution.executors import values
 
@@ -657,6 +739,10 @@ def test_many_large_values_spill(fresh):
     assert handle.path is None
     assert load_handle(handle)[0] == count - 1
     close_handle(handle)
+    monkeypatch.setattr(values, "MANY_DESCRIPTORS", 0)
+    handle = bench.executor.detach(bench.numbers[names[-2]])
+    assert isinstance(handle, Inline)
+    assert load_handle(handle)[0] == count - 2
     bench.end()
     assert list(scratch.glob("value-*")) == []
 
@@ -676,3 +762,16 @@ def test_more_values_than_a_message_carries(fresh, monkeypatch):
         bench.put(name, np.full(10_000, float(number)))
     bench.run(1, "sum")
     assert bench.value("total") == sum(range(12))
+
+
+def test_the_fork_server_takes_signals(fresh):
+    """What others have the fork server start can be terminated: it was not started with signals blocked."""
+    resource_tracker.ensure_running()  # it would unblock them, when it is started
+    forkserver._forkserver._stop()
+    bench = fresh("forkserver")
+    bench.begin(node(lambda: 1, None, "a", name="n"))
+    process = multiprocessing.get_context("forkserver").Process(target=signal.pause)
+    process.start()
+    process.terminate()
+    process.join(10)
+    assert process.exitcode == -signal.SIGTERM

@@ -105,6 +105,6 @@ def test_no_resume_command_for_injected_data(make_loom, in_project):
     """A failed run that was given values names no command to resume it: no command line could give them again."""
     with in_project(make_loom()), Session.create(save_on_close=False) as session:
         with pytest.raises(NodeError) as caught:
-            session.run("torn", runner="sequential", inputs={"params:model.depth": "no number", "params:loom.width": 1})
+            session.run("torn", runner="sequential", inputs={"params:model": "no mapping", "params:loom.width": 1})
         assert caught.value.resume is None
         assert caught.value.resume_from

@@ -33,6 +33,11 @@ def has_flag(flag):
     return f'"{flag}"' in (kedro / "framework/cli/project.py").read_text(encoding="utf-8")
 
 
+def as_this_kedro_says(arguments):
+    """Spell flags as the installed Kedro has them."""
+    return arguments if has_flag("--pipelines") else [each.replace("--pipelines=", "--pipeline=") for each in arguments]
+
+
 @dataclass(frozen=True)
 class Project:
     """A project on disk, and what its runs left there."""
@@ -62,9 +67,7 @@ class Project:
 
     def kedro(self, *arguments, fails=False, **extra):
         """Run `kedro run`; it must succeed, or fail where that is expected."""
-        if not has_flag("--pipelines"):
-            arguments = [argument.replace("--pipelines=", "--pipeline=") for argument in arguments]
-        done = self.command("-m", "kedro", "run", *arguments, **extra)
+        done = self.command("-m", "kedro", "run", *as_this_kedro_says(arguments), **extra)
         assert (done.returncode != 0) == fails, done.stdout + done.stderr
         return done
 
@@ -115,6 +118,12 @@ class Project:
         return {
             _VERSION.sub("VERSION", str(path.relative_to(data))): path.read_bytes() for path in data.rglob("*") if path.is_file()
         }
+
+
+@pytest.fixture(scope="session")
+def spelled():
+    """`spelled(arguments)`: flags as the installed Kedro has them."""
+    return as_this_kedro_says
 
 
 @pytest.fixture(scope="session")

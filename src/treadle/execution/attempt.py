@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from treadle.errors import DatasetError, HookError, TreadleError
+from treadle.execution.exchange import snapshot
 from treadle.execution.failure import record_failure
 from treadle.hooks import implemented
 from treadle.pipeline.typed import typed_inputs
@@ -151,8 +152,9 @@ def _attempt(
     inputs = typed_inputs(node, _override_inputs(scope, steps, node))
     steps.phase = "run"
     returned = node.call(inputs)
-    save = _Saver(scope, index, node, steps, give)
     if node.streams(returned):
+        # What a generator does with a chunk after it has yielded it is not seen.
+        save = _Saver(scope, index, node, steps, lambda dataset, chunk: give(dataset, snapshot(chunk, scope.copy_mode(dataset))))
         outputs: dict[str, Any] = {}
         saving = 0.0
         for name, chunk in node.unpack(returned):
@@ -165,6 +167,7 @@ def _attempt(
         _confirm(scope, steps, node)
         done = clock()
         return Times(started, time.time(), loaded - begun, done - loaded - saving, saving)
+    save = _Saver(scope, index, node, steps, give)
     outputs = dict(node.unpack(returned))
     del returned
     ran = clock()

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 from treadle.execution.blackboard import Blackboard
 from treadle.execution.channel import Channel
 from treadle.execution.failure import record_failure
-from treadle.execution.forwarding import ForwardHandler, ForwardStream, take_over_logging
+from treadle.execution.forwarding import ForwardHandler, ForwardStream, stop_forwarding, take_over_logging
 from treadle.execution.scratch import Scratch
 from treadle.execution.watch import watch_parent
 
@@ -117,6 +117,7 @@ def set_up_worker(spec: WorkerSpec, number: int, authkey: bytes, inherited: Inhe
     label = f"worker-{number}"
     worker = WorkerProcess(number, label, spec, _connect(scratch.socket, number, authkey), blackboard, place)
     _this_process.append(worker)
+    os.register_at_fork(after_in_child=lambda: _leave_worker(worker))
     handler = _take_over_output(worker)
     try:
         _enter_environment(spec)
@@ -133,6 +134,12 @@ def set_up_worker(spec: WorkerSpec, number: int, authkey: bytes, inherited: Inhe
             take_over_logging(handler)
     except BaseException as exc:  # noqa: BLE001 - the worker's edge: what project code raises at import, an exit too, is told
         worker.failure = record_failure(exc, phase="setup")
+
+
+def _leave_worker(worker: WorkerProcess) -> None:
+    """In a process that a node forked (a `multiprocessing.Pool`): the facts that wait to be sent are the worker's to send."""
+    worker.channel.abandon()
+    stop_forwarding()
 
 
 def _connect(address: str, number: int, authkey: bytes) -> Channel:

@@ -46,7 +46,8 @@ class Channel:
     def __init__(self, sock: socket.socket, *, blocking: bool) -> None:
         self._sock = sock
         self._sock.setblocking(blocking)
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # what a finalizer or a signal handler prints comes while this thread has it
+        self._flushing = False
         self._posted: list[tuple[Any, int]] = []  # messages of the next frame, each with its number of descriptors
         self._posted_descriptors: list[int] = []
         self._unsent: deque[tuple[memoryview, Sequence[int]]] = deque()
@@ -97,8 +98,17 @@ class Channel:
             ChannelClosedError: the other side is gone.
         """
         with self._lock:
-            self._seal()
-            self._flush()
+            if self._flushing:
+                return  # this comes from within a flush of this very thread, which goes on with it
+            self._flushing = True
+            try:
+                self._seal()
+                self._flush()
+                while self._posted:  # meanwhile
+                    self._seal()
+                    self._flush()
+            finally:
+                self._flushing = False
 
     @property
     def wants_to_write(self) -> bool:
@@ -108,10 +118,11 @@ class Channel:
     def _seal(self) -> None:
         """Make a frame of what was posted."""
         if self._posted:
-            payload = pickle.dumps(self._posted, protocol=5)
-            frame = _HEADER.pack(len(payload), len(self._posted_descriptors)) + payload
-            self._unsent.append((memoryview(frame), self._posted_descriptors))
+            posted, descriptors = self._posted, self._posted_descriptors
             self._posted, self._posted_descriptors = [], []
+            payload = pickle.dumps(posted, protocol=5)
+            frame = _HEADER.pack(len(payload), len(descriptors)) + payload
+            self._unsent.append((memoryview(frame), descriptors))
 
     def _flush(self) -> None:
         while self._unsent:
@@ -229,6 +240,7 @@ class Channel:
         self._messages.clear()
         self._unsent.clear()
         self._posted, self._posted_descriptors = [], []
+        self._lock = threading.RLock()  # the one that was inherited may be held by a thread that was not
 
 
 _NO_SIGNAL = getattr(socket, "MSG_NOSIGNAL", 0)

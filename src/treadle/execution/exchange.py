@@ -32,6 +32,9 @@ INLINE_BYTES = 1 << 16
 RESIDENT_BYTES = 1 << 20
 """Plain arrays and frames from this many bytes stay in the worker that made them until another process needs them."""
 
+MANY_DESCRIPTORS = 256
+"""Descriptors above this number are left to others where there is a choice: often a process may open 1,024 (RLIMIT_NOFILE)."""
+
 _ALIGNMENT = 64
 _ATOMS = frozenset({type(None), bool, int, float, complex, str, bytes})
 
@@ -142,12 +145,25 @@ def load_handle(handle: Handle) -> Any:
         msg = "the segment's descriptor did not travel with it"
         raise RuntimeError(msg)
     try:
-        mapped = memoryview(mmap.mmap(fd, handle.size, access=mmap.ACCESS_COPY))
+        # A map holds a descriptor of its own for as long as the value lives: the next one that is free, as this does.
+        os.close(next_one := os.dup(fd))
+        many = next_one > MANY_DESCRIPTORS
+        mapped = memoryview(_read_all(fd, handle.size) if many else mmap.mmap(fd, handle.size, access=mmap.ACCESS_COPY))
     finally:
         if handle.path is not None:
             os.close(fd)
     pieces = [mapped[start : start + length] for start, length in handle.spans]
     return pickle.loads(pieces[0], buffers=pieces[1:])  # noqa: S301 - an authenticated worker wrote it
+
+
+def _read_all(fd: int, size: int) -> mmap.mmap:
+    memory = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    with memoryview(memory) as view:
+        at = 0
+        while at < size:
+            with view[at:] as rest:
+                at += os.preadv(fd, [rest], at)
+    return memory
 
 
 def close_handle(handle: Handle) -> None:

@@ -102,6 +102,16 @@ def flush_forwarded() -> None:
             stream.flush()
 
 
+def stop_forwarding() -> None:
+    """Print and log to the process's own streams: what a node forks shares the worker's descriptors, and not its channel."""
+    if isinstance(sys.stdout, ForwardStream):
+        sys.stdout = sys.__stdout__
+    if isinstance(sys.stderr, ForwardStream):
+        sys.stderr = sys.__stderr__
+    if any(isinstance(handler, ForwardHandler) for handler in logging.root.handlers):
+        logging.root.handlers[:] = [logging.StreamHandler(sys.__stderr__)]
+
+
 def take_over_logging(handler: logging.Handler) -> None:
     """Drop every handler that this process inherited or that its imports made, and log through one alone."""
     for name in list(logging.root.manager.loggerDict):

@@ -20,16 +20,18 @@ def interrupts_held_back() -> Iterator[None]:
     """Keep SIGINT and SIGTERM waiting until the block is over; a child that is born in it has them blocked."""
     arrived: list[int] = []
     handlers = {}
-    if threading.current_thread() is threading.main_thread():
-        for number in _HELD:
-            if callable(handler := signal.getsignal(number)):  # not where the system's default action, or none, is set
-                handlers[number] = handler
-                signal.signal(number, lambda number, _frame: arrived.append(number))
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, _HELD)
+    before = None
     try:
+        if threading.current_thread() is threading.main_thread():
+            for number in _HELD:
+                if callable(handler := signal.getsignal(number)):  # not where the system's default action, or none, is set
+                    handlers[number] = handler
+                    signal.signal(number, lambda number, _frame: arrived.append(number))
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, _HELD)
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        if before is not None:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
         for number, handler in handlers.items():
             signal.signal(number, handler)
         for caught in dict.fromkeys(arrived):

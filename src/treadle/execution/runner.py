@@ -12,7 +12,7 @@ from abc import ABC, abstractmethod
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from treadle.errors import RunnerError
+from treadle.errors import NodeError, RunnerError
 from treadle.events import Outcome, RunStarted
 from treadle.execution.executors.serial import SerialExecutor
 from treadle.execution.interrupts import interrupts_held_back
@@ -170,25 +170,25 @@ class Runner(ABC):
     @contextmanager
     def _lease(self, plan: Plan) -> Iterator[Executor]:
         """Give the loop an executor that fits; take it back, whatever happened to the run."""
-        executor = self._fitting(plan)
         try:
-            yield executor
-        except KeyboardInterrupt:
-            self._executor = None
-            with interrupts_held_back():  # a second Ctrl-C must not tear the end apart
-                executor.close(kill=True)
+            yield self._fitting(plan)
+        except NodeError:  # all that was running has ended by now
+            self._take_back()
             raise
-        except BaseException:
-            self._take_back(executor)
+        except BaseException:  # Ctrl-C, an observer's error, a worker without set-up: nodes may be running still
+            executor, self._executor = self._executor, None
+            if executor is not None:
+                with interrupts_held_back():  # a second Ctrl-C must not tear the end apart
+                    executor.close(kill=True)
             raise
         else:
-            self._take_back(executor)
+            self._take_back()
 
-    def _take_back(self, executor: Executor) -> None:
-        executor.end()
+    def _take_back(self) -> None:
+        if self._executor is not None:
+            self._executor.end()
         if not self._warm:
-            self._executor = None
-            executor.close()
+            self.close()
 
     def _fitting(self, plan: Plan) -> Executor:
         if self._executor is None:
@@ -277,9 +277,11 @@ class ParallelRunner(Runner):
         self.start_method = method.value
         current, project = self._fingerprint or "", self._project
         with interrupts_held_back():
-            return LokyExecutor(
+            # Known to the runner before a Ctrl-C that came meanwhile is heard: somebody must end it.
+            executor = self._executor = LokyExecutor(
                 self.max_workers, method, lambda scratch: make_worker_spec(method, self.max_workers, scratch, current, project)
             )
+        return executor
 
     def __repr__(self) -> str:
         return f"ParallelRunner(max_workers={self.max_workers}, start_method={self.start_method or self._requested!r})"

@@ -144,6 +144,7 @@ class Scheduler:
         self._torn: deque[int] = deque()
         self._apart: set[int] = set()  # nodes that do not go along with their parent
         self._local: set[int] = set()  # datasets that stay within the job that makes them
+        self._spent: set[int] = set()  # datasets whose last taker is at work, in the one worker that had them
         self._lost: list[int] = []  # datasets whose only value went with a lost worker
         self._main_only = {index for index, node in enumerate(plan.nodes) if node.main_only}
         self._unfinished = count
@@ -480,7 +481,12 @@ class Scheduler:
         last = tuple((dataset, final[dataset]) for dataset, count in takers.items() if self._uses[dataset] == count)
         local = tuple(dataset for dataset, _ in last if dataset in made)
         self._local.update(local)
+        if self._pins or self._homes:
+            self._spent.update(dataset for dataset, _ in last if self._is_only_in(dataset, worker))
         return Assignment(worker, tuple(nodes), tuple(inputs), last, local)
+
+    def _is_only_in(self, dataset: int, worker: int) -> bool:
+        return self._pins.get(dataset) == worker or (dataset in self._homes and self._homes[dataset][0] == worker)
 
     def _sole_successor(self, node: int, worker: int) -> int | None:
         """Return the child that can go along: the node's only one, which waits for nothing else."""
@@ -520,6 +526,7 @@ class Scheduler:
         """An assigned node is free again."""
         self._move(node, NodeState.WAITING)
         self._local.difference_update(self._plan.nodes[node].outputs)
+        self._spent.difference_update(self._plan.nodes[node].inputs)
         if self._stopped:
             self._skip(node)
         elif not self._missing[node]:
@@ -550,6 +557,7 @@ class Scheduler:
 
     def _let_go(self, inputs: Sequence[int]) -> list[int]:
         released = []
+        self._spent.difference_update(inputs)
         for dataset in inputs:
             self._uses[dataset] -= 1
             if self._uses[dataset] == 0 and self._release(dataset):
@@ -586,8 +594,11 @@ class Scheduler:
                     self._move(child, NodeState.WAITING)
             for dataset in planned.inputs:
                 self._uses[dataset] += 1
-                if self._released[dataset]:
+                if self._released[dataset] or dataset in self._spent:
                     self._released[dataset] = False
+                    self._spent.discard(dataset)
+                    self._pins.pop(dataset, None)
+                    self._homes.pop(dataset, None)
                     pending.append(self._plan.datasets[dataset].producer)
         for node in again:
             if not self._missing[node]:

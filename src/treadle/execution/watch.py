@@ -64,11 +64,13 @@ def _waiter(pid: int) -> Callable[[float], bool]:
     except psutil.NoSuchProcess:
         return lambda _seconds: True
 
+    pause = threading.Event()  # never set: to wait a while
+
     def wait(seconds: float) -> bool:
+        pause.wait(seconds)
         try:
-            process.wait(seconds)
-        except psutil.TimeoutExpired:
-            return False
-        return True
+            return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+        except psutil.NoSuchProcess:
+            return True
 
     return wait

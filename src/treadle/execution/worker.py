@@ -27,7 +27,7 @@ from treadle.errors import DatasetError
 from treadle.execution.attempt import AttemptFailedError, RunScope, attempt_node
 from treadle.execution.bootstrap import this_worker
 from treadle.execution.channel import ChannelClosedError
-from treadle.execution.exchange import RESIDENT_BYTES, CannotLeaveError, LocalValues, load_handle, publish, size_of
+from treadle.execution.exchange import RESIDENT_BYTES, CannotLeaveError, LocalValues, close_handle, load_handle, publish, size_of
 from treadle.execution.failure import record_failure
 from treadle.execution.forwarding import flush_forwarded
 from treadle.execution.handover import large_size
@@ -153,6 +153,7 @@ class _Server:
                     self._channel.post(current)
                     self._give_back_waiting()
                     self._channel.flush()
+                    self._publish_waiting()  # the main thread may have read them between two nodes of its job
                     self._stand_in(current)
                 self._channel.flush()
                 if self._busy:  # the next node of the job needs attention too
@@ -180,10 +181,8 @@ class _Server:
                 return
             arrived = self._channel.receive_ready()
             with self._lock:  # before the main thread may read: it finds them, and in their order
-                self._commands.extend(item for item in arrived if not isinstance(item[0], Publish))
-        for command, _descriptors in arrived:
-            if isinstance(command, Publish):
-                self._publish(command)
+                self._commands.extend(arrived)
+        self._publish_waiting()
         self._give_back_waiting()
         self._channel.flush()
 
@@ -192,6 +191,15 @@ class _Server:
         if self._standing_in:
             with contextlib.suppress(BlockingIOError):
                 self._wake_write.send(b"\0")
+
+    def _publish_waiting(self) -> None:
+        """What others wait for goes out now, whatever else waits here."""
+        with self._lock:
+            asked = [command for command, _fds in self._commands if isinstance(command, Publish)]
+            if asked:
+                self._commands = deque(item for item in self._commands if not isinstance(item[0], Publish))
+        for command in asked:
+            self._publish(command)
 
     def _publish(self, command: Publish) -> None:
         run = self._runs.get(command.run)
@@ -320,7 +328,8 @@ class WorkerRun:
                 give=lambda dataset, value: self._give(dataset, value, job, given, made),
             )
         except AttemptFailedError as failed:
-            _close(given.values())
+            for handle in given.values():
+                close_handle(handle)
             worker.channel.post(Failed(self._number, index, begun, time.time(), failed.failure, rest))
             return False
         finally:
@@ -381,13 +390,13 @@ class WorkerRun:
         if dataset in job.local:
             made[dataset] = value
             return
+        made.pop(dataset, None)  # a generator's earlier chunk
+        if (before := given.pop(dataset, None)) is not None:
+            close_handle(before)
         if not self._spec.is_result[dataset] and (size := large_size(value)) >= RESIDENT_BYTES:
             made[dataset] = value
             given[dataset] = Resident(self._worker.number, size)
             return
-        before = given.pop(dataset, None)
-        if before is not None:
-            _close((before,))  # a generator's earlier chunk
         try:
             given[dataset] = publish(value, self._worker.spec.scratch, spill=job.spill)
         except CannotLeaveError as exc:

@@ -164,9 +164,7 @@ class Catalog(Inventory):
             A new catalog of the same class.
         """
         made = copy.copy(self)
-        made.__dict__.update(
-            _lock=threading.RLock(), _recipes=dict(self._recipes), _datasets=dict(self._datasets), _source=self
-        )
+        made.__dict__.update(_lock=threading.RLock(), _recipes=dict(self._recipes), _datasets=dict(self._datasets), _source=self)
         for name, value in data.items():
             made[name] = MemoryDataset(value)
         return made

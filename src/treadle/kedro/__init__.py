@@ -9,7 +9,9 @@
                    ├ recipes.py, parcel.py    datasets and the catalog, by value
                    └ hooks.py                 the plugins, by value
                  project.py                   a worker configures the Kedro project, once
-                 conduct.py                   a node's steps, with Kedro's catalog, hooks and order
+                 conduct.py, desk.py          a node's steps, with Kedro's catalog, hooks and order
+                 preload.py                   what the forkserver has of Kedro before it forks workers
+                 recording.py                 the run in Treadle's store, where the project asks for it
 
 Kedro is imported when a name of this package is first asked for; nothing else in Treadle imports it.
 """

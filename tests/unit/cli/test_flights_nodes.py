@@ -23,6 +23,7 @@ PACKAGE = "flights_under_test"
 @pytest.fixture(scope="module", autouse=True)
 def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Make the project once, and import it under a name of its own."""
+    pytest.importorskip("sklearn", reason="the demo needs the extra `demo`")
     path = create_project(
         "flights", tmp_path_factory.mktemp("projects") / "flights", project_name="Flights", package_name=PACKAGE
     )

@@ -44,6 +44,19 @@ def test_messages_arrive_whole_and_in_order(ends):
     assert [worker.receive()[0]["number"] for _ in range(50)] == list(range(50))
 
 
+def test_what_is_sent_while_a_message_is_made_follows_it(ends):
+    """A finalizer that prints while this thread sends waits for nothing, and its message goes out too."""
+    parent, worker = ends()
+
+    class Speaks:
+        def __reduce__(self):
+            worker.send("meanwhile")
+            return str, ("first",)
+
+    worker.send(Speaks())
+    assert [message for message, _ in parent.receive_ready()] == ["first", "meanwhile"]
+
+
 def test_posted_messages_wait_for_a_flush(ends):
     """Messages that are posted go out together with the next flush or send."""
     parent, worker = ends()

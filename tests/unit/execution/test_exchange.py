@@ -298,3 +298,15 @@ def test_clearing_forgets_everything():
     gc.collect()
     assert 0 not in values
     assert not [referrer for referrer in gc.get_referrers(array) if isinstance(referrer, dict) and 0 in referrer]
+
+
+def test_values_hold_no_descriptors_where_many_are_open(keep, monkeypatch):
+    """A value is read and not mapped once many files are open: it is the taker's own, and holds none of them."""
+    array = np.arange(100_000.0)
+    handle = keep(array)
+    monkeypatch.setattr(exchange, "MANY_DESCRIPTORS", 0)
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    first, second = load_handle(handle), load_handle(handle)
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
+    first += 1
+    assert (second == array).all()

@@ -709,3 +709,34 @@ def test_the_same_facts_give_the_same_schedule(faults, **run):
     """Two runs with the same facts in the same order make the same decisions."""
     first, second = (Simulation(faults=faults, policy=FailurePolicy.CONTINUE, **run).run().trace for _ in range(2))
     assert first == second
+
+
+def test_a_value_in_the_hands_of_its_last_taker_is_made_again():
+    """What is made again needs a value whose last taker has it already, in the one worker that had it: that is made again too."""
+    plan = make_plan([((), "d"), ("d", "q"), ("q", "e"), ("d", "j"), ("e", "k")])
+    d, e = (next(index for index, dataset in enumerate(plan.datasets) if dataset.name == name) for name in "de")
+    scheduler = Scheduler(plan, weights=[1, 10, 1, 5, 1], depth=1, fuse=False)
+
+    def assigned():
+        return {job.worker: job.nodes[0] for job in scheduler.assign()}
+
+    scheduler.add_worker(1)
+    assert assigned() == {1: 0}
+    scheduler.reside(d, 1, 1_000_000)
+    scheduler.finish(0, 1)
+    assert assigned() == {1: 1}
+    scheduler.finish(1, 1)
+    scheduler.add_worker(2)
+    assert assigned() == {1: 3, 2: 2}  # node 3 is the last taker of d
+    scheduler.reside(e, 2, 1_000_000)
+    scheduler.finish(2, 2)
+    scheduler.lose_worker(2, None)
+    scheduler.add_worker(3)
+    assert assigned() == {3: 0}
+    scheduler.finish(3, 1)
+    for node in (0, 1, 2, 4):
+        assigned()
+        worker = next(worker for worker in (1, 3) if scheduler.holds(worker, node))
+        scheduler.finish(node, worker)
+    validate(scheduler)
+    assert scheduler.is_finished()

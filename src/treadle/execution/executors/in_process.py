@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from treadle.execution.attempt import AttemptFailedError, RunScope, attempt_node
+from treadle.execution.exchange import close_handle
 from treadle.execution.executor import Report
 from treadle.execution.job import Dropped, Failed, Finished, Handle, Started
 
@@ -55,12 +56,15 @@ def job_steps(
         def hand_over(dataset: int, value: Any, handles: dict[int, Handle] = handles, made: dict[int, Any] = made) -> None:
             if give is None:
                 made[dataset] = value
-            else:
-                handles[dataset] = give(dataset, value)
+                return
+            if dataset in handles:
+                close_handle(handles.pop(dataset))  # a generator's earlier chunk
+            handles[dataset] = give(dataset, value)
 
         try:
             times = attempt_node(scope, index, take=take_over, give=hand_over)
         except AttemptFailedError as failed:
+            _give_up(handles)
             rest = job.nodes[position + 1 :]
             fact = Failed(run, index, failed.started, time.time(), failed.failure, rest, failed.original)
             yield Report(job.worker, fact)
@@ -73,3 +77,9 @@ def job_steps(
             job.worker,
             Finished(run, index, times.started, times.at, times.load_seconds, times.run_seconds, times.save_seconds, outputs),
         )
+
+
+def _give_up(handles: dict[int, Handle]) -> None:
+    """Give back what an attempt that failed had handed over."""
+    for handle in handles.values():
+        close_handle(handle)

@@ -108,6 +108,7 @@ class LokyExecutor:
         self._asked: set[int] = set()  # resident values that were asked for
         self._events: list[ExecutorEvent] = []  # that happened outside of `wait`
         self._main_steps: Iterator[Report] | None = None
+        self._main_cancelled = False
         self._selector.register(_listening_socket(self._listener), selectors.EVENT_READ, self._accept)
         self._selector.register(self._wake_read, selectors.EVENT_READ, self._hear_of_ends)
 
@@ -164,7 +165,8 @@ class LokyExecutor:
         events: list[ExecutorEvent] = []
         try:
             if mask & selectors.EVENT_WRITE:
-                self._push(channel)
+                with contextlib.suppress(ChannelClosedError):  # it is gone: but first, what it said
+                    self._push(channel)
             for message, descriptors in channel.receive_ready():
                 events += self._hear(slot, message, descriptors)
         except ChannelClosedError:
@@ -334,6 +336,7 @@ class LokyExecutor:
         held = [job for job in self._held if job.worker == worker]
         self._held = [job for job in self._held if job.worker != worker]
         if worker == MAIN:
+            self._main_cancelled = True
             held += self._main_jobs
             self._main_jobs.clear()
         else:
@@ -357,12 +360,14 @@ class LokyExecutor:
     def _step(self) -> list[ExecutorEvent]:
         if self._main_steps is None:
             job = self._main_jobs.popleft()
+            self._main_cancelled = False
             self._main_steps = job_steps(
                 self._run,
                 self._scope,
                 job,
                 take=lambda dataset, last: self._values.take_here(dataset, last=last),
                 give=self._values.give_here,
+                cancelled=lambda: self._main_cancelled,
             )
         step = next(self._main_steps, None)
         if step is None:
@@ -411,8 +416,8 @@ class LokyExecutor:
                 self._send(slot, EndRun(self._run))
         self._flush()
 
-    def close(self, *, kill: bool = False) -> None:
-        """End the workers and remove everything the pool made."""
+    def close(self, *, kill: bool = False, at_exit: bool = False) -> None:
+        """End the workers and remove everything the pool made; `at_exit`, when Python starts no threads any more."""
         if self._closed or os.getpid() != self._owner:
             return  # a forked child inherits its parent's exit handlers, but not its pool
         self._closed = True
@@ -422,9 +427,11 @@ class LokyExecutor:
                 self._send(slot, Stop())
         self._flush()
         try:
-            with ThreadPoolExecutor(len(self._slots), thread_name_prefix="treadle-close") as closers:
-                for closed in [closers.submit(slot.close, kill=kill or not slot.ready) for slot in self._slots.values()]:
-                    closed.result()
+            if at_exit:
+                for slot in self._slots.values():
+                    slot.close(kill=True)
+            else:
+                self._close_slots(kill=kill)
         finally:  # an impatient Ctrl-C must not leave files behind
             self._selector.close()
             self._listener.close()
@@ -432,6 +439,12 @@ class LokyExecutor:
             self._wake_write.close()
             self._blackboard.close()
             self._scratch.remove()
+
+    def _close_slots(self, *, kill: bool) -> None:
+        """End all workers at the same time: each takes a while to say goodbye."""
+        with ThreadPoolExecutor(len(self._slots), thread_name_prefix="treadle-close") as closers:
+            for closed in [closers.submit(slot.close, kill=kill or not slot.ready) for slot in self._slots.values()]:
+                closed.result()
 
 
 def _close_at_exit(executor: LokyExecutor) -> None:
@@ -445,7 +458,7 @@ def _close_at_exit(executor: LokyExecutor) -> None:
 
     def close() -> None:
         if (alive := reference()) is not None:
-            alive.close()
+            alive.close(at_exit=True)
 
     getattr(threading, "_register_atexit", atexit.register)(close)
 

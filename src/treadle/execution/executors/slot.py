@@ -12,7 +12,8 @@ import signal
 import sys
 import threading
 import warnings
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
+from multiprocessing import forkserver
 from multiprocessing.connection import wait
 from typing import TYPE_CHECKING, Any
 
@@ -71,6 +72,10 @@ class Slot:
 
         context = _NotingContext(self._method.context())
         self.ready = False
+        if self._method is StartMethod.FORKSERVER:
+            # Not with signals blocked: it would keep them so for its life, and so would all that others have it start.
+            with _STARTING, _hidden_main():
+                forkserver.ensure_running()
         # Held back until all is known of it; the child is born with them blocked, and decides when it is set up.
         with _STARTING, _hidden_main(), interrupts_held_back(), _fork_warning_silenced(self._method):
             self._executor = ProcessPoolExecutor(
@@ -106,7 +111,7 @@ class Slot:
         executor, self._executor = self._executor, None
         process, self._process = self._process, None
         if executor is not None:
-            with _killed_when_late(process, self.number):
+            with nullcontext() if kill else _killed_when_late(process, self.number):
                 executor.shutdown(wait=True, kill_workers=kill)
         if process is None:
             return None
@@ -140,6 +145,7 @@ def _killed_when_late(process: BaseProcess | None, number: int) -> Iterator[None
         yield
     finally:
         watchdog.cancel()
+        watchdog.join()  # it holds on to the process, and with that to a descriptor
 
 
 def _kill(process: BaseProcess) -> None:

@@ -8,8 +8,16 @@ import tempfile
 from typing import TYPE_CHECKING, Any
 
 from treadle.execution.channel import MAX_DESCRIPTORS
-from treadle.execution.exchange import CannotLeaveError, LocalValues, close_handle, load_handle, publish, size_of
-from treadle.execution.job import MAIN, Handle, Kept, Local, Resident, Segment
+from treadle.execution.exchange import (
+    MANY_DESCRIPTORS,
+    CannotLeaveError,
+    LocalValues,
+    close_handle,
+    load_handle,
+    publish,
+    size_of,
+)
+from treadle.execution.job import MAIN, Handle, Inline, Kept, Local, Resident, Segment
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -51,6 +59,7 @@ class ParentValues:
 
     def give_here(self, dataset: int, value: Any) -> Handle:
         """Take an output of a node that ran in this process; the caller keeps the handle."""
+        self._here.drop(dataset)  # a generator's earlier chunk
         try:
             return publish(value, self._scratch, spill=self.crowded)
         except CannotLeaveError as exc:
@@ -126,11 +135,18 @@ class ParentValues:
         self._count(handle, -1)
         if isinstance(handle, Segment) and handle.path is not None:
             with open(handle.path, "rb") as spilled, tempfile.TemporaryFile() as kept:
-                shutil.copyfileobj(spilled, kept)
-                kept.flush()
                 fd = os.dup(kept.fileno())
+                if fd > MANY_DESCRIPTORS:
+                    os.close(fd)
+                    content = spilled.read()
+                    data, *buffers = (content[start : start + length] for start, length in handle.spans)
+                    moved: Handle = Inline(data, tuple(buffers))
+                else:
+                    shutil.copyfileobj(spilled, kept)
+                    kept.flush()
+                    moved = handle._replace(path=None, fd=fd)
             os.unlink(handle.path)
-            handle = handle._replace(path=None, fd=fd)
+            return moved
         return handle
 
     def clear(self) -> None:

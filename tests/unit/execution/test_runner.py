@@ -1,0 +1,49 @@
+"""Runners: what becomes of an executor when a run does not end as it should."""
+
+from __future__ import annotations
+
+import os
+import signal
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from treadle import Catalog, ParallelRunner, Pipeline, node
+from treadle.events import NodeFinished
+from treadle.execution import spec
+
+
+def test_an_interrupt_while_the_pool_is_made_leaves_nothing(monkeypatch, tmp_path):
+    """Ctrl-C that comes while the pool is made ends it: its directory is gone."""
+    make = spec.make_worker_spec
+
+    def interrupted(*args):
+        os.kill(os.getpid(), signal.SIGINT)
+        return make(*args)
+
+    monkeypatch.setattr(spec, "make_worker_spec", interrupted)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with pytest.raises(KeyboardInterrupt):
+        ParallelRunner(max_workers=1, start_method="loky").run(Pipeline([node(len, "x", "y")]), Catalog({"x": "a"}))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_that_an_observer_ends_leaves_nothing_running(tmp_path):
+    """After an error that is no node's, workers that are in a node are ended; the next run has others."""
+    gate = str(tmp_path / "gate")
+    os.mkfifo(gate)
+
+    def wait(_x):
+        with Path(gate).open() as pipe:  # nobody ever opens its other end
+            return pipe.read()
+
+    def fail(event):
+        if isinstance(event, NodeFinished):
+            raise ZeroDivisionError
+
+    nodes = [node(len, "x", "y", name="first"), node(wait, "y", "z", name="never")]
+    with ParallelRunner(max_workers=1, start_method="loky") as runner:
+        with pytest.raises(ZeroDivisionError):
+            runner.run(Pipeline(nodes), Catalog({"x": "a"}), observers=[fail])
+        assert runner.run(Pipeline(nodes[:1]), Catalog({"x": "abc"}))["y"] == 3
