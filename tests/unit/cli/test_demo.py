@@ -11,6 +11,8 @@ from treadle.cli import demo as module
 from treadle.cli.main import main
 from treadle.project import configure
 
+needs_demo = pytest.mark.skipif(importlib.util.find_spec("sklearn") is None, reason="the demo needs the extra `demo`")
+
 
 class IdleSession:
     """A session that notes how it was used."""
@@ -45,6 +47,7 @@ def idle(monkeypatch):
         del sys.modules[name]
 
 
+@needs_demo
 def test_the_demo_makes_a_project_and_runs_it_twice(tmp_path, monkeypatch, capsys, idle):
     """It makes the project with its data, runs it in sequence and in parallel, and says how long it took and what is where."""
     monkeypatch.chdir(tmp_path)
@@ -71,6 +74,7 @@ def test_the_demo_makes_a_project_and_runs_it_twice(tmp_path, monkeypatch, capsy
     assert int(nodes.split()[3]) >= 25
 
 
+@needs_demo
 def test_a_second_demo_uses_the_project_again(tmp_path, capsys, idle):
     """In a folder that holds the demo already, it is run again; its reports are listed."""
     path = tmp_path / "again"
@@ -84,6 +88,7 @@ def test_a_second_demo_uses_the_project_again(tmp_path, capsys, idle):
     assert len(idle.told) == 12
 
 
+@needs_demo
 def test_a_folder_with_something_else_stays_as_it_is(tmp_path, capsys, idle):
     """A folder that holds another project is refused with code 2."""
     (tmp_path / "pyproject.toml").write_text('[tool.treadle]\npackage_name = "shop"\n')

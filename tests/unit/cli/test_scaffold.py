@@ -66,6 +66,8 @@ def test_metadata_is_that_of_the_project(template: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("template", TEMPLATES)
 def test_configuration_makes_a_catalog(template: str, tmp_path: Path) -> None:
     """The configuration of a new project loads, and each of its datasets can be built."""
+    if template == "flights":
+        pytest.importorskip("sklearn", reason="the demo needs the extra `demo`")
     project = make(template, tmp_path / "work", name=f"catalog_of_{template}")
     config = ConfigLoader(project / "conf", env="local")
     sys.path.insert(0, str(project / "src"))

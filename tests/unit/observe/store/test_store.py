@@ -157,6 +157,7 @@ def test_a_store_in_memory(tmp_path: Path) -> None:
     assert store.load(RECORD.session_id) == RECORD
     store.close()
     assert store.list() == ()
+    store.close()
 
 
 def test_strange_values_are_kept(tmp_path: Path) -> None:
