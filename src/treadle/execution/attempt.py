@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import logging
 import time
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from treadle.errors import DatasetError, HookError, TreadleError
@@ -45,6 +48,8 @@ class RunScope:
     hooks: pluggy.PluginManager | None
     interruptible: bool = False
     """True where a KeyboardInterrupt is the user's Ctrl-C, and not something that the node's own code raised."""
+    is_async: bool = False
+    """True where a node's inputs are loaded, and its outputs saved, at the same time, by threads."""
     conduct: Conduct | None = None
     """How another framework takes a node through its steps, hooks included; None is Treadle's own way."""
 
@@ -139,14 +144,18 @@ def _attempt(
 ) -> Times:
     clock = time.perf_counter
     begun = clock()
-    for dataset in scope.inputs[index]:
+
+    def load(dataset: int, own: Steps) -> None:
         name = scope.dataset_names[dataset]
-        steps.phase, steps.dataset = "load", name
-        _call_hook(scope, steps, "before_dataset_loaded", dataset_name=name, node=node)
+        own.phase, own.dataset = "load", name
+        _call_hook(scope, own, "before_dataset_loaded", dataset_name=name, node=node)
         data = take(dataset) if scope.in_memory[dataset] else _load(scope, name, node)
-        _call_hook(scope, steps, "after_dataset_loaded", dataset_name=name, data=data, node=node)
+        _call_hook(scope, own, "after_dataset_loaded", dataset_name=name, data=data, node=node)
         steps.inputs[name] = data
-        del data
+
+    _together(scope, steps, [partial(load, dataset) for dataset in scope.inputs[index]])
+    # In the order of the node's inputs, whichever came first.
+    steps.inputs = {name: steps.inputs[name] for name in [scope.dataset_names[dataset] for dataset in scope.inputs[index]]}
     steps.dataset = None
     loaded = clock()
     inputs = typed_inputs(node, _override_inputs(scope, steps, node))
@@ -154,12 +163,12 @@ def _attempt(
     returned = node.call(inputs)
     if node.streams(returned):
         # What a generator does with a chunk after it has yielded it is not seen.
-        save = _Saver(scope, index, node, steps, lambda dataset, chunk: give(dataset, snapshot(chunk, scope.copy_mode(dataset))))
+        save = _Saver(scope, index, node, lambda dataset, chunk: give(dataset, snapshot(chunk, scope.copy_mode(dataset))))
         outputs: dict[str, Any] = {}
         saving = 0.0
         for name, chunk in node.unpack(returned):
             before = clock()
-            save(name, chunk)
+            save(name, chunk, steps)
             saving += clock() - before
             steps.phase, steps.dataset = "run", None
             outputs[name] = chunk
@@ -167,7 +176,7 @@ def _attempt(
         _confirm(scope, steps, node)
         done = clock()
         return Times(started, time.time(), loaded - begun, done - loaded - saving, saving)
-    save = _Saver(scope, index, node, steps, give)
+    save = _Saver(scope, index, node, give)
     outputs = dict(node.unpack(returned))
     del returned
     ran = clock()
@@ -175,11 +184,30 @@ def _attempt(
     # The inputs are let go before the outputs are saved: that is when memory is at its peak.
     inputs = {}
     steps.inputs = {}
-    for name in list(outputs):
-        save(name, outputs.pop(name))
+
+    def store(name: str, own: Steps) -> None:
+        save(name, outputs.pop(name), own)
+
+    _together(scope, steps, [partial(store, name) for name in list(outputs)])
     _confirm(scope, steps, node)
     done = clock()
     return Times(started, time.time(), loaded - begun, ran - loaded, done - ran)
+
+
+def _together(scope: RunScope, steps: Steps, calls: Sequence[Callable[[Steps], None]]) -> None:
+    """Do a node's loads, or its saves: one after the other, or, where the run is asynchronous, each in a thread."""
+    if not scope.is_async or len(calls) < 2:
+        for call in calls:
+            call(steps)
+        return
+    own = [Steps(steps.started) for _ in calls]
+    with ThreadPoolExecutor(len(calls), thread_name_prefix="treadle-async") as threads:
+        done = [threads.submit(copy_context().run, call, each) for call, each in zip(calls, own, strict=True)]
+    for each, future in zip(own, done, strict=True):
+        error = future.exception()
+        if error is not None:
+            steps.phase, steps.dataset = each.phase, each.dataset
+            raise error
 
 
 def _confirm(scope: RunScope, steps: Steps, node: Node) -> None:
@@ -197,12 +225,12 @@ def _confirm(scope: RunScope, steps: Steps, node: Node) -> None:
 class _Saver:
     """Saves one output, with its hooks."""
 
-    def __init__(self, scope: RunScope, index: int, node: Node, steps: Steps, give: Callable[[int, Any], None]) -> None:
-        self._scope, self._node, self._steps, self._give = scope, node, steps, give
+    def __init__(self, scope: RunScope, index: int, node: Node, give: Callable[[int, Any], None]) -> None:
+        self._scope, self._node, self._give = scope, node, give
         self._index_of = {scope.dataset_names[dataset]: dataset for dataset in scope.outputs[index]}
 
-    def __call__(self, name: str, data: Any) -> None:
-        scope, node, steps = self._scope, self._node, self._steps
+    def __call__(self, name: str, data: Any, steps: Steps) -> None:
+        scope, node = self._scope, self._node
         steps.phase, steps.dataset = "save", name
         dataset = self._index_of[name]
         if data is None:
@@ -237,7 +265,7 @@ def _name_node(exc: TreadleError, node: Node) -> None:
 
 
 def _node_arguments(scope: RunScope, node: Node, inputs: Mapping[str, Any]) -> dict[str, Any]:
-    return {"node": node, "catalog": scope.catalog, "inputs": inputs, "is_async": False, "run_id": scope.run_id}
+    return {"node": node, "catalog": scope.catalog, "inputs": inputs, "is_async": scope.is_async, "run_id": scope.run_id}
 
 
 def _override_inputs(scope: RunScope, steps: Steps, node: Node) -> dict[str, Any]:

@@ -91,6 +91,7 @@ class RunSpec:
         catalog_class: the pickled class of the catalog.
         parameters: the pickled params, where there are hooks that may ask the catalog for them.
         save_version: version that the run saves.
+        is_async: load a node's inputs, and save its outputs, at the same time.
         opener: a pickled `RunOpener`, where the run is another framework's: it replaces recipes, objects, hooks, catalog
             class, parameters and save version.
     """
@@ -111,6 +112,7 @@ class RunSpec:
     catalog_class: bytes = b""
     parameters: bytes | None = None
     save_version: str | None = None
+    is_async: bool = False
     opener: bytes | None = None
 
 

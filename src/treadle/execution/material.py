@@ -37,6 +37,7 @@ class RunMaterial:
     plan: Plan
     catalog: Catalog
     hooks: pluggy.PluginManager | None
+    is_async: bool = False
 
     def copy_mode(self, dataset: int) -> CopyMode | None:
         """Return the copy mode that was declared for an in-memory dataset."""
@@ -57,6 +58,7 @@ class RunMaterial:
             catalog=self.catalog,
             hooks=self.hooks,
             interruptible=interruptible,
+            is_async=self.is_async,
         )
 
     def spec(self) -> tuple[bytes, frozenset[int]]:
@@ -93,6 +95,7 @@ class RunMaterial:
             catalog_class=_in_band(type(self.catalog))[0],
             parameters=self._parameters(),
             save_version=part.save_version,
+            is_async=self.is_async,
         )
         return pickle.dumps(spec, protocol=5), main_only
 

@@ -44,12 +44,14 @@ class Runner(ABC):
         name: what `session.run(runner=…)` calls it.
         max_workers: how many nodes run at a time.
         start_method: how worker processes are started; None where there are none.
+        is_async: whether a node's inputs are loaded, and its outputs saved, at the same time, by threads.
     """
 
     name: ClassVar[str]
 
-    def __init__(self, max_workers: int = 1) -> None:
+    def __init__(self, max_workers: int = 1, *, is_async: bool = False) -> None:
         self.max_workers = max_workers
+        self.is_async = is_async
         self.start_method: str | None = None
         self._executor: Executor | None = None
         self._warm = False
@@ -101,7 +103,7 @@ class Runner(ABC):
         for dataset in plan.datasets:
             if dataset.declared and dataset.producer is not None and not dataset.in_memory:
                 catalog.release(dataset.name)  # what is cached of it here will be of before this run
-        material = RunMaterial(run_id or _new_run_id(), plan, catalog, hooks)
+        material = RunMaterial(run_id or _new_run_id(), plan, catalog, hooks, self.is_async)
         return self.run_material(material, observers, durations)
 
     def run_material(
@@ -208,8 +210,8 @@ class SequentialRunner(Runner):
 
     name = "sequential"
 
-    def __init__(self) -> None:
-        super().__init__(1)
+    def __init__(self, *, is_async: bool = False) -> None:
+        super().__init__(1, is_async=is_async)
 
     def _make_executor(self, plan: Plan) -> Executor:  # noqa: ARG002 - one executor fits every plan
         return SerialExecutor()
@@ -224,8 +226,8 @@ class ThreadRunner(Runner):
 
     name = "thread"
 
-    def __init__(self, max_workers: int | None = None) -> None:
-        super().__init__(_checked_workers(max_workers))
+    def __init__(self, max_workers: int | None = None, *, is_async: bool = False) -> None:
+        super().__init__(_checked_workers(max_workers), is_async=is_async)
 
     def _make_executor(self, plan: Plan) -> Executor:  # noqa: ARG002 - one executor fits every plan
         from treadle.execution.executors.threads import ThreadExecutor
@@ -252,8 +254,10 @@ class ParallelRunner(Runner):
 
     name = "parallel"
 
-    def __init__(self, max_workers: int | None = None, start_method: str | StartMethod | None = None) -> None:
-        super().__init__(_checked_workers(max_workers))
+    def __init__(
+        self, max_workers: int | None = None, start_method: str | StartMethod | None = None, *, is_async: bool = False
+    ) -> None:
+        super().__init__(_checked_workers(max_workers), is_async=is_async)
         self._requested = start_method
         self._project: ProjectSetup | None = None
         self._fingerprint: str | None = None

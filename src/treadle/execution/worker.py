@@ -295,6 +295,7 @@ class WorkerRun:
             copy_mode=self._copy_modes.get,
             catalog=self._catalog,
             hooks=_rebuild_hooks(spec.hooks),
+            is_async=spec.is_async,
             conduct=pickle.loads(spec.opener).open() if spec.opener is not None else None,  # noqa: S301 - the parent sent it
         )
 
