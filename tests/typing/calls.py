@@ -136,7 +136,7 @@ def failures(runner: Runner, parts: Pipeline) -> None:
 
 def mistakes(parts: Pipeline) -> None:
     ParallelRunner("two")  # type: ignore[arg-type]  # a number is wanted
-    SequentialRunner(2)  # type: ignore[call-arg]  # it has one worker, always
+    SequentialRunner(2)  # type: ignore[call-arg, arg-type]  # it has one worker, always
     node("clean", "raw", "table")  # type: ignore[arg-type]  # a function is wanted, not its name
     node(clean, "raw", "table", "clean")  # type: ignore[call-arg]  # the name is given by keyword
     SequentialRunner().run(parts, {"raw": 1})  # type: ignore[arg-type]  # a catalog is wanted
