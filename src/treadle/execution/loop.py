@@ -343,7 +343,7 @@ class RunLoop:
                 node=self._plan.nodes[node].node,
                 catalog=self._material.catalog,
                 inputs={},
-                is_async=False,
+                is_async=self._material.is_async,
                 run_id=self._material.run_id,
             )
         except Exception:  # the loss is what the caller must see; the hook's error is logged, not lost
