@@ -1,166 +1,22 @@
-"""The engines under test: Treadle, and what people write by hand in its place."""
+"""The engines under test: Treadle's runners, and what people have in their place.
+
+An engine has a name and a start method, and four methods: `start(workload)` makes its workers and lets each do something,
+`run(workload)` returns the results by name, `close()` ends the workers, and `refuses(workload)` says why it takes no part.
+Where there are such: `warm()` lets each worker do something again, once all engines are up, and `prepare(workload)` is called
+before each run and not timed.
+"""
 
 from __future__ import annotations
 
 import importlib.util
-import multiprocessing
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    from concurrent.futures import Executor, Future
+from peers import DaskCluster, FuturesLoop, JoblibGenerations, KedroRunner, PlainLoop
 
+if TYPE_CHECKING:
     from workloads import Workload
 
-
-class PlainLoop:
-    """One process, one loop: no engine can do less work than this."""
-
-    name = "plain loop"
-    method = "-"
-
-    def start(self, workload: Workload) -> None:
-        """Nothing to start."""
-
-    def run(self, workload: Workload) -> dict[str, Any]:
-        """Run the tasks in order; a value is dropped after its last use, as a careful person would."""
-        last = {name: task.name for task in workload.tasks for name in task.inputs}
-        data = dict(workload.sources)
-        for task in workload.tasks:
-            data[task.output] = task.func(*[data[name] for name in task.inputs])
-            for name in task.inputs:
-                if last[name] == task.name and name not in workload.results:
-                    data.pop(name, None)
-        return {name: data[name] for name in workload.results}
-
-    def close(self) -> None:
-        """Nothing to close."""
-
-
-class FuturesLoop:
-    """What people write by hand: submit what is ready, wait for the first, go on; values travel through the parent."""
-
-    name = "futures loop"
-
-    def __init__(self, method: str, workers: int) -> None:
-        self.method = method
-        self._workers = workers
-        self._pool: Executor | None = None
-
-    def start(self, workload: Workload) -> None:
-        """Start the pool and let every worker do something."""
-        if self.method == "loky":
-            from loky import ProcessPoolExecutor as LokyPool
-
-            self._pool = LokyPool(self._workers, timeout=None)
-        else:
-            self._pool = ProcessPoolExecutor(self._workers, mp_context=multiprocessing.get_context(self.method))
-        list(self._pool.map(abs, range(8 * self._workers)))
-
-    def run(self, workload: Workload) -> dict[str, Any]:  # noqa: C901 - a loop as people write it
-        """Run the tasks as their inputs arrive."""
-        pool = self._pool
-        data = dict(workload.sources)
-        waiting = {task.name: len(set(task.inputs) - set(data)) for task in workload.tasks}
-        takers: dict[str, list[Any]] = {}
-        uses: dict[str, int] = {}
-        for task in workload.tasks:
-            for name in set(task.inputs):
-                takers.setdefault(name, []).append(task)
-                uses[name] = uses.get(name, 0) + 1
-        running: dict[Future[Any], Any] = {}
-        for task in workload.tasks:
-            if not waiting[task.name]:
-                running[pool.submit(task.func, *[data[name] for name in task.inputs])] = task
-        while running:
-            finished, _ = wait(running, return_when=FIRST_COMPLETED)
-            for future in finished:
-                task = running.pop(future)
-                data[task.output] = future.result()
-                for name in set(task.inputs):
-                    uses[name] -= 1
-                    if not uses[name] and name not in workload.results:
-                        del data[name]
-                for taker in takers.get(task.output, ()):
-                    waiting[taker.name] -= 1
-                    if not waiting[taker.name]:
-                        running[pool.submit(taker.func, *[data[name] for name in taker.inputs])] = taker
-        return {name: data[name] for name in workload.results}
-
-    def close(self) -> None:
-        """End the pool."""
-        self._pool.shutdown()
-
-
-class JoblibGenerations:
-    """joblib over one generation of the graph after the other: what is left where an engine knows only flat lists."""
-
-    name = "joblib"
-    method = "loky"
-
-    def __init__(self, workers: int) -> None:
-        self._workers = workers
-
-    def start(self, workload: Workload) -> None:
-        """Start the pool, and sort the tasks into generations."""
-        from joblib import Parallel, delayed
-
-        self._parallel, self._delayed = Parallel(n_jobs=self._workers), delayed
-        self._parallel(delayed(abs)(number) for number in range(8 * self._workers))
-        level: dict[str, int] = dict.fromkeys(workload.sources, 0)
-        self._generations: dict[int, list[Any]] = {}
-        for task in workload.tasks:
-            level[task.output] = 1 + max((level[name] for name in task.inputs), default=0)
-            self._generations.setdefault(level[task.output], []).append(task)
-
-    def run(self, workload: Workload) -> dict[str, Any]:
-        """Run generation after generation."""
-        data = dict(workload.sources)
-        for tasks in self._generations.values():
-            values = self._parallel(self._delayed(task.func)(*[data[name] for name in task.inputs]) for task in tasks)
-            data.update(zip([task.output for task in tasks], values, strict=True))
-        return {name: data[name] for name in workload.results}
-
-    def close(self) -> None:
-        """End the pool, which is the process's own."""
-        from joblib.externals.loky import get_reusable_executor
-
-        get_reusable_executor().shutdown(wait=True, kill_workers=True)
-
-
-class DaskCluster:
-    """Dask's distributed scheduler, one thread a worker; fresh keys every run, so that nothing is remembered."""
-
-    name = "dask"
-    method = "spawn"
-
-    def __init__(self, workers: int) -> None:
-        self._workers = workers
-
-    def start(self, workload: Workload) -> None:
-        """Start the cluster."""
-        from distributed import Client, LocalCluster
-
-        self._cluster = LocalCluster(n_workers=self._workers, threads_per_worker=1, dashboard_address=None, silence_logs=50)
-        self._client = Client(self._cluster)
-        self._client.gather(self._client.map(abs, range(8 * self._workers)))
-        self._runs = 0
-
-    def run(self, workload: Workload) -> dict[str, Any]:
-        """Hand the whole graph over, and gather its results."""
-        self._runs += 1
-        prefix = f"r{self._runs}-"
-        sources = dict(workload.sources)
-        futures: dict[str, Any] = {}
-        for task in workload.tasks:
-            arguments = [futures.get(name, sources.get(name)) for name in task.inputs]
-            futures[task.output] = self._client.submit(task.func, *arguments, key=prefix + task.name, pure=False)
-        return dict(zip(workload.results, self._client.gather([futures[name] for name in workload.results]), strict=True))
-
-    def close(self) -> None:
-        """End the cluster."""
-        self._client.close()
-        self._cluster.close()
+OPTIONAL = {"joblib": "joblib", "distributed": "Dask", "kedro": "Kedro"}
 
 
 class Treadle:
@@ -172,41 +28,122 @@ class Treadle:
         self._runner_name = runner
         self._workers = workers
 
+    def refuses(self, _workload: Workload) -> str | None:
+        """It takes all."""
+        return None
+
     def start(self, workload: Workload) -> None:
         """Start the workers, and make the pipeline."""
-        from treadle import Catalog, ParallelRunner, Pipeline, SequentialRunner, ThreadRunner, node
+        from treadle import Pipeline, node
 
-        if self._runner_name == "parallel":
-            self._runner = ParallelRunner(self._workers, start_method=self.method)
-        else:
-            self._runner = ThreadRunner(self._workers) if self._runner_name == "thread" else SequentialRunner()
+        self._pipeline = Pipeline([node(task.func, list(task.inputs), task.output, name=task.name) for task in workload.tasks])
+        self._begin()
+
+    def _begin(self) -> None:
+        self._runner = self._make()
         self._runner.__enter__()
-        self._catalog = Catalog
+        self.warm()
+
+    def warm(self) -> None:
+        """Let every worker do something."""
+        from treadle import Catalog, Pipeline, node
+
         warm_up = Pipeline([node(abs, "number", f"warm_{index}", name=f"warm_{index}") for index in range(8 * self._workers)])
         self._runner.run(warm_up, Catalog({"number": 1}))
-        self._pipeline = Pipeline([node(task.func, list(task.inputs), task.output, name=task.name) for task in workload.tasks])
+
+    def _make(self) -> Any:
+        from treadle import ParallelRunner, SequentialRunner, ThreadRunner
+
+        if self._runner_name == "parallel":
+            return ParallelRunner(self._workers, start_method=self.method)
+        return ThreadRunner(self._workers) if self._runner_name == "thread" else SequentialRunner()
 
     def run(self, workload: Workload) -> dict[str, Any]:
         """Run the pipeline and load its results."""
-        return dict(self._runner.run(self._pipeline, self._catalog(dict(workload.sources))))
+        from treadle import Catalog
+
+        return dict(self._runner.run(self._pipeline, Catalog(dict(workload.sources))))
 
     def close(self) -> None:
         """End the workers."""
         self._runner.close()
 
 
-def _is_there(module: str) -> bool:
-    return importlib.util.find_spec(module) is not None
+class TreadleUnlearned(Treadle):
+    """The same with a new runner for each run: it has seen none of these nodes before, and does not know how long they take."""
+
+    def __init__(self, method: str, workers: int) -> None:
+        super().__init__("parallel", method, workers)
+        self.name = "treadle parallel, first run"
+
+    def refuses(self, workload: Workload) -> str | None:
+        """It is of interest where order matters."""
+        return None if workload.bound_seconds else ""
+
+    def prepare(self, _workload: Workload) -> None:
+        """Start anew."""
+        self._runner.close()
+        self._begin()
 
 
-def engines(methods: list[str], workers: int, *, quick: bool) -> list[Any]:
-    """Return the engines, those of one start method side by side."""
-    chosen: list[Any] = [PlainLoop()]
-    if not quick:
-        chosen += [Treadle("sequential", "-", workers), Treadle("thread", "-", workers)]
-    if not quick:
-        chosen += [JoblibGenerations(workers)] if _is_there("joblib") else []
-        chosen += [DaskCluster(workers)] if _is_there("distributed") else []
+class Cold:
+    """An engine whose workers are started within each run: what a run costs that is the only one."""
+
+    def __init__(self, engine: Any) -> None:
+        self.name = engine.name
+        self.method = engine.method
+        self.unchecked = getattr(engine, "unchecked", False)
+        self._engine = engine
+        self._running = False
+
+    def refuses(self, workload: Workload) -> str | None:
+        """Say what the engine says."""
+        return self._engine.refuses(workload)
+
+    def start(self, _workload: Workload) -> None:
+        """Nothing: the workers are started by each run."""
+
+    def prepare(self, _workload: Workload) -> None:
+        """End the workers of the run before."""
+        if self._running:
+            self._engine.close()
+        self._running = False
+
+    def run(self, workload: Workload) -> dict[str, Any]:
+        """Start the workers and run."""
+        self._running = True
+        self._engine.start(workload)
+        return self._engine.run(workload)
+
+    def close(self) -> None:
+        """End the workers of the last run."""
+        self.prepare(None)
+
+
+def missing() -> list[str]:
+    """Return a line for each engine that is not installed."""
+    return [
+        f"{name}: not measured, because {module} is not installed"
+        for module, name in OPTIONAL.items()
+        if importlib.util.find_spec(module) is None
+    ]
+
+
+def engines(methods: list[str], workers: int, *, quick: bool, cold: bool = False) -> list[Any]:
+    """Return the engines that are installed, those of one start method side by side.
+
+    Args:
+        methods: start methods.
+        workers: number of workers of each.
+        quick: whether to leave out what takes seconds for very little.
+        cold: whether the workers are started within each run.
+    """
+    there = [module for module in OPTIONAL if importlib.util.find_spec(module) is not None]
+    chosen: list[Any] = [PlainLoop(), Treadle("sequential", "-", workers), Treadle("thread", "-", workers)]
     for method in methods:
-        chosen += [FuturesLoop(method, workers), Treadle("parallel", method, workers)]
-    return chosen
+        chosen += [FuturesLoop(method, workers), Treadle("parallel", method, workers), TreadleUnlearned(method, workers)]
+    chosen += [JoblibGenerations(workers)] if "joblib" in there else []
+    chosen += [DaskCluster(workers)] if "distributed" in there else []
+    if "kedro" in there:
+        chosen += [KedroRunner(kind, workers, most_tasks=50 if quick else 1_000) for kind in ("Sequential", "Thread", "Parallel")]
+    return [Cold(engine) for engine in chosen if engine.method != "-"] if cold else chosen

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import statistics
+import sys
 import threading
 import time
 from dataclasses import dataclass, field
@@ -17,61 +18,109 @@ if TYPE_CHECKING:
     from workloads import Workload
 
 SAMPLE_SECONDS = 0.02
+_START_ORDER = ("fork", "default", "spawn", "forkserver", "loky", "-")
 
 
 @dataclass
 class Measurement:
-    """What one engine took for one workload: seconds of each repeat, and the peak of a run in bytes."""
+    """What one engine took for one workload.
+
+    Attributes:
+        workload: name of the workload.
+        engine: name of the engine.
+        method: its start method.
+        seconds: seconds of each repeat.
+        peak_bytes: how much memory the process tree had more, at the most, during a run.
+        problem: why there are no figures; empty where there are.
+    """
 
     workload: str
     engine: str
     method: str
     seconds: list[float] = field(default_factory=list)
     peak_bytes: int = 0
+    problem: str = ""
 
     @property
     def median(self) -> float:
         """The median of the repeats, in seconds."""
         return statistics.median(self.seconds)
 
+    @property
+    def label(self) -> str:
+        """The engine with its start method."""
+        return self.engine if self.method == "-" else f"{self.engine}, {self.method}"
 
-def measure(workload: Workload, engines: list[Any], repeats: int) -> list[Measurement]:
+
+def measure(workload: Workload, engines: list[Any], repeats: int, budget: float) -> list[Measurement]:
     """Run a workload on each engine in turn, again and again, and check every result.
 
-    The first round warms up and is measured for memory alone. An engine's workers stay while the others run; they are
-    idle then.
+    The first round warms up and is measured for memory. An engine's workers stay while the others run; they are idle then.
+
+    Args:
+        workload: the work.
+        engines: who does it; one that refuses it with an empty reason is left out.
+        repeats: how often, after the first round.
+        budget: seconds that one engine may take for all its repeats; one whose first round takes longer keeps that figure.
+
+    Returns:
+        A measurement an engine, in the order of the engines.
     """
-    measurements = [Measurement(workload.name, engine.name, engine.method) for engine in engines]
-    for engine in engines:
+    reasons = [engine.refuses(workload) for engine in engines]
+    pairs = [
+        (engine, Measurement(workload.name, engine.name, engine.method, problem=reason or ""))
+        for engine, reason in zip(engines, reasons, strict=True)
+        if reason != ""
+    ]
+    taking = [pair for pair in pairs if not pair[1].problem]
+    # What forks comes first, before the others have threads.
+    for engine, _ in sorted(taking, key=lambda pair: _START_ORDER.index(pair[0].method)):
         engine.start(workload)
+    rounds = {}
     try:
-        for engine, measurement in zip(engines, measurements, strict=True):
+        for engine, measurement in taking:
+            if hasattr(engine, "warm"):  # engines that started later may have changed the environment, which ends workers
+                engine.warm()
+            _prepare(engine, workload)
             before = _tree_bytes()
             with _PeakSampler() as sampler:
-                _checked(engine, workload)
+                took = _checked(engine, workload, measurement)
             measurement.peak_bytes = max(0, sampler.peak - before)
-        for _ in range(repeats):
-            for engine, measurement in zip(engines, measurements, strict=True):
-                gc.collect()
-                measurement.seconds.append(_checked(engine, workload))
+            rounds[id(engine)] = max(0, min(repeats, int(budget / took)))
+            if not rounds[id(engine)] and not measurement.problem:
+                measurement.seconds.append(took)
+        for repeat in range(repeats):
+            for engine, measurement in taking:
+                if repeat < rounds[id(engine)] and not measurement.problem:
+                    _prepare(engine, workload)
+                    gc.collect()
+                    measurement.seconds.append(_checked(engine, workload, measurement))
     finally:
-        for engine in engines:
+        for engine, _ in taking:
             engine.close()
-    return measurements
+    return [measurement for _, measurement in pairs]
 
 
-def _checked(engine: Any, workload: Workload) -> float:
+def _prepare(engine: Any, workload: Workload) -> None:
+    if hasattr(engine, "prepare"):
+        engine.prepare(workload)
+
+
+def _checked(engine: Any, workload: Workload, measurement: Measurement) -> float:
     began = time.perf_counter()
-    results = engine.run(workload)
+    try:
+        results = engine.run(workload)
+    except Exception as error:  # noqa: BLE001 - whatever an engine raises is its result; the others go on
+        measurement.problem = f"failed: {error!r}"[:300]
+        return time.perf_counter() - began
     took = time.perf_counter() - began
-    if not workload.expected(results):
-        msg = f"{engine.name} ({engine.method}) computed something else for {workload.name}"
-        raise SystemExit(msg)
+    if not getattr(engine, "unchecked", False) and not workload.expected(results):
+        measurement.problem = "wrong results"
     return took
 
 
 class _PeakSampler:
-    """Sample the proportional memory of this process and its descendants while something runs."""
+    """Sample the memory of this process and its descendants while something runs."""
 
     def __enter__(self) -> _PeakSampler:
         self.peak = _tree_bytes()
@@ -90,20 +139,41 @@ class _PeakSampler:
 
 
 def _tree_bytes() -> int:
-    """PSS of the tree: shared pages count once; pages of memory files count while somebody maps them."""
-    total = 0
+    """Return the memory of this process and its descendants, in bytes; 0 where the system does not say.
+
+    Pages that processes share count once (PSS). Shared memory, which may be in nobody's map for a while, is counted for the
+    whole machine instead: what matters is by how much it grows.
+    """
+    if sys.platform != "linux":
+        return 0
+    total = sum(_kilobytes("/proc/meminfo", "Shmem:"))
     for process in [psutil.Process(), *psutil.Process().children(recursive=True)]:
-        try:
-            with Path(f"/proc/{process.pid}/smaps_rollup").open(encoding="ascii") as rollup:
-                total += next((int(line.split()[1]) * 1024 for line in rollup if line.startswith("Pss:")), 0)
-        except (OSError, psutil.Error):
-            continue
-    return total
+        whole, shared = _kilobytes(f"/proc/{process.pid}/smaps_rollup", "Pss:", "Pss_Shmem:")
+        total += whole - shared
+    return total * 1024
+
+
+def _kilobytes(path: str, *names: str) -> list[int]:
+    found = dict.fromkeys(names, 0)
+    try:
+        with Path(path).open(encoding="ascii") as lines:
+            for line in lines:
+                name, *rest = line.split(maxsplit=2)
+                if name in found:
+                    found[name] = int(rest[0])
+    except OSError:  # the process is gone
+        return [0] * len(names)
+    return [found[name] for name in names]
+
+
+def cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def machine() -> str:
     """Say where this was measured."""
     import platform
 
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return f"{platform.system()} {platform.machine()}, {cores} cores, Python {platform.python_version()}"
+    busy = f", load {os.getloadavg()[0]:.1f} at the start" if hasattr(os, "getloadavg") else ""
+    return f"{platform.system()} {platform.machine()}, {cores()} cores, Python {platform.python_version()}{busy}"

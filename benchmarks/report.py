@@ -1,31 +1,119 @@
-"""Figures as a Markdown table: seconds, and ratios to the hand-written loop of the same start method and to a plain loop."""
+"""Figures as Markdown: the goals, a summary of ratios, what stands alone, and a table a workload."""
 
 from __future__ import annotations
 
-from itertools import groupby
 from typing import TYPE_CHECKING
 
+from goals import TREADLE, verdicts
+
 if TYPE_CHECKING:
+    from figures import Figure
     from measure import Measurement
+    from workloads import Workload
 
 
-def markdown(measurements: list[Measurement], heading: str) -> str:
-    """Return the tables, one a workload."""
-    lines = [f"Measured {heading}.", ""]
-    for workload, group in groupby(measurements, key=lambda each: each.workload):
-        rows = list(group)
-        plain = next(row.median for row in rows if row.engine == "plain loop")
-        by_hand = {row.method: row.median for row in rows if row.engine == "futures loop"}
-        lines += [
-            f"### {workload}",
-            "",
-            "| engine | start method | seconds | × futures loop | × plain loop | peak MB |",
-            "|---|---|---:|---:|---:|---:|",
-        ]
-        for row in rows:
-            hand = by_hand.get(row.method)
-            versus = f"{row.median / hand:.2f}" if hand else ""
-            ratios = f"{versus} | {row.median / plain:.2f}"
-            lines.append(f"| {row.engine} | {row.method} | {row.median:.4f} | {ratios} | {row.peak_bytes / 1e6:.0f} |")
-        lines.append("")
-    return "\n".join(lines)
+def markdown(
+    heading: str, workloads: list[Workload], measurements: list[Measurement], alone: list[Figure], notes: list[str]
+) -> str:
+    """Return the whole report.
+
+    Args:
+        heading: when, where and how it was measured.
+        workloads: the workloads, in order.
+        measurements: what each engine took for each.
+        alone: figures that stand alone.
+        notes: what was left out, and why.
+    """
+    parts = [f"Measured {heading}.", *(f"- {note}" for note in notes)]
+    parts += ["", *_goals(workloads, measurements, alone), *_summary(workloads, measurements), *_alone(alone)]
+    for workload in workloads:
+        parts += _workload(workload, [row for row in measurements if row.workload == workload.name])
+    return "\n".join(parts)
+
+
+def _goals(workloads: list[Workload], measurements: list[Measurement], alone: list[Figure]) -> list[str]:
+    found = verdicts(workloads, measurements)
+    if not found and all(figure.goal is None for figure in alone):
+        return []
+    methods = list(dict.fromkeys(method for verdict in found for method in verdict.measured)) or ["figure"]
+    lines = ["## Goals", "", f"| work | | goal | {' | '.join(methods)} | met |", f"|---|---|---:|{'---:|' * len(methods)}---|"]
+    for verdict in found:
+        cells = [_amount(verdict.measured[method], verdict.unit) if method in verdict.measured else "" for method in methods]
+        goal = f"≤ {_amount(verdict.goal, verdict.unit)}"
+        lines.append(f"| {verdict.workload} | {verdict.what} | {goal} | {' | '.join(cells)} | {_yes(verdict.met)} |")
+    empty = " |" * max(0, len(methods) - 1)
+    for figure in alone:
+        if figure.goal is not None:
+            goal, value = f"≤ {_amount(figure.goal, figure.unit)}", _amount(figure.value, figure.unit)
+            lines.append(f"| {figure.what} | {figure.detail} | {goal} | {value} |{empty} {_yes(figure.value <= figure.goal)} |")
+    return [*lines, ""]
+
+
+def _summary(workloads: list[Workload], measurements: list[Measurement]) -> list[str]:
+    lines = [
+        "## Treadle and the others",
+        "",
+        "Treadle's slowest start method, against a plain loop in one process and the quickest of the others with workers.",
+        "",
+        "| work | plain loop | quickest other | | Treadle | ÷ plain loop | ÷ quickest other |",
+        "|---|---:|---|---:|---:|---:|---:|",
+    ]
+    for workload in workloads:
+        rows = [row for row in measurements if row.workload == workload.name and row.seconds and not row.problem]
+        ours = [row.median for row in rows if row.engine == TREADLE]
+        others = [row for row in rows if row.method != "-" and not row.engine.startswith("treadle")]
+        if not ours or not others:
+            continue
+        best, plain = (
+            min(others, key=lambda row: row.median),
+            next((row.median for row in rows if row.engine == "plain loop"), None),
+        )
+        by_plain = f"{max(ours) / plain:.2f}" if plain else ""
+        cells = [workload.name, _seconds(plain), best.label, _seconds(best.median), _seconds(max(ours)), by_plain]
+        lines.append(f"| {' | '.join(cells)} | {max(ours) / best.median:.2f} |")
+    return [*lines, ""] if workloads else []
+
+
+def _alone(alone: list[Figure]) -> list[str]:
+    if not alone:
+        return []
+    lines = ["## Treadle alone", "", "| what | figure | made of |", "|---|---:|---|"]
+    lines += [f"| {figure.what} | {_amount(figure.value, figure.unit)} | {figure.detail} |" for figure in alone]
+    return [*lines, ""]
+
+
+def _workload(workload: Workload, rows: list[Measurement]) -> list[str]:
+    measured = [row for row in rows if row.seconds and not row.problem]
+    plain = next((row.median for row in measured if row.engine == "plain loop"), None)
+    by_hand = {row.method: row.median for row in measured if row.engine in {"futures loop", "loky loop"}}
+    lines = [
+        f"## {workload.name}",
+        "",
+        f"{workload.about[:1].upper()}{workload.about[1:]}.",
+        "",
+        "| engine | start method | seconds | repeats | ÷ loop by hand | ÷ plain loop | peak MB |",
+        "|---|---|---:|---:|---:|---:|---:|",
+    ]
+    for row in rows:
+        if row.problem:
+            lines.append(f"| {row.engine} | {row.method} | {row.problem} | | | | |")
+            continue
+        versus = f"{row.median / by_hand[row.method]:.2f}" if row.method in by_hand else ""
+        ratio = f"{row.median / plain:.2f}" if plain else ""
+        figures = f"{_seconds(row.median)} | {len(row.seconds)} | {versus} | {ratio} | {row.peak_bytes / 1e6:.0f}"
+        lines.append(f"| {row.engine} | {row.method} | {figures} |")
+    return [*lines, ""]
+
+
+def _seconds(value: float | None) -> str:
+    return "" if value is None else f"{value:.5f} s" if value < 0.01 else f"{value:.3f} s"
+
+
+def _amount(value: float, unit: str) -> str:
+    if unit == "s":
+        return _seconds(value)
+    return f"{value:.2f} ×" if unit == "×" else f"{value:.1f} {unit}"
+
+
+def _yes(met: bool) -> str:  # noqa: FBT001 - a verdict in, a word out
+    return "yes" if met else "**no**"

@@ -1,8 +1,11 @@
-"""Measure Treadle against what people write by hand, in one run, as ratios.
+"""Measure Treadle against what people have in its place, in one run, as ratios.
 
-python benchmarks/run.py                 all workloads, all start methods
-python benchmarks/run.py --quick         two workloads
-python benchmarks/run.py --json out.json --markdown out.md
+python benchmarks/run.py                     every workload, one start method, few repeats: some minutes
+python benchmarks/run.py --full              every start method, more repeats: some ten minutes
+python benchmarks/run.py --only arrays chain workloads by a part of their name; `alone` and `shell` are names too
+python benchmarks/run.py --output FOLDER     writes benchmarks.md, benchmarks.json and benchmarks.png there
+
+It ends with code 1 where an engine failed or computed something else than the others. Run it on a quiet machine.
 """
 
 from __future__ import annotations
@@ -12,55 +15,104 @@ import dataclasses
 import datetime as dt
 import json
 import sys
+import time
+import warnings
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from alone import figures
+import scale
+import shell
 from chart import draw
-from engines import engines
-from measure import machine, measure
+from engines import engines, missing
+from goals import verdicts
+from measure import Measurement, machine, measure
 from report import markdown
-from workloads import workloads
+from workloads import Workload, workloads
+
+if TYPE_CHECKING:
+    from figures import Figure
 
 METHODS = ["fork", "spawn", "forkserver", "loky"]
+QUICK_METHODS = ["forkserver"]
 
 
 def main() -> None:
-    """Measure, and print a Markdown table."""
+    """Measure, print a report in Markdown, and write it with its figures and a chart."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="two workloads, fewer engines")
-    parser.add_argument("--methods", nargs="+", default=METHODS, choices=METHODS)
+    parser.add_argument("--full", action="store_true", help="every start method, more repeats")
+    parser.add_argument("--methods", nargs="+", choices=METHODS, help="start methods, instead of those of quick or full")
     parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--repeats", type=int, default=7)
-    parser.add_argument("--json", type=Path, help="write the figures here")
-    parser.add_argument("--markdown", type=Path, help="write the table here")
-    parser.add_argument("--chart", type=Path, help="draw the ratios into this PNG")
+    parser.add_argument("--repeats", type=int, help="repeats at the most; 3, or 7 where full")
+    parser.add_argument("--budget", type=float, help="seconds for all repeats of one engine on one workload; 1, or 2 where full")
     parser.add_argument("--only", nargs="+", default=[], help="only workloads whose name contains one of these")
+    parser.add_argument("--output", type=Path, help="folder for the report, the figures and the chart")
     options = parser.parse_args()
+    methods = options.methods or (METHODS if options.full else QUICK_METHODS)
+    repeats = options.repeats or (7 if options.full else 3)
+    budget = options.budget or (2.0 if options.full else 1.0)
+    # Peers fork beside threads, and say so; it is their way.
+    warnings.filterwarnings("ignore", message=".*multi-threaded.*", category=DeprecationWarning)
 
-    measurements = []
-    for workload in workloads(quick=options.quick):
-        if options.only and not any(part in workload.name for part in options.only):
-            continue
-        print(f"{workload.name}: {workload.about}", file=sys.stderr, flush=True)
-        measurements += measure(workload, engines(options.methods, options.workers, quick=options.quick), options.repeats)
+    where = machine()
+    began = time.monotonic()
+    notes = missing()
+    for note in notes:
+        _say(note)
+    chosen = [each for each in workloads() if _is_wanted(each.name, options.only)]
+    measurements: list[Measurement] = []
+    for workload in chosen:
+        _say(f"{time.monotonic() - began:4.0f} s  {workload.name}: {workload.about}")
+        found = engines(methods, options.workers, quick=not options.full, cold=workload.cold)
+        measurements += measure(workload, found, repeats, budget)
+    alone: list[Figure] = []
+    for method in methods if _is_wanted("alone", options.only) else ():
+        _say(f"{time.monotonic() - began:4.0f} s  alone: plan and scheduler, growth, processor, namespaces, catalog; {method}")
+        alone += scale.figures(method, options.workers, repeats, quick=not options.full, first=method == methods[0])
+    if _is_wanted("shell", options.only):
+        _say(f"{time.monotonic() - began:4.0f} s  shell: imports, --help, cold starts")
+        alone += shell.figures(methods, options.workers, min(repeats, 3))
+
     today = dt.datetime.now(tz=dt.timezone.utc).date()
-    heading = f"{today}, {machine()}, {options.workers} workers, medians of {options.repeats} interleaved repeats"
-    table = markdown(measurements, heading)
-    others = [] if options.quick else figures(options.repeats)
-    if others:
-        rows = "\n".join(f"| {what} | {figure} |" for what, figure in others)
-        table += f"\n### Alone\n\n| what | figure |\n|---|---:|\n{rows}\n"
-    print(table)
-    if options.json:
-        rows_of_figures = [dataclasses.asdict(each) | {"median": each.median} for each in measurements]
-        content = {"heading": heading, "measurements": rows_of_figures, "alone": dict(others)}
-        options.json.write_text(json.dumps(content, indent=2))
-    if options.chart:
-        draw(measurements, heading, options.chart)
-    if options.markdown:
-        options.markdown.write_text(table)
+    heading = f"{today}, {where}, {options.workers} workers, medians of up to {repeats} interleaved repeats"
+    report = markdown(heading, chosen, measurements, alone, notes)
+    print(report)
+    if options.output:
+        _write(options.output, report, heading, chosen, measurements, alone)
+    _say(f"{time.monotonic() - began:4.0f} s  done")
+    wrong = [row for row in measurements if row.problem.startswith(("failed", "wrong"))]
+    for row in wrong:
+        _say(f"{row.workload}: {row.label}: {row.problem}")
+    sys.exit(1 if wrong else 0)
+
+
+def _is_wanted(name: str, only: list[str]) -> bool:
+    return not only or any(part in name for part in only)
+
+
+def _say(words: str) -> None:
+    print(words, file=sys.stderr, flush=True)
+
+
+def _write(
+    folder: Path, report: str, heading: str, chosen: list[Workload], measurements: list[Measurement], alone: list[Figure]
+) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "benchmarks.md").write_text(report, encoding="utf-8")
+    rows: list[dict[str, Any]] = [
+        dataclasses.asdict(row) | {"median": row.median if row.seconds else None} for row in measurements
+    ]
+    goals = [dataclasses.asdict(verdict) | {"met": verdict.met} for verdict in verdicts(chosen, measurements)]
+    content = {
+        "heading": heading,
+        "goals": goals,
+        "measurements": rows,
+        "alone": [dataclasses.asdict(figure) for figure in alone],
+    }
+    (folder / "benchmarks.json").write_text(json.dumps(content, indent=2, ensure_ascii=False), encoding="utf-8")
+    draw(chosen, measurements, heading, folder / "benchmarks.png")
+    _say(f"written: {folder}/benchmarks.md, benchmarks.json, benchmarks.png")
 
 
 if __name__ == "__main__":

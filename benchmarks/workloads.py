@@ -36,6 +36,12 @@ class Workload:
     results: tuple[str, ...]
     expected: Callable[[dict[str, Any]], bool] = field(compare=False)
     about: str = ""
+    live_bytes: int = 0
+    """Bytes of the values that must be there at one time, whoever does the work; 0 where they are small."""
+    bound_seconds: float = 0.0
+    """Seconds that two workers cannot beat, where the tasks' own time is known."""
+    cold: bool = False
+    """Whether the workers are started in each run."""
 
 
 def noop(*_inputs: Any) -> int:
@@ -147,6 +153,7 @@ def arrays(branches: int = 6, steps: int = 3) -> Workload:
         ("total",),
         lambda results: results["total"] == float(total),
         "each branch changes its array in place three times; the last task sums all",
+        live_bytes=branches * ARRAY_BYTES,
     )
 
 
@@ -168,6 +175,7 @@ def frames(kind: str, branches: int = 6, steps: int = 3) -> Workload:
         ("total",),
         lambda results: results["total"] == branches * (FRAME_ROWS if kind == "strings" else FRAME_ROWS * 3.0),
         "64 MB of floats a frame" if kind == "floats" else f"{FRAME_ROWS:,} strings and a number a frame",
+        live_bytes=branches * ARRAY_BYTES if kind == "floats" else 0,
     )
 
 
@@ -178,19 +186,27 @@ def hidden_path(short: int = 60, long: int = 10) -> Workload:
     results = (*(task.output for task in tasks if task.output.startswith("s_")), f"l_{long - 1}")
     bound = max(long * LONG_SECONDS, (long * LONG_SECONDS + short * SHORT_SECONDS) / 2)
     about = f"sleeps of {SHORT_SECONDS} s and a chain of sleeps of {LONG_SECONDS} s; two workers cannot beat {bound:.2f} s"
-    return Workload("long path among short nodes", tuple(tasks), {"source": 0}, results, _all_ones(results), about)
+    name = "long path among short nodes"
+    return Workload(name, tuple(tasks), {"source": 0}, results, _all_ones(results), about, bound_seconds=bound)
+
+
+def small(*, cold: bool) -> Workload:
+    """Six nodes as a small project has them: one that reads, two that clean, one that joins, two that use it."""
+    wiring = "read source", "clean read", "check read", "join clean check", "fit join", "plot join"
+    tasks = tuple(Task(name, noop, tuple(inputs), name) for name, *inputs in map(str.split, wiring))
+    name = "6 nodes, workers started for them" if cold else "6 nodes"
+    about = "no-ops, wired as a small project is" + ("; Python is up and Treadle imported" if cold else "")
+    return Workload(name, tasks, {"source": 0}, ("fit", "plot"), _all_ones(("fit", "plot")), about, cold=cold)
 
 
 def _all_ones(names: tuple[str, ...]) -> Callable[[dict[str, Any]], bool]:
     return lambda results: len(results) == len(names) and all(results[name] == 1 for name in names)
 
 
-def workloads(*, quick: bool) -> list[Workload]:
-    """Return the workloads, fewer where it must be quick."""
-    if quick:
-        return [independent(1000), arrays()]
+def workloads() -> list[Workload]:
+    """Return the workloads that every engine can do."""
     return [
-        independent(6),
+        small(cold=False),
         independent(1_000),
         independent(10_000),
         layered(20, 50),
@@ -199,4 +215,5 @@ def workloads(*, quick: bool) -> list[Workload]:
         frames("floats"),
         frames("strings"),
         hidden_path(),
+        small(cold=True),
     ]

@@ -1,0 +1,71 @@
+"""What Treadle should reach with two workers, and whether it did: one verdict a row of the goals."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from measure import Measurement
+    from workloads import Workload
+
+TREADLE = "treadle parallel"
+FIRST_RUN = "treadle parallel, first run"
+MEMORY = 1.25
+"""How much more than the live data a run may take, at its peak."""
+SECONDS = {
+    "1,000 no-ops": 0.025,
+    "20 layers of 50": 0.05,
+    "chain of 300": 0.012,
+    "6 × 64 MB arrays, 25 nodes": 0.30,
+    "6 × DataFrames of floats, 25 nodes": 0.42,
+    "6 nodes": 0.003,
+    "6 nodes, workers started for them": 0.35,
+}
+TIMES_THE_BOUND = {TREADLE: 1.04, FIRST_RUN: 1.10}
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """A goal and what was measured, for each start method.
+
+    Attributes:
+        workload: the work.
+        what: what is compared.
+        goal: the most that it should be.
+        unit: "s" or "×".
+        measured: the figure by start method.
+    """
+
+    workload: str
+    what: str
+    goal: float
+    unit: str
+    measured: dict[str, float]
+
+    @property
+    def met(self) -> bool:
+        """Whether the slowest start method meets the goal."""
+        return max(self.measured.values()) <= self.goal
+
+
+def verdicts(workloads: list[Workload], measurements: list[Measurement]) -> list[Verdict]:
+    """Return the verdicts on all that was measured and has a goal."""
+    found = []
+    for workload in workloads:
+        rows = [row for row in measurements if row.workload == workload.name and row.seconds and not row.problem]
+        ours = {row.method: row for row in rows if row.engine == TREADLE}
+        if not ours:
+            continue
+        if workload.name in SECONDS:
+            seconds = {method: row.median for method, row in ours.items()}
+            found.append(Verdict(workload.name, "time", SECONDS[workload.name], "s", seconds))
+        if workload.bound_seconds:
+            for engine, times in TIMES_THE_BOUND.items():
+                ratios = {row.method: row.median / workload.bound_seconds for row in rows if row.engine == engine}
+                learned = "durations learned" if engine == TREADLE else "first run"
+                found.append(Verdict(workload.name, f"time, by the lower bound ({learned})", times, "×", ratios))
+        if workload.live_bytes and all(row.peak_bytes for row in ours.values()):
+            peaks = {method: row.peak_bytes / workload.live_bytes for method, row in ours.items()}
+            found.append(Verdict(workload.name, "peak memory, by the live data", MEMORY, "×", peaks))
+    return [verdict for verdict in found if verdict.measured]

@@ -1,0 +1,1 @@
+"""A Kedro project whose nodes take a known time."""

@@ -1,0 +1,229 @@
+"""What people have in Treadle's place: a loop by hand, joblib, Dask, and Kedro's own runners."""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from concurrent.futures import Executor, Future
+
+    from workloads import Workload
+
+
+class PlainLoop:
+    """One process, one loop: no engine can do less work than this."""
+
+    name = "plain loop"
+    method = "-"
+
+    def refuses(self, _workload: Workload) -> str | None:
+        """It takes all."""
+        return None
+
+    def start(self, workload: Workload) -> None:
+        """Nothing to start."""
+
+    def run(self, workload: Workload) -> dict[str, Any]:
+        """Run the tasks in order; a value is dropped after its last use, as a careful person would."""
+        last = {name: task.name for task in workload.tasks for name in task.inputs}
+        data = dict(workload.sources)
+        for task in workload.tasks:
+            data[task.output] = task.func(*[data[name] for name in task.inputs])
+            for name in task.inputs:
+                if last[name] == task.name and name not in workload.results:
+                    data.pop(name, None)
+        return {name: data[name] for name in workload.results}
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+
+class FuturesLoop:
+    """What people write by hand: submit what is ready, wait for the first, go on; values travel through the parent."""
+
+    def __init__(self, method: str, workers: int) -> None:
+        self.name = "loky loop" if method == "loky" else "futures loop"
+        self.method = method
+        self._workers = workers
+        self._pool: Executor | None = None
+
+    def refuses(self, _workload: Workload) -> str | None:
+        """It takes all."""
+        return None
+
+    def start(self, workload: Workload) -> None:
+        """Start the pool."""
+        if self.method == "loky":
+            from loky import ProcessPoolExecutor as LokyPool
+
+            self._pool = LokyPool(self._workers, timeout=None)
+        else:
+            self._pool = ProcessPoolExecutor(self._workers, mp_context=multiprocessing.get_context(self.method))
+        self.warm()
+
+    def warm(self) -> None:
+        """Let every worker do something."""
+        list(self._pool.map(abs, range(8 * self._workers)))
+
+    def run(self, workload: Workload) -> dict[str, Any]:  # noqa: C901 - a loop as people write it
+        """Run the tasks as their inputs arrive."""
+        pool = self._pool
+        data = dict(workload.sources)
+        waiting = {task.name: len(set(task.inputs) - set(data)) for task in workload.tasks}
+        takers: dict[str, list[Any]] = {}
+        uses: dict[str, int] = {}
+        for task in workload.tasks:
+            for name in set(task.inputs):
+                takers.setdefault(name, []).append(task)
+                uses[name] = uses.get(name, 0) + 1
+        running: dict[Future[Any], Any] = {}
+        for task in workload.tasks:
+            if not waiting[task.name]:
+                running[pool.submit(task.func, *[data[name] for name in task.inputs])] = task
+        while running:
+            finished, _ = wait(running, return_when=FIRST_COMPLETED)
+            for future in finished:
+                task = running.pop(future)
+                data[task.output] = future.result()
+                for name in set(task.inputs):
+                    uses[name] -= 1
+                    if not uses[name] and name not in workload.results:
+                        del data[name]
+                for taker in takers.get(task.output, ()):
+                    waiting[taker.name] -= 1
+                    if not waiting[taker.name]:
+                        running[pool.submit(taker.func, *[data[name] for name in taker.inputs])] = taker
+        return {name: data[name] for name in workload.results}
+
+    def close(self) -> None:
+        """End the pool."""
+        self._pool.shutdown()
+
+
+class JoblibGenerations:
+    """joblib over one generation of the graph after the other: what is left where an engine knows only flat lists."""
+
+    name = "joblib"
+    method = "loky"
+
+    def __init__(self, workers: int) -> None:
+        self._workers = workers
+
+    def refuses(self, _workload: Workload) -> str | None:
+        """It takes all."""
+        return None
+
+    def start(self, workload: Workload) -> None:
+        """Start the pool, and sort the tasks into generations."""
+        from joblib import Parallel, delayed
+
+        self._parallel, self._delayed = Parallel(n_jobs=self._workers), delayed
+        self.warm()
+        level: dict[str, int] = dict.fromkeys(workload.sources, 0)
+        self._generations: dict[int, list[Any]] = {}
+        for task in workload.tasks:
+            level[task.output] = 1 + max((level[name] for name in task.inputs), default=0)
+            self._generations.setdefault(level[task.output], []).append(task)
+
+    def warm(self) -> None:
+        """Let every worker do something."""
+        self._parallel(self._delayed(abs)(number) for number in range(8 * self._workers))
+
+    def run(self, workload: Workload) -> dict[str, Any]:
+        """Run generation after generation."""
+        data = dict(workload.sources)
+        for tasks in self._generations.values():
+            values = self._parallel(self._delayed(task.func)(*[data[name] for name in task.inputs]) for task in tasks)
+            data.update(zip([task.output for task in tasks], values, strict=True))
+        return {name: data[name] for name in workload.results}
+
+    def close(self) -> None:
+        """End the pool, which is the process's own."""
+        from joblib.externals.loky import get_reusable_executor
+
+        get_reusable_executor().shutdown(wait=True, kill_workers=True)
+
+
+class DaskCluster:
+    """Dask's distributed scheduler, one thread a worker; fresh keys every run, so that nothing is remembered."""
+
+    name = "dask"
+    method = "spawn"
+
+    def __init__(self, workers: int) -> None:
+        self._workers = workers
+        self._runs = 0
+
+    def refuses(self, _workload: Workload) -> str | None:
+        """It takes all."""
+        return None
+
+    def start(self, workload: Workload) -> None:
+        """Start the cluster."""
+        from distributed import Client, LocalCluster
+
+        self._cluster = LocalCluster(n_workers=self._workers, threads_per_worker=1, dashboard_address=None, silence_logs=50)
+        self._client = Client(self._cluster)
+        self.warm()
+
+    def warm(self) -> None:
+        """Let every worker do something."""
+        self._client.gather(self._client.map(abs, range(8 * self._workers), pure=False))
+
+    def run(self, workload: Workload) -> dict[str, Any]:
+        """Hand the whole graph over, and gather its results."""
+        self._runs += 1
+        prefix = f"{workload.name}-{self._runs}-"
+        sources = workload.sources
+        graph = {
+            prefix + task.output: (task.func, *[sources[name] if name in sources else prefix + name for name in task.inputs])
+            for task in workload.tasks
+        }
+        return dict(zip(workload.results, self._client.get(graph, [prefix + name for name in workload.results]), strict=True))
+
+    def close(self) -> None:
+        """End the cluster."""
+        self._client.close()
+        self._cluster.close()
+
+
+class KedroRunner:
+    """One of Kedro's runners, on Kedro's own pipeline and catalog; the parallel one starts its workers in each run."""
+
+    def __init__(self, kind: str, workers: int, *, most_tasks: int) -> None:
+        self.name = f"kedro {kind.lower()}"
+        self.method = multiprocessing.get_start_method(allow_none=True) or "default" if kind == "Parallel" else "-"
+        self.unchecked = kind == "Parallel"  # what a finished run made cannot be loaded any more
+        self._kind = kind
+        self._workers = workers
+        self._most_tasks = min(most_tasks, 50) if kind == "Parallel" else most_tasks
+
+    def refuses(self, workload: Workload) -> str | None:
+        """Refuse what would take minutes: its time grows with the square of the nodes."""
+        count = len(workload.tasks)
+        return f"{count:,} nodes would take minutes" if count > self._most_tasks else None
+
+    def start(self, workload: Workload) -> None:
+        """Make the pipeline."""
+        from kedro.pipeline import node, pipeline
+
+        logging.getLogger("kedro").setLevel(logging.CRITICAL)
+        made = [node(task.func, list(task.inputs) or None, task.output, name=task.name) for task in workload.tasks]
+        self._pipeline = pipeline(made)
+
+    def run(self, workload: Workload) -> dict[str, Any]:
+        """Run it, and load what can be loaded."""
+        from kedro import runner
+        from kedro.io import DataCatalog, MemoryDataset, SharedMemoryDataCatalog
+
+        kind = getattr(runner, f"{self._kind}Runner")
+        catalog = SharedMemoryDataCatalog if self.unchecked else DataCatalog
+        made = kind() if self._kind == "Sequential" else kind(max_workers=self._workers)
+        results = made.run(self._pipeline, catalog({name: MemoryDataset(value) for name, value in workload.sources.items()}))
+        return {} if self.unchecked else {name: dataset.load() for name, dataset in results.items()}
+
+    def close(self) -> None:
+        """Nothing to close."""

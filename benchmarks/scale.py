@@ -1,0 +1,180 @@
+"""How Treadle grows: the plan and the scheduler alone, whole runs, namespaces, a large catalog, and who uses the processor."""
+
+from __future__ import annotations
+
+import statistics
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+from figures import Figure, median_of, timed
+from workloads import noop
+
+WIDTH = 50
+LINEAR = 1.15
+"""How much more than ten times as long ten times as many nodes may take."""
+BUSY_SECONDS = 0.001
+
+
+def figures(method: str, workers: int, repeats: int, *, quick: bool, first: bool) -> list[Figure]:
+    """Return the figures of a start method.
+
+    Args:
+        method: the start method.
+        workers: number of workers.
+        repeats: repeats.
+        quick: whether whole runs of 100,000 nodes are left out.
+        first: whether this is the first method: what no method changes, and whole runs of 100,000 nodes, are measured once.
+    """
+    return [
+        *(_plan_and_scheduler() if first else ()),
+        *_whole_runs(method, workers, repeats, (1_000, 10_000, 100_000) if first and not quick else (1_000, 10_000)),
+        *_processor(method, workers, 500 if quick else 2_000),
+        *_namespaces(method, workers, repeats),
+        *_large_catalog(method, workers, repeats),
+    ]
+
+
+def _band(count: int) -> list[Any]:
+    """Nodes that each wait for one that is 50 before it."""
+    from treadle import node
+
+    return [
+        node(noop, [f"d{index - WIDTH}"] if index >= WIDTH else "source", f"d{index}", name=f"n{index}") for index in range(count)
+    ]
+
+
+def _plan_and_scheduler() -> list[Figure]:
+    from treadle import Catalog, Pipeline
+    from treadle.execution.simulator import simulate
+    from treadle.planning import compile_plan
+
+    found, before = [], 0.0
+    for count in (1_000, 10_000, 100_000):
+        least = []
+        for _ in range(3 if count < 100_000 else 1):
+            nodes = _band(count)
+            built, pipeline = timed(lambda nodes=nodes: Pipeline(nodes))
+            compiled, plan = timed(lambda pipeline=pipeline: compile_plan(pipeline, Catalog({"source": 1})))
+            scheduled, _ = timed(lambda plan=plan, count=count: simulate(plan, [1.0] * count, 2))
+            least.append((built + compiled + scheduled, f"{built:.3f} + {compiled:.3f} + {scheduled:.3f} s"))
+        seconds, parts = min(least)
+        a_node = seconds / count * 1e6
+        found.append(Figure(f"{count:,} nodes: pipeline + plan + scheduler alone", a_node, "µs a node", detail=parts))
+        if before:
+            what = f"growth from {count // 10:,} to {count:,} nodes, alone: time a node"
+            found.append(Figure(what, a_node / before, "×", LINEAR))
+        before = a_node
+    return found
+
+
+def _whole_runs(method: str, workers: int, repeats: int, counts: tuple[int, ...]) -> list[Figure]:
+    from treadle import Catalog, ParallelRunner, Pipeline
+
+    pipelines = {count: Pipeline(_band(count)) for count in counts}
+    seconds: dict[int, list[float]] = {count: [] for count in counts}
+    with ParallelRunner(workers, start_method=method) as runner:
+        for repeat in range(repeats + 1):
+            for count, pipeline in pipelines.items():
+                if count < 100_000 or repeat in {1, 2}:
+                    took, result = timed(lambda pipeline=pipeline: runner.run(pipeline, Catalog({"source": 1})))
+                    if len(result) != WIDTH or set(result.values()) != {1}:
+                        msg = f"{count:,} nodes: wrong results"
+                        raise SystemExit(msg)
+                    seconds[count] += [took] if repeat else []
+    found, before = [], 0.0
+    for count in counts:
+        a_node = statistics.median(seconds[count]) / count * 1e6
+        found.append(Figure(f"{count:,} no-ops in a band of {WIDTH}, {method}, warm", a_node, "µs a node"))
+        if before:
+            found.append(
+                Figure(f"growth from {count // 10:,} to {count:,} nodes, {method}: time a node", a_node / before, "×", LINEAR)
+            )
+        before = a_node
+    return found
+
+
+def busy(_source: Any) -> int:
+    """Compute for a millisecond of the processor's time."""
+    end = time.process_time() + BUSY_SECONDS
+    while time.process_time() < end:
+        pass
+    return 1
+
+
+def _processor(method: str, workers: int, count: int) -> list[Figure]:
+    from treadle import Catalog, ParallelRunner, Pipeline, node
+
+    pipeline = Pipeline([node(busy, "source", f"b{index}", name=f"b{index}") for index in range(count)])
+    with ParallelRunner(workers, start_method=method) as runner:
+        dict(runner.run(Pipeline([node(busy, "source", "warm", name="warm")]), Catalog({"source": 1})))
+        theirs, ours = _children_seconds(), time.process_time()
+        took, _ = timed(lambda: dict(runner.run(pipeline, Catalog({"source": 1}))))
+        ours, theirs = time.process_time() - ours, _children_seconds() - theirs
+    detail = f"parent {ours:.2f} s, workers {theirs:.2f} s, of {took:.2f} s"
+    what = f"{count:,} nodes of 1 ms, {method}"
+    return [
+        Figure(f"{what}: processor time of the parent, by that of the workers", ours / theirs, "×", 1.0, detail),
+        Figure(f"{what}: time, by the work shared out evenly", took * workers / count / BUSY_SECONDS, "×"),
+    ]
+
+
+def _children_seconds() -> float:
+    total = 0.0
+    for process in psutil.Process().children(recursive=True):
+        try:
+            times = process.cpu_times()
+        except psutil.Error:
+            continue
+        total += times.user + times.system
+    return total
+
+
+def _namespaces(method: str, workers: int, repeats: int) -> list[Figure]:
+    from treadle import Catalog, ParallelRunner, Pipeline, node, pipeline
+    from treadle.planning import compile_plan
+
+    copies, length = 500, 10
+    base = Pipeline(
+        [node(noop, f"s{index - 1}" if index else "source", f"s{index}", name=f"n{index}") for index in range(length)]
+    )
+
+    def build() -> Any:
+        return sum((pipeline(base, inputs="source", namespace=f"copy_{index}") for index in range(copies)), Pipeline([]))
+
+    built = median_of(build, 3)
+    whole = build()
+    compiled = median_of(lambda: compile_plan(whole, Catalog({"source": 1})), 3)
+    with ParallelRunner(workers, start_method=method) as runner:
+        ran = median_of(lambda: runner.run(whole, Catalog({"source": 1})), min(repeats, 3))
+    what = f"{copies} namespaced copies of a pipeline of {length} nodes"
+    return [
+        Figure(f"{what}: made and added up", built, detail=f"{built / copies / length * 1e6:.0f} µs a node"),
+        Figure(f"{what}: plan", compiled, detail=f"{compiled / copies / length * 1e6:.0f} µs a node"),
+        Figure(f"{what}: run, {method}, warm", ran, detail=f"{ran / copies / length * 1e6:.0f} µs a node"),
+    ]
+
+
+def _large_catalog(method: str, workers: int, repeats: int) -> list[Figure]:
+    from treadle import Catalog, ParallelRunner, Pipeline, node
+
+    used, entries = 50, 2_000
+    with tempfile.TemporaryDirectory() as folder:
+        for index in range(used):
+            (Path(folder) / f"in_{index}.txt").write_text("x", encoding="utf-8")
+        config = {f"in_{index}": {"type": "text.TextDataset", "filepath": f"{folder}/in_{index}.txt"} for index in range(entries)}
+        pipeline = Pipeline([node(len, f"in_{index}", f"n_{index}", name=f"n_{index}") for index in range(used)])
+        with ParallelRunner(workers, start_method=method) as runner:
+
+            def run(count: int) -> int:
+                catalog = Catalog.from_config(dict(list(config.items())[:count]))
+                return sum(runner.run(pipeline, catalog).values())
+
+            if run(entries) != used:
+                msg = "a large catalog: wrong results"
+                raise SystemExit(msg)
+            small, large = median_of(lambda: run(used), repeats), median_of(lambda: run(entries), repeats)
+    detail = f"{small:.4f} s with the {used} entries alone"
+    return [Figure(f"catalog of {entries:,} entries, {used} of them used, {method}, warm", large, detail=detail)]

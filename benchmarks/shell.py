@@ -1,0 +1,68 @@
+"""What a person at the shell waits for: imports, `--help`, and whole runs of a project that imports pandas and scikit-learn."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+from importlib.util import find_spec
+from pathlib import Path
+
+from figures import Figure, median_of
+
+HEAVY = "import pandas\nimport sklearn.ensemble\n"
+BY_HAND = (
+    HEAVY
+    + """
+import multiprocessing
+from concurrent.futures import ProcessPoolExecutor
+
+def work(value):
+    return pandas.Series([value]).sum()
+
+if __name__ == "__main__":
+    with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context({method!r})) as pool:
+        print(sum(pool.map(work, range(4))))
+"""
+)
+
+
+def figures(methods: list[str], workers: int, repeats: int) -> list[Figure]:
+    """Return the figures: medians over new processes."""
+    python, treadle = [sys.executable], [sys.executable, "-m", "treadle"]
+    bare = _median([*python, "-c", "pass"], repeats)
+    importing = _median([*python, "-c", "import treadle"], repeats)
+    found = [
+        Figure("python -c pass", bare),
+        Figure("python -c 'import treadle'", importing, detail=f"{importing - bare:.3f} s more than Python"),
+        Figure("treadle --help", _median([*treadle, "--help"], repeats)),
+    ]
+    if find_spec("pandas") is None or find_spec("sklearn") is None:
+        print("cold start of a project: not measured, because pandas or scikit-learn is not installed", file=sys.stderr)
+        return found
+    with tempfile.TemporaryDirectory() as folder:
+        project = Path(folder) / "cold"
+        subprocess.run([*treadle, "new", str(project)], check=True, capture_output=True)
+        nodes = next(project.glob("src/*/pipelines/*/nodes.py"))
+        code = nodes.read_text(encoding="utf-8").replace("from __future__ import annotations\n", "")
+        nodes.write_text(HEAVY + code, encoding="utf-8")
+        imports = _median([*python, "-c", HEAVY], repeats)
+        found.append(Figure("python -c 'import pandas, sklearn.ensemble'", imports))
+        for method in methods:
+            script = Path(folder) / f"by_hand_{method}.py"
+            script.write_text(BY_HAND.format(method=method), encoding="utf-8")
+            if method != "loky":
+                by_hand = _median([*python, str(script)], repeats)
+                found.append(_start(f"a script with a pool of {workers}, {method}, 4 tasks", by_hand, imports))
+            flags = ["--runner", "parallel", "--runner-params", f"max_workers={workers},start_method={method}"]
+            found.append(_start(f"treadle run, {method}, 4 nodes", _median([*treadle, "run", *flags], repeats, project), imports))
+        found.append(_start("treadle run, sequential, 4 nodes", _median([*treadle, "run"], repeats, project), imports))
+    return found
+
+
+def _start(what: str, seconds: float, imports: float) -> Figure:
+    return Figure(f"cold from the shell: {what}", seconds, detail=f"{seconds - imports:.3f} s more than these imports alone")
+
+
+def _median(command: list[str], repeats: int, folder: Path | None = None) -> float:
+    return median_of(lambda: subprocess.run(command, check=True, capture_output=True, cwd=folder), repeats)
