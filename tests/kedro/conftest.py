@@ -20,7 +20,7 @@ from pathlib import Path
 import pytest
 
 PROJECTS = Path(__file__).parent / "projects"
-START_METHODS = ("fork", "spawn", "forkserver", "loky")
+START_METHODS = tuple(os.environ.get("START_METHODS_UNDER_TEST", "fork,spawn,forkserver,loky").split(","))
 DEADLINE = 120
 """Seconds after which something hangs."""
 _VERSION = re.compile(r"\d{4}-\d{2}-\d{2}T[\d.]+Z")
@@ -144,7 +144,52 @@ def lane(make_project):
     return make_project("lane")
 
 
-@pytest.fixture(params=START_METHODS)
+@pytest.fixture(scope="session", params=START_METHODS)
 def method(request):
-    """Each start method."""
+    """Each start method; those of START_METHODS_UNDER_TEST where that is set."""
     return request.param
+
+
+@pytest.fixture(scope="session")
+def sequential_mill(make_project):
+    """The mill project after `kedro run` with Kedro's SequentialRunner."""
+    project = make_project("mill")
+    project.kedro()
+    return project
+
+
+@pytest.fixture(scope="session")
+def parallel_mill(method, make_project):
+    """The mill project after `kedro run` with Treadle's runner, under each start method."""
+    project = make_project("mill")
+    project.treadle(method)
+    return project
+
+
+@pytest.fixture(scope="session")
+def sequential_lane(make_project):
+    """The lane project after `kedro run --async` with Kedro's SequentialRunner, hooks counting."""
+    project = make_project("lane")
+    project.kedro("--async", LANE_HOOKS="counting")
+    return project
+
+
+@pytest.fixture(scope="session")
+def lane_runs(method, make_project):
+    """What each of the lane project's pipelines left, run one after the other by one process a start method."""
+    again = {"pipeline_names": ["versions"], "from_nodes": ["recall"], "from_inputs": ["history"]}
+    names = ("versions", "stopping", "resuming", "kill", "stubborn", "leave", "fail", "absent")
+    runs = {"default": {}, **{name: {"pipeline_names": [name]} for name in names}, "versions again": again}
+    project = make_project("lane")
+    done = project.command(str(Path(__file__).parent / "run_pipelines.py"), method, json.dumps(runs))
+    assert done.returncode == 0, done.stdout + done.stderr
+    return {name: Project(project.root / "left" / name) for name in runs}
+
+
+@pytest.fixture(scope="session")
+def warm_runner(method):
+    """Treadle's runner with two workers that are kept from test to test, under each start method."""
+    from treadle.kedro import ParallelRunner
+
+    with ParallelRunner(max_workers=2, start_method=method) as runner:
+        yield runner

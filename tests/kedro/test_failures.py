@@ -33,19 +33,16 @@ def knots():
 
 
 @pytest.fixture
-def run(method, knots):
+def run(warm_runner, knots):
     """`run(nodes, {"name": dataset or value})`: the loaded outputs of a run on two workers."""
     from kedro.io import AbstractDataset, DataCatalog, MemoryDataset
     from kedro.pipeline import pipeline
-
-    from treadle.kedro import ParallelRunner
 
     def start(nodes, entries, **arguments):
         datasets = {
             name: value if isinstance(value, AbstractDataset) else MemoryDataset(value) for name, value in entries.items()
         }
-        runner = ParallelRunner(max_workers=2, start_method=method)
-        outputs = runner.run(pipeline(nodes), DataCatalog(datasets), **arguments)
+        outputs = warm_runner.run(pipeline(nodes), DataCatalog(datasets), **arguments)
         return {name: dataset.load() for name, dataset in outputs.items()}
 
     return start
@@ -58,13 +55,10 @@ def node(*arguments, **options):
     return kedro_node(*arguments, **options)
 
 
-@pytest.mark.parametrize("inherits_nothing", ["spawn", "forkserver"])
-def test_1_hooks_and_info_logs_of_workers_that_inherit_nothing(make_project, inherits_nothing):
-    """1: where the child inherits nothing, the project's hooks run and its INFO records arrive."""
-    mill = make_project("mill")
-    mill.treadle(inherits_nothing)
-    assert sum("after_node_run" in event for event in mill.events()) == 28
-    assert mill.log()["INFO|mill.nodes|totalling"] == 2
+def test_1_hooks_and_info_logs_of_workers(parallel_mill):
+    """1: whatever the child inherits, the project's hooks run in it and its INFO records arrive."""
+    assert sum("after_node_run" in event for event in parallel_mill.events()) == 28
+    assert parallel_mill.log()["INFO|mill.nodes|totalling"] == 2
 
 
 def test_2_workers_are_configured_once(lane, method):
@@ -131,54 +125,65 @@ def test_7_releasing_asks_nothing_of_the_pipeline(knots, monkeypatch):
     assert len(asked) < 10
 
 
-def test_8_after_a_failure_nothing_more_starts(lane, method):
+def told(project):
+    """The error with which a run of `lane_runs` ended."""
+    (outcome,) = project.records("outcome.json")
+    return outcome["error"]
+
+
+def test_8_after_a_failure_nothing_more_starts(lane_runs):
     """8: after a failure no queued node starts, and the hint to resume comes when all that ran has ended."""
-    done = lane.treadle(method, "--pipelines=stopping", fails=True)
-    assert not (lane.root / "ran.txt").exists()
-    assert "LaneError: failed at once" in done.stderr
-    log = done.stdout + done.stderr
+    project = lane_runs["stopping"]
+    assert not (project.root / "ran.txt").exists()
+    assert "LaneError: failed at once" in told(project)
+    log = "\n".join(project.lines("run.log"))
     assert log.index("Failed after") < log.index("--from-nodes")
 
 
-def test_8_the_hint_to_resume_names_the_nearest_nodes(lane, method):
+def test_8_the_hint_to_resume_names_the_nearest_nodes(lane_runs):
     """8: the hint goes back to what persists, and following it needs nothing that is gone."""
-    done = lane.treadle(method, "--pipelines=resuming", fails=True)
-    assert '--from-nodes "kept"' in (done.stdout + done.stderr).replace("\n", "")
+    assert '  --from-nodes "kept"' in lane_runs["resuming"].lines("run.log")
 
 
-def test_9_a_killed_worker_is_named_with_its_node(lane, method):
+def test_9_a_killed_worker_is_named_with_its_node(lane_runs):
     """9: a worker that is killed is an error that names node and signal, and hooks hear of it."""
-    done = lane.treadle(method, "--pipelines=kill", fails=True)
-    assert "WorkerLostError" in done.stderr
-    errors = {record["event"]: record for record in lane.records("hooks.jsonl")}
+    assert "WorkerLostError" in told(lane_runs["kill"])
+    errors = {record["event"]: record for record in lane_runs["kill"].records("hooks.jsonl")}
     assert errors["on_node_error"]["node"] == "bad"
     assert "'bad'" in errors["on_pipeline_error"]["text"]
     assert "SIGKILL" in errors["on_pipeline_error"]["text"]
 
 
-def test_9_an_exception_that_does_not_pickle_is_told(lane, method):
+def test_9_an_exception_that_does_not_pickle_is_told(lane_runs):
     """9: an exception that does not survive pickling arrives with its type, its text and its node."""
-    done = lane.treadle(method, "--pipelines=stubborn", fails=True)
-    assert "Node 'bad' failed" in done.stderr
-    assert "StubbornError: cannot be told" in done.stderr
-    assert [record["error"] for record in lane.records("hooks.jsonl")] == ["StubbornError", "NodeError"]
+    assert "Node 'bad' failed" in told(lane_runs["stubborn"])
+    assert "StubbornError: cannot be told" in told(lane_runs["stubborn"])
+    assert [record["error"] for record in lane_runs["stubborn"].records("hooks.jsonl")] == ["StubbornError", "NodeError"]
 
 
-def test_9_an_exit_in_a_node_is_its_failure(lane, method):
+def test_9_an_exit_in_a_node_is_its_failure(lane_runs):
     """9: `sys.exit` in a node reaches both error hooks and fails the run."""
-    lane.treadle(method, "--pipelines=leave", fails=True)
-    assert [record["event"] for record in lane.records("hooks.jsonl")] == ["on_node_error", "on_pipeline_error"]
-    assert lane.records("hooks.jsonl")[0]["error"] == "SystemExit"
+    records = lane_runs["leave"].records("hooks.jsonl")
+    assert told(lane_runs["leave"]) is not None
+    assert [record["event"] for record in records] == ["on_node_error", "on_pipeline_error"]
+    assert records[0]["error"] == "SystemExit"
 
 
-def test_9_the_nodes_own_exception_is_raised(lane, method):
+def test_9_the_nodes_own_exception_is_raised(lane_runs):
     """9: what a node raises is what `session.run` raises and hooks see, inputs included."""
-    done = lane.treadle(method, "--pipelines=fail", fails=True)
-    node_error, pipeline_error = lane.records("hooks.jsonl")
+    node_error, pipeline_error = lane_runs["fail"].records("hooks.jsonl")
     assert node_error == {**node_error, "event": "on_node_error", "node": "bad", "error": "LaneError", "inputs": ["summed"]}
     assert pipeline_error["error"] == "LaneError"
     assert pipeline_error["text"] == "no luck with [2, 4, 6]"
+    assert "Node 'bad' failed" in told(lane_runs["fail"])
+
+
+def test_9_a_failed_run_fails_the_command(lane):
+    """9: `kedro run` ends with an error, and the last thing it says names the node."""
+    done = lane.treadle("fork", "--pipelines=fail", fails=True)
+    assert "LaneError: no luck with [2, 4, 6]" in done.stderr
     assert "Node 'bad' failed" in done.stderr
+    assert any("2 nodes: parallel runner (fork)" in line for line in lane.lines("run.log"))  # a chain needs one worker
 
 
 def test_9_an_interrupt_ends_the_run_and_its_workers(lane, method, spelled):
@@ -302,19 +307,16 @@ def test_13_an_unrelated_dataset_blocks_nothing(run, knots):
     assert run([node(knots.pid, "mine", "where")], {"mine": dataset}) == {"where": os.getpid()}
 
 
-def test_16_dataset_errors_name_their_node(lane, method):
+def test_16_dataset_errors_name_their_node(lane_runs):
     """16: an input that cannot be loaded is told with node and dataset, as Kedro's own DatasetError."""
-    done = lane.treadle(method, "--pipelines=absent", fails=True)
-    assert "Node 'wants_absent' could not load 'absent'" in done.stderr
-    assert lane.records("hooks.jsonl")[-1]["error"] == "DatasetError"
+    assert "Node 'wants_absent' could not load 'absent'" in told(lane_runs["absent"])
+    assert lane_runs["absent"].records("hooks.jsonl")[-1]["error"] == "DatasetError"
 
 
-def test_16_worker_logs_follow_the_logging_configuration(make_project, method):
+def test_16_worker_logs_follow_the_logging_configuration(parallel_mill):
     """16: levels, formats and files of conf/logging.yml hold for what workers log."""
-    mill = make_project("mill")
-    mill.treadle(method, "--pipelines=preparing")
-    assert mill.log()["DEBUG|mill.nodes|splitting 40 rows"] == 1
-    assert not [line for line in mill.log() if line.startswith("INFO|kedro")]
+    assert parallel_mill.log()["DEBUG|mill.nodes|splitting 40 rows"] == 1
+    assert not [line for line in parallel_mill.log() if line.startswith("INFO|kedro")]
 
 
 def test_16_context_variables_reach_the_threads_of_async(knots):
@@ -348,14 +350,12 @@ def test_16_context_variables_reach_the_threads_of_async(knots):
     assert seen == [("something", False), ("something", False)]
 
 
-def test_17_the_projects_catalog_class_is_kept(make_project, method):
+def test_17_the_projects_catalog_class_is_kept(sequential_lane, lane_runs):
     """17: a project's own DATA_CATALOG_CLASS sees each load and save, in memory and on disk, in workers too."""
-    sequential, parallel = make_project("lane"), make_project("lane")
-    sequential.kedro()
-    parallel.treadle(method)
-    assert parallel.events("audit.jsonl") == sequential.events("audit.jsonl")
-    parent = int(parallel.lines("configured.txt")[0])
-    assert parent not in {record["pid"] for record in parallel.records("audit.jsonl")}
+    parallel = lane_runs["default"]
+    assert parallel.events("audit.jsonl") == sequential_lane.events("audit.jsonl")
+    (outcome,) = parallel.records("outcome.json")
+    assert outcome["pid"] not in {record["pid"] for record in parallel.records("audit.jsonl")}
 
 
 def test_17_memory_data_goes_in_and_comes_out(run, knots):
@@ -367,13 +367,13 @@ def test_17_memory_data_goes_in_and_comes_out(run, knots):
     assert given.load() == [1, 2]
 
 
-def test_18_a_run_loads_the_version_it_saved(lane, method):
-    """18: while another run saves a newer version, a run's nodes and its outputs are those of its own."""
-    lane.treadle(method, "--pipelines=versions")
-    versions = sorted(path.name for path in (lane.root / "data/history.json").iterdir())
-    assert versions[-1].startswith("9999")
-    assert lane.records("hooks.jsonl")[-1]["results"] == {"recalled": "[[1, 2, 3], [1, 2, 3]]"}
-    lane.treadle(method, "--pipelines=versions", "--from-nodes=recall", "--from-inputs=history", fails=True)
+def test_18_a_run_loads_the_version_it_saved(lane_runs):
+    """18: while another run saves a newer version, a run has its own in its nodes and outputs; the next run has the newer."""
+    assert told(lane_runs["versions"]) is None
+    assert lane_runs["versions"].records("hooks.jsonl")[-1]["results"] == {"recalled": "[[1, 2, 3], [1, 2, 3]]"}
+    history = lane_runs["versions"].root.parents[1] / "data/history.json"
+    assert max(path.name for path in history.iterdir()).startswith("9999")
+    assert "seen" in told(lane_runs["versions again"])  # it lived in memory, and the older run's went with it
 
 
 def test_a_hook_that_does_not_pickle_is_made_in_each_worker(lane, method):

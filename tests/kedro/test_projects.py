@@ -7,28 +7,13 @@ import os
 import subprocess
 import sys
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 pytest.importorskip("kedro", reason="the Kedro runner's tests need Kedro")
 pytest.importorskip("kedro_datasets", reason="the projects use kedro-datasets")
-
-
-@pytest.fixture(scope="module")
-def sequential_mill(make_project):
-    """The mill project after a run of Kedro's SequentialRunner."""
-    project = make_project("mill")
-    project.kedro()
-    return project
-
-
-@pytest.fixture(scope="module", params=("fork", "spawn", "forkserver", "loky"))
-def parallel_mill(request, make_project):
-    """The mill project after a run of Treadle's runner under each start method."""
-    project = make_project("mill")
-    project.treadle(request.param)
-    return project
 
 
 def test_results_are_those_of_the_sequential_runner(sequential_mill, parallel_mill):
@@ -81,14 +66,13 @@ def test_the_logging_configuration_holds_in_workers(sequential_mill, parallel_mi
     assert parallel_mill.log()["DEBUG|mill.nodes|splitting 40 rows"] == 1
 
 
-def test_async_loads_and_saves_in_threads(make_project, method):
+def test_async_loads_and_saves_in_threads(make_project, sequential_lane, method):
     """With --async the results are the same, and hooks are told."""
-    sequential, parallel = make_project("lane"), make_project("lane")
-    sequential.kedro("--async", LANE_HOOKS="counting")
+    parallel = make_project("lane")
     parallel.treadle(method, "--async", LANE_HOOKS="counting")
     parallel_events = Counter({event: count for event, count in parallel.events().items() if "rebuilt" not in event})
-    assert parallel_events == sequential.events()
-    assert parallel.files() == sequential.files()
+    assert parallel_events == sequential_lane.events()
+    assert parallel.files() == sequential_lane.files()
     assert all(record["is_async"] for record in parallel.records("hooks.jsonl") if record["event"] == "after_node_run")
 
 
@@ -100,29 +84,27 @@ def test_async_refuses_generators_as_kedro_does(make_project):
     assert "generator function" in done.stderr
 
 
-def test_selections_and_params(lane, method):
+def test_selections_and_params(lane):
     """--tags, --pipelines and --params select and set what they do under any runner."""
-    lane.treadle(method, "--tags=sides", "--params=factor=5")
+    lane.treadle("spawn", "--tags=sides", "--params=factor=5")
     assert json.loads((lane.root / "data/left.json").read_text()) == [5, 10, 15]
     assert not (lane.root / "data/joined.json").exists()
-    lane.treadle(method, "--pipelines=where", "--nodes=where")
+    lane.treadle("fork", "--pipelines=where", "--nodes=where")
     assert [record["results"].keys() for record in lane.records("hooks.jsonl")][-1] == {"pid": None}.keys()
 
 
 def test_only_missing_outputs(lane):
-    """--only-missing-outputs skips what exists, and what leads to nothing missing."""
+    """--only-missing-outputs skips what exists, and what leads to nothing missing; nothing missing is no error."""
     lane.treadle("fork")
+    assert any("5 nodes: parallel runner, 2 workers (fork)" in line for line in lane.lines("run.log"))
     (lane.root / "data/joined.json").unlink()
     before = (lane.root / "data/left.json").stat().st_mtime_ns
-    lane.treadle("fork", "--only-missing-outputs", "--to-nodes=join")
+    lane.treadle("fork", "--only-missing-outputs", "--to-nodes=join", LANE_HOOKS="counting")
+    assert [record["node"] for record in lane.records("hooks.jsonl") if record["event"] == "after_node_run"] == ["join"]
     assert (lane.root / "data/joined.json").exists()
     assert (lane.root / "data/left.json").stat().st_mtime_ns == before
-
-
-def test_only_missing_outputs_with_nothing_missing(lane):
-    """A run of which nothing is missing runs nothing and succeeds."""
-    lane.treadle("fork", "--tags=sides")
-    lane.treadle("fork", "--tags=sides", "--only-missing-outputs", LANE_HOOKS="counting")
+    (lane.root / "hooks.jsonl").unlink()
+    lane.treadle("fork", "--only-missing-outputs", "--tags=sides", LANE_HOOKS="counting")
     assert not [record for record in lane.records("hooks.jsonl") if record["event"] == "after_node_run"]
 
 
@@ -145,15 +127,12 @@ def test_start_method_from_kedros_own_variable(lane):
 
 def test_packaged_mode(lane):
     """`python -m package` takes the runner too, under a start method that inherits nothing."""
-    done = lane.command(
-        "-m",
-        "lane",
-        "--runner=treadle.kedro.ParallelRunner",
-        "--runner-params=max_workers=2,start_method=spawn",
-        PYTHONPATH=os.pathsep.join([str(lane.root / "src"), os.environ.get("PYTHONPATH", "")]),
-    )
+    python_path = os.pathsep.join([str(lane.root / "src"), os.environ.get("PYTHONPATH", "")])
+    runner = "--runner=treadle.kedro.ParallelRunner"
+    done = lane.command("-m", "lane", runner, PYTHONPATH=python_path, TREADLE_START_METHOD="spawn")
     assert done.returncode == 0, done.stderr
     assert json.loads((lane.root / "data/joined.json").read_text()) == [4, 8, 12]
+    assert any("(spawn)" in line for line in lane.lines("run.log"))
 
 
 SESSION = """
@@ -209,7 +188,7 @@ def register_pipelines():
 """
 
 
-def test_a_project_of_kedro_new(tmp_path, make_project, method):
+def test_a_project_of_kedro_new(tmp_path, make_project):
     """A project as `kedro new` makes it runs, unnamed nodes and a node without inputs included."""
     environment = make_project("lane").environment()
     made = subprocess.run(
@@ -225,7 +204,7 @@ def test_a_project_of_kedro_new(tmp_path, make_project, method):
     root = tmp_path / "fresh"
     Path(root / "src/fresh/pipeline_registry.py").write_text(NEW_REGISTRY)
     Path(root / "conf/base/catalog.yml").write_text("total: {type: json.JSONDataset, filepath: data/total.json}\n")
-    done = type(make_project("lane"))(root).treadle(method)
+    done = type(make_project("lane"))(root).treadle("spawn")
     assert json.loads((root / "data/total.json").read_text()) == 6, done.stdout
 
 
@@ -235,20 +214,83 @@ def test_runs_are_recorded_where_the_project_asks_for_it(lane):
     assert not (lane.root / ".treadle").exists()
     with (lane.root / "pyproject.toml").open("a", encoding="utf-8") as pyproject:
         pyproject.write('\n[tool.treadle]\npackage_name = "lane"\n')
-    lane.treadle("fork")
+    lane.treadle("fork", "--params=factor=5", "--tags=sides")
     lane.treadle("fork", "--pipelines=fail", fails=True)
     listed = lane.command("-m", "treadle", "sessions", "list").stdout.splitlines()
     assert [line.split()[1] for line in listed[1:]] == ["failed", "succeeded"]
     shown = lane.command("-m", "treadle", "sessions", "show", listed[2].split()[0]).stdout
-    assert "make_left" in shown
+    for fact in ("make_left", "factor=5", "tags=['sides']", "kedro run", str(lane.root / "conf")):
+        assert fact in shown
 
 
-def test_no_more_workers_than_can_be_busy(lane):
-    """A chain is given one worker, whatever max_workers says; the rest would only be started and ended."""
-    lane.treadle("fork", "--pipelines=resuming", fails=True)
-    assert any("3 nodes: parallel runner (fork)" in line for line in lane.lines("run.log"))
-    lane.treadle("fork")
-    assert any("5 nodes: parallel runner, 2 workers (fork)" in line for line in lane.lines("run.log"))
+def test_a_terminal_shows_progress(lane):
+    """Where standard error is a terminal, the run is drawn on it, and log lines still come."""
+    master, slave = os.openpty()
+    with subprocess.Popen(
+        [sys.executable, "-m", "kedro", "run", "--runner=treadle.kedro.ParallelRunner", "--tags=sides"],
+        cwd=lane.root,
+        env=lane.environment(TERM="xterm-256color"),
+        stdout=slave,
+        stderr=slave,
+    ) as process:
+        os.close(slave)
+        seen = b""
+        with suppress(OSError):  # Linux's way to say that nobody has the other end any more
+            while part := os.read(master, 65536):
+                seen += part
+        assert process.wait(timeout=60) == 0
+    os.close(master)
+    assert "nodes · ".encode() in seen
+    assert b"2 nodes in" in seen
+    assert b"[2/2]" in seen
+
+
+def test_without_a_wish_workers_are_forked_from_a_quiet_process(lane):
+    """Where no other thread is alive, `kedro run` forks its workers, as Kedro's own runner does; where one is, it does not."""
+    runner = "--runner=treadle.kedro.ParallelRunner"
+    lane.kedro(runner, "--tags=sides")
+    assert any("2 workers (fork)" in line for line in lane.lines("run.log"))
+    hooks = lane.root / "src/lane/hooks.py"
+    started = "threading.Thread(target=threading.Event().wait, daemon=True).start()\n"
+    hooks.write_text(hooks.read_text() + f"\nif not multiprocessing.parent_process():\n    {started}")
+    hooks.write_text("import multiprocessing\n" + hooks.read_text())
+    lane.kedro(runner, "--tags=sides")
+    assert any("2 workers (forkserver)" in line for line in lane.lines("run.log"))
+
+
+POLICIES = """
+defaults: {on_failure: stop}
+tags:
+  sides: {retries: 1}
+nodes:
+  make_left: {run_in: main}
+  bad: {retries: 1, timeout: 300ms}
+"""
+
+
+def test_policies_of_execution_yml(lane):
+    """conf/<env>/execution.yml says where a node runs, how often it is tried and for how long, whoever runs the project."""
+    (lane.root / "conf/base/execution.yml").write_text(POLICIES, encoding="utf-8")
+    runs = {"default": {}, "fail": {"pipeline_names": ["fail"]}, "hang": {"pipeline_names": ["hang"]}}
+    done = lane.command(str(Path(__file__).parent / "run_pipelines.py"), "fork", json.dumps(runs))
+    assert done.returncode == 0, done.stderr
+    left = {name: type(lane)(lane.root / "left" / name) for name in runs}
+    where = {line.split()[3].rstrip(":"): line.split()[-1] for line in left["default"].lines("run.log") if " s on " in line}
+    assert where["make_left"] == "main"
+    assert where["make_right"].startswith("worker-")
+    for name, error in (("fail", "LaneError"), ("hang", "NodeTimeoutError")):
+        told = [record["error"] for record in left[name].records("hooks.jsonl") if record["event"] == "on_node_error"]
+        assert told == [error, error]
+    assert "timeout of 0.3 s" in left["hang"].records("outcome.json")[0]["error"]
+
+
+def test_a_wrong_policy_is_told_before_anything_runs(lane):
+    """A policy of a node that no pipeline has is an error that names file, key and a close name."""
+    (lane.root / "conf/local/execution.yml").write_text("nodes: {make_leff: {retries: 1}}", encoding="utf-8")
+    done = lane.treadle("fork", "--tags=sides", fails=True)
+    assert "conf/local/execution.yml: the execution key 'nodes.make_leff'" in done.stderr
+    assert "Did you mean 'make_left'?" in done.stderr
+    assert not (lane.root / "data/left.json").exists()
 
 
 def test_the_script_of_the_documentation_runs(lane):

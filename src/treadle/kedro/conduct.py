@@ -14,6 +14,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from typing import TYPE_CHECKING, Any, cast
 
 from treadle.execution.attempt import Times
+from treadle.hooks import plugin_at_fault
 from treadle.kedro.hooks import CATALOG_HOOKS
 
 if TYPE_CHECKING:
@@ -85,6 +86,7 @@ class KedroConduct:
         inputs.update(self._replacements(node, inputs, steps))
         try:
             outputs = node.run(inputs)
+            steps.check_time()
         except KeyboardInterrupt:
             raise
         except BaseException as exc:  # sys.exit too is the node's failure, and its hook hears of it
@@ -205,6 +207,7 @@ class KedroConduct:
                 steps.phase, steps.dataset = "run", None
                 try:
                     chunk = next(stream)
+                    steps.check_time()
                 except StopIteration:
                     return
                 except BaseException as exc:  # the function's own code runs here
@@ -229,8 +232,12 @@ class KedroConduct:
     def _tell(self, steps: Steps, name: str, **arguments: Any) -> list[Any]:
         if not self._has(name):
             return []
-        phase, steps.phase = steps.phase, "hook"
-        answers = self._call(name, **arguments)
+        phase, steps.phase, steps.hook = steps.phase, "hook", name
+        try:
+            answers = self._call(name, **arguments)
+        except Exception as exc:
+            steps.plugin = plugin_at_fault(self._hooks, name, exc) if self._hooks is not None else None
+            raise
         steps.phase = phase
         return answers
 

@@ -158,6 +158,10 @@ class LoopHooks:
         """The one hook that the loop calls."""
         return _ErrorCaller(self._manager.hook.on_node_error, self._catalog)
 
+    def __getattr__(self, name: str) -> Any:
+        """Ask the manager for the rest: which plugins there are, and what they are called."""
+        return getattr(self._manager, name)
+
 
 class _ErrorCaller:
     def __init__(self, caller: Any, catalog: Any) -> None:

@@ -56,6 +56,9 @@ class KedroMaterial(RunMaterial):
         planned = self.plan.datasets[dataset]
         return self._view.copy_mode(planned.name) if planned.in_memory else None
 
+    def start_plugins(self) -> None:
+        """Do nothing: Kedro has no hook for it."""
+
     def scope(self, *, interruptible: bool) -> RunScope:
         """Return the run as this process has it: the very datasets and hooks."""
         catalog = copy.copy(self._view.kedro)

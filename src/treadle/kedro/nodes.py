@@ -19,16 +19,19 @@ class KedroNode:
         kedro: the node itself, which runs and which hooks are given.
     """
 
-    __slots__ = ("inputs", "kedro", "name", "outputs")
+    __slots__ = ("inputs", "kedro", "name", "outputs", "tags")
 
     confirms: ClassVar[tuple[str, ...]] = ()
     """None for the engine: the node's own are confirmed where Kedro's steps are taken."""
+    policy: ClassVar[None] = None
+    """None of its own: a Kedro project says in `execution.yml` how nodes are to be run."""
 
     def __init__(self, kedro: Node) -> None:
         self.kedro = kedro
         self.name: str = kedro.name
         self.inputs: tuple[str, ...] = tuple(dict.fromkeys(kedro.inputs))
         self.outputs: tuple[str, ...] = tuple(kedro.outputs)
+        self.tags: frozenset[str] = frozenset(kedro.tags)
 
     @property
     def func(self) -> Callable[..., Any]:

@@ -21,9 +21,23 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from treadle.events import Observer
+    from treadle.kedro.session import SessionNote
     from treadle.observe.store import SessionRecord, SQLStore
     from treadle.observe.store.recorder import RunRecorder
     from treadle.session.facts import GitProbe
+
+_ARGUMENTS = (
+    "tags",
+    "node_names",
+    "from_nodes",
+    "to_nodes",
+    "from_inputs",
+    "to_outputs",
+    "load_versions",
+    "namespaces",
+    "only_missing_outputs",
+)
+"""Arguments of Kedro's `session.run` that are recorded where they were given."""
 
 _logger = logging.getLogger("kedro.runner.treadle")
 
@@ -36,19 +50,20 @@ class Records(NamedTuple):
 
 
 @contextmanager
-def recorded(run_id: str, package_name: str | None) -> Iterator[Records]:
+def recorded(run_id: str, package_name: str | None, session: SessionNote) -> Iterator[Records]:
     """Keep the run that happens inside.
 
     Args:
         run_id: the run's id, which is Kedro's session id.
         package_name: the project's package.
+        session: what is known of the session.
 
     Yields:
         What the run is to be given: nothing where the project did not ask for records.
     """
     from treadle.project import find_project
 
-    root = find_project(Path.cwd())
+    root = find_project(session.project_path or Path.cwd())
     if root is None or package_name is None:
         yield Records()
         return
@@ -57,7 +72,15 @@ def recorded(run_id: str, package_name: str | None) -> Iterator[Records]:
     from treadle.session.facts import GitProbe
 
     git, started = GitProbe(root), time.time()
-    recorder = RunRecorder(run_id, number=1, pipelines=(), runner="treadle.kedro.ParallelRunner", params={}, started=started)
+    asked = session.run_params
+    recorder = RunRecorder(
+        run_id,
+        number=1,
+        pipelines=tuple(asked.get("pipeline_names") or [asked.get("pipeline_name") or "__default__"]),
+        runner="treadle.kedro.ParallelRunner",
+        params={name: asked[name] for name in _ARGUMENTS if asked.get(name)},
+        started=started,
+    )
     store = SQLStore(project_path=root)
     outcome = Outcome.FAILED
     error: BaseException | None = None
@@ -71,12 +94,13 @@ def recorded(run_id: str, package_name: str | None) -> Iterator[Records]:
         error = exc
         raise
     finally:
-        _keep(store, _record(root, package_name, recorder, git, started, outcome, error))
+        _keep(store, _record(root, package_name, session, recorder, git, started, outcome, error))
 
 
 def _record(
     root: Path,
     package_name: str,
+    session: SessionNote,
     recorder: RunRecorder,
     git: GitProbe,
     started: float,
@@ -94,11 +118,11 @@ def _record(
         session_id=run.run_id,
         project_path=root,
         package_name=package_name,
-        env=os.environ.get("KEDRO_ENV"),
-        conf_source=root / "conf",
+        env=session.env or os.environ.get("KEDRO_ENV"),
+        conf_source=Path(str(getattr(session.loader, "conf_source", root / "conf"))),
         given_conf_source=None,
-        extra_params={},
-        command=shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        extra_params=session.run_params.get("runtime_params") or {},
+        command=f"{Path(sys.argv[0]).name} {shlex.join(sys.argv[1:])}".strip(),  # argv[0] may be "python -m kedro"
         started=started,
         user=user_name(),
         host=host_name(),

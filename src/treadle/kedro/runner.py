@@ -24,15 +24,21 @@ from treadle.kedro.catalog import EngineCatalog
 from treadle.kedro.hooks import LoopHooks
 from treadle.kedro.material import KedroMaterial
 from treadle.kedro.nodes import KedroPipeline
+from treadle.kedro.policies import read_rules
 from treadle.kedro.project import KedroProject
 from treadle.kedro.recipes import ConfigRecipe, note_recipes
 from treadle.kedro.recording import recorded
+from treadle.kedro.session import session_of
 from treadle.observe.log import LogObserver
+from treadle.observe.progress import watched
 from treadle.planning import compile_plan
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from kedro.pipeline import Pipeline
 
+    from treadle.events import Observer
     from treadle.io import Catalog
     from treadle.pipeline import Pipeline as TreadlePipeline
     from treadle.planning import Plan
@@ -50,10 +56,15 @@ class ParallelRunner(AbstractRunner):
         max_workers: number of processes; as many as the process has cores to use where None.
         is_async: load inputs and save outputs in threads, as Kedro's `--async` asks.
         start_method: `"fork"`, `"spawn"`, `"forkserver"` or `"loky"`; then `TREADLE_START_METHOD`, then Kedro's own
-            `KEDRO_MP_CONTEXT`, then what is safe on this platform.
+            `KEDRO_MP_CONTEXT`, then what the application set, then fork while no other thread is alive, as Kedro's users
+            know it, then what is safe on this platform.
+        resources: how much of each resource nodes may use together: `{"gpu": 1, "memory": "16GB"}`.
+        on_failure: `"continue"` to go on with what does not depend on a node that failed.
+        exchange_memory: how much memory the values of memory datasets may take together, in bytes or as `"4GB"`; past it they
+            go to temporary files. Half of what the process may use where None.
 
     Raises:
-        RunnerError: an unknown start method, or less than one worker.
+        RunnerError: an unknown start method, less than one worker, or no amount of memory.
 
     Example:
         `kedro run --runner=treadle.kedro.ParallelRunner --runner-params=max_workers=4,start_method=spawn`
@@ -64,12 +75,17 @@ class ParallelRunner(AbstractRunner):
         max_workers: int | None = None,
         is_async: bool = False,  # noqa: FBT001, FBT002 - Kedro's own signature
         start_method: str | None = None,
+        resources: Mapping[str, int | str] | None = None,
+        on_failure: str | None = None,
+        exchange_memory: int | str | None = None,
     ) -> None:
         super().__init__(is_async=is_async)
         if start_method is None and not os.environ.get(ENVIRONMENT_VARIABLE):
             start_method = os.environ.get(_KEDRO_VARIABLE) or None
-        self._engine = _Engine(max_workers, start_method)
-        if choose_start_method(start_method).method is StartMethod.FORKSERVER:
+        self._engine = _Engine(
+            max_workers, start_method, resources=resources, on_failure=on_failure, exchange_memory=exchange_memory
+        )
+        if choose_start_method(start_method, prefer_fork=True).method is StartMethod.FORKSERVER:
             _start_forkserver()
         self._recipes: dict[int, dict[str, ConfigRecipe]] = {}
 
@@ -114,7 +130,8 @@ class ParallelRunner(AbstractRunner):
             return
         view = EngineCatalog(catalog, nodes.nodes)
         manager = hook_manager if isinstance(hook_manager, pluggy.PluginManager) else None
-        plan = compile_plan(cast("TreadlePipeline", nodes), cast("Catalog", view))
+        session = session_of(manager, run_id)
+        plan = compile_plan(cast("TreadlePipeline", nodes), cast("Catalog", view), read_rules(session, nodes.nodes))
         material = KedroMaterial(
             run_id=run_id or new_version(),
             plan=plan,
@@ -129,8 +146,9 @@ class ParallelRunner(AbstractRunner):
         project = KedroProject.of_this_process()
         self._engine.use(project, plan)
         try:
-            with recorded(material.run_id, project.package_name) as records:
-                self._engine.run_material(material, (LogObserver(self._logger), *records.observers), records.durations)
+            with recorded(material.run_id, project.package_name, session) as records, watched() as watchers:
+                observers: list[Observer] = [LogObserver(self._logger), *watchers, *records.observers]
+                self._engine.run_material(material, observers, records.durations)
         except NodeError as error:
             view.unpin_versions()
             self._tell_how_to_resume(error)
@@ -176,13 +194,16 @@ def _start_forkserver() -> None:
 class _Engine(EngineRunner):
     """Treadle's runner, whose workers are set up for a Kedro project."""
 
-    def __init__(self, max_workers: int | None, start_method: str | None) -> None:
-        super().__init__(max_workers, start_method)
+    def __init__(self, max_workers: int | None, start_method: str | None, **limits: Any) -> None:
+        super().__init__(max_workers, start_method, **limits)
+        self._asked = start_method
         self._most_workers = self.max_workers
 
     def use(self, project: KedroProject, plan: Plan) -> None:
         """Say for which project and plan the next run's workers are set up: no more of them than can be busy at a time."""
         self._project = project
+        if self._executor is None:
+            self._requested = choose_start_method(self._asked, prefer_fork=True).method
         if not self._warm:
             self.max_workers = min(self._most_workers, _widest(plan))
 

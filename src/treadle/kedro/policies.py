@@ -1,0 +1,74 @@
+"""Node policies of a Kedro project: `conf/<env>/execution.yml`, read by Kedro's own config loader. State: none."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from treadle.errors import ConfigError
+from treadle.kedro.nodes import KedroNode
+from treadle.planning.policies import NO_RULES, PolicyRules, read_policies
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from treadle.kedro.session import SessionNote
+    from treadle.pipeline import Node
+
+_KEY = "execution"
+_PATTERNS = ("execution*", "execution*/**", "**/execution*")
+
+
+def read_rules(session: SessionNote, nodes: Iterable[KedroNode]) -> PolicyRules:
+    """Read the policies of a run's nodes.
+
+    Args:
+        session: what is known of the session.
+        nodes: the run's.
+
+    Returns:
+        The rules; empty where the project has no such file.
+
+    Raises:
+        ConfigError: the file cannot be read, or a key, a value, a node's or a tag's name in it is wrong.
+    """
+    if session.loader is None:
+        return NO_RULES
+    rules = read_policies(_content(session.loader), file=_file(session))
+    if rules.unknown_names(cast("Iterable[Node]", nodes)):
+        rules.check_names(cast("Iterable[Node]", _all_nodes()))
+    return rules
+
+
+def _content(loader: Any) -> Any:
+    from kedro.config import MissingConfigException
+
+    patterns = getattr(loader, "config_patterns", None)
+    if isinstance(patterns, dict) and _KEY not in patterns:
+        loader = copy.copy(loader)  # the project's own loader stays as it is
+        loader.config_patterns = {**patterns, _KEY: list(_PATTERNS)}
+    try:
+        return loader[_KEY]
+    except (KeyError, MissingConfigException):
+        return None
+    except Exception as exc:
+        msg = f"The execution configuration cannot be read: {exc}"
+        raise ConfigError(msg, key=_KEY) from exc
+
+
+def _file(session: SessionNote) -> str:
+    """Name the file for messages."""
+    loader, folder = session.loader, Path(str(session.loader.conf_source))
+    environments = (session.env or getattr(loader, "default_run_env", None), getattr(loader, "base_env", None))
+    found = [path for each in environments if each for path in sorted((folder / each).glob("**/execution*"))]
+    return " or ".join(map(str, found)) or str(folder / "execution.yml")
+
+
+def _all_nodes() -> tuple[KedroNode, ...]:
+    """Return the nodes of every registered pipeline: what a session did not ask for is imported now."""
+    from kedro.framework.project import pipelines
+
+    if hasattr(pipelines, "set_requested"):
+        pipelines.set_requested(None)
+    return tuple(KedroNode(node) for pipeline in pipelines.values() for node in pipeline.nodes)

@@ -1,0 +1,55 @@
+"""Run pipelines of the project in this folder one after the other, on workers that stay; move what each leaves to `left/<name>`.
+
+Arguments: a start method; a JSON object of the arguments of `session.run` by the run's name.
+"""
+
+import json
+import logging.config
+import os
+import sys
+import traceback
+from pathlib import Path
+
+import yaml
+from kedro.framework.session import KedroSession
+from kedro.framework.startup import bootstrap_project
+
+from treadle.kedro import ParallelRunner
+
+LEFT = ("hooks.jsonl", "audit.jsonl", "run.log", "ran.txt")
+
+
+def run(runner, arguments):
+    """Run one pipeline as `kedro run` does; return what there is to tell of it."""
+    logging.config.dictConfig(yaml.safe_load(Path("conf/logging.yml").read_text(encoding="utf-8")))
+    try:
+        with KedroSession.create(project_path=Path.cwd()) as session:
+            session.run(runner=runner, **as_this_kedro_says(arguments))
+    except Exception as error:  # noqa: BLE001 - what a run raises is its outcome
+        return {"pid": os.getpid(), "error": "".join(traceback.format_exception(error))}
+    return {"pid": os.getpid(), "error": None}
+
+
+def as_this_kedro_says(arguments):
+    """Spell arguments as the installed Kedro has them."""
+    if "pipeline_names" not in KedroSession.run.__annotations__ and "pipeline_names" in arguments:
+        (name,) = arguments["pipeline_names"]
+        return {**{key: value for key, value in arguments.items() if key != "pipeline_names"}, "pipeline_name": name}
+    return arguments
+
+
+def main(method, runs):
+    """Run them all."""
+    bootstrap_project(Path.cwd())
+    with ParallelRunner(max_workers=2, start_method=method) as runner:
+        for name, arguments in runs.items():
+            outcome = run(runner, arguments)
+            folder = Path("left", name)
+            folder.mkdir(parents=True)
+            (folder / "outcome.json").write_text(json.dumps(outcome), encoding="utf-8")
+            for file in filter(Path.exists, map(Path, LEFT)):
+                file.rename(folder / file)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], json.loads(sys.argv[2]))
