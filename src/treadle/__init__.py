@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         HookError,
         MissingConfigError,
         NodeError,
+        NodeTimeoutError,
         NotConfiguredError,
         PipelineError,
         ProjectError,
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from treadle.execution.runner import ParallelRunner, Runner, SequentialRunner, ThreadRunner
     from treadle.hooks import hook_impl
     from treadle.io import Catalog, Dataset, MemoryDataset
+    from treadle.pipeline.policy import NodePolicy
     from treadle.project import bootstrap_project, configure_project
     from treadle.session import Context, ServiceSession, Session
 
@@ -55,6 +57,8 @@ _HOMES = {
     "MemoryDataset": "treadle.io",
     "MissingConfigError": "treadle.errors",
     "NodeError": "treadle.errors",
+    "NodePolicy": "treadle.pipeline.policy",
+    "NodeTimeoutError": "treadle.errors",
     "NotConfiguredError": "treadle.errors",
     "ParallelRunner": "treadle.execution.runner",
     "PipelineError": "treadle.errors",
@@ -93,6 +97,8 @@ __all__ = [
     "MissingConfigError",
     "Node",
     "NodeError",
+    "NodePolicy",
+    "NodeTimeoutError",
     "NotConfiguredError",
     "ParallelRunner",
     "Pipeline",

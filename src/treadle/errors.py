@@ -13,12 +13,13 @@
     │   └── UnknownNameError        a node, pipeline, tag or dataset nobody declared
     ├── DatasetError            a dataset that cannot be built, loaded or saved
     │   └── UnknownDatasetError
-    ├── HookError               a hook that cannot be registered or rebuilt
+    ├── HookError               a hook that cannot be registered or rebuilt, or that raised outside of nodes
     ├── SessionError            a session used out of turn
     ├── StoreError              the store cannot be opened, migrated or written
     ├── RunnerError             a runner, or an argument of one, that cannot be used (a ValueError)
     └── RunError                a run that did not succeed
         ├── NodeError               a node failed: node, worker, attempt, failure
+        │   ├── NodeTimeoutError        its attempt took longer than its policy allows: the limit, the time it took
         │   └── WorkerLostError         the worker running it died: exit code, signal, peak memory
         └── WorkerSetupError        a worker could not be set up
 
@@ -136,11 +137,16 @@ class UnknownDatasetError(DatasetError):
 
 
 class HookError(TreadleError):
-    """A hook that cannot be registered, called or rebuilt. Fields: hook (spec name), plugin (its name)."""
+    """A hook that cannot be registered or rebuilt, or that raised in the main process, outside of nodes.
 
-    fields: ClassVar[tuple[str, ...]] = ("hook", "plugin")
+    Fields: hook (spec name), plugin (its name, and where it came from), failure (the record of what it raised, which is the
+    `__cause__` too; None where it was not called).
+    """
+
+    fields: ClassVar[tuple[str, ...]] = ("hook", "plugin", "failure")
     hook: str | None
     plugin: str | None
+    failure: Failure | None
 
 
 class SessionError(TreadleError):
@@ -177,25 +183,41 @@ class NodeError(RunError):
 
     Fields: run_id, node (name), worker (its label), attempt (from 1), failure (the record the worker sent back),
     resume_from (names of the nodes to start from to finish the run), resume (the whole command that does it, where a
-    session knows it).
+    session knows it), others (the errors of the other nodes that failed in the same run, in order; a tuple).
     `__cause__` is the node's own exception where it survived the way back, else a stand-in with its type and text.
     """
 
-    fields: ClassVar[tuple[str, ...]] = ("run_id", "node", "worker", "attempt", "failure", "resume_from", "resume")
+    fields: ClassVar[tuple[str, ...]] = ("run_id", "node", "worker", "attempt", "failure", "resume_from", "resume", "others")
     node: str
     worker: str | None
     attempt: int | None
     failure: Failure | None
     resume_from: tuple[str, ...] | None
     resume: str | None
+    others: tuple[NodeError, ...] | None
+
+    @property
+    def failures(self) -> tuple[NodeError, ...]:
+        """The errors of all nodes that failed in the run, in order: this one is the first."""
+        return (self, *(self.others or ()))
 
     def __str__(self) -> str:
-        parts = [str(self.args[0])]
-        if self.failure is not None and self.failure.traceback:
-            parts.append(self.failure.traceback.rstrip())
+        parts = []
+        for each in self.failures:
+            parts.append(str(each.args[0]))
+            if each.failure is not None and each.failure.traceback:
+                parts.append(each.failure.traceback.rstrip())
         if self.resume:
             parts.append(f"Resume the run from here with:\n  {self.resume}")
         return "\n\n".join(parts)
+
+
+class NodeTimeoutError(NodeError):
+    """An attempt at a node took longer than its policy allows. Fields: those of NodeError, timeout and elapsed (seconds)."""
+
+    fields: ClassVar[tuple[str, ...]] = (*NodeError.fields, "timeout", "elapsed")
+    timeout: float | None
+    elapsed: float | None
 
 
 class WorkerLostError(NodeError):
@@ -222,6 +244,10 @@ class WorkerSetupError(RunError):
     fields: ClassVar[tuple[str, ...]] = ("run_id", "worker", "failure")
     worker: str | None
     failure: Failure | None
+
+    def __str__(self) -> str:
+        trace = self.failure.traceback.rstrip() if self.failure is not None else ""
+        return "\n\n".join(part for part in (str(self.args[0]), trace) if part)
 
 
 class Terminated(KeyboardInterrupt):

@@ -35,7 +35,10 @@ class Failure:
         traceback: the formatted traceback, the user's own frames only, cause chain included.
         pickled: the exception itself, where it survived a round trip of pickle; else None.
         dataset: the dataset that was being loaded or saved, if that is what failed.
-        phase: `"setup"`, `"load"`, `"run"`, `"save"`, `"confirm"` or `"hook"`: what the worker was doing.
+        phase: `"setup"`, `"load"`, `"run"`, `"save"`, `"confirm"` or `"hook"`: what the worker was doing; `"timeout"` where it
+            was too slow.
+        hook: the hook that was being called, where that is what failed.
+        plugin: the plugin whose hook it was: its class or module, and where it came from.
     """
 
     type_name: str
@@ -44,6 +47,8 @@ class Failure:
     pickled: bytes | None = None
     dataset: str | None = None
     phase: str = "run"
+    hook: str | None = None
+    plugin: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

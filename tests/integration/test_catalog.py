@@ -184,7 +184,7 @@ def test_confirming_what_nobody_has(runner_for):
 
 
 def test_object_store_in_workers(any_runner, tmp_path, stock):
-    """A file system whose client does not pickle works in workers, versions and folders too: each builds its own."""
+    """A file system whose client does not pickle works in workers, versions and folders too: each builds its own (failure 10)."""
     (tmp_path / "bucket").mkdir()
     options = {"credentials": "bucket", "fs_args": {"filesystem": "stock.BucketFileSystem", "root": str(tmp_path / "bucket")}}
     config = {
@@ -274,7 +274,7 @@ def register_pipelines():
 
 @pytest.mark.parametrize("runner", ["sequential", "parallel"])
 def test_concurrent_runs_never_read_each_others_versions(make_loom, launch, gate, runner):
-    """A run that loads after another one saved a newer version still loads its own; the newest is the other's."""
+    """A run that loads after another one saved a newer version still loads its own; the newest is the other's (failure 18)."""
     root = make_loom()
     (root / "src/loom/pipeline_registry.py").write_text(REGISTRY)
     (root / "conf/base/catalog_versions.yml").write_text(

@@ -31,7 +31,7 @@ def _nodes_run(root):
 
 
 def test_resume(treadle, make_loom, way, leftovers):
-    """A failed node ends with exit code 1 and the command that finishes the run; it runs only what was not done."""
+    """A failed node ends with exit code 1 and the command that finishes the run; it runs only what was not done (failure 8)."""
     root = make_loom()
     failed = treadle(root, "run", "--pipelines=torn", "--params=loom.width=6", *_flags(way))
     assert failed.wait() == 1, failed.output

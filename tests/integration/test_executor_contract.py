@@ -22,7 +22,7 @@ from treadle.execution.executor import Report, SetupFailed, WorkerDown, WorkerUp
 from treadle.execution.executors.loky import LokyExecutor
 from treadle.execution.executors.serial import SerialExecutor
 from treadle.execution.executors.threads import ThreadExecutor
-from treadle.execution.job import MAIN, Dropped, Failed, Finished, Inline, Kept, Local, Published, Started
+from treadle.execution.job import MAIN, Dropped, Failed, Finished, Inline, Kept, Local, Published, Resident, Started
 from treadle.execution.material import RunMaterial
 from treadle.execution.scheduler import Assignment
 from treadle.execution.spec import fingerprint, make_worker_spec
@@ -131,7 +131,8 @@ class Bench:
 
     def flush(self):
         """Make sure that what was submitted so far is on its way."""
-        getattr(self.executor, "_flush", lambda: None)()
+        if is_process(self):
+            self.executor._pool.flush()
 
     def end(self):
         self.executor.end()
@@ -260,7 +261,7 @@ def test_takers_do_not_see_each_others_changes(bench, size):
 
 
 def test_large_values_cross_between_workers(bench):
-    """What one worker makes another takes, writable and whole."""
+    """What one worker makes another takes, writable and whole (failure 12)."""
     big = BIG
     bench.begin(node(lambda: big * 2, None, "a", name="make"), node(lambda a: a.sum(), "a", "b", name="take"))
     finished = bench.run(bench.workers[0], "make")
@@ -721,9 +722,10 @@ def test_workers_are_what_the_spec_says(fresh, method, tmp_path, monkeypatch):
 
 def test_many_large_values_spill(fresh, monkeypatch):
     """Past a number of open memory files values go to scratch files, and come back from there."""
+    from treadle.execution import budget
     from treadle.execution.executors import values
 
-    count = values.OPEN_SEGMENTS + 20
+    count = budget.OPEN_FILES + 20
     bench = fresh("fork")
     names = [f"d{number}" for number in range(count)]
     bench.begin(
@@ -749,9 +751,10 @@ def test_many_large_values_spill(fresh, monkeypatch):
 
 def test_more_values_than_a_message_carries(fresh, monkeypatch):
     """A job that takes more memory files than one message can carry gets the others through scratch files."""
+    from treadle.execution import budget
     from treadle.execution.executors import values
 
-    monkeypatch.setattr(values, "OPEN_SEGMENTS", 10_000)
+    monkeypatch.setattr(budget, "OPEN_FILES", 10_000)
     monkeypatch.setattr(values, "MAX_DESCRIPTORS", 5)
     bench = fresh("fork")
     names = [f"d{number}" for number in range(12)]
@@ -762,6 +765,56 @@ def test_more_values_than_a_message_carries(fresh, monkeypatch):
         bench.put(name, np.full(10_000, float(number)))
     bench.run(1, "sum")
     assert bench.value("total") == sum(range(12))
+
+
+def test_a_value_is_sent_to_a_worker_once(fresh):
+    """However many jobs that wait in a worker take the same value, the worker has one descriptor of it; then none."""
+
+    def descriptors(_array):
+        names = [os.readlink(path) for path in Path("/proc/self/fd").iterdir() if path.is_symlink()]
+        return sum("memfd:treadle" in name for name in names)
+
+    bench = fresh("fork")
+    count = 40
+    bench.begin(
+        *[node(descriptors, "array", f"open{number}", name=f"n{number}") for number in range(count)],
+        node(lambda: descriptors(None), None, "after", name="after"),
+        array=0,
+    )
+    bench.put("array", BIG)
+    names = {bench.nodes[f"n{number}"]: f"n{number}" for number in range(count)}
+    for name in names.values():
+        bench.submit(1, name)
+    finished = 0
+    while finished < count:
+        facts = [bench.fact(event) for event in bench.executor.wait()]
+        finished += sum(isinstance(fact, Finished) for fact in facts)
+        for fact in facts:
+            if isinstance(fact, Dropped):  # one before it took long
+                bench.submit(1, names[fact.nodes[0]])
+    # The descriptor, and the one that the value's map holds.
+    assert {bench.value(f"open{number}") for number in range(count)} <= {1, 2}
+    bench.executor.release(bench.numbers["array"])
+    bench.run(1, "after")
+    assert bench.value("after") == 0
+
+
+def test_what_cannot_be_published_is_answered(fresh):
+    """A worker that is asked for a value which it does not have says so: the jobs that wait for it come back."""
+    bench = fresh("fork")
+    bench.begin(node(len, "lost", "length", name="takes"), node(lambda: 1, None, "one", name="other"), lost=0)
+    bench.executor._values.keep(bench.numbers["lost"], Resident(1, 1_000_000), 1)
+    for opened in (False, True):  # before the worker knows the run, and after
+        bench.submit(2, "takes")
+        published, dropped = bench.until((Published, Dropped), 2)
+        assert published.handle == Kept(1, "its worker does not have it any more")
+        assert dropped.nodes == (bench.nodes["takes"],)
+        if not opened:
+            bench.run(1, "other")
+            bench.executor._values.keep(bench.numbers["lost"], Resident(1, 1_000_000), 1)
+    failed = bench.run(1, "takes")
+    assert isinstance(failed, Failed)
+    assert "'lost' is gone" in failed.failure.message
 
 
 def test_the_fork_server_takes_signals(fresh):
@@ -775,3 +828,34 @@ def test_the_fork_server_takes_signals(fresh):
     process.terminate()
     process.join(10)
     assert process.exitcode == -signal.SIGTERM
+
+
+def test_a_wait_has_an_end(bench):
+    """Where nothing happens, `wait` comes back empty when its time is over."""
+    bench.begin(node(lambda: 1, None, "a", name="n"))
+    for _ in range(20):  # what is left from the start comes first
+        if not bench.executor.wait(0.02):
+            break
+    assert bench.executor.wait(0.02) == []
+    assert isinstance(bench.run(bench.workers[0], "n"), Finished)
+
+
+def test_a_worker_is_ended_in_the_middle_of_a_node(fresh, kind, gate):
+    """An executor that can end what runs says when a node began, ends its worker, and tells of it; the next worker works."""
+    bench = fresh(kind)
+    if not bench.executor.capabilities.cancels_running:
+        assert not is_process(bench)
+        return
+    waiting, _open_gate = gate
+    bench.begin(node(waiting, None, "a", name="waits"), node(lambda: 2, None, "b", name="n"))
+    bench.submit(1, "waits")
+    started = bench.until(Started)
+    assert bench.executor.begun(1, bench.nodes["waits"]) == pytest.approx(started.at)
+    assert bench.executor.begun(1, bench.nodes["n"]) is None
+    assert bench.executor.begun(2, bench.nodes["waits"]) is None
+    bench.executor.kill(1)
+    down = bench.until(WorkerDown)
+    assert (down.worker, down.exitcode, down.node) == (1, -signal.SIGKILL, bench.nodes["waits"])
+    bench.executor.replace(1)
+    bench.until(WorkerUp)
+    assert isinstance(bench.run(1, "n"), Finished)

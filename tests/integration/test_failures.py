@@ -55,7 +55,7 @@ def _frame(module, function, line):
 
 
 def test_queued_nodes_do_not_start(any_runner, way, accidents, tmp_path):
-    """After a failure no further node begins, though many are ready; what runs meanwhile may finish."""
+    """After a failure no further node begins, though many are ready; what runs meanwhile may finish (failure 8)."""
     meeting, release = tmp_path / "meeting", tmp_path / "release"
     os.mkfifo(meeting)
     os.mkfifo(release)
@@ -96,7 +96,7 @@ def test_cause_chain(any_runner, accidents):
     ],
 )
 def test_exception_that_does_not_travel(any_runner, accidents, function, type_name, text):
-    """An exception that cannot be pickled, unpickled or printed is told by its type and text, and stands as the cause."""
+    """An exception that cannot be pickled, unpickled or printed is told by type and text, and is the cause (failure 9)."""
     with pytest.raises(NodeError, match="Node 'odd' failed") as caught:
         _run(any_runner, node(getattr(accidents, function), None, "x", name="odd"))
     assert caught.value.failure.type_name == f"loom.accidents.{type_name}"
@@ -108,7 +108,7 @@ def test_exception_that_does_not_travel(any_runner, accidents, function, type_na
 
 @pytest.mark.parametrize(("function", "type_name"), [("leave", "SystemExit"), ("interrupt_itself", "KeyboardInterrupt")])
 def test_exit_is_the_nodes_failure(any_runner, way, accidents, function, type_name):
-    """`sys.exit` in a node is that node's failure; so is a KeyboardInterrupt that cannot be the user's own."""
+    """`sys.exit` in a node is that node's failure; so is a KeyboardInterrupt that cannot be the user's own (failure 9)."""
     expected = KeyboardInterrupt if (way, type_name) == ("sequential", "KeyboardInterrupt") else NodeError
     with pytest.raises(expected) as caught:
         _run(any_runner, node(getattr(accidents, function), None, "x", name="leaving"))
@@ -177,7 +177,7 @@ def test_function_that_workers_cannot_import(any_runner, way, accidents, monkeyp
 
 
 def test_input_that_cannot_be_loaded(any_runner, accidents, tmp_path):
-    """A dataset that cannot be loaded fails its node, and the message names both."""
+    """A dataset that cannot be loaded fails its node, and the message names both (failure 16)."""
     from treadle.io.datasets.json import JSONDataset
 
     with pytest.raises(NodeError) as caught:

@@ -73,7 +73,7 @@ def test_a_value_for_what_is_no_input(pipeline, runner_for, name, says):
 
 
 def test_results_load_after_the_runner_is_gone(way, runner_for, pipeline):
-    """Every free output can be loaded after the runner and its workers are gone, by several threads at once."""
+    """Every free output can be loaded after the runner and its workers are gone, by several threads at once (failure 5)."""
     with runner_for(way) as runner:
         result = runner.run(pipeline, Catalog({"array": np.arange(300_000.0), "params:by": 1}))
     with ThreadPoolExecutor(4) as pool:
@@ -84,7 +84,7 @@ def test_results_load_after_the_runner_is_gone(way, runner_for, pipeline):
 
 
 def test_session_takes_inputs(way, runner_for, make_loom, in_project):
-    """`session.run(inputs=...)` gives data to a run, which hooks and the record know by name; results load after the session."""
+    """`session.run(inputs=...)` gives data to a run; hooks and record know it by name; results load later (failure 17)."""
     root = make_loom()
     with in_project(root):
         import pandas as pd

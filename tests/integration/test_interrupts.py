@@ -40,7 +40,7 @@ def _record(root):
 
 @pytest.mark.parametrize("kind", ["ctrl-c", "sigterm"])
 def test_stopped(begin, way, leftovers, kind):
-    """A signal ends the run with its own exit code; the session is recorded as interrupted; nothing is left."""
+    """A signal ends the run with its own exit code; the session is recorded as interrupted; nothing is left (failure 9)."""
     launched, root, pid = begin(way)
     assert (pid != launched.process.pid) == (way in PROCESSES)
     if kind == "ctrl-c":

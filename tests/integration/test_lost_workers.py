@@ -44,7 +44,7 @@ def lose(parallel_runner, accidents, tmp_path):
 
 @pytest.mark.parametrize("function", ENDS)
 def test_verdict(lose, function):
-    """The error names the node, the signal or exit code, and how to resume; the other worker's output is kept."""
+    """The error names the node, the signal or exit code, and how to resume; the other worker's output is kept (failure 9)."""
     number, words = ENDS[function]
     error, events, kept = lose(function)
     assert isinstance(error, NodeError)

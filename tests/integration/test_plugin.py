@@ -78,6 +78,10 @@ def test_all_that_it_offers(treadle_in):
     assert done.returncode == 0, done.stderr
     assert (treadle_in.root / "data" / "words.txt").read_text() == "warp\nand\nweft\n"
     assert re.fullmatch(r"[^,]+,half,2\n", treadle_in("ledger").stdout)
+    assert "".join(page.read_text() for page in treadle_in.root.glob("page-worker-*.txt")) == "split\ncount\n"
+    assert not (treadle_in.root / "page-main.txt").exists()
+    assert treadle_in("run", "--runner", "thread").returncode == 0
+    assert (treadle_in.root / "page-main.txt").read_text() == "split\ncount\n"
 
 
 def test_it_is_known_everywhere(treadle_in):

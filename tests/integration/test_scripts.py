@@ -188,8 +188,10 @@ def test_pool_inside_a_node(succeed, tmp_path, method):
 THREAD_LEFT = """
 import threading
 from treadle import Catalog, ParallelRunner, Pipeline, node
+from treadle.execution.executors import slot
 
 print("begun")
+slot.GOODBYE_SECONDS = 0.5
 
 def leave():
     threading.Thread(target=threading.Event().wait).start()

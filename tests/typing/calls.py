@@ -17,6 +17,7 @@ from treadle import (
     Dataset,
     MemoryDataset,
     Node,
+    NodePolicy,
     ParallelRunner,
     Pipeline,
     Runner,
@@ -30,7 +31,7 @@ from treadle import (
     node,
     pipeline,
 )
-from treadle.errors import NodeError, WorkerLostError
+from treadle.errors import NodeError, NodeTimeoutError, WorkerLostError
 from treadle.events import Event, NodeFinished
 
 
@@ -142,3 +143,22 @@ def mistakes(parts: Pipeline) -> None:
     SequentialRunner().run(parts, {"raw": 1})  # type: ignore[arg-type]  # a catalog is wanted
     SequentialRunner().run(parts, Catalog(), hooks=[Hooks()])  # type: ignore[arg-type]  # a manager, not the hooks themselves
     Session.create(extra_params=["day=1"])  # type: ignore[arg-type]  # a mapping is wanted
+
+
+# --- policies -------------------------------------------------------------------------------------------------------------
+
+
+def policies() -> None:
+    policy = NodePolicy(retries=3, retry_delay="10s", timeout=60, run_in="main", resources={"gpu": 1, "memory": "4GB"})
+    assert_type(policy.timeout, float | None)
+    assert_type(policy.resources, tuple[tuple[str, int], ...] | None)
+    assert_type(node(clean, "raw", "table", policy=policy).policy, NodePolicy | None)
+    node(clean, "raw", "table", policy={"retries": 3})  # type: ignore[arg-type]  # a NodePolicy
+    NodePolicy(retries="3")  # type: ignore[arg-type]  # a number
+    with ParallelRunner(2, resources={"gpu": 1}, on_failure="continue") as runner:
+        try:
+            runner.run(Pipeline([]), Catalog(), on_failure="stop")
+        except NodeTimeoutError as error:
+            assert_type(error.timeout, float | None)
+        except NodeError as error:
+            assert_type(error.failures, tuple[NodeError, ...])

@@ -46,10 +46,11 @@ def check(
     A worker is started as for a run: it imports the project, unpickles every node's function and builds every dataset. All
     problems are listed at once, each with its nodes; the exit code is 1 where there are some.
     """
-    from treadle.cli.location import enter_any_project, session_class
+    from treadle.cli.location import check_environment, enter_any_project, session_class
     from treadle.session.checking import check_session
 
     project_path = enter_any_project(context)
+    check_environment(project_path, env, conf_source)
     session = session_class().create(
         project_path, save_on_close=False, env=env, extra_params=join_params(params), conf_source=conf_source
     )

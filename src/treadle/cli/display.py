@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
+
+from treadle.observe.progress import is_terminal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from treadle.events import Observer
-
-
-def is_terminal() -> bool:
-    """Say whether a person watches standard error, on a terminal that can be drawn on."""
-    return sys.stderr.isatty() and os.environ.get("TERM", "") not in {"", "dumb"}
 
 
 @contextmanager
@@ -28,7 +23,7 @@ def watching() -> Iterator[Observer]:
     if is_terminal():
         from treadle.observe.progress import Progress
 
-        with Progress() as progress:
+        with Progress(at_once=False) as progress:
             yield progress
     else:
         from treadle.observe.log import LogObserver

@@ -7,10 +7,14 @@ what happened, then the command that resumes the run. Keeps no state.
 from __future__ import annotations
 
 from enum import IntEnum
+from typing import TYPE_CHECKING
 
 import click
 
-from treadle.errors import NodeError, RunError, TreadleError, WorkerSetupError
+from treadle.errors import HookError, NodeError, RunError, TreadleError, WorkerSetupError
+
+if TYPE_CHECKING:
+    from treadle.events import Failure
 
 
 class ExitCode(IntEnum):
@@ -18,7 +22,7 @@ class ExitCode(IntEnum):
 
     OK = 0
     FAILED = 1
-    """The run failed: a node, or a worker."""
+    """The run failed: a node, a hook or a worker."""
     USAGE = 2
     """Wrong usage or input: a flag, a name, the project, its configuration."""
     INTERRUPTED = 130
@@ -36,13 +40,21 @@ def show(error: TreadleError) -> ExitCode:
     Returns:
         The exit code that it stands for.
     """
-    failure = error.failure if isinstance(error, (NodeError, WorkerSetupError)) else None
-    if failure and failure.traceback.strip():
-        click.echo(failure.traceback.rstrip() + "\n", err=True)
-    click.secho("Error: ", err=True, nl=False, fg="red", bold=True)
-    click.echo(str(error.args[0]), err=True)
+    failure = error.failure if isinstance(error, (HookError, NodeError, WorkerSetupError)) else None
+    _show_one(error, failure)
+    for other in error.others or () if isinstance(error, NodeError) else ():
+        click.echo(err=True)
+        _show_one(other, other.failure)
     for note in getattr(error, "__notes__", ()):
         click.echo(note, err=True)
     if isinstance(error, NodeError) and error.resume:
         click.echo(f"\nResume the run from here with:\n  {error.resume}", err=True)
-    return ExitCode.FAILED if isinstance(error, RunError) else ExitCode.USAGE
+    failed = isinstance(error, RunError) or (isinstance(error, HookError) and failure is not None)
+    return ExitCode.FAILED if failed else ExitCode.USAGE
+
+
+def _show_one(error: TreadleError, failure: Failure | None) -> None:
+    if failure and failure.traceback.strip():
+        click.echo(failure.traceback.rstrip() + "\n", err=True)
+    click.secho("Error: ", err=True, nl=False, fg="red", bold=True)
+    click.echo(str(error.args[0]), err=True)

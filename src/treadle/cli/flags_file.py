@@ -28,11 +28,12 @@ def fill_flags(context: click.Context, parameter: click.Parameter, path: Path | 
         The path.
 
     Raises:
-        ConfigError: the file cannot be read, or names a flag that the command does not have.
+        ConfigError: the file cannot be read, names a flag that the command does not have, or gives it a wrong value.
     """
     if path is not None:
         flags = {name: option for name, option in _flags(context.command).items() if option is not parameter}
-        context.default_map = {**(context.default_map or {}), **_read(path, context.command.name or "", flags)}
+        values = _read(path, context, flags)
+        context.default_map = {**(context.default_map or {}), **values}
     return path
 
 
@@ -47,9 +48,10 @@ def _spelling(text: str) -> str:
     return text.lstrip("-").replace("-", "_")
 
 
-def _read(path: Path, section: str, flags: dict[str, click.Parameter]) -> dict[str, Any]:
+def _read(path: Path, context: click.Context, flags: dict[str, click.Parameter]) -> dict[str, Any]:
     import yaml
 
+    section = context.command.name or ""
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except yaml.MarkedYAMLError as exc:
@@ -81,6 +83,19 @@ def _read(path: Path, section: str, flags: dict[str, click.Parameter]) -> dict[s
             message = f"The flags file {path} sets {key!r}, which is no flag of `treadle {section}`; {hint}"
             raise ConfigError(message, file=str(path), key=str(key))
         if value is not None:
+            _check_value(path, context, key, option, value)
             # A flag that may be given several times takes a list of what it was given.
             values[option.name] = [value] if getattr(option, "multiple", False) else value
     return values
+
+
+def _check_value(path: Path, context: click.Context, key: Any, option: click.Parameter, value: Any) -> None:
+    """Convert a value as the flag will, so that an error can say where it stands."""
+    import click
+
+    try:
+        option.type.convert(value, option, context)
+    except (click.BadParameter, ConfigError) as exc:
+        said = exc.message if isinstance(exc, click.BadParameter) else str(exc)
+        message = f"The flags file {path} sets {key!r} to {value!r}, which cannot be: {said}"
+        raise ConfigError(message, file=str(path), key=str(key)) from exc

@@ -23,9 +23,9 @@ def ipython(*, env: str | None, arguments: tuple[str, ...]) -> None:
     if importlib.util.find_spec("IPython") is None:
         message = 'IPython is not installed. Install it with: pip install "treadle[ipython]"'
         raise click.UsageError(message)
-    from treadle.cli.location import choose_environment, enter_project
+    from treadle.cli.location import check_environment, choose_environment, enter_project
 
-    enter_project()
+    check_environment(enter_project().project_path, env)
     choose_environment(env)
     from IPython import start_ipython
 

@@ -84,6 +84,9 @@ def _install_kernel(project: ProjectMetadata, env: str | None) -> str:
         raise click.UsageError(message)
     from jupyter_client.kernelspec import KernelSpecManager
 
+    from treadle.cli.location import check_environment
+
+    check_environment(project.project_path, env)
     name = "treadle-" + _NO_KERNEL_NAME.sub("-", project.package_name.lower()) + (f"-{env.lower()}" if env else "")
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "kernel.json").write_text(json.dumps(_kernel_spec(project, env), indent=1), encoding="utf-8")

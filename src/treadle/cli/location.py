@@ -55,6 +55,28 @@ def enter_any_project(context: click.Context) -> Path:
     return Path.cwd()
 
 
+def check_environment(project_path: Path, env: str | None, conf_source: str | None = None) -> None:
+    """See that an environment and a source of configuration exist, before something is started that will need them.
+
+    Args:
+        project_path: the configured project's folder.
+        env: the configuration environment; None for whichever it will be.
+        conf_source: where the configuration is read; None for what the settings say.
+
+    Raises:
+        ConfigError: there is no such environment, or no such source.
+    """
+    from treadle.project import configured_project
+
+    project = configured_project()
+    # A loader of the project's own may know other kinds and other environments.
+    if (env is not None or conf_source is not None) and project.settings.CONFIG_LOADER_CLASS is None:
+        from treadle.session.creation import make_config_loader, make_facts
+
+        facts = make_facts(project, project_path=project_path, env=env, extra_params={}, conf_source=conf_source, command=None)
+        _ = make_config_loader(project.settings, facts)["globals"]
+
+
 def choose_environment(env: str | None) -> None:
     """Make an environment the one of the sessions that this process and its children make.
 

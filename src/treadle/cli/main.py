@@ -102,7 +102,7 @@ _OWN_COMMANDS = "treadle.cli.own-commands"
     cls=_Commands,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
     epilog=(
-        "Exit codes: 0 all went well; 1 the run failed (a node or a worker), or a check found problems; 2 wrong usage or "
+        "Exit codes: 0 all went well; 1 the run failed (a node, a hook or a worker), or a check found problems; 2 wrong usage or "
         "input (a flag, a name, the project, its configuration); 130 interrupted by Ctrl-C; 143 ended by SIGTERM."
     ),
 )

@@ -39,6 +39,11 @@ if TYPE_CHECKING:
     help="What the runner is made with: max_workers=4,start_method=spawn.",
 )
 @click.option("--async", "is_async", is_flag=True, help="Load and save each node's datasets at the same time, by threads.")
+@click.option(
+    "--on-failure",
+    type=click.Choice(["stop", "continue"]),
+    help="What a failed node means for the rest: start nothing more, or go on with what does not depend on it.",
+)
 @options.env
 @names("--tags", "--tag", "-t", metavar="TAGS", help="Only nodes with one of these tags.", shell_complete=completion.tags)
 @names("--nodes", "--node", "-n", help="Only these nodes.", shell_complete=completion.nodes)
@@ -82,6 +87,7 @@ def run(  # noqa: PLR0913 - one argument a flag
     runner: str | None,
     runner_params: tuple[Mapping[str, Any], ...],
     is_async: bool,
+    on_failure: str | None,
     env: str | None,
     tags: Groups,
     nodes: Groups,
@@ -131,6 +137,7 @@ def run(  # noqa: PLR0913 - one argument a flag
             load_versions=join_params(load_versions),
             namespaces=join_names(namespaces),
             only_missing_outputs=only_missing_outputs,
+            on_failure=on_failure,
             runner_params=join_params((*runner_params, {"is_async": True} if is_async else {})),
             observers=(observer,),
         )

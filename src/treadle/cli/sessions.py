@@ -115,11 +115,13 @@ def ask_what_if(session_id: str, workers: tuple[int, ...]) -> None:
     """Show what the last run of session ID would have taken on other numbers of workers, and what bounds it."""
     from treadle.cli.location import enter_project, session_store
     from treadle.project import configured_project
-    from treadle.session.what_if import what_if
+    from treadle.session.what_if import policies_of, what_if
 
     with closing(session_store(enter_project().project_path)) as store:
         record = store.load(session_id)
-    for line in _what_if_lines(what_if(record, configured_project().pipelines, workers)):
+    project = configured_project()
+    answer = what_if(record, project.pipelines, workers, lambda pipeline: policies_of(record, project, pipeline))
+    for line in _what_if_lines(answer):
         click.echo(line)
 
 

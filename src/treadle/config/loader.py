@@ -17,6 +17,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from treadle.config.arguments import checked_patterns, checked_resolvers
 from treadle.config.merging import MergedEnvironment, Strategy, merge_environments, merge_files, overlay, used_template
 from treadle.config.params import merge_params
 from treadle.config.parsing import line_of, parse_config
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
 DEFAULT_PATTERNS: Mapping[str, tuple[str, ...]] = {
-    kind: (f"{kind}*", f"{kind}*/**", f"**/{kind}*") for kind in ("catalog", "parameters", "credentials", "globals")
+    kind: (f"{kind}*", f"{kind}*/**", f"**/{kind}*") for kind in ("catalog", "parameters", "credentials", "globals", "execution")
 }
 """Where each kind of configuration is found, relative to an environment's folder."""
 
@@ -70,8 +71,8 @@ class ConfigLoader:
         self.base_env = base_env or ""
         self.env = env or default_run_env or ""
         self.runtime_params = merge_params(runtime_params or {}, {})
-        self.config_patterns = {**DEFAULT_PATTERNS, **{kind: tuple(given) for kind, given in (config_patterns or {}).items()}}
-        self.custom_resolvers = dict(custom_resolvers or {})
+        self.config_patterns = {**DEFAULT_PATTERNS, **checked_patterns(config_patterns)}
+        self.custom_resolvers = checked_resolvers(custom_resolvers)
         self.merge_strategy = {kind: self._strategy(kind, name) for kind, name in (merge_strategy or {}).items()}
         self._env_was_named = env is not None and env != default_run_env
         self._source: ConfSource | None = None
@@ -113,7 +114,7 @@ class ConfigLoader:
         """Give one kind of configuration, resolved.
 
         Args:
-            kind: `catalog`, `parameters`, `credentials`, `globals`, or a kind of `config_patterns`.
+            kind: `catalog`, `parameters`, `credentials`, `globals`, `execution`, or a kind of `config_patterns`.
 
         Returns:
             A new copy of plain containers; empty where an optional kind has no file.

@@ -10,14 +10,14 @@ import logging
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
-from dataclasses import dataclass
-from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
-from treadle.errors import DatasetError, HookError, TreadleError
+from treadle.errors import DatasetError, HookError, NodeTimeoutError, TreadleError
 from treadle.execution.exchange import snapshot
 from treadle.execution.failure import record_failure
-from treadle.hooks import implemented
+from treadle.execution.verdict import describe_timeout
+from treadle.hooks import implemented, plugin_at_fault, plugin_that_answered
 from treadle.pipeline.typed import typed_inputs
 
 if TYPE_CHECKING:
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from treadle.pipeline import Node
 
 _logger = logging.getLogger(__name__)
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +54,11 @@ class RunScope:
     """True where a node's inputs are loaded, and its outputs saved, at the same time, by threads."""
     conduct: Conduct | None = None
     """How another framework takes a node through its steps, hooks included; None is Treadle's own way."""
+    timeouts: Mapping[int, float] = field(default_factory=dict)
+    """Seconds that an attempt may take, by index of the nodes that have such a limit."""
 
 
-@dataclass(frozen=True, slots=True)
-class Times:
+class Times(NamedTuple):
     """When an attempt began and ended (seconds since the epoch), and how long each part took (seconds)."""
 
     started: float
@@ -82,7 +85,30 @@ class Steps:
         self.started = started
         self.phase = "setup"
         self.dataset: str | None = None
+        self.hook: str | None = None
+        """The hook that was called last: where the phase is `hook`, the one that is being called."""
+        self.plugin: str | None = None
+        """The plugin that raised out of it, where the one who called knows."""
         self.inputs: dict[str, Any] = {}
+        self._limit: tuple[str, float, float] | None = None
+
+    def limit_time(self, node: str, seconds: float) -> None:
+        """The attempt may take so many seconds from now on."""
+        self._limit = (node, seconds, time.perf_counter())
+
+    def check_time(self) -> None:
+        """Fail the attempt where it has taken too long: asked before anything is saved, so that nothing late is.
+
+        Raises:
+            NodeTimeoutError: it has.
+        """
+        if self._limit is None:
+            return
+        node, limit, begun = self._limit
+        elapsed = time.perf_counter() - begun
+        if elapsed > limit:
+            self.phase, self.dataset = "timeout", None
+            raise NodeTimeoutError(describe_timeout(node, limit, elapsed), node=node, timeout=limit, elapsed=elapsed)
 
 
 class Conduct(Protocol):
@@ -121,13 +147,17 @@ def attempt_node(scope: RunScope, index: int, *, take: Callable[[int], Any], giv
     node: Node | None = None
     try:
         node = scope.node(index)
+        if index in scope.timeouts:
+            steps.limit_time(node.name, scope.timeouts[index])
         if scope.conduct is not None:
-            return scope.conduct(node, index, steps, take, give)
+            times = scope.conduct(node, index, steps, take, give)
+            steps.check_time()
+            return times
         return _attempt(scope, index, node, steps, started, take, give)
     except BaseException as exc:  # the worker's edge: SystemExit, or anything a library raises, is the node's failure
         if scope.interruptible and isinstance(exc, KeyboardInterrupt):
             raise
-        failure = record_failure(exc, phase=steps.phase, dataset=steps.dataset)
+        failure = record_failure(exc, phase=steps.phase, dataset=steps.dataset, **_hook_at_fault(scope, steps, exc))
         if node is not None and scope.conduct is None:
             _report_error(scope, node, steps, exc)
         raise AttemptFailedError(failure, started, exc) from exc
@@ -145,20 +175,25 @@ def _attempt(
     clock = time.perf_counter
     begun = clock()
 
+    hooked = scope.hooks is not None  # asked once: most of what a tiny node costs would be calls that find no hook
+
     def load(dataset: int, own: Steps) -> None:
         name = scope.dataset_names[dataset]
         own.phase, own.dataset = "load", name
-        _call_hook(scope, own, "before_dataset_loaded", dataset_name=name, node=node)
+        if hooked:
+            _call_hook(scope, own, "before_dataset_loaded", dataset_name=name, node=node)
         data = take(dataset) if scope.in_memory[dataset] else _load(scope, name, node)
-        _call_hook(scope, own, "after_dataset_loaded", dataset_name=name, data=data, node=node)
+        if hooked:
+            _call_hook(scope, own, "after_dataset_loaded", dataset_name=name, data=data, node=node)
         steps.inputs[name] = data
 
-    _together(scope, steps, [partial(load, dataset) for dataset in scope.inputs[index]])
-    # In the order of the node's inputs, whichever came first.
-    steps.inputs = {name: steps.inputs[name] for name in [scope.dataset_names[dataset] for dataset in scope.inputs[index]]}
+    wanted = scope.inputs[index]
+    _together(scope, steps, load, wanted)
+    if scope.is_async:  # in the order of the node's inputs, whichever came first
+        steps.inputs = {name: steps.inputs[name] for name in [scope.dataset_names[dataset] for dataset in wanted]}
     steps.dataset = None
     loaded = clock()
-    inputs = typed_inputs(node, _override_inputs(scope, steps, node))
+    inputs = typed_inputs(node, _override_inputs(scope, steps, node) if hooked else steps.inputs)
     steps.phase = "run"
     returned = node.call(inputs)
     if node.streams(returned):
@@ -168,6 +203,7 @@ def _attempt(
         saving = 0.0
         for name, chunk in node.unpack(returned):
             before = clock()
+            steps.check_time()
             save(name, chunk, steps)
             saving += clock() - before
             steps.phase, steps.dataset = "run", None
@@ -178,9 +214,11 @@ def _attempt(
         return Times(started, time.time(), loaded - begun, done - loaded - saving, saving)
     save = _Saver(scope, index, node, give)
     outputs = dict(node.unpack(returned))
+    steps.check_time()
     del returned
     ran = clock()
-    _call_hook(scope, steps, "after_node_run", **_node_arguments(scope, node, inputs), outputs=outputs)
+    if hooked:
+        _call_hook(scope, steps, "after_node_run", **_node_arguments(scope, node, inputs), outputs=outputs)
     # The inputs are let go before the outputs are saved: that is when memory is at its peak.
     inputs = {}
     steps.inputs = {}
@@ -188,25 +226,25 @@ def _attempt(
     def store(name: str, own: Steps) -> None:
         save(name, outputs.pop(name), own)
 
-    _together(scope, steps, [partial(store, name) for name in list(outputs)])
+    _together(scope, steps, store, tuple(outputs))
     _confirm(scope, steps, node)
     done = clock()
     return Times(started, time.time(), loaded - begun, ran - loaded, done - ran)
 
 
-def _together(scope: RunScope, steps: Steps, calls: Sequence[Callable[[Steps], None]]) -> None:
-    """Do a node's loads, or its saves: one after the other, or, where the run is asynchronous, each in a thread."""
-    if not scope.is_async or len(calls) < 2:
-        for call in calls:
-            call(steps)
+def _together(scope: RunScope, steps: Steps, do: Callable[[_T, Steps], None], things: Sequence[_T]) -> None:
+    """Load a node's inputs, or save its outputs: one by one, or, where the run is asynchronous, each in a thread."""
+    if not scope.is_async or len(things) < 2:
+        for thing in things:
+            do(thing, steps)
         return
-    own = [Steps(steps.started) for _ in calls]
-    with ThreadPoolExecutor(len(calls), thread_name_prefix="treadle-async") as threads:
-        done = [threads.submit(copy_context().run, call, each) for call, each in zip(calls, own, strict=True)]
+    own = [Steps(steps.started) for _ in things]
+    with ThreadPoolExecutor(len(things), thread_name_prefix="treadle-async") as threads:
+        done = [threads.submit(copy_context().run, do, thing, each) for thing, each in zip(things, own, strict=True)]
     for each, future in zip(own, done, strict=True):
         error = future.exception()
         if error is not None:
-            steps.phase, steps.dataset = each.phase, each.dataset
+            steps.phase, steps.dataset, steps.hook = each.phase, each.dataset, each.hook
             raise error
 
 
@@ -239,7 +277,9 @@ class _Saver:
                 "lacks a return statement; a node without outputs is declared with outputs=None."
             )
             raise DatasetError(msg, dataset=name, node=node.name)
-        _call_hook(scope, steps, "before_dataset_saved", dataset_name=name, data=data, node=node)
+        hooked = scope.hooks is not None
+        if hooked:
+            _call_hook(scope, steps, "before_dataset_saved", dataset_name=name, data=data, node=node)
         if scope.in_memory[dataset]:
             self._give(dataset, data)
         else:
@@ -248,7 +288,8 @@ class _Saver:
             except TreadleError as exc:
                 _name_node(exc, node)
                 raise
-        _call_hook(scope, steps, "after_dataset_saved", dataset_name=name, data=data, node=node)
+        if hooked:
+            _call_hook(scope, steps, "after_dataset_saved", dataset_name=name, data=data, node=node)
 
 
 def _load(scope: RunScope, name: str, node: Node) -> Any:
@@ -272,28 +313,46 @@ def _override_inputs(scope: RunScope, steps: Steps, node: Node) -> dict[str, Any
     """Let `before_node_run` replace inputs, as the dictionaries it returns say."""
     inputs = steps.inputs
     answers = _call_hook(scope, steps, "before_node_run", **_node_arguments(scope, node, inputs))
-    for answer in answers:
+    phase, steps.phase = steps.phase, "hook"  # what it answered may be wrong
+    for position, answer in enumerate(answers):
         if not isinstance(answer, dict):
             msg = (
                 f"A before_node_run hook returned {type(answer).__name__} for node '{node.name}'. It may return a dictionary "
                 "of input dataset names and their new values, or None."
             )
-            raise HookError(msg, hook="before_node_run")
+            raise _wrong_answer(scope, msg, position, len(answers))
         unknown = sorted(set(answer) - set(node.inputs))
         if unknown:
             msg = (
                 f"A before_node_run hook returned a value for '{unknown[0]}', which is no input of node '{node.name}'; "
                 f"its inputs are {', '.join(node.inputs) or 'none'}."
             )
-            raise HookError(msg, hook="before_node_run")
+            raise _wrong_answer(scope, msg, position, len(answers))
         inputs = {**inputs, **answer}
+    steps.phase = phase
     return inputs
+
+
+def _wrong_answer(scope: RunScope, message: str, position: int, answers: int) -> HookError:
+    name = "before_node_run"
+    plugin = plugin_that_answered(scope.hooks, name, position, answers) if scope.hooks is not None else None
+    return HookError(message, hook=name, plugin=plugin)
+
+
+def _hook_at_fault(scope: RunScope, steps: Steps, exc: BaseException) -> dict[str, str | None]:
+    """Return which hook of which plugin raised an error, where a hook did."""
+    if steps.phase != "hook" or steps.hook is None:
+        return {}
+    plugin = steps.plugin or (exc.plugin if isinstance(exc, HookError) else None)
+    if plugin is None and scope.hooks is not None:
+        plugin = plugin_at_fault(scope.hooks, steps.hook, exc)
+    return {"hook": steps.hook, "plugin": plugin}
 
 
 def _call_hook(scope: RunScope, steps: Steps, name: str, **arguments: Any) -> list[Any]:
     if scope.hooks is None or not implemented(scope.hooks, name):
         return []
-    phase, steps.phase = steps.phase, "hook"
+    phase, steps.phase, steps.hook = steps.phase, "hook", name
     answers: list[Any] = getattr(scope.hooks.hook, name)(**arguments)
     steps.phase = phase
     return answers
@@ -302,5 +361,6 @@ def _call_hook(scope: RunScope, steps: Steps, name: str, **arguments: Any) -> li
 def _report_error(scope: RunScope, node: Node, steps: Steps, exc: BaseException) -> None:
     try:
         _call_hook(scope, steps, "on_node_error", error=exc, **_node_arguments(scope, node, steps.inputs))
-    except Exception:  # the node's own failure is what the caller must see; the hook's is logged, not lost
-        _logger.exception("The on_node_error hook itself failed for node '%s'", node.name)
+    except Exception as broken:  # the node's own failure is what the caller must see; the hook's is logged, not lost
+        plugin = plugin_at_fault(scope.hooks, "on_node_error", broken) if scope.hooks is not None else None
+        _logger.exception("The on_node_error hook of %s itself failed for node '%s'", plugin or "a plugin", node.name)

@@ -21,8 +21,9 @@ from typing import TYPE_CHECKING
 from treadle.execution.blackboard import Blackboard
 from treadle.execution.channel import Channel
 from treadle.execution.failure import record_failure
-from treadle.execution.forwarding import ForwardHandler, ForwardStream, stop_forwarding, take_over_logging
+from treadle.execution.forwarding import ForwardHandler, stop_forwarding, take_over_logging
 from treadle.execution.scratch import Scratch
+from treadle.execution.streams import ForwardStream
 from treadle.execution.watch import watch_parent
 
 if TYPE_CHECKING:

@@ -75,21 +75,26 @@ class Channel:
         self.post(message, descriptors)
         self.flush()
 
-    def post(self, message: Any, descriptors: Sequence[int] = ()) -> None:
+    def post(self, message: Any, descriptors: Sequence[int] = ()) -> int:
         """Keep a message until the next `flush` or `send`: many small ones then cost one pickle and one system call.
 
         Args:
             message: any picklable value that nobody changes any more.
             descriptors: open files that the other side gets; the channel closes them here once they are sent.
+
+        Returns:
+            How many messages are kept now.
         """
-        if len(descriptors) > MAX_DESCRIPTORS:
-            msg = f"a message carries at most {MAX_DESCRIPTORS} descriptors, not {len(descriptors)}"
-            raise ValueError(msg)
         with self._lock:
-            if len(self._posted_descriptors) + len(descriptors) > MAX_DESCRIPTORS:
-                self._seal()
+            if descriptors:
+                if len(descriptors) > MAX_DESCRIPTORS:
+                    msg = f"a message carries at most {MAX_DESCRIPTORS} descriptors, not {len(descriptors)}"
+                    raise ValueError(msg)
+                if len(self._posted_descriptors) + len(descriptors) > MAX_DESCRIPTORS:
+                    self._seal()
+                self._posted_descriptors += descriptors
             self._posted.append((message, len(descriptors)))
-            self._posted_descriptors += descriptors
+            return len(self._posted)
 
     def flush(self) -> None:
         """Send what was posted, as far as the socket takes it.
@@ -159,6 +164,19 @@ class Channel:
             self._parse()
         return self._messages.popleft()
 
+    def receive_all(self) -> list[tuple[Any, list[int]]]:
+        """Return the messages that are here, waiting for the first.
+
+        Raises:
+            ChannelClosedError: the other side is gone.
+        """
+        while not self._messages:
+            self._read()
+            self._parse()
+        messages = list(self._messages)
+        self._messages.clear()
+        return messages
+
     def receive_ready(self) -> list[tuple[Any, list[int]]]:
         """Return the messages that are here now, without waiting.
 
@@ -218,7 +236,7 @@ class Channel:
                 frame = pickle.loads(payload)  # noqa: S301 - both ends were authenticated
             self._parsed = end
             for message, count in frame:
-                self._messages.append((message, [self._descriptors.popleft() for _ in range(count)]))
+                self._messages.append((message, [self._descriptors.popleft() for _ in range(count)] if count else []))
         if self._parsed:
             del self._received[: self._parsed]
             self._parsed = 0

@@ -23,16 +23,19 @@ from typing import TYPE_CHECKING, Any
 from treadle.errors import NodeError, TreadleError, WorkerSetupError
 from treadle.execution.failure import record_failure
 from treadle.execution.material import RunMaterial
+from treadle.execution.plugins import rebuild_plugin
 from treadle.execution.runner import ParallelRunner
 from treadle.io.catalog import Catalog, CatalogPart
 from treadle.pipeline import Node, Pipeline
 from treadle.pipeline.names import base_name, is_parameter
 from treadle.planning.plan import Plan, PlannedDataset, PlannedNode
+from treadle.planning.policies import NO_RULES, runs_in_main
 
 if TYPE_CHECKING:
     import pluggy
 
     from treadle.execution.job import RunSpec
+    from treadle.planning.policies import PolicyRules
 
 _HOOKS = "the registered hooks"
 
@@ -63,7 +66,7 @@ class CheckReport:
         datasets: how many datasets of theirs were built or would be.
         start_method: how the worker was started; None where it did not come so far.
         problems: all of them, in the order of the pipeline.
-        in_main: nodes that will run in the main process, because a dataset of theirs cannot leave it.
+        in_main: nodes that will run in the main process, because a dataset of theirs cannot leave it, or their policy says so.
     """
 
     nodes: int = 0
@@ -82,7 +85,12 @@ class _Sent:
 
 
 def check_pipeline(
-    pipeline: Pipeline, catalog: Catalog, *, hooks: pluggy.PluginManager | None = None, start_method: str | None = None
+    pipeline: Pipeline,
+    catalog: Catalog,
+    *,
+    hooks: pluggy.PluginManager | None = None,
+    start_method: str | None = None,
+    policies: PolicyRules = NO_RULES,
 ) -> CheckReport:
     """Look whether each node of a pipeline could run in a worker process, without running any.
 
@@ -91,6 +99,7 @@ def check_pipeline(
         catalog: where their data is.
         hooks: the registered hooks, which go to the workers too.
         start_method: how the worker is started; chosen as for a run where None.
+        policies: what configuration says of how nodes are run.
 
     Returns:
         What was found.
@@ -103,7 +112,7 @@ def check_pipeline(
     missing = {problem.dataset for problem in problems}
     sent, in_main, datasets = list[_Sent](), list[str](), set[str]()
     for node in pipeline.nodes:
-        found, spec, stays = _pack(node, catalog, missing)
+        found, spec, stays = _pack(node, catalog, missing, in_main=runs_in_main(policies.of(node)))
         problems += found
         datasets.update((*node.inputs, *node.outputs))
         if stays:
@@ -137,7 +146,9 @@ def _missing_data(pipeline: Pipeline, catalog: Catalog) -> Iterator[Problem]:
         yield Problem(message, tuple(node.name for node in nodes), name)
 
 
-def _pack(node: Node, catalog: Catalog, missing: Iterable[str | None]) -> tuple[list[Problem], bytes | None, bool]:
+def _pack(
+    node: Node, catalog: Catalog, missing: Iterable[str | None], *, in_main: bool
+) -> tuple[list[Problem], bytes | None, bool]:
     """Make the spec of one node.
 
     Returns:
@@ -157,7 +168,7 @@ def _pack(node: Node, catalog: Catalog, missing: Iterable[str | None]) -> tuple[
         in_memory = capabilities is None or capabilities.in_memory
         main_only = capabilities is not None and capabilities.main_process_only
         datasets.append(PlannedDataset(name, in_memory, main_only, declared and name not in missing, None, (), is_result=False))
-    stays = any(dataset.main_only for dataset in datasets)
+    stays = in_main or any(dataset.main_only for dataset in datasets)
     # Its datasets are listed for the spec, which ships their recipes; the node's own wiring is not needed to unpickle it.
     plan = Plan((PlannedNode(node.name, node, (), tuple(range(len(datasets))), (), (), stays),), tuple(datasets))
     try:
@@ -210,8 +221,7 @@ def _check_in_worker(sent: _Sent) -> list[Problem]:
     for group in spec.node_groups:
         attempt(f"the function of node '{sent.name}'", None, lambda: pickle.loads(group))  # noqa: B023, S301 - called at once
     for payload in spec.hooks:
-        if payload.pickled is not None:
-            attempt(f"the hooks {payload.name}", None, lambda: pickle.loads(payload.pickled or b""))  # noqa: B023, S301 - the same
+        attempt(f"the hooks {payload.name}", None, lambda: rebuild_plugin(payload))  # noqa: B023 - the same
     for name, pickled in spec.objects:
         attempt(f"the dataset '{name}'", name, lambda: pickle.loads(pickled))  # noqa: B023, S301 - the same
     if catalog_class is not None:

@@ -4,7 +4,8 @@ Between processes: a small value travels inside the message. A large one is pick
 buffers out of band, into one memory file (memfd on Linux, so no limit of /dev/shm applies and nothing is left when its
 last holder is gone; elsewhere, and past a number of open files, a file in the scratch directory). Each consumer maps the
 file privately (MAP_PRIVATE): it copies nothing, may write, and sees nobody's writes. The parent owns every segment and
-closes it when the last taker has it.
+closes it when the last taker has it. Values in memory are counted against a limit (`budget`), past which they go to files
+in the scratch directory too.
 
 Within a process: a value is copied when it is saved, so that what its maker does with it later is not seen, unless nobody
 but the exchange holds it any more (`handover`); the last taker gets what is stored itself, every other one a copy.
@@ -15,16 +16,21 @@ from __future__ import annotations
 import mmap
 import os
 import pickle
+import shutil
 import tempfile
-from io import BytesIO
+from errno import ENOMEM, ENOSYS
 from typing import TYPE_CHECKING, Any
 
-from treadle.execution.handover import is_sole_holder
+from treadle.execution.handover import borrow, claim
 from treadle.execution.job import Handle, Inline, Kept, Local, Resident, Segment
+from treadle.execution.pickling import CannotLeaveError, pickle_value
+from treadle.execution.verdict import format_bytes
 from treadle.io.memory import CopyMode, copy_value
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+    from treadle.execution.budget import Budget
 
 INLINE_BYTES = 1 << 16
 """Values up to this many bytes travel inside a message."""
@@ -39,79 +45,126 @@ _ALIGNMENT = 64
 _ATOMS = frozenset({type(None), bool, int, float, complex, str, bytes})
 
 
-class CannotLeaveError(Exception):
-    """A value that cannot be pickled; the text says why."""
+class NoRoomError(Exception):
+    """A value that fits neither into memory nor onto the disk; the text says its size, and what is free where."""
 
 
-def pickle_value(value: Any) -> tuple[bytes, list[memoryview]]:
-    """Pickle a value, its large buffers out of band; what the main script or a notebook defines travels by value.
-
-    Returns:
-        The pickle, and a flat view of each buffer.
-
-    Raises:
-        CannotLeaveError: the value, or something in it, cannot be pickled.
-    """
-    if type(value) in _ATOMS:
-        return pickle.dumps(value, protocol=5), []
-    import cloudpickle
-
-    buffers: list[pickle.PickleBuffer] = []
-    stream = BytesIO()
-    try:
-        cloudpickle.Pickler(stream, protocol=5, buffer_callback=buffers.append).dump(value)
-        return stream.getvalue(), [buffer.raw() for buffer in buffers]
-    except Exception as exc:  # pickling runs the code of any class, so anything can come out of it
-        msg = f"{type(value).__module__}.{type(value).__qualname__} cannot be pickled: {exc}"
-        raise CannotLeaveError(msg) from exc
-
-
-def publish(value: Any, scratch: str, *, spill: bool = False) -> Inline | Segment:
+def publish(value: Any, scratch: str, *, budget: Budget | None = None, spare: int | None = None) -> Inline | Segment:
     """Make a value fit to leave this process.
 
     Args:
         value: any picklable value.
-        scratch: directory for the files of large values where there is no memfd.
-        spill: put a large value into a file in `scratch` in any case.
+        scratch: directory for the files of large values for which there is no memory file.
+        budget: what values may take in memory; without it, as much as there is.
+        spare: descriptor of a memory file that nobody maps any more, to be written over; it is closed where it is not used.
 
     Returns:
         Its handle; a Segment without a path holds a descriptor that the caller closes when it has passed it on.
 
     Raises:
         CannotLeaveError: the value cannot be pickled.
-        OSError: there is no room for it, in memory nor in the scratch directory.
+        NoRoomError: there is no room for it, in memory nor in the scratch directory.
     """
-    data, buffers = pickle_value(value)
-    size = len(data) + sum(buffer.nbytes for buffer in buffers)
-    if size <= INLINE_BYTES:
-        return Inline(data, tuple(bytes(buffer) for buffer in buffers))
-    spans: list[tuple[int, int]] = []
-    end = 0
-    for piece in (data, *buffers):
-        start = -(-end // _ALIGNMENT) * _ALIGNMENT
-        end = start + (piece.nbytes if isinstance(piece, memoryview) else len(piece))
-        spans.append((start, end - start))
-    if not spill and hasattr(os, "memfd_create"):
+    try:
         try:
-            fd = os.memfd_create("treadle", os.MFD_CLOEXEC)
-        except OSError:
-            pass  # out of descriptors, or forbidden here: the scratch directory does it
-        else:
+            data, buffers = pickle_value(value)
+        except MemoryError as exc:
+            msg = f"there was not enough memory to pickle a {type(value).__module__}.{type(value).__qualname__}"
+            raise NoRoomError(msg) from exc
+        size = len(data) + sum(buffer.nbytes for buffer in buffers)
+        if size <= INLINE_BYTES:
+            return Inline(data, tuple(bytes(buffer) for buffer in buffers))
+        pieces: tuple[bytes | memoryview, ...] = (data, *buffers)
+        spans: list[tuple[int, int]] = []
+        end = 0
+        for piece in pieces:
+            start = -(-end // _ALIGNMENT) * _ALIGNMENT
+            end = start + (piece.nbytes if isinstance(piece, memoryview) else len(piece))
+            spans.append((start, end - start))
+        why = []
+        for attempt in (_in_file, _in_memory) if budget is not None and budget.is_crowded else (_in_memory, _in_file):
             try:
-                _write_pieces(fd, (data, *buffers), spans)
-            except OSError:
-                os.close(fd)  # out of memory: the scratch directory may still have room
+                path, fd = attempt(pieces, spans, scratch, budget, spare)
+            except OSError as exc:
+                why.append(exc.strerror or str(exc))
             else:
-                return Segment(end, tuple(spans), None, fd)
+                spare = None if fd is not None else spare
+                return Segment(end, tuple(spans), path, fd)
+    finally:
+        if spare is not None:
+            os.close(spare)
+    raise NoRoomError(_describe_lack(end, why, scratch))
+
+
+def _in_memory(
+    pieces: Sequence[bytes | memoryview],
+    spans: Sequence[tuple[int, int]],
+    _scratch: str,
+    budget: Budget | None,
+    spare: int | None,
+) -> tuple[None, int]:
+    size = spans[-1][0] + spans[-1][1]
+    if budget is not None and not budget.has_room(size):
+        used, limit = format_bytes(budget.used()), format_bytes(budget.limit)
+        raise OSError(ENOMEM, f"values take {used} of the {limit} of memory that they may have (exchange_memory)")
+    if not hasattr(os, "memfd_create"):
+        raise OSError(ENOSYS, "there are no memory files on this system")
+    fd = os.memfd_create("treadle", os.MFD_CLOEXEC) if spare is None else spare
+    try:
+        _write_pieces(fd, pieces, spans)
+    except OSError:
+        if fd != spare:
+            os.close(fd)
+        raise
+    return None, fd
+
+
+def _in_file(
+    pieces: Sequence[bytes | memoryview],
+    spans: Sequence[tuple[int, int]],
+    scratch: str,
+    _budget: Budget | None,
+    _spare: int | None,
+) -> tuple[str, None]:
     fd, path = tempfile.mkstemp(prefix="value-", dir=scratch)
     try:
-        _write_pieces(fd, (data, *buffers), spans)
+        _write_pieces(fd, pieces, spans)
     except OSError:
         os.unlink(path)
         raise
     finally:
         os.close(fd)
-    return Segment(end, tuple(spans), path, None)
+    return path, None
+
+
+def _describe_lack(size: int, why: Sequence[str], scratch: str) -> str:
+    import psutil
+
+    try:
+        free = f"{format_bytes(shutil.disk_usage(scratch).free)} free"
+    except OSError as exc:
+        free = exc.strerror or str(exc)
+    available = format_bytes(psutil.virtual_memory().available)
+    return (
+        f"{format_bytes(size)} fit neither into memory nor into a file in {scratch} ({'; '.join(why)}). "
+        f"The machine has {available} of memory available; {os.path.dirname(scratch)}: {free}"
+    )
+
+
+def describe_no_room(name: str, node: str | None, lack: object) -> str:
+    """Return what to tell about a value for which there is no room, as one paragraph.
+
+    Args:
+        name: of the dataset.
+        node: that made the value or needs it, where it is known.
+        lack: the NoRoomError that `publish` raised, or its text.
+    """
+    whose = f" of node '{node}'" if node else ""
+    return (
+        f"There is no room for the value of '{name}'{whose}: {lack}. Give values more memory (the runner's exchange_memory), "
+        f"point TMPDIR at a disk with more room, run fewer workers, or give '{name}' an entry in the catalog that keeps it in a "
+        "file of its own."
+    )
 
 
 def _write_pieces(fd: int, pieces: Sequence[bytes | memoryview], spans: Sequence[tuple[int, int]]) -> None:
@@ -166,6 +219,16 @@ def _read_all(fd: int, size: int) -> mmap.mmap:
     return memory
 
 
+def reopened(handle: Segment) -> Segment | None:
+    """Return a handle with a descriptor of an open file of its own, None where that cannot be had."""
+    if handle.fd is None:
+        return handle
+    try:
+        return handle._replace(fd=os.open(f"/proc/self/fd/{handle.fd}", os.O_RDONLY | os.O_CLOEXEC))
+    except OSError:
+        return None
+
+
 def close_handle(handle: Handle) -> None:
     """Give back what a handle owns in this process: the segment's descriptor, or its scratch file."""
     if isinstance(handle, Segment):
@@ -182,6 +245,13 @@ def size_of(handle: Handle) -> int:
     if isinstance(handle, Inline):
         return len(handle.data) + sum(map(len, handle.buffers))
     return 0
+
+
+def memory_of(handle: Handle) -> tuple[int, int]:
+    """Return what a handle's value takes of the budget: bytes of memory outside of messages, and memory files."""
+    if isinstance(handle, Segment):
+        return (handle.size, 1) if handle.path is None else (0, 0)
+    return (handle.size, 0) if isinstance(handle, (Resident, Kept)) else (0, 0)
 
 
 def snapshot(value: Any, copy_mode: CopyMode | None) -> Any:
@@ -213,7 +283,7 @@ class LocalValues:
     def settle(self, holder: dict[int, Any], dataset: int) -> None:
         """Keep a value that a node made and that only `holder` has left: as it is where that is safe, else a snapshot."""
         mode = self._copy_mode_of(dataset)
-        if mode is None and is_sole_holder(holder, dataset):
+        if mode is None and claim(holder, dataset):
             self._values[dataset] = holder.pop(dataset)
         else:
             self._values[dataset] = snapshot(holder.pop(dataset), mode)
@@ -226,7 +296,9 @@ class LocalValues:
         """Return a value that is the caller's own; the last taker gets the stored one, and it is forgotten."""
         if last:
             return self._values.pop(dataset)
-        return snapshot(self._values[dataset], self._copy_mode_of(dataset))
+        value, mode = self._values[dataset], self._copy_mode_of(dataset)
+        borrowed = borrow(value) if mode is None else None
+        return snapshot(value, mode) if borrowed is None else borrowed
 
     def peek(self, dataset: int) -> Any:
         """Return the stored value itself, to pickle it."""

@@ -98,8 +98,14 @@ class Executor(Protocol):
     def replace(self, worker: int) -> None:
         """Start another worker in the place of one that is gone."""
 
-    def wait(self) -> list[ExecutorEvent]:
-        """Block until something happened, and say what."""
+    def kill(self, worker: int) -> None:
+        """End a worker whatever it does; its WorkerDown follows. Only asked of an executor that can."""
+
+    def begun(self, worker: int, node: int) -> float | None:
+        """Return when a worker began the node that it is in (seconds since the epoch), None where it is not in that one."""
+
+    def wait(self, timeout: float | None = None) -> list[ExecutorEvent]:
+        """Block until something happened, for so many seconds at most, and say what."""
 
     def put(self, dataset: int, value: Any) -> int | None:
         """Take a value that is needed by jobs.

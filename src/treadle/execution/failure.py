@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from treadle.errors import DatasetError
 from treadle.events import Failure
-from treadle.execution.exchange import CannotLeaveError, pickle_value
+from treadle.execution.pickling import CannotLeaveError, pickle_value
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,13 +21,17 @@ class OriginalError(Exception):
     """Stands in for a node's exception that did not survive pickling; its text begins with the exception's type."""
 
 
-def record_failure(exc: BaseException, *, phase: str, dataset: str | None = None) -> Failure:
+def record_failure(
+    exc: BaseException, *, phase: str, dataset: str | None = None, hook: str | None = None, plugin: str | None = None
+) -> Failure:
     """Make the record of an exception.
 
     Args:
         exc: what was raised.
         phase: what was being done, as `Failure.phase` says.
         dataset: the dataset that was being loaded or saved.
+        hook: the hook that was being called.
+        plugin: the plugin that raised it.
 
     Returns:
         The record. Whatever the exception's class does when it is printed or pickled, this returns one.
@@ -43,6 +47,8 @@ def record_failure(exc: BaseException, *, phase: str, dataset: str | None = None
         pickled=_survivor(exc),
         dataset=dataset if dataset is not None or not isinstance(exc, DatasetError) else exc.dataset,
         phase=phase,
+        hook=hook,
+        plugin=plugin,
     )
 
 

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import logging
 import sys
 from typing import TYPE_CHECKING
 
-from treadle.execution.job import Logged, Output
+from treadle.execution.job import Logged
+from treadle.execution.streams import ForwardStream
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from treadle.execution.job import Fact
+    from treadle.execution.job import Fact, Output
 
 
 class ForwardHandler(logging.Handler):
@@ -43,63 +42,11 @@ class ForwardHandler(logging.Handler):
             self.handleError(record)
 
 
-class ForwardStream(io.TextIOBase):
-    """Stand in for `sys.stdout` or `sys.stderr`: whole lines go to the parent, which writes them to its own.
-
-    What C libraries write goes to the process's own descriptor, as ever; `fileno` names that one.
-    """
-
-    def __init__(self, name: str, send: Callable[[Fact], None], original: io.TextIOBase | None) -> None:
-        super().__init__()
-        self._name = name
-        self._send = send
-        self._original = original
-        self._pending = ""
-
-    @property
-    def encoding(self) -> str:  # type: ignore[override]  # a property here, an attribute in the stub
-        """Encoding of the text: it travels as text, so this is only what a caller expects to see."""
-        return "utf-8"
-
-    def fileno(self) -> int:
-        """Return the descriptor of the process's own stream."""
-        if self._original is None:
-            msg = "this process has no such stream"
-            raise io.UnsupportedOperation(msg)
-        return self._original.fileno()
-
-    def writable(self) -> bool:
-        """Return True."""
-        return True
-
-    def isatty(self) -> bool:
-        """Return False: the parent's may be one, this is not."""
-        return False
-
-    def write(self, text: str) -> int:
-        """Send the whole lines of the text, keep the rest until its line ends."""
-        self._pending += text
-        if "\n" in self._pending:
-            lines, _newline, self._pending = self._pending.rpartition("\n")
-            self._emit(lines + "\n")
-        return len(text)
-
-    def flush(self) -> None:
-        """Send what is left of a line."""
-        if self._pending:
-            text, self._pending = self._pending, ""
-            self._emit(text)
-
-    def _emit(self, text: str) -> None:
-        with contextlib.suppress(ConnectionError):  # the parent may be gone: nobody is left to tell
-            self._send(Output(self._name, text))
-
-
 def flush_forwarded() -> None:
     """Send the lines that were begun and not ended: with a node ends what it printed."""
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, ForwardStream):
-            stream.flush()
+        if type(stream) is ForwardStream:  # isinstance is slow for what derives from io's classes, and this is asked a node
+            stream.flush_all()
 
 
 def stop_forwarding() -> None:
@@ -132,5 +79,20 @@ def hand_to_loggers(logged: Logged) -> None:
 def write_output(output: Output) -> None:
     """Write a worker's text to this process's own stream."""
     stream = sys.stderr if output.stream == "stderr" else sys.stdout
-    stream.write(output.text)
+    if stream is None:
+        return  # a program without a console
+    text = output.text
+    if isinstance(text, bytes):
+        buffer = getattr(stream, "buffer", None)
+        if buffer is not None:
+            stream.flush()
+            buffer.write(text)
+            buffer.flush()
+            return
+        text = text.decode("utf-8", "replace")
+    try:
+        stream.write(text)
+    except UnicodeEncodeError:  # this terminal cannot show it: that is no reason to end a run
+        encoding = stream.encoding or "ascii"
+        stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
     stream.flush()

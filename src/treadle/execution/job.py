@@ -59,11 +59,12 @@ class WorkerSpec:
     forward_output: bool = True
     project: ProjectSetup | None = None
     """The project of another framework, where the run is one of those."""
+    start_method: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class HookPayload:
-    """One registered plugin: its pickled self, or how to find it again in a worker."""
+    """One registered plugin: its pickled self, or how to find it again in a worker: in settings.py, or by its entry point."""
 
     name: str
     pickled: bytes | None
@@ -94,6 +95,7 @@ class RunSpec:
         is_async: load a node's inputs, and save its outputs, at the same time.
         opener: a pickled `RunOpener`, where the run is another framework's: it replaces recipes, objects, hooks, catalog
             class, parameters and save version.
+        timeouts: (node index, seconds) of the nodes whose attempts have a limit.
     """
 
     run_id: str
@@ -114,6 +116,7 @@ class RunSpec:
     save_version: str | None = None
     is_async: bool = False
     opener: bytes | None = None
+    timeouts: tuple[tuple[int, float], ...] = ()
 
 
 # --- handles: where the value of an in-memory dataset is ---------------------------------------------------------------
@@ -146,6 +149,8 @@ class Kept(NamedTuple):
 
     worker: int
     reason: str
+    size: int = 0
+    """Bytes, where it could be pickled and there was no room for it."""
 
 
 class Resident(NamedTuple):
@@ -186,10 +191,9 @@ class Job(NamedTuple):
     Attributes:
         run: number of the run.
         nodes: plan indices, in order.
-        inputs: (dataset index, handle) of the in-memory inputs that are not made within the job.
+        inputs: (dataset index, handle) of the in-memory inputs that are neither made within the job nor in the worker yet.
         last: (dataset, node) where the node is the dataset's last taker.
         local: datasets made within the job that nobody else takes: they are not handed over.
-        spill: put large values into scratch files, because enough memory files are open.
     """
 
     run: int
@@ -197,22 +201,30 @@ class Job(NamedTuple):
     inputs: tuple[tuple[int, Handle], ...] = ()
     last: tuple[tuple[int, int], ...] = ()
     local: tuple[int, ...] = ()
-    spill: bool = False
 
 
 class Publish(NamedTuple):
-    """Another process needs a resident value: make it fit to travel, whatever else is going on."""
+    """Another process needs a resident value: make it fit to travel, whatever else is going on.
+
+    A descriptor beside it is of a memory file that nobody maps any more, to be written over.
+    """
 
     run: int
     dataset: int
-    spill: bool = False
 
 
 class Drop(NamedTuple):
-    """Nobody needs a value that is kept here any more."""
+    """Nobody needs a value any more that is kept here, or whose memory file is open here.
+
+    Attributes:
+        run: number of the run.
+        dataset: its index.
+        file: only its memory file, which another one has replaced.
+    """
 
     run: int
     dataset: int
+    file: bool = False
 
 
 class Cancel(NamedTuple):
@@ -321,10 +333,10 @@ _PLAIN_ATTRIBUTES = frozenset({"msg", "args", "exc_info", "exc_text", "stack_inf
 
 
 class Output(NamedTuple):
-    """Text that a worker's Python code wrote to `sys.stdout` or `sys.stderr`."""
+    """What a worker's Python code wrote to `sys.stdout` or `sys.stderr`; bytes, where it wrote to their `buffer`."""
 
     stream: str
-    text: str
+    text: str | bytes
 
 
 Command: TypeAlias = "BeginRun | EndRun | Job | Publish | Drop | Cancel | Stop"

@@ -1,6 +1,7 @@
 """The loop of a run: it joins the scheduler (which decides) to an executor (which runs), and tells the observers.
 
 It reads aloud: hand out what is ready, wait, apply what happened, one small method an event. State: that of one run.
+Neighbours: `loop_deadlines.py` knows what is due when, `loop_failures.py` keeps what failed.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ import logging
 import time
 from typing import TYPE_CHECKING
 
-from treadle.errors import DatasetError, NodeError, TreadleError, WorkerLostError, WorkerSetupError
+from treadle.errors import DatasetError, TreadleError, WorkerSetupError
 from treadle.events import (
     DatasetReleased,
     Failure,
@@ -22,30 +23,28 @@ from treadle.events import (
     WorkerLost,
     WorkerStarted,
 )
+from treadle.execution.exchange import describe_no_room
 from treadle.execution.executor import Report, SetupFailed, WorkerDown, WorkerUp
 from treadle.execution.failure import record_failure, restore_exception
-from treadle.execution.job import Dropped, Failed, Finished, Kept, Published, Resident, Started
-from treadle.execution.result import RunResult
-from treadle.execution.scheduler import Scheduler
+from treadle.execution.job import MAIN, Dropped, Failed, Finished, Kept, Published, Resident, Started
+from treadle.execution.loop_deadlines import Deadlines, Late, Wake
+from treadle.execution.loop_failures import Failures
+from treadle.execution.loop_losses import Losses
+from treadle.execution.result import RunResult, gather_results
+from treadle.execution.scheduler import FailurePolicy, Scheduler
 from treadle.execution.verdict import describe_loss, describe_setup_failure
-from treadle.hooks import implemented
 from treadle.planning.durations import expected_seconds
-from treadle.planning.resume import resume_nodes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from treadle.errors import NodeError
     from treadle.events import Event, Observer
     from treadle.execution.executor import Executor, ExecutorEvent
-    from treadle.execution.job import Handle
     from treadle.execution.material import RunMaterial
     from treadle.execution.scheduler import Assignment
 
 _logger = logging.getLogger(__name__)
-
-
-_LOSSES_TO_BLAME = 2
-"""So many workers that die on their way to the same node make it the culprit: unpickling its parts may be what kills."""
 
 
 class RunLoop:
@@ -56,6 +55,8 @@ class RunLoop:
         executor: where it runs.
         observers: who is told.
         durations: gives the seconds that nodes took before, by name; asked once, while the workers start.
+        limits: how much there is of each resource that nodes need.
+        on_failure: what a failure means for the rest, where a node's policy does not say.
     """
 
     def __init__(
@@ -64,6 +65,9 @@ class RunLoop:
         executor: Executor,
         observers: Sequence[Observer],
         durations: Callable[[], Mapping[str, float]] = dict,
+        *,
+        limits: Mapping[str, int] | None = None,
+        on_failure: FailurePolicy = FailurePolicy.STOP,
     ) -> None:
         self._material = material
         self._plan = material.plan
@@ -73,13 +77,18 @@ class RunLoop:
         self.seconds: dict[str, float] = {}
         """What each node took, by name."""
         can = executor.capabilities
-        self._scheduler = Scheduler(material.plan, separate_main=can.processes, depth=None if can.queues else 1)
+        self._scheduler = Scheduler(
+            material.plan, separate_main=can.processes, depth=None if can.queues else 1, limits=limits, policy=on_failure
+        )
+        # A node that runs in this process cannot be ended: its attempt looks at the time itself.
+        self._limits = material.plan.timeouts if can.cancels_running else {}
+        self._deadlines = Deadlines()
+        self._losses = Losses(material, executor, self._limits)
         self._put: set[int] = set()
-        self._error: NodeError | None = None
-        self._failed: list[int] = []
+        self._failures = Failures(material)
         self._pids: dict[int, int] = {}
-        self._lost_before: dict[int, int] = {}  # how often a worker died on its way to a node
         self._announced: set[int] = set()  # nodes whose start the observers know of
+        self._no_room: dict[int, str] = {}  # values that had to stay where they are, and what was free where
 
     def run(self) -> RunResult:
         """Run to the end.
@@ -93,9 +102,9 @@ class RunLoop:
         """
         scheduler = self._scheduler
         scheduler.add_main_only(self._executor.begin(self._material))
-        weights = expected_seconds(self._plan, self._durations())
-        if weights is not None:
+        if (weights := expected_seconds(self._plan, self._durations())) is not None:
             scheduler.expect(weights)
+        to_come = self._deadlines.queue
         while not scheduler.is_finished():
             while jobs := scheduler.assign():  # again, because a job whose values cannot be had comes back at once
                 for job in jobs:
@@ -104,11 +113,14 @@ class RunLoop:
             self._tell_skipped()
             if scheduler.is_finished():
                 break
-            for event in self._executor.wait():
+            for event in self._executor.wait(self._deadlines.seconds_left() if to_come else None):
                 self._apply(event)
+            if to_come:
+                self._keep_deadlines()
         self._tell_skipped()
-        self._finish()
-        return self._result()
+        if (error := self._failures.final(scheduler.done())) is not None:
+            raise error
+        return gather_results(self._material, self._executor)
 
     # --- handing out -----------------------------------------------------------------------------------------------------
 
@@ -123,7 +135,7 @@ class RunLoop:
             name = self._plan.datasets[dataset].name
             taker = next(node for node in job.nodes if dataset in self._plan.nodes[node].inputs)
             try:
-                value = self._material.catalog.load(name)
+                holder = self._executor.put(dataset, self._material.catalog.load(name))
             except TreadleError as exc:
                 if taker != job.nodes[0]:  # what goes before it runs first, as it would by itself
                     self._scheduler.keep_apart(taker)
@@ -135,13 +147,16 @@ class RunLoop:
                 self._fail_here(taker, exc, record_failure(exc, phase="load", dataset=name))
                 return
             self._put.add(dataset)
-            holder = self._executor.put(dataset, value)
             if holder is not None:
                 self._scheduler.pin(dataset, holder)
         if any(self._scheduler.holder(dataset) not in (None, job.worker) for dataset in job.inputs):
             self._scheduler.give_back(job.nodes, job.worker)
             return
         self._executor.submit(job)
+        if (
+            self._limits and (limit := self._limits.get(job.nodes[0])) is not None and job.worker != MAIN
+        ):  # it is alone in its job
+            self._deadlines.add(limit, Late(job.nodes[0], job.worker, self._scheduler.attempt(job.nodes[0]), limit))
 
     def _fail_torn(self) -> None:
         """Fail the nodes that no worker can run."""
@@ -153,16 +168,19 @@ class RunLoop:
                 f"(among {', '.join(repr(name) for name in pinned)}), so no process has them all. Give one of them an entry in "
                 "the catalog, make them in one node, or run with runner='sequential' or 'thread'."
             )
-            exc = DatasetError(msg, dataset=pinned[0], node=planned.name)
-            self._fail_here(node, exc, record_failure(exc, phase="load"))
+            culprit = pinned[0]
+            for dataset in self._no_room.keys() & set(planned.inputs):
+                culprit = self._plan.datasets[dataset].name
+                msg = describe_no_room(culprit, planned.name, self._no_room[dataset])
+            exc = DatasetError(msg, dataset=culprit, node=planned.name)
+            self._fail_here(node, exc, record_failure(exc, phase="load", dataset=culprit))
 
     def _fail_here(self, node: int, exc: BaseException, failure: Failure) -> None:
         """A node failed before it could be handed out."""
         now = time.time()
-        self._tell(NodeFailed(self._plan.nodes[node].name, "main", 1, None, now, failure))
-        self._note_failure(node, NodeError, failure, exc, worker=None, attempt=1)
-        self._release(self._scheduler.fail(node, None))
-        self._stop_waiting_jobs()
+        self._tell(NodeFailed(self._plan.nodes[node].name, "main", self._scheduler.attempt(node) + 1, None, now, failure))
+        error = self._failures.error_of(node, failure, exc, worker=None, attempt=self._scheduler.attempt(node) + 1)
+        self._fail(node, None, error)
 
     # --- what happened ---------------------------------------------------------------------------------------------------
 
@@ -230,66 +248,42 @@ class RunLoop:
         self._scheduler.leave_home(fact.dataset)
         if isinstance(fact.handle, Kept):
             self._scheduler.pin(fact.dataset, fact.handle.worker)
+            if fact.handle.size:
+                self._no_room[fact.dataset] = fact.handle.reason
 
     def _node_failed(self, worker: int, fact: Failed) -> None:
         self._node_started(worker, Started(fact.run, fact.node, fact.started))
         self._announced.discard(fact.node)
-        node, label = self._plan.nodes[fact.node], self._executor.label(worker)
-        attempt = self._scheduler.attempt(fact.node)
-        self._tell(NodeFailed(node.name, label, attempt, fact.started, fact.at, fact.failure))
-        original = fact.original if fact.original is not None else restore_exception(fact.failure)
-        self._note_failure(fact.node, NodeError, fact.failure, original, worker=label, attempt=attempt)
+        label, attempt = self._executor.label(worker), self._scheduler.attempt(fact.node)
         self._scheduler.give_back(fact.dropped, worker)
-        self._release(self._scheduler.fail(fact.node, worker))
-        self._stop_waiting_jobs()
+        if not self._try_again(fact.node, worker, label, fact.started, fact.at, fact.failure):
+            error = self._failures.error_of(fact.node, fact.failure, fact.original, worker=label, attempt=attempt)
+            self._fail(fact.node, worker, error)
 
     def _worker_down(self, event: WorkerDown) -> None:
-        label = self._executor.label(event.worker)
-        held = self._scheduler.assigned(event.worker)
-        # A worker that dies between two nodes takes none along; one that dies before it wrote the board had its first.
-        culprit = event.node if event.node in held else None
-        if culprit is None and held:
-            self._lost_before[held[0]] = self._lost_before.get(held[0], 0) + 1
-            if self._lost_before[held[0]] == _LOSSES_TO_BLAME:
-                culprit = held[0]
-        name = self._plan.nodes[culprit].name if culprit is not None else None
-        now = time.time()
+        label, now = self._executor.label(event.worker), time.time()
+        culprit, too_slow = self._losses.judge(event, self._scheduler.assigned(event.worker))
         if culprit is not None:
             self._node_started(event.worker, Started(0, culprit, event.started or now))
             self._announced.discard(culprit)
-        self._tell(WorkerLost(label, event.pid, now, event.exitcode, name))
-        attempt = self._scheduler.attempt(culprit) if culprit is not None else None
+        if not too_slow:  # an end that was not asked for
+            name = self._plan.nodes[culprit].name if culprit is not None else None
+            self._tell(WorkerLost(label, event.pid, now, event.exitcode, name))
+            if culprit is None:
+                _logger.warning("%s", describe_loss(label, event, None, ()))
         self._scheduler.lose_worker(event.worker, culprit)
-        if culprit is None:
-            _logger.warning("%s", describe_loss(label, event, None, ()))
-        else:
-            planned = self._plan.nodes[culprit]
-            failure = Failure("WorkerLostError", describe_loss(label, event, planned.name, self._sizes(culprit)), "")
-            error = WorkerLostError(failure.message, exitcode=event.exitcode, peak_memory=event.peak_memory or None)
-            self._report_lost_node(culprit, error)
-            self._tell(NodeFailed(planned.name, label, attempt or 1, event.started, now, failure))
-            self._note_failure(
-                culprit,
-                WorkerLostError,
-                failure,
-                None,
-                worker=label,
-                attempt=attempt,
-                exitcode=event.exitcode,
-                peak_memory=event.peak_memory or None,
-            )
-            self._release(self._scheduler.fail(culprit, None))
-            self._stop_waiting_jobs()
+        if culprit is not None:
+            error, failure = self._losses.error(culprit, self._scheduler.attempt(culprit), event, now, too_slow=too_slow)
+            self._failures.tell_hooks(culprit, error)
+            if not self._try_again(culprit, None, label, event.started, now, failure):
+                self._fail(culprit, None, error)
         if not self._scheduler.is_finished():
             self._executor.replace(event.worker)
 
     def _setup_failed(self, event: SetupFailed) -> None:
         label = self._executor.label(event.worker)
         error = WorkerSetupError(
-            describe_setup_failure(label, event),
-            run_id=self._material.run_id,
-            worker=label,
-            failure=event.failure,
+            describe_setup_failure(label, event), run_id=self._material.run_id, worker=label, failure=event.failure
         )
         raise error from (restore_exception(event.failure) if event.failure is not None else None)
 
@@ -301,87 +295,47 @@ class RunLoop:
             self._put.discard(dataset)
             self._tell(DatasetReleased(self._plan.datasets[dataset].name, time.time()))
 
-    def _stop_waiting_jobs(self) -> None:
-        """After a failure, ask the workers for the jobs that they have not begun."""
-        for worker in self._pids:
-            if self._scheduler.assigned(worker):
-                self._executor.cancel(worker)
-        running = [self._plan.nodes[node].name for worker in self._pids for node in self._scheduler.assigned(worker)[:1]]
+    def _try_again(self, node: int, worker: int | None, label: str, started: float | None, at: float, failure: Failure) -> bool:
+        """An attempt failed: tell of it, and see to the next one where the node has one."""
+        attempt = self._scheduler.attempt(node)
+        delay = self._scheduler.retry(node, worker)
+        self._tell(NodeFailed(self._plan.nodes[node].name, label, attempt, started, at, failure, final=delay is None))
+        if delay is None:
+            return False
+        if delay:
+            self._deadlines.add(delay, Wake(node))
+        else:
+            self._scheduler.wake(node)
+        return True
+
+    def _fail(self, node: int, worker: int | None, error: NodeError) -> None:
+        """A node failed for good."""
+        self._failures.note(error)
+        self._release(self._scheduler.fail(node, worker))
+        if not self._scheduler.is_stopped():
+            return
+        for each in self._pids:  # the jobs that have not begun are wanted back
+            if self._scheduler.assigned(each):
+                self._executor.cancel(each)
+        running = [self._plan.nodes[node].name for each in self._pids for node in self._scheduler.assigned(each)[:1]]
         if running:
             _logger.info("A node failed. Waiting for what is running to finish (Ctrl-C stops it): %s", ", ".join(running))
 
-    def _note_failure(
-        self,
-        node: int,
-        kind: type[NodeError],
-        failure: Failure,
-        original: BaseException | None,
-        *,
-        worker: str | None,
-        attempt: int | None,
-        **fields: object,
-    ) -> None:
-        """Keep the first failure: it is what `run` raises."""
-        self._failed.append(node)
-        if self._error is not None:
-            return
-        name = self._plan.nodes[node].name
-        message = failure.message if kind is WorkerLostError else _describe_failure(name, worker, attempt, failure)
-        self._error = kind(
-            message, run_id=self._material.run_id, node=name, worker=worker, attempt=attempt, failure=failure, **fields
-        )
-        self._error.__cause__ = original
+    def _keep_deadlines(self) -> None:
+        """See to what is due: wake nodes for their next attempt, end workers whose node takes too long."""
+        for due in self._deadlines.take_due():
+            if isinstance(due, Wake):
+                self._scheduler.wake(due.node)
+            elif self._scheduler.holds(due.worker, due.node) and self._scheduler.attempt(due.node) == due.attempt:
+                begun = self._executor.begun(due.worker, due.node)
+                # One that has not begun, because its values are on their way, cannot be late before another whole limit.
+                left = due.limit if begun is None else min(due.limit, begun + due.limit - time.time())
+                if left > 0:
+                    self._deadlines.add(left, due)
+                else:
+                    self._losses.end(due.worker, due.node)
 
-    def _report_lost_node(self, node: int, error: WorkerLostError) -> None:
-        """A lost worker cannot call `on_node_error` any more: it is called here."""
-        hooks = self._material.hooks
-        if hooks is None or not implemented(hooks, "on_node_error"):
-            return
-        try:
-            hooks.hook.on_node_error(
-                error=error,
-                node=self._plan.nodes[node].node,
-                catalog=self._material.catalog,
-                inputs={},
-                is_async=self._material.is_async,
-                run_id=self._material.run_id,
-            )
-        except Exception:  # the loss is what the caller must see; the hook's error is logged, not lost
-            _logger.exception("The on_node_error hook itself failed for node '%s'", self._plan.nodes[node].name)
-
-    def _sizes(self, node: int) -> tuple[tuple[str, int], ...]:
-        datasets = self._plan.datasets
-        sizes = [(datasets[dataset].name, self._executor.size(dataset)) for dataset in self._plan.nodes[node].inputs]
-        return tuple((name, size) for name, size in sizes if size)
-
-    # --- the end ---------------------------------------------------------------------------------------------------------
-
-    def _finish(self) -> None:
-        if self._error is None:
-            return
-        self._error.resume_from = resume_nodes(self._plan, self._scheduler.done())
-        raise self._error
-
-    @property
-    def failed(self) -> tuple[str, ...]:
-        """Names of the nodes that failed, in the order in which they did."""
-        return tuple(self._plan.nodes[node].name for node in self._failed)
-
-    def _result(self) -> RunResult:
-        """Hand the free outputs over; a memory dataset that the catalog declares gets its value too."""
-        names: list[str] = []
-        handles: dict[str, Handle] = {}
-        for dataset in self._plan.results:
-            planned = self._plan.datasets[dataset]
-            names.append(planned.name)
-            if planned.in_memory and (handle := self._executor.detach(dataset)) is not None:
-                handles[planned.name] = handle
-        result = RunResult(self._material.run_id, self._material.catalog, tuple(names), handles)
-        for dataset in self._plan.results:
-            planned = self._plan.datasets[dataset]
-            if planned.in_memory and planned.declared:
-                self._material.catalog.save(planned.name, result[planned.name])
-        return result
+    # --- telling --------------------------------------------------------------------------------------------------------
 
     def _tell_skipped(self) -> None:
         for node in self._scheduler.take_skipped():
@@ -393,17 +347,4 @@ class RunLoop:
 
     def finished_event(self, outcome: Outcome) -> RunFinished:
         """Return the last event of the run."""
-        return RunFinished(self._material.run_id, time.time(), outcome, self.failed)
-
-
-def _describe_failure(node: str, worker: str | None, attempt: int | None, failure: Failure) -> str:
-    where = f" on {worker}" if worker not in (None, "main") else ""
-    again = f", attempt {attempt}" if attempt is not None and attempt > 1 else ""
-    doing = {
-        "load": f"could not load '{failure.dataset}'",
-        "save": f"could not save '{failure.dataset}'",
-        "confirm": f"could not confirm '{failure.dataset}'",
-        "setup": "could not be prepared",
-        "hook": "failed in a hook",
-    }.get(failure.phase, "failed")
-    return f"Node '{node}' {doing}{where}{again}: {failure.type_name}: {failure.message}"
+        return RunFinished(self._material.run_id, time.time(), outcome, self._failures.names)

@@ -7,15 +7,16 @@ import pickle
 import sys
 from dataclasses import dataclass, replace
 from types import FunctionType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from treadle.errors import HookError, NodeError
+from treadle.errors import NodeError
 from treadle.execution.attempt import RunScope
-from treadle.execution.exchange import CannotLeaveError, pickle_value
 from treadle.execution.failure import record_failure
-from treadle.execution.job import HookPayload, RunSpec
+from treadle.execution.in_band import pickle_in_band
+from treadle.execution.job import RunSpec
+from treadle.execution.pickling import CannotLeaveError, pickle_value
+from treadle.execution.plugins import main_facts, pack_hooks, start_plugins
 from treadle.hooks import implemented
-from treadle.project.configure import configured_project, is_configured
 from treadle.project.logging import snapshot_levels
 
 if TYPE_CHECKING:
@@ -59,7 +60,17 @@ class RunMaterial:
             hooks=self.hooks,
             interruptible=interruptible,
             is_async=self.is_async,
+            timeouts=self.plan.timeouts,
         )
+
+    def start_plugins(self) -> None:
+        """Have the plugins set themselves up in this process, before the first node of the run that it runs.
+
+        Raises:
+            WorkerSetupError: a plugin failed.
+        """
+        if self.plan.nodes:
+            start_plugins(self.hooks, main_facts(), self.run_id)
 
     def spec(self) -> tuple[bytes, frozenset[int]]:
         """Return the run as another process gets it.
@@ -79,7 +90,7 @@ class RunMaterial:
         objects, stay = [], set()
         for name, dataset in part.objects:
             try:
-                objects.append((name, b"".join(_in_band(dataset))))
+                objects.append((name, pickle_in_band(dataset)))
             except CannotLeaveError:
                 stay.add(name)
         main_only = frozenset(
@@ -91,8 +102,8 @@ class RunMaterial:
             self._bare_spec(*pickle_nodes([node.node for node in plan.nodes])),
             recipes=part.recipes,
             objects=tuple(objects),
-            hooks=self._pickle_hooks(),
-            catalog_class=_in_band(type(self.catalog))[0],
+            hooks=pack_hooks(self.hooks),
+            catalog_class=pickle_in_band(type(self.catalog)),
             parameters=self._parameters(),
             save_version=part.save_version,
             is_async=self.is_async,
@@ -112,6 +123,7 @@ class RunMaterial:
             dataset_names=tuple(dataset.name for dataset in plan.datasets),
             in_memory=tuple(dataset.in_memory for dataset in plan.datasets),
             is_result=tuple(dataset.is_result for dataset in plan.datasets),
+            timeouts=tuple(self.plan.timeouts.items()),
             copy_modes=tuple((index, mode.value) for index in range(len(plan.datasets)) if (mode := self.copy_mode(index))),
         )
 
@@ -121,58 +133,12 @@ class RunMaterial:
         if "parameters" not in self.catalog:
             return None
         try:
-            return _in_band(self.catalog.load("parameters"))[0]
+            return pickle_in_band(self.catalog.load("parameters"))
         except CannotLeaveError:
             return None  # a node that takes such params runs in the main process, where hooks have them
 
-    def _pickle_hooks(self) -> tuple[HookPayload, ...]:
-        if self.hooks is None:
-            return ()
-        payloads = []
-        for name, plugin in self.hooks.list_name_plugin():
-            if plugin is None:
-                continue  # a name that was blocked
-            try:
-                payloads.append(HookPayload(name, _in_band(plugin)[0]))
-            except CannotLeaveError as exc:
-                index = _index_in_settings(plugin)
-                if index is None:
-                    msg = (
-                        f"The hooks {type(plugin).__name__} cannot go to worker processes: {exc}. Register them in HOOKS of "
-                        "settings.py, so that each worker can make its own, or keep what does not pickle out of the instance."
-                    )
-                    raise HookError(msg, plugin=name) from exc
-                _logger.warning(
-                    "The hooks %s do not pickle (%s), so each worker process uses its own instance from settings.py: what the "
-                    "instance here has learned is not known there.",
-                    type(plugin).__name__,
-                    exc,
-                )
-                payloads.append(HookPayload(name, None, index))
-        return tuple(payloads)
-
 
 _HOOKS_WITH_CATALOG = ("before_node_run", "after_node_run", "on_node_error")
-
-
-def _index_in_settings(plugin: Any) -> int | None:
-    if not is_configured():
-        return None
-    for index, hook in enumerate(configured_project().settings.HOOKS):
-        if hook is plugin:
-            return index
-    return None
-
-
-def _in_band(value: Any) -> tuple[bytes, ...]:
-    """Pickle a value into one piece."""
-    import cloudpickle
-
-    try:
-        return (cloudpickle.dumps(value, protocol=5),)
-    except Exception as exc:  # pickling runs the code of any class, so anything can come out of it
-        msg = f"{type(value).__module__}.{type(value).__qualname__} cannot be pickled: {exc}"
-        raise CannotLeaveError(msg) from exc
 
 
 def pickle_nodes(nodes: list[Node], stay: set[int] | None = None) -> tuple[tuple[bytes, ...], tuple[tuple[int, int], ...]]:
@@ -213,7 +179,7 @@ def pickle_nodes(nodes: list[Node], stay: set[int] | None = None) -> tuple[tuple
 def _pickle_by_value(batch: tuple[Node, ...]) -> bytes:
     try:
         data, buffers = pickle_value(batch)
-        return _in_band(batch)[0] if buffers else data
+        return pickle_in_band(batch) if buffers else data
     except CannotLeaveError as exc:
         cause = exc.__cause__ if exc.__cause__ is not None else exc
         msg = (

@@ -11,7 +11,9 @@ from treadle.errors import DatasetError
 from treadle.execution.exchange import close_handle, load_handle
 
 if TYPE_CHECKING:
+    from treadle.execution.executor import Executor
     from treadle.execution.job import Handle
+    from treadle.execution.material import RunMaterial
     from treadle.io import Catalog
 
 
@@ -81,6 +83,27 @@ class RunResult(Mapping[str, Any]):
 
     def __repr__(self) -> str:
         return f"RunResult({', '.join(self._names)})"
+
+
+def gather_results(material: RunMaterial, executor: Executor) -> RunResult:
+    """Hand the free outputs of a run over; a memory dataset that the catalog declares gets its value too.
+
+    Args:
+        material: the run, which succeeded.
+        executor: has the values that lived in memory.
+    """
+    names: list[str] = []
+    handles: dict[str, Handle] = {}
+    results = [(dataset, material.plan.datasets[dataset]) for dataset in material.plan.results]
+    for dataset, planned in results:
+        names.append(planned.name)
+        if planned.in_memory and (handle := executor.detach(dataset)) is not None:
+            handles[planned.name] = handle
+    result = RunResult(material.run_id, material.catalog, tuple(names), handles)
+    for _dataset, planned in results:
+        if planned.in_memory and planned.declared:
+            material.catalog.save(planned.name, result[planned.name])
+    return result
 
 
 def _close_all(handles: dict[str, Handle]) -> None:

@@ -1,114 +1,62 @@
 """The scheduler: the one object that may change the state of a run.
 
 It is pure: it does no I/O and knows no process, thread, clock or file. Facts go in (a worker is there, a node finished,
-failed, was given back, a worker is lost), decisions come out (assignments, datasets to release, nodes to skip). The same
-facts in the same order give the same decisions.
+failed, was given back, a worker is lost), decisions come out (assignments, datasets to release, nodes to skip or to try
+again). The same facts in the same order give the same decisions.
 
 States of a node, and the legal moves::
 
     WAITING ──► READY ──► ASSIGNED ──► DONE        the usual way; a child that goes along is assigned while it waits
     READY ──► WAITING                              a value it needs was lost with a worker
     ASSIGNED ──► WAITING                           given back, or its worker was lost before it began
+    ASSIGNED ──► DELAYED ──► WAITING               its attempt failed and it has another, which is due later
     DONE ──► WAITING                               its own value was lost with a worker, and is needed again
     ASSIGNED, READY ──► FAILED                     READY: it could not even be handed out
-    WAITING, READY ──► SKIPPED                     something before it failed, or the run stopped
+    WAITING, READY, DELAYED ──► SKIPPED            something before it failed, or the run stopped
 
 Order: the ready node with the longest remaining path first, ties by plan order. A node whose sole child needs nothing
 else any more takes that child along in the same job, so that the value between them never leaves the worker.
+
+Neighbours, which are parts of this one object and which nobody else changes: `scheduler_states.py` (where nodes stand),
+`scheduler_queues.py` (those that are ready), `scheduler_workers.py` (who holds what), `scheduler_values.py` (where values are),
+`scheduler_resources.py` (what is scarce), `scheduler_policies.py` (who is tried again), `scheduler_view.py` (what can be asked).
 """
 
 from __future__ import annotations
 
-from collections import deque
-from dataclasses import dataclass, field
-from enum import Enum, IntEnum
 from heapq import heapify, heappop, heappush
 from typing import TYPE_CHECKING
 
-from treadle.execution.job import MAIN
+from treadle.execution.scheduler_policies import Policies
+from treadle.execution.scheduler_queues import ReadyQueues
+from treadle.execution.scheduler_resources import Resources
+from treadle.execution.scheduler_states import Assignment, InvalidTransitionError, NodeState, NodeStates
+from treadle.execution.scheduler_values import Values
+from treadle.execution.scheduler_view import SchedulerView
+from treadle.execution.scheduler_workers import Workers
+from treadle.pipeline.policy import FailurePolicy
 from treadle.planning.priority import longest_remaining_paths
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
+    from treadle.execution.scheduler_workers import WorkerState
     from treadle.planning import Plan
 
-
-class NodeState(IntEnum):
-    """Where a node stands; integers, because every move of every node looks one up."""
-
-    WAITING = 0
-    READY = 1
-    ASSIGNED = 2
-    DONE = 3
-    FAILED = 4
-    SKIPPED = 5
+__all__ = ["Assignment", "FailurePolicy", "InvalidTransitionError", "NodeState", "Scheduler"]
 
 
-_MOVES: tuple[frozenset[int], ...] = (
-    frozenset({NodeState.READY, NodeState.ASSIGNED, NodeState.SKIPPED}),  # from WAITING
-    frozenset({NodeState.ASSIGNED, NodeState.SKIPPED, NodeState.WAITING, NodeState.FAILED}),  # from READY
-    frozenset({NodeState.DONE, NodeState.FAILED, NodeState.WAITING}),  # from ASSIGNED
-    frozenset({NodeState.WAITING}),  # from DONE
-    frozenset(),  # from FAILED
-    frozenset(),  # from SKIPPED
-)
-
-
-_WAITING_SECONDS = 0.005
-"""How much work may wait in a worker: enough that it never idles between jobs, little enough that priorities hold."""
-
-_MOST_WAITING = 64
-_NEWS_WEIGHT = 0.2
-"""Weight of the latest node in the mean of recent durations."""
-
-
-class FailurePolicy(Enum):
-    """What a failed node means for the rest of the run."""
-
-    STOP = "stop"
-    """Start nothing more; what is running may finish."""
-    CONTINUE = "continue"
-    """Skip what depends on it, go on with the rest."""
-
-
-class InvalidTransitionError(RuntimeError):
-    """A fact arrived that cannot be true: a bug of the engine; the text tells how the node came there."""
-
-
-@dataclass(frozen=True, slots=True)
-class Assignment:
-    """A job for a worker: nodes to run in order, what travels with them, what stays between them."""
-
-    worker: int
-    nodes: tuple[int, ...]
-    inputs: tuple[int, ...]
-    """In-memory datasets that the job takes from outside."""
-    last: tuple[tuple[int, int], ...]
-    """(dataset, node) where the node is the dataset's last taker: after it nobody needs the value."""
-    local: tuple[int, ...]
-    """Datasets that are made and used up within the job."""
-
-
-@dataclass
-class _WorkerState:
-    nodes: dict[int, None] = field(default_factory=dict)  # assigned and not yet reported, in order
-    jobs: int = 0
-    slow: bool = False  # in a node that takes long: nothing is put behind it
-
-
-class Scheduler:
+class Scheduler(SchedulerView):
     """Decide what runs where and when.
 
     Args:
-        plan: what to run.
+        plan: what to run, with the policies of its nodes.
         weights: seconds that each node is expected to take; equal where None.
-        policy: what a failure means for the rest.
-        depth: jobs that a worker may hold at once: one runs, the others wait in it. None lets it follow what nodes take:
-            one, until they are known to be tiny.
+        policy: what a failure means for the rest, where the node's own policy does not say.
+        depth: jobs that a worker may hold at once; None lets it follow what nodes take: one, until they are known to be tiny.
         fuse: let a node take its sole child along.
-        separate_main: True where the workers are other processes, so that nodes whose data may not leave the main process
-            go to the worker MAIN, which takes nothing else.
+        separate_main: True where the workers are other processes: the worker MAIN takes what needs this one, and nothing else.
+        limits: how much there is of each resource that nodes need; what has no limit here is not scarce.
     """
 
     def __init__(
@@ -120,91 +68,38 @@ class Scheduler:
         depth: int | None = None,
         fuse: bool = True,
         separate_main: bool = False,
+        limits: Mapping[str, int] | None = None,
     ) -> None:
         self._plan = plan
-        self._policy = policy
         self._fuse = fuse
-        self._separate_main = separate_main
-        self._fixed_depth = depth
-        self._mean_seconds: float | None = None  # of recent nodes
         count = len(plan.nodes)
-        self._states = [NodeState.WAITING] * count
+        self._moves = NodeStates(plan)
+        self._move, self._states = self._moves.move, self._moves.of
         self._attempts = [0] * count
         self._missing = [len(node.parents) for node in plan.nodes]
-        self._uses = [dataset.uses for dataset in plan.datasets]
-        self._released = [False] * len(plan.datasets)
-        self._pins: dict[int, int] = {}  # dataset -> the only worker that has its value
-        self._priority = longest_remaining_paths([node.children for node in plan.nodes], weights)
-        self._homes: dict[int, tuple[int, int]] = {}  # dataset -> the worker that has its value, and its bytes
-        self._near: dict[int, list[tuple[float, int]]] = {}  # ready nodes by the worker that has most of their data
-        self._ready: dict[int | None, list[tuple[float, int]]] = {None: []}  # by required worker; None: any but main
-        self._workers: dict[int, _WorkerState] = {}
-        self._job_of: dict[int, int] = {}  # assigned node -> the first node of its job, which names the job
-        self._job_size: dict[int, int] = {}  # job -> nodes of it that are not reported yet
-        self._torn: deque[int] = deque()
-        self._apart: set[int] = set()  # nodes that do not go along with their parent
-        self._local: set[int] = set()  # datasets that stay within the job that makes them
-        self._spent: set[int] = set()  # datasets whose last taker is at work, in the one worker that had them
-        self._lost: list[int] = []  # datasets whose only value went with a lost worker
-        self._main_only = {index for index, node in enumerate(plan.nodes) if node.main_only}
+        self._values = Values(plan)
+        self._policies = Policies(plan, policy)
+        self._values.keep_inputs_of(self._policies.retried)
+        self._resources = Resources(plan, limits) if limits else None
+        scarce = self._resources.nodes if self._resources is not None else frozenset()
+        self._alone = self._policies.retried | self._policies.limited | scarce  # each of them is a job by itself
+        self._apart = set(self._alone)  # nodes that do not go along with their parent
+        priority = longest_remaining_paths([node.children for node in plan.nodes], weights)
+        self._queues = ReadyQueues(plan, self._states, self._values, priority, self._resources, separate_main=separate_main)
+        self._workers = Workers(depth)
         self._unfinished = count
         self._stopped = False
         self._skipped: list[int] = []
-        self._story: deque[tuple[int, NodeState, NodeState]] = deque(maxlen=10_000)
         for index in range(count):
             if not self._missing[index]:
                 self._make_ready(index)
-
-    # --- what it says ----------------------------------------------------------------------------------------------------
-
-    def is_finished(self) -> bool:
-        """True where nothing runs and nothing will."""
-        return self._unfinished == 0
-
-    def is_stopped(self) -> bool:
-        """True where nothing more is to be started."""
-        return self._stopped
-
-    def state(self, node: int) -> NodeState:
-        """Return where a node stands."""
-        return self._states[node]
-
-    def attempt(self, node: int) -> int:
-        """Return the number of the node's attempt, from 1; 0 where it has not begun."""
-        return self._attempts[node]
-
-    def done(self) -> frozenset[int]:
-        """Return the nodes that finished."""
-        return frozenset(index for index, state in enumerate(self._states) if state is NodeState.DONE)
-
-    def assigned(self, worker: int) -> tuple[int, ...]:
-        """Return what a worker holds, in the order in which it runs it."""
-        return tuple(self._workers[worker].nodes) if worker in self._workers else ()
-
-    def holds(self, worker: int, node: int) -> bool:
-        """Say whether a worker holds a node that it has not reported."""
-        return worker in self._workers and node in self._workers[worker].nodes
-
-    def uses(self, dataset: int) -> int:
-        """Return how many takers of a dataset are still to come."""
-        return self._uses[dataset]
-
-    def holder(self, dataset: int) -> int | None:
-        """Return the only worker that has a value, None where any can have it."""
-        return self._pins.get(dataset)
-
-    def take_skipped(self) -> list[int]:
-        """Return the nodes that were skipped since the last call."""
-        skipped, self._skipped = self._skipped, []
-        return skipped
 
     # --- facts -----------------------------------------------------------------------------------------------------------
 
     def add_main_only(self, nodes: Iterable[int]) -> None:
         """Nodes that turned out to need the main process, told before anything is assigned."""
-        nodes = tuple(nodes)
-        self._main_only.update(nodes)
-        self._requeue(nodes)
+        self._queues.main_only.update(nodes := tuple(nodes))
+        self._queues.put_again(nodes)
 
     def keep_apart(self, node: int) -> None:
         """A node cannot be handed out before its parents are done: it is never taken along."""
@@ -212,15 +107,11 @@ class Scheduler:
 
     def expect(self, weights: Sequence[float]) -> None:
         """Nodes are expected to take so long (any unit), told before anything is assigned: priorities follow."""
-        self._priority = longest_remaining_paths([node.children for node in self._plan.nodes], weights)
-        ready = sorted({node for queue in (*self._ready.values(), *self._near.values()) for _priority, node in queue})
-        self._ready, self._near = {None: []}, {}
-        for node in ready:
-            self._enqueue(node)
+        self._queues.prioritise(longest_remaining_paths([node.children for node in self._plan.nodes], weights))
 
     def add_worker(self, worker: int) -> None:
         """A worker is there and takes jobs."""
-        self._workers[worker] = _WorkerState()
+        self._workers.add(worker)
 
     def finish(self, node: int, worker: int, seconds: float | None = None) -> list[int]:
         """A node finished.
@@ -234,29 +125,51 @@ class Scheduler:
             The in-memory datasets that nobody needs any more.
         """
         self._move(node, NodeState.DONE)
-        self._unassign(node, worker)
+        if self._resources is not None:
+            self._resources.give_back(node)
+        self._workers.drop(node, worker)
         if seconds is not None:
-            mean = self._mean_seconds
-            self._mean_seconds = seconds if mean is None else mean + (seconds - mean) * _NEWS_WEIGHT
+            self._workers.note_seconds(seconds)
         planned = self._plan.nodes[node]
         self._unfinished -= 1
-        for dataset in planned.outputs:
-            if dataset in self._local:
-                self._pins[dataset] = worker
+        released = self._values.made(planned.outputs, worker)
+        missing = self._missing
         for child in planned.children:
-            self._missing[child] -= 1
-            if not self._missing[child] and self._states[child] is NodeState.WAITING:
+            missing[child] -= 1
+            if not missing[child] and self._states[child] is NodeState.WAITING:
                 self._make_ready(child)
-        released = [dataset for dataset in planned.outputs if self._uses[dataset] == 0 and self._release(dataset)]
-        released += self._let_go(planned.inputs)
-        return released
+        return released + self._values.let_go(planned.inputs)
+
+    def retry(self, node: int, worker: int | None) -> float | None:
+        """An attempt at a node failed: put the node aside for the next one, where its policy grants one and the run goes on.
+
+        Args:
+            node: its index.
+            worker: where it ran; None where the worker is lost.
+
+        Returns:
+            Seconds after which `wake` is to be called; None where this failure is for good, and `fail` is to be called.
+        """
+        delay = None if self._stopped else self._policies.next_delay(node)
+        if delay is not None:
+            if worker is not None:
+                self._unassign(node, worker)
+            self._move(node, NodeState.DELAYED)
+        return delay
+
+    def wake(self, node: int) -> None:
+        """The next attempt at a node is due; nothing happens where it was skipped meanwhile."""
+        if self._states[node] is NodeState.DELAYED:
+            self._move(node, NodeState.WAITING)
+            if not self._missing[node]:
+                self._make_ready(node)
 
     def fail(self, node: int, worker: int | None) -> list[int]:
         """A node failed for good: stop the run, or skip what depends on it.
 
         Args:
             node: its index.
-            worker: where it ran; None where it could not even be handed out.
+            worker: where it ran; None where it could not even be handed out, or the worker is lost.
 
         Returns:
             The in-memory datasets that nobody needs any more.
@@ -265,16 +178,16 @@ class Scheduler:
             self._unassign(node, worker)
         self._move(node, NodeState.FAILED)
         self._unfinished -= 1
-        if self._policy is FailurePolicy.STOP:
+        if self._policies.stops_the_run(node):
             self.stop()
             return []
-        released = self._let_go(self._plan.nodes[node].inputs)
+        released = self._values.let_go(self._plan.nodes[node].inputs)
         frontier = list(self._plan.nodes[node].children)
         while frontier:
             child = frontier.pop()
-            if self._states[child] in (NodeState.WAITING, NodeState.READY):
+            if self._states[child] in (NodeState.WAITING, NodeState.READY, NodeState.DELAYED):
                 self._skip(child)
-                released += self._let_go(self._plan.nodes[child].inputs)
+                released += self._values.let_go(self._plan.nodes[child].inputs)
                 frontier += self._plan.nodes[child].children
         return released
 
@@ -284,12 +197,12 @@ class Scheduler:
             self._unassign(node, worker)
             self._attempts[node] -= 1
             self._return(node)
-        state = self._workers.get(worker)
+        state = self._workers.states.get(worker)
         if state is not None and state.nodes:
             state.slow = True
 
     def lose_worker(self, worker: int, culprit: int | None) -> None:
-        """A worker is gone: what it held is free again but for the culprit, which stays assigned until it is failed.
+        """A worker is gone: what it held is free again but for the culprit, which stays assigned until it is failed or retried.
 
         Values that lived only there are made again where something still needs them when jobs are next handed out.
 
@@ -297,43 +210,35 @@ class Scheduler:
             worker: the worker.
             culprit: the node that it was running.
         """
-        state = self._workers.pop(worker)
-        for node in state.nodes:
-            self._close_share(node)
+        for node in self._workers.lose(worker):
+            if self._resources is not None:
+                self._resources.give_back(node)
             if node != culprit:
                 self._attempts[node] -= 1
                 self._return(node)
-        lost = [dataset for dataset, holder in self._pins.items() if holder == worker]
-        lost += [dataset for dataset, (holder, _size) in self._homes.items() if holder == worker]
-        for _priority, node in self._near.pop(worker, ()):
-            if self._states[node] is NodeState.READY:
-                heappush(self._ready[None], (-self._priority[node], node))
-        for dataset in lost:
-            self._pins.pop(dataset, None)
-            self._homes.pop(dataset, None)
-            self._lost.append(dataset)
+        self._values.lose_worker(worker)
+        self._queues.lose_worker(worker)
 
     def reside(self, dataset: int, worker: int, size: int) -> None:
         """A large value is in one worker, and can be had from there: its takers had better run there too."""
-        self._homes[dataset] = (worker, size)
+        self._values.homes[dataset] = (worker, size)
 
     def leave_home(self, dataset: int) -> None:
         """A value that was in one worker can now be had anywhere."""
-        self._homes.pop(dataset, None)
+        self._values.homes.pop(dataset, None)
 
     def pin(self, dataset: int, worker: int) -> None:
         """Only one worker has a value: its takers must run there."""
-        self._pins[dataset] = worker
-        self._requeue(self._plan.datasets[dataset].consumers)
+        self._values.pins[dataset] = worker
+        self._queues.put_again(self._plan.datasets[dataset].consumers)
 
     def stop(self) -> None:
         """Start nothing more: skip all that is not assigned."""
         self._stopped = True
         for node, state in enumerate(self._states):
-            if state in (NodeState.WAITING, NodeState.READY):
+            if state in (NodeState.WAITING, NodeState.READY, NodeState.DELAYED):
                 self._skip(node)
-        self._ready = {None: []}
-        self._near = {}
+        self._queues.clear()
 
     # --- decisions -------------------------------------------------------------------------------------------------------
 
@@ -341,152 +246,51 @@ class Scheduler:
         """Return jobs for the workers that have room, most urgent first, one a worker at a time."""
         self._make_again()
         assignments: list[Assignment] = []
-        depth = self.depth
-        room = [
-            (state.jobs, order, worker, state)
-            for order, (worker, state) in enumerate(self._workers.items())
-            if state.jobs < (1 if state.slow else depth)
-        ]
+        depth = self._workers.depth
+        room = self._workers.with_room(depth)
         heapify(room)  # whoever holds least is served first
+        queues, resources = self._queues, self._resources
+        scarce = resources.candidates(len(room), queues.is_current) if resources is not None and resources.are_awaited else []
         while room:
             _jobs, order, worker, state = heappop(room)
-            first = self._next_for(worker)
-            if first is None:
-                continue
-            assignments.append(self._hand_out(first, worker, state))
-            if not state.slow and state.jobs < depth:
-                heappush(room, (state.jobs, order, worker, state))
+            best = queues.best(worker)
+            chosen = next((each for each in scarce if queues.may_run(worker, each.required)), None) if scarce else None
+            if chosen is not None and resources is not None and (best is None or chosen.entry < best[0]):
+                scarce.remove(chosen)
+                if state.jobs:  # it gets nothing more until it is free for that node
+                    resources.put(*chosen)
+                    continue
+                resources.take(chosen.entry[1])
+                assignments.append(self._hand_out(chosen.entry[1], worker, state))
+                state.slow = True
+            elif best:
+                assignments.append(self._hand_out(heappop(best)[1], worker, state))
+                if not state.slow and state.jobs < depth:
+                    heappush(room, (state.jobs, order, worker, state))
+        for left in scarce:
+            self._queues.put(left.entry[1])
         return assignments
 
-    @property
-    def depth(self) -> int:
-        """How many jobs a worker may hold now."""
-        if self._fixed_depth is not None:
-            return self._fixed_depth
-        if self._mean_seconds is None:
-            return 1
-        return max(1, min(_MOST_WAITING, int(_WAITING_SECONDS / max(self._mean_seconds, 1e-6))))
+    def take_skipped(self) -> list[int]:
+        """Return the nodes that were skipped since the last call."""
+        skipped, self._skipped = self._skipped, []
+        return skipped
 
     def take_torn(self) -> int | None:
         """Return a ready node that no worker can run, because values that cannot leave their workers pull it apart."""
-        while self._torn:
-            node = self._torn.popleft()
-            if self._states[node] is NodeState.READY:
-                return node
-        return None
+        return self._queues.take_torn()
 
-    def _holders(self, node: int) -> dict[int, int]:
-        if not self._pins:
-            return {}
-        return {dataset: self._pins[dataset] for dataset in self._plan.nodes[node].inputs if dataset in self._pins}
-
-    def _required_worker(self, node: int) -> int | None:
-        if self._separate_main and node in self._main_only:
-            return MAIN
-        return next(iter(self._holders(node).values()), None)
-
-    def _may_take_any(self, worker: int) -> bool:
-        return worker != MAIN or not self._separate_main
-
-    def _enqueue(self, node: int) -> None:
-        """Put a ready node where its worker finds it."""
-        entry = (-self._priority[node], node)
-        if self._pins or self._main_only:
-            required = self._required_worker(node)
-            if required is not None:
-                if any(holder != required for holder in self._holders(node).values()):
-                    self._torn.append(node)
-                else:
-                    heappush(self._ready.setdefault(required, []), entry)
-                return
-        near = self._nearest(node) if self._homes else None
-        heappush(self._ready[None] if near is None else self._near.setdefault(near, []), entry)
-
-    def _nearest(self, node: int) -> int | None:
-        """Return the worker that has most of a node's data, None where no worker has any."""
-        bytes_in: dict[int, int] = {}
-        for dataset in self._plan.nodes[node].inputs:
-            if dataset in self._homes:
-                worker, size = self._homes[dataset]
-                bytes_in[worker] = bytes_in.get(worker, 0) + size
-        return max(bytes_in, key=lambda worker: (bytes_in[worker], -worker)) if bytes_in else None
-
-    def _requeue(self, nodes: Iterable[int]) -> None:
-        """Put nodes that are ready where they belong now; what is left of them in another queue is dropped there."""
-        for node in nodes:
-            if self._states[node] is NodeState.READY:
-                self._enqueue(node)
-
-    def _next_for(self, worker: int) -> int | None:
-        """Take the most urgent ready node that this worker may run.
-
-        Of equally urgent ones, those come first that only it can run, then those whose data it has. Where it has nothing
-        else to do, it takes a node whose data another worker has: no slot idles while work is ready.
-        """
-        queues = [self._ready[worker]] if worker in self._ready else []
-        if self._may_take_any(worker):
-            if worker in self._near:
-                queues.append(self._near[worker])
-            queues.append(self._ready[None])
-        best = self._most_urgent(queues, worker)
-        if best is None and self._near and self._may_take_any(worker):
-            best = self._most_urgent(list(self._near.values()), worker)
-        return heappop(best)[1] if best else None
-
-    def _most_urgent(self, queues: list[list[tuple[float, int]]], worker: int) -> list[tuple[float, int]] | None:
-        best: list[tuple[float, int]] | None = None
-        for queue in queues:
-            self._settle(queue, worker)
-            if queue and (best is None or queue[0][0] < best[0][0]):
-                best = queue
-        return best
-
-    def _settle(self, queue: list[tuple[float, int]], worker: int) -> None:
-        """Drop stale heads of a queue: nodes that moved on, or that were pinned elsewhere since they were put in."""
-        while queue:
-            node = queue[0][1]
-            if self._states[node] is NodeState.READY:
-                if not self._pins and not self._main_only:
-                    return
-                if self._required_worker(node) in (worker, None):
-                    return
-                heappop(queue)
-                self._enqueue(node)
-            else:
-                heappop(queue)
-
-    def _hand_out(self, first: int, worker: int, state: _WorkerState) -> Assignment:
+    def _hand_out(self, first: int, worker: int, state: WorkerState) -> Assignment:
         nodes = [first]
         self._move(first, NodeState.ASSIGNED)
-        while self._fuse and (successor := self._sole_successor(nodes[-1], worker)) is not None:
-            self._move(successor, NodeState.ASSIGNED)
-            nodes.append(successor)
-        made: set[int] = set()
-        inputs: dict[int, None] = {}
-        takers: dict[int, int] = {}
-        final: dict[int, int] = {}
+        if self._fuse and first not in self._alone:
+            while (successor := self._sole_successor(nodes[-1], worker)) is not None:
+                self._move(successor, NodeState.ASSIGNED)
+                nodes.append(successor)
         for node in nodes:
             self._attempts[node] += 1
-            state.nodes[node] = None
-            for dataset in self._plan.nodes[node].inputs:
-                if self._plan.datasets[dataset].in_memory:
-                    takers[dataset] = takers.get(dataset, 0) + 1
-                    final[dataset] = node
-                    if dataset not in made:
-                        inputs[dataset] = None
-            made.update(self._plan.nodes[node].outputs)
-        state.jobs += 1
-        self._job_of.update(dict.fromkeys(nodes, first))
-        self._job_size[first] = len(nodes)
-        last = tuple((dataset, final[dataset]) for dataset, count in takers.items() if self._uses[dataset] == count)
-        local = tuple(dataset for dataset, _ in last if dataset in made)
-        self._local.update(local)
-        if self._pins or self._homes:
-            self._spent.update(dataset for dataset, _ in last if self._is_only_in(dataset, worker))
-        return Assignment(worker, tuple(nodes), tuple(inputs), last, local)
-
-    def _is_only_in(self, dataset: int, worker: int) -> bool:
-        return self._pins.get(dataset) == worker or (dataset in self._homes and self._homes[dataset][0] == worker)
+        self._workers.hold(nodes, state)
+        return Assignment(worker, tuple(nodes), *self._values.hand_out(nodes, worker))
 
     def _sole_successor(self, node: int, worker: int) -> int | None:
         """Return the child that can go along: the node's only one, which waits for nothing else."""
@@ -496,37 +300,24 @@ class Scheduler:
         child = children[0]
         if self._missing[child] != 1 or self._states[child] is not NodeState.WAITING or child in self._apart:
             return None
-        required = self._required_worker(child)
-        if any(holder != required for holder in self._holders(child).values()):
+        required = self._queues.required_worker(child)
+        if any(holder != required for holder in self._values.holders(child).values()):
             return None  # it is torn, which is found out when it is ready
-        if required == worker or (required is None and self._may_take_any(worker)):
-            return child
-        return None
+        return child if self._queues.may_run(worker, required) else None
 
     # --- moves -----------------------------------------------------------------------------------------------------------
-
-    def _move(self, node: int, state: NodeState) -> None:
-        before = self._states[node]
-        if state not in _MOVES[before]:
-            steps = [f"{old.name} -> {new.name}" for index, old, new in self._story if index == node]
-            name = self._plan.nodes[node].name
-            msg = f"node '{name}' cannot go from {before.name} to {state.name}; so far: {', '.join(steps) or 'nothing'}"
-            raise InvalidTransitionError(msg)
-        self._states[node] = state
-        self._story.append((node, before, state))
 
     def _make_ready(self, node: int) -> None:
         if self._stopped:
             self._skip(node)
             return
         self._move(node, NodeState.READY)
-        self._enqueue(node)
+        self._queues.put(node)
 
     def _return(self, node: int) -> None:
         """An assigned node is free again."""
         self._move(node, NodeState.WAITING)
-        self._local.difference_update(self._plan.nodes[node].outputs)
-        self._spent.difference_update(self._plan.nodes[node].inputs)
+        self._values.give_back(node)
         if self._stopped:
             self._skip(node)
         elif not self._missing[node]:
@@ -538,68 +329,22 @@ class Scheduler:
         self._unfinished -= 1
 
     def _unassign(self, node: int, worker: int) -> None:
-        state = self._workers.get(worker)
-        if state is None:
-            return  # the worker was lost, and what it held with it
-        del state.nodes[node]
-        state.slow = False
-        if self._close_share(node):
-            state.jobs -= 1
-
-    def _close_share(self, node: int) -> bool:
-        """Take a node out of its job; True where it was the last of it."""
-        job = self._job_of.pop(node)
-        self._job_size[job] -= 1
-        if self._job_size[job]:
-            return False
-        del self._job_size[job]
-        return True
-
-    def _let_go(self, inputs: Sequence[int]) -> list[int]:
-        released = []
-        self._spent.difference_update(inputs)
-        for dataset in inputs:
-            self._uses[dataset] -= 1
-            if self._uses[dataset] == 0 and self._release(dataset):
-                released.append(dataset)
-        return released
-
-    def _release(self, dataset: int) -> bool:
-        if not self._plan.datasets[dataset].in_memory:
-            return False
-        self._released[dataset] = True
-        self._pins.pop(dataset, None)
-        self._homes.pop(dataset, None)
-        return True
+        if self._resources is not None:
+            self._resources.give_back(node)
+        self._workers.drop(node, worker)
 
     def _make_again(self) -> None:
         """Put the nodes back whose values were lost and are needed, and those before them whose values are gone too."""
-        if self._stopped or not self._lost:
+        if self._stopped or not self._values.any_lost:
             return
-        pending = [self._plan.datasets[dataset].producer for dataset in self._lost if self._uses[dataset]]
-        self._lost = []
-        again: list[int] = []
-        while pending:
-            node = pending.pop()
-            if node is None or self._states[node] is not NodeState.DONE:
-                continue
+        again = self._values.take_lost(self._states)
+        for node in again:
             self._move(node, NodeState.WAITING)
             self._unfinished += 1
-            again.append(node)
-            planned = self._plan.nodes[node]
-            self._local.difference_update(planned.outputs)
-            for child in planned.children:
+            for child in self._plan.nodes[node].children:
                 self._missing[child] += 1
                 if self._states[child] is NodeState.READY:
                     self._move(child, NodeState.WAITING)
-            for dataset in planned.inputs:
-                self._uses[dataset] += 1
-                if self._released[dataset] or dataset in self._spent:
-                    self._released[dataset] = False
-                    self._spent.discard(dataset)
-                    self._pins.pop(dataset, None)
-                    self._homes.pop(dataset, None)
-                    pending.append(self._plan.datasets[dataset].producer)
         for node in again:
             if not self._missing[node]:
                 self._make_ready(node)

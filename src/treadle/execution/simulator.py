@@ -14,7 +14,7 @@ from treadle.execution.scheduler import Scheduler
 from treadle.planning.priority import longest_remaining_paths
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from treadle.planning import Plan
 
@@ -55,7 +55,14 @@ class Bounds:
         return max(self.critical_path, self.work / workers)
 
 
-def simulate(plan: Plan, seconds: Sequence[float], workers: int, *, expected: Sequence[float] | None = None) -> Simulation:
+def simulate(
+    plan: Plan,
+    seconds: Sequence[float],
+    workers: int,
+    *,
+    expected: Sequence[float] | None = None,
+    limits: Mapping[str, int] | None = None,
+) -> Simulation:
     """Run a plan on a virtual clock.
 
     Args:
@@ -63,11 +70,12 @@ def simulate(plan: Plan, seconds: Sequence[float], workers: int, *, expected: Se
         seconds: what each node takes, by plan index.
         workers: number of workers; they take no time to start, and values no time to travel.
         expected: what the scheduler believes that nodes take; `seconds` where None.
+        limits: how much there is of each resource that nodes need; no node may need more. What is not limited is not scarce.
 
     Returns:
         What the run took.
     """
-    scheduler = Scheduler(plan, weights=seconds if expected is None else expected, depth=1)
+    scheduler = Scheduler(plan, weights=seconds if expected is None else expected, depth=1, limits=limits)
     for worker in range(1, workers + 1):
         scheduler.add_worker(worker)
     starts, placed = [0.0] * len(plan.nodes), [0] * len(plan.nodes)

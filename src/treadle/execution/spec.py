@@ -44,6 +44,7 @@ def make_worker_spec(
         scratch=scratch,
         fingerprint=fingerprint,
         project=project,
+        start_method=method.value,
     )
 
 

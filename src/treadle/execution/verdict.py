@@ -6,6 +6,7 @@ import signal
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from treadle.events import Failure
     from treadle.execution.executor import SetupFailed, WorkerDown
 
 _LIKELY = {
@@ -47,17 +48,44 @@ def describe_loss(worker: str, event: WorkerDown, node: str | None, sizes: tuple
 
 
 def describe_setup_failure(worker: str, event: SetupFailed) -> str:
-    """Return what to tell about a worker that could not be set up, as one paragraph and the user's traceback."""
+    """Return what to tell about a worker that could not be set up, as one paragraph."""
     if event.failure is None:
         return (
             f"{worker} {describe_exit(event.exitcode)} before it was set up. Its last words may stand above. Probably the "
             "project's package ends the process at import, or the process may not start others here."
         )
+    return describe_failed_start(worker, event.failure)
+
+
+def describe_failed_start(worker: str, failure: Failure) -> str:
+    """Return what to tell about a failure that makes a worker, or the main process, unfit to run nodes, as one paragraph."""
+    what = f"{failure.type_name}: {failure.message}" if failure.message else failure.type_name
+    if failure.hook is not None:
+        place = "The main process" if worker == "main" else worker
+        return f"{place} could not be set up: the hook {failure.hook} of {failure.plugin or 'a plugin'} failed: {what}"
     return (
-        f"{worker} could not be set up: {event.failure.type_name}: {event.failure.message}\n\n"
-        f"{event.failure.traceback.rstrip()}\n\n"
-        "Each worker imports the project's package and its settings once; the error came from there."
+        f"{worker} could not be set up: {what}. Each worker imports the project's package and its settings once; the error "
+        "came from there."
     )
+
+
+def describe_timeout(node: str, limit: float, elapsed: float, *, ended: str | None = None) -> str:
+    """Return the verdict on an attempt that took too long, as one paragraph.
+
+    Args:
+        node: the node.
+        limit: seconds that its policy allows.
+        elapsed: seconds that it took.
+        ended: the worker that was ended for it; None where the node ran in a process that cannot be ended, and came back.
+    """
+    if ended is not None:
+        how = f"{ended} was ended after {elapsed:.3g} s, and another worker takes its place."
+    else:
+        how = (
+            f"It came back after {elapsed:.3g} s, and what it made was not saved. (Only worker processes can be ended at the limit: "
+            "runner='parallel'.)"
+        )
+    return f"Node '{node}' took longer than its timeout of {limit:g} s. {how} Raise `timeout` in its policy, or let it do less."
 
 
 def describe_exit(exitcode: int | None) -> str:

@@ -14,6 +14,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import pickle
 import select
@@ -23,14 +24,12 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
-from treadle.errors import DatasetError
-from treadle.execution.attempt import AttemptFailedError, RunScope, attempt_node
+from treadle.errors import WorkerSetupError
 from treadle.execution.bootstrap import this_worker
+from treadle.execution.budget import Budget
 from treadle.execution.channel import ChannelClosedError
-from treadle.execution.exchange import RESIDENT_BYTES, CannotLeaveError, LocalValues, close_handle, load_handle, publish, size_of
 from treadle.execution.failure import record_failure
-from treadle.execution.forwarding import flush_forwarded
-from treadle.execution.handover import large_size
+from treadle.execution.input_files import InputFiles
 from treadle.execution.job import (
     BeginRun,
     Cancel,
@@ -38,52 +37,43 @@ from treadle.execution.job import (
     Dropped,
     EndRun,
     Failed,
-    Finished,
-    Handle,
     Hello,
-    HookPayload,
     Job,
     Kept,
     Publish,
     Published,
-    Resident,
-    RunSpec,
     Segment,
     Started,
     Stop,
 )
-from treadle.hooks import create_hook_manager
-from treadle.io.catalog import Catalog, CatalogPart
-from treadle.io.memory import CopyMode
-from treadle.project.configure import configure_count, configured_project
-from treadle.project.logging import apply_levels
+from treadle.execution.worker_run import WorkerRun
+from treadle.project.configure import configure_count
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    import pluggy
-
     from treadle.execution.bootstrap import WorkerProcess
-    from treadle.pipeline import Node
 
 
 PATIENCE_SECONDS = 0.01
 """How long facts wait for company, and how long a node may run before the jobs behind it are given back."""
+
+LOOK_SECONDS = 0.001
+"""How often a worker looks between nodes whether it is to stop: to look costs as much as a tiny node."""
 
 
 def serve() -> None:
     """Serve the parent until it says stop or is gone: the pool's one task in this process."""
     worker = this_worker()
     worker.channel.send(Hello(worker.number, os.getpid(), configure_count(), worker.failure))
-    if worker.failure is not None:
-        with contextlib.suppress(ChannelClosedError):
-            worker.channel.receive()  # the parent's goodbye: to return now would end the process before it was heard
-        return
-    server = _Server(worker)
-    try:
-        server.serve()
-    except ChannelClosedError:
-        return  # the parent closed the conversation: it is done with this worker, or gone
+    with contextlib.suppress(ChannelClosedError):  # the parent closed the conversation: it is done with this worker, or gone
+        if worker.failure is None:
+            try:
+                _Server(worker).serve()
+            except WorkerSetupError as exc:  # a plugin's on_worker_start
+                worker.channel.send(Hello(worker.number, os.getpid(), configure_count(), exc.failure))
+            else:
+                return
+        while True:  # until the parent's goodbye: to return now would end the process before it was heard
+            worker.channel.receive()
 
 
 class _Server:
@@ -100,9 +90,12 @@ class _Server:
         self._commands: deque[tuple[Any, list[int]]] = deque()
         self._specs: dict[int, bytes] = {}
         self._runs: dict[int, WorkerRun] = {}
+        self._files = InputFiles()
+        self._budget = Budget(worker.spec.scratch)
         self._reading = threading.Lock()  # of the channel: one thread reads at a time
         self._standing_in = False
         self._wake_read, self._wake_write = socket.socketpair()
+        self._looked = 0.0  # for a Cancel, by the monotonic clock
         self._wake_read.setblocking(False)  # noqa: FBT003 - the socket's own signature
         self._wake_write.setblocking(False)  # noqa: FBT003 - the same
         self._attention = threading.Event()
@@ -112,22 +105,28 @@ class _Server:
     def serve(self) -> None:
         while True:
             command, descriptors = self._next()
-            if isinstance(command, Job):
+            if isinstance(command, Job) and not command.nodes:
+                self._files.take_in(command, descriptors)
+            elif isinstance(command, Job):
                 self._busy = True
-                self._attention.set()
+                if not self._attention.is_set():  # set() costs more than to look
+                    self._attention.set()
                 self._run(command, descriptors)
                 self._busy = False
             elif isinstance(command, Publish):
-                self._publish(command)
+                self._publish(command, descriptors)
             elif isinstance(command, Drop):
-                if command.run in self._runs:
+                self._files.close(command.run, command.dataset)
+                if command.run in self._runs and not command.file:
                     self._runs[command.run].drop(command.dataset)
             elif isinstance(command, BeginRun):
                 self._specs[command.run] = command.spec
             elif isinstance(command, EndRun):
                 self._specs.pop(command.run, None)
                 self._runs.pop(command.run, None)
+                self._files.close_all(command.run)
             elif isinstance(command, Stop):
+                gc.freeze()  # loky collects garbage after each task: some 0.1 s for nothing, in a process that ends
                 return
 
     def _next(self) -> tuple[Any, list[int]]:
@@ -139,7 +138,11 @@ class _Server:
             with self._lock:
                 if self._commands:  # the attendant has read on in the meantime
                     return self._commands.popleft()
-            return self._channel.receive()
+            first, *rest = self._channel.receive_all()
+            if rest:
+                with self._lock:
+                    self._commands.extend(rest)
+            return first
 
     def _attend(self) -> None:
         """Send what waits while a node takes its time."""
@@ -195,44 +198,47 @@ class _Server:
     def _publish_waiting(self) -> None:
         """What others wait for goes out now, whatever else waits here."""
         with self._lock:
-            asked = [command for command, _fds in self._commands if isinstance(command, Publish)]
+            asked = [(command, fds) for command, fds in self._commands if isinstance(command, Publish)]
             if asked:
                 self._commands = deque(item for item in self._commands if not isinstance(item[0], Publish))
-        for command in asked:
-            self._publish(command)
+        for command, fds in asked:
+            self._publish(command, fds)
 
-    def _publish(self, command: Publish) -> None:
+    def _publish(self, command: Publish, spare: list[int]) -> None:
         run = self._runs.get(command.run)
-        if run is None:
-            return
-        handle = run.publish(command.dataset, spill=command.spill)
-        if handle is not None:
-            descriptors = [handle.fd] if isinstance(handle, Segment) and handle.fd is not None else []
-            travelling = handle._replace(fd=None) if isinstance(handle, Segment) else handle
-            self._channel.post(Published(command.run, command.dataset, travelling), descriptors)
-            self._channel.flush()
+        if run is not None:
+            handle = run.publish(command.dataset, spare[0] if spare else None)
+        else:
+            for fd in spare:
+                os.close(fd)
+            handle = Kept(self._worker.number, "its worker does not have it any more")
+        descriptors = [handle.fd] if isinstance(handle, Segment) and handle.fd is not None else []
+        travelling = handle._replace(fd=None) if isinstance(handle, Segment) else handle
+        self._channel.post(Published(command.run, command.dataset, travelling), descriptors)
+        self._channel.flush()
 
     def _give_back_waiting(self) -> None:
         """A node takes long: the jobs behind it may run elsewhere."""
         with self._lock:
-            waiting = [(command, fds) for command, fds in self._commands if isinstance(command, Job)]
-            self._commands = deque(item for item in self._commands if not isinstance(item[0], Job))
-        for job, descriptors in waiting:
-            for fd in descriptors:
-                os.close(fd)
+            waiting = [command for command, _fds in self._commands if isinstance(command, Job) and command.nodes]
+            if waiting:
+                # What came with them is taken in when its turn comes: the parent counts on it that it is here.
+                self._commands = deque(_without_nodes(command, fds) for command, fds in self._commands)
+        for job in waiting:
             self._channel.post(Dropped(job.run, job.nodes))
 
     def _run(self, job: Job, descriptors: list[int]) -> None:
         begun = time.time()
+        self._files.take_in(job, descriptors)
         try:
             run = self._open(job.run)
+        except WorkerSetupError:
+            raise  # no node's failure: this process is of no use
         except Exception as exc:  # noqa: BLE001 - unpickling hooks and datasets imports the project's code: its error is the first job's
-            for fd in descriptors:
-                os.close(fd)
             failure = record_failure(exc, phase="setup")
             self._channel.post(Failed(job.run, job.nodes[0], begun, time.time(), failure, job.nodes[1:]))
             return
-        run.accept(job, descriptors)
+        run.accept(job)
         self._attempt_nodes(run, job)
         run.forget_inputs()
 
@@ -248,11 +254,16 @@ class _Server:
 
     def _open(self, number: int) -> WorkerRun:
         if number not in self._runs:
-            self._runs[number] = WorkerRun(number, pickle.loads(self._specs[number]), self._worker)  # noqa: S301
+            spec = pickle.loads(self._specs[number])  # noqa: S301 - the parent sent it
+            self._runs[number] = WorkerRun(number, spec, self._worker, self._files.of(number), self._budget)
         return self._runs[number]
 
     def _cancelled(self, run: int) -> bool:
-        """Look for a Cancel of this run; the jobs of it that wait are given back."""
+        """Look for a Cancel of this run, now and then; the jobs of it that wait are given back."""
+        now = time.monotonic()
+        if now - self._looked < LOOK_SECONDS:
+            return False
+        self._looked = now
         with self._reading:
             arrived = self._channel.receive_ready()
         with self._lock:
@@ -264,183 +275,6 @@ class _Server:
         return True
 
 
-class WorkerRun:
-    """What this process has of one run."""
-
-    def __init__(self, number: int, spec: RunSpec, worker: WorkerProcess) -> None:
-        self._number = number
-        self._spec = spec
-        self._worker = worker
-        self._groups: dict[int, tuple[Node, ...]] = {}
-        self._handles: dict[int, Handle] = {}
-        self._last: dict[int, int] = {}
-        self._copy_modes = {dataset: CopyMode(mode) for dataset, mode in spec.copy_modes}
-        self._values = LocalValues(self._copy_modes.get)
-        self._values_lock = threading.Lock()  # the attendant publishes while the main thread runs nodes
-        self._pickled = dict(spec.objects)
-        apply_levels(spec.levels, worker.levels)
-        worker.levels = spec.levels
-        # Another framework's run has a catalog of its own, behind the conduct; ours stays empty then.
-        catalog_class = pickle.loads(spec.catalog_class) if spec.opener is None else Catalog  # noqa: S301 - the parent sent it
-        self._catalog: Catalog = catalog_class.from_part(CatalogPart(spec.recipes, (), spec.save_version))
-        if spec.parameters is not None:
-            self._catalog.add_parameters(pickle.loads(spec.parameters))  # noqa: S301 - the parent sent it
-        self._scope = RunScope(
-            run_id=spec.run_id,
-            node=self._node,
-            inputs=spec.inputs,
-            outputs=spec.outputs,
-            dataset_names=spec.dataset_names,
-            in_memory=spec.in_memory,
-            copy_mode=self._copy_modes.get,
-            catalog=self._catalog,
-            hooks=_rebuild_hooks(spec.hooks),
-            is_async=spec.is_async,
-            conduct=pickle.loads(spec.opener).open() if spec.opener is not None else None,  # noqa: S301 - the parent sent it
-        )
-
-    def accept(self, job: Job, descriptors: list[int]) -> None:
-        """Take a job's inputs in."""
-        self._last = dict(job.last)
-        arrived = iter(descriptors)
-        for dataset, handle in job.inputs:
-            if isinstance(handle, Segment) and handle.path is None:
-                handle = handle._replace(fd=next(arrived))  # noqa: PLW2901 - the same handle, with its descriptor here
-            self._handles[dataset] = handle
-
-    def forget_inputs(self) -> None:
-        """Close what came with the last job: a value that was loaded from it keeps its own map."""
-        _close(self._handles.values())
-        self._handles.clear()
-
-    def attempt(self, index: int, job: Job, rest: tuple[int, ...]) -> bool:
-        """Run one node of a job and report; False where it failed, and the rest of the job with it."""
-        worker = self._worker
-        begun = time.time()
-        worker.blackboard.begin(worker.place, self._number, index, begun)
-        worker.current = Started(self._number, index, begun)
-        given: dict[int, Handle] = {}
-        made: dict[int, Any] = {}  # what stays in this process
-        try:
-            times = attempt_node(
-                self._scope,
-                index,
-                take=lambda dataset: self._take(dataset, index),
-                give=lambda dataset, value: self._give(dataset, value, job, given, made),
-            )
-        except AttemptFailedError as failed:
-            for handle in given.values():
-                close_handle(handle)
-            worker.channel.post(Failed(self._number, index, begun, time.time(), failed.failure, rest))
-            return False
-        finally:
-            flush_forwarded()
-            worker.running = None
-            worker.current = None
-            worker.blackboard.end(worker.place)
-        with self._values_lock:
-            for dataset in list(made):
-                self._values.settle(made, dataset)
-        outputs: list[tuple[int, Handle]] = []
-        sizes: list[tuple[int, int]] = []
-        descriptors: list[int] = []  # the channel takes them over
-        for dataset, handle in given.items():
-            sizes.append((dataset, size_of(handle)))
-            if isinstance(handle, Segment) and handle.fd is not None:
-                descriptors.append(handle.fd)
-                handle = handle._replace(fd=None)  # noqa: PLW2901 - as it travels
-            outputs.append((dataset, handle))
-        message = Finished(
-            self._number,
-            index,
-            begun,
-            times.at,
-            times.load_seconds,
-            times.run_seconds,
-            times.save_seconds,
-            tuple(outputs),
-            tuple(sizes),
-        )
-        worker.channel.post(message, descriptors)
-        return True
-
-    def _take(self, dataset: int, index: int) -> Any:
-        last = self._last.get(dataset) == index
-        with self._values_lock:
-            if dataset in self._values and (last or dataset not in self._handles):
-                return self._values.take(dataset, last=last)
-        return load_handle(self._handles[dataset])
-
-    def publish(self, dataset: int, *, spill: bool) -> Handle | None:
-        """Make a resident value fit to travel; it stays here too. None where it is here no more."""
-        with self._values_lock:
-            if dataset not in self._values:
-                return None
-            value = self._values.peek(dataset)
-        try:
-            return publish(value, self._worker.spec.scratch, spill=spill)
-        except (CannotLeaveError, OSError) as exc:
-            return Kept(self._worker.number, str(exc))
-
-    def drop(self, dataset: int) -> None:
-        """Forget a value."""
-        with self._values_lock:
-            self._values.drop(dataset)
-
-    def _give(self, dataset: int, value: Any, job: Job, given: dict[int, Handle], made: dict[int, Any]) -> None:
-        if dataset in job.local:
-            made[dataset] = value
-            return
-        made.pop(dataset, None)  # a generator's earlier chunk
-        if (before := given.pop(dataset, None)) is not None:
-            close_handle(before)
-        if not self._spec.is_result[dataset] and (size := large_size(value)) >= RESIDENT_BYTES:
-            made[dataset] = value
-            given[dataset] = Resident(self._worker.number, size)
-            return
-        try:
-            given[dataset] = publish(value, self._worker.spec.scratch, spill=job.spill)
-        except CannotLeaveError as exc:
-            name = self._spec.dataset_names[dataset]
-            if self._spec.is_result[dataset]:
-                msg = (
-                    f"The value of '{name}' cannot leave the worker process that made it: {exc}. It is a free output, so the run "
-                    "must hand it over; give it an entry in the catalog, return something that pickles, or run with "
-                    "runner='sequential' or 'thread'."
-                )
-                raise DatasetError(msg, dataset=name) from exc
-            made[dataset] = value
-            given[dataset] = Kept(self._worker.number, str(exc))
-
-    def _node(self, index: int) -> Node:
-        group, position = self._spec.node_at[index]
-        if group not in self._groups:
-            self._groups[group] = pickle.loads(self._spec.node_groups[group])  # noqa: S301 - the parent sent it
-        node = self._groups[group][position]
-        self._worker.running = node.name
-        for name in (*node.inputs, *node.outputs, *node.confirms) if self._pickled else ():
-            if name in self._pickled:  # a dataset that was given as an object
-                self._catalog[name] = pickle.loads(self._pickled[name])  # noqa: S301 - the parent sent it
-                del self._pickled[name]
-        return node
-
-
-def _close(handles: Iterable[Handle]) -> None:
-    """Close this process's descriptors of memory files; files with a path belong to the parent."""
-    for handle in handles:
-        if isinstance(handle, Segment) and handle.fd is not None:
-            os.close(handle.fd)
-
-
-def _rebuild_hooks(payloads: tuple[HookPayload, ...]) -> pluggy.PluginManager | None:
-    """Register the run's plugins in their order, so that they are called in the order they have in the parent."""
-    if not payloads:
-        return None
-    manager = create_hook_manager()
-    for payload in payloads:
-        if payload.pickled is not None:
-            plugin = pickle.loads(payload.pickled)  # noqa: S301 - the parent sent it
-        else:
-            plugin = configured_project().settings.HOOKS[payload.settings_index or 0]
-        manager.register(plugin, payload.name)
-    return manager
+def _without_nodes(command: Any, descriptors: list[int]) -> tuple[Any, list[int]]:
+    """Return what is left of a command when a job's nodes are given back: the files that came with it."""
+    return (command._replace(nodes=()) if isinstance(command, Job) else command), descriptors

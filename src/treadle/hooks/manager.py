@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ENTRY_POINT_GROUP",
     "create_hook_manager",
+    "describe_plugin",
     "hook_impl",
     "hook_spec",
     "implemented",
@@ -49,19 +50,21 @@ def create_hook_manager() -> PluginManager:
     return manager
 
 
-def register_hooks(manager: PluginManager, hooks: Iterable[Any]) -> None:
+def register_hooks(manager: PluginManager, hooks: Iterable[Any], *, source: str | None = None) -> None:
     """Register hook implementations, each once, however often it is given.
 
     Args:
         manager: the manager that will call them; the one registered last is called first.
         hooks: instances of classes, or modules, that have methods or functions marked with `hook_impl`.
+        source: where they come from, for errors: the name of the setting that lists them.
 
     Raises:
         HookError: a class was given in place of an instance, nothing in it is marked, or what is marked fits no hook.
     """
-    for hook in hooks:
+    for place, hook in enumerate(hooks):
         if not manager.is_registered(hook):
-            _register(manager, hook, name=None, label=_label(hook))
+            name = f"{source}[{place}]" if source is not None else None
+            _register(manager, hook, name=None if name is None or manager.has_plugin(name) else name, label=_label(hook))
 
 
 def register_plugins(manager: PluginManager, disabled: Collection[str] = ()) -> tuple[str, ...]:
@@ -110,6 +113,22 @@ def implemented(manager: PluginManager, hook_name: str) -> bool:
         True where at least one implementation is registered.
     """
     return bool(getattr(manager.hook, hook_name).get_hookimpls())
+
+
+def describe_plugin(manager: PluginManager, plugin: Any) -> str:
+    """Say which plugin it is and where it came from, as errors do.
+
+    Args:
+        manager: the manager that has it.
+        plugin: an object that is registered there.
+
+    Returns:
+        Its class or module, and where it came from as far as its name tells: `shop.hooks.Prices (HOOKS[0])`,
+        `treadle_ledger.hooks.LedgerHooks (treadle-ledger:ledger)`.
+    """
+    name = manager.get_name(plugin)
+    what = plugin.__name__ if inspect.ismodule(plugin) else f"{type(plugin).__module__}.{type(plugin).__qualname__}"
+    return what if name is None or name.isdigit() or name == what else f"{what} ({name})"
 
 
 def _register(manager: PluginManager, hook: Any, *, name: str | None, label: str) -> None:

@@ -1,8 +1,8 @@
 """The moments of a session, a run, a node and a dataset at which a project's own code may act.
 
 Job: declare the name and the arguments of every hook. State: none. Neighbours: `manager.py` turns these declarations
-into a pluggy manager; session hooks and pipeline hooks are called in the parent process, node and dataset hooks in the
-worker that has the data. An implementation may take any part of a hook's arguments, by name.
+into a pluggy manager; session hooks and pipeline hooks are called in the parent process, worker, node and
+dataset hooks in the worker that has the data. An implementation may take any part of a hook's arguments, by name.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from pluggy import HookspecMarker
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from treadle.hooks.facts import WorkerFacts
     from treadle.io import Catalog
     from treadle.pipeline import Node, Pipeline
 
@@ -101,6 +102,22 @@ class PipelineSpecs:
             run_params: the arguments of the run and the facts of its session.
             pipeline: the nodes that were to run.
             catalog: the catalog of the run.
+        """
+
+
+class WorkerSpecs:
+    """What happens once in each process that runs nodes."""
+
+    @hook_spec
+    def on_worker_start(self, spec: WorkerFacts) -> None:
+        """Act once in a process before this plugin's first hook of a node or a dataset there: connect, seed, patch.
+
+        The project is configured and logs go where they should. A worker that is kept warm for many runs calls this once, and
+        so does the main process where nodes run in it (all of them, or those that must). Each run brings a worker a new
+        copy of the plugin; the attributes that this sets on it are given to the later copies too.
+
+        Args:
+            spec: what the process is.
         """
 
 
@@ -215,8 +232,14 @@ class DatasetSpecs:
         """
 
 
-SPECS: tuple[type, ...] = (SessionSpecs, PipelineSpecs, NodeSpecs, DatasetSpecs)
+SPECS: tuple[type, ...] = (SessionSpecs, PipelineSpecs, WorkerSpecs, NodeSpecs, DatasetSpecs)
 """Every class of specs, in the order of a run."""
+
+
+IN_WORKERS: tuple[str, ...] = tuple(
+    name for specs in (WorkerSpecs, NodeSpecs, DatasetSpecs) for name in vars(specs) if not name.startswith("_")
+)
+"""The hooks that are called where nodes run."""
 
 
 def hook_names() -> tuple[str, ...]:

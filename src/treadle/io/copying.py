@@ -89,6 +89,8 @@ def copy_value(value: Any, mode: CopyMode | None = None) -> Any:
         return value
     if mode is CopyMode.COPY:
         return copy.copy(value)
+    if type(value) is memoryview:
+        return _copy_view(value)
     if mode is None:
         package = type(value).__module__.partition(".")[0]
         if package in _SHARED_PACKAGES:
@@ -106,6 +108,25 @@ def _is_constant(value: Any) -> bool:
     if kind is tuple or kind is frozenset:
         return all(type(item) in _ATOMS for item in value)
     return False
+
+
+def _copy_view(view: Any) -> Any:
+    """Copy the memory under a view; nothing else can: neither pickle nor `copy` take one."""
+    if type(view.obj) is bytes:
+        return view
+    return restore_view(bytearray(view.tobytes()), view.format, view.shape)
+
+
+def restore_view(memory: Any, form: str, shape: tuple[int, ...]) -> Any:
+    """Make a memoryview again.
+
+    Args:
+        memory: what is in it, in C order: bytes, or something that can be written to.
+        form: format of its items.
+        shape: number of items along each dimension.
+    """
+    flat = memoryview(memory).cast("B")
+    return flat if form == "B" and len(shape) == 1 else flat.cast(form, list(shape))  # type: ignore[call-overload]  # any format
 
 
 def _deep_copy(value: Any) -> Any:

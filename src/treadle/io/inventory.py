@@ -8,14 +8,18 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from treadle.errors import DatasetError
 from treadle.io.copying import copy_value
+from treadle.io.failures import guarded
 from treadle.io.types import KNOWN_TYPES, known_type, resolve_type
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator
 
     from treadle.io.dataset import Dataset
     from treadle.io.factories import DatasetFactories
@@ -56,6 +60,20 @@ class Inventory(ABC):
     @abstractmethod
     def recipe(self, name: str) -> DatasetRecipe | None:
         """Return the recipe of a dataset that configuration declares."""
+
+    def items(self) -> Iterator[tuple[str, Dataset]]:
+        """Yield each name with its dataset, which is built for it."""
+        for name in self:
+            yield name, self[name]
+
+    def values(self) -> Iterator[Dataset]:
+        """Yield each dataset, built for it."""
+        for name in self:
+            yield self[name]
+
+    def _ipython_key_completions_(self) -> _Names:
+        """Return what IPython offers after `catalog["`."""
+        return [*self]
 
     def list(self, pattern: str | None = None) -> _Names:
         """Return the names of the datasets.
@@ -111,6 +129,30 @@ class Inventory(ABC):
             raise DatasetError(msg, dataset=name)
         return list(found)
 
+    def pin_versions(self, names: Iterable[str]) -> dict[str, str]:
+        """Settle which version of each dataset is loaded from now on, in this process and in workers: the newest there is.
+
+        Args:
+            names: datasets that a run takes and does not make. Those without versions, or whose version was asked for, stay.
+
+        Returns:
+            The version of each dataset that was settled.
+        """
+        pinned: dict[str, str] = {}
+        for name in sorted(names):
+            recipe = self.recipe(name)
+            if recipe is not None and recipe.load_version is None and _is_versioned(recipe.config):
+                try:
+                    dataset = self[name]
+                    version = guarded("look for", name, dataset, partial(_version_to_load, dataset))
+                except DatasetError:  # what keeps it from being asked will keep a node from loading it, and is told then
+                    continue
+                if version is not None:
+                    pinned[name] = version
+                    self._recipes[name] = replace(recipe, load_version=version)
+                    self._datasets[name] = self._recipes[name].build()
+        return pinned
+
     def metadata(self, name: str) -> Any:
         """Return what a dataset's entry notes under `metadata`, None where it notes nothing; nothing is built for it.
 
@@ -159,6 +201,18 @@ class Inventory(ABC):
             return wanted in (_type_words(self[name]) if recipe is None else _named_words(recipe.config.get("type")))
         kind = type(self[name]) if recipe is None else resolve_type(recipe.config.get("type"), name)
         return issubclass(kind, wanted)
+
+
+def _is_versioned(entry: Mapping[str, Any]) -> bool:
+    within = entry.get("dataset")
+    return bool(entry.get("versioned") or (isinstance(within, Mapping) and within.get("versioned")))
+
+
+def _version_to_load(dataset: Any) -> str | None:
+    """Ask a dataset of ours, or one of Kedro's."""
+    ask = getattr(dataset, "load_version", None) or getattr(dataset, "resolve_load_version", None)
+    version: str | None = ask() if callable(ask) else None
+    return version
 
 
 def _type_words(dataset: Dataset) -> set[str]:

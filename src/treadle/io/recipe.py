@@ -75,9 +75,7 @@ class DatasetRecipe:
             raise self._refusal(kind, arguments, exc) from exc
         if "metadata" in self.config and not hasattr(dataset, "metadata"):
             dataset.metadata = copy_value(self.config["metadata"])  # type: ignore[attr-defined]  # what its class did not take
-        if not (callable(getattr(dataset, "load", None)) and callable(getattr(dataset, "save", None))):
-            msg = f"Dataset {self.name!r} has type {self.config['type']!r}, which is no dataset: it has no `load` and `save`."
-            raise DatasetError(msg, dataset=self.name)
+        self._check_kind(dataset)
         return dataset
 
     def capabilities(self) -> Capabilities:
@@ -90,6 +88,7 @@ class DatasetRecipe:
         self._check_credentials()
         type_name = self.config.get("type")
         kind = resolve_type(type_name, self.name)
+        self._check_kind(kind)
         self._check_arguments(kind)
         known = known_type(type_name)
         if known is None:
@@ -127,6 +126,12 @@ class DatasetRecipe:
         if self.config.get("versioned"):
             arguments["version"] = Version(self.load_version, self.save_version)
         return arguments
+
+    def _check_kind(self, kind: Any) -> None:
+        """Refuse a class, or what it made, that is no dataset."""
+        if not (callable(getattr(kind, "load", None)) and callable(getattr(kind, "save", None))):
+            msg = f"Dataset {self.name!r} has type {self.config['type']!r}, which is no dataset: it has no `load` and `save`."
+            raise DatasetError(msg, dataset=self.name)
 
     def _check_arguments(self, kind: type[Any]) -> None:
         """Refuse an entry that the class will not take, before anything runs."""

@@ -9,9 +9,11 @@ Neighbours: `log.py` says the same in plain lines where there is no terminal; `c
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import threading
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -25,10 +27,11 @@ from treadle.events import (
     RunFinished,
     RunStarted,
     WorkerLost,
+    WorkerStarted,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from types import TracebackType
 
     from rich.console import Console, RenderableType
@@ -103,6 +106,25 @@ class Board:
             del self.busy[worker]
 
 
+def is_terminal() -> bool:
+    """Say whether a person watches standard error, on a terminal that can be drawn on."""
+    return sys.stderr.isatty() and os.environ.get("TERM", "") not in {"", "dumb"}
+
+
+@contextmanager
+def watched() -> Iterator[tuple[Progress, ...]]:
+    """Draw the run that happens inside where there is a terminal.
+
+    Yields:
+        The observers that the run is to be given: none where there is no terminal.
+    """
+    if not is_terminal():
+        yield ()
+        return
+    with Progress(at_once=False) as progress:
+        yield (progress,)
+
+
 class Progress:
     """Observe a run by drawing it; use it as a context manager around the run.
 
@@ -110,10 +132,16 @@ class Progress:
         console: where to draw; standard error if None.
         clock: gives the time, in seconds since the epoch.
         auto_refresh: redraw by a thread, some times a second; without it, draw at `refresh()`.
+        at_once: draw from the first moment; without it, from when workers run, so that no thread is alive when they fork.
     """
 
     def __init__(
-        self, console: Console | None = None, *, clock: Callable[[], float] = time.time, auto_refresh: bool = True
+        self,
+        console: Console | None = None,
+        *,
+        clock: Callable[[], float] = time.time,
+        auto_refresh: bool = True,
+        at_once: bool = True,
     ) -> None:
         from rich.console import Console
 
@@ -121,11 +149,17 @@ class Progress:
         self._console = console or Console(stderr=True)
         self._clock = clock
         self._auto_refresh = auto_refresh
+        self._at_once = at_once
         self._lock = threading.Lock()
         self._live: Live | None = None
         self._borrowed: list[tuple[logging.Handler, str, Any]] = []
 
     def __enter__(self) -> Progress:
+        if self._at_once:
+            self._start()
+        return self
+
+    def _start(self) -> None:
         from rich.live import Live
 
         # The handlers' own streams are looked at before rich puts its proxies in place of sys.stdout and sys.stderr.
@@ -139,7 +173,6 @@ class Progress:
             vertical_overflow="crop",
         )
         self._live.start()
-        return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
         try:
@@ -156,6 +189,8 @@ class Progress:
         """Take one event."""
         with self._lock:
             self.board.take(event)
+        if isinstance(event, WorkerStarted) and self._live is None and not self._at_once:
+            self._start()
 
     def refresh(self) -> None:
         """Draw at once."""

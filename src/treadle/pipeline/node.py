@@ -13,9 +13,12 @@ from treadle.errors import PipelineError
 from treadle.pipeline.arguments import Arguments, Returns, Shape, parse_arguments, parse_returns
 from treadle.pipeline.functions import function_name, is_async, same_function, why_not_callable_with
 from treadle.pipeline.names import as_names, base_name, check_dataset_name, check_label, check_namespace, is_parameter, listed
+from treadle.pipeline.policy import check_policy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+    from treadle.pipeline.policy import NodePolicy
 
 Datasets: TypeAlias = "str | Sequence[str] | Mapping[str, str] | None"
 
@@ -42,6 +45,7 @@ class Node:
         tags: labels to select it by.
         confirms: datasets to confirm when the node succeeded.
         namespace: the group it belongs to; the prefix of its name.
+        policy: how it is to be run: retries, timeout, resources and so on. It is no part of what makes two nodes equal.
 
     Raises:
         PipelineError: the function cannot be called with these inputs, a name is malformed, an output is a
@@ -56,6 +60,7 @@ class Node:
     tags: frozenset[str]
     namespace: str | None
     confirms: tuple[str, ...]
+    policy: NodePolicy | None
     _given_name: str | None
     _arguments: Arguments
     _returns: Returns
@@ -70,6 +75,7 @@ class Node:
         tags: str | Iterable[str] | None = None,
         confirms: str | Iterable[str] | None = None,
         namespace: str | None = None,
+        policy: NodePolicy | None = None,
     ) -> None:
         _check_callable(func)
         owner = f"Node {name!r}" if name is not None else f"A node of the function {function_name(func)!r}"
@@ -77,6 +83,8 @@ class Node:
             check_label(name, "name", owner)
         if namespace is not None:
             check_namespace(namespace, owner)
+        if policy is not None:
+            check_policy(policy, owner)
         arguments, returns = parse_arguments(inputs, owner), parse_returns(outputs, owner)
         self._fill(
             func,
@@ -86,6 +94,7 @@ class Node:
             frozenset([check_label(tag, "tag", owner) for tag in as_names(tags)]) if tags else frozenset(),
             tuple([check_dataset_name(dataset, owner) for dataset in as_names(confirms)]) if confirms else (),
             namespace,
+            policy,
         )
         self._check_function()
 
@@ -98,6 +107,7 @@ class Node:
         tags: frozenset[str],
         confirms: tuple[str, ...],
         namespace: str | None,
+        policy: NodePolicy | None,
     ) -> None:
         """Set the fields, once; check what renaming can break."""
         put = object.__setattr__
@@ -109,6 +119,7 @@ class Node:
         put(self, "tags", tags)
         put(self, "confirms", confirms)
         put(self, "namespace", namespace)
+        put(self, "policy", policy)
         put(self, "_given_name", name)
         short = name if name is not None else _made_name(function_name(func), self.inputs, self.outputs, namespace)
         put(self, "short_name", short)
@@ -178,6 +189,7 @@ class Node:
             self.tags.union(tags),
             self.confirms if rename is None else tuple(map(rename, self.confirms)),
             self.namespace if namespace is None else inside,
+            self.policy,
         )
         return copy
 
@@ -267,16 +279,8 @@ class Node:
         # Flat and explicit: thousands of nodes go to each worker, and what dataclasses generate is slow.
         arguments, returns = self._arguments, self._returns
         call = (arguments.positional, arguments.keywords, returns.shape.value, returns.datasets, returns.keys)
-        return _restore, (
-            self.func,
-            *call,
-            self._given_name,
-            self.short_name,
-            self.name,
-            self.tags,
-            self.confirms,
-            self.namespace,
-        )
+        own = (self.func, self.inputs, self.outputs, self._given_name, self.short_name, self.name, self.tags)
+        return _restore, (*call, *own, self.confirms, self.namespace, self.policy)
 
     def __str__(self) -> str:
         wiring = f"{self.func_name}([{', '.join(self.inputs)}]) -> [{', '.join(self.outputs)}]"
@@ -311,6 +315,7 @@ def node(
     tags: str | Iterable[str] | None = None,
     confirms: str | Iterable[str] | None = None,
     namespace: str | None = None,
+    policy: NodePolicy | None = None,
 ) -> Node:
     """Make a node: a function, the datasets it is called with, and the datasets its result goes to.
 
@@ -324,6 +329,7 @@ def node(
         tags: labels to select it by.
         confirms: datasets to confirm when the node succeeded.
         namespace: the group it belongs to.
+        policy: how it is to be run: `NodePolicy(retries=3, timeout="5m")`.
 
     Returns:
         The node, checked.
@@ -331,41 +337,45 @@ def node(
     Raises:
         PipelineError: the parts do not fit; see `Node`.
     """
-    return Node(func, inputs, outputs, name=name, tags=tags, confirms=confirms, namespace=namespace)
+    return Node(func, inputs, outputs, name=name, tags=tags, confirms=confirms, namespace=namespace, policy=policy)
 
 
 def _restore(
-    func: Callable[..., Any],
     positional: tuple[str, ...],
     keywords: tuple[tuple[str, str], ...],
     shape: str,
-    outputs: tuple[str, ...],
+    datasets: tuple[str, ...],
     keys: tuple[str, ...],
-    *rest: Any,
+    *own: Any,
 ) -> Node:
     """Make a node of its pickled parts, which were checked when it was first made."""
     node = object.__new__(Node)
-    arguments = Arguments(positional, keywords)
-    fields = (func, arguments, Returns(Shape(shape), outputs, keys), arguments.datasets, outputs, *rest)
-    put = object.__setattr__
-    for name, value in zip(_PICKLED, fields, strict=True):
-        put(node, name, value)
+    _PUT_ARGUMENTS(node, Arguments(positional, keywords))
+    _PUT_RETURNS(node, Returns(_SHAPES[shape], datasets, keys))
+    for put, value in zip(_PUT_OWN, own):  # noqa: B905 - strict costs as much as the rest; `__reduce__` above wrote them
+        put(node, value)
     return node
 
 
-_PICKLED = (
-    "func",
-    "_arguments",
-    "_returns",
-    "inputs",
-    "outputs",
-    "_given_name",
-    "short_name",
-    "name",
-    "tags",
-    "confirms",
-    "namespace",
+# The fields' own setters: a frozen dataclass offers no other way, and object.__setattr__ takes half as long again.
+_PUT_ARGUMENTS, _PUT_RETURNS, *_PUT_OWN = (
+    vars(Node)[field].__set__
+    for field in (
+        "_arguments",
+        "_returns",
+        "func",
+        "inputs",
+        "outputs",
+        "_given_name",
+        "short_name",
+        "name",
+        "tags",
+        "confirms",
+        "namespace",
+        "policy",
+    )
 )
+_SHAPES = {shape.value: shape for shape in Shape}
 
 
 def _check_callable(func: object) -> None:

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 from treadle.errors import PipelineError
 from treadle.pipeline import selection
 from treadle.pipeline.description import describe, to_json
+from treadle.pipeline.grouping import NodeGroup, group_by_namespace
 from treadle.pipeline.names import as_names, base_name, check_label
 from treadle.pipeline.node import Node
-from treadle.pipeline.wiring import Wiring, join, union, wire
+from treadle.pipeline.wiring import Wiring, join, wire
 
 if TYPE_CHECKING:
     from treadle.pipeline.graph import Graph
@@ -89,6 +90,14 @@ class Pipeline:
     def grouped_nodes(self) -> tuple[tuple[Node, ...], ...]:
         """The nodes in layers: those of one layer wait only for layers above it."""
         return tuple(tuple(self.nodes[place] for place in layer) for layer in self.graph.layers())
+
+    def group_by_namespace(self) -> tuple[NodeGroup, ...]:
+        """Return the nodes in groups, one a top-level namespace and one a node without; each after those it depends on.
+
+        Raises:
+            CircularDependencyError: two groups wait for one another.
+        """
+        return group_by_namespace(self.nodes, self.graph)
 
     def node(self, name: str) -> Node:
         """Return the node of that name.
@@ -251,14 +260,7 @@ class Pipeline:
         return self if len(kept) == len(self) else self._at(kept)
 
     def tag(self, tags: str | Iterable[str]) -> Pipeline:
-        """Return the same pipeline with more tags on every node.
-
-        Args:
-            tags: one tag or some.
-
-        Returns:
-            A new pipeline.
-        """
+        """Return a pipeline whose nodes carry these tags (one or some) too."""
         return Pipeline(self.nodes, tags=tags)
 
     def _at(self, places: set[int]) -> Pipeline:
@@ -267,23 +269,15 @@ class Pipeline:
     # -- telling about it
 
     def describe(self, *, names_only: bool = True) -> str:
-        """Return a text for people: free inputs, nodes in order, free outputs.
+        """Return lines of text for people: free inputs, nodes in order, free outputs.
 
         Args:
             names_only: False adds each node's function and datasets.
-
-        Returns:
-            Lines of text.
         """
         return describe(self.nodes, self.inputs(), self.outputs(), names_only=names_only)
 
     def to_json(self) -> str:
-        """Return the pipeline's structure as JSON, for other programs.
-
-        Returns:
-            An object with `inputs`, `outputs` and `nodes`; each node has `name`, `function`, `inputs`, `outputs`,
-            `tags`, `namespace` and `depends_on` (names of nodes).
-        """
+        """Return the structure as JSON: `inputs`, `outputs`, `nodes`, each of these with its datasets and `depends_on`."""
         return to_json(self.nodes, self.graph.parents, self.inputs(), self.outputs())
 
     # -- together with others
@@ -333,16 +327,20 @@ class Pipeline:
 
 
 def _flat(nodes: Any) -> list[Node]:
-    """Return the nodes, and the nodes of the pipelines among them, in order."""
+    """Return the nodes, and those of the pipelines among them, in order."""
     if isinstance(nodes, (Node, str)) or not isinstance(nodes, Iterable):
         msg = f"A pipeline was made of {nodes!r}. Give it a list of nodes or pipelines: Pipeline([node(...), ...])."
         raise PipelineError(msg)
     flat: list[Node] = []
+    known: set[Node] = set()
     for entry in nodes:
         if isinstance(entry, Pipeline):
-            flat = union(flat, entry) if flat else list(entry)
+            fresh = [node for node in entry if node not in known]
+            flat.extend(fresh)
+            known.update(fresh)
         elif isinstance(entry, Node):
             flat.append(entry)
+            known.add(entry)
         else:
             kind = type(entry).__name__
             msg = f"A pipeline was given {entry!r}, a {kind}. It takes nodes and pipelines; make a node with node(...)."

@@ -8,17 +8,24 @@ tuples, because a large plan has very many of them and those are made fastest.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, NamedTuple
 
 from treadle.errors import UnknownDatasetError
 from treadle.pipeline.names import base_name
+from treadle.planning.collector import collection_paused
 from treadle.planning.confirms import confirming_in_main
+from treadle.planning.policies import NO_RULES, plan_policies, runs_in_main
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from treadle.io import Catalog
     from treadle.pipeline import Node, Pipeline
+    from treadle.pipeline.policy import FailurePolicy, NodePolicy
+    from treadle.planning.policies import PolicyRules
 
 
 class PlannedNode(NamedTuple):
@@ -31,7 +38,7 @@ class PlannedNode(NamedTuple):
     parents: tuple[int, ...]
     children: tuple[int, ...]
     main_only: bool
-    """True where one of its datasets may not leave the main process, so that the node runs there."""
+    """True where one of its datasets may not leave the main process, or its policy says so: the node runs there."""
 
 
 class PlannedDataset(NamedTuple):
@@ -57,10 +64,26 @@ class PlannedDataset(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A pipeline compiled for running: nodes in a topological order that keeps the pipeline's own, and their datasets."""
+    """A pipeline compiled for running: nodes in a topological order that keeps the pipeline's own, and their datasets.
+
+    Attributes:
+        nodes, datasets: by index.
+        policies: how each node is to be run, None for most; empty where none has a policy.
+        resources: how much of each resource there is, as configuration says; a runner may say otherwise.
+        on_failure: what a failure means where a node's policy does not say, as configuration says; the same holds.
+    """
 
     nodes: tuple[PlannedNode, ...]
     datasets: tuple[PlannedDataset, ...]
+    policies: tuple[NodePolicy | None, ...] = ()
+    resources: Mapping[str, int] = field(default_factory=dict)
+    on_failure: FailurePolicy | None = None
+
+    @property
+    def timeouts(self) -> dict[int, float]:
+        """Seconds that an attempt at a node may take, by index of the nodes that have such a limit."""
+        limits = ((index, policy.timeout) for index, policy in enumerate(self.policies) if policy is not None)
+        return {index: limit for index, limit in limits if limit is not None and limit < math.inf}
 
     @property
     def results(self) -> tuple[int, ...]:
@@ -68,12 +91,14 @@ class Plan:
         return tuple(index for index, dataset in enumerate(self.datasets) if dataset.is_result)
 
 
-def compile_plan(pipeline: Pipeline, catalog: Catalog) -> Plan:
+@collection_paused()
+def compile_plan(pipeline: Pipeline, catalog: Catalog, rules: PolicyRules = NO_RULES) -> Plan:
     """Compile a pipeline and its catalog into a frozen plan.
 
     Args:
         pipeline: the nodes to run.
         catalog: says where the pipeline's datasets live; those it does not know and a node makes live in memory.
+        rules: what configuration says of how nodes are to be run.
 
     Returns:
         The plan. Compiling loads no data and builds no dataset that is a recipe.
@@ -81,6 +106,7 @@ def compile_plan(pipeline: Pipeline, catalog: Catalog) -> Plan:
     Raises:
         UnknownDatasetError: a node needs a dataset that no node makes and the catalog does not have, or confirms one that
             nobody has.
+        ConfigError: two tags say different things of how a node is to be run.
     """
     nodes = pipeline.nodes
     index_of: dict[str, int] = {}
@@ -92,7 +118,7 @@ def compile_plan(pipeline: Pipeline, catalog: Catalog) -> Plan:
         for name in node.inputs:
             index_of.setdefault(name, len(index_of))
     _require_known(nodes, producer_of, catalog)
-    confirms_here = confirming_in_main(nodes, catalog)
+    stay_here = confirming_in_main(nodes, catalog)
 
     consumers: list[list[int]] = [[] for _ in index_of]
     producer: list[int | None] = [None] * len(index_of)
@@ -114,6 +140,8 @@ def compile_plan(pipeline: Pipeline, catalog: Catalog) -> Plan:
 
     datasets = _plan_datasets(index_of, producer, consumers, consumed, catalog)
     main_only = {index for index, dataset in enumerate(datasets) if dataset.main_only}
+    policies = plan_policies(nodes, rules)
+    stay_here |= {position for position, policy in enumerate(policies) if runs_in_main(policy)}
     planned = []
     for position, node in enumerate(nodes):
         inputs = tuple(index_of[name] for name in node.inputs)
@@ -126,10 +154,10 @@ def compile_plan(pipeline: Pipeline, catalog: Catalog) -> Plan:
                 outputs=outputs,
                 parents=parents[position],
                 children=tuple(children[position]),
-                main_only=position in confirms_here or (bool(main_only) and not main_only.isdisjoint((*inputs, *outputs))),
+                main_only=position in stay_here or (bool(main_only) and not main_only.isdisjoint((*inputs, *outputs))),
             )
         )
-    return Plan(tuple(planned), datasets)
+    return Plan(tuple(planned), datasets, policies, rules.resources, rules.on_failure)
 
 
 def _plan_datasets(

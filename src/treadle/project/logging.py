@@ -13,12 +13,16 @@ import logging
 import os
 import sys
 from collections.abc import Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from treadle.errors import ConfigError, MissingConfigError
 from treadle.project.configure import configured_project, is_configured
+
+node_here: ContextVar[tuple[str, str] | None] = ContextVar("treadle_node_here", default=None)
+"""The node that runs in this context and the label of its worker, where nodes run in this process: for log records."""
 
 ENVIRONMENT_VARIABLE = "TREADLE_LOGGING_CONFIG"
 DEFAULT_CONF_SOURCE = "conf"
@@ -76,6 +80,25 @@ class StderrHandler(_StreamHandler):
         raise AttributeError(msg)
 
 
+class RunFields(logging.Filter):
+    """Give each record the fields `node` and `worker`, so that every formatter may use `%(node)s` and `%(worker)s`.
+
+    Records of worker processes come with them. What was logged outside of nodes has `-` for its node, and `main` for its
+    worker in the main process. `configure_logging` puts this filter on every handler; a program that sets logging up by
+    itself does so where its formats use the fields.
+    """
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Add what is missing; keep every record."""
+        node, worker = node_here.get() or ("-", "main")
+        if getattr(record, "worker", None) is None:
+            record.worker = worker
+            record.node = getattr(record, "node", None) or node
+        elif getattr(record, "node", None) is None:
+            record.node = "-"
+        return True
+
+
 def configure_logging(
     conf: Mapping[str, Any] | None = None,
     *,
@@ -86,9 +109,9 @@ def configure_logging(
     """Configure logging for a project.
 
     The first that exists decides: `conf`, the file that TREADLE_LOGGING_CONFIG names, `logging.yml` in the project's
-    configuration folder, the default. A configuration is that of `logging.config.dictConfig`, with three comforts:
-    `version` may be left out, loggers that exist stay enabled, and relative file names belong to the project, with their
-    folders made.
+    configuration folder, the default. A configuration is that of `logging.config.dictConfig`, with four comforts:
+    `version` may be left out, loggers that exist stay enabled, relative file names belong to the project, with their
+    folders made, and formats may use the fields of `RunFields`.
 
     Args:
         conf: a configuration to use as it is.
@@ -224,6 +247,10 @@ def _apply(conf: Mapping[str, Any], root: Path, file: Path | None) -> None:
         where = str(file) if file is not None else "the given configuration"
         msg = f"Logging cannot be configured from {where}: {exc}{cause}. It follows the schema of logging.config.dictConfig."
         raise ConfigError(msg, file=str(file) if file else None) from exc
+    for logger in (logging.root, *logging.root.manager.loggerDict.values()):
+        for handler in getattr(logger, "handlers", ()):  # a placeholder has none
+            if not any(isinstance(each, RunFields) for each in handler.filters):
+                handler.addFilter(RunFields())
 
 
 def _anchored(handler: Any, root: Path) -> Any:

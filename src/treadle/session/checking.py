@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING
 
 from treadle.errors import TreadleError
 from treadle.execution.check import CheckReport, Problem, check_pipeline
+from treadle.planning.policies import NO_RULES, plan_policies
 from treadle.project import configured_project
 from treadle.session.locating import declared_in
+from treadle.session.policies import configured_policies
 from treadle.session.selection import DEFAULT_PIPELINE
 
 if TYPE_CHECKING:
@@ -58,7 +60,14 @@ def check_session(
         return CheckReport(problems=(*problems, Problem(_text(exc))))
     if joined is None:
         return CheckReport(problems=tuple(problems))
-    report = check_pipeline(joined, catalog, hooks=context.hook_manager, start_method=start_method)
+    policies = NO_RULES
+    try:
+        policies = configured_policies(context.config_loader, configured_project().pipelines, joined)
+        _ = plan_policies(joined.nodes, policies)
+    except TreadleError as exc:
+        problems.append(Problem(_text(exc)))
+        policies = NO_RULES
+    report = check_pipeline(joined, catalog, hooks=context.hook_manager, start_method=start_method, policies=policies)
     placed = [_placed(problem, declared_in(context.config_loader, problem.dataset, catalog)) for problem in report.problems]
     return replace(report, problems=(*problems, *placed))
 

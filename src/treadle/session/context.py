@@ -15,6 +15,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from treadle.errors import DatasetError, MissingConfigError
+from treadle.session.hooking import call_hook
 from treadle.session.locating import name_place
 
 if TYPE_CHECKING:
@@ -118,7 +119,9 @@ class Context:
             name_place(exc, self.config_loader)
             raise
         catalog.add_parameters(params)
-        self.hook_manager.hook.after_catalog_created(
+        call_hook(
+            self.hook_manager,
+            "after_catalog_created",
             catalog=catalog,
             conf_catalog=conf_catalog,
             conf_creds=conf_creds,

@@ -88,7 +88,7 @@ def make_hook_manager(settings: Settings) -> PluginManager:
 
     manager = create_hook_manager()
     try:
-        register_hooks(manager, settings.HOOKS)
+        register_hooks(manager, settings.HOOKS, source="HOOKS")
     except HookError as exc:
         msg = f"HOOKS in {settings.file or 'settings.py'}: {exc.args[0]}"
         raise HookError(msg, hook=exc.hook, plugin=exc.plugin) from exc

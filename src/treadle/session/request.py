@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from treadle.execution.runner import Runner
 
 _OWN_RUNNERS = "treadle.execution."
-_RUNNER_FACTS = ("max_workers", "start_method")
+_RUNNER_FACTS = ("max_workers", "start_method", "resources", "on_failure")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +42,7 @@ class RunRequest:
     runner: str | None = None
     runner_params: Mapping[str, Any] = field(default_factory=dict)
     inputs: tuple[str, ...] = ()
+    on_failure: str | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """List the arguments for hooks.
@@ -108,6 +109,27 @@ def versions_of(value: Mapping[str, str] | Iterable[str] | None) -> dict[str, st
             raise SessionError(msg)
         versions[name] = version
     return versions
+
+
+def failure_policy_of(value: str | None) -> str | None:
+    """Check what a failure is to mean for the rest of a run.
+
+    Args:
+        value: `"stop"`, `"continue"` or None.
+
+    Returns:
+        The same.
+
+    Raises:
+        SessionError: it is something else.
+    """
+    from treadle.pipeline.policy import read_failure_policy
+
+    try:
+        return None if value is None else read_failure_policy(value).value
+    except ValueError as exc:
+        msg = f"session.run was given on_failure={value!r}; {exc}."
+        raise SessionError(msg) from None
 
 
 def runner_words(runner: str | Runner | type[Any] | None, params: Mapping[str, Any] | None) -> tuple[str | None, dict[str, Any]]:

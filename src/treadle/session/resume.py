@@ -60,6 +60,7 @@ def resume_command(
         ("load-versions", ",".join(f"{name}:{version}" for name, version in request.load_versions.items())),
         ("namespaces", ",".join(request.namespaces)),
         ("params", format_params(params or {})),
+        ("on-failure", request.on_failure),
         ("conf-source", conf_source),
     )
     words = [*program, *(f"--{flag}={value}" for flag, value in flags if value)]

@@ -6,15 +6,22 @@ No state. Neighbours: `session.py` calls `run_request` and records what comes of
 from __future__ import annotations
 
 import logging
+import os
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
+from treadle.errors import HookError, NodeError, RunnerError
 from treadle.planning import check_inputs
+from treadle.planning.policies import NO_RULES
+from treadle.project.configure import configured_project, is_configured
+from treadle.session.hooking import call_hook
 from treadle.session.locating import name_place
-from treadle.session.selection import keep_missing, select_pipeline
+from treadle.session.policies import configured_policies
+from treadle.session.selection import DEFAULT_PIPELINE, keep_missing, select_pipeline
+from treadle.session.versions import RunVersions, check_load_versions
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from pluggy import PluginManager
 
@@ -40,6 +47,7 @@ def run_request(  # noqa: PLR0913 - one caller, which names them all
     observers: Sequence[Observer],
     inputs: Mapping[str, Any],
     durations: Callable[[], Mapping[str, float]] | None = None,
+    versions: RunVersions | None = None,
 ) -> RunResult:
     """Run what was asked for, with the hooks around it.
 
@@ -53,6 +61,7 @@ def run_request(  # noqa: PLR0913 - one caller, which names them all
         observers: takers of the run's events.
         inputs: values that this run sees in place of what the catalog has.
         durations: gives the seconds that nodes took in earlier sessions.
+        versions: takes what comes to be known of the run's versions.
 
     Returns:
         The result.
@@ -62,27 +71,38 @@ def run_request(  # noqa: PLR0913 - one caller, which names them all
         KeyboardInterrupt: the run was interrupted; the hooks were told.
     """
     with ExitStack() as stack:
+        opened = _open_ahead(request, runner, stack)
         pipeline = select_pipeline(pipelines, request)
         check_inputs(pipeline, inputs)
-        opened = _open_runner(request, runner, stack)
+        opened = opened if opened is not None else _open_runner(request, runner, stack)
         context = load_context()
+        policies = configured_policies(context.config_loader, pipelines, pipeline)
         catalog = context.catalog_with(request.load_versions)
+        check_load_versions(catalog, pipeline, request.load_versions, context.config_loader)
         if inputs:
             catalog = catalog.with_data(inputs)
         if request.only_missing_outputs:
             pipeline = keep_missing(pipeline, catalog)
             if not pipeline.nodes:
                 _logger.info("Nothing to run: every output that persists exists already.")
+        # Other runs may save newer versions meanwhile: all nodes of this one load what is the newest now.
+        versions = versions if versions is not None else RunVersions()
+        versions.loaded = {**request.load_versions, **catalog.pin_versions(pipeline.inputs().difference(inputs))}
         run_id = context.session_id
         run_params = {**session_data, **request.as_dict(), "runner": request.runner or opened.name, "run_id": run_id}
         try:
-            hooks.hook.before_pipeline_run(run_params=run_params, pipeline=pipeline, catalog=catalog)
-            result = opened.run(pipeline, catalog, hooks=hooks, run_id=run_id, observers=observers, durations=durations)
+            call_hook(hooks, "before_pipeline_run", run_params=run_params, pipeline=pipeline, catalog=catalog)
+            # Only what was said: a project's own runner may take neither.
+            said: dict[str, Any] = {"policies": policies} if policies is not NO_RULES else {}
+            said |= {"on_failure": request.on_failure} if request.on_failure else {}
+            result = opened.run(pipeline, catalog, hooks=hooks, run_id=run_id, observers=observers, durations=durations, **said)
         except (Exception, KeyboardInterrupt) as exc:
+            if isinstance(exc, NodeError) and exc.resume_from:
+                versions.note_failure(exc.resume_from, pipeline, catalog)
             name_place(exc, context.config_loader, catalog)
             _tell_of_error(hooks, exc, run_params, pipeline, catalog)
             raise
-        hooks.hook.after_pipeline_run(run_params=run_params, run_result=result, pipeline=pipeline, catalog=catalog)
+        call_hook(hooks, "after_pipeline_run", run_params=run_params, run_result=result, pipeline=pipeline, catalog=catalog)
         return result
 
 
@@ -104,11 +124,36 @@ def _open_runner(request: RunRequest, runner: str | Runner | None, stack: ExitSt
     return stack.enter_context(resolve_runner(runner, request.runner_params))
 
 
+def _open_ahead(request: RunRequest, runner: str | Runner | None, stack: ExitStack) -> Runner | None:
+    """Open the runner before the pipelines are imported, so that what it starts from the beginning starts meanwhile.
+
+    Returns:
+        The runner; None where it is wrong, which is told after what is wrong with the pipelines.
+    """
+    try:
+        opened = _open_runner(request, runner, stack)
+    except RunnerError:
+        return None
+    ahead = getattr(opened, "ahead", None)  # a program's own runner need not have it
+    if ahead is not None:
+        stack.enter_context(ahead(_sources(request)))
+    return opened
+
+
+def _sources(request: RunRequest) -> Iterator[str]:
+    """Yield the project's source files, without those in the folders of other pipelines than those that were named."""
+    wanted = set(request.pipeline_names or (DEFAULT_PIPELINE,))
+    for file, *_ in configured_project().stamp if is_configured() else ():
+        _, found, below = file.rpartition(f"{os.sep}pipelines{os.sep}")
+        if DEFAULT_PIPELINE in wanted or not found or os.sep not in below or below.partition(os.sep)[0] in wanted:
+            yield file
+
+
 def _tell_of_error(
     hooks: PluginManager, error: BaseException, run_params: Mapping[str, Any], pipeline: Pipeline, catalog: Catalog
 ) -> None:
     try:
-        hooks.hook.on_pipeline_error(error=error, run_params=run_params, pipeline=pipeline, catalog=catalog)
-    except Exception as broken:
+        call_hook(hooks, "on_pipeline_error", error=error, run_params=run_params, pipeline=pipeline, catalog=catalog)
+    except HookError as broken:
         _logger.exception("A hook failed in on_pipeline_error; the run's own error follows.")
-        add_note(error, f"A hook failed in on_pipeline_error too: {type(broken).__name__}: {broken}")
+        add_note(error, f"Besides: {broken}")

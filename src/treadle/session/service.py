@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from treadle.errors import SessionError
 from treadle.session.creation import make_config_loader, make_facts, make_hook_manager, make_store, start_git_probe
+from treadle.session.hooking import call_hook
 from treadle.session.identity import new_session_id
 from treadle.session.session import ENV_VARIABLE, Session
 
@@ -174,7 +175,7 @@ class ServiceSession:
                 config_loader=self._loader_for(facts),
             )
             with session:
-                self._hooks.hook.on_session_created(session_data=session.store)
+                call_hook(self._hooks, "on_session_created", session_data=session.store)
                 return session.run(pipeline_names, runner=runner or self._runner, inputs=inputs, **arguments)
 
     def close(self) -> None:

@@ -23,6 +23,7 @@ import sys
 import threading
 import time
 from contextlib import closing
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from treadle.errors import NodeError, SessionError, StoreError
@@ -31,12 +32,14 @@ from treadle.observe.store import RunRecorder
 from treadle.session.context import Context
 from treadle.session.creation import make_config_loader, make_facts, make_hook_manager, make_store, program_of, start_git_probe
 from treadle.session.facts import answer_of
+from treadle.session.hooking import call_hook
 from treadle.session.record import SessionFacts, is_failure, make_record, masked_error, masked_run
-from treadle.session.request import RunRequest, names_of, runner_words, versions_of
+from treadle.session.request import RunRequest, failure_policy_of, names_of, runner_words, versions_of
 from treadle.session.resume import resume_command
 from treadle.session.running import add_note, run_request
 from treadle.session.selection import DEFAULT_PIPELINE
 from treadle.session.terminate import terminated_by_signal
+from treadle.session.versions import RunVersions
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -116,7 +119,7 @@ class Session:
         Raises:
             NotConfiguredError: neither `bootstrap_project` nor `configure_project` was called.
             ProjectError: the settings are wrong, or there is no such folder.
-            HookError: a hook cannot be registered.
+            HookError: a hook cannot be registered, or `on_session_created` of one failed.
             SessionError: the params were given by both names.
             StoreError: SESSION_STORE_CLASS does not take SESSION_STORE_ARGS.
         """
@@ -137,7 +140,7 @@ class Session:
         manager = make_hook_manager(project.settings)
         store = make_store(project.settings, facts.project_path) if save_on_close else None
         session = cls(facts, project=project, hook_manager=manager, store=store)
-        manager.hook.on_session_created(session_data=session.store)
+        call_hook(manager, "on_session_created", session_data=session.store)
         return session
 
     @property
@@ -178,7 +181,7 @@ class Session:
                     hook_manager=self._hooks,
                     catalog_class=settings.DATA_CATALOG_CLASS,
                 )
-                self._hooks.hook.after_context_created(context=context)
+                call_hook(self._hooks, "after_context_created", context=context)
                 self._context = context
             return self._context
 
@@ -200,6 +203,7 @@ class Session:
         *,
         pipeline_name: str | None = None,
         inputs: Mapping[str, Any] | None = None,
+        on_failure: str | None = None,
     ) -> RunResult:
         """Run pipelines of the project; filters intersect.
 
@@ -220,6 +224,8 @@ class Session:
             observers: takers of the run's events.
             pipeline_name: one pipeline's name, another way to give `pipeline_names`.
             inputs: values for free inputs of the pipeline, by dataset name: this run sees them in place of what the catalog has.
+            on_failure: `"continue"` to go on with what does not depend on a node that failed, `"stop"` to start nothing more;
+                by default what the runner or `execution.yml` says, else `"stop"`. A node's own policy goes before it.
 
         Returns:
             Free output to data, loaded at first use.
@@ -228,6 +234,7 @@ class Session:
             SessionError: a run of this session succeeded before, one is under way, or the session is closed.
             UnknownNameError: a name nobody has; carries close matches.
             PipelineError: no node passes all the filters.
+            HookError: a hook of the session or of the pipeline failed.
             NodeError: a node failed; `resume` is the command that goes on from there.
             Terminated: SIGTERM arrived (in the main thread, where the application does not handle it itself).
         """
@@ -246,6 +253,7 @@ class Session:
             runner=runner_name,
             runner_params=made_with,
             inputs=tuple(inputs or ()),
+            on_failure=failure_policy_of(on_failure),
         )
         if not self._running.acquire(blocking=False):
             raise self._out_of_turn("is running", "Wait for that run to end, or make another session for this one.")
@@ -323,7 +331,7 @@ class Session:
             params=request.given(),
             started=time.time(),
         )
-        outcome, told = Outcome.FAILED, None
+        outcome, told, versions = Outcome.FAILED, None, RunVersions()
         try:
             with terminated_by_signal():
                 result = run_request(
@@ -336,6 +344,7 @@ class Session:
                     observers=(recorder, *observers),
                     inputs=inputs,
                     durations=self._past_seconds,
+                    versions=versions,
                 )
             outcome = Outcome.SUCCEEDED
         except (Exception, KeyboardInterrupt) as exc:
@@ -346,7 +355,7 @@ class Session:
             if isinstance(exc, NodeError) and exc.resume_from and exc.resume is None and not inputs:
                 facts = self._facts
                 exc.resume = resume_command(
-                    request,
+                    replace(request, load_versions={**request.load_versions, **versions.to_resume}),
                     exc.resume_from,
                     env=facts.env,
                     params=facts.extra_params,
@@ -355,6 +364,7 @@ class Session:
                 )
             raise
         finally:
+            recorder.note_versions(versions.loaded)
             record = recorder.record(outcome, finished=time.time(), error=told)
             self._runs.append(masked_run(record, self._facts.extra_params))
         return result

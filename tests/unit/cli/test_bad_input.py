@@ -67,6 +67,10 @@ def catalog(text):
     return {"conf/base/catalog.yml": CATALOG + text}
 
 
+def execution(text):
+    return {"conf/base/execution.yml": text}
+
+
 def registry(text):
     return {"src/PACKAGE/pipeline_registry.py": text}
 
@@ -370,6 +374,41 @@ CASES = [
     Case("broken logging", "run", ("logging.yml", "line 1"), {"conf/logging.yml": "root: ]\n"}),
     Case("wrong logging", "run", ("logging.yml", "nowhere"), {"conf/logging.yml": "root: {handlers: [nowhere]}\n"}),
     Case("broken credentials", "run", ("credentials.yml", "line 1"), {"conf/local/credentials.yml": "a: ]\n"}),
+    Case("broken policies", "run", ("execution.yml", "line 1"), execution("nodes: ]\n")),
+    Case("section of policies", "run", ("execution.yml, line 1", "'node'", "'nodes'"), execution("node: {}\n")),
+    Case(
+        "node of a policy",
+        "run",
+        ("execution.yml, line 2", "'nodes.raise_vioce'", "'raise_voice'"),
+        execution("nodes:\n  raise_vioce: {retries: 1}\n"),
+    ),
+    Case(
+        "tag of a policy", "run", ("execution.yml, line 1", "'tags.voise'", "'voice'"), execution("tags: {voise: {retries: 1}}\n")
+    ),
+    Case(
+        "key of a policy",
+        "run",
+        ("execution.yml, line 3", "'nodes.raise_voice.retrys'", "'retries'"),
+        execution("nodes:\n  raise_voice:\n    retrys: 1\n"),
+    ),
+    Case("retries", "run", ("execution.yml, line 1", "'defaults.retries'", "'two'"), execution("defaults: {retries: two}\n")),
+    Case("timeout", "run", ("execution.yml, line 1", "'defaults.timeout'", "'soon'"), execution("defaults: {timeout: soon}\n")),
+    Case("place", "run", ("execution.yml", "'defaults.run_in'", "'main' or 'worker'"), execution("defaults: {run_in: mian}\n")),
+    Case("policies that are a list", "run", ("execution.yml",), execution("- retries\n")),
+    Case("policy that is a number", "run", ("execution.yml, line 1", "'tags.voice'", "3"), execution("tags: {voice: 3}\n")),
+    Case("need", "run", ("execution.yml", "gpu is 'one'"), execution("defaults: {resources: {gpu: one}}\n")),
+    Case("limit", "run", ("execution.yml, line 1", "'resources'", "'4G'", "4GB"), execution("resources: {memory: 4G}\n")),
+    Case(
+        "need that nobody limits", "run", ("'raise_voice'", "gpu: 1", "resources"), execution("defaults: {resources: {gpu: 1}}\n")
+    ),
+    Case(
+        "need above the limit",
+        "run",
+        ("'raise_voice'", "gpu: 2", "the limit is 1"),
+        execution("tags: {voice: {resources: {gpu: 2}}}\nresources: {gpu: 1}\n"),
+    ),
+    Case("limit of the runner", "run --runner-params resources.gpu=one", ("resources", "'one'")),
+    Case("what a failure means", "run --on-failure ignore", ("--on-failure", "'ignore'", "continue")),
     # --- the environment
     Case("environment by variable", "run", ("prdo", "conf"), environment={"TREADLE_ENV": "prdo"}),
     Case("logging by variable", "run", ("nowhere.yml",), environment={"TREADLE_LOGGING_CONFIG": "nowhere.yml"}),
@@ -398,6 +437,138 @@ CASES = [
     ),
     Case("output that is a file", "package -o pyproject.toml", ("pyproject.toml",)),
     Case("tab in YAML", "run", ("parameters.yml", "line 2"), {"conf/base/parameters.yml": "counting:\n\tleast: 1\n"}),
+    # --- the same flags of other commands
+    Case("environment of check", "check --env loacl", ("'loacl'", "local")),
+    Case("environment of ipython", "ipython --env loacl", ("'loacl'", "local")),
+    Case("environment of jupyter", "jupyter setup --env loacl", ("'loacl'", "local")),
+    Case("conf source of check", "check --conf-source nowhere", ("nowhere",)),
+    Case("conf source of catalog describe", "catalog describe --conf-source nowhere", ("nowhere",)),
+    Case("conf source of catalog resolve", "catalog resolve --conf-source pyproject.toml", ("pyproject.toml", "archive")),
+    Case("pipelines of a namespace", "run --namespaces voice", ("'voice'", "no namespace")),
+    Case("sub-command of jupyter", "jupyter setpu", ("'setpu'", "Did you mean setup")),
+    Case("session to ask", "sessions what-if 1999", ("'1999'", "treadle sessions list")),
+    Case("numbers of workers", "sessions what-if x --workers two", ("--workers", "'two'")),
+    Case("limit that is no number", "sessions list --limit few", ("--limit", "few")),
+    Case("info with an argument", "info more", ("more",)),
+    Case("demo in a taken folder", "demo .", ("not empty",)),
+    Case("new where a file is", "new pyproject.toml", ("pyproject.toml",)),
+    # --- values
+    Case("param without a name", "run --params =1", ("'='", "key=value")),
+    Case("param that is a value and a group", "run --params a=1,a.b=2", ("'a",)),
+    Case("version without a number", "run --load-versions words:", ("'words:'", "dataset:version")),
+    Case(
+        "version that leads out",
+        "run --load-versions words:..",
+        ("catalog.yml, line 2", "'..'", "version"),
+        {"conf/base/catalog.yml": CATALOG.replace("data/words.txt}", "data/words.txt, versioned: true}")},
+    ),
+    Case(
+        "version that is not there",
+        "run --load-versions words:v9",
+        ("'words'", "v9"),
+        {"conf/base/catalog.yml": CATALOG.replace("data/words.txt}", "data/words.txt, versioned: true}")},
+    ),
+    Case("params of the runner in a file", "run --config f.yml", ("f.yml", "runner_params"), {"f.yml": "runner_params: [a]\n"}),
+    Case("number as pipeline in a file", "run --config f.yml", ("f.yml", "pipelines"), {"f.yml": "pipelines: 3\n"}),
+    Case("archive that is broken", "run --conf-source c.zip", ("c.zip", "archive"), {"c.zip": "PK no zip"}),
+    # --- more of the files
+    Case("arguments of the store as text", "run", ("settings.py", "SESSION_STORE_ARGS"), settings("SESSION_STORE_ARGS = 'x'\n")),
+    Case("plugins as text", "run", ("settings.py", "DISABLE_HOOKS_FOR_PLUGINS"), settings("DISABLE_HOOKS_FOR_PLUGINS = 3\n")),
+    Case(
+        "patterns that are no lists",
+        "run",
+        ("config_patterns",),
+        settings("CONFIG_LOADER_ARGS = {'config_patterns': {'reports': 3}}\n"),
+    ),
+    Case(
+        "resolver that cannot be called",
+        "run",
+        ("custom_resolvers", "shout"),
+        settings("CONFIG_LOADER_ARGS = {'custom_resolvers': {'shout': 3}}\n"),
+    ),
+    Case(
+        "two makers of one dataset",
+        "run",
+        ("'b'", "'one'", "'two'"),
+        registry(
+            "from treadle import Pipeline, node\ndef register_pipelines():\n"
+            "    return {'__default__': Pipeline([node(len, 'a', 'b', name='one'), node(len, 'c', 'b', name='two')])}\n"
+        ),
+    ),
+    Case(
+        "nodes in a circle",
+        "registry describe",
+        ("'one'", "'two'", "wait for one another"),
+        registry(
+            "from treadle import Pipeline, node\ndef register_pipelines():\n"
+            "    return {'__default__': Pipeline([node(len, 'a', 'b', name='one'), node(len, 'b', 'a', name='two')])}\n"
+        ),
+    ),
+    Case(
+        "mapping of a modular pipeline",
+        "run",
+        ("'wrods'", "'words'"),
+        registry(
+            "from treadle import Pipeline, node, pipeline\ndef register_pipelines():\n"
+            "    one = Pipeline([node(len, 'words', 'b', name='one')])\n"
+            "    return {'__default__': pipeline(one, inputs={'wrods': 'a'}, namespace='x')}\n"
+        ),
+    ),
+    Case("credentials that are a list", "run", ("credentials.yml",), {"conf/local/credentials.yml": "- a\n"}),
+    Case("globals that are a list", "check --env base", ("globals.yml",), {"conf/base/globals.yml": "- a\n"}),
+    Case(
+        "versions of a type that has none",
+        "run",
+        ("catalog.yml, line 3", "'loud'", "versions"),
+        {
+            "conf/base/catalog.yml": CATALOG.replace(
+                "loud: {type: text.TextDataset, filepath: data/loud.txt", "loud: {type: MemoryDataset, versioned: true"
+            )
+        },
+    ),
+    Case(
+        "copy mode",
+        "run",
+        ("catalog.yml, line 3", "'loud'", "'dpecopy'", "deepcopy"),
+        {
+            "conf/base/catalog.yml": CATALOG.replace(
+                "loud: {type: text.TextDataset, filepath: data/loud.txt", "loud: {type: MemoryDataset, copy_mode: dpecopy"
+            )
+        },
+    ),
+    Case(
+        "cached dataset without one",
+        "run",
+        ("catalog.yml, line 3", "'loud'", "'dataset'"),
+        {
+            "conf/base/catalog.yml": CATALOG.replace(
+                "loud: {type: text.TextDataset, filepath: data/loud.txt", "loud: {type: CachedDataset"
+            )
+        },
+    ),
+    Case(
+        "type within a folder of files",
+        "run",
+        ("catalog.yml, line 3", "'loud'", "'text.TextDataset'"),
+        {
+            "conf/base/catalog.yml": CATALOG.replace(
+                "loud: {type: text.TextDataset, filepath: data/loud.txt",
+                "loud: {type: partitions.PartitionedDataset, path: x, dataset: text.TxtDataset",
+            )
+        },
+    ),
+    Case(
+        "class that is no dataset",
+        "run",
+        ("catalog.yml, line 3", "'loud'", "json.JSONDecoder"),
+        {
+            "conf/base/catalog.yml": CATALOG.replace(
+                "loud: {type: text.TextDataset, filepath: data/loud.txt", "loud: {type: json.JSONDecoder"
+            )
+        },
+    ),
+    Case("entry in JSON", "catalog list", ("catalog.json, line 1", "'x'"), {"conf/base/catalog.json": '{"x": {"tpye": "a"}}'}),
+    Case("module of the package", "run", ("PACKAGE", "nowhere"), {"src/PACKAGE/__init__.py": "import nowhere\n"}),
 ]
 
 

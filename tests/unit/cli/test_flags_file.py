@@ -84,9 +84,12 @@ def test_a_file_that_is_not_there():
 
 
 def test_a_value_of_the_wrong_kind(flags):
-    """A value that its flag does not take is wrong usage, as on the command line."""
-    with pytest.raises(click.BadParameter):
+    """A value that its flag does not take is an error that names file, key and value."""
+    with pytest.raises(ConfigError, match=r"nightly\.yml sets 'params' to 5.*no mapping") as caught:
         flags("params: 5")
+    assert caught.value.key == "params"
+    with pytest.raises(ConfigError, match=r"nightly\.yml sets 'params' to 'depth'.*key=value"):
+        flags("params: depth")
 
 
 def test_no_file_changes_nothing():

@@ -28,11 +28,17 @@ def register_pipelines():
         node(weave, ["params:threads", "params:api"], "cloth", name="weave"),
         node(fold, "cloth", "folded", name="fold"),
     ]
-    return {"__default__": Pipeline(nodes), "loom": Pipeline(nodes)}
+    copying = Pipeline([node(str, "raw", "copied", name="copy")])
+    return {"__default__": Pipeline(nodes), "loom": Pipeline(nodes), "copying": copying}
 """
 FILES = {
     "conf/base/parameters.yml": "threads: 1\napi: {token: public}\n",
-    "conf/base/catalog.yml": "cloth: {type: json.JSONDataset, filepath: cloth.json}\n",
+    "conf/base/catalog.yml": (
+        "cloth: {type: json.JSONDataset, filepath: cloth.json}\n"
+        "raw: {type: text.TextDataset, filepath: raw.txt, versioned: true}\n"
+        "copied: {type: text.TextDataset, filepath: copied.txt}\n"
+    ),
+    "raw.txt/v1/raw.txt": "of v1",
     "conf/prod/catalog.yml": "folded: {type: json.JSONDataset, filepath: prod.json}\n",
 }
 
@@ -74,6 +80,17 @@ def test_filters_are_repeated(project):
     (first,) = records(project)
     assert main(["sessions", "rerun", first.session_id]) == 0
     assert [node.node for node in records(project)[0].runs[0].nodes] == ["weave"]
+
+
+def test_versions_are_repeated(project):
+    """What a run loaded in its newest version is loaded in that version again, newer ones notwithstanding."""
+    for version, command in (("v1", ["run", "--pipelines=copying"]), ("v2", ["sessions", "rerun"])):
+        (project / f"raw.txt/{version}").mkdir(exist_ok=True)
+        (project / f"raw.txt/{version}/raw.txt").write_text(f"of {version}")
+        assert main([*command, *(each.session_id for each in records(project))]) == 0
+        assert (project / "copied.txt").read_text() == "of v1"
+    first, second = (record.runs[0].params for record in records(project))
+    assert first == second == {"pipeline_names": ["copying"], "load_versions": {"raw": "v1"}}
 
 
 def test_secrets_are_asked_for(project, capsys):

@@ -45,6 +45,7 @@ NOTHING = {
     "load_versions": None,
     "namespaces": None,
     "only_missing_outputs": False,
+    "on_failure": None,
     "runner_params": None,
 }
 
@@ -93,6 +94,7 @@ def test_no_flags(told):
         ("--load-versions model:v1,table:v2", {"load_versions": {"model": "v1", "table": "v2"}}),
         ("--namespaces jfk,lga", {"namespaces": ["jfk", "lga"]}),
         ("--only-missing-outputs", {"only_missing_outputs": True}),
+        ("--on-failure continue", {"on_failure": "continue"}),
     ],
 )
 def test_each_flag_reaches_the_run(told, flags, expected):

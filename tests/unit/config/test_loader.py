@@ -107,7 +107,7 @@ def test_own_kinds(tmp_path: Path) -> None:
     assert loader.get("nothing") is None
     assert "spark" in loader
     assert "nothing" not in loader
-    assert set(loader) == {"catalog", "parameters", "credentials", "globals", "spark", "dask"}
+    assert set(loader) == {"catalog", "parameters", "credentials", "globals", "execution", "spark", "dask"}
     with pytest.raises(ConfigError, match="Did you mean 'catalog'"):
         loader["catalgo"]
 
@@ -150,7 +150,7 @@ def test_environment_overrides_what_the_base_interpolates(tmp_path: Path) -> Non
     ],
 )
 def test_runtime_params_keep_their_neighbours(tmp_path: Path, files: dict[str, str]) -> None:
-    """`model.a` given at run time keeps `model.b`, whatever files exist and whether or not they interpolate."""
+    """`model.a` given at run time keeps `model.b`, whatever files exist and whether or not they interpolate (failure 15)."""
     loader = ConfigLoader(write(tmp_path, files), runtime_params={"model": {"a": 5}})
     assert loader["parameters"]["model"] == {"a": 5, "b": "two"}
 
@@ -337,7 +337,7 @@ def test_loader_pickles(tmp_path: Path) -> None:
 
 
 def test_loaders_in_many_threads_never_mix(tmp_path: Path) -> None:
-    """Loaders with their own parameters, globals and resolvers of one name resolve at once, each to its own values."""
+    """Loaders with parameters, globals and resolvers of one name resolve at once, each to its own values (failure 14)."""
     threads, rounds = 12, 8
     for number in range(threads):
         write(

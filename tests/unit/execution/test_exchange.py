@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import pickle
+import resource
 import threading
 from pathlib import Path
 
@@ -13,18 +14,20 @@ import pandas as pd
 import pytest
 
 from treadle.execution import exchange
+from treadle.execution.budget import Budget
 from treadle.execution.exchange import (
     INLINE_BYTES,
-    CannotLeaveError,
     LocalValues,
+    NoRoomError,
     close_handle,
     load_handle,
-    pickle_value,
+    memory_of,
     publish,
     size_of,
     snapshot,
 )
-from treadle.execution.job import Inline, Kept, Local, Segment
+from treadle.execution.job import Inline, Kept, Local, Resident, Segment
+from treadle.execution.pickling import CannotLeaveError, pickle_value
 from treadle.io.memory import CopyMode
 
 
@@ -40,6 +43,14 @@ def keep(tmp_path):
     yield make
     for handle in handles:
         close_handle(handle)
+
+
+@pytest.fixture
+def nothing_left(tmp_path_factory):
+    """A budget that has no room for anything."""
+    budget = Budget(str(tmp_path_factory.mktemp("budget")), 1, 0)
+    yield budget
+    budget.close()
 
 
 def open_files():
@@ -81,9 +92,10 @@ def test_large_values_go_into_a_memory_file(keep, tmp_path):
 
 
 @pytest.mark.parametrize("spill", [False, True])
-def test_mapped_arrays_are_writable_and_isolated(keep, spill):
+def test_mapped_arrays_are_writable_and_isolated(keep, spill, nothing_left):
     """A taker may write into its array; the value, and every other taker, stays as it was."""
-    handle = keep(BIG, spill=spill)
+    handle = keep(BIG, budget=nothing_left if spill else None)
+    assert (handle.path is not None) == spill
     first, second = load_handle(handle), load_handle(handle)
     assert first.flags.writeable
     first[:] = -1
@@ -126,9 +138,10 @@ def test_a_value_outlives_its_handle(tmp_path):
     assert np.array_equal(loaded, BIG)
 
 
-def test_spilled_values_are_files_that_closing_removes(tmp_path):
-    """A spilled value is one file in the scratch directory, private to the user, gone when its handle is closed."""
-    handle = publish(BIG, str(tmp_path), spill=True)
+def test_spilled_values_are_files_that_closing_removes(tmp_path, nothing_left):
+    """A value past the budget is one file in the scratch directory, private to the user, gone when its handle is closed."""
+    handle = publish(BIG, str(tmp_path), budget=nothing_left)
+    assert memory_of(handle) == (0, 0)
     (file,) = tmp_path.iterdir()
     assert handle.path == str(file)
     assert handle.fd is None
@@ -172,18 +185,60 @@ def test_a_memory_file_that_cannot_be_filled_is_closed_and_spilled(tmp_path, mon
     close_handle(handle)
 
 
-def test_no_room_anywhere_leaves_nothing_behind(tmp_path, monkeypatch):
-    """Where not even the scratch directory has room, the error comes out, and neither file nor descriptor stays."""
+@pytest.fixture
+def small_files():
+    """No file of this process, on disk or in memory, may grow past 100,000 bytes."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
-    def fail(*_args):
-        raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(exchange, "_write_pieces", fail)
+def test_no_room_anywhere_leaves_nothing_behind(tmp_path, small_files):
+    """Where not even the scratch directory has room, the error says what is free where; neither file nor descriptor stays."""
     before = open_files()
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(NoRoomError, match=r"800\.\d kB fit neither into memory nor .*File too large; File too large") as no:
         publish(BIG, str(tmp_path))
+    assert "of memory available" in str(no.value)
+    assert "free" in str(no.value)
     assert list(tmp_path.iterdir()) == []
     assert open_files() == before
+
+
+def test_past_the_budget_a_full_disk_is_the_end(tmp_path, small_files, nothing_left):
+    """A full disk does not make a value go into memory that it may not have; a spare memory file is given back."""
+    spare = os.memfd_create("spare")
+    with pytest.raises(NoRoomError, match=r"values take 0 bytes of the 0 bytes .*exchange_memory.*File too large"):
+        publish(BIG, str(tmp_path), budget=nothing_left, spare=spare)
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(spare)
+
+
+def test_a_crowd_of_memory_files_that_the_disk_cannot_take(tmp_path):
+    """With many memory files open values go to files; where the disk has no room for them, into memory after all."""
+    budget = Budget(str(tmp_path), 1, 1 << 30)
+    budget.count(0, 1000)
+    handle = publish(BIG, str(tmp_path), budget=budget)
+    assert handle.path is not None
+    close_handle(handle)
+    handle = publish(BIG, str(tmp_path / "gone"), budget=budget)
+    assert memory_of(handle) == (handle.size, 1)
+    close_handle(handle)
+    budget.close()
+
+
+@pytest.mark.parametrize("size", [100, 2_000_000], ids=["smaller", "larger"])
+def test_a_spare_memory_file_is_written_over(tmp_path, size):
+    """A value goes into the spare file, whatever was in there; small ones do not, and it is closed."""
+    spare = os.memfd_create("spare")
+    os.write(spare, b"x" * size)
+    handle = publish(BIG, str(tmp_path), spare=spare)
+    assert handle.fd == spare
+    assert os.fstat(spare).st_size == handle.size
+    assert np.array_equal(load_handle(handle), BIG)
+    assert isinstance(publish(1, str(tmp_path), spare=spare), Inline)
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(spare)
 
 
 @pytest.mark.parametrize("value", [threading.Lock(), [threading.Lock()], (number for number in range(3))])
@@ -237,6 +292,8 @@ def test_other_handles():
     close_handle(Local(value))
     close_handle(Kept(1, ""))
     assert size_of(Kept(1, "")) == size_of(Local(value)) == 0
+    assert memory_of(Kept(1, "", 7)) == memory_of(Resident(1, 7)) == (7, 0)
+    assert memory_of(Inline(b"abc")) == memory_of(Local(value)) == (0, 0)
 
 
 # --- within one process --------------------------------------------------------------------------------------------------

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import logging
 import pickle
 import sys
+import threading
 
 import pytest
 
 from treadle.execution.forwarding import (
     ForwardHandler,
-    ForwardStream,
     flush_forwarded,
     hand_to_loggers,
     take_over_logging,
     write_output,
 )
 from treadle.execution.job import Output
+from treadle.execution.streams import LONG_LINE, ForwardStream
 
 
 @pytest.fixture
@@ -92,6 +94,74 @@ def test_lines_go_out_whole():
     stream.flush()
     stream.flush()
     assert sent[2:] == [Output("stdout", "rest")]
+
+
+def test_threads_print_whole_lines():
+    """What several threads print at the same time, piece by piece, comes out line by line; the end of a node sends the rest."""
+    sent = []
+    stream = ForwardStream("stdout", sent.append, None)
+    at_once = threading.Barrier(4)
+
+    def chatter(name):
+        at_once.wait()
+        for number in range(200):
+            print(name, number, file=stream)
+        stream.write(f"{name} rest")
+
+    threads = [threading.Thread(target=chatter, args=(f"thread-{place}",)) for place in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    lines = "".join(output.text for output in sent).splitlines()
+    assert sorted(lines) == sorted(f"thread-{place} {number}" for place in range(4) for number in range(200))
+    stream.flush()  # this thread has begun no line
+    assert len(sent) == 800
+    stream.flush_all()
+    assert sorted(output.text for output in sent[800:]) == [f"thread-{place} rest" for place in range(4)]
+
+
+def test_a_line_without_end_does_not_pile_up():
+    """A line that does not end is sent in pieces, and nothing of it is lost."""
+    sent = []
+    stream = ForwardStream("stderr", sent.append, None)
+    for _ in range(LONG_LINE // 8):
+        stream.write("123456789")
+    assert len(sent) == 1
+    stream.flush()
+    assert "".join(output.text for output in sent) == "123456789" * (LONG_LINE // 8)
+
+
+def test_bytes_arrive_as_they_are(capfdbinary):
+    """`sys.stdout.buffer` is there, for bytes that are no text too, and keeps its place among the text."""
+    sent = []
+    stream = ForwardStream("stdout", sent.append, sys.__stdout__)
+    stream.write("before ")
+    stream.buffer.write(memoryview(b"\xff\x00\nrest"))
+    assert [output.text for output in sent] == ["before ", b"\xff\x00\n"]
+    stream.flush_all()
+    assert sent[-1] == Output("stdout", b"rest")
+    assert stream.buffer.writable()
+    assert stream.buffer.fileno() == sys.__stdout__.fileno()
+    stream.reconfigure(encoding="utf-8", line_buffering=True)
+    with contextlib.redirect_stdout(sys.__stdout__):
+        for output in sent:
+            write_output(output)
+    assert capfdbinary.readouterr().out == b"before \xff\x00\nrest"
+    with contextlib.redirect_stdout(io.StringIO()) as text:
+        write_output(Output("stdout", "Weberei für 3 €".encode()))
+    assert text.getvalue() == "Weberei für 3 €"
+
+
+def test_text_that_a_terminal_cannot_show_is_no_error():
+    """A parent whose stream takes ASCII only shows the rest escaped; one without a stream shows nothing."""
+    raw = io.BytesIO()
+    terminal = io.TextIOWrapper(raw, "ascii")
+    with contextlib.redirect_stdout(terminal):
+        write_output(Output("stdout", "grün\n"))
+    assert raw.getvalue() == b"gr\\xfcn\n"
+    with contextlib.redirect_stdout(None):
+        write_output(Output("stdout", "nowhere\n"))
 
 
 def test_the_stream_is_a_text_stream(capfd):

@@ -136,11 +136,11 @@ def test_a_failure_stops_what_was_not_handed_out(runner):
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_worker_that_dies_between_two_nodes(tmp_path, monkeypatch, workers):
     """What passed between the nodes of a job is made again in the worker's successor, and the run succeeds."""
-    from treadle.execution import worker
+    from treadle.execution import worker_run
 
     flag = tmp_path / "first time"
     flag.touch()
-    attempt = worker.WorkerRun.attempt
+    attempt = worker_run.WorkerRun.attempt
 
     def dies_once(self, index, job, rest):
         if index == 1 and flag.exists():
@@ -149,7 +149,7 @@ def test_a_worker_that_dies_between_two_nodes(tmp_path, monkeypatch, workers):
             os._exit(3)
         return attempt(self, index, job, rest)
 
-    monkeypatch.setattr(worker.WorkerRun, "attempt", dies_once)  # forked children inherit it
+    monkeypatch.setattr(worker_run.WorkerRun, "attempt", dies_once)  # forked children inherit it
     result, seen = run(
         ParallelRunner(workers, "fork"), [node(lambda: [1], None, "a", name="x"), node(lambda a: [*a, 2], "a", "b", name="y")]
     )

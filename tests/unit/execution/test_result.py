@@ -10,6 +10,7 @@ import pytest
 
 from treadle import Catalog, Dataset, RunResult
 from treadle.errors import DatasetError
+from treadle.execution.budget import Budget
 from treadle.execution.exchange import publish
 from treadle.execution.job import Inline, Local
 
@@ -77,11 +78,12 @@ def test_values_are_loaded_once_and_their_files_closed(tmp_path):
 @pytest.mark.parametrize("spill", [False, True])
 def test_a_result_that_nobody_looks_at_closes_its_files(tmp_path, spill):
     """Dropping a result gives back its memory files and scratch files."""
+    budget = Budget(str(tmp_path), 1, 0 if spill else 1 << 30)
     before = open_files()
-    result = RunResult("id", Catalog(), ("a",), {"a": publish(np.arange(100_000.0), str(tmp_path), spill=spill)})
+    result = RunResult("id", Catalog(), ("a",), {"a": publish(np.arange(100_000.0), str(tmp_path), budget=budget)})
     del result
     assert open_files() == before
-    assert list(tmp_path.iterdir()) == []
+    assert list(tmp_path.glob("value-*")) == []
 
 
 def test_a_value_that_cannot_be_unpickled_is_named():

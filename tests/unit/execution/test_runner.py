@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import fnmatch
 import os
 import signal
+import statistics
 import tempfile
 from pathlib import Path
 
@@ -47,3 +49,14 @@ def test_a_run_that_an_observer_ends_leaves_nothing_running(tmp_path):
         with pytest.raises(ZeroDivisionError):
             runner.run(Pipeline(nodes), Catalog({"x": "a"}), observers=[fail])
         assert runner.run(Pipeline(nodes[:1]), Catalog({"x": "abc"}))["y"] == 3
+
+
+def test_a_pipeline_of_other_modules_finds_its_workers_warm():
+    """Pipelines that take turns, an empty one among them, run on the same workers once each has run."""
+    one = Pipeline([node(os.getpid, None, "pid"), node(statistics.mean, "x", "mean")])
+    two = Pipeline([node(os.getpid, None, "pid"), node(fnmatch.translate, "y", "regex")])
+    catalog = Catalog({"x": [1, 2], "y": "*"})
+    with ParallelRunner(max_workers=1, start_method="fork") as runner:
+        runner.run(one, catalog)
+        pids = {runner.run(pipeline, catalog).get("pid") for pipeline in (two, one, Pipeline([]), two)}
+    assert len(pids - {None}) == 1

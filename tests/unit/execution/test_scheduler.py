@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from heapq import heappop, heappush
+from itertools import product
 from random import Random
 
 import pytest
@@ -10,13 +12,14 @@ from hypothesis import strategies as st
 
 from treadle.execution.job import MAIN
 from treadle.execution.scheduler import FailurePolicy, InvalidTransitionError, NodeState, Scheduler
+from treadle.pipeline.policy import NodePolicy
 from treadle.planning import Plan, PlannedDataset, PlannedNode
 
-DONE, FAILED, SKIPPED = NodeState.DONE, NodeState.FAILED, NodeState.SKIPPED
+DONE, FAILED, SKIPPED, DELAYED = NodeState.DONE, NodeState.FAILED, NodeState.SKIPPED, NodeState.DELAYED
 WAITING, READY, ASSIGNED = NodeState.WAITING, NodeState.READY, NodeState.ASSIGNED
 
 
-def make_plan(wiring, *, persisted=(), main_only=()):
+def make_plan(wiring, *, persisted=(), main_only=(), policies=()):
     """Make a plan of (inputs, outputs) per node, in topological order; datasets are named by a letter each."""
     index_of: dict[str, int] = {}
     for inputs, outputs in wiring:
@@ -49,7 +52,7 @@ def make_plan(wiring, *, persisted=(), main_only=()):
         )
         for name in index_of
     )
-    return Plan(nodes, datasets)
+    return Plan(nodes, datasets, tuple(policies))
 
 
 def validate(scheduler: Scheduler) -> None:
@@ -57,14 +60,18 @@ def validate(scheduler: Scheduler) -> None:
     plan = scheduler._plan
     states = scheduler._states
     held: dict[int, int] = {}
-    for worker, state in scheduler._workers.items():
+    for worker, state in scheduler._workers.states.items():
         for node in scheduler.assigned(worker):
             assert node not in held, "a node is at two workers"
             held[node] = worker
             assert states[node] is ASSIGNED
-        assert 0 <= state.jobs <= scheduler.depth
+        assert 0 <= state.jobs <= scheduler._workers.depth
         assert (state.jobs == 0) == (not state.nodes)
-    assert scheduler._unfinished == sum(state in (WAITING, READY, ASSIGNED) for state in states)
+    assert scheduler._unfinished == sum(state in (WAITING, READY, ASSIGNED, DELAYED) for state in states)
+    if scheduler._resources is not None:
+        resources = scheduler._resources
+        assert resources.held == {node for node in resources.nodes if states[node] is ASSIGNED and node in held}
+        assert all(free >= 0 for free in resources.free.values()), "more is used than there is"
     for index, node in enumerate(plan.nodes):
         assert scheduler._missing[index] == sum(states[parent] is not DONE for parent in node.parents)
         if states[index] is READY:
@@ -75,9 +82,9 @@ def validate(scheduler: Scheduler) -> None:
         assert READY not in states
         return
     for index, dataset in enumerate(plan.datasets):
-        to_come = sum(states[taker] in (WAITING, READY, ASSIGNED) for taker in dataset.consumers)
+        to_come = sum(states[taker] in (WAITING, READY, ASSIGNED, DELAYED) for taker in dataset.consumers)
         assert scheduler.uses(index) == to_come + dataset.is_result
-        assert index not in scheduler._pins or scheduler.uses(index), "a value that nobody needs pins somebody"
+        assert index not in scheduler._values.pins or scheduler.uses(index), "a value that nobody needs pins somebody"
 
 
 @pytest.fixture
@@ -85,8 +92,8 @@ def schedule():
     """Make schedulers with one worker, number 1; each is validated at the end of the test."""
     made = []
 
-    def make(wiring, *, workers=1, persisted=(), main_only=(), **options):
-        scheduler = Scheduler(make_plan(wiring, persisted=persisted, main_only=main_only), **options)
+    def make(wiring, *, workers=1, persisted=(), main_only=(), policies=(), **options):
+        scheduler = Scheduler(make_plan(wiring, persisted=persisted, main_only=main_only, policies=policies), **options)
         if options.get("separate_main"):
             scheduler.add_worker(MAIN)
         for worker in range(1, workers + 1):
@@ -480,9 +487,9 @@ def pipelines(draw):
 class Simulation:
     """A tiny executor: workers with a queue each, values here and there, faults by a seeded random."""
 
-    def __init__(self, pipeline, *, seed, workers, processes, faults, **options):
+    def __init__(self, pipeline, *, seed, workers, processes, faults, policies=(), **options):
         wiring, persisted, unpicklable, main_only, resident = pipeline
-        self.plan = make_plan(wiring, persisted=persisted, main_only=main_only)
+        self.plan = make_plan(wiring, persisted=persisted, main_only=main_only, policies=policies)
         self.scheduler = Scheduler(self.plan, separate_main=processes, **options)
         self.random = Random(seed)
         self.processes = processes
@@ -500,6 +507,7 @@ class Simulation:
         self.put: set[int] = set()
         self.trace: list[tuple[object, ...]] = []
         self.runs = [0] * len(self.plan.nodes)
+        self.asleep: list[int] = []  # nodes that wait for their next attempt
         for worker in self.private:
             self.scheduler.add_worker(worker)
 
@@ -518,6 +526,10 @@ class Simulation:
             if scheduler.is_finished():
                 break
             busy = [worker for worker, queue in self.queues.items() if queue]
+            if self.asleep and (not busy or self.random.random() < 0.2):
+                scheduler.wake(self.asleep.pop(0))
+                validate(scheduler)
+                continue
             assert busy, "nothing runs and the run is not over"
             self.step(self.random.choice(busy))
             validate(scheduler)
@@ -525,12 +537,17 @@ class Simulation:
 
     def check_order(self, jobs):
         """Each job's first node is more urgent than the next one's, and than every node that is left."""
-        if self.scheduler._pins or self.scheduler._homes or (self.processes and self.scheduler._main_only):
+        if (
+            any(self.plan.policies)
+            or self.scheduler._values.pins
+            or self.scheduler._values.homes
+            or (self.processes and self.scheduler._queues.main_only)
+        ):
             return
-        urgency = [(-self.scheduler._priority[job.nodes[0]], job.nodes[0]) for job in jobs]
+        urgency = [(-self.scheduler._queues.priority[job.nodes[0]], job.nodes[0]) for job in jobs]
         assert urgency == sorted(urgency)
         left = [node for node in range(len(self.plan.nodes)) if self.scheduler.state(node) is READY]
-        assert all((-self.scheduler._priority[node], node) > urgency[-1] for node in left)
+        assert all((-self.scheduler._queues.priority[node], node) > urgency[-1] for node in left)
 
     def submit(self, job):
         self.trace.append((job.worker, job.nodes))
@@ -576,7 +593,7 @@ class Simulation:
         self.runs[node] += 1
         if fails:
             self.scheduler.give_back(rest, worker)
-            self.release(self.scheduler.fail(node, worker))
+            self.fail(node, worker)
             return
         self.keep(worker, job, node)
         self.release(self.scheduler.finish(node, worker))
@@ -619,8 +636,14 @@ class Simulation:
         self.homes = {dataset: home for dataset, home in self.homes.items() if home != worker}
         self.scheduler.lose_worker(worker, node)
         if node is not None:
-            self.release(self.scheduler.fail(node, None))
+            self.fail(node, None)
         self.scheduler.add_worker(worker)
+
+    def fail(self, node, worker):
+        if self.scheduler.retry(node, worker) is None:
+            self.release(self.scheduler.fail(node, worker))
+        else:
+            self.asleep.append(node)
 
     def release(self, datasets):
         for dataset in datasets:
@@ -740,3 +763,255 @@ def test_a_value_in_the_hands_of_its_last_taker_is_made_again():
         scheduler.finish(node, worker)
     validate(scheduler)
     assert scheduler.is_finished()
+
+
+# --- policies of nodes ---------------------------------------------------------------------------------------------------
+
+
+def test_an_attempt_that_failed_is_made_again(schedule):
+    """A node with a retry is put aside with its delay, is ready when it is woken, and fails for good after that."""
+    scheduler = schedule(CHAIN, policies=[None, NodePolicy(retries=1, retry_delay=30), None])
+    assert jobs(scheduler) == [(1, (0,))]
+    scheduler.finish(0, 1)
+    assert jobs(scheduler) == [(1, (1,))]
+    assert scheduler.retry(1, 1) == 30.0
+    assert (scheduler.state(1), scheduler.attempt(1)) == (DELAYED, 1)
+    assert scheduler.assign() == []
+    assert not scheduler.is_finished()
+    scheduler.wake(1)
+    assert jobs(scheduler) == [(1, (1,))]
+    assert scheduler.attempt(1) == 2
+    assert scheduler.retry(1, 1) is None
+    scheduler.fail(1, 1)
+    assert scheduler.state(1) is FAILED
+    scheduler.wake(1)
+    assert scheduler.is_finished()
+
+
+def test_a_node_that_may_be_tried_again_is_never_the_last_taker(schedule):
+    """Its inputs stay as they are until it is through, and are released then."""
+    scheduler = schedule([("r", "a"), ("ra", "b")], policies=[None, NodePolicy(retries=2)])
+    scheduler.assign()
+    assert scheduler.finish(0, 1) == []
+    (job,) = scheduler.assign()
+    assert job.last == ()
+    assert scheduler.retry(1, 1) == 0.0
+    scheduler.wake(1)
+    (job,) = scheduler.assign()
+    assert job.inputs == (1, 0)
+    assert sorted(scheduler.finish(1, 1)) == [0, 1]
+
+
+@pytest.mark.parametrize(
+    "policy",
+    [NodePolicy(retries=1), NodePolicy(timeout=1), NodePolicy(resources={"x": 1})],
+    ids=["retries", "timeout", "resources"],
+)
+@pytest.mark.parametrize("place", range(3))
+def test_a_node_with_such_a_policy_is_a_job_by_itself(schedule, policy, place):
+    """It neither goes along with its parent nor takes its child along."""
+    policies = [policy if number == place else None for number in range(3)]
+    scheduler = schedule(CHAIN, policies=policies, limits={"x": 1})
+    order = []
+    while not scheduler.is_finished():
+        (job,) = scheduler.assign()
+        order.append(job.nodes)
+        for number in job.nodes:
+            scheduler.finish(number, 1)
+    assert (place,) in order
+    assert sum(order, ()) == (0, 1, 2)
+
+
+def test_nothing_is_tried_again_after_a_stop(schedule):
+    """When the run stops, nodes that wait for their next attempt are skipped, and a failure is for good."""
+    again = NodePolicy(retries=3)
+    scheduler = schedule([("", "a"), ("", "b"), ("", "c")], workers=3, policies=[again, again, None])
+    scheduler.assign()
+    assert scheduler.retry(0, 1) == 0.0
+    scheduler.fail(2, 3)
+    assert (scheduler.state(0), scheduler.take_skipped()) == (SKIPPED, [0])
+    scheduler.wake(0)
+    assert scheduler.retry(1, 2) is None
+    scheduler.fail(1, 2)
+    assert scheduler.is_finished()
+
+
+@pytest.mark.parametrize("woken_before", [False, True])
+def test_an_input_that_is_lost_meanwhile_is_made_again_first(schedule, woken_before):
+    """A node that killed its worker, and its input with it, waits for both: its time, and its input."""
+    scheduler = schedule([("", "a"), ("a", "b")], workers=2, policies=[None, NodePolicy(retries=1, retry_delay=1)])
+    scheduler.assign()
+    scheduler.reside(0, 1, 1_000_000)
+    scheduler.finish(0, 1)
+    assert jobs(scheduler) == [(1, (1,))]
+    scheduler.lose_worker(1, 1)
+    assert scheduler.retry(1, None) == 1.0
+    if woken_before:
+        scheduler.wake(1)
+    assert jobs(scheduler) == [(2, (0,))]
+    validate(scheduler)
+    scheduler.finish(0, 2)
+    if not woken_before:
+        assert scheduler.assign() == []
+        scheduler.wake(1)
+    assert jobs(scheduler) == [(2, (1,))]
+    assert scheduler.attempt(1) == 2
+
+
+def test_delays_on_a_virtual_clock(schedule):
+    """Each attempt begins when its delay is over, and other nodes have the worker meanwhile."""
+    flaky = NodePolicy(retries=2, retry_delay=10)
+    scheduler = schedule([("", "a"), ("", "b"), ("b", "c")], weights=[9, 1, 1], policies=[flaky, None, None], fuse=False)
+    seconds, attempts_failing, now = [1, 4, 4], 2, 0.0
+    due: list[tuple[float, int, int, bool]] = []  # when, node, worker, whether it is an attempt that ends
+    begun: list[tuple[float, int]] = []
+    while not scheduler.is_finished():
+        for job in scheduler.assign():
+            begun.append((now, job.nodes[0]))
+            heappush(due, (now + seconds[job.nodes[0]], job.nodes[0], job.worker, True))
+        now, number, worker, ends = heappop(due)
+        if not ends:
+            scheduler.wake(number)
+        elif number == 0 and scheduler.attempt(0) <= attempts_failing:
+            heappush(due, (now + scheduler.retry(0, worker), 0, worker, False))
+        else:
+            scheduler.finish(number, worker)
+    assert begun == [(0.0, 0), (1.0, 1), (5.0, 2), (11.0, 0), (22.0, 0)]
+
+
+def test_continue_for_one_node_alone(schedule):
+    """A node's own policy says what its failure means, whatever the run's default is."""
+    goes_on, stops = NodePolicy(on_failure="continue"), NodePolicy(on_failure="stop")
+    wiring = [("", "a"), ("", "b"), ("", "c")]
+    scheduler = schedule(wiring, policies=[goes_on, None, None])
+    scheduler.assign()
+    scheduler.fail(0, 1)
+    assert not scheduler.is_stopped()
+    scheduler = schedule(wiring, policies=[stops, None, None], policy=FailurePolicy.CONTINUE)
+    scheduler.assign()
+    scheduler.fail(0, 1)
+    assert (scheduler.is_stopped(), scheduler.take_skipped()) == (True, [1, 2])
+
+
+def needs(*amounts, name="gpu"):
+    return [NodePolicy(resources={name: amount}) if amount else None for amount in amounts]
+
+
+def test_a_node_starts_only_when_what_it_needs_is_free(schedule):
+    """What a node holds is free again when it finished, failed, was given back or lost its worker."""
+    independent = [("", letter) for letter in "abcd"]
+    scheduler = schedule(independent, workers=2, policies=needs(2, 2, 0, 0), limits={"gpu": 2}, policy=FailurePolicy.CONTINUE)
+    assert jobs(scheduler) == [(1, (0,)), (2, (2,))]
+    scheduler.give_back([0], 1)
+    assert jobs(scheduler) == [(1, (0,))]
+    scheduler.lose_worker(1, None)
+    scheduler.add_worker(3)
+    assert jobs(scheduler) == [(3, (0,))]
+    scheduler.fail(0, 3)
+    assert jobs(scheduler) == [(3, (1,))]
+
+
+def test_a_node_with_needs_waits_for_an_idle_worker(schedule):
+    """It is not put behind what a worker holds; a worker that holds tiny nodes gets no more of them until it is free for it."""
+    wiring = [("", "a"), ("", "b"), ("", "c"), ("a", "d"), ("d", "e"), *(("", letter) for letter in "uvwxyz")]
+    scheduler = schedule(
+        wiring, depth=2, fuse=False, policies=[None, None, None, *needs(1), None, *[None] * 6], limits={"gpu": 1}
+    )
+    assert jobs(scheduler) == [(1, (0,)), (1, (1,))]
+    scheduler.finish(0, 1)
+    assert scheduler.assign() == []  # node 3 is the most urgent, and node 1 is in its way
+    scheduler.finish(1, 1)
+    assert jobs(scheduler) == [(1, (3,))]
+    assert scheduler.assign() == []  # nothing is put behind it
+    scheduler.finish(3, 1)
+    assert jobs(scheduler) == [(1, (2,)), (1, (4,))]
+
+
+def test_a_big_node_is_not_overtaken_by_small_ones(schedule):
+    """However many small nodes there are behind it, a big one starts as soon as what was running before has ended."""
+    small = 40
+    wiring = [*(("", f"{chr(0x4E00 + number)}") for number in range(small + 3))]
+    weights = [3.0, 3.0, 2.0, *[1.0] * small]  # two small ones, the big one, then the rest
+    amounts = [1, 1, 4, *[1] * small]
+    scheduler = schedule(wiring, workers=4, weights=weights, policies=needs(*amounts), limits={"gpu": 4})
+    running = jobs(scheduler)
+    assert [nodes for _worker, nodes in running] == [(0,), (1,)]  # the rest is set aside for the big one
+    scheduler.finish(0, running[0][0])
+    assert scheduler.assign() == []
+    scheduler.finish(1, running[1][0])
+    assert [job.nodes for job in scheduler.assign()] == [(2,)]
+
+
+def test_a_node_that_waits_for_one_thing_leaves_the_others_alone(schedule):
+    """What a waiting node does not need is used by those behind it, and of what it needs they get what is left."""
+    gpu, memory, both = ({"gpu": 1}, {"memory": 1}, {"gpu": 2, "memory": 1})
+    policies = [NodePolicy(resources=each) for each in (gpu, both, gpu, memory, {"disk": 1})]
+    wiring = [("", letter) for letter in "abcde"]
+    limits = {"gpu": 2, "memory": 2, "disk": 1}
+    scheduler = schedule(wiring, workers=4, weights=[9, 8, 7, 6, 5], policies=policies, limits=limits)
+    assert [job.nodes for job in scheduler.assign()] == [(0,), (3,), (4,)]
+
+
+def test_a_pinned_node_with_needs_waits_for_its_worker(schedule):
+    """A node whose value only one worker has, and which needs something scarce, runs there as soon as both are free."""
+    wiring = [("", "a"), ("", "b"), ("a", "c")]
+    scheduler = schedule(wiring, workers=2, fuse=False, policies=needs(0, 1, 1), limits={"gpu": 1})
+    assert jobs(scheduler) == [(1, (0,)), (2, (1,))]
+    scheduler.pin(0, 1)
+    scheduler.finish(0, 1)
+    assert scheduler.assign() == []
+    scheduler.finish(1, 2)
+    assert jobs(scheduler) == [(1, (2,))]
+
+
+@pytest.mark.parametrize("workers", [1, 2, 3])
+def test_every_small_case_of_one_resource(workers):
+    """For all needs of four nodes, and each order in which they can end: within the limit, and nobody idle for nothing."""
+    limit = 2
+    for amounts in product(range(limit + 1), repeat=4):
+        plan = make_plan([("", letter) for letter in "abcd"], policies=needs(*amounts))
+        pending: list[tuple[int, ...]] = [()]
+        while pending:
+            order = pending.pop()
+            scheduler = Scheduler(plan, limits={"gpu": limit}, depth=1)
+            for worker in range(1, workers + 1):
+                scheduler.add_worker(worker)
+            at: dict[int, int] = {}
+            for ended in (*order, None):
+                at.update({job.nodes[0]: job.worker for job in scheduler.assign()})
+                validate(scheduler)
+                waiting = [number for number in range(4) if scheduler.state(number) is READY]
+                free = limit - sum(amounts[number] for number in at)
+                if waiting and len(at) < workers:
+                    assert amounts[waiting[0]] > free, "the most urgent node could have started"
+                    assert all(amounts[number] for number in waiting), "a node that needs nothing waits"
+                if ended is not None:
+                    scheduler.finish(ended, at.pop(ended))
+            pending += [(*order, number) for number in at]
+            assert at or scheduler.is_finished()
+
+
+POLICIES = st.lists(
+    st.one_of(
+        st.none(),
+        st.builds(NodePolicy, retries=st.integers(0, 2), timeout=st.sampled_from([None, 1])),
+        st.builds(NodePolicy, resources=st.fixed_dictionaries({"gpu": st.integers(0, 2), "memory": st.integers(0, 3)})),
+        st.builds(NodePolicy, on_failure=st.sampled_from(["stop", "continue"])),
+    ),
+    min_size=12,
+    max_size=12,
+)
+
+
+@QUIET
+@given(faults=st.integers(0, 4), policies=POLICIES, policy=st.sampled_from(FailurePolicy), run=st.fixed_dictionaries(RUNS))
+def test_runs_with_policies_end(faults, policies, policy, run):
+    """Whatever the policies and the faults: within the limits, and every node in a last state."""
+    own = policies[: len(run["pipeline"][0])]
+    simulation = Simulation(faults=faults, policy=policy, policies=own, limits={"gpu": 2, "memory": 3}, **run).run()
+    scheduler = simulation.scheduler
+    states = [scheduler.state(node) for node in range(len(simulation.plan.nodes))]
+    assert set(states) <= {DONE, FAILED, SKIPPED}
+    assert scheduler._resources.free == {"gpu": 2, "memory": 3}
+    if not faults:
+        assert states == [DONE] * len(states) or simulation.unpicklable

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from treadle.execution.simulator import bounds, simulate
 from treadle.io import Catalog
 from treadle.pipeline import Pipeline, node
+from treadle.pipeline.policy import NodePolicy
 from treadle.planning import compile_plan
 
 
@@ -89,7 +90,7 @@ def long_path_among_short_nodes():
 
 
 def test_a_long_path_is_started_first_when_durations_are_known():
-    """With learned durations a long path hidden among short nodes ends within 4 % of the lower bound."""
+    """With learned durations a long path hidden among short nodes ends within 4 % of the lower bound (failure 19)."""
     plan, seconds = long_path_among_short_nodes()
     assert simulate(plan, seconds, 2).makespan <= 1.04 * bounds(plan, seconds).lower(2)
 
@@ -108,3 +109,14 @@ def test_the_critical_path_is_named():
     assert [plan.nodes[index].name for index in found.critical_nodes] == ["n0", "n1", "n3"]
     assert found.critical_path == pytest.approx(7.0)
     assert found.work == pytest.approx(9.0)
+
+
+def test_what_is_scarce_bounds_the_makespan():
+    """Nodes that need the same one thing run one after the other, however many workers there are; others do not wait for it."""
+    needs = NodePolicy(resources={"gpu": 1})
+    nodes = [node(len, "x", f"d{number}", name=f"n{number}", policy=needs if number < 3 else None) for number in range(5)]
+    plan = compile_plan(Pipeline(nodes), Catalog({"x": "abc"}))
+    assert simulate(plan, [2.0] * 5, 5).makespan == 2.0
+    limited = simulate(plan, [2.0] * 5, 5, limits={"gpu": 1})
+    assert limited.makespan == 6.0
+    assert limited.starts == (0.0, 2.0, 4.0, 0.0, 0.0)

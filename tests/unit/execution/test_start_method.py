@@ -60,7 +60,7 @@ def test_the_applications_own_default_comes_third(fixed):
 
 
 def test_an_inferred_fork_gives_way_where_threads_are_alive():
-    """Fork beside threads was not asked for, so forkserver takes its place."""
+    """Fork beside threads was not asked for, so forkserver takes its place (failure 10)."""
     method, reason, default = ask(f"multiprocessing.set_start_method('fork')\n{THREAD}", teardown=END)
     assert method is StartMethod.FORKSERVER
     assert "threads" in reason
@@ -119,3 +119,11 @@ def test_each_method_has_its_context(method):
     assert callable(method.context().Process)
     assert method.child_inherits == (method is StartMethod.FORK)
     assert method in available_start_methods()
+
+
+def test_fork_is_preferred_where_it_is_safe():
+    """Who prefers fork gets it beside numpy's idle threads, which are ready for it; beside any other thread nobody does."""
+    assert ask("import numpy", "prefer_fork=True")[0] is StartMethod.FORK
+    assert ask(f"import numpy\n{THREAD}", "prefer_fork=True", END)[0] is StartMethod.FORKSERVER
+    spawn = "multiprocessing.set_start_method('spawn')"
+    assert ask(spawn, "prefer_fork=True")[0] is StartMethod.SPAWN

@@ -6,6 +6,7 @@ import signal
 
 import pytest
 
+from treadle.errors import WorkerSetupError
 from treadle.events import Failure
 from treadle.execution.executor import SetupFailed, WorkerDown
 from treadle.execution.verdict import describe_exit, describe_loss, describe_setup_failure, format_bytes
@@ -65,13 +66,23 @@ def test_an_end_in_words(exitcode, words):
     assert words in describe_loss("worker-1", down(exitcode), "fit", ())
 
 
-def test_a_set_up_failure_shows_the_users_traceback():
-    """The error of the project's own code is told, with where it came from."""
+def test_a_set_up_failure_says_where_it_came_from():
+    """The error of the project's own code is told in one paragraph; the error that carries it shows the traceback once."""
     failure = Failure("ImportError", "no module named 'pandsa'", "Traceback …\nImportError: no module named 'pandsa'\n", None)
     text = describe_setup_failure("worker-1", SetupFailed(1, failure, None))
     assert text.startswith("worker-1 could not be set up: ImportError: no module named 'pandsa'")
-    assert "Traceback …" in text
     assert "settings" in text
+    assert str(WorkerSetupError(text, failure=failure)).count("Traceback …") == 1
+    assert "Traceback …" not in text
+
+
+def test_a_hook_that_fails_the_set_up_is_named():
+    """Where a plugin's own set-up failed, hook and plugin are told."""
+    failure = Failure("ValueError", "no server", "Traceback …", hook="on_worker_start", plugin="shop.hooks.Prices (HOOKS[0])")
+    text = describe_setup_failure("worker-1", SetupFailed(1, failure, None))
+    assert text == (
+        "worker-1 could not be set up: the hook on_worker_start of shop.hooks.Prices (HOOKS[0]) failed: ValueError: no server"
+    )
 
 
 def test_a_death_before_the_set_up_says_how():

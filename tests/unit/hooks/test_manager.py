@@ -39,6 +39,7 @@ EXPECTED = {
     "before_pipeline_run": "run_params pipeline catalog",
     "after_pipeline_run": "run_params run_result pipeline catalog",
     "on_pipeline_error": "error run_params pipeline catalog",
+    "on_worker_start": "spec",
     "before_node_run": "node catalog inputs is_async run_id",
     "after_node_run": "node catalog inputs outputs is_async run_id",
     "on_node_error": "error node catalog inputs is_async run_id",
@@ -50,7 +51,7 @@ EXPECTED = {
 
 
 def test_specs_are_the_reference_ones() -> None:
-    """Every hook has the name and the arguments that users of such frameworks know, and one hook tells of sessions."""
+    """Every hook has the name and the arguments that users of such frameworks know, and two more: sessions and workers."""
     declared = {
         name: " ".join(list(inspect.signature(vars(specs)[name]).parameters)[1:])
         for specs in SPECS

@@ -201,13 +201,14 @@ def test_parameters_can_be_overridden():
 
 
 def test_names():
-    """Iteration, keys, length and list agree, declared datasets first, parameters last."""
+    """Iteration, keys, items, values, length and list agree, declared datasets first, parameters last."""
     catalog = Catalog.from_config({"note": TEXT})
     catalog["value"] = 1
     catalog.add_parameters({"m": {"x": 1}})
     catalog.load("params:m.x")
     names = ["note", "value", "parameters", "params:m", "params:m.x"]
-    assert list(catalog) == list(catalog.keys()) == catalog.list() == names
+    assert list(catalog) == list(catalog.keys()) == catalog.list() == catalog._ipython_key_completions_() == names
+    assert dict(catalog.items()) == dict(zip(names, catalog.values(), strict=True)) == {name: catalog[name] for name in names}
     assert len(catalog) == 5
     assert catalog.list("^NOT|x$") == ["note", "params:m.x"]
     with pytest.raises(DatasetError, match="not a valid regular expression"):

@@ -66,6 +66,34 @@ def test_versions(tmp_path):
         catalog.versions("y")
 
 
+def test_pinned_versions(tmp_path):
+    """What is pinned loads the version that was the newest then; what was asked for, has no version or none yet, stays."""
+    entry = {"type": "text.TextDataset", "filepath": "data/note.txt", "versioned": True}
+    config = {
+        "note": entry,
+        "asked": {**entry, "filepath": "data/asked.txt"},
+        "none": {**entry, "filepath": "data/none.txt"},
+        "cached": {"type": "CachedDataset", "dataset": entry},
+        "{name}_note": {**entry, "filepath": "data/{name}.txt"},
+        "plain": {"type": "text.TextDataset", "filepath": "data/plain.txt"},
+    }
+    for version in ("v1", "v2"):
+        catalog = Catalog.from_config(config, project_path=tmp_path, save_version=version)
+        for name in ("note", "asked", "my_note"):
+            catalog.save(name, version)
+    catalog = Catalog.from_config(config, project_path=tmp_path, load_versions={"asked": "v1"}, save_version="v4")
+    catalog["handed"] = 1
+    names = ["note", "asked", "none", "cached", "my_note", "plain", "handed", "params:x"]
+    assert catalog.pin_versions(names) == {"note": "v2", "cached": "v2", "my_note": "v2"}
+    Catalog.from_config(config, project_path=tmp_path, save_version="v3").save("note", "v3")
+    worker = Catalog.from_part(catalog.subset(["note", "cached", "my_note"]))
+    for each in (catalog, worker):
+        assert [each.load(name) for name in ("note", "cached", "my_note")] == ["v2", "v2", "v2"]
+    assert catalog.load("asked") == "v1"
+    broken = Catalog.from_config({"x": {**entry, "filepath": "nowhere://x"}})
+    assert broken.pin_versions(["x"]) == {}
+
+
 def test_metadata(catalog):
     """Metadata of any entry can be asked for, and stands on the dataset, whether its class knows of it or not."""
     config = {"own": {"type": f"{Counter.__module__}.Counter", "metadata": {"owner": "us"}}}

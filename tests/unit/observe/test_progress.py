@@ -64,7 +64,7 @@ def drawn(scene, events):
 
 
 def test_a_line_a_busy_worker(scene):
-    """Each busy worker has a line with its node and how long it runs, the longest first; below stands what is done."""
+    """Each busy worker has a line with its node and how long it runs; below stands what is done (failure 19)."""
     scene.clock.now = 103.0
     lines = drawn(
         scene,

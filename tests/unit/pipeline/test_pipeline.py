@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from treadle.errors import CircularDependencyError, PipelineError, UnknownNameError
-from treadle.pipeline import Node, Pipeline, node
+from treadle.pipeline import Node, Pipeline, node, pipeline
 
 
 def same(*values: Any) -> Any:
@@ -254,3 +254,33 @@ class TestTexts:
         assert diamond.node("left").outputs == ("l",)
         with pytest.raises(UnknownNameError, match="Did you mean 'left'"):
             diamond.node("lefd")
+
+
+class TestGroups:
+    def test_groups_by_namespace(self) -> None:
+        """The nodes of a top-level namespace are one group, any other node is one; groups come after those they depend on."""
+        part = Pipeline([step("x", "y", "one"), step("y", "z", "two")])
+        deep = pipeline(pipeline(part, namespace="b"), namespace="a", inputs={"b.x": "start"})
+        other = pipeline(part, namespace="c", inputs={"x": "a.b.z"}, outputs={"z": "end"})
+        flow = Pipeline([step("end", "sent", "send"), other, deep, step("raw", "start", "begin")])
+        assert [(group.name, group.namespace, group.nodes, group.depends_on) for group in flow.group_by_namespace()] == [
+            ("begin", None, ("begin",), ()),
+            ("a", "a", ("a.b.one", "a.b.two"), ("begin",)),
+            ("c", "c", ("c.one", "c.two"), ("a",)),
+            ("send", None, ("send",), ("c",)),
+        ]
+        assert Pipeline([]).group_by_namespace() == ()
+
+    def test_groups_that_wait_for_one_another(self) -> None:
+        """A node between two of one namespace makes a circle of groups: an error that names the nodes."""
+        part = Pipeline([step("x", "y", "one"), step("w", "z", "two")])
+        flow = Pipeline([pipeline(part, namespace="s", inputs="x"), step("s.y", "s.w", "between")])
+        with pytest.raises(CircularDependencyError, match=r"'between' waits for 's\.one'") as caught:
+            flow.group_by_namespace()
+        assert set(caught.value.nodes or ()) == {"s.one", "between", "s.two"}
+
+    def test_a_node_with_the_name_of_a_namespace(self) -> None:
+        """Two groups of one name could not be told apart: an error."""
+        flow = Pipeline([step("x", "y", "s"), pipeline(Pipeline([step("y", "z", "one")]), namespace="s")])
+        with pytest.raises(PipelineError, match="both called 's'"):
+            flow.group_by_namespace()

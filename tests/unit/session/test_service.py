@@ -47,7 +47,7 @@ def records(project):
 
 
 def test_many_runs_each_with_its_own_params_and_record(project):
-    """Each run has an id, params and a record of its own; the service's params lie under the run's."""
+    """Each run has an id, params and a record of its own; the service's params lie under the run's (failure 19)."""
     with ServiceSession.create(runner="sequential", extra_params={"model": {"a": 10}}, command="serve") as service:
         results = [service.run(extra_params={"factor": factor}) for factor in (3, 5)]
         plain = service.run()
@@ -65,7 +65,7 @@ def test_many_runs_each_with_its_own_params_and_record(project):
 
 
 def test_threads_never_see_one_anothers_params(project):
-    """120 runs over 4 threads, each with a runner of its own: every one sees its own params, in results, hooks and records."""
+    """120 runs over 4 threads see each their own params, in results, hooks and records (failure 14)."""
     with ServiceSession.create(runner="sequential") as service, ThreadPoolExecutor(4) as pool:
         results = list(pool.map(lambda factor: service.run(extra_params={"factor": factor}, runner="sequential"), range(120)))
     assert [result["scaled"] for result in results] == [4 * factor for factor in range(120)]

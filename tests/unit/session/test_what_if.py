@@ -8,6 +8,7 @@ from treadle.errors import SessionError
 from treadle.events import Outcome
 from treadle.observe.store import NodeRecord, RunRecord, SessionRecord
 from treadle.pipeline import Pipeline, node
+from treadle.planning.policies import read_policies
 from treadle.session.what_if import what_if
 
 
@@ -77,3 +78,12 @@ def test_a_project_that_changed_is_told_apart():
     """Nodes that the project has no more, or that the run had not, are named."""
     with pytest.raises(SessionError, match="alone"):
         what_if(session({name: span for name, span in SPANS.items() if name != "alone"}), pipelines(), [1])
+
+
+def test_limits_of_resources_hold():
+    """What the configuration limits holds for each number of workers, and no limit is below what a node had when it ran."""
+    rules = read_policies(
+        {"nodes": {"first": {"resources": {"gpu": 2}}, "alone": {"resources": {"gpu": 1}}}, "resources": {"gpu": 1}}
+    )
+    answer = what_if(session(SPANS), pipelines(), [1, 4], lambda _pipeline: rules)
+    assert [(count, seconds) for count, seconds, _least in answer.makespans] == [(1, 9.0), (4, 6.0)]

@@ -6,10 +6,11 @@ import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from treadle.execution.attempt import AttemptFailedError, RunScope, attempt_node
+from treadle.execution.attempt import AttemptFailedError, RunScope, Times, attempt_node
 from treadle.execution.exchange import close_handle
 from treadle.execution.executor import Report
 from treadle.execution.job import Dropped, Failed, Finished, Handle, Started
+from treadle.project.logging import node_here
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,6 +27,7 @@ def job_steps(
     give: Callable[[int, Any], Handle] | None = None,
     keep: Callable[[dict[int, Any], int], None] | None = None,
     cancelled: Callable[[], bool] = lambda: False,
+    label: str = "main",
 ) -> Iterator[Report]:
     """Run a job's nodes, yielding a Started before each and a Finished or Failed after it.
 
@@ -37,6 +39,7 @@ def job_steps(
         give: takes the value of an in-memory output while the attempt lasts, and returns its handle.
         keep: takes the value after the attempt, out of the dictionary that then alone holds it (one of the two is given).
         cancelled: asked before each node; True gives the rest of the job back.
+        label: the worker's label, for log records.
 
     Yields:
         The facts, as the worker's reports.
@@ -62,7 +65,7 @@ def job_steps(
             handles[dataset] = give(dataset, value)
 
         try:
-            times = attempt_node(scope, index, take=take_over, give=hand_over)
+            times = _attempt_as(label, scope, index, take_over, hand_over)
         except AttemptFailedError as failed:
             _give_up(handles)
             rest = job.nodes[position + 1 :]
@@ -77,6 +80,15 @@ def job_steps(
             job.worker,
             Finished(run, index, times.started, times.at, times.load_seconds, times.run_seconds, times.save_seconds, outputs),
         )
+
+
+def _attempt_as(label: str, scope: RunScope, index: int, take: Callable[[int], Any], give: Callable[[int, Any], None]) -> Times:
+    """Attempt a node; what is logged meanwhile is known to be its, and this worker's."""
+    here = node_here.set((scope.node(index).name, label))
+    try:
+        return attempt_node(scope, index, take=take, give=give)
+    finally:
+        node_here.reset(here)
 
 
 def _give_up(handles: dict[int, Handle]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
@@ -39,6 +40,7 @@ class SerialExecutor:
         self._scope = run.scope(interruptible=True)
         self._values = LocalValues(run.copy_mode)
         self._announced = False
+        run.start_plugins()
         return frozenset()
 
     def submit(self, job: Assignment) -> None:
@@ -51,12 +53,22 @@ class SerialExecutor:
     def replace(self, worker: int) -> None:
         """A worker of this kind is never lost."""
 
-    def wait(self) -> list[ExecutorEvent]:
-        """Do the next step: announce the worker, begin a node, or run it."""
+    def kill(self, worker: int) -> None:
+        """This thread cannot be ended."""
+
+    def begun(self, worker: int, node: int) -> float | None:  # noqa: ARG002 - whoever asks is this thread
+        """Return None: nothing runs while anybody asks."""
+        return None
+
+    def wait(self, timeout: float | None = None) -> list[ExecutorEvent]:
+        """Do the next step: announce the worker, begin a node, or run it; where there is none, let the time pass."""
         if not self._announced:
             self._announced = True
             return [WorkerUp(MAIN, os.getpid(), 0)]
         if self._steps is None:
+            if not self._jobs and timeout is not None:
+                threading.Event().wait(timeout)
+                return []
             job = self._jobs.popleft()
             self._steps = job_steps(
                 self._run,

@@ -73,9 +73,7 @@ class Slot:
         context = _NotingContext(self._method.context())
         self.ready = False
         if self._method is StartMethod.FORKSERVER:
-            # Not with signals blocked: it would keep them so for its life, and so would all that others have it start.
-            with _STARTING, _hidden_main():
-                forkserver.ensure_running()
+            ensure_forkserver()
         # Held back until all is known of it; the child is born with them blocked, and decides when it is set up.
         with _STARTING, _hidden_main(), interrupts_held_back(), _fork_warning_silenced(self._method):
             self._executor = ProcessPoolExecutor(
@@ -89,6 +87,11 @@ class Slot:
             self._process = context.started[-1]
         pid = self.pid
         future.add_done_callback(lambda _future: self._on_end(self.number, pid))
+
+    def kill(self) -> None:
+        """End the process at once; what is left of it is found out as with any other that ends."""
+        if self._process is not None:
+            _kill(self._process)
 
     def bury(self) -> int | None:
         """Take the remains of a process that ended, or of one that no longer talks, away.
@@ -119,6 +122,13 @@ class Slot:
             _kill(process)
         process.join()
         return process.exitcode
+
+
+def ensure_forkserver() -> None:
+    """Start the forkserver of this process, where it does not run."""
+    # Not with signals blocked: it would keep them so for its life, and so would all that others have it start.
+    with _STARTING, _hidden_main():
+        forkserver.ensure_running()
 
 
 @contextmanager

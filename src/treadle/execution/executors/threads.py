@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextvars
 import os
 import threading
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from treadle.execution.exchange import LocalValues
@@ -74,6 +74,7 @@ class ThreadExecutor:
         """Take a run in."""
         self._runs += 1
         self._current = _Run(self._runs, run)
+        run.start_plugins()
         for number in self._workers:
             self._run.outbox.put(WorkerUp(number, os.getpid(), 0))
         return frozenset()
@@ -91,10 +92,20 @@ class ThreadExecutor:
     def replace(self, worker: int) -> None:
         """A worker of this kind is never lost."""
 
-    def wait(self) -> list[ExecutorEvent]:
+    def kill(self, worker: int) -> None:
+        """A thread cannot be ended."""
+
+    def begun(self, worker: int, node: int) -> float | None:  # noqa: ARG002 - nobody asks who cannot end it
+        """Return None."""
+        return None
+
+    def wait(self, timeout: float | None = None) -> list[ExecutorEvent]:
         """Block until a worker reports, and return all that has been reported."""
         outbox = self._run.outbox
-        events = [outbox.get()]
+        try:
+            events = [outbox.get(timeout=timeout)]
+        except Empty:
+            return []
         while not outbox.empty():
             events.append(outbox.get())
         return events
@@ -145,5 +156,6 @@ def _run_job(run: _Run, sequence: int, job: Assignment) -> None:
         take=lambda dataset, last: run.values.take(dataset, last=last),
         keep=run.values.settle,
         cancelled=lambda: sequence <= run.cancelled.get(job.worker, 0),
+        label=f"thread-{job.worker}",
     ):
         run.outbox.put(report)

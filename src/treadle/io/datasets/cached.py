@@ -79,6 +79,11 @@ class CachedDataset(Dataset):
         versions = getattr(self.dataset, "versions", None)
         return versions() if callable(versions) else None
 
+    def load_version(self) -> str | None:
+        """Return the version of the dataset within that a load would read, None where it has none."""
+        load_version = getattr(self.dataset, "load_version", None)
+        return load_version() if callable(load_version) else None
+
     def entry(self) -> dict[str, Any]:
         """Return the catalog entry that makes this dataset, where the one within has one."""
         entry = {"type": "CachedDataset", "dataset": self.dataset.entry()}  # type: ignore[attr-defined]  # ours have it

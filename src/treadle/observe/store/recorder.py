@@ -73,6 +73,15 @@ class RunRecorder:
         """
         self._take(event)
 
+    def note_versions(self, versions: Mapping[str, str]) -> None:
+        """Remember which versions of versioned datasets the run loads, so that it can be repeated with them.
+
+        Args:
+            versions: version by dataset name.
+        """
+        if versions:
+            self._record = replace(self._record, params={**self._record.params, "load_versions": dict(versions)})
+
     def record(self, outcome: Outcome, *, finished: float, error: ErrorRecord | None = None) -> RunRecord:
         """Fold what happened into one record.
 

@@ -110,7 +110,8 @@ class RunRecord:
         worker_count: workers at the start, None where the run did not come so far.
         started, finished: when it began and ended.
         outcome: how it ended.
-        params: the arguments of the run that were given, by name.
+        params: the arguments of the run that were given, by name; `load_versions` holds all versions that it loaded, whether
+            they were given or were the newest then.
         nodes: every attempt at every node of the run, in plan order.
         workers: those who took part, in order of appearance.
         error: what ended it, None where it succeeded.

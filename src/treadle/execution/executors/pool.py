@@ -1,0 +1,278 @@
+"""The pool of slots: their processes, a private connection to every one of them, and what the pool made at run time.
+
+It knows nothing of runs: what a worker says, and that one is gone, it hands to its listener. All of it happens in the
+thread that waits; loky's own threads only ever say that a process ended, through a socket pair.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import os
+import secrets
+import selectors
+import socket
+import threading
+import weakref
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+from multiprocessing import AuthenticationError
+from multiprocessing.connection import Listener
+from typing import TYPE_CHECKING, Any, Protocol
+
+from treadle.execution.blackboard import Blackboard, Glance
+from treadle.execution.bootstrap import Inherited
+from treadle.execution.channel import Channel, ChannelClosedError
+from treadle.execution.executor import ExecutorEvent, SetupFailed
+from treadle.execution.executors.preload import preload_forkserver
+from treadle.execution.executors.slot import Slot
+from treadle.execution.job import Hello, Stop
+from treadle.execution.scratch import Scratch
+from treadle.execution.start_method import StartMethod
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from treadle.execution.job import WorkerSpec
+
+
+class PoolListener(Protocol):
+    """Who hears of a pool's workers; what it returns is handed on to whoever waits."""
+
+    def greeted(self, slot: Slot, hello: Hello) -> list[ExecutorEvent]:
+        """A worker is set up."""
+
+    def heard(self, slot: Slot, message: Any, descriptors: list[int]) -> Sequence[ExecutorEvent]:
+        """A worker said something; the descriptors that came with it are the listener's."""
+
+    def lost(self, slot: Slot, pid: int, exitcode: int | None, glance: Glance) -> list[ExecutorEvent]:
+        """A worker that was set up is gone; `glance` is the last it wrote on the blackboard."""
+
+    def forked(self) -> None:
+        """In a forked child: let go of what is the parent's."""
+
+
+class SlotPool:
+    """Worker processes in slots.
+
+    Args:
+        size: number of processes.
+        method: how they are started.
+        make_spec: makes the spec of the workers from the path of the scratch directory.
+        listener: hears of the workers.
+    """
+
+    def __init__(self, size: int, method: StartMethod, make_spec: Callable[[str], WorkerSpec], listener: PoolListener) -> None:
+        self._listener = listener
+        self._scratch = Scratch.create()
+        if (folder := method.folder()) is not None:
+            self._scratch.take_along(folder)
+        self._blackboard = Blackboard(self._scratch.blackboard, size)
+        self._authkey = secrets.token_bytes(32)
+        self._door = Listener(self._scratch.socket, family="AF_UNIX", backlog=size, authkey=self._authkey)
+        self._selector = selectors.DefaultSelector()
+        self._wake_read, self._wake_write = socket.socketpair()
+        self._wake_read.setblocking(False)  # noqa: FBT003 - the socket's own signature
+        self._ended: deque[tuple[int, int]] = deque()
+        self.spec = make_spec(self._scratch.path)
+        if method is StartMethod.FORKSERVER:
+            preload_forkserver()
+        self.slots = {number: Slot(number, method, self._note_end) for number in range(1, size + 1)}
+        self._closed = False
+        self._owner = os.getpid()
+        self._selector.register(_listening_socket(self._door), selectors.EVENT_READ, self._accept)
+        self._selector.register(self._wake_read, selectors.EVENT_READ, self._hear_of_ends)
+
+    @property
+    def scratch_path(self) -> str:
+        """The run-time directory, private to the user."""
+        return self._scratch.path
+
+    @property
+    def is_open(self) -> bool:
+        """True in the process that made the pool, until it is closed."""
+        return not self._closed and os.getpid() == self._owner
+
+    # --- processes -------------------------------------------------------------------------------------------------------
+
+    def start(self, slot: Slot) -> None:
+        """Start a slot's process; returns before it is set up."""
+        self._blackboard.clear(slot.number - 1)
+        slot.start(self.spec, self._authkey, Inherited(self._let_go_of_inherited))
+        _close_at_exit(self)
+
+    def _let_go_of_inherited(self) -> None:
+        """In a forked child: close its copies of what this pool had open."""
+        self._selector.close()
+        _listening_socket(self._door).close()
+        self._wake_read.close()
+        self._wake_write.close()
+        for slot in self.slots.values():
+            if slot.channel is not None:
+                slot.channel.abandon()
+        self._listener.forked()
+        self._scratch.let_go()
+
+    def _note_end(self, number: int, pid: int) -> None:
+        """From one of loky's threads: a slot's process ended."""
+        self._ended.append((number, pid))
+        with contextlib.suppress(OSError):  # the pool may be closing, and then knows
+            self._wake_write.send(b"\0")
+
+    def _hear_of_ends(self, _mask: int) -> list[ExecutorEvent]:
+        with contextlib.suppress(BlockingIOError):  # another call may have read it
+            self._wake_read.recv(1024)
+        events: list[ExecutorEvent] = []
+        while self._ended:
+            number, pid = self._ended.popleft()
+            slot = self.slots[number]
+            if slot.pid == pid and slot.channel is not None:
+                # What it said before it died is still in the socket: read that first.
+                events += self._converse(slot, slot.channel, selectors.EVENT_READ)
+            if slot.pid == pid:
+                events += self._lose(slot)
+        return events
+
+    def _lose(self, slot: Slot) -> list[ExecutorEvent]:
+        """A worker is gone, or talks no more: find out how."""
+        pid, was_ready = slot.pid, slot.ready
+        if slot.channel is not None:
+            self._selector.unregister(slot.channel)
+        exitcode = slot.bury()
+        if not was_ready:
+            return [SetupFailed(slot.number, None, exitcode)]
+        return self._listener.lost(slot, pid, exitcode, self.glance(slot))
+
+    # --- conversation ----------------------------------------------------------------------------------------------------
+
+    def _accept(self, _mask: int) -> list[ExecutorEvent]:
+        try:
+            connection = self._door.accept()
+            number = int.from_bytes(connection.recv_bytes(4), "big")
+        except (OSError, EOFError, ValueError, AuthenticationError):
+            return []  # it died on the way, or was none of ours: its slot's end tells the rest
+        channel = Channel(socket.socket(fileno=os.dup(connection.fileno())), blocking=False)
+        connection.close()
+        slot = self.slots[number]
+        slot.channel = channel
+        self._selector.register(channel, selectors.EVENT_READ, lambda mask: self._converse(slot, channel, mask))
+        return []
+
+    def _converse(self, slot: Slot, channel: Channel, mask: int) -> list[ExecutorEvent]:
+        """Read what a worker says, and go on sending what it had no room for."""
+        if slot.channel is not channel:
+            return []  # its end was found out earlier in the same round
+        events: list[ExecutorEvent] = []
+        try:
+            if mask & selectors.EVENT_WRITE:
+                with contextlib.suppress(ChannelClosedError):  # it is gone: but first, what it said
+                    self._push(channel)
+            for message, descriptors in channel.receive_ready():
+                if isinstance(message, Hello):
+                    events += self._greet(slot, message)
+                else:
+                    events += self._listener.heard(slot, message, descriptors)
+        except ChannelClosedError:
+            events += self._lose(slot)
+        return events
+
+    def _greet(self, slot: Slot, hello: Hello) -> list[ExecutorEvent]:
+        if hello.failure is not None:
+            if slot.channel is not None:
+                self._selector.unregister(slot.channel)
+            slot.close(kill=True)  # the next run starts another in its place
+            return [SetupFailed(slot.number, hello.failure, None)]
+        slot.ready = True
+        slot.configured = hello.configured
+        return self._listener.greeted(slot, hello)
+
+    def wait(self, timeout: float | None) -> list[ExecutorEvent]:
+        """Block until a worker said something, or one is gone, at most so many seconds; None waits for ever."""
+        events: list[ExecutorEvent] = []
+        for key, mask in self._selector.select(timeout):
+            events += key.data(mask)
+        return events
+
+    def glance(self, slot: Slot) -> Glance:
+        """Return what the blackboard says of a worker."""
+        return self._blackboard.read(slot.number - 1)
+
+    def send(self, slot: Slot, message: Any, descriptors: Sequence[int] = ()) -> None:
+        """Post a message to a worker; the next `flush` sends it, and closes the descriptors here."""
+        if slot.channel is None:  # it is gone: its end is on its way here
+            for fd in descriptors:
+                os.close(fd)
+            return
+        slot.channel.post(message, descriptors)
+
+    def flush(self) -> None:
+        """Send what was posted to the workers, as far as their sockets take it."""
+        for slot in self.slots.values():
+            if slot.channel is not None and slot.channel.wants_to_write:
+                with contextlib.suppress(ChannelClosedError):  # it is gone: its end is on its way here
+                    slot.channel.flush()
+                    if slot.channel.wants_to_write:
+                        self._watch(slot.channel, selectors.EVENT_READ | selectors.EVENT_WRITE)
+
+    def _push(self, channel: Channel) -> None:
+        channel.flush()
+        if not channel.wants_to_write:
+            self._watch(channel, selectors.EVENT_READ)
+
+    def _watch(self, channel: Channel, events: int) -> None:
+        key = self._selector.get_key(channel)
+        if key.events != events:
+            self._selector.modify(channel, events, key.data)
+
+    # --- the end ---------------------------------------------------------------------------------------------------------
+
+    def close(self, *, kill: bool = False, at_exit: bool = False) -> None:
+        """End the workers and remove everything the pool made; `at_exit`, when Python starts no threads any more."""
+        if not self.is_open:
+            return  # a forked child inherits its parent's exit handlers, but not its pool
+        self._closed = True
+        for slot in self.slots.values():
+            if not kill and slot.ready:
+                self.send(slot, Stop())
+        self.flush()
+        try:
+            if at_exit:
+                for slot in self.slots.values():
+                    slot.close(kill=True)
+            else:
+                self._close_slots(kill=kill)
+        finally:  # an impatient Ctrl-C must not leave files behind
+            self._selector.close()
+            self._door.close()
+            self._wake_read.close()
+            self._wake_write.close()
+            self._blackboard.close()
+            self._scratch.remove()
+
+    def _close_slots(self, *, kill: bool) -> None:
+        """End all workers at the same time: each takes a while to say goodbye."""
+        with ThreadPoolExecutor(len(self.slots), thread_name_prefix="treadle-close") as closers:
+            for closed in [closers.submit(slot.close, kill=kill or not slot.ready) for slot in self.slots.values()]:
+                closed.result()
+
+
+def _close_at_exit(pool: SlotPool) -> None:
+    """End the workers of a pool that nobody closed, before loky's own exit handler would wait for them forever.
+
+    loky registers a handler that joins its threads each time it starts one, with `threading._register_atexit`, whose
+    callbacks run last in, first out, before `atexit`'s. So ours is registered after each start too. A pool that is
+    gone needs nothing and is not kept alive.
+    """
+    reference = weakref.ref(pool)
+
+    def close() -> None:
+        if (alive := reference()) is not None:
+            alive.close(at_exit=True)
+
+    getattr(threading, "_register_atexit", atexit.register)(close)
+
+
+def _listening_socket(listener: Listener) -> socket.socket:
+    """Return the socket under a multiprocessing listener, which offers no other way to wait for it."""
+    sock: socket.socket = listener._listener._socket  # type: ignore[attr-defined]  # noqa: SLF001 - no public way
+    return sock

@@ -1,0 +1,122 @@
+"""How much there is of what nodes need: from configuration, from the runner, and of memory what the process may use.
+
+State: none. Neighbours: `runner.py` asks once a run, and the scheduler goes by the answer.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from treadle.errors import RunnerError
+from treadle.pipeline.policy import FailurePolicy, read_failure_policy, read_resources
+from treadle.planning.policies import MEMORY, check_needs, needed_resources
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from treadle.pipeline.policy import Amount
+    from treadle.planning import Plan
+
+_CGROUP = Path("/sys/fs/cgroup")
+_OWN_CGROUP = Path("/proc/self/cgroup")
+
+
+def run_limits(plan: Plan, of_runner: Mapping[str, int]) -> Mapping[str, int]:
+    """Return the limits of a run, after it is clear that each node's needs are within them.
+
+    Args:
+        plan: has the nodes' needs, and the limits that configuration sets.
+        of_runner: the runner's own, which win.
+
+    Returns:
+        Amounts by name; empty where no node needs anything.
+
+    Raises:
+        RunnerError: a node needs more than there is, or something that nobody has limited.
+    """
+    needed = needed_resources(plan)
+    if not needed:
+        return {}
+    limits = {**plan.resources, **of_runner}
+    if MEMORY in needed and MEMORY not in limits:
+        limits[MEMORY] = usable_memory()
+    check_needs(plan, limits)
+    return limits
+
+
+def checked_resources(resources: Mapping[str, Amount] | None) -> dict[str, int]:
+    """Read a runner's `resources`.
+
+    Args:
+        resources: amounts by name, texts like `"16GB"` among them.
+
+    Raises:
+        RunnerError: it is no such mapping.
+    """
+    if resources is None:
+        return {}
+    try:
+        return dict(read_resources(resources))
+    except ValueError as exc:
+        msg = f"A runner was given resources={resources!r}: {exc}."
+        raise RunnerError(msg, name="resources") from None
+
+
+def checked_failure_policy(value: str | FailurePolicy | None) -> FailurePolicy | None:
+    """Read an `on_failure`.
+
+    Args:
+        value: `"stop"`, `"continue"` or None.
+
+    Raises:
+        RunnerError: it is something else.
+    """
+    if value is None:
+        return None
+    try:
+        return read_failure_policy(value)
+    except ValueError as exc:
+        msg = f"on_failure is {value!r}: {exc}."
+        raise RunnerError(msg, name="on_failure") from None
+
+
+def usable_memory() -> int:
+    """Return the bytes of memory that this process may use: the machine's, or less where its control group says so."""
+    import psutil
+
+    return min([psutil.virtual_memory().total, *cgroup_limits(_CGROUP, _OWN_CGROUP)])
+
+
+def cgroup_limits(root: Path, own: Path) -> list[int]:
+    """Read the memory limits of this process's control group and of those above it.
+
+    Args:
+        root: where the control groups are mounted: version 2, or version 1 with a folder a controller.
+        own: the file that says which one is this process's.
+
+    Returns:
+        Bytes; empty where there is no limit, or no control group.
+    """
+    try:
+        lines = own.read_text().splitlines()
+    except OSError:
+        return []
+    limits: list[int] = []
+    for line in lines:
+        _number, controllers, path = line.split(":", 2)
+        if controllers and "memory" not in controllers.split(","):
+            continue
+        base, name = (root / "memory", "memory.limit_in_bytes") if controllers else (root, "memory.max")
+        inside = base / path.lstrip("/")
+        # In a container the path is often that of the host, and the group itself is mounted at the root.
+        for folder in (inside, *inside.parents):
+            if not folder.is_relative_to(base):
+                break
+            try:
+                text = (folder / name).read_text().strip()
+            except OSError:
+                continue
+            if text.isdigit():
+                limits.append(int(text))
+    return limits

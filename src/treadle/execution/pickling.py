@@ -1,0 +1,86 @@
+"""Pickling what leaves a process: large buffers out of band, what the main script or a notebook defines by value.
+
+State: none. cloudpickle is imported where it is first needed.
+"""
+
+from __future__ import annotations
+
+import pickle
+from collections import ChainMap
+from functools import cache
+from io import BytesIO
+from typing import Any, ClassVar
+
+from treadle.io.copying import restore_view
+
+_ATOMS = frozenset({type(None), bool, int, float, complex, str, bytes})
+
+
+class CannotLeaveError(Exception):
+    """A value that cannot be pickled; the text says why."""
+
+
+def pickle_value(value: Any) -> tuple[bytes, list[memoryview]]:
+    """Pickle a value, its large buffers out of band (PEP 574).
+
+    Args:
+        value: anything.
+
+    Returns:
+        The pickle, and a flat view of each buffer.
+
+    Raises:
+        CannotLeaveError: the value, or something in it, cannot be pickled.
+        MemoryError: there is not enough memory to pickle it.
+    """
+    if type(value) in _ATOMS:
+        return pickle.dumps(value, protocol=5), []
+    buffers: list[pickle.PickleBuffer] = []
+    stream = BytesIO()
+    try:
+        _pickler_class()(stream, protocol=5, buffer_callback=buffers.append).dump(value)
+        return stream.getvalue(), [buffer.raw() for buffer in buffers]
+    except MemoryError:
+        raise
+    except Exception as exc:  # pickling runs the code of any class, so anything can come out of it
+        msg = f"{type(value).__module__}.{type(value).__qualname__} cannot be pickled: {exc}"
+        raise CannotLeaveError(msg) from exc
+
+
+def pickle_in_band(value: Any) -> bytes:
+    """Pickle a value into one piece.
+
+    Args:
+        value: anything.
+
+    Returns:
+        The pickle.
+
+    Raises:
+        CannotLeaveError: the value, or something in it, cannot be pickled.
+    """
+    import cloudpickle
+
+    try:
+        return bytes(cloudpickle.dumps(value, protocol=5))
+    except Exception as exc:  # pickling runs the code of any class, so anything can come out of it
+        msg = f"{type(value).__module__}.{type(value).__qualname__} cannot be pickled: {exc}"
+        raise CannotLeaveError(msg) from exc
+
+
+@cache
+def _pickler_class() -> Any:
+    import cloudpickle
+
+    class Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no types
+        """Brings a memoryview back as one, where cloudpickle makes bytes of it."""
+
+        dispatch_table: ClassVar[Any] = ChainMap({memoryview: _reduce_view}, cloudpickle.Pickler.dispatch_table)
+
+    return Pickler
+
+
+def _reduce_view(view: memoryview) -> tuple[Any, ...]:
+    content = view.tobytes()
+    memory = content if type(view.obj) is bytes else bytearray(content)
+    return restore_view, (pickle.PickleBuffer(memory), view.format, view.shape)

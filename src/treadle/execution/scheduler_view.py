@@ -1,0 +1,60 @@
+"""What can be asked of a scheduler at any time; asking changes nothing. Neighbours: `scheduler.py` is what is asked."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from treadle.execution.scheduler_states import NodeState
+
+if TYPE_CHECKING:
+    from treadle.execution.scheduler_values import Values
+    from treadle.execution.scheduler_workers import Workers
+
+
+class SchedulerView:
+    """The questions; `Scheduler` adds the facts and the decisions."""
+
+    _states: list[NodeState]
+    _attempts: list[int]
+    _workers: Workers
+    _values: Values
+    _unfinished: int
+    _stopped: bool
+
+    def is_finished(self) -> bool:
+        """True where nothing runs and nothing will."""
+        return self._unfinished == 0
+
+    def is_stopped(self) -> bool:
+        """True where nothing more is to be started."""
+        return self._stopped
+
+    def state(self, node: int) -> NodeState:
+        """Return where a node stands."""
+        return self._states[node]
+
+    def attempt(self, node: int) -> int:
+        """Return the number of the node's attempt, from 1; 0 where it has not begun."""
+        return self._attempts[node]
+
+    def done(self) -> frozenset[int]:
+        """Return the nodes that finished."""
+        return frozenset(index for index, state in enumerate(self._states) if state is NodeState.DONE)
+
+    def assigned(self, worker: int) -> tuple[int, ...]:
+        """Return what a worker holds, in the order in which it runs it."""
+        state = self._workers.states.get(worker)
+        return tuple(state.nodes) if state is not None else ()
+
+    def holds(self, worker: int, node: int) -> bool:
+        """Say whether a worker holds a node that it has not reported."""
+        state = self._workers.states.get(worker)
+        return state is not None and node in state.nodes
+
+    def uses(self, dataset: int) -> int:
+        """Return how many takers of a dataset are still to come."""
+        return self._values.uses[dataset]
+
+    def holder(self, dataset: int) -> int | None:
+        """Return the only worker that has a value, None where any can have it."""
+        return self._values.pins.get(dataset)

@@ -1,0 +1,166 @@
+"""What stands in for `sys.stdout` and `sys.stderr` in a worker: whole lines go to the parent, which writes them to its own.
+
+Several threads may print at the same time: the line that each has begun is kept apart until it ends. State: those lines.
+Neighbours: `forwarding.py` puts the streams in place and writes, in the parent, what arrives.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import threading
+from typing import TYPE_CHECKING, Any
+
+from treadle.execution.job import Output
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from treadle.execution.job import Fact
+
+LONG_LINE = 1 << 16
+"""So many characters of a line that does not end are sent as they are."""
+
+
+class ForwardStream(io.TextIOBase):
+    """Stand in for `sys.stdout` or `sys.stderr`.
+
+    What C libraries write goes to the process's own descriptor, as ever; `fileno` names that one.
+
+    Args:
+        name: `stdout` or `stderr`.
+        send: sends a fact; it may raise ConnectionError when the parent is gone.
+        original: the process's own stream.
+    """
+
+    def __init__(self, name: str, send: Callable[[Fact], None], original: io.TextIOBase | None) -> None:
+        super().__init__()
+        self._name = name
+        self._send = send
+        self._original = original
+        self._lock = threading.RLock()  # a signal handler may print in the middle of a print
+        self._begun: dict[int, io.StringIO] = {}
+        self._buffer = ForwardBuffer(self, self._lock)
+
+    @property
+    def name(self) -> str:
+        """Name of the stream, as Python's own has it."""
+        return f"<{self._name}>"
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]  # a property here, an attribute in the stub
+        """Encoding of the text: it travels as text, so this is only what a caller expects to see."""
+        return "utf-8"
+
+    @property
+    def buffer(self) -> ForwardBuffer:
+        """The stream of bytes below this one."""
+        return self._buffer
+
+    def reconfigure(self, **_options: Any) -> None:
+        """Do nothing: encoding and buffering are those of the parent's stream."""
+
+    def fileno(self) -> int:
+        """Return the descriptor of the process's own stream."""
+        if self._original is None:
+            msg = "this process has no such stream"
+            raise io.UnsupportedOperation(msg)
+        return self._original.fileno()
+
+    def writable(self) -> bool:
+        """Return True."""
+        return True
+
+    def isatty(self) -> bool:
+        """Return False: the parent's may be one, this is not."""
+        return False
+
+    def write(self, text: str) -> int:
+        """Send the whole lines of the text, with what this thread had begun; keep the rest until its line ends."""
+        thread = threading.get_ident()
+        with self._lock:
+            end = text.rfind("\n") + 1
+            if end:
+                begun = self._begun.pop(thread, None)
+                self.emit(begun.getvalue() + text[:end] if begun is not None else text[:end])
+            if end < len(text):
+                begun = self._begun.setdefault(thread, io.StringIO())
+                begun.write(text[end:])
+                if begun.tell() > LONG_LINE:
+                    self.flush()
+        return len(text)
+
+    def flush(self) -> None:
+        """Send what this thread has of a line."""
+        with self._lock:
+            begun = self._begun.pop(threading.get_ident(), None)
+            if begun is not None:
+                self.emit(begun.getvalue())
+
+    def flush_all(self) -> None:
+        """Send what all threads have of lines, and the bytes that wait."""
+        if self._begun or self._buffer.waits:  # asked after every node
+            with self._lock:
+                for begun in self._begun.values():
+                    self.emit(begun.getvalue())
+                self._begun.clear()
+                self._buffer.flush()
+
+    def emit(self, text: str | bytes) -> None:
+        """Send a piece."""
+        with contextlib.suppress(ConnectionError):  # the parent may be gone: nobody is left to tell
+            self._send(Output(self._name, text))
+
+
+class ForwardBuffer(io.BufferedIOBase):
+    """The bytes below a `ForwardStream`: `sys.stdout.buffer`. They arrive as they are, at the ends of lines or with a flush.
+
+    Args:
+        stream: the stream of text above.
+        lock: the one of both.
+    """
+
+    def __init__(self, stream: ForwardStream, lock: contextlib.AbstractContextManager[Any]) -> None:
+        super().__init__()
+        self._stream = stream
+        self._lock = lock
+        self._begun = bytearray()
+
+    @property
+    def waits(self) -> bool:
+        """Whether there are bytes that wait for the end of a line."""
+        return bool(self._begun)
+
+    @property
+    def raw(self) -> ForwardBuffer:
+        """This very object: nothing is below it."""
+        return self
+
+    def fileno(self) -> int:
+        """Return the descriptor of the process's own stream."""
+        return self._stream.fileno()
+
+    def writable(self) -> bool:
+        """Return True."""
+        return True
+
+    def write(self, data: Any) -> int:
+        """Send the whole lines of some bytes, after the text that this thread has begun."""
+        piece = bytes(data)
+        with self._lock:
+            self._begun += piece
+            end = self._begun.rfind(b"\n") + 1 if len(self._begun) <= LONG_LINE else len(self._begun)
+            if end:
+                self._send(end)
+        return len(piece)
+
+    def flush(self) -> None:
+        """Send what is left of a line."""
+        with self._lock:
+            if self._begun:
+                self._send(len(self._begun))
+
+    def _send(self, end: int) -> None:
+        self._stream.flush()
+        self._stream.emit(bytes(self._begun[:end]))
+        del self._begun[:end]

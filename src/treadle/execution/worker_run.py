@@ -1,0 +1,248 @@
+"""What a worker process has of one run: its nodes, catalog and hooks, each made when it is first used, and its values.
+
+State: that of the run in this process. Neighbours: `worker.py` hands it jobs, `attempt.py` takes each node through its steps.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+from treadle.errors import DatasetError
+from treadle.execution.attempt import AttemptFailedError, RunScope, attempt_node
+from treadle.execution.exchange import (
+    RESIDENT_BYTES,
+    LocalValues,
+    NoRoomError,
+    close_handle,
+    describe_no_room,
+    load_handle,
+    memory_of,
+    publish,
+    reopened,
+    size_of,
+)
+from treadle.execution.forwarding import flush_forwarded
+from treadle.execution.handover import large_size
+from treadle.execution.job import Failed, Finished, Handle, Job, Kept, Resident, RunSpec, Segment, Started
+from treadle.execution.pickling import CannotLeaveError
+from treadle.execution.plugins import rebuild_hooks, start_plugins, worker_facts
+from treadle.io.catalog import Catalog, CatalogPart
+from treadle.io.memory import CopyMode
+from treadle.planning.collector import collection_paused
+from treadle.project.logging import apply_levels
+
+if TYPE_CHECKING:
+    from treadle.execution.bootstrap import WorkerProcess
+    from treadle.execution.budget import Budget
+    from treadle.pipeline import Node
+
+COMPANY = 32
+"""So many facts go out at once: half of what may wait in a worker, so that it has work while the parent sends more."""
+
+
+class WorkerRun:
+    """What this process has of one run."""
+
+    def __init__(self, number: int, spec: RunSpec, worker: WorkerProcess, files: dict[int, Segment], budget: Budget) -> None:
+        self._number = number
+        self._spec = spec
+        self._worker = worker
+        self._groups: dict[int, tuple[Node, ...]] = {}
+        self._handles: dict[int, Handle] = {}
+        self._files = files
+        self._budget = budget
+        self._last: dict[int, int] = {}
+        self._copy_modes = {dataset: CopyMode(mode) for dataset, mode in spec.copy_modes}
+        self._values = LocalValues(self._copy_modes.get)
+        self._values_lock = threading.Lock()  # the attendant publishes while the main thread runs nodes
+        self._pickled = dict(spec.objects)
+        apply_levels(spec.levels, worker.levels)
+        worker.levels = spec.levels
+        # Another framework's run has a catalog of its own, behind the conduct; ours stays empty then.
+        catalog_class = pickle.loads(spec.catalog_class) if spec.opener is None else Catalog  # noqa: S301 - the parent sent it
+        self._catalog: Catalog = catalog_class.from_part(CatalogPart(spec.recipes, (), spec.save_version))
+        if spec.parameters is not None:
+            self._catalog.add_parameters(pickle.loads(spec.parameters))  # noqa: S301 - the parent sent it
+        self._scope = RunScope(
+            run_id=spec.run_id,
+            node=self._node,
+            inputs=spec.inputs,
+            outputs=spec.outputs,
+            dataset_names=spec.dataset_names,
+            in_memory=spec.in_memory,
+            copy_mode=self._copy_modes.get,
+            catalog=self._catalog,
+            hooks=rebuild_hooks(spec.hooks),
+            is_async=spec.is_async,
+            timeouts=dict(spec.timeouts),
+            conduct=pickle.loads(spec.opener).open() if spec.opener is not None else None,  # noqa: S301 - the parent sent it
+        )
+        start_plugins(self._scope.hooks, worker_facts(worker), spec.run_id)
+
+    def accept(self, job: Job) -> None:
+        """Take a job's inputs in; those in memory files are among the files already."""
+        self._last = dict(job.last)
+        for dataset, handle in job.inputs:
+            if not isinstance(handle, Segment) or handle.path is not None:
+                self._handles[dataset] = handle
+
+    def forget_inputs(self) -> None:
+        """Forget what came with the last job."""
+        self._handles.clear()
+
+    def attempt(self, index: int, job: Job, rest: tuple[int, ...]) -> bool:
+        """Run one node of a job and report; False where it failed, and the rest of the job with it."""
+        worker = self._worker
+        begun = time.time()
+        worker.blackboard.begin(worker.place, self._number, index, begun)
+        worker.current = Started(self._number, index, begun)
+        given: dict[int, Handle] = {}
+        made: dict[int, Any] = {}  # what stays in this process
+        try:
+            times = attempt_node(
+                self._scope,
+                index,
+                take=lambda dataset: self._take(dataset, index),
+                give=lambda dataset, value: self._give(dataset, value, job, given, made),
+            )
+        except AttemptFailedError as failed:
+            for handle in given.values():
+                self._take_back(handle)
+            worker.channel.post(Failed(self._number, index, begun, time.time(), failed.failure, rest))
+            return False
+        finally:
+            flush_forwarded()
+            worker.running = None
+            worker.current = None
+            worker.blackboard.end(worker.place)
+        with self._values_lock:
+            for dataset in list(made):
+                self._values.settle(made, dataset)
+        outputs: list[tuple[int, Handle]] = []
+        sizes: list[tuple[int, int]] = []
+        descriptors: list[int] = []  # the channel takes them over
+        for dataset, handle in given.items():
+            sizes.append((dataset, size_of(handle)))
+            if isinstance(handle, Segment) and handle.fd is not None:
+                descriptors.append(handle.fd)
+                handle = handle._replace(fd=None)  # noqa: PLW2901 - as it travels
+            outputs.append((dataset, handle))
+        message = Finished(
+            self._number,
+            index,
+            begun,
+            times.at,
+            times.load_seconds,
+            times.run_seconds,
+            times.save_seconds,
+            tuple(outputs),
+            tuple(sizes),
+        )
+        if worker.channel.post(message, descriptors) >= COMPANY:
+            worker.channel.flush()
+        return True
+
+    def _take(self, dataset: int, index: int) -> Any:
+        last = self._last.get(dataset) == index
+        with self._values_lock:
+            handle = self._files.get(dataset) or self._handles.get(dataset)
+            if dataset in self._values and (last or handle is None):
+                return self._values.take(dataset, last=last)
+        if handle is None:
+            name = self._spec.dataset_names[dataset]
+            msg = f"The value of '{name}' is gone: the worker that had it has given it away. Run its node again."
+            raise DatasetError(msg, dataset=name)
+        return load_handle(handle)
+
+    def publish(self, dataset: int, spare: int | None = None) -> Handle:
+        """Make a resident value fit to travel, in a spare memory file where one came along.
+
+        Who takes it here until the parent has it dropped gets it from the file as well, so that it is not in memory twice.
+
+        Returns:
+            Its handle; Kept, with the reason, where it cannot travel.
+        """
+        with self._values_lock:
+            here = dataset in self._values
+            value = self._values.peek(dataset) if here else None
+        if not here:
+            if spare is not None:
+                os.close(spare)
+            return Kept(self._worker.number, "its worker does not have it any more")
+        handle: Handle
+        try:
+            handle = publish(value, self._worker.spec.scratch, budget=self._budget, spare=spare)
+        except CannotLeaveError as exc:
+            handle = Kept(self._worker.number, str(exc))
+        except NoRoomError as exc:
+            handle = Kept(self._worker.number, str(exc), large_size(value))
+        del value
+        self._count(handle)
+        if isinstance(handle, Segment) and (own := reopened(handle)) is not None:
+            with self._values_lock:
+                self._files[dataset] = own
+                self._values.drop(dataset)
+        return handle
+
+    def drop(self, dataset: int) -> None:
+        """Forget a value."""
+        with self._values_lock:
+            self._values.drop(dataset)
+
+    def _give(self, dataset: int, value: Any, job: Job, given: dict[int, Handle], made: dict[int, Any]) -> None:
+        if dataset in job.local:
+            made[dataset] = value
+            return
+        made.pop(dataset, None)  # a generator's earlier chunk
+        if (before := given.pop(dataset, None)) is not None:
+            self._take_back(before)
+        size = 0 if self._spec.is_result[dataset] else large_size(value)
+        if size >= RESIDENT_BYTES and self._budget.has_room(size):
+            made[dataset] = value
+            given[dataset] = Resident(self._worker.number, size)
+            self._count(given[dataset])
+            return
+        try:
+            given[dataset] = publish(value, self._worker.spec.scratch, budget=self._budget)
+            self._count(given[dataset])
+        except NoRoomError as exc:
+            name, node = self._spec.dataset_names[dataset], self._worker.running
+            raise DatasetError(describe_no_room(name, node, exc), dataset=name, node=node) from exc
+        except CannotLeaveError as exc:
+            name = self._spec.dataset_names[dataset]
+            if self._spec.is_result[dataset]:
+                msg = (
+                    f"The value of '{name}' cannot leave the worker process that made it: {exc}. It is a free output, so the run "
+                    "must hand it over; give it an entry in the catalog, return something that pickles, or run with "
+                    "runner='sequential' or 'thread'."
+                )
+                raise DatasetError(msg, dataset=name) from exc
+            made[dataset] = value
+            given[dataset] = Kept(self._worker.number, str(exc))
+
+    def _count(self, handle: Handle, sign: int = 1) -> None:
+        size, files = memory_of(handle)
+        if size:
+            self._budget.note_made(self._worker.place, sign * size, sign * files)
+
+    def _take_back(self, handle: Handle) -> None:
+        """Give back what was handed over, before the parent heard of it."""
+        self._count(handle, -1)
+        close_handle(handle)
+
+    def _node(self, index: int) -> Node:
+        group, position = self._spec.node_at[index]
+        if group not in self._groups:
+            with collection_paused():  # a group may be ten thousand nodes, which stay
+                self._groups[group] = pickle.loads(self._spec.node_groups[group])  # noqa: S301 - the parent sent it
+        node = self._groups[group][position]
+        self._worker.running = node.name
+        for name in (*node.inputs, *node.outputs, *node.confirms) if self._pickled else ():
+            if name in self._pickled:  # a dataset that was given as an object
+                self._catalog[name] = pickle.loads(self._pickled[name])  # noqa: S301 - the parent sent it
+                del self._pickled[name]
+        return node

@@ -1,0 +1,36 @@
+"""What a plugin is told of the worker that it is in. A record; no state.
+
+Neighbours: the hook `on_worker_start` in `specs.py` takes it; `treadle.execution.plugin_start` makes it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerFacts:
+    """A process in which nodes run: the same for every run that it serves.
+
+    Attributes:
+        number: the worker's number, from 1; 0 for the main process.
+        label: what logs, events and errors call it: `worker-1`, `main`.
+        pid: its process id.
+        package_name: the package of the configured project; None where there is none.
+        start_method: how it was started: `fork`, `spawn`, `forkserver` or `loky`; None for the main process.
+        thread_limit: how many threads a numeric library should start, so that the workers share the cores; None for no limit.
+        working_directory: where relative paths begin.
+    """
+
+    number: int
+    label: str
+    pid: int
+    package_name: str | None
+    start_method: str | None
+    thread_limit: int | None
+    working_directory: str
+
+    @property
+    def is_main(self) -> bool:
+        """Whether this is the main process: that of the session."""
+        return self.number == 0

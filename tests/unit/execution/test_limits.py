@@ -1,0 +1,67 @@
+"""How much there is: control groups of both versions, a runner's own limits, and what wins."""
+
+from __future__ import annotations
+
+import psutil
+import pytest
+
+from treadle import Catalog, NodePolicy, ParallelRunner, Pipeline, RunnerError, SequentialRunner, ThreadRunner, node
+from treadle.execution.limits import cgroup_limits, run_limits, usable_memory
+from treadle.planning import compile_plan
+from treadle.planning.policies import read_policies
+
+
+def groups(tmp_path, own, files):
+    """Lay out a tree of control groups; return the limits that are found in it."""
+    (tmp_path / "own").write_text(own)
+    for name, text in files.items():
+        path = tmp_path / "cgroup" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return cgroup_limits(tmp_path / "cgroup", tmp_path / "own")
+
+
+@pytest.mark.parametrize(
+    ("own", "files", "limits"),
+    [
+        ("0::/job/step\n", {"job/step/memory.max": "max\n", "job/memory.max": "1000\n", "memory.max": "2000\n"}, [1000, 2000]),
+        ("0::/not/visible/here\n", {"memory.max": "1000\n"}, [1000]),
+        ("0::/\n", {"memory.max": "max\n"}, []),
+        ("4:cpu,memory:/job\n1:name=systemd:/x\n", {"memory/job/memory.limit_in_bytes": "500\n"}, [500]),
+        ("4:cpu:/job\n", {"memory/job/memory.limit_in_bytes": "500\n"}, []),
+        ("0::/../../outside\n", {}, []),
+    ],
+)
+def test_control_groups(tmp_path, own, files, limits):
+    """The limits of the process's group and of those above it, in a container too."""
+    assert groups(tmp_path, own, files) == limits
+
+
+def test_no_control_groups(tmp_path):
+    """Where there are none, the machine's memory is what there is."""
+    assert cgroup_limits(tmp_path, tmp_path / "nothing") == []
+    assert 0 < usable_memory() <= psutil.virtual_memory().total
+
+
+def test_what_wins():
+    """A runner's limit goes before the configuration's; memory has one of its own; where nothing is needed nothing is asked."""
+    policy = NodePolicy(resources={"gpu": 1, "memory": "1kB", "licence": 1})
+    rules = read_policies({"resources": {"gpu": 1, "licence": 1}})
+    plan = compile_plan(Pipeline([node(len, "x", "a", policy=policy)]), Catalog({"x": "abc"}), rules)
+    assert run_limits(plan, {"gpu": 4}) == {"gpu": 4, "licence": 1, "memory": usable_memory()}
+    assert run_limits(plan, {"memory": 1000})["memory"] == 1000
+    assert run_limits(compile_plan(Pipeline([node(len, "x", "a")]), Catalog({"x": "abc"}), rules), {"gpu": 4}) == {}
+
+
+@pytest.mark.parametrize("kind", [SequentialRunner, ThreadRunner, ParallelRunner])
+def test_runners_say_what_there_is(kind):
+    """Every runner takes limits and what a failure means, and refuses what is neither."""
+    runner = kind(resources={"gpu": 1, "memory": "16GB"}, on_failure="continue")
+    assert (runner.resources, runner.on_failure) == ({"gpu": 1, "memory": 16 * 10**9}, "continue")
+    assert (kind().resources, kind().on_failure) == (None, None)
+    with pytest.raises(RunnerError, match=r"resources=.*gpu is 'one'; give a whole number"):
+        kind(resources={"gpu": "one"})
+    with pytest.raises(RunnerError, match=r"resources=3: give amounts by name"):
+        kind(resources=3)
+    with pytest.raises(RunnerError, match=r"on_failure is 'ignore': give 'stop' or 'continue'"):
+        kind(on_failure="ignore")

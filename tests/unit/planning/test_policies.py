@@ -1,0 +1,130 @@
+"""What an `execution.yml` says: which layer wins, which names and keys are refused, and what becomes part of a plan."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from treadle import Catalog, ConfigError, NodePolicy, Pipeline, RunnerError, node
+from treadle.pipeline.policy import FailurePolicy
+from treadle.planning import compile_plan
+from treadle.planning.policies import NO_RULES, check_needs, read_policies
+
+
+def nodes():
+    return [
+        node(len, "x", "a", name="plain"),
+        node(len, "x", "b", name="own", policy=NodePolicy(retries=1, timeout=10)),
+        node(len, "x", "c", name="tagged", tags=["slow"], policy=NodePolicy(retries=1)),
+    ]
+
+
+def policies(config, *, of=None):
+    plan = compile_plan(Pipeline(of or nodes()), Catalog({"x": "abc"}), read_policies(config))
+    return {planned.name: policy for planned, policy in zip(plan.nodes, plan.policies, strict=True)} if plan.policies else {}
+
+
+def test_without_policies_a_plan_has_none():
+    """A plan whose nodes say nothing, of which nothing is said, carries nothing."""
+    assert compile_plan(Pipeline([node(len, "x", "a")]), Catalog({"x": "abc"})).policies == ()
+    assert read_policies(None) is read_policies({}) is NO_RULES
+
+
+def test_layers():
+    """`defaults` are under what the code says, tags over it, names over all; each by its own fields."""
+    found = policies(
+        {
+            "defaults": {"retries": 5, "retry_delay": "1s"},
+            "tags": {"slow": {"retries": 7, "timeout": "1m"}},
+            "nodes": {"tagged": {"timeout": None}, "own": {"resources": {"gpu": 1}}},
+        }
+    )
+    assert found["plain"] == NodePolicy(retries=5, retry_delay=1)
+    assert found["own"] == NodePolicy(retries=1, retry_delay=1, timeout=10, resources={"gpu": 1})
+    assert (found["tagged"].retries, found["tagged"].timeout) == (7, math.inf)
+
+
+def test_a_limit_that_is_taken_away():
+    """A timeout of null is none."""
+    plan = compile_plan(Pipeline(nodes()), Catalog({"x": "abc"}), read_policies({"nodes": {"own": {"timeout": None}}}))
+    assert plan.timeouts == {}
+
+
+def test_what_a_plan_carries():
+    """Limits of resources, the run's default, and who runs in the main process are part of the plan."""
+    rules = read_policies(
+        {"resources": {"gpu": 2}, "defaults": {"on_failure": "continue"}, "nodes": {"plain": {"run_in": "main"}}}
+    )
+    plan = compile_plan(Pipeline(nodes()), Catalog({"x": "abc"}), rules)
+    assert (dict(plan.resources), plan.on_failure) == ({"gpu": 2}, FailurePolicy.CONTINUE)
+    assert [planned.name for planned in plan.nodes if planned.main_only] == ["plain"]
+    assert plan.timeouts == {1: 10.0}
+
+
+@pytest.mark.parametrize(
+    ("config", "key", "said"),
+    [
+        ({"node": {}}, "node", "Did you mean 'nodes'?"),
+        ({"nodes": {"own": {"retrys": 1}}}, "nodes.own.retrys", "Did you mean 'retries'"),
+        ({"nodes": {"own": {"retries": "two"}}}, "nodes.own.retries", "give a whole number, 0 or more"),
+        ({"tags": {"slow": {"timeout": "soon"}}}, "tags.slow.timeout", "it is 'soon'; give seconds"),
+        ({"defaults": {"resources": {"gpu": -1}}}, "defaults.resources", "gpu is -1"),
+        ({"defaults": {"on_failure": "ignore"}}, "defaults.on_failure", "'stop' or 'continue'"),
+        ({"defaults": {"run_in": "cloud"}}, "defaults.run_in", "'main' or 'worker'"),
+        ({"resources": {"memory": "lots"}}, "resources", "memory is 'lots'"),
+        ({"nodes": ["own"]}, "nodes", "give a mapping of names"),
+        ({"nodes": {"own": 3}}, "nodes.own", "give a mapping of retries"),
+        (["nodes"], None, "give a mapping of defaults, nodes, tags, resources"),
+    ],
+)
+def test_wrong_content(config, key, said):
+    """The error names the file, the key and the value, with a close match where there is one."""
+    with pytest.raises(ConfigError) as caught:
+        read_policies(config, file="conf/base/execution.yml")
+    assert caught.value.key == key
+    assert said in str(caught.value)
+    assert str(caught.value).startswith("conf/base/execution.yml: ")
+
+
+@pytest.mark.parametrize(
+    ("config", "key", "said"),
+    [
+        ({"nodes": {"onw": {}}}, "nodes.onw", "no node of the project has this name. Did you mean 'own'?"),
+        ({"tags": {"slwo": {}}}, "tags.slwo", "no tag of the project has this name. Did you mean 'slow'?"),
+        ({"nodes": {"?": {}}}, "nodes.?", "The nodes are: own, plain, tagged."),
+    ],
+)
+def test_names_that_nobody_has(config, key, said):
+    """A policy for a node or tag that does not exist is refused, with a close match."""
+    rules = read_policies(config, locate=lambda path: ("execution.yml", len(path)))
+    assert rules.unknown_names(nodes())
+    with pytest.raises(ConfigError) as caught:
+        rules.check_names(nodes())
+    assert (caught.value.key, caught.value.file, caught.value.line) == (key, "execution.yml", 2)
+    assert said in str(caught.value)
+
+
+def test_tags_that_disagree():
+    """Two tags that say different things of one node are an error that names all three; a name says what is meant."""
+    both = [node(len, "x", "a", name="n", tags=["left", "right"])]
+    config = {
+        "tags": {"left": {"retries": 1, "resources": {"gpu": 1}}, "right": {"retries": 1, "resources": {"memory": 1}}},
+    }
+    assert policies(config, of=both)["n"] == NodePolicy(retries=1, resources={"gpu": 1, "memory": 1})
+    config["tags"]["right"]["resources"] = {"gpu": 2}
+    with pytest.raises(ConfigError, match=r"'n' has the tags 'left' and 'right', and they disagree") as caught:
+        policies(config, of=both)
+    assert caught.value.key == "tags.right.resources.gpu"
+
+
+def test_needs_and_limits():
+    """A need within its limit passes; one above it, and one that nobody limits, are refused by node and name."""
+    plan = compile_plan(Pipeline(nodes()), Catalog({"x": "abc"}), read_policies({"nodes": {"own": {"resources": {"gpus": 2}}}}))
+    check_needs(plan, {"gpus": 2})
+    with pytest.raises(RunnerError, match=r"'own' needs gpus: 2, and the limit is 1"):
+        check_needs(plan, {"gpus": 1})
+    with pytest.raises(
+        RunnerError, match=r"'own' needs gpus: 2, and nobody has said how much of it there is. Did you mean 'gpu'"
+    ):
+        check_needs(plan, {"gpu": 2})
