@@ -180,7 +180,8 @@ def raid(kind):
 def produce(what):
     """Make a value, and a copy of it that shares its memory where there is such a thing; keep both."""
     value = make(*what)
-    shared = value[1:] if isinstance(value, (np.ndarray, pd.Series, pd.DataFrame)) else value
+    rows = value.iloc if isinstance(value, (pd.Series, pd.DataFrame)) else value
+    shared = rows[1:] if isinstance(value, (np.ndarray, pd.Series, pd.DataFrame)) else value
     return value, shared, what
 
 

@@ -24,7 +24,7 @@ from treadle.execution.executors.serial import SerialExecutor
 from treadle.execution.executors.threads import ThreadExecutor
 from treadle.execution.job import MAIN, Dropped, Failed, Finished, Inline, Kept, Local, Published, Resident, Started
 from treadle.execution.material import RunMaterial
-from treadle.execution.scheduler import Assignment
+from treadle.execution.scheduling.scheduler import Assignment
 from treadle.execution.spec import fingerprint, make_worker_spec
 from treadle.execution.start_method import StartMethod, available_start_methods
 from treadle.planning import compile_plan
@@ -771,7 +771,7 @@ def test_a_value_is_sent_to_a_worker_once(fresh):
     """However many jobs that wait in a worker take the same value, the worker has one descriptor of it; then none."""
 
     def descriptors(_array):
-        names = [os.readlink(path) for path in Path("/proc/self/fd").iterdir() if path.is_symlink()]
+        names = [str(path.readlink()) for path in Path("/proc/self/fd").iterdir() if path.is_symlink()]
         return sum("memfd:treadle" in name for name in names)
 
     bench = fresh("fork")

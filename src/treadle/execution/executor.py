@@ -10,10 +10,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from treadle.events import Failure
     from treadle.execution.job import Fact, Handle
     from treadle.execution.material import RunMaterial
-    from treadle.execution.scheduler import Assignment
+    from treadle.execution.scheduling.scheduler import Assignment
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +108,13 @@ class Executor(Protocol):
 
     def wait(self, timeout: float | None = None) -> list[ExecutorEvent]:
         """Block until something happened, for so many seconds at most, and say what."""
+
+    def keep_turning(self, turns: Callable[[Callable[[], bool]], None]) -> None:
+        """Where `wait` would be inside a node for long, call `turns` from another thread meanwhile.
+
+        Args:
+            turns: turns the loop until what it is given says that it is over.
+        """
 
     def put(self, dataset: int, value: Any) -> int | None:
         """Take a value that is needed by jobs.

@@ -1,6 +1,6 @@
 """Pickling what leaves a process: large buffers out of band, what the main script or a notebook defines by value.
 
-State: none. cloudpickle is imported where it is first needed.
+State: none. Neighbour: `in_band.py`, for what travels in one piece. cloudpickle is imported where it is first needed.
 """
 
 from __future__ import annotations
@@ -42,27 +42,6 @@ def pickle_value(value: Any) -> tuple[bytes, list[memoryview]]:
         return stream.getvalue(), [buffer.raw() for buffer in buffers]
     except MemoryError:
         raise
-    except Exception as exc:  # pickling runs the code of any class, so anything can come out of it
-        msg = f"{type(value).__module__}.{type(value).__qualname__} cannot be pickled: {exc}"
-        raise CannotLeaveError(msg) from exc
-
-
-def pickle_in_band(value: Any) -> bytes:
-    """Pickle a value into one piece.
-
-    Args:
-        value: anything.
-
-    Returns:
-        The pickle.
-
-    Raises:
-        CannotLeaveError: the value, or something in it, cannot be pickled.
-    """
-    import cloudpickle
-
-    try:
-        return bytes(cloudpickle.dumps(value, protocol=5))
     except Exception as exc:  # pickling runs the code of any class, so anything can come out of it
         msg = f"{type(value).__module__}.{type(value).__qualname__} cannot be pickled: {exc}"
         raise CannotLeaveError(msg) from exc

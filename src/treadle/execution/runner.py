@@ -18,7 +18,7 @@ from treadle.execution.budget import checked_limit
 from treadle.execution.executors.serial import SerialExecutor
 from treadle.execution.interrupts import interrupts_held_back
 from treadle.execution.limits import checked_failure_policy, checked_resources, run_limits
-from treadle.execution.loop import RunLoop
+from treadle.execution.loop.loop import RunLoop
 from treadle.execution.material import RunMaterial
 from treadle.execution.start_method import StartMethod, choose_start_method
 from treadle.pipeline.policy import FailurePolicy
@@ -75,7 +75,7 @@ class Runner(ABC):
         self._one_at_a_time = threading.Lock()
         self._seconds: dict[str, float] = {}  # what nodes took in this runner's own runs, by name
 
-    def run(
+    def run(  # noqa: PLR0913 - what a run may be told, each by its name
         self,
         pipeline: Pipeline,
         catalog: Catalog,

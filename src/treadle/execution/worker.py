@@ -105,9 +105,7 @@ class _Server:
     def serve(self) -> None:
         while True:
             command, descriptors = self._next()
-            if isinstance(command, Job) and not command.nodes:
-                self._files.take_in(command, descriptors)
-            elif isinstance(command, Job):
+            if isinstance(command, Job):
                 self._busy = True
                 if not self._attention.is_set():  # set() costs more than to look
                     self._attention.set()
@@ -230,6 +228,8 @@ class _Server:
     def _run(self, job: Job, descriptors: list[int]) -> None:
         begun = time.time()
         self._files.take_in(job, descriptors)
+        if not job.nodes:
+            return  # they were given back
         try:
             run = self._open(job.run)
         except WorkerSetupError:

@@ -1,6 +1,6 @@
 """What a recorded run would have taken on other numbers of workers: the recorded times, the scheduler, a virtual clock.
 
-No state. Neighbours: `treadle.execution.simulator` runs it; `treadle sessions what-if` prints it.
+No state. Neighbours: `treadle.execution.scheduling.simulator` runs it; `treadle sessions what-if` prints it.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from treadle.errors import MissingConfigError, SessionError
 from treadle.events import Outcome
-from treadle.execution.simulator import bounds, simulate
+from treadle.execution.scheduling.simulator import bounds, simulate
 from treadle.io import Catalog
 from treadle.pipeline.policy import read_resources
 from treadle.planning import compile_plan

@@ -7,7 +7,7 @@ import pickle
 import numpy as np
 import pytest
 
-from treadle.execution.pickling import CannotLeaveError, pickle_in_band, pickle_value
+from treadle.execution.pickling import CannotLeaveError, pickle_value
 
 
 def through(value):
@@ -28,8 +28,14 @@ def test_a_memoryview_stays_one(memory):
         assert back != view
 
 
-def test_in_one_piece():
-    """What travels inside the description of a run has no buffers beside it."""
-    assert (pickle.loads(pickle_in_band(np.arange(5))) == np.arange(5)).all()
+def test_what_refuses_is_told():
+    """The error names the type and the reason; a lack of memory is no refusal."""
+
+    class Greedy:
+        def __reduce__(self):
+            raise MemoryError
+
     with pytest.raises(CannotLeaveError, match="generator cannot be pickled"):
-        pickle_in_band(number for number in range(3))
+        pickle_value(number for number in range(3))
+    with pytest.raises(MemoryError):
+        pickle_value(Greedy())

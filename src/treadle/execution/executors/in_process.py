@@ -15,7 +15,7 @@ from treadle.project.logging import node_here
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from treadle.execution.scheduler import Assignment
+    from treadle.execution.scheduling.scheduler import Assignment
 
 
 def job_steps(

@@ -16,6 +16,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,7 @@ from treadle.execution.executor import Capabilities, ExecutorEvent, Report, Work
 from treadle.execution.executors.in_process import job_steps
 from treadle.execution.executors.pool import SlotPool
 from treadle.execution.executors.segments import Segments
+from treadle.execution.executors.stand_in import StandIn
 from treadle.execution.executors.values import ParentValues
 from treadle.execution.forwarding import hand_to_loggers, write_output
 from treadle.execution.job import (
@@ -51,7 +53,7 @@ if TYPE_CHECKING:
     from treadle.execution.executors.slot import Slot
     from treadle.execution.job import WorkerSpec
     from treadle.execution.material import RunMaterial
-    from treadle.execution.scheduler import Assignment
+    from treadle.execution.scheduling.scheduler import Assignment
     from treadle.execution.start_method import StartMethod
 
 
@@ -88,6 +90,10 @@ class LokyExecutor:
         self._events: list[ExecutorEvent] = []  # that happened outside of `wait`
         self._main_steps: Iterator[Report] | None = None
         self._main_cancelled = False
+        self._turns: Callable[[Callable[[], bool]], None] | None = None
+        self._stepping = False  # this thread is in a node, and another one turns the loop
+        self._to_replace: list[int] = []  # workers that were lost meanwhile
+        self._lock = threading.RLock()  # of the values: a node that runs here takes and gives while the loop is turned
 
     @property
     def spec(self) -> WorkerSpec:
@@ -101,8 +107,15 @@ class LokyExecutor:
         return "main" if worker == MAIN else f"worker-{worker}"
 
     def replace(self, worker: int) -> None:
-        """Start another process in the place of one that is gone."""
-        self._pool.start(self._slots[worker])
+        """Start another process in the place of one that is gone; one thread does all forking."""
+        if self._stepping:
+            self._to_replace.append(worker)
+        else:
+            self._pool.start(self._slots[worker])
+
+    def keep_turning(self, turns: Callable[[Callable[[], bool]], None]) -> None:
+        """While a node runs in this thread, call `turns` in another, until what it is given says that it is over."""
+        self._turns = turns
 
     def greeted(self, slot: Slot, hello: Hello) -> list[ExecutorEvent]:
         """A worker is set up: it gets the run."""
@@ -113,16 +126,17 @@ class LokyExecutor:
 
     def lost(self, slot: Slot, pid: int, exitcode: int | None, glance: Glance) -> list[ExecutorEvent]:
         """A worker is gone, and with it what only it had."""
-        node = glance.node if glance.run == self._run else None
-        started = glance.started if node is not None else None
-        events: list[ExecutorEvent] = [WorkerDown(slot.number, pid, exitcode, node, started, glance.peak_memory)]
-        self._held = [job for job in self._held if job.worker != slot.number]
-        self._values.forget_worker(slot.number)
-        for dataset in self._values.resident_in(slot.number):
-            self._values.release(dataset)
-            self._asked.discard(dataset)
-            events += self._return_held(dataset)
-        return events
+        with self._lock:
+            node = glance.node if glance.run == self._run else None
+            started = glance.started if node is not None else None
+            events: list[ExecutorEvent] = [WorkerDown(slot.number, pid, exitcode, node, started, glance.peak_memory)]
+            self._held = [job for job in self._held if job.worker != slot.number]
+            self._values.forget_worker(slot.number)
+            for dataset in self._values.resident_in(slot.number):
+                self._values.release(dataset)
+                self._asked.discard(dataset)
+                events += self._return_held(dataset)
+            return events
 
     def forked(self) -> None:
         """In a forked child: close its copies of the values' descriptors."""
@@ -142,15 +156,21 @@ class LokyExecutor:
                 os.close(fd)
             return ()  # of a run that was given up
         if isinstance(message, Finished):
-            arrived = iter(descriptors)
-            for dataset, handle in message.outputs:
-                if isinstance(handle, Segment) and handle.path is None:
-                    handle = handle._replace(fd=next(arrived))  # noqa: PLW2901 - the same handle, with its descriptor here
-                for worker in self._values.keep(dataset, handle, slot.number):
-                    self._pool.send(self._slots[worker], Drop(self._run, dataset, file=True))
+            if message.outputs:
+                with self._lock:
+                    self._keep_outputs(slot, message, descriptors)
         elif isinstance(message, Published):
-            return self._take_published(slot, message, descriptors)
+            with self._lock:
+                return self._take_published(slot, message, descriptors)
         return [Report(slot.number, message)]
+
+    def _keep_outputs(self, slot: Slot, message: Finished, descriptors: list[int]) -> None:
+        arrived = iter(descriptors)
+        for dataset, handle in message.outputs:
+            if isinstance(handle, Segment) and handle.path is None:
+                handle = handle._replace(fd=next(arrived))  # noqa: PLW2901 - the same handle, with its descriptor here
+            for worker in self._values.keep(dataset, handle, slot.number):
+                self._pool.send(self._slots[worker], Drop(self._run, dataset, file=True))
 
     def _take_published(self, slot: Slot, message: Published, descriptors: list[int]) -> list[ExecutorEvent]:
         """A resident value has arrived: the jobs that wait for it can go."""
@@ -202,7 +222,16 @@ class LokyExecutor:
 
     def submit(self, job: Assignment) -> None:
         """Hand a job to its worker, with handles of what it takes; it waits here for values that are in other workers."""
-        elsewhere = self._values.holders(job.inputs, job.worker) if job.inputs else None
+        if job.inputs:
+            with self._lock:
+                self._submit_with_inputs(job)
+        elif job.worker == MAIN:
+            self._main_jobs.append(job)
+        else:
+            self._pool.send(self._slots[job.worker], Job(self._run, job.nodes, (), job.last, job.local))
+
+    def _submit_with_inputs(self, job: Assignment) -> None:
+        elsewhere = self._values.holders(job.inputs, job.worker)
         if elsewhere:
             self._held.append(job)
             for dataset, holder in elsewhere:
@@ -214,7 +243,7 @@ class LokyExecutor:
         if job.worker == MAIN:
             self._main_jobs.append(job)
             return
-        inputs, descriptors = self._values.for_message(job.inputs, job.worker) if job.inputs else ((), ())
+        inputs, descriptors = self._values.for_message(job.inputs, job.worker)
         message = Job(self._run, job.nodes, tuple(inputs), job.last, job.local)
         self._pool.send(self._slots[job.worker], message, descriptors)
 
@@ -246,7 +275,7 @@ class LokyExecutor:
             events, self._events = self._events, []
             return events
         events = []
-        busy = self._main_steps is not None or bool(self._main_jobs)
+        busy = not self._stepping and (self._main_steps is not None or bool(self._main_jobs))
         events += self._pool.wait(0 if busy else timeout)
         if not events and busy:
             events += self._step()
@@ -262,11 +291,11 @@ class LokyExecutor:
                 self._run,
                 self._scope,
                 job,
-                take=lambda dataset, last: self._values.take_here(dataset, last=last),
-                give=self._values.give_here,
+                take=self._take_here,
+                give=self._give_here,
                 cancelled=lambda: self._main_cancelled,
             )
-        step = next(self._main_steps, None)
+        step = self._next_step(self._main_steps)
         if step is None:
             self._main_steps = None
             return []
@@ -276,16 +305,39 @@ class LokyExecutor:
                     self._pool.send(self._slots[worker], Drop(self._run, dataset, file=True))
         return [step]
 
+    def _next_step(self, steps: Iterator[Report]) -> Report | None:
+        if self._turns is None:
+            return next(steps, None)
+        self._stepping = True
+        try:
+            with StandIn(self._turns, self._pool.wake):
+                return next(steps, None)
+        finally:
+            self._stepping = False
+            lost, self._to_replace = self._to_replace, []
+            for worker in lost:
+                self._pool.start(self._slots[worker])
+
+    def _take_here(self, dataset: int, last: bool) -> Any:  # noqa: FBT001 - as a job's steps call it
+        with self._lock:
+            return self._values.take_here(dataset, last=last)
+
+    def _give_here(self, dataset: int, value: Any) -> Handle:
+        with self._lock:
+            return self._values.give_here(dataset, value)
+
     # --- values ----------------------------------------------------------------------------------------------------------
 
     def put(self, dataset: int, value: Any) -> int | None:
         """Publish a value; one that cannot leave stays here, for the worker MAIN."""
-        return self._values.put(dataset, value)
+        with self._lock:
+            return self._values.put(dataset, value)
 
     def release(self, dataset: int) -> None:
         """Forget a value: its memory is given back."""
-        for worker in self._values.release(dataset):
-            self._pool.send(self._slots[worker], Drop(self._run, dataset))
+        with self._lock:
+            for worker in self._values.release(dataset):
+                self._pool.send(self._slots[worker], Drop(self._run, dataset))
 
     def size(self, dataset: int) -> int:
         """Return the bytes of a value."""
@@ -304,6 +356,8 @@ class LokyExecutor:
         self._asked.clear()
         self._main_jobs.clear()
         self._main_steps = None
+        self._turns = None
+        self._to_replace.clear()
         self._running = False
         self._begin_message = None
         self._material = None

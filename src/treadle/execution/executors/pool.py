@@ -116,7 +116,11 @@ class SlotPool:
     def _note_end(self, number: int, pid: int) -> None:
         """From one of loky's threads: a slot's process ended."""
         self._ended.append((number, pid))
-        with contextlib.suppress(OSError):  # the pool may be closing, and then knows
+        self.wake()
+
+    def wake(self) -> None:
+        """End the wait that another thread is in."""
+        with contextlib.suppress(OSError):  # the pool may be closing; or it was woken so often that one more is no news
             self._wake_write.send(b"\0")
 
     def _hear_of_ends(self, _mask: int) -> list[ExecutorEvent]:

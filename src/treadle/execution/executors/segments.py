@@ -84,6 +84,11 @@ class Segments:
         else:
             close_handle(handle)
 
+    @property
+    def has_idle(self) -> bool:
+        """True where files wait to be used again."""
+        return bool(self._idle)
+
     def spare(self, size: int) -> int | None:
         """Return the descriptor of a file to write a value of about this size over, for the caller to close."""
         self._wanted = True

@@ -13,10 +13,10 @@ from treadle.execution.executors.in_process import job_steps
 from treadle.execution.job import MAIN, Handle, Local
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from treadle.execution.material import RunMaterial
-    from treadle.execution.scheduler import Assignment
+    from treadle.execution.scheduling.scheduler import Assignment
 
 
 class SerialExecutor:
@@ -59,6 +59,9 @@ class SerialExecutor:
     def begun(self, worker: int, node: int) -> float | None:  # noqa: ARG002 - whoever asks is this thread
         """Return None: nothing runs while anybody asks."""
         return None
+
+    def keep_turning(self, turns: Callable[[Callable[[], bool]], None]) -> None:
+        """There is nothing else to do while a node runs."""
 
     def wait(self, timeout: float | None = None) -> list[ExecutorEvent]:
         """Do the next step: announce the worker, begin a node, or run it; where there is none, let the time pass."""

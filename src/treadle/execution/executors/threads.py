@@ -18,8 +18,10 @@ from treadle.execution.executors.in_process import job_steps
 from treadle.execution.job import Handle, Local
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from treadle.execution.material import RunMaterial
-    from treadle.execution.scheduler import Assignment
+    from treadle.execution.scheduling.scheduler import Assignment
 
 
 class _Run:
@@ -98,6 +100,9 @@ class ThreadExecutor:
     def begun(self, worker: int, node: int) -> float | None:  # noqa: ARG002 - nobody asks who cannot end it
         """Return None."""
         return None
+
+    def keep_turning(self, turns: Callable[[Callable[[], bool]], None]) -> None:
+        """Nothing is ever done inside of `wait`: nodes run in threads of their own."""
 
     def wait(self, timeout: float | None = None) -> list[ExecutorEvent]:
         """Block until a worker reports, and return all that has been reported."""

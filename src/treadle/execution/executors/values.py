@@ -77,7 +77,7 @@ class ParentValues:
             return Kept(MAIN, str(exc))
 
     def _publish(self, dataset: int, value: Any) -> Handle:
-        size = large_size(value)
+        size = large_size(value) if self._segments.has_idle else 0  # to look into a frame takes time
         try:
             spare = self._segments.spare(size) if size else None
             return publish(value, self._scratch, budget=self._segments.budget, spare=spare)

@@ -1,14 +1,14 @@
 """What the scheduler knows of in-memory values: how many takers are to come, and where each value is.
 
 State: use counts, and the one worker that has a value, where only one has it. Neighbours: `scheduler.py` tells it what happened
-and asks what nobody needs any more; `scheduler_queues.py` asks where a node's values are.
+and asks what nobody needs any more; `queues.py` asks where a node's values are.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from treadle.execution.scheduler_states import NodeState
+from treadle.execution.scheduling.states import NodeState
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -17,9 +17,9 @@ States of a node, and the legal moves::
 Order: the ready node with the longest remaining path first, ties by plan order. A node whose sole child needs nothing
 else any more takes that child along in the same job, so that the value between them never leaves the worker.
 
-Neighbours, which are parts of this one object and which nobody else changes: `scheduler_states.py` (where nodes stand),
-`scheduler_queues.py` (those that are ready), `scheduler_workers.py` (who holds what), `scheduler_values.py` (where values are),
-`scheduler_resources.py` (what is scarce), `scheduler_policies.py` (who is tried again), `scheduler_view.py` (what can be asked).
+Neighbours, which are parts of this one object and which nobody else changes: `states.py` (where nodes stand),
+`queues.py` (those that are ready), `workers.py` (who holds what), `values.py` (where values are),
+`resources.py` (what is scarce), `policies.py` (who is tried again), `view.py` (what can be asked).
 """
 
 from __future__ import annotations
@@ -27,20 +27,20 @@ from __future__ import annotations
 from heapq import heapify, heappop, heappush
 from typing import TYPE_CHECKING
 
-from treadle.execution.scheduler_policies import Policies
-from treadle.execution.scheduler_queues import ReadyQueues
-from treadle.execution.scheduler_resources import Resources
-from treadle.execution.scheduler_states import Assignment, InvalidTransitionError, NodeState, NodeStates
-from treadle.execution.scheduler_values import Values
-from treadle.execution.scheduler_view import SchedulerView
-from treadle.execution.scheduler_workers import Workers
+from treadle.execution.scheduling.policies import Policies
+from treadle.execution.scheduling.queues import ReadyQueues
+from treadle.execution.scheduling.resources import Resources
+from treadle.execution.scheduling.states import Assignment, InvalidTransitionError, NodeState, NodeStates
+from treadle.execution.scheduling.values import Values
+from treadle.execution.scheduling.view import SchedulerView
+from treadle.execution.scheduling.workers import Workers
 from treadle.pipeline.policy import FailurePolicy
 from treadle.planning.priority import longest_remaining_paths
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from treadle.execution.scheduler_workers import WorkerState
+    from treadle.execution.scheduling.workers import WorkerState
     from treadle.planning import Plan
 
 __all__ = ["Assignment", "FailurePolicy", "InvalidTransitionError", "NodeState", "Scheduler"]

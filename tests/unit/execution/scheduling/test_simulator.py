@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from treadle.execution.simulator import bounds, simulate
+from treadle.execution.scheduling.simulator import bounds, simulate
 from treadle.io import Catalog
 from treadle.pipeline import Pipeline, node
 from treadle.pipeline.policy import NodePolicy

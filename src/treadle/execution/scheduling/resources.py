@@ -4,7 +4,7 @@ The rule: nodes are looked at from the most urgent on, and one that cannot start
 that what is less urgent gets only what is left. So a node that needs much is never overtaken by those behind it, however many
 they are, and the same facts give the same decisions. Nodes that need nothing scarce are no part of this.
 
-State: what is free, who holds what, the queues. Neighbours: `scheduler.py` asks who may start, `scheduler_queues.py` puts in.
+State: what is free, who holds what, the queues. Neighbours: `scheduler.py` asks who may start, `queues.py` puts in.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from treadle.execution.scheduler_queues import Entry
+    from treadle.execution.scheduling.queues import Entry
     from treadle.planning import Plan
 
 Needs: TypeAlias = "tuple[tuple[str, int], ...]"

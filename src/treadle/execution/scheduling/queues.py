@@ -1,7 +1,7 @@
 """The scheduler's ready nodes: the most urgent first, each where a worker that may run it finds it.
 
 State: the queues, and what binds nodes to workers. Neighbours: `scheduler.py` puts nodes in and takes them out,
-`scheduler_values.py` says where their data is, `scheduler_resources.py` keeps those that wait for what is scarce.
+`values.py` says where their data is, `resources.py` keeps those that wait for what is scarce.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ from heapq import heappop, heappush
 from typing import TYPE_CHECKING, TypeAlias
 
 from treadle.execution.job import MAIN
-from treadle.execution.scheduler_states import NodeState
+from treadle.execution.scheduling.states import NodeState
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from treadle.execution.scheduler_resources import Resources
-    from treadle.execution.scheduler_values import Values
+    from treadle.execution.scheduling.resources import Resources
+    from treadle.execution.scheduling.values import Values
     from treadle.planning import Plan
 
 Entry: TypeAlias = "tuple[float, int]"

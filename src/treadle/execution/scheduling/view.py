@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from treadle.execution.scheduler_states import NodeState
+from treadle.execution.scheduling.states import NodeState
 
 if TYPE_CHECKING:
-    from treadle.execution.scheduler_values import Values
-    from treadle.execution.scheduler_workers import Workers
+    from treadle.execution.scheduling.values import Values
+    from treadle.execution.scheduling.workers import Workers
 
 
 class SchedulerView:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from heapq import heappop, heappush
 from typing import TYPE_CHECKING
 
-from treadle.execution.scheduler import Scheduler
+from treadle.execution.scheduling.scheduler import Scheduler
 from treadle.planning.priority import longest_remaining_paths
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from treadle.execution.job import MAIN
-from treadle.execution.scheduler import FailurePolicy, InvalidTransitionError, NodeState, Scheduler
+from treadle.execution.scheduling.scheduler import FailurePolicy, InvalidTransitionError, NodeState, Scheduler
 from treadle.pipeline.policy import NodePolicy
 from treadle.planning import Plan, PlannedDataset, PlannedNode
 

@@ -1,7 +1,7 @@
 """The loop of a run: it joins the scheduler (which decides) to an executor (which runs), and tells the observers.
 
 It reads aloud: hand out what is ready, wait, apply what happened, one small method an event. State: that of one run.
-Neighbours: `loop_deadlines.py` knows what is due when, `loop_failures.py` keeps what failed.
+Neighbours: `deadlines.py` knows what is due when, `failures.py` keeps what failed.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ from treadle.execution.exchange import describe_no_room
 from treadle.execution.executor import Report, SetupFailed, WorkerDown, WorkerUp
 from treadle.execution.failure import record_failure, restore_exception
 from treadle.execution.job import MAIN, Dropped, Failed, Finished, Kept, Published, Resident, Started
-from treadle.execution.loop_deadlines import Deadlines, Late, Wake
-from treadle.execution.loop_failures import Failures
-from treadle.execution.loop_losses import Losses
+from treadle.execution.loop.deadlines import Deadlines, Late, Wake
+from treadle.execution.loop.failures import Failures
+from treadle.execution.loop.losses import Losses
 from treadle.execution.result import RunResult, gather_results
-from treadle.execution.scheduler import FailurePolicy, Scheduler
+from treadle.execution.scheduling.scheduler import FailurePolicy, Scheduler
 from treadle.execution.verdict import describe_loss, describe_setup_failure
 from treadle.planning.durations import expected_seconds
 
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from treadle.events import Event, Observer
     from treadle.execution.executor import Executor, ExecutorEvent
     from treadle.execution.material import RunMaterial
-    from treadle.execution.scheduler import Assignment
+    from treadle.execution.scheduling.scheduler import Assignment
 
 _logger = logging.getLogger(__name__)
 
@@ -104,8 +104,17 @@ class RunLoop:
         scheduler.add_main_only(self._executor.begin(self._material))
         if (weights := expected_seconds(self._plan, self._durations())) is not None:
             scheduler.expect(weights)
-        to_come = self._deadlines.queue
-        while not scheduler.is_finished():
+        self._executor.keep_turning(self._turn_until)
+        self._turn_until(lambda: False)
+        self._tell_skipped()
+        if (error := self._failures.final(scheduler.done())) is not None:
+            raise error
+        return gather_results(self._material, self._executor)
+
+    def _turn_until(self, over: Callable[[], bool]) -> None:
+        """Turn until the run has come to its end, or until something else is over."""
+        scheduler, to_come = self._scheduler, self._deadlines.queue
+        while not scheduler.is_finished() and not over():
             while jobs := scheduler.assign():  # again, because a job whose values cannot be had comes back at once
                 for job in jobs:
                     self._submit(job)
@@ -117,10 +126,6 @@ class RunLoop:
                 self._apply(event)
             if to_come:
                 self._keep_deadlines()
-        self._tell_skipped()
-        if (error := self._failures.final(scheduler.done())) is not None:
-            raise error
-        return gather_results(self._material, self._executor)
 
     # --- handing out -----------------------------------------------------------------------------------------------------
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from treadle.execution.loop_deadlines import Deadlines, Late, Wake
+from treadle.execution.loop.deadlines import Deadlines, Late, Wake
 
 
 def test_what_is_due_comes_in_order():
