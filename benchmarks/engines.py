@@ -11,6 +11,7 @@ from __future__ import annotations
 import importlib.util
 from typing import TYPE_CHECKING, Any
 
+from light import noop
 from peers import DaskCluster, FuturesLoop, JoblibGenerations, KedroRunner, PlainLoop
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ class Treadle:
         """Let every worker do something."""
         from treadle import Catalog, Pipeline, node
 
-        warm_up = Pipeline([node(abs, "number", f"warm_{index}", name=f"warm_{index}") for index in range(8 * self._workers)])
+        warm_up = Pipeline([node(noop, "number", f"warm_{index}", name=f"warm_{index}") for index in range(8 * self._workers)])
         self._runner.run(warm_up, Catalog({"number": 1}))
 
     def _make(self) -> Any:
@@ -129,13 +130,12 @@ def missing() -> list[str]:
     ]
 
 
-def engines(methods: list[str], workers: int, *, quick: bool, cold: bool = False) -> list[Any]:
+def engines(methods: list[str], workers: int, *, cold: bool = False) -> list[Any]:
     """Return the engines that are installed, those of one start method side by side.
 
     Args:
         methods: start methods.
         workers: number of workers of each.
-        quick: whether to leave out what takes seconds for very little.
         cold: whether the workers are started within each run.
     """
     there = [module for module in OPTIONAL if importlib.util.find_spec(module) is not None]
@@ -145,5 +145,5 @@ def engines(methods: list[str], workers: int, *, quick: bool, cold: bool = False
     chosen += [JoblibGenerations(workers)] if "joblib" in there else []
     chosen += [DaskCluster(workers)] if "distributed" in there else []
     if "kedro" in there:
-        chosen += [KedroRunner(kind, workers, most_tasks=50 if quick else 1_000) for kind in ("Sequential", "Thread", "Parallel")]
+        chosen += [KedroRunner(kind, workers) for kind in ("Sequential", "Thread", "Parallel")]
     return [Cold(engine) for engine in chosen if engine.method != "-"] if cold else chosen

@@ -170,9 +170,11 @@ def say_overhead(title: str, figures: dict[str, dict[str, list[float]]]) -> None
     median = {name: statistics.median(times) for name, times in figures["noop_100"].items()}
     base = median["Kedro Sequential"]
     kedro = median["Kedro Parallel"] - base
-    ratios = [f"{name} {kedro / max(median[name] - base, 0.001):.0f}" for name in median if name.startswith("Treadle")]
-    print(f"\n{title}, 100 nodes that do nothing: Kedro Parallel's overhead over Kedro Sequential is {kedro:.2f} s; ", end="")
-    print("so many times less with " + ", ".join(ratios) + ".")
+    print(f"\n{title}, 100 nodes that do nothing: Kedro Parallel takes {kedro:.2f} s more than Kedro Sequential", end="")
+    for name in [each for each in median if each.startswith("Treadle")]:
+        more = median[name] - base
+        print(f"; {name} {more:.3f} s, {kedro / more:.0f} times less" if more > 0 else f"; {name} none", end="")
+    print(".")
 
 
 def main() -> None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from workloads import Workload
 
 SAMPLE_SECONDS = 0.02
-_START_ORDER = ("fork", "default", "spawn", "forkserver", "loky", "-")
+_START_ORDER = ("fork", "spawn", "forkserver", "loky", "-")
 
 
 @dataclass

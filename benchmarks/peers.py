@@ -7,6 +7,8 @@ import multiprocessing
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from typing import TYPE_CHECKING, Any
 
+from light import noop
+
 if TYPE_CHECKING:
     from concurrent.futures import Executor, Future
 
@@ -66,7 +68,7 @@ class FuturesLoop:
 
     def warm(self) -> None:
         """Let every worker do something."""
-        list(self._pool.map(abs, range(8 * self._workers)))
+        list(self._pool.map(noop, range(8 * self._workers)))
 
     def run(self, workload: Workload) -> dict[str, Any]:  # noqa: C901 - a loop as people write it
         """Run the tasks as their inputs arrive."""
@@ -121,6 +123,7 @@ class JoblibGenerations:
         from joblib import Parallel, delayed
 
         self._parallel, self._delayed = Parallel(n_jobs=self._workers), delayed
+        self._parallel.__enter__()
         self.warm()
         level: dict[str, int] = dict.fromkeys(workload.sources, 0)
         self._generations: dict[int, list[Any]] = {}
@@ -130,7 +133,7 @@ class JoblibGenerations:
 
     def warm(self) -> None:
         """Let every worker do something."""
-        self._parallel(self._delayed(abs)(number) for number in range(8 * self._workers))
+        self._parallel(self._delayed(noop)(number) for number in range(8 * self._workers))
 
     def run(self, workload: Workload) -> dict[str, Any]:
         """Run generation after generation."""
@@ -144,6 +147,7 @@ class JoblibGenerations:
         """End the pool, which is the process's own."""
         from joblib.externals.loky import get_reusable_executor
 
+        self._parallel.__exit__(None, None, None)
         get_reusable_executor().shutdown(wait=True, kill_workers=True)
 
 
@@ -171,7 +175,7 @@ class DaskCluster:
 
     def warm(self) -> None:
         """Let every worker do something."""
-        self._client.gather(self._client.map(abs, range(8 * self._workers), pure=False))
+        self._client.gather(self._client.map(noop, range(8 * self._workers), pure=False))
 
     def run(self, workload: Workload) -> dict[str, Any]:
         """Hand the whole graph over, and gather its results."""
@@ -193,13 +197,14 @@ class DaskCluster:
 class KedroRunner:
     """One of Kedro's runners, on Kedro's own pipeline and catalog; the parallel one starts its workers in each run."""
 
-    def __init__(self, kind: str, workers: int, *, most_tasks: int) -> None:
+    def __init__(self, kind: str, workers: int) -> None:
         self.name = f"kedro {kind.lower()}"
-        self.method = multiprocessing.get_start_method(allow_none=True) or "default" if kind == "Parallel" else "-"
+        chosen = multiprocessing.get_start_method(allow_none=True) or multiprocessing.get_all_start_methods()[0]
+        self.method = chosen if kind == "Parallel" else "-"
         self.unchecked = kind == "Parallel"  # what a finished run made cannot be loaded any more
         self._kind = kind
         self._workers = workers
-        self._most_tasks = min(most_tasks, 50) if kind == "Parallel" else most_tasks
+        self._most_tasks = 50 if kind == "Parallel" else 1_000
 
     def refuses(self, workload: Workload) -> str | None:
         """Refuse what would take minutes: its time grows with the square of the nodes."""
@@ -208,9 +213,11 @@ class KedroRunner:
 
     def start(self, workload: Workload) -> None:
         """Make the pipeline."""
+        import kedro.runner  # noqa: F401 - sets logging up, which is then told to be quiet
         from kedro.pipeline import node, pipeline
 
         logging.getLogger("kedro").setLevel(logging.CRITICAL)
+        logging.root.handlers.clear()
         made = [node(task.func, list(task.inputs) or None, task.output, name=task.name) for task in workload.tasks]
         self._pipeline = pipeline(made)
 

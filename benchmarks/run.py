@@ -64,7 +64,7 @@ def main() -> None:
     measurements: list[Measurement] = []
     for workload in chosen:
         _say(f"{time.monotonic() - began:4.0f} s  {workload.name}: {workload.about}")
-        found = engines(methods, options.workers, quick=not options.full, cold=workload.cold)
+        found = engines(methods, options.workers, cold=workload.cold)
         measurements += measure(workload, found, repeats, budget)
     alone: list[Figure] = []
     for method in methods if _is_wanted("alone", options.only) else ():

@@ -10,12 +10,11 @@ from typing import Any
 
 import psutil
 from figures import Figure, median_of, timed
-from workloads import noop
+from light import BUSY_SECONDS, busy, noop
 
 WIDTH = 50
 LINEAR = 1.15
 """How much more than ten times as long ten times as many nodes may take."""
-BUSY_SECONDS = 0.001
 
 
 def figures(method: str, workers: int, repeats: int, *, quick: bool, first: bool) -> list[Figure]:
@@ -48,7 +47,7 @@ def _band(count: int) -> list[Any]:
 
 def _plan_and_scheduler() -> list[Figure]:
     from treadle import Catalog, Pipeline
-    from treadle.execution.simulator import simulate
+    from treadle.execution.scheduling.simulator import simulate
     from treadle.planning import compile_plan
 
     found, before = [], 0.0
@@ -94,14 +93,6 @@ def _whole_runs(method: str, workers: int, repeats: int, counts: tuple[int, ...]
             )
         before = a_node
     return found
-
-
-def busy(_source: Any) -> int:
-    """Compute for a millisecond of the processor's time."""
-    end = time.process_time() + BUSY_SECONDS
-    while time.process_time() < end:
-        pass
-    return 1
 
 
 def _processor(method: str, workers: int, count: int) -> list[Figure]:

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from light import LONG_SECONDS, SHORT_SECONDS, noop, wait_long, wait_short
 
 ARRAY_BYTES = 64 * 1024 * 1024
 FRAME_ROWS = ARRAY_BYTES // 8 // 8
-SHORT_SECONDS = 0.01
-LONG_SECONDS = 0.1
 
 
 @dataclass(frozen=True)
@@ -42,11 +40,6 @@ class Workload:
     """Seconds that two workers cannot beat, where the tasks' own time is known."""
     cold: bool = False
     """Whether the workers are started in each run."""
-
-
-def noop(*_inputs: Any) -> int:
-    """Do nothing: what is measured is the engine."""
-    return 1
 
 
 def make_array(value: float) -> np.ndarray:
@@ -93,18 +86,6 @@ def use_strings(frame: pd.DataFrame) -> pd.DataFrame:
 def count_strings(*frames: pd.DataFrame) -> int:
     """Count the strings that are upper case, in all frames."""
     return int(sum(frame["name"].str.isupper().sum() for frame in frames))
-
-
-def wait_short(_source: Any) -> int:
-    """Take a little time, without the processor."""
-    time.sleep(SHORT_SECONDS)
-    return 1
-
-
-def wait_long(_before: Any) -> int:
-    """Take ten times as much."""
-    time.sleep(LONG_SECONDS)
-    return 1
 
 
 def independent(count: int) -> Workload:

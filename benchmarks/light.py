@@ -1,0 +1,35 @@
+"""The functions of the tasks that measure engines rather than work; a worker imports nothing else for them."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+SHORT_SECONDS = 0.01
+LONG_SECONDS = 0.1
+BUSY_SECONDS = 0.001
+
+
+def noop(*_inputs: Any) -> int:
+    """Do nothing: what is measured is the engine."""
+    return 1
+
+
+def wait_short(_source: Any) -> int:
+    """Take a little time, without the processor."""
+    time.sleep(SHORT_SECONDS)
+    return 1
+
+
+def wait_long(_before: Any) -> int:
+    """Take ten times as much."""
+    time.sleep(LONG_SECONDS)
+    return 1
+
+
+def busy(_source: Any) -> int:
+    """Compute for a millisecond of the processor's time."""
+    end = time.process_time() + BUSY_SECONDS
+    while time.process_time() < end:
+        pass
+    return 1
