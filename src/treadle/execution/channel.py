@@ -202,15 +202,13 @@ class Channel:
         A read ends with the bytes that descriptors came with, whatever is behind them.
         """
         try:
-            data, ancillary, answer, _address = self._sock.recvmsg(
-                _READ_BYTES, socket.CMSG_LEN(MAX_DESCRIPTORS * array.array("i").itemsize), _CLOSE_ON_EXEC | flags
-            )
+            data, ancillary, answer, _address = self._sock.recvmsg(_READ_BYTES, _ROOM_FOR_DESCRIPTORS, _CLOSE_ON_EXEC | flags)
         except BlockingIOError:
             return False
         except OSError as exc:
             msg = "the other side of the channel is gone"
             raise ChannelClosedError(msg) from exc
-        if answer & socket.MSG_CTRUNC:
+        if answer & _CUT_SHORT:
             msg = "this process may not open more files (ulimit -n), so it cannot take what another one sent"
             raise OSError(errno.EMFILE, msg)
         for level, kind, payload in ancillary:
@@ -261,6 +259,9 @@ class Channel:
         self._lock = threading.RLock()  # the one that was inherited may be held by a thread that was not
 
 
-_NO_SIGNAL = getattr(socket, "MSG_NOSIGNAL", 0)
-_DO_NOT_WAIT = socket.MSG_DONTWAIT
-_CLOSE_ON_EXEC = getattr(socket, "MSG_CMSG_CLOEXEC", 0)
+# Plain integers: to combine two members of an enum costs more than the system call.
+_NO_SIGNAL = int(getattr(socket, "MSG_NOSIGNAL", 0))
+_DO_NOT_WAIT = int(socket.MSG_DONTWAIT)
+_CLOSE_ON_EXEC = int(getattr(socket, "MSG_CMSG_CLOEXEC", 0))
+_CUT_SHORT = int(socket.MSG_CTRUNC)
+_ROOM_FOR_DESCRIPTORS = socket.CMSG_LEN(MAX_DESCRIPTORS * array.array("i").itemsize)

@@ -192,10 +192,10 @@ class RunLoop:
     def _apply(self, event: ExecutorEvent) -> None:
         if isinstance(event, Report):
             fact = event.fact
-            if isinstance(fact, Started):
-                self._node_started(event.worker, fact)
-            elif isinstance(fact, Finished):
+            if isinstance(fact, Finished):
                 self._node_finished(event.worker, fact)
+            elif isinstance(fact, Started):
+                self._node_started(event.worker, fact)
             elif isinstance(fact, Failed):
                 self._node_failed(event.worker, fact)
             elif isinstance(fact, Published):
@@ -215,28 +215,31 @@ class RunLoop:
         self._tell(WorkerStarted(self._executor.label(event.worker), event.pid, time.time()))
 
     def _node_started(self, worker: int, fact: Started) -> None:
-        if not self._observers or fact.node in self._announced or not self._scheduler.holds(worker, fact.node):
+        if fact.node in self._announced or not self._scheduler.holds(worker, fact.node):
             return  # told already, or it ended while this was on its way
         self._announced.add(fact.node)
         node = self._plan.nodes[fact.node]
         self._tell(NodeStarted(node.name, self._executor.label(worker), self._scheduler.attempt(fact.node), fact.at))
 
     def _node_finished(self, worker: int, fact: Finished) -> None:
-        self._node_started(worker, Started(fact.run, fact.node, fact.started))
-        self._announced.discard(fact.node)
+        if self._observers:  # most of what a tiny node costs here is telling of it
+            self._node_started(worker, Started(fact.run, fact.node, fact.started))
+            self._announced.discard(fact.node)
         for dataset, handle in fact.outputs:
             if isinstance(handle, Kept):
                 self._scheduler.pin(dataset, handle.worker)
             elif isinstance(handle, Resident):
                 self._scheduler.reside(dataset, handle.worker, handle.size)
+        seconds = fact.at - fact.started
+        name = self._plan.nodes[fact.node].name
+        self.seconds[name] = seconds
         attempt = self._scheduler.attempt(fact.node)
-        self.seconds[self._plan.nodes[fact.node].name] = fact.at - fact.started
-        released = self._scheduler.finish(fact.node, worker, fact.at - fact.started)
+        released = self._scheduler.finish(fact.node, worker, seconds)
         if self._observers:
             names = self._plan.datasets
             self._tell(
                 NodeFinished(
-                    node=self._plan.nodes[fact.node].name,
+                    node=name,
                     worker=self._executor.label(worker),
                     attempt=attempt,
                     started=fact.started,
@@ -247,7 +250,8 @@ class RunLoop:
                     sizes=tuple((names[dataset].name, size) for dataset, size in fact.sizes),
                 )
             )
-        self._release(released)
+        if released:
+            self._release(released)
 
     def _published(self, fact: Published) -> None:
         self._scheduler.leave_home(fact.dataset)
@@ -298,7 +302,8 @@ class RunLoop:
         for dataset in datasets:
             self._executor.release(dataset)
             self._put.discard(dataset)
-            self._tell(DatasetReleased(self._plan.datasets[dataset].name, time.time()))
+            if self._observers:
+                self._tell(DatasetReleased(self._plan.datasets[dataset].name, time.time()))
 
     def _try_again(self, node: int, worker: int | None, label: str, started: float | None, at: float, failure: Failure) -> bool:
         """An attempt failed: tell of it, and see to the next one where the node has one."""

@@ -6,9 +6,8 @@ State: where each node of a run stands, and how it came there. Neighbours: `sche
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
 from enum import IntEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from treadle.planning import Plan
@@ -41,8 +40,7 @@ class InvalidTransitionError(RuntimeError):
     """A fact arrived that cannot be true: a bug of the engine; the text tells how the node came there."""
 
 
-@dataclass(frozen=True, slots=True)
-class Assignment:
+class Assignment(NamedTuple):
     """A job for a worker: nodes to run in order, what travels with them, what stays between them."""
 
     worker: int
