@@ -144,12 +144,13 @@ class WorkerLost:
 
 @dataclass(frozen=True, slots=True)
 class RunFinished:
-    """The run is over; `outcome` says how."""
+    """The run is over; `outcome` says how, and `resume_from` where one that was interrupted can go on, if anything was done."""
 
     run_id: str
     at: float
     outcome: Outcome
     failed: tuple[str, ...] = ()
+    resume_from: tuple[str, ...] = ()
 
 
 Event: TypeAlias = (

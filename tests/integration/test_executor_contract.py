@@ -17,7 +17,7 @@ import psutil
 import pytest
 
 from treadle import Catalog, MemoryDataset, Pipeline, node
-from treadle.execution.exchange import close_handle, load_handle
+from treadle.execution.exchange import close_handle, load_handle, size_of
 from treadle.execution.executor import Report, SetupFailed, WorkerDown, WorkerUp
 from treadle.execution.executors.loky import LokyExecutor
 from treadle.execution.executors.serial import SerialExecutor
@@ -266,7 +266,7 @@ def test_large_values_cross_between_workers(bench):
     bench.begin(node(lambda: big * 2, None, "a", name="make"), node(lambda a: a.sum(), "a", "b", name="take"))
     finished = bench.run(bench.workers[0], "make")
     if is_process(bench):
-        assert dict(finished.sizes)[bench.numbers["a"]] >= BIG.nbytes
+        assert size_of(dict(finished.outputs)[bench.numbers["a"]]) >= BIG.nbytes
         assert bench.executor.size(bench.numbers["a"]) >= BIG.nbytes
     bench.run(bench.workers[-1], "take", last=[("a", "take")])
     assert bench.value("b") == BIG.sum() * 2

@@ -194,11 +194,11 @@ def test_runner_goes_on_after_a_failure(any_runner, accidents):
 
 
 def test_error_hook_runs_once(any_runner, accidents, caplog):
-    """`on_node_error` is called once, where the node ran, with the exception itself."""
+    """`on_node_error` is called once, where the node ran, with the exception itself; one that exits ends no more than itself."""
     from treadle.hooks import create_hook_manager, register_hooks
 
     hooks = create_hook_manager()
-    register_hooks(hooks, [accidents.Witness()])
+    register_hooks(hooks, [accidents.Leaver(), accidents.Witness()])  # what was registered last is called first
     with caplog.at_level(logging.INFO, logger="loom"), pytest.raises(NodeError):
         any_runner.run(Pipeline([node(accidents.be_stubborn, None, "x", name="bad")]), Catalog({}), hooks=hooks)
     assert [record.getMessage() for record in caplog.records if record.name == "loom.accidents"] == ["bad: StubbornError"]

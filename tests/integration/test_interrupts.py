@@ -40,7 +40,10 @@ def _record(root):
 
 @pytest.mark.parametrize("kind", ["ctrl-c", "sigterm"])
 def test_stopped(begin, way, leftovers, kind):
-    """A signal ends the run with its own exit code; the session is recorded as interrupted; nothing is left (failure 9)."""
+    """A signal ends the run with its own exit code; the session is recorded as interrupted; nothing is left (failure 9).
+
+    The last word is the command that resumes the run.
+    """
     launched, root, pid = begin(way)
     assert (pid != launched.process.pid) == (way in PROCESSES)
     if kind == "ctrl-c":
@@ -50,6 +53,8 @@ def test_stopped(begin, way, leftovers, kind):
     assert launched.wait(10) == (130 if kind == "ctrl-c" else 143), launched.output
     leftovers.check()
     assert "Traceback" not in launched.output
+    said = "Interrupted." if kind == "ctrl-c" else "Ended by SIGTERM."
+    assert f"{said}\n\nResume the run from here with:\n  treadle run --pipelines=gated" in launched.output
     record = _record(root)
     assert record.outcome is Outcome.INTERRUPTED
     (run,) = record.runs

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
 
+import numpy as np
 import pytest
 
-from treadle import Catalog, Pipeline, node
+from treadle import Catalog, ParallelRunner, Pipeline, node
 from treadle.errors import NodeError, WorkerLostError
 from treadle.events import NodeFailed, NodeFinished, NodeSkipped, WorkerLost, WorkerStarted
 from treadle.hooks import create_hook_manager, register_hooks
@@ -98,3 +100,36 @@ def test_lost_between_runs(parallel_runner, accidents):
     for pid in pids:
         os.kill(pid, signal.SIGKILL)
     assert parallel_runner.run(pipeline, Catalog({"number": 2}))["n"] == 3
+
+
+def test_a_worker_that_may_open_no_more_files_is_lost(tmp_path):
+    """Whoever asks such a worker for a value would wait for the answer for ever."""
+    for name in ("meet", "busy"):
+        os.mkfifo(tmp_path / name)
+
+    def one():
+        with (tmp_path / "meet").open("w"):  # both are made at the same time, so by two workers
+            return np.zeros(1 << 18)
+
+    def two():
+        with (tmp_path / "meet").open():
+            return np.zeros(1 << 18)
+
+    def hold(_one):
+        with (tmp_path / "busy").open("w"):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (0, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+        signal.pause()
+
+    def wait(_two):
+        return (tmp_path / "busy").read_text()
+
+    nodes = [
+        node(one, None, "first", name="one"),
+        node(two, None, "second", name="two"),
+        node(hold, "first", None, name="hold"),
+        node(wait, "second", "waited", name="wait"),
+        node(lambda first, second, _waited: len(first) + len(second), ["first", "second", "waited"], "both", name="both"),
+    ]
+    with pytest.raises(WorkerLostError) as caught:
+        ParallelRunner(2, "fork").run(Pipeline(nodes), Catalog())
+    assert (caught.value.node, caught.value.exitcode) == ("hold", 1)

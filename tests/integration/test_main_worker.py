@@ -101,6 +101,25 @@ def test_what_goes_wrong_meanwhile_ends_the_run(tmp_path):
     assert [event.node for event in events if type(event).__name__ == "NodeSkipped"] == ["never"]
 
 
+def test_what_an_interrupted_node_had_handed_over_is_given_back():
+    """A memory file that nobody has heard of is closed."""
+
+    def memory_files():
+        links = [link for link in Path("/proc/self/fd").iterdir() if link.exists()]
+        return sorted(str(link.readlink()) for link in links if "memfd" in str(link.readlink()))
+
+    def chunks(_number):
+        yield bytes(1 << 20)
+        raise KeyboardInterrupt
+
+    before = memory_files()
+    with pytest.raises(KeyboardInterrupt):
+        ParallelRunner(1, "fork").run(
+            Pipeline([node(chunks, "number", "chunks", policy=NodePolicy(run_in="main"))]), Catalog({"number": 1})
+        )
+    assert memory_files() == before
+
+
 def test_an_interrupt_of_the_node_in_the_main_process(tmp_path):
     """Ctrl-C in such a node ends the run as it does anywhere, and leaves no worker."""
     import psutil

@@ -54,7 +54,7 @@ def show(error: TreadleError) -> ExitCode:
 
 
 def _show_one(error: TreadleError, failure: Failure | None) -> None:
-    if failure and failure.traceback.strip():
+    if failure and '  File "' in failure.traceback:  # without a frame of the user's it says what the error says
         click.echo(failure.traceback.rstrip() + "\n", err=True)
     click.secho("Error: ", err=True, nl=False, fg="red", bold=True)
     click.echo(str(error.args[0]), err=True)

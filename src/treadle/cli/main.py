@@ -144,11 +144,11 @@ def run_to_exit_code(command: click.Command, invocation: Invocation, **defaults:
             list(invocation.arguments), prog_name=program, standalone_mode=False, obj=invocation, default_map=defaults or None
         )
     except click.Abort as abort:
-        if isinstance(abort.__cause__, Terminated):
-            click.echo("Ended by SIGTERM.", err=True)
-            return ExitCode.TERMINATED
-        click.echo("Interrupted.", err=True)
-        return ExitCode.INTERRUPTED
+        terminated = isinstance(abort.__cause__, Terminated)
+        click.echo("Ended by SIGTERM." if terminated else "Interrupted.", err=True)
+        for note in getattr(abort.__cause__, "__notes__", ()):  # how to resume
+            click.echo(note, err=True)
+        return ExitCode.TERMINATED if terminated else ExitCode.INTERRUPTED
     except click.ClickException as error:
         error.show()
         return ExitCode.USAGE

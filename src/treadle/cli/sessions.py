@@ -17,11 +17,12 @@ from treadle.cli.groups import SuggestingGroup
 from treadle.cli.invocation import typed_command
 from treadle.cli.tables import aligned
 from treadle.cli.values import join_params
+from treadle.events import Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from treadle.observe.store import NodeRecord, RunRecord, SessionRecord, SessionSummary
+    from treadle.observe.store import ErrorRecord, NodeRecord, RunRecord, SessionRecord, SessionSummary
     from treadle.observe.store.diff import Change, NodeTimes, SessionDiff
     from treadle.session.what_if import WhatIf
 
@@ -209,7 +210,7 @@ def _session_lines(record: SessionRecord) -> Iterator[str]:
     for run in record.runs:
         yield from _run_lines(run)
     if record.error and not any(run.error for run in record.runs):
-        yield f"\nError\n{record.error.traceback.rstrip()}"
+        yield f"\nError\n{_told(record.error)}"
 
 
 def _run_lines(run: RunRecord) -> Iterator[str]:
@@ -230,8 +231,15 @@ def _run_lines(run: RunRecord) -> Iterator[str]:
             *(_node_line(node) for node in run.nodes),
         ]
         yield from aligned(rows)
-    if run.error:
-        yield f"\n{run.error.traceback.rstrip()}\n{run.error.message}"
+    if run.error and run.outcome is not Outcome.INTERRUPTED:
+        yield f"\n{_told(run.error)}"
+
+
+def _told(error: ErrorRecord) -> str:
+    """Tell of an error as it was told when it happened: one of ours that no code of the user's raised is its message alone."""
+    trace = error.traceback.rstrip()
+    ours = error.type_name.startswith("treadle.errors.") and trace.endswith(error.message)
+    return error.message if ours or not trace else f"{trace}\n{error.message}"
 
 
 def _node_line(node: NodeRecord) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
 from treadle.errors import DatasetError, HookError, NodeTimeoutError, TreadleError
 from treadle.execution.exchange import snapshot
-from treadle.execution.failure import record_failure
+from treadle.execution.failure import format_user_traceback, record_failure
 from treadle.execution.verdict import describe_timeout
 from treadle.hooks import implemented, plugin_at_fault, plugin_that_answered
 from treadle.pipeline.typed import typed_inputs
@@ -188,7 +188,8 @@ def _attempt(
         steps.inputs[name] = data
 
     wanted = scope.inputs[index]
-    _together(scope, steps, load, wanted)
+    if wanted:
+        _together(scope, steps, load, wanted)
     if scope.is_async:  # in the order of the node's inputs, whichever came first
         steps.inputs = {name: steps.inputs[name] for name in [scope.dataset_names[dataset] for dataset in wanted]}
     steps.dataset = None
@@ -197,22 +198,9 @@ def _attempt(
     steps.phase = "run"
     returned = node.call(inputs)
     if node.streams(returned):
-        # What a generator does with a chunk after it has yielded it is not seen.
-        save = _Saver(scope, index, node, lambda dataset, chunk: give(dataset, snapshot(chunk, scope.copy_mode(dataset))))
-        outputs: dict[str, Any] = {}
-        saving = 0.0
-        for name, chunk in node.unpack(returned):
-            before = clock()
-            steps.check_time()
-            save(name, chunk, steps)
-            saving += clock() - before
-            steps.phase, steps.dataset = "run", None
-            outputs[name] = chunk
-        _call_hook(scope, steps, "after_node_run", **_node_arguments(scope, node, inputs), outputs=outputs)
-        _confirm(scope, steps, node)
+        saving = _save_chunks(scope, index, node, inputs, returned, steps, give)
         done = clock()
         return Times(started, time.time(), loaded - begun, done - loaded - saving, saving)
-    save = _Saver(scope, index, node, give)
     outputs = dict(node.unpack(returned))
     steps.check_time()
     del returned
@@ -226,10 +214,38 @@ def _attempt(
     def store(name: str, own: Steps) -> None:
         save(name, outputs.pop(name), own)
 
-    _together(scope, steps, store, tuple(outputs))
+    if outputs:
+        save = _Saver(scope, index, node, give)
+        _together(scope, steps, store, tuple(outputs))
     _confirm(scope, steps, node)
     done = clock()
     return Times(started, time.time(), loaded - begun, ran - loaded, done - ran)
+
+
+def _save_chunks(
+    scope: RunScope,
+    index: int,
+    node: Node,
+    inputs: Mapping[str, Any],
+    returned: Any,
+    steps: Steps,
+    give: Callable[[int, Any], None],
+) -> float:
+    """Save what a generator yields, chunk by chunk; return the seconds that the saving took."""
+    # What a generator does with a chunk after it has yielded it is not seen.
+    save = _Saver(scope, index, node, lambda dataset, chunk: give(dataset, snapshot(chunk, scope.copy_mode(dataset))))
+    outputs: dict[str, Any] = {}
+    saving = 0.0
+    for name, chunk in node.unpack(returned):
+        before = time.perf_counter()
+        steps.check_time()
+        save(name, chunk, steps)
+        saving += time.perf_counter() - before
+        steps.phase, steps.dataset = "run", None
+        outputs[name] = chunk
+    _call_hook(scope, steps, "after_node_run", **_node_arguments(scope, node, inputs), outputs=outputs)
+    _confirm(scope, steps, node)
+    return saving
 
 
 def _together(scope: RunScope, steps: Steps, do: Callable[[_T, Steps], None], things: Sequence[_T]) -> None:
@@ -361,6 +377,9 @@ def _call_hook(scope: RunScope, steps: Steps, name: str, **arguments: Any) -> li
 def _report_error(scope: RunScope, node: Node, steps: Steps, exc: BaseException) -> None:
     try:
         _call_hook(scope, steps, "on_node_error", error=exc, **_node_arguments(scope, node, steps.inputs))
-    except Exception as broken:  # the node's own failure is what the caller must see; the hook's is logged, not lost
+    except BaseException as broken:  # the node's own failure is what the caller must see; the hook's, an exit too, is logged
+        if scope.interruptible and isinstance(broken, KeyboardInterrupt):
+            raise
         plugin = plugin_at_fault(scope.hooks, "on_node_error", broken) if scope.hooks is not None else None
-        _logger.exception("The on_node_error hook of %s itself failed for node '%s'", plugin or "a plugin", node.name)
+        told = format_user_traceback(broken)
+        _logger.error("The on_node_error hook of %s itself failed for node '%s'\n%s", plugin or "a plugin", node.name, told)  # noqa: TRY400 - without our frames

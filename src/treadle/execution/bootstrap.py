@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from treadle.events import Failure
-    from treadle.execution.job import Started, WorkerSpec
+    from treadle.execution.job import WorkerSpec
     from treadle.project.logging import LoggingLevels
 
 THREAD_VARIABLES = (
@@ -75,7 +75,7 @@ class WorkerProcess:
     place: int
     running: str | None = None
     """Name of the node that runs, for the log records."""
-    current: Started | None = None
+    current: tuple[int, int, float] | None = None
     """The node that runs, None between nodes; told to the parent where it takes a while."""
     failure: Failure | None = None
     levels: LoggingLevels | None = None

@@ -22,6 +22,8 @@ import threading
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
+from treadle.execution.wire import from_wire, to_wire
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -125,9 +127,29 @@ class Channel:
         if self._posted:
             posted, descriptors = self._posted, self._posted_descriptors
             self._posted, self._posted_descriptors = [], []
-            payload = pickle.dumps(posted, protocol=5)
+            try:
+                payload = pickle.dumps([(*to_wire(message), count) for message, count in posted], protocol=5)
+            except Exception:  # any class's own code; who sent it hears of it, and what others posted goes out all the same
+                self._keep_what_pickles(posted, descriptors)
+                raise
             frame = _HEADER.pack(len(payload), len(descriptors)) + payload
             self._unsent.append((memoryview(frame), descriptors))
+
+    def _keep_what_pickles(self, posted: list[tuple[Any, int]], descriptors: list[int]) -> None:
+        arrived = iter(descriptors)
+        kept: list[tuple[Any, int]] = []
+        kept_descriptors: list[int] = []
+        for message, count in posted:
+            own = [next(arrived) for _ in range(count)]
+            try:
+                pickle.dumps(message, protocol=5)
+            except Exception:  # noqa: BLE001 - this is the one
+                for fd in own:
+                    os.close(fd)
+            else:
+                kept.append((message, count))
+                kept_descriptors += own
+        self._posted, self._posted_descriptors = kept + self._posted, kept_descriptors + self._posted_descriptors
 
     def _flush(self) -> None:
         while self._unsent:
@@ -137,6 +159,7 @@ class Channel:
                     sent = self._sock.sendmsg(
                         [frame], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors))], _NO_SIGNAL
                     )
+                    self._unsent[0] = (frame, ())  # an interrupt here must not have them closed twice
                     for fd in descriptors:
                         os.close(fd)
                 else:
@@ -233,8 +256,10 @@ class Channel:
             with memoryview(self._received) as view, view[start:end] as payload:
                 frame = pickle.loads(payload)  # noqa: S301 - both ends were authenticated
             self._parsed = end
-            for message, count in frame:
-                self._messages.append((message, [self._descriptors.popleft() for _ in range(count)] if count else []))
+            for tag, message, count in frame:
+                self._messages.append(
+                    (from_wire(tag, message), [self._descriptors.popleft() for _ in range(count)] if count else [])
+                )
         if self._parsed:
             del self._received[: self._parsed]
             self._parsed = 0

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from treadle.execution.handover import borrow, claim
 from treadle.execution.job import Handle, Inline, Kept, Local, Resident, Segment
-from treadle.execution.pickling import CannotLeaveError, pickle_value
+from treadle.execution.pickling import ATOMS, CannotLeaveError, pickle_value
 from treadle.execution.verdict import format_bytes
 from treadle.io.memory import CopyMode, copy_value
 
@@ -42,7 +42,6 @@ MANY_DESCRIPTORS = 256
 """Descriptors above this number are left to others where there is a choice: often a process may open 1,024 (RLIMIT_NOFILE)."""
 
 _ALIGNMENT = 64
-_ATOMS = frozenset({type(None), bool, int, float, complex, str, bytes})
 
 
 class NoRoomError(Exception):
@@ -261,7 +260,7 @@ def snapshot(value: Any, copy_mode: CopyMode | None) -> Any:
         value: what a node returned, or what is stored and will be needed again.
         copy_mode: as declared for the dataset; inferred from the value where None.
     """
-    if type(value) in _ATOMS:
+    if type(value) in ATOMS:
         return value
     try:
         return copy_value(value, copy_mode)

@@ -106,6 +106,9 @@ class Executor(Protocol):
     def begun(self, worker: int, node: int) -> float | None:
         """Return when a worker began the node that it is in (seconds since the epoch), None where it is not in that one."""
 
+    def under_way(self) -> list[Report]:
+        """Return the starts of nodes that nobody has been told of yet: for the end of a run that is interrupted."""
+
     def wait(self, timeout: float | None = None) -> list[ExecutorEvent]:
         """Block until something happened, for so many seconds at most, and say what."""
 

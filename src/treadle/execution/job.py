@@ -81,6 +81,7 @@ class RunSpec:
         levels: levels of the parent's loggers.
         node_groups: pickled tuples of nodes; nodes that share a function share a group.
         node_at: for each node of the plan, its group and its position there.
+        lasting_groups: groups whose functions are found by their names: a worker keeps them from one run to the next.
         inputs, outputs: for each node, its dataset indices.
         dataset_names: by dataset index.
         in_memory: by dataset index.
@@ -108,6 +109,7 @@ class RunSpec:
     in_memory: tuple[bool, ...]
     is_result: tuple[bool, ...]
     copy_modes: tuple[tuple[int, str], ...]
+    lasting_groups: frozenset[int] = frozenset()
     recipes: tuple[DatasetRecipe, ...] = ()
     objects: tuple[tuple[str, bytes], ...] = ()
     hooks: tuple[HookPayload, ...] = ()
@@ -270,7 +272,6 @@ class Finished(NamedTuple):
     save_seconds: float
     outputs: tuple[tuple[int, Handle], ...] = ()
     """Handles of the in-memory outputs that someone takes."""
-    sizes: tuple[tuple[int, int], ...] = ()
 
 
 class Failed(NamedTuple):
@@ -316,10 +317,10 @@ class Logged(NamedTuple):
         attributes["args"] = None
         if record.exc_info:
             attributes["exc_text"] = record.exc_text or logging.Formatter().formatException(record.exc_info)
-            attributes["exc_info"] = None
+        attributes["exc_info"] = None
         for name, value in attributes.items():
-            if name not in _PLAIN_ATTRIBUTES and not isinstance(value, (str, int, float, bool, type(None))):
-                attributes[name] = repr(value)
+            if type(value) not in _PLAIN_TYPES:
+                attributes[name] = _plain(value)
         return cls(attributes)
 
     def record(self) -> logging.LogRecord:
@@ -329,7 +330,16 @@ class Logged(NamedTuple):
         return logging.makeLogRecord(self.attributes)
 
 
-_PLAIN_ATTRIBUTES = frozenset({"msg", "args", "exc_info", "exc_text", "stack_info"})
+_PLAIN_TYPES = frozenset({type(None), bool, int, float, str})
+
+
+def _plain(value: Any) -> Any:
+    """Return the text or the number that a value is, without its class, which may not travel: that of an enum; else its repr."""
+    if isinstance(value, str):
+        return str.__str__(value)
+    if isinstance(value, int):
+        return int(value)
+    return float(value) if isinstance(value, float) else repr(value)
 
 
 class Output(NamedTuple):

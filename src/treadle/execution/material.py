@@ -7,7 +7,7 @@ import pickle
 import sys
 from dataclasses import dataclass, replace
 from types import FunctionType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from treadle.errors import NodeError
 from treadle.execution.attempt import RunScope
@@ -99,7 +99,7 @@ class RunMaterial:
             if stay and not stay.isdisjoint((*node.node.inputs, *node.node.outputs, *node.node.confirms))
         )
         spec = replace(
-            self._bare_spec(*pickle_nodes([node.node for node in plan.nodes])),
+            self._bare_spec(pickle_nodes([node.node for node in plan.nodes])),
             recipes=part.recipes,
             objects=tuple(objects),
             hooks=pack_hooks(self.hooks),
@@ -110,14 +110,15 @@ class RunMaterial:
         )
         return pickle.dumps(spec, protocol=5), main_only
 
-    def _bare_spec(self, groups: tuple[bytes, ...], node_at: tuple[tuple[int, int], ...]) -> RunSpec:
+    def _bare_spec(self, nodes: PickledNodes) -> RunSpec:
         """Return what a RunSpec says whatever the project is: the nodes and their wiring."""
         plan = self.plan
         return RunSpec(
             run_id=self.run_id,
             levels=snapshot_levels(),
-            node_groups=groups,
-            node_at=node_at,
+            node_groups=nodes.groups,
+            node_at=nodes.at,
+            lasting_groups=nodes.lasting,
             inputs=tuple(node.inputs for node in plan.nodes),
             outputs=tuple(node.outputs for node in plan.nodes),
             dataset_names=tuple(dataset.name for dataset in plan.datasets),
@@ -141,7 +142,17 @@ class RunMaterial:
 _HOOKS_WITH_CATALOG = ("before_node_run", "after_node_run", "on_node_error")
 
 
-def pickle_nodes(nodes: list[Node], stay: set[int] | None = None) -> tuple[tuple[bytes, ...], tuple[tuple[int, int], ...]]:
+class PickledNodes(NamedTuple):
+    """Nodes in groups that share a function."""
+
+    groups: tuple[bytes, ...]
+    at: tuple[tuple[int, int], ...]
+    """For each node, its group and its position there."""
+    lasting: frozenset[int]
+    """Groups whose function is found by its name: the same bytes are the same nodes, in any run."""
+
+
+def pickle_nodes(nodes: list[Node], stay: set[int] | None = None) -> PickledNodes:
     """Pickle nodes in groups that share a function, each unpickled in a worker when its first node runs there.
 
     Args:
@@ -149,7 +160,7 @@ def pickle_nodes(nodes: list[Node], stay: set[int] | None = None) -> tuple[tuple
         stay: where given, takes the indices of nodes that do not pickle, which are an error otherwise.
 
     Returns:
-        The pickled groups, and for each node its group and its position there.
+        The pickled groups, and where each node is in them.
 
     Raises:
         NodeError: a node's function does not pickle.
@@ -157,12 +168,14 @@ def pickle_nodes(nodes: list[Node], stay: set[int] | None = None) -> tuple[tuple
     members: dict[int, list[int]] = {}
     for index, node in enumerate(nodes):
         members.setdefault(id(node.func), []).append(index)
-    groups = []
+    groups: list[bytes] = []
+    lasting = set()
     node_at = [(0, 0)] * len(nodes)
     for group, indices in enumerate(members.values()):
         batch = tuple(nodes[index] for index in indices)
         if _is_importable(batch[0].func):
             groups.append(pickle.dumps(batch, protocol=5))
+            lasting.add(group)
         else:
             try:
                 groups.append(_pickle_by_value(batch))
@@ -173,7 +186,7 @@ def pickle_nodes(nodes: list[Node], stay: set[int] | None = None) -> tuple[tuple
                 groups.append(b"")
         for position, index in enumerate(indices):
             node_at[index] = (group, position)
-    return tuple(groups), tuple(node_at)
+    return PickledNodes(tuple(groups), tuple(node_at), frozenset(lasting))
 
 
 def _pickle_by_value(batch: tuple[Node, ...]) -> bytes:

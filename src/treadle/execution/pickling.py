@@ -13,7 +13,8 @@ from typing import Any, ClassVar
 
 from treadle.io.copying import restore_view
 
-_ATOMS = frozenset({type(None), bool, int, float, complex, str, bytes})
+ATOMS = frozenset({type(None), bool, int, float, complex, str, bytes})
+"""Kinds of values that nobody can change, and that pickle without help."""
 
 
 class CannotLeaveError(Exception):
@@ -33,7 +34,7 @@ def pickle_value(value: Any) -> tuple[bytes, list[memoryview]]:
         CannotLeaveError: the value, or something in it, cannot be pickled.
         MemoryError: there is not enough memory to pickle it.
     """
-    if type(value) in _ATOMS:
+    if type(value) in ATOMS:
         return pickle.dumps(value, protocol=5), []
     buffers: list[pickle.PickleBuffer] = []
     stream = BytesIO()

@@ -177,6 +177,7 @@ class Runner(ABC):
                 outcome = Outcome.SUCCEEDED
             except KeyboardInterrupt:
                 outcome = Outcome.INTERRUPTED
+                loop.tell_under_way()
                 raise
             finally:
                 self._seconds.update(loop.seconds)

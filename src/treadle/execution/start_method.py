@@ -13,6 +13,7 @@ import multiprocessing
 import os
 import platform
 import threading
+from contextlib import contextmanager
 from dataclasses import dataclass
 from difflib import get_close_matches
 from enum import Enum
@@ -22,6 +23,7 @@ from typing import TYPE_CHECKING, cast
 from treadle.errors import RunnerError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from multiprocessing.context import BaseContext
 
 ENVIRONMENT_VARIABLE = "TREADLE_START_METHOD"
@@ -111,6 +113,21 @@ def choose_start_method(requested: str | StartMethod | None = None, *, prefer_fo
         return StartMethodChoice(StartMethod(fixed), "set by the application with multiprocessing.set_start_method")
     default = StartMethod.SPAWN if platform.system() == "Darwin" else _without_fork()
     return StartMethodChoice(default, "the safe default of this platform")
+
+
+@contextmanager
+def default_left_open() -> Iterator[None]:
+    """Leave the default start method of this process as undecided as it is.
+
+    multiprocessing tells each process that it starts, and its forkserver, what that default is (`spawn.get_preparation_data`),
+    and the first to ask for it decides it for good: for the application, and for the next pool too.
+    """
+    undecided = multiprocessing.get_start_method(allow_none=True) is None
+    try:
+        yield
+    finally:
+        if undecided:
+            multiprocessing.set_start_method(None, force=True)
 
 
 def may_fork() -> bool:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import logging
 import os
 import pickle
 import select
@@ -51,7 +52,9 @@ from treadle.project.configure import configure_count
 
 if TYPE_CHECKING:
     from treadle.execution.bootstrap import WorkerProcess
+    from treadle.pipeline import Node
 
+_logger = logging.getLogger(__name__)
 
 PATIENCE_SECONDS = 0.01
 """How long facts wait for company, and how long a node may run before the jobs behind it are given back."""
@@ -90,6 +93,7 @@ class _Server:
         self._commands: deque[tuple[Any, list[int]]] = deque()
         self._specs: dict[int, bytes] = {}
         self._runs: dict[int, WorkerRun] = {}
+        self._nodes: dict[bytes, tuple[Node, ...]] = {}  # of the latest run, by what they were unpickled from
         self._files = InputFiles()
         self._budget = Budget(worker.spec.scratch)
         self._reading = threading.Lock()  # of the channel: one thread reads at a time
@@ -120,12 +124,16 @@ class _Server:
             elif isinstance(command, BeginRun):
                 self._specs[command.run] = command.spec
             elif isinstance(command, EndRun):
-                self._specs.pop(command.run, None)
-                self._runs.pop(command.run, None)
-                self._files.close_all(command.run)
+                self._end(command.run)
             elif isinstance(command, Stop):
                 gc.freeze()  # loky collects garbage after each task: some 0.1 s for nothing, in a process that ends
                 return
+
+    def _end(self, number: int) -> None:
+        self._specs.pop(number, None)
+        if (run := self._runs.pop(number, None)) is not None:
+            run.end()
+        self._files.close_all(number)
 
     def _next(self) -> tuple[Any, list[int]]:
         with self._lock:
@@ -144,23 +152,31 @@ class _Server:
 
     def _attend(self) -> None:
         """Send what waits while a node takes its time."""
-        asleep = threading.Event()  # never set: to wait a while
-        with contextlib.suppress(ChannelClosedError):
-            while self._attention.wait():
-                self._attention.clear()
-                current = self._worker.current
-                asleep.wait(PATIENCE_SECONDS)
-                if current is not None and self._worker.current is current:
-                    self._channel.post(current)
-                    self._give_back_waiting()
-                    self._channel.flush()
-                    self._publish_waiting()  # the main thread may have read them between two nodes of its job
-                    self._stand_in(current)
-                self._channel.flush()
-                if self._busy:  # the next node of the job needs attention too
-                    self._attention.set()
+        try:
+            self._attend_nodes()
+        except ChannelClosedError:
+            pass  # the parent is gone, or done with this worker
+        except BaseException:  # what it read is lost, so somebody would wait for this worker for ever
+            _logger.exception("This worker cannot go on")
+            os._exit(1)
 
-    def _stand_in(self, current: Started) -> None:
+    def _attend_nodes(self) -> None:
+        asleep = threading.Event()  # never set: to wait a while
+        while self._attention.wait():
+            self._attention.clear()
+            current = self._worker.current
+            asleep.wait(PATIENCE_SECONDS)
+            if current is not None and self._worker.current is current:
+                self._channel.post(Started(*current))
+                self._give_back_waiting()
+                self._channel.flush()
+                self._publish_waiting()  # the main thread may have read them between two nodes of its job
+                self._stand_in(current)
+            self._channel.flush()
+            if self._busy:  # the next node of the job needs attention too
+                self._attention.set()
+
+    def _stand_in(self, current: tuple[int, int, float]) -> None:
         """While a node takes long, read in the main thread's place, and publish what another process needs."""
         self._standing_in = True
         poll = select.poll()
@@ -176,7 +192,7 @@ class _Server:
         finally:
             self._standing_in = False
 
-    def _take_in(self, current: Started) -> None:
+    def _take_in(self, current: tuple[int, int, float]) -> None:
         with self._reading:
             if self._worker.current is not current:
                 return
@@ -255,7 +271,8 @@ class _Server:
     def _open(self, number: int) -> WorkerRun:
         if number not in self._runs:
             spec = pickle.loads(self._specs[number])  # noqa: S301 - the parent sent it
-            self._runs[number] = WorkerRun(number, spec, self._worker, self._files.of(number), self._budget)
+            run = WorkerRun(number, spec, self._worker, self._files.of(number), self._budget, self._nodes)
+            self._runs[number], self._nodes = run, run.lasting
         return self._runs[number]
 
     def _cancelled(self, run: int) -> bool:

@@ -23,12 +23,11 @@ from treadle.execution.exchange import (
     memory_of,
     publish,
     reopened,
-    size_of,
 )
 from treadle.execution.forwarding import flush_forwarded
 from treadle.execution.handover import large_size
-from treadle.execution.job import Failed, Finished, Handle, Job, Kept, Resident, RunSpec, Segment, Started
-from treadle.execution.pickling import CannotLeaveError
+from treadle.execution.job import Failed, Finished, Handle, Inline, Job, Kept, Resident, RunSpec, Segment
+from treadle.execution.pickling import ATOMS, CannotLeaveError
 from treadle.execution.plugins import rebuild_hooks, start_plugins, worker_facts
 from treadle.io.catalog import Catalog, CatalogPart
 from treadle.io.memory import CopyMode
@@ -36,6 +35,8 @@ from treadle.planning.collector import collection_paused
 from treadle.project.logging import apply_levels
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from treadle.execution.bootstrap import WorkerProcess
     from treadle.execution.budget import Budget
     from treadle.pipeline import Node
@@ -47,15 +48,27 @@ COMPANY = 32
 class WorkerRun:
     """What this process has of one run."""
 
-    def __init__(self, number: int, spec: RunSpec, worker: WorkerProcess, files: dict[int, Segment], budget: Budget) -> None:
+    def __init__(
+        self,
+        number: int,
+        spec: RunSpec,
+        worker: WorkerProcess,
+        files: dict[int, Segment],
+        budget: Budget,
+        known: Mapping[bytes, tuple[Node, ...]],
+    ) -> None:
         self._number = number
         self._spec = spec
         self._worker = worker
         self._groups: dict[int, tuple[Node, ...]] = {}
+        self._known = known
+        self.lasting: dict[bytes, tuple[Node, ...]] = {}
+        """Nodes that the next run may have too."""
         self._handles: dict[int, Handle] = {}
         self._files = files
         self._budget = budget
         self._last: dict[int, int] = {}
+        self._is_over = False
         self._copy_modes = {dataset: CopyMode(mode) for dataset, mode in spec.copy_modes}
         self._values = LocalValues(self._copy_modes.get)
         self._values_lock = threading.Lock()  # the attendant publishes while the main thread runs nodes
@@ -99,7 +112,7 @@ class WorkerRun:
         worker = self._worker
         begun = time.time()
         worker.blackboard.begin(worker.place, self._number, index, begun)
-        worker.current = Started(self._number, index, begun)
+        worker.current = (self._number, index, begun)
         given: dict[int, Handle] = {}
         made: dict[int, Any] = {}  # what stays in this process
         try:
@@ -119,28 +132,18 @@ class WorkerRun:
             worker.running = None
             worker.current = None
             worker.blackboard.end(worker.place)
-        with self._values_lock:
-            for dataset in list(made):
-                self._values.settle(made, dataset)
-        outputs: list[tuple[int, Handle]] = []
-        sizes: list[tuple[int, int]] = []
+        if made:
+            with self._values_lock:
+                for dataset in list(made):
+                    self._values.settle(made, dataset)
         descriptors: list[int] = []  # the channel takes them over
         for dataset, handle in given.items():
-            sizes.append((dataset, size_of(handle)))
-            if isinstance(handle, Segment) and handle.fd is not None:
+            if type(handle) is Segment and handle.fd is not None:
                 descriptors.append(handle.fd)
-                handle = handle._replace(fd=None)  # noqa: PLW2901 - as it travels
-            outputs.append((dataset, handle))
+                given[dataset] = handle._replace(fd=None)  # as it travels
+        outputs = tuple(given.items())
         message = Finished(
-            self._number,
-            index,
-            begun,
-            times.at,
-            times.load_seconds,
-            times.run_seconds,
-            times.save_seconds,
-            tuple(outputs),
-            tuple(sizes),
+            self._number, index, begun, times.at, times.load_seconds, times.run_seconds, times.save_seconds, outputs
         )
         if worker.channel.post(message, descriptors) >= COMPANY:
             worker.channel.flush()
@@ -184,9 +187,17 @@ class WorkerRun:
         self._count(handle)
         if isinstance(handle, Segment) and (own := reopened(handle)) is not None:
             with self._values_lock:
-                self._files[dataset] = own
-                self._values.drop(dataset)
+                if self._is_over:  # meanwhile, and its files are closed
+                    close_handle(own)
+                else:
+                    self._files[dataset] = own
+                    self._values.drop(dataset)
         return handle
+
+    def end(self) -> None:
+        """The run is over: what is published from now on leaves nothing here."""
+        with self._values_lock:
+            self._is_over = True
 
     def drop(self, dataset: int) -> None:
         """Forget a value."""
@@ -200,7 +211,7 @@ class WorkerRun:
         made.pop(dataset, None)  # a generator's earlier chunk
         if (before := given.pop(dataset, None)) is not None:
             self._take_back(before)
-        size = 0 if self._spec.is_result[dataset] else large_size(value)
+        size = 0 if type(value) in ATOMS or self._spec.is_result[dataset] else large_size(value)
         if size >= RESIDENT_BYTES and self._budget.has_room(size):
             made[dataset] = value
             given[dataset] = Resident(self._worker.number, size)
@@ -225,6 +236,8 @@ class WorkerRun:
             given[dataset] = Kept(self._worker.number, str(exc))
 
     def _count(self, handle: Handle, sign: int = 1) -> None:
+        if type(handle) is Inline:
+            return
         size, files = memory_of(handle)
         if size:
             self._budget.note_made(self._worker.place, sign * size, sign * files)
@@ -237,8 +250,7 @@ class WorkerRun:
     def _node(self, index: int) -> Node:
         group, position = self._spec.node_at[index]
         if group not in self._groups:
-            with collection_paused():  # a group may be ten thousand nodes, which stay
-                self._groups[group] = pickle.loads(self._spec.node_groups[group])  # noqa: S301 - the parent sent it
+            self._groups[group] = self._unpickle(group)
         node = self._groups[group][position]
         self._worker.running = node.name
         for name in (*node.inputs, *node.outputs, *node.confirms) if self._pickled else ():
@@ -246,3 +258,13 @@ class WorkerRun:
                 self._catalog[name] = pickle.loads(self._pickled[name])  # noqa: S301 - the parent sent it
                 del self._pickled[name]
         return node
+
+    def _unpickle(self, group: int) -> tuple[Node, ...]:
+        pickled = self._spec.node_groups[group]
+        nodes: tuple[Node, ...] | None = self._known.get(pickled)
+        if nodes is None:
+            with collection_paused():  # a group may be ten thousand nodes, which stay
+                nodes = tuple(pickle.loads(pickled))  # noqa: S301 - the parent sent it
+        if group in self._spec.lasting_groups:
+            self.lasting[pickled] = nodes
+        return nodes

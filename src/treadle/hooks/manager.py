@@ -145,7 +145,9 @@ def _register(manager: PluginManager, hook: Any, *, name: str | None, label: str
         hint = f" It has {alike[0]!r}: put @hook_impl above it." if alike else " Mark each implementation with @hook_impl."
         msg = f"{label} implements no hook: nothing in it is marked with treadle's hook_impl.{hint}"
         raise HookError(msg, hook=alike[0] if alike else None, plugin=label)
-    for target, optional in marked:
+    for target, optional, implementation in marked:
+        if target in known:
+            _check_arguments(manager, target, implementation, label)
         if target not in known and not optional and not hasattr(manager.hook, target):
             close = difflib.get_close_matches(target, known, n=3)
             hint = f"Did you mean {' or '.join(close)}?" if close else f"The hooks are: {', '.join(known)}."
@@ -161,12 +163,25 @@ def _register(manager: PluginManager, hook: Any, *, name: str | None, label: str
         raise HookError(msg, plugin=label) from exc
 
 
-def _marked(manager: PluginManager, hook: Any) -> Iterator[tuple[str, bool]]:
-    """Yield the hook that each marked attribute implements, and whether it may be unknown."""
+def _check_arguments(manager: PluginManager, target: str, implementation: Any, label: str) -> None:
+    given = getattr(manager.hook, target).spec.argnames
+    parameters = inspect.signature(implementation).parameters.values()
+    taken = [each.name for each in parameters if each.default is each.empty and each.kind is each.POSITIONAL_OR_KEYWORD]
+    unknown = [name for name in taken if name not in given]
+    if unknown:
+        msg = (
+            f"{label} implements {target}({', '.join(taken)}), and that hook offers no {unknown[0]!r}. Take any of these, by "
+            f"their names: {', '.join(given)}."
+        )
+        raise HookError(msg, hook=target, plugin=label)
+
+
+def _marked(manager: PluginManager, hook: Any) -> Iterator[tuple[str, bool, Any]]:
+    """Yield the hook that each marked attribute implements, whether it may be unknown, and the attribute."""
     for attribute in dir(hook):
         options = manager.parse_hookimpl_opts(hook, attribute)
         if options is not None:
-            yield options.get("specname") or attribute, bool(options.get("optionalhook"))
+            yield options.get("specname") or attribute, bool(options.get("optionalhook")), getattr(hook, attribute)
 
 
 def _label(hook: Any) -> str:

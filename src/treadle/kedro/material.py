@@ -85,7 +85,7 @@ class KedroMaterial(RunMaterial):
         """
         nodes = [cast("Any", planned.node) for planned in self.plan.nodes]
         stay: set[int] = set()
-        groups, node_at = pickle_nodes(nodes, stay)
+        pickled = pickle_nodes(nodes, stay)
         self._warn("Their functions do not pickle, so these nodes run in the main process: %s", stay)
         packed, stuck = [], set()
         for name in self._view:
@@ -119,7 +119,7 @@ class KedroMaterial(RunMaterial):
             run_id=self.given_id,
             is_async=self.is_async,
         )
-        spec = replace(self._bare_spec(groups, node_at), opener=pickle.dumps(parcel, protocol=5))
+        spec = replace(self._bare_spec(pickled), opener=pickle.dumps(parcel, protocol=5))
         return pickle.dumps(spec, protocol=5), frozenset(stay | held | confirming)
 
     def _carried(self) -> dict[str, int]:

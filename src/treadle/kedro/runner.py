@@ -18,7 +18,7 @@ from treadle.errors import DatasetError, NodeError
 from treadle.execution.failure import OriginalError
 from treadle.execution.interrupts import interrupts_held_back
 from treadle.execution.runner import ParallelRunner as EngineRunner
-from treadle.execution.start_method import ENVIRONMENT_VARIABLE, StartMethod, choose_start_method
+from treadle.execution.start_method import ENVIRONMENT_VARIABLE, StartMethod, choose_start_method, default_left_open
 from treadle.io.catalog import new_version
 from treadle.kedro.catalog import EngineCatalog
 from treadle.kedro.hooks import LoopHooks
@@ -187,7 +187,7 @@ def _start_forkserver() -> None:
     from treadle.execution.executors.preload import preload_forkserver
 
     preload_forkserver("treadle.kedro.preload")
-    with interrupts_held_back():
+    with interrupts_held_back(), default_left_open():
         forkserver.ensure_running()
 
 

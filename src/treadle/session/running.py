@@ -155,5 +155,6 @@ def _tell_of_error(
     try:
         call_hook(hooks, "on_pipeline_error", error=error, run_params=run_params, pipeline=pipeline, catalog=catalog)
     except HookError as broken:
-        _logger.exception("A hook failed in on_pipeline_error; the run's own error follows.")
+        trace = broken.failure.traceback if broken.failure is not None else ""
+        _logger.error("A hook failed in on_pipeline_error; the run's own error follows.\n%s", trace)  # noqa: TRY400 - without our frames
         add_note(error, f"Besides: {broken}")

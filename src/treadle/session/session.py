@@ -352,22 +352,33 @@ class Session:
             told = masked_error(exc, self._facts.extra_params)
             self._run_error = exc
             # Values that a program gave cannot be typed, so no command line resumes such a run.
-            if isinstance(exc, NodeError) and exc.resume_from and exc.resume is None and not inputs:
-                facts = self._facts
-                exc.resume = resume_command(
-                    replace(request, load_versions={**request.load_versions, **versions.to_resume}),
-                    exc.resume_from,
-                    env=facts.env,
-                    params=facts.extra_params,
-                    conf_source=facts.given_conf_source,
-                    program=program_of(self._project),
-                )
+            if not inputs:
+                request = replace(request, load_versions={**request.load_versions, **versions.to_resume})
+                self._say_how_to_resume(exc, request, recorder.resume_from)
             raise
         finally:
             recorder.note_versions(versions.loaded)
             record = recorder.record(outcome, finished=time.time(), error=told)
             self._runs.append(masked_run(record, self._facts.extra_params))
         return result
+
+    def _say_how_to_resume(self, error: BaseException, request: RunRequest, resume_from: tuple[str, ...]) -> None:
+        nodes = error.resume_from if isinstance(error, NodeError) else resume_from
+        if not nodes or (isinstance(error, NodeError) and error.resume is not None):
+            return
+        facts = self._facts
+        command = resume_command(
+            request,
+            nodes,
+            env=facts.env,
+            params=facts.extra_params,
+            conf_source=facts.given_conf_source,
+            program=program_of(self._project),
+        )
+        if isinstance(error, NodeError):
+            error.resume = command
+        elif isinstance(error, KeyboardInterrupt):
+            add_note(error, f"\nResume the run from here with:\n  {command}")
 
     def _close(self, error: BaseException | None) -> None:
         store, self._store = self._store, None

@@ -57,3 +57,10 @@ def test_a_worker_that_was_not_set_up_shows_why(capsys):
     error.__notes__ = ["Look at settings.py."]
     assert show(error) is ExitCode.FAILED
     assert capsys.readouterr().err.endswith("ValueError: bad\n\nError: No worker came up.\nLook at settings.py.\n")
+
+
+def test_a_traceback_without_a_frame_of_the_users_is_left_out(capsys):
+    """What a builtin or Treadle raised is in the message already."""
+    error = NodeError("Node 'len' failed: TypeError: bad", node="len", failure=Failure("TypeError", "bad", "TypeError: bad\n"))
+    assert show(error) is ExitCode.FAILED
+    assert capsys.readouterr().err == "Error: Node 'len' failed: TypeError: bad\n"

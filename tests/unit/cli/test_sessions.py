@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from treadle.cli.main import main
@@ -134,13 +136,14 @@ def test_show_tells_everything(store, capsys):
 
 
 def test_show_a_session_that_never_ran(store, capsys):
-    """A session that failed before any run shows why; what is not known is left out."""
-    error = ErrorRecord("treadle.errors.ConfigError", "broken", "Traceback of configuration")
+    """A session that failed before any run shows why, in one paragraph; what is not known is left out."""
+    trace = "Traceback of ours\ntreadle.errors.ConfigError: broken\n"
+    error = ErrorRecord("treadle.errors.ConfigError", "broken", trace)
     store.save(session("2026-01-02T00.00.00.000Z", error=error, git_commit=None, env=None, user=None, environment={}))
     assert main(["sessions", "show", "2026"]) == 0
     output = capsys.readouterr().out
     assert "nothing ran" in output
-    assert output.endswith("Error\nTraceback of configuration\n")
+    assert output.endswith("\nError\nbroken\n")
     assert "git " not in output
     assert "Environment" not in output
 
@@ -177,3 +180,13 @@ def test_diff_of_equals(store, capsys):
     store.save(session("2026-01-02T00.00.00.000Z", SUCCEEDED))
     assert main(["sessions", "diff", "2026-01-01", "2026-01-02"]) == 0
     assert "Both were run with the same." in capsys.readouterr().out
+
+
+def test_show_an_interrupted_run(store, capsys):
+    """Nobody wants to know where Treadle was when Ctrl-C came: the outcome says it all."""
+    error = ErrorRecord("KeyboardInterrupt", "", "Traceback of ours\nKeyboardInterrupt\n")
+    store.save(session("2026-01-02T00.00.00.000Z", replace(SUCCEEDED, outcome=Outcome.INTERRUPTED, error=error)))
+    assert main(["sessions", "show", "2026"]) == 0
+    output = capsys.readouterr().out
+    assert "Run 1: interrupted after" in output
+    assert "Traceback" not in output

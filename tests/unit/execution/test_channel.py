@@ -57,6 +57,21 @@ def test_what_is_sent_while_a_message_is_made_follows_it(ends):
     assert [message for message, _ in parent.receive_ready()] == ["first", "meanwhile"]
 
 
+def test_a_message_that_does_not_pickle_takes_no_other_along(ends):
+    """Who sends it hears of it; what was posted before goes out with the next flush, and its descriptors with it."""
+    parent, worker = ends()
+    before = open_descriptors()
+    worker.post("first", [os.dup(0)])
+    worker.post("second")
+    with pytest.raises(AttributeError, match="local"):
+        worker.send(lambda: None, [os.dup(0)])
+    worker.send("third")
+    received = parent.receive_ready()
+    assert [(message, len(descriptors)) for message, descriptors in received] == [("first", 1), ("second", 0), ("third", 0)]
+    os.close(received[0][1][0])
+    assert open_descriptors() == before
+
+
 def test_posted_messages_wait_for_a_flush(ends):
     """Messages that are posted go out together with the next flush or send."""
     parent, worker = ends()

@@ -8,6 +8,7 @@ import logging
 import pickle
 import sys
 import threading
+from enum import Enum, IntEnum
 
 import pytest
 
@@ -61,6 +62,21 @@ def test_unpicklable_extras_become_their_repr(logger):
     (record,) = logger.sent
     assert record.socket.startswith("<function")
     assert record.number == 3
+
+
+def test_numbers_and_texts_travel_without_their_classes(logger):
+    """A member of an enum is a text or a number as well; its class may be one that the parent does not find."""
+
+    class Stage(str, Enum):
+        FIRST = "first"
+
+    class Level(IntEnum):
+        HIGH = logging.WARNING
+
+    logger.log(Level.HIGH, "x", extra={"stage": Stage.FIRST, "share": type("Share", (float,), {})(0.5)})
+    (record,) = logger.sent
+    assert (record.stage, record.share, record.levelno) == ("first", 0.5, logging.WARNING)
+    assert {type(record.stage), type(record.share), type(record.levelno)} == {str, float, int}
 
 
 def test_a_parent_that_is_gone_is_nobodys_error(capsys):

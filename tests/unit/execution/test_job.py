@@ -35,6 +35,7 @@ from treadle.execution.job import (
     Stop,
     WorkerSpec,
 )
+from treadle.execution.wire import from_wire, to_wire
 from treadle.io.recipe import DatasetRecipe
 from treadle.project.logging import snapshot_levels
 
@@ -85,7 +86,7 @@ MESSAGES = [
     Stop(),
     Hello(1, 77, 1, FAILURE),
     Started(1, 0, 12.5),
-    Finished(1, 0, 12.5, 13.0, 0.1, 0.2, 0.2, ((1, Kept(1, "lock")),), ((1, 100),)),
+    Finished(1, 0, 12.5, 13.0, 0.1, 0.2, 0.2, ((1, Kept(1, "lock")), (2, Inline(b"x")), (3, Inline(b"x", (b"y",))))),
     Failed(1, 0, 12.5, 13.0, FAILURE, (1, 2)),
     Published(1, 0, Kept(1, "lock")),
     Dropped(1, (1, 2)),
@@ -97,8 +98,8 @@ MESSAGES = [
 @pytest.mark.parametrize("message", MESSAGES, ids=lambda message: type(message).__name__)
 @pytest.mark.parametrize("protocol", [2, 5])
 def test_every_message_pickles_both_ways(message, protocol):
-    """What comes out is equal to what went in, and of the same type."""
-    back = pickle.loads(pickle.dumps(message, protocol=protocol))
+    """What comes out is equal to what went in, and of the same type, by the way that the channel takes."""
+    back = from_wire(*pickle.loads(pickle.dumps(to_wire(message), protocol=protocol)))
     assert back == message
     assert type(back) is type(message)
 

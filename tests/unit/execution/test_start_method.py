@@ -127,3 +127,23 @@ def test_fork_is_preferred_where_it_is_safe():
     assert ask(f"import numpy\n{THREAD}", "prefer_fork=True", END)[0] is StartMethod.FORKSERVER
     spawn = "multiprocessing.set_start_method('spawn')"
     assert ask(spawn, "prefer_fork=True")[0] is StartMethod.SPAWN
+
+
+STARTS = """
+import multiprocessing
+from treadle import Catalog, ParallelRunner, Pipeline, node
+
+for asked in (None, "spawn", "loky", None):
+    runner = ParallelRunner(max_workers=1, start_method=asked)
+    runner.run(Pipeline([node(len, "text", "size")]), Catalog({"text": "abc"}))
+    print(runner.start_method, multiprocessing.get_start_method(allow_none=True))
+multiprocessing.set_start_method("spawn")
+"""
+
+
+def test_starting_workers_decides_nothing_for_the_process():
+    """Workers of any kind leave the application's default open, so that the next pool is started as the first was."""
+    inherited = {name: value for name, value in os.environ.items() if name != ENVIRONMENT_VARIABLE}
+    done = subprocess.run([sys.executable, "-c", STARTS], env=inherited, check=True, capture_output=True, text=True)
+    default = "spawn" if sys.platform == "darwin" else "forkserver"
+    assert done.stdout.splitlines() == [f"{default} None", "spawn None", "loky None", f"{default} None"]

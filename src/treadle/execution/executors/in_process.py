@@ -65,9 +65,8 @@ def job_steps(
             handles[dataset] = give(dataset, value)
 
         try:
-            times = _attempt_as(label, scope, index, take_over, hand_over)
+            times = _attempt_as(label, scope, index, take_over, hand_over, handles)
         except AttemptFailedError as failed:
-            _give_up(handles)
             rest = job.nodes[position + 1 :]
             fact = Failed(run, index, failed.started, time.time(), failed.failure, rest, failed.original)
             yield Report(job.worker, fact)
@@ -82,11 +81,21 @@ def job_steps(
         )
 
 
-def _attempt_as(label: str, scope: RunScope, index: int, take: Callable[[int], Any], give: Callable[[int, Any], None]) -> Times:
-    """Attempt a node; what is logged meanwhile is known to be its, and this worker's."""
+def _attempt_as(
+    label: str,
+    scope: RunScope,
+    index: int,
+    take: Callable[[int], Any],
+    give: Callable[[int, Any], None],
+    handles: dict[int, Handle],
+) -> Times:
+    """Attempt a node; what is logged meanwhile is known to be its, and this worker's; where it fails, handles are given back."""
     here = node_here.set((scope.node(index).name, label))
     try:
         return attempt_node(scope, index, take=take, give=give)
+    except BaseException:  # an interrupt too
+        _give_up(handles)
+        raise
     finally:
         node_here.reset(here)
 

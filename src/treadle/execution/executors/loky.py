@@ -44,6 +44,7 @@ from treadle.execution.job import (
     Publish,
     Published,
     Segment,
+    Started,
 )
 
 if TYPE_CHECKING:
@@ -90,6 +91,7 @@ class LokyExecutor:
         self._events: list[ExecutorEvent] = []  # that happened outside of `wait`
         self._main_steps: Iterator[Report] | None = None
         self._main_cancelled = False
+        self._passed_over = False  # the main worker's next step, because others had something to tell
         self._turns: Callable[[Callable[[], bool]], None] | None = None
         self._stepping = False  # this thread is in a node, and another one turns the loop
         self._to_replace: list[int] = []  # workers that were lost meanwhile
@@ -268,17 +270,31 @@ class LokyExecutor:
         glance = self._pool.glance(self._slots[worker])
         return glance.started if (glance.run, glance.node) == (self._run, node) else None
 
+    def under_way(self) -> list[Report]:
+        """Return the starts of what the workers are in, as the blackboard says: their own word may still be on its way."""
+        if not self._running:
+            return []
+        glances = [(worker, self._pool.glance(slot)) for worker, slot in self._slots.items()]
+        return [
+            Report(worker, Started(self._run, glance.node, glance.started))
+            for worker, glance in glances
+            if glance.run == self._run and glance.node is not None
+        ]
+
     def wait(self, timeout: float | None = None) -> list[ExecutorEvent]:
-        """Block until something happened; where nothing has, do the next step of a job of the main worker."""
+        """Block until something happened; where nothing has, and every other time, do a step of a job of the main worker."""
         self._pool.flush()
         if self._events:
             events, self._events = self._events, []
             return events
-        events = []
         busy = not self._stepping and (self._main_steps is not None or bool(self._main_jobs))
-        events += self._pool.wait(0 if busy else timeout)
-        if not events and busy:
-            events += self._step()
+        if busy and self._passed_over:
+            self._passed_over = False
+            return self._step()
+        events = self._pool.wait(0 if busy else timeout)
+        if busy and not events:
+            return self._step()
+        self._passed_over = busy
         return events
 
     def _step(self) -> list[ExecutorEvent]:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from treadle.execution.bootstrap import Inherited, set_up_worker
 from treadle.execution.interrupts import interrupts_held_back
-from treadle.execution.start_method import StartMethod
+from treadle.execution.start_method import StartMethod, default_left_open
 from treadle.execution.worker import serve
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ class Slot:
         if self._method is StartMethod.FORKSERVER:
             ensure_forkserver()
         # Held back until all is known of it; the child is born with them blocked, and decides when it is set up.
-        with _STARTING, _hidden_main(), interrupts_held_back(), _fork_warning_silenced(self._method):
+        with _STARTING, _hidden_main(), default_left_open(), interrupts_held_back(), _fork_warning_silenced(self._method):
             self._executor = ProcessPoolExecutor(
                 max_workers=1,
                 context=context,
@@ -127,7 +127,7 @@ class Slot:
 def ensure_forkserver() -> None:
     """Start the forkserver of this process, where it does not run."""
     # Not with signals blocked: it would keep them so for its life, and so would all that others have it start.
-    with _STARTING, _hidden_main():
+    with _STARTING, _hidden_main(), default_left_open():
         forkserver.ensure_running()
 
 

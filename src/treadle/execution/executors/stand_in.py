@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 PATIENCE_SECONDS = 0.01
 """How long a node may take before somebody stands in."""
 
+GRACE_SECONDS = 2.0
+"""How long a turn may go on once the run was interrupted."""
+
 
 class StandIn:
     """Somebody who turns the loop while the `with` block lasts.
@@ -40,23 +43,36 @@ class StandIn:
         self._turns = turns
         self._wake = wake
         self._over = threading.Event()
+        self._ended = threading.Event()
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=copy_context().run, args=(self._go_on,), name="treadle-stand-in", daemon=True)
 
     def _go_on(self) -> None:
-        if self._over.wait(PATIENCE_SECONDS):
-            return
         try:
-            self._turns(self._over.is_set)
+            if not self._over.wait(PATIENCE_SECONDS):
+                self._turns(self._over.is_set)
         except BaseException as exc:  # noqa: BLE001 - the run's own thread raises it, whatever it is
             self._error = exc
+        finally:
+            self._ended.set()
 
     def __enter__(self) -> None:
-        self._thread.start()
+        try:
+            self._thread.start()
+        except BaseException:  # an interrupt: there is no end of the block to come
+            self._over.set()
+            raise
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._over.set()
-        self._wake()
-        self._thread.join()
+        try:
+            self._over.set()
+            self._wake()
+            self._ended.wait()  # not join() alone: interrupted, Python takes a thread that still runs for one that has ended
+            self._thread.join()
+        except BaseException:  # an interrupt: what comes now takes away what a turn is at
+            self._over.set()
+            self._wake()
+            self._ended.wait(GRACE_SECONDS)
+            raise
         if error is None and self._error is not None:
             raise self._error

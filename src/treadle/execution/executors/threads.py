@@ -13,9 +13,9 @@ from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from treadle.execution.exchange import LocalValues
-from treadle.execution.executor import Capabilities, ExecutorEvent, WorkerUp
+from treadle.execution.executor import Capabilities, ExecutorEvent, Report, WorkerUp
 from treadle.execution.executors.in_process import job_steps
-from treadle.execution.job import Handle, Local
+from treadle.execution.job import Handle, Local, Started
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -100,6 +100,12 @@ class ThreadExecutor:
     def begun(self, worker: int, node: int) -> float | None:  # noqa: ARG002 - nobody asks who cannot end it
         """Return None."""
         return None
+
+    def under_way(self) -> list[Report]:
+        """Return the starts among what has not been asked for; the rest of it is dropped."""
+        outbox = self._run.outbox if self._current is not None else SimpleQueue()
+        events = [outbox.get() for _ in range(outbox.qsize())]
+        return [event for event in events if isinstance(event, Report) and isinstance(event.fact, Started)]
 
     def keep_turning(self, turns: Callable[[Callable[[], bool]], None]) -> None:
         """Nothing is ever done inside of `wait`: nodes run in threads of their own."""

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from treadle.errors import NodeError, NodeTimeoutError
-from treadle.execution.failure import restore_exception
+from treadle.execution.failure import format_user_traceback, restore_exception
 from treadle.hooks import implemented, plugin_at_fault
 from treadle.planning.resume import resume_nodes
 
@@ -105,10 +105,13 @@ class Failures:
                 is_async=self._material.is_async,
                 run_id=self._material.run_id,
             )
-        except Exception as broken:  # the loss is what the caller must see; the hook's error is logged, not lost
+        except KeyboardInterrupt:
+            raise
+        except BaseException as broken:  # noqa: BLE001 - the loss is what the caller must see; the hook's error is logged, not lost
             plugin = plugin_at_fault(hooks, "on_node_error", broken) or "a plugin"
             name = self._material.plan.nodes[node].name
-            _logger.exception("The on_node_error hook of %s itself failed for node '%s'", plugin, name)
+            told = format_user_traceback(broken)
+            _logger.error("The on_node_error hook of %s itself failed for node '%s'\n%s", plugin, name, told)  # noqa: TRY400 - without our frames
 
 
 def _describe(node: object, worker: str | None, attempt: int, failure: Failure) -> str:
@@ -121,4 +124,7 @@ def _describe(node: object, worker: str | None, attempt: int, failure: Failure) 
         "setup": "could not be prepared",
         "hook": f"failed in the hook {failure.hook} of {failure.plugin or 'a plugin'}" if failure.hook else "failed in a hook",
     }.get(failure.phase, "failed")
-    return f"Node '{node}' {doing}{where}{again}: {failure.type_name}: {failure.message}"
+    if failure.phase == "save" and failure.message.startswith(f"Node '{node}' "):  # it is one of ours, and tells all
+        return failure.message
+    what = f"{failure.type_name}: {failure.message}" if failure.message else failure.type_name
+    return f"Node '{node}' {doing}{where}{again}: {what}"

@@ -23,7 +23,7 @@ from treadle.events import (
     WorkerLost,
     WorkerStarted,
 )
-from treadle.execution.exchange import describe_no_room
+from treadle.execution.exchange import describe_no_room, size_of
 from treadle.execution.executor import Report, SetupFailed, WorkerDown, WorkerUp
 from treadle.execution.failure import record_failure, restore_exception
 from treadle.execution.job import MAIN, Dropped, Failed, Finished, Kept, Published, Resident, Started
@@ -34,6 +34,7 @@ from treadle.execution.result import RunResult, gather_results
 from treadle.execution.scheduling.scheduler import FailurePolicy, Scheduler
 from treadle.execution.verdict import describe_loss, describe_setup_failure
 from treadle.planning.durations import expected_seconds
+from treadle.planning.resume import resume_nodes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -87,6 +88,7 @@ class RunLoop:
         self._put: set[int] = set()
         self._failures = Failures(material)
         self._pids: dict[int, int] = {}
+        self._heard: Sequence[ExecutorEvent] = ()  # what is being applied
         self._announced: set[int] = set()  # nodes whose start the observers know of
         self._no_room: dict[int, str] = {}  # values that had to stay where they are, and what was free where
 
@@ -122,7 +124,8 @@ class RunLoop:
             self._tell_skipped()
             if scheduler.is_finished():
                 break
-            for event in self._executor.wait(self._deadlines.seconds_left() if to_come else None):
+            self._heard = self._executor.wait(self._deadlines.seconds_left() if to_come else None)
+            for event in self._heard:
                 self._apply(event)
             if to_come:
                 self._keep_deadlines()
@@ -247,7 +250,7 @@ class RunLoop:
                     load_seconds=fact.load_seconds,
                     run_seconds=fact.run_seconds,
                     save_seconds=fact.save_seconds,
-                    sizes=tuple((names[dataset].name, size) for dataset, size in fact.sizes),
+                    sizes=tuple((names[dataset].name, size) for dataset, handle in fact.outputs if (size := size_of(handle))),
                 )
             )
         if released:
@@ -355,6 +358,14 @@ class RunLoop:
         for observer in self._observers:
             observer(event)
 
+    def tell_under_way(self) -> None:
+        """Tell of the nodes that had just begun when the run was interrupted."""
+        for event in [*self._heard, *self._executor.under_way()]:
+            if isinstance(event, Report) and isinstance(event.fact, Started):
+                self._node_started(event.worker, event.fact)
+
     def finished_event(self, outcome: Outcome) -> RunFinished:
         """Return the last event of the run."""
-        return RunFinished(self._material.run_id, time.time(), outcome, self._failures.names)
+        done = self._scheduler.done() if outcome is Outcome.INTERRUPTED else ()
+        resume_from = resume_nodes(self._plan, done) if done else ()
+        return RunFinished(self._material.run_id, time.time(), outcome, self._failures.names, resume_from)

@@ -61,6 +61,7 @@ class Losses:
         if held:  # one that dies between two nodes takes none along; one that dies before it wrote the board had its first
             self._before[held[0]] = self._before.get(held[0], 0) + 1
             if self._before[held[0]] == _LOSSES_TO_BLAME:
+                del self._before[held[0]]  # its next attempt, where it has one, is counted anew
                 return held[0], False
         return None, False
 

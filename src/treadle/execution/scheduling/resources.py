@@ -107,9 +107,10 @@ class Resources:
         available = dict(self.free)
         found: list[Candidate] = []
         for_any = 0
-        while heads and for_any < most:
+        while heads and most:
             entry, order, required, needs = heads[0]
-            fits = all(amount <= available[name] for name, amount in needs)
+            has_room = required is not None or for_any < most  # those behind it may require a worker that has
+            fits = has_room and all(amount <= available[name] for name, amount in needs)
             for name, amount in needs:
                 available[name] -= amount
             queue = self._queues[required, needs]

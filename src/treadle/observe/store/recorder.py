@@ -18,6 +18,7 @@ from treadle.events import (
     NodeSkipped,
     NodeStarted,
     Outcome,
+    RunFinished,
     RunStarted,
     WorkerLost,
     WorkerStarted,
@@ -72,6 +73,11 @@ class RunRecorder:
             event: any event of the run.
         """
         self._take(event)
+
+    @property
+    def resume_from(self) -> tuple[str, ...]:
+        """The nodes from which a run that was interrupted can go on; empty for any other."""
+        return next((event.resume_from for event in reversed(self._events) if isinstance(event, RunFinished)), ())
 
     def note_versions(self, versions: Mapping[str, str]) -> None:
         """Remember which versions of versioned datasets the run loads, so that it can be repeated with them.

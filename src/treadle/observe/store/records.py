@@ -13,7 +13,7 @@ import traceback
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from treadle.errors import NodeError, WorkerSetupError
+from treadle.errors import HookError, NodeError, WorkerSetupError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -55,14 +55,15 @@ class ErrorRecord:
         """Keep what can be told of an exception that reached the parent.
 
         Args:
-            error: the exception; a failed node's carries its worker's traceback, which is kept instead of ours.
+            error: the exception; a node's, a hook's or a worker's carries what was raised there, whose traceback is kept.
 
         Returns:
             The record.
         """
-        failure = error.failure if isinstance(error, (NodeError, WorkerSetupError)) else None
-        trace = failure.traceback if failure else ""
-        if not trace:  # a worker that was killed told nothing
+        failure = error.failure if isinstance(error, (HookError, NodeError, WorkerSetupError)) else None
+        if failure is not None:
+            trace = failure.traceback  # empty where the worker was killed
+        else:
             trace = "".join(traceback.format_exception(type(error), error, error.__traceback__))
         node = error.node if isinstance(error, NodeError) else None
         return cls(class_name(type(error)), message_of(error), trace, node)

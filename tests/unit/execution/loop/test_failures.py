@@ -66,6 +66,20 @@ def test_the_first_failure_names_the_others(material, count, said):
     assert all(f"Traceback of {number}" in str(again) for number in range(count))
 
 
+@pytest.mark.parametrize(
+    ("failure", "said"),
+    [
+        (Failure("ValueError", "bad", ""), "Node 'n0' failed on worker-1: ValueError: bad"),
+        (Failure("KeyError", "", ""), "Node 'n0' failed on worker-1: KeyError"),
+        (Failure("OSError", "full", "", phase="save", dataset="d0"), "Node 'n0' could not save 'd0' on worker-1: OSError: full"),
+        (Failure("treadle.errors.DatasetError", "Node 'n0' returned None.", "", phase="save"), "Node 'n0' returned None."),
+    ],
+)
+def test_what_a_failed_node_is_told_with(material, failure, said):
+    """What happened is said once: no colon before nothing, and no node twice."""
+    assert str(Failures(material).error_of(0, failure, ValueError(), worker="worker-1", attempt=1)) == said
+
+
 def test_a_node_that_was_too_slow_in_its_own_process(material):
     """A timeout that an attempt reported is a NodeTimeoutError, with its numbers and without a traceback."""
     told = NodeTimeoutError("too slow", node="n0", timeout=1.0, elapsed=2.5)

@@ -20,7 +20,7 @@ from treadle import (
     ThreadRunner,
     node,
 )
-from treadle.events import DatasetReleased, NodeFailed, NodeFinished, NodeSkipped, NodeStarted, WorkerLost
+from treadle.events import DatasetReleased, NodeFailed, NodeFinished, NodeSkipped, NodeStarted, RunFinished, WorkerLost
 
 RUNNERS = {
     "sequential": SequentialRunner,
@@ -157,3 +157,32 @@ def test_a_worker_that_dies_between_two_nodes(tmp_path, monkeypatch, workers):
     assert [(event.node, event.exitcode) for event in seen if isinstance(event, WorkerLost)] == [(None, 3)]
     assert seen.nodes(NodeFinished) == ["x", "x", "y"]
     assert [event.attempt for event in seen if isinstance(event, NodeFinished)] == [1, 2, 1]
+
+
+@pytest.mark.parametrize("name", ["thread", "two processes"])
+def test_an_interrupt_tells_of_what_has_just_begun(name, tmp_path):
+    """A node that is under way is told of before the run's end, though its own word had not been heard when Ctrl-C came."""
+    begun, gate = str(tmp_path / "begun"), str(tmp_path / "gate")
+    os.mkfifo(begun)
+    os.mkfifo(gate)
+    listening = os.open(begun, os.O_RDWR)
+
+    def wait():
+        with Path(begun).open("w") as told:
+            told.write("x")
+        Path(gate).read_text()
+
+    seen = Seen()
+
+    def watch(event):
+        seen.append(event)
+        if isinstance(event, NodeStarted) and len(seen.nodes(NodeStarted)) == 1:
+            assert os.read(listening, 1) + os.read(listening, 1) == b"xx"
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        RUNNERS[name]().run(Pipeline([node(wait, None, "a"), node(wait, None, "b")]), Catalog(), observers=[watch])
+    os.close(listening)
+    os.close(os.open(gate, os.O_RDWR))  # a thread goes on until its node returns
+    assert len(seen.nodes(NodeStarted)) == 2
+    assert isinstance(seen[-1], RunFinished)

@@ -964,6 +964,16 @@ def test_a_pinned_node_with_needs_waits_for_its_worker(schedule):
     assert jobs(scheduler) == [(1, (2,))]
 
 
+def test_the_main_worker_gets_its_node_from_behind_others():
+    """Nodes for which no worker has room are no reason for the main process to idle; what they need is set aside still."""
+    plan = make_plan([("", letter) for letter in "abc"], main_only={2}, policies=needs(1, 1, 1))
+    for limit, at_once in ((3, [(1, (0,)), (MAIN, (2,))]), (2, [(1, (0,))])):
+        scheduler = Scheduler(plan, separate_main=True, limits={"gpu": limit}, depth=1)
+        scheduler.add_worker(1)
+        scheduler.add_worker(MAIN)
+        assert jobs(scheduler) == at_once
+
+
 @pytest.mark.parametrize("workers", [1, 2, 3])
 def test_every_small_case_of_one_resource(workers):
     """For all needs of four nodes, and each order in which they can end: within the limit, and nobody idle for nothing."""

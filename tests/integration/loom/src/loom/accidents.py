@@ -156,3 +156,11 @@ class Witness:
     @hook_impl
     def on_node_error(self, error, node):
         logging.getLogger(__name__).info("%s: %s", node.name, type(error).__name__)
+
+
+class Leaver:
+    """Hooks that exit."""
+
+    @hook_impl
+    def on_node_error(self):
+        sys.exit(4)
