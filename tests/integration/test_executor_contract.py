@@ -820,7 +820,9 @@ def test_what_cannot_be_published_is_answered(fresh):
 def test_the_fork_server_takes_signals(fresh):
     """What others have the fork server start can be terminated: it was not started with signals blocked."""
     resource_tracker.ensure_running()  # it would unblock them, when it is started
-    forkserver._forkserver._stop()
+    if (server := forkserver._forkserver._forkserver_pid) is not None:
+        os.kill(server, signal.SIGKILL)  # it would not end by itself: forked workers hold on to what it waits for
+        forkserver._forkserver._stop()
     bench = fresh("forkserver")
     bench.begin(node(lambda: 1, None, "a", name="n"))
     process = multiprocessing.get_context("forkserver").Process(target=signal.pause)
