@@ -6,27 +6,37 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 import treadle
 
-SOURCE = Path(treadle.__file__).parents[1]
+
+@pytest.fixture
+def import_runner(tmp_path):
+    """Import the runner in a Python that sees Treadle's package and these folders alone; returns the last line it says."""
+    alone = tmp_path / "alone"
+    alone.mkdir()
+    (alone / "treadle").symlink_to(Path(treadle.__file__).parent)
+    return lambda *folders: run_python(
+        f"import sys; sys.path[:0] = {[str(alone), *map(str, folders)]!r}; from treadle.kedro import ParallelRunner"
+    )
 
 
-def import_runner(*folders):
-    """Import the runner in a Python that sees these folders alone."""
-    script = f"import sys; sys.path[:0] = {[str(SOURCE), *map(str, folders)]!r}; from treadle.kedro import ParallelRunner"
+def run_python(script):
+    """Run a script that fails; returns the last line of what it says."""
     done = subprocess.run([sys.executable, "-S", "-c", script], capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode != 0
     return done.stderr.strip().splitlines()[-1]
 
 
-def test_a_missing_kedro_is_told_with_the_extra():
+def test_a_missing_kedro_is_told_with_the_extra(import_runner):
     """Without Kedro, the one sentence names the extra to install."""
     assert import_runner() == (
         'treadle.errors.RunnerError: treadle.kedro needs Kedro, which is not installed: pip install "treadle[kedro]".'
     )
 
 
-def test_an_unsupported_kedro_is_told_with_the_versions(tmp_path):
+def test_an_unsupported_kedro_is_told_with_the_versions(import_runner, tmp_path):
     """A Kedro outside the supported range is refused with what is installed and what would do."""
     info = tmp_path / "kedro-2.0.0.dist-info"
     info.mkdir()

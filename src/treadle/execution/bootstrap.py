@@ -153,12 +153,12 @@ def _connect(address: str, number: int, authkey: bytes) -> Channel:
 
 
 def _take_over_output(worker: WorkerProcess) -> ForwardHandler:
-    handler = ForwardHandler(worker.channel.send, worker.label, lambda: worker.running)
+    handler = ForwardHandler(worker.channel.send, worker.label, lambda: worker.running, worker.channel.lock)
     take_over_logging(handler)
     logging.captureWarnings(capture=False)
     if worker.spec.forward_output:
-        sys.stdout = ForwardStream("stdout", worker.channel.send, sys.__stdout__)
-        sys.stderr = ForwardStream("stderr", worker.channel.send, sys.__stderr__)
+        sys.stdout = ForwardStream("stdout", worker.channel.send, sys.__stdout__, worker.channel.lock)
+        sys.stderr = ForwardStream("stderr", worker.channel.send, sys.__stderr__, worker.channel.lock)
     return handler
 
 

@@ -48,7 +48,8 @@ class Channel:
     def __init__(self, sock: socket.socket, *, blocking: bool) -> None:
         self._sock = sock
         self._sock.setblocking(blocking)
-        self._lock = threading.RLock()  # what a finalizer or a signal handler prints comes while this thread has it
+        self.lock = threading.RLock()
+        """Held while messages are kept and sent; what a finalizer or a signal handler prints comes while this thread has it."""
         self._flushing = False
         self._posted: list[tuple[Any, int]] = []  # messages of the next frame, each with its number of descriptors
         self._posted_descriptors: list[int] = []
@@ -87,7 +88,7 @@ class Channel:
         Returns:
             How many messages are kept now.
         """
-        with self._lock:
+        with self.lock:
             if descriptors:
                 if len(descriptors) > MAX_DESCRIPTORS:
                     msg = f"a message carries at most {MAX_DESCRIPTORS} descriptors, not {len(descriptors)}"
@@ -104,7 +105,7 @@ class Channel:
         Raises:
             ChannelClosedError: the other side is gone.
         """
-        with self._lock:
+        with self.lock:
             if self._flushing:
                 return  # this comes from within a flush of this very thread, which goes on with it
             self._flushing = True
@@ -281,7 +282,7 @@ class Channel:
         self._messages.clear()
         self._unsent.clear()
         self._posted, self._posted_descriptors = [], []
-        self._lock = threading.RLock()  # the one that was inherited may be held by a thread that was not
+        self.lock = threading.RLock()  # the one that was inherited may be held by a thread that was not
 
 
 # Plain integers: to combine two members of an enum costs more than the system call.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import threading
 from typing import TYPE_CHECKING
 
 from treadle.execution.job import Logged
@@ -22,10 +23,20 @@ class ForwardHandler(logging.Handler):
         send: sends a fact; it may raise ConnectionError when the parent is gone.
         worker: label of this worker.
         node: returns the name of the node that runs, None between nodes.
+        lock: the re-entrant one that `send` takes, where it takes one: a finalizer that logs in the middle of a send has it
+            already, and two locks would be taken in two orders.
     """
 
-    def __init__(self, send: Callable[[Fact], None], worker: str, node: Callable[[], str | None]) -> None:
+    def __init__(
+        self,
+        send: Callable[[Fact], None],
+        worker: str,
+        node: Callable[[], str | None],
+        lock: threading.RLock | None = None,
+    ) -> None:
         super().__init__()
+        if lock is not None:
+            self.lock = lock
         self._send = send
         self._worker = worker
         self._node = node

@@ -31,14 +31,22 @@ class ForwardStream(io.TextIOBase):
         name: `stdout` or `stderr`.
         send: sends a fact; it may raise ConnectionError when the parent is gone.
         original: the process's own stream.
+        lock: held while a piece is sent. Where `send` takes one, it has to be that one: a finalizer that prints in the middle
+            of a send has it already, and two locks would be taken in two orders. A re-entrant one.
     """
 
-    def __init__(self, name: str, send: Callable[[Fact], None], original: io.TextIOBase | None) -> None:
+    def __init__(
+        self,
+        name: str,
+        send: Callable[[Fact], None],
+        original: io.TextIOBase | None,
+        lock: contextlib.AbstractContextManager[Any] | None = None,
+    ) -> None:
         super().__init__()
         self._name = name
         self._send = send
         self._original = original
-        self._lock = threading.RLock()  # a signal handler may print in the middle of a print
+        self._lock = lock if lock is not None else threading.RLock()
         self._begun: dict[int, io.StringIO] = {}
         self._buffer = ForwardBuffer(self, self._lock)
 

@@ -6,12 +6,15 @@ import contextlib
 import io
 import logging
 import pickle
+import socket
 import sys
 import threading
+from collections import Counter
 from enum import Enum, IntEnum
 
 import pytest
 
+from treadle.execution.channel import Channel
 from treadle.execution.forwarding import (
     ForwardHandler,
     flush_forwarded,
@@ -239,3 +242,38 @@ def test_records_reach_the_parents_loggers(logger, caplog):
     for record in logger.sent:
         hand_to_loggers(Logged(record.__dict__))
     assert [(record.name, record.getMessage()) for record in caplog.records] == [("elsewhere", "above it")]
+
+
+def test_what_prints_in_the_middle_of_a_send_waits_for_nobody():
+    """A finalizer that prints while a fact is pickled, and a thread that prints at the same time, both come to their end."""
+    ours, theirs = socket.socketpair()
+    channel, other = Channel(ours, blocking=True), Channel(theirs, blocking=True)
+    stream = ForwardStream("stdout", channel.send, None, channel.lock)
+    handler = ForwardHandler(channel.send, "worker-1", lambda: None, channel.lock)
+    rounds = 300
+
+    class Talks:
+        def __reduce__(self):
+            stream.write("from the middle\n")
+            handler.handle(logging.makeLogRecord({"msg": "from the middle"}))
+            return int, ()
+
+    def talk():
+        for _ in range(rounds):
+            channel.send(Talks())
+
+    def speak():
+        for _ in range(rounds):
+            stream.write("from a thread\n")
+            handler.handle(logging.makeLogRecord({"msg": "from a thread"}))
+
+    threads = [threading.Thread(target=each, daemon=True) for each in (talk, speak)]
+    for thread in threads:
+        thread.start()
+    arrived = [other.receive()[0] for _ in range(5 * rounds)]
+    for thread in threads:
+        thread.join(30)
+    assert not any(thread.is_alive() for thread in threads)
+    assert Counter(type(each).__name__ for each in arrived) == {"int": rounds, "Output": 2 * rounds, "Logged": 2 * rounds}
+    channel.close()
+    other.close()
