@@ -128,9 +128,9 @@ def test_files_get_every_line_whole_and_once(logs, way, any_runner, capfdbinary)
         pattern = rf"WARNING\|{tags(way, f'node_{number}')}\|spoken by node_{number}"
         assert len([line for line in talk if re.fullmatch(pattern, line)]) == 1
     printed = capfdbinary.readouterr().out
-    for number in range(4):
-        assert printed.count(b"the end of node_%d" % number) == printed.count(b"bytes of node_%d\n" % number) == 1
+    assert [printed.count(b"bytes of node_%d\n" % number) for number in range(4)] == [1] * 4
     if way not in IN_PROCESS:  # there it is Python's own stream, which does not keep the pieces of a print together
+        assert [printed.count(b"the end of node_%d" % number) for number in range(4)] == [1] * 4
         lines = [line for line in printed.decode().splitlines() if "print" in line]
         assert all(re.fullmatch(r"(the end of node_\d)*print node_\d \d \d+", line) for line in lines)
         assert len({line[line.index("print") :] for line in lines}) == len(lines) == 4 * 2 * LINES
