@@ -180,9 +180,24 @@ def test_an_interrupt_tells_of_what_has_just_begun(name, tmp_path):
             assert os.read(listening, 1) + os.read(listening, 1) == b"xx"
             raise KeyboardInterrupt
 
-    with pytest.raises(KeyboardInterrupt):
-        RUNNERS[name]().run(Pipeline([node(wait, None, "a"), node(wait, None, "b")]), Catalog(), observers=[watch])
+    meeting, parting = str(tmp_path / "meeting"), str(tmp_path / "parting")
+    os.mkfifo(meeting)
+    os.mkfifo(parting)
+
+    def come_first():
+        Path(meeting).open("w").close()
+        Path(parting).open().close()
+
+    def come_second():
+        Path(meeting).open().close()
+        Path(parting).open("w").close()
+
+    with RUNNERS[name]() as runner:
+        # Each waits for the other, so both workers are up after it.
+        runner.run(Pipeline([node(come_first, None, None, name="c"), node(come_second, None, None, name="d")]), Catalog())
+        with pytest.raises(KeyboardInterrupt):
+            runner.run(Pipeline([node(wait, None, "a"), node(wait, None, "b")]), Catalog(), observers=[watch])
+        os.close(os.open(gate, os.O_RDWR))  # a thread goes on until its node returns
     os.close(listening)
-    os.close(os.open(gate, os.O_RDWR))  # a thread goes on until its node returns
     assert len(seen.nodes(NodeStarted)) == 2
     assert isinstance(seen[-1], RunFinished)
