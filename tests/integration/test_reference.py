@@ -73,7 +73,7 @@ class Parcel(Dataset):
         return 1
 
     def save(self, data):
-        raise NotImplementedError
+        raise OSError("it is only read")
 
     def __getstate__(self):
         with Path(self.tally).open("a") as file:
@@ -260,7 +260,7 @@ class Asker(Dataset):
         return ASKED_BY.get()
 
     def save(self, data):
-        raise NotImplementedError
+        raise OSError("it is only read")
 
 
 @pytest.mark.parametrize("is_async", [False, True])

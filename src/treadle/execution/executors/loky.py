@@ -327,12 +327,13 @@ class LokyExecutor:
         self._stepping = True
         try:
             with StandIn(self._turns, self._pool.wake):
-                return next(steps, None)
+                step = next(steps, None)
         finally:
             self._stepping = False
-            lost, self._to_replace = self._to_replace, []
-            for worker in lost:
-                self._pool.start(self._slots[worker])
+        lost, self._to_replace = self._to_replace, []
+        for worker in lost:  # not where an interrupt ends the run: nobody wants them then
+            self._pool.start(self._slots[worker])
+        return step
 
     def _take_here(self, dataset: int, last: bool) -> Any:  # noqa: FBT001 - as a job's steps call it
         with self._lock:
