@@ -264,6 +264,8 @@ def snapshot(value: Any, copy_mode: CopyMode | None) -> Any:
         return value
     try:
         return copy_value(value, copy_mode)
+    except MemoryError:
+        raise  # it could be copied, and may not be shared
     except Exception:  # noqa: BLE001 - a lock, a connection, a generator: such a thing is shared, or it cannot be passed on at all
         return value
 

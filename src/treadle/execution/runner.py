@@ -73,6 +73,7 @@ class Runner(ABC):
         self._executor: Executor | None = None
         self._warm = False
         self._one_at_a_time = threading.Lock()
+        self._thread: int | None = None  # that runs a pipeline now
         self._seconds: dict[str, float] = {}  # what nodes took in this runner's own runs, by name
 
     def run(  # noqa: PLR0913 - what a run may be told, each by its name
@@ -151,7 +152,7 @@ class Runner(ABC):
         plan = material.plan
         limits = run_limits(plan, self.resources or {})
         said = checked_failure_policy(on_failure) or checked_failure_policy(self.on_failure) or plan.on_failure
-        with self._one_at_a_time, self._lease(plan) as executor:
+        with self._turn(), self._lease(plan) as executor:
             loop = RunLoop(
                 material,
                 executor,
@@ -185,6 +186,22 @@ class Runner(ABC):
                 for observer in observers:
                     observer(ended)
             return result
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """One run at a time; others queue, but for one that this very run would wait for."""
+        if self._thread == threading.get_ident():
+            msg = (
+                "This runner runs a pipeline already, and was asked for another from within it (by a node of the main process, a "
+                "hook or an observer): it would wait for itself. Make another runner for the run inside."
+            )
+            raise RunnerError(msg, name=self.name)
+        with self._one_at_a_time:
+            self._thread = threading.get_ident()
+            try:
+                yield
+            finally:
+                self._thread = None
 
     def _known_seconds(self, plan: Plan, durations: Callable[[], Mapping[str, float]] | None) -> Mapping[str, float]:
         """Return what is known of the plan's nodes; the past is only asked about what this runner has not seen."""

@@ -133,10 +133,14 @@ def _deep_copy(value: Any) -> Any:
     for copier in (_through_pickle, functools.partial(_through_pickle, keep_code=True)):
         try:
             return copier(value)
+        except MemoryError:
+            raise
         except Exception:  # noqa: BLE001, S112 - a value may refuse pickle in any way it likes; the next copier is asked
             continue
     try:
         return copy.deepcopy(value)
+    except MemoryError:
+        raise  # not the value's fault
     except Exception as exc:
         msg = (
             f"A value of type {type(value).__module__}.{type(value).__qualname__} cannot be copied: {exc}. It probably holds a "

@@ -367,3 +367,16 @@ def test_values_hold_no_descriptors_where_many_are_open(keep, monkeypatch):
     assert len(list(Path("/proc/self/fd").iterdir())) == before
     first += 1
     assert (second == array).all()
+
+
+def test_a_value_that_finds_no_room_for_its_copy_is_not_shared():
+    """What cannot be copied at all is shared; a lack of memory is the node's error, because sharing would break the promise."""
+
+    class Large:
+        def __reduce__(self):
+            raise MemoryError
+
+    with pytest.raises(MemoryError):
+        exchange.snapshot(Large(), None)
+    lock = threading.Lock()
+    assert exchange.snapshot(lock, None) is lock

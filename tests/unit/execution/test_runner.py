@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from treadle import Catalog, ParallelRunner, Pipeline, node
+from treadle import Catalog, ParallelRunner, Pipeline, SequentialRunner, node
+from treadle.errors import NodeError, RunnerError
 from treadle.events import NodeFinished
 from treadle.execution import spec
 
@@ -60,3 +61,14 @@ def test_a_pipeline_of_other_modules_finds_its_workers_warm():
         runner.run(one, catalog)
         pids = {runner.run(pipeline, catalog).get("pid") for pipeline in (two, one, Pipeline([]), two)}
     assert len(pids - {None}) == 1
+
+
+def test_a_run_within_a_run_of_the_same_runner_is_an_error_and_does_not_wait_for_itself():
+    """A node of the calling thread that asks its own runner for another run fails with the reason; the runner works on."""
+    runner = SequentialRunner()
+    inner = Pipeline([node(len, "x", "y")])
+    outer = Pipeline([node(lambda x: dict(runner.run(inner, Catalog({"x": x}))), "x", "z", name="outer")])
+    with pytest.raises(NodeError, match="would wait for itself") as caught:
+        runner.run(outer, Catalog({"x": "abc"}))
+    assert isinstance(caught.value.__cause__, RunnerError)
+    assert runner.run(inner, Catalog({"x": "abc"}))["y"] == 3
