@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import resource
 import signal
@@ -102,33 +103,43 @@ def test_lost_between_runs(parallel_runner, accidents):
     assert parallel_runner.run(pipeline, Catalog({"number": 2}))["n"] == 3
 
 
-def test_a_worker_that_may_open_no_more_files_is_lost(tmp_path):
+class Unable(logging.Handler):
+    """Cannot log, as one that would have to open a file."""
+
+    def emit(self, record):
+        raise OSError("too many open files")
+
+
+@pytest.mark.parametrize("handler", [logging.NullHandler, Unable])
+def test_a_worker_that_may_open_no_more_files_is_lost(tmp_path, handler):
     """Whoever asks such a worker for a value would wait for the answer for ever."""
     for name in ("meet", "busy"):
         os.mkfifo(tmp_path / name)
 
     def one():
         with (tmp_path / "meet").open("w"):  # both are made at the same time, so by two workers
-            return np.zeros(1 << 18)
+            return np.zeros(1 << 18), "met"
 
     def two():
         with (tmp_path / "meet").open():
             return np.zeros(1 << 18)
 
-    def hold(_one):
+    def hold(_met):  # in one of the two, whose array the last node has to ask for
+        logging.getLogger().handlers = [handler()]
         with (tmp_path / "busy").open("w"):
-            resource.setrlimit(resource.RLIMIT_NOFILE, (0, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+            resource.setrlimit(resource.RLIMIT_NOFILE, (3, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
         signal.pause()
 
-    def wait(_two):
+    def wait(_met):
         return (tmp_path / "busy").read_text()
 
     nodes = [
-        node(one, None, "first", name="one"),
+        node(one, None, ["first", "met"], name="one"),
         node(two, None, "second", name="two"),
-        node(hold, "first", None, name="hold"),
-        node(wait, "second", "waited", name="wait"),
+        node(hold, "met", None, name="hold"),
+        node(wait, "met", "waited", name="wait"),
         node(lambda first, second, _waited: len(first) + len(second), ["first", "second", "waited"], "both", name="both"),
+        node(len, "waited", "length", name="length"),  # were `both` alone to follow, it would be asked for in time
     ]
     with pytest.raises(WorkerLostError) as caught:
         ParallelRunner(2, "fork").run(Pipeline(nodes), Catalog())

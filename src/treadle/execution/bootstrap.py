@@ -111,8 +111,10 @@ def set_up_worker(spec: WorkerSpec, number: int, authkey: bytes, inherited: Inhe
     place = number - 1
 
     def orphaned() -> None:
-        scratch.remove_if_last()
-        os._exit(1)
+        try:
+            scratch.remove_if_last()
+        finally:
+            os._exit(1)
 
     watch_parent(spec.parent_pid, gone=orphaned, note=lambda peak: blackboard.peak(place, peak))
     label = f"worker-{number}"

@@ -156,9 +156,11 @@ class _Server:
             self._attend_nodes()
         except ChannelClosedError:
             pass  # the parent is gone, or done with this worker
-        except BaseException:  # what it read is lost, so somebody would wait for this worker for ever
-            _logger.exception("This worker cannot go on")
-            os._exit(1)
+        except BaseException:  # noqa: BLE001 - what it read is lost, so somebody would wait for this worker for ever
+            try:
+                _logger.exception("This worker cannot go on")
+            finally:  # where no file can be opened, no import can be made either, and to log may take one
+                os._exit(1)
 
     def _attend_nodes(self) -> None:
         asleep = threading.Event()  # never set: to wait a while
