@@ -37,7 +37,10 @@ if TYPE_CHECKING:
         WorkerSetupError,
     )
     from treadle.execution.result import RunResult
-    from treadle.execution.runner import ParallelRunner, Runner, SequentialRunner, ThreadRunner
+    from treadle.execution.runners.parallel import ParallelRunner
+    from treadle.execution.runners.runner import Runner
+    from treadle.execution.runners.sequential import SequentialRunner
+    from treadle.execution.runners.thread import ThreadRunner
     from treadle.hooks import hook_impl
     from treadle.io import Catalog, Dataset, MemoryDataset
     from treadle.pipeline.policy import NodePolicy
@@ -60,21 +63,21 @@ _HOMES = {
     "NodePolicy": "treadle.pipeline.policy",
     "NodeTimeoutError": "treadle.errors",
     "NotConfiguredError": "treadle.errors",
-    "ParallelRunner": "treadle.execution.runner",
+    "ParallelRunner": "treadle.execution.runners.parallel",
     "PipelineError": "treadle.errors",
     "ProjectError": "treadle.errors",
     "ProjectNotFoundError": "treadle.errors",
     "RunError": "treadle.errors",
     "RunResult": "treadle.execution.result",
-    "Runner": "treadle.execution.runner",
+    "Runner": "treadle.execution.runners.runner",
     "RunnerError": "treadle.errors",
-    "SequentialRunner": "treadle.execution.runner",
+    "SequentialRunner": "treadle.execution.runners.sequential",
     "ServiceSession": "treadle.session",
     "Session": "treadle.session",
     "SessionError": "treadle.errors",
     "StoreError": "treadle.errors",
     "Terminated": "treadle.errors",
-    "ThreadRunner": "treadle.execution.runner",
+    "ThreadRunner": "treadle.execution.runners.thread",
     "TreadleError": "treadle.errors",
     "UnknownDatasetError": "treadle.errors",
     "UnknownNameError": "treadle.errors",

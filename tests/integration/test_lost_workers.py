@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import logging
 import os
 import resource
 import signal
+import tempfile
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from treadle import Catalog, ParallelRunner, Pipeline, node
-from treadle.errors import NodeError, WorkerLostError
+from treadle import Catalog, NodePolicy, ParallelRunner, Pipeline, node
+from treadle.errors import NodeError, RunnerError, WorkerLostError
 from treadle.events import NodeFailed, NodeFinished, NodeSkipped, WorkerLost, WorkerStarted
 from treadle.hooks import create_hook_manager, register_hooks
 from treadle.io.datasets.json import JSONDataset
@@ -144,3 +147,129 @@ def test_a_worker_that_may_open_no_more_files_is_lost(tmp_path, handler):
     with pytest.raises(WorkerLostError) as caught:
         ParallelRunner(2, "fork").run(Pipeline(nodes), Catalog())
     assert (caught.value.node, caught.value.exitcode) == ("hold", 1)
+
+
+def test_no_more_files(start_method, accidents):
+    """Where the parent may open no more files, the error says so and what to do, and another run is as good as ever."""
+    pipeline, limits = Pipeline([node(accidents.count_up, "number", "n")]), resource.getrlimit(resource.RLIMIT_NOFILE)
+    with ParallelRunner(1, start_method) as other:
+        other.run(pipeline, Catalog({"number": 1}))  # all is imported
+        with ParallelRunner(1, start_method) as runner:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (3, limits[1]))
+            try:
+                with pytest.raises(RunnerError, match=r"its limit is 3.*ulimit -n") as caught:
+                    runner.run(pipeline, Catalog({"number": 1}))
+            finally:
+                resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+            assert caught.value.name == "max_workers"
+            assert runner.run(pipeline, Catalog({"number": 1}))["n"] == 2
+
+
+def _open_files():
+    """Return the numbers of this process's open files; not of the one that it is listed with."""
+    return {int(link.name) for link in Path("/proc/self/fd").iterdir() if link.exists()}
+
+
+@pytest.mark.parametrize("left", [3, 5, 7])
+def test_no_more_files_for_the_pool_itself(tmp_path, monkeypatch, left):
+    """What was open when one could not be opened is closed, and its directory is removed."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    runner = ParallelRunner(1, "fork")
+    pipeline, limits = Pipeline([node(len, "text", "length")]), resource.getrlimit(resource.RLIMIT_NOFILE)
+    runner.run(pipeline, Catalog({"text": "abc"}))  # all is imported
+    gc.collect()  # what nobody has any more is closed first
+    before = _open_files()
+    free = [number for number in range(len(before) + left + 1) if number not in before]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (free[left], limits[1]))
+    try:
+        with pytest.raises(RunnerError, match="more open files"):
+            runner.run(pipeline, Catalog({"text": "abc"}))
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    gc.collect()
+    assert _open_files() == before
+    assert list(tmp_path.glob("treadle-*")) == []
+
+
+def test_what_is_here_stays_when_its_node_runs_again_for_another_output(tmp_path, start_method):
+    """One output was lost with its worker: the node runs again, and the other output is what its takers have seen so far."""
+
+    def make():
+        with (tmp_path / "calls").open("a") as calls:
+            calls.write("x")
+        return np.zeros(1 << 18), len((tmp_path / "calls").read_text())
+
+    def die_once(count):
+        if not (tmp_path / "dead").exists():
+            (tmp_path / "dead").touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return count
+
+    nodes = [
+        node(make, None, ["large", "small"], name="make"),
+        node(die_once, "small", "seen", name="die_once", policy=NodePolicy(retries=1)),
+        node(lambda large, small, seen: (len(large), small, seen), ["large", "small", "seen"], "all", name="take"),
+    ]
+    with ParallelRunner(1, start_method) as runner:
+        assert runner.run(Pipeline(nodes), Catalog())["all"] == (1 << 18, 1, 1)
+    assert (tmp_path / "calls").read_text() == "xx"
+
+
+def test_what_a_lost_worker_had_finished_is_not_done_again(tmp_path, start_method):
+    """Tiny nodes are told of together; those that ended before the worker was killed, and were not told yet, are done too."""
+
+    def write(name):
+        with (tmp_path / name).open("a") as file:
+            file.write("x")
+
+    def die_once():
+        if not (tmp_path / "dead").exists():
+            (tmp_path / "dead").touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    names = [f"n{index}" for index in range(12)]
+    nodes = [
+        *(node(write, f"name_{name}", None, name=name) for name in names),
+        node(die_once, None, None, name="z", policy=NodePolicy(retries=1)),
+    ]
+    events = []
+    with ParallelRunner(1, start_method) as runner:
+        runner.run(Pipeline(nodes), Catalog({f"name_{name}": name for name in names}), observers=(events.append,))
+    assert [(tmp_path / name).read_text() for name in names] == ["x"] * 12
+    assert sorted(event.node for event in events if isinstance(event, NodeFinished)) == sorted([*names, "z"])
+
+
+def _make_and_die(folder, times):
+    """Make a value, in a worker that is killed after the node and before it tells of it, so many times."""
+    from treadle.execution.blackboard import Blackboard
+
+    with (folder / "calls").open("a") as calls:
+        calls.write("x")
+    finish = Blackboard.finish
+
+    def finish_and_die(self, *facts):
+        finish(self, *facts)
+        if len((folder / "calls").read_text()) <= times:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    Blackboard.finish = finish_and_die
+    return 1
+
+
+def test_a_result_that_was_lost_with_its_worker_is_made_again(tmp_path, start_method):
+    """It is not enough that every node is done: the run hands its results over."""
+    pipeline = Pipeline([node(lambda folder: _make_and_die(folder, times=1), "folder", "result", name="make")])
+    with ParallelRunner(1, start_method) as runner:
+        assert runner.run(pipeline, Catalog({"folder": tmp_path}))["result"] == 1
+    assert (tmp_path / "calls").read_text() == "xx"
+
+
+@pytest.mark.parametrize("more", [False, True])
+def test_a_node_whose_worker_dies_after_it_each_time_is_at_fault(tmp_path, start_method, more):
+    """What it made is lost each time, so it would run for ever; and the node behind it in its job has done nothing."""
+    nodes = [node(lambda folder: _make_and_die(folder, times=100), "folder", "made", name="make")]
+    if more:
+        nodes.append(node(lambda made: made, "made", "taken", name="take"))
+    with ParallelRunner(1, start_method) as runner, pytest.raises(WorkerLostError) as caught:
+        runner.run(Pipeline(nodes), Catalog({"folder": tmp_path}))
+    assert caught.value.node == "make"

@@ -1,71 +1,32 @@
 """One attempt at one node: load its inputs, call it, save its outputs, with its hooks around each step.
 
 The same code runs in the main process, in threads and in worker processes; what differs is where in-memory values come
-from and go to, and that is the caller's `take` and `give`. State: none.
+from and go to, and that is the caller's `take` and `give`. State: none. Neighbours: `scope.py` has what it goes by,
+`node_hooks.py` calls the hooks.
 """
 
 from __future__ import annotations
 
-import logging
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from treadle.errors import DatasetError, HookError, NodeTimeoutError, TreadleError
+from treadle.errors import DatasetError, TreadleError
 from treadle.execution.exchange import snapshot
-from treadle.execution.failure import format_user_traceback, record_failure
-from treadle.execution.verdict import describe_timeout
-from treadle.hooks import implemented, plugin_at_fault, plugin_that_answered
+from treadle.execution.failure import record_failure
+from treadle.execution.node_hooks import call_hook, hook_at_fault, node_arguments, override_inputs, report_error
+from treadle.execution.scope import Steps, Times
 from treadle.pipeline.typed import typed_inputs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    import pluggy
-
     from treadle.events import Failure
-    from treadle.io import Catalog
-    from treadle.io.memory import CopyMode
+    from treadle.execution.scope import RunScope
     from treadle.pipeline import Node
 
-_logger = logging.getLogger(__name__)
-
 _T = TypeVar("_T")
-
-
-@dataclass(frozen=True, slots=True)
-class RunScope:
-    """What a process has of a run: enough to attempt any of its nodes by index."""
-
-    run_id: str
-    node: Callable[[int], Node]
-    inputs: Sequence[Sequence[int]]
-    outputs: Sequence[Sequence[int]]
-    dataset_names: Sequence[str]
-    in_memory: Sequence[bool]
-    copy_mode: Callable[[int], CopyMode | None]
-    catalog: Catalog
-    hooks: pluggy.PluginManager | None
-    interruptible: bool = False
-    """True where a KeyboardInterrupt is the user's Ctrl-C, and not something that the node's own code raised."""
-    is_async: bool = False
-    """True where a node's inputs are loaded, and its outputs saved, at the same time, by threads."""
-    conduct: Conduct | None = None
-    """How another framework takes a node through its steps, hooks included; None is Treadle's own way."""
-    timeouts: Mapping[int, float] = field(default_factory=dict)
-    """Seconds that an attempt may take, by index of the nodes that have such a limit."""
-
-
-class Times(NamedTuple):
-    """When an attempt began and ended (seconds since the epoch), and how long each part took (seconds)."""
-
-    started: float
-    at: float
-    load_seconds: float
-    run_seconds: float
-    save_seconds: float
 
 
 class AttemptFailedError(Exception):
@@ -76,54 +37,6 @@ class AttemptFailedError(Exception):
         self.failure = failure
         self.started = started
         self.original = original
-
-
-class Steps:
-    """What an attempt is doing, for its failure record, and when it began (seconds since the epoch)."""
-
-    def __init__(self, started: float) -> None:
-        self.started = started
-        self.phase = "setup"
-        self.dataset: str | None = None
-        self.hook: str | None = None
-        """The hook that was called last: where the phase is `hook`, the one that is being called."""
-        self.plugin: str | None = None
-        """The plugin that raised out of it, where the one who called knows."""
-        self.inputs: dict[str, Any] = {}
-        self._limit: tuple[str, float, float] | None = None
-
-    def limit_time(self, node: str, seconds: float) -> None:
-        """The attempt may take so many seconds from now on."""
-        self._limit = (node, seconds, time.perf_counter())
-
-    def check_time(self) -> None:
-        """Fail the attempt where it has taken too long: asked before anything is saved, so that nothing late is.
-
-        Raises:
-            NodeTimeoutError: it has.
-        """
-        if self._limit is None:
-            return
-        node, limit, begun = self._limit
-        elapsed = time.perf_counter() - begun
-        if elapsed > limit:
-            self.phase, self.dataset = "timeout", None
-            raise NodeTimeoutError(describe_timeout(node, limit, elapsed), node=node, timeout=limit, elapsed=elapsed)
-
-
-class Conduct(Protocol):
-    """The steps of one attempt, as another framework takes them."""
-
-    def __call__(  # noqa: D102 - the class says it
-        self, node: Node, index: int, steps: Steps, take: Callable[[int], Any], give: Callable[[int, Any], None], /
-    ) -> Times: ...
-
-
-class RunOpener(Protocol):
-    """Makes, in a worker, what it needs of another framework's run; it crosses pickled."""
-
-    def open(self) -> Conduct:
-        """Return how the run's nodes are taken through their steps in this process."""
 
 
 def attempt_node(scope: RunScope, index: int, *, take: Callable[[int], Any], give: Callable[[int, Any], None]) -> Times:
@@ -157,9 +70,9 @@ def attempt_node(scope: RunScope, index: int, *, take: Callable[[int], Any], giv
     except BaseException as exc:  # the worker's edge: SystemExit, or anything a library raises, is the node's failure
         if scope.interruptible and isinstance(exc, KeyboardInterrupt):
             raise
-        failure = record_failure(exc, phase=steps.phase, dataset=steps.dataset, **_hook_at_fault(scope, steps, exc))
+        failure = record_failure(exc, phase=steps.phase, dataset=steps.dataset, **hook_at_fault(scope, steps, exc))
         if node is not None and scope.conduct is None:
-            _report_error(scope, node, steps, exc)
+            report_error(scope, node, steps, exc)
         raise AttemptFailedError(failure, started, exc) from exc
 
 
@@ -181,10 +94,10 @@ def _attempt(
         name = scope.dataset_names[dataset]
         own.phase, own.dataset = "load", name
         if hooked:
-            _call_hook(scope, own, "before_dataset_loaded", dataset_name=name, node=node)
+            call_hook(scope, own, "before_dataset_loaded", dataset_name=name, node=node)
         data = take(dataset) if scope.in_memory[dataset] else _load(scope, name, node)
         if hooked:
-            _call_hook(scope, own, "after_dataset_loaded", dataset_name=name, data=data, node=node)
+            call_hook(scope, own, "after_dataset_loaded", dataset_name=name, data=data, node=node)
         steps.inputs[name] = data
 
     wanted = scope.inputs[index]
@@ -194,7 +107,7 @@ def _attempt(
         steps.inputs = {name: steps.inputs[name] for name in [scope.dataset_names[dataset] for dataset in wanted]}
     steps.dataset = None
     loaded = clock()
-    inputs = typed_inputs(node, _override_inputs(scope, steps, node) if hooked else steps.inputs)
+    inputs = typed_inputs(node, override_inputs(scope, steps, node) if hooked else steps.inputs)
     steps.phase = "run"
     returned = node.call(inputs)
     if node.streams(returned):
@@ -206,7 +119,7 @@ def _attempt(
     del returned
     ran = clock()
     if hooked:
-        _call_hook(scope, steps, "after_node_run", **_node_arguments(scope, node, inputs), outputs=outputs)
+        call_hook(scope, steps, "after_node_run", **node_arguments(scope, node, inputs), outputs=outputs)
     # The inputs are let go before the outputs are saved: that is when memory is at its peak.
     inputs = {}
     steps.inputs = {}
@@ -243,7 +156,7 @@ def _save_chunks(
         saving += time.perf_counter() - before
         steps.phase, steps.dataset = "run", None
         outputs[name] = chunk
-    _call_hook(scope, steps, "after_node_run", **_node_arguments(scope, node, inputs), outputs=outputs)
+    call_hook(scope, steps, "after_node_run", **node_arguments(scope, node, inputs), outputs=outputs)
     _confirm(scope, steps, node)
     return saving
 
@@ -295,7 +208,7 @@ class _Saver:
             raise DatasetError(msg, dataset=name, node=node.name)
         hooked = scope.hooks is not None
         if hooked:
-            _call_hook(scope, steps, "before_dataset_saved", dataset_name=name, data=data, node=node)
+            call_hook(scope, steps, "before_dataset_saved", dataset_name=name, data=data, node=node)
         if scope.in_memory[dataset]:
             self._give(dataset, data)
         else:
@@ -305,7 +218,7 @@ class _Saver:
                 _name_node(exc, node)
                 raise
         if hooked:
-            _call_hook(scope, steps, "after_dataset_saved", dataset_name=name, data=data, node=node)
+            call_hook(scope, steps, "after_dataset_saved", dataset_name=name, data=data, node=node)
 
 
 def _load(scope: RunScope, name: str, node: Node) -> Any:
@@ -319,67 +232,3 @@ def _load(scope: RunScope, name: str, node: Node) -> Any:
 def _name_node(exc: TreadleError, node: Node) -> None:
     if isinstance(exc, DatasetError) and exc.node is None:
         exc.node = node.name
-
-
-def _node_arguments(scope: RunScope, node: Node, inputs: Mapping[str, Any]) -> dict[str, Any]:
-    return {"node": node, "catalog": scope.catalog, "inputs": inputs, "is_async": scope.is_async, "run_id": scope.run_id}
-
-
-def _override_inputs(scope: RunScope, steps: Steps, node: Node) -> dict[str, Any]:
-    """Let `before_node_run` replace inputs, as the dictionaries it returns say."""
-    inputs = steps.inputs
-    answers = _call_hook(scope, steps, "before_node_run", **_node_arguments(scope, node, inputs))
-    phase, steps.phase = steps.phase, "hook"  # what it answered may be wrong
-    for position, answer in enumerate(answers):
-        if not isinstance(answer, dict):
-            msg = (
-                f"A before_node_run hook returned {type(answer).__name__} for node '{node.name}'. It may return a dictionary "
-                "of input dataset names and their new values, or None."
-            )
-            raise _wrong_answer(scope, msg, position, len(answers))
-        unknown = sorted(set(answer) - set(node.inputs))
-        if unknown:
-            msg = (
-                f"A before_node_run hook returned a value for '{unknown[0]}', which is no input of node '{node.name}'; "
-                f"its inputs are {', '.join(node.inputs) or 'none'}."
-            )
-            raise _wrong_answer(scope, msg, position, len(answers))
-        inputs = {**inputs, **answer}
-    steps.phase = phase
-    return inputs
-
-
-def _wrong_answer(scope: RunScope, message: str, position: int, answers: int) -> HookError:
-    name = "before_node_run"
-    plugin = plugin_that_answered(scope.hooks, name, position, answers) if scope.hooks is not None else None
-    return HookError(message, hook=name, plugin=plugin)
-
-
-def _hook_at_fault(scope: RunScope, steps: Steps, exc: BaseException) -> dict[str, str | None]:
-    """Return which hook of which plugin raised an error, where a hook did."""
-    if steps.phase != "hook" or steps.hook is None:
-        return {}
-    plugin = steps.plugin or (exc.plugin if isinstance(exc, HookError) else None)
-    if plugin is None and scope.hooks is not None:
-        plugin = plugin_at_fault(scope.hooks, steps.hook, exc)
-    return {"hook": steps.hook, "plugin": plugin}
-
-
-def _call_hook(scope: RunScope, steps: Steps, name: str, **arguments: Any) -> list[Any]:
-    if scope.hooks is None or not implemented(scope.hooks, name):
-        return []
-    phase, steps.phase, steps.hook = steps.phase, "hook", name
-    answers: list[Any] = getattr(scope.hooks.hook, name)(**arguments)
-    steps.phase = phase
-    return answers
-
-
-def _report_error(scope: RunScope, node: Node, steps: Steps, exc: BaseException) -> None:
-    try:
-        _call_hook(scope, steps, "on_node_error", error=exc, **_node_arguments(scope, node, steps.inputs))
-    except BaseException as broken:  # the node's own failure is what the caller must see; the hook's, an exit too, is logged
-        if scope.interruptible and isinstance(broken, KeyboardInterrupt):
-            raise
-        plugin = plugin_at_fault(scope.hooks, "on_node_error", broken) if scope.hooks is not None else None
-        told = format_user_traceback(broken)
-        _logger.error("The on_node_error hook of %s itself failed for node '%s'\n%s", plugin or "a plugin", node.name, told)  # noqa: TRY400 - without our frames

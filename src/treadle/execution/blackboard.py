@@ -1,7 +1,9 @@
-"""A small shared map that says which node each worker is in: readable even after a worker was killed.
+"""A small shared map that says which node each worker is in, and which it has finished: readable even after it was killed.
 
 One file in the pool's scratch directory, one fixed place a worker. A worker writes only its own place, the parent only
-reads; each field is one aligned word, and the node's index is written last and cleared first.
+reads; each field is one aligned word, and what makes the others count (the node's index, the number of finished nodes) is
+written last. A place ends with a ring of the nodes that were finished last, since what a worker says of tiny nodes waits for
+company: what it had not said yet when it was killed is here.
 """
 
 from __future__ import annotations
@@ -10,11 +12,18 @@ import mmap
 import os
 import struct
 from dataclasses import dataclass
+from typing import NamedTuple
 
-_PLACE = struct.Struct("<qqdq")  # run number, node index (-1: idle), start time, peak memory
-_NODE = struct.Struct("<q")
+_HEAD = struct.Struct("<qqdqq")  # run number, node index (-1: idle), start time, peak memory, number of finished nodes
+_WORD = struct.Struct("<q")
+_TWO_WORDS = struct.Struct("<qq")
 _NODE_OFFSET = 8
 _PEAK_OFFSET = 24
+_COUNT_OFFSET = 32
+_DONE = struct.Struct("<qqdd")  # run number, node index, when it began and ended
+_RING = 64
+"""Finished nodes that are remembered: more than ever wait to be told of."""
+_PLACE_SIZE = _HEAD.size + _RING * _DONE.size
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +34,15 @@ class Glance:
     node: int | None
     started: float
     peak_memory: int
+
+
+class Done(NamedTuple):
+    """A node that a worker finished; times in seconds since the epoch."""
+
+    run: int
+    node: int
+    started: float
+    at: float
 
 
 class Blackboard:
@@ -40,7 +58,7 @@ class Blackboard:
         fd = os.open(path, flags, 0o600)
         try:
             if places is not None:
-                os.ftruncate(fd, places * _PLACE.size)
+                os.ftruncate(fd, places * _PLACE_SIZE)
             self._map = mmap.mmap(fd, 0)
         finally:
             os.close(fd)
@@ -49,26 +67,40 @@ class Blackboard:
 
     def begin(self, place: int, run: int, node: int, started: float) -> None:
         """Say that a worker begins a node."""
-        offset = place * _PLACE.size
-        peak = _NODE.unpack_from(self._map, offset + _PEAK_OFFSET)[0]
-        _PLACE.pack_into(self._map, offset, run, -1, started, peak)
-        _NODE.pack_into(self._map, offset + _NODE_OFFSET, node)
+        offset = place * _PLACE_SIZE
+        peak, count = _TWO_WORDS.unpack_from(self._map, offset + _PEAK_OFFSET)
+        _HEAD.pack_into(self._map, offset, run, -1, started, peak, count)
+        _WORD.pack_into(self._map, offset + _NODE_OFFSET, node)
 
     def end(self, place: int) -> None:
         """Say that a worker is between nodes."""
-        _NODE.pack_into(self._map, place * _PLACE.size + _NODE_OFFSET, -1)
+        _WORD.pack_into(self._map, place * _PLACE_SIZE + _NODE_OFFSET, -1)
+
+    def finish(self, place: int, run: int, node: int, started: float, at: float) -> None:
+        """Say that a worker finished a node, before it says so to the parent."""
+        offset = place * _PLACE_SIZE
+        count = _WORD.unpack_from(self._map, offset + _COUNT_OFFSET)[0]
+        _DONE.pack_into(self._map, offset + _HEAD.size + count % _RING * _DONE.size, run, node, started, at)
+        _WORD.pack_into(self._map, offset + _COUNT_OFFSET, count + 1)
+
+    def finished_after(self, place: int, count: int) -> list[Done]:
+        """Return the nodes that a worker finished after its first so many, in order; only the latest are remembered."""
+        offset = place * _PLACE_SIZE
+        total = _WORD.unpack_from(self._map, offset + _COUNT_OFFSET)[0]
+        places = [offset + _HEAD.size + each % _RING * _DONE.size for each in range(max(count, total - _RING), total)]
+        return [Done(*_DONE.unpack_from(self._map, each)) for each in places]
 
     def peak(self, place: int, size: int) -> None:
         """Say how much memory a worker has used at most, in bytes."""
-        _NODE.pack_into(self._map, place * _PLACE.size + _PEAK_OFFSET, size)
+        _WORD.pack_into(self._map, place * _PLACE_SIZE + _PEAK_OFFSET, size)
 
     def clear(self, place: int) -> None:
         """Make a place ready for a new worker."""
-        _PLACE.pack_into(self._map, place * _PLACE.size, 0, -1, 0.0, 0)
+        _HEAD.pack_into(self._map, place * _PLACE_SIZE, 0, -1, 0.0, 0, 0)
 
     def read(self, place: int) -> Glance:
         """Return what a place says."""
-        run, node, started, peak = _PLACE.unpack_from(self._map, place * _PLACE.size)
+        run, node, started, peak, _count = _HEAD.unpack_from(self._map, place * _PLACE_SIZE)
         return Glance(run, None if node < 0 else node, started, peak)
 
     def close(self) -> None:

@@ -59,8 +59,18 @@ class Inherited:
         if self._let_go is not None:
             self._let_go()
 
-    def __reduce__(self) -> tuple[type[Inherited], tuple[()]]:
-        return Inherited, ()
+    def __reduce__(self) -> tuple[Callable[[], Inherited], tuple[()]]:
+        return _inherited_nothing, ()
+
+
+def _inherited_nothing() -> Inherited:
+    """Make it in a child that is being born, where this is the first that runs of Treadle.
+
+    Others are born with Ctrl-C blocked, but a forkserver's child has it open: it would die with a traceback on the terminal.
+    """
+    if getattr(multiprocessing.current_process(), "_inheriting", False):  # the library's mark of such a child
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+    return Inherited()
 
 
 @dataclass(slots=True)
@@ -102,10 +112,11 @@ def set_up_worker(spec: WorkerSpec, number: int, authkey: bytes, inherited: Inhe
     """
     inherited.let_go()
     _this_process.clear()
-    # The parent stops its workers: Ctrl-C in a terminal reaches the whole process group, and is the parent's.
+    # The parent stops its workers: Ctrl-C in a terminal, and its end, reach the whole process group, and are the parent's.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT, signal.SIGTERM})
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
     scratch = Scratch(spec.scratch)
     blackboard = Blackboard(scratch.blackboard)
     place = number - 1

@@ -16,9 +16,7 @@ import mmap
 import os
 import threading
 
-from treadle.errors import RunnerError
 from treadle.execution.limits import usable_memory
-from treadle.pipeline.policy import read_amount
 
 OPEN_FILES = 128
 """Past this many open memory files, large values go to scratch files: descriptors are few (RLIMIT_NOFILE)."""
@@ -103,24 +101,6 @@ class Budget:
         """Unmap it; the file belongs to the scratch directory."""
         self._words.release()
         self._map.close()
-
-
-def checked_limit(limit: object) -> int | None:
-    """Read a runner's `exchange_memory`.
-
-    Args:
-        limit: bytes, as a number or a text like `"4GB"`; None is half of what the process may use.
-
-    Raises:
-        RunnerError: it is no amount of memory.
-    """
-    if limit is None:
-        return None
-    try:
-        return read_amount(limit)
-    except ValueError as exc:
-        msg = f"exchange_memory is {limit!r}: {exc}."
-        raise RunnerError(msg, name="exchange_memory") from None
 
 
 def default_limit() -> int:

@@ -24,7 +24,7 @@ from treadle.errors import NodeError, TreadleError, WorkerSetupError
 from treadle.execution.failure import record_failure
 from treadle.execution.material import RunMaterial
 from treadle.execution.plugins import rebuild_plugin
-from treadle.execution.runner import ParallelRunner
+from treadle.execution.runners.parallel import ParallelRunner
 from treadle.io.catalog import Catalog, CatalogPart
 from treadle.pipeline import Node, Pipeline
 from treadle.pipeline.names import base_name, is_parameter

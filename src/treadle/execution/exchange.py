@@ -21,8 +21,8 @@ import tempfile
 from errno import ENOMEM, ENOSYS
 from typing import TYPE_CHECKING, Any
 
+from treadle.execution.handles import Handle, Inline, Kept, Local, Resident, Segment
 from treadle.execution.handover import borrow, claim
-from treadle.execution.job import Handle, Inline, Kept, Local, Resident, Segment
 from treadle.execution.pickling import ATOMS, CannotLeaveError, pickle_value
 from treadle.execution.verdict import format_bytes
 from treadle.io.memory import CopyMode, copy_value

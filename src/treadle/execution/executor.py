@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from treadle.events import Failure
-    from treadle.execution.job import Fact, Handle
+    from treadle.execution.handles import Handle
+    from treadle.execution.job import Fact
     from treadle.execution.material import RunMaterial
     from treadle.execution.scheduling.scheduler import Assignment
 

@@ -7,11 +7,13 @@ import sys
 import threading
 from typing import TYPE_CHECKING
 
+from treadle.errors import RunError
 from treadle.execution.job import Logged
 from treadle.execution.streams import ForwardStream
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import TextIO
 
     from treadle.execution.job import Fact, Output
 
@@ -92,7 +94,18 @@ def write_output(output: Output) -> None:
     stream = sys.stderr if output.stream == "stderr" else sys.stdout
     if stream is None:
         return  # a program without a console
-    text = output.text
+    try:
+        _write(stream, output.text)
+    except OSError as exc:
+        name = "standard error" if output.stream == "stderr" else "standard output"
+        msg = (
+            f"What the nodes print cannot be written to {name} ({exc.strerror}), so the run was stopped: its reader is gone, "
+            "or its disk is full."
+        )
+        raise RunError(msg) from exc
+
+
+def _write(stream: TextIO, text: str | bytes) -> None:
     if isinstance(text, bytes):
         buffer = getattr(stream, "buffer", None)
         if buffer is not None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from treadle.execution.job import Segment
+from treadle.execution.handles import Segment
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

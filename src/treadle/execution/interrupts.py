@@ -1,4 +1,4 @@
-"""Hold Ctrl-C and SIGTERM back while something must be done whole: a process born, a pool made, or taken away.
+"""Hold Ctrl-C, SIGTERM and SIGHUP back while something must be done whole: a process born, a pool made, or taken away.
 
 State: the process's signal handlers and the thread's signal mask, changed for the length of a `with` and put back. A
 blocked signal goes to another thread that has it open, and Python runs its handler in the main thread all the same: so
@@ -11,15 +11,16 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
-_HELD = (signal.SIGINT, signal.SIGTERM)
+_HELD = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @contextmanager
 def interrupts_held_back() -> Iterator[None]:
-    """Keep SIGINT and SIGTERM waiting until the block is over; a child that is born in it has them blocked."""
+    """Keep SIGINT, SIGTERM and SIGHUP waiting until the block is over; a child that is born in it has them blocked."""
     arrived: list[int] = []
-    handlers = {}
+    handlers: dict[int, Any] = {}
     before = None
     try:
         if threading.current_thread() is threading.main_thread():
@@ -32,7 +33,18 @@ def interrupts_held_back() -> Iterator[None]:
     finally:
         if before is not None:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
+        _put_back(handlers)
         for caught in dict.fromkeys(arrived):
             signal.raise_signal(caught)
+
+
+def _put_back(handlers: dict[int, Any]) -> None:
+    """Put handlers back, every one of them, though one that is back already may hear of its signal and raise."""
+    while handlers:
+        number = next(iter(handlers))
+        try:
+            signal.signal(number, handlers[number])
+            del handlers[number]
+        except BaseException:
+            _put_back(handlers)
+            raise

@@ -9,6 +9,7 @@
          ◄──(facts: Hello, Started, Finished, Failed, …)────────   never an object of the user's, only bytes of it
 
 Each type here has a pickle test. The hot ones are named tuples, which pickle some times faster than dataclasses.
+Neighbours: `handles.py` says where the values are, `wire.py` how messages are pickled, `channel.py` sends them.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     import logging
 
     from treadle.events import Failure
+    from treadle.execution.handles import Handle
     from treadle.io.recipe import DatasetRecipe
     from treadle.project.logging import LoggingLevels
 
@@ -121,56 +123,6 @@ class RunSpec:
     timeouts: tuple[tuple[int, float], ...] = ()
 
 
-# --- handles: where the value of an in-memory dataset is ---------------------------------------------------------------
-
-
-class Inline(NamedTuple):
-    """A small value, pickled: it travels inside the message."""
-
-    data: bytes
-    buffers: tuple[bytes, ...] = ()
-
-
-class Segment(NamedTuple):
-    """A large value: a pickle and its out-of-band buffers in one memory file, each buffer at a 64-byte boundary.
-
-    The file is a memfd, whose descriptor travels beside the message, or, where `path` is set, a file in the scratch
-    directory.
-    """
-
-    size: int
-    spans: tuple[tuple[int, int], ...]
-    """Start and length in bytes of the pickle, then of each buffer."""
-    path: str | None = None
-    fd: int | None = None
-    """The descriptor in this process; it means nothing in another one and is replaced on arrival."""
-
-
-class Kept(NamedTuple):
-    """A value that cannot be pickled and stays in the worker that made it."""
-
-    worker: int
-    reason: str
-    size: int = 0
-    """Bytes, where it could be pickled and there was no room for it."""
-
-
-class Resident(NamedTuple):
-    """A large value that stays in the worker that made it until another process needs it."""
-
-    worker: int
-    size: int
-
-
-class Local(NamedTuple):
-    """A value in this process, as it is."""
-
-    value: Any
-
-
-Handle: TypeAlias = "Inline | Segment | Kept | Resident | Local"
-
-
 # --- parent to worker -----------------------------------------------------------------------------------------------------
 
 
@@ -216,17 +168,10 @@ class Publish(NamedTuple):
 
 
 class Drop(NamedTuple):
-    """Nobody needs a value any more that is kept here, or whose memory file is open here.
-
-    Attributes:
-        run: number of the run.
-        dataset: its index.
-        file: only its memory file, which another one has replaced.
-    """
+    """Nobody needs a value any more that is kept here, or whose memory file is open here."""
 
     run: int
     dataset: int
-    file: bool = False
 
 
 class Cancel(NamedTuple):

@@ -1,6 +1,6 @@
 """How much there is of what nodes need: from configuration, from the runner, and of memory what the process may use.
 
-State: none. Neighbours: `runner.py` asks once a run, and the scheduler goes by the answer.
+State: none. Neighbours: each runner asks once a run, and the scheduler goes by the answer.
 """
 
 from __future__ import annotations
@@ -8,14 +8,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from treadle.errors import RunnerError
-from treadle.pipeline.policy import FailurePolicy, read_failure_policy, read_resources
 from treadle.planning.policies import MEMORY, check_needs, needed_resources
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from treadle.pipeline.policy import Amount
     from treadle.planning import Plan
 
 _CGROUP = Path("/sys/fs/cgroup")
@@ -43,42 +40,6 @@ def run_limits(plan: Plan, of_runner: Mapping[str, int]) -> Mapping[str, int]:
         limits[MEMORY] = usable_memory()
     check_needs(plan, limits)
     return limits
-
-
-def checked_resources(resources: Mapping[str, Amount] | None) -> dict[str, int]:
-    """Read a runner's `resources`.
-
-    Args:
-        resources: amounts by name, texts like `"16GB"` among them.
-
-    Raises:
-        RunnerError: it is no such mapping.
-    """
-    if resources is None:
-        return {}
-    try:
-        return dict(read_resources(resources))
-    except ValueError as exc:
-        msg = f"A runner was given resources={resources!r}: {exc}."
-        raise RunnerError(msg, name="resources") from None
-
-
-def checked_failure_policy(value: str | FailurePolicy | None) -> FailurePolicy | None:
-    """Read an `on_failure`.
-
-    Args:
-        value: `"stop"`, `"continue"` or None.
-
-    Raises:
-        RunnerError: it is something else.
-    """
-    if value is None:
-        return None
-    try:
-        return read_failure_policy(value)
-    except ValueError as exc:
-        msg = f"on_failure is {value!r}: {exc}."
-        raise RunnerError(msg, name="on_failure") from None
 
 
 def usable_memory() -> int:

@@ -4,27 +4,26 @@ from __future__ import annotations
 
 import logging
 import pickle
-import sys
 from dataclasses import dataclass, replace
-from types import FunctionType
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 
-from treadle.errors import NodeError
-from treadle.execution.attempt import RunScope
-from treadle.execution.failure import record_failure
 from treadle.execution.in_band import pickle_in_band
 from treadle.execution.job import RunSpec
-from treadle.execution.pickling import CannotLeaveError, pickle_value
+from treadle.execution.node_groups import NodeGroups
+from treadle.execution.pickling import CannotLeaveError
 from treadle.execution.plugins import main_facts, pack_hooks, start_plugins
+from treadle.execution.scope import RunScope
 from treadle.hooks import implemented
 from treadle.project.logging import snapshot_levels
 
 if TYPE_CHECKING:
     import pluggy
 
+    from treadle.execution.node_groups import PickledNodes
     from treadle.io import Catalog
     from treadle.io.memory import CopyMode
-    from treadle.pipeline import Node
+    from treadle.pipeline.links import Links
     from treadle.planning import Plan
 
 _logger = logging.getLogger(__name__)
@@ -93,13 +92,13 @@ class RunMaterial:
                 objects.append((name, pickle_in_band(dataset)))
             except CannotLeaveError:
                 stay.add(name)
-        main_only = frozenset(
+        main_only = [
             index
-            for index, node in enumerate(plan.nodes)
-            if stay and not stay.isdisjoint((*node.node.inputs, *node.node.outputs, *node.node.confirms))
-        )
+            for index, node in enumerate(plan.nodes if stay else ())
+            if not stay.isdisjoint((*node.node.inputs, *node.node.outputs, *node.node.confirms))
+        ]
         spec = replace(
-            self._bare_spec(pickle_nodes([node.node for node in plan.nodes])),
+            self._bare_spec(self._nodes()),
             recipes=part.recipes,
             objects=tuple(objects),
             hooks=pack_hooks(self.hooks),
@@ -108,25 +107,36 @@ class RunMaterial:
             save_version=part.save_version,
             is_async=self.is_async,
         )
-        return pickle.dumps(spec, protocol=5), main_only
+        return pickle.dumps(spec, protocol=5), frozenset(main_only)
 
     def _bare_spec(self, nodes: PickledNodes) -> RunSpec:
         """Return what a RunSpec says whatever the project is: the nodes and their wiring."""
         plan = self.plan
+        declared = [index for index, dataset in enumerate(plan.datasets) if dataset.declared]
         return RunSpec(
             run_id=self.run_id,
             levels=snapshot_levels(),
             node_groups=nodes.groups,
             node_at=nodes.at,
             lasting_groups=nodes.lasting,
-            inputs=tuple(node.inputs for node in plan.nodes),
-            outputs=tuple(node.outputs for node in plan.nodes),
-            dataset_names=tuple(dataset.name for dataset in plan.datasets),
-            in_memory=tuple(dataset.in_memory for dataset in plan.datasets),
-            is_result=tuple(dataset.is_result for dataset in plan.datasets),
+            inputs=tuple([node.inputs for node in plan.nodes]),
+            outputs=tuple([node.outputs for node in plan.nodes]),
+            dataset_names=tuple([dataset.name for dataset in plan.datasets]),
+            in_memory=tuple([dataset.in_memory for dataset in plan.datasets]),
+            is_result=tuple([dataset.is_result for dataset in plan.datasets]),
             timeouts=tuple(self.plan.timeouts.items()),
-            copy_modes=tuple((index, mode.value) for index in range(len(plan.datasets)) if (mode := self.copy_mode(index))),
+            copy_modes=tuple((index, mode.value) for index in declared if (mode := self.copy_mode(index))),
         )
+
+    def _nodes(self) -> PickledNodes:
+        """Return the nodes pickled; those that another process finds by name are so once for all runs of one pipeline."""
+        links = self.plan.links
+        if links is None:
+            return NodeGroups([node.node for node in self.plan.nodes]).pickled()
+        groups = _groups.get(links)
+        if groups is None:
+            groups = _groups[links] = NodeGroups(links.nodes)
+        return groups.pickled()
 
     def _parameters(self) -> bytes | None:
         if self.hooks is None or not any(implemented(self.hooks, name) for name in _HOOKS_WITH_CATALOG):
@@ -139,72 +149,6 @@ class RunMaterial:
             return None  # a node that takes such params runs in the main process, where hooks have them
 
 
+_groups: WeakKeyDictionary[Links, NodeGroups] = WeakKeyDictionary()
+
 _HOOKS_WITH_CATALOG = ("before_node_run", "after_node_run", "on_node_error")
-
-
-class PickledNodes(NamedTuple):
-    """Nodes in groups that share a function."""
-
-    groups: tuple[bytes, ...]
-    at: tuple[tuple[int, int], ...]
-    """For each node, its group and its position there."""
-    lasting: frozenset[int]
-    """Groups whose function is found by its name: the same bytes are the same nodes, in any run."""
-
-
-def pickle_nodes(nodes: list[Node], stay: set[int] | None = None) -> PickledNodes:
-    """Pickle nodes in groups that share a function, each unpickled in a worker when its first node runs there.
-
-    Args:
-        nodes: in plan order.
-        stay: where given, takes the indices of nodes that do not pickle, which are an error otherwise.
-
-    Returns:
-        The pickled groups, and where each node is in them.
-
-    Raises:
-        NodeError: a node's function does not pickle.
-    """
-    members: dict[int, list[int]] = {}
-    for index, node in enumerate(nodes):
-        members.setdefault(id(node.func), []).append(index)
-    groups: list[bytes] = []
-    lasting = set()
-    node_at = [(0, 0)] * len(nodes)
-    for group, indices in enumerate(members.values()):
-        batch = tuple(nodes[index] for index in indices)
-        if _is_importable(batch[0].func):
-            groups.append(pickle.dumps(batch, protocol=5))
-            lasting.add(group)
-        else:
-            try:
-                groups.append(_pickle_by_value(batch))
-            except NodeError:
-                if stay is None:
-                    raise
-                stay.update(indices)
-                groups.append(b"")
-        for position, index in enumerate(indices):
-            node_at[index] = (group, position)
-    return PickledNodes(tuple(groups), tuple(node_at), frozenset(lasting))
-
-
-def _pickle_by_value(batch: tuple[Node, ...]) -> bytes:
-    try:
-        data, buffers = pickle_value(batch)
-        return pickle_in_band(batch) if buffers else data
-    except CannotLeaveError as exc:
-        cause = exc.__cause__ if exc.__cause__ is not None else exc
-        msg = (
-            f"The function of node '{batch[0].name}' cannot go to a worker process: {cause}. Probably it holds on to "
-            "something like a lock, an open file or a connection; make that inside the function, or run with "
-            "runner='sequential' or 'thread'."
-        )
-        raise NodeError(msg, node=batch[0].name, failure=record_failure(cause, phase="setup")) from cause
-
-
-def _is_importable(func: object) -> bool:
-    """True for a plain function that a worker finds by its name; not for what the main script or a notebook defines."""
-    if not isinstance(func, FunctionType) or func.__module__ in ("__main__", "__mp_main__"):
-        return False
-    return getattr(sys.modules.get(func.__module__), func.__qualname__, None) is func

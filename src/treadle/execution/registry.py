@@ -9,16 +9,16 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from treadle.errors import RunnerError
-from treadle.execution.runner import Runner
+from treadle.execution.runners.runner import Runner
 from treadle.plugins import RUNNERS, find_offer, offered, plugin_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _HOMES = {
-    "sequential": "treadle.execution.runner.SequentialRunner",
-    "thread": "treadle.execution.runner.ThreadRunner",
-    "parallel": "treadle.execution.runner.ParallelRunner",
+    "sequential": "treadle.execution.runners.sequential.SequentialRunner",
+    "thread": "treadle.execution.runners.thread.ThreadRunner",
+    "parallel": "treadle.execution.runners.parallel.ParallelRunner",
 }
 
 

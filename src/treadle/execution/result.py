@@ -12,7 +12,7 @@ from treadle.execution.exchange import close_handle, load_handle
 
 if TYPE_CHECKING:
     from treadle.execution.executor import Executor
-    from treadle.execution.job import Handle
+    from treadle.execution.handles import Handle
     from treadle.execution.material import RunMaterial
     from treadle.io import Catalog
 
@@ -40,7 +40,7 @@ class RunResult(Mapping[str, Any]):
     def __init__(self, run_id: str, catalog: Catalog, names: tuple[str, ...], handles: dict[str, Handle]) -> None:
         self.run_id = run_id
         self._catalog = catalog
-        self._names = names
+        self._names = dict.fromkeys(names)
         self._handles = handles
         self._loaded: dict[str, Any] = {}
         self._one_at_a_time = threading.Lock()  # a loaded value's handle is closed

@@ -40,7 +40,12 @@ class Scratch:
             base = "/tmp"  # noqa: S108 - the name is made unguessable and private by mkdtemp
         sweep(base)
         while True:
-            scratch = cls(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getuid()}-", dir=base))
+            path = tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getuid()}-", dir=base)
+            try:
+                scratch = cls(path)
+            except OSError:  # it may open no more files: without a lock, no sweep would ever take it
+                os.rmdir(path)
+                raise
             if os.path.exists(os.path.join(scratch.path, _LOCK)):
                 return scratch
             scratch.let_go()  # another pool's sweep came between the directory and the lock, and took it for a leftover
@@ -61,6 +66,7 @@ class Scratch:
 
     def remove(self) -> None:
         """Remove the directory: for its owner."""
+        Path(self.path, _ALONG).unlink(missing_ok=True)  # the owner lives: where no file can be opened, a sweep does the rest
         shutil.rmtree(self.path, ignore_errors=True)  # a worker that outlives the parent may be at it too
         self.let_go()
 

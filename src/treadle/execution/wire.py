@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from treadle.execution.job import Finished, Inline, Job
+from treadle.execution.handles import Inline
+from treadle.execution.job import Finished, Job
 
 if TYPE_CHECKING:
-    from treadle.execution.job import Handle
+    from treadle.execution.handles import Handle
 
 _JOB, _FINISHED = 0, 1
 
@@ -26,10 +27,10 @@ def to_wire(message: Any) -> tuple[int | None, Any]:
     """
     if type(message) is Finished:
         *fields, outputs = message
-        return _FINISHED, (*fields, tuple([(dataset, _bare(handle)) for dataset, handle in outputs]))
+        return _FINISHED, (*fields, tuple([(dataset, _bare(handle)) for dataset, handle in outputs]) if outputs else ())
     if type(message) is Job:
         run, nodes, inputs, last, local = message
-        return _JOB, (run, nodes, last, local, tuple([(dataset, _bare(handle)) for dataset, handle in inputs]))
+        return _JOB, (run, nodes, last, local, tuple([(dataset, _bare(handle)) for dataset, handle in inputs]) if inputs else ())
     return None, message
 
 
@@ -37,11 +38,17 @@ def from_wire(tag: int | None, received: Any) -> Any:
     """Return the message that `to_wire` took apart."""
     if tag is None:
         return received
-    handles = tuple([(dataset, Inline(each) if type(each) is bytes else each) for dataset, each in received[-1]])
+    handles = received[-1]
+    if handles:
+        handles = tuple([(dataset, _new(Inline, (each, ())) if type(each) is bytes else each) for dataset, each in handles])
     if tag == _FINISHED:
-        return Finished._make((*received[:-1], handles))
+        return _new(Finished, (*received[:-1], handles))
     run, nodes, last, local, _values = received
-    return Job(run, nodes, handles, last, local)
+    return _new(Job, (run, nodes, handles, last, local))
+
+
+_new = tuple.__new__
+"""Makes a named tuple of its fields as they are: its own constructor, which is written in Python, takes twice the time."""
 
 
 def _bare(handle: Handle) -> Handle | bytes:

@@ -30,23 +30,9 @@ from treadle.execution.bootstrap import this_worker
 from treadle.execution.budget import Budget
 from treadle.execution.channel import ChannelClosedError
 from treadle.execution.failure import record_failure
+from treadle.execution.handles import Kept, Segment
 from treadle.execution.input_files import InputFiles
-from treadle.execution.job import (
-    BeginRun,
-    Cancel,
-    Drop,
-    Dropped,
-    EndRun,
-    Failed,
-    Hello,
-    Job,
-    Kept,
-    Publish,
-    Published,
-    Segment,
-    Started,
-    Stop,
-)
+from treadle.execution.job import BeginRun, Cancel, Drop, Dropped, EndRun, Failed, Hello, Job, Publish, Published, Started, Stop
 from treadle.execution.worker_run import WorkerRun
 from treadle.project.configure import configure_count
 
@@ -119,7 +105,7 @@ class _Server:
                 self._publish(command, descriptors)
             elif isinstance(command, Drop):
                 self._files.close(command.run, command.dataset)
-                if command.run in self._runs and not command.file:
+                if command.run in self._runs:
                     self._runs[command.run].drop(command.dataset)
             elif isinstance(command, BeginRun):
                 self._specs[command.run] = command.spec

@@ -12,7 +12,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from treadle.errors import DatasetError
-from treadle.execution.attempt import AttemptFailedError, RunScope, attempt_node
+from treadle.execution.attempt import AttemptFailedError, attempt_node
 from treadle.execution.exchange import (
     RESIDENT_BYTES,
     LocalValues,
@@ -25,10 +25,12 @@ from treadle.execution.exchange import (
     reopened,
 )
 from treadle.execution.forwarding import flush_forwarded
+from treadle.execution.handles import Handle, Inline, Kept, Resident, Segment
 from treadle.execution.handover import large_size
-from treadle.execution.job import Failed, Finished, Handle, Inline, Job, Kept, Resident, RunSpec, Segment
+from treadle.execution.job import Failed, Finished, Job, RunSpec
 from treadle.execution.pickling import ATOMS, CannotLeaveError
 from treadle.execution.plugins import rebuild_hooks, start_plugins, worker_facts
+from treadle.execution.scope import RunScope
 from treadle.io.catalog import Catalog, CatalogPart
 from treadle.io.memory import CopyMode
 from treadle.planning.collector import collection_paused
@@ -125,7 +127,7 @@ class WorkerRun:
         except AttemptFailedError as failed:
             for handle in given.values():
                 self._take_back(handle)
-            worker.channel.post(Failed(self._number, index, begun, time.time(), failed.failure, rest))
+            worker.channel.send(Failed(self._number, index, begun, time.time(), failed.failure, rest))
             return False
         finally:
             flush_forwarded()
@@ -142,6 +144,7 @@ class WorkerRun:
                 descriptors.append(handle.fd)
                 given[dataset] = handle._replace(fd=None)  # as it travels
         outputs = tuple(given.items())
+        worker.blackboard.finish(worker.place, self._number, index, begun, times.at)
         message = Finished(
             self._number, index, begun, times.at, times.load_seconds, times.run_seconds, times.save_seconds, outputs
         )

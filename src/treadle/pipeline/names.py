@@ -17,6 +17,7 @@ PARAMETERS = "parameters"
 PARAMETER_PREFIX = "params:"
 TRANSCODING = "@"
 SHOWN = 10
+_NAMED_INPUTS = 3
 
 
 def base_name(name: str) -> str:
@@ -144,3 +145,24 @@ def listed(names: Collection[str]) -> str:
     """Return names for a message: quoted, in their order, at most ten of them."""
     shown = ", ".join(repr(name) for name in list(names)[:SHOWN])
     return shown if len(names) <= SHOWN else f"{shown} and {len(names) - SHOWN} more"
+
+
+def made_name(func: str, inputs: tuple[str, ...], outputs: tuple[str, ...], namespace: str | None) -> str:
+    """Make the short name of a node that was given none, the same in every process; `Node` has the rule.
+
+    Args:
+        func: the function's name.
+        inputs: the datasets that the node takes; the first few are in the name, where it makes none.
+        outputs: the datasets that it makes; the first is in the name.
+        namespace: the node's; the datasets' names are told without it.
+    """
+    prefix = "" if namespace is None else f"{namespace}."
+    if outputs:
+        parts = [outputs[0].removeprefix(prefix)]
+    else:
+        parts = [name.removeprefix(prefix) for name in inputs[:_NAMED_INPUTS]]
+        if len(inputs) > _NAMED_INPUTS:
+            import hashlib
+
+            parts.append(hashlib.sha256("\n".join(inputs).encode()).hexdigest()[:8])
+    return "__".join([func.strip("<>"), *parts]).replace(",", "_")

@@ -1,7 +1,8 @@
 """A node: a function, wired by the names of the datasets it takes and makes.
 
 A Node is frozen and checked when it is made. It holds no data and no catalog: the engine hands values in by `call`
-and takes them out by `unpack`. `arguments.py` knows the shapes, `functions.py` the function; `pipeline.py` joins nodes.
+and takes them out by `unpack`. `arguments.py` knows the shapes, `functions.py` the function, `node_checks.py` what is refused;
+`pipeline.py` joins nodes.
 """
 
 from __future__ import annotations
@@ -11,8 +12,9 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from treadle.errors import PipelineError
 from treadle.pipeline.arguments import Arguments, Returns, Shape, parse_arguments, parse_returns
-from treadle.pipeline.functions import function_name, is_async, same_function, why_not_callable_with
-from treadle.pipeline.names import as_names, base_name, check_dataset_name, check_label, check_namespace, is_parameter, listed
+from treadle.pipeline.functions import function_name, same_function
+from treadle.pipeline.names import as_names, check_dataset_name, check_label, check_namespace, listed, made_name
+from treadle.pipeline.node_checks import check_callable, check_function, check_wiring
 from treadle.pipeline.policy import check_policy
 
 if TYPE_CHECKING:
@@ -21,8 +23,6 @@ if TYPE_CHECKING:
     from treadle.pipeline.policy import NodePolicy
 
 Datasets: TypeAlias = "str | Sequence[str] | Mapping[str, str] | None"
-
-_NAMED_INPUTS = 3
 
 
 @dataclass(frozen=True, slots=True, init=False, eq=False, repr=False)
@@ -77,7 +77,7 @@ class Node:
         namespace: str | None = None,
         policy: NodePolicy | None = None,
     ) -> None:
-        _check_callable(func)
+        check_callable(func)
         owner = f"Node {name!r}" if name is not None else f"A node of the function {function_name(func)!r}"
         if name is not None:
             check_label(name, "name", owner)
@@ -96,7 +96,7 @@ class Node:
             namespace,
             policy,
         )
-        self._check_function()
+        check_function(self.name, func, arguments)
 
     def _fill(
         self,
@@ -121,46 +121,10 @@ class Node:
         put(self, "namespace", namespace)
         put(self, "policy", policy)
         put(self, "_given_name", name)
-        short = name if name is not None else _made_name(function_name(func), self.inputs, self.outputs, namespace)
+        short = name if name is not None else made_name(function_name(func), self.inputs, self.outputs, namespace)
         put(self, "short_name", short)
         put(self, "name", short if namespace is None else f"{namespace}.{short}")
-        self._check_datasets()
-
-    def _check_datasets(self) -> None:
-        for output in self.outputs:
-            if is_parameter(output):
-                msg = f"Node {self.name!r} has the output {output!r}, but parameters are read only. Give the output another name."
-                raise PipelineError(msg, nodes=(self.name,))
-        if not self.outputs:
-            return
-        made = {base_name(output) for output in self.outputs}
-        if len(made) < len(self.outputs):
-            msg = f"Node {self.name!r} has an output twice: {listed(self.outputs)}. Each output is a dataset of its own."
-            raise PipelineError(msg, nodes=(self.name,))
-        both = [name for name in self.inputs if base_name(name) in made and not is_parameter(name)]
-        if both:
-            msg = (
-                f"Node {self.name!r} has {listed(both)} both as input and as output, so it would wait for itself. Give what it"
-                " makes a name of its own."
-            )
-            raise PipelineError(msg, nodes=(self.name,))
-
-    def _check_function(self) -> None:
-        if is_async(self.func):
-            msg = (
-                f"Node {self.name!r} has the coroutine function {self.func_name!r}, which no runner awaits. Give it a plain"
-                " function; one that calls asyncio.run will do."
-            )
-            raise PipelineError(msg, nodes=(self.name,))
-        arguments = self._arguments
-        wrong = why_not_callable_with(self.func, len(arguments.positional), [key for key, _ in arguments.keywords])
-        if wrong is not None:
-            given = [*arguments.positional, *(f"{key}={name}" for key, name in arguments.keywords)]
-            msg = (
-                f"Node {self.name!r} passes {len(given)} inputs ({', '.join(given)}), but {wrong}. Make the node's inputs and"
-                " the function's parameters agree."
-            )
-            raise PipelineError(msg, nodes=(self.name,))
+        check_wiring(self.name, arguments.datasets, returns.datasets)
 
     def copy_with(
         self,
@@ -376,26 +340,3 @@ _PUT_ARGUMENTS, _PUT_RETURNS, *_PUT_OWN = (
     )
 )
 _SHAPES = {shape.value: shape for shape in Shape}
-
-
-def _check_callable(func: object) -> None:
-    if not callable(func):
-        msg = (
-            f"A node was given {func!r} as its function, a {type(func).__name__} that cannot be called. The function"
-            " comes first: node(function, inputs, outputs)."
-        )
-        raise PipelineError(msg)
-
-
-def _made_name(func: str, inputs: tuple[str, ...], outputs: tuple[str, ...], namespace: str | None) -> str:
-    """Make the short name of an unnamed node; see `Node` for the rule."""
-    prefix = "" if namespace is None else f"{namespace}."
-    if outputs:
-        parts = [outputs[0].removeprefix(prefix)]
-    else:
-        parts = [name.removeprefix(prefix) for name in inputs[:_NAMED_INPUTS]]
-        if len(inputs) > _NAMED_INPUTS:
-            import hashlib
-
-            parts.append(hashlib.sha256("\n".join(inputs).encode()).hexdigest()[:8])
-    return "__".join([func.strip("<>"), *parts]).replace(",", "_")

@@ -1,19 +1,20 @@
 """A pipeline: nodes joined by the names of their datasets.
 
 A Pipeline is frozen: it is checked and put in order when it is made (`wiring.py`), and each operation gives a new
-one. What only some users need (who waits for whom) is found on first use and kept. It knows no catalog and no
-runner; the planner compiles it for running.
+one. What only some users need (who waits for whom, everything as numbers) is found on first use and kept. It knows no
+catalog and no runner; the planner compiles it for running.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from treadle.errors import PipelineError
 from treadle.pipeline import selection
 from treadle.pipeline.description import describe, to_json
 from treadle.pipeline.grouping import NodeGroup, group_by_namespace
+from treadle.pipeline.links import Links, link
 from treadle.pipeline.names import as_names, base_name, check_label
 from treadle.pipeline.node import Node
 from treadle.pipeline.wiring import Wiring, join, wire
@@ -34,9 +35,10 @@ class Pipeline:
         PipelineError: two nodes have one name or make one dataset, or something else than a node was given.
     """
 
-    __slots__ = ("_graph", "_wiring")
+    __slots__ = ("_graph", "_links", "_wiring")
     _wiring: Wiring
     _graph: Graph | None
+    _links: Links | None
 
     def __init__(self, nodes: Iterable[Node | Pipeline], *, tags: str | Iterable[str] | None = None) -> None:
         flat = _flat(nodes)
@@ -48,6 +50,7 @@ class Pipeline:
     def _set(self, wiring: Wiring) -> None:
         object.__setattr__(self, "_wiring", wiring)
         object.__setattr__(self, "_graph", None)
+        object.__setattr__(self, "_links", None)
 
     @classmethod
     def _of(cls, wiring: Wiring) -> Pipeline:
@@ -77,6 +80,15 @@ class Pipeline:
             graph = self._wiring.graph()
             object.__setattr__(self, "_graph", graph)
         return graph
+
+    @property
+    def links(self) -> Links:
+        """Nodes and datasets as numbers, as whoever runs the pipeline needs them."""
+        links = self._links
+        if links is None:
+            links = link(self.nodes)
+            object.__setattr__(self, "_links", links)
+        return links
 
     @property
     def node_dependencies(self) -> dict[Node, frozenset[Node]]:
@@ -238,22 +250,17 @@ class Pipeline:
             UnknownNameError: a name nobody has; carries close matches.
             PipelineError: no node passes all the filters.
         """
-        wiring = self._wiring
-        chosen: dict[str, set[int]] = {}
-        if names := as_names(tags):
-            chosen["tags"] = selection.with_tags(wiring, names)
-        if names := as_names(from_nodes):
-            chosen["from_nodes"] = self.graph.descendants(selection.with_names(wiring, names))
-        if names := as_names(to_nodes):
-            chosen["to_nodes"] = self.graph.ancestors(selection.with_names(wiring, names))
-        if names := as_names(node_names):
-            chosen["node_names"] = selection.with_names(wiring, names)
-        if names := as_names(from_inputs):
-            chosen["from_inputs"] = self.graph.descendants(selection.taking(wiring, names))
-        if names := as_names(to_outputs):
-            chosen["to_outputs"] = self.graph.ancestors(selection.making(wiring, names))
-        if names := as_names(namespaces):
-            chosen["namespaces"] = selection.with_namespaces(wiring, names)
+        wiring, graph = self._wiring, self.graph
+        filters: dict[str, tuple[str | Iterable[str] | None, Callable[[tuple[str, ...]], set[int]]]] = {
+            "tags": (tags, lambda names: selection.with_tags(wiring, names)),
+            "from_nodes": (from_nodes, lambda names: graph.descendants(selection.with_names(wiring, names))),
+            "to_nodes": (to_nodes, lambda names: graph.ancestors(selection.with_names(wiring, names))),
+            "node_names": (node_names, lambda names: selection.with_names(wiring, names)),
+            "from_inputs": (from_inputs, lambda names: graph.descendants(selection.taking(wiring, names))),
+            "to_outputs": (to_outputs, lambda names: graph.ancestors(selection.making(wiring, names))),
+            "namespaces": (namespaces, lambda names: selection.with_namespaces(wiring, names)),
+        }
+        chosen = {name: choose(names) for name, (given, choose) in filters.items() if (names := as_names(given))}
         kept = set(range(len(self))).intersection(*chosen.values())
         if not kept:
             raise selection.nothing_left(len(self), chosen)

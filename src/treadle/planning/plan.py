@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 from difflib import get_close_matches
+from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple
 
 from treadle.errors import UnknownDatasetError
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
     from treadle.io import Catalog
     from treadle.pipeline import Node, Pipeline
+    from treadle.pipeline.links import Links
     from treadle.pipeline.policy import FailurePolicy, NodePolicy
     from treadle.planning.policies import PolicyRules
 
@@ -71,6 +73,7 @@ class Plan:
         policies: how each node is to be run, None for most; empty where none has a policy.
         resources: how much of each resource there is, as configuration says; a runner may say otherwise.
         on_failure: what a failure means where a node's policy does not say, as configuration says; the same holds.
+        links: what the pipeline keeps of itself from run to run; None for a plan that was not made of one.
     """
 
     nodes: tuple[PlannedNode, ...]
@@ -78,6 +81,7 @@ class Plan:
     policies: tuple[NodePolicy | None, ...] = ()
     resources: Mapping[str, int] = field(default_factory=dict)
     on_failure: FailurePolicy | None = None
+    links: Links | None = field(default=None, compare=False)
 
     @property
     def timeouts(self) -> dict[int, float]:
@@ -108,94 +112,47 @@ def compile_plan(pipeline: Pipeline, catalog: Catalog, rules: PolicyRules = NO_R
             nobody has.
         ConfigError: two tags say different things of how a node is to be run.
     """
-    nodes = pipeline.nodes
-    index_of: dict[str, int] = {}
-    producer_of: dict[str, int] = {}  # by base name: `table@pandas` and `table@spark` are one dataset to the graph
-    for position, node in enumerate(nodes):
-        for name in node.outputs:
-            index_of.setdefault(name, len(index_of))
-            producer_of[base_name(name)] = position
-        for name in node.inputs:
-            index_of.setdefault(name, len(index_of))
-    _require_known(nodes, producer_of, catalog)
-    stay_here = confirming_in_main(nodes, catalog)
-
-    consumers: list[list[int]] = [[] for _ in index_of]
-    producer: list[int | None] = [None] * len(index_of)
-    consumed: set[str] = set()
-    children: list[dict[int, None]] = [{} for _ in nodes]
-    parents: list[tuple[int, ...]] = []
-    for position, node in enumerate(nodes):
-        mine: dict[int, None] = {}
-        for name in node.inputs:
-            consumers[index_of[name]].append(position)
-            base = base_name(name)
-            consumed.add(base)
-            if (parent := producer_of.get(base)) is not None:
-                mine[parent] = None
-                children[parent][position] = None
-        for name in node.outputs:
-            producer[index_of[name]] = position
-        parents.append(tuple(mine))
-
-    datasets = _plan_datasets(index_of, producer, consumers, consumed, catalog)
-    main_only = {index for index, dataset in enumerate(datasets) if dataset.main_only}
+    links = pipeline.links
+    nodes = links.nodes
+    _require_known(links, catalog)
+    datasets = _plan_datasets(links, catalog)
     policies = plan_policies(nodes, rules)
+    stay_here = confirming_in_main(nodes, catalog)
     stay_here |= {position for position, policy in enumerate(policies) if runs_in_main(policy)}
-    planned = []
-    for position, node in enumerate(nodes):
-        inputs = tuple(index_of[name] for name in node.inputs)
-        outputs = tuple(index_of[name] for name in node.outputs)
-        planned.append(
-            PlannedNode(
-                name=node.name,
-                node=node,
-                inputs=inputs,
-                outputs=outputs,
-                parents=parents[position],
-                children=tuple(children[position]),
-                main_only=position in stay_here or (bool(main_only) and not main_only.isdisjoint((*inputs, *outputs))),
-            )
-        )
-    return Plan(tuple(planned), datasets, policies, rules.resources, rules.on_failure)
+    main_only = {index for index, dataset in enumerate(datasets) if dataset.main_only}
+    if main_only:
+        in_and_out = zip(links.inputs, links.outputs, strict=True)
+        stay_here |= {position for position, used in enumerate(in_and_out) if not main_only.isdisjoint(chain(*used))}
+    stays = [position in stay_here for position in range(len(nodes))]
+    names = [node.name for node in nodes]
+    planned = map(PlannedNode, names, nodes, links.inputs, links.outputs, links.parents, links.children, stays)
+    return Plan(tuple(planned), datasets, policies, rules.resources, rules.on_failure, links)
 
 
-def _plan_datasets(
-    index_of: dict[str, int],
-    producer: list[int | None],
-    consumers: list[list[int]],
-    consumed: set[str],
-    catalog: Catalog,
-) -> tuple[PlannedDataset, ...]:
+def _plan_datasets(links: Links, catalog: Catalog) -> tuple[PlannedDataset, ...]:
     """Ask the catalog, once a dataset, what the engine has to know."""
     datasets = []
-    for name, index in index_of.items():
-        declared = name in catalog
-        capabilities = catalog.capabilities(name) if declared else None
-        datasets.append(
-            PlannedDataset(
-                name=name,
-                in_memory=capabilities is None or capabilities.in_memory,
-                main_only=capabilities is not None and capabilities.main_process_only,
-                declared=declared,
-                producer=producer[index],
-                consumers=tuple(consumers[index]),
-                is_result=producer[index] is not None and base_name(name) not in consumed,
-            )
-        )
+    for name, producer, consumers, is_result in zip(links.names, links.producers, links.consumers, links.results, strict=True):
+        if name in catalog:
+            capabilities = catalog.capabilities(name)
+            in_memory, main_only, declared = capabilities.in_memory, capabilities.main_process_only, True
+        else:
+            in_memory, main_only, declared = True, False, False
+        datasets.append(PlannedDataset(name, in_memory, main_only, declared, producer, consumers, is_result))
     return tuple(datasets)
 
 
-def _require_known(nodes: tuple[Node, ...], producer_of: dict[str, int], catalog: Catalog) -> None:
+def _require_known(links: Links, catalog: Catalog) -> None:
     """Refuse a pipeline that needs data nobody has, naming every such dataset with the node that needs it first."""
-    missing: dict[str, str] = {}
-    for node in nodes:
-        for name in node.inputs:
-            if base_name(name) not in producer_of and name not in missing and name not in catalog:
-                missing[name] = node.name
+    unmade = [place for place, producer in enumerate(links.producers) if producer is None]
+    missing = {
+        links.names[place]: links.nodes[links.consumers[place][0]].name
+        for place in unmade
+        if base_name(links.names[place]) not in links.made and links.names[place] not in catalog
+    }
     if not missing:
         return
-    known = [*catalog, *producer_of]
+    known = [*catalog, *sorted(links.made)]
     first, node_name = next(iter(missing.items()))
     close = tuple(get_close_matches(first, known, n=3))
     listed = ", ".join(f"'{name}' (needed by node '{node}')" for name, node in missing.items())

@@ -16,7 +16,7 @@ State: none. Neighbours: `treadle.pipeline.policy` is the record, `plan` carries
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -31,10 +31,12 @@ if TYPE_CHECKING:
 Locate: TypeAlias = "Callable[[Sequence[str]], tuple[str, int | None] | None]"
 """Says in which file, and in which line, a key of the configuration stands."""
 
-_SECTIONS = ("defaults", "nodes", "tags", "resources")
+_NAMED = ("nodes", "tags")
+_SECTIONS = ("defaults", *_NAMED, "resources")
 _PARAMETERS = tuple(each.name for each in fields(NodePolicy))
 MEMORY = "memory"
 """The resource that has a limit where nobody gives it one: what the process may use."""
+_SHOWN = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,33 +57,6 @@ class PolicyRules:
     resources: Mapping[str, int] = field(default_factory=dict)
     on_failure: FailurePolicy | None = None
     place: Locate = field(default=lambda _path: None, compare=False, repr=False)
-
-    def check_names(self, nodes: Iterable[Node]) -> None:
-        """Refuse policies of nodes and tags that do not exist.
-
-        Args:
-            nodes: all there are.
-
-        Raises:
-            ConfigError: names file, key and close matches.
-        """
-        if not (self.nodes or self.tags):
-            return
-        nodes = tuple(nodes)
-        for section, given, known in (
-            ("nodes", self.nodes, {node.name for node in nodes}),
-            ("tags", self.tags, {tag for node in nodes for tag in node.tags}),
-        ):
-            for name in given:
-                if name not in known:
-                    what = f"no {section.removesuffix('s')} of the project has this name"
-                    raise _error(self.place, (section, name), what, _hint(name, known, f"The {section} are"))
-
-    def unknown_names(self, nodes: Iterable[Node]) -> bool:
-        """Say whether there is a policy of a node or tag that is not among these nodes."""
-        nodes = tuple(nodes)
-        known = {tag for node in nodes for tag in node.tags}
-        return not (self.nodes.keys() <= {node.name for node in nodes} and self.tags.keys() <= known)
 
     def of(self, node: Node) -> NodePolicy | None:
         """Return a node's policy: `defaults`, over them its own, over that its tags', over all its name's.
@@ -104,63 +79,65 @@ class PolicyRules:
 
     def _of_tags(self, node: Node) -> NodePolicy | None:
         tags = sorted(self.tags.keys() & node.tags) if self.tags else ()
+        wrong = next(self.disagreements(node), None) if len(tags) > 1 else None
+        if wrong is not None:
+            raise wrong
         joined: NodePolicy | None = None
-        said: dict[tuple[str, ...], tuple[str, Any]] = {}  # which tag says what, to name both where two disagree
         for tag in tags:
-            policy = self.tags[tag]
-            for path, value in _leaves(policy):
+            joined = self.tags[tag] if joined is None else self.tags[tag].over(joined)
+        return joined
+
+    def disagreements(self, node: Node) -> Iterator[ConfigError]:
+        """Yield an error for each thing of which two tags of a node say something different."""
+        said: dict[tuple[str, ...], tuple[str, Any]] = {}  # which tag says what, to name both where two disagree
+        for tag in sorted(self.tags.keys() & node.tags):
+            for path, value in _leaves(self.tags[tag]):
                 other, before = said.setdefault(path, (tag, value))
                 if before != value:
                     what = f"node {node.name!r} has the tags {other!r} and {tag!r}, and they disagree in it"
                     hint = f"Say under `nodes: {node.name}` what is meant, and give the tags nothing that differs."
-                    raise _error(self.place, ("tags", tag, *path), what, hint)
-            joined = policy if joined is None else policy.over(joined)
-        return joined
+                    yield _error(self.place, ("tags", tag, *path), what, hint)
 
 
 NO_RULES = PolicyRules()
 
 
-def read_policies(config: Any, *, file: str | None = None, locate: Locate | None = None) -> PolicyRules:
+def read_policies(
+    config: Any,
+    *,
+    file: str | None = None,
+    locate: Locate | None = None,
+    nodes: Iterable[Node] | None = None,
+    other_nodes: Callable[[], Iterable[Node] | None] = tuple,
+) -> PolicyRules:
     """Read what an `execution.yml` says.
 
     Args:
         config: its content, merged; None or empty where there is none.
         file: its path, for messages.
         locate: says where a key stands, for messages: `file` alone where None.
+        nodes: those that will run; the names of nodes and tags are looked for among them, where they are given.
+        other_nodes: returns the project's other nodes, None where nobody can say; only asked where a name is none of `nodes`.
 
     Returns:
         The rules.
 
     Raises:
-        ConfigError: a key is unknown or a value is wrong; names file and key.
+        ConfigError: keys are unknown, values wrong, names nobody's; names file and key of each.
     """
     place: Locate = locate or (lambda _path: (file, None) if file is not None else None)
     if not config:
         return NO_RULES
-    _check_keys(config, _SECTIONS, place, ())
-    resources: tuple[tuple[str, int], ...] = ()
-    if config.get("resources") is not None:
-        try:
-            resources = read_resources(config["resources"])
-        except ValueError as exc:
-            raise _error(place, ("resources",), str(exc)) from None
-    defaults = _read_policy(config.get("defaults"), place, ("defaults",))
-    on_failure = defaults.on_failure
-    named: dict[str, dict[str, NodePolicy]] = {}
-    for section in ("nodes", "tags"):
-        entries = config.get(section) or {}
-        _check_keys(entries, None, place, (section,))
-        named[section] = {str(name): _read_policy(entry, place, (section, str(name))) for name, entry in entries.items()}
-    rest = policy_of({name: getattr(defaults, name) for name in _PARAMETERS if name != "on_failure"})
-    return PolicyRules(
-        defaults=rest if any(_leaves(rest)) else None,
-        nodes=named["nodes"],
-        tags=named["tags"],
-        resources=dict(resources),
-        on_failure=on_failure,
-        place=place,
-    )
+    reader = _Reader(place)
+    rules = reader.read(config)
+    if nodes is not None:
+        nodes = tuple(nodes)
+        reader.check_names(config, nodes, other_nodes)
+        for node in nodes:
+            reader.wrong.extend(rules.disagreements(node))
+    if reader.wrong:
+        raise _joined(reader.wrong)
+    return rules
 
 
 def plan_policies(nodes: Sequence[Node], rules: PolicyRules) -> tuple[NodePolicy | None, ...]:
@@ -194,28 +171,18 @@ def check_needs(plan: Plan, limits: Mapping[str, int]) -> None:
         limits: how much of each resource there is.
 
     Raises:
-        RunnerError: names the node, the resource, and where its limit is set.
+        RunnerError: names each such node, the resource, and where its limit is set.
     """
+    wrong: list[str] = []
+    first: str | None = None
     for index, policy in enumerate(plan.policies):
         for name, amount in policy.resources or () if policy is not None else ():
-            if amount <= limits.get(name, 0):
-                continue
-            node = plan.nodes[index].name
-            if name in limits:
-                msg = (
-                    f"Node '{node}' needs {name}: {amount:,}, and the limit is {limits[name]:,}, so it could never start. "
-                    f"Let it need less, or raise the limit: `resources: {{{name}: …}}` in conf/<env>/execution.yml, or "
-                    f"resources= of the runner."
-                )
-            else:
-                close = get_close_matches(name, limits, n=1)
-                hint = f"Did you mean '{close[0]}'? Or say" if close else "Say"
-                msg = (
-                    f"Node '{node}' needs {name}: {amount:,}, and nobody has said how much of it there is. {hint} so in "
-                    f"conf/<env>/execution.yml (`resources: {{{name}: {amount}}}`), or give the runner "
-                    f"resources={{'{name}': {amount}}}."
-                )
-            raise RunnerError(msg, name=name, close=tuple(get_close_matches(name, limits, n=1)))
+            if amount > limits.get(name, 0):
+                first = first or name
+                wrong.append(_unmet_need(plan.nodes[index].name, name, amount, limits))
+    if first is not None:
+        shown = [*wrong[:_SHOWN], *([f"So it is with {len(wrong) - _SHOWN} more."] if len(wrong) > _SHOWN else [])]
+        raise RunnerError("\n".join(shown), name=first, close=tuple(get_close_matches(first, limits, n=1)))
 
 
 def needed_resources(plan: Plan) -> frozenset[str]:
@@ -224,30 +191,105 @@ def needed_resources(plan: Plan) -> frozenset[str]:
     return frozenset(name for policy in policies for name, amount in policy.resources or () if amount)
 
 
-def _read_policy(entry: Any, place: Locate, path: tuple[str, ...]) -> NodePolicy:
-    if entry is None:
-        return policy_of({})
-    _check_keys(entry, _PARAMETERS, place, path)
-    values = {}
-    for name, value in entry.items():
-        if value is None and name == "timeout":
-            value = float("inf")  # noqa: PLW2901 - the limit is taken away
-        if value is None:
-            continue
-        try:
-            values[name] = READERS[name](value)
-        except ValueError as exc:
-            raise _error(place, (*path, name), f"it is {value!r}; {exc}") from None
-    return policy_of(values)
+class _Reader:
+    """Reads what there is to read, and keeps what is wrong: whoever mends a file wants to hear all of it."""
+
+    def __init__(self, place: Locate) -> None:
+        self.wrong: list[ConfigError] = []
+        self._place = place
+
+    def read(self, config: Any) -> PolicyRules:
+        known = self._known_entries(config, _SECTIONS, ())
+        resources: tuple[tuple[str, int], ...] = ()
+        if known.get("resources") is not None:
+            try:
+                resources = read_resources(known["resources"])
+            except ValueError as exc:
+                self._note(("resources",), str(exc))
+        defaults = self._policy(known.get("defaults"), ("defaults",))
+        named = {
+            section: {
+                str(name): self._policy(entry, (section, str(name)))
+                for name, entry in self._known_entries(known.get(section) or {}, None, (section,)).items()
+            }
+            for section in _NAMED
+        }
+        rest = policy_of({name: getattr(defaults, name) for name in _PARAMETERS if name != "on_failure"})
+        return PolicyRules(
+            defaults=rest if any(_leaves(rest)) else None,
+            nodes=named["nodes"],
+            tags=named["tags"],
+            resources=dict(resources),
+            on_failure=defaults.on_failure,
+            place=self._place,
+        )
+
+    def check_names(self, config: Any, nodes: tuple[Node, ...], other_nodes: Callable[[], Iterable[Node] | None]) -> None:
+        """Note the names of nodes and tags that nobody has."""
+        given = {section: _names(config, section) for section in _NAMED}
+        if given["nodes"] <= _known(nodes, "nodes") and given["tags"] <= _known(nodes, "tags"):
+            return
+        others = other_nodes()
+        if others is None:
+            return
+        nodes = (*nodes, *others)
+        for section in _NAMED:
+            known = _known(nodes, section)
+            for name in sorted(given[section] - known):
+                what = f"no {section.removesuffix('s')} of the project has this name"
+                self._note((section, name), what, _hint(name, known, f"The {section} are"))
+
+    def _policy(self, entry: Any, path: tuple[str, ...]) -> NodePolicy:
+        values = {}
+        for name, value in self._known_entries({} if entry is None else entry, _PARAMETERS, path).items():
+            if value is None and name == "timeout":
+                value = float("inf")  # noqa: PLW2901 - the limit is taken away
+            if value is None:
+                continue
+            try:
+                values[name] = READERS[name](value)
+            except ValueError as exc:
+                self._note((*path, name), f"it is {value!r}; {exc}")
+        return policy_of(values)
+
+    def _known_entries(self, entry: Any, known: Sequence[str] | None, path: tuple[str, ...]) -> dict[str, Any]:
+        """Return the entries of a mapping whose keys are among the known ones; note the others."""
+        if not isinstance(entry, Mapping):
+            keys = ", ".join(known) if known is not None else "names"
+            self._note(path, f"it is {entry!r}; give a mapping of {keys}")
+            return {}
+        for key in entry:
+            if known is not None and key not in known:
+                self._note((*path, str(key)), "there is no such key", _hint(str(key), known, "The keys here are"))
+        return {key: value for key, value in entry.items() if known is None or key in known}
+
+    def _note(self, path: tuple[str, ...], what: str, hint: str = "") -> None:
+        self.wrong.append(_error(self._place, path, what, hint))
 
 
-def _check_keys(entry: Any, known: Sequence[str] | None, place: Locate, path: tuple[str, ...]) -> None:
-    if not isinstance(entry, Mapping):
-        keys = ", ".join(known) if known is not None else "names"
-        raise _error(place, path, f"it is {entry!r}; give a mapping of {keys}")
-    for key in entry:
-        if known is not None and key not in known:
-            raise _error(place, (*path, str(key)), "there is no such key", _hint(str(key), known, "The keys here are"))
+def _unmet_need(node: str, name: str, amount: int, limits: Mapping[str, int]) -> str:
+    if name in limits:
+        return (
+            f"Node '{node}' needs {name}: {amount:,}, and the limit is {limits[name]:,}, so it could never start. "
+            f"Let it need less, or raise the limit: `resources: {{{name}: …}}` in conf/<env>/execution.yml, or "
+            f"resources= of the runner."
+        )
+    close = get_close_matches(name, limits, n=1)
+    hint = f"Did you mean '{close[0]}'? Or say" if close else "Say"
+    return (
+        f"Node '{node}' needs {name}: {amount:,}, and nobody has said how much of it there is. {hint} so in "
+        f"conf/<env>/execution.yml (`resources: {{{name}: {amount}}}`), or give the runner "
+        f"resources={{'{name}': {amount}}}."
+    )
+
+
+def _names(config: Any, section: str) -> set[str]:
+    entries = config.get(section) if isinstance(config, Mapping) else None
+    return {str(name) for name in entries} if isinstance(entries, Mapping) else set()
+
+
+def _known(nodes: Iterable[Node], section: str) -> set[str]:
+    return {node.name for node in nodes} if section == "nodes" else {tag for node in nodes for tag in node.tags}
 
 
 def _leaves(policy: NodePolicy) -> Iterable[tuple[tuple[str, ...], Any]]:
@@ -276,3 +318,13 @@ def _error(place: Locate, path: tuple[str, ...], what: str, hint: str = "") -> C
     where = f"{file}, line {line}: " if line else f"{file}: " if file else ""
     subject = f"the execution key {key!r}" if key else "the execution configuration"
     return ConfigError(f"{where}{subject}: {what}.{' ' + hint if hint else ''}", file=file, line=line, key=key or None)
+
+
+def _joined(wrong: Sequence[ConfigError]) -> ConfigError:
+    """Make one error of several; its fields are those of the first."""
+    first = wrong[0]
+    if len(wrong) == 1:
+        return first
+    lines = "".join(f"\n  {each.args[0]}" for each in wrong)
+    msg = f"{len(wrong)} things are wrong in the execution configuration:{lines}"
+    return ConfigError(msg, file=first.file, line=first.line, key=first.key)

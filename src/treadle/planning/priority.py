@@ -22,8 +22,8 @@ def longest_remaining_paths(children: Sequence[Sequence[int]], weights: Sequence
     Returns:
         One number a node, in the unit of the weights. Linear in nodes + edges.
     """
-    remaining = [0.0] * len(children)
+    remaining = [1.0] * len(children) if weights is None else list(weights)
     for index in range(len(children) - 1, -1, -1):
-        below = max((remaining[child] for child in children[index]), default=0.0)
-        remaining[index] = below + (1.0 if weights is None else weights[index])
+        if after := children[index]:
+            remaining[index] += max([remaining[child] for child in after])
     return remaining

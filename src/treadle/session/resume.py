@@ -1,9 +1,9 @@
-"""The command that takes up a failed run where it stopped.
+"""The command that takes up a failed run where it stopped, written and put on the error.
 
-Pure: a request, the facts of its session and the nodes to start from go in, a command line for a POSIX shell comes out.
+A request, the facts of its session and the nodes to start from go in, a command line for a POSIX shell comes out.
 Its params are written as they were given, unmasked, because the command must work; credentials are never params, they
-come from configuration. No state. Neighbours: `session.py` puts the command on the error it raises, `treadle.config.params`
-reads what is written here.
+come from configuration. No state. Neighbours: `session.py` raises the error, `treadle.config.params` reads what is written
+here.
 """
 
 from __future__ import annotations
@@ -13,13 +13,47 @@ import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from treadle.errors import NodeError
 from treadle.observe.store.plain import plain_value
+from treadle.session.creation import program_of
+from treadle.session.running import add_note
 
 if TYPE_CHECKING:
+    from treadle.project import ConfiguredProject
+    from treadle.session.record import SessionFacts
     from treadle.session.request import RunRequest
 
 _PROBE = "treadle-probe"
 """A second param behind the one that is tried, to see that the first one ends where it should."""
+
+
+def say_how_to_resume(
+    error: BaseException, request: RunRequest, resume_from: tuple[str, ...], facts: SessionFacts, project: ConfiguredProject
+) -> None:
+    """Put the command on a run's error, unless it is there or nothing would be left to do.
+
+    Args:
+        error: a node's, which knows the nodes to start from; or an interrupt, which gets a note.
+        request: what the run was asked for.
+        resume_from: the nodes to start from, after an interrupt.
+        facts: those of the session.
+        project: the configured project.
+    """
+    nodes = error.resume_from if isinstance(error, NodeError) else resume_from
+    if not nodes or (isinstance(error, NodeError) and error.resume is not None):
+        return
+    command = resume_command(
+        request,
+        nodes,
+        env=facts.env,
+        params=facts.extra_params,
+        conf_source=facts.given_conf_source,
+        program=program_of(project),
+    )
+    if isinstance(error, NodeError):
+        error.resume = command
+    elif isinstance(error, KeyboardInterrupt):
+        add_note(error, f"\nResume the run from here with:\n  {command}")
 
 
 def resume_command(

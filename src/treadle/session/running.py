@@ -1,6 +1,6 @@
 """What happens between a request and its result: nodes selected, catalog made, hooks told, runner run.
 
-No state. Neighbours: `session.py` calls `run_request` and records what comes of it; `selection.py` selects.
+No state. Neighbours: `session.py` calls `run_request`, `selection.py` selects.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from treadle.events import Observer
     from treadle.execution.result import RunResult
-    from treadle.execution.runner import Runner
+    from treadle.execution.runners.runner import Runner
     from treadle.io import Catalog
     from treadle.pipeline import Pipeline
     from treadle.session.context import Context

@@ -8,11 +8,11 @@
              after_pipeline_run | on_pipeline_error
     close ── record ──▶ store
 
-State of a session: its facts, its context once made, the records of its runs, whether it is closed. The process's own
-state is the configured project (`treadle.project.configure`), which a session reads when it is created.
+State of a session: its facts, its context once made, whether it runs or is closed. The process's own state is the
+configured project (`treadle.project.configure`), which a session reads when it is created.
 
-Neighbours: `creation.py` makes its parts, `context.py` is what a run sees, `request.py` what it was asked for, `record.py`
-what is kept of it.
+Neighbours: `creation.py` makes its parts, `context.py` is what a run sees, `request.py` what it was asked for, `recording.py`
+keeps what becomes of it.
 """
 
 from __future__ import annotations
@@ -21,23 +21,19 @@ import logging
 import os
 import sys
 import threading
-import time
-from contextlib import closing
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from treadle.errors import NodeError, SessionError, StoreError
+from treadle.errors import SessionError
 from treadle.events import Outcome
-from treadle.observe.store import RunRecorder
 from treadle.session.context import Context
-from treadle.session.creation import make_config_loader, make_facts, make_hook_manager, make_store, program_of, start_git_probe
-from treadle.session.facts import answer_of
+from treadle.session.creation import make_config_loader, make_facts, make_hook_manager, make_store
 from treadle.session.hooking import call_hook
-from treadle.session.record import SessionFacts, is_failure, make_record, masked_error, masked_run
+from treadle.session.record import SessionFacts, masked_error
+from treadle.session.recording import Recording
 from treadle.session.request import RunRequest, failure_policy_of, names_of, runner_words, versions_of
-from treadle.session.resume import resume_command
-from treadle.session.running import add_note, run_request
-from treadle.session.selection import DEFAULT_PIPELINE
+from treadle.session.resume import say_how_to_resume
+from treadle.session.running import run_request
 from treadle.session.terminate import terminated_by_signal
 from treadle.session.versions import RunVersions
 
@@ -51,8 +47,8 @@ if TYPE_CHECKING:
 
     from treadle.events import Observer
     from treadle.execution.result import RunResult
-    from treadle.execution.runner import Runner
-    from treadle.observe.store import RunRecord, SessionRecord, SessionStore
+    from treadle.execution.runners.runner import Runner
+    from treadle.observe.store import SessionStore
     from treadle.project import ConfiguredProject
     from treadle.session.facts import GitProbe
 
@@ -78,13 +74,10 @@ class Session:
         self._facts = facts
         self._project = project
         self._hooks = hook_manager
-        self._store = store
-        self._saves = store is not None
-        self._git = git
+        self._recording = Recording(facts, project, store, git)
         self._config_loader = config_loader
         self._context: Context | None = None
         self._context_lock = threading.RLock()
-        self._runs: list[RunRecord] = []
         self._running = threading.Lock()
         self._run_error: BaseException | None = None
         self._closed = False
@@ -151,11 +144,12 @@ class Session:
     @property
     def store(self) -> dict[str, Any]:
         """The session's data by name, a new copy each time; secrets in params are not masked here."""
+        runs = self._recording.runs
         return {
             **self._facts.as_dict(),
-            "save_on_close": self._saves,
-            "runs": len(self._runs),
-            "outcome": self._runs[-1].outcome.value if self._runs else None,
+            "save_on_close": self._recording.saves,
+            "runs": len(runs),
+            "outcome": runs[-1].outcome.value if runs else None,
         }
 
     def load_context(self) -> Context:
@@ -236,7 +230,7 @@ class Session:
             PipelineError: no node passes all the filters.
             HookError: a hook of the session or of the pipeline failed.
             NodeError: a node failed; `resume` is the command that goes on from there.
-            Terminated: SIGTERM arrived (in the main thread, where the application does not handle it itself).
+            Terminated: SIGTERM or SIGHUP arrived (in the main thread, where the application does not handle it itself).
         """
         runner_name, made_with = runner_words(runner, runner_params)
         request = RunRequest(
@@ -269,11 +263,7 @@ class Session:
         Raises:
             StoreError: the record could not be written.
         """
-        if self._store is not None:
-            record, interrupt = self._make_record(None)
-            self._store.save(record)
-            if interrupt is not None:
-                raise interrupt
+        self._recording.save()
 
     def close(self) -> None:
         """End the session and keep its record; closing twice is fine.
@@ -292,22 +282,10 @@ class Session:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._close(error)
 
-    def _past_seconds(self) -> Mapping[str, float]:
-        """Return what nodes took in earlier sessions, where the store can say; a run does not fail for want of it."""
-        durations = getattr(self._store, "durations", None)
-        if durations is None:
-            return {}
-        try:
-            known: Mapping[str, float] = durations()
-        except StoreError as exc:
-            _logger.warning("What nodes took in earlier sessions is not known: %s", exc)
-            return {}
-        return known
-
     def _check_turn(self) -> None:
         if self._closed:
             raise self._out_of_turn("is closed", "Make another one with Session.create().")
-        if any(run.outcome is Outcome.SUCCEEDED for run in self._runs):
+        if any(run.outcome is Outcome.SUCCEEDED for run in self._recording.runs):
             advice = (
                 "One session is one run, so that its record and its datasets' versions tell of one. Make another one with "
                 "Session.create(), with the same runner where its workers should stay warm; for many runs in one process, "
@@ -321,16 +299,7 @@ class Session:
     def _run_recorded(
         self, request: RunRequest, runner: str | Runner | None, observers: Sequence[Observer], inputs: Mapping[str, Any]
     ) -> RunResult:
-        if self._store is not None and self._git is None:
-            self._git = start_git_probe(self._project, self._facts)
-        recorder = RunRecorder(
-            self.session_id,
-            number=len(self._runs) + 1,
-            pipelines=request.pipeline_names or (DEFAULT_PIPELINE,),
-            runner=request.runner or "default",
-            params=request.given(),
-            started=time.time(),
-        )
+        recorder = self._recording.begin_run(request)
         outcome, told, versions = Outcome.FAILED, None, RunVersions()
         try:
             with terminated_by_signal():
@@ -343,7 +312,7 @@ class Session:
                     session_data=self.store,
                     observers=(recorder, *observers),
                     inputs=inputs,
-                    durations=self._past_seconds,
+                    durations=self._recording.past_seconds,
                     versions=versions,
                 )
             outcome = Outcome.SUCCEEDED
@@ -354,52 +323,14 @@ class Session:
             # Values that a program gave cannot be typed, so no command line resumes such a run.
             if not inputs:
                 request = replace(request, load_versions={**request.load_versions, **versions.to_resume})
-                self._say_how_to_resume(exc, request, recorder.resume_from)
+                say_how_to_resume(exc, request, recorder.resume_from, self._facts, self._project)
             raise
         finally:
             recorder.note_versions(versions.loaded)
-            record = recorder.record(outcome, finished=time.time(), error=told)
-            self._runs.append(masked_run(record, self._facts.extra_params))
+            self._recording.end_run(recorder, outcome, told)
         return result
 
-    def _say_how_to_resume(self, error: BaseException, request: RunRequest, resume_from: tuple[str, ...]) -> None:
-        nodes = error.resume_from if isinstance(error, NodeError) else resume_from
-        if not nodes or (isinstance(error, NodeError) and error.resume is not None):
-            return
-        facts = self._facts
-        command = resume_command(
-            request,
-            nodes,
-            env=facts.env,
-            params=facts.extra_params,
-            conf_source=facts.given_conf_source,
-            program=program_of(self._project),
-        )
-        if isinstance(error, NodeError):
-            error.resume = command
-        elif isinstance(error, KeyboardInterrupt):
-            add_note(error, f"\nResume the run from here with:\n  {command}")
-
     def _close(self, error: BaseException | None) -> None:
-        store, self._store = self._store, None
         self._run_error = None
         self._closed = True
-        if store is None:
-            return
-        record, interrupt = self._make_record(error)
-        try:
-            with closing(store):
-                store.save(record)
-        except Exception as broken:
-            failed = error or interrupt
-            if failed is None or not is_failure(failed):
-                raise
-            _logger.exception("The record of session %s could not be kept.", self.session_id)
-            add_note(failed, f"The record of this session could not be kept either: {broken}")
-        if interrupt is not None and error is None:
-            raise interrupt
-
-    def _make_record(self, error: BaseException | None) -> tuple[SessionRecord, KeyboardInterrupt | None]:
-        self._git = self._git or start_git_probe(self._project, self._facts)
-        git, interrupt = answer_of(self._git)
-        return make_record(self._facts, self._runs, git, error=error or interrupt, finished=time.time()), interrupt
+        self._recording.close(error)

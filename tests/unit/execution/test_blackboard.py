@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from treadle.execution.blackboard import Blackboard, Glance
+from treadle.execution.blackboard import Blackboard, Done, Glance
 
 
 @pytest.fixture
@@ -50,4 +50,20 @@ def test_a_killed_process_leaves_its_word(path):
     )
     assert subprocess.run([sys.executable, "-c", script, path], check=False).returncode == -signal.SIGKILL
     assert board.read(0) == Glance(3, 5, 1.5, 0)
+    board.close()
+
+
+def test_finished_nodes_are_remembered_in_order(path):
+    """Those after the ones that were told of, at most the latest that there is room for; a new worker begins anew."""
+    board = Blackboard(path, 2)
+    for node in range(100):
+        board.begin(0, 7, node, node + 0.25)
+        board.finish(0, 7, node, node + 0.25, node + 0.5)
+        board.end(0)
+    assert board.finished_after(0, 97) == [Done(7, node, node + 0.25, node + 0.5) for node in (97, 98, 99)]
+    assert [done.node for done in board.finished_after(0, 0)] == list(range(36, 100))
+    assert board.finished_after(0, 100) == board.finished_after(1, 0) == []
+    assert board.read(0) == Glance(7, None, 99.25, 0)
+    board.clear(0)
+    assert board.finished_after(0, 0) == []
     board.close()

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from treadle.errors import RunnerError
 from treadle.execution import budget as module
-from treadle.execution.budget import Budget, checked_limit, default_limit
+from treadle.execution.budget import Budget, default_limit
 from treadle.execution.limits import usable_memory
 
 
@@ -59,19 +58,6 @@ def test_memory_files_are_few(sides):
 def test_the_file_is_private(sides, tmp_path):
     """Nobody else reads or writes it."""
     assert (tmp_path / "budget").stat().st_mode & 0o077 == 0
-
-
-@pytest.mark.parametrize(("given", "read"), [(None, None), (0, 0), (5_000_000, 5_000_000), ("4GB", 4 * 10**9), ("1 GiB", 2**30)])
-def test_a_limit_may_be_a_text(given, read):
-    """Numbers are bytes; texts have units."""
-    assert checked_limit(given) == read
-
-
-def test_what_is_no_limit():
-    """The error names the argument."""
-    with pytest.raises(RunnerError, match="exchange_memory is 'plenty'") as caught:
-        checked_limit("plenty")
-    assert caught.value.name == "exchange_memory"
 
 
 def test_half_of_what_may_be_used_where_nothing_is_said():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 import logging
 import pickle
@@ -14,6 +15,7 @@ from enum import Enum, IntEnum
 
 import pytest
 
+from treadle.errors import RunError
 from treadle.execution.channel import Channel
 from treadle.execution.forwarding import (
     ForwardHandler,
@@ -181,6 +183,19 @@ def test_text_that_a_terminal_cannot_show_is_no_error():
     assert raw.getvalue() == b"gr\\xfcn\n"
     with contextlib.redirect_stdout(None):
         write_output(Output("stdout", "nowhere\n"))
+
+
+def test_a_reader_that_is_gone():
+    """Text that cannot be written ends the run with an error that says so, and names the stream."""
+
+    class Gone(io.BytesIO):
+        def write(self, _content):
+            raise BrokenPipeError(errno.EPIPE, "Broken pipe")
+
+    with contextlib.redirect_stdout(io.TextIOWrapper(Gone(), "utf-8", write_through=True)):
+        for text in ("said\n", b"said"):
+            with pytest.raises(RunError, match=r"cannot be written to standard output \(Broken pipe\)"):
+                write_output(Output("stdout", text))
 
 
 def test_the_stream_is_a_text_stream(capfd):

@@ -6,8 +6,9 @@ import os
 
 import pytest
 
+from treadle.execution.handles import Inline, Segment
 from treadle.execution.input_files import InputFiles
-from treadle.execution.job import Inline, Job, Segment
+from treadle.execution.job import Job
 
 
 @pytest.fixture

@@ -57,6 +57,29 @@ def test_handlers_are_put_back(wait_until):
         signal.signal(signal.SIGTERM, before)
 
 
+def test_an_interrupt_while_handlers_are_put_back_loses_none(monkeypatch):
+    """Ctrl-C between two handlers is raised when the other one is back too."""
+    handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    ours, sent = lambda _number, _frame: None, []
+    set_one, before = signal.signal, signal.signal(signal.SIGTERM, ours)
+
+    def interrupted(number, handler):
+        set_one(number, handler)
+        if handler is handlers[0] and not sent:
+            sent.append(number)
+            _send(signal.SIGINT)
+
+    try:
+        monkeypatch.setattr(signal, "signal", interrupted)
+        with pytest.raises(KeyboardInterrupt), interrupts_held_back():
+            pass
+        monkeypatch.undo()
+        assert signal.getsignal(signal.SIGINT) is handlers[0]
+        assert signal.getsignal(signal.SIGTERM) is ours
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 def _nested(done):
     with interrupts_held_back():
         _held(done)

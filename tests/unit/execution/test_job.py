@@ -9,7 +9,8 @@ import sys
 import pytest
 
 from treadle.events import Failure
-from treadle.execution import job
+from treadle.execution import handles, job
+from treadle.execution.handles import Inline, Kept, Local, Resident, Segment
 from treadle.execution.job import (
     BeginRun,
     Cancel,
@@ -20,17 +21,12 @@ from treadle.execution.job import (
     Finished,
     Hello,
     HookPayload,
-    Inline,
     Job,
-    Kept,
-    Local,
     Logged,
     Output,
     Publish,
     Published,
-    Resident,
     RunSpec,
-    Segment,
     Started,
     Stop,
     WorkerSpec,
@@ -105,8 +101,13 @@ def test_every_message_pickles_both_ways(message, protocol):
 
 
 def test_no_message_type_is_left_out():
-    """Each class of the module stands in the list above."""
-    classes = {value for value in vars(job).values() if isinstance(value, type) and value.__module__ == job.__name__}
+    """Each class of the modules stands in the list above."""
+    classes = {
+        value
+        for module in (job, handles)
+        for value in vars(module).values()
+        if isinstance(value, type) and value.__module__ == module.__name__
+    }
     records = {value for value in classes if not getattr(value, "_is_protocol", False)}
     assert records == {type(message) for message in MESSAGES}
 

@@ -1,11 +1,11 @@
-"""How much there is: control groups of both versions, a runner's own limits, and what wins."""
+"""How much there is: control groups of both versions, and what wins."""
 
 from __future__ import annotations
 
 import psutil
 import pytest
 
-from treadle import Catalog, NodePolicy, ParallelRunner, Pipeline, RunnerError, SequentialRunner, ThreadRunner, node
+from treadle import Catalog, NodePolicy, Pipeline, node
 from treadle.execution.limits import cgroup_limits, run_limits, usable_memory
 from treadle.planning import compile_plan
 from treadle.planning.policies import read_policies
@@ -51,17 +51,3 @@ def test_what_wins():
     assert run_limits(plan, {"gpu": 4}) == {"gpu": 4, "licence": 1, "memory": usable_memory()}
     assert run_limits(plan, {"memory": 1000})["memory"] == 1000
     assert run_limits(compile_plan(Pipeline([node(len, "x", "a")]), Catalog({"x": "abc"}), rules), {"gpu": 4}) == {}
-
-
-@pytest.mark.parametrize("kind", [SequentialRunner, ThreadRunner, ParallelRunner])
-def test_runners_say_what_there_is(kind):
-    """Every runner takes limits and what a failure means, and refuses what is neither."""
-    runner = kind(resources={"gpu": 1, "memory": "16GB"}, on_failure="continue")
-    assert (runner.resources, runner.on_failure) == ({"gpu": 1, "memory": 16 * 10**9}, "continue")
-    assert (kind().resources, kind().on_failure) == (None, None)
-    with pytest.raises(RunnerError, match=r"resources=.*gpu is 'one'; give a whole number"):
-        kind(resources={"gpu": "one"})
-    with pytest.raises(RunnerError, match=r"resources=3: give amounts by name"):
-        kind(resources=3)
-    with pytest.raises(RunnerError, match=r"on_failure is 'ignore': give 'stop' or 'continue'"):
-        kind(on_failure="ignore")

@@ -18,7 +18,7 @@ from treadle.execution.registry import resolve_runner
         ("parallel", ParallelRunner),
         ("Parallel", ParallelRunner),
         ("treadle.ThreadRunner", ThreadRunner),
-        ("treadle.execution.runner.ParallelRunner", ParallelRunner),
+        ("treadle.execution.runners.parallel.ParallelRunner", ParallelRunner),
     ],
 )
 def test_names_and_paths(name, kind):

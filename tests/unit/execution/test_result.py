@@ -12,7 +12,7 @@ from treadle import Catalog, Dataset, RunResult
 from treadle.errors import DatasetError
 from treadle.execution.budget import Budget
 from treadle.execution.exchange import publish
-from treadle.execution.job import Inline, Local
+from treadle.execution.handles import Inline, Local
 
 
 class Counting(Dataset):

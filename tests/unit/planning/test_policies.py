@@ -97,12 +97,48 @@ def test_wrong_content(config, key, said):
 )
 def test_names_that_nobody_has(config, key, said):
     """A policy for a node or tag that does not exist is refused, with a close match."""
-    rules = read_policies(config, locate=lambda path: ("execution.yml", len(path)))
-    assert rules.unknown_names(nodes())
     with pytest.raises(ConfigError) as caught:
-        rules.check_names(nodes())
+        read_policies(config, locate=lambda path: ("execution.yml", len(path)), nodes=nodes())
     assert (caught.value.key, caught.value.file, caught.value.line) == (key, "execution.yml", 2)
     assert said in str(caught.value)
+
+
+def test_all_that_is_wrong_is_told_at_once():
+    """Keys, values, names that nobody has and tags that disagree are one error, with file, line and key of each."""
+    config = {
+        "default": {},
+        "resources": {"gpu": "one"},
+        "nodes": {"own": {"retries": "two", "timeuot": 3}, "onw": {"run_in": "cloud"}},
+        "tags": {"slwo": {}, "slow": 3, "left": {"retries": 1}, "right": {"retries": 2}},
+    }
+    there = [*nodes(), node(len, "x", "d", name="both", tags=["left", "right"])]
+    asked = []
+    with pytest.raises(ConfigError) as caught:
+        read_policies(
+            config, locate=lambda path: (f"{path[0]}.yml", len(path)), nodes=there, other_nodes=lambda: asked.append(1) or there
+        )
+    first, *lines = str(caught.value).splitlines()
+    assert first == "9 things are wrong in the execution configuration:"
+    assert [line.partition("': ")[0] for line in lines] == [
+        "  default.yml, line 1: the execution key 'default",
+        "  resources.yml, line 1: the execution key 'resources",
+        "  nodes.yml, line 3: the execution key 'nodes.own.timeuot",
+        "  nodes.yml, line 3: the execution key 'nodes.own.retries",
+        "  nodes.yml, line 3: the execution key 'nodes.onw.run_in",
+        "  tags.yml, line 2: the execution key 'tags.slow",
+        "  nodes.yml, line 2: the execution key 'nodes.onw",
+        "  tags.yml, line 2: the execution key 'tags.slwo",
+        "  tags.yml, line 3: the execution key 'tags.right.retries",
+    ]
+    assert caught.value.key == "default"
+    assert asked == [1]
+
+
+def test_other_nodes_are_asked_for_only_where_need_be():
+    """A name of a node that runs needs no look at the others; where nobody can say, a strange name passes."""
+    read_policies({"nodes": {"own": {"retries": 1}}}, nodes=nodes(), other_nodes=lambda: pytest.fail("was asked"))
+    rules = read_policies({"nodes": {"elsewhere": {"retries": 1}}}, nodes=nodes(), other_nodes=lambda: None)
+    assert rules.nodes["elsewhere"] == NodePolicy(retries=1)
 
 
 def test_tags_that_disagree():
@@ -128,3 +164,6 @@ def test_needs_and_limits():
         RunnerError, match=r"'own' needs gpus: 2, and nobody has said how much of it there is. Did you mean 'gpu'"
     ):
         check_needs(plan, {"gpu": 2})
+    short = [node(len, "x", name, name=name, policy=NodePolicy(resources={"gpu": 1})) for name in ("first", "second")]
+    with pytest.raises(RunnerError, match=r"(?s)'first' needs gpu.*\n.*'second' needs gpu"):
+        check_needs(compile_plan(Pipeline(short), Catalog({"x": "abc"})), {})

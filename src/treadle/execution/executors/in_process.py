@@ -6,16 +6,18 @@ import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from treadle.execution.attempt import AttemptFailedError, RunScope, Times, attempt_node
+from treadle.execution.attempt import AttemptFailedError, attempt_node
 from treadle.execution.exchange import close_handle
 from treadle.execution.executor import Report
-from treadle.execution.job import Dropped, Failed, Finished, Handle, Started
+from treadle.execution.job import Dropped, Failed, Finished, Started
 from treadle.project.logging import node_here
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from treadle.execution.handles import Handle
     from treadle.execution.scheduling.scheduler import Assignment
+    from treadle.execution.scope import RunScope, Times
 
 
 def job_steps(

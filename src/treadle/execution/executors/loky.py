@@ -17,16 +17,16 @@ from __future__ import annotations
 
 import os
 import threading
-from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from treadle.execution.executor import Capabilities, ExecutorEvent, Report, WorkerDown, WorkerUp
-from treadle.execution.executors.in_process import job_steps
-from treadle.execution.executors.pool import SlotPool
+from treadle.execution.executors.main_worker import MainWorker
+from treadle.execution.executors.pool import SlotPool, naming_the_file_limit
 from treadle.execution.executors.segments import Segments
-from treadle.execution.executors.stand_in import StandIn
+from treadle.execution.executors.untold import Untold
 from treadle.execution.executors.values import ParentValues
 from treadle.execution.forwarding import hand_to_loggers, write_output
+from treadle.execution.handles import Handle, Kept, Segment
 from treadle.execution.job import (
     MAIN,
     BeginRun,
@@ -35,20 +35,17 @@ from treadle.execution.job import (
     Dropped,
     EndRun,
     Finished,
-    Handle,
     Hello,
     Job,
-    Kept,
     Logged,
     Output,
     Publish,
     Published,
-    Segment,
     Started,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
     from treadle.execution.blackboard import Glance
     from treadle.execution.executors.slot import Slot
@@ -78,24 +75,25 @@ class LokyExecutor:
         exchange_memory: int | None = None,
     ) -> None:
         self._pool = SlotPool(max_workers, method, make_spec, self)
-        self._segments = Segments(self._pool.scratch_path, max_workers, exchange_memory)
+        try:
+            with naming_the_file_limit():
+                self._segments = Segments(self._pool.scratch_path, max_workers, exchange_memory)
+        except BaseException:
+            self._pool.close(kill=True)
+            raise
         self._slots = self._pool.slots
         self._run = 0
         self._running = False
-        self._material: RunMaterial | None = None
         self._begin_message: BeginRun | None = None
         self._values = ParentValues(self._pool.scratch_path, self._segments, lambda _dataset: None, str)
-        self._main_jobs: deque[Assignment] = deque()
         self._held: list[Assignment] = []  # jobs that wait for values from other workers
         self._asked: set[int] = set()  # resident values that were asked for
         self._events: list[ExecutorEvent] = []  # that happened outside of `wait`
-        self._main_steps: Iterator[Report] | None = None
-        self._main_cancelled = False
-        self._passed_over = False  # the main worker's next step, because others had something to tell
-        self._turns: Callable[[Callable[[], bool]], None] | None = None
-        self._stepping = False  # this thread is in a node, and another one turns the loop
-        self._to_replace: list[int] = []  # workers that were lost meanwhile
         self._lock = threading.RLock()  # of the values: a node that runs here takes and gives while the loop is turned
+        self._untold = Untold()
+        self._main = MainWorker(self._lock, self._pool.wake)
+        self._passed_over = False  # the main worker's next step, because others had something to tell
+        self._to_replace: list[int] = []  # workers that were lost while it was in a node
 
     @property
     def spec(self) -> WorkerSpec:
@@ -110,14 +108,14 @@ class LokyExecutor:
 
     def replace(self, worker: int) -> None:
         """Start another process in the place of one that is gone; one thread does all forking."""
-        if self._stepping:
+        if self._main.in_node:
             self._to_replace.append(worker)
         else:
             self._pool.start(self._slots[worker])
 
     def keep_turning(self, turns: Callable[[Callable[[], bool]], None]) -> None:
         """While a node runs in this thread, call `turns` in another, until what it is given says that it is over."""
-        self._turns = turns
+        self._main.keep_turning(turns)
 
     def greeted(self, slot: Slot, hello: Hello) -> list[ExecutorEvent]:
         """A worker is set up: it gets the run."""
@@ -131,7 +129,9 @@ class LokyExecutor:
         with self._lock:
             node = glance.node if glance.run == self._run else None
             started = glance.started if node is not None else None
-            events: list[ExecutorEvent] = [WorkerDown(slot.number, pid, exitcode, node, started, glance.peak_memory)]
+            untold = self._untold.facts(slot.number, self._pool.untold(slot)) if self._running else []
+            events: list[ExecutorEvent] = [Report(slot.number, fact) for fact in untold]
+            events.append(WorkerDown(slot.number, pid, exitcode, node, started, glance.peak_memory))
             self._held = [job for job in self._held if job.worker != slot.number]
             self._values.forget_worker(slot.number)
             for dataset in self._values.resident_in(slot.number):
@@ -147,21 +147,24 @@ class LokyExecutor:
 
     def heard(self, slot: Slot, message: Any, descriptors: list[int]) -> Sequence[ExecutorEvent]:
         """A worker said something."""
-        if isinstance(message, Logged):
+        kind = type(message)
+        if kind is Logged:
             hand_to_loggers(message)
             return ()
-        if isinstance(message, Output):
+        if kind is Output:
             write_output(message)
             return ()
+        if kind is Finished:
+            slot.told += 1
         if not self._running or message.run != self._run:
             for fd in descriptors:
                 os.close(fd)
             return ()  # of a run that was given up
-        if isinstance(message, Finished):
+        if kind is Finished:
             if message.outputs:
                 with self._lock:
                     self._keep_outputs(slot, message, descriptors)
-        elif isinstance(message, Published):
+        elif kind is Published:
             with self._lock:
                 return self._take_published(slot, message, descriptors)
         return [Report(slot.number, message)]
@@ -171,8 +174,7 @@ class LokyExecutor:
         for dataset, handle in message.outputs:
             if isinstance(handle, Segment) and handle.path is None:
                 handle = handle._replace(fd=next(arrived))  # noqa: PLW2901 - the same handle, with its descriptor here
-            for worker in self._values.keep(dataset, handle, slot.number):
-                self._pool.send(self._slots[worker], Drop(self._run, dataset, file=True))
+            self._values.keep(dataset, handle, slot.number)
 
     def _take_published(self, slot: Slot, message: Published, descriptors: list[int]) -> list[ExecutorEvent]:
         """A resident value has arrived: the jobs that wait for it can go."""
@@ -206,12 +208,12 @@ class LokyExecutor:
         spec, main_only = run.spec()
         self._run += 1
         self._running = True
-        self._material = run
-        self._scope = run.scope(interruptible=True)
         self._segments.begin()
         datasets = run.plan.datasets
         self._values = ParentValues(self._pool.scratch_path, self._segments, run.copy_mode, lambda index: datasets[index].name)
+        self._main.begin(self._run, run, self._values)
         self._begin_message = BeginRun(self._run, spec)
+        self._untold.begin(self._run, run.plan)
         self._events = []
         for slot in self._slots.values():
             if slot.ready:
@@ -228,7 +230,7 @@ class LokyExecutor:
             with self._lock:
                 self._submit_with_inputs(job)
         elif job.worker == MAIN:
-            self._main_jobs.append(job)
+            self._main.submit(job)
         else:
             self._pool.send(self._slots[job.worker], Job(self._run, job.nodes, (), job.last, job.local))
 
@@ -243,7 +245,7 @@ class LokyExecutor:
                     self._pool.send(self._slots[holder], Publish(self._run, dataset), () if spare is None else (spare,))
             return
         if job.worker == MAIN:
-            self._main_jobs.append(job)
+            self._main.submit(job)
             return
         inputs, descriptors = self._values.for_message(job.inputs, job.worker)
         message = Job(self._run, job.nodes, tuple(inputs), job.last, job.local)
@@ -254,9 +256,7 @@ class LokyExecutor:
         held = [job for job in self._held if job.worker == worker]
         self._held = [job for job in self._held if job.worker != worker]
         if worker == MAIN:
-            self._main_cancelled = True
-            held += self._main_jobs
-            self._main_jobs.clear()
+            held += self._main.cancel()
         else:
             self._pool.send(self._slots[worker], Cancel(self._run))
         self._events += [Report(worker, Dropped(self._run, job.nodes)) for job in held]
@@ -287,7 +287,7 @@ class LokyExecutor:
         if self._events:
             events, self._events = self._events, []
             return events
-        busy = not self._stepping and (self._main_steps is not None or bool(self._main_jobs))
+        busy = self._main.has_step
         if busy and self._passed_over:
             self._passed_over = False
             return self._step()
@@ -298,50 +298,16 @@ class LokyExecutor:
         return events
 
     def _step(self) -> list[ExecutorEvent]:
-        if self._main_steps is None:
-            job = self._main_jobs.popleft()
-            self._main_cancelled = False
-            if self._material is not None:
-                self._material.start_plugins()
-            self._main_steps = job_steps(
-                self._run,
-                self._scope,
-                job,
-                take=self._take_here,
-                give=self._give_here,
-                cancelled=lambda: self._main_cancelled,
-            )
-        step = self._next_step(self._main_steps)
-        if step is None:
-            self._main_steps = None
-            return []
-        if isinstance(step.fact, Finished):
-            for dataset, handle in step.fact.outputs:
-                for worker in self._values.keep(dataset, handle, MAIN):
-                    self._pool.send(self._slots[worker], Drop(self._run, dataset, file=True))
-        return [step]
-
-    def _next_step(self, steps: Iterator[Report]) -> Report | None:
-        if self._turns is None:
-            return next(steps, None)
-        self._stepping = True
-        try:
-            with StandIn(self._turns, self._pool.wake):
-                step = next(steps, None)
-        finally:
-            self._stepping = False
+        step = self._main.step()
         lost, self._to_replace = self._to_replace, []
         for worker in lost:  # not where an interrupt ends the run: nobody wants them then
             self._pool.start(self._slots[worker])
-        return step
-
-    def _take_here(self, dataset: int, last: bool) -> Any:  # noqa: FBT001 - as a job's steps call it
-        with self._lock:
-            return self._values.take_here(dataset, last=last)
-
-    def _give_here(self, dataset: int, value: Any) -> Handle:
-        with self._lock:
-            return self._values.give_here(dataset, value)
+        if step is None:
+            return []
+        if isinstance(step.fact, Finished):
+            for dataset, handle in step.fact.outputs:
+                self._values.keep(dataset, handle, MAIN)
+        return [step]
 
     # --- values ----------------------------------------------------------------------------------------------------------
 
@@ -371,13 +337,10 @@ class LokyExecutor:
         self._values.clear()
         self._held.clear()
         self._asked.clear()
-        self._main_jobs.clear()
-        self._main_steps = None
-        self._turns = None
+        self._main.end()
         self._to_replace.clear()
         self._running = False
         self._begin_message = None
-        self._material = None
         for slot in self._slots.values():
             if slot.ready:
                 self._pool.send(slot, EndRun(self._run))

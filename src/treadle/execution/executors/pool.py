@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import errno
 import os
+import resource
 import secrets
 import selectors
 import socket
@@ -20,7 +22,8 @@ from multiprocessing import AuthenticationError
 from multiprocessing.connection import Listener
 from typing import TYPE_CHECKING, Any, Protocol
 
-from treadle.execution.blackboard import Blackboard, Glance
+from treadle.errors import RunnerError
+from treadle.execution.blackboard import Blackboard, Done, Glance
 from treadle.execution.bootstrap import Inherited
 from treadle.execution.channel import Channel, ChannelClosedError
 from treadle.execution.executor import ExecutorEvent, SetupFailed
@@ -31,7 +34,7 @@ from treadle.execution.scratch import Scratch
 from treadle.execution.start_method import StartMethod
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from treadle.execution.job import WorkerSpec
 
@@ -52,6 +55,28 @@ class PoolListener(Protocol):
         """In a forked child: let go of what is the parent's."""
 
 
+_CLOSERS = 8
+"""Workers whose end is waited for at the same time."""
+
+_NO_MORE_FILES = (errno.EMFILE, errno.ENFILE)
+
+
+@contextlib.contextmanager
+def naming_the_file_limit() -> Iterator[None]:
+    """Where this process may open no more files, say that, and what to do."""
+    try:
+        yield
+    except OSError as exc:
+        if exc.errno not in _NO_MORE_FILES:
+            raise
+        limit, _most = resource.getrlimit(resource.RLIMIT_NOFILE)
+        msg = (
+            f"The workers need more open files than this process may have (its limit is {limit}). "
+            "Raise the limit (`ulimit -n`), or run with fewer workers."
+        )
+        raise RunnerError(msg, name="max_workers") from exc
+
+
 class SlotPool:
     """Worker processes in slots.
 
@@ -60,28 +85,38 @@ class SlotPool:
         method: how they are started.
         make_spec: makes the spec of the workers from the path of the scratch directory.
         listener: hears of the workers.
+
+    Raises:
+        RunnerError: this process may not open so many files.
     """
 
+    @naming_the_file_limit()
     def __init__(self, size: int, method: StartMethod, make_spec: Callable[[str], WorkerSpec], listener: PoolListener) -> None:
         self._listener = listener
-        self._scratch = Scratch.create()
-        if (folder := method.folder()) is not None:
-            self._scratch.take_along(folder)
-        self._blackboard = Blackboard(self._scratch.blackboard, size)
-        self._authkey = secrets.token_bytes(32)
-        self._door = Listener(self._scratch.socket, family="AF_UNIX", backlog=size, authkey=self._authkey)
-        self._selector = selectors.DefaultSelector()
-        self._wake_read, self._wake_write = socket.socketpair()
-        self._wake_read.setblocking(False)  # noqa: FBT003 - the socket's own signature
-        self._ended: deque[tuple[int, int]] = deque()
-        self.spec = make_spec(self._scratch.path)
-        if method is StartMethod.FORKSERVER:
-            preload_forkserver()
-        self.slots = {number: Slot(number, method, self._note_end) for number in range(1, size + 1)}
-        self._closed = False
-        self._owner = os.getpid()
-        self._selector.register(_listening_socket(self._door), selectors.EVENT_READ, self._accept)
-        self._selector.register(self._wake_read, selectors.EVENT_READ, self._hear_of_ends)
+        with contextlib.ExitStack() as files:  # no more may be left to open: what is open by then is closed
+            self._scratch = Scratch.create()
+            files.callback(self._scratch.remove)
+            if (folder := method.folder()) is not None:
+                self._scratch.take_along(folder)
+            self._blackboard = files.enter_context(contextlib.closing(Blackboard(self._scratch.blackboard, size)))
+            self._authkey = secrets.token_bytes(32)
+            self._door = files.enter_context(
+                Listener(self._scratch.socket, family="AF_UNIX", backlog=size, authkey=self._authkey)
+            )
+            self._selector = files.enter_context(selectors.DefaultSelector())
+            self._wake_read, self._wake_write = map(files.enter_context, socket.socketpair())
+            self._wake_read.setblocking(False)  # noqa: FBT003 - the socket's own signature
+            self._wake_write.setblocking(False)  # noqa: FBT003 - the same
+            self._ended: deque[tuple[int, int]] = deque()
+            self.spec = make_spec(self._scratch.path)
+            if method is StartMethod.FORKSERVER:
+                preload_forkserver()
+            self.slots = {number: Slot(number, method, self._note_end) for number in range(1, size + 1)}
+            self._closed = False
+            self._owner = os.getpid()
+            self._selector.register(_listening_socket(self._door), selectors.EVENT_READ, self._accept)
+            self._selector.register(self._wake_read, selectors.EVENT_READ, self._hear_of_ends)
+            self._files = files.pop_all()
 
     @property
     def scratch_path(self) -> str:
@@ -95,8 +130,13 @@ class SlotPool:
 
     # --- processes -------------------------------------------------------------------------------------------------------
 
+    @naming_the_file_limit()
     def start(self, slot: Slot) -> None:
-        """Start a slot's process; returns before it is set up."""
+        """Start a slot's process; returns before it is set up.
+
+        Raises:
+            RunnerError: this process may not open so many files.
+        """
         self._blackboard.clear(slot.number - 1)
         slot.start(self.spec, self._authkey, Inherited(self._let_go_of_inherited))
         _close_at_exit(self)
@@ -149,11 +189,14 @@ class SlotPool:
 
     # --- conversation ----------------------------------------------------------------------------------------------------
 
+    @naming_the_file_limit()
     def _accept(self, _mask: int) -> list[ExecutorEvent]:
         try:
             connection = self._door.accept()
             number = int.from_bytes(connection.recv_bytes(4), "big")
-        except (OSError, EOFError, ValueError, AuthenticationError):
+        except (OSError, EOFError, ValueError, AuthenticationError) as exc:
+            if isinstance(exc, OSError) and exc.errno in _NO_MORE_FILES:
+                raise  # it would knock for ever
             return []  # it died on the way, or was none of ours: its slot's end tells the rest
         channel = Channel(socket.socket(fileno=os.dup(connection.fileno())), blocking=False)
         connection.close()
@@ -201,6 +244,10 @@ class SlotPool:
         """Return what the blackboard says of a worker."""
         return self._blackboard.read(slot.number - 1)
 
+    def untold(self, slot: Slot) -> list[Done]:
+        """Return the nodes that a worker finished, as the blackboard says, and had not told of when it was lost."""
+        return self._blackboard.finished_after(slot.number - 1, slot.told)
+
     def send(self, slot: Slot, message: Any, descriptors: Sequence[int] = ()) -> None:
         """Post a message to a worker; the next `flush` sends it, and closes the descriptors here."""
         if slot.channel is None:  # it is gone: its end is on its way here
@@ -246,16 +293,14 @@ class SlotPool:
             else:
                 self._close_slots(kill=kill)
         finally:  # an impatient Ctrl-C must not leave files behind
-            self._selector.close()
-            self._door.close()
-            self._wake_read.close()
-            self._wake_write.close()
-            self._blackboard.close()
-            self._scratch.remove()
+            self._files.close()
 
     def _close_slots(self, *, kill: bool) -> None:
-        """End all workers at the same time: each takes a while to say goodbye."""
-        with ThreadPoolExecutor(len(self.slots), thread_name_prefix="treadle-close") as closers:
+        """End all workers at the same time: each takes a while to say goodbye.
+
+        A few threads see to that, since loky takes one at a time and its patience with each begins when its turn comes.
+        """
+        with ThreadPoolExecutor(min(len(self.slots), _CLOSERS), thread_name_prefix="treadle-close") as closers:
             for closed in [closers.submit(slot.close, kill=kill or not slot.ready) for slot in self.slots.values()]:
                 closed.result()
 

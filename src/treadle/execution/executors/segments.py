@@ -18,10 +18,11 @@ from typing import TYPE_CHECKING
 
 from treadle.execution.budget import Budget, default_limit
 from treadle.execution.exchange import RESIDENT_BYTES, close_handle, memory_of
-from treadle.execution.job import MAIN, Inline, Segment
+from treadle.execution.handles import Inline, Segment
+from treadle.execution.job import MAIN
 
 if TYPE_CHECKING:
-    from treadle.execution.job import Handle
+    from treadle.execution.handles import Handle
 
 IDLE_BYTES = 1 << 28
 """Released memory files keep at most so many bytes for later ones, and at most an eighth of what values may have."""

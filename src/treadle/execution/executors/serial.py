@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from treadle.execution.exchange import LocalValues
 from treadle.execution.executor import Capabilities, ExecutorEvent, Report, WorkerUp
 from treadle.execution.executors.in_process import job_steps
-from treadle.execution.job import MAIN, Handle, Local
+from treadle.execution.handles import Handle, Local
+from treadle.execution.job import MAIN
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -56,6 +56,8 @@ class Slot:
         self.channel: Channel | None = None
         self.ready = False
         self.configured = 0
+        self.told = 0
+        """Finished nodes that its process has told of."""
         self._method = method
         self._on_end = on_end
         self._executor: Any = None
@@ -72,6 +74,7 @@ class Slot:
 
         context = _NotingContext(self._method.context())
         self.ready = False
+        self.told = 0
         if self._method is StartMethod.FORKSERVER:
             ensure_forkserver()
         # Held back until all is known of it; the child is born with them blocked, and decides when it is set up.
@@ -114,8 +117,12 @@ class Slot:
         executor, self._executor = self._executor, None
         process, self._process = self._process, None
         if executor is not None:
+            # loky does not wait for the thread that feeds its queue, which may hold on to descriptors for a moment yet.
+            feeder = getattr(executor._call_queue, "_thread", None)  # noqa: SLF001 - no public way to it
             with nullcontext() if kill else _killed_when_late(process, self.number):
                 executor.shutdown(wait=True, kill_workers=kill)
+            if feeder is not None:
+                feeder.join(EXIT_SECONDS)
         if process is None:
             return None
         if process.is_alive():  # an interrupt can reach the parent before loky's own thread knew of the process

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 from treadle.execution.exchange import LocalValues
 from treadle.execution.executor import Capabilities, ExecutorEvent, Report, WorkerUp
 from treadle.execution.executors.in_process import job_steps
-from treadle.execution.job import Handle, Local, Started
+from treadle.execution.handles import Handle, Local
+from treadle.execution.job import Started
 
 if TYPE_CHECKING:
     from collections.abc import Callable

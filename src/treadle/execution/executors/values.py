@@ -18,8 +18,9 @@ from treadle.execution.exchange import (
     publish,
     size_of,
 )
+from treadle.execution.handles import Handle, Inline, Kept, Local, Resident, Segment
 from treadle.execution.handover import large_size
-from treadle.execution.job import MAIN, Handle, Inline, Kept, Local, Resident, Segment
+from treadle.execution.job import MAIN
 from treadle.execution.pickling import CannotLeaveError
 
 if TYPE_CHECKING:
@@ -98,18 +99,19 @@ class ParentValues:
         finally:
             os.close(fd)
 
-    def keep(self, dataset: int, handle: Handle, worker: int) -> Iterable[int]:
-        """Keep a handle that a worker made, in place of an earlier attempt's.
+    def keep(self, dataset: int, handle: Handle, worker: int) -> None:
+        """Keep a handle that a worker made.
 
-        Returns:
-            The workers that have a descriptor of the earlier one.
+        Where the value is here already, its node ran again because another output of it was lost: that one stays, since jobs
+        that are under way name it.
         """
-        before = self._handles.pop(dataset, None)
-        if before is not None:
-            self._segments.give_back(before)
+        if isinstance(self._handles.get(dataset), (Inline, Segment)):
+            self.decline(handle, worker)
+            if isinstance(handle, Resident):
+                self._sent.setdefault(dataset, set()).add(worker)  # it is told when nobody needs the value any more
+            return
         self._handles[dataset] = handle
         self._segments.add(handle, worker)
-        return sorted(self._sent.pop(dataset)) if dataset in self._sent else ()
 
     def decline(self, handle: Handle, worker: int) -> None:
         """Give a value back that arrived after it was released."""

@@ -1,51 +1,43 @@
 """The loop of a run: it joins the scheduler (which decides) to an executor (which runs), and tells the observers.
 
 It reads aloud: hand out what is ready, wait, apply what happened, one small method an event. State: that of one run.
-Neighbours: `deadlines.py` knows what is due when, `failures.py` keeps what failed.
+Neighbours: `setbacks.py` sees to what goes wrong, `deadlines.py` knows what is due when.
 """
 
 from __future__ import annotations
 
-import logging
 import time
 from typing import TYPE_CHECKING
 
-from treadle.errors import DatasetError, TreadleError, WorkerSetupError
+from treadle.errors import DatasetError, TreadleError
 from treadle.events import (
     DatasetReleased,
-    Failure,
-    NodeFailed,
     NodeFinished,
     NodeSkipped,
     NodeStarted,
     Outcome,
     RunFinished,
-    WorkerLost,
     WorkerStarted,
 )
-from treadle.execution.exchange import describe_no_room, size_of
-from treadle.execution.executor import Report, SetupFailed, WorkerDown, WorkerUp
-from treadle.execution.failure import record_failure, restore_exception
-from treadle.execution.job import MAIN, Dropped, Failed, Finished, Kept, Published, Resident, Started
-from treadle.execution.loop.deadlines import Deadlines, Late, Wake
-from treadle.execution.loop.failures import Failures
-from treadle.execution.loop.losses import Losses
+from treadle.execution.exchange import size_of
+from treadle.execution.executor import Report, WorkerDown, WorkerUp
+from treadle.execution.failure import record_failure
+from treadle.execution.handles import Kept, Resident
+from treadle.execution.job import MAIN, Dropped, Failed, Finished, Published, Started
+from treadle.execution.loop.deadlines import Deadlines, Late
+from treadle.execution.loop.setbacks import Setbacks
 from treadle.execution.result import RunResult, gather_results
 from treadle.execution.scheduling.scheduler import FailurePolicy, Scheduler
-from treadle.execution.verdict import describe_loss, describe_setup_failure
 from treadle.planning.durations import expected_seconds
 from treadle.planning.resume import resume_nodes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from treadle.errors import NodeError
     from treadle.events import Event, Observer
     from treadle.execution.executor import Executor, ExecutorEvent
     from treadle.execution.material import RunMaterial
     from treadle.execution.scheduling.scheduler import Assignment
-
-_logger = logging.getLogger(__name__)
 
 
 class RunLoop:
@@ -84,13 +76,19 @@ class RunLoop:
         # A node that runs in this process cannot be ended: its attempt looks at the time itself.
         self._limits = material.plan.timeouts if can.cancels_running else {}
         self._deadlines = Deadlines()
-        self._losses = Losses(material, executor, self._limits)
         self._put: set[int] = set()
-        self._failures = Failures(material)
         self._pids: dict[int, int] = {}
+        self._setbacks = Setbacks(
+            material,
+            executor,
+            self._scheduler,
+            self._deadlines,
+            observers,
+            limits=self._limits,
+            workers=self._pids.keys(),
+        )
         self._heard: Sequence[ExecutorEvent] = ()  # what is being applied
         self._announced: set[int] = set()  # nodes whose start the observers know of
-        self._no_room: dict[int, str] = {}  # values that had to stay where they are, and what was free where
 
     def run(self) -> RunResult:
         """Run to the end.
@@ -103,24 +101,24 @@ class RunLoop:
             WorkerSetupError: a worker could not be set up.
         """
         scheduler = self._scheduler
-        scheduler.add_main_only(self._executor.begin(self._material))
-        if (weights := expected_seconds(self._plan, self._durations())) is not None:
-            scheduler.expect(weights)
+        main_only = self._executor.begin(self._material)
+        scheduler.expect(expected_seconds(self._plan, self._durations()), main_only)
         self._executor.keep_turning(self._turn_until)
         self._turn_until(lambda: False)
         self._tell_skipped()
-        if (error := self._failures.final(scheduler.done())) is not None:
+        if (error := self._setbacks.failures.final(scheduler.done())) is not None:
             raise error
         return gather_results(self._material, self._executor)
 
     def _turn_until(self, over: Callable[[], bool]) -> None:
         """Turn until the run has come to its end, or until something else is over."""
-        scheduler, to_come = self._scheduler, self._deadlines.queue
+        scheduler, setbacks, to_come = self._scheduler, self._setbacks, self._deadlines.queue
         while not scheduler.is_finished() and not over():
             while jobs := scheduler.assign():  # again, because a job whose values cannot be had comes back at once
                 for job in jobs:
                     self._submit(job)
-            self._fail_torn()
+            while (node := scheduler.take_torn()) is not None:
+                self._release(setbacks.cannot_run(node))
             self._tell_skipped()
             if scheduler.is_finished():
                 break
@@ -128,7 +126,7 @@ class RunLoop:
             for event in self._heard:
                 self._apply(event)
             if to_come:
-                self._keep_deadlines()
+                setbacks.keep_deadlines()
 
     # --- handing out -----------------------------------------------------------------------------------------------------
 
@@ -152,12 +150,12 @@ class RunLoop:
                 if isinstance(exc, DatasetError) and exc.node is None:
                     exc.node = self._plan.nodes[taker].name
                 self._scheduler.give_back(job.nodes, job.worker)
-                self._fail_here(taker, exc, record_failure(exc, phase="load", dataset=name))
+                self._release(self._setbacks.fail_here(taker, exc, record_failure(exc, phase="load", dataset=name)))
                 return
             self._put.add(dataset)
             if holder is not None:
                 self._scheduler.pin(dataset, holder)
-        if any(self._scheduler.holder(dataset) not in (None, job.worker) for dataset in job.inputs):
+        if job.inputs and any(self._scheduler.holder(dataset) not in (None, job.worker) for dataset in job.inputs):
             self._scheduler.give_back(job.nodes, job.worker)
             return
         self._executor.submit(job)
@@ -165,30 +163,6 @@ class RunLoop:
             self._limits and (limit := self._limits.get(job.nodes[0])) is not None and job.worker != MAIN
         ):  # it is alone in its job
             self._deadlines.add(limit, Late(job.nodes[0], job.worker, self._scheduler.attempt(job.nodes[0]), limit))
-
-    def _fail_torn(self) -> None:
-        """Fail the nodes that no worker can run."""
-        while (node := self._scheduler.take_torn()) is not None:
-            planned = self._plan.nodes[node]
-            pinned = [self._plan.datasets[dataset].name for dataset in planned.inputs if self._plan.datasets[dataset].in_memory]
-            msg = (
-                f"Node '{planned.name}' needs values that cannot be pickled and were made in different processes "
-                f"(among {', '.join(repr(name) for name in pinned)}), so no process has them all. Give one of them an entry in "
-                "the catalog, make them in one node, or run with runner='sequential' or 'thread'."
-            )
-            culprit = pinned[0]
-            for dataset in self._no_room.keys() & set(planned.inputs):
-                culprit = self._plan.datasets[dataset].name
-                msg = describe_no_room(culprit, planned.name, self._no_room[dataset])
-            exc = DatasetError(msg, dataset=culprit, node=planned.name)
-            self._fail_here(node, exc, record_failure(exc, phase="load", dataset=culprit))
-
-    def _fail_here(self, node: int, exc: BaseException, failure: Failure) -> None:
-        """A node failed before it could be handed out."""
-        now = time.time()
-        self._tell(NodeFailed(self._plan.nodes[node].name, "main", self._scheduler.attempt(node) + 1, None, now, failure))
-        error = self._failures.error_of(node, failure, exc, worker=None, attempt=self._scheduler.attempt(node) + 1)
-        self._fail(node, None, error)
 
     # --- what happened ---------------------------------------------------------------------------------------------------
 
@@ -210,7 +184,7 @@ class RunLoop:
         elif isinstance(event, WorkerDown):
             self._worker_down(event)
         else:
-            self._setup_failed(event)
+            self._setbacks.setup_failed(event)
 
     def _worker_up(self, event: WorkerUp) -> None:
         self._pids[event.worker] = event.pid
@@ -261,45 +235,21 @@ class RunLoop:
         if isinstance(fact.handle, Kept):
             self._scheduler.pin(fact.dataset, fact.handle.worker)
             if fact.handle.size:
-                self._no_room[fact.dataset] = fact.handle.reason
+                self._setbacks.note_no_room(fact.dataset, fact.handle)
 
     def _node_failed(self, worker: int, fact: Failed) -> None:
         self._node_started(worker, Started(fact.run, fact.node, fact.started))
         self._announced.discard(fact.node)
-        label, attempt = self._executor.label(worker), self._scheduler.attempt(fact.node)
-        self._scheduler.give_back(fact.dropped, worker)
-        if not self._try_again(fact.node, worker, label, fact.started, fact.at, fact.failure):
-            error = self._failures.error_of(fact.node, fact.failure, fact.original, worker=label, attempt=attempt)
-            self._fail(fact.node, worker, error)
+        self._release(self._setbacks.attempt_failed(worker, fact))
 
     def _worker_down(self, event: WorkerDown) -> None:
-        label, now = self._executor.label(event.worker), time.time()
-        culprit, too_slow = self._losses.judge(event, self._scheduler.assigned(event.worker))
+        culprit, too_slow = self._setbacks.judge(event)
         if culprit is not None:
-            self._node_started(event.worker, Started(0, culprit, event.started or now))
+            self._node_started(event.worker, Started(0, culprit, event.started or time.time()))
             self._announced.discard(culprit)
-        if not too_slow:  # an end that was not asked for
-            name = self._plan.nodes[culprit].name if culprit is not None else None
-            self._tell(WorkerLost(label, event.pid, now, event.exitcode, name))
-            if culprit is None:
-                _logger.warning("%s", describe_loss(label, event, None, ()))
-        self._scheduler.lose_worker(event.worker, culprit)
-        if culprit is not None:
-            error, failure = self._losses.error(culprit, self._scheduler.attempt(culprit), event, now, too_slow=too_slow)
-            self._failures.tell_hooks(culprit, error)
-            if not self._try_again(culprit, None, label, event.started, now, failure):
-                self._fail(culprit, None, error)
+        self._release(self._setbacks.worker_lost(event, culprit, too_slow=too_slow))
         if not self._scheduler.is_finished():
             self._executor.replace(event.worker)
-
-    def _setup_failed(self, event: SetupFailed) -> None:
-        label = self._executor.label(event.worker)
-        error = WorkerSetupError(
-            describe_setup_failure(label, event), run_id=self._material.run_id, worker=label, failure=event.failure
-        )
-        raise error from (restore_exception(event.failure) if event.failure is not None else None)
-
-    # --- consequences ----------------------------------------------------------------------------------------------------
 
     def _release(self, datasets: Sequence[int]) -> None:
         for dataset in datasets:
@@ -307,46 +257,6 @@ class RunLoop:
             self._put.discard(dataset)
             if self._observers:
                 self._tell(DatasetReleased(self._plan.datasets[dataset].name, time.time()))
-
-    def _try_again(self, node: int, worker: int | None, label: str, started: float | None, at: float, failure: Failure) -> bool:
-        """An attempt failed: tell of it, and see to the next one where the node has one."""
-        attempt = self._scheduler.attempt(node)
-        delay = self._scheduler.retry(node, worker)
-        self._tell(NodeFailed(self._plan.nodes[node].name, label, attempt, started, at, failure, final=delay is None))
-        if delay is None:
-            return False
-        if delay:
-            self._deadlines.add(delay, Wake(node))
-        else:
-            self._scheduler.wake(node)
-        return True
-
-    def _fail(self, node: int, worker: int | None, error: NodeError) -> None:
-        """A node failed for good."""
-        self._failures.note(error)
-        self._release(self._scheduler.fail(node, worker))
-        if not self._scheduler.is_stopped():
-            return
-        for each in self._pids:  # the jobs that have not begun are wanted back
-            if self._scheduler.assigned(each):
-                self._executor.cancel(each)
-        running = [self._plan.nodes[node].name for each in self._pids for node in self._scheduler.assigned(each)[:1]]
-        if running:
-            _logger.info("A node failed. Waiting for what is running to finish (Ctrl-C stops it): %s", ", ".join(running))
-
-    def _keep_deadlines(self) -> None:
-        """See to what is due: wake nodes for their next attempt, end workers whose node takes too long."""
-        for due in self._deadlines.take_due():
-            if isinstance(due, Wake):
-                self._scheduler.wake(due.node)
-            elif self._scheduler.holds(due.worker, due.node) and self._scheduler.attempt(due.node) == due.attempt:
-                begun = self._executor.begun(due.worker, due.node)
-                # One that has not begun, because its values are on their way, cannot be late before another whole limit.
-                left = due.limit if begun is None else min(due.limit, begun + due.limit - time.time())
-                if left > 0:
-                    self._deadlines.add(left, due)
-                else:
-                    self._losses.end(due.worker, due.node)
 
     # --- telling --------------------------------------------------------------------------------------------------------
 
@@ -368,4 +278,4 @@ class RunLoop:
         """Return the last event of the run."""
         done = self._scheduler.done() if outcome is Outcome.INTERRUPTED else ()
         resume_from = resume_nodes(self._plan, done) if done else ()
-        return RunFinished(self._material.run_id, time.time(), outcome, self._failures.names, resume_from)
+        return RunFinished(self._material.run_id, time.time(), outcome, self._setbacks.failures.names, resume_from)

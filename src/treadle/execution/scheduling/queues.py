@@ -31,7 +31,6 @@ class ReadyQueues:
         plan: the nodes.
         states: where each stands; the scheduler's own list, read here.
         values: where values are.
-        priority: how urgent each node is.
         resources: takes the nodes that need what is scarce; None where nothing is.
         separate_main: True where nodes that need the main process go to the worker MAIN, and no others.
     """
@@ -41,14 +40,14 @@ class ReadyQueues:
         plan: Plan,
         states: list[NodeState],
         values: Values,
-        priority: list[float],
         resources: Resources | None,
         *,
         separate_main: bool,
     ) -> None:
         self._states = states
         self._values = values
-        self.priority = priority
+        self.priority: list[float] = []
+        """How urgent each node is: set before the first is put in."""
         self._resources = resources
         self._separate_main = separate_main
         self.main_only = {index for index, node in enumerate(plan.nodes) if node.main_only}
@@ -79,13 +78,6 @@ class ReadyQueues:
         for node in nodes:
             if self._states[node] is NodeState.READY:
                 self.put(node)
-
-    def prioritise(self, priority: list[float]) -> None:
-        """Order all nodes anew."""
-        ready = sorted({node for node, state in enumerate(self._states) if state is NodeState.READY})
-        self.priority = priority
-        self.clear()
-        self.put_again(ready)
 
     def clear(self) -> None:
         """Forget every node."""

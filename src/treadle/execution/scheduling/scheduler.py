@@ -84,30 +84,29 @@ class Scheduler(SchedulerView):
         scarce = self._resources.nodes if self._resources is not None else frozenset()
         self._alone = self._policies.retried | self._policies.limited | scarce  # each of them is a job by itself
         self._apart = set(self._alone)  # nodes that do not go along with their parent
-        priority = longest_remaining_paths([node.children for node in plan.nodes], weights)
-        self._queues = ReadyQueues(plan, self._states, self._values, priority, self._resources, separate_main=separate_main)
+        self._weights = weights
+        self._queues = ReadyQueues(plan, self._states, self._values, self._resources, separate_main=separate_main)
         self._workers = Workers(depth)
         self._unfinished = count
         self._stopped = False
         self._skipped: list[int] = []
-        for index in range(count):
-            if not self._missing[index]:
-                self._make_ready(index)
+        self._begun = False  # nothing is ready before something is to be handed out: until then more may be told
 
     # --- facts -----------------------------------------------------------------------------------------------------------
 
-    def add_main_only(self, nodes: Iterable[int]) -> None:
-        """Nodes that turned out to need the main process, told before anything is assigned."""
-        self._queues.main_only.update(nodes := tuple(nodes))
-        self._queues.put_again(nodes)
+    def expect(self, weights: Sequence[float] | None = None, main_only: Iterable[int] = ()) -> None:
+        """Take in, before anything is assigned, what is known only once workers are on their way.
+
+        Args:
+            weights: what each node is expected to take (any unit): priorities follow.
+            main_only: nodes that turned out to need the main process.
+        """
+        self._weights = weights
+        self._queues.main_only.update(main_only)
 
     def keep_apart(self, node: int) -> None:
         """A node cannot be handed out before its parents are done: it is never taken along."""
         self._apart.add(node)
-
-    def expect(self, weights: Sequence[float]) -> None:
-        """Nodes are expected to take so long (any unit), told before anything is assigned: priorities follow."""
-        self._queues.prioritise(longest_remaining_paths([node.children for node in self._plan.nodes], weights))
 
     def add_worker(self, worker: int) -> None:
         """A worker is there and takes jobs."""
@@ -161,8 +160,7 @@ class Scheduler(SchedulerView):
         """The next attempt at a node is due; nothing happens where it was skipped meanwhile."""
         if self._states[node] is NodeState.DELAYED:
             self._move(node, NodeState.WAITING)
-            if not self._missing[node]:
-                self._make_ready(node)
+            self._settle(node)
 
     def fail(self, node: int, worker: int | None) -> list[int]:
         """A node failed for good: stop the run, or skip what depends on it.
@@ -181,15 +179,7 @@ class Scheduler(SchedulerView):
         if self._policies.stops_the_run(node):
             self.stop()
             return []
-        released = self._values.let_go(self._plan.nodes[node].inputs)
-        frontier = list(self._plan.nodes[node].children)
-        while frontier:
-            child = frontier.pop()
-            if self._states[child] in (NodeState.WAITING, NodeState.READY, NodeState.DELAYED):
-                self._skip(child)
-                released += self._values.let_go(self._plan.nodes[child].inputs)
-                frontier += self._plan.nodes[child].children
-        return released
+        return self._values.let_go(self._plan.nodes[node].inputs) + self._cut_off(self._plan.nodes[node].children)
 
     def give_back(self, nodes: Iterable[int], worker: int) -> None:
         """A worker gave nodes back: they did not begin. Where it still runs one, that one takes long."""
@@ -244,6 +234,8 @@ class Scheduler(SchedulerView):
 
     def assign(self) -> list[Assignment]:
         """Return jobs for the workers that have room, most urgent first, one a worker at a time."""
+        if not self._begun:
+            self._begin()
         self._make_again()
         assignments: list[Assignment] = []
         depth = self._workers.depth
@@ -307,6 +299,14 @@ class Scheduler(SchedulerView):
 
     # --- moves -----------------------------------------------------------------------------------------------------------
 
+    def _begin(self) -> None:
+        """Make ready what waits for nothing, by the priorities that are known by now."""
+        self._begun = True
+        self._queues.priority = longest_remaining_paths([node.children for node in self._plan.nodes], self._weights)
+        for node, missing in enumerate(self._missing):
+            if not missing and self._states[node] is NodeState.WAITING:
+                self._make_ready(node)
+
     def _make_ready(self, node: int) -> None:
         if self._stopped:
             self._skip(node)
@@ -318,10 +318,28 @@ class Scheduler(SchedulerView):
         """An assigned node is free again."""
         self._move(node, NodeState.WAITING)
         self._values.give_back(node)
+        self._settle(node)
+
+    def _settle(self, node: int) -> None:
+        """A node waits again: find out whether that has an end."""
         if self._stopped:
             self._skip(node)
         elif not self._missing[node]:
             self._make_ready(node)
+        elif any(self._states[parent] in (NodeState.FAILED, NodeState.SKIPPED) for parent in self._plan.nodes[node].parents):
+            # A parent had to run again for another value that was lost, and failed. What is let go here stays till the end.
+            self._cut_off([node])
+
+    def _cut_off(self, nodes: Iterable[int]) -> list[int]:
+        """Skip nodes and what depends on them, but what runs; return the datasets that nobody needs any more."""
+        released, frontier = [], list(nodes)
+        while frontier:
+            node = frontier.pop()
+            if self._states[node] in (NodeState.WAITING, NodeState.READY, NodeState.DELAYED):
+                self._skip(node)
+                released += self._values.let_go(self._plan.nodes[node].inputs)
+                frontier += self._plan.nodes[node].children
+        return released
 
     def _skip(self, node: int) -> None:
         self._move(node, NodeState.SKIPPED)
@@ -346,5 +364,4 @@ class Scheduler(SchedulerView):
                 if self._states[child] is NodeState.READY:
                     self._move(child, NodeState.WAITING)
         for node in again:
-            if not self._missing[node]:
-                self._make_ready(node)
+            self._settle(node)

@@ -55,6 +55,8 @@ class Values:
         Returns:
             What an Assignment says of its data: inputs from outside, last takers, and what stays within the job.
         """
+        if len(nodes) == 1 and not self._plan.nodes[nodes[0]].inputs:
+            return (), (), ()
         datasets = self._plan.datasets
         made: set[int] = set()
         inputs: dict[int, None] = {}
@@ -131,6 +133,11 @@ class Values:
     def any_lost(self) -> bool:
         """True where a worker took values along since they were last taken."""
         return bool(self._lost)
+
+    @property
+    def misses_any(self) -> bool:
+        """True where something still needs one of those."""
+        return bool(self._lost) and any(self.uses[dataset] for dataset in self._lost)
 
     def _need_again(self, node: int) -> list[int | None]:
         """A node that was through has to run again; return the makers of those of its inputs that are gone."""

@@ -22,8 +22,8 @@ class SchedulerView:
     _stopped: bool
 
     def is_finished(self) -> bool:
-        """True where nothing runs and nothing will."""
-        return self._unfinished == 0
+        """True where nothing runs and nothing will, not even once more for a result that was lost with its worker."""
+        return self._unfinished == 0 and (self._stopped or not self._values.misses_any)
 
     def is_stopped(self) -> bool:
         """True where nothing more is to be started."""

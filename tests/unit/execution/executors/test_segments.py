@@ -11,7 +11,8 @@ import pytest
 from treadle.execution.exchange import close_handle, load_handle, publish
 from treadle.execution.executors import segments as module
 from treadle.execution.executors.segments import Segments, leases_tell
-from treadle.execution.job import MAIN, Inline, Kept, Resident
+from treadle.execution.handles import Inline, Kept, Resident
+from treadle.execution.job import MAIN
 
 ARRAY = np.arange(200_000.0)
 

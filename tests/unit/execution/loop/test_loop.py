@@ -166,11 +166,13 @@ def test_an_interrupt_tells_of_what_has_just_begun(name, tmp_path):
     os.mkfifo(begun)
     os.mkfifo(gate)
     listening = os.open(begun, os.O_RDWR)
+    closed = os.open(gate, os.O_RDWR)  # who opens it now comes in, and reads until this is closed
 
     def wait():
-        with Path(begun).open("w") as told:
-            told.write("x")
-        Path(gate).read_text()
+        with Path(gate).open() as opened:
+            with Path(begun).open("w") as told:
+                told.write("x")
+            opened.read()
 
     seen = Seen()
 
@@ -197,7 +199,7 @@ def test_an_interrupt_tells_of_what_has_just_begun(name, tmp_path):
         runner.run(Pipeline([node(come_first, None, None, name="c"), node(come_second, None, None, name="d")]), Catalog())
         with pytest.raises(KeyboardInterrupt):
             runner.run(Pipeline([node(wait, None, "a"), node(wait, None, "b")]), Catalog(), observers=[watch])
-        os.close(os.open(gate, os.O_RDWR))  # a thread goes on until its node returns
+        os.close(closed)  # a thread goes on until its node returns
     os.close(listening)
     assert len(seen.nodes(NodeStarted)) == 2
     assert isinstance(seen[-1], RunFinished)

@@ -1,7 +1,7 @@
-"""The runners: the public way to run a pipeline.
+"""What every runner does: it leases an executor, runs one pipeline at a time on it, and returns the free outputs.
 
-A runner leases an executor, runs one pipeline at a time on it, and returns the free outputs. Used as a context manager
-it keeps its workers between runs; otherwise each run starts its own and ends them. State: the executor, while it is warm.
+Used as a context manager it keeps its workers between runs; otherwise each run starts its own and ends them. State: the
+executor, while it is warm. Neighbours: `arguments.py` checks what a runner is made with, each other module here is one runner.
 """
 
 from __future__ import annotations
@@ -10,17 +10,16 @@ import threading
 import time
 from abc import ABC, abstractmethod
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from treadle.errors import NodeError, RunnerError
 from treadle.events import Outcome, RunStarted
-from treadle.execution.budget import checked_limit
-from treadle.execution.executors.serial import SerialExecutor
 from treadle.execution.interrupts import interrupts_held_back
-from treadle.execution.limits import checked_failure_policy, checked_resources, run_limits
+from treadle.execution.limits import run_limits
 from treadle.execution.loop.loop import RunLoop
 from treadle.execution.material import RunMaterial
-from treadle.execution.start_method import StartMethod, choose_start_method
+from treadle.execution.runners.arguments import checked_failure_policy, checked_resources
 from treadle.pipeline.policy import FailurePolicy
 from treadle.planning import check_inputs, check_parameters, check_transcoding, compile_plan
 from treadle.planning.collector import plan_left_out
@@ -34,13 +33,15 @@ if TYPE_CHECKING:
 
     from treadle.events import Observer
     from treadle.execution.executor import Executor
-    from treadle.execution.job import ProjectSetup
     from treadle.execution.result import RunResult
     from treadle.io import Catalog
     from treadle.pipeline import Pipeline
     from treadle.pipeline.policy import Amount
     from treadle.planning import Plan
     from treadle.planning.policies import PolicyRules
+
+_TURNS: ContextVar[tuple[object, ...]] = ContextVar("treadle_turns", default=())
+"""The turns within which this code runs: its own thread's, and those that its thread was started in with the context."""
 
 
 class Runner(ABC):
@@ -52,7 +53,6 @@ class Runner(ABC):
         start_method: how worker processes are started; None where there are none.
         is_async: whether a node's inputs are loaded, and its outputs saved, at the same time, by threads.
         resources: how much of each resource its nodes may use together; None where it was not said.
-        on_failure: what a failure means where a node's policy does not say, `"stop"` or `"continue"`; None where it was not said.
     """
 
     name: ClassVar[str]
@@ -68,13 +68,18 @@ class Runner(ABC):
         self.max_workers = max_workers
         self.is_async = is_async
         self.resources = checked_resources(resources) or None
-        self.on_failure = policy.value if (policy := checked_failure_policy(on_failure)) is not None else None
+        self._failure_policy = checked_failure_policy(on_failure)
         self.start_method: str | None = None
         self._executor: Executor | None = None
         self._warm = False
         self._one_at_a_time = threading.Lock()
-        self._thread: int | None = None  # that runs a pipeline now
+        self._current: object = None  # the turn of the run that is under way
         self._seconds: dict[str, float] = {}  # what nodes took in this runner's own runs, by name
+
+    @property
+    def on_failure(self) -> str | None:
+        """What a failure means where a node's policy does not say, `"stop"` or `"continue"`; None where it was not said."""
+        return self._failure_policy.value if self._failure_policy is not None else None
 
     def run(  # noqa: PLR0913 - what a run may be told, each by its name
         self,
@@ -121,13 +126,15 @@ class Runner(ABC):
         if inputs:
             check_inputs(pipeline, inputs)
             catalog = catalog.with_data(inputs)
+        run_id = run_id or _new_run_id()
+        catalog = catalog.for_run(run_id, pipeline.datasets(), pipeline.inputs())
         plan = compile_plan(pipeline, catalog, policies)
         check_transcoding(plan)
         check_parameters(pipeline, catalog)
         for dataset in plan.datasets:
             if dataset.declared and dataset.producer is not None and not dataset.in_memory:
                 catalog.release(dataset.name)  # what is cached of it here will be of before this run
-        material = RunMaterial(run_id or _new_run_id(), plan, catalog, hooks, self.is_async)
+        material = RunMaterial(run_id, plan, catalog, hooks, self.is_async)
         return self.run_material(material, observers, durations, on_failure=on_failure)
 
     def run_material(
@@ -151,7 +158,7 @@ class Runner(ABC):
         """
         plan = material.plan
         limits = run_limits(plan, self.resources or {})
-        said = checked_failure_policy(on_failure) or checked_failure_policy(self.on_failure) or plan.on_failure
+        said = checked_failure_policy(on_failure) or self._failure_policy or plan.on_failure
         with self._turn(), self._lease(plan) as executor:
             loop = RunLoop(
                 material,
@@ -190,18 +197,21 @@ class Runner(ABC):
     @contextmanager
     def _turn(self) -> Iterator[None]:
         """One run at a time; others queue, but for one that this very run would wait for."""
-        if self._thread == threading.get_ident():
+        if self._current is not None and self._current in _TURNS.get():
             msg = (
                 "This runner runs a pipeline already, and was asked for another from within it (by a node of the main process, a "
                 "hook or an observer): it would wait for itself. Make another runner for the run inside."
             )
             raise RunnerError(msg, name=self.name)
         with self._one_at_a_time:
-            self._thread = threading.get_ident()
+            turn = object()
+            inside = _TURNS.set((*_TURNS.get(), turn))
             try:
+                self._current = turn
                 yield
             finally:
-                self._thread = None
+                self._current = None  # first: an interrupt here leaves a turn behind that is over
+                _TURNS.reset(inside)
 
     def _known_seconds(self, plan: Plan, durations: Callable[[], Mapping[str, float]] | None) -> Mapping[str, float]:
         """Return what is known of the plan's nodes; the past is only asked about what this runner has not seen."""
@@ -269,150 +279,6 @@ class Runner(ABC):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(max_workers={self.max_workers})"
-
-
-class SequentialRunner(Runner):
-    """Run one node after the other in the calling thread: for debugging, and for pipelines of tiny nodes."""
-
-    name = "sequential"
-
-    def __init__(
-        self,
-        *,
-        is_async: bool = False,
-        resources: Mapping[str, Amount] | None = None,
-        on_failure: str | FailurePolicy | None = None,
-    ) -> None:
-        super().__init__(1, is_async=is_async, resources=resources, on_failure=on_failure)
-
-    def _make_executor(self, plan: Plan) -> Executor:  # noqa: ARG002 - one executor fits every plan
-        return SerialExecutor()
-
-
-class ThreadRunner(Runner):
-    """Run nodes in threads: for nodes that wait for networks and disks, or whose libraries release the GIL.
-
-    Args:
-        max_workers: number of threads; as many as the process has cores to use where None.
-        is_async, resources, on_failure: as for every `Runner`.
-    """
-
-    name = "thread"
-
-    def __init__(
-        self,
-        max_workers: int | None = None,
-        *,
-        is_async: bool = False,
-        resources: Mapping[str, Amount] | None = None,
-        on_failure: str | FailurePolicy | None = None,
-    ) -> None:
-        super().__init__(_checked_workers(max_workers), is_async=is_async, resources=resources, on_failure=on_failure)
-
-    def _make_executor(self, plan: Plan) -> Executor:  # noqa: ARG002 - one executor fits every plan
-        from treadle.execution.executors.threads import ThreadExecutor
-
-        return ThreadExecutor(self.max_workers)
-
-
-class ParallelRunner(Runner):
-    """Run nodes in worker processes, on every core, under any multiprocessing start method.
-
-    Args:
-        max_workers: number of processes; as many as the process has cores to use where None.
-        start_method: `"fork"`, `"spawn"`, `"forkserver"` or `"loky"`; chosen safely where None
-            (see `treadle.execution.start_method`).
-        is_async: load a node's inputs, and save its outputs, at the same time.
-        resources: how much of each resource nodes may use together: `{"gpu": 1, "memory": "16GB"}`.
-        on_failure: `"continue"` to go on with what does not depend on a node that failed.
-        exchange_memory: how much memory the values of in-memory datasets may take together, in bytes or as `"4GB"`; past it
-            they go to temporary files. Half of what the process may use where None.
-
-    Raises:
-        RunnerError: an unknown start method, less than one worker, or no amount of memory.
-
-    Example:
-        >>> from treadle import Catalog, ParallelRunner, Pipeline, node
-        >>> pipeline = Pipeline([node(len, "text", "length"), node(str.upper, "text", "loud")])
-        >>> result = ParallelRunner(max_workers=2).run(pipeline, Catalog({"text": "abc"}))  # doctest: +SKIP
-    """
-
-    name = "parallel"
-
-    def __init__(
-        self,
-        max_workers: int | None = None,
-        start_method: str | StartMethod | None = None,
-        *,
-        is_async: bool = False,
-        resources: Mapping[str, Amount] | None = None,
-        on_failure: str | FailurePolicy | None = None,
-        exchange_memory: Amount | None = None,
-    ) -> None:
-        super().__init__(_checked_workers(max_workers), is_async=is_async, resources=resources, on_failure=on_failure)
-        self._requested = start_method
-        self._project: ProjectSetup | None = None
-        self._fingerprint: str | None = None
-        self._modules: set[str] = set()
-        self._exchange_memory = checked_limit(exchange_memory)
-        choose_start_method(start_method)  # an unknown one is an error here, not in the middle of the night
-
-    def _fitting(self, plan: Plan) -> Executor:
-        from treadle.execution.spec import fingerprint
-
-        # All modules so far: a pipeline with fewer of them, or with no node at all, finds its workers warm.
-        self._modules.update(getattr(node.node.func, "__module__", None) or "" for node in plan.nodes)
-        current = fingerprint(self._modules, self._project)
-        if self._executor is not None and current != self._fingerprint:
-            self._executor.close()
-            self._executor = None
-        self._fingerprint = current
-        return super()._fitting(plan)
-
-    @contextmanager
-    def ahead(self, files: Iterable[str]) -> Iterator[None]:
-        """Start the forkserver, where workers come from one: it imports large libraries while this process does so too."""
-        if self._executor is not None or choose_start_method(self._requested).method is not StartMethod.FORKSERVER:
-            yield
-            return
-        from treadle.execution.executors.preload import start_early, stop_unused
-
-        early = start_early(files)
-        try:
-            yield
-        finally:
-            stop_unused(early)
-
-    def _make_executor(self, plan: Plan) -> Executor:  # noqa: ARG002 - one executor fits every plan
-        from treadle.execution.executors.loky import LokyExecutor
-        from treadle.execution.spec import make_worker_spec
-
-        method = choose_start_method(self._requested).method
-        self.start_method = method.value
-        current, project = self._fingerprint or "", self._project
-        with interrupts_held_back():
-            # Known to the runner before a Ctrl-C that came meanwhile is heard: somebody must end it.
-            executor = self._executor = LokyExecutor(
-                self.max_workers,
-                method,
-                lambda scratch: make_worker_spec(method, self.max_workers, scratch, current, project),
-                self._exchange_memory,
-            )
-        return executor
-
-    def __repr__(self) -> str:
-        return f"ParallelRunner(max_workers={self.max_workers}, start_method={self.start_method or self._requested!r})"
-
-
-def _checked_workers(max_workers: Any) -> int:
-    if max_workers is None:
-        from treadle.execution.spec import usable_cores
-
-        return usable_cores()
-    if not isinstance(max_workers, int) or isinstance(max_workers, bool) or max_workers < 1:
-        msg = f"max_workers must be a whole number of at least 1, not {max_workers!r}"
-        raise RunnerError(msg, name="max_workers")
-    return max_workers
 
 
 def _new_run_id() -> str:

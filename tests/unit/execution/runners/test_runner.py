@@ -7,11 +7,12 @@ import os
 import signal
 import statistics
 import tempfile
+import threading
 from pathlib import Path
 
 import pytest
 
-from treadle import Catalog, ParallelRunner, Pipeline, SequentialRunner, node
+from treadle import Catalog, NodePolicy, ParallelRunner, Pipeline, SequentialRunner, ThreadRunner, node
 from treadle.errors import NodeError, RunnerError
 from treadle.events import NodeFinished
 from treadle.execution import spec
@@ -63,12 +64,35 @@ def test_a_pipeline_of_other_modules_finds_its_workers_warm():
     assert len(pids - {None}) == 1
 
 
-def test_a_run_within_a_run_of_the_same_runner_is_an_error_and_does_not_wait_for_itself():
-    """A node of the calling thread that asks its own runner for another run fails with the reason; the runner works on."""
-    runner = SequentialRunner()
+@pytest.mark.parametrize("make", [SequentialRunner, lambda: ThreadRunner(2)], ids=["sequential", "thread"])
+def test_a_run_within_a_run_of_the_same_runner_is_an_error_and_does_not_wait_for_itself(make):
+    """A node in this process that asks its own runner for another run fails with the reason; the runner works on."""
+    runner = make()
     inner = Pipeline([node(len, "x", "y")])
     outer = Pipeline([node(lambda x: dict(runner.run(inner, Catalog({"x": x}))), "x", "z", name="outer")])
     with pytest.raises(NodeError, match="would wait for itself") as caught:
         runner.run(outer, Catalog({"x": "abc"}))
     assert isinstance(caught.value.__cause__, RunnerError)
     assert runner.run(inner, Catalog({"x": "abc"}))["y"] == 3
+
+
+def test_nor_does_one_that_an_observer_asks_for_while_this_process_is_in_a_node(tmp_path):
+    """What happens elsewhere meanwhile is told from another thread: that too is within the run."""
+    os.mkfifo(tmp_path / "gate")
+    inner, seen = Pipeline([node(len, "x", "y")]), []
+
+    def ask(event):
+        if isinstance(event, NodeFinished) and event.node == "elsewhere":
+            with (tmp_path / "gate").open("w"):
+                seen.append(threading.current_thread() is threading.main_thread())
+                runner.run(inner, Catalog({"x": "abc"}))
+
+    nodes = [
+        node(lambda _x: (tmp_path / "gate").read_text(), "x", "z", name="here", policy=NodePolicy(run_in="main")),
+        node(len, "x", "y", name="elsewhere"),
+    ]
+    with ParallelRunner(max_workers=1, start_method="fork") as runner:
+        with pytest.raises(RunnerError, match="would wait for itself"):
+            runner.run(Pipeline(nodes), Catalog({"x": "abc"}), observers=[ask])
+        assert seen == [False]
+        assert runner.run(inner, Catalog({"x": "abc"}))["y"] == 3

@@ -1,0 +1,115 @@
+"""The worker MAIN of the process executor: the run's own thread, for nodes that may not leave it.
+
+It does a step of a job at a time, between the turns of the loop. While a node lasts, another thread may turn the loop in its
+place (`stand_in.py`); so what the node takes and gives is under the executor's lock. State: the jobs of one run.
+Neighbours: `in_process.py` knows the steps of a job, `loky.py` hands the jobs in and says when a step is due.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+from treadle.execution.executors.in_process import job_steps
+from treadle.execution.executors.stand_in import StandIn
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from threading import RLock
+
+    from treadle.execution.executor import Report
+    from treadle.execution.executors.values import ParentValues
+    from treadle.execution.handles import Handle
+    from treadle.execution.material import RunMaterial
+    from treadle.execution.scheduling.scheduler import Assignment
+
+
+class MainWorker:
+    """Does the jobs of the worker MAIN.
+
+    Args:
+        lock: of the values.
+        wake: ends the wait that another thread's turn may be in.
+    """
+
+    def __init__(self, lock: RLock, wake: Callable[[], None]) -> None:
+        self._lock = lock
+        self._wake = wake
+        self._material: RunMaterial | None = None
+        self._jobs: deque[Assignment] = deque()
+        self._steps: Iterator[Report] | None = None  # of the job that is under way
+        self._cancelled = False
+        self._turns: Callable[[Callable[[], bool]], None] | None = None
+        self.has_step = False
+        """There is a step to do, and nobody is at one: kept, because the loop asks at every turn."""
+        self.in_node = False
+        """The run's thread is at a step, and another one may turn the loop."""
+
+    def begin(self, number: int, run: RunMaterial, values: ParentValues) -> None:
+        """Take a run in: its number, the run, and where its values are."""
+        self._number = number
+        self._material = run
+        self._scope = run.scope(interruptible=True)
+        self._values = values
+
+    def keep_turning(self, turns: Callable[[Callable[[], bool]], None]) -> None:
+        """While a node lasts, have `turns` called by another thread, until what it is given says that it is over."""
+        self._turns = turns
+
+    def submit(self, job: Assignment) -> None:
+        """Take a job."""
+        self._jobs.append(job)
+        self.has_step = not self.in_node
+
+    def cancel(self) -> list[Assignment]:
+        """Give back the jobs that have not begun; the rest of the one that has is given back at its next step."""
+        self._cancelled = True
+        jobs = list(self._jobs)
+        self._jobs.clear()
+        self.has_step = self._steps is not None and not self.in_node
+        return jobs
+
+    def step(self) -> Report | None:
+        """Do the next step, which may be a whole node.
+
+        Returns:
+            What came of it; None where the job had no step left.
+        """
+        if self._steps is None:
+            self._steps = self._begin_job(self._jobs.popleft())
+        step = None
+        try:
+            if self._turns is None:
+                step = next(self._steps, None)
+            else:
+                self.in_node, self.has_step = True, False
+                with StandIn(self._turns, self._wake):
+                    step = next(self._steps, None)
+        finally:
+            self.in_node = False
+            if step is None:
+                self._steps = None
+            self.has_step = self._steps is not None or bool(self._jobs)
+        return step
+
+    def _begin_job(self, job: Assignment) -> Iterator[Report]:
+        self._cancelled = False
+        if self._material is not None:
+            self._material.start_plugins()
+        return job_steps(self._number, self._scope, job, take=self._take, give=self._give, cancelled=lambda: self._cancelled)
+
+    def _take(self, dataset: int, last: bool) -> Any:  # noqa: FBT001 - as a job's steps call it
+        with self._lock:
+            return self._values.take_here(dataset, last=last)
+
+    def _give(self, dataset: int, value: Any) -> Handle:
+        with self._lock:
+            return self._values.give_here(dataset, value)
+
+    def end(self) -> None:
+        """Forget the run."""
+        self._material = None
+        self._jobs.clear()
+        self._steps = None
+        self._turns = None
+        self.has_step = False

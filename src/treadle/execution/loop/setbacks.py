@@ -1,0 +1,196 @@
+"""What becomes of what goes wrong in a run: the node has another attempt, or it has failed, with what that means for the rest.
+
+An exception, a lost worker, a timeout and a value that nobody can have come to the same here. State: which values have to stay
+where they are; the rest is that of its neighbours: `failures.py` keeps what failed, `losses.py` judges lost workers,
+`deadlines.py` knows what is due when. `loop.py` says what happened, and forgets the values that nobody needs any more.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import TYPE_CHECKING, NoReturn
+
+from treadle.errors import DatasetError, WorkerSetupError
+from treadle.events import NodeFailed, WorkerLost
+from treadle.execution.exchange import describe_no_room
+from treadle.execution.failure import record_failure, restore_exception
+from treadle.execution.loop.deadlines import Wake
+from treadle.execution.loop.failures import Failures
+from treadle.execution.loop.losses import Losses
+from treadle.execution.verdict import describe_loss, describe_setup_failure
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping, Sequence
+
+    from treadle.errors import NodeError
+    from treadle.events import Event, Failure, Observer
+    from treadle.execution.executor import Executor, SetupFailed, WorkerDown
+    from treadle.execution.handles import Kept
+    from treadle.execution.job import Failed
+    from treadle.execution.loop.deadlines import Deadlines
+    from treadle.execution.material import RunMaterial
+    from treadle.execution.scheduling.scheduler import Scheduler
+
+_logger = logging.getLogger(__name__)
+
+
+class Setbacks:
+    """Sees to the nodes and workers of a run that fail.
+
+    Args:
+        material: the run.
+        executor: where it runs.
+        scheduler: decides who is tried again.
+        deadlines: takes the next attempts that are due later.
+        observers: who is told.
+        limits: seconds that an attempt may take in a worker process, by node.
+        workers: those that there have been so far.
+    """
+
+    def __init__(
+        self,
+        material: RunMaterial,
+        executor: Executor,
+        scheduler: Scheduler,
+        deadlines: Deadlines,
+        observers: Sequence[Observer],
+        *,
+        limits: Mapping[int, float],
+        workers: Collection[int],
+    ) -> None:
+        self._material = material
+        self._plan = material.plan
+        self._executor = executor
+        self._scheduler = scheduler
+        self._deadlines = deadlines
+        self._observers = observers
+        self._workers = workers
+        self._losses = Losses(material, executor, limits)
+        self._no_room: dict[int, str] = {}  # values that had to stay where they are, and what was free where
+        self.failures = Failures(material)
+        """What failed for good."""
+
+    def attempt_failed(self, worker: int, fact: Failed) -> Sequence[int]:
+        """A worker reported that a node failed.
+
+        Returns:
+            The datasets that nobody needs any more, here and below.
+        """
+        label, attempt = self._executor.label(worker), self._scheduler.attempt(fact.node)
+        self._scheduler.give_back(fact.dropped, worker)
+        if self._try_again(fact.node, worker, label, fact.started, fact.at, fact.failure):
+            return ()
+        error = self.failures.error_of(fact.node, fact.failure, fact.original, worker=label, attempt=attempt)
+        return self._fail(fact.node, worker, error)
+
+    def judge(self, event: WorkerDown) -> tuple[int | None, bool]:
+        """Say what a worker's end means: the node at fault, None where there is none; and whether it was ended for its time."""
+        return self._losses.judge(event, self._scheduler.assigned(event.worker))
+
+    def worker_lost(self, event: WorkerDown, culprit: int | None, *, too_slow: bool) -> Sequence[int]:
+        """A worker is gone.
+
+        Args:
+            event: what is known of it.
+            culprit: the node at fault, None where there is none.
+            too_slow: the worker was ended for it.
+        """
+        label, now = self._executor.label(event.worker), time.time()
+        if not too_slow:  # an end that was not asked for
+            name = self._plan.nodes[culprit].name if culprit is not None else None
+            self._tell(WorkerLost(label, event.pid, now, event.exitcode, name))
+            if culprit is None:
+                _logger.warning("%s", describe_loss(label, event, None, ()))
+        self._scheduler.lose_worker(event.worker, culprit)
+        if culprit is None:
+            return ()
+        error, failure = self._losses.error(culprit, self._scheduler.attempt(culprit), event, now, too_slow=too_slow)
+        self.failures.tell_hooks(culprit, error)
+        if self._try_again(culprit, None, label, event.started, now, failure):
+            return ()
+        return self._fail(culprit, None, error)
+
+    def setup_failed(self, event: SetupFailed) -> NoReturn:
+        """A worker could not be set up, so the run cannot go on.
+
+        Raises:
+            WorkerSetupError: always.
+        """
+        label = self._executor.label(event.worker)
+        error = WorkerSetupError(
+            describe_setup_failure(label, event), run_id=self._material.run_id, worker=label, failure=event.failure
+        )
+        raise error from (restore_exception(event.failure) if event.failure is not None else None)
+
+    def fail_here(self, node: int, exc: BaseException, failure: Failure) -> Sequence[int]:
+        """A node failed before it could be handed out."""
+        now = time.time()
+        self._tell(NodeFailed(self._plan.nodes[node].name, "main", self._scheduler.attempt(node) + 1, None, now, failure))
+        error = self.failures.error_of(node, failure, exc, worker=None, attempt=self._scheduler.attempt(node) + 1)
+        return self._fail(node, None, error)
+
+    def cannot_run(self, node: int) -> Sequence[int]:
+        """No worker can have all that a node takes."""
+        planned = self._plan.nodes[node]
+        pinned = [self._plan.datasets[dataset].name for dataset in planned.inputs if self._plan.datasets[dataset].in_memory]
+        msg = (
+            f"Node '{planned.name}' needs values that cannot be pickled and were made in different processes "
+            f"(among {', '.join(repr(name) for name in pinned)}), so no process has them all. Give one of them an entry in "
+            "the catalog, make them in one node, or run with runner='sequential' or 'thread'."
+        )
+        culprit = pinned[0]
+        for dataset in self._no_room.keys() & set(planned.inputs):
+            culprit = self._plan.datasets[dataset].name
+            msg = describe_no_room(culprit, planned.name, self._no_room[dataset])
+        exc = DatasetError(msg, dataset=culprit, node=planned.name)
+        return self.fail_here(node, exc, record_failure(exc, phase="load", dataset=culprit))
+
+    def note_no_room(self, dataset: int, kept: Kept) -> None:
+        """A value has to stay where it is, for want of room elsewhere."""
+        self._no_room[dataset] = kept.reason
+
+    def keep_deadlines(self) -> None:
+        """See to what is due: wake nodes for their next attempt, end workers whose node takes too long."""
+        for due in self._deadlines.take_due():
+            if isinstance(due, Wake):
+                self._scheduler.wake(due.node)
+            elif self._scheduler.holds(due.worker, due.node) and self._scheduler.attempt(due.node) == due.attempt:
+                begun = self._executor.begun(due.worker, due.node)
+                # One that has not begun, because its values are on their way, cannot be late before another whole limit.
+                left = due.limit if begun is None else min(due.limit, begun + due.limit - time.time())
+                if left > 0:
+                    self._deadlines.add(left, due)
+                else:
+                    self._losses.end(due.worker, due.node)
+
+    def _try_again(self, node: int, worker: int | None, label: str, started: float | None, at: float, failure: Failure) -> bool:
+        """An attempt failed: tell of it, and see to the next one where the node has one."""
+        attempt = self._scheduler.attempt(node)
+        delay = self._scheduler.retry(node, worker)
+        self._tell(NodeFailed(self._plan.nodes[node].name, label, attempt, started, at, failure, final=delay is None))
+        if delay is None:
+            return False
+        if delay:
+            self._deadlines.add(delay, Wake(node))
+        else:
+            self._scheduler.wake(node)
+        return True
+
+    def _fail(self, node: int, worker: int | None, error: NodeError) -> Sequence[int]:
+        """A node failed for good."""
+        self.failures.note(error)
+        unneeded = self._scheduler.fail(node, worker)
+        if not self._scheduler.is_stopped():
+            return unneeded
+        for each in self._workers:  # the jobs that have not begun are wanted back
+            if self._scheduler.assigned(each):
+                self._executor.cancel(each)
+        running = [self._plan.nodes[node].name for each in self._workers for node in self._scheduler.assigned(each)[:1]]
+        if running:
+            _logger.info("A node failed. Waiting for what is running to finish (Ctrl-C stops it): %s", ", ".join(running))
+        return unneeded
+
+    def _tell(self, event: Event) -> None:
+        for observer in self._observers:
+            observer(event)

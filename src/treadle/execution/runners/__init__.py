@@ -1,0 +1,1 @@
+"""The runners: the public way to run a pipeline."""

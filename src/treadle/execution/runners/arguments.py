@@ -1,0 +1,83 @@
+"""What a runner is made with, read and checked: an error here is one at the start, not in the middle of the night.
+
+State: none. Neighbours: the runners ask, `treadle.pipeline.policy` reads amounts and choices as it does in a node's policy.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from treadle.errors import RunnerError
+from treadle.pipeline.policy import FailurePolicy, read_amount, read_failure_policy, read_resources
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from treadle.pipeline.policy import Amount
+
+_T = TypeVar("_T")
+
+
+def checked_workers(max_workers: Any) -> int:
+    """Read a runner's `max_workers`.
+
+    Args:
+        max_workers: a number; as many as the process has cores to use where None.
+
+    Raises:
+        RunnerError: it is no whole number of at least 1.
+    """
+    if max_workers is None:
+        from treadle.execution.spec import usable_cores
+
+        return usable_cores()
+    if not isinstance(max_workers, int) or isinstance(max_workers, bool) or max_workers < 1:
+        msg = f"max_workers must be a whole number of at least 1, not {max_workers!r}"
+        raise RunnerError(msg, name="max_workers")
+    return max_workers
+
+
+def checked_resources(resources: Mapping[str, Amount] | None) -> dict[str, int]:
+    """Read a runner's `resources`.
+
+    Args:
+        resources: amounts by name, texts like `"16GB"` among them.
+
+    Raises:
+        RunnerError: it is no such mapping.
+    """
+    return dict(_checked("resources", resources, read_resources, said=f"A runner was given {resources=}") or ())
+
+
+def checked_failure_policy(on_failure: str | FailurePolicy | None) -> FailurePolicy | None:
+    """Read an `on_failure`.
+
+    Args:
+        on_failure: `"stop"`, `"continue"` or None.
+
+    Raises:
+        RunnerError: it is something else.
+    """
+    return _checked("on_failure", on_failure, read_failure_policy)
+
+
+def checked_memory(exchange_memory: Amount | None) -> int | None:
+    """Read a runner's `exchange_memory`.
+
+    Args:
+        exchange_memory: bytes, as a number or a text like `"4GB"`; None is half of what the process may use.
+
+    Raises:
+        RunnerError: it is no amount of memory.
+    """
+    return _checked("exchange_memory", exchange_memory, read_amount)
+
+
+def _checked(name: str, given: Any, read: Callable[[Any], _T], *, said: str | None = None) -> _T | None:
+    if given is None:
+        return None
+    try:
+        return read(given)
+    except ValueError as exc:
+        msg = f"{said or f'{name} is {given!r}'}: {exc}."
+        raise RunnerError(msg, name=name) from None

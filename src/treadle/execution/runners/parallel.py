@@ -1,0 +1,111 @@
+"""The parallel runner: nodes in worker processes, which are replaced where what they were set up from has changed.
+
+State, beside that of every runner: the fingerprint of its workers, and the modules that its pipelines have been made of.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from treadle.execution.interrupts import interrupts_held_back
+from treadle.execution.runners.arguments import checked_memory, checked_workers
+from treadle.execution.runners.runner import Runner
+from treadle.execution.start_method import StartMethod, choose_start_method
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from treadle.execution.executor import Executor
+    from treadle.execution.job import ProjectSetup
+    from treadle.pipeline.policy import Amount, FailurePolicy
+    from treadle.planning import Plan
+
+
+class ParallelRunner(Runner):
+    """Run nodes in worker processes, on every core, under any multiprocessing start method.
+
+    Args:
+        max_workers: number of processes; as many as the process has cores to use where None.
+        start_method: `"fork"`, `"spawn"`, `"forkserver"` or `"loky"`; chosen safely where None
+            (see `treadle.execution.start_method`).
+        is_async: load a node's inputs, and save its outputs, at the same time.
+        resources: how much of each resource nodes may use together: `{"gpu": 1, "memory": "16GB"}`.
+        on_failure: `"continue"` to go on with what does not depend on a node that failed.
+        exchange_memory: how much memory the values of in-memory datasets may take together, in bytes or as `"4GB"`; past it
+            they go to temporary files. Half of what the process may use where None.
+
+    Raises:
+        RunnerError: an unknown start method, less than one worker, or no amount of memory.
+
+    Example:
+        >>> from treadle import Catalog, ParallelRunner, Pipeline, node
+        >>> pipeline = Pipeline([node(len, "text", "length"), node(str.upper, "text", "loud")])
+        >>> result = ParallelRunner(max_workers=2).run(pipeline, Catalog({"text": "abc"}))  # doctest: +SKIP
+    """
+
+    name = "parallel"
+
+    def __init__(
+        self,
+        max_workers: int | None = None,
+        start_method: str | StartMethod | None = None,
+        *,
+        is_async: bool = False,
+        resources: Mapping[str, Amount] | None = None,
+        on_failure: str | FailurePolicy | None = None,
+        exchange_memory: Amount | None = None,
+    ) -> None:
+        super().__init__(checked_workers(max_workers), is_async=is_async, resources=resources, on_failure=on_failure)
+        self._requested = start_method
+        self._project: ProjectSetup | None = None
+        self._fingerprint: str | None = None
+        self._modules: set[str] = set()
+        self._exchange_memory = checked_memory(exchange_memory)
+        choose_start_method(start_method)  # an unknown one is an error here, not in the middle of the night
+
+    def _fitting(self, plan: Plan) -> Executor:
+        from treadle.execution.spec import fingerprint
+
+        # All modules so far: a pipeline with fewer of them, or with no node at all, finds its workers warm.
+        self._modules.update(getattr(node.node.func, "__module__", None) or "" for node in plan.nodes)
+        current = fingerprint(self._modules, self._project)
+        if self._executor is not None and current != self._fingerprint:
+            self._executor.close()
+            self._executor = None
+        self._fingerprint = current
+        return super()._fitting(plan)
+
+    @contextmanager
+    def ahead(self, files: Iterable[str]) -> Iterator[None]:
+        """Start the forkserver, where workers come from one: it imports large libraries while this process does so too."""
+        if self._executor is not None or choose_start_method(self._requested).method is not StartMethod.FORKSERVER:
+            yield
+            return
+        from treadle.execution.executors.preload import start_early, stop_unused
+
+        early = start_early(files)
+        try:
+            yield
+        finally:
+            stop_unused(early)
+
+    def _make_executor(self, plan: Plan) -> Executor:  # noqa: ARG002 - one executor fits every plan
+        from treadle.execution.executors.loky import LokyExecutor
+        from treadle.execution.spec import make_worker_spec
+
+        method = choose_start_method(self._requested).method
+        self.start_method = method.value
+        current, project = self._fingerprint or "", self._project
+        with interrupts_held_back():
+            # Known to the runner before a Ctrl-C that came meanwhile is heard: somebody must end it.
+            executor = self._executor = LokyExecutor(
+                self.max_workers,
+                method,
+                lambda scratch: make_worker_spec(method, self.max_workers, scratch, current, project),
+                self._exchange_memory,
+            )
+        return executor
+
+    def __repr__(self) -> str:
+        return f"ParallelRunner(max_workers={self.max_workers}, start_method={self.start_method or self._requested!r})"

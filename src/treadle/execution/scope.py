@@ -1,0 +1,104 @@
+"""What an attempt at a node goes by: what the process has of the run, the steps of the attempt, and how long they took.
+
+Another framework may take a node through those steps in its own way: its `Conduct`. State: `Steps`, that of one attempt.
+Neighbours: `attempt.py` is Treadle's own way, `node_hooks.py` calls the hooks around each step.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+from treadle.errors import NodeTimeoutError
+from treadle.execution.verdict import describe_timeout
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    import pluggy
+
+    from treadle.io import Catalog
+    from treadle.io.memory import CopyMode
+    from treadle.pipeline import Node
+
+
+@dataclass(frozen=True, slots=True)
+class RunScope:
+    """What a process has of a run: enough to attempt any of its nodes by index."""
+
+    run_id: str
+    node: Callable[[int], Node]
+    inputs: Sequence[Sequence[int]]
+    outputs: Sequence[Sequence[int]]
+    dataset_names: Sequence[str]
+    in_memory: Sequence[bool]
+    copy_mode: Callable[[int], CopyMode | None]
+    catalog: Catalog
+    hooks: pluggy.PluginManager | None
+    interruptible: bool = False
+    """True where a KeyboardInterrupt is the user's Ctrl-C, and not something that the node's own code raised."""
+    is_async: bool = False
+    """True where a node's inputs are loaded, and its outputs saved, at the same time, by threads."""
+    conduct: Conduct | None = None
+    """How another framework takes a node through its steps, hooks included; None is Treadle's own way."""
+    timeouts: Mapping[int, float] = field(default_factory=dict)
+    """Seconds that an attempt may take, by index of the nodes that have such a limit."""
+
+
+class Times(NamedTuple):
+    """When an attempt began and ended (seconds since the epoch), and how long each part took (seconds)."""
+
+    started: float
+    at: float
+    load_seconds: float
+    run_seconds: float
+    save_seconds: float
+
+
+class Steps:
+    """What an attempt is doing, for its failure record, and when it began (seconds since the epoch)."""
+
+    def __init__(self, started: float) -> None:
+        self.started = started
+        self.phase = "setup"
+        self.dataset: str | None = None
+        self.hook: str | None = None
+        """The hook that was called last: where the phase is `hook`, the one that is being called."""
+        self.plugin: str | None = None
+        """The plugin that raised out of it, where the one who called knows."""
+        self.inputs: dict[str, Any] = {}
+        self._limit: tuple[str, float, float] | None = None
+
+    def limit_time(self, node: str, seconds: float) -> None:
+        """The attempt may take so many seconds from now on."""
+        self._limit = (node, seconds, time.perf_counter())
+
+    def check_time(self) -> None:
+        """Fail the attempt where it has taken too long: asked before anything is saved, so that nothing late is.
+
+        Raises:
+            NodeTimeoutError: it has.
+        """
+        if self._limit is None:
+            return
+        node, limit, begun = self._limit
+        elapsed = time.perf_counter() - begun
+        if elapsed > limit:
+            self.phase, self.dataset = "timeout", None
+            raise NodeTimeoutError(describe_timeout(node, limit, elapsed), node=node, timeout=limit, elapsed=elapsed)
+
+
+class Conduct(Protocol):
+    """The steps of one attempt, as another framework takes them."""
+
+    def __call__(  # noqa: D102 - the class says it
+        self, node: Node, index: int, steps: Steps, take: Callable[[int], Any], give: Callable[[int, Any], None], /
+    ) -> Times: ...
+
+
+class RunOpener(Protocol):
+    """Makes, in a worker, what it needs of another framework's run; it crosses pickled."""
+
+    def open(self) -> Conduct:
+        """Return how the run's nodes are taken through their steps in this process."""

@@ -1,0 +1,42 @@
+"""MainWorker: when it has a step to do, and what it gives back."""
+
+from __future__ import annotations
+
+import threading
+
+from treadle import Catalog, Pipeline, node
+from treadle.execution.executors.main_worker import MainWorker
+from treadle.execution.job import MAIN, Dropped, Finished, Started
+from treadle.execution.material import RunMaterial
+from treadle.execution.scheduling.scheduler import Assignment
+from treadle.planning import compile_plan
+
+
+def test_it_has_a_step_while_a_job_is_there_and_nobody_is_at_one():
+    """In a node, which another thread turns the loop for, it has none; what has not begun is given back."""
+    seen = []
+
+    def look():
+        seen.append((worker.in_node, worker.has_step))
+        worker.submit(job(1))
+        seen.append((worker.in_node, worker.has_step))
+
+    def job(*indices):
+        return Assignment(MAIN, indices, (), (), ())
+
+    plan = compile_plan(Pipeline([node(look, None, None, name=name) for name in ("a", "b", "c")]), Catalog())
+    worker = MainWorker(threading.RLock(), wake=lambda: None)
+    worker.begin(1, RunMaterial("run", plan, Catalog(), None), values=None)  # its nodes take and make nothing
+    worker.keep_turning(lambda over: None)
+    assert not worker.has_step
+    worker.submit(job(0, 2))
+    assert worker.has_step
+    assert isinstance(worker.step().fact, Started)
+    assert isinstance(worker.step().fact, Finished)
+    assert seen == [(True, False)] * 2
+    assert (worker.in_node, worker.has_step) == (False, True)
+    assert [job.nodes for job in worker.cancel()] == [(1,)]
+    assert worker.has_step
+    assert worker.step().fact == Dropped(1, (2,))
+    assert worker.step() is None
+    assert not worker.has_step

@@ -1,0 +1,35 @@
+"""What a runner is made with: each argument is read, or refused by its name."""
+
+from __future__ import annotations
+
+import pytest
+
+from treadle import ParallelRunner, RunnerError, SequentialRunner, ThreadRunner
+from treadle.execution.runners.arguments import checked_memory
+
+
+@pytest.mark.parametrize("kind", [SequentialRunner, ThreadRunner, ParallelRunner])
+def test_runners_say_what_there_is(kind):
+    """Every runner takes limits and what a failure means, and refuses what is neither."""
+    runner = kind(resources={"gpu": 1, "memory": "16GB"}, on_failure="continue")
+    assert (runner.resources, runner.on_failure) == ({"gpu": 1, "memory": 16 * 10**9}, "continue")
+    assert (kind().resources, kind().on_failure) == (None, None)
+    with pytest.raises(RunnerError, match=r"resources=.*gpu is 'one'; give a whole number"):
+        kind(resources={"gpu": "one"})
+    with pytest.raises(RunnerError, match=r"resources=3: give amounts by name"):
+        kind(resources=3)
+    with pytest.raises(RunnerError, match=r"on_failure is 'ignore': give 'stop' or 'continue'"):
+        kind(on_failure="ignore")
+
+
+@pytest.mark.parametrize(("given", "read"), [(None, None), (0, 0), (5_000_000, 5_000_000), ("4GB", 4 * 10**9), ("1 GiB", 2**30)])
+def test_a_limit_may_be_a_text(given, read):
+    """Numbers are bytes; texts have units."""
+    assert checked_memory(given) == read
+
+
+def test_what_is_no_limit():
+    """The error names the argument."""
+    with pytest.raises(RunnerError, match="exchange_memory is 'plenty'") as caught:
+        checked_memory("plenty")
+    assert caught.value.name == "exchange_memory"
