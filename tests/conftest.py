@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 import time
 
@@ -20,6 +21,21 @@ def make_runner(way, max_workers=2):
     if way == "thread":
         return ThreadRunner(max_workers)
     return ParallelRunner(max_workers, start_method=way)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def ctrl_c_is_heard():
+    """What a shell starts in the background ignores Ctrl-C: not the tests, nor the processes that they start."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture
+def hangup_is_heard():
+    """What `nohup` starts ignores the end of the terminal: not this test, nor the processes that it starts."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
 
 
 @pytest.fixture(scope="session")

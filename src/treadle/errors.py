@@ -251,4 +251,16 @@ class WorkerSetupError(RunError):
 
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM arrived during a run; like Ctrl-C, it stops the run and unwinds the caller."""
+    """SIGTERM or SIGHUP arrived during a run; like Ctrl-C, it stops the run and unwinds the caller.
+
+    Args:
+        message: what happened.
+        signal: the signal's number.
+    """
+
+    def __init__(self, message: str = "SIGTERM arrived during the run", signal: int = signal.SIGTERM) -> None:
+        super().__init__(message, signal)
+        self.signal = signal
+
+    def __str__(self) -> str:
+        return str(self.args[0])

@@ -40,6 +40,7 @@ def test_every_command_and_flag_is_on_the_page(path, command):
                 assert re.search(rf"`{spelling}[` ]", PAGE), f"{spelling} of {' '.join(path)} is missing"
 
 
+@pytest.mark.timeout(600)  # each of its many commands is a process of its own
 def test_the_examples_run(tmp_path):
     """Every example runs, in order, in one project; each ends with code 0."""
     root = create_project("starter", tmp_path / "shop", project_name="Shop", package_name="shop")

@@ -23,7 +23,7 @@ import pytest
 from treadle.project import bootstrap_project, configure
 
 LOOM = Path(__file__).parent / "loom"
-DEADLINE = 40
+DEADLINE = 60
 """Seconds after which something hangs."""
 _MARK = "TREADLE_TEST_MARK"
 

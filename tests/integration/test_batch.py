@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import os
 
+import numpy as np
 import psutil
 import pytest
 
-from treadle import Session, bootstrap_project
+from treadle import Catalog, Pipeline, Session, bootstrap_project, node
 from treadle.events import WorkerStarted
 
 SESSIONS = 50
@@ -34,20 +36,43 @@ def _run(runner, pipeline, **params):
     return values, seen.pids
 
 
-def test_fifty_sessions(make_loom, in_project, runner_for, start_method):
+def _meet(runner, pipe):
+    """Have both workers do something; return their process ids. What they were told before is done then."""
+
+    def come(mode):
+        with pipe.open(mode):  # waits for the other
+            return os.getpid(), float(np.ones(3).sum())
+
+    nodes = [node(lambda mode=mode: come(mode), None, mode, name=mode) for mode in "rw"]
+    return {pid for pid, _sum in dict(runner.run(Pipeline(nodes), Catalog())).values()}
+
+
+def _open_files(runner, processes):
+    """Count descriptors; the memory files that wait in the main process for other values are as many as there was use for."""
+    gc.collect()
+    return [process.num_fds() - (len(runner._executor._segments._idle) if not n else 0) for n, process in enumerate(processes)]
+
+
+def test_fifty_sessions(make_loom, in_project, runner_for, start_method, tmp_path):
     """Fifty sessions see their own params on the same workers; descriptors and memory stay what they were."""
+    os.mkfifo(tmp_path / "pipe")
     with in_project(make_loom()), runner_for(start_method) as runner:
+        _run(runner, "batch", day=0)
+        workers = _meet(runner, tmp_path / "pipe")
+        assert len(workers) == 2
         everyone = set()
         for day in range(SESSIONS):
             values, pids = _run(runner, "batch", day=day)
             assert values == {"joined": {"day": day, "value": day * 200_000.0}}
             everyone |= pids
             if day == WARM_UP:
-                processes = [psutil.Process(), *map(psutil.Process, sorted(pids))]
-                descriptors = [process.num_fds() for process in processes]
+                assert _meet(runner, tmp_path / "pipe") == workers
+                processes = [psutil.Process(), *map(psutil.Process, sorted(workers))]
+                descriptors = _open_files(runner, processes)
                 memory = [process.memory_info().rss for process in processes]
-        assert len(everyone) == 2
-        assert [process.num_fds() for process in processes] == descriptors
+        assert everyone == workers
+        assert _meet(runner, tmp_path / "pipe") == workers
+        assert _open_files(runner, processes) == descriptors
         after = [process.memory_info().rss for process in processes]
         assert all(now - then < GROWTH for then, now in zip(memory, after, strict=True))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -61,6 +62,36 @@ def test_transcoding_of_versions(any_runner, tmp_path):
         ]
     )
     assert any_runner.run(pipeline, catalog)["header"] == "mine"
+
+
+def test_versions_of_runs_without_a_session(any_runner, tmp_path):
+    """Runs on one catalog: each saves one version of its own, and all its nodes load what was the newest when it began."""
+    config = {"{name}_text": {"type": "text.TextDataset", "filepath": "{name}.txt", "versioned": True}}
+    catalog = Catalog.from_config(config, project_path=tmp_path)
+
+    def disturb(given, root):
+        other = Catalog.from_config(config, project_path=root, save_version="9999")
+        other.save("given_text", "of another run")
+        other.save("made_text", "of another run")
+        return given
+
+    nodes = [
+        node(str.upper, "given_text", "made_text", name="make"),
+        node(disturb, ["made_text", "root"], "made", name="disturb"),
+        node(lambda made, given, again: [made, given, again], ["made", "given_text", "made_text"], "seen", name="see"),
+        node(str, "made", "last_text", name="last"),
+    ]
+    ids = []
+    for text in ("one", "two"):
+        shutil.rmtree(tmp_path / "given.txt" / "9999", ignore_errors=True)
+        Catalog.from_config(config, project_path=tmp_path, save_version=text).save("given_text", text)
+        told = []
+        result = any_runner.run(Pipeline(nodes), catalog, inputs={"root": str(tmp_path)}, observers=[told.append])
+        ids.append(told[0].run_id)
+        assert result["seen"] == [text.upper(), text, text.upper()]
+        assert result["last_text"] == text.upper()
+    assert catalog.versions("last_text") == [ids[1], ids[0]]
+    assert catalog.versions("made_text") == ["9999", ids[1], ids[0]]
 
 
 def test_cached_dataset(any_runner, tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import resource
 from pathlib import Path
@@ -173,6 +174,7 @@ def test_memory_is_given_back_in_time(method):
         for step in range(steps)
     ]
     events = []
+    gc.collect()
     before = psutil.Process().num_fds()
     with ParallelRunner(2, method) as runner:
         result = runner.run(Pipeline(nodes), Catalog({"params:0": 0}), observers=(events.append,))
@@ -183,4 +185,5 @@ def test_memory_is_given_back_in_time(method):
             assert last < released[f"d{step}"] <= last + 3
         assert max(result[f"seen{step}"] for step in range(steps)) <= 4
     del result
+    gc.collect()
     assert psutil.Process().num_fds() <= before + 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 
 import psutil
@@ -50,7 +51,7 @@ def test_stopped(begin, way, leftovers, kind):
         launched.interrupt()
     else:
         launched.process.terminate()
-    assert launched.wait(10) == (130 if kind == "ctrl-c" else 143), launched.output
+    assert launched.wait() == (130 if kind == "ctrl-c" else 143), launched.output
     leftovers.check()
     assert "Traceback" not in launched.output
     said = "Interrupted." if kind == "ctrl-c" else "Ended by SIGTERM."
@@ -65,6 +66,18 @@ def test_stopped(begin, way, leftovers, kind):
     assert outcomes["after"] in (Outcome.SKIPPED, Outcome.INTERRUPTED)
     hooks = [line.split("\t")[:2] for line in (root / "tally.txt").read_text().splitlines()]
     assert ["on_pipeline_error", "KeyboardInterrupt" if kind == "ctrl-c" else "Terminated"] in hooks
+
+
+@pytest.mark.usefixtures("hangup_is_heard")
+@pytest.mark.parametrize("method", ["fork", "forkserver"])
+def test_a_terminal_that_is_closed(begin, leftovers, method):
+    """SIGHUP to the whole group, as a terminal's end sends it, is the parent's to deal with: the run stops like by SIGTERM."""
+    launched, root, _pid = begin(method)
+    os.killpg(launched.process.pid, signal.SIGHUP)
+    assert launched.wait() == 129, launched.output
+    leftovers.check()
+    assert "Ended by SIGHUP.\n\nResume the run from here with:\n  treadle run --pipelines=gated" in launched.output
+    assert _record(root).outcome is Outcome.INTERRUPTED
 
 
 def test_parent_killed(begin, start_method, leftovers):
@@ -82,14 +95,14 @@ def test_library(launch, gate, start_method, leftovers, tmp_path, end):
     gate.wait_reached(launched)
     if end == "ctrl-c":
         launched.interrupt()
-        assert launched.wait(10) == 0, launched.output
+        assert launched.wait() == 0, launched.output
         assert "interrupted, and again 3" in launched.output
     elif end == "sigterm":
         launched.process.terminate()
-        assert launched.wait(10) == -signal.SIGTERM, launched.output
+        assert launched.wait() == -signal.SIGTERM, launched.output
     else:
         launched.process.kill()
-        launched.wait(10)
+        launched.wait()
     leftovers.check()
 
 
@@ -116,7 +129,7 @@ def test_worker_that_stops_answering(begin, leftovers):
     launched, _root, pid = begin("spawn")
     psutil.Process(pid).suspend()
     launched.interrupt()
-    assert launched.wait(10) == 130, launched.output
+    assert launched.wait() == 130, launched.output
     leftovers.check()
 
 
@@ -126,5 +139,5 @@ def test_during_start(treadle, make_loom, start_method, leftovers, wait_until):
     launched = treadle(root, "run", *_flags(start_method))
     wait_until(lambda: len(leftovers.processes()) > 1, "a worker is started")
     launched.interrupt()
-    assert launched.wait(15) == 130, launched.output
+    assert launched.wait() == 130, launched.output
     leftovers.check()

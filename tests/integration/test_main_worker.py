@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 from pathlib import Path
@@ -105,6 +106,7 @@ def test_what_an_interrupted_node_had_handed_over_is_given_back():
     """A memory file that nobody has heard of is closed."""
 
     def memory_files():
+        gc.collect()
         links = [link for link in Path("/proc/self/fd").iterdir() if link.exists()]
         return sorted(str(link.readlink()) for link in links if "memfd" in str(link.readlink()))
 
@@ -128,7 +130,7 @@ def test_an_interrupt_of_the_node_in_the_main_process(tmp_path):
     pids = []
 
     def interrupted(folder):
-        wait_for_main(folder)
+        Path(folder, "begun").read_text()
         signal.raise_signal(signal.SIGINT)
 
     def stand(folder):

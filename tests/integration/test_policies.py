@@ -131,7 +131,7 @@ def test_a_worker_is_ended_at_the_limit(parallel_runner, rules, hooks, marks, tm
 
     def nodes(**policy):
         return [
-            node(rules.hang_once, ["folder", "pipe"], "end", name="hang", policy=NodePolicy(timeout="700ms", **policy)),
+            node(rules.hang_once, ["folder", "pipe"], "end", name="hang", policy=NodePolicy(timeout="1500ms", **policy)),
             *(node(rules.where, "folder", f"pid{number}", name=f"n{number}") for number in range(8)),
         ]
 
@@ -146,9 +146,9 @@ def test_a_worker_is_ended_at_the_limit(parallel_runner, rules, hooks, marks, tm
     (tmp_path / "hang").unlink()
     run = Run(parallel_runner, nodes(on_failure="continue"), data)
     assert isinstance(run.error, NodeTimeoutError)
-    assert (run.error.node, run.error.timeout, run.error.attempt) == ("hang", 0.7, 1)
-    assert run.error.elapsed >= 0.7
-    assert "'hang' took longer than its timeout of 0.7 s" in str(run.error)
+    assert (run.error.node, run.error.timeout, run.error.attempt) == ("hang", 1.5, 1)
+    assert run.error.elapsed >= 1.5
+    assert "'hang' took longer than its timeout of 1.5 s" in str(run.error)
     assert len(run.of(NodeFinished)) == 8
     assert run.error.resume_from == ("hang",)
 

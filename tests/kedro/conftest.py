@@ -126,6 +126,25 @@ def spelled():
     return as_this_kedro_says
 
 
+@pytest.fixture(scope="session", name="has_flag")
+def has_flag_fixture():
+    """`has_flag("--runner-params")`: whether the installed Kedro's `run` has a flag."""
+    return has_flag
+
+
+@pytest.fixture(scope="session")
+def spelled_arguments():
+    """`spelled_arguments(arguments)`: arguments of `session.run` as the installed Kedro has them."""
+
+    def spell(arguments):
+        if has_flag("--pipelines") or "pipeline_names" not in arguments:
+            return arguments
+        (name,) = arguments["pipeline_names"]
+        return {**{key: value for key, value in arguments.items() if key != "pipeline_names"}, "pipeline_name": name}
+
+    return spell
+
+
 @pytest.fixture(scope="session")
 def make_project(tmp_path_factory):
     """`make_project("mill")`: a new copy of a project."""
@@ -193,3 +212,31 @@ def warm_runner(method):
 
     with ParallelRunner(max_workers=2, start_method=method) as runner:
         yield runner
+
+
+@pytest.fixture(scope="session")
+def knots():
+    """The module of functions, importable here and in workers."""
+    source = str(PROJECTS / "library")
+    sys.path.insert(0, source)
+    import knots as module
+
+    yield module
+    sys.path.remove(source)
+    del sys.modules["knots"]
+
+
+@pytest.fixture
+def run(warm_runner, knots):
+    """`run(nodes, {"name": dataset or value})`: the loaded outputs of a run on two workers."""
+    from kedro.io import AbstractDataset, DataCatalog, MemoryDataset
+    from kedro.pipeline import pipeline
+
+    def start(nodes, entries, *arguments, **more):
+        datasets = {
+            name: value if isinstance(value, AbstractDataset) else MemoryDataset(value) for name, value in entries.items()
+        }
+        outputs = warm_runner.run(pipeline(nodes), DataCatalog(datasets), *arguments, **more)
+        return {name: dataset.load() for name, dataset in outputs.items()}
+
+    return start

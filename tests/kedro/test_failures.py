@@ -1,8 +1,10 @@
-"""Kedro's failures under its parallel runner, each under its number in our list of them: Treadle's runner has none of them."""
+"""Kedro's failures under its parallel runner, each under its number in our list of them: Treadle's runner has none of them.
+
+Numbers 10 to 13 stand in `test_what_travels.py`.
+"""
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -10,7 +12,6 @@ import sys
 import threading
 import time
 from collections import Counter
-from pathlib import Path
 
 import pytest
 
@@ -18,34 +19,6 @@ pytest.importorskip("kedro", reason="the Kedro runner's tests need Kedro")
 pytest.importorskip("kedro_datasets", reason="the projects use kedro-datasets")
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # Kedro's own, and those of what it imports
-
-
-@pytest.fixture(scope="module")
-def knots():
-    """The module of functions, importable here and in workers."""
-    source = str(Path(__file__).parent / "projects" / "library")
-    sys.path.insert(0, source)
-    import knots as module
-
-    yield module
-    sys.path.remove(source)
-    del sys.modules["knots"]
-
-
-@pytest.fixture
-def run(warm_runner, knots):
-    """`run(nodes, {"name": dataset or value})`: the loaded outputs of a run on two workers."""
-    from kedro.io import AbstractDataset, DataCatalog, MemoryDataset
-    from kedro.pipeline import pipeline
-
-    def start(nodes, entries, **arguments):
-        datasets = {
-            name: value if isinstance(value, AbstractDataset) else MemoryDataset(value) for name, value in entries.items()
-        }
-        outputs = warm_runner.run(pipeline(nodes), DataCatalog(datasets), **arguments)
-        return {name: dataset.load() for name, dataset in outputs.items()}
-
-    return start
 
 
 def node(*arguments, **options):
@@ -99,8 +72,16 @@ def test_5_outputs_can_be_loaded_after_the_run(run, knots):
     assert outputs["more"].sum() == 1_000_000
 
 
-def test_6_intermediates_are_released(run, knots):
+def test_6_intermediates_are_released(run, knots, tmp_path):
     """6: at the end of a chain of ten 24 MB arrays not all of them are in memory."""
+    meeting = tmp_path / "meeting"
+    os.mkfifo(meeting)
+
+    def come(mode):  # each waits for the other: both workers are up and have their libraries before anything is measured
+        with meeting.open(mode):
+            return knots.fresh_array(1)
+
+    run([node(lambda start, mode=mode: come(mode), "start", mode, name=mode) for mode in "rw"], {"start": 1})
     chain = [node(knots.fresh_array, "params:mb", "a0", name="a0")]
     chain += [node(knots.one_more, f"a{n}", f"a{n + 1}", name=f"a{n + 1}") for n in range(9)]
     watched = [node(knots.tree_memory, "a0", "before", name="before"), node(knots.tree_memory, "a9", "after", name="after")]
@@ -137,7 +118,7 @@ def test_8_after_a_failure_nothing_more_starts(lane_runs):
     assert not (project.root / "ran.txt").exists()
     assert "LaneError: failed at once" in told(project)
     log = "\n".join(project.lines("run.log"))
-    assert log.index("Failed after") < log.index("--from-nodes")
+    assert log.index("Failed after") < log.index("repeat the command as it was")
 
 
 def test_8_the_hint_to_resume_names_the_nearest_nodes(lane_runs):
@@ -183,11 +164,13 @@ def test_9_a_failed_run_fails_the_command(lane):
     done = lane.treadle("fork", "--pipelines=fail", fails=True)
     assert "LaneError: no luck with [2, 4, 6]" in done.stderr
     assert "Node 'bad' failed" in done.stderr
+    assert "in fail\n    raise LaneError" in done.stderr
+    assert "execution/loop" not in done.stderr  # the way through the engine tells nothing of the project
     assert any("2 nodes: parallel runner (fork)" in line for line in lane.lines("run.log"))  # a chain needs one worker
 
 
 def test_9_an_interrupt_ends_the_run_and_its_workers(lane, method, spelled):
-    """9: Ctrl-C ends a run whose node never would, and leaves no process behind."""
+    """9: Ctrl-C ends a run whose node never would, tells how to resume it, and leaves no process behind."""
     import psutil
 
     with subprocess.Popen(
@@ -204,6 +187,7 @@ def test_9_an_interrupt_ends_the_run_and_its_workers(lane, method, spelled):
         process.send_signal(signal.SIGINT)
         assert process.wait(timeout=60) != 0
     wait_for(lambda: not psutil.pid_exists(int(hanging.read_text())))
+    assert '  --from-nodes "bad"' in lane.lines("run.log")
 
 
 def wait_for(predicate, seconds=60):
@@ -212,99 +196,6 @@ def wait_for(predicate, seconds=60):
     while not predicate():
         assert time.monotonic() < deadline, "it did not come about"
         tick.wait(0.02)
-
-
-def test_10_threads_alive_and_no_fork(knots, monkeypatch):
-    """10: while threads are alive, a start method that nobody asked for is not fork."""
-    from kedro.io import DataCatalog, MemoryDataset
-    from kedro.pipeline import pipeline
-
-    from treadle.kedro import ParallelRunner
-
-    monkeypatch.delenv("TREADLE_START_METHOD", raising=False)
-    monkeypatch.delenv("KEDRO_MP_CONTEXT", raising=False)
-    over = threading.Event()
-    thread = threading.Thread(target=over.wait)
-    thread.start()
-    try:
-        runner = ParallelRunner(max_workers=1)
-        outputs = runner.run(pipeline([node(knots.pid, "a", "b")]), DataCatalog({"a": MemoryDataset(1)}))
-        assert outputs["b"].load() != os.getpid()
-        assert "fork'" not in repr(runner)
-    finally:
-        over.set()
-        thread.join()
-
-
-def test_10_datasets_that_do_not_pickle_are_rebuilt_from_configuration(method, knots, tmp_path):
-    """10: a configured dataset that holds a connection is made again in the worker, credentials included."""
-    from kedro.io import DataCatalog
-    from kedro.pipeline import pipeline
-
-    from treadle.kedro import ParallelRunner
-
-    source = str(Path(__file__).parent / "projects" / "mill" / "src")
-    sys.path.insert(0, source)
-    try:
-        entry = {"type": "mill.datasets.LockedDataset", "filepath": str(tmp_path / "locked"), "credentials": "vault"}
-        catalog = DataCatalog.from_config({"locked": entry, "text": {"type": "MemoryDataset"}}, {"vault": {"key": "sesame"}})
-        catalog["text"] = "hello"
-        nodes = [
-            node(str.upper, "text", "locked", name="write"),
-            node(str.lower, "locked", "quiet", name="read"),
-            node(knots.pid, "locked", "where", name="where"),
-        ]
-        outputs = ParallelRunner(max_workers=2, start_method=method).run(pipeline(nodes), catalog)
-        assert outputs["quiet"].load() == "hello"
-        assert outputs["where"].load() != os.getpid()
-        assert (tmp_path / "locked").read_text() == "sesameHELLO"
-    finally:
-        sys.path.remove(source)
-
-
-def test_11_lambdas_and_closures_run_in_workers(run):
-    """11: functions that have no name to import run in workers like any other."""
-    factor = 7
-
-    def closing(value):
-        return value * factor, os.getpid()
-
-    outputs = run([node(lambda a: a + 1, "a", "b"), node(closing, "b", "c")], {"a": 1})
-    assert outputs["c"][0] == 14
-    assert outputs["c"][1] != os.getpid()
-
-
-def test_11_a_function_that_cannot_travel_runs_in_the_parent(run):
-    """11: a function that holds a lock runs in the main process, and the run goes on."""
-    lock = threading.Lock()
-
-    def locking(value):
-        with lock:
-            return value, os.getpid()
-
-    outputs = run([node(lambda a: a + 1, "a", "b"), node(locking, "b", "c")], {"a": 1})
-    assert outputs["c"] == (2, os.getpid())
-
-
-def test_12_arrays_arrive_writable(run, knots):
-    """12: an array that came from another process can be written, and nobody else sees it."""
-    import numpy as np
-
-    nodes = [
-        node(knots.one_more, "array", "more", name="more"),
-        node(knots.write_into, "more", "first", name="first"),
-        node(knots.write_into, "more", "second", name="second"),
-        node(knots.describe, "more", "whole", name="whole"),
-    ]
-    outputs = run(nodes, {"array": np.zeros(200_000)})
-    assert outputs == {"first": 100.0, "second": 100.0, "whole": ("ndarray", 200_000.0)}
-
-
-def test_13_an_unrelated_dataset_blocks_nothing(run, knots):
-    """13: a catalog entry that does not pickle and that no node uses does not matter; one that is used runs at home."""
-    dataset = knots.UnpicklableDataset(5)
-    assert run([node(knots.times_two, "a", "b")], {"a": 1, "unrelated": dataset}) == {"b": 2}
-    assert run([node(knots.pid, "mine", "where")], {"mine": dataset}) == {"where": os.getpid()}
 
 
 def test_16_dataset_errors_name_their_node(lane_runs):
@@ -374,45 +265,3 @@ def test_18_a_run_loads_the_version_it_saved(lane_runs):
     history = lane_runs["versions"].root.parents[1] / "data/history.json"
     assert max(path.name for path in history.iterdir()).startswith("9999")
     assert "seen" in told(lane_runs["versions again"])  # it lived in memory, and the older run's went with it
-
-
-def test_a_hook_that_does_not_pickle_is_made_in_each_worker(lane, method):
-    """A hook instance that holds a lock is taken from settings.py in each worker, with one warning that says so."""
-    done = lane.treadle(method, LANE_HOOKS="holding")
-    assert sum("held" in event for event in lane.events()) == 5
-    assert (done.stdout + done.stderr).replace("\n", " ").count("do not pickle") == 1
-    assert json.loads((lane.root / "data/joined.json").read_text()) == [4, 8, 12]
-
-
-def test_a_hook_that_cannot_be_made_again_is_an_error(knots):
-    """A hook instance that neither pickles nor stands in settings.py is one clear error before any node runs."""
-    from kedro.framework.hooks import hook_impl
-    from kedro.framework.hooks.manager import _create_hook_manager
-    from kedro.io import DataCatalog, MemoryDataset
-    from kedro.pipeline import pipeline
-
-    from treadle.errors import HookError
-    from treadle.kedro import ParallelRunner
-
-    class Locked:
-        def __init__(self):
-            self.lock = threading.Lock()
-
-        @hook_impl
-        def before_node_run(self, node):
-            raise AssertionError(node)
-
-    manager = _create_hook_manager()
-    manager.register(Locked())
-    catalog = DataCatalog({"a": MemoryDataset(1)})
-    with pytest.raises(HookError, match=r"Locked cannot go to worker processes \(TypeError: .*\): list them in HOOKS"):
-        ParallelRunner(max_workers=1, start_method="fork").run(pipeline([node(knots.pid, "a", "b")]), catalog, manager)
-
-
-def test_a_worker_that_cannot_be_set_up_is_told(lane):
-    """An error in the project's code that only a worker meets is told as what it is, not as a dead pool."""
-    settings = lane.root / "src/lane/settings.py"
-    text = "import multiprocessing\nif multiprocessing.parent_process() is not None:\n    raise ImportError('not here')\n"
-    settings.write_text(text + settings.read_text())
-    done = lane.treadle("spawn", LANE_HOOKS="holding", fails=True)
-    assert "not here" in done.stderr

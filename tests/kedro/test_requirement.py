@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import treadle
+import treadle.kedro
 
 
 @pytest.fixture
@@ -50,3 +51,11 @@ def test_importing_the_package_imports_no_kedro():
     script = "import sys, treadle.kedro; print(any(name.partition('.')[0] == 'kedro' for name in sys.modules))"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout.strip() == "False"
+
+
+def test_a_runner_that_there_is_none_of_is_told_with_the_one_to_take():
+    """`--runner=treadle.kedro.ThreadRunner` is told that Kedro's own is as good; a slip is told which runner there is."""
+    with pytest.raises(AttributeError, match=r"no attribute 'ThreadRunner': .* Kedro's own, which is --runner=ThreadRunner"):
+        _ = treadle.kedro.ThreadRunner
+    with pytest.raises(AttributeError, match=r"the one runner for Kedro projects is treadle\.kedro\.ParallelRunner"):
+        _ = treadle.kedro.ParalelRunner

@@ -36,9 +36,9 @@ def catalog() -> None:
 def list_datasets(
     *, pattern: str | None, env: str | None, params: tuple[Mapping[str, Any], ...], conf_source: str | None
 ) -> None:
-    """List the datasets that the catalog declares, and its patterns in the order in which they are tried.
+    """List the datasets and patterns that the catalog declares.
 
-    REGEX keeps the names that it is found in.
+    Patterns are in the order in which they are tried. REGEX keeps the names that it is found in: treadle catalog list ^raw
     """
     from treadle.cli.location import load_catalog
     from treadle.cli.tables import aligned
@@ -63,7 +63,10 @@ def list_datasets(
 def describe_catalog(
     *, pipelines: Groups, env: str | None, params: tuple[Mapping[str, Any], ...], conf_source: str | None
 ) -> None:
-    """Describe the datasets of a pipeline: where each comes from, what it is, where it is, who makes and takes it."""
+    """Describe the datasets that pipelines use.
+
+    Where each comes from, its type, its place, and which nodes make and take it.
+    """
     from treadle.cli.location import load_catalog
     from treadle.cli.tables import aligned
     from treadle.planning.datasets import describe_datasets
@@ -98,9 +101,9 @@ def resolve_patterns(
     params: tuple[Mapping[str, Any], ...],
     conf_source: str | None,
 ) -> None:
-    """Print the catalog entries of datasets as YAML, with the placeholders of their patterns filled in.
+    """Print catalog entries as YAML, with patterns filled in.
 
-    Of the datasets NAME, or of all in a pipeline that come from a pattern: what is printed can be put into a catalog file.
+    Of the datasets NAME, or of all in the pipelines that come from a pattern: what is printed can be put into a catalog file.
     """
     import yaml
 

@@ -58,7 +58,7 @@ def check(
     for number, problem in enumerate(report.problems, 1):
         _show(number, problem)
     for name in report.in_main:
-        click.echo(f"Node {name} will run in the main process: a dataset of it cannot leave it.")
+        click.echo(f"Node {name} will run in the main process: its policy says so, or a dataset of it cannot leave it.")
     looked_at = f"{report.nodes} nodes and {report.datasets} datasets"
     where = f"in a worker started by {report.start_method}" if report.start_method else "before any worker was started"
     if report.problems:
@@ -70,7 +70,6 @@ def check(
 def _show(number: int, problem: Problem) -> None:
     nodes = f"node{'s' * (len(problem.nodes) > 1)} {', '.join(problem.nodes)}" if problem.nodes else "the project"
     click.secho(f"{number}. {nodes}", bold=True)
-    click.echo(f"   {problem.message}")
-    for line in problem.traceback.rstrip().splitlines():
+    for line in (*problem.message.splitlines(), *problem.traceback.rstrip().splitlines()):
         click.echo(f"   {line}")
     click.echo()

@@ -27,6 +27,8 @@ class ExitCode(IntEnum):
     """Wrong usage or input: a flag, a name, the project, its configuration."""
     INTERRUPTED = 130
     """Ctrl-C."""
+    HUNG_UP = 129
+    """SIGHUP: the terminal was closed."""
     TERMINATED = 143
     """SIGTERM."""
 

@@ -9,11 +9,11 @@ import importlib.util
 
 import click
 
+from treadle.cli import options
+
 
 @click.command(context_settings={"ignore_unknown_options": True})
-@click.option(
-    "--env", "-e", metavar="ENV", help="The configuration environment: conf/ENV over conf/base, in place of conf/local."
-)
+@options.env
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="[IPYTHON ARGUMENTS]...")
 def ipython(*, env: str | None, arguments: tuple[str, ...]) -> None:
     """Start IPython with the project loaded: context, catalog, session and pipelines are there.

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from treadle.cli import options
 from treadle.cli.groups import SuggestingGroup
 
 if TYPE_CHECKING:
@@ -27,9 +28,6 @@ _NO_KERNEL_NAME = re.compile(r"[^a-z0-9._-]")
 _PASSED_ON = {"ignore_unknown_options": True}
 _PROJECT_VARIABLE = "TREADLE_PROJECT"
 """Where the extension finds the project of a kernel, whose notebooks may lie anywhere."""
-_ENV = click.option(
-    "--env", "-e", metavar="ENV", help="The configuration environment: conf/ENV over conf/base, in place of conf/local."
-)
 
 
 @click.group(cls=SuggestingGroup)
@@ -38,9 +36,12 @@ def jupyter() -> None:
 
 
 @jupyter.command()
-@_ENV
+@options.env
 def setup(*, env: str | None) -> None:
-    """Install a kernel for this project, which every Jupyter of this user then offers."""
+    """Install a kernel for this project.
+
+    Every Jupyter of this user then offers it.
+    """
     from treadle.cli.location import enter_project
 
     name = _install_kernel(enter_project(), env)
@@ -48,7 +49,7 @@ def setup(*, env: str | None) -> None:
 
 
 @jupyter.command(context_settings=_PASSED_ON)
-@_ENV
+@options.env
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="[JUPYTER ARGUMENTS]...")
 def lab(*, env: str | None, arguments: tuple[str, ...]) -> None:
     """Start JupyterLab with the project's kernel as the default."""
@@ -56,7 +57,7 @@ def lab(*, env: str | None, arguments: tuple[str, ...]) -> None:
 
 
 @jupyter.command(context_settings=_PASSED_ON)
-@_ENV
+@options.env
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="[JUPYTER ARGUMENTS]...")
 def notebook(*, env: str | None, arguments: tuple[str, ...]) -> None:
     """Start Jupyter Notebook with the project's kernel as the default."""

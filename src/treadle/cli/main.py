@@ -6,8 +6,11 @@ One file a command, imported only when its name is given; this module and the co
 
 from __future__ import annotations
 
+import errno
 import os
+import signal
 import sys
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -95,6 +98,9 @@ class _Commands(SuggestingGroup):
         return found
 
 
+_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
+"""What keeps output from being written, wherever it goes."""
+
 _OWN_COMMANDS = "treadle.cli.own-commands"
 
 
@@ -103,7 +109,8 @@ _OWN_COMMANDS = "treadle.cli.own-commands"
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
     epilog=(
         "Exit codes: 0 all went well; 1 the run failed (a node, a hook or a worker), or a check found problems; 2 wrong usage or "
-        "input (a flag, a name, the project, its configuration); 130 interrupted by Ctrl-C; 143 ended by SIGTERM."
+        "input (a flag, a name, the project, its configuration); 129 ended by SIGHUP (its terminal was closed); 130 interrupted "
+        "by Ctrl-C; 143 ended by SIGTERM."
     ),
 )
 @click.version_option(treadle.__version__, "-V", "--version", prog_name="treadle")
@@ -124,6 +131,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit code, one of `ExitCode`; an unforeseen exception passes through, with Python's own traceback.
     """
     words = tuple(sys.argv[1:] if arguments is None else arguments)
+    try:
+        os.getcwd()  # noqa: PTH109 - only whether there is one
+    except FileNotFoundError:
+        click.echo("Error: The current folder is gone, somebody deleted or moved it. Change to one that is there.", err=True)
+        return ExitCode.USAGE
     return run_to_exit_code(treadle_command, Invocation(words))
 
 
@@ -139,23 +151,67 @@ def run_to_exit_code(command: click.Command, invocation: Invocation, **defaults:
         The exit code, one of `ExitCode`; an unforeseen exception passes through.
     """
     program = " ".join(invocation.program)
+    _open_what_was_closed()
     try:
         code = command.main(
             list(invocation.arguments), prog_name=program, standalone_mode=False, obj=invocation, default_map=defaults or None
         )
+        sys.stdout.flush()
     except click.Abort as abort:
-        terminated = isinstance(abort.__cause__, Terminated)
-        click.echo("Ended by SIGTERM." if terminated else "Interrupted.", err=True)
-        for note in getattr(abort.__cause__, "__notes__", ()):  # how to resume
-            click.echo(note, err=True)
-        return ExitCode.TERMINATED if terminated else ExitCode.INTERRUPTED
+        return _interrupted(abort.__cause__)
     except click.ClickException as error:
         error.show()
         return ExitCode.USAGE
     except TreadleError as error:
         return show(error)
-    except BrokenPipeError:
-        # Whoever read our output, such as `head`, has enough; there is nobody left to tell. (The interpreter flushes at exit.)
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return ExitCode.FAILED
+    except OSError as error:
+        lost = _output_lost(error)
+        if lost is None:
+            raise
+        return lost
     return code if isinstance(code, int) else ExitCode.OK  # what click's `Exit` was raised with
+
+
+def _output_lost(error: OSError) -> ExitCode | None:
+    """Deal with output that could not be written; None where the error is about something else."""
+    if isinstance(error.__context__, KeyboardInterrupt):  # click could not end the line of a terminal that was closed
+        return _interrupted(error.__context__)
+    if error.filename is not None or not (isinstance(error, BrokenPipeError) or error.errno in _NO_ROOM):
+        return None
+    # Let what is printed from now on vanish: the interpreter flushes standard output when it ends.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if not isinstance(error, BrokenPipeError):  # whoever read our output, such as `head`, has enough: nobody is left to tell
+        with suppress(OSError):
+            click.echo(f"Error: Standard output cannot be written: {error.strerror}.", err=True)
+    return ExitCode.FAILED
+
+
+def _interrupted(cause: BaseException | None) -> ExitCode:
+    """Say what ended the command, and how to go on."""
+    said, code = "Interrupted.", ExitCode.INTERRUPTED
+    if isinstance(cause, Terminated):
+        hung_up = cause.signal == signal.SIGHUP
+        said, code = ("Ended by SIGHUP.", ExitCode.HUNG_UP) if hung_up else ("Ended by SIGTERM.", ExitCode.TERMINATED)
+    with suppress(OSError):  # a terminal that was closed shows nothing any more
+        for line in (said, *getattr(cause, "__notes__", ())):
+            click.echo(line, err=True)
+    return code
+
+
+def _open_what_was_closed() -> None:
+    """Give this process the standard streams that it was started without (`2>&-`, some supervisors).
+
+    Else the next file or socket gets the free descriptor, and with it what some library prints there; worker processes do not
+    start without streams at all.
+    """
+    for descriptor, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        if getattr(sys, name) is not None:
+            continue
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            nowhere = os.open(os.devnull, os.O_RDWR)  # gets the lowest number that is free: this one, as those below are open
+            os.set_inheritable(nowhere, True)  # noqa: FBT003 - the function's own signature
+        stream = open(descriptor, mode, encoding="utf-8", closefd=False)  # noqa: SIM115 - for the process's life
+        setattr(sys, name, stream)
+        setattr(sys, f"__{name}__", stream)

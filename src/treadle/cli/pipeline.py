@@ -19,7 +19,10 @@ def pipeline() -> None:
 @pipeline.command("create")
 @click.argument("name")
 def create_pipeline(name: str) -> None:
-    """Make the files of a new pipeline NAME: nodes, wiring, parameters and a test."""
+    """Make the files of a new pipeline.
+
+    NAME is that of its folder: nodes, wiring, parameters and a test. Nothing is overwritten.
+    """
     from treadle.cli.location import enter_project
     from treadle.cli.pipeline_files import create_pipeline_files
     from treadle.project import bootstrap_project, configured_project
@@ -40,9 +43,10 @@ def create_pipeline(name: str) -> None:
 @click.argument("name", shell_complete=pipelines)
 @click.option("--yes", "-y", is_flag=True, help="Delete without asking.")
 def delete_pipeline(name: str, *, yes: bool) -> None:
-    """Delete the files of the pipeline NAME: its code, and the parameters, catalog and tests that carry its name.
+    """Delete the files of a pipeline.
 
-    Its data stays, and so does what other files say of it.
+    Of NAME go its code, and the parameters, catalog and tests that carry its name. Its data stays, and so does what other
+    files say of it.
     """
     from treadle.cli.location import enter_project
     from treadle.cli.pipeline_files import delete_files, find_pipeline_files
@@ -53,8 +57,21 @@ def delete_pipeline(name: str, *, yes: bool) -> None:
     click.echo(f"The pipeline {name!r} consists of:")
     for path in files:
         click.echo(f"  {path}")
-    if not yes and not click.confirm("Delete all of this?"):
+    if not yes and not _confirmed(name):
         click.echo("Nothing was deleted.")
         return
     delete_files(metadata.project_path, files)
     click.echo("Deleted.")
+
+
+def _confirmed(name: str) -> bool:
+    try:
+        return click.confirm("Delete all of this?")
+    except click.Abort as abort:
+        if isinstance(abort.__context__, KeyboardInterrupt):
+            raise
+    click.echo()
+    message = (
+        f"Nothing was deleted: nobody is there to answer. To delete without being asked: treadle pipeline delete {name} --yes"
+    )
+    raise click.UsageError(message)

@@ -15,7 +15,10 @@ def registry() -> None:
 
 @registry.command("list")
 def list_pipelines() -> None:
-    """List the names of the registered pipelines, without importing any of them."""
+    """List the names of the registered pipelines.
+
+    None of those that find_pipelines() found is imported for it.
+    """
     from treadle.cli.location import enter_project
     from treadle.project import configured_project
 
@@ -28,7 +31,10 @@ def list_pipelines() -> None:
 @click.argument("names", nargs=-1, metavar="[NAME]...", shell_complete=pipelines)
 @click.option("--json", "as_json", is_flag=True, help="The whole structure as JSON, one line a pipeline.")
 def describe_pipelines(names: tuple[str, ...], *, as_json: bool) -> None:
-    """Describe pipelines: free inputs, nodes in the order of running, free outputs; __default__ where none is named."""
+    """Describe pipelines: free inputs, nodes in order, free outputs.
+
+    NAME is a registered pipeline; the default one where none is named. Nodes are in the order of running.
+    """
     from treadle.cli.location import enter_project
     from treadle.project import configured_project
     from treadle.project.pipelines import DEFAULT_PIPELINE

@@ -61,7 +61,7 @@ if TYPE_CHECKING:
     type=values.load_versions,
     multiple=True,
     metavar="VERSIONS",
-    help="Versions of versioned datasets to load: dataset:version, with commas between them.",
+    help="Versions to load of versioned datasets: model:2026-01-31T12.00.00.000Z.",
 )
 @names("--namespaces", "--namespace", "-ns", help="Only nodes of these namespaces.", shell_complete=completion.namespaces)
 @options.params

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from treadle.cli import completion, options, values
+from treadle.cli import completion, values
 from treadle.cli.groups import SuggestingGroup
 from treadle.cli.invocation import typed_command
 from treadle.cli.tables import aligned
@@ -33,7 +33,15 @@ def sessions() -> None:
 
 
 @sessions.command("list")
-@click.option("--limit", "-l", type=click.IntRange(min=1), default=20, show_default=True, help="How many, the newest first.")
+@click.option(
+    "--limit",
+    "-l",
+    type=click.IntRange(min=1),
+    default=20,
+    show_default=True,
+    metavar="NUMBER",
+    help="How many, the newest first.",
+)
 def list_sessions(limit: int) -> None:
     """List the project's sessions, the newest first."""
     from treadle.cli.location import enter_project, session_store
@@ -52,7 +60,10 @@ def list_sessions(limit: int) -> None:
 @sessions.command("show")
 @click.argument("session_id", metavar="ID", shell_complete=completion.sessions)
 def show_session(session_id: str) -> None:
-    """Show all that is known of the session ID; the beginning of its id is enough."""
+    """Show all that is known of a session.
+
+    The beginning of its ID is enough, where no other session has it.
+    """
     from treadle.cli.location import enter_project, session_store
 
     metadata = enter_project()
@@ -66,7 +77,10 @@ def show_session(session_id: str) -> None:
 @click.argument("before", metavar="A", shell_complete=completion.sessions)
 @click.argument("after", metavar="B", shell_complete=completion.sessions)
 def diff_two_sessions(before: str, after: str) -> None:
-    """Show what changed from session A to session B: params, environment, code, versions, outcomes and times of nodes."""
+    """Show what changed from one session to another.
+
+    From session A to session B: params, environment, code, versions, outcomes and times of nodes.
+    """
     from treadle.cli.location import enter_project, session_store
     from treadle.observe.store.diff import diff_sessions
 
@@ -79,13 +93,16 @@ def diff_two_sessions(before: str, after: str) -> None:
 
 @sessions.command("rerun")
 @click.argument("session_id", metavar="ID", shell_complete=completion.sessions)
-@options.params
+@click.option(
+    "--params", type=values.params, multiple=True, metavar="PARAMS", help="Params over the recorded ones: model.depth=5."
+)
 @click.pass_context
 def rerun_session(context: click.Context, session_id: str, *, params: tuple[Mapping[str, Any], ...]) -> None:
-    """Repeat the last run of the session ID, with its recorded flags, params, environment and load versions.
+    """Run a session again, as it was recorded.
 
-    Params given here lie over the recorded ones; secrets, which no record holds, have to be given again. What is not as it was
-    then (code, Python, packages) is said first.
+    The last run of session ID is repeated, with its flags, params, environment and load versions. Params given here lie over
+    the recorded ones; secrets, which no record holds, have to be given again. What is not as it was then (code, Python,
+    packages) is said first.
     """
     from treadle.cli.display import watching
     from treadle.cli.location import enter_project, session_class, session_store, start_logging
@@ -113,7 +130,10 @@ def rerun_session(context: click.Context, session_id: str, *, params: tuple[Mapp
     "--workers", type=values.counts, default="1,2,4,8,16", show_default=True, metavar="NUMBERS", help="Numbers of workers."
 )
 def ask_what_if(session_id: str, workers: tuple[int, ...]) -> None:
-    """Show what the last run of session ID would have taken on other numbers of workers, and what bounds it."""
+    """Show what a run would have taken on other numbers of workers.
+
+    The last run of session ID, by its recorded times; and what bounds it.
+    """
     from treadle.cli.location import enter_project, session_store
     from treadle.project import configured_project
     from treadle.session.what_if import policies_of, what_if

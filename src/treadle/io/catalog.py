@@ -72,6 +72,7 @@ class Catalog(Inventory):
         self._factories = DatasetFactories(())
         self._source: Catalog | None = None
         self.save_version: str | None = None
+        self._save_version_given = False
         for name, dataset in (datasets or {}).items():
             self[name] = dataset
 
@@ -93,7 +94,8 @@ class Catalog(Inventory):
             credentials: credentials by the names that entries use.
             project_path: the folder that relative paths start from, by default the working directory.
             load_versions: versions to load, by dataset name.
-            save_version: the version that this run saves, by default made from the time.
+            save_version: the version that is saved, whichever run saves it; by default each run of a runner has its own, and
+                what is saved without one gets a version made from the time.
 
         Returns:
             the catalog.
@@ -103,6 +105,7 @@ class Catalog(Inventory):
         """
         made = cls()
         made.save_version = save_version or new_version()
+        made._save_version_given = save_version is not None
         base = str(Path(project_path or ".").absolute())
         versions = dict(load_versions or {})
         recipes = read_entries(catalog, credentials or {}, base, versions, made.save_version)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
@@ -20,6 +21,8 @@ from treadle.io.types import KNOWN_TYPES, known_type, resolve_type
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+
+    from typing_extensions import Self
 
     from treadle.io.dataset import Dataset
     from treadle.io.factories import DatasetFactories
@@ -48,6 +51,7 @@ class Inventory(ABC):
     _datasets: dict[str, Dataset]
     _factories: DatasetFactories
     save_version: str | None
+    _save_version_given: bool
 
     @abstractmethod
     def __iter__(self) -> Iterator[str]:
@@ -60,6 +64,10 @@ class Inventory(ABC):
     @abstractmethod
     def recipe(self, name: str) -> DatasetRecipe | None:
         """Return the recipe of a dataset that configuration declares."""
+
+    @abstractmethod
+    def with_data(self, data: Mapping[str, Any]) -> Self:
+        """Return a catalog that has these values in memory, and for all else the very datasets of this one."""
 
     def items(self) -> Iterator[tuple[str, Dataset]]:
         """Yield each name with its dataset, which is built for it."""
@@ -141,7 +149,7 @@ class Inventory(ABC):
         pinned: dict[str, str] = {}
         for name in sorted(names):
             recipe = self.recipe(name)
-            if recipe is not None and recipe.load_version is None and _is_versioned(recipe.config):
+            if recipe is not None and self._may_pin(name):
                 try:
                     dataset = self[name]
                     version = guarded("look for", name, dataset, partial(_version_to_load, dataset))
@@ -152,6 +160,43 @@ class Inventory(ABC):
                     self._recipes[name] = replace(recipe, load_version=version)
                     self._datasets[name] = self._recipes[name].build()
         return pinned
+
+    def for_run(self, run_id: str, datasets: Iterable[str], inputs: Iterable[str]) -> Self:
+        """Return the catalog that one run sees, its versions settled: one that it saves, and the newest there are to load.
+
+        Args:
+            run_id: becomes the version that the run saves, where none was given when this catalog was made.
+            datasets: all that the run uses.
+            inputs: those that it takes and does not make.
+
+        Returns:
+            A catalog that has its own datasets where a version matters, and for all else the very datasets of this one, which
+            stays as it is, for the next run; this one itself, where nothing is to be settled, as in a session.
+        """
+        saved = [] if self._save_version_given else [name for name in sorted(datasets) if self._saves_by_run(name)]
+        loaded = [name for name in inputs if self._may_pin(name)]
+        if not saved and not loaded:
+            return self
+        made = self.with_data({})
+        made._save_as(run_id, saved)  # noqa: SLF001 - a catalog of this class
+        made.pin_versions(loaded)
+        return made
+
+    def _save_as(self, version: str, names: Iterable[str]) -> None:
+        for name in names:
+            self.save_version = version
+            recipe = self._recipes[name] = replace(self._recipes[name], save_version=version)
+            with suppress(DatasetError):  # what keeps it from being built is told when a node needs it
+                self._datasets[name] = recipe.build()
+
+    def _saves_by_run(self, name: str) -> bool:
+        recipe = self.recipe(name)
+        known = known_type(recipe.config.get("type")) if recipe is not None else None
+        return recipe is not None and (_is_versioned(recipe.config) or (known is not None and known.per_run))
+
+    def _may_pin(self, name: str) -> bool:
+        recipe = self.recipe(name)
+        return recipe is not None and recipe.load_version is None and _is_versioned(recipe.config)
 
     def metadata(self, name: str) -> Any:
         """Return what a dataset's entry notes under `metadata`, None where it notes nothing; nothing is built for it.

@@ -10,6 +10,7 @@
                    └ hooks.py                 the plugins, by value
                  project.py                   a worker configures the Kedro project, once
                  conduct.py, desk.py          a node's steps, with Kedro's catalog, hooks and order
+                 ending.py                    what a user gets of a run that failed: the node's own error, how to resume
                  preload.py                   what the forkserver has of Kedro before it forks workers
                  recording.py                 the run in Treadle's store, where the project asks for it
 
@@ -28,7 +29,12 @@ __all__ = ["ParallelRunner"]
 
 def __getattr__(name: str) -> object:
     if name not in __all__:
-        msg = f"module {__name__!r} has no attribute {name!r}"
+        hint = ""
+        if name in ("SequentialRunner", "ThreadRunner"):
+            hint = f": Treadle's would be no better than Kedro's own, which is --runner={name}"
+        elif name.endswith("Runner"):
+            hint = "; the one runner for Kedro projects is treadle.kedro.ParallelRunner"
+        msg = f"module {__name__!r} has no attribute {name!r}{hint}"
         raise AttributeError(msg)
     from treadle.kedro.requirement import require_kedro
 

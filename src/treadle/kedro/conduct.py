@@ -13,7 +13,8 @@ import time
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from typing import TYPE_CHECKING, Any, cast
 
-from treadle.execution.attempt import Times
+from treadle.execution.failure import format_user_traceback
+from treadle.execution.scope import Steps, Times
 from treadle.hooks import plugin_at_fault
 from treadle.kedro.hooks import CATALOG_HOOKS
 
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     import pluggy
     from kedro.pipeline.node import Node
 
-    from treadle.execution.attempt import Steps
     from treadle.kedro.desk import Desk
     from treadle.kedro.nodes import KedroNode
     from treadle.pipeline import Node as TreadleNode
@@ -39,6 +39,7 @@ class KedroConduct:
         hooks: Kedro's hook manager; None where there is nothing to call.
         run_id: as hooks are told it.
         is_async: load inputs and save outputs in threads.
+        interruptible: whether a KeyboardInterrupt is the user's Ctrl-C, and not something that the node's own code raised.
         done: told of each node that succeeded.
     """
 
@@ -49,12 +50,14 @@ class KedroConduct:
         *,
         run_id: str | None,
         is_async: bool,
+        interruptible: bool = False,
         done: Callable[[Node], None] = lambda _node: None,
     ) -> None:
         self._desk = desk
         self._hooks = hooks
         self._run_id = run_id
         self._is_async = is_async
+        self._interruptible = interruptible
         self._done = done
         # A hook with the catalog may load the node's inputs from it, so they lie there for as long as the node runs.
         self._keep_inputs = any(self._has(name) for name in CATALOG_HOOKS)
@@ -87,8 +90,6 @@ class KedroConduct:
         try:
             outputs = node.run(inputs)
             steps.check_time()
-        except KeyboardInterrupt:
-            raise
         except BaseException as exc:  # sys.exit too is the node's failure, and its hook hears of it
             self._report(node, inputs, exc)
             raise
@@ -133,17 +134,21 @@ class KedroConduct:
         for name in node.inputs:
             self._lay(name, laid, take)
 
-        def load(name: str) -> Any:
-            self._call("before_dataset_loaded", dataset_name=name, node=node)
+        def load(name: str, own: Steps) -> Any:
+            own.phase = "load"
+            self._tell(own, "before_dataset_loaded", dataset_name=name, node=node)
             data = self._desk.catalog.load(name)
-            self._call("after_dataset_loaded", dataset_name=name, data=data, node=node)
+            self._tell(own, "after_dataset_loaded", dataset_name=name, data=data, node=node)
             return data
 
         with ThreadPoolExecutor(thread_name_prefix="treadle-load") as pool:
-            loading = {name: pool.submit(contextvars.copy_context().run, load, name) for name in node.inputs}
+            own = {name: Steps(steps.started) for name in node.inputs}
+            loading = {name: pool.submit(contextvars.copy_context().run, load, name, own[name]) for name in node.inputs}
             inputs = {}
             for name, future in loading.items():
                 steps.dataset = name
+                if future.exception() is not None:
+                    steps.phase, steps.hook, steps.plugin = own[name].phase, own[name].hook, own[name].plugin
                 inputs[name] = future.result()
         if not self._keep_inputs:
             self._desk.clear_all()
@@ -235,14 +240,24 @@ class KedroConduct:
         phase, steps.phase, steps.hook = steps.phase, "hook", name
         try:
             answers = self._call(name, **arguments)
-        except Exception as exc:
+        except BaseException as exc:  # goes on at once; an exit too has a plugin that asked for it
             steps.plugin = plugin_at_fault(self._hooks, name, exc) if self._hooks is not None else None
             raise
         steps.phase = phase
         return answers
 
     def _report(self, node: Node, inputs: Mapping[str, Any], exc: BaseException) -> None:
+        """Tell `on_node_error` that the node failed; what the hook itself raises is logged, and the node's error goes on."""
+        if self._is_interrupt(exc):
+            return
         try:
             self._call("on_node_error", error=exc, node=node, **self._around(inputs))
-        except Exception:  # the node's own failure is what the caller must see; the hook's is logged, not lost
-            _logger.exception("The on_node_error hook itself failed for node '%s'", node.name)
+        except BaseException as broken:  # an exit of the hook's does not hide why the node failed
+            if self._is_interrupt(broken):
+                raise
+            plugin = plugin_at_fault(self._hooks, "on_node_error", broken) if self._hooks is not None else None
+            told = format_user_traceback(broken)
+            _logger.error("The on_node_error hook of %s itself failed for node '%s'\n%s", plugin or "a plugin", node.name, told)  # noqa: TRY400 - without our frames
+
+    def _is_interrupt(self, exc: BaseException) -> bool:
+        return self._interruptible and isinstance(exc, KeyboardInterrupt)

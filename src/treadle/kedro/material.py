@@ -8,7 +8,8 @@ import pickle
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, cast
 
-from treadle.execution.material import RunMaterial, pickle_nodes
+from treadle.execution.material import RunMaterial
+from treadle.execution.node_groups import NodeGroups
 from treadle.kedro.catalog import EngineCatalog, Home
 from treadle.kedro.conduct import KedroConduct
 from treadle.kedro.desk import Desk
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     import pluggy
     from kedro.pipeline.node import Node
 
-    from treadle.execution.attempt import RunScope
+    from treadle.execution.scope import RunScope
     from treadle.io.memory import CopyMode
     from treadle.kedro.recipes import ConfigRecipe, Versions
 
@@ -68,6 +69,7 @@ class KedroMaterial(RunMaterial):
             self.manager,
             run_id=self.given_id,
             is_async=self.is_async,
+            interruptible=interruptible,
             done=_Releases(self),
         )
         return replace(RunMaterial.scope(self, interruptible=interruptible), conduct=conduct)
@@ -85,7 +87,7 @@ class KedroMaterial(RunMaterial):
         """
         nodes = [cast("Any", planned.node) for planned in self.plan.nodes]
         stay: set[int] = set()
-        pickled = pickle_nodes(nodes, stay)
+        pickled = NodeGroups(nodes).pickled(stay)
         self._warn("Their functions do not pickle, so these nodes run in the main process: %s", stay)
         packed, stuck = [], set()
         for name in self._view:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import copy
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, cast
+
+from treadle.pipeline.links import link
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from kedro.pipeline import Pipeline
     from kedro.pipeline.node import Node
+
+    from treadle.pipeline import Node as TreadleNode
 
 
 class KedroNode:
@@ -60,3 +64,4 @@ class KedroPipeline:
 
     def __init__(self, pipeline: Pipeline) -> None:
         self.nodes = tuple(KedroNode(node) for node in pipeline.nodes)
+        self.links = link(cast("tuple[TreadleNode, ...]", self.nodes))

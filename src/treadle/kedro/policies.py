@@ -35,10 +35,12 @@ def read_rules(session: SessionNote, nodes: Iterable[KedroNode]) -> PolicyRules:
     """
     if session.loader is None:
         return NO_RULES
-    rules = read_policies(_content(session.loader), file=_file(session))
-    if rules.unknown_names(cast("Iterable[Node]", nodes)):
-        rules.check_names(cast("Iterable[Node]", _all_nodes()))
-    return rules
+    return read_policies(
+        _content(session.loader),
+        file=_file(session),
+        nodes=cast("Iterable[Node]", nodes),
+        other_nodes=lambda: cast("Iterable[Node]", _all_nodes()),
+    )
 
 
 def _content(loader: Any) -> Any:

@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any, cast
 import pluggy
 from kedro.runner import AbstractRunner
 
-from treadle.errors import DatasetError, NodeError
-from treadle.execution.failure import OriginalError
+from treadle.errors import NodeError
 from treadle.execution.interrupts import interrupts_held_back
-from treadle.execution.runner import ParallelRunner as EngineRunner
+from treadle.execution.runners.parallel import ParallelRunner as EngineRunner
 from treadle.execution.start_method import ENVIRONMENT_VARIABLE, StartMethod, choose_start_method, default_left_open
 from treadle.io.catalog import new_version
 from treadle.kedro.catalog import EngineCatalog
+from treadle.kedro.ending import Ending, users_error
 from treadle.kedro.hooks import LoopHooks
 from treadle.kedro.material import KedroMaterial
 from treadle.kedro.nodes import KedroPipeline
@@ -114,9 +114,13 @@ class ParallelRunner(AbstractRunner):
         self._recipes[id(catalog)] = note_recipes(catalog, names)
         try:
             result: dict[str, Any] = super().run(pipeline, catalog, *args, **kwargs)
+        except NodeError as error:
+            failed = users_error(error)
+        else:
+            return result
         finally:
             self._recipes.pop(id(catalog), None)
-        return result
+        raise failed  # from here: the way through the engine tells nothing of the project
 
     def _run(
         self,
@@ -145,25 +149,19 @@ class ParallelRunner(AbstractRunner):
         )
         project = KedroProject.of_this_process()
         self._engine.use(project, plan)
+        ending = Ending(plan)
         try:
             with recorded(material.run_id, project.package_name, session) as records, watched() as watchers:
-                observers: list[Observer] = [LogObserver(self._logger), *watchers, *records.observers]
+                observers: list[Observer] = [LogObserver(self._logger), *watchers, *records.observers, ending]
                 self._engine.run_material(material, observers, records.durations)
-        except NodeError as error:
+        except BaseException as error:  # goes on at once
             view.unpin_versions()
-            self._tell_how_to_resume(error)
-            _raise_own(error)
-        except BaseException:
-            view.unpin_versions()
+            if isinstance(error, (NodeError, KeyboardInterrupt)):
+                ending.tell_how_to_resume(error, self._logger)
             raise
 
     def _get_executor(self, max_workers: int) -> None:
         """Kedro asks its own runners for an executor of futures; the engine has its own."""
-
-    def _tell_how_to_resume(self, error: NodeError) -> None:
-        start = ",".join(error.resume_from or ())
-        if start:
-            self._logger.warning('To run what is missing, add this to the command:\n  --from-nodes "%s"', start)
 
     def close(self) -> None:
         """End the workers that a context manager kept; the runner can be used again."""
@@ -214,17 +212,3 @@ def _widest(plan: Plan) -> int:
     for node in plan.nodes:
         depths.append(1 + max((depths[parent] for parent in node.parents), default=0))
     return len(depths) - max(depths) + 1
-
-
-def _raise_own(error: NodeError) -> None:
-    """Raise what the node raised, as Kedro's users catch it, with the engine's error and its traceback beside it."""
-    own = error.__cause__
-    if isinstance(own, DatasetError) and own.__cause__ is not None:
-        own = own.__cause__  # the engine's word for an input that Kedro's own dataset refused
-    if not isinstance(own, Exception) or isinstance(own, OriginalError):
-        raise error
-    if own.__traceback__ is None:
-        error.__cause__ = None
-        raise own from error
-    own.__dict__.setdefault("__notes__", []).append(str(error.args[0]))
-    raise own

@@ -13,7 +13,7 @@ import os
 import sys
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -175,15 +175,16 @@ class Progress:
         self._live.start()
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
-        try:
-            if self._live is not None:
-                self._live.stop()
-        finally:
-            self._live = None
-            self._return_handlers()
-        summary = self._summary(kind)
-        if summary:
-            self._console.print(summary, highlight=False)
+        with suppress(OSError):  # the terminal was closed: that is no outcome of the run
+            try:
+                if self._live is not None:
+                    self._live.stop()
+            finally:
+                self._live = None
+                self._return_handlers()
+            summary = self._summary(kind)
+            if summary:
+                self._console.print(summary, highlight=False)
 
     def __call__(self, event: Event, /) -> None:
         """Take one event."""

@@ -5,7 +5,8 @@ started then and read when the session closes, so nothing waits for it; a thread
 engine looks at the threads alive when it chooses a start method. Versions are read when the session closes, from the names
 of the installed distributions' folders, because reading their metadata takes a hundred times as long.
 
-State: a `GitProbe` holds its process until it is read. Neighbours: `session.py` puts the facts in the record, `masking.py` masks.
+State: a `GitProbe` holds its process until it is read. Neighbours: `recording.py` puts the facts in the record,
+`masking.py` masks.
 """
 
 from __future__ import annotations

@@ -41,12 +41,12 @@ def configured_policies(config_loader: Any, pipelines: Mapping[str, Pipeline], p
     if not config:
         return NO_RULES
     locate = getattr(config_loader, "locate", None)
-    rules = read_policies(config, locate=(lambda path: locate(_KIND, path)) if locate is not None else None)
-    if rules.unknown_names(pipeline.nodes):
-        nodes = _all_nodes(pipelines)
-        if nodes is not None:
-            rules.check_names([*pipeline.nodes, *nodes])
-    return rules
+    return read_policies(
+        config,
+        locate=(lambda path: locate(_KIND, path)) if locate is not None else None,
+        nodes=pipeline.nodes,
+        other_nodes=lambda: _all_nodes(pipelines),
+    )
 
 
 def _all_nodes(pipelines: Mapping[str, Pipeline]) -> list[Node] | None:

@@ -15,7 +15,7 @@ from treadle.errors import SessionError
 from treadle.observe.store.records import class_name
 
 if TYPE_CHECKING:
-    from treadle.execution.runner import Runner
+    from treadle.execution.runners.runner import Runner
 
 _OWN_RUNNERS = "treadle.execution."
 _RUNNER_FACTS = ("max_workers", "start_method", "resources", "on_failure")

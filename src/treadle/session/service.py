@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from treadle.execution.result import RunResult
-    from treadle.execution.runner import Runner
+    from treadle.execution.runners.runner import Runner
     from treadle.observe.store import SessionRecord, SessionStore, SessionSummary
     from treadle.project import ConfiguredProject
     from treadle.session.record import SessionFacts

@@ -10,9 +10,9 @@ import difflib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from treadle.errors import DatasetError
+from treadle.errors import DatasetError, UnknownNameError
 from treadle.io.failures import guarded
-from treadle.pipeline.names import base_name
+from treadle.pipeline.names import base_name, is_parameter
 from treadle.session.locating import name_place
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from treadle.pipeline import Pipeline
 
 _SHOWN = 3
+_LISTED = 10
 
 
 @dataclass(slots=True)
@@ -67,7 +68,7 @@ def _own_version(catalog: Catalog, name: str) -> str | None:
 
 
 def check_load_versions(catalog: Catalog, pipeline: Pipeline, versions: Mapping[str, str], config_loader: Any) -> None:
-    """See that versions are there, of datasets that the pipeline takes and that can say which there are.
+    """See that versions are there, and of datasets that the pipeline takes.
 
     Args:
         catalog: has the datasets.
@@ -76,11 +77,14 @@ def check_load_versions(catalog: Catalog, pipeline: Pipeline, versions: Mapping[
         config_loader: knows where the datasets are declared.
 
     Raises:
+        UnknownNameError: no node takes a dataset; has close matches.
         DatasetError: a version is not there; names the newest, and close matches.
     """
+    taken = pipeline.all_inputs()
+    for name in versions:
+        if name not in taken:
+            raise _not_taken(name, taken)
     for name, version in versions.items():
-        if name not in pipeline.all_inputs():
-            continue
         dataset = catalog[name]
         ask = getattr(dataset, "versions", None)
         found = guarded("look for", name, dataset, ask) if callable(ask) else None
@@ -93,3 +97,16 @@ def check_load_versions(catalog: Catalog, pipeline: Pipeline, versions: Mapping[
         error = DatasetError(msg, dataset=name)
         name_place(error, config_loader, catalog)
         raise error
+
+
+def _not_taken(name: str, taken: Iterable[str]) -> UnknownNameError:
+    datasets = sorted(each for each in taken if not is_parameter(each))
+    close = tuple(difflib.get_close_matches(name, datasets, n=_SHOWN))
+    if close:
+        hint = f"Did you mean {' or '.join(map(repr, close))}?"
+    elif datasets:
+        hint = f"They load: {', '.join(datasets[:_LISTED])}{', …' if len(datasets) > _LISTED else ''}."
+    else:
+        hint = "They load none."
+    msg = f"A version of dataset {name!r} was asked for, and no node of those that would run loads it. {hint}"
+    return UnknownNameError(msg, name=name, close=close)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 
@@ -58,6 +57,7 @@ class Case:
     files: dict[str, str] = field(default_factory=dict)
     folder: str = ""
     environment: dict[str, str] = field(default_factory=dict)
+    lines: int = 1
 
 
 def settings(text):
@@ -400,7 +400,11 @@ CASES = [
     Case("need", "run", ("execution.yml", "gpu is 'one'"), execution("defaults: {resources: {gpu: one}}\n")),
     Case("limit", "run", ("execution.yml, line 1", "'resources'", "'4G'", "4GB"), execution("resources: {memory: 4G}\n")),
     Case(
-        "need that nobody limits", "run", ("'raise_voice'", "gpu: 1", "resources"), execution("defaults: {resources: {gpu: 1}}\n")
+        "need that nobody limits",
+        "run",
+        ("'raise_voice'", "'count_letters'", "gpu: 1", "resources"),
+        execution("defaults: {resources: {gpu: 1}}\n"),
+        lines=2,
     ),
     Case(
         "need above the limit",
@@ -409,6 +413,13 @@ CASES = [
         execution("tags: {voice: {resources: {gpu: 2}}}\nresources: {gpu: 1}\n"),
     ),
     Case("limit of the runner", "run --runner-params resources.gpu=one", ("resources", "'one'")),
+    Case(
+        "several policies",
+        "run",
+        ("3 things", "line 2", "'nodes.raise_vioce'", "line 3", "'nodes.raise_voice.retrys'", "line 4", "'4G'"),
+        execution("nodes:\n  raise_vioce: {}\n  raise_voice: {retrys: 2}\nresources: {memory: 4G}\n"),
+        lines=4,
+    ),
     Case("what a failure means", "run --on-failure ignore", ("--on-failure", "'ignore'", "continue")),
     # --- the environment
     Case("environment by variable", "run", ("prdo", "conf"), environment={"TREADLE_ENV": "prdo"}),
@@ -468,6 +479,19 @@ CASES = [
         "run --load-versions words:v9",
         ("'words'", "v9"),
         {"conf/base/catalog.yml": CATALOG.replace("data/words.txt}", "data/words.txt, versioned: true}")},
+    ),
+    Case("version of what no node loads", "run --load-versions number:v1", ("'number'", "no node", "They load: loud, words")),
+    Case(
+        "version of what these nodes do not load",
+        "run --nodes count_letters --load-versions words:v1",
+        ("'words'", "no node", "They load: loud"),
+        {"conf/base/catalog.yml": CATALOG.replace("data/words.txt}", "data/words.txt, versioned: true}")},
+    ),
+    Case(
+        "version of a near name that a pattern takes",
+        "run --load-versions wrods:v1",
+        ("'wrods'", "no node", "Did you mean 'words'?"),
+        catalog('"{name}": {type: text.TextDataset, filepath: "data/{name}.txt", versioned: true}\n'),
     ),
     Case("params of the runner in a file", "run --config f.yml", ("f.yml", "runner_params"), {"f.yml": "runner_params: [a]\n"}),
     Case("number as pipeline in a file", "run --config f.yml", ("f.yml", "pipelines"), {"f.yml": "pipelines: 3\n"}),
@@ -606,4 +630,4 @@ def test_wrong_input_is_one_paragraph_and_code_2(project, monkeypatch, capsys, c
     for text in case.said:
         assert text.replace("PACKAGE", package) in error
     assert "Traceback" not in captured.err + captured.out
-    assert not re.search(r"\n\s*\S", error.strip()), "more than one paragraph"
+    assert len(error.strip().splitlines()) == case.lines, "more than one paragraph"

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import os
+import shlex
+import signal
 import subprocess
 import sys
 
@@ -60,6 +64,21 @@ def test_the_list_says_what_the_commands_say():
         assert module.treadle_command.get_command(click.Context(module.treadle_command), command).name == command
 
 
+def test_help_is_whole_on_a_narrow_terminal():
+    """Each command and sub-command has a line that a list of 80 columns does not cut, and each of its options says what it is."""
+    above = click.Context(module.treadle_command)
+    subcommands = []
+    for name in module.treadle_command.list_commands(above):
+        command = module.treadle_command.get_command(above, name)
+        assert all(option.help.endswith(".") for option in command.params if isinstance(option, click.Option)), name
+        if isinstance(command, click.Group):
+            subcommands += [command.get_command(click.Context(command), each) for each in command.list_commands(above)]
+    assert len(subcommands) > 12
+    for command in subcommands:
+        assert len(command.get_short_help_str(limit=1000)) <= 64, command.name
+        assert all(option.help.endswith(".") for option in command.params if isinstance(option, click.Option)), command.name
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
@@ -92,6 +111,7 @@ def _raises(error):
         (NodeError("Node 'fit' failed.", node="fit"), 1, "Error: Node 'fit' failed.\n"),
         (KeyboardInterrupt(), 130, "\nInterrupted.\n"),
         (Terminated(), 143, "\nEnded by SIGTERM.\n"),
+        (Terminated("SIGHUP arrived during the run", signal.SIGHUP), 129, "\nEnded by SIGHUP.\n"),
     ],
 )
 def test_exit_codes(monkeypatch, capsys, error, code, said):
@@ -106,6 +126,34 @@ def test_an_unforeseen_error_passes_through(monkeypatch):
     monkeypatch.setattr("treadle.cli.run.run", _raises(ZeroDivisionError()))
     with pytest.raises(ZeroDivisionError):
         main(["run"])
+
+
+def test_output_that_has_no_room(tmp_path):
+    """A standard output that cannot be written is one line and code 1."""
+    command = f"ulimit -f 0; {shlex.quote(sys.executable)} -m treadle --help > out"
+    done = subprocess.run(["sh", "-c", command], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (1, "Error: Standard output cannot be written: File too large.\n")
+
+
+def test_a_terminal_that_was_closed(monkeypatch):
+    """What cannot be told any more does not change the exit code of an interrupt."""
+
+    class Closed(io.StringIO):
+        def write(self, _text):
+            raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr("treadle.cli.run.run", _raises(Terminated("SIGHUP arrived during the run", signal.SIGHUP)))
+    monkeypatch.setattr(sys, "stderr", Closed())
+    assert main(["run"]) == 129
+
+
+def test_a_folder_that_is_gone(tmp_path, monkeypatch, capsys):
+    """Where the current folder was deleted, one line says so."""
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    assert main(["info"]) == 2
+    assert capsys.readouterr().err.startswith("Error: The current folder is gone")
 
 
 def test_a_reader_that_has_enough():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import subprocess
 import sys
 
@@ -83,6 +84,20 @@ def test_delete_asks_first(root, answer, left):
     assert done.exit_code == 0
     assert "parameters_shipping.yml" in done.output
     assert (root / "tests" / "test_shipping.py").exists() is left
+
+
+@pytest.mark.parametrize("closed", [False, True])
+def test_delete_where_nobody_can_answer(root, closed):
+    """Where standard input is at its end, or closed, one error names --yes, and nothing is deleted."""
+    main(["pipeline", "create", "shipping"])
+    before = files(root)
+    command = f"{shlex.quote(sys.executable)} -m treadle pipeline delete shipping {'<&-' if closed else '</dev/null'}"
+    done = subprocess.run(["sh", "-c", command], cwd=root, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 2
+    assert "Nothing was deleted" in done.stderr
+    assert "treadle pipeline delete shipping --yes" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert files(root) == before
 
 
 def test_delete_suggests(root, capsys):

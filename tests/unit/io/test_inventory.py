@@ -94,6 +94,32 @@ def test_pinned_versions(tmp_path):
     assert broken.pin_versions(["x"]) == {}
 
 
+def test_a_catalog_for_each_run(tmp_path):
+    """Each run saves its own version, whole, and loads what was the newest when it began; the catalog stays as it was."""
+    entry = {"type": "text.TextDataset", "filepath": "data/{name}.txt", "versioned": True}
+    config = {"{name}_note": entry, "plain": {"type": "MemoryDataset"}}
+    catalog = Catalog.from_config(config, project_path=tmp_path)
+    names, inputs = {"made_note", "read_note", "plain", "nowhere"}, {"read_note"}
+    for run in ("run-1", "run-2"):
+        Catalog.from_config(config, project_path=tmp_path, save_version=run).save("read_note", f"before {run}")
+        mine = catalog.for_run(run, names, inputs)
+        Catalog.from_config(config, project_path=tmp_path, save_version=f"{run}-later").save("read_note", "later")
+        worker = Catalog.from_part(mine.subset(names))
+        worker.save("made_note", run)
+        for each in (mine, worker):
+            assert (each.load("made_note"), each.load("read_note")) == (run, f"before {run}")
+        assert mine["plain"] is catalog["plain"]
+    assert catalog.versions("made_note") == ["run-2", "run-1"]
+    assert catalog.load("read_note") == "later"
+    given = Catalog.from_config(config, project_path=tmp_path, save_version="mine")
+    assert given.for_run("run-3", {"made_note", "plain"}, set()) is given
+    given.for_run("run-3", names, inputs).save("made_note", "x")
+    assert given.versions("made_note")[-1] == "mine"
+    broken = Catalog.from_config({"x": {**entry, "filepath": "nowhere://x"}})
+    with pytest.raises(DatasetError, match="nowhere"):
+        broken.for_run("run-4", {"x"}, {"x"}).load("x")
+
+
 def test_metadata(catalog):
     """Metadata of any entry can be asked for, and stands on the dataset, whether its class knows of it or not."""
     config = {"own": {"type": f"{Counter.__module__}.Counter", "metadata": {"owner": "us"}}}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import logging
 import sys
@@ -176,6 +177,25 @@ def test_log_lines_appear_above(scene, monkeypatch):
     finally:
         for handler in (plain, rich_handler, looks_up, elsewhere):
             logger.removeHandler(handler)
+
+
+def test_a_terminal_that_is_closed():
+    """What a run ends with stays what it ended with where the terminal is gone."""
+
+    class Closed(Terminal):
+        def write(self, _text):
+            raise OSError(errno.EIO, "Input/output error")
+
+    progress = Progress(Console(file=Terminal(), force_terminal=True, width=80), auto_refresh=False)
+
+    def run():
+        with progress:
+            progress(RunStarted(run_id="r", at=0.0, runner="sequential", start_method=None, workers=1, nodes=("a",)))
+            progress._console.file = Closed()
+            raise Terminated
+
+    with pytest.raises(Terminated):
+        run()
 
 
 def test_many_threads_while_it_draws(scene):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import signal
 import subprocess
 import sys
@@ -45,6 +46,21 @@ def test_a_handler_set_during_the_run_stays() -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
+@pytest.mark.usefixtures("hangup_is_heard")
+def test_a_signal_that_is_ignored_stays_so() -> None:
+    """Under `nohup` a closed terminal ends nothing; a signal that does end the run is named."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with terminated_by_signal():
+            signal.raise_signal(signal.SIGHUP)
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    with pytest.raises(Terminated, match="SIGHUP arrived") as caught, terminated_by_signal():
+        signal.raise_signal(signal.SIGHUP)
+    assert pickle.loads(pickle.dumps(caught.value)).signal == signal.SIGHUP
+    assert signal.getsignal(signal.SIGHUP) is signal.SIG_DFL
+
+
 WAITING_NODES = """
 import threading
 
@@ -68,8 +84,14 @@ with Session.create(sys.argv[1]) as session:
 """
 
 
+@pytest.mark.usefixtures("hangup_is_heard")
 @pytest.mark.parametrize(
-    ("number", "error"), [(signal.SIGTERM, "treadle.errors.Terminated"), (signal.SIGINT, "KeyboardInterrupt")]
+    ("number", "error"),
+    [
+        (signal.SIGTERM, "treadle.errors.Terminated"),
+        (signal.SIGHUP, "treadle.errors.Terminated"),
+        (signal.SIGINT, "KeyboardInterrupt"),
+    ],
 )
 def test_a_signal_ends_a_process_with_a_record(make_project, number: signal.Signals, error: str) -> None:
     """A process that is told to end during a run ends, and its session is recorded as interrupted."""

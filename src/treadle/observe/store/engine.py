@@ -13,6 +13,7 @@ Importing this module imports SQLAlchemy; see `schema.py`. State: none.
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 import time
@@ -26,6 +27,7 @@ from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 from sqlalchemy.pool import NullPool, StaticPool
 
 from treadle.errors import StoreError
+from treadle.observe.store.plain import plain_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -94,6 +96,8 @@ def shown_url(url: URL) -> str:
     query: dict[str, Any] = {
         key: "***" if any(word in key.lower() for word in _SECRET_QUERY) else value for key, value in url.query.items()
     }
+    if url.database is not None:  # a path may hold bytes that are no text
+        url = url.set(database=plain_text(url.database))
     return url.set(query=query).render_as_string(hide_password=True)
 
 
@@ -224,6 +228,8 @@ def _advice(exc: Exception, url: URL) -> str:
         return "The file is damaged or something else; move it away, and a new one is made."
     if "readonly" in text or isinstance(exc, PermissionError):
         return "Make the file and its folder writable, or give SESSION_STORE_ARGS = {'url': ...} in settings.py another place."
+    if "disk" in text or getattr(exc, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
+        return "Look whether its disk is full, or give SESSION_STORE_ARGS = {'url': ...} in settings.py another place."
     if "locked" in text:
         return "Another process held it for too long; raise SESSION_STORE_ARGS['busy_timeout'] in settings.py."
     if url.get_backend_name() == "sqlite":

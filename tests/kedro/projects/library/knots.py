@@ -1,8 +1,9 @@
-"""Functions and datasets for runs without a project."""
+"""Functions, datasets and hooks for runs without a project."""
 
 import os
 import threading
 
+from kedro.framework.hooks import hook_impl
 from kedro.io import AbstractDataset
 
 
@@ -84,3 +85,39 @@ class UnpicklableDataset(AbstractDataset):
 
     def _describe(self):
         return {}
+
+
+def divide_by(value):
+    return 1 / value
+
+
+class RaisingHooks:
+    """One hook, which raises."""
+
+    def __init__(self, name, kind):
+        self.name = name
+        self.kind = kind
+
+    def _raise_in(self, name):
+        if name == self.name:
+            raise self.kind(f"out of {name}")
+
+    @hook_impl
+    def before_dataset_loaded(self, dataset_name):
+        self._raise_in("before_dataset_loaded")
+
+    @hook_impl
+    def before_node_run(self, node):
+        self._raise_in("before_node_run")
+
+    @hook_impl
+    def after_node_run(self, node):
+        self._raise_in("after_node_run")
+
+    @hook_impl
+    def after_dataset_saved(self, dataset_name):
+        self._raise_in("after_dataset_saved")
+
+    @hook_impl
+    def on_node_error(self, error):
+        self._raise_in("on_node_error")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 import stat
@@ -11,10 +12,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from sqlalchemy.engine import make_url
 
 from treadle.errors import StoreError
 from treadle.events import Outcome
 from treadle.observe.store import ErrorRecord, NodeRecord, RunRecord, SessionRecord, SQLStore, WorkerRecord
+from treadle.observe.store.engine import store_errors
 
 RUN = RunRecord(
     number=1,
@@ -193,6 +196,22 @@ def test_a_file_that_cannot_be_written_is_a_clear_error(tmp_path: Path) -> None:
     assert len(store.list()) == 1
     with pytest.raises(StoreError, match=r"cannot be written: .*readonly.*Make the file and its folder writable"):
         store.save(RECORD)
+
+
+@pytest.mark.parametrize(
+    ("error", "advice"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), "Look whether its disk is full"),
+        (sqlite3.OperationalError("disk I/O error"), "Look whether its disk is full"),
+        (sqlite3.OperationalError("database is locked"), "busy_timeout"),
+    ],
+)
+def test_the_advice_fits_the_cause(error: Exception, advice: str) -> None:
+    """What to do depends on what is wrong; a path whose bytes are no text is shown escaped."""
+    url = make_url("sqlite://").set(database="/caf\udce9/sessions.db")
+    with pytest.raises(StoreError, match=advice) as caught, store_errors("written", url):
+        raise error
+    assert "udce9/sessions.db cannot be written" in str(caught.value)
 
 
 def test_a_folder_that_cannot_be_made_is_a_clear_error(tmp_path: Path) -> None:

@@ -11,8 +11,8 @@ def touching(name):
     return update_wrapper(partial(nodes.touch, name=name), nodes.touch)
 
 
-def failing(func):
-    return pipeline([node(nodes.plus, ["source", "source"], "summed", name="first"), node(func, "summed", "never", name="bad")])
+def failing(func, between="summed"):
+    return pipeline([node(nodes.plus, ["source", "source"], between, name="first"), node(func, between, "never", name="bad")])
 
 
 def register_pipelines():
@@ -46,8 +46,22 @@ def register_pipelines():
             node(nodes.fail, "in_memory", "never", name="bad"),
         ]
     )
+    aisle = pipeline(
+        [node(nodes.times, ["source", "params:factor"], "left", name="make")],
+        namespace="aisle",
+        inputs="source",
+        outputs="left",
+        parameters="factor",
+    )
     return {
         "__default__": working,
+        "aisles": aisle + pipeline([node(list, "history", "joined", name="recall_old")]),
+        "uneven": pipeline(
+            [
+                node(touching("quick"), "source", "quick_out", name="a_quick"),
+                node(nodes.take_longer, "source", "slow_out", name="b_slow"),
+            ]
+        ),
         "many": pipeline([node(touching(f"n{n}"), "source", f"out_{n}", name=f"n{n}") for n in range(30)]),
         "versions": versions,
         "stopping": stopping,
@@ -56,7 +70,7 @@ def register_pipelines():
         "kill": failing(nodes.kill),
         "leave": failing(nodes.leave),
         "stubborn": failing(nodes.be_stubborn),
-        "hang": failing(nodes.hang),
+        "hang": failing(nodes.hang, between="joined"),
         "absent": pipeline([node(list, "absent", "never", name="wants_absent")]),
         "where": pipeline([node(nodes.process, "source", "pid", name="where")]),
     }
