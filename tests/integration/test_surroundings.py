@@ -13,7 +13,7 @@ from treadle.events import Outcome
 from treadle.observe.store import SQLStore
 
 PRINTING = 'rows = list(csv.DictReader(raw_orders.splitlines()))\n    print("öffnen", len(rows), flush=True)'
-ASCII = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+ASCII = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "PYTHONIOENCODING": ""}
 
 
 @pytest.fixture
