@@ -13,6 +13,7 @@ import sys
 from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
+from traceback import walk_tb
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -174,9 +175,11 @@ def run_to_exit_code(command: click.Command, invocation: Invocation, **defaults:
 
 def _output_lost(error: OSError) -> ExitCode | None:
     """Deal with output that could not be written; None where the error is about something else."""
+    if error.filename is not None or not (isinstance(error, BrokenPipeError) or error.errno in _NO_ROOM):
+        return None
     if isinstance(error.__context__, KeyboardInterrupt):  # click could not end the line of a terminal that was closed
         return _interrupted(error.__context__)
-    if error.filename is not None or not (isinstance(error, BrokenPipeError) or error.errno in _NO_ROOM):
+    if not _came_from_output(error):
         return None
     # Let what is printed from now on vanish: the interpreter flushes standard output when it ends.
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -184,6 +187,16 @@ def _output_lost(error: OSError) -> ExitCode | None:
         with suppress(OSError):
             click.echo(f"Error: Standard output cannot be written: {error.strerror}.", err=True)
     return ExitCode.FAILED
+
+
+def _came_from_output(error: OSError) -> bool:
+    """Say whether an error is about the output, and not about some file: what could not be written is still to be written."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        return True
+    frames = [frame for frame, _line in walk_tb(error.__traceback__)]
+    return frames[-1].f_globals.get("__name__") == click.echo.__module__  # where nothing is buffered: PYTHONUNBUFFERED
 
 
 def _interrupted(cause: BaseException | None) -> ExitCode:
@@ -212,6 +225,7 @@ def _open_what_was_closed() -> None:
         except OSError:
             nowhere = os.open(os.devnull, os.O_RDWR)  # gets the lowest number that is free: this one, as those below are open
             os.set_inheritable(nowhere, True)  # noqa: FBT003 - the function's own signature
-        stream = open(descriptor, mode, encoding="utf-8", closefd=False)  # noqa: SIM115 - for the process's life
+        # By its name: where the descriptor is another file's by now, nothing may be printed there.
+        stream = open(os.devnull, mode, encoding="utf-8", errors="backslashreplace")  # noqa: PTH123, SIM115 - for the process's life
         setattr(sys, name, stream)
         setattr(sys, f"__{name}__", stream)

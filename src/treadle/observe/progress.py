@@ -108,7 +108,7 @@ class Board:
 
 def is_terminal() -> bool:
     """Say whether a person watches standard error, on a terminal that can be drawn on."""
-    return sys.stderr.isatty() and os.environ.get("TERM", "") not in {"", "dumb"}
+    return sys.stderr is not None and sys.stderr.isatty() and os.environ.get("TERM", "") not in {"", "dumb"}
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from treadle.errors import NodeError
@@ -22,19 +23,26 @@ if TYPE_CHECKING:
     from treadle.project import ConfiguredProject
     from treadle.session.record import SessionFacts
     from treadle.session.request import RunRequest
+    from treadle.session.versions import RunVersions
 
 _PROBE = "treadle-probe"
 """A second param behind the one that is tried, to see that the first one ends where it should."""
 
 
 def say_how_to_resume(
-    error: BaseException, request: RunRequest, resume_from: tuple[str, ...], facts: SessionFacts, project: ConfiguredProject
+    error: BaseException,
+    request: RunRequest,
+    versions: RunVersions,
+    resume_from: tuple[str, ...],
+    facts: SessionFacts,
+    project: ConfiguredProject,
 ) -> None:
     """Put the command on a run's error, unless it is there or nothing would be left to do.
 
     Args:
         error: a node's, which knows the nodes to start from; or an interrupt, which gets a note.
         request: what the run was asked for.
+        versions: knows which the resumed run must load.
         resume_from: the nodes to start from, after an interrupt.
         facts: those of the session.
         project: the configured project.
@@ -43,7 +51,7 @@ def say_how_to_resume(
     if not nodes or (isinstance(error, NodeError) and error.resume is not None):
         return
     command = resume_command(
-        request,
+        replace(request, load_versions=versions.to_resume(nodes)),
         nodes,
         env=facts.env,
         params=facts.extra_params,

@@ -10,7 +10,7 @@ import os
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
-from treadle.errors import HookError, NodeError, RunnerError
+from treadle.errors import HookError, RunnerError
 from treadle.planning import check_inputs
 from treadle.planning.policies import NO_RULES
 from treadle.project.configure import configured_project, is_configured
@@ -88,6 +88,7 @@ def run_request(  # noqa: PLR0913 - one caller, which names them all
         # Other runs may save newer versions meanwhile: all nodes of this one load what is the newest now.
         versions = versions if versions is not None else RunVersions()
         versions.loaded = {**request.load_versions, **catalog.pin_versions(pipeline.inputs().difference(inputs))}
+        versions.pipeline, versions.catalog = pipeline, catalog
         run_id = context.session_id
         run_params = {**session_data, **request.as_dict(), "runner": request.runner or opened.name, "run_id": run_id}
         try:
@@ -97,8 +98,6 @@ def run_request(  # noqa: PLR0913 - one caller, which names them all
             said |= {"on_failure": request.on_failure} if request.on_failure else {}
             result = opened.run(pipeline, catalog, hooks=hooks, run_id=run_id, observers=observers, durations=durations, **said)
         except (Exception, KeyboardInterrupt) as exc:
-            if isinstance(exc, NodeError) and exc.resume_from:
-                versions.note_failure(exc.resume_from, pipeline, catalog)
             name_place(exc, context.config_loader, catalog)
             _tell_of_error(hooks, exc, run_params, pipeline, catalog)
             raise

@@ -21,7 +21,6 @@ import logging
 import os
 import sys
 import threading
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from treadle.errors import SessionError
@@ -322,8 +321,7 @@ class Session:
             self._run_error = exc
             # Values that a program gave cannot be typed, so no command line resumes such a run.
             if not inputs:
-                request = replace(request, load_versions={**request.load_versions, **versions.to_resume})
-                say_how_to_resume(exc, request, recorder.resume_from, self._facts, self._project)
+                say_how_to_resume(exc, request, versions, recorder.resume_from, self._facts, self._project)
             raise
         finally:
             recorder.note_versions(versions.loaded)

@@ -30,30 +30,31 @@ class RunVersions:
     """What is known of a run's versions.
 
     Attributes:
-        loaded: the version of each versioned dataset that the run takes and does not make.
-        to_resume: the versions that the run must load which goes on from a failure of this one: those, and what it has saved.
+        loaded: the versions that were asked for, and the one of each versioned dataset that the run takes and does not make.
+        pipeline, catalog: what runs, and on what; None before that is known.
     """
 
     loaded: dict[str, str] = field(default_factory=dict)
-    to_resume: dict[str, str] = field(default_factory=dict)
+    pipeline: Pipeline | None = None
+    catalog: Catalog | None = None
 
-    def note_failure(self, nodes: Iterable[str], pipeline: Pipeline, catalog: Catalog) -> None:
-        """Find the versions to resume with.
+    def to_resume(self, nodes: Iterable[str]) -> dict[str, str]:
+        """Return the versions that the run must load which goes on from this one: of what this one loads, and has saved.
 
         Args:
             nodes: names of the nodes to resume from.
-            pipeline: what ran.
-            catalog: what it ran on.
         """
-        made = {base_name(name) for name in pipeline.all_outputs()}
-        self.to_resume = {}
-        for name in sorted(pipeline.from_nodes(*nodes).inputs()):
-            if name in self.loaded:
-                self.to_resume[name] = self.loaded[name]
-            elif base_name(name) in made and catalog.is_recipe(name):
-                version = _own_version(catalog, name)
+        if self.pipeline is None or self.catalog is None:
+            return {}
+        made = {base_name(name) for name in self.pipeline.all_outputs()}
+        resumed = self.pipeline.from_nodes(*nodes)
+        versions = {name: version for name, version in self.loaded.items() if name in resumed.all_inputs()}
+        for name in sorted(resumed.inputs() - versions.keys()):
+            if base_name(name) in made and self.catalog.is_recipe(name):
+                version = _own_version(self.catalog, name)
                 if version is not None:
-                    self.to_resume[name] = version
+                    versions[name] = version
+        return dict(sorted(versions.items()))
 
 
 def _own_version(catalog: Catalog, name: str) -> str | None:

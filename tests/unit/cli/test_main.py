@@ -135,6 +135,37 @@ def test_output_that_has_no_room(tmp_path):
     assert (done.returncode, done.stderr) == (1, "Error: Standard output cannot be written: File too large.\n")
 
 
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_only_output_is_output(tmp_path, unbuffered):
+    """A full disk elsewhere is not blamed on standard output, which may be lost too; then that is said, buffered or not."""
+    script = """if True:
+        import errno, os, sys
+        import click, treadle.cli.main as m, treadle.cli.run as run
+        def full(**_):
+            if sys.argv[1:]:
+                click.echo("lost")
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        run.run.callback = full
+        sys.exit(m.main(["run"]))
+    """
+    command, environment = [sys.executable, "-c", script], {**os.environ, "PYTHONUNBUFFERED": unbuffered}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, env=environment)
+    assert (done.returncode, done.stderr.splitlines()[-1]) == (1, f"OSError: [Errno {errno.ENOSPC}] {os.strerror(errno.ENOSPC)}")
+    shell = ["sh", "-c", 'ulimit -f 0; exec "$@" echo > out', "sh", *command]
+    done = subprocess.run(shell, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False, env=environment)
+    assert (done.returncode, done.stderr) == (1, "Error: Standard output cannot be written: File too large.\n")
+
+
+def test_a_closed_stream_is_nobody_elses(tmp_path):
+    """A file that was opened meanwhile, and got the descriptor of the closed standard output, is not printed into."""
+    script = (
+        "import sys; taken = open('taken', 'w'); import treadle.cli.main as m; sys.exit(m.main(['-h']) or taken.fileno() - 1)"
+    )
+    command = f"{shlex.quote(sys.executable)} -c {shlex.quote(script)} >&-"
+    done = subprocess.run(["sh", "-c", command], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr, (tmp_path / "taken").read_text()) == (0, "", "")
+
+
 def test_a_terminal_that_was_closed(monkeypatch):
     """What cannot be told any more does not change the exit code of an interrupt."""
 

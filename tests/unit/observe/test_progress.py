@@ -25,7 +25,7 @@ from treadle.events import (
     RunStarted,
     WorkerLost,
 )
-from treadle.observe.progress import Board, Progress
+from treadle.observe.progress import Board, Progress, watched
 from treadle.project.logging import StderrHandler
 
 NODES = ("split", "fit", "score", "plot")
@@ -177,6 +177,13 @@ def test_log_lines_appear_above(scene, monkeypatch):
     finally:
         for handler in (plain, rich_handler, looks_up, elsewhere):
             logger.removeHandler(handler)
+
+
+def test_a_process_without_standard_error(monkeypatch):
+    """Where there is no stream at all nobody watches, and nothing is drawn."""
+    monkeypatch.setattr(sys, "stderr", None)
+    with watched() as observers:
+        assert observers == ()
 
 
 def test_a_terminal_that_is_closed():

@@ -6,7 +6,9 @@ import shlex
 
 import pytest
 
+from treadle import Session
 from treadle.config.params import parse_params
+from treadle.errors import NodeError
 from treadle.session.request import RunRequest
 from treadle.session.resume import format_params, resume_command
 
@@ -78,3 +80,40 @@ def test_every_flag_is_repeated() -> None:
 def test_params_are_read_back_as_they_were(params: dict[str, object]) -> None:
     """What is written is what parse_params reads, types and all."""
     assert parse_params(format_params(params)) == params
+
+
+@pytest.mark.parametrize("error", ['ValueError("broken")', "KeyboardInterrupt"])
+def test_the_versions_to_resume_with(make_project, error: str) -> None:
+    """After a failure and after an interrupt: what the rest loads, as this run asked, found or saved it, and nothing else."""
+    note = "{{type: text.TextDataset, filepath: data/{0}, versioned: true}}\n"
+    catalog = "".join(f"{name}: {note.format(name)}" for name in ("early", "late", "newest", "kept", "asked"))
+    files = {f"data/{name}/{version}/{name}": version for name in ("early", "late", "newest") for version in ("v1", "v2")}
+    root = make_project(files={"conf/base/catalog.yml": catalog, **files, "data/asked/v1/asked": "v1"})
+    package = next((root / "src").iterdir())
+    (package / "pipeline_registry.py").write_text(f"""
+import os
+from treadle import Pipeline, node
+
+def stop(*texts):
+    if os.path.exists("repaired"):
+        return "".join(texts)
+    raise {error}
+
+def register_pipelines():
+    return {{"__default__": Pipeline([
+        node(lambda early: ("kept", "asked"), "early", ["kept", "asked"], name="first"),
+        node(stop, ["late", "newest", "kept", "asked"], "out", name="second"),
+    ])}}
+""")
+    asked = {"early": "v1", "late": "v1", "asked": "v1"}
+    with pytest.raises((NodeError, KeyboardInterrupt)) as caught, Session.create() as session:
+        session.run(runner="sequential", load_versions=asked)
+    command = getattr(caught.value, "resume", None) or caught.value.__notes__[-1].splitlines()[-1]
+    wanted = {"asked": "v1", "kept": session.session_id, "late": "v1", "newest": "v2"}
+    versions = ",".join(f"{name}:{version}" for name, version in wanted.items())
+    assert shlex.split(command)[-2:] == ["--from-nodes=second", f"--load-versions={versions}"]
+    (root / "repaired").touch()
+    (root / "data/newest/v3").mkdir()
+    (root / "data/newest/v3/newest").write_text("v3")
+    with Session.create() as session:
+        assert session.run(runner="sequential", from_nodes="second", load_versions=wanted)["out"] == "v1v2keptv1"

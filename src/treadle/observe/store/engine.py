@@ -223,12 +223,12 @@ def _cause(exc: Exception, url: URL) -> str:
 
 
 def _advice(exc: Exception, url: URL) -> str:
-    text = str(exc)
+    text = str(getattr(exc, "orig", None) or exc)  # without the statement and its values, which may say anything
     if "not a database" in text or "malformed" in text:
         return "The file is damaged or something else; move it away, and a new one is made."
     if "readonly" in text or isinstance(exc, PermissionError):
         return "Make the file and its folder writable, or give SESSION_STORE_ARGS = {'url': ...} in settings.py another place."
-    if "disk" in text or getattr(exc, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
+    if "disk I/O" in text or "disk is full" in text or getattr(exc, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
         return "Look whether its disk is full, or give SESSION_STORE_ARGS = {'url': ...} in settings.py another place."
     if "locked" in text:
         return "Another process held it for too long; raise SESSION_STORE_ARGS['busy_timeout'] in settings.py."

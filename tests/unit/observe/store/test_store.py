@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy.engine import make_url
+from sqlalchemy.exc import OperationalError
 
 from treadle.errors import StoreError
 from treadle.events import Outcome
@@ -203,7 +204,10 @@ def test_a_file_that_cannot_be_written_is_a_clear_error(tmp_path: Path) -> None:
     [
         (OSError(errno.ENOSPC, "No space left on device"), "Look whether its disk is full"),
         (sqlite3.OperationalError("disk I/O error"), "Look whether its disk is full"),
+        (sqlite3.OperationalError("database or disk is full"), "Look whether its disk is full"),
         (sqlite3.OperationalError("database is locked"), "busy_timeout"),
+        (OperationalError("INSERT", ["/mnt/disk"], sqlite3.OperationalError("database is locked")), "busy_timeout"),
+        (FileExistsError(errno.EEXIST, "File exists", "/mnt/disk/.treadle"), "Check the path"),
     ],
 )
 def test_the_advice_fits_the_cause(error: Exception, advice: str) -> None:
