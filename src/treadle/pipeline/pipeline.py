@@ -1,26 +1,24 @@
 """A pipeline: nodes joined by the names of their datasets.
 
 A Pipeline is frozen: it is checked and put in order when it is made (`wiring.py`), and each operation gives a new
-one. What only some users need (who waits for whom, everything as numbers) is found on first use and kept. It knows no
+one. What only some users need (who waits for whom, as numbers) is found on first use and kept. It knows no
 catalog and no runner; the planner compiles it for running.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from treadle.errors import PipelineError
 from treadle.pipeline import selection
 from treadle.pipeline.description import describe, to_json
+from treadle.pipeline.graph import Graph
 from treadle.pipeline.grouping import NodeGroup, group_by_namespace
 from treadle.pipeline.links import Links, link
 from treadle.pipeline.names import as_names, base_name, check_label
 from treadle.pipeline.node import Node
 from treadle.pipeline.wiring import Wiring, join, wire
-
-if TYPE_CHECKING:
-    from treadle.pipeline.graph import Graph
 
 
 class Pipeline:
@@ -35,9 +33,8 @@ class Pipeline:
         PipelineError: two nodes have one name or make one dataset, or something else than a node was given.
     """
 
-    __slots__ = ("_graph", "_links", "_wiring")
+    __slots__ = ("_links", "_wiring")
     _wiring: Wiring
-    _graph: Graph | None
     _links: Links | None
 
     def __init__(self, nodes: Iterable[Node | Pipeline], *, tags: str | Iterable[str] | None = None) -> None:
@@ -49,7 +46,6 @@ class Pipeline:
 
     def _set(self, wiring: Wiring) -> None:
         object.__setattr__(self, "_wiring", wiring)
-        object.__setattr__(self, "_graph", None)
         object.__setattr__(self, "_links", None)
 
     @classmethod
@@ -75,11 +71,7 @@ class Pipeline:
     @property
     def graph(self) -> Graph:
         """Who waits for whom, as places in `nodes`."""
-        graph = self._graph
-        if graph is None:
-            graph = self._wiring.graph()
-            object.__setattr__(self, "_graph", graph)
-        return graph
+        return Graph(self.links.parents, self.links.children)
 
     @property
     def links(self) -> Links:

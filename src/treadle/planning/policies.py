@@ -325,6 +325,8 @@ def _joined(wrong: Sequence[ConfigError]) -> ConfigError:
     first = wrong[0]
     if len(wrong) == 1:
         return first
-    lines = "".join(f"\n  {each.args[0]}" for each in wrong)
+    lines = "".join(f"\n  {each.args[0]}" for each in wrong[:_SHOWN])
+    if len(wrong) > _SHOWN:
+        lines += f"\n  So it is with {len(wrong) - _SHOWN} more."
     msg = f"{len(wrong)} things are wrong in the execution configuration:{lines}"
     return ConfigError(msg, file=first.file, line=first.line, key=first.key)

@@ -167,3 +167,13 @@ def test_needs_and_limits():
     short = [node(len, "x", name, name=name, policy=NodePolicy(resources={"gpu": 1})) for name in ("first", "second")]
     with pytest.raises(RunnerError, match=r"(?s)'first' needs gpu.*\n.*'second' needs gpu"):
         check_needs(compile_plan(Pipeline(short), Catalog({"x": "abc"})), {})
+
+
+def test_no_more_than_ten_wrong_things_are_told_one_by_one():
+    """The rest are counted: what is wrong in the same way of a thousand nodes fills no screen."""
+    with pytest.raises(ConfigError) as caught:
+        read_policies({"nodes": {f"n{index}": {"retries": -1} for index in range(25)}})
+    first, *lines = str(caught.value).splitlines()
+    assert first == "25 things are wrong in the execution configuration:"
+    assert len(lines) == 11
+    assert lines[-1] == "  So it is with 15 more."

@@ -68,11 +68,7 @@ class LokyExecutor:
     capabilities = Capabilities(processes=True, cancels_running=True, queues=True)
 
     def __init__(
-        self,
-        max_workers: int,
-        method: StartMethod,
-        make_spec: Callable[[str], WorkerSpec],
-        exchange_memory: int | None = None,
+        self, max_workers: int, method: StartMethod, make_spec: Callable[[str], WorkerSpec], exchange_memory: int | None = None
     ) -> None:
         self._pool = SlotPool(max_workers, method, make_spec, self)
         try:

@@ -4,16 +4,6 @@ It is pure: it does no I/O and knows no process, thread, clock or file. Facts go
 failed, was given back, a worker is lost), decisions come out (assignments, datasets to release, nodes to skip or to try
 again). The same facts in the same order give the same decisions.
 
-States of a node, and the legal moves::
-
-    WAITING ──► READY ──► ASSIGNED ──► DONE        the usual way; a child that goes along is assigned while it waits
-    READY ──► WAITING                              a value it needs was lost with a worker
-    ASSIGNED ──► WAITING                           given back, or its worker was lost before it began
-    ASSIGNED ──► DELAYED ──► WAITING               its attempt failed and it has another, which is due later
-    DONE ──► WAITING                               its own value was lost with a worker, and is needed again
-    ASSIGNED, READY ──► FAILED                     READY: it could not even be handed out
-    WAITING, READY, DELAYED ──► SKIPPED            something before it failed, or the run stopped
-
 Order: the ready node with the longest remaining path first, ties by plan order. A node whose sole child needs nothing
 else any more takes that child along in the same job, so that the value between them never leaves the worker.
 
@@ -90,7 +80,6 @@ class Scheduler(SchedulerView):
         self._unfinished = count
         self._stopped = False
         self._skipped: list[int] = []
-        self._begun = False  # nothing is ready before something is to be handed out: until then more may be told
 
     # --- facts -----------------------------------------------------------------------------------------------------------
 
@@ -234,7 +223,7 @@ class Scheduler(SchedulerView):
 
     def assign(self) -> list[Assignment]:
         """Return jobs for the workers that have room, most urgent first, one a worker at a time."""
-        if not self._begun:
+        if not self._queues.priority:  # nothing is ready before something is to be handed out: until then more may be told
             self._begin()
         self._make_again()
         assignments: list[Assignment] = []
@@ -301,7 +290,6 @@ class Scheduler(SchedulerView):
 
     def _begin(self) -> None:
         """Make ready what waits for nothing, by the priorities that are known by now."""
-        self._begun = True
         self._queues.priority = longest_remaining_paths([node.children for node in self._plan.nodes], self._weights)
         for node, missing in enumerate(self._missing):
             if not missing and self._states[node] is NodeState.WAITING:

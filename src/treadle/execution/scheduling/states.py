@@ -1,5 +1,15 @@
 """The words of the scheduler: states of a node, the legal moves between them, what it hands out.
 
+States of a node, and the legal moves::
+
+    WAITING ──► READY ──► ASSIGNED ──► DONE        the usual way; a child that goes along is assigned while it waits
+    READY ──► WAITING                              a value it needs was lost with a worker
+    ASSIGNED ──► WAITING                           given back, or its worker was lost before it began
+    ASSIGNED ──► DELAYED ──► WAITING               its attempt failed and it has another, which is due later
+    DONE ──► WAITING                               its own value was lost with a worker, and is needed again
+    ASSIGNED, READY ──► FAILED                     READY: it could not even be handed out
+    WAITING, READY, DELAYED ──► SKIPPED            something before it failed, or the run stopped
+
 State: where each node of a run stands, and how it came there. Neighbours: `scheduler.py` alone moves nodes.
 """
 
