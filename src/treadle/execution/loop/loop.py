@@ -34,8 +34,8 @@ from treadle.planning.resume import resume_nodes
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from treadle.events import Event, Observer
     from treadle.execution.executor import Executor, ExecutorEvent
+    from treadle.execution.loop.observers import Observers
     from treadle.execution.material import RunMaterial
     from treadle.execution.scheduling.scheduler import Assignment
 
@@ -46,7 +46,7 @@ class RunLoop:
     Args:
         material: the run.
         executor: where it runs.
-        observers: who is told.
+        observers: the observers of the run.
         durations: gives the seconds that nodes took before, by name; asked once, while the workers start.
         limits: how much there is of each resource that nodes need.
         on_failure: what a failure means for the rest, where a node's policy does not say.
@@ -56,7 +56,7 @@ class RunLoop:
         self,
         material: RunMaterial,
         executor: Executor,
-        observers: Sequence[Observer],
+        observers: Observers,
         durations: Callable[[], Mapping[str, float]] = dict,
         *,
         limits: Mapping[str, int] | None = None,
@@ -189,14 +189,14 @@ class RunLoop:
     def _worker_up(self, event: WorkerUp) -> None:
         self._pids[event.worker] = event.pid
         self._scheduler.add_worker(event.worker)
-        self._tell(WorkerStarted(self._executor.label(event.worker), event.pid, time.time()))
+        self._observers.notify(WorkerStarted(self._executor.label(event.worker), event.pid, time.time()))
 
     def _node_started(self, worker: int, fact: Started) -> None:
         if fact.node in self._announced or not self._scheduler.holds(worker, fact.node):
             return  # told already, or it ended while this was on its way
         self._announced.add(fact.node)
         node = self._plan.nodes[fact.node]
-        self._tell(NodeStarted(node.name, self._executor.label(worker), self._scheduler.attempt(fact.node), fact.at))
+        self._observers.notify(NodeStarted(node.name, self._executor.label(worker), self._scheduler.attempt(fact.node), fact.at))
 
     def _node_finished(self, worker: int, fact: Finished) -> None:
         if self._observers:  # most of what a tiny node costs here is telling of it
@@ -214,7 +214,7 @@ class RunLoop:
         released = self._scheduler.finish(fact.node, worker, seconds)
         if self._observers:
             names = self._plan.datasets
-            self._tell(
+            self._observers.notify(
                 NodeFinished(
                     node=name,
                     worker=self._executor.label(worker),
@@ -256,17 +256,13 @@ class RunLoop:
             self._executor.release(dataset)
             self._put.discard(dataset)
             if self._observers:
-                self._tell(DatasetReleased(self._plan.datasets[dataset].name, time.time()))
+                self._observers.notify(DatasetReleased(self._plan.datasets[dataset].name, time.time()))
 
     # --- telling --------------------------------------------------------------------------------------------------------
 
     def _tell_skipped(self) -> None:
         for node in self._scheduler.take_skipped():
-            self._tell(NodeSkipped(self._plan.nodes[node].name, time.time()))
-
-    def _tell(self, event: Event) -> None:
-        for observer in self._observers:
-            observer(event)
+            self._observers.notify(NodeSkipped(self._plan.nodes[node].name, time.time()))
 
     def tell_under_way(self) -> None:
         """Tell of the nodes that had just begun when the run was interrupted."""

@@ -24,11 +24,12 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
     from treadle.errors import NodeError
-    from treadle.events import Event, Failure, Observer
+    from treadle.events import Failure
     from treadle.execution.executor import Executor, SetupFailed, WorkerDown
     from treadle.execution.handles import Kept
     from treadle.execution.job import Failed
     from treadle.execution.loop.deadlines import Deadlines
+    from treadle.execution.loop.observers import Observers
     from treadle.execution.material import RunMaterial
     from treadle.execution.scheduling.scheduler import Scheduler
 
@@ -43,7 +44,7 @@ class Setbacks:
         executor: where it runs.
         scheduler: decides who is tried again.
         deadlines: takes the next attempts that are due later.
-        observers: who is told.
+        observers: the observers of the run.
         limits: seconds that an attempt may take in a worker process, by node.
         workers: those that there have been so far.
     """
@@ -54,7 +55,7 @@ class Setbacks:
         executor: Executor,
         scheduler: Scheduler,
         deadlines: Deadlines,
-        observers: Sequence[Observer],
+        observers: Observers,
         *,
         limits: Mapping[int, float],
         workers: Collection[int],
@@ -99,7 +100,7 @@ class Setbacks:
         label, now = self._executor.label(event.worker), time.time()
         if not too_slow:  # an end that was not asked for
             name = self._plan.nodes[culprit].name if culprit is not None else None
-            self._tell(WorkerLost(label, event.pid, now, event.exitcode, name))
+            self._observers.notify(WorkerLost(label, event.pid, now, event.exitcode, name))
             if culprit is None:
                 _logger.warning("%s", describe_loss(label, event, None, ()))
         self._scheduler.lose_worker(event.worker, culprit)
@@ -126,7 +127,7 @@ class Setbacks:
     def fail_here(self, node: int, exc: BaseException, failure: Failure) -> Sequence[int]:
         """A node failed before it could be handed out."""
         now = time.time()
-        self._tell(NodeFailed(self._plan.nodes[node].name, "main", self._scheduler.attempt(node) + 1, None, now, failure))
+        self._observers.notify(NodeFailed(self._plan.nodes[node].name, "main", self._scheduler.attempt(node) + 1, None, now, failure))
         error = self.failures.error_of(node, failure, exc, worker=None, attempt=self._scheduler.attempt(node) + 1)
         return self._fail(node, None, error)
 
@@ -168,7 +169,7 @@ class Setbacks:
         """An attempt failed: tell of it, and see to the next one where the node has one."""
         attempt = self._scheduler.attempt(node)
         delay = self._scheduler.retry(node, worker)
-        self._tell(NodeFailed(self._plan.nodes[node].name, label, attempt, started, at, failure, final=delay is None))
+        self._observers.notify(NodeFailed(self._plan.nodes[node].name, label, attempt, started, at, failure, final=delay is None))
         if delay is None:
             return False
         if delay:
@@ -190,7 +191,3 @@ class Setbacks:
         if running:
             _logger.info("A node failed. Waiting for what is running to finish (Ctrl-C stops it): %s", ", ".join(running))
         return unneeded
-
-    def _tell(self, event: Event) -> None:
-        for observer in self._observers:
-            observer(event)

@@ -18,6 +18,7 @@ from treadle.events import Outcome, RunStarted
 from treadle.execution.interrupts import interrupts_held_back
 from treadle.execution.limits import run_limits
 from treadle.execution.loop.loop import RunLoop
+from treadle.execution.loop.observers import Observers
 from treadle.execution.material import RunMaterial
 from treadle.execution.runners.arguments import checked_failure_policy, checked_resources
 from treadle.pipeline.policy import FailurePolicy
@@ -101,7 +102,7 @@ class Runner(ABC):
             catalog: where their data is; datasets that it does not know live in memory for as long as they are needed.
             hooks: the registered hooks; node and dataset hooks are called where the node runs.
             run_id: id of the run; made of the time where None.
-            observers: callables that take each event of the run.
+            observers: callables that take each event of the run; one that raises is disabled and logged, and the run goes on.
             inputs: values for free inputs of the pipeline, by dataset name; this run sees them in place of what the catalog
                 has, and the catalog stays as it is.
             durations: returns the seconds that nodes took in earlier runs, by name, so that the longest path can be
@@ -159,11 +160,12 @@ class Runner(ABC):
         plan = material.plan
         limits = run_limits(plan, self.resources or {})
         said = checked_failure_policy(on_failure) or self._failure_policy or plan.on_failure
+        watching = Observers(observers)
         with self._turn(), self._lease(plan) as executor:
             loop = RunLoop(
                 material,
                 executor,
-                observers,
+                watching,
                 lambda: self._known_seconds(plan, durations),
                 limits=limits,
                 on_failure=said or FailurePolicy.STOP,
@@ -177,8 +179,7 @@ class Runner(ABC):
                 nodes=tuple(node.name for node in plan.nodes),
             )
             outcome = Outcome.FAILED
-            for observer in observers:
-                observer(started)
+            watching.notify(started)
             try:
                 with plan_left_out(len(plan.nodes)):
                     result = loop.run()
@@ -189,9 +190,7 @@ class Runner(ABC):
                 raise
             finally:
                 self._seconds.update(loop.seconds)
-                ended = loop.finished_event(outcome)
-                for observer in observers:
-                    observer(ended)
+                watching.notify(loop.finished_event(outcome))
             return result
 
     @contextmanager
@@ -253,7 +252,7 @@ class Runner(ABC):
         except NodeError:  # all that was running has ended by now
             self._take_back()
             raise
-        except BaseException:  # Ctrl-C, an observer's error, a worker without set-up: nodes may be running still
+        except BaseException:  # Ctrl-C, a worker that could not be set up: nodes may still be running
             executor, self._executor = self._executor, None
             if executor is not None:
                 with interrupts_held_back():  # a second Ctrl-C must not tear the end apart

@@ -1,0 +1,59 @@
+"""The observers of a run: each one receives every event, in the parent process.
+
+An observer that raises is disabled for the rest of the run and its traceback is logged once, because progress bars and
+recorders must not decide whether work succeeds. (A hook that raises is an error: hooks are the user's.)
+State: which observers are still active. Runs in the parent. Neighbours: `loop.py` and `setbacks.py` notify.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from treadle.events import Event, Observer
+
+_logger = logging.getLogger(__name__)
+
+
+class Observers:
+    """Pass the events of one run on to its observers, in order.
+
+    Args:
+        observers: callables that take one event.
+    """
+
+    def __init__(self, observers: Iterable[Observer]) -> None:
+        self._active = list(observers)
+
+    def __bool__(self) -> bool:
+        """True while an observer is active."""
+        return bool(self._active)
+
+    def notify(self, event: Event) -> None:
+        """Give an event to each active observer; one that raises receives no more events.
+
+        Args:
+            event: what happened.
+        """
+        failed = []
+        for observer in self._active:
+            try:
+                observer(event)
+            except Exception:
+                failed.append(observer)
+                _logger.exception(
+                    "The observer %s raised an exception at the event %s. It receives no more events of this run, which continues.",
+                    _name_of(observer),
+                    type(event).__name__,
+                )
+        if failed:
+            self._active = [each for each in self._active if not any(each is one for one in failed)]
+
+
+def _name_of(observer: Observer) -> str:
+    """Return the qualified name of an observer's function or class."""
+    named = observer if hasattr(observer, "__qualname__") else type(observer)
+    return f"{named.__module__}.{named.__qualname__}"

@@ -1,0 +1,65 @@
+"""Observers: each receives every event, and one that raises is disabled."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+
+from treadle.events import RunFinished
+from treadle.execution.loop.observers import Observers
+
+
+def test_each_observer_receives_every_event_in_order():
+    """Observers are called one after the other, each with every event."""
+    seen = []
+    observers = Observers([lambda event: seen.append(("first", event)), lambda event: seen.append(("second", event))])
+    observers.notify("a")
+    observers.notify("b")
+    assert seen == [("first", "a"), ("second", "a"), ("first", "b"), ("second", "b")]
+
+
+def test_an_observer_that_raises_is_disabled_and_logged_once(caplog):
+    """It receives no more events; the others do; its traceback is logged with its name and the event's."""
+    seen, calls = [], []
+
+    def broken(event):
+        calls.append(event)
+        raise ZeroDivisionError("no denominator")
+
+    observers = Observers([broken, seen.append])
+    event = RunFinished("run", 0.0, None, (), ())
+    for _ in range(3):
+        observers.notify(event)
+    assert (len(calls), len(seen)) == (1, 3)
+    (record,) = caplog.records
+    assert (record.levelno, record.exc_info[0]) == (logging.ERROR, ZeroDivisionError)
+    assert "test_observers.test_an_observer_that_raises_is_disabled_and_logged_once.<locals>.broken" in record.getMessage()
+    assert "RunFinished" in record.getMessage()
+    assert bool(observers)
+
+
+def test_without_active_observers_it_is_false():
+    """The loop asks for it, so that a run without observers makes no events."""
+
+    def broken(_event):
+        raise ValueError
+
+    observers = Observers([broken])
+    assert observers
+    observers.notify("a")
+    assert not observers
+    assert not Observers([])
+
+
+@pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit])
+def test_what_ends_the_process_passes_through(kind):
+    """An interrupt that arrives while an observer works is the run's, not the observer's."""
+
+    def interrupted(_event):
+        raise kind
+
+    observers = Observers([interrupted])
+    with pytest.raises(kind):
+        observers.notify("a")
+    assert observers
