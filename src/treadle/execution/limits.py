@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from treadle.planning.policies import MEMORY, check_needs, needed_resources
+from treadle.planning.needs import MEMORY, check_needs, needed_resources
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

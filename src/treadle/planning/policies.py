@@ -21,12 +21,11 @@ from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from treadle.errors import ConfigError, RunnerError
+from treadle.errors import ConfigError
 from treadle.pipeline.policy import READERS, FailurePolicy, NodePolicy, Place, policy_of, read_resources
 
 if TYPE_CHECKING:
     from treadle.pipeline import Node
-    from treadle.planning.plan import Plan
 
 Locate: TypeAlias = "Callable[[Sequence[str]], tuple[str, int | None] | None]"
 """Says in which file, and in which line, a key of the configuration stands."""
@@ -34,8 +33,6 @@ Locate: TypeAlias = "Callable[[Sequence[str]], tuple[str, int | None] | None]"
 _NAMED = ("nodes", "tags")
 _SECTIONS = ("defaults", *_NAMED, "resources")
 _PARAMETERS = tuple(each.name for each in fields(NodePolicy))
-MEMORY = "memory"
-"""The resource that has a limit where nobody gives it one: what the process may use."""
 _SHOWN = 10
 
 
@@ -163,34 +160,6 @@ def runs_in_main(policy: NodePolicy | None) -> bool:
     return policy is not None and policy.run_in is Place.MAIN
 
 
-def check_needs(plan: Plan, limits: Mapping[str, int]) -> None:
-    """Refuse nodes that need what there is not.
-
-    Args:
-        plan: has the nodes' policies.
-        limits: how much of each resource there is.
-
-    Raises:
-        RunnerError: names each such node, the resource, and where its limit is set.
-    """
-    wrong: list[str] = []
-    first: str | None = None
-    for index, policy in enumerate(plan.policies):
-        for name, amount in policy.resources or () if policy is not None else ():
-            if amount > limits.get(name, 0):
-                first = first or name
-                wrong.append(_unmet_need(plan.nodes[index].name, name, amount, limits))
-    if first is not None:
-        shown = [*wrong[:_SHOWN], *([f"So it is with {len(wrong) - _SHOWN} more."] if len(wrong) > _SHOWN else [])]
-        raise RunnerError("\n".join(shown), name=first, close=tuple(get_close_matches(first, limits, n=1)))
-
-
-def needed_resources(plan: Plan) -> frozenset[str]:
-    """Name the resources that nodes of a plan need."""
-    policies = (policy for policy in plan.policies if policy is not None)
-    return frozenset(name for policy in policies for name, amount in policy.resources or () if amount)
-
-
 class _Reader:
     """Reads what there is to read, and keeps what is wrong: whoever mends a file wants to hear all of it."""
 
@@ -267,22 +236,6 @@ class _Reader:
         self.wrong.append(_error(self._place, path, what, hint))
 
 
-def _unmet_need(node: str, name: str, amount: int, limits: Mapping[str, int]) -> str:
-    if name in limits:
-        return (
-            f"Node '{node}' needs {name}: {amount:,}, and the limit is {limits[name]:,}, so it could never start. "
-            f"Let it need less, or raise the limit: `resources: {{{name}: …}}` in conf/<env>/execution.yml, or "
-            f"resources= of the runner."
-        )
-    close = get_close_matches(name, limits, n=1)
-    hint = f"Did you mean '{close[0]}'? Or say" if close else "Say"
-    return (
-        f"Node '{node}' needs {name}: {amount:,}, and nobody has said how much of it there is. {hint} so in "
-        f"conf/<env>/execution.yml (`resources: {{{name}: {amount}}}`), or give the runner "
-        f"resources={{'{name}': {amount}}}."
-    )
-
-
 def _names(config: Any, section: str) -> set[str]:
     entries = config.get(section) if isinstance(config, Mapping) else None
     return {str(name) for name in entries} if isinstance(entries, Mapping) else set()
@@ -327,6 +280,6 @@ def _joined(wrong: Sequence[ConfigError]) -> ConfigError:
         return first
     lines = "".join(f"\n  {each.args[0]}" for each in wrong[:_SHOWN])
     if len(wrong) > _SHOWN:
-        lines += f"\n  So it is with {len(wrong) - _SHOWN} more."
+        lines += f"\n  {len(wrong) - _SHOWN} more are not shown."
     msg = f"{len(wrong)} things are wrong in the execution configuration:{lines}"
     return ConfigError(msg, file=first.file, line=first.line, key=first.key)

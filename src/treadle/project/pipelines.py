@@ -2,7 +2,7 @@
 
 Job: call the project's `register_pipelines()` once, on first use, and hand out its pipelines with errors that suggest
 close names. State: what the registry returned, and what was put beside it. Neighbours: `configure.py` owns one of these for
-the configured project; `find_pipelines.py` is what a registry usually returns, and stands in where there is none.
+the configured project; `found_pipelines.py` has what a registry usually returns, and stands in where there is none.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from treadle.errors import ProjectError, TreadleError, UnknownNameError
 from treadle.project.code import import_project_module, place_of
-from treadle.project.find_pipelines import find_pipelines
+from treadle.project.found_pipelines import discover_pipelines
 
 if TYPE_CHECKING:
     from treadle.pipeline import Pipeline
@@ -105,7 +105,7 @@ class ProjectPipelines(Mapping[str, "Pipeline"]):
         name = f"{self._package_name}.pipeline_registry"
         module = import_project_module(name)
         if module is None:
-            return find_pipelines(self._package_name)
+            return discover_pipelines(self._package_name)
         file = getattr(module, "__file__", None) or name
         register = getattr(module, "register_pipelines", None)
         if not callable(register):

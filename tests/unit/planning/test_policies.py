@@ -9,7 +9,8 @@ import pytest
 from treadle import Catalog, ConfigError, NodePolicy, Pipeline, RunnerError, node
 from treadle.pipeline.policy import FailurePolicy
 from treadle.planning import compile_plan
-from treadle.planning.policies import NO_RULES, check_needs, read_policies
+from treadle.planning.needs import check_needs
+from treadle.planning.policies import NO_RULES, read_policies
 
 
 def nodes():
@@ -160,9 +161,7 @@ def test_needs_and_limits():
     check_needs(plan, {"gpus": 2})
     with pytest.raises(RunnerError, match=r"'own' needs gpus: 2, and the limit is 1"):
         check_needs(plan, {"gpus": 1})
-    with pytest.raises(
-        RunnerError, match=r"'own' needs gpus: 2, and nobody has said how much of it there is. Did you mean 'gpu'"
-    ):
+    with pytest.raises(RunnerError, match=r"'own' needs gpus: 2, but no limit of that resource is set. Did you mean 'gpu'"):
         check_needs(plan, {"gpu": 2})
     short = [node(len, "x", name, name=name, policy=NodePolicy(resources={"gpu": 1})) for name in ("first", "second")]
     with pytest.raises(RunnerError, match=r"(?s)'first' needs gpu.*\n.*'second' needs gpu"):
@@ -176,4 +175,4 @@ def test_no_more_than_ten_wrong_things_are_told_one_by_one():
     first, *lines = str(caught.value).splitlines()
     assert first == "25 things are wrong in the execution configuration:"
     assert len(lines) == 11
-    assert lines[-1] == "  So it is with 15 more."
+    assert lines[-1] == "  15 more are not shown."

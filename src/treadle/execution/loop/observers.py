@@ -45,7 +45,7 @@ class Observers:
             except Exception:
                 failed.append(observer)
                 _logger.exception(
-                    "The observer %s raised an exception at the event %s. It receives no more events of this run, which continues.",
+                    "The observer %s raised an exception at the event %s. It receives no more events; the run continues.",
                     _name_of(observer),
                     type(event).__name__,
                 )

@@ -127,7 +127,9 @@ class Setbacks:
     def fail_here(self, node: int, exc: BaseException, failure: Failure) -> Sequence[int]:
         """A node failed before it could be handed out."""
         now = time.time()
-        self._observers.notify(NodeFailed(self._plan.nodes[node].name, "main", self._scheduler.attempt(node) + 1, None, now, failure))
+        self._observers.notify(
+            NodeFailed(self._plan.nodes[node].name, "main", self._scheduler.attempt(node) + 1, None, now, failure)
+        )
         error = self.failures.error_of(node, failure, exc, worker=None, attempt=self._scheduler.attempt(node) + 1)
         return self._fail(node, None, error)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from heapq import heappop, heappush
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 from treadle.execution.job import MAIN
 from treadle.execution.scheduling.states import NodeState
@@ -17,11 +17,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from treadle.execution.scheduling.resources import Resources
+    from treadle.execution.scheduling.states import Entry
     from treadle.execution.scheduling.values import Values
     from treadle.planning import Plan
-
-Entry: TypeAlias = "tuple[float, int]"
-"""A ready node as it is queued: how little urgent it is, and its index."""
 
 
 class ReadyQueues:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from treadle.execution.scheduling.queues import Entry
+    from treadle.execution.scheduling.states import Entry
     from treadle.planning import Plan
 
 Needs: TypeAlias = "tuple[tuple[str, int], ...]"

@@ -17,10 +17,14 @@ from __future__ import annotations
 
 from collections import deque
 from enum import IntEnum
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 if TYPE_CHECKING:
     from treadle.planning import Plan
+
+
+Entry: TypeAlias = "tuple[float, int]"
+"""A ready node in a queue: its negated priority (the most urgent sorts first), and its index."""
 
 
 class NodeState(IntEnum):

@@ -1,0 +1,66 @@
+"""What the nodes of a plan need of scarce resources, checked against what there is before anything runs.
+
+State: none. Neighbours: `policies.py` reads the needs from code and configuration, the scheduler hands resources out.
+"""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from typing import TYPE_CHECKING
+
+from treadle.errors import RunnerError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from treadle.planning.plan import Plan
+
+MEMORY = "memory"
+"""The resource that has a limit even where none is set: the memory that the process may use."""
+
+_SHOWN = 10
+"""The most nodes that an error names."""
+
+
+def check_needs(plan: Plan, limits: Mapping[str, int]) -> None:
+    """Raise if a node requests more of a resource than is available.
+
+    Args:
+        plan: has the nodes' policies.
+        limits: how much of each resource there is.
+
+    Raises:
+        RunnerError: names each such node, the resource, and where its limit is set.
+    """
+    wrong: list[str] = []
+    first: str | None = None
+    for index, policy in enumerate(plan.policies):
+        for name, amount in policy.resources or () if policy is not None else ():
+            if amount > limits.get(name, 0):
+                first = first or name
+                wrong.append(_unmet_need(plan.nodes[index].name, name, amount, limits))
+    if first is not None:
+        shown = [*wrong[:_SHOWN], *([f"{len(wrong) - _SHOWN} more nodes request too much."] if len(wrong) > _SHOWN else [])]
+        raise RunnerError("\n".join(shown), name=first, close=tuple(get_close_matches(first, limits, n=1)))
+
+
+def needed_resources(plan: Plan) -> frozenset[str]:
+    """Name the resources that nodes of a plan need."""
+    policies = (policy for policy in plan.policies if policy is not None)
+    return frozenset(name for policy in policies for name, amount in policy.resources or () if amount)
+
+
+def _unmet_need(node: str, name: str, amount: int, limits: Mapping[str, int]) -> str:
+    if name in limits:
+        return (
+            f"Node '{node}' needs {name}: {amount:,}, and the limit is {limits[name]:,}, so it could never start. "
+            f"Let it need less, or raise the limit: `resources: {{{name}: …}}` in conf/<env>/execution.yml, or "
+            f"resources= of the runner."
+        )
+    close = get_close_matches(name, limits, n=1)
+    hint = f"Did you mean '{close[0]}'? Otherwise set" if close else "Set"
+    return (
+        f"Node '{node}' needs {name}: {amount:,}, but no limit of that resource is set. {hint} "
+        f"one in conf/<env>/execution.yml (`resources: {{{name}: {amount}}}`), or give the runner "
+        f"resources={{'{name}': {amount}}}."
+    )

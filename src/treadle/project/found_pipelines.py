@@ -1,0 +1,150 @@
+"""The pipelines of `<package>.pipelines.*`, found by looking at the folder and imported one by one when asked for.
+
+Job: list what has a `create_pipeline` without importing it, and import a pipeline's module on first use. State: the
+pipelines made so far. Neighbours: a project's `pipeline_registry.py` returns what is made here.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Callable, Iterator, MutableMapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from treadle.errors import ProjectError, TreadleError
+from treadle.project.code import find_module, place_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from treadle.pipeline import Pipeline
+
+_DEFAULT = "__default__"
+_FACTORY = "create_pipeline"
+
+
+class FoundPipelines(MutableMapping[str, "Pipeline"]):
+    """Pipelines by name, each made on first use; others may be set beside them.
+
+    The name `__default__` is the sum of all the others, unless one is set.
+
+    Args:
+        package_name: the project's package.
+        names: the names of the modules under `<package>.pipelines` that have a `create_pipeline`.
+    """
+
+    def __init__(self, package_name: str, names: Iterable[str]) -> None:
+        self._package_name = package_name
+        self._found = tuple(names)
+        self._made: dict[str, Pipeline] = {}
+        self._removed: set[str] = set()
+
+    def __getitem__(self, name: str) -> Pipeline:
+        if name in self._made:
+            return self._made[name]
+        if name not in self:
+            raise KeyError(name)
+        made = self._sum() if name == _DEFAULT else _create(f"{self._package_name}.pipelines.{name}")
+        return self._made.setdefault(name, made)
+
+    def __setitem__(self, name: str, pipeline: Pipeline) -> None:
+        self._removed.discard(name)
+        self._made[name] = pipeline
+
+    def __delitem__(self, name: str) -> None:
+        if name not in self:
+            raise KeyError(name)
+        self._made.pop(name, None)
+        self._removed.add(name)
+
+    def __iter__(self) -> Iterator[str]:
+        names = dict.fromkeys((_DEFAULT, *self._found, *self._made))
+        return iter([name for name in names if name not in self._removed])
+
+    def __len__(self) -> int:
+        return len(list(iter(self)))
+
+    def __contains__(self, name: object) -> bool:
+        return name not in self._removed and (name == _DEFAULT or name in self._found or name in self._made)
+
+    def __repr__(self) -> str:
+        return f"FoundPipelines({list(self)!r})"
+
+    def _sum(self) -> Pipeline:
+        from treadle.pipeline import Pipeline
+
+        return sum((self[name] for name in self if name != _DEFAULT), Pipeline([]))
+
+
+def discover_pipelines(package_name: str) -> FoundPipelines:
+    """List the pipelines of a package; none of them is imported before it is asked for.
+
+    Args:
+        package_name: the package to look in.
+
+    Returns:
+        Pipelines by the name of their module, and their sum as `__default__`.
+    """
+    spec = find_module(f"{package_name}.pipelines")
+    locations = list(spec.submodule_search_locations or ()) if spec is not None else []
+    names = [
+        module.name
+        for module in pkgutil.iter_modules(locations)
+        if not module.name.startswith("_") and _may_create(locations, module.name, is_package=module.ispkg)
+    ]
+    return FoundPipelines(package_name, sorted(names))
+
+
+def _may_create(locations: Iterable[str], name: str, *, is_package: bool) -> bool:
+    """Say whether a module's source speaks of create_pipeline; a module without readable source might."""
+    sources = ("__init__.py", "pipeline.py") if is_package else (f"{name}.py",)
+    files = [Path(location, *([name] if is_package else []), source) for location in locations for source in sources]
+    present = [file for file in files if file.is_file()]
+    return not present or any(_FACTORY.encode() in file.read_bytes() for file in present)
+
+
+def _create(module_name: str) -> Pipeline:
+    factory = _factory(module_name)
+    try:
+        made: Any = factory()
+    except TreadleError:  # it says itself what is wrong
+        raise
+    except Exception as exc:
+        why = f"{type(exc).__name__}: {exc}{_where(exc, module_name)}"
+        msg = f"create_pipeline() of {module_name} failed: {why}. Correct what it does there."
+        raise ProjectError(msg, file=module_name, key=_FACTORY) from exc
+    from treadle.pipeline import Pipeline
+
+    if not isinstance(made, Pipeline):
+        msg = f"create_pipeline() of {module_name} returned a {type(made).__name__}, not a Pipeline. Is its return missing?"
+        raise ProjectError(msg, file=module_name, key=_FACTORY)
+    return made
+
+
+def _factory(module_name: str) -> Callable[[], Any]:
+    """Give create_pipeline of a module, or of the module `pipeline` inside it."""
+    factory: Any
+    try:
+        module = importlib.import_module(module_name)
+        factory = getattr(module, _FACTORY, None)
+        if factory is None and hasattr(module, "__path__") and find_module(f"{module_name}.pipeline") is not None:
+            factory = getattr(importlib.import_module(f"{module_name}.pipeline"), _FACTORY, None)
+    except TreadleError:  # it says itself what is wrong
+        raise
+    except Exception as exc:
+        msg = (
+            f"The pipeline module {module_name} cannot be imported: {type(exc).__name__}: {exc}{_where(exc, module_name)}. "
+            "Correct the module, or install what it imports."
+        )
+        raise ProjectError(msg, file=module_name) from exc
+    if not callable(factory):
+        msg = f"The pipeline module {module_name} has no function create_pipeline(). Define it, or import it in its __init__.py."
+        raise ProjectError(msg, file=module_name, key=_FACTORY)
+    found: Callable[[], Any] = factory
+    return found
+
+
+def _where(exc: Exception, module_name: str) -> str:
+    place = place_of(exc, module_name)
+    return f" ({place})" if place else ""
