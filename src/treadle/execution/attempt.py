@@ -214,6 +214,10 @@ class _Saver:
         else:
             try:
                 scope.catalog.save(name, data)
+                if scope.is_result and scope.is_result[dataset]:
+                    self._give(
+                        dataset, scope.catalog.file_identity(name)
+                    )  # a result that is a file is handed over as its identity
             except TreadleError as exc:
                 _name_node(exc, node)
                 raise

@@ -60,6 +60,7 @@ class RunMaterial:
             interruptible=interruptible,
             is_async=self.is_async,
             timeouts=self.plan.timeouts,
+            is_result=[dataset.is_result for dataset in plan.datasets],
         )
 
     def start_plugins(self) -> None:

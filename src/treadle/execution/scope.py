@@ -44,6 +44,8 @@ class RunScope:
     """How another framework takes a node through its steps, hooks included; None is Treadle's own way."""
     timeouts: Mapping[int, float] = field(default_factory=dict)
     """Seconds that an attempt may take, by index of the nodes that have such a limit."""
+    is_result: Sequence[bool] = ()
+    """By dataset index, whether it is a result of the run; empty where another framework keeps its own results."""
 
 
 class Times(NamedTuple):

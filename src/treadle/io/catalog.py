@@ -20,6 +20,7 @@ from treadle.io.dataset import Capabilities, Dataset, capabilities_of, is_datase
 from treadle.io.entries import read_entries
 from treadle.io.factories import DatasetFactories
 from treadle.io.failures import guarded
+from treadle.io.identity import FileIdentity, file_identity_of
 from treadle.io.inventory import Inventory
 from treadle.io.memory import MemoryDataset
 from treadle.io.parameters import ALL_PARAMETERS, PREFIX, Parameters
@@ -216,6 +217,17 @@ class Catalog(Inventory):
             DatasetError: the dataset cannot be built, or it cannot tell.
         """
         return name in self and bool(self._ask("exists", name, otherwise=False))
+
+    def file_identity(self, name: str) -> FileIdentity | None:
+        """Return what identifies the content that a load of a dataset would read; None where the dataset cannot say.
+
+        Raises:
+            UnknownDatasetError: there is no such dataset.
+            DatasetError: the dataset cannot be built, or its place cannot be reached.
+        """
+        dataset = self[name]
+        identity: FileIdentity | None = guarded("look for", name, dataset, lambda: file_identity_of(dataset))
+        return identity
 
     def release(self, name: str) -> None:
         """Let a dataset give back what it holds; one that was never built holds nothing.

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final, Protocol, cast
 
 from treadle.errors import DatasetError
+from treadle.io.identity import FileIdentity, identify_local, identify_remote, stat_facts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -85,11 +86,17 @@ class Storage(Protocol):
     def remove(self, path: str) -> None:
         """Remove a file."""
 
+    def identify(self, path: str) -> FileIdentity | None:
+        """Return the identity of a file's content: of what this object has just saved there, else of what lies there."""
+
 
 class LocalStorage:
     """Files of this machine."""
 
     local = True
+
+    def __init__(self) -> None:
+        self._saved: dict[str, tuple[Any, ...]] = {}  # facts of files that were saved, until they are asked for
 
     def reading(self, path: str, how: OpenArguments) -> contextlib.AbstractContextManager[IO[Any]]:
         """Open a file to read."""
@@ -111,7 +118,9 @@ class LocalStorage:
                 yield file
             with contextlib.suppress(FileNotFoundError):
                 shutil.copymode(target, temporary)
+            saved = stat_facts(temporary.stat())  # of this file, whoever replaces it next
             temporary.replace(target)
+            self._saved[path] = saved
         finally:
             with contextlib.suppress(FileNotFoundError):
                 temporary.unlink()
@@ -135,6 +144,10 @@ class LocalStorage:
     def remove(self, path: str) -> None:
         """Remove a file."""
         Path(path).unlink()
+
+    def identify(self, path: str) -> FileIdentity | None:
+        """Return the identity of a file's content: of what this object has just saved there, else of what lies there."""
+        return identify_local(path, self._saved.pop(path, None))
 
 
 class RemoteStorage:
@@ -200,6 +213,15 @@ class RemoteStorage:
     def remove(self, path: str) -> None:
         """Remove a file."""
         self._files.rm_file(self._inside(path))
+
+    def identify(self, path: str) -> FileIdentity | None:
+        """Return the identity of a file's content, by what the file system says of it; None where it does not say enough."""
+        self._files.invalidate_cache()
+        try:
+            info = self._files.info(self._inside(path))
+        except FileNotFoundError:
+            return None
+        return identify_remote(path, info)
 
     def _inside(self, path: str) -> str:
         """Return the path that the file system knows: an address may name several file systems, one in another."""

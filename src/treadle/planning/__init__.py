@@ -1,8 +1,17 @@
 """Compile a pipeline and its catalog into a frozen plan."""
 
-from treadle.planning.inputs import check_inputs
+from treadle.planning.inputs import check_inputs, check_results
 from treadle.planning.parameters import check_parameters
 from treadle.planning.plan import Plan, PlannedDataset, PlannedNode, compile_plan
 from treadle.planning.transcoding import check_transcoding
 
-__all__ = ["Plan", "PlannedDataset", "PlannedNode", "check_inputs", "check_parameters", "check_transcoding", "compile_plan"]
+__all__ = [
+    "Plan",
+    "PlannedDataset",
+    "PlannedNode",
+    "check_inputs",
+    "check_parameters",
+    "check_results",
+    "check_transcoding",
+    "compile_plan",
+]

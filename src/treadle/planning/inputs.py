@@ -1,4 +1,7 @@
-"""Values that a run is given for some of its inputs: are they inputs at all? No state. Neighbours: a runner asks."""
+"""The names that a run is called with: values are given only for its inputs, and only its results are asked for.
+
+State: none. Neighbours: a runner checks its arguments here.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ from treadle.pipeline.names import is_parameter
 
 if TYPE_CHECKING:
     from treadle.pipeline import Pipeline
+    from treadle.planning.plan import Plan
 
 
 def check_inputs(pipeline: Pipeline, names: Iterable[str]) -> None:
@@ -39,3 +43,29 @@ def check_inputs(pipeline: Pipeline, names: Iterable[str]) -> None:
         hint = f"Did you mean {' or '.join(map(repr, close))}?" if close else f"Its free inputs are: {known}."
         msg = f"A value is given for '{name}', which is no input of the pipeline that runs. {hint}"
         raise UnknownNameError(msg, name=str(name), close=close)
+
+
+def check_results(plan: Plan, wanted: bool | Iterable[str]) -> tuple[str, ...]:  # noqa: FBT001 - `run`'s own argument
+    """Return the results that a run is to load when it ends.
+
+    Args:
+        plan: the run.
+        wanted: names of free outputs, or one; True for all, False for none.
+
+    Returns:
+        Their names.
+
+    Raises:
+        UnknownNameError: one is no free output; carries close matches.
+    """
+    results = [plan.datasets[dataset].name for dataset in plan.results]
+    if isinstance(wanted, bool):
+        return tuple(results) if wanted else ()
+    names = (wanted,) if isinstance(wanted, str) else tuple(wanted)
+    for name in names:
+        if name not in results:
+            close = tuple(get_close_matches(str(name), results, n=3))
+            hint = f"Did you mean {' or '.join(map(repr, close))}?" if close else f"Those are: {', '.join(results) or 'none'}."
+            msg = f"load_results names '{name}', which is no free output of this run. {hint}"
+            raise UnknownNameError(msg, name=str(name), close=close)
+    return names

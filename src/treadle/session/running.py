@@ -21,7 +21,7 @@ from treadle.session.selection import DEFAULT_PIPELINE, keep_missing, select_pip
 from treadle.session.versions import RunVersions, check_load_versions
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from pluggy import PluginManager
 
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from treadle.execution.runners.runner import Runner
     from treadle.io import Catalog
     from treadle.pipeline import Pipeline
+    from treadle.session.claims import OutputClaims
     from treadle.session.context import Context
     from treadle.session.request import RunRequest
 
@@ -48,6 +49,8 @@ def run_request(  # noqa: PLR0913 - one caller, which names them all
     inputs: Mapping[str, Any],
     durations: Callable[[], Mapping[str, float]] | None = None,
     versions: RunVersions | None = None,
+    load_results: bool | Iterable[str] = False,
+    claims: OutputClaims | None = None,
 ) -> RunResult:
     """Run what was asked for, with the hooks around it.
 
@@ -62,6 +65,8 @@ def run_request(  # noqa: PLR0913 - one caller, which names them all
         inputs: values that this run sees in place of what the catalog has.
         durations: gives the seconds that nodes took in earlier sessions.
         versions: takes what comes to be known of the run's versions.
+        load_results: the results to load before the run ends, as `Session.run` takes them.
+        claims: the files that other runs of the same service are writing; None where this run is alone.
 
     Returns:
         The result.
@@ -96,6 +101,9 @@ def run_request(  # noqa: PLR0913 - one caller, which names them all
             # Only what was said: a project's own runner may take neither.
             said: dict[str, Any] = {"policies": policies} if policies is not NO_RULES else {}
             said |= {"on_failure": request.on_failure} if request.on_failure else {}
+            said |= {"load_results": load_results} if load_results else {}
+            if claims is not None:
+                stack.enter_context(claims.held(run_id, pipeline, catalog, warn=load_results is not True))
             result = opened.run(pipeline, catalog, hooks=hooks, run_id=run_id, observers=observers, durations=durations, **said)
         except (Exception, KeyboardInterrupt) as exc:
             name_place(exc, context.config_loader, catalog)

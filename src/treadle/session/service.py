@@ -21,6 +21,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from treadle.errors import SessionError
+from treadle.session.claims import OutputClaims
 from treadle.session.creation import make_config_loader, make_facts, make_hook_manager, make_store, start_git_probe
 from treadle.session.hooking import call_hook
 from treadle.session.identity import new_session_id
@@ -67,6 +68,7 @@ class ServiceSession:
         self._owns_runner = owns_runner
         self._session_class: type[Session] = project.settings.SESSION_CLASS or Session
         self._loader = make_config_loader(project.settings, facts)
+        self._claims = OutputClaims()
         self._changed = threading.Condition()
         self._under_way = 0
         self._closed = False
@@ -148,10 +150,12 @@ class ServiceSession:
             extra_params: params of this run, over those of the service and of the configuration.
             inputs: values for free inputs of the pipeline, by dataset name.
             runner: for this run alone, in place of the shared one.
-            **arguments: any other argument of `Session.run`: `tags`, `node_names`, `load_versions`, `observers`, …
+            **arguments: any other argument of `Session.run`: `tags`, `node_names`, `load_versions`, `load_results`, …
 
         Returns:
-            Free output to data; `run_id` is the run's id. It can be used for as long as it is kept, after the service too.
+            Free output to data; `run_id` is the run's id. It can be used for as long as it is kept, after the service too: values
+            in memory and those of `load_results`. A file is loaded when it is asked for, which is an error where another run
+            has written it since.
 
         Raises:
             SessionError: the service is closed.
@@ -174,6 +178,7 @@ class ServiceSession:
                 git=self._git,
                 config_loader=self._loader_for(facts),
             )
+            session.claims = self._claims
             with session:
                 call_hook(self._hooks, "on_session_created", session_data=session.store)
                 return session.run(pipeline_names, runner=runner or self._runner, inputs=inputs, **arguments)

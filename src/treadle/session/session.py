@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from treadle.execution.runners.runner import Runner
     from treadle.observe.store import SessionStore
     from treadle.project import ConfiguredProject
+    from treadle.session.claims import OutputClaims
     from treadle.session.facts import GitProbe
 
 ENV_VARIABLE = "TREADLE_ENV"
@@ -80,6 +81,8 @@ class Session:
         self._running = threading.Lock()
         self._run_error: BaseException | None = None
         self._closed = False
+        self.claims: OutputClaims | None = None
+        """The files that the runs of one service write, where this session is one of them."""
 
     @classmethod
     def create(
@@ -197,6 +200,7 @@ class Session:
         pipeline_name: str | None = None,
         inputs: Mapping[str, Any] | None = None,
         on_failure: str | None = None,
+        load_results: bool | Iterable[str] = False,
     ) -> RunResult:
         """Run pipelines of the project; filters intersect.
 
@@ -219,9 +223,10 @@ class Session:
             inputs: values for free inputs of the pipeline, by dataset name: this run sees them in place of what the catalog has.
             on_failure: `"continue"` to go on with what does not depend on a node that failed, `"stop"` to start nothing more;
                 by default what the runner or `execution.yml` says, else `"stop"`. A node's own policy goes before it.
+            load_results: load the free outputs (True), or those named, before the run ends: later runs may write the same files.
 
         Returns:
-            Free output to data, loaded at first use.
+            Free output to data, loaded at first use, and only from files that are as this run saved them.
 
         Raises:
             SessionError: a run of this session succeeded before, one is under way, or the session is closed.
@@ -252,7 +257,7 @@ class Session:
             raise self._out_of_turn("is running", "Wait for that run to end, or make another session for this one.")
         try:
             self._check_turn()
-            return self._run_recorded(request, runner, observers, inputs or {})
+            return self._run_recorded(request, runner, observers, inputs or {}, load_results)
         finally:
             self._running.release()
 
@@ -296,7 +301,12 @@ class Session:
         return SessionError(f"The session {self.session_id} {state}. {advice}", session_id=self.session_id)
 
     def _run_recorded(
-        self, request: RunRequest, runner: str | Runner | None, observers: Sequence[Observer], inputs: Mapping[str, Any]
+        self,
+        request: RunRequest,
+        runner: str | Runner | None,
+        observers: Sequence[Observer],
+        inputs: Mapping[str, Any],
+        load_results: bool | Iterable[str],  # noqa: FBT001 - as `run` takes it
     ) -> RunResult:
         recorder = self._recording.begin_run(request)
         outcome, told, versions = Outcome.FAILED, None, RunVersions()
@@ -313,6 +323,8 @@ class Session:
                     inputs=inputs,
                     durations=self._recording.past_seconds,
                     versions=versions,
+                    load_results=load_results,
+                    claims=self.claims,
                 )
             outcome = Outcome.SUCCEEDED
         except (Exception, KeyboardInterrupt) as exc:

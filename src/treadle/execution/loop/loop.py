@@ -224,7 +224,11 @@ class RunLoop:
                     load_seconds=fact.load_seconds,
                     run_seconds=fact.run_seconds,
                     save_seconds=fact.save_seconds,
-                    sizes=tuple((names[dataset].name, size) for dataset, handle in fact.outputs if (size := size_of(handle))),
+                    sizes=tuple(
+                        (names[dataset].name, size)
+                        for dataset, handle in fact.outputs
+                        if names[dataset].in_memory and (size := size_of(handle))
+                    ),
                 )
             )
         if released:

@@ -22,7 +22,7 @@ from treadle.execution.loop.observers import Observers
 from treadle.execution.material import RunMaterial
 from treadle.execution.runners.arguments import checked_failure_policy, checked_resources
 from treadle.pipeline.policy import FailurePolicy
-from treadle.planning import check_inputs, check_parameters, check_transcoding, compile_plan
+from treadle.planning import check_inputs, check_parameters, check_results, check_transcoding, compile_plan
 from treadle.planning.collector import plan_left_out
 from treadle.planning.policies import NO_RULES
 
@@ -94,6 +94,7 @@ class Runner(ABC):
         durations: Callable[[], Mapping[str, float]] | None = None,
         policies: PolicyRules = NO_RULES,
         on_failure: str | FailurePolicy | None = None,
+        load_results: bool | Iterable[str] = False,
     ) -> RunResult:
         """Run a pipeline.
 
@@ -110,12 +111,14 @@ class Runner(ABC):
             policies: what an `execution.yml` says of how nodes are run (`treadle.planning.policies.read_policies`).
             on_failure: `"continue"` to go on with what does not depend on a node that failed; this run's word goes before the
                 runner's, and that before the configuration's.
+            load_results: load the free outputs (True), or those named, before the next run of this runner may begin, so that
+                later runs that write the same files do not matter.
 
         Returns:
             A mapping of free output to data, each loaded when it is first asked for.
 
         Raises:
-            UnknownNameError: a value is given for what is no free input.
+            UnknownNameError: a value is given for what is no free input, or `load_results` names what is no free output.
             DatasetError: a transcoded dataset has no place from which it could be read as the other type.
             ConfigError: a typed parameter does not fit the annotation of its node's function.
             NodeError: a node failed, with the node's own exception as its cause.
@@ -136,7 +139,7 @@ class Runner(ABC):
             if dataset.declared and dataset.producer is not None and not dataset.in_memory:
                 catalog.release(dataset.name)  # what is cached of it here will be of before this run
         material = RunMaterial(run_id, plan, catalog, hooks, self.is_async)
-        return self.run_material(material, observers, durations, on_failure=on_failure)
+        return self.run_material(material, observers, durations, on_failure=on_failure, load_results=load_results)
 
     def run_material(
         self,
@@ -145,6 +148,7 @@ class Runner(ABC):
         durations: Callable[[], Mapping[str, float]] | None = None,
         *,
         on_failure: str | FailurePolicy | None = None,
+        load_results: bool | Iterable[str] = False,
     ) -> RunResult:
         """Run what is compiled already: the door for the runs of other frameworks.
 
@@ -153,22 +157,35 @@ class Runner(ABC):
             observers: callables that take each event of it.
             durations: as `run` takes it.
             on_failure: the same.
+            load_results: the same.
 
         Returns:
             What `run` returns, and it raises what `run` raises.
         """
+        wanted = check_results(material.plan, load_results)
+        policy = checked_failure_policy(on_failure) or self._failure_policy or material.plan.on_failure
+        with self._turn():
+            result = self._run_in_turn(material, Observers(observers), durations, policy or FailurePolicy.STOP)
+            result.load_all(wanted)
+        return result
+
+    def _run_in_turn(
+        self,
+        material: RunMaterial,
+        observers: Observers,
+        durations: Callable[[], Mapping[str, float]] | None,
+        on_failure: FailurePolicy,
+    ) -> RunResult:
         plan = material.plan
         limits = run_limits(plan, self.resources or {})
-        said = checked_failure_policy(on_failure) or self._failure_policy or plan.on_failure
-        watching = Observers(observers)
-        with self._turn(), self._lease(plan) as executor:
+        with self._lease(plan) as executor:
             loop = RunLoop(
                 material,
                 executor,
-                watching,
+                observers,
                 lambda: self._known_seconds(plan, durations),
                 limits=limits,
-                on_failure=said or FailurePolicy.STOP,
+                on_failure=on_failure,
             )
             started = RunStarted(
                 run_id=material.run_id,
@@ -179,7 +196,7 @@ class Runner(ABC):
                 nodes=tuple(node.name for node in plan.nodes),
             )
             outcome = Outcome.FAILED
-            watching.notify(started)
+            observers.notify(started)
             try:
                 with plan_left_out(len(plan.nodes)):
                     result = loop.run()
@@ -190,7 +207,7 @@ class Runner(ABC):
                 raise
             finally:
                 self._seconds.update(loop.seconds)
-                watching.notify(loop.finished_event(outcome))
+                observers.notify(loop.finished_event(outcome))
             return result
 
     @contextmanager

@@ -11,9 +11,11 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from treadle.io.dataset import Dataset, capabilities_of, describe_dataset
+from treadle.io.identity import file_identity_of
 from treadle.io.memory import MemoryDataset
 
 if TYPE_CHECKING:
+    from treadle.io.identity import FileIdentity
     from treadle.io.memory import CopyMode
 
 
@@ -83,6 +85,10 @@ class CachedDataset(Dataset):
         """Return the version of the dataset within that a load would read, None where it has none."""
         load_version = getattr(self.dataset, "load_version", None)
         return load_version() if callable(load_version) else None
+
+    def file_identity(self) -> FileIdentity | None:
+        """Return what identifies the content of the dataset within; None where that does not say."""
+        return file_identity_of(self.dataset)
 
     def entry(self) -> dict[str, Any]:
         """Return the catalog entry that makes this dataset, where the one within has one."""

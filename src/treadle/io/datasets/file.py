@@ -20,6 +20,8 @@ from treadle.io.versions import all_versions, new_version, newest_version, versi
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from treadle.io.identity import FileIdentity
+
 _PASSWORD: Final = re.compile(r"(://[^/@:]*):[^/@]*@")
 _TEXT_ARGUMENTS: Final = ("encoding", "errors", "newline", "compression")
 _SECRET_ARGUMENTS: Final = frozenset({"storage_options", "credentials"})
@@ -109,6 +111,14 @@ class FileDataset(Dataset):
             return self.storage.exists(self.filepath)
         version = self.load_version()
         return version is not None and self.storage.exists(version_path(self.filepath, version))
+
+    def file_identity(self) -> FileIdentity | None:
+        """Return what identifies the content that a load would read; None where nothing is there."""
+        try:
+            path = self.load_path()
+        except DatasetError:
+            return None
+        return self.storage.identify(path)
 
     def release(self) -> None:
         """Forget the connection to the storage."""

@@ -9,12 +9,15 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from treadle.errors import DatasetError
 from treadle.io.dataset import Dataset
 from treadle.io.recipe import DatasetRecipe, is_process_bound
 from treadle.io.storage import Storage, is_local, local_path, storage_for
+
+if TYPE_CHECKING:
+    from treadle.io.identity import FileIdentity
 
 _OPENING: Final = frozenset({"open_args_load", "open_args_save"})
 
@@ -147,6 +150,10 @@ class PartitionedDataset(Dataset):
     def exists(self) -> bool:
         """Say whether there is a partition."""
         return bool(self.names())
+
+    def file_identity(self) -> FileIdentity | None:
+        """Return what identifies the files of all partitions; None where the folder is not on this machine."""
+        return self.storage.identify(self.path) if self.storage.local else None
 
     def release(self) -> None:
         """Forget the connection to the storage."""

@@ -1,0 +1,114 @@
+"""What identifies the data that a dataset holds at one moment, so that later data can be told from it.
+
+A run notes the identity of each result that it saved to a file; before a result is loaded later, it is compared with what lies
+there then. State: none. Neighbours: `storage` identifies files, datasets with files call it from `file_identity`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_HASHED_BYTES: Final = 1 << 20
+"""Files up to this size are hashed: reading them takes about a millisecond."""
+
+_REMOTE_FACTS: Final = (
+    "size", "ETag", "etag", "generation", "md5Hash", "content_md5", "mtime", "LastModified", "last_modified", "updated", "created"
+)  # fmt: skip
+"""What file systems report of a file that changes with its content (and not, as the time of access does, without it)."""
+
+
+class FileIdentity(NamedTuple):
+    """What identifies a file's content.
+
+    Attributes:
+        path: where it lies.
+        facts: size, time of modification and the like, by the file system.
+        digest: a hash of the content, where the file is small; None where it was not read.
+    """
+
+    path: str
+    facts: tuple[Any, ...]
+    digest: str | None = None
+
+    def matches(self, other: FileIdentity | None) -> bool:
+        """Say whether both are of the same content: the same file untouched, or another one with equal bytes."""
+        if other is None or self.path != other.path:
+            return False
+        return self.facts == other.facts or (self.digest is not None and self.digest == other.digest)
+
+
+def stat_facts(status: os.stat_result) -> tuple[Any, ...]:
+    """Return what a local file's status says of its content: device, inode, size, and the time of its last change."""
+    return (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
+
+
+def identify_local(path: str, saved: tuple[Any, ...] | None = None) -> FileIdentity | None:
+    """Return the identity of a local file or folder; None where there is none.
+
+    Args:
+        path: the file.
+        saved: the facts of the file as it was saved there, where they are known. Another process may have replaced it since:
+            they are kept then.
+    """
+    try:
+        found = Path(path).stat()
+        facts = stat_facts(found)
+        if saved is not None and facts != saved:
+            return FileIdentity(path, saved)
+        if stat.S_ISDIR(found.st_mode):
+            return FileIdentity(path, _folder_facts(path))
+        if not stat.S_ISREG(found.st_mode) or found.st_size > _HASHED_BYTES:
+            return FileIdentity(path, facts)
+        with Path(path).open("rb") as file:
+            content = file.read()
+            unchanged = stat_facts(os.fstat(file.fileno())) == facts
+    except OSError:
+        return FileIdentity(path, saved) if saved is not None else None
+    return FileIdentity(path, facts, hashlib.blake2b(content, digest_size=16).hexdigest() if unchanged else None)
+
+
+def identify_remote(path: str, info: Mapping[str, Any]) -> FileIdentity | None:
+    """Return the identity of a remote file by what its file system says of it; None where that is nothing but the size."""
+    facts = tuple((name, str(info[name])) for name in _REMOTE_FACTS if info.get(name) is not None)
+    return FileIdentity(path, facts) if any(name != "size" for name, _ in facts) else None
+
+
+def file_identity_of(dataset: object) -> FileIdentity | None:
+    """Return what identifies the content that a load of a dataset would read.
+
+    Args:
+        dataset: one with a method `file_identity`, as ours with files have it; or one of Kedro's that keeps a local file.
+
+    Returns:
+        The identity; None where the dataset cannot say, as for a table of a database.
+    """
+    ask = getattr(dataset, "file_identity", None)
+    if callable(ask):
+        found: FileIdentity | None = ask()
+        return found
+    path = getattr(dataset, "_get_load_path", None)  # Kedro's versioned datasets, which most with files are
+    if callable(path) and getattr(dataset, "_protocol", None) == "file":
+        try:
+            return identify_local(str(path()))
+        except Exception:  # noqa: BLE001 - without a version to load there is nothing to identify, and each class says so its way
+            return None
+    return None
+
+
+def _folder_facts(path: str) -> tuple[Any, ...]:
+    """Return name, size and time of change of each file in a folder, hidden ones (which tools leave behind) left out."""
+    found = []
+    for folder, folders, files in os.walk(path):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        for name in files:
+            if not name.startswith("."):
+                file = Path(folder, name)
+                found.append((file.relative_to(path).as_posix(), *stat_facts(file.stat())))
+    return tuple(sorted(found))

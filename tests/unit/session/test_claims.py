@@ -1,0 +1,48 @@
+"""OutputClaims: runs of one service that write one file at the same time."""
+
+from __future__ import annotations
+
+import pytest
+
+from treadle import Catalog, Pipeline, node
+from treadle.io.datasets.text import TextDataset
+from treadle.session.claims import OutputClaims
+
+
+@pytest.fixture
+def pipeline():
+    return Pipeline(
+        [node(str, "x", "declared", name="a"), node(str, "x", "given", name="b"), node(str, "x", "versioned", name="c")]
+    )
+
+
+@pytest.fixture
+def catalog(tmp_path):
+    entry = {"type": "text.TextDataset", "filepath": "declared.txt"}
+    made = Catalog.from_config({"declared": entry, "versioned": {**entry, "versioned": True}}, project_path=tmp_path)
+    made["given"] = TextDataset(tmp_path / "given.txt")
+    return made
+
+
+def test_two_runs_under_way_that_write_the_same_files(pipeline, catalog, caplog, tmp_path):
+    """Each shared file is warned of once, with both runs; versions are files of their own."""
+    claims = OutputClaims()
+    with claims.held("one", pipeline, catalog, warn=True), claims.held("two", pipeline, catalog, warn=True):
+        pass
+    with claims.held("three", pipeline, catalog, warn=True), claims.held("four", pipeline, catalog, warn=True):
+        pass
+    assert [record.args for record in caplog.records] == [
+        ("one", "two", "declared", str(tmp_path / "declared.txt")),
+        ("one", "two", "given", str(tmp_path / "given.txt")),
+    ]
+
+
+def test_runs_one_after_the_other(pipeline, catalog, caplog):
+    """A run that is over is no reason to warn, and neither is one whose results are loaded as it ends."""
+    claims = OutputClaims()
+    for run in "ab":
+        with claims.held(run, pipeline, catalog, warn=True):
+            pass
+    with claims.held("c", pipeline, catalog, warn=True), claims.held("d", pipeline, catalog, warn=False):
+        pass
+    assert not caplog.records
