@@ -60,6 +60,7 @@ def attempt_node(scope: RunScope, index: int, *, take: Callable[[int], Any], giv
     node: Node | None = None
     try:
         node = scope.node(index)
+        steps.node = node.name
         if index in scope.timeouts:
             steps.limit_time(node.name, scope.timeouts[index])
         if scope.conduct is not None:
@@ -68,6 +69,7 @@ def attempt_node(scope: RunScope, index: int, *, take: Callable[[int], Any], giv
             return times
         return _attempt(scope, index, node, steps, started, take, give)
     except BaseException as exc:  # the worker's edge: SystemExit, or anything a library raises, is the node's failure
+        steps.end_if_forked(exc)
         if scope.interruptible and isinstance(exc, KeyboardInterrupt):
             raise
         failure = record_failure(exc, phase=steps.phase, dataset=steps.dataset, **hook_at_fault(scope, steps, exc))

@@ -58,6 +58,8 @@ class WorkerDown(NamedTuple):
     node: int | None
     started: float | None
     peak_memory: int
+    failure: Failure | None = None
+    """The error outside of any attempt that ended it, where it could still send one."""
 
 
 class SetupFailed(NamedTuple):

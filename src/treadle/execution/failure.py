@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from treadle.errors import DatasetError
 from treadle.events import Failure
-from treadle.execution.pickling import CannotLeaveError, pickle_value
+from treadle.execution.pickling import pickle_value
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,13 +36,9 @@ def record_failure(
     Returns:
         The record. Whatever the exception's class does when it is printed or pickled, this returns one.
     """
-    try:
-        message = str(exc)
-    except Exception as error:  # noqa: BLE001 - the user's own __str__ failed: say so rather than lose the failure
-        message = f"<its __str__ raised {type(error).__name__}>"
     return Failure(
         type_name=_type_name(type(exc)),
-        message=message,
+        message=_message(exc),
         traceback=format_user_traceback(exc),
         pickled=_survivor(exc),
         dataset=dataset if dataset is not None or not isinstance(exc, DatasetError) else exc.dataset,
@@ -52,12 +48,23 @@ def record_failure(
     )
 
 
+def _message(exc: BaseException) -> str:
+    try:
+        return str.__str__(str(exc))  # without the class, which may not be picklable, where it is one derived from str
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # noqa: BLE001 - the exception's own __str__ failed: say so rather than lose the failure
+        return f"<its __str__ raised {type(error).__name__}>"
+
+
 def restore_exception(failure: Failure) -> BaseException:
     """Return the exception of a record, or its stand-in where it did not survive."""
     if failure.pickled is not None:
         try:
             restored = pickle.loads(failure.pickled)  # noqa: S301 - an authenticated worker sent it
-        except Exception:  # noqa: BLE001 - its class is not importable here: the stand-in below tells the rest
+        except KeyboardInterrupt:
+            raise
+        except BaseException:  # noqa: BLE001 - its class cannot be imported or made here: the stand-in below has its text
             restored = None
         if isinstance(restored, BaseException):
             return restored
@@ -75,12 +82,14 @@ def format_user_traceback(exc: BaseException) -> str:
     """
     try:
         summary = traceback.TracebackException.from_exception(exc, compact=True)
-    except Exception as error:  # noqa: BLE001 - an exception whose own attributes raise
+        for part in _chain(summary):
+            kept = [frame for frame in part.stack if not _is_ours(frame.filename)]
+            part.stack = traceback.StackSummary.from_list(kept)
+        return "".join(summary.format())
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # noqa: BLE001 - the exception's own attributes raise, or memory has run out
         return f"{_type_name(type(exc))} (its traceback cannot be formatted: {type(error).__name__})"
-    for part in _chain(summary):
-        kept = [frame for frame in part.stack if not _is_ours(frame.filename)]
-        part.stack = traceback.StackSummary.from_list(kept)
-    return "".join(summary.format())
 
 
 def _chain(summary: traceback.TracebackException) -> Iterator[traceback.TracebackException]:
@@ -111,7 +120,7 @@ def _survivor(exc: BaseException) -> bytes | None:
             return None
         back = pickle.loads(data)  # noqa: S301 - made one line above
         return data if type(back) is type(exc) and str(back) == str(exc) else None
-    except CannotLeaveError:
-        return None
-    except Exception:  # noqa: BLE001 - the constructors of exceptions take what they like: such a one does not survive
+    except KeyboardInterrupt:
+        raise
+    except BaseException:  # noqa: BLE001 - reading back runs the exception's own code: where that fails, it does not survive
         return None

@@ -18,6 +18,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from treadle.io.frames import is_plain_frame
+from treadle.io.loaded import loaded_module
 
 
 def claim(holder: dict[int, Any], key: int) -> bool:
@@ -34,7 +35,7 @@ def claim(holder: dict[int, Any], key: int) -> bool:
     if _references(holder, key) > _ALONE:
         return False
     value = holder[key]
-    numpy = sys.modules.get("numpy")
+    numpy = loaded_module("numpy")
     if numpy is not None and type(value) is numpy.ndarray:
         return bool(value.flags.owndata and value.flags.writeable and not value.dtype.hasobject) and not _has_weak_ones(value)
     if not (_is_on_write_copied(value) and _owns_cells(value, numpy) and is_plain_frame(value)):
@@ -55,7 +56,7 @@ def borrow(value: Any) -> Any | None:
     """
     if not _is_on_write_copied(value) or not is_plain_frame(value):
         return None
-    numpy = sys.modules.get("numpy")
+    numpy = loaded_module("numpy")
     if numpy is None or any(type(block.values) is not numpy.ndarray for block in _blocks(value) or (None,)):
         return None
     return value.copy(deep=False)
@@ -67,7 +68,7 @@ def large_size(value: Any) -> int:
     Args:
         value: anything.
     """
-    numpy = sys.modules.get("numpy")
+    numpy = loaded_module("numpy")
     if numpy is not None and type(value) is numpy.ndarray and not value.dtype.hasobject:
         return int(value.nbytes)
     if not is_plain_frame(value):
@@ -78,7 +79,7 @@ def large_size(value: Any) -> int:
 
 def _is_on_write_copied(value: Any) -> bool:
     """Say whether a value is a frame or series, and pandas is of a version that copies on write."""
-    pandas = sys.modules.get("pandas")
+    pandas = loaded_module("pandas")
     if pandas is None or type(value) not in (pandas.DataFrame, pandas.Series):
         return False
     return int(pandas.__version__.partition(".")[0]) >= _COPY_ON_WRITE

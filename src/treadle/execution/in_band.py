@@ -26,6 +26,8 @@ def pickle_in_band(value: Any) -> bytes:
 
     try:
         return bytes(cloudpickle.dumps(value, protocol=5))
-    except Exception as exc:  # pickling runs the code of any class, so anything can come out of it
+    except (MemoryError, KeyboardInterrupt):
+        raise
+    except BaseException as exc:  # pickling runs the code of any class, which may even call sys.exit
         msg = f"{type(value).__module__}.{type(value).__qualname__} cannot be pickled: {exc}"
         raise CannotLeaveError(msg) from exc

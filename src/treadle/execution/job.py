@@ -247,6 +247,12 @@ class Dropped(NamedTuple):
     nodes: tuple[int, ...]
 
 
+class Broken(NamedTuple):
+    """A worker ends because of an error outside of any attempt: its last message."""
+
+    failure: Failure
+
+
 class Logged(NamedTuple):
     """A log record, made ready for pickling: message formatted, traceback as text."""
 
@@ -295,4 +301,4 @@ class Output(NamedTuple):
 
 
 Command: TypeAlias = "BeginRun | EndRun | Job | Publish | Drop | Cancel | Stop"
-Fact: TypeAlias = "Hello | Started | Finished | Failed | Published | Dropped | Logged | Output"
+Fact: TypeAlias = "Hello | Started | Finished | Failed | Published | Dropped | Broken | Logged | Output"

@@ -41,9 +41,9 @@ def pickle_value(value: Any) -> tuple[bytes, list[memoryview]]:
     try:
         _pickler_class()(stream, protocol=5, buffer_callback=buffers.append).dump(value)
         return stream.getvalue(), [buffer.raw() for buffer in buffers]
-    except MemoryError:
+    except (MemoryError, KeyboardInterrupt):
         raise
-    except Exception as exc:  # pickling runs the code of any class, so anything can come out of it
+    except BaseException as exc:  # pickling runs the code of any class, which may even call sys.exit
         msg = f"{type(value).__module__}.{type(value).__qualname__} cannot be pickled: {exc}"
         raise CannotLeaveError(msg) from exc
 

@@ -6,11 +6,13 @@ Neighbours: `attempt.py` is Treadle's own way, `node_hooks.py` calls the hooks a
 
 from __future__ import annotations
 
+import os
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from treadle.errors import NodeTimeoutError
+from treadle.execution.forked import end_forked_child
 from treadle.execution.verdict import describe_timeout
 
 if TYPE_CHECKING:
@@ -70,18 +72,33 @@ class Steps:
         self.plugin: str | None = None
         """The plugin that raised out of it, where the one who called knows."""
         self.inputs: dict[str, Any] = {}
+        self.node: str | None = None
+        """Name of the node, once it is known."""
+        self._process = os.getpid()
         self._limit: tuple[str, float, float] | None = None
+
+    def end_if_forked(self, exc: BaseException | None = None) -> None:
+        """End this process where it is a child that the node forked: the attempt is its parent's.
+
+        Args:
+            exc: what the node's function raised; None where it returned.
+        """
+        if os.getpid() != self._process:
+            end_forked_child(self.node, exc)
 
     def limit_time(self, node: str, seconds: float) -> None:
         """The attempt may take so many seconds from now on."""
         self._limit = (node, seconds, time.perf_counter())
 
     def check_time(self) -> None:
-        """Fail the attempt where it has taken too long: asked before anything is saved, so that nothing late is.
+        """Fail the attempt where it has taken too long: called when the node's function has returned, before anything is saved.
+
+        A child process that the node forked is ended here.
 
         Raises:
             NodeTimeoutError: it has.
         """
+        self.end_if_forked()
         if self._limit is None:
             return
         node, limit, begun = self._limit

@@ -31,13 +31,20 @@ def describe_loss(worker: str, event: WorkerDown, node: str | None, sizes: tuple
         sizes: bytes of the node's in-memory inputs, by name.
     """
     doing = f"while it ran node '{node}'" if node is not None else "between two nodes"
-    parts = [f"{worker} (pid {event.pid}) {describe_exit(event.exitcode)} {doing}."]
+    if event.failure is not None:
+        what = f"{event.failure.type_name}: {event.failure.message}" if event.failure.message else event.failure.type_name
+        ended = f"ended because of an error outside of the node's own code, {what},"
+    else:
+        ended = describe_exit(event.exitcode)
+    parts = [f"{worker} (pid {event.pid}) {ended} {doing}."]
     if event.peak_memory:
         parts.append(f"Its memory had peaked at {format_bytes(event.peak_memory)}.")
     if sizes:
         parts.append(f"The node's inputs: {', '.join(f'{name} {format_bytes(size)}' for name, size in sizes)}.")
     number = _signal(event.exitcode)
-    if number in _LIKELY:
+    if event.failure is not None:
+        parts.append("Probably memory or file descriptors ran out; otherwise it is a defect of Treadle.")
+    elif number in _LIKELY:
         parts.append(_LIKELY[number])
     elif event.exitcode is not None and event.exitcode >= 0:
         parts.append("Something in the process ended it (os._exit, or a library that exits on errors).")

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import contextlib
 import gc
-import logging
 import os
 import pickle
 import select
@@ -23,7 +22,7 @@ import socket
 import threading
 import time
 from collections import deque
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from treadle.errors import WorkerSetupError
 from treadle.execution.bootstrap import this_worker
@@ -32,15 +31,27 @@ from treadle.execution.channel import ChannelClosedError
 from treadle.execution.failure import record_failure
 from treadle.execution.handles import Kept, Segment
 from treadle.execution.input_files import InputFiles
-from treadle.execution.job import BeginRun, Cancel, Drop, Dropped, EndRun, Failed, Hello, Job, Publish, Published, Started, Stop
+from treadle.execution.job import (
+    BeginRun,
+    Broken,
+    Cancel,
+    Drop,
+    Dropped,
+    EndRun,
+    Failed,
+    Hello,
+    Job,
+    Publish,
+    Published,
+    Started,
+    Stop,
+)
 from treadle.execution.worker_run import WorkerRun
 from treadle.project.configure import configure_count
 
 if TYPE_CHECKING:
     from treadle.execution.bootstrap import WorkerProcess
     from treadle.pipeline import Node
-
-_logger = logging.getLogger(__name__)
 
 PATIENCE_SECONDS = 0.01
 """How long facts wait for company, and how long a node may run before the jobs behind it are given back."""
@@ -59,10 +70,23 @@ def serve() -> None:
                 _Server(worker).serve()
             except WorkerSetupError as exc:  # a plugin's on_worker_start
                 worker.channel.send(Hello(worker.number, os.getpid(), configure_count(), exc.failure))
+            except ChannelClosedError:
+                raise
+            except BaseException as exc:  # noqa: BLE001 - the worker's edge: no node's failure, but the parent must learn why it ends
+                _end_broken(worker, exc)
             else:
                 return
         while True:  # until the parent's goodbye: to return now would end the process before it was heard
             worker.channel.receive()
+
+
+def _end_broken(worker: WorkerProcess, exc: BaseException) -> NoReturn:
+    """End this process after an error outside of any attempt; the parent is told the error, as far as that is possible."""
+    try:
+        worker.channel.post(Broken(record_failure(exc, phase="setup")))
+        worker.channel.flush()
+    finally:  # where memory or file descriptors have run out, even that may fail
+        os._exit(1)
 
 
 class _Server:
@@ -142,11 +166,8 @@ class _Server:
             self._attend_nodes()
         except ChannelClosedError:
             pass  # the parent is gone, or done with this worker
-        except BaseException:  # noqa: BLE001 - what it read is lost, so somebody would wait for this worker for ever
-            try:
-                _logger.exception("This worker cannot go on")
-            finally:  # where no file can be opened, no import can be made either, and to log may take one
-                os._exit(1)
+        except BaseException as exc:  # noqa: BLE001 - the messages that it read are lost, so the parent would wait for ever
+            _end_broken(self._worker, exc)
 
     def _attend_nodes(self) -> None:
         asleep = threading.Event()  # never set: to wait a while
@@ -238,7 +259,7 @@ class _Server:
             run = self._open(job.run)
         except WorkerSetupError:
             raise  # no node's failure: this process is of no use
-        except Exception as exc:  # noqa: BLE001 - unpickling hooks and datasets imports the project's code: its error is the first job's
+        except BaseException as exc:  # noqa: BLE001 - unpickling hooks imports the project's code, which may exit: the first job's failure
             failure = record_failure(exc, phase="setup")
             self._channel.post(Failed(job.run, job.nodes[0], begun, time.time(), failure, job.nodes[1:]))
             return

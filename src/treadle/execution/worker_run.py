@@ -24,6 +24,7 @@ from treadle.execution.exchange import (
     publish,
     reopened,
 )
+from treadle.execution.failure import record_failure
 from treadle.execution.forwarding import flush_forwarded
 from treadle.execution.handles import Handle, Inline, Kept, Resident, Segment
 from treadle.execution.handover import large_size
@@ -118,6 +119,7 @@ class WorkerRun:
         worker.current = (self._number, index, begun)
         given: dict[int, Handle] = {}
         made: dict[int, Any] = {}  # what stays in this process
+        keeping: int | None = None
         try:
             times = attempt_node(
                 self._scope,
@@ -125,20 +127,19 @@ class WorkerRun:
                 take=lambda dataset: self._take(dataset, index),
                 give=lambda dataset, value: self._give(dataset, value, job, given, made),
             )
-        except AttemptFailedError as failed:
-            for handle in given.values():
-                self._take_back(handle)
-            worker.channel.send(Failed(self._number, index, begun, time.time(), failed.failure, rest))
+            if made:
+                with self._values_lock:
+                    for dataset in list(made):
+                        keeping = dataset
+                        self._values.settle(made, dataset)
+        except BaseException as exc:  # noqa: BLE001 - the worker's edge: copying a value to keep runs the code of its class
+            self._report_failure(index, begun, rest, exc, keeping, given)
             return False
         finally:
             flush_forwarded()
             worker.running = None
             worker.current = None
             worker.blackboard.end(worker.place)
-        if made:
-            with self._values_lock:
-                for dataset in list(made):
-                    self._values.settle(made, dataset)
         descriptors: list[int] = []  # the channel takes them over
         for dataset, handle in given.items():
             if type(handle) is Segment and handle.fd is not None:
@@ -152,6 +153,25 @@ class WorkerRun:
         if worker.channel.post(message, descriptors) >= COMPANY:
             worker.channel.flush()
         return True
+
+    def _report_failure(
+        self,
+        index: int,
+        begun: float,
+        rest: tuple[int, ...],
+        exc: BaseException,
+        keeping: int | None,
+        given: Mapping[int, Handle],
+    ) -> None:
+        """Report that an attempt failed, or that a value that it made could not be kept, and give back what it handed over."""
+        for handle in given.values():
+            self._take_back(handle)
+        if isinstance(exc, AttemptFailedError):
+            failure = exc.failure
+        else:
+            name = self._spec.dataset_names[keeping] if keeping is not None else None
+            failure = record_failure(exc, phase="save" if name is not None else "run", dataset=name)
+        self._worker.channel.send(Failed(self._number, index, begun, time.time(), failure, rest))
 
     def _take(self, dataset: int, index: int) -> Any:
         last = self._last.get(dataset) == index

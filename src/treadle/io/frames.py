@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import datetime as dt
 import decimal
-import sys
 from typing import Any, Final
+
+from treadle.io.loaded import loaded_module
 
 _CONSTANT_CELLS: Final[frozenset[type]] = frozenset(
     {type(None), bool, int, float, complex, str, bytes, decimal.Decimal, dt.date, dt.datetime, dt.timedelta}
@@ -26,13 +27,13 @@ def copy_frame(value: Any) -> Any | None:
     Returns:
         the copy, or None where the value is something else, or holds cells that may change.
     """
-    numpy = sys.modules.get("numpy")
+    numpy = loaded_module("numpy")
     if numpy is not None:
         if isinstance(value, numpy.generic) and not isinstance(value, numpy.void):
             return value
         if type(value) is numpy.ndarray:
             return None if value.dtype.hasobject else value.copy(order="K")
-    pandas = sys.modules.get("pandas")
+    pandas = loaded_module("pandas")
     if pandas is None:
         return None
     if type(value) in (pandas.DataFrame, pandas.Series):
@@ -44,7 +45,7 @@ def copy_frame(value: Any) -> Any | None:
 
 def is_locked_array(value: Any) -> bool:
     """Say whether a value is a plain numpy array that cannot be written to."""
-    numpy = sys.modules.get("numpy")
+    numpy = loaded_module("numpy")
     return numpy is not None and type(value) is numpy.ndarray and not value.flags.writeable and not value.dtype.hasobject
 
 
@@ -54,7 +55,7 @@ def is_plain_frame(value: Any) -> bool:
     Args:
         value: anything.
     """
-    pandas = sys.modules.get("pandas")
+    pandas = loaded_module("pandas")
     if pandas is None or type(value) not in (pandas.DataFrame, pandas.Series) or value.attrs:
         return False
     if type(value) is pandas.Series:

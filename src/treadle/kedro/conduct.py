@@ -91,6 +91,7 @@ class KedroConduct:
             outputs = node.run(inputs)
             steps.check_time()
         except BaseException as exc:  # sys.exit too is the node's failure, and its hook hears of it
+            steps.end_if_forked(exc)
             self._report(node, inputs, exc)
             raise
         ran = clock()
@@ -216,6 +217,7 @@ class KedroConduct:
                 except StopIteration:
                     return
                 except BaseException as exc:  # the function's own code runs here
+                    steps.end_if_forked(exc)
                     self._report(node, inputs, exc)
                     raise
                 yield name, chunk

@@ -13,6 +13,7 @@ from treadle.execution import handles, job
 from treadle.execution.handles import Inline, Kept, Local, Resident, Segment
 from treadle.execution.job import (
     BeginRun,
+    Broken,
     Cancel,
     Drop,
     Dropped,
@@ -86,6 +87,7 @@ MESSAGES = [
     Failed(1, 0, 12.5, 13.0, FAILURE, (1, 2)),
     Published(1, 0, Kept(1, "lock")),
     Dropped(1, (1, 2)),
+    Broken(Failure("MemoryError", "", "")),
     Logged({"msg": "text", "levelno": 20}),
     Output("stdout", "text\n"),
 ]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from treadle.execution.attempt import AttemptFailedError, attempt_node
 from treadle.execution.exchange import close_handle
 from treadle.execution.executor import Report
+from treadle.execution.failure import record_failure
 from treadle.execution.job import Dropped, Failed, Finished, Started
 from treadle.project.logging import node_here
 
@@ -51,7 +52,8 @@ def job_steps(
         if cancelled():
             yield Report(job.worker, Dropped(run, job.nodes[position:]))
             return
-        yield Report(job.worker, Started(run, index, time.time()))
+        begun = time.time()
+        yield Report(job.worker, Started(run, index, begun))
         handles: dict[int, Handle] = {}
         made: dict[int, Any] = {}
 
@@ -66,21 +68,57 @@ def job_steps(
                 close_handle(handles.pop(dataset))  # a generator's earlier chunk
             handles[dataset] = give(dataset, value)
 
+        rest = job.nodes[position + 1 :]
         try:
             times = _attempt_as(label, scope, index, take_over, hand_over, handles)
-        except AttemptFailedError as failed:
-            rest = job.nodes[position + 1 :]
-            fact = Failed(run, index, failed.started, time.time(), failed.failure, rest, failed.original)
-            yield Report(job.worker, fact)
+            failed = _keep_all(made, keep, run, scope, index, rest, begun) if keep is not None and made else None
+        except AttemptFailedError as exc:
+            failed = Failed(run, index, exc.started, time.time(), exc.failure, rest, exc.original)
+        if failed is not None:
+            yield Report(job.worker, failed)
             return
-        if keep is not None:
-            for dataset in list(made):
-                keep(made, dataset)
         outputs = tuple(handles.items())
         yield Report(
             job.worker,
             Finished(run, index, times.started, times.at, times.load_seconds, times.run_seconds, times.save_seconds, outputs),
         )
+
+
+def _keep_all(
+    made: dict[int, Any],
+    keep: Callable[[dict[int, Any], int], None],
+    run: int,
+    scope: RunScope,
+    index: int,
+    rest: tuple[int, ...],
+    begun: float,
+) -> Failed | None:
+    """Keep the values that a node made; return its failure where that is not possible."""
+    for dataset in list(made):
+        try:
+            keep(made, dataset)
+        except BaseException as exc:  # copying a value runs the code of its class
+            if scope.interruptible and isinstance(exc, KeyboardInterrupt):
+                raise
+            return failed_outside(run, index, begun, exc, rest, dataset=scope.dataset_names[dataset])
+    return None
+
+
+def failed_outside(
+    run: int, index: int, begun: float, exc: BaseException, rest: tuple[int, ...], *, dataset: str | None = None
+) -> Failed:
+    """Return the report of a node whose attempt was over, or not begun, when an error ended it.
+
+    Args:
+        run: number of the run.
+        index: plan index of the node.
+        begun: when its attempt began, in seconds since the epoch.
+        exc: the error.
+        rest: nodes of the same job that were not begun.
+        dataset: name of the output that was being kept, where there is one.
+    """
+    failure = record_failure(exc, phase="save" if dataset is not None else "run", dataset=dataset)
+    return Failed(run, index, begun, time.time(), failure, rest, exc)
 
 
 def _attempt_as(

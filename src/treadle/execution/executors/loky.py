@@ -30,6 +30,7 @@ from treadle.execution.handles import Handle, Kept, Segment
 from treadle.execution.job import (
     MAIN,
     BeginRun,
+    Broken,
     Cancel,
     Drop,
     Dropped,
@@ -127,7 +128,7 @@ class LokyExecutor:
             started = glance.started if node is not None else None
             untold = self._untold.facts(slot.number, self._pool.untold(slot)) if self._running else []
             events: list[ExecutorEvent] = [Report(slot.number, fact) for fact in untold]
-            events.append(WorkerDown(slot.number, pid, exitcode, node, started, glance.peak_memory))
+            events.append(WorkerDown(slot.number, pid, exitcode, node, started, glance.peak_memory, slot.broken))
             self._held = [job for job in self._held if job.worker != slot.number]
             self._values.forget_worker(slot.number)
             for dataset in self._values.resident_in(slot.number):
@@ -149,6 +150,9 @@ class LokyExecutor:
             return ()
         if kind is Output:
             write_output(message)
+            return ()
+        if kind is Broken:
+            slot.broken = message.failure
             return ()
         if kind is Finished:
             slot.told += 1

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from multiprocessing.context import BaseContext
     from multiprocessing.process import BaseProcess
 
+    from treadle.events import Failure
     from treadle.execution.channel import Channel
     from treadle.execution.job import WorkerSpec
 
@@ -58,6 +59,8 @@ class Slot:
         self.configured = 0
         self.told = 0
         """Finished nodes that its process has told of."""
+        self.broken: Failure | None = None
+        """The error that its process has said it ends for."""
         self._method = method
         self._on_end = on_end
         self._executor: Any = None
@@ -75,6 +78,7 @@ class Slot:
         context = _NotingContext(self._method.context())
         self.ready = False
         self.told = 0
+        self.broken = None
         if self._method is StartMethod.FORKSERVER:
             ensure_forkserver()
         # Held back until all is known of it; the child is born with them blocked, and decides when it is set up.

@@ -9,17 +9,19 @@ from __future__ import annotations
 import contextvars
 import os
 import threading
+import time
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from treadle.execution.exchange import LocalValues
-from treadle.execution.executor import Capabilities, ExecutorEvent, Report, WorkerUp
-from treadle.execution.executors.in_process import job_steps
+from treadle.execution.executor import Capabilities, ExecutorEvent, Report, WorkerDown, WorkerUp
+from treadle.execution.executors.in_process import failed_outside, job_steps
+from treadle.execution.failure import record_failure
 from treadle.execution.handles import Handle, Local
-from treadle.execution.job import Started
+from treadle.execution.job import Dropped, Failed, Finished, Started
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from treadle.execution.material import RunMaterial
     from treadle.execution.scheduling.scheduler import Assignment
@@ -42,6 +44,8 @@ class _Worker:
 
     def __init__(self, number: int, executor: ThreadExecutor) -> None:
         self.number = number
+        self.died = False
+        """Its thread has ended, or is about to, because of an error outside of any attempt."""
         self.inbox: SimpleQueue[tuple[contextvars.Context, _Run, int, Assignment] | None] = SimpleQueue()
         self.thread = threading.Thread(target=executor.work, args=(self,), name=executor.label(number), daemon=True)
 
@@ -58,9 +62,13 @@ class ThreadExecutor:
     def __init__(self, max_workers: int) -> None:
         self._runs = 0
         self._current: _Run | None = None
-        self._workers = {number: _Worker(number, self) for number in range(1, max_workers + 1)}
-        for worker in self._workers.values():
-            worker.thread.start()
+        self._workers: dict[int, _Worker] = {}
+        for number in range(1, max_workers + 1):
+            self._start(number)
+
+    def _start(self, number: int) -> None:
+        self._workers[number] = _Worker(number, self)
+        self._workers[number].thread.start()
 
     def label(self, worker: int) -> str:
         """Return the worker's label."""
@@ -78,7 +86,9 @@ class ThreadExecutor:
         self._runs += 1
         self._current = _Run(self._runs, run)
         run.start_plugins()
-        for number in self._workers:
+        for number, worker in list(self._workers.items()):
+            if worker.died:
+                self._start(number)
             self._run.outbox.put(WorkerUp(number, os.getpid(), 0))
         return frozenset()
 
@@ -93,7 +103,9 @@ class ThreadExecutor:
         self._run.cancelled[worker] = self._run.submitted
 
     def replace(self, worker: int) -> None:
-        """A worker of this kind is never lost."""
+        """Start another thread in the place of one that died."""
+        self._start(worker)
+        self._run.outbox.put(WorkerUp(worker, os.getpid(), 0))
 
     def kill(self, worker: int) -> None:
         """A thread cannot be ended."""
@@ -156,12 +168,34 @@ class ThreadExecutor:
         """Live as a worker: the target of its thread."""
         while (item := worker.inbox.get()) is not None:
             context, run, sequence, job = item
-            context.run(_run_job, run, sequence, job)
+            try:
+                context.run(_run_job, run, sequence, job)
+            except BaseException as exc:  # noqa: BLE001 - without a report, the run would wait for this job for ever
+                down = WorkerDown(worker.number, os.getpid(), None, None, None, 0, record_failure(exc, phase="setup"))
+                worker.died = True
+                run.outbox.put(down)
+                return
             del context, run, job, item  # while it waits, it keeps nothing of a run alive
 
 
 def _run_job(run: _Run, sequence: int, job: Assignment) -> None:
-    for report in job_steps(
+    """Run a job and report each step; an error outside of an attempt is the failure of the node that it kept from its end."""
+    left, begun = list(job.nodes), time.time()
+    try:
+        for report in _steps(run, sequence, job):
+            if isinstance(report.fact, Finished):
+                left.remove(report.fact.node)
+            elif isinstance(report.fact, (Failed, Dropped)):
+                left.clear()
+            run.outbox.put(report)
+    except BaseException as exc:  # an exception that another thread raised in this one arrives anywhere
+        if not left:
+            raise
+        run.outbox.put(Report(job.worker, failed_outside(run.number, left[0], begun, exc, tuple(left[1:]))))
+
+
+def _steps(run: _Run, sequence: int, job: Assignment) -> Iterator[Report]:
+    return job_steps(
         run.number,
         run.scope,
         job,
@@ -169,5 +203,4 @@ def _run_job(run: _Run, sequence: int, job: Assignment) -> None:
         keep=run.values.settle,
         cancelled=lambda: sequence <= run.cancelled.get(job.worker, 0),
         label=f"thread-{job.worker}",
-    ):
-        run.outbox.put(report)
+    )

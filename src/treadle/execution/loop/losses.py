@@ -84,7 +84,7 @@ class Losses:
             failure = Failure("treadle.errors.NodeTimeoutError", message, "", phase="timeout")
             return NodeTimeoutError(message, **facts, failure=failure, timeout=limit, elapsed=elapsed), failure
         message = describe_loss(label, event, name, self._sizes(node))
-        failure = Failure("WorkerLostError", message, "")
+        failure = Failure("WorkerLostError", message, event.failure.traceback if event.failure is not None else "")
         peak = event.peak_memory or None
         return WorkerLostError(message, **facts, failure=failure, exitcode=event.exitcode, peak_memory=peak), failure
 
