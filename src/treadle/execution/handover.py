@@ -47,6 +47,8 @@ def claim(holder: dict[int, Any], key: int) -> bool:
 def borrow(value: Any) -> Any | None:
     """Return a frame or series that shares a stored one's memory until one of the two is written to.
 
+    Writes through `Series.array` bypass pandas' copy-on-write, and so this function, too.
+
     Args:
         value: what is stored; its memory is known to be its own.
 
@@ -57,9 +59,14 @@ def borrow(value: Any) -> Any | None:
     if not _is_on_write_copied(value) or not is_plain_frame(value):
         return None
     numpy = loaded_module("numpy")
-    if numpy is None or any(type(block.values) is not numpy.ndarray for block in _blocks(value) or (None,)):
+    blocks = _blocks(value)  # none, too, for a frame without columns
+    if numpy is None or not blocks or any(type(block.values) is not numpy.ndarray for block in blocks):
         return None
-    return value.copy(deep=False)
+    borrowed = value.copy(deep=False)
+    for number, axis in enumerate(value.axes):
+        if any(hasattr(labels, "asi8") for labels in (axis, *getattr(axis, "levels", ()))):  # dates let anybody write to them
+            setattr(borrowed, "columns" if number else "index", axis.copy(deep=True))
+    return borrowed
 
 
 def large_size(value: Any) -> int:

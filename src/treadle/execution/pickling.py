@@ -11,7 +11,7 @@ from functools import cache
 from io import BytesIO
 from typing import Any, ClassVar
 
-from treadle.io.copying import restore_view
+from treadle.io.copying import reduce_view
 
 ATOMS = frozenset({type(None), bool, int, float, complex, str, bytes})
 """Kinds of values that nobody can change, and that pickle without help."""
@@ -55,12 +55,6 @@ def _pickler_class() -> Any:
     class Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no types
         """Brings a memoryview back as one, where cloudpickle makes bytes of it."""
 
-        dispatch_table: ClassVar[Any] = ChainMap({memoryview: _reduce_view}, cloudpickle.Pickler.dispatch_table)
+        dispatch_table: ClassVar[Any] = ChainMap({memoryview: reduce_view}, cloudpickle.Pickler.dispatch_table)
 
     return Pickler
-
-
-def _reduce_view(view: memoryview) -> tuple[Any, ...]:
-    content = view.tobytes()
-    memory = content if type(view.obj) is bytes else bytearray(content)
-    return restore_view, (pickle.PickleBuffer(memory), view.format, view.shape)

@@ -23,7 +23,7 @@ import uuid
 from typing import Any, Final
 
 from treadle.errors import DatasetError
-from treadle.io.frames import copy_frame, is_locked_array
+from treadle.io.frames import copy_frame, copy_polars, is_locked_array
 
 _ATOMS: Final[frozenset[type]] = frozenset(
     {
@@ -40,7 +40,7 @@ _SHARED_PACKAGES: Final = frozenset({"pyspark", "ibis", "pyarrow"})
 """Packages whose values are plans or immutable tables: copying them fails or costs, and isolates nothing."""
 
 _CLONED_PACKAGES: Final = frozenset({"polars"})
-"""Packages whose values clone themselves cheaply (copy on write)."""
+"""Packages whose values clone themselves cheaply (copy on write), cells that are Python objects excepted."""
 
 
 class CopyMode(enum.Enum):
@@ -93,10 +93,10 @@ def copy_value(value: Any, mode: CopyMode | None = None) -> Any:
         return _copy_view(value)
     if mode is None:
         package = type(value).__module__.partition(".")[0]
-        if package in _SHARED_PACKAGES:
+        if package in _SHARED_PACKAGES and not _is_writable_buffer(value):
             return value
         if package in _CLONED_PACKAGES and hasattr(value, "clone"):
-            return value.clone()
+            return copy_polars(value)
     copied = copy_frame(value)
     return _deep_copy(value) if copied is None else copied
 
@@ -110,19 +110,56 @@ def _is_constant(value: Any) -> bool:
     return False
 
 
-def _copy_view(view: Any) -> Any:
-    """Copy the memory under a view; nothing else can: neither pickle nor `copy` take one."""
+def _is_writable_buffer(value: Any) -> bool:
+    """Say whether a value gives access to memory that can be written to, as a `pyarrow.Buffer` over a bytearray does."""
+    try:
+        with memoryview(value) as view:
+            return not view.readonly
+    except (TypeError, BufferError):
+        return False
+
+
+def _copy_view(view: memoryview) -> memoryview:
+    """Copy the memory under a view, which neither pickle nor `copy` can do."""
     if type(view.obj) is bytes:
         return view
-    return restore_view(bytearray(view.tobytes()), view.format, view.shape)
+    restore, arguments = reduce_view(view)
+    restored: memoryview = restore(*arguments)
+    return restored
 
 
-def restore_view(memory: Any, form: str, shape: tuple[int, ...]) -> Any:
+def reduce_view(view: memoryview) -> tuple[Any, tuple[Any, ...]]:
+    """Return what makes a memoryview again over a copy of its memory, in the form that `__reduce__` has.
+
+    Args:
+        view: any memoryview, contiguous or not.
+
+    Returns:
+        A function and its arguments. The memory is a pickle buffer, so that it can travel out of band.
+    """
+    if not view.nbytes or not _is_castable(view.format, view.itemsize):
+        import numpy as np  # such a view cannot be made by casting, but an array's own view has any format and shape
+
+        return memoryview, (np.array(view),)
+    content = view.tobytes()
+    memory = content if type(view.obj) is bytes else bytearray(content)
+    return restore_view, (pickle.PickleBuffer(memory), view.format, view.shape)
+
+
+def _is_castable(form: str, size: int) -> bool:
+    try:
+        memoryview(bytes(size)).cast(form)  # type: ignore[call-overload]  # any format
+    except ValueError:
+        return False
+    return True
+
+
+def restore_view(memory: Any, form: str, shape: tuple[int, ...]) -> memoryview:
     """Make a memoryview again.
 
     Args:
-        memory: what is in it, in C order: bytes, or something that can be written to.
-        form: format of its items.
+        memory: the content in C order: bytes, or an object that can be written to.
+        form: format of the items.
         shape: number of items along each dimension.
     """
     flat = memoryview(memory).cast("B")
@@ -167,6 +204,8 @@ class _Pickler(pickle.Pickler):
         super().__init__(stream, protocol=5, buffer_callback=self.buffers.append)
 
     def reducer_override(self, obj: Any) -> Any:
+        if type(obj) is memoryview:
+            return reduce_view(obj)
         if is_locked_array(obj):
             return obj.copy(order="K").__reduce_ex__(5)
         return NotImplemented

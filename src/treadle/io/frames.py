@@ -1,12 +1,13 @@
-"""Isolated copies of plain numpy arrays and pandas objects.
+"""Isolated copies of plain numpy arrays, pandas objects and polars frames.
 
-Their own `copy` is the fast way, but it shares the cells of object columns; so it is used only where no cell can
-change. What this module does not know for certain it declines, and `copying` takes the sure way. State: none.
-numpy and pandas are never imported here: a value of theirs exists only where they are loaded already.
+Their own `copy` or `clone` is fast, but it shares the cells of object columns; so it is used only where no cell can
+change. This module declines any value that it does not know for certain, and `copying` makes a deep copy. State: none.
+numpy, pandas and polars are never imported here: a value of theirs exists only where they are loaded already.
 """
 
 from __future__ import annotations
 
+import copy
 import datetime as dt
 import decimal
 from typing import Any, Final
@@ -65,6 +66,27 @@ def is_plain_frame(value: Any) -> bool:
         doubtful = [place for place, dtype in enumerate(value.dtypes) if dtype.kind not in "biufcmM"]
         plain = all(_is_plain(value.iloc[:, place], pandas) for place in doubtful)
     return plain and all(_is_plain_index(axis, pandas) for axis in value.axes)
+
+
+def copy_polars(value: Any) -> Any:
+    """Clone a frame, series, expression or plan of polars; cells that are Python objects are copied.
+
+    Args:
+        value: a value of polars that has a method `clone`.
+    """
+    polars = loaded_module("polars")
+    if polars is None:
+        return value.clone()
+    if type(value) is polars.Series and value.dtype == polars.Object:
+        return _copy_polars_objects(value, polars)
+    if type(value) is polars.DataFrame:
+        columns = [_copy_polars_objects(each, polars) for each in value.get_columns() if each.dtype == polars.Object]
+        return value.with_columns(columns) if columns else value.clone()
+    return value.clone()
+
+
+def _copy_polars_objects(series: Any, polars: Any) -> Any:
+    return polars.Series(series.name, copy.deepcopy(series.to_list()), dtype=polars.Object)
 
 
 def _copy_pandas(value: Any, pandas: Any) -> Any | None:
