@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 import threading
 import time
@@ -9,6 +10,7 @@ import time
 import pytest
 
 from treadle import ParallelRunner, SequentialRunner, ThreadRunner
+from treadle.secrets import known
 
 START_METHODS = ("fork", "spawn", "forkserver", "loky")
 WAYS = ("sequential", "thread", *START_METHODS)
@@ -84,3 +86,12 @@ def wait_until():
         return found
 
     return wait
+
+
+@pytest.fixture(autouse=True)
+def own_secrets(monkeypatch):
+    """An empty registry of secrets, so that one test's are not masked in another's texts; the log record factory is put back."""
+    factory = logging.getLogRecordFactory()
+    monkeypatch.setattr(known, "_registry", known._Registry())
+    yield
+    logging.setLogRecordFactory(factory)

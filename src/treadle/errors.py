@@ -24,13 +24,16 @@
         └── WorkerSetupError        a worker could not be set up
 
 Every error keeps its facts as fields and survives pickling both ways: the fields are keyword arguments, kept on
-the instance, and `__reduce__` rebuilds the error from its message and fields.
+the instance, and `__reduce__` rebuilds the error from its message and fields. The secrets that the process knows are masked
+in every message.
 """
 
 from __future__ import annotations
 
 import signal
 from typing import TYPE_CHECKING, Any, ClassVar
+
+from treadle.secrets import mask_secrets
 
 if TYPE_CHECKING:
     from treadle.events import Failure
@@ -54,7 +57,7 @@ class TreadleError(Exception):
     fields: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, message: str, **fields: Any) -> None:
-        super().__init__(message)
+        super().__init__(mask_secrets(message))
         unknown = sorted(set(fields) - set(self.fields))
         if unknown:
             msg = f"{type(self).__name__} has no field {unknown[0]!r}"

@@ -24,6 +24,7 @@ from treadle.cli.failure import ExitCode, show
 from treadle.cli.groups import SuggestingGroup
 from treadle.cli.invocation import Invocation
 from treadle.errors import Terminated, TreadleError
+from treadle.secrets import masked_exception
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -165,10 +166,13 @@ def run_to_exit_code(command: click.Command, invocation: Invocation, **defaults:
         return ExitCode.USAGE
     except TreadleError as error:
         return show(error)
-    except OSError as error:
-        lost = _output_lost(error)
+    except Exception as error:
+        lost = _output_lost(error) if isinstance(error, OSError) else None
         if lost is None:
-            raise
+            masked = masked_exception(error)
+            if masked is error:
+                raise
+            raise masked from masked.__cause__
         return lost
     return code if isinstance(code, int) else ExitCode.OK  # what click's `Exit` was raised with
 

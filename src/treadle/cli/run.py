@@ -116,11 +116,13 @@ def run(  # noqa: PLR0913 - one argument a flag
     from treadle.cli.location import enter_any_project, session_class, start_logging
 
     project_path = enter_any_project(context)
+    given = join_params(params)
+    _refuse_masked(given or {})
     start_logging(project_path, conf_source)
     session = session_class().create(
         project_path,
         env=env,
-        extra_params=join_params(params),
+        extra_params=given,
         conf_source=conf_source,
         command=typed_command(context),
     )
@@ -141,3 +143,13 @@ def run(  # noqa: PLR0913 - one argument a flag
             runner_params=join_params((*runner_params, {"is_async": True} if is_async else {})),
             observers=(observer,),
         )
+
+
+def _refuse_masked(params: Mapping[str, Any]) -> None:
+    """Refuse a command that was copied from an error or a record, with its secrets still masked."""
+    from treadle.session.rerun import masked_names
+
+    masked = list(masked_names(params))
+    if masked:
+        message = f"The value of {', '.join(masked)} is masked. Type the secret in place of ***."
+        raise click.BadParameter(message, param_hint="--params")

@@ -24,6 +24,7 @@ from treadle.config.parsing import line_of, parse_config
 from treadle.config.resolvers import MISSING, ResolutionError, Scope, current_scope, look_up, resolve
 from treadle.config.source import ConfSource, matches, open_source
 from treadle.errors import ConfigError, MissingConfigError
+from treadle.secrets import register_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -197,6 +198,8 @@ class ConfigLoader:
             resolved = merge_params(resolved, self.runtime_params)
         if kind == "globals":
             return resolved
+        if kind == "credentials":
+            register_secrets(resolved)
         return {key: value for key, value in resolved.items() if not (isinstance(key, str) and key.startswith("_"))}
 
     def _open(self) -> ConfSource:

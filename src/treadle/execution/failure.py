@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 from treadle.errors import DatasetError
 from treadle.events import Failure
 from treadle.execution.pickling import pickle_value
+from treadle.secrets import mask_secrets, masked_exception
+from treadle.secrets.exceptions import MaskedError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,12 +36,18 @@ def record_failure(
         plugin: the plugin that raised it.
 
     Returns:
-        The record. Whatever the exception's class does when it is printed or pickled, this returns one.
+        The record, without the secrets that this process knows. Whatever the exception's class does when it is printed or
+        pickled, this returns one.
     """
+    kind = type(exc)
+    exc = masked_exception(exc)
+    message = _message(exc)
+    if isinstance(exc, MaskedError):
+        message = message.removeprefix(f"{_type_name(kind)}: ")
     return Failure(
-        type_name=_type_name(type(exc)),
-        message=_message(exc),
-        traceback=format_user_traceback(exc),
+        type_name=_type_name(kind),
+        message=message,
+        traceback=mask_secrets(format_user_traceback(exc)),
         pickled=_survivor(exc),
         dataset=dataset if dataset is not None or not isinstance(exc, DatasetError) else exc.dataset,
         phase=phase,

@@ -99,6 +99,7 @@ class RunSpec:
         opener: a pickled `RunOpener`, where the run is another framework's: it replaces recipes, objects, hooks, catalog
             class, parameters and save version.
         timeouts: (node index, seconds) of the nodes whose attempts have a limit.
+        secrets: the values that no text of the worker's may show; it crosses a private socket and is never shown.
     """
 
     run_id: str
@@ -121,6 +122,7 @@ class RunSpec:
     is_async: bool = False
     opener: bytes | None = None
     timeouts: tuple[tuple[int, float], ...] = ()
+    secrets: tuple[str, ...] = field(default=(), repr=False)
 
 
 # --- parent to worker -----------------------------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ from treadle.execution.plugins import main_facts, pack_hooks, start_plugins
 from treadle.execution.scope import RunScope
 from treadle.hooks import implemented
 from treadle.project.logging import snapshot_levels
+from treadle.secrets import known_secrets
 
 if TYPE_CHECKING:
     import pluggy
@@ -126,6 +127,7 @@ class RunMaterial:
             in_memory=tuple([dataset.in_memory for dataset in plan.datasets]),
             is_result=tuple([dataset.is_result for dataset in plan.datasets]),
             timeouts=tuple(self.plan.timeouts.items()),
+            secrets=known_secrets(),
             copy_modes=tuple((index, mode.value) for index in declared if (mode := self.copy_mode(index))),
         )
 

@@ -36,6 +36,7 @@ from treadle.io.catalog import Catalog, CatalogPart
 from treadle.io.memory import CopyMode
 from treadle.planning.collector import collection_paused
 from treadle.project.logging import apply_levels
+from treadle.secrets import register_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -76,6 +77,7 @@ class WorkerRun:
         self._values = LocalValues(self._copy_modes.get)
         self._values_lock = threading.Lock()  # the attendant publishes while the main thread runs nodes
         self._pickled = dict(spec.objects)
+        register_secrets(spec.secrets)
         apply_levels(spec.levels, worker.levels)
         worker.levels = spec.levels
         # Another framework's run has a catalog of its own, behind the conduct; ours stays empty then.

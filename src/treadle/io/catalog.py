@@ -25,6 +25,7 @@ from treadle.io.inventory import Inventory
 from treadle.io.memory import MemoryDataset
 from treadle.io.parameters import ALL_PARAMETERS, PREFIX, Parameters
 from treadle.io.versions import new_version
+from treadle.secrets import register_secrets
 
 if TYPE_CHECKING:
     import os
@@ -104,6 +105,7 @@ class Catalog(Inventory):
         Raises:
             DatasetError: an entry is no mapping or has no type, or patterns contradict one another.
         """
+        register_secrets(credentials or {})
         made = cls()
         made.save_version = save_version or new_version()
         made._save_version_given = save_version is not None

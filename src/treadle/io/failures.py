@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from treadle.errors import DatasetError
 from treadle.io.dataset import Dataset, describe_dataset
+from treadle.secrets import masked_exception
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -70,7 +71,8 @@ def guarded(action: str, name: str, dataset: Dataset, call: Callable[[], Any]) -
     except Exception as exc:
         if isinstance(exc, DatasetError) and exc.dataset == name:
             raise
-        raise _failure(action, name, dataset, exc) from exc
+        masked = masked_exception(exc)
+        raise _failure(action, name, dataset, exc) from masked
 
 
 def _failure(action: str, name: str, dataset: Dataset, exc: Exception) -> DatasetError:

@@ -109,7 +109,7 @@ def _record(
 ) -> SessionRecord:
     from treadle.observe.store.records import ErrorRecord
     from treadle.session.facts import host_name, recorded_environment, user_name
-    from treadle.session.record import SessionFacts, make_record
+    from treadle.session.record import SessionFacts, make_record, masked_run
 
     finished = time.time()
     told = ErrorRecord.from_exception(error) if error is not None else None
@@ -129,7 +129,7 @@ def _record(
         pid=os.getpid(),
         environment=recorded_environment(os.environ),
     )
-    return make_record(facts, [run], git.facts(), error=error, finished=finished)
+    return make_record(facts, [masked_run(run)], git.facts(), error=error, finished=finished)
 
 
 def _durations(store: SQLStore) -> Mapping[str, float]:

@@ -28,6 +28,7 @@ from treadle.kedro.policies import read_rules
 from treadle.kedro.project import KedroProject
 from treadle.kedro.recipes import ConfigRecipe, note_recipes
 from treadle.kedro.recording import recorded
+from treadle.kedro.secret_values import register_run_secrets
 from treadle.kedro.session import session_of
 from treadle.observe.log import LogObserver
 from treadle.observe.progress import watched
@@ -112,6 +113,7 @@ class ParallelRunner(AbstractRunner):
         """
         names = {name for node in pipeline.nodes for name in (*node.inputs, *node.outputs, *node.confirms)}
         self._recipes[id(catalog)] = note_recipes(catalog, names)
+        register_run_secrets(catalog, self._recipes[id(catalog)].values())
         try:
             result: dict[str, Any] = super().run(pipeline, catalog, *args, **kwargs)
         except NodeError as error:

@@ -16,6 +16,7 @@ from treadle.errors import ConfigError
 from treadle.pipeline.conversion import InvalidValueError, convert, holds_model
 from treadle.pipeline.functions import bound_parameters
 from treadle.pipeline.names import is_parameter
+from treadle.secrets import masked_exception
 
 if TYPE_CHECKING:
     from treadle.pipeline.node import Node
@@ -73,7 +74,8 @@ def build_parameter(node: Node, dataset: str, annotation: Any, value: Any) -> An
             f"{told} cannot be used: {exc.problem}. Node {node.name!r} takes {dataset!r} as {_shown(annotation)}. Correct it in "
             "the parameters files, or in --params where it was given there."
         )
-        raise ConfigError(msg, key=key or None) from exc.__cause__
+        cause = exc.__cause__
+        raise ConfigError(msg, key=key or None) from (masked_exception(cause) if cause is not None else None)
 
 
 def typed_inputs(node: Node, inputs: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -15,8 +15,10 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from treadle.errors import DatasetError, MissingConfigError
+from treadle.secrets import register_secrets
 from treadle.session.hooking import call_hook
 from treadle.session.locating import name_place
+from treadle.session.masking import secret_params
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -63,7 +65,9 @@ class Context:
             configured = self.config_loader["parameters"]
         except MissingConfigError:
             configured = {}
-        return merge_params(configured, self.extra_params)
+        params = merge_params(configured, self.extra_params)
+        register_secrets(secret_params(params))
+        return params
 
     @cached_property
     def catalog(self) -> Catalog:
@@ -106,6 +110,7 @@ class Context:
             catalog_class = self.catalog_class
         conf_catalog = self._configured("catalog")
         conf_creds = self._configured("credentials")
+        register_secrets(conf_creds)
         params = self.params
         try:
             catalog: Catalog = catalog_class.from_config(

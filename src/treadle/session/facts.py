@@ -6,7 +6,7 @@ engine looks at the threads alive when it chooses a start method. Versions are r
 of the installed distributions' folders, because reading their metadata takes a hundred times as long.
 
 State: a `GitProbe` holds its process until it is read. Neighbours: `recording.py` puts the facts in the record,
-`masking.py` masks.
+`treadle.secrets` masks.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from treadle.session.masking import MASK, looks_secret, mask_text
+from treadle.secrets import MASK, looks_secret, mask_secrets, mask_setting
 
 ENVIRONMENT_PREFIXES = (
     "TREADLE_",  # our own
@@ -210,7 +210,7 @@ def recorded_environment(environ: Mapping[str, str]) -> dict[str, str]:
         Those whose names begin like one of `ENVIRONMENT_PREFIXES`, sorted, secret-looking values masked.
     """
     return {
-        name: MASK if looks_secret(name) else mask_text(value)
+        name: MASK if looks_secret(name) else mask_secrets(mask_setting(value))
         for name, value in sorted(environ.items())
         if name.startswith(ENVIRONMENT_PREFIXES)
     }

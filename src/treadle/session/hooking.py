@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from treadle.errors import HookError
 from treadle.hooks import plugin_at_fault
+from treadle.secrets import masked_exception
 
 if TYPE_CHECKING:
     from pluggy import PluginManager
@@ -30,12 +31,12 @@ def call_hook(hooks: PluginManager, name: str, **arguments: Any) -> list[Any]:
     """
     try:
         answers: list[Any] = getattr(hooks.hook, name)(**arguments)
-    except Exception as exc:
+    except Exception as exc:  # noqa: BLE001 - it is the cause of what is raised
         from treadle.execution.failure import record_failure
 
         plugin = plugin_at_fault(hooks, name, exc)
         failure = record_failure(exc, phase="hook", hook=name, plugin=plugin)
         text = f": {failure.message}" if failure.message else ""
         msg = f"The hook {name} of {plugin or 'a plugin'} failed: {failure.type_name}{text}"
-        raise HookError(msg, hook=name, plugin=plugin, failure=failure) from exc
+        raise HookError(msg, hook=name, plugin=plugin, failure=failure) from masked_exception(exc)
     return answers

@@ -14,8 +14,9 @@ from treadle.config.params import merge_params
 from treadle.events import Outcome
 from treadle.observe.store.plain import plain_value
 from treadle.observe.store.records import ErrorRecord, RunRecord, SessionRecord
+from treadle.secrets import mask_patterns, mask_secrets
 from treadle.session.facts import GitFacts, installed_versions
-from treadle.session.masking import mask_command, mask_known, mask_params, secret_values
+from treadle.session.masking import mask_command, mask_params
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -84,46 +85,38 @@ def is_failure(error: BaseException | None) -> bool:
     return error is not None and not isinstance(error, GeneratorExit)
 
 
-def masked_error(error: BaseException, extra_params: Mapping[str, Any]) -> ErrorRecord:
-    """Keep an error without the session's secrets.
+def masked_error(error: BaseException) -> ErrorRecord:
+    """Make the record of an error without secrets.
 
     Args:
         error: what was raised.
-        extra_params: the session's params; their secret-looking values are masked wherever they stand.
 
     Returns:
         The record.
     """
-    known = secret_values(extra_params)
-    record = ErrorRecord.from_exception(error)
-    return replace(record, message=mask_known(record.message, known), traceback=mask_known(record.traceback, known))
+    return _masked(ErrorRecord.from_exception(error))
 
 
-def masked_run(run: RunRecord, extra_params: Mapping[str, Any]) -> RunRecord:
-    """Take the session's secrets out of what its nodes said when they failed.
+def masked_run(run: RunRecord) -> RunRecord:
+    """Mask the secrets in the record of a run: in its arguments and in the errors of its nodes.
 
     Args:
         run: the run.
-        extra_params: the session's params.
 
     Returns:
         The same run, with masked texts and params.
     """
-    known = secret_values(extra_params)
-    nodes = tuple(
-        replace(
-            node,
-            error=replace(
-                node.error,
-                message=mask_known(node.error.message, known),
-                traceback=mask_known(node.error.traceback, known),
-            ),
-        )
-        if node.error is not None
-        else node
-        for node in run.nodes
-    )
-    return replace(run, nodes=nodes, params=plain_value(mask_params(run.params)))
+    nodes = tuple(replace(node, error=_masked(node.error)) if node.error is not None else node for node in run.nodes)
+    error = _masked(run.error) if run.error is not None else None
+    return replace(run, nodes=nodes, error=error, params=plain_value(mask_params(run.params)))
+
+
+def _masked(error: ErrorRecord) -> ErrorRecord:
+    return replace(error, message=_mask(error.message), traceback=_mask(error.traceback))
+
+
+def _mask(text: str) -> str:
+    return mask_patterns(mask_secrets(text))
 
 
 def make_record(
@@ -142,10 +135,9 @@ def make_record(
         The record.
     """
     if error is not None and outcome_of(error, ()) is not None:
-        told: ErrorRecord | None = masked_error(error, facts.extra_params)
+        told: ErrorRecord | None = masked_error(error)
     else:
         told = runs[-1].error if runs else None
-    command = mask_command(facts.command) if facts.command else None
     return SessionRecord(
         session_id=facts.session_id,
         project_path=str(facts.project_path),
@@ -153,7 +145,7 @@ def make_record(
         env=facts.env,
         conf_source=str(facts.conf_source),
         extra_params=plain_value(mask_params(facts.extra_params)),
-        command=mask_known(command, secret_values(facts.extra_params)) if command else None,
+        command=mask_command(facts.command) if facts.command else None,
         started=facts.started,
         finished=finished,
         outcome=outcome_of(error, runs),

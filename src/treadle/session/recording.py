@@ -89,7 +89,7 @@ class Recording:
             error: what it raised, without the session's secrets.
         """
         record = recorder.record(outcome, finished=time.time(), error=error)
-        self.runs.append(masked_run(record, self._facts.extra_params))
+        self.runs.append(masked_run(record))
 
     def save(self) -> None:
         """Write the record as it stands.

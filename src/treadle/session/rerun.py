@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 from treadle.config.params import merge_params
 from treadle.errors import SessionError
 from treadle.observe.store.diff import ABSENT, Change, diff_values
+from treadle.secrets import MASK
 from treadle.session.facts import GitProbe, installed_versions
-from treadle.session.masking import MASK
 from treadle.session.request import RunRequest
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ def changes_since(record: SessionRecord) -> tuple[Change, ...]:
 
 
 def _refuse_masked(record: SessionRecord, values: Mapping[str, Any], flag: str) -> None:
-    masked = list(_masked(values, ""))
+    masked = list(masked_names(values))
     if masked:
         msg = (
             f"Session {record.session_id} was given secrets, which its record does not hold: {', '.join(masked)}. Give them "
@@ -101,11 +101,20 @@ def _refuse_masked(record: SessionRecord, values: Mapping[str, Any], flag: str) 
         raise SessionError(msg, session_id=record.session_id)
 
 
-def _masked(values: Mapping[str, Any], prefix: str) -> Iterator[str]:
+def masked_names(values: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+    """Find the params whose values are masked.
+
+    Args:
+        values: params.
+        prefix: what stands before their names.
+
+    Yields:
+        Their dotted names.
+    """
     for name, value in values.items():
         if isinstance(value, Mapping):
-            yield from _masked(value, f"{prefix}{name}.")
-        elif any(isinstance(each, str) and (each == MASK or f":{MASK}@" in each) for each in _elements(value)):
+            yield from masked_names(value, f"{prefix}{name}.")
+        elif any(isinstance(each, str) and MASK in each for each in _elements(value)):
             yield f"{prefix}{name}"
 
 

@@ -16,7 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 from treadle.errors import NodeError
 from treadle.observe.store.plain import plain_value
+from treadle.secrets import MASK
 from treadle.session.creation import program_of
+from treadle.session.masking import mask_params
 from treadle.session.running import add_note
 
 if TYPE_CHECKING:
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
 
 _PROBE = "treadle-probe"
 """A second param behind the one that is tried, to see that the first one ends where it should."""
+
+_SECRETS_LEFT_OUT = f"The command that resumes this run does not contain secrets: type them in place of {MASK}."
 
 
 def say_how_to_resume(
@@ -60,8 +64,12 @@ def say_how_to_resume(
     )
     if isinstance(error, NodeError):
         error.resume = command
+        if MASK in command:
+            add_note(error, _SECRETS_LEFT_OUT)
     elif isinstance(error, KeyboardInterrupt):
         add_note(error, f"\nResume the run from here with:\n  {command}")
+        if MASK in command:
+            add_note(error, _SECRETS_LEFT_OUT)
 
 
 def resume_command(
@@ -84,14 +92,14 @@ def resume_command(
         program: the words that start a run.
 
     Returns:
-        The command, quoted for a shell.
+        The command, quoted for a shell; secrets are masked in it.
     """
     runner_params = dict(request.runner_params)
     is_async = runner_params.pop("is_async", False) is True
     flags = (
         ("pipelines", ",".join(request.pipeline_names)),
         ("runner", request.runner),
-        ("runner-params", format_params(runner_params)),
+        ("runner-params", format_params(mask_params(runner_params))),
         ("env", env),
         ("tags", ",".join(request.tags)),
         ("nodes", ",".join(request.node_names)),
@@ -101,7 +109,7 @@ def resume_command(
         ("to-outputs", ",".join(request.to_outputs)),
         ("load-versions", ",".join(f"{name}:{version}" for name, version in request.load_versions.items())),
         ("namespaces", ",".join(request.namespaces)),
-        ("params", format_params(params or {})),
+        ("params", format_params(mask_params(params or {}))),
         ("on-failure", request.on_failure),
         ("conf-source", conf_source),
     )

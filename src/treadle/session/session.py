@@ -25,9 +25,11 @@ from typing import TYPE_CHECKING, Any
 
 from treadle.errors import SessionError
 from treadle.events import Outcome
+from treadle.secrets import masked_exception, register_secrets
 from treadle.session.context import Context
 from treadle.session.creation import make_config_loader, make_facts, make_hook_manager, make_store
 from treadle.session.hooking import call_hook
+from treadle.session.masking import secret_params
 from treadle.session.record import SessionFacts, masked_error
 from treadle.session.recording import Recording
 from treadle.session.request import RunRequest, failure_policy_of, names_of, runner_words, versions_of
@@ -71,6 +73,7 @@ class Session:
         git: GitProbe | None = None,
         config_loader: Any = None,
     ) -> None:
+        register_secrets(secret_params(facts.extra_params))
         self._facts = facts
         self._project = project
         self._hooks = hook_manager
@@ -329,7 +332,8 @@ class Session:
             outcome = Outcome.SUCCEEDED
         except (Exception, KeyboardInterrupt) as exc:
             outcome = Outcome.INTERRUPTED if isinstance(exc, KeyboardInterrupt) else Outcome.FAILED
-            told = masked_error(exc, self._facts.extra_params)
+            masked_exception(exc)
+            told = masked_error(exc)
             self._run_error = exc
             # Values that a program gave cannot be typed, so no command line resumes such a run.
             if not inputs:

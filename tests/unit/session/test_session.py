@@ -138,7 +138,7 @@ def test_a_failed_run(make_project, inline) -> None:
     assert caught.value.resume is not None
     assert shlex.split(caught.value.resume) == [
         "treadle", "run", "--pipelines=bad", "--runner=sequential", "--env=prod", "--from-nodes=count",
-        "--params=note=a b,api_key=the loom",
+        "--params=note=a b,api_key=***",
     ]  # fmt: skip
     assert caught.value.resume in str(caught.value)
     record = stored(root, session)

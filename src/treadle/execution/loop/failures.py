@@ -13,6 +13,7 @@ from treadle.errors import NodeError, NodeTimeoutError
 from treadle.execution.failure import format_user_traceback, restore_exception
 from treadle.hooks import implemented, plugin_at_fault
 from treadle.planning.resume import resume_nodes
+from treadle.secrets import masked_exception
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -58,7 +59,7 @@ class Failures:
             worker: label of the worker, None where it was in none.
             attempt: the attempt's number.
         """
-        cause = original if original is not None else restore_exception(failure)
+        cause = masked_exception(original) if original is not None else restore_exception(failure)
         facts = {
             "run_id": self._material.run_id,
             "node": self._material.plan.nodes[node].name,

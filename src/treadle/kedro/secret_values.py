@@ -1,0 +1,45 @@
+"""Registering the secrets of a Kedro run, so that no text of Treadle's shows them. Keeps no state of its own.
+
+Kedro resolves credentials into the configuration of the datasets, where they are found under the key `credentials`. Secret
+parameters are found by their names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from treadle.secrets import register_secrets
+from treadle.session.masking import secret_params
+
+if TYPE_CHECKING:
+    from treadle.kedro.recipes import ConfigRecipe
+
+
+def register_run_secrets(catalog: Any, recipes: Iterable[ConfigRecipe]) -> None:
+    """Register the secrets that a run may come across.
+
+    Args:
+        catalog: Kedro's catalog.
+        recipes: the configuration of the run's datasets.
+    """
+    register_secrets(_credentials([dict(recipe.config) for recipe in recipes]))
+    resolver = getattr(catalog, "config_resolver", None)
+    register_secrets(_credentials(getattr(resolver, "config", None)))
+    if "parameters" in catalog:
+        with suppress(Exception):  # the node that needs the parameters fails with the reason
+            register_secrets(secret_params(catalog.load("parameters")))
+
+
+def _credentials(config: Any) -> Iterator[Any]:
+    """Yield everything under the key `credentials`, at any depth."""
+    if isinstance(config, Mapping):
+        for key, value in config.items():
+            if key == "credentials":
+                yield value
+            else:
+                yield from _credentials(value)
+    elif isinstance(config, list):
+        for value in config:
+            yield from _credentials(value)

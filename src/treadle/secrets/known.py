@@ -1,0 +1,140 @@
+"""The registry of secret values, and masking them in texts.
+
+State: the values that this process knows, for its whole life, because a text that holds one may appear at any later time. The
+oldest are dropped past `MOST_SECRETS`, so that a service with a new token a request does not grow without end.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+MASK = "***"
+"""What is shown in place of a secret."""
+
+MOST_SECRETS = 1000
+SHORTEST_SECRET = 4
+"""Shorter values appear in too many innocent words and numbers to be masked."""
+_SHORTEST_INSIDE_WORDS = 6
+"""Shorter values are masked only where letters and digits do not continue on either side."""
+_SHORTEST_LINE = 12
+"""Lines of a longer secret, such as a private key, are masked one by one from this length on."""
+_HARMLESS = frozenset({"true", "false", "none", "null"})
+
+
+class _Registry:
+    """The values in the order of their registration, and the pattern of a snapshot of them.
+
+    There is no lock, which a forked child could inherit in the locked state: each access is one operation on a dict.
+    """
+
+    def __init__(self) -> None:
+        self.values: dict[str, None] = {}
+        self.compiled: tuple[tuple[str, ...], re.Pattern[str] | None] = ((), None)
+
+
+_registry = _Registry()
+
+
+def register_secrets(secrets: Any) -> None:
+    """Register values, so that no text that leaves this process shows them.
+
+    Args:
+        secrets: a value, or nested mappings and sequences of values. Mapping keys, None, booleans and values shorter than
+            `SHORTEST_SECRET` are left out.
+    """
+    found = dict.fromkeys(_texts(secrets))
+    registry = _registry
+    new = [text for text in found if text not in registry.values]
+    if not new:
+        return
+    registry.values.update(dict.fromkeys(new))
+    for text in tuple(registry.values)[:-MOST_SECRETS]:
+        registry.values.pop(text, None)
+    from treadle.secrets.logs import mask_log_records
+
+    mask_log_records()
+
+
+def known_secrets() -> tuple[str, ...]:
+    """Return the registered values, to register them in another process."""
+    return tuple(_registry.values)
+
+
+def mask_secrets(text: str) -> str:
+    """Mask the registered secrets in a text.
+
+    Args:
+        text: any text.
+
+    Returns:
+        The text with `***` in their place, also where they are escaped as in a repr, in JSON or in a URL.
+    """
+    pattern = _pattern()
+    return text if pattern is None else pattern.sub(MASK, text)
+
+
+def _pattern() -> re.Pattern[str] | None:
+    values = tuple(_registry.values)
+    if not values:
+        return None
+    compiled = _registry.compiled
+    if compiled[0] != values:
+        spellings = {spelling for text in values for spelling in _spellings(text)}
+        # The longest first: a secret may begin with another one.
+        parts = [_expression(each) for each in sorted(spellings, key=lambda each: (-len(each), each))]
+        compiled = _registry.compiled = (values, re.compile("|".join(parts)))
+    return compiled[1]
+
+
+def _expression(text: str) -> str:
+    escaped = re.escape(text)
+    return escaped if len(text) >= _SHORTEST_INSIDE_WORDS else rf"(?<![A-Za-z0-9]){escaped}(?![A-Za-z0-9])"
+
+
+def _spellings(text: str) -> Iterator[str]:
+    """Yield a secret in the ways in which texts show it: as it is, escaped, in a URL, encoded, line by line."""
+    import base64
+    import json
+    from urllib.parse import quote, quote_plus
+
+    encoded = text.encode("utf-8", "surrogatepass")  # the environment may hold bytes that are no text
+    yield text
+    yield repr(text)[1:-1]
+    yield repr(text + '"')[1:-2]  # in single quotes, where it holds none
+    yield json.dumps(text)[1:-1]
+    yield json.dumps(text, ensure_ascii=False)[1:-1]
+    yield quote(encoded)
+    yield quote(encoded, safe="")
+    yield quote_plus(encoded)
+    if len(encoded) >= _SHORTEST_INSIDE_WORDS:
+        yield base64.b64encode(encoded).decode("ascii").rstrip("=")
+    lines = text.split("\n")
+    if len(lines) > 1:
+        yield from (line.strip() for line in lines if len(line.strip()) >= _SHORTEST_LINE)
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """Yield the texts of the values that are worth masking."""
+    if value is None or isinstance(value, bool):
+        return
+    if isinstance(value, Mapping):
+        for each in value.values():
+            yield from _texts(each)
+        return
+    if isinstance(value, (str, int, float)):
+        text = str(value).strip()
+    elif isinstance(value, (bytes, bytearray)):
+        text = bytes(value).decode("utf-8", "backslashreplace").strip()
+    elif isinstance(value, (list, tuple, set, frozenset, Iterator)):
+        for each in value:
+            yield from _texts(each)
+        return
+    else:
+        get = getattr(value, "get_secret_value", None)  # pydantic's SecretStr
+        if callable(get):
+            yield from _texts(get())
+        return
+    if len(text) >= SHORTEST_SECRET and text.lower() not in _HARMLESS:
+        yield text

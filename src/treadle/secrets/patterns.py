@@ -1,0 +1,68 @@
+"""Secrets that are recognised by their form: passwords in addresses and connection strings, tokens with a fixed beginning.
+
+Keeps no state. Neighbours: `names.py` says which names announce a secret, `known.py` masks values that are known.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+
+from treadle.secrets.known import MASK
+from treadle.secrets.names import SECRET_WORDS, UNMISTAKABLE_WORDS, looks_secret
+
+# A password may hold "/" and "@", though a correct URL would encode them; so it ends at the last "@" before white space.
+_ADDRESS_PASSWORD = re.compile(r"(?<=://)(?P<user>[^\s/@:]*):(?P<password>\S+)@")
+_BARE_PASSWORD = re.compile(r"(?<![\w/:@.])(?P<user>[\w.%+-]+):(?P<password>[^\s:][^\s]*)@(?=[\w\[])")
+_TOKENS = r"""
+      \beyJ[\w-]{5,}\.[\w-]{5,}(?:\.[\w-]*)?                                   # JSON web token
+    | \b(?:AKIA|ASIA|AROA|AIDA)[A-Z0-9]{16}\b                                 # AWS
+    | \b(?:gh[pousr]_|github_pat_|glpat-|gldt-|npm_|hf_|pypi-)[\w-]{16,}      # GitHub, GitLab, npm, Hugging Face, PyPI
+    | \bxox[abeoprs]-[\w-]{10,}                                               # Slack
+    | \b(?:sk|rk)_(?:live|test)_\w{10,}                                       # Stripe
+    | \bsk-(?=[\w-]*\d)(?=[\w-]*[A-Z])[\w-]{24,}                               # OpenAI and Anthropic
+    | \bAIza[\w-]{35}                                                         # Google
+    | \bdapi[0-9a-f]{32}                                                      # Databricks
+    | (?<=[Bb]earer\ )[\w.~+/=-]{8,}
+    | -----BEGIN\ [A-Z ]*PRIVATE\ KEY-----(?:.*?-----END\ [A-Z ]*PRIVATE\ KEY-----|[\w+/=\s\\]*)
+    """
+_SETTING = re.compile(r"(?P<name>[A-Za-z_][\w.\-]*)=(?P<value>\{[^}]*\}?|[^;&\s,\"']+)")
+
+
+def mask_patterns(text: str) -> str:
+    """Mask what looks like a secret in running text, such as an error's message.
+
+    Args:
+        text: any text.
+
+    Returns:
+        The text without passwords of addresses (`postgresql://user:password@host`), values of settings with an unmistakable name
+        (`Pwd=…;`, `?access_token=…`) and tokens with a fixed form.
+    """
+    text = _ADDRESS_PASSWORD.sub(rf"\g<user>:{MASK}@", text)
+    return _compiled_tokens().sub(MASK, _mask_settings(text, UNMISTAKABLE_WORDS))
+
+
+def mask_setting(text: str) -> str:
+    """Mask what looks like a secret in a value: an environment variable's or a parameter's, such as a connection string.
+
+    Args:
+        text: the value.
+
+    Returns:
+        The text without what `mask_patterns` masks, without settings of any secret name (`&sig=…`, `AccountKey=…;`), and without
+        the password of `user:password@host`.
+    """
+    text = _mask_settings(mask_patterns(text), SECRET_WORDS)
+    return text if "://" in text else _BARE_PASSWORD.sub(rf"\g<user>:{MASK}@", text)
+
+
+def _mask_settings(text: str, words: frozenset[str]) -> str:
+    if "=" not in text:
+        return text
+    return _SETTING.sub(lambda found: f"{found['name']}={MASK}" if looks_secret(found["name"], words) else found[0], text)
+
+
+@cache
+def _compiled_tokens() -> re.Pattern[str]:
+    return re.compile(_TOKENS, re.VERBOSE | re.DOTALL)  # at the first use: it takes as long as importing the rest
