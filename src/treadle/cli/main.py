@@ -160,6 +160,8 @@ def run_to_exit_code(command: click.Command, invocation: Invocation, **defaults:
         )
         sys.stdout.flush()
     except click.Abort as abort:
+        if isinstance(abort.__cause__, EOFError):  # of a file that somebody's code read; click takes it for Ctrl-D
+            raise abort.__cause__ from None
         return _interrupted(abort.__cause__)
     except click.ClickException as error:
         error.show()

@@ -14,7 +14,7 @@ from __future__ import annotations
 import copy
 import difflib
 import os
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from treadle.config.arguments import checked_patterns, checked_resolvers
@@ -22,7 +22,7 @@ from treadle.config.merging import MergedEnvironment, Strategy, merge_environmen
 from treadle.config.params import merge_params
 from treadle.config.parsing import line_of, parse_config
 from treadle.config.resolvers import MISSING, ResolutionError, Scope, current_scope, look_up, resolve
-from treadle.config.source import ConfSource, matches, open_source
+from treadle.config.source import ConfSource, check_environments, matches, open_source
 from treadle.errors import ConfigError, MissingConfigError
 from treadle.secrets import register_secrets
 
@@ -46,7 +46,8 @@ class ConfigLoader:
 
     Args:
         conf_source: the folder or archive that holds the environments.
-        env: the environment whose files lie over the base; `default_run_env` where it is None.
+        env: the environment whose files lie over the base, a folder that may be nested (`prod/eu`); `default_run_env` where it
+            is None.
         runtime_params: parameters of this session, laid over those of files at every depth.
         base_env: the environment below; an empty name means the top of the source.
         default_run_env: the environment that is used, where its folder exists, when none is named.
@@ -70,12 +71,12 @@ class ConfigLoader:
     ) -> None:
         self.conf_source = Path(conf_source).expanduser().absolute()
         self.base_env = base_env or ""
-        self.env = env or default_run_env or ""
+        self.env = PurePosixPath(env).as_posix() if env else default_run_env or ""
         self.runtime_params = merge_params(runtime_params or {}, {})
         self.config_patterns = {**DEFAULT_PATTERNS, **checked_patterns(config_patterns)}
         self.custom_resolvers = checked_resolvers(custom_resolvers)
         self.merge_strategy = {kind: self._strategy(kind, name) for kind, name in (merge_strategy or {}).items()}
-        self._env_was_named = env is not None and env != default_run_env
+        self._env_was_named = env is not None and self.env != default_run_env
         self._source: ConfSource | None = None
         self._parsed: dict[tuple[str, str], dict[Any, Any]] = {}
         self._resolved: dict[str, dict[Any, Any]] = {}
@@ -204,24 +205,15 @@ class ConfigLoader:
 
     def _open(self) -> ConfSource:
         if self._source is None:
-            source = open_source(self.conf_source)
-            environments = source.environments()
-            if self.base_env and self.base_env not in environments:
-                wanted = source.describe(self.base_env)
-                msg = f"There is no base environment {self.base_env!r} in {self.conf_source}. Create {wanted}."
-                raise MissingConfigError(msg, file=wanted, key=self.base_env)
-            if self._env_was_named and self.env not in environments:
-                close = difflib.get_close_matches(self.env, environments, n=1)
-                hint = f"Did you mean {close[0]!r}?" if close else f"There are: {', '.join(environments)}."
-                msg = f"There is no environment {self.env!r} in {self.conf_source}. {hint} Or create {source.describe(self.env)}."
-                raise ConfigError(msg, file=source.describe(self.env), key=self.env)
+            source = open_source(self.conf_source, self.base_env)
+            check_environments(source, self.conf_source, self.base_env, self.env if self._env_was_named else None)
             self._source = source
         return self._source
 
     def _files(self, source: ConfSource, kind: str) -> Iterator[tuple[str, dict[str, dict[Any, Any]]]]:
         """Yield each environment, the base first, with its parsed files of a kind."""
         for env in dict.fromkeys((self.base_env, self.env)):
-            names = source.files(env) if not env or env in source.environments() else []
+            names = source.files(env) if source.has_environment(env) else []
             if not env and self.env:
                 names = [name for name in names if not name.startswith(f"{self.env}/")]
             chosen = [name for name in names if matches(name, self.config_patterns[kind])]

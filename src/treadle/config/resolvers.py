@@ -23,6 +23,7 @@ from treadle.errors import ConfigError
 _PREFIX = "treadle."
 _CALL = re.compile(r"\$\{\s*([A-Za-z_][\w.]*)\s*:")
 _SCOPE: contextvars.ContextVar[Scope] = contextvars.ContextVar("treadle_config_scope")
+_PARTS = re.compile(r"[^.\[\]]+")
 _NODE_ARGUMENTS = ("_parent_", "_node_", "_root_")
 MISSING: Any = object()
 """Stands for a default that was not given."""
@@ -138,11 +139,11 @@ def current_scope() -> Scope | None:
 
 
 def look_up(values: Mapping[Any, Any], key: str, default: Any) -> Any:
-    """Find a dotted key in nested mappings.
+    """Find a dotted key in nested mappings and lists.
 
     Args:
         values: the mappings.
-        key: the dotted key.
+        key: the dotted key; `years.2020`, `sizes.0` and `sizes[0]` reach keys that are numbers and elements of lists.
         default: what to give where it is missing, or MISSING.
 
     Returns:
@@ -152,13 +153,26 @@ def look_up(values: Mapping[Any, Any], key: str, default: Any) -> Any:
         LookupError: the key is missing and there is no default.
     """
     found: Any = values
-    for part in key.split("."):
-        if not isinstance(found, Mapping) or part not in found:
+    for part in _PARTS.findall(key):
+        try:
+            found = _step(found, part)
+        except LookupError:
             if default is MISSING:
-                raise LookupError(key)
+                raise LookupError(key) from None
             return default
-        found = found[part]
     return found
+
+
+def _step(value: Any, part: str) -> Any:
+    if isinstance(value, Mapping):
+        if part in value:
+            return value[part]
+        for key, each in value.items():  # YAML reads `2020:` and `true:` as a number and a boolean
+            if not isinstance(key, str) and str(key).lower() == part.lower():
+                return each
+    if isinstance(value, (list, tuple)) and part.lstrip("-").isdecimal():
+        return value[int(part)]
+    raise LookupError(part)
 
 
 def _register(resolvers: Mapping[str, Any]) -> None:

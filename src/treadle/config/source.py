@@ -1,29 +1,38 @@
 """Where configuration files lie: a folder, or a zip or tar archive.
 
 Job: list the environments of a source, the files of one, and read a file. State: an archive's texts, read once.
-Neighbours: `loader.py` asks; it names files by `describe`, so that errors point at something a person can open.
+Neighbours: `archive.py` unpacks archives; `loader.py` and the logging setup read from a source. Files are named by `describe`,
+so that errors point at something a person can open.
 """
 
 from __future__ import annotations
 
+import difflib
 import re
 from pathlib import Path, PurePosixPath
 from typing import Protocol
 
+from treadle.config.archive import SUFFIXES, Contents, has_hidden_part, read_archive
 from treadle.errors import ConfigError, MissingConfigError
-
-SUFFIXES = (".yml", ".yaml", ".json")
-"""The endings of configuration files."""
 
 
 class ConfSource(Protocol):
-    """A tree of configuration files; paths in it are relative and use slashes."""
+    """A tree of configuration files; paths in it are relative and use slashes.
 
-    def environments(self) -> list[str]:
-        """List the folders at the top."""
+    An environment is a folder, directly at the top (`prod`) or nested (`prod/eu`).
+    """
+
+    def environments(self, below: str = "") -> list[str]:
+        """List the folders directly inside a folder, by their names from the top."""
+
+    def has_environment(self, env: str) -> bool:
+        """Say whether there is such a folder; the empty name means the top."""
 
     def files(self, env: str) -> list[str]:
         """List the configuration files under a folder (the top for an empty name), relative to it, sorted."""
+
+    def has_file(self, env: str, file: str) -> bool:
+        """Say whether there is such a file."""
 
     def read(self, env: str, file: str) -> str:
         """Read a file as text."""
@@ -32,25 +41,63 @@ class ConfSource(Protocol):
         """Name a file or a folder for a message."""
 
 
-def open_source(path: Path) -> ConfSource:
+def open_source(path: Path, base_env: str = "base") -> ConfSource:
     """Open a source of configuration.
 
     Args:
         path: a folder, or a zip or tar archive whose top is either the environments or one folder with them.
+        base_env: the name of the base environment; an archive without it at its top may hold everything in one folder.
 
     Returns:
         The source.
 
     Raises:
         MissingConfigError: there is nothing at the path.
-        ConfigError: the path is a file that is no archive, or a broken one.
+        ConfigError: the path is a file that is no archive, or a broken or encrypted one.
     """
     if path.is_dir():
         return FolderSource(path)
     if not path.exists():
         msg = f"There is no configuration at {path}. Create it with a base environment, or correct CONF_SOURCE or --conf-source."
         raise MissingConfigError(msg, file=str(path))
-    return ArchiveSource(path)
+    return ArchiveSource(path, base_env)
+
+
+def check_environments(source: ConfSource, conf_source: Path, base_env: str, env: str | None) -> None:
+    """Raise if an environment has no folder.
+
+    Args:
+        source: where the environments are.
+        conf_source: its path, for messages.
+        base_env: the environment below.
+        env: the environment over it that was asked for; None where none was.
+
+    Raises:
+        MissingConfigError: there is no base environment.
+        ConfigError: there is no such environment; the message has the nearest that exists.
+    """
+    if not source.has_environment(base_env):
+        place = source.describe(base_env)
+        msg = (
+            f"There is no base environment {base_env!r} in {conf_source}. Create {place}, or name the right configuration with "
+            "--conf-source or CONF_SOURCE."
+        )
+        raise MissingConfigError(msg, file=place, key=base_env)
+    if env is None or source.has_environment(env):
+        return
+    wanted = PurePosixPath(env)
+    if has_hidden_part(wanted) or wanted.is_absolute():
+        create = "An environment is a folder inside the configuration, and no part of its name begins with a dot."
+        wanted = PurePosixPath(wanted.name)
+    else:
+        create = f"Or create {source.describe(env)}."
+    while len(wanted.parts) > 1 and not source.has_environment(wanted.parent.as_posix()):
+        wanted = wanted.parent  # the first part of the name that is wrong
+    known = source.environments(wanted.parent.as_posix())
+    close = difflib.get_close_matches(wanted.as_posix(), known, n=1)
+    hint = f"Did you mean {close[0]!r}?" if close else f"There are: {', '.join(known) or 'none'}."
+    msg = f"There is no environment {env!r} in {conf_source}. {hint} {create}"
+    raise ConfigError(msg, file=source.describe(env), key=env)
 
 
 class FolderSource:
@@ -63,15 +110,24 @@ class FolderSource:
     def __init__(self, root: Path) -> None:
         self.root = root
 
-    def environments(self) -> list[str]:
-        """List the folders at the top."""
-        return sorted(entry.name for entry in self.root.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+    def environments(self, below: str = "") -> list[str]:
+        """List the folders directly inside a folder, hidden ones left out."""
+        names = [entry.name for entry in (self.root / below).iterdir() if entry.is_dir() and not entry.name.startswith(".")]
+        return sorted(PurePosixPath(below, name).as_posix() for name in names)
+
+    def has_environment(self, env: str) -> bool:
+        """Say whether there is such a folder."""
+        return not has_hidden_part(env) and not Path(env).is_absolute() and (self.root / env).is_dir()
 
     def files(self, env: str) -> list[str]:
         """List the configuration files under a folder, hidden ones left out."""
         top = self.root / env
         found = (file.relative_to(top) for file in top.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file())
-        return sorted(file.as_posix() for file in found if not any(part.startswith(".") for part in file.parts))
+        return sorted(file.as_posix() for file in found if not has_hidden_part(file))
+
+    def has_file(self, env: str, file: str) -> bool:
+        """Say whether there is such a file."""
+        return (self.root / env / file).is_file()
 
     def read(self, env: str, file: str) -> str:
         """Read a file as text."""
@@ -87,40 +143,58 @@ class FolderSource:
 
 
 class ArchiveSource:
-    """Configuration in a zip or tar archive, read whole when opened.
+    """Configuration in a zip or tar archive, read whole when opened: the same as the folder that it unpacks to.
 
     Args:
         path: the archive.
+        base_env: the name of the base environment; where no folder of this name is at the archive's top, and everything lies
+            in one folder, that folder is taken for the source.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, base_env: str) -> None:
         self.path = path
-        contents = _read_archive(path)
-        tops = {PurePosixPath(name).parts[0] for name in contents}
-        if len(tops) == 1 and all(len(PurePosixPath(name).parts) > 2 for name in contents):
-            contents = {str(PurePosixPath(*PurePosixPath(name).parts[1:])): data for name, data in contents.items()}
-        self._contents = contents
+        contents = read_archive(path)
+        self._top = _top_folder(contents, base_env)
+        self._contents = contents.below(self._top)
 
-    def environments(self) -> list[str]:
-        """List the folders at the top."""
-        return sorted({name.partition("/")[0] for name in self._contents if "/" in name})
+    def environments(self, below: str = "") -> list[str]:
+        """List the folders directly inside a folder, hidden ones left out."""
+        inside = PurePosixPath(below)
+        return sorted(folder for folder in self._contents.folders if PurePosixPath(folder).parent == inside)
+
+    def has_environment(self, env: str) -> bool:
+        """Say whether there is such a folder."""
+        return not env or PurePosixPath(env).as_posix() in self._contents.folders
 
     def files(self, env: str) -> list[str]:
         """List the configuration files under a folder."""
         prefix = f"{env}/" if env else ""
-        return sorted(name[len(prefix) :] for name in self._contents if name.startswith(prefix))
+        return sorted(name[len(prefix) :] for name in self._contents.files if name.startswith(prefix))
+
+    def has_file(self, env: str, file: str) -> bool:
+        """Say whether there is such a file."""
+        return PurePosixPath(env, file).as_posix() in self._contents.files
 
     def read(self, env: str, file: str) -> str:
         """Read a file as text."""
         try:
-            return self._contents[f"{env}/{file}" if env else file].decode("utf-8-sig")
+            return self._contents.files[f"{env}/{file}" if env else file].decode("utf-8-sig")
         except UnicodeDecodeError as exc:
             raise _unreadable(self.describe(env, file), exc) from exc
 
     def describe(self, env: str, file: str = "") -> str:
         """Name a file or a folder by the archive and its path inside."""
-        inside = PurePosixPath(env, file)
+        inside = PurePosixPath(self._top, env, file)
         return f"{self.path}!/{inside}" if str(inside) != "." else str(self.path)
+
+
+def _top_folder(contents: Contents, base_env: str) -> str:
+    """Name the one folder that an archive holds everything in; empty where its top is the source itself."""
+    folders = {PurePosixPath(folder).parts[0] for folder in contents.folders}
+    if len(folders) != 1 or any("/" not in file for file in contents.files):
+        return ""
+    (top,) = folders
+    return "" if base_env and top == PurePosixPath(base_env).parts[0] else top
 
 
 def matches(file: str, patterns: tuple[str, ...]) -> bool:
@@ -152,36 +226,6 @@ def _expression(pattern: str) -> str:
         else:
             translated.append(re.escape(piece))
     return "".join(translated)
-
-
-def _read_archive(path: Path) -> dict[str, bytes]:
-    import tarfile
-    import zipfile
-
-    try:
-        if zipfile.is_zipfile(path):
-            with zipfile.ZipFile(path) as archive:
-                return {_clean(name): archive.read(name) for name in archive.namelist() if _is_config(name)}
-        with tarfile.open(path) as archive_tar:
-            contents = {}
-            for member in archive_tar.getmembers():
-                stream = archive_tar.extractfile(member) if member.isfile() and _is_config(member.name) else None
-                if stream is not None:
-                    contents[_clean(member.name)] = stream.read()
-            return contents
-    except (OSError, tarfile.TarError, zipfile.BadZipFile, KeyError) as exc:
-        why = f": {exc}" if isinstance(exc, OSError) else ""  # tarfile lists every format that it is not, in several lines
-        msg = f"{path} is neither a folder nor a readable zip or tar archive of configuration{why}."
-        raise ConfigError(msg, file=str(path)) from exc
-
-
-def _clean(name: str) -> str:
-    return name.removeprefix("./")
-
-
-def _is_config(name: str) -> bool:
-    path = PurePosixPath(_clean(name))
-    return path.suffix.lower() in SUFFIXES and not any(part.startswith(".") for part in path.parts)
 
 
 def _unreadable(name: str, exc: Exception) -> ConfigError:

@@ -93,8 +93,12 @@ def _imported_class(name: str) -> Any:
             "path of a Runner class."
         )
         raise RunnerError(msg, name=name, close=close) from exc
-    if not callable(kind):
-        msg = f"'{name}' is not a Runner class but a {type(kind).__name__}. Give a name ({', '.join(known)}) or a class's path."
+    if not (isinstance(kind, type) and issubclass(kind, Runner)):  # before the call: a flags file may name any class
+        found = f"{kind.__module__}.{kind.__qualname__}" if isinstance(kind, type) else f"a {type(kind).__name__}"
+        msg = (
+            f"'{name}' is not a Runner class but {found}. Give a name ({', '.join(known)}), or the path of a class that derives "
+            "from treadle.Runner."
+        )
         raise RunnerError(msg, name=name)
     return kind
 

@@ -14,7 +14,7 @@ from treadle.io.recipe import DatasetRecipe, credential_names
 
 
 def read_entries(
-    catalog: Mapping[str, Mapping[str, Any]],
+    catalog: Mapping[Any, Mapping[str, Any]],
     credentials: Mapping[str, Any],
     project_path: str,
     load_versions: Mapping[str, str],
@@ -33,10 +33,17 @@ def read_entries(
         the recipes, in the order of the entries.
 
     Raises:
-        DatasetError: an entry is no mapping or has no type.
+        DatasetError: a name is no text, or an entry is no mapping, has no type, or has something else than true or false for
+            `versioned`.
     """
     recipes = []
     for name, entry in catalog.items():
+        if not isinstance(name, str):
+            msg = (
+                f"The catalog has the entry {name!r}, which YAML reads as a {type(name).__name__}; the name of a dataset is a "
+                f'text. Write it in quotes: "{_as_written(name)}".'
+            )
+            raise DatasetError(msg, dataset=str(name))
         if name.startswith("_"):
             continue
         _check_entry(name, entry)
@@ -49,8 +56,28 @@ def _check_entry(name: str, entry: Any) -> None:
     if not isinstance(entry, Mapping):
         msg = f"Catalog entry {name!r} must be a mapping with a `type`, not {entry!r}. Check its indentation."
         raise DatasetError(msg, dataset=name)
+    _check_versioned(name, entry)
     if "type" not in entry:
         close = difflib.get_close_matches("type", [str(key) for key in entry], n=1)
         likely = f" Did you mean `type` by {close[0]!r}?" if close else ""
         msg = f"Catalog entry {name!r} has no `type`, such as `pandas.CSVDataset`.{likely}"
         raise DatasetError(msg, dataset=name)
+
+
+def _check_versioned(name: str, entry: Mapping[str, Any]) -> None:
+    """Raise if `versioned` is a text or a number, in the entry or in that of a dataset within it: any text would mean true."""
+    versioned = entry.get("versioned")
+    if versioned is not None and not isinstance(versioned, bool):
+        close = difflib.get_close_matches(str(versioned).lower(), ["true", "false"], n=1)
+        likely = f" Did you mean {close[0]}?" if close else ""
+        msg = f"Catalog entry {name!r} has `versioned: {versioned!r}`. Write true or false, without quotes.{likely}"
+        raise DatasetError(msg, dataset=name)
+    inner = entry.get("dataset")
+    if isinstance(inner, Mapping):
+        _check_versioned(name, inner)
+
+
+def _as_written(name: Any) -> str:
+    return (
+        {True: "true", False: "false", None: "null"}.get(name, str(name)) if isinstance(name, (bool, type(None))) else str(name)
+    )

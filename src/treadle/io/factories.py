@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from treadle.errors import DatasetError
-from treadle.io.recipe import DatasetRecipe, credential_names
+from treadle.io.recipe import PATH_KEYS, DatasetRecipe, credential_names, is_relative
 
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
 
@@ -82,11 +82,15 @@ class DatasetFactories:
 
         Returns:
             the recipe, or None where no pattern fits.
+
+        Raises:
+            DatasetError: the name would lead the entry's path out of the folder that the pattern gives it.
         """
         for pattern in self._patterns:
             match = pattern.regex.fullmatch(name)
             if match is not None:
                 config = _fill(pattern.template.config, match.groupdict())
+                _check_paths(name, pattern, pattern.template.config, config)
                 used = {wanted: self.credentials[wanted] for wanted in credential_names(config) if wanted in self.credentials}
                 return replace(
                     pattern.template,
@@ -123,6 +127,26 @@ def _compile(template: DatasetRecipe) -> _Pattern:
             )
             raise DatasetError(msg, dataset=text)
     return _Pattern(text, re.compile(regex + re.escape(rest), re.DOTALL), frozenset(fields), template)
+
+
+def _check_paths(name: str, pattern: _Pattern, template: Mapping[str, Any], filled: Mapping[str, Any]) -> None:
+    """Raise if a name makes a path absolute that the pattern has relative, or climbs with `..` where the pattern does not."""
+    for key, before in template.items():
+        after = filled[key]
+        if isinstance(before, Mapping):
+            _check_paths(name, pattern, before, after)
+        elif key in PATH_KEYS and isinstance(before, str) and before != after:
+            climbs = _climbs(after) > _climbs(before)
+            if climbs or (is_relative(before) and not is_relative(after)):
+                msg = (
+                    f"Dataset {name!r} fits the catalog pattern {pattern.text!r}, whose {key} {before!r} would become {after!r}: "
+                    "outside of the folder that the pattern names. Rename the dataset, or declare it with an entry of its own."
+                )
+                raise DatasetError(msg, dataset=name)
+
+
+def _climbs(path: str) -> int:
+    return path.replace("\\", "/").split("/").count("..")
 
 
 def _placeholders(config: Any) -> set[str]:

@@ -20,7 +20,8 @@ from treadle.io.copying import copy_value
 from treadle.io.dataset import Capabilities, Dataset, capabilities_of
 from treadle.io.types import known_type, resolve_type
 
-_PATH_KEYS: Final = ("filepath", "path", "filename")
+PATH_KEYS: Final = ("filepath", "path", "filename")
+"""Arguments of datasets that hold a path."""
 _OWN_KEYS: Final = frozenset({"type", "versioned"})
 """Keys of an entry that are not arguments of its class."""
 
@@ -55,7 +56,7 @@ class DatasetRecipe:
     pattern: str | None = None
 
     def __repr__(self) -> str:
-        place = next((f", {key}={self.config[key]!r}" for key in _PATH_KEYS if key in self.config), "")
+        place = next((f", {key}={self.config[key]!r}" for key in PATH_KEYS if key in self.config), "")
         return f"DatasetRecipe({self.name!r}, type={self.config.get('type')!r}{place})"
 
     def build(self) -> Dataset:
@@ -68,6 +69,7 @@ class DatasetRecipe:
             DatasetError: the type is unknown, credentials are missing, or the class refuses its arguments.
         """
         kind = resolve_type(self.config.get("type"), self.name)
+        self._check_kind(kind)  # before the call: any class that can be imported may stand in the catalog
         arguments = self._arguments(kind)
         try:
             dataset: Dataset = kind(**arguments)
@@ -75,7 +77,6 @@ class DatasetRecipe:
             raise self._refusal(kind, arguments, exc) from exc
         if "metadata" in self.config and not hasattr(dataset, "metadata"):
             dataset.metadata = copy_value(self.config["metadata"])  # type: ignore[attr-defined]  # what its class did not take
-        self._check_kind(dataset)
         return dataset
 
     def capabilities(self) -> Capabilities:
@@ -93,7 +94,7 @@ class DatasetRecipe:
         known = known_type(type_name)
         if known is None:
             return capabilities_of(kind)
-        if known.in_files and any(is_process_bound(self.config.get(key)) for key in _PATH_KEYS):
+        if known.in_files and any(is_process_bound(self.config.get(key)) for key in PATH_KEYS):
             return Capabilities(main_process_only=True)
         if known.wraps:
             return self.inner().capabilities()
@@ -127,8 +128,8 @@ class DatasetRecipe:
             arguments["version"] = Version(self.load_version, self.save_version)
         return arguments
 
-    def _check_kind(self, kind: Any) -> None:
-        """Refuse a class, or what it made, that is no dataset."""
+    def _check_kind(self, kind: type[Any]) -> None:
+        """Raise if a class is not one of datasets."""
         if not (callable(getattr(kind, "load", None)) and callable(getattr(kind, "save", None))):
             msg = f"Dataset {self.name!r} has type {self.config['type']!r}, which is no dataset: it has no `load` and `save`."
             raise DatasetError(msg, dataset=self.name)
@@ -197,14 +198,14 @@ def absolute_path(path: Any, project_path: str | None) -> Any:
     """
     if isinstance(path, os.PathLike):
         path = os.fspath(path)
-    if (
-        not isinstance(path, str)
-        or "://" in path
-        or path.startswith(("/", "memory:", "~"))
-        or PureWindowsPath(path).is_absolute()
-    ):
+    if not isinstance(path, str) or not is_relative(path):
         return path
     return os.path.normpath(Path(project_path or ".").absolute() / path)
+
+
+def is_relative(path: str) -> bool:
+    """Say whether a path is relative to the project: neither absolute, nor in the home folder, nor an address."""
+    return not ("://" in path or path.startswith(("/", "memory:", "~")) or PureWindowsPath(path).is_absolute())
 
 
 def is_process_bound(filepath: Any) -> bool:
@@ -232,7 +233,7 @@ def _with_credentials(config: dict[str, Any], credentials: Mapping[str, Any]) ->
 
 
 def _make_absolute(arguments: dict[str, Any], project_path: str | None) -> None:
-    for key in _PATH_KEYS:
+    for key in PATH_KEYS:
         if key in arguments:
             arguments[key] = absolute_path(arguments[key], project_path)
     inner = arguments.get("dataset")  # the entry of a dataset within, as cached and partitioned datasets have

@@ -241,10 +241,13 @@ def _file_system(address: str, options: dict[str, Any]) -> tuple[Any, str]:
         return files, str(root)
     module, _, name = str(class_path).rpartition(".")
     try:
-        kind = getattr(importlib.import_module(module), name)
+        kind: Any = getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError, ValueError) as exc:
         msg = f"The file system {class_path!r} cannot be imported: {exc}. Give the path of a class: package.module.Class."
         raise DatasetError(msg) from exc
+    if fsspec.AbstractFileSystem not in getattr(kind, "__mro__", ()):
+        msg = f"The file system {class_path!r} is not a class of fsspec's: derive it from fsspec.AbstractFileSystem."
+        raise DatasetError(msg)
     return kind(**options), str(kind._strip_protocol(address))  # noqa: SLF001 - what fsspec itself calls it by
 
 

@@ -1,7 +1,7 @@
 """Logging of a project: its configuration in the parent, and the levels that workers take over.
 
-Job: configure logging from an environment variable, from `conf/logging.yml`, or by a default (rich on a terminal, plain
-lines elsewhere, both on standard error); and take a small picture of the loggers' levels that a worker can apply.
+Job: configure logging from an environment variable, from `logging.yml` of the configuration, or by a default (rich on a
+terminal, plain lines elsewhere, both on standard error); and take a small picture of the loggers' levels that a worker can apply.
 State: none of its own; it changes Python's logging. Neighbours: commands and sessions call `configure_logging`; the
 parallel engine sends `LoggingLevels` to its workers, where handlers are its own concern.
 """
@@ -18,8 +18,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from treadle.config.parsing import parse_config
+from treadle.config.source import FolderSource, open_source
 from treadle.errors import ConfigError, MissingConfigError
 from treadle.project.configure import configured_project, is_configured
+from treadle.project.logging_callables import check_callables
 
 node_here: ContextVar[tuple[str, str] | None] = ContextVar("treadle_node_here", default=None)
 """The node that runs in this context and the label of its worker, where nodes run in this process: for log records."""
@@ -108,28 +111,33 @@ def configure_logging(
 ) -> None:
     """Configure logging for a project.
 
-    The first that exists decides: `conf`, the file that TREADLE_LOGGING_CONFIG names, `logging.yml` in the project's
-    configuration folder, the default. A configuration is that of `logging.config.dictConfig`, with four comforts:
-    `version` may be left out, loggers that exist stay enabled, relative file names belong to the project, with their
-    folders made, and formats may use the fields of `RunFields`.
+    The first that exists decides: `conf`, the file that TREADLE_LOGGING_CONFIG names, `logging.yml` at the top of the project's
+    configuration, which is a folder or an archive, the default. A configuration is that of `logging.config.dictConfig`, with
+    four additions: `version` may be left out, loggers that exist stay enabled, relative file names belong to the project, with
+    their folders made, and formats may use the fields of `RunFields`. A file may only name classes of the logging kind; other
+    callables must be listed in the setting LOGGING_FACTORIES.
 
     Args:
         conf: a configuration to use as it is.
         project_path: the project's root; the working directory where it is None.
-        conf_source: the configuration folder, relative to the project's root.
+        conf_source: the configuration folder or archive, relative to the project's root.
         package_name: the package whose INFO records the default shows; the configured project's where it is None.
 
     Raises:
         MissingConfigError: TREADLE_LOGGING_CONFIG names a file that does not exist.
-        ConfigError: the configuration is broken.
+        ConfigError: the configuration is broken, or names something that it may not call.
     """
     root = Path.cwd() if project_path is None else Path(project_path).resolve()
     if conf is not None:
         _apply(conf, root, None)
         return
-    file = _configuration_file(root, conf_source)
-    if file is not None:
-        _apply(_read(file), root, file)
+    found = _configuration_text(root, conf_source)
+    if found is not None:
+        text, file = found
+        read = parse_config(text, file)
+        settings = configured_project().settings if is_configured() else None
+        check_callables(read, settings.LOGGING_FACTORIES if settings else (), file)
+        _apply(read, root, file)
         return
     if package_name is None and is_configured():
         package_name = configured_project().package_name
@@ -216,24 +224,25 @@ def _rich_handler() -> dict[str, Any]:
     }
 
 
-def _configuration_file(root: Path, conf_source: str | Path) -> Path | None:
+def _configuration_text(root: Path, conf_source: str | Path) -> tuple[str, str] | None:
+    """Read the project's logging configuration: its text, and what to call the file in messages; None where there is none."""
     named = os.environ.get(ENVIRONMENT_VARIABLE)
     if named:
         file = root / Path(named).expanduser()
         if not file.is_file():
             msg = f"{ENVIRONMENT_VARIABLE} names {file}, which is not a file. Correct the variable or unset it."
             raise MissingConfigError(msg, file=str(file), key=ENVIRONMENT_VARIABLE)
-        return file
-    return next((file for name in _FILE_NAMES if (file := root / conf_source / name).is_file()), None)
+        return FolderSource(file.parent).read("", file.name), str(file)
+    place = root / Path(conf_source).expanduser()
+    if not place.exists():
+        return None
+    base_env = configured_project().settings.CONFIG_LOADER_ARGS.get("base_env", "base") if is_configured() else "base"
+    source = open_source(place, base_env or "")
+    name = next((name for name in _FILE_NAMES if source.has_file("", name)), None)
+    return None if name is None else (source.read("", name), source.describe("", name))
 
 
-def _read(file: Path) -> Mapping[str, Any]:
-    from treadle.config.parsing import parse_config
-
-    return parse_config(file.read_text(encoding="utf-8-sig"), str(file))
-
-
-def _apply(conf: Mapping[str, Any], root: Path, file: Path | None) -> None:
+def _apply(conf: Mapping[str, Any], root: Path, file: str | None) -> None:
     import logging.config
 
     prepared: dict[str, Any] = {"version": 1, "disable_existing_loggers": False, **copy.copy(dict(conf))}
@@ -244,9 +253,9 @@ def _apply(conf: Mapping[str, Any], root: Path, file: Path | None) -> None:
         logging.config.dictConfig(prepared)
     except (ValueError, TypeError, AttributeError, ImportError) as exc:
         cause = f": {exc.__cause__}" if exc.__cause__ is not None else ""
-        where = str(file) if file is not None else "the given configuration"
+        where = file or "the given configuration"
         msg = f"Logging cannot be configured from {where}: {exc}{cause}. It follows the schema of logging.config.dictConfig."
-        raise ConfigError(msg, file=str(file) if file else None) from exc
+        raise ConfigError(msg, file=file) from exc
     for logger in (logging.root, *logging.root.manager.loggerDict.values()):
         for handler in getattr(logger, "handlers", ()):  # a placeholder has none
             if not any(isinstance(each, RunFields) for each in handler.filters):

@@ -36,6 +36,7 @@ class Settings:
         CONFIG_LOADER_ARGS: its keyword arguments.
         DATA_CATALOG_CLASS: the class of the catalog.
         DISABLE_HOOKS_FOR_PLUGINS: names of installed distributions whose hooks stay off.
+        LOGGING_FACTORIES: dotted names of functions and classes that a logging file may call beside classes of the logging kind.
         file: the settings.py that was read, None where the project has none.
     """
 
@@ -49,6 +50,7 @@ class Settings:
     CONFIG_LOADER_ARGS: Mapping[str, Any] = field(default_factory=dict)
     DATA_CATALOG_CLASS: type[Any] | None = None
     DISABLE_HOOKS_FOR_PLUGINS: tuple[str, ...] = ()
+    LOGGING_FACTORIES: tuple[str, ...] = ()
     file: str | None = None
 
 

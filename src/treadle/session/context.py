@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from treadle.errors import DatasetError, MissingConfigError
 from treadle.secrets import register_secrets
 from treadle.session.hooking import call_hook
-from treadle.session.locating import name_place
+from treadle.session.locating import is_optional, name_place
 from treadle.session.masking import secret_params
 
 if TYPE_CHECKING:
@@ -61,11 +61,7 @@ class Context:
         """
         from treadle.config.params import merge_params
 
-        try:
-            configured = self.config_loader["parameters"]
-        except MissingConfigError:
-            configured = {}
-        params = merge_params(configured, self.extra_params)
+        params = merge_params(self._configured("parameters"), self.extra_params)
         register_secrets(secret_params(params))
         return params
 
@@ -139,8 +135,10 @@ class Context:
     def _configured(self, kind: str) -> Any:
         try:
             return self.config_loader[kind]
-        except MissingConfigError:  # Treadle's own loader returns an empty mapping; a project's may insist on files
-            return {}
+        except MissingConfigError as exc:
+            if is_optional(exc, kind):
+                return {}
+            raise
 
 
 def _is_parameter(name: str) -> bool:

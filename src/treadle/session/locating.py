@@ -1,4 +1,4 @@
-"""Where in the files of a project a dataset is declared, for errors that are about its entry.
+"""Where in the files of a project a dataset is declared, for errors that are about its entry; which files may be missing.
 
 State: none. Neighbours: `context.py` and `running.py` meet such errors, `checking.py` lists them; the config loader knows the
 files.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from treadle.errors import ConfigError, DatasetError, UnknownDatasetError
+from treadle.errors import ConfigError, DatasetError, MissingConfigError, UnknownDatasetError
 
 if TYPE_CHECKING:
     from treadle.io import Catalog
@@ -37,6 +37,21 @@ def declared_in(config_loader: Any, dataset: str | None, catalog: Catalog | None
         return None
     file, line = place
     return f"{file}, line {line}" if line else file
+
+
+def is_optional(error: MissingConfigError, kind: str) -> bool:
+    """Say whether a session can do without the configuration that is missing.
+
+    Args:
+        error: what the config loader raised. Treadle's own loader names what is missing as the error's `key`: a kind of
+            configuration, an environment, or nothing where the whole source does not exist. A loader of the project's own may
+            raise where a kind has no file.
+        kind: the kind that was asked for.
+
+    Returns:
+        False where the source exists and lacks its base environment: what the files say would be ignored in silence.
+    """
+    return error.key is None or error.key == kind
 
 
 def name_place(error: BaseException, config_loader: Any, catalog: Catalog | None = None) -> None:

@@ -5,11 +5,11 @@ State: none. Neighbours: `treadle.planning.policies` reads the content; `running
 
 from __future__ import annotations
 
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from treadle.errors import MissingConfigError, TreadleError
 from treadle.planning.policies import NO_RULES, PolicyRules, read_policies
+from treadle.session.locating import is_optional
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -35,9 +35,14 @@ def configured_policies(config_loader: Any, pipelines: Mapping[str, Pipeline], p
         ConfigError: a file, a key or a value is wrong, or a policy is for a node or tag that no pipeline has.
     """
     config: Any = None
-    with suppress(MissingConfigError, TypeError):  # a loader that insists on files, or cannot be asked what it knows
+    try:
         if _KIND in config_loader:
             config = config_loader[_KIND]
+    except MissingConfigError as exc:
+        if not is_optional(exc, _KIND):
+            raise
+    except TypeError:  # a loader that cannot be asked what it knows
+        pass
     if not config:
         return NO_RULES
     locate = getattr(config_loader, "locate", None)

@@ -121,10 +121,11 @@ def test_exit_codes(monkeypatch, capsys, error, code, said):
     assert capsys.readouterr().err == said
 
 
-def test_an_unforeseen_error_passes_through(monkeypatch):
-    """What nobody foresaw keeps its traceback."""
-    monkeypatch.setattr("treadle.cli.run.run", _raises(ZeroDivisionError()))
-    with pytest.raises(ZeroDivisionError):
+@pytest.mark.parametrize("error", [ZeroDivisionError, EOFError])
+def test_an_unforeseen_error_passes_through(monkeypatch, error):
+    """An error that is not ours keeps its traceback; the end of some file is no Ctrl-C, as click has it."""
+    monkeypatch.setattr("treadle.cli.run.run", _raises(error()))
+    with pytest.raises(error):
         main(["run"])
 
 

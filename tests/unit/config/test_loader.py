@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import pickle
-import tarfile
 import threading
-import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
@@ -299,34 +297,43 @@ def test_file_that_is_not_utf8_is_named(tmp_path: Path) -> None:
     assert caught.value.file == str(conf / "base" / "parameters.yml")
 
 
-@pytest.mark.parametrize("ending", ["zip", "tar.gz"])
-@pytest.mark.parametrize("top", ["", "conf/"])
-def test_archives(tmp_path: Path, ending: str, top: str) -> None:
-    """Configuration is read from zip and tar archives, with or without one folder around it, with lines in errors."""
+@pytest.mark.parametrize("kind", ["globals", "runtime_params"])
+def test_numbers_as_keys_and_elements_of_lists(tmp_path: Path, kind: str) -> None:
+    """`${globals:...}` and `${runtime_params:...}` reach keys that YAML reads as numbers or booleans, and elements of lists."""
+    values = {"years": {2020: "a", "2021": "b"}, "sizes": [10, {"w": 20}], "flags": {True: "yes"}}
+    text = "years: {2020: a, '2021': b}\nsizes: [10, {w: 20}]\nflags: {true: 'yes'}\n"
+    names = ("years.2020", "years.2021", "sizes.0", "sizes.1.w", "'sizes[1].w'", "flags.true", "'sizes.-1.w'")
+    wanted = "\n".join(f"p{number}: ${{{kind}:{name}}}" for number, name in enumerate(names))
+    conf = write(tmp_path, {"base/globals.yml": text if kind == "globals" else "{}", "base/catalog.yml": wanted})
+    loader = ConfigLoader(conf, runtime_params=values if kind == "runtime_params" else None)
+    assert list(loader["catalog"].values()) == ["a", "b", 10, 20, 20, "yes", 20]
+    write(tmp_path, {"base/catalog.yml": f"p: ${{{kind}:sizes.2,d}}\nq: ${{{kind}:years.1999,d}}\nr: ${{{kind}:sizes.x,d}}"})
+    assert set(ConfigLoader(conf, runtime_params=values)["catalog"].values()) == {"d"}
+
+
+def test_nested_environments(tmp_path: Path) -> None:
+    """An environment may be a folder in a folder; the folder above it is not read, and close matches know of both."""
     conf = write(
-        tmp_path, {"base/parameters.yml": "a: 1\nb: ${globals:x}", "base/globals.yml": "x: 2", "prod/parameters.yml": "a: 3"}
+        tmp_path,
+        {"base/parameters.yml": "a: 1\nb: 2", "prod/eu/parameters.yml": "a: 3", "prod/us/parameters.yml": "a: 4"},
     )
-    archive = tmp_path / f"conf.{ending}"
-    files = sorted(file for file in conf.rglob("*.yml"))
-    if ending == "zip":
-        with zipfile.ZipFile(archive, "w") as packed:
-            for file in files:
-                packed.write(file, top + str(file.relative_to(conf)))
-    else:
-        with tarfile.open(archive, "w:gz") as packed_tar:
-            for file in files:
-                packed_tar.add(file, top + str(file.relative_to(conf)))
-    assert ConfigLoader(archive, env="prod")["parameters"] == {"a": 3, "b": 2}
+    for name in ("prod/eu", "prod/eu/", "./prod/eu"):
+        assert ConfigLoader(conf, env=name)["parameters"] == {"a": 3, "b": 2}
+    with pytest.raises(ConfigError, match="Did you mean 'prod/eu'"):
+        ConfigLoader(conf, env="prod/eux")["parameters"]
     with pytest.raises(ConfigError, match="Did you mean 'prod'"):
-        ConfigLoader(archive, env="prd")["parameters"]
+        ConfigLoader(conf, env="pord/eu")["parameters"]
+    top = ConfigLoader(conf, base_env="", env="prod/us", config_patterns={"parameters": ["parameters*"]})
+    assert top["parameters"] == {"a": 4}
 
 
-def test_file_that_is_no_archive(tmp_path: Path) -> None:
-    """A source that is neither folder nor archive is an error with its name."""
-    (tmp_path / "conf.txt").write_text("hello")
-    with pytest.raises(ConfigError, match="neither a folder nor") as caught:
-        ConfigLoader(tmp_path / "conf.txt")["parameters"]
-    assert caught.value.file == str(tmp_path / "conf.txt")
+@pytest.mark.parametrize("env", ["../other", "base/../../other", ".hidden", "ABSOLUTE"])
+def test_environment_stays_in_its_folder(tmp_path: Path, env: str) -> None:
+    """A name that leads out of the configuration, or to a hidden folder, is no environment, whatever lies there."""
+    conf = write(tmp_path, {"../other/parameters.yml": "a: 1", ".hidden/parameters.yml": "a: 1"})
+    env = str(tmp_path / "other") if env == "ABSOLUTE" else env
+    with pytest.raises(ConfigError, match="An environment is a folder inside the configuration"):
+        ConfigLoader(conf, env=env)["parameters"]
 
 
 def test_loader_pickles(tmp_path: Path) -> None:

@@ -65,7 +65,8 @@ def test_a_number_of_workers_must_be_one(count):
         ("xyz", r"There is no runner 'xyz'. Give a name \(sequential"),
         ("nowhere.Runner", "No module named 'nowhere'"),
         ("treadle.NoRunner", "no attribute 'NoRunner'"),
-        ("collections.OrderedDict", "is not a Runner class: it made a OrderedDict"),
+        ("subprocess.Popen", r"is not a Runner class but subprocess\.Popen"),
+        ("os.path.join", "is not a Runner class but a function"),
     ],
 )
 def test_what_is_no_runner_is_told(name, words):

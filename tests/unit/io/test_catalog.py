@@ -335,3 +335,20 @@ def test_large_catalogs_build_nothing():
     assert "params:p2499.x" in catalog
     assert not catalog._datasets
     assert len(catalog) == 2000 + 5000 + 1
+
+
+@pytest.mark.parametrize(("name", "written"), [(2020, '"2020"'), (True, '"true"'), (None, '"null"'), (1.5, '"1.5"')])
+def test_a_name_that_yaml_reads_as_something_else(name, written):
+    """A name that is no text is an error that says how to write it."""
+    with pytest.raises(DatasetError, match="Write it in quotes: " + written):
+        Catalog.from_config({name: {"type": "MemoryDataset"}})
+
+
+@pytest.mark.parametrize("versioned", ["flase", "no", "false", 0, 1, [], {}])
+@pytest.mark.parametrize("inner", [False, True])
+def test_versioned_is_true_or_false(versioned, inner):
+    """Anything but true, false and nothing under `versioned` is an error, also in an entry within an entry."""
+    entry = {"type": "text.TextDataset", "filepath": "x", "versioned": versioned}
+    with pytest.raises(DatasetError, match=r"'words' has `versioned: .*Write true or false"):
+        Catalog.from_config({"words": {"type": "CachedDataset", "dataset": entry} if inner else entry})
+    Catalog.from_config({"words": {**entry, "versioned": None}})

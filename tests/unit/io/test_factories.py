@@ -66,3 +66,37 @@ def test_malformed_patterns(patterns, config, text):
     """A pattern that cannot work is an error when the catalog is made, naming it."""
     with pytest.raises(DatasetError, match=text):
         factories(*patterns, config=config)
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("data/{name}.txt", "../../etc/passwd_x"),
+        ("data/{name}.txt", "a/../../b_x"),
+        ("data/{name}.txt", "..\\..\\b_x"),
+        ("data/{name}", ".._x"),
+        ("{name}.txt", "/etc/passwd_x"),
+        ("{name}.txt", "~/secret_x"),
+        ("{name}.txt", "s3://other/bucket_x"),
+        ("{name}.txt", "C:\\other_x"),
+        ("../shared/{name}.txt", "../other_x"),
+        ("s3://bucket/{name}.txt", "../other_x"),
+    ],
+)
+@pytest.mark.parametrize("inner", [False, True])
+def test_a_name_does_not_lead_out_of_the_folder(path, name, inner):
+    """A dataset's name cannot make a pattern's path climb out of its folder, or absolute."""
+    entry = {"type": "text.TextDataset", "filepath": path}
+    made = factories("{name}_x", config={"type": "CachedDataset", "dataset": entry} if inner else entry)
+    with pytest.raises(DatasetError, match="outside of the folder that the pattern names") as caught:
+        made.recipe(name)
+    assert caught.value.dataset == name
+
+
+def test_dots_in_names_are_harmless():
+    """Dots that are no path of their own, and paths that the pattern itself gives, stay as they are."""
+    made = factories("{name}_x", config={"type": "t", "filepath": "../shared/{name}.txt"})
+    assert made.recipe("a..b/c_x").config["filepath"] == "../shared/a..b/c.txt"
+    made = factories("{name}_x", config={"type": "t", "filepath": "/data/{name}.txt", "note": "{name}"})
+    assert made.recipe("...a_x").config["filepath"] == "/data/...a.txt"
+    assert made.recipe("a_x").config["note"] == "a"

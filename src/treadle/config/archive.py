@@ -1,0 +1,161 @@
+"""The configuration files inside a zip or tar archive, read into memory.
+
+No state. Neighbour: `source.py` gives them the interface of a folder.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePath, PurePosixPath
+from typing import TYPE_CHECKING
+
+from treadle.errors import ConfigError
+
+if TYPE_CHECKING:
+    import tarfile
+
+SUFFIXES = (".yml", ".yaml", ".json")
+"""The endings of configuration files."""
+
+_FOREIGN = "__MACOSX"
+"""The folder in which macOS keeps its own data about the files of a zip archive."""
+_BLOCK = 512
+"""The bytes of one block of a tar archive."""
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """What an archive holds; hidden files and folders are left out.
+
+    Attributes:
+        files: the bytes of each configuration file, by its path.
+        folders: the paths of all folders, empty ones included.
+    """
+
+    files: dict[str, bytes]
+    folders: frozenset[str]
+
+    def below(self, folder: str) -> Contents:
+        """Return what one folder holds, by paths relative to it.
+
+        Args:
+            folder: its path; empty for everything.
+        """
+        prefix = f"{folder}/" if folder else ""
+        return Contents(
+            {name[len(prefix) :]: data for name, data in self.files.items() if name.startswith(prefix)},
+            frozenset(name[len(prefix) :] for name in self.folders if name.startswith(prefix)),
+        )
+
+
+def read_archive(path: Path) -> Contents:
+    """Read the configuration files of a zip or tar archive.
+
+    Args:
+        path: the archive.
+
+    Returns:
+        What it holds.
+
+    Raises:
+        ConfigError: the file is no archive, or it is damaged, incomplete or encrypted.
+    """
+    import lzma
+    import tarfile
+    import zipfile
+
+    try:
+        entries = list(_zip_entries(path) if zipfile.is_zipfile(path) else _tar_entries(path))
+    except (EOFError, zlib.error, lzma.LZMAError) as exc:
+        why = str(exc) or type(exc).__name__
+        msg = (
+            f"The archive {path} is damaged or incomplete: {why}. Was it copied or downloaded to its end? Copy or pack it again."
+        )
+        raise ConfigError(msg, file=str(path)) from exc
+    except (OSError, tarfile.TarError, zipfile.BadZipFile, NotImplementedError) as exc:
+        why = "" if isinstance(exc, tarfile.ReadError) and "\n" in str(exc) else f": {exc}"  # it lists each format that it is not
+        msg = f"{path} is neither a folder nor a readable zip or tar archive of configuration{why}."
+        raise ConfigError(msg, file=str(path)) from exc
+    files = {name: data for name, data in entries if data is not None}
+    folders = {name for name, data in entries if data is None}
+    parents = {parent.as_posix() for name, _ in entries for parent in PurePosixPath(name).parents}
+    return Contents(files, frozenset((folders | parents) - {"."}))
+
+
+def has_hidden_part(path: PurePath | str) -> bool:
+    """Say whether a file, or one of the folders on the way to it, is hidden.
+
+    Args:
+        path: a relative path.
+    """
+    return any(part.startswith(".") for part in PurePosixPath(path).parts)
+
+
+def _zip_entries(path: Path) -> Iterator[tuple[str, bytes | None]]:
+    """Yield folders (with None) and configuration files of a zip archive."""
+    import zipfile
+
+    with zipfile.ZipFile(path) as archive:
+        for info in archive.infolist():
+            entry = PurePosixPath(info.filename.replace("\\", "/").lstrip("/"))  # some Windows programs write backslashes
+            folder = entry if info.is_dir() else entry.parent
+            if _is_left_out(folder):
+                continue
+            yield folder.as_posix(), None
+            if not info.is_dir() and _is_config(entry):
+                if info.flag_bits & 0x1:
+                    msg = f"The archive {path} is encrypted: {entry} needs a password. Pack the configuration without one."
+                    raise ConfigError(msg, file=f"{path}!/{entry}")
+                yield entry.as_posix(), archive.read(info)
+
+
+def _tar_entries(path: Path) -> Iterator[tuple[str, bytes | None]]:
+    """Yield folders (with None) and configuration files of a tar archive; links to files count as files."""
+    import tarfile
+
+    with tarfile.open(path) as archive:
+        for member in archive.getmembers():
+            entry = PurePosixPath(member.name.lstrip("/"))
+            folder = entry if member.isdir() else entry.parent
+            if _is_left_out(folder):
+                continue
+            yield folder.as_posix(), None
+            if _is_config(entry) and (member.isfile() or member.islnk() or member.issym()):
+                yield entry.as_posix(), _read_member(archive, member, f"{path}!/{entry}")
+        _check_end(archive)
+
+
+def _read_member(archive: tarfile.TarFile, member: tarfile.TarInfo, place: str) -> bytes:
+    try:
+        stream = archive.extractfile(member)
+    except KeyError:
+        stream = None
+    if stream is None:
+        msg = (
+            f"{place} is a link to {member.linkname}, which is not a file of the archive. Pack the file itself, for example "
+            "with `tar --dereference`."
+        )
+        raise ConfigError(msg, file=place)
+    return stream.read()
+
+
+def _check_end(archive: tarfile.TarFile) -> None:
+    """Raise if a tar archive is incomplete: tarfile accepts one without its last block, and reads no checksum at the end."""
+    assert archive.fileobj is not None  # noqa: S101 - an archive that is open has its file
+    archive.fileobj.seek(archive.offset)
+    if len(archive.fileobj.read(_BLOCK)) < _BLOCK:
+        msg = "the block that marks the end of a tar archive is missing"
+        raise EOFError(msg)
+    while archive.fileobj.read(2**20):
+        pass
+
+
+def _is_left_out(folder: PurePosixPath) -> bool:
+    """Say whether a folder is hidden, outside of the archive (`..`), or macOS's own."""
+    return has_hidden_part(folder) or folder.parts[:1] == (_FOREIGN,)
+
+
+def _is_config(entry: PurePosixPath) -> bool:
+    return entry.suffix.lower() in SUFFIXES and not entry.name.startswith(".")
