@@ -204,6 +204,19 @@ class NodeError(RunError):
         """The errors of all nodes that failed in the run, in order: this one is the first."""
         return (self, *(self.others or ()))
 
+    @property
+    def exit_code(self) -> int | None:
+        """The exit code that the node gave to `sys.exit`, as Python reads it; None where it raised anything else.
+
+        None too where other nodes failed beside it: what ended the run was not that alone.
+        """
+        cause = self.__cause__
+        if not isinstance(cause, SystemExit) or self.others:
+            return None
+        if cause.code is None:
+            return 0
+        return cause.code & 0xFF if isinstance(cause.code, int) else 1
+
     def __str__(self) -> str:
         parts = []
         for each in self.failures:

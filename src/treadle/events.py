@@ -50,6 +50,11 @@ class Failure:
     hook: str | None = None
     plugin: str | None = None
 
+    @property
+    def ends_well(self) -> bool:
+        """Whether it is a `sys.exit(0)`: the code ended the run on purpose, and says that all is well."""
+        return self.type_name == "SystemExit" and self.message in {"", "0", "None", "False"}
+
 
 @dataclass(frozen=True, slots=True)
 class RunStarted:

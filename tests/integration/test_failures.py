@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from treadle import Catalog, Dataset, Pipeline, node
+from treadle import Catalog, Dataset, NodePolicy, Pipeline, node
 from treadle.errors import DatasetError, NodeError
 from treadle.events import NodeFailed, NodeFinished, NodeSkipped, Outcome, RunFinished
 
@@ -115,6 +115,26 @@ def test_exit_is_the_nodes_failure(any_runner, way, accidents, function, type_na
     if expected is NodeError:
         assert caught.value.node == "leaving"
         assert caught.value.failure.type_name == type_name
+
+
+@pytest.mark.parametrize(("given", "code"), [(3, 3), (0, 0), (None, 0), (-1, 255), (True, 1), ("no data", 1)])
+def test_the_code_of_an_exit(any_runner, given, code):
+    """What a node gives to `sys.exit` arrives as the run's exit code, as Python reads it; it is never tried again."""
+    leaving = node(sys.exit, "code", "x", name="leaving", policy=NodePolicy(retries=2))
+    with pytest.raises(NodeError) as caught:
+        any_runner.run(Pipeline([leaving]), Catalog(), inputs={"code": given})
+    assert caught.value.exit_code == code
+    assert caught.value.failure.ends_well == (code == 0)
+    assert caught.value.attempt == 1
+
+
+def test_an_exit_among_other_failures(runner_for, accidents):
+    """Where another node failed too, the exit is not what the run ended by."""
+    nodes = [node(sys.exit, "code", "x", name="leaving"), node(accidents.spill, "code", "y", name="torn")]
+    with pytest.raises(NodeError) as caught:
+        runner_for("sequential").run(Pipeline(nodes), Catalog(), inputs={"code": 0}, on_failure="continue")
+    assert len(caught.value.failures) == 2
+    assert caught.value.exit_code is None
 
 
 def test_result_that_does_not_leave(any_runner, way, accidents):

@@ -33,16 +33,20 @@ class ExitCode(IntEnum):
     """SIGTERM."""
 
 
-def show(error: TreadleError) -> ExitCode:
+def show(error: TreadleError) -> int:
     """Print an error to standard error.
 
     Args:
         error: what a command raised.
 
     Returns:
-        The exit code that it stands for.
+        The exit code that it stands for: an `ExitCode`, or what a node gave to `sys.exit`.
     """
     failure = error.failure if isinstance(error, (HookError, NodeError, WorkerSetupError)) else None
+    asked = error.exit_code if isinstance(error, NodeError) else None
+    if isinstance(error, NodeError) and asked == 0:
+        click.echo(f"Node '{error.node}' ended the run with sys.exit(0); what comes after it was not run.", err=True)
+        return ExitCode.OK
     _show_one(error, failure)
     for other in error.others or () if isinstance(error, NodeError) else ():
         click.echo(err=True)
@@ -51,12 +55,18 @@ def show(error: TreadleError) -> ExitCode:
         click.echo(note, err=True)
     if isinstance(error, NodeError) and error.resume:
         click.echo(f"\nResume the run from here with:\n  {error.resume}", err=True)
+    if asked is not None:
+        return asked
     failed = isinstance(error, RunError) or (isinstance(error, HookError) and failure is not None)
     return ExitCode.FAILED if failed else ExitCode.USAGE
 
 
 def _show_one(error: TreadleError, failure: Failure | None) -> None:
+    message = str(error.args[0])
     if failure and '  File "' in failure.traceback:  # without a frame of the user's it says what the error says
-        click.echo(failure.traceback.rstrip() + "\n", err=True)
+        trace = failure.traceback.rstrip()
+        click.echo(trace + "\n", err=True)
+        if failure.message and trace.endswith(failure.message):  # said once is enough
+            message = message.replace(f": {failure.type_name}: {failure.message}", ".", 1)
     click.secho("Error: ", err=True, nl=False, fg="red", bold=True)
-    click.echo(str(error.args[0]), err=True)
+    click.echo(message, err=True)

@@ -112,7 +112,7 @@ _OWN_COMMANDS = "treadle.cli.own-commands"
     epilog=(
         "Exit codes: 0 all went well; 1 the run failed (a node, a hook or a worker), or a check found problems; 2 wrong usage or "
         "input (a flag, a name, the project, its configuration); 129 ended by SIGHUP (its terminal was closed); 130 interrupted "
-        "by Ctrl-C; 143 ended by SIGTERM."
+        "by Ctrl-C; 143 ended by SIGTERM. A node that calls sys.exit(N) ends the run with N."
     ),
 )
 @click.version_option(treadle.__version__, "-V", "--version", prog_name="treadle")

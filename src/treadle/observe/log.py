@@ -1,7 +1,8 @@
 """Writes a run's events as plain log lines, for pipes, files and CI.
 
 State: how many nodes there are and how many are through. One line a node, when it ends; what is wrong is a warning or
-an error. Every record carries `node` and `worker` where it has one, as the records that workers send do.
+an error. A failure that ends the run is only named here, because the run raises an error with its text. Every record carries
+`node` and `worker` where it has one, as the records that workers send do.
 Neighbours: `progress.py` shows the same on a terminal; `cli/run.py` chooses between the two.
 """
 
@@ -20,6 +21,7 @@ class _Tally:
     started: float = 0.0
     done: int = 0
     skipped: int = 0
+    ended_well: bool = False
 
 
 @dataclass(slots=True)
@@ -71,7 +73,14 @@ class LogObserver:
 
     def _node_failed(self, event: NodeFailed) -> None:
         took = f" after {event.at - event.started:.2f} s" if event.started is not None else ""
-        message = event.failure.message.strip().splitlines() or [""]
+        extra = {"node": event.node, "worker": event.worker}
+        if event.final and event.failure.ends_well:
+            self._tally.ended_well = True
+            self.logger.info(
+                "%s %s ended the run with sys.exit(0)%s on %s", self._count(), event.node, took, event.worker, extra=extra
+            )
+            return
+        message = "" if event.final else next(iter(event.failure.message.strip().splitlines()), "")
         self.logger.log(
             logging.ERROR if event.final else logging.WARNING,
             "%s %s failed%s on %s%s: %s%s",
@@ -81,8 +90,8 @@ class LogObserver:
             event.worker,
             "" if event.final else f" (attempt {event.attempt}, it will be tried again)",
             event.failure.type_name,
-            f": {message[0]}" if message[0] else "",
-            extra={"node": event.node, "worker": event.worker},
+            f": {message}" if message else "",
+            extra=extra,
         )
 
     def _worker_lost(self, event: WorkerLost) -> None:
@@ -102,6 +111,9 @@ class LogObserver:
             self.logger.info("Finished %d of %d nodes in %.2f s.", tally.done, tally.total, seconds)
         elif event.outcome is Outcome.INTERRUPTED:
             self.logger.warning("Interrupted after %.2f s, with %d of %d nodes finished.", seconds, tally.done, tally.total)
+        elif tally.ended_well and len(event.failed) == 1:
+            left = tally.total - tally.done - 1
+            self.logger.info("Ended after %.2f s: %d of %d nodes finished, %d not run.", seconds, tally.done, tally.total, left)
         else:
             failed = f"{len(event.failed)} failed, " if event.failed else ""
             self.logger.error(

@@ -56,6 +56,8 @@ class Board:
     busy_seconds: float = 0.0
     """What the finished nodes took together."""
     finished: RunFinished | None = None
+    ended_by: str | None = None
+    """The node that ended the run with `sys.exit(0)`."""
 
     def take(self, event: Event) -> None:
         """Take in one event of the run."""
@@ -74,6 +76,7 @@ class Board:
                 self._leave(event.worker, event.node)
                 if event.final:
                     self.failed.append(event.node)
+                    self.ended_by = event.node if event.failure.ends_well else None
             case NodeSkipped():
                 self.skipped += 1
             case WorkerLost():
@@ -238,6 +241,8 @@ class Progress:
         return Group(lines, foot)
 
     def _summary(self, kind: type[BaseException] | None) -> str:
+        from rich.markup import escape
+
         board = self.board
         if not board.total:
             return ""
@@ -253,6 +258,9 @@ class Progress:
             return (
                 f"[yellow]{outcome.symbol}[/yellow] interrupted after {took}, with {board.done} of {board.total} nodes finished"
             )
+        if board.ended_by is not None and len(board.failed) == 1:
+            how = f"ended by {escape(board.ended_by)} after {took}, with {board.done} of {board.total} nodes finished"
+            return f"[yellow]{Outcome.INTERRUPTED.symbol}[/yellow] {how}"
         return f"[red]{outcome.symbol}[/red] failed after {took}, with {board.done} of {board.total} nodes finished"
 
     def _borrow_handlers(self) -> None:

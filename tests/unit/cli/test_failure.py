@@ -64,3 +64,26 @@ def test_a_traceback_without_a_frame_of_the_users_is_left_out(capsys):
     error = NodeError("Node 'len' failed: TypeError: bad", node="len", failure=Failure("TypeError", "bad", "TypeError: bad\n"))
     assert show(error) is ExitCode.FAILED
     assert capsys.readouterr().err == "Error: Node 'len' failed: TypeError: bad\n"
+
+
+def test_the_text_of_an_error_stands_once(capsys):
+    """Where the traceback ends with what was raised, the message below it only names the node."""
+    failure = Failure("ValueError", "bad", FAILURE.traceback)
+    error = NodeError(
+        "Node 'fit' failed on worker-1: ValueError: bad\nAnother node failed too: 'x'.", node="fit", failure=failure
+    )
+    assert show(error) is ExitCode.FAILED
+    said = capsys.readouterr().err
+    assert said.count("bad") == 1
+    assert said.endswith("\nError: Node 'fit' failed on worker-1.\nAnother node failed too: 'x'.\n")
+
+
+@pytest.mark.parametrize(("given", "code"), [(3, 3), (None, 0), (0, 0), ("no data", 1), (-1, 255)])
+def test_an_exit_of_a_node(given, code, capsys):
+    """What a node gives to `sys.exit` is the command's exit code; zero is no error, and shows no traceback."""
+    error = NodeError(f"Node 'fit' failed: SystemExit: {given}", node="fit", failure=FAILURE, resume="treadle run")
+    error.__cause__ = SystemExit(given)
+    assert show(error) == code
+    said = capsys.readouterr().err
+    assert ("Traceback" in said) == ("Error" in said) == ("treadle run" in said) == (code != 0)
+    assert "'fit'" in said

@@ -170,7 +170,8 @@ class Setbacks:
     def _try_again(self, node: int, worker: int | None, label: str, started: float | None, at: float, failure: Failure) -> bool:
         """An attempt failed: tell of it, and see to the next one where the node has one."""
         attempt = self._scheduler.attempt(node)
-        delay = self._scheduler.retry(node, worker)
+        # A node that calls sys.exit has decided how the run ends.
+        delay = None if failure.type_name == "SystemExit" else self._scheduler.retry(node, worker)
         self._observers.notify(NodeFailed(self._plan.nodes[node].name, label, attempt, started, at, failure, final=delay is None))
         if delay is None:
             return False
