@@ -17,6 +17,7 @@ import os
 import threading
 
 from treadle.execution.limits import usable_memory
+from treadle.forks import fork_safe
 
 OPEN_FILES = 128
 """Past this many open memory files, large values go to scratch files: descriptors are few (RLIMIT_NOFILE)."""
@@ -47,7 +48,7 @@ class Budget:
         finally:
             os.close(fd)
         self._words = memoryview(self._map).cast("q")
-        self._lock = threading.Lock()  # of what this worker made: its threads publish too
+        self._lock = fork_safe(threading.Lock())  # of what this worker made: its threads publish too
         if places is not None:
             self._words[_LIMIT] = limit
 

@@ -23,6 +23,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from treadle.execution.wire import from_wire, to_wire
+from treadle.forks import fork_safe
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -48,7 +49,7 @@ class Channel:
     def __init__(self, sock: socket.socket, *, blocking: bool) -> None:
         self._sock = sock
         self._sock.setblocking(blocking)
-        self.lock = threading.RLock()
+        self.lock = fork_safe(threading.RLock())
         """Held while messages are kept and sent; what a finalizer or a signal handler prints comes while this thread has it."""
         self._flushing = False
         self._posted: list[tuple[Any, int]] = []  # messages of the next frame, each with its number of descriptors
@@ -282,7 +283,7 @@ class Channel:
         self._messages.clear()
         self._unsent.clear()
         self._posted, self._posted_descriptors = [], []
-        self.lock = threading.RLock()  # the one that was inherited may be held by a thread that was not
+        self.lock = fork_safe(threading.RLock())  # the one that was inherited may be held by a thread that was not
 
 
 # Plain integers: to combine two members of an enum costs more than the system call.

@@ -31,6 +31,7 @@ from treadle.execution.in_band import pickle_in_band
 from treadle.execution.job import HookPayload
 from treadle.execution.pickling import CannotLeaveError
 from treadle.execution.verdict import describe_failed_start
+from treadle.forks import fork_safe
 from treadle.hooks import WorkerFacts, create_hook_manager, describe_plugin, implemented, plugin_at_fault
 from treadle.hooks.specs import IN_WORKERS
 from treadle.plugins import HOOKS, offered, plugin_name
@@ -67,7 +68,7 @@ class _Process:
 
     def __init__(self) -> None:
         self.pid = os.getpid()
-        self.lock = threading.RLock()  # the runs of several threads start plugins one after the other
+        self.lock = fork_safe(threading.RLock())  # the runs of several threads start plugins one after the other
         self.started: dict[Hashable, _Start] = {}
         self._numbers = itertools.count(1)
         self._anonymous: list[tuple[int, Callable[[], Any]]] = []

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from treadle.errors import DatasetError
 from treadle.execution.exchange import close_handle, load_handle
+from treadle.forks import fork_safe
 
 if TYPE_CHECKING:
     from treadle.execution.executor import Executor
@@ -55,7 +56,7 @@ class RunResult(Mapping[str, Any]):
         self._handles = handles
         self._identities = identities
         self._loaded: dict[str, Any] = {}
-        self._one_at_a_time = threading.Lock()  # a loaded value's handle is closed
+        self._one_at_a_time = fork_safe(threading.Lock())  # a loaded value's handle is closed
         self._finalizer = weakref.finalize(self, _close_all, handles)
 
     def __getitem__(self, name: str) -> Any:

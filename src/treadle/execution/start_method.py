@@ -12,6 +12,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import platform
+import sys
 import threading
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -97,22 +98,39 @@ def choose_start_method(requested: str | StartMethod | None = None, *, prefer_fo
     Raises:
         RunnerError: an unknown method, or one that the platform does not offer.
     """
+    nested = _is_nested()
     if requested is not None:
-        return StartMethodChoice(_parse(requested, "the start_method argument"), "asked for by the start_method argument")
+        return _requested(requested, nested=nested)
     from_environment = os.environ.get(ENVIRONMENT_VARIABLE)
     if from_environment:
-        return StartMethodChoice(_parse(from_environment, ENVIRONMENT_VARIABLE), f"set by {ENVIRONMENT_VARIABLE}")
+        method = _parse(from_environment, ENVIRONMENT_VARIABLE)
+        if nested and method is StartMethod.FORK:
+            method, reason = _without_fork(), f"{ENVIRONMENT_VARIABLE} is fork, which loky does not do in a worker"
+        else:
+            reason = f"set by {ENVIRONMENT_VARIABLE}"
+        return StartMethodChoice(method, reason)
     fixed = cast("str | None", multiprocessing.get_start_method(allow_none=True))
     if prefer_fork and fixed in (None, "fork") and may_fork():
         return StartMethodChoice(StartMethod.FORK, "the fastest to start, and no thread is alive that would be torn apart")
     if fixed is not None:
-        if fixed == "fork" and _has_threads():
+        if fixed == "fork" and (nested or _has_threads()):
             return StartMethodChoice(
                 _without_fork(), "the application's default is fork, which is not safe while other threads are alive"
             )
         return StartMethodChoice(StartMethod(fixed), "set by the application with multiprocessing.set_start_method")
     default = StartMethod.SPAWN if platform.system() == "Darwin" else _without_fork()
     return StartMethodChoice(default, "the safe default of this platform")
+
+
+def _requested(requested: str | StartMethod, *, nested: bool) -> StartMethodChoice:
+    method = _parse(requested, "the start_method argument")
+    if nested and method is StartMethod.FORK:
+        msg = (
+            "This process is a worker itself, and loky, which starts the workers, does not fork others from one. "
+            f"Leave start_method out, or give '{_without_fork().value}'."
+        )
+        raise RunnerError(msg, name=method.value)
+    return StartMethodChoice(method, "asked for by the start_method argument")
 
 
 @contextmanager
@@ -153,6 +171,11 @@ def _openblas_threads() -> int:
 
     libraries = [each for each in threadpool_info() if each.get("internal_api") == "openblas"]
     return sum(each["num_threads"] - 1 for each in libraries if each.get("threading_layer") == "pthreads")
+
+
+def _is_nested() -> bool:
+    """Say whether this process is a worker of loky's, ours among them: there loky refuses to fork."""
+    return getattr(sys.modules.get("loky.process_executor"), "_CURRENT_DEPTH", 0) > 0
 
 
 def _has_threads() -> bool:

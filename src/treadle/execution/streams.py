@@ -12,6 +12,7 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from treadle.execution.job import Output
+from treadle.forks import fork_safe
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,7 +47,7 @@ class ForwardStream(io.TextIOBase):
         self._name = name
         self._send = send
         self._original = original
-        self._lock = lock if lock is not None else threading.RLock()
+        self._lock = lock if lock is not None else fork_safe(threading.RLock())
         self._begun: dict[int, io.StringIO] = {}
         self._buffer = ForwardBuffer(self, self._lock)
 

@@ -47,6 +47,7 @@ from treadle.execution.job import (
     Stop,
 )
 from treadle.execution.worker_run import WorkerRun
+from treadle.forks import fork_safe
 from treadle.project.configure import configure_count
 
 if TYPE_CHECKING:
@@ -99,14 +100,14 @@ class _Server:
     def __init__(self, worker: WorkerProcess) -> None:
         self._worker = worker
         self._channel = worker.channel
-        self._lock = threading.Lock()  # of the commands: the attendant takes jobs out
+        self._lock = fork_safe(threading.Lock())  # of the commands: the attendant takes jobs out
         self._commands: deque[tuple[Any, list[int]]] = deque()
         self._specs: dict[int, bytes] = {}
         self._runs: dict[int, WorkerRun] = {}
         self._nodes: dict[bytes, tuple[Node, ...]] = {}  # of the latest run, by what they were unpickled from
         self._files = InputFiles()
         self._budget = Budget(worker.spec.scratch)
-        self._reading = threading.Lock()  # of the channel: one thread reads at a time
+        self._reading = fork_safe(threading.Lock())  # of the channel: one thread reads at a time
         self._standing_in = False
         self._wake_read, self._wake_write = socket.socketpair()
         self._looked = 0.0  # for a Cancel, by the monotonic clock

@@ -32,6 +32,7 @@ from treadle.execution.job import Failed, Finished, Job, RunSpec
 from treadle.execution.pickling import ATOMS, CannotLeaveError
 from treadle.execution.plugins import rebuild_hooks, start_plugins, worker_facts
 from treadle.execution.scope import RunScope
+from treadle.forks import fork_safe
 from treadle.io.catalog import Catalog, CatalogPart
 from treadle.io.memory import CopyMode
 from treadle.planning.collector import collection_paused
@@ -75,7 +76,7 @@ class WorkerRun:
         self._is_over = False
         self._copy_modes = {dataset: CopyMode(mode) for dataset, mode in spec.copy_modes}
         self._values = LocalValues(self._copy_modes.get)
-        self._values_lock = threading.Lock()  # the attendant publishes while the main thread runs nodes
+        self._values_lock = fork_safe(threading.Lock())  # the attendant publishes while the main thread runs nodes
         self._pickled = dict(spec.objects)
         register_secrets(spec.secrets)
         apply_levels(spec.levels, worker.levels)

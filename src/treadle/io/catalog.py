@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from treadle.errors import DatasetError, UnknownDatasetError
+from treadle.forks import fork_safe
 from treadle.io.dataset import Capabilities, Dataset, capabilities_of, is_dataset
 from treadle.io.entries import read_entries
 from treadle.io.factories import DatasetFactories
@@ -67,7 +68,7 @@ class Catalog(Inventory):
     """
 
     def __init__(self, datasets: Mapping[str, Dataset | Any] | None = None) -> None:
-        self._lock = threading.RLock()
+        self._lock = fork_safe(threading.RLock())
         self._recipes: dict[str, DatasetRecipe] = {}
         self._datasets: dict[str, Dataset] = {}
         self._parameters: Parameters | None = None
@@ -170,7 +171,9 @@ class Catalog(Inventory):
             A new catalog of the same class.
         """
         made = copy.copy(self)
-        made.__dict__.update(_lock=threading.RLock(), _recipes=dict(self._recipes), _datasets=dict(self._datasets), _source=self)
+        made.__dict__.update(
+            _lock=fork_safe(threading.RLock()), _recipes=dict(self._recipes), _datasets=dict(self._datasets), _source=self
+        )
         for name, value in data.items():
             made[name] = MemoryDataset(value)
         return made

@@ -29,6 +29,7 @@ from treadle.events import (
     WorkerLost,
     WorkerStarted,
 )
+from treadle.forks import fork_safe
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -153,7 +154,7 @@ class Progress:
         self._clock = clock
         self._auto_refresh = auto_refresh
         self._at_once = at_once
-        self._lock = threading.Lock()
+        self._lock = fork_safe(threading.Lock())
         self._live: Live | None = None
         self._borrowed: list[tuple[logging.Handler, str, Any]] = []
 

@@ -11,6 +11,7 @@ import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from treadle.forks import fork_safe
 from treadle.io.recipe import absolute_path
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ class OutputClaims:
     """Which run under way writes which file."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = fork_safe(threading.Lock())
         self._writers: dict[str, list[str]] = {}  # ids of the runs that write a file, by its path
         self._warned: set[str] = set()
 

@@ -25,6 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from treadle.forks import fork_safe
 from treadle.secrets import MASK, looks_secret, mask_secrets, mask_setting
 
 ENVIRONMENT_PREFIXES = (
@@ -87,7 +88,7 @@ class GitProbe:
     def __init__(self, folder: Path, sources: Sequence[str] = (".",)) -> None:
         self._process: subprocess.Popen[bytes] | None = None
         self._answer: IO[bytes] | None = None
-        self._lock = threading.Lock()  # sessions of one service share a probe
+        self._lock = fork_safe(threading.Lock())  # sessions of one service share a probe
         self._facts = GitFacts()
         self._abandon: weakref.finalize[..., GitProbe] | None = None
         # A file, not a pipe: git never waits for us to read, however many files changed. No optional locks and no

@@ -19,6 +19,8 @@ import threading
 import time
 from datetime import datetime, timezone
 
+from treadle.forks import fork_safe
+
 _SUFFIX_BYTES = 5
 """40 bits: eight characters of base 32, without padding."""
 
@@ -27,7 +29,7 @@ class SessionClock:
     """Gives out session ids that strictly increase."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = fork_safe(threading.Lock())
         self._last = 0
 
     def next_id(self, now: float | None = None) -> str:

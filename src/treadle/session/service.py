@@ -21,6 +21,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from treadle.errors import SessionError
+from treadle.forks import fork_safe
 from treadle.session.claims import OutputClaims
 from treadle.session.creation import make_config_loader, make_facts, make_hook_manager, make_store, start_git_probe
 from treadle.session.hooking import call_hook
@@ -69,7 +70,7 @@ class ServiceSession:
         self._session_class: type[Session] = project.settings.SESSION_CLASS or Session
         self._loader = make_config_loader(project.settings, facts)
         self._claims = OutputClaims()
-        self._changed = threading.Condition()
+        self._changed = fork_safe(threading.Condition())
         self._under_way = 0
         self._closed = False
 
@@ -231,7 +232,7 @@ class _SharedStore:
 
     def __init__(self, store: SessionStore) -> None:
         self._store = store
-        self._lock = threading.Lock()
+        self._lock = fork_safe(threading.Lock())
 
     def save(self, record: SessionRecord) -> None:
         with self._lock:

@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 from treadle.errors import SessionError
 from treadle.events import Outcome
+from treadle.forks import fork_safe
 from treadle.secrets import masked_exception, register_secrets
 from treadle.session.context import Context
 from treadle.session.creation import make_config_loader, make_facts, make_hook_manager, make_store
@@ -80,8 +81,8 @@ class Session:
         self._recording = Recording(facts, project, store, git)
         self._config_loader = config_loader
         self._context: Context | None = None
-        self._context_lock = threading.RLock()
-        self._running = threading.Lock()
+        self._context_lock = fork_safe(threading.RLock())
+        self._running = fork_safe(threading.Lock())
         self._run_error: BaseException | None = None
         self._closed = False
         self.claims: OutputClaims | None = None

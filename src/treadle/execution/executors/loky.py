@@ -44,6 +44,7 @@ from treadle.execution.job import (
     Published,
     Started,
 )
+from treadle.forks import fork_safe
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -86,7 +87,7 @@ class LokyExecutor:
         self._held: list[Assignment] = []  # jobs that wait for values from other workers
         self._asked: set[int] = set()  # resident values that were asked for
         self._events: list[ExecutorEvent] = []  # that happened outside of `wait`
-        self._lock = threading.RLock()  # of the values: a node that runs here takes and gives while the loop is turned
+        self._lock = fork_safe(threading.RLock())  # of the values: a node that runs here takes and gives while the loop is turned
         self._untold = Untold()
         self._main = MainWorker(self._lock, self._pool.wake)
         self._passed_over = False  # the main worker's next step, because others had something to tell

@@ -26,6 +26,7 @@ from multiprocessing import forkserver
 from typing import TYPE_CHECKING, Any
 
 from treadle.execution.executors.slot import ensure_forkserver
+from treadle.forks import fork_safe
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -68,7 +69,7 @@ class EarlyServer:
 _waiting: list[EarlyServer] = []
 """The early server of this process, at most one."""
 
-_changing = threading.Lock()
+_changing = fork_safe(threading.Lock())
 """Held while it is started, taken or stopped: sessions of several threads have one server."""
 
 

@@ -21,6 +21,7 @@ from treadle.execution.bootstrap import Inherited, set_up_worker
 from treadle.execution.interrupts import interrupts_held_back
 from treadle.execution.start_method import StartMethod, default_left_open
 from treadle.execution.worker import serve
+from treadle.forks import fork_safe
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 
 _logger = logging.getLogger(__name__)
 
-_STARTING = threading.Lock()
+_STARTING = fork_safe(threading.Lock())
 """Held while a process is started: what is hidden from children meanwhile is the whole process's."""
 
 GOODBYE_SECONDS = 5.0
@@ -137,9 +138,24 @@ class Slot:
 
 def ensure_forkserver() -> None:
     """Start the forkserver of this process, where it does not run."""
+    _forget_forkserver_of_parent()
     # Not with signals blocked: it would keep them so for its life, and so would all that others have it start.
     with _STARTING, _hidden_main(), default_left_open():
         forkserver.ensure_running()
+
+
+def _forget_forkserver_of_parent() -> None:
+    """In a child that was forked: forget the forkserver that the parent started, for which multiprocessing would wait here."""
+    import psutil
+
+    server: dict[str, Any] = vars(forkserver._forkserver)  # noqa: SLF001 - no public way
+    if server["_forkserver_pid"] is None:
+        return
+    with suppress(psutil.NoSuchProcess):
+        if psutil.Process(server["_forkserver_pid"]).ppid() == os.getpid():
+            return
+    os.close(server["_forkserver_alive_fd"])
+    server.update(_forkserver_pid=None, _forkserver_alive_fd=None, _forkserver_address=None)
 
 
 @contextmanager

@@ -6,6 +6,7 @@ executor, while it is warm. Neighbours: `arguments.py` checks what a runner is m
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from abc import ABC, abstractmethod
@@ -21,6 +22,7 @@ from treadle.execution.loop.loop import RunLoop
 from treadle.execution.loop.observers import Observers
 from treadle.execution.material import RunMaterial
 from treadle.execution.runners.arguments import checked_failure_policy, checked_resources
+from treadle.forks import fork_safe
 from treadle.pipeline.policy import FailurePolicy
 from treadle.planning import check_inputs, check_parameters, check_results, check_transcoding, compile_plan
 from treadle.planning.collector import plan_left_out
@@ -72,8 +74,10 @@ class Runner(ABC):
         self._failure_policy = checked_failure_policy(on_failure)
         self.start_method: str | None = None
         self._executor: Executor | None = None
+        self._process = os.getpid()
+        self._of_parent: list[object] = []  # executors of the process that forked this one: not even collected here
         self._warm = False
-        self._one_at_a_time = threading.Lock()
+        self._one_at_a_time = fork_safe(threading.Lock())
         self._current: object = None  # the turn of the run that is under way
         self._seconds: dict[str, float] = {}  # what nodes took in this runner's own runs, by name
 
@@ -213,6 +217,8 @@ class Runner(ABC):
     @contextmanager
     def _turn(self) -> Iterator[None]:
         """One run at a time; others queue, but for one that this very run would wait for."""
+        if self._process != os.getpid():
+            self._leave_parent()
         if self._current is not None and self._current in _TURNS.get():
             msg = (
                 "This runner runs a pipeline already, and was asked for another from within it (by a node of the main process, a "
@@ -228,6 +234,12 @@ class Runner(ABC):
             finally:
                 self._current = None  # first: an interrupt here leaves a turn behind that is over
                 _TURNS.reset(inside)
+
+    def _leave_parent(self) -> None:
+        """In a forked child: the executor and the run that may be under way are the parent's."""
+        self._process = os.getpid()
+        self._of_parent.append(self._executor)
+        self._executor = self._current = None
 
     def _known_seconds(self, plan: Plan, durations: Callable[[], Mapping[str, float]] | None) -> Mapping[str, float]:
         """Return what is known of the plan's nodes; the past is only asked about what this runner has not seen."""
@@ -249,6 +261,8 @@ class Runner(ABC):
 
     def close(self) -> None:
         """End the workers, where there are any; the runner can be used again."""
+        if self._process != os.getpid():
+            self._leave_parent()
         self._warm = False
         executor, self._executor = self._executor, None
         if executor is not None:

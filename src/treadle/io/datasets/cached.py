@@ -10,6 +10,7 @@ import threading
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from treadle.forks import fork_safe
 from treadle.io.dataset import Dataset, capabilities_of, describe_dataset
 from treadle.io.identity import file_identity_of
 from treadle.io.memory import MemoryDataset
@@ -47,7 +48,7 @@ class CachedDataset(Dataset):
         within = capabilities_of(dataset)
         self.in_memory, self.main_process_only = within.in_memory, within.main_process_only
         self._cache = MemoryDataset(copy_mode=copy_mode)
-        self._lock = threading.Lock()  # threads that ask at the same moment load once
+        self._lock = fork_safe(threading.Lock())  # threads that ask at the same moment load once
 
     def load(self) -> Any:
         """Return the value, from memory where it is there."""

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from treadle.errors import StoreError
 from treadle.events import Outcome
+from treadle.forks import fork_safe
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -80,7 +81,7 @@ class SQLStore:
         self._project_path = Path(project_path or Path.cwd()).absolute()
         self._busy_timeout = busy_timeout
         self._opened: Engine | None = None
-        self._lock = threading.Lock()
+        self._lock = fork_safe(threading.Lock())
 
     def save(self, record: SessionRecord) -> None:
         """Keep a session; one that is already there by the same id is replaced.
