@@ -149,7 +149,7 @@ class WorkerLost:
 
 @dataclass(frozen=True, slots=True)
 class RunFinished:
-    """The run is over; `outcome` says how, and `resume_from` where one that was interrupted can go on, if anything was done."""
+    """The run is over; `outcome` says how, and `resume_from` where one that did not succeed can go on, if anything was done."""
 
     run_id: str
     at: float

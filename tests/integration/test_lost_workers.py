@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gc
 import json
 import logging
@@ -14,9 +15,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from treadle import Catalog, NodePolicy, ParallelRunner, Pipeline, node
-from treadle.errors import NodeError, RunnerError, WorkerLostError
+from treadle import Catalog, MemoryDataset, NodePolicy, ParallelRunner, Pipeline, node
+from treadle.errors import NodeError, RunnerError, WorkerLostError, WorkerSetupError
 from treadle.events import NodeFailed, NodeFinished, NodeSkipped, WorkerLost, WorkerStarted
+from treadle.execution import spec as worker_specs
 from treadle.hooks import create_hook_manager, register_hooks
 from treadle.io.datasets.json import JSONDataset
 
@@ -273,3 +275,53 @@ def test_a_node_whose_worker_dies_after_it_each_time_is_at_fault(tmp_path, start
     with ParallelRunner(1, start_method) as runner, pytest.raises(WorkerLostError) as caught:
         runner.run(Pipeline(nodes), Catalog({"folder": tmp_path}))
     assert caught.value.node == "make"
+
+
+@pytest.fixture
+def mortal(monkeypatch, tmp_path):
+    """`mortal(first, last)`: from the first to the last, each worker process that is started is killed while it is set up."""
+    monkeypatch.syspath_prepend(Path(__file__).parent)
+    make = worker_specs.make_worker_spec
+
+    def apply(first, last):
+        from stock import Mortal
+
+        project = Mortal(tmp_path / "tally", first, last)
+        changes = {"project": project, "inherits": False}
+        monkeypatch.setattr(worker_specs, "make_worker_spec", lambda *facts: dataclasses.replace(make(*facts), **changes))
+
+    return apply
+
+
+def test_a_worker_that_dies_during_its_set_up_is_replaced(start_method, mortal, accidents, caplog):
+    """It has raised nothing, so it is a lost worker, and no node's attempt; the next run of the runner is as good as ever."""
+    mortal(1, 2)
+    events = []
+    pipeline = Pipeline([node(accidents.count_up, "number", f"n{index}", name=f"n{index}") for index in range(4)])
+    with ParallelRunner(2, start_method) as runner:
+        for _ in range(2):
+            result = runner.run(pipeline, Catalog({"number": 1}), observers=(events.append,))
+            assert [result[f"n{index}"] for index in range(4)] == [2] * 4
+    lost = [event for event in events if isinstance(event, WorkerLost)]
+    assert [(event.exitcode, event.node) for event in lost] == [(-signal.SIGKILL, None)] * 2
+    assert all(event.pid for event in lost)
+    assert sorted(event.node for event in events if isinstance(event, NodeFinished)) == sorted(["n0", "n1", "n2", "n3"] * 2)
+    assert caplog.text.count("was killed by SIGKILL before it was set up") == 2
+
+
+def test_workers_that_die_during_their_set_up_each_time(start_method, mortal):
+    """After a few of them the run ends with an error, whose last event knows where to go on."""
+    mortal(2, 100)
+
+    def die():
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    nodes = [
+        node(lambda: 1, None, "one", name="before", policy=NodePolicy(on_failure="continue")),
+        node(lambda one: die(), "one", "two", name="dies", policy=NodePolicy(retries=5)),
+    ]
+    events = []
+    with ParallelRunner(1, start_method) as runner, pytest.raises(WorkerSetupError, match=r"SIGKILL.*the 2 processes before"):
+        runner.run(Pipeline(nodes), Catalog({"one": MemoryDataset()}), observers=(events.append,))
+    assert [event.node for event in events if isinstance(event, WorkerLost)] == ["dies", None, None, None]
+    assert events[-1].resume_from == ("before",)

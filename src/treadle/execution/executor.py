@@ -67,7 +67,9 @@ class SetupFailed(NamedTuple):
 
     worker: int
     failure: Failure | None
+    """The exception that its set-up raised; None where the process died."""
     exitcode: int | None
+    pid: int = 0
 
 
 ExecutorEvent: TypeAlias = "Report | WorkerUp | WorkerDown | SetupFailed"

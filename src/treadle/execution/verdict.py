@@ -57,10 +57,14 @@ def describe_loss(worker: str, event: WorkerDown, node: str | None, sizes: tuple
 def describe_setup_failure(worker: str, event: SetupFailed) -> str:
     """Return what to tell about a worker that could not be set up, as one paragraph."""
     if event.failure is None:
-        return (
-            f"{worker} {describe_exit(event.exitcode)} before it was set up. Its last words may stand above. Probably the "
-            "project's package ends the process at import, or the process may not start others here."
-        )
+        pid = f" (pid {event.pid})" if event.pid else ""
+        likely = _LIKELY.get(number) if (number := _signal(event.exitcode)) is not None else None
+        if likely is None:
+            likely = (
+                "Its last output may stand above. Probably the project's package ends the process at import, or the process "
+                "may not start others here."
+            )
+        return f"{worker}{pid} {describe_exit(event.exitcode)} before it was set up. {likely}"
     return describe_failed_start(worker, event.failure)
 
 

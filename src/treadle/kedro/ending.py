@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from treadle.errors import DatasetError, NodeError
+from treadle.errors import DatasetError, NodeError, WorkerSetupError
 from treadle.events import RunFinished
 from treadle.execution.failure import OriginalError
 
@@ -34,11 +34,11 @@ class Ending:
         if isinstance(event, RunFinished):
             self._resume_from = event.resume_from
 
-    def tell_how_to_resume(self, error: NodeError | KeyboardInterrupt, logger: logging.Logger) -> None:
+    def tell_how_to_resume(self, error: NodeError | WorkerSetupError | KeyboardInterrupt, logger: logging.Logger) -> None:
         """Log the flag that runs what is missing.
 
         Args:
-            error: what ended the run: a node's error knows where to start, after an interrupt the run's last event does.
+            error: what ended the run: a node's error knows where to start; for others, the run's last event does.
             logger: what tells it.
         """
         start = (error.resume_from or ()) if isinstance(error, NodeError) else self._resume_from

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pluggy
 from kedro.runner import AbstractRunner
 
-from treadle.errors import NodeError
+from treadle.errors import NodeError, WorkerSetupError
 from treadle.execution.interrupts import interrupts_held_back
 from treadle.execution.runners.parallel import ParallelRunner as EngineRunner
 from treadle.execution.start_method import ENVIRONMENT_VARIABLE, StartMethod, choose_start_method, default_left_open
@@ -158,7 +158,7 @@ class ParallelRunner(AbstractRunner):
                 self._engine.run_material(material, observers, records.durations)
         except BaseException as error:  # goes on at once
             view.unpin_versions()
-            if isinstance(error, (NodeError, KeyboardInterrupt)):
+            if isinstance(error, (NodeError, WorkerSetupError, KeyboardInterrupt)):
                 ending.tell_how_to_resume(error, self._logger)
             raise
 

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from treadle.errors import NodeError
+from treadle.errors import NodeError, RunError, RunnerError
 from treadle.observe.store.plain import plain_value
 from treadle.secrets import MASK
 from treadle.session.creation import program_of
@@ -44,10 +44,10 @@ def say_how_to_resume(
     """Put the command on a run's error, unless it is there or nothing would be left to do.
 
     Args:
-        error: a node's, which knows the nodes to start from; or an interrupt, which gets a note.
+        error: a node's, which knows the nodes to start from; or an interrupt, or an error of the run, which gets a note.
         request: what the run was asked for.
         versions: knows which the resumed run must load.
-        resume_from: the nodes to start from, after an interrupt.
+        resume_from: the nodes to start from, where it is no node's error.
         facts: those of the session.
         project: the configured project.
     """
@@ -66,7 +66,7 @@ def say_how_to_resume(
         error.resume = command
         if MASK in command:
             add_note(error, _SECRETS_LEFT_OUT)
-    elif isinstance(error, KeyboardInterrupt):
+    elif isinstance(error, (KeyboardInterrupt, RunError, RunnerError)):
         add_note(error, f"\nResume the run from here with:\n  {command}")
         if MASK in command:
             add_note(error, _SECRETS_LEFT_OUT)

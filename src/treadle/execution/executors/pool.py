@@ -184,7 +184,7 @@ class SlotPool:
             self._selector.unregister(slot.channel)
         exitcode = slot.bury()
         if not was_ready:
-            return [SetupFailed(slot.number, None, exitcode)]
+            return [SetupFailed(slot.number, None, exitcode, pid)]
         return self._listener.lost(slot, pid, exitcode, self.glance(slot))
 
     # --- conversation ----------------------------------------------------------------------------------------------------
@@ -227,8 +227,9 @@ class SlotPool:
         if hello.failure is not None:
             if slot.channel is not None:
                 self._selector.unregister(slot.channel)
+            pid = slot.pid
             slot.close(kill=True)  # the next run starts another in its place
-            return [SetupFailed(slot.number, hello.failure, None)]
+            return [SetupFailed(slot.number, hello.failure, None, pid)]
         slot.ready = True
         slot.configured = hello.configured
         return self._listener.greeted(slot, hello)

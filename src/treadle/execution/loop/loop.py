@@ -185,9 +185,11 @@ class RunLoop:
             self._worker_down(event)
         else:
             self._setbacks.setup_failed(event)
+            self._executor.replace(event.worker)
 
     def _worker_up(self, event: WorkerUp) -> None:
         self._pids[event.worker] = event.pid
+        self._setbacks.worker_up(event.worker)
         self._scheduler.add_worker(event.worker)
         self._observers.notify(WorkerStarted(self._executor.label(event.worker), event.pid, time.time()))
 
@@ -276,6 +278,6 @@ class RunLoop:
 
     def finished_event(self, outcome: Outcome) -> RunFinished:
         """Return the last event of the run."""
-        done = self._scheduler.done() if outcome is Outcome.INTERRUPTED else ()
+        done = self._scheduler.done() if outcome is not Outcome.SUCCEEDED else ()
         resume_from = resume_nodes(self._plan, done) if done else ()
         return RunFinished(self._material.run_id, time.time(), outcome, self._setbacks.failures.names, resume_from)

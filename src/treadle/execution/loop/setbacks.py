@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import time
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 from treadle.errors import DatasetError, WorkerSetupError
 from treadle.events import NodeFailed, WorkerLost
@@ -34,6 +34,9 @@ if TYPE_CHECKING:
     from treadle.execution.scheduling.scheduler import Scheduler
 
 _logger = logging.getLogger(__name__)
+
+_EARLY_DEATHS = 3
+"""Processes of one worker that may die in succession before they are set up; then the run ends with an error."""
 
 
 class Setbacks:
@@ -68,6 +71,7 @@ class Setbacks:
         self._observers = observers
         self._workers = workers
         self._losses = Losses(material, executor, limits)
+        self._early_deaths: dict[int, int] = {}  # worker -> its processes that died in succession before they were set up
         self._no_room: dict[int, str] = {}  # values that had to stay where they are, and what was free where
         self.failures = Failures(material)
         """What failed for good."""
@@ -112,16 +116,26 @@ class Setbacks:
             return ()
         return self._fail(culprit, None, error)
 
-    def setup_failed(self, event: SetupFailed) -> NoReturn:
-        """A worker could not be set up, so the run cannot go on.
+    def worker_up(self, worker: int) -> None:
+        """A worker is set up: earlier deaths of its processes do not count any more."""
+        self._early_deaths.pop(worker, None)
+
+    def setup_failed(self, event: SetupFailed) -> None:
+        """A worker was not set up. A process that died meanwhile is replaced, like any lost worker, a few times.
 
         Raises:
-            WorkerSetupError: always.
+            WorkerSetupError: its set-up raised an exception, or one process after the other died.
         """
         label = self._executor.label(event.worker)
-        error = WorkerSetupError(
-            describe_setup_failure(label, event), run_id=self._material.run_id, worker=label, failure=event.failure
-        )
+        deaths = self._early_deaths[event.worker] = self._early_deaths.get(event.worker, 0) + 1
+        message = describe_setup_failure(label, event)
+        if event.failure is None:
+            self._observers.notify(WorkerLost(label, event.pid, time.time(), event.exitcode, None))
+            if deaths < _EARLY_DEATHS:
+                _logger.warning("%s Another worker takes its place.", message)
+                return
+            message += f" So did the {_EARLY_DEATHS - 1} processes before it."
+        error = WorkerSetupError(message, run_id=self._material.run_id, worker=label, failure=event.failure)
         raise error from (restore_exception(event.failure) if event.failure is not None else None)
 
     def fail_here(self, node: int, exc: BaseException, failure: Failure) -> Sequence[int]:
