@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -147,20 +148,24 @@ def _save_chunks(
     give: Callable[[int, Any], None],
 ) -> float:
     """Save what a generator yields, chunk by chunk; return the seconds that the saving took."""
-    # What a generator does with a chunk after it has yielded it is not seen.
-    save = _Saver(scope, index, node, lambda dataset, chunk: give(dataset, snapshot(chunk, scope.copy_mode(dataset))))
     outputs: dict[str, Any] = {}
     saving = 0.0
-    for name, chunk in node.unpack(returned):
+    with ExitStack() as files:  # those that are appended to change when all has gone well
+        # What a generator does with a chunk after it has yielded it is not seen.
+        save = _Saver(scope, index, node, lambda dataset, chunk: give(dataset, snapshot(chunk, scope.copy_mode(dataset))), files)
+        for name, chunk in node.unpack(returned):
+            before = time.perf_counter()
+            steps.check_time()
+            save(name, chunk, steps)
+            saving += time.perf_counter() - before
+            steps.phase, steps.dataset = "run", None
+            outputs[name] = chunk
+        call_hook(scope, steps, "after_node_run", **node_arguments(scope, node, inputs), outputs=outputs)
         before = time.perf_counter()
-        steps.check_time()
-        save(name, chunk, steps)
-        saving += time.perf_counter() - before
-        steps.phase, steps.dataset = "run", None
-        outputs[name] = chunk
-    call_hook(scope, steps, "after_node_run", **node_arguments(scope, node, inputs), outputs=outputs)
+        steps.phase = "save"
+    save.give_identities()
     _confirm(scope, steps, node)
-    return saving
+    return saving + time.perf_counter() - before
 
 
 def _together(scope: RunScope, steps: Steps, do: Callable[[_T, Steps], None], things: Sequence[_T]) -> None:
@@ -192,10 +197,21 @@ def _confirm(scope: RunScope, steps: Steps, node: Node) -> None:
 
 
 class _Saver:
-    """Saves one output, with its hooks."""
+    """Saves the outputs of a node, with their hooks.
 
-    def __init__(self, scope: RunScope, index: int, node: Node, give: Callable[[int, Any], None]) -> None:
-        self._scope, self._node, self._give = scope, node, give
+    Args:
+        scope: the run.
+        index: plan index of the node.
+        node: the node.
+        give: takes the value of an in-memory output.
+        files: for a node that yields chunks: files that are appended to are opened once, and closed with this stack.
+    """
+
+    def __init__(
+        self, scope: RunScope, index: int, node: Node, give: Callable[[int, Any], None], files: ExitStack | None = None
+    ) -> None:
+        self._scope, self._node, self._give, self._files = scope, node, give, files
+        self._save_chunk: dict[str, Callable[[Any], None]] = {}
         self._index_of = {scope.dataset_names[dataset]: dataset for dataset in scope.outputs[index]}
 
     def __call__(self, name: str, data: Any, steps: Steps) -> None:
@@ -215,16 +231,32 @@ class _Saver:
             self._give(dataset, data)
         else:
             try:
-                scope.catalog.save(name, data)
-                if scope.is_result and scope.is_result[dataset]:
-                    self._give(
-                        dataset, scope.catalog.file_identity(name)
-                    )  # a result that is a file is handed over as its identity
+                if self._files is None:
+                    scope.catalog.save(name, data)
+                    self._give_identity(name, dataset)
+                else:
+                    self._append(name, data, self._files)
             except TreadleError as exc:
                 _name_node(exc, node)
                 raise
         if hooked:
             call_hook(scope, steps, "after_dataset_saved", dataset_name=name, data=data, node=node)
+
+    def _append(self, name: str, chunk: Any, files: ExitStack) -> None:
+        if name not in self._save_chunk:
+            self._save_chunk[name] = files.enter_context(self._scope.catalog.appending(name))
+        self._save_chunk[name](chunk)
+
+    def give_identities(self) -> None:
+        """Hand over the results that are files and were saved in chunks, now that they are whole."""
+        for name in self._save_chunk:
+            self._give_identity(name, self._index_of[name])
+
+    def _give_identity(self, name: str, dataset: int) -> None:
+        """Hand over a result that is a file as its identity."""
+        scope = self._scope
+        if scope.is_result and scope.is_result[dataset]:
+            self._give(dataset, scope.catalog.file_identity(name))
 
 
 def _load(scope: RunScope, name: str, node: Node) -> Any:

@@ -12,11 +12,13 @@ import copy
 import difflib
 import threading
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from treadle.errors import DatasetError, UnknownDatasetError
 from treadle.forks import fork_safe
+from treadle.io.appending import save_chunks
 from treadle.io.dataset import Capabilities, Dataset, capabilities_of, is_dataset
 from treadle.io.entries import read_entries
 from treadle.io.factories import DatasetFactories
@@ -30,7 +32,8 @@ from treadle.secrets import register_secrets
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from contextlib import AbstractContextManager
 
     from typing_extensions import Self
 
@@ -214,6 +217,15 @@ class Catalog(Inventory):
             )
             raise DatasetError(msg, dataset=name)
         guarded("save", name, dataset, lambda: dataset.save(data))
+
+    def appending(self, name: str) -> AbstractContextManager[Callable[[Any], None]]:
+        """Return a context in which the chunks that a node yields for a dataset are saved (`appending.save_chunks`).
+
+        Raises:
+            UnknownDatasetError: there is no such dataset.
+            DatasetError: it cannot be built; in the context: it cannot be saved.
+        """
+        return save_chunks(name, self[name], partial(self.save, name))
 
     def exists(self, name: str) -> bool:
         """Say whether a dataset has a value to load; a name that is not in the catalog has none.

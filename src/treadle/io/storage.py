@@ -14,7 +14,7 @@ import os
 import shutil
 import tempfile
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from io import TextIOWrapper
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final, Protocol, cast
@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 _LOCAL_PREFIXES: Final = ("file://", "local://")
+_LOCAL_OPTIONS: Final = frozenset(
+    {"auto_mkdir", "use_listings_cache", "listings_expiry_time", "max_paths", "skip_instance_cache"}
+)
+"""Options that fsspec's own file system of local files takes: folders are made in any case, and no listing is cached."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +42,9 @@ class OpenArguments:
         errors: what to do with what the encoding cannot hold.
         newline: as for `open`.
         compression: a name that fsspec knows, such as `"gzip"`, or `"infer"`; None for none.
+        append: what is written comes after what the file has already.
+        buffering: as for `open`; for local files.
+        others: further arguments for the `open` of a remote file system.
     """
 
     binary: bool = False
@@ -45,6 +52,9 @@ class OpenArguments:
     errors: str | None = None
     newline: str | None = None
     compression: str | None = None
+    append: bool = False
+    buffering: int = -1
+    others: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def text(self) -> dict[str, str | None]:
@@ -69,7 +79,7 @@ class Storage(Protocol):
         """Open a file to read."""
 
     def writing(self, path: str, how: OpenArguments) -> contextlib.AbstractContextManager[IO[Any]]:
-        """Open a file to write; it appears, whole, when the block ends without an error."""
+        """Open a file to write, or to append to; it appears, whole, when the block ends without an error."""
 
     def exists(self, path: str) -> bool:
         """Say whether there is a file or folder."""
@@ -108,13 +118,15 @@ class LocalStorage:
         target = Path(path).resolve()  # a link stays a link: the file it points to is replaced
         target.parent.mkdir(parents=True, exist_ok=True)
         if target.exists() and not target.is_file():  # a pipe or a device cannot be replaced
-            with _open(target, "w", how) as file:
+            with _open(target, "a" if how.append else "w", how) as file:
                 yield file
             return
         # The suffix stays last, because compression is inferred from it.
         temporary = target.with_name(f".{target.stem[:40]}.{uuid.uuid4().hex[:12]}.tmp{target.suffix[:20]}")
         try:
-            with _open(temporary, "x", how) as file:
+            if how.append and target.exists():
+                shutil.copyfile(target, temporary)
+            with _open(temporary, "a" if how.append else "x", how) as file:
                 yield file
             with contextlib.suppress(FileNotFoundError):
                 shutil.copymode(target, temporary)
@@ -166,13 +178,17 @@ class RemoteStorage:
 
     def reading(self, path: str, how: OpenArguments) -> contextlib.AbstractContextManager[IO[Any]]:
         """Open a file to read."""
-        opened = self._files.open(self._inside(path), how.mode("r"), compression=how.compression, **how.text)
-        return cast("IO[Any]", opened)
+        place = self._inside(path)
+        return cast("IO[Any]", self._files.open(place, how.mode("r"), compression=how.compression, **how.text, **how.others))
 
     @contextlib.contextmanager
     def writing(self, path: str, how: OpenArguments) -> Iterator[IO[Any]]:
         """Open a file to write; it appears, whole, when the block ends without an error."""
+        place = self._inside(path)
         with tempfile.TemporaryFile() as whole:
+            if how.append and self._files.exists(place):
+                with self._files.open(place, "rb", compression=how.compression) as before:
+                    shutil.copyfileobj(before, whole, 2**20)
             if how.binary:
                 yield whole
             else:
@@ -180,11 +196,10 @@ class RemoteStorage:
                 yield text
                 text.detach()
             whole.seek(0)
-            place = self._inside(path)
             folder = place.rpartition("/")[0]
             if folder and not self._files.isdir(folder):
                 self._files.makedirs(folder, exist_ok=True)
-            with self._files.open(place, "wb", compression=how.compression) as file:
+            with self._files.open(place, "wb", compression=how.compression, **how.others) as file:
                 shutil.copyfileobj(whole, file, 2**20)
 
     def exists(self, path: str) -> bool:
@@ -265,6 +280,27 @@ def local_path(address: str) -> str:
     return os.path.normpath(Path(address).expanduser().absolute())
 
 
+def check_options(address: str, options: Mapping[str, Any]) -> None:
+    """Refuse options of a file system that would have no effect, because the address is a local path.
+
+    Args:
+        address: a path or a URL.
+        options: `fs_args` of a catalog entry, without the arguments for opening files.
+
+    Raises:
+        DatasetError: an option is not known for local files.
+    """
+    if not is_local(address):
+        return
+    for key, value in options.items():
+        if key not in _LOCAL_OPTIONS or (key == "auto_mkdir" and not value):
+            msg = (
+                f"The file system of local files has no option `{key}: {value}` (`fs_args`). Remove it, or check the path "
+                f"{address}: a remote one begins with a protocol, such as s3://."
+            )
+            raise DatasetError(msg)
+
+
 def storage_for(address: str, options: Mapping[str, Any]) -> Storage:
     """Return the storage that an address lies in.
 
@@ -280,7 +316,7 @@ def storage_for(address: str, options: Mapping[str, Any]) -> Storage:
 
 def _open(path: str | Path, letter: str, how: OpenArguments) -> contextlib.AbstractContextManager[IO[Any]]:
     if how.compression is None:
-        return Path(path).open(how.mode(letter), **cast("Any", how.text))
+        return Path(path).open(how.mode(letter), how.buffering, **cast("Any", how.text))
     import fsspec
 
     return cast("IO[Any]", fsspec.open(str(path), how.mode(letter), compression=how.compression, **how.text))

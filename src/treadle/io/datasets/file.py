@@ -10,15 +10,16 @@ from __future__ import annotations
 import os
 import re
 from abc import abstractmethod
+from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, Any, ClassVar, Final
 
 from treadle.errors import DatasetError
 from treadle.io.dataset import Dataset
-from treadle.io.storage import OpenArguments, Storage, is_local, local_path, storage_for
+from treadle.io.storage import OpenArguments, Storage, check_options, is_local, local_path, storage_for
 from treadle.io.versions import all_versions, new_version, newest_version, version_path
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from treadle.io.identity import FileIdentity
 
@@ -33,7 +34,7 @@ class FileDataset(Dataset):
     Args:
         filepath: a path, or an address that fsspec knows, such as `s3://bucket/key`.
         load_args: arguments for the library that reads; for text files also `encoding`, `errors` and `newline`.
-        save_args: arguments for the library that writes; likewise.
+        save_args: arguments for the library that writes; likewise. `mode: a` appends, where the kind of file allows it.
         version: which version to load and to save (a pair, None for "the newest" and "by the time"); None for a file
             without versions.
         credentials: what the file system needs to let us in.
@@ -42,6 +43,14 @@ class FileDataset(Dataset):
     """
 
     binary: ClassVar[bool] = False
+    appendable: ClassVar[bool] = False
+    """True where one saved value after another makes a valid file."""
+    takes_library_args: ClassVar[bool] = True
+    """False where no library takes `load_args` and `save_args`: only those for opening files are known."""
+    compresses: ClassVar[bool] = False
+    """True where the library compresses the file itself, by its argument `compression`."""
+    load_encoding: ClassVar[str | None] = None
+    """The encoding of text files that are loaded, where none is given; None for UTF-8."""
     default_load_args: ClassVar[Mapping[str, Any]] = {}
     default_save_args: ClassVar[Mapping[str, Any]] = {}
 
@@ -66,11 +75,16 @@ class FileDataset(Dataset):
         self.metadata = metadata
         self.main_process_only = address.startswith("memory:")  # each process has a file system of that kind to itself
         options = dict(fs_args or {})
-        self._open_load = self._open_arguments(self.load_args, options.pop("open_args_load", None))
-        self._open_save = self._open_arguments(self.save_args, options.pop("open_args_save", None))
+        self._open_load = self._open_arguments("load", self.load_args, options.pop("open_args_load", None))
+        self._open_save = self._open_arguments("save", self.save_args, options.pop("open_args_save", None))
+        check_options(address, options)
         self._options = {**options, **(credentials or {})}
         self._version = version
         self._storage: Storage | None = None
+        self.check_arguments()
+
+    def check_arguments(self) -> None:
+        """Raise a DatasetError where the arguments contradict one another; override it where they can."""
 
     @abstractmethod
     def read(self, file: IO[Any]) -> Any:
@@ -93,12 +107,30 @@ class FileDataset(Dataset):
 
     def save(self, data: Any) -> None:
         """Write the file, whole or not at all, in the version that is to be saved."""
-        if data is None:
-            msg = "None cannot be saved. Probably the function that makes the value lacks a return statement."
-            raise DatasetError(msg)
-        path = self.save_path()
-        with self.storage.writing(path, self._open_save) as file:
+        with self.appending() as save:
+            save(data)
+
+    @property
+    def appends(self) -> bool:
+        """Whether saving appends to the file, in place of replacing it."""
+        return self._open_save.append
+
+    @contextmanager
+    def appending(self) -> Iterator[Callable[[Any], None]]:
+        """Open the file once for any number of values; it changes when the block ends, or not at all if that raises.
+
+        Yields:
+            A function that writes one value.
+        """
+
+        def save(data: Any) -> None:
+            if data is None:
+                msg = "None cannot be saved. Probably the function that makes the value lacks a return statement."
+                raise DatasetError(msg)
             self.write(file, data)
+
+        with self.storage.writing(self.save_path(), self._open_save) as file:
+            yield save
 
     def read_from(self, path: str) -> Any:
         """Read the value from a path; override it where the library wants the path itself."""
@@ -205,16 +237,66 @@ class FileDataset(Dataset):
     def _shown_path(self) -> str:
         return _PASSWORD.sub(r"\1:***@", self.filepath)
 
-    def _open_arguments(self, arguments: dict[str, Any], more: Mapping[str, Any] | None) -> OpenArguments:
+    def take_text_arguments(self, action: str, arguments: dict[str, Any], given: Mapping[str, Any]) -> None:  # noqa: ARG002
+        """Pass on `encoding`, `errors` and `newline` of a binary file to the library; override it where that has them.
+
+        Args:
+            action: `load` or `save`.
+            arguments: the library's arguments, to be changed.
+            given: those that `open_args_load` or `open_args_save` give.
+
+        Raises:
+            DatasetError: the file has no text.
+        """
+        key = next(iter(given))
+        msg = f"{type(self).__name__} has binary files: {key!r} in `open_args_{action}` would have no effect. Remove it."
+        raise DatasetError(msg)
+
+    def _open_arguments(self, action: str, arguments: dict[str, Any], more: Mapping[str, Any] | None) -> OpenArguments:
         """Take the arguments for opening a file out of those for the library, where it would not know them."""
         found: dict[str, Any] = {} if self.binary else {key: arguments.pop(key) for key in _TEXT_ARGUMENTS if key in arguments}
         found.update(more or {})
+        append = self._take_mode(action, arguments, found)
+        if self.compresses and "compression" in found:
+            arguments.setdefault("compression", found.pop("compression"))
+        if self.binary and (texts := {key: found.pop(key) for key in _TEXT_ARGUMENTS[:3] if found.get(key) is not None}):
+            self.take_text_arguments(action, arguments, texts)
+        if not self.takes_library_args and arguments:
+            msg = (
+                f"{type(self).__name__} has no `{action}_args` {next(iter(arguments))!r}; it knows {', '.join(_TEXT_ARGUMENTS)}."
+            )
+            raise DatasetError(msg)
+        if action == "load" and not self.binary:
+            found.setdefault("encoding", self.load_encoding)
+        local = is_local(self.filepath)
+        others = {key: found.pop(key) for key in sorted(set(found) - {*_TEXT_ARGUMENTS, *(("buffering",) if local else ())})}
+        if others and local:
+            known = ", ".join((*_TEXT_ARGUMENTS, "buffering", "mode"))
+            msg = f"A local file cannot be opened with {next(iter(others))!r} (`open_args_{action}`); the arguments are {known}."
+            raise DatasetError(msg)
+        compression = found.get("compression")
+        if not isinstance(compression, (str, type(None))) or (compression is not None and "buffering" in found):
+            msg = (
+                f"{type(self).__name__} takes the name of a compression, such as 'gzip', and no `buffering` beside it; "
+                f"`compression` is {compression!r}."
+            )
+            raise DatasetError(msg)
+        return OpenArguments(binary=self.binary, append=append, others=others, **found)
+
+    def _take_mode(self, action: str, arguments: dict[str, Any], found: dict[str, Any]) -> bool:
+        """Take the mode out of the arguments; return whether it is to append."""
         mode = str(found.pop("mode", ""))
-        if "a" in mode or "a" in str(arguments.get("mode", "")):
-            msg = "Files are written whole, so they cannot be opened to append. Give each part a dataset of its own."
+        if action == "save" and self.appendable and "mode" in arguments:
+            mode = str(arguments.pop("mode"))
+        if not set(mode) <= set("rbt" if action == "load" else "wabt"):
+            msg = f"A file cannot be opened with the mode {mode!r} to {action} it. Leave `mode` out, or use 'a' to append."
             raise DatasetError(msg)
-        unknown = sorted(set(found) - set(_TEXT_ARGUMENTS))
-        if unknown:
-            msg = f"A file cannot be opened with {unknown[0]!r}; the arguments for that are {', '.join(_TEXT_ARGUMENTS)}."
+        if "a" not in f"{mode}{arguments.get('mode', '')}":
+            return False
+        if not self.appendable:
+            msg = (
+                f"{type(self).__name__} writes files whole and cannot append. Give each part a dataset of its own, or save the "
+                "parts with a PartitionedDataset."
+            )
             raise DatasetError(msg)
-        return OpenArguments(binary=self.binary, **found)
+        return True

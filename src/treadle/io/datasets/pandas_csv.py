@@ -1,35 +1,134 @@
-"""CSV files as pandas frames. State: that of a file dataset. Neighbours: `file`."""
+"""CSV files as pandas frames, whole or in chunks. State: that of a file dataset. Neighbours: `file`."""
 
 from __future__ import annotations
 
+import importlib
+import weakref
+from collections.abc import Mapping
+from contextlib import ExitStack, nullcontext
 from pathlib import PurePosixPath
 from types import MappingProxyType
-from typing import IO, TYPE_CHECKING, Any, ClassVar, Final
+from typing import IO, Any, ClassVar, Final
 
+from treadle.errors import DatasetError
 from treadle.io.datasets.file import FileDataset
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-_COMPRESSIONS: Final = MappingProxyType({".gz": "gzip", ".bz2": "bz2", ".zip": "zip", ".xz": "xz", ".zst": "zstd"})
+_COMPRESSIONS: Final = MappingProxyType(
+    {
+        ".tar": "tar",
+        ".tar.gz": "tar",
+        ".tar.bz2": "tar",
+        ".tar.xz": "tar",
+        ".gz": "gzip",
+        ".bz2": "bz2",
+        ".zip": "zip",
+        ".xz": "xz",
+        ".zst": "zstd",
+    }
+)
+"""What pandas infers from the end of a name; the first that fits counts."""
+_COMPRESSED_TAR: Final = MappingProxyType({".gz": ("gzip", "GzipFile"), ".bz2": ("bz2", "BZ2File"), ".xz": ("lzma", "LZMAFile")})
+_APPENDABLE: Final = (None, "gzip", "bz2", "xz")
+"""Compressions whose files may be put one after the other."""
 
 
 class CSVDataset(FileDataset):
-    """A frame in a CSV file; `load_args` go to `pandas.read_csv`, `save_args` to `DataFrame.to_csv` (without the index)."""
+    """A frame in a CSV file; `load_args` go to `pandas.read_csv`, `save_args` to `DataFrame.to_csv` (without the index).
+
+    With `chunksize` or `iterator` among the `load_args` a load returns pandas' reader of chunks, and the file stays open until
+    the reader is exhausted, closed or no longer referred to. With `mode: a` among the `save_args` a frame is appended to
+    the file, with a header only where the file is new.
+    """
 
     binary: ClassVar[bool] = True
+    appendable: ClassVar[bool] = True
+    compresses: ClassVar[bool] = True
     default_save_args: ClassVar[Mapping[str, Any]] = {"index": False}
+
+    def check_arguments(self) -> None:
+        """Refuse to append to a file whose compression allows for one part only."""
+        method = self._compression(self.save_args)[0]
+        if self.appends and method not in _APPENDABLE:
+            msg = f"A file that is compressed with {method!r} has one part, so that it cannot be appended to. Use 'gzip'."
+            raise DatasetError(msg)
+
+    def read_from(self, path: str) -> Any:
+        """Read the value from a path; a reader of chunks keeps the file open."""
+        if not (self.load_args.get("chunksize") or self.load_args.get("iterator")):
+            return super().read_from(path)
+        with ExitStack() as opened:
+            reader = self.read(opened.enter_context(self.storage.reading(path, self._open_load)))
+            _close_with(reader, opened.pop_all())
+        return reader
 
     def read(self, file: IO[Any]) -> Any:
         """Parse the file."""
         import pandas as pd
 
-        return pd.read_csv(file, **{"compression": self._compression(), **self.load_args})
+        method, arguments = self._compression(self.load_args)
+        return pd.read_csv(file, **{**self.load_args, "compression": {"method": method, **arguments}})
 
     def write(self, file: IO[Any], data: Any) -> None:
         """Write the frame."""
-        data.to_csv(file, **{"compression": self._compression(), **self.save_args, "mode": "wb"})
+        method, arguments = self._compression(self.save_args)
+        given = {**self.save_args, "compression": {"method": method, **self._names_within(method), **arguments}, "mode": "wb"}
+        if self.appends and file.tell() > 0:
+            given["header"] = False
+        with _compressed(file, self.filepath) if method == "tar" and "mode" not in arguments else nullcontext(file) as target:
+            data.to_csv(target, **given)
 
-    def _compression(self) -> str | None:
-        """Say how the file is compressed; pandas would look at the name, but sees only an open file."""
-        return _COMPRESSIONS.get(PurePosixPath(self.filepath).suffix.lower())
+    def take_text_arguments(self, action: str, arguments: dict[str, Any], given: Mapping[str, Any]) -> None:
+        """Pass on the encoding and its errors to pandas, which decodes and encodes the file itself."""
+        for key, value in given.items():
+            if key == "newline":
+                if value:
+                    msg = f"A CSV file is not opened with `newline`: give pandas `lineterminator` among the `{action}_args`."
+                    raise DatasetError(msg)
+                continue
+            arguments.setdefault("encoding_errors" if (key, action) == ("errors", "load") else key, value)
+
+    def _compression(self, library_args: Mapping[str, Any]) -> tuple[str | None, dict[str, Any]]:
+        """Return the method of compression, and the arguments for it; pandas would look at the name, but sees an open file."""
+        given = library_args.get("compression", "infer")
+        arguments = dict(given) if isinstance(given, Mapping) else {"method": given}
+        method = arguments.pop("method", None)
+        if method == "infer":
+            name = self.filepath.lower()
+            method = next((known for suffix, known in _COMPRESSIONS.items() if name.endswith(suffix)), None)
+        return method, arguments
+
+    def _names_within(self, method: str | None) -> dict[str, Any]:
+        """Return what pandas would conclude from the path: the name of the file within a compressed one."""
+        path = PurePosixPath(self.filepath.replace("\\", "/"))
+        if method == "gzip":
+            return {"filename": path.name}  # the module strips `.gz`
+        if method == "zip":
+            return {"archive_name": path.stem if path.suffix == ".zip" else path.name}
+        if method == "tar":
+            inner = path.stem if path.suffix in _COMPRESSED_TAR else path.name
+            return {"archive_name": inner.removesuffix(".tar")}
+        return {}
+
+
+def _compressed(file: IO[Any], path: str) -> Any:
+    """Compress what is written to a file, a tar archive, as its name says; pandas does so only for a path."""
+    kind = _COMPRESSED_TAR.get(PurePosixPath(path).suffix)
+    if kind is None:
+        return nullcontext(file)
+    module, name = kind
+    compress = getattr(importlib.import_module(module), name)
+    return compress(fileobj=file, filename="", mode="wb") if module == "gzip" else compress(file, "wb")
+
+
+def _close_with(reader: Any, opened: ExitStack) -> None:
+    """Close a file when a reader of chunks is closed, which pandas does at the end, or when nothing refers to it any more."""
+    referred = weakref.ref(reader)
+    close = weakref.finalize(reader, opened.close)
+
+    def close_both() -> None:
+        living = referred()
+        if living is not None:
+            type(living).close(living)
+        close()
+
+    reader.close = close_both

@@ -21,6 +21,12 @@ class ExcelDataset(FileDataset):
     default_load_args: ClassVar[Mapping[str, Any]] = {"engine": "openpyxl"}
     default_save_args: ClassVar[Mapping[str, Any]] = {"index": False}
 
+    def check_arguments(self) -> None:
+        """Refuse to append: a workbook is written whole."""
+        if "a" in str(self.save_args.get("writer", {}).get("mode", "")):
+            msg = "A workbook is written whole, so that its writer cannot append. Save a dict of frames by sheet name."
+            raise DatasetError(msg)
+
     def read(self, file: IO[Any]) -> Any:
         """Parse the workbook."""
         import pandas as pd

@@ -6,6 +6,7 @@ from typing import IO, Any, ClassVar
 
 from treadle.errors import DatasetError
 from treadle.io.datasets.file import FileDataset
+from treadle.io.storage import OpenArguments
 
 
 class ParquetDataset(FileDataset):
@@ -20,7 +21,7 @@ class ParquetDataset(FileDataset):
         """Read a file, or a folder of files."""
         import pandas as pd
 
-        if self.storage.local:
+        if self.storage.local and (self._open_load == OpenArguments(binary=True) or self.storage.is_folder(path)):
             return pd.read_parquet(path, **self.load_args)
         if self.storage.is_folder(path):
             return pd.read_parquet(path, **{"storage_options": self._options or None, **self.load_args})

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from treadle.errors import DatasetError
 from treadle.io.dataset import Dataset
 from treadle.io.recipe import DatasetRecipe, is_process_bound
-from treadle.io.storage import Storage, is_local, local_path, storage_for
+from treadle.io.storage import Storage, check_options, is_local, local_path, storage_for
 
 if TYPE_CHECKING:
     from treadle.io.identity import FileIdentity
@@ -94,6 +94,7 @@ class PartitionedDataset(Dataset):
             if value:
                 self._template.setdefault(key, dict(value))
         self._has_credentials = bool(self._template.get("credentials"))
+        check_options(address, {key: value for key, value in (fs_args or {}).items() if key not in _OPENING})
         self._options = {**(fs_args or {}), **(credentials or {})}
         self._written: set[str] = set()
         self._storage: Storage | None = None

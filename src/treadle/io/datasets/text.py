@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import IO, Any
+from typing import IO, Any, ClassVar
 
 from treadle.errors import DatasetError
 from treadle.io.datasets.file import FileDataset
 
 
 class TextDataset(FileDataset):
-    """A string in a text file, UTF-8 unless `load_args` and `save_args` give another `encoding`.
+    """A string in a text file, UTF-8 unless `load_args` and `save_args` give another `encoding`; `mode: a` appends to it.
 
     Example:
         >>> from tempfile import mkdtemp
@@ -18,6 +18,9 @@ class TextDataset(FileDataset):
         >>> dataset.load()
         'hello'
     """
+
+    appendable: ClassVar[bool] = True
+    takes_library_args: ClassVar[bool] = False
 
     def read(self, file: IO[Any]) -> str:
         """Read the whole text."""

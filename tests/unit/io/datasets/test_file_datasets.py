@@ -138,10 +138,53 @@ def test_compressed_text(tmp_path):
 
 
 @pytest.mark.parametrize("more", [{"save_args": {"mode": "a"}}, {"fs_args": {"open_args_save": {"mode": "a"}}}])
-def test_appending_is_refused(tmp_path, more):
-    """A file cannot be opened to append: it is written whole."""
-    with pytest.raises(DatasetError, match="cannot be opened to append"):
-        one(tmp_path, "pandas.CSVDataset", "x.csv", **more).save("x", FRAME)
+def test_appending_is_refused_where_the_parts_make_no_file(tmp_path, more):
+    """Only files of lines can be appended to."""
+    with pytest.raises(DatasetError, match="cannot append"):
+        one(tmp_path, "pickle.PickleDataset", "x.pkl", **more).save("x", 1)
+
+
+def test_texts_are_appended(tmp_path):
+    """One after the other, in the encoding of the file."""
+    catalog = one(tmp_path, "text.TextDataset", "x.txt", save_args={"mode": "a"})
+    catalog.save("x", "ä\n")
+    catalog.save("x", "b\n")
+    assert catalog.load("x") == "ä\nb\n"
+
+
+def test_json_with_a_byte_order_mark(tmp_path):
+    """Editors of Windows write one."""
+    (tmp_path / "x.json").write_bytes(b'\xef\xbb\xbf{"a": 1}')
+    assert one(tmp_path, "json.JSONDataset", "x.json").load("x") == {"a": 1}
+
+
+def test_buffering_of_a_local_file(tmp_path):
+    """`buffering` goes to `open`."""
+    opening = {"open_args_load": {"buffering": 1024}, "open_args_save": {"buffering": 1, "mode": "w"}}
+    catalog = one(tmp_path, "text.TextDataset", "x.txt", fs_args={**opening, "auto_mkdir": True})
+    catalog.save("x", "hello")
+    assert catalog.load("x") == "hello"
+
+
+@pytest.mark.parametrize(
+    ("kind", "arguments", "words"),
+    [
+        ("text.TextDataset", {"load_args": {"sep": ";"}}, "'sep'"),
+        ("text.TextDataset", {"save_args": {"indent": 2}}, "'indent'"),
+        ("text.TextDataset", {"save_args": {"compression": {"method": "gzip"}}}, "name of a compression"),
+        ("pickle.PickleDataset", {"fs_args": {"open_args_load": {"encoding": "utf-8"}}}, "'encoding'"),
+        ("pandas.ParquetDataset", {"fs_args": {"open_args_save": {"newline": ""}}}, "'newline'"),
+        ("pandas.ExcelDataset", {"save_args": {"writer": {"mode": "a"}}}, "cannot append"),
+        ("json.JSONDataset", {"fs_args": {"project": "x"}}, "project"),
+        ("partitions.PartitionedDataset", {"fs_args": {"project": "x"}}, "project"),
+    ],
+)
+def test_arguments_without_an_effect_are_refused(tmp_path, kind, arguments, words):
+    """When the dataset is made; none is ignored."""
+    place = "path" if "Partitioned" in kind else "filepath"
+    more = {"dataset": "text.TextDataset"} if place == "path" else {}
+    with pytest.raises(DatasetError, match=words):
+        Catalog.from_config({"x": {"type": kind, place: str(tmp_path / "x"), **more, **arguments}})["x"]
 
 
 def test_unknown_open_arguments(tmp_path):

@@ -1,0 +1,45 @@
+"""Saving the chunks that a generator node yields: all of them, or none. State: none. Neighbour: `catalog` calls it."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from treadle.io.failures import guarded
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
+
+    from treadle.io.dataset import Dataset
+
+
+@contextmanager
+def save_chunks(name: str, dataset: Dataset, save: Callable[[Any], None]) -> Iterator[Callable[[Any], None]]:
+    """Save chunks to a dataset.
+
+    A dataset that appends has its file opened once, and the file changes when the block ends, or not at all if that raises.
+    Any other dataset is saved chunk by chunk.
+
+    Args:
+        name: the dataset's name in the catalog.
+        dataset: the dataset.
+        save: saves a chunk to a dataset that does not append.
+
+    Yields:
+        A function that saves one chunk.
+
+    Raises:
+        DatasetError: the file cannot be opened, written or put into its place.
+    """
+    if getattr(dataset, "appends", False) is not True:
+        yield save
+        return
+    opened: AbstractContextManager[Callable[[Any], None]] = dataset.appending()  # type: ignore[attr-defined]  # it appends
+    write = guarded("save", name, dataset, opened.__enter__)
+    try:
+        yield lambda chunk: guarded("save", name, dataset, lambda: write(chunk))
+    except BaseException as exc:
+        opened.__exit__(type(exc), exc, exc.__traceback__)
+        raise
+    guarded("save", name, dataset, lambda: opened.__exit__(None, None, None))
