@@ -25,7 +25,8 @@ from treadle.execution.executors.threads import ThreadExecutor
 from treadle.execution.handles import Inline, Kept, Local, Resident
 from treadle.execution.job import MAIN, Dropped, Failed, Finished, Published, Started
 from treadle.execution.material import RunMaterial
-from treadle.execution.scheduling.scheduler import Assignment
+from treadle.execution.placement import SHARED
+from treadle.execution.scheduling.instructions import RunJob
 from treadle.execution.spec import fingerprint, make_worker_spec
 from treadle.execution.start_method import StartMethod, available_start_methods
 from treadle.planning import compile_plan
@@ -51,12 +52,15 @@ def make_executor(kind, **changes):
 
 
 class Bench:
-    """An executor under test, with what the loop would do for it."""
+    """An executor under test, with what scheduler and loop would do for it."""
 
     def __init__(self, executor):
         self.executor = executor
         self.plan = None
         self.pids = {}
+        self.placements = {}
+        self.copies = {}
+        self.backlog = []
 
     @property
     def workers(self):
@@ -70,6 +74,7 @@ class Bench:
         self.plan = compile_plan(Pipeline(nodes), Catalog(data))
         self.numbers = {dataset.name: number for number, dataset in enumerate(self.plan.datasets)}
         self.nodes = {planned.name: number for number, planned in enumerate(self.plan.nodes)}
+        self.placements, self.copies, self.backlog = {}, {}, []
         main_only = self.executor.begin(RunMaterial("run", self.plan, Catalog(data), None))
         self.pids = {}
         while not set(self.workers) <= set(self.pids):
@@ -78,28 +83,73 @@ class Bench:
                 self.pids[event.worker] = event.pid
         return main_only
 
+    def wait(self):
+        """Return events, and note where the values are that they report."""
+        if self.backlog:
+            events, self.backlog = self.backlog, []
+            return events
+        events = self.executor.wait()
+        for event in events:
+            fact = self.fact(event)
+            if isinstance(fact, Finished):
+                self.placements.update((dataset, handle.placement) for dataset, handle in fact.outputs)
+            elif isinstance(fact, Published):
+                self.placements[fact.dataset] = fact.handle.placement
+        return events
+
+    def transfer(self, dataset, worker):
+        """Have a worker give a value to the store; return what it answers."""
+        self.executor.transfer(dataset, worker)
+        seen = []
+        while not (found := [fact for fact in map(self.fact, seen) if isinstance(fact, Published) and fact.dataset == dataset]):
+            seen += self.wait()
+        self.backlog = seen + self.backlog
+        return found[0]
+
     def submit(self, worker, *names, last=(), local=()):
-        """Submit a job of nodes, by name."""
+        """Submit a job of nodes, by name; values that are in another worker are transferred first."""
         made = {name for each in names for name in self.node(each).outputs}
         inputs = dict.fromkeys(name for each in names for name in self.node(each).inputs)
-        inputs = tuple(number for number in inputs if number not in made and self.plan.datasets[number].in_memory)
-        job = Assignment(
+        inputs = [number for number in inputs if number not in made and self.plan.datasets[number].in_memory]
+        job = RunJob(
             worker,
             tuple(self.nodes[name] for name in names),
-            inputs,
+            tuple(number for number in inputs if self.travels(number, worker)),
             tuple((self.numbers[dataset], self.nodes[name]) for dataset, name in last),
             tuple(self.numbers[dataset] for dataset in local),
         )
         self.executor.submit(job)
 
+    def travels(self, dataset, worker):
+        """Say whether a value travels with a job, once it is in the store or in the job's worker."""
+        placement = self.placements.get(dataset, SHARED)
+        if placement.worker not in (None, worker) and placement.movable:
+            self.transfer(dataset, placement.worker)
+            placement = self.placements[dataset]
+        if placement.worker is not None:
+            return False
+        copies = self.copies.setdefault(dataset, set())
+        if worker in copies:
+            return False
+        if placement.retained and worker != MAIN:
+            copies.add(worker)
+        return True
+
     def node(self, name):
         return self.plan.nodes[self.nodes[name]]
+
+    def release(self, name):
+        """Release a value here and in the workers that have it."""
+        number = self.numbers[name]
+        holder = self.placements.pop(number, SHARED).worker
+        holders = self.copies.pop(number, set()) | ({holder} if holder is not None else set())
+        self.executor.release(number, tuple(sorted(holders)))
 
     def until(self, kind, count=1):
         """Wait for some facts (or events) of a kind; return them, and keep all that came in `seen`."""
         self.seen = []
         while sum(isinstance(self.fact(event), kind) for event in self.seen) < count:
-            self.seen += self.executor.wait()
+            self.seen += self.wait()
         found = [self.fact(event) for event in self.seen if isinstance(self.fact(event), kind)]
         return found[0] if count == 1 else found
 
@@ -108,7 +158,7 @@ class Bench:
         self.submit(worker, *names, **job)
         self.seen, reports = [], []
         while len(reports) < len(names):
-            for event in self.executor.wait():
+            for event in self.wait():
                 self.seen.append(event)
                 fact = self.fact(event)
                 if isinstance(fact, Dropped):  # what the worker is in takes long, and another might have been free
@@ -122,7 +172,8 @@ class Bench:
         return event.fact if isinstance(event, Report) else event
 
     def put(self, name, value):
-        return self.executor.put(self.numbers[name], value)
+        placement = self.placements[self.numbers[name]] = self.executor.put(self.numbers[name], value)
+        return placement
 
     def value(self, name):
         """Take a value out of the executor."""
@@ -279,8 +330,8 @@ def test_released_values_are_gone(bench):
     """After a release the executor has nothing of a value; releasing twice is no error."""
     bench.begin(node(lambda r: r, "r", "a", name="n"), r=0)
     bench.put("r", BIG)
-    bench.executor.release(bench.numbers["r"])
-    bench.executor.release(bench.numbers["r"])
+    bench.release("r")
+    bench.release("r")
     assert bench.executor.size(bench.numbers["r"]) == 0
     assert bench.executor.detach(bench.numbers["r"]) is None
 
@@ -411,7 +462,7 @@ def test_a_value_is_published_while_its_worker_is_busy(bench, gate):
     bench.submit(second, "take")  # its worker asks the first for the value, behind the job
     published, ended = [], set()
     while bench.nodes["take"] not in ended:  # it comes to its end while the long node waits
-        facts = [bench.fact(event) for event in bench.executor.wait()]
+        facts = [bench.fact(event) for event in bench.wait()]
         published += [fact.dataset for fact in facts if isinstance(fact, Published)]
         ended |= {fact.node for fact in facts if isinstance(fact, Finished)}
         if any(isinstance(fact, Dropped) for fact in facts):  # its worker was still in what came before
@@ -463,8 +514,9 @@ def test_a_value_that_cannot_be_sent_needs_the_main_process(bench):
     """`put` says where a value can be had: only here, if it does not pickle and workers are elsewhere."""
     lock = threading.Lock()
     bench.begin(node(lambda lock: lock.locked(), "lock", "b", name="n"), lock=MemoryDataset(lock, copy_mode="assign"))
-    holder = bench.put("lock", lock)
-    assert holder == (MAIN if is_process(bench) else None)
+    placement = bench.put("lock", lock)
+    assert placement.worker == (MAIN if is_process(bench) else None)
+    assert placement.movable != is_process(bench)
     bench.run(MAIN if is_process(bench) else bench.workers[0], "n")
     assert bench.value("b") is False
     handle = bench.executor.detach(bench.numbers["lock"])
@@ -762,7 +814,7 @@ def test_many_large_values_spill(fresh, monkeypatch):
 
 
 def test_more_values_than_a_message_carries(fresh, monkeypatch):
-    """A job that takes more memory files than one message can carry gets the others through scratch files."""
+    """A job that takes more memory files than one message can carry gets the others in messages before it."""
     from treadle.execution import budget
     from treadle.execution.executors import values
 
@@ -799,31 +851,28 @@ def test_a_value_is_sent_to_a_worker_once(fresh):
         bench.submit(1, name)
     finished = 0
     while finished < count:
-        facts = [bench.fact(event) for event in bench.executor.wait()]
+        facts = [bench.fact(event) for event in bench.wait()]
         finished += sum(isinstance(fact, Finished) for fact in facts)
         for fact in facts:
             if isinstance(fact, Dropped):  # one before it took long
                 bench.submit(1, names[fact.nodes[0]])
     # The descriptor, and the one that the value's map holds.
     assert {bench.value(f"open{number}") for number in range(count)} <= {1, 2}
-    bench.executor.release(bench.numbers["array"])
+    bench.release("array")
     bench.run(1, "after")
     assert bench.value("after") == 0
 
 
-def test_what_cannot_be_published_is_answered(fresh):
-    """A worker that is asked for a value which it does not have says so: the jobs that wait for it come back."""
+def test_what_cannot_be_transferred_is_answered(fresh):
+    """A worker that is asked for a value which it does not have says so, and a job that needs the value fails there."""
     bench = fresh("fork")
     bench.begin(node(len, "lost", "length", name="takes"), node(lambda: 1, None, "one", name="other"), lost=0)
-    bench.executor._values.keep(bench.numbers["lost"], Resident(1, 1_000_000), 1)
+    lost = bench.numbers["lost"]
     for opened in (False, True):  # before the worker knows the run, and after
-        bench.submit(2, "takes")
-        published, dropped = bench.until((Published, Dropped), 2)
-        assert published.handle == Kept(1, "its worker does not have it any more")
-        assert dropped.nodes == (bench.nodes["takes"],)
+        bench.executor._values.keep(lost, Resident(1, 1_000_000), 1)
+        assert bench.transfer(lost, 1).handle == Kept(1, "its worker does not have it any more")
         if not opened:
             bench.run(1, "other")
-            bench.executor._values.keep(bench.numbers["lost"], Resident(1, 1_000_000), 1)
     failed = bench.run(1, "takes")
     assert isinstance(failed, Failed)
     assert "'lost' is gone" in failed.failure.message

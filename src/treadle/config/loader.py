@@ -30,8 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
 DEFAULT_PATTERNS: Mapping[str, tuple[str, ...]] = {
-    **{kind: (f"{kind}*", f"{kind}*/**", f"**/{kind}*") for kind in ("catalog", "parameters", "credentials", "globals")},
-    "execution": ("execution.yml",),
+    kind: (f"{kind}*", f"{kind}*/**", f"**/{kind}*") for kind in ("catalog", "parameters", "credentials", "globals", "execution")
 }
 """Where each kind of configuration is found, relative to an environment's folder."""
 

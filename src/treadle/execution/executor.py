@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from treadle.execution.handles import Handle
     from treadle.execution.job import Fact
     from treadle.execution.material import RunMaterial
-    from treadle.execution.scheduling.scheduler import Assignment
+    from treadle.execution.placement import Placement
+    from treadle.execution.scheduling.instructions import RunJob
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +97,8 @@ class Executor(Protocol):
             HookError: a plugin cannot go to the workers.
         """
 
-    def submit(self, job: Assignment) -> None:
-        """Hand a job to its worker; never blocks."""
+    def submit(self, job: RunJob) -> None:
+        """Give a job to its worker, with the values that travel with it; never blocks."""
 
     def cancel(self, worker: int) -> None:
         """Ask a worker to give back the jobs that have not begun; each comes back as Dropped."""
@@ -124,15 +125,18 @@ class Executor(Protocol):
             turns: turns the loop until what it is given says that it is over.
         """
 
-    def put(self, dataset: int, value: Any) -> int | None:
-        """Take a value that is needed by jobs.
+    def put(self, dataset: int, value: Any) -> Placement:
+        """Take a value that jobs need into the store.
 
         Returns:
-            None where any worker can have it, else the only worker that can.
+            Where it is now.
         """
 
-    def release(self, dataset: int) -> None:
-        """Forget a value."""
+    def transfer(self, dataset: int, worker: int) -> None:
+        """Have a worker give a value to the store; Published follows. Only asked where a value was said to be in one worker."""
+
+    def release(self, dataset: int, workers: tuple[int, ...] = ()) -> None:
+        """Forget a value; these workers hold it or a copy of it."""
 
     def size(self, dataset: int) -> int:
         """Return the bytes of a value, 0 where nobody counted them."""

@@ -9,12 +9,19 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple, TypeAlias
 
+from treadle.execution.placement import SHARED, Placement
+
 
 class Inline(NamedTuple):
     """A small value, pickled: it travels inside the message."""
 
     data: bytes
     buffers: tuple[bytes, ...] = ()
+
+    @property
+    def placement(self) -> Placement:
+        """Where the value is: in the store."""
+        return SHARED
 
 
 class Segment(NamedTuple):
@@ -31,6 +38,11 @@ class Segment(NamedTuple):
     fd: int | None = None
     """The descriptor in this process; it means nothing in another one and is replaced on arrival."""
 
+    @property
+    def placement(self) -> Placement:
+        """Where the value is: in the store; a worker keeps a memory file open until the value is released."""
+        return Placement(size=self.size, retained=self.path is None)
+
 
 class Kept(NamedTuple):
     """A value that cannot be pickled and stays in the worker that made it."""
@@ -40,6 +52,11 @@ class Kept(NamedTuple):
     size: int = 0
     """Bytes, where it could be pickled and there was no room for it."""
 
+    @property
+    def placement(self) -> Placement:
+        """Where the value is: in its worker only."""
+        return Placement(self.worker, movable=False, size=self.size, reason=self.reason)
+
 
 class Resident(NamedTuple):
     """A large value that stays in the worker that made it until another process needs it."""
@@ -47,11 +64,21 @@ class Resident(NamedTuple):
     worker: int
     size: int
 
+    @property
+    def placement(self) -> Placement:
+        """Where the value is: in its worker, until it is transferred."""
+        return Placement(self.worker, size=self.size)
+
 
 class Local(NamedTuple):
     """A value in this process, as it is."""
 
     value: Any
+
+    @property
+    def placement(self) -> Placement:
+        """Where the value is: in the store."""
+        return SHARED
 
 
 Handle: TypeAlias = "Inline | Segment | Kept | Resident | Local"

@@ -17,14 +17,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from treadle.execution.handles import Handle
-    from treadle.execution.scheduling.scheduler import Assignment
+    from treadle.execution.scheduling.instructions import RunJob
     from treadle.execution.scope import RunScope, Times
 
 
 def job_steps(
     run: int,
     scope: RunScope,
-    job: Assignment,
+    job: RunJob,
     *,
     take: Callable[[int, bool], Any],
     give: Callable[[int, Any], Handle] | None = None,

@@ -26,7 +26,7 @@ from treadle.execution.executors.segments import Segments
 from treadle.execution.executors.untold import Untold
 from treadle.execution.executors.values import ParentValues
 from treadle.execution.forwarding import hand_to_loggers, write_output
-from treadle.execution.handles import Handle, Kept, Segment
+from treadle.execution.handles import Handle, Segment
 from treadle.execution.job import (
     MAIN,
     BeginRun,
@@ -53,7 +53,8 @@ if TYPE_CHECKING:
     from treadle.execution.executors.slot import Slot
     from treadle.execution.job import WorkerSpec
     from treadle.execution.material import RunMaterial
-    from treadle.execution.scheduling.scheduler import Assignment
+    from treadle.execution.placement import Placement
+    from treadle.execution.scheduling.instructions import RunJob
     from treadle.execution.start_method import StartMethod
 
 
@@ -84,8 +85,6 @@ class LokyExecutor:
         self._running = False
         self._begin_message: BeginRun | None = None
         self._values = ParentValues(self._pool.scratch_path, self._segments, lambda _dataset: None, str)
-        self._held: list[Assignment] = []  # jobs that wait for values from other workers
-        self._asked: set[int] = set()  # resident values that were asked for
         self._events: list[ExecutorEvent] = []  # that happened outside of `wait`
         self._lock = fork_safe(threading.RLock())  # of the values: a node that runs here takes and gives while the loop is turned
         self._untold = Untold()
@@ -130,12 +129,7 @@ class LokyExecutor:
             untold = self._untold.facts(slot.number, self._pool.untold(slot)) if self._running else []
             events: list[ExecutorEvent] = [Report(slot.number, fact) for fact in untold]
             events.append(WorkerDown(slot.number, pid, exitcode, node, started, glance.peak_memory, slot.broken))
-            self._held = [job for job in self._held if job.worker != slot.number]
             self._values.forget_worker(slot.number)
-            for dataset in self._values.resident_in(slot.number):
-                self._values.release(dataset)
-                self._asked.discard(dataset)
-                events += self._return_held(dataset)
             return events
 
     def forked(self) -> None:
@@ -178,29 +172,15 @@ class LokyExecutor:
             self._values.keep(dataset, handle, slot.number)
 
     def _take_published(self, slot: Slot, message: Published, descriptors: list[int]) -> list[ExecutorEvent]:
-        """A resident value has arrived: the jobs that wait for it can go."""
+        """A value that a worker was asked for has arrived: the worker does not need its own any more."""
         handle = message.handle
         if isinstance(handle, Segment) and handle.path is None:
             handle = handle._replace(fd=descriptors[0])
-        self._asked.discard(message.dataset)
-        if self._values.holder(message.dataset) is None:
-            self._values.decline(handle, slot.number)  # released meanwhile
+        if not self._values.keep_transferred(message.dataset, handle, slot.number):
             return []
-        self._values.keep(message.dataset, handle, slot.number)
-        events: list[ExecutorEvent] = [Report(slot.number, message._replace(handle=handle))]
-        if isinstance(handle, Kept):
-            return events + self._return_held(message.dataset)
-        self._pool.send(slot, Drop(self._run, message.dataset))
-        held, self._held = self._held, []
-        for job in held:
-            self.submit(job)
-        return events
-
-    def _return_held(self, dataset: int) -> list[ExecutorEvent]:
-        """A value that held jobs wait for will not come: give them back."""
-        waiting = [job for job in self._held if dataset in job.inputs]
-        self._held = [job for job in self._held if dataset not in job.inputs]
-        return [Report(job.worker, Dropped(self._run, job.nodes)) for job in waiting]
+        if handle.placement.worker is None:
+            self._pool.send(slot, Drop(self._run, message.dataset))
+        return [Report(slot.number, message._replace(handle=handle))]
 
     # --- a run -----------------------------------------------------------------------------------------------------------
 
@@ -225,42 +205,28 @@ class LokyExecutor:
         self._events.append(WorkerUp(MAIN, os.getpid(), 0))
         return main_only
 
-    def submit(self, job: Assignment) -> None:
-        """Hand a job to its worker, with handles of what it takes; it waits here for values that are in other workers."""
-        if job.inputs:
-            with self._lock:
-                self._submit_with_inputs(job)
-        elif job.worker == MAIN:
-            self._main.submit(job)
-        else:
-            self._pool.send(self._slots[job.worker], Job(self._run, job.nodes, (), job.last, job.local))
-
-    def _submit_with_inputs(self, job: Assignment) -> None:
-        elsewhere = self._values.holders(job.inputs, job.worker)
-        if elsewhere:
-            self._held.append(job)
-            for dataset, holder in elsewhere:
-                if dataset not in self._asked:
-                    self._asked.add(dataset)
-                    spare = self._values.spare_for(dataset)
-                    self._pool.send(self._slots[holder], Publish(self._run, dataset), () if spare is None else (spare,))
-            return
+    def submit(self, job: RunJob) -> None:
+        """Send a job to its worker, with handles of the inputs that travel with it."""
         if job.worker == MAIN:
             self._main.submit(job)
             return
-        inputs, descriptors = self._values.for_message(job.inputs, job.worker)
-        message = Job(self._run, job.nodes, tuple(inputs), job.last, job.local)
-        self._pool.send(self._slots[job.worker], message, descriptors)
+        slot = self._slots[job.worker]
+        inputs: tuple[tuple[int, Handle], ...] = ()
+        descriptors: Sequence[int] = ()
+        if job.inputs:
+            with self._lock:
+                *before, (handles, descriptors) = self._values.for_message(job.inputs)
+            for more, files in before:
+                self._pool.send(slot, Job(self._run, (), tuple(more)), files)
+            inputs = tuple(handles)
+        self._pool.send(slot, Job(self._run, job.nodes, inputs, job.last, job.local), descriptors)
 
     def cancel(self, worker: int) -> None:
-        """Ask a worker to give back what it has not begun."""
-        held = [job for job in self._held if job.worker == worker]
-        self._held = [job for job in self._held if job.worker != worker]
+        """Ask a worker to return what it has not started."""
         if worker == MAIN:
-            held += self._main.cancel()
+            self._events += [Report(worker, Dropped(self._run, job.nodes)) for job in self._main.cancel()]
         else:
             self._pool.send(self._slots[worker], Cancel(self._run))
-        self._events += [Report(worker, Dropped(self._run, job.nodes)) for job in held]
 
     def kill(self, worker: int) -> None:
         """End a worker process whatever it does."""
@@ -312,15 +278,23 @@ class LokyExecutor:
 
     # --- values ----------------------------------------------------------------------------------------------------------
 
-    def put(self, dataset: int, value: Any) -> int | None:
-        """Publish a value; one that cannot leave stays here, for the worker MAIN."""
+    def put(self, dataset: int, value: Any) -> Placement:
+        """Take a value into the store; one that cannot leave this process stays here, for the worker MAIN."""
         with self._lock:
             return self._values.put(dataset, value)
 
-    def release(self, dataset: int) -> None:
-        """Forget a value: its memory is given back."""
+    def transfer(self, dataset: int, worker: int) -> None:
+        """Ask a worker for a value that another process needs."""
         with self._lock:
-            for worker in self._values.release(dataset):
+            spare = self._values.spare_for(dataset)
+        self._pool.send(self._slots[worker], Publish(self._run, dataset), () if spare is None else (spare,))
+
+    def release(self, dataset: int, workers: tuple[int, ...] = ()) -> None:
+        """Forget a value: its memory is freed, here and in the workers that have it."""
+        with self._lock:
+            self._values.release(dataset)
+        for worker in workers:
+            if worker != MAIN:
                 self._pool.send(self._slots[worker], Drop(self._run, dataset))
 
     def size(self, dataset: int) -> int:
@@ -336,8 +310,6 @@ class LokyExecutor:
     def end(self) -> None:
         """Forget the run: every value of it that was not handed over is given back."""
         self._values.clear()
-        self._held.clear()
-        self._asked.clear()
         self._main.end()
         self._to_replace.clear()
         self._running = False

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from treadle.execution.executors.values import ParentValues
     from treadle.execution.handles import Handle
     from treadle.execution.material import RunMaterial
-    from treadle.execution.scheduling.scheduler import Assignment
+    from treadle.execution.scheduling.instructions import RunJob
 
 
 class MainWorker:
@@ -36,7 +36,7 @@ class MainWorker:
         self._lock = lock
         self._wake = wake
         self._material: RunMaterial | None = None
-        self._jobs: deque[Assignment] = deque()
+        self._jobs: deque[RunJob] = deque()
         self._steps: Iterator[Report] | None = None  # of the job that is under way
         self._cancelled = False
         self._turns: Callable[[Callable[[], bool]], None] | None = None
@@ -56,12 +56,12 @@ class MainWorker:
         """While a node lasts, have `turns` called by another thread, until what it is given says that it is over."""
         self._turns = turns
 
-    def submit(self, job: Assignment) -> None:
+    def submit(self, job: RunJob) -> None:
         """Take a job."""
         self._jobs.append(job)
         self.has_step = not self.in_node
 
-    def cancel(self) -> list[Assignment]:
+    def cancel(self) -> list[RunJob]:
         """Give back the jobs that have not begun; the rest of the one that has is given back at its next step."""
         self._cancelled = True
         jobs = list(self._jobs)
@@ -92,7 +92,7 @@ class MainWorker:
             self.has_step = self._steps is not None or bool(self._jobs)
         return step
 
-    def _begin_job(self, job: Assignment) -> Iterator[Report]:
+    def _begin_job(self, job: RunJob) -> Iterator[Report]:
         self._cancelled = False
         if self._material is not None:
             self._material.start_plugins()

@@ -12,12 +12,13 @@ from treadle.execution.executor import Capabilities, ExecutorEvent, Report, Work
 from treadle.execution.executors.in_process import job_steps
 from treadle.execution.handles import Handle, Local
 from treadle.execution.job import MAIN
+from treadle.execution.placement import SHARED, Placement
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from treadle.execution.material import RunMaterial
-    from treadle.execution.scheduling.scheduler import Assignment
+    from treadle.execution.scheduling.instructions import RunJob
 
 
 class SerialExecutor:
@@ -27,7 +28,7 @@ class SerialExecutor:
 
     def __init__(self) -> None:
         self._run = 0
-        self._jobs: deque[Assignment] = deque()
+        self._jobs: deque[RunJob] = deque()
         self._steps: Iterator[Report] | None = None
         self._announced = False
 
@@ -44,7 +45,7 @@ class SerialExecutor:
         run.start_plugins()
         return frozenset()
 
-    def submit(self, job: Assignment) -> None:
+    def submit(self, job: RunJob) -> None:
         """Keep a job until `wait` comes to it."""
         self._jobs.append(job)
 
@@ -91,12 +92,15 @@ class SerialExecutor:
             return []
         return [step]
 
-    def put(self, dataset: int, value: Any) -> int | None:
-        """Keep a value that the caller gives away."""
+    def put(self, dataset: int, value: Any) -> Placement:
+        """Keep a value that the caller gives up."""
         self._values.adopt(dataset, value)
-        return None
+        return SHARED
 
-    def release(self, dataset: int) -> None:
+    def transfer(self, dataset: int, worker: int) -> None:
+        """Do nothing: no value is in one worker only."""
+
+    def release(self, dataset: int, workers: tuple[int, ...] = ()) -> None:  # noqa: ARG002 - workers have no copies here
         """Forget a value."""
         self._values.drop(dataset)
 

@@ -19,12 +19,13 @@ from treadle.execution.executors.in_process import failed_outside, job_steps
 from treadle.execution.failure import record_failure
 from treadle.execution.handles import Handle, Local
 from treadle.execution.job import Dropped, Failed, Finished, Started
+from treadle.execution.placement import SHARED, Placement
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from treadle.execution.material import RunMaterial
-    from treadle.execution.scheduling.scheduler import Assignment
+    from treadle.execution.scheduling.instructions import RunJob
 
 
 class _Run:
@@ -46,7 +47,7 @@ class _Worker:
         self.number = number
         self.died = False
         """Its thread has ended, or is about to, because of an error outside of any attempt."""
-        self.inbox: SimpleQueue[tuple[contextvars.Context, _Run, int, Assignment] | None] = SimpleQueue()
+        self.inbox: SimpleQueue[tuple[contextvars.Context, _Run, int, RunJob] | None] = SimpleQueue()
         self.thread = threading.Thread(target=executor.work, args=(self,), name=executor.label(number), daemon=True)
 
 
@@ -92,7 +93,7 @@ class ThreadExecutor:
             self._run.outbox.put(WorkerUp(number, os.getpid(), 0))
         return frozenset()
 
-    def submit(self, job: Assignment) -> None:
+    def submit(self, job: RunJob) -> None:
         """Put a job into its worker's queue, with the caller's context variables."""
         run = self._run
         run.submitted += 1
@@ -134,12 +135,15 @@ class ThreadExecutor:
             events.append(outbox.get())
         return events
 
-    def put(self, dataset: int, value: Any) -> int | None:
-        """Keep a value that the caller gives away."""
+    def put(self, dataset: int, value: Any) -> Placement:
+        """Keep a value that the caller gives up."""
         self._run.values.adopt(dataset, value)
-        return None
+        return SHARED
 
-    def release(self, dataset: int) -> None:
+    def transfer(self, dataset: int, worker: int) -> None:
+        """Do nothing: no value is in one worker only."""
+
+    def release(self, dataset: int, workers: tuple[int, ...] = ()) -> None:  # noqa: ARG002 - workers have no copies here
         """Forget a value."""
         self._run.values.drop(dataset)
 
@@ -178,7 +182,7 @@ class ThreadExecutor:
             del context, run, job, item  # while it waits, it keeps nothing of a run alive
 
 
-def _run_job(run: _Run, sequence: int, job: Assignment) -> None:
+def _run_job(run: _Run, sequence: int, job: RunJob) -> None:
     """Run a job and report each step; an error outside of an attempt is the failure of the node that it kept from its end."""
     left, begun = list(job.nodes), time.time()
     try:
@@ -194,7 +198,7 @@ def _run_job(run: _Run, sequence: int, job: Assignment) -> None:
         run.outbox.put(Report(job.worker, failed_outside(run.number, left[0], begun, exc, tuple(left[1:]))))
 
 
-def _steps(run: _Run, sequence: int, job: Assignment) -> Iterator[Report]:
+def _steps(run: _Run, sequence: int, job: RunJob) -> Iterator[Report]:
     return job_steps(
         run.number,
         run.scope,

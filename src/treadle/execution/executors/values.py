@@ -1,4 +1,8 @@
-"""The parent's side of the exchange: where the value of each in-memory dataset of a run is, and who gives it back."""
+"""The parent's store of a run's in-memory values: their handles, by dataset.
+
+State: the handles, and the values that cannot leave this process. Where each value is, and who needs it, the scheduler knows; a
+handle is only what it takes to load, send or free it. Neighbours: `segments.py` owns the memory files.
+"""
 
 from __future__ import annotations
 
@@ -27,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from treadle.execution.executors.segments import Segments
+    from treadle.execution.placement import Placement
     from treadle.io.memory import CopyMode
 
 
@@ -47,11 +52,13 @@ class ParentValues:
         self._segments = segments
         self._name = name
         self._handles: dict[int, Handle] = {}
-        self._sent: dict[int, set[int]] = {}  # which workers have a descriptor of a dataset's memory file
         self._here = LocalValues(copy_mode)
 
-    def put(self, dataset: int, value: Any) -> int | None:
-        """Publish a value; one that cannot leave stays here, for the worker MAIN, whose number is then returned.
+    def put(self, dataset: int, value: Any) -> Placement:
+        """Take a value; one that cannot leave stays here, for the worker MAIN.
+
+        Returns:
+            Where it is now.
 
         Raises:
             DatasetError: there is no room for it.
@@ -62,7 +69,7 @@ class ParentValues:
             self._here.adopt(dataset, value)
             handle = Kept(MAIN, str(exc))
         self.keep(dataset, handle, MAIN)
-        return MAIN if isinstance(handle, Kept) else None
+        return handle.placement
 
     def give_here(self, dataset: int, value: Any) -> Handle:
         """Take an output of a node that ran in this process; the caller keeps the handle.
@@ -100,91 +107,75 @@ class ParentValues:
             os.close(fd)
 
     def keep(self, dataset: int, handle: Handle, worker: int) -> None:
-        """Keep a handle that a worker made.
+        """Keep the handle of a value that a worker made.
 
-        Where the value is here already, its node ran again because another output of it was lost: that one stays, since jobs
-        that are under way name it.
+        Where the store has the value already, its node ran again because another output of it was lost: the first one stays,
+        since jobs that were sent name it.
         """
         if isinstance(self._handles.get(dataset), (Inline, Segment)):
             self.decline(handle, worker)
-            if isinstance(handle, Resident):
-                self._sent.setdefault(dataset, set()).add(worker)  # it is told when nobody needs the value any more
             return
         self._handles[dataset] = handle
         self._segments.add(handle, worker)
+
+    def keep_transferred(self, dataset: int, handle: Handle, worker: int) -> bool:
+        """Keep the handle of a value that a worker was asked for.
+
+        Returns:
+            False where it is not expected any more, and was freed.
+        """
+        if not isinstance(self._handles.get(dataset), Resident):
+            self.decline(handle, worker)
+            return False
+        self._handles[dataset] = handle
+        self._segments.add(handle, worker)
+        return True
 
     def decline(self, handle: Handle, worker: int) -> None:
         """Give a value back that arrived after it was released."""
         self._segments.add(handle, worker)
         self._segments.give_back(handle)
 
-    def holders(self, datasets: Iterable[int], worker: int) -> list[tuple[int, int]]:
-        """Return those datasets that are resident in other workers than this, each with its holder."""
-        found = []
-        for dataset in datasets:
-            handle = self._handles.get(dataset)
-            if isinstance(handle, Resident) and handle.worker != worker:
-                found.append((dataset, handle.worker))
-        return found
+    def for_message(self, datasets: Iterable[int]) -> list[tuple[list[tuple[int, Handle]], list[int]]]:
+        """Return handles fit for messages, each list with the descriptors that travel beside it, in their order.
 
-    def resident_in(self, worker: int) -> list[int]:
-        """Return the datasets that are resident in a worker."""
-        return [dataset for dataset, handle in self._handles.items() if isinstance(handle, Resident) and handle.worker == worker]
-
-    def holder(self, dataset: int) -> int | None:
-        """Return the worker in which a dataset is resident, None where it is not."""
-        handle = self._handles.get(dataset)
-        return handle.worker if isinstance(handle, Resident) else None
-
-    def for_message(self, datasets: Iterable[int], worker: int) -> tuple[list[tuple[int, Handle]], list[int]]:
-        """Return handles fit for a message, and new descriptors that travel beside it, in their order.
-
-        What the worker has already is not among them: a value that lives there, or a memory file that went there before.
+        A message carries only so many descriptors: where there are more, others with memory files only go before the last one.
         """
-        handles: list[tuple[int, Handle]] = []
-        descriptors: list[int] = []
+        plain: list[tuple[int, Handle]] = []
+        messages: list[tuple[list[tuple[int, Handle]], list[int]]] = [([], [])]
         for dataset in datasets:
-            handle = self._handles.get(dataset)
-            if handle is None or isinstance(handle, (Kept, Resident)) or worker in self._sent.get(dataset, ()):
+            handle = self._handles[dataset]
+            if not isinstance(handle, Segment) or handle.fd is None:
+                plain.append((dataset, handle))
                 continue
-            if isinstance(handle, Segment) and (fd := handle.fd) is not None:
-                if len(descriptors) < MAX_DESCRIPTORS:
-                    descriptors.append(self._segments.share(fd))  # the channel closes what it has sent
-                    self._sent.setdefault(dataset, set()).add(worker)
-                    handle = handle._replace(fd=None)
-                else:
-                    handle = self._move_to_file(dataset, handle, fd)
-            handles.append((dataset, handle))
-        return handles, descriptors
+            if len(messages[-1][1]) == MAX_DESCRIPTORS:
+                messages.append(([], []))
+            messages[-1][0].append((dataset, handle._replace(fd=None)))
+            messages[-1][1].append(self._segments.share(handle.fd))  # the channel closes what it has sent
+        messages[-1][0].extend(plain)
+        return messages
 
     def spare_for(self, dataset: int) -> int | None:
         """Return a memory file into which a value that is asked for can be written, for the channel to close."""
         return self._segments.spare(self.size(dataset))
 
     def forget_worker(self, worker: int) -> None:
-        """A worker is gone, and with it what it was sent."""
+        """Forget the handles of values that were in a worker which is gone."""
         self._segments.forget_worker(worker)
-        for workers in self._sent.values():
-            workers.discard(worker)
+        for dataset in [each for each, handle in self._handles.items() if handle.placement.worker == worker]:
+            self.release(dataset)
 
     def size(self, dataset: int) -> int:
         """Return the bytes of a value, 0 where it is not here."""
         handle = self._handles.get(dataset)
         return size_of(handle) if handle is not None else 0
 
-    def release(self, dataset: int) -> Iterable[int]:
-        """Forget a value: its memory is given back.
-
-        Returns:
-            The workers that have something of it.
-        """
+    def release(self, dataset: int) -> None:
+        """Forget a value: its memory is freed."""
         handle = self._handles.pop(dataset, None)
         self._here.drop(dataset)
         if handle is not None:
             self._segments.give_back(handle)
-            if isinstance(handle, Resident):
-                return (handle.worker,)
-        return sorted(self._sent.pop(dataset)) if dataset in self._sent else ()
 
     def detach(self, dataset: int) -> Handle | None:
         """Hand a value over; a spilled one is moved out of the scratch directory, which will not outlive the pool."""
@@ -212,7 +203,6 @@ class ParentValues:
         """Forget every value."""
         for dataset in list(self._handles):
             self.release(dataset)
-        self._sent.clear()
         self._here.clear()
 
     def abandon(self) -> None:
@@ -220,16 +210,3 @@ class ParentValues:
         for handle in self._handles.values():
             if isinstance(handle, Segment) and handle.fd is not None:
                 os.close(handle.fd)
-
-    def _move_to_file(self, dataset: int, handle: Segment, fd: int) -> Segment:
-        """Put a memory file's content into a scratch file, because a message carries only so many descriptors."""
-        target, path = tempfile.mkstemp(prefix="value-", dir=self._scratch)
-        with os.fdopen(target, "wb") as spilled:
-            written = 0
-            while written < handle.size:
-                piece = os.pread(fd, min(1 << 24, handle.size - written), written)
-                written += spilled.write(piece)
-        moved = handle._replace(path=path, fd=None)
-        self._segments.give_back(handle)  # those that have a descriptor of it go on with that
-        self._handles[dataset] = moved
-        return moved

@@ -1,13 +1,13 @@
-"""The loop of a run: it joins the scheduler (which decides) to an executor (which runs), and tells the observers.
+"""The loop of a run: it joins the scheduler (which decides) to an executor (which runs), and notifies the observers.
 
-It reads aloud: hand out what is ready, wait, apply what happened, one small method an event. State: that of one run.
-Neighbours: `setbacks.py` sees to what goes wrong, `deadlines.py` knows what is due when.
+It carries out the scheduler's instructions, waits for events, and applies each: one small method for each kind. State: that of
+one run. Neighbours: `setbacks.py` sees to what goes wrong, `deadlines.py` knows what is due when.
 """
 
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from treadle.errors import DatasetError, TreadleError
 from treadle.events import (
@@ -22,11 +22,22 @@ from treadle.events import (
 from treadle.execution.exchange import size_of
 from treadle.execution.executor import Report, WorkerDown, WorkerUp
 from treadle.execution.failure import record_failure
-from treadle.execution.handles import Kept, Resident
 from treadle.execution.job import MAIN, Dropped, Failed, Finished, Published, Started
-from treadle.execution.loop.deadlines import Deadlines, Late
+from treadle.execution.loop.deadlines import Deadlines, Late, Wake
 from treadle.execution.loop.setbacks import Setbacks
+from treadle.execution.placement import SHARED
 from treadle.execution.result import RunResult, gather_results
+from treadle.execution.scheduling.instructions import (
+    CancelJobs,
+    DelayNode,
+    LoadValue,
+    RejectNode,
+    ReleaseValue,
+    RestartWorker,
+    RunJob,
+    SkipNode,
+    TransferValue,
+)
 from treadle.execution.scheduling.scheduler import FailurePolicy, Scheduler
 from treadle.planning.durations import expected_seconds
 from treadle.planning.resume import resume_nodes
@@ -37,7 +48,6 @@ if TYPE_CHECKING:
     from treadle.execution.executor import Executor, ExecutorEvent
     from treadle.execution.loop.observers import Observers
     from treadle.execution.material import RunMaterial
-    from treadle.execution.scheduling.scheduler import Assignment
 
 
 class RunLoop:
@@ -76,8 +86,7 @@ class RunLoop:
         # A node that runs in this process cannot be ended: its attempt looks at the time itself.
         self._limits = material.plan.timeouts if can.cancels_running else {}
         self._deadlines = Deadlines()
-        self._put: set[int] = set()
-        self._pids: dict[int, int] = {}
+        self._workers: dict[int, None] = {}  # in the order in which they were ready
         self._setbacks = Setbacks(
             material,
             executor,
@@ -85,10 +94,21 @@ class RunLoop:
             self._deadlines,
             observers,
             limits=self._limits,
-            workers=self._pids.keys(),
+            workers=self._workers.keys(),
         )
-        self._heard: Sequence[ExecutorEvent] = ()  # what is being applied
-        self._announced: set[int] = set()  # nodes whose start the observers know of
+        self._received: Sequence[ExecutorEvent] = ()  # what is being applied
+        self._announced: set[int] = set()  # nodes whose start was reported to the observers
+        self._handlers: dict[type, Callable[[Any], None]] = {
+            RunJob: self._submit,
+            LoadValue: self._load,
+            TransferValue: lambda each: executor.transfer(each.dataset, each.worker),
+            ReleaseValue: self._release,
+            SkipNode: self._report_skipped,
+            RejectNode: lambda each: self._setbacks.cannot_run(each.node),
+            DelayNode: lambda each: self._deadlines.add(each.seconds, Wake(each.node)),
+            CancelJobs: lambda each: executor.cancel(each.worker),
+            RestartWorker: self._restart,
+        }
 
     def run(self) -> RunResult:
         """Run to the end.
@@ -105,66 +125,65 @@ class RunLoop:
         scheduler.expect(expected_seconds(self._plan, self._durations()), main_only)
         self._executor.keep_turning(self._turn_until)
         self._turn_until(lambda: False)
-        self._tell_skipped()
         if (error := self._setbacks.failures.final(scheduler.done())) is not None:
             raise error
         return gather_results(self._material, self._executor)
 
     def _turn_until(self, over: Callable[[], bool]) -> None:
-        """Turn until the run has come to its end, or until something else is over."""
+        """Run the loop until the run has ended, or until a condition holds."""
         scheduler, setbacks, to_come = self._scheduler, self._setbacks, self._deadlines.queue
         while not scheduler.is_finished() and not over():
-            while jobs := scheduler.assign():  # again, because a job whose values cannot be had comes back at once
-                for job in jobs:
-                    self._submit(job)
-            while (node := scheduler.take_torn()) is not None:
-                self._release(setbacks.cannot_run(node))
-            self._tell_skipped()
+            while scheduler.assign():  # again, because a job whose values cannot be had is queued again at once
+                self._carry_out()
             if scheduler.is_finished():
                 break
-            self._heard = self._executor.wait(self._deadlines.seconds_left() if to_come else None)
-            for event in self._heard:
+            self._received = self._executor.wait(self._deadlines.seconds_left() if to_come else None)
+            for event in self._received:
                 self._apply(event)
+                self._carry_out()
             if to_come:
                 setbacks.keep_deadlines()
+                self._carry_out()
 
-    # --- handing out -----------------------------------------------------------------------------------------------------
+    # --- instructions ----------------------------------------------------------------------------------------------------
 
-    def _submit(self, job: Assignment) -> None:
-        """Hand a job out, and before it the values that the catalog has for it."""
-        if self._scheduler.is_stopped():  # by a job that was to be handed out just before this one
-            self._scheduler.give_back(job.nodes, job.worker)
-            return
-        for dataset in job.inputs:
-            if dataset in self._put or self._plan.datasets[dataset].producer is not None:
-                continue
-            name = self._plan.datasets[dataset].name
-            taker = next(node for node in job.nodes if dataset in self._plan.nodes[node].inputs)
-            try:
-                holder = self._executor.put(dataset, self._material.catalog.load(name))
-            except TreadleError as exc:
-                if taker != job.nodes[0]:  # what goes before it runs first, as it would by itself
-                    self._scheduler.keep_apart(taker)
-                    self._scheduler.give_back(job.nodes, job.worker)
-                    return
-                if isinstance(exc, DatasetError) and exc.node is None:
-                    exc.node = self._plan.nodes[taker].name
-                self._scheduler.give_back(job.nodes, job.worker)
-                self._release(self._setbacks.fail_here(taker, exc, record_failure(exc, phase="load", dataset=name)))
-                return
-            self._put.add(dataset)
-            if holder is not None:
-                self._scheduler.pin(dataset, holder)
-        if job.inputs and any(self._scheduler.holder(dataset) not in (None, job.worker) for dataset in job.inputs):
-            self._scheduler.give_back(job.nodes, job.worker)
-            return
+    def _carry_out(self) -> None:
+        """Do what the scheduler says, until it says nothing more."""
+        next_instruction, handlers = self._scheduler.next_instruction, self._handlers
+        while (instruction := next_instruction()) is not None:
+            handlers[type(instruction)](instruction)
+
+    def _submit(self, job: RunJob) -> None:
         self._executor.submit(job)
-        if (
-            self._limits and (limit := self._limits.get(job.nodes[0])) is not None and job.worker != MAIN
-        ):  # it is alone in its job
+        if self._limits and (limit := self._limits.get(job.nodes[0])) is not None and job.worker != MAIN:  # it is a job by itself
             self._deadlines.add(limit, Late(job.nodes[0], job.worker, self._scheduler.attempt(job.nodes[0]), limit))
 
-    # --- what happened ---------------------------------------------------------------------------------------------------
+    def _load(self, load: LoadValue) -> None:
+        """Load a free input from the catalog into the store."""
+        name = self._plan.datasets[load.dataset].name
+        try:
+            placement = self._executor.put(load.dataset, self._material.catalog.load(name))
+        except TreadleError as exc:
+            if isinstance(exc, DatasetError) and exc.node is None:
+                exc.node = self._plan.nodes[load.node].name
+            if self._scheduler.load_failed(load.dataset, load.node):
+                self._setbacks.fail_here(load.node, exc, record_failure(exc, phase="load", dataset=name))
+        else:
+            self._scheduler.value_arrived(load.dataset, placement)
+
+    def _release(self, release: ReleaseValue) -> None:
+        self._executor.release(release.dataset, release.workers)
+        if self._observers:
+            self._observers.notify(DatasetReleased(self._plan.datasets[release.dataset].name, time.time()))
+
+    def _restart(self, restart: RestartWorker) -> None:
+        if not self._scheduler.is_finished():
+            self._executor.replace(restart.worker)
+
+    def _report_skipped(self, skip: SkipNode) -> None:
+        self._observers.notify(NodeSkipped(self._plan.nodes[skip.node].name, time.time()))
+
+    # --- events ----------------------------------------------------------------------------------------------------------
 
     def _apply(self, event: ExecutorEvent) -> None:
         if isinstance(event, Report):
@@ -176,7 +195,7 @@ class RunLoop:
             elif isinstance(fact, Failed):
                 self._node_failed(event.worker, fact)
             elif isinstance(fact, Published):
-                self._published(fact)
+                self._published(event.worker, fact)
             elif isinstance(fact, Dropped):
                 self._scheduler.give_back(fact.nodes, event.worker)
         elif isinstance(event, WorkerUp):
@@ -188,7 +207,7 @@ class RunLoop:
             self._executor.replace(event.worker)
 
     def _worker_up(self, event: WorkerUp) -> None:
-        self._pids[event.worker] = event.pid
+        self._workers[event.worker] = None
         self._setbacks.worker_up(event.worker)
         self._scheduler.add_worker(event.worker)
         self._observers.notify(WorkerStarted(self._executor.label(event.worker), event.pid, time.time()))
@@ -201,19 +220,17 @@ class RunLoop:
         self._observers.notify(NodeStarted(node.name, self._executor.label(worker), self._scheduler.attempt(fact.node), fact.at))
 
     def _node_finished(self, worker: int, fact: Finished) -> None:
-        if self._observers:  # most of what a tiny node costs here is telling of it
+        if self._observers:  # most of what a tiny node costs here is reporting it
             self._node_started(worker, Started(fact.run, fact.node, fact.started))
             self._announced.discard(fact.node)
         for dataset, handle in fact.outputs:
-            if isinstance(handle, Kept):
-                self._scheduler.pin(dataset, handle.worker)
-            elif isinstance(handle, Resident):
-                self._scheduler.reside(dataset, handle.worker, handle.size)
+            if (placement := handle.placement) is not SHARED:
+                self._scheduler.value_made(dataset, placement)
         seconds = fact.at - fact.started
         name = self._plan.nodes[fact.node].name
         self.seconds[name] = seconds
         attempt = self._scheduler.attempt(fact.node)
-        released = self._scheduler.finish(fact.node, worker, seconds)
+        self._scheduler.finish(fact.node, worker, seconds)
         if self._observers:
             names = self._plan.datasets
             self._observers.notify(
@@ -233,46 +250,30 @@ class RunLoop:
                     ),
                 )
             )
-        if released:
-            self._release(released)
 
-    def _published(self, fact: Published) -> None:
-        self._scheduler.leave_home(fact.dataset)
-        if isinstance(fact.handle, Kept):
-            self._scheduler.pin(fact.dataset, fact.handle.worker)
-            if fact.handle.size:
-                self._setbacks.note_no_room(fact.dataset, fact.handle)
+    def _published(self, worker: int, fact: Published) -> None:
+        placement = fact.handle.placement
+        if not placement.movable and placement.size:
+            self._setbacks.note_no_room(fact.dataset, placement.reason)
+        self._scheduler.value_arrived(fact.dataset, placement, worker)
 
     def _node_failed(self, worker: int, fact: Failed) -> None:
         self._node_started(worker, Started(fact.run, fact.node, fact.started))
         self._announced.discard(fact.node)
-        self._release(self._setbacks.attempt_failed(worker, fact))
+        self._setbacks.attempt_failed(worker, fact)
 
     def _worker_down(self, event: WorkerDown) -> None:
         culprit, too_slow = self._setbacks.judge(event)
         if culprit is not None:
             self._node_started(event.worker, Started(0, culprit, event.started or time.time()))
             self._announced.discard(culprit)
-        self._release(self._setbacks.worker_lost(event, culprit, too_slow=too_slow))
-        if not self._scheduler.is_finished():
-            self._executor.replace(event.worker)
+        self._setbacks.worker_lost(event, culprit, too_slow=too_slow)
 
-    def _release(self, datasets: Sequence[int]) -> None:
-        for dataset in datasets:
-            self._executor.release(dataset)
-            self._put.discard(dataset)
-            if self._observers:
-                self._observers.notify(DatasetReleased(self._plan.datasets[dataset].name, time.time()))
+    # --- reports ---------------------------------------------------------------------------------------------------------
 
-    # --- telling --------------------------------------------------------------------------------------------------------
-
-    def _tell_skipped(self) -> None:
-        for node in self._scheduler.take_skipped():
-            self._observers.notify(NodeSkipped(self._plan.nodes[node].name, time.time()))
-
-    def tell_under_way(self) -> None:
-        """Tell of the nodes that had just begun when the run was interrupted."""
-        for event in [*self._heard, *self._executor.under_way()]:
+    def report_running(self) -> None:
+        """Report the nodes that had just started when the run was interrupted."""
+        for event in [*self._received, *self._executor.under_way()]:
             if isinstance(event, Report) and isinstance(event.fact, Started):
                 self._node_started(event.worker, event.fact)
 

@@ -21,12 +21,11 @@ from treadle.execution.loop.losses import Losses
 from treadle.execution.verdict import describe_loss, describe_setup_failure
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Collection, Mapping
 
     from treadle.errors import NodeError
     from treadle.events import Failure
     from treadle.execution.executor import Executor, SetupFailed, WorkerDown
-    from treadle.execution.handles import Kept
     from treadle.execution.job import Failed
     from treadle.execution.loop.deadlines import Deadlines
     from treadle.execution.loop.observers import Observers
@@ -76,24 +75,20 @@ class Setbacks:
         self.failures = Failures(material)
         """What failed for good."""
 
-    def attempt_failed(self, worker: int, fact: Failed) -> Sequence[int]:
-        """A worker reported that a node failed.
-
-        Returns:
-            The datasets that nobody needs any more, here and below.
-        """
+    def attempt_failed(self, worker: int, fact: Failed) -> None:
+        """A worker reported that a node failed."""
         label, attempt = self._executor.label(worker), self._scheduler.attempt(fact.node)
         self._scheduler.give_back(fact.dropped, worker)
         if self._try_again(fact.node, worker, label, fact.started, fact.at, fact.failure):
-            return ()
+            return
         error = self.failures.error_of(fact.node, fact.failure, fact.original, worker=label, attempt=attempt)
-        return self._fail(fact.node, worker, error)
+        self._fail(fact.node, worker, error)
 
     def judge(self, event: WorkerDown) -> tuple[int | None, bool]:
         """Say what a worker's end means: the node at fault, None where there is none; and whether it was ended for its time."""
         return self._losses.judge(event, self._scheduler.assigned(event.worker))
 
-    def worker_lost(self, event: WorkerDown, culprit: int | None, *, too_slow: bool) -> Sequence[int]:
+    def worker_lost(self, event: WorkerDown, culprit: int | None, *, too_slow: bool) -> None:
         """A worker is gone.
 
         Args:
@@ -109,12 +104,11 @@ class Setbacks:
                 _logger.warning("%s", describe_loss(label, event, None, ()))
         self._scheduler.lose_worker(event.worker, culprit)
         if culprit is None:
-            return ()
+            return
         error, failure = self._losses.error(culprit, self._scheduler.attempt(culprit), event, now, too_slow=too_slow)
         self.failures.tell_hooks(culprit, error)
-        if self._try_again(culprit, None, label, event.started, now, failure):
-            return ()
-        return self._fail(culprit, None, error)
+        if not self._try_again(culprit, None, label, event.started, now, failure):
+            self._fail(culprit, None, error)
 
     def worker_up(self, worker: int) -> None:
         """A worker is set up: earlier deaths of its processes do not count any more."""
@@ -138,17 +132,14 @@ class Setbacks:
         error = WorkerSetupError(message, run_id=self._material.run_id, worker=label, failure=event.failure)
         raise error from (restore_exception(event.failure) if event.failure is not None else None)
 
-    def fail_here(self, node: int, exc: BaseException, failure: Failure) -> Sequence[int]:
-        """A node failed before it could be handed out."""
-        now = time.time()
-        self._observers.notify(
-            NodeFailed(self._plan.nodes[node].name, "main", self._scheduler.attempt(node) + 1, None, now, failure)
-        )
-        error = self.failures.error_of(node, failure, exc, worker=None, attempt=self._scheduler.attempt(node) + 1)
-        return self._fail(node, None, error)
+    def fail_here(self, node: int, exc: BaseException, failure: Failure) -> None:
+        """A node failed before it could be assigned."""
+        now, attempt = time.time(), self._scheduler.attempt(node) + 1
+        self._observers.notify(NodeFailed(self._plan.nodes[node].name, "main", attempt, None, now, failure))
+        self._fail(node, None, self.failures.error_of(node, failure, exc, worker=None, attempt=attempt))
 
-    def cannot_run(self, node: int) -> Sequence[int]:
-        """No worker can have all that a node takes."""
+    def cannot_run(self, node: int) -> None:
+        """No worker can have all inputs of a node."""
         planned = self._plan.nodes[node]
         pinned = [self._plan.datasets[dataset].name for dataset in planned.inputs if self._plan.datasets[dataset].in_memory]
         msg = (
@@ -161,11 +152,11 @@ class Setbacks:
             culprit = self._plan.datasets[dataset].name
             msg = describe_no_room(culprit, planned.name, self._no_room[dataset])
         exc = DatasetError(msg, dataset=culprit, node=planned.name)
-        return self.fail_here(node, exc, record_failure(exc, phase="load", dataset=culprit))
+        self.fail_here(node, exc, record_failure(exc, phase="load", dataset=culprit))
 
-    def note_no_room(self, dataset: int, kept: Kept) -> None:
-        """A value has to stay where it is, for want of room elsewhere."""
-        self._no_room[dataset] = kept.reason
+    def note_no_room(self, dataset: int, reason: str) -> None:
+        """A value has to stay where it is, because there is no room for it elsewhere."""
+        self._no_room[dataset] = reason
 
     def keep_deadlines(self) -> None:
         """See to what is due: wake nodes for their next attempt, end workers whose node takes too long."""
@@ -174,7 +165,7 @@ class Setbacks:
                 self._scheduler.wake(due.node)
             elif self._scheduler.holds(due.worker, due.node) and self._scheduler.attempt(due.node) == due.attempt:
                 begun = self._executor.begun(due.worker, due.node)
-                # One that has not begun, because its values are on their way, cannot be late before another whole limit.
+                # One that has not started, behind another job of its worker, cannot be late before another whole limit.
                 left = due.limit if begun is None else min(due.limit, begun + due.limit - time.time())
                 if left > 0:
                     self._deadlines.add(left, due)
@@ -182,29 +173,19 @@ class Setbacks:
                     self._losses.end(due.worker, due.node)
 
     def _try_again(self, node: int, worker: int | None, label: str, started: float | None, at: float, failure: Failure) -> bool:
-        """An attempt failed: tell of it, and see to the next one where the node has one."""
+        """An attempt failed: report it; return True where the node has another one."""
         attempt = self._scheduler.attempt(node)
         # A node that calls sys.exit has decided how the run ends.
-        delay = None if failure.type_name == "SystemExit" else self._scheduler.retry(node, worker)
-        self._observers.notify(NodeFailed(self._plan.nodes[node].name, label, attempt, started, at, failure, final=delay is None))
-        if delay is None:
-            return False
-        if delay:
-            self._deadlines.add(delay, Wake(node))
-        else:
-            self._scheduler.wake(node)
-        return True
+        again = failure.type_name != "SystemExit" and self._scheduler.retry(node, worker)
+        self._observers.notify(NodeFailed(self._plan.nodes[node].name, label, attempt, started, at, failure, final=not again))
+        return again
 
-    def _fail(self, node: int, worker: int | None, error: NodeError) -> Sequence[int]:
-        """A node failed for good."""
+    def _fail(self, node: int, worker: int | None, error: NodeError) -> None:
+        """A node failed and has no other attempt."""
         self.failures.note(error)
-        unneeded = self._scheduler.fail(node, worker)
+        self._scheduler.fail(node, worker)
         if not self._scheduler.is_stopped():
-            return unneeded
-        for each in self._workers:  # the jobs that have not begun are wanted back
-            if self._scheduler.assigned(each):
-                self._executor.cancel(each)
+            return
         running = [self._plan.nodes[node].name for each in self._workers for node in self._scheduler.assigned(each)[:1]]
         if running:
             _logger.info("A node failed. Waiting for what is running to finish (Ctrl-C stops it): %s", ", ".join(running))
-        return unneeded

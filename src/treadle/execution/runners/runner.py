@@ -135,8 +135,7 @@ class Runner(ABC):
             check_inputs(pipeline, inputs)
             catalog = catalog.with_data(inputs)
         run_id = run_id or _new_run_id()
-        confirmed = dict.fromkeys(name for node in pipeline.nodes for name in node.confirms)
-        catalog = catalog.for_run(run_id, pipeline.datasets(), pipeline.inputs(), confirmed)
+        catalog = catalog.for_run(run_id, pipeline.datasets(), pipeline.inputs())
         plan = compile_plan(pipeline, catalog, policies)
         check_transcoding(plan)
         check_parameters(pipeline, catalog)
@@ -208,7 +207,7 @@ class Runner(ABC):
                 outcome = Outcome.SUCCEEDED
             except KeyboardInterrupt:
                 outcome = Outcome.INTERRUPTED
-                loop.tell_under_way()
+                loop.report_running()
                 raise
             finally:
                 self._seconds.update(loop.seconds)

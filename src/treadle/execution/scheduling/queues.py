@@ -51,7 +51,7 @@ class ReadyQueues:
         self.main_only = {index for index, node in enumerate(plan.nodes) if node.main_only}
         self._near: dict[int, list[Entry]] = {}  # ready nodes by the worker that has most of their data
         self._ready: dict[int | None, list[Entry]] = {None: []}  # by required worker; None: any but main
-        self._torn: deque[int] = deque()
+        self._unplaceable: deque[int] = deque()
 
     def put(self, node: int) -> None:
         """Put a ready node where its worker finds it."""
@@ -59,8 +59,8 @@ class ReadyQueues:
         required = None
         if values.pins or self.main_only:
             required = self.required_worker(node)
-            if required is not None and any(holder != required for holder in values.holders(node).values()):
-                self._torn.append(node)
+            if required is not None and any(holder != required for holder in values.pinned_inputs(node).values()):
+                self._unplaceable.append(node)
                 return
         entry = (-self.priority[node], node)
         if self._resources is not None and self._resources.are_needed_by(node):
@@ -68,7 +68,7 @@ class ReadyQueues:
         elif required is not None:
             heappush(self._ready.setdefault(required, []), entry)
         else:
-            near = values.nearest(node) if values.homes else None
+            near = values.nearest_worker(node) if values.homes else None
             heappush(self._ready[None] if near is None else self._near.setdefault(near, []), entry)
 
     def put_again(self, nodes: Iterable[int]) -> None:
@@ -89,10 +89,10 @@ class ReadyQueues:
             if self._states[node] is NodeState.READY:
                 heappush(self._ready[None], (-self.priority[node], node))
 
-    def take_torn(self) -> int | None:
-        """Return a ready node that no worker can run."""
-        while self._torn:
-            node = self._torn.popleft()
+    def pop_unplaceable(self) -> int | None:
+        """Remove and return a ready node that no worker can run, None where there is none."""
+        while self._unplaceable:
+            node = self._unplaceable.popleft()
             if self._states[node] is NodeState.READY:
                 return node
         return None
@@ -101,7 +101,7 @@ class ReadyQueues:
         """Return the worker that a node must run in, None where any will do."""
         if self._separate_main and node in self.main_only:
             return MAIN
-        return next(iter(self._values.holders(node).values()), None)
+        return next(iter(self._values.pinned_inputs(node).values()), None)
 
     def may_run(self, worker: int, required: int | None) -> bool:
         """Say whether a worker may run a node that requires one."""
@@ -131,12 +131,12 @@ class ReadyQueues:
     def _most_urgent(self, queues: list[list[Entry]], worker: int) -> list[Entry] | None:
         best: list[Entry] | None = None
         for queue in queues:
-            self._settle(queue, worker)
+            self._drop_stale_heads(queue, worker)
             if queue and (best is None or queue[0][0] < best[0][0]):
                 best = queue
         return best
 
-    def _settle(self, queue: list[Entry], worker: int) -> None:
+    def _drop_stale_heads(self, queue: list[Entry], worker: int) -> None:
         """Drop stale heads of a queue: nodes that moved on, or that were pinned elsewhere since they were put in."""
         while queue:
             node = queue[0][1]

@@ -98,7 +98,7 @@ class Resources:
         """
         heads = []
         for order, ((required, needs), queue) in enumerate(list(self._queues.items())):
-            _settle(queue, required, is_current)
+            _drop_stale_heads(queue, required, is_current)
             if queue:
                 heads.append((queue[0], order, required, needs))
             else:
@@ -118,7 +118,7 @@ class Resources:
                 found.append(Candidate(entry, required))
                 while queue and queue[0] == entry:  # put in twice, where it was pinned meanwhile
                     heappop(queue)
-                _settle(queue, required, is_current)
+                _drop_stale_heads(queue, required, is_current)
             if fits and required is None and queue:
                 heapreplace(heads, (queue[0], order, required, needs))
             else:
@@ -127,7 +127,7 @@ class Resources:
         return found
 
 
-def _settle(queue: list[Entry], required: int | None, is_current: Callable[[int, int | None], bool]) -> None:
+def _drop_stale_heads(queue: list[Entry], required: int | None, is_current: Callable[[int, int | None], bool]) -> None:
     """Drop stale heads of a queue."""
     while queue and not is_current(queue[0][1], required):
         heappop(queue)

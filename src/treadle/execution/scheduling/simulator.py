@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from heapq import heappop, heappush
 from typing import TYPE_CHECKING
 
+from treadle.execution.placement import SHARED
+from treadle.execution.scheduling.instructions import LoadValue, RunJob
 from treadle.execution.scheduling.scheduler import Scheduler
 from treadle.planning.priority import longest_remaining_paths
 
@@ -88,9 +90,13 @@ def simulate(
         heappush(running, (now + seconds[node], node, worker))
 
     while not scheduler.is_finished():
-        for job in scheduler.assign():
-            waiting[job.worker] = list(job.nodes[1:])
-            begin(job.nodes[0], job.worker)
+        scheduler.assign()
+        while (instruction := scheduler.next_instruction()) is not None:
+            if isinstance(instruction, RunJob):
+                waiting[instruction.worker] = list(instruction.nodes[1:])
+                begin(instruction.nodes[0], instruction.worker)
+            elif isinstance(instruction, LoadValue):
+                scheduler.value_arrived(instruction.dataset, SHARED)
         now, node, worker = heappop(running)
         scheduler.finish(node, worker, seconds[node])
         if waiting[worker]:

@@ -1,34 +1,41 @@
-"""The words of the scheduler: states of a node, the legal moves between them, what it hands out.
+"""States of nodes and of values, and the legal moves between them.
 
-States of a node, and the legal moves::
+A node::
 
-    WAITING ──► READY ──► ASSIGNED ──► DONE        the usual way; a child that goes along is assigned while it waits
+    WAITING ──► READY ──► ASSIGNED ──► DONE        the usual way; a child in its parent's job is assigned while it waits
     READY ──► WAITING                              a value it needs was lost with a worker
-    ASSIGNED ──► WAITING                           given back, or its worker was lost before it began
-    ASSIGNED ──► DELAYED ──► WAITING               its attempt failed and it has another, which is due later
+    ASSIGNED ──► WAITING                           returned unstarted, or its worker was lost before it started
+    ASSIGNED ──► DELAYED ──► WAITING               its attempt failed, and its next one is due later
     DONE ──► WAITING                               its own value was lost with a worker, and is needed again
-    ASSIGNED, READY ──► FAILED                     READY: it could not even be handed out
+    ASSIGNED, READY ──► FAILED                     READY: it could not even be assigned
     WAITING, READY, DELAYED ──► SKIPPED            something before it failed, or the run stopped
 
-State: where each node of a run stands, and how it came there. Neighbours: `scheduler.py` alone moves nodes.
+The value of an in-memory dataset::
+
+    ABSENT ──► SHARED                              made, and in the store: any worker can have it
+    ABSENT ──► LOADING ──► SHARED, PINNED          a free input, loaded from the catalog (back to ABSENT where that fails)
+    ABSENT ──► RESIDENT ──► TRANSFERRING ──► SHARED    made, and in one worker until another one needs it
+    ABSENT, TRANSFERRING ──► PINNED                in one worker, and it cannot leave that worker
+    RESIDENT, TRANSFERRING, PINNED ──► ABSENT      lost with its worker
+    any ──► RELEASED ──► ABSENT                    not needed any more; needed again, because another value was lost
+
+State: where each node and value of a run is, and how it came there. Neighbours: `scheduler.py` alone moves nodes, and its part
+`values.py` values.
 """
 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable, Mapping
 from enum import IntEnum
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
-
-if TYPE_CHECKING:
-    from treadle.planning import Plan
-
+from typing import Final, Generic, TypeAlias, TypeVar
 
 Entry: TypeAlias = "tuple[float, int]"
 """A ready node in a queue: its negated priority (the most urgent sorts first), and its index."""
 
 
 class NodeState(IntEnum):
-    """Where a node stands; integers, because every move of every node looks one up."""
+    """State of a node; integers, because every move of every node looks one up."""
 
     WAITING = 0
     READY = 1
@@ -39,49 +46,73 @@ class NodeState(IntEnum):
     DELAYED = 6
 
 
-_MOVES: tuple[frozenset[int], ...] = (
-    frozenset({NodeState.READY, NodeState.ASSIGNED, NodeState.SKIPPED}),  # from WAITING
-    frozenset({NodeState.ASSIGNED, NodeState.SKIPPED, NodeState.WAITING, NodeState.FAILED}),  # from READY
-    frozenset({NodeState.DONE, NodeState.FAILED, NodeState.WAITING, NodeState.DELAYED}),  # from ASSIGNED
-    frozenset({NodeState.WAITING}),  # from DONE
-    frozenset(),  # from FAILED
-    frozenset(),  # from SKIPPED
-    frozenset({NodeState.WAITING, NodeState.SKIPPED}),  # from DELAYED
-)
+class ValueState(IntEnum):
+    """State of the value of an in-memory dataset."""
+
+    ABSENT = 0
+    LOADING = 1
+    SHARED = 2
+    RESIDENT = 3
+    TRANSFERRING = 4
+    PINNED = 5
+    RELEASED = 6
+
+
+NODE_MOVES: Final[Mapping[NodeState, frozenset[NodeState]]] = {
+    NodeState.WAITING: frozenset({NodeState.READY, NodeState.ASSIGNED, NodeState.SKIPPED}),
+    NodeState.READY: frozenset({NodeState.ASSIGNED, NodeState.SKIPPED, NodeState.WAITING, NodeState.FAILED}),
+    NodeState.ASSIGNED: frozenset({NodeState.DONE, NodeState.FAILED, NodeState.WAITING, NodeState.DELAYED}),
+    NodeState.DONE: frozenset({NodeState.WAITING}),
+    NodeState.FAILED: frozenset(),
+    NodeState.SKIPPED: frozenset(),
+    NodeState.DELAYED: frozenset({NodeState.WAITING, NodeState.SKIPPED}),
+}
+
+VALUE_MOVES: Final[Mapping[ValueState, frozenset[ValueState]]] = {
+    ValueState.ABSENT: frozenset(
+        {ValueState.LOADING, ValueState.SHARED, ValueState.RESIDENT, ValueState.PINNED, ValueState.RELEASED}
+    ),
+    ValueState.LOADING: frozenset({ValueState.SHARED, ValueState.PINNED, ValueState.ABSENT}),
+    ValueState.SHARED: frozenset({ValueState.RELEASED}),
+    ValueState.RESIDENT: frozenset({ValueState.TRANSFERRING, ValueState.SHARED, ValueState.ABSENT, ValueState.RELEASED}),
+    ValueState.TRANSFERRING: frozenset({ValueState.SHARED, ValueState.PINNED, ValueState.ABSENT, ValueState.RELEASED}),
+    ValueState.PINNED: frozenset({ValueState.SHARED, ValueState.RESIDENT, ValueState.ABSENT, ValueState.RELEASED}),
+    ValueState.RELEASED: frozenset({ValueState.ABSENT}),
+}
 
 
 class InvalidTransitionError(RuntimeError):
-    """A fact arrived that cannot be true: a bug of the engine; the text tells how the node came there."""
+    """An event arrived that cannot be true: a bug of the engine; the message has the history of the node or value."""
 
 
-class Assignment(NamedTuple):
-    """A job for a worker: nodes to run in order, what travels with them, what stays between them."""
-
-    worker: int
-    nodes: tuple[int, ...]
-    inputs: tuple[int, ...]
-    """In-memory datasets that the job takes from outside."""
-    last: tuple[tuple[int, int], ...]
-    """(dataset, node) where the node is the dataset's last taker: after it nobody needs the value."""
-    local: tuple[int, ...]
-    """Datasets that are made and used up within the job."""
+StateT = TypeVar("StateT", bound=IntEnum)
 
 
-class NodeStates:
-    """Where each node stands; every move is checked, and an illegal one tells how the node came there."""
+class States(Generic[StateT]):
+    """The states of all nodes, or of all values, of a run; every move is checked.
 
-    def __init__(self, plan: Plan) -> None:
-        self._plan = plan
-        self.of = [NodeState.WAITING] * len(plan.nodes)
-        self._story: deque[tuple[int, NodeState, NodeState]] = deque(maxlen=10_000)
+    Args:
+        count: how many there are; all begin in the state 0.
+        moves: the legal moves, by the state before.
+        describe: names one of them by its index, for errors.
+    """
 
-    def move(self, node: int, state: NodeState) -> None:
-        """Move a node."""
-        before = self.of[node]
-        if state not in _MOVES[before]:
-            steps = [f"{old.name} -> {new.name}" for index, old, new in self._story if index == node]
-            name = self._plan.nodes[node].name
-            msg = f"node '{name}' cannot go from {before.name} to {state.name}; so far: {', '.join(steps) or 'nothing'}"
+    def __init__(self, count: int, moves: Mapping[StateT, frozenset[StateT]], describe: Callable[[int], str]) -> None:
+        self.of: list[StateT] = [next(iter(moves))] * count
+        self._moves = tuple(moves.values())  # by the state's number: a tuple is looked up faster than a mapping
+        self._describe = describe
+        self._history: deque[tuple[int, StateT, StateT]] = deque(maxlen=10_000)
+
+    def move(self, index: int, state: StateT) -> None:
+        """Move one of them to a state.
+
+        Raises:
+            InvalidTransitionError: the move is illegal.
+        """
+        before = self.of[index]
+        if state not in self._moves[before]:
+            steps = [f"{old.name} -> {new.name}" for each, old, new in self._history if each == index]
+            msg = f"{self._describe(index)} cannot go from {before.name} to {state.name}; so far: {', '.join(steps) or 'nothing'}"
             raise InvalidTransitionError(msg)
-        self.of[node] = state
-        self._story.append((node, before, state))
+        self.of[index] = state
+        self._history.append((index, before, state))

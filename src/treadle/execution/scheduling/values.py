@@ -1,47 +1,67 @@
-"""What the scheduler knows of in-memory values: how many takers are to come, and where each value is.
+"""The values of a run's in-memory datasets: where each one is, who has copies, and how many consumers are still to come.
 
-State: use counts, and the one worker that has a value, where only one has it. Neighbours: `scheduler.py` tells it what happened
-and asks what nobody needs any more; `queues.py` asks where a node's values are.
+State: all of that; nothing else in the parent process knows where a value is. A part of the scheduler, which reports to it what
+happened and asks which values are needed no more; `queues.py` asks where a node's inputs are.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from treadle.execution.scheduling.states import NodeState
+from treadle.execution.job import MAIN
+from treadle.execution.scheduling.instructions import ReleaseValue
+from treadle.execution.scheduling.states import VALUE_MOVES, NodeState, States, ValueState
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
+    from treadle.execution.placement import Placement
     from treadle.planning import Plan
+
+_IN_A_WORKER = (ValueState.RESIDENT, ValueState.TRANSFERRING, ValueState.PINNED)
 
 
 class Values:
-    """The values of a run's in-memory datasets, by index."""
+    """The values of a run's in-memory datasets, by index.
 
-    def __init__(self, plan: Plan) -> None:
+    Args:
+        plan: the run.
+        emit: receives the instructions to release values.
+    """
+
+    def __init__(self, plan: Plan, emit: Callable[[ReleaseValue], None]) -> None:
         self._plan = plan
-        self.uses = [dataset.uses for dataset in plan.datasets]
-        self._released = [False] * len(plan.datasets)
-        self.pins: dict[int, int] = {}  # dataset -> the only worker that has its value, for good
-        self.homes: dict[int, tuple[int, int]] = {}  # dataset -> the worker that has its value, and its bytes
-        self.local: set[int] = set()  # datasets that stay within the job that makes them
-        self._spent: set[int] = set()  # datasets whose last taker is at work, in the one worker that had them
+        self._emit = emit
+        datasets = plan.datasets
+        self.uses = [dataset.uses for dataset in datasets]
+        """How many consumers of each value are still to come, the run's result among them."""
+        self._states = States(len(datasets), VALUE_MOVES, lambda index: f"the value of '{datasets[index].name}'")
+        self._move, self.of = self._states.move, self._states.of
+        self.pins: dict[int, int] = {}
+        """The worker of each value that cannot leave it (PINNED)."""
+        self.homes: dict[int, tuple[int, int]] = {}
+        """The worker of each value that can leave it, and its bytes (RESIDENT and TRANSFERRING)."""
+        self._copies: dict[int, set[int]] = {}  # workers that have a value beside the store or its owner, and keep it
+        self._retained: set[int] = set()  # shared values that a worker keeps once it has received them
+        self._local: set[int] = set()  # datasets that stay within the job that makes them
+        self._spent: set[int] = set()  # values whose last consumer is at work, in the only worker that had them
         self._lost: list[int] = []  # datasets whose only value went with a lost worker
-        self._keep: set[int] = set()  # nodes that may need their inputs once more: they are never the last taker of one
+        self._keep: frozenset[int] = frozenset()  # nodes that may need their inputs again: never the last consumer of one
 
-    def keep_inputs_of(self, nodes: Iterable[int]) -> None:
-        """Nodes may run again: their inputs stay until they are through."""
-        self._keep.update(nodes)
+    def keep_inputs_of(self, nodes: frozenset[int]) -> None:
+        """Keep the inputs of nodes that may run again until those nodes have finished or failed."""
+        self._keep = nodes
 
-    def holders(self, node: int) -> dict[int, int]:
-        """Return the datasets among a node's inputs that only one worker has, each with that worker."""
+    # --- where values are ------------------------------------------------------------------------------------------------
+
+    def pinned_inputs(self, node: int) -> dict[int, int]:
+        """Return the pinned values among a node's inputs, each with its worker."""
         if not self.pins:
             return {}
         return {dataset: self.pins[dataset] for dataset in self._plan.nodes[node].inputs if dataset in self.pins}
 
-    def nearest(self, node: int) -> int | None:
-        """Return the worker that has most of a node's data, None where no worker has any."""
+    def nearest_worker(self, node: int) -> int | None:
+        """Return the worker that has most bytes of a node's inputs, None where no worker has any."""
         bytes_in: dict[int, int] = {}
         for dataset in self._plan.nodes[node].inputs:
             if dataset in self.homes:
@@ -49,74 +69,176 @@ class Values:
                 bytes_in[worker] = bytes_in.get(worker, 0) + size
         return max(bytes_in, key=lambda worker: (bytes_in[worker], -worker)) if bytes_in else None
 
-    def hand_out(self, nodes: Sequence[int], worker: int) -> tuple[tuple[int, ...], tuple[tuple[int, int], ...], tuple[int, ...]]:
-        """Nodes go to a worker as one job.
+    def place(self, dataset: int, placement: Placement, *, moved: bool = False) -> None:
+        """Note where a value is.
+
+        Where the store has it already, or is about to get it, its node ran again because another of its outputs was lost: the
+        first value stays, and the new one is a copy.
+
+        Args:
+            dataset: its index.
+            placement: where it is.
+            moved: True where it was loaded or transferred, False where a node made it.
+        """
+        state, worker = self.of[dataset], placement.worker
+        if state in (ValueState.SHARED, ValueState.RELEASED) or (
+            state is ValueState.TRANSFERRING and worker is not None and not moved
+        ):
+            if worker is not None:
+                self._copies.setdefault(dataset, set()).add(worker)
+            return
+        before = self._forget_place(dataset)
+        if before is not None and not moved:
+            self._copies.setdefault(dataset, set()).add(before)
+        if worker is None:
+            if placement.retained:
+                self._retained.add(dataset)
+            self._move(dataset, ValueState.SHARED)
+            return
+        if state in (ValueState.RESIDENT, ValueState.PINNED):  # it was made again
+            self._move(dataset, ValueState.ABSENT)
+        if placement.movable:
+            self._move(dataset, ValueState.RESIDENT)
+            self.homes[dataset] = (worker, placement.size)
+        else:
+            self._move(dataset, ValueState.PINNED)
+            self.pins[dataset] = worker
+
+    def is_expected_from(self, dataset: int, worker: int) -> bool:
+        """Say whether a value is being loaded, or transferred from this worker."""
+        state = self.of[dataset]
+        if state is ValueState.LOADING:
+            return worker == MAIN
+        return state is ValueState.TRANSFERRING and self.homes[dataset][0] == worker
+
+    def give_up_loading(self, dataset: int) -> None:
+        """Note that a value could not be loaded from the catalog."""
+        self._move(dataset, ValueState.ABSENT)
+
+    # --- jobs ------------------------------------------------------------------------------------------------------------
+
+    def plan_job(self, nodes: Sequence[int], worker: int) -> tuple[tuple[int, ...], tuple[tuple[int, int], ...], tuple[int, ...]]:
+        """Work out what a job of these nodes means for values.
 
         Returns:
-            What an Assignment says of its data: inputs from outside, last takers, and what stays within the job.
+            Its inputs from outside the job, the last consumers among its nodes, and the datasets that stay within it, as
+            `RunJob` has them.
         """
         if len(nodes) == 1 and not self._plan.nodes[nodes[0]].inputs:
             return (), (), ()
         datasets = self._plan.datasets
         made: set[int] = set()
         inputs: dict[int, None] = {}
-        takers: dict[int, int] = {}
+        consumers: dict[int, int] = {}
         final: dict[int, int] = {}
         for node in nodes:
             planned = self._plan.nodes[node]
             for dataset in planned.inputs:
                 if datasets[dataset].in_memory:
-                    takers[dataset] = takers.get(dataset, 0) + 1
+                    consumers[dataset] = consumers.get(dataset, 0) + 1
                     final[dataset] = node
                     if dataset not in made:
                         inputs[dataset] = None
             made.update(planned.outputs)
         uses = self.uses
-        last = tuple([(dataset, final[dataset]) for dataset, count in takers.items() if uses[dataset] == count])
+        last = tuple([(dataset, final[dataset]) for dataset, count in consumers.items() if uses[dataset] == count])
         if self._keep:
             last = tuple(pair for pair in last if pair[1] not in self._keep)
         local = tuple([dataset for dataset, _ in last if dataset in made])
-        self.local.update(local)
+        self._local.update(local)
         if self.pins or self.homes:
             self._spent.update(dataset for dataset, _ in last if self._is_only_in(dataset, worker))
         return tuple(inputs), last, local
 
-    def made(self, outputs: Sequence[int], worker: int) -> list[int]:
-        """A node's outputs are there; return those that nobody takes."""
-        released = []
-        for dataset in outputs:
-            if dataset in self.local:
-                self.pins[dataset] = worker
-            if self.uses[dataset] == 0 and self._release(dataset):
-                released.append(dataset)
-        return released
+    def missing(self, inputs: Iterable[int], worker: int) -> list[int]:
+        """Return the inputs that a worker cannot have yet: to be loaded or transferred first, or on their way."""
+        return [
+            dataset for dataset in inputs if self.of[dataset] is not ValueState.SHARED and not self._is_only_in(dataset, worker)
+        ]
 
-    def let_go(self, inputs: Sequence[int]) -> list[int]:
-        """A taker is through; return what nobody needs any more."""
-        released = []
-        self._spent.difference_update(inputs)
+    def request(self, dataset: int) -> int | None:
+        """Note that a missing value is asked for.
+
+        Returns:
+            The worker that has it, MAIN where it is to be loaded from the catalog; None where it is on its way already.
+        """
+        state = self.of[dataset]
+        if state is ValueState.ABSENT:
+            self._move(dataset, ValueState.LOADING)
+            return MAIN
+        if state is ValueState.RESIDENT:
+            self._move(dataset, ValueState.TRANSFERRING)
+            return self.homes[dataset][0]
+        return None
+
+    def to_send(self, inputs: Iterable[int], worker: int) -> tuple[int, ...]:
+        """Return the inputs that travel with a job: those that its worker does not have. It has them from now on."""
+        sent = []
         for dataset in inputs:
-            self.uses[dataset] -= 1
-            if self.uses[dataset] == 0 and self._release(dataset):
-                released.append(dataset)
-        return released
+            if self.of[dataset] is not ValueState.SHARED:
+                continue  # it is in that worker
+            if dataset in self._retained and worker != MAIN:
+                copies = self._copies.setdefault(dataset, set())
+                if worker in copies:
+                    continue
+                copies.add(worker)
+            sent.append(dataset)
+        return tuple(sent)
 
-    def give_back(self, node: int) -> None:
-        """A node that was handed out did not begin."""
-        planned = self._plan.nodes[node]
-        self.local.difference_update(planned.outputs)
-        self._spent.difference_update(planned.inputs)
+    def cancel_job(self, nodes: Iterable[int]) -> None:
+        """Note that nodes were returned unstarted."""
+        for node in nodes:
+            planned = self._plan.nodes[node]
+            self._local.difference_update(planned.outputs)
+            self._spent.difference_update(planned.inputs)
 
-    def lose_worker(self, worker: int) -> None:
-        """A worker is gone, and the values that only it had."""
+    # --- uses ------------------------------------------------------------------------------------------------------------
+
+    def outputs_made(self, outputs: Sequence[int], worker: int) -> None:
+        """Note that a node finished; its values that were not placed otherwise are in the store, or in its job's worker."""
+        for dataset in outputs:
+            if dataset in self._local:
+                self._pin_local(dataset, worker)
+            elif self.of[dataset] is ValueState.ABSENT:
+                self._move(dataset, ValueState.SHARED)
+            if self.uses[dataset] == 0:
+                self._release(dataset)
+
+    def inputs_used(self, inputs: Sequence[int]) -> None:
+        """Note that a consumer of these finished, failed or was skipped."""
+        if self._spent:
+            self._spent.difference_update(inputs)
+        uses = self.uses
+        for dataset in inputs:
+            uses[dataset] -= 1
+            if uses[dataset] == 0:
+                self._release(dataset)
+
+    # --- lost values -----------------------------------------------------------------------------------------------------
+
+    def lose_worker(self, worker: int) -> list[int]:
+        """Note that a worker is gone; return the values that only it had."""
         lost = [dataset for dataset, holder in self.pins.items() if holder == worker]
         lost += [dataset for dataset, (holder, _size) in self.homes.items() if holder == worker]
         for dataset in lost:
-            self.pins.pop(dataset, None)
-            self.homes.pop(dataset, None)
-            self._lost.append(dataset)
+            self._forget_place(dataset)
+            self._move(dataset, ValueState.ABSENT)
+        for copies in self._copies.values():
+            copies.discard(worker)
+        self._lost += lost
+        return lost
 
-    def take_lost(self, states: Sequence[NodeState]) -> list[int]:
+    @property
+    def any_lost(self) -> bool:
+        """True where values were lost since `nodes_to_repeat` was last asked."""
+        return bool(self._lost)
+
+    @property
+    def misses_any(self) -> bool:
+        """True where one of those is still needed."""
+        return bool(self._lost) and any(self.uses[dataset] for dataset in self._lost)
+
+    def nodes_to_repeat(self, states: Sequence[NodeState]) -> list[int]:
         """Return the nodes that have to run again, because values of theirs were lost and are needed, with those before them."""
         datasets = self._plan.datasets
         pending = [datasets[dataset].producer for dataset in self._lost if self.uses[dataset]]
@@ -126,41 +248,50 @@ class Values:
             node = pending.pop()
             if node is not None and node not in again and states[node] is NodeState.DONE:
                 again[node] = None
-                pending += self._need_again(node)
+                pending += self._need_inputs_again(node)
         return list(again)
 
-    @property
-    def any_lost(self) -> bool:
-        """True where a worker took values along since they were last taken."""
-        return bool(self._lost)
-
-    @property
-    def misses_any(self) -> bool:
-        """True where something still needs one of those."""
-        return bool(self._lost) and any(self.uses[dataset] for dataset in self._lost)
-
-    def _need_again(self, node: int) -> list[int | None]:
-        """A node that was through has to run again; return the makers of those of its inputs that are gone."""
+    def _need_inputs_again(self, node: int) -> list[int | None]:
+        """Count the uses of a node that has to run again; return the producers of those of its inputs that are gone."""
         planned = self._plan.nodes[node]
-        self.local.difference_update(planned.outputs)
-        makers = []
+        self._local.difference_update(planned.outputs)
+        producers = []
         for dataset in planned.inputs:
             self.uses[dataset] += 1
-            if self._released[dataset] or dataset in self._spent:
-                self._released[dataset] = False
+            if self.of[dataset] is ValueState.RELEASED or dataset in self._spent:
                 self._spent.discard(dataset)
-                self.pins.pop(dataset, None)
-                self.homes.pop(dataset, None)
-                makers.append(self._plan.datasets[dataset].producer)
-        return makers
+                self._forget_place(dataset)
+                self._move(dataset, ValueState.ABSENT)
+                producers.append(self._plan.datasets[dataset].producer)
+        return producers
+
+    # --- moves -----------------------------------------------------------------------------------------------------------
+
+    def _pin_local(self, dataset: int, worker: int) -> None:
+        if self.of[dataset] in _IN_A_WORKER:
+            self._forget_place(dataset)
+            self._move(dataset, ValueState.ABSENT)
+        if self.of[dataset] is ValueState.ABSENT:
+            self._move(dataset, ValueState.PINNED)
+            self.pins[dataset] = worker
 
     def _is_only_in(self, dataset: int, worker: int) -> bool:
         return self.pins.get(dataset) == worker or (dataset in self.homes and self.homes[dataset][0] == worker)
 
-    def _release(self, dataset: int) -> bool:
+    def _forget_place(self, dataset: int) -> int | None:
+        """Forget which worker has a value; return it."""
+        worker = self.pins.pop(dataset, None)
+        if worker is None and dataset in self.homes:
+            worker = self.homes.pop(dataset)[0]
+        return worker
+
+    def _release(self, dataset: int) -> None:
         if not self._plan.datasets[dataset].in_memory:
-            return False
-        self._released[dataset] = True
-        self.pins.pop(dataset, None)
-        self.homes.pop(dataset, None)
-        return True
+            return
+        holders = self._copies.pop(dataset, set())
+        if (worker := self._forget_place(dataset)) is not None and dataset not in self._local:  # a local one is used up
+            holders.add(worker)
+        self._retained.discard(dataset)
+        if self.of[dataset] is not ValueState.RELEASED:
+            self._move(dataset, ValueState.RELEASED)
+        self._emit(ReleaseValue(dataset, tuple(sorted(holders)) if holders else ()))

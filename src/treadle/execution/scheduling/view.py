@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from treadle.execution.scheduling.states import NodeState
 
 if TYPE_CHECKING:
+    from treadle.execution.scheduling.pending import PendingJobs
     from treadle.execution.scheduling.values import Values
     from treadle.execution.scheduling.workers import Workers
 
@@ -18,6 +19,7 @@ class SchedulerView:
     _attempts: list[int]
     _workers: Workers
     _values: Values
+    _pending: PendingJobs
     _unfinished: int
     _stopped: bool
 
@@ -42,9 +44,11 @@ class SchedulerView:
         return frozenset(index for index, state in enumerate(self._states) if state is NodeState.DONE)
 
     def assigned(self, worker: int) -> tuple[int, ...]:
-        """Return what a worker holds, in the order in which it runs it."""
+        """Return the nodes that a worker was told to run, in that order; not those that still wait for values."""
         state = self._workers.states.get(worker)
-        return tuple(state.nodes) if state is not None else ()
+        if state is None:
+            return ()
+        return tuple(node for node in state.nodes if node not in self._pending) if self._pending else tuple(state.nodes)
 
     def holds(self, worker: int, node: int) -> bool:
         """Say whether a worker holds a node that it has not reported."""
@@ -52,9 +56,5 @@ class SchedulerView:
         return state is not None and node in state.nodes
 
     def uses(self, dataset: int) -> int:
-        """Return how many takers of a dataset are still to come."""
+        """Return how many consumers of a dataset are still to come."""
         return self._values.uses[dataset]
-
-    def holder(self, dataset: int) -> int | None:
-        """Return the only worker that has a value, None where any can have it."""
-        return self._values.pins.get(dataset)

@@ -8,7 +8,7 @@ from treadle import Catalog, Pipeline, node
 from treadle.execution.executors.main_worker import MainWorker
 from treadle.execution.job import MAIN, Dropped, Finished, Started
 from treadle.execution.material import RunMaterial
-from treadle.execution.scheduling.scheduler import Assignment
+from treadle.execution.scheduling.instructions import RunJob
 from treadle.planning import compile_plan
 
 
@@ -22,7 +22,7 @@ def test_it_has_a_step_while_a_job_is_there_and_nobody_is_at_one():
         seen.append((worker.in_node, worker.has_step))
 
     def job(*indices):
-        return Assignment(MAIN, indices, (), (), ())
+        return RunJob(MAIN, indices, (), (), ())
 
     plan = compile_plan(Pipeline([node(look, None, None, name=name) for name in ("a", "b", "c")]), Catalog())
     worker = MainWorker(threading.RLock(), wake=lambda: None)

@@ -11,7 +11,20 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from treadle.execution.job import MAIN
+from treadle.execution.placement import SHARED, Placement
+from treadle.execution.scheduling.instructions import (
+    CancelJobs,
+    DelayNode,
+    LoadValue,
+    RejectNode,
+    ReleaseValue,
+    RestartWorker,
+    RunJob,
+    SkipNode,
+    TransferValue,
+)
 from treadle.execution.scheduling.scheduler import FailurePolicy, InvalidTransitionError, NodeState, Scheduler
+from treadle.execution.scheduling.states import ValueState
 from treadle.pipeline.policy import NodePolicy
 from treadle.planning import Plan, PlannedDataset, PlannedNode
 
@@ -61,12 +74,22 @@ def validate(scheduler: Scheduler) -> None:
     states = scheduler._states
     held: dict[int, int] = {}
     for worker, state in scheduler._workers.states.items():
-        for node in scheduler.assigned(worker):
+        for node in state.nodes:
             assert node not in held, "a node is at two workers"
             held[node] = worker
             assert states[node] is ASSIGNED
         assert 0 <= state.jobs <= scheduler._workers.depth
         assert (state.jobs == 0) == (not state.nodes)
+    values = scheduler._values
+    for index, state in enumerate(values.of):
+        assert (state is ValueState.PINNED) == (index in values.pins)
+        assert (state in (ValueState.RESIDENT, ValueState.TRANSFERRING)) == (index in values.homes)
+    for job, missing in scheduler._pending._jobs.values():
+        assert all(states[node] is ASSIGNED for node in job.nodes)
+        assert missing
+        assert all(values.of[dataset] in (ValueState.LOADING, ValueState.TRANSFERRING) for dataset in missing), (
+            "it waits for ever"
+        )
     assert scheduler._unfinished == sum(state in (WAITING, READY, ASSIGNED, DELAYED) for state in states)
     if scheduler._resources is not None:
         resources = scheduler._resources
@@ -84,7 +107,7 @@ def validate(scheduler: Scheduler) -> None:
     for index, dataset in enumerate(plan.datasets):
         to_come = sum(states[taker] in (WAITING, READY, ASSIGNED, DELAYED) for taker in dataset.consumers)
         assert scheduler.uses(index) == to_come + dataset.is_result
-        assert index not in scheduler._values.pins or scheduler.uses(index), "a value that nobody needs pins somebody"
+        assert index not in scheduler._values.pins or scheduler.uses(index), "a value that is not needed pins nodes"
 
 
 @pytest.fixture
@@ -111,8 +134,57 @@ CHAIN = [("r", "a"), ("a", "b"), ("b", "c")]
 FORK = [("r", "a"), ("a", "b"), ("a", "c")]
 
 
+def drain(scheduler, *, load=True):
+    """Take all instructions; free inputs are loaded into the store at once, unless `load` is False."""
+    taken = []
+    while (instruction := scheduler.next_instruction()) is not None:
+        taken.append(instruction)
+        if load and isinstance(instruction, LoadValue):
+            scheduler.value_arrived(instruction.dataset, SHARED)
+    return taken
+
+
+def assign(scheduler):
+    """Assign, and return the jobs that are to be run."""
+    scheduler.assign()
+    return [each for each in drain(scheduler) if isinstance(each, RunJob)]
+
+
 def jobs(scheduler):
-    return [(job.worker, job.nodes) for job in scheduler.assign()]
+    return [(job.worker, job.nodes) for job in assign(scheduler)]
+
+
+def released(scheduler):
+    """Return the datasets that are to be released."""
+    return [each.dataset for each in drain(scheduler) if isinstance(each, ReleaseValue)]
+
+
+def skipped(scheduler):
+    """Return the nodes that were skipped."""
+    return [each.node for each in drain(scheduler) if isinstance(each, SkipNode)]
+
+
+def rejected(scheduler):
+    """Return the nodes that no worker can run."""
+    scheduler.assign()
+    return [each.node for each in drain(scheduler) if isinstance(each, RejectNode)]
+
+
+def pin(scheduler, dataset, worker):
+    """A node made a value that cannot leave its worker."""
+    scheduler.value_made(dataset, Placement(worker, movable=False))
+
+
+def reside(scheduler, dataset, worker, size):
+    """A node made a value that stays in its worker until another one needs it."""
+    scheduler.value_made(dataset, Placement(worker, size=size))
+
+
+def retry(scheduler, node, worker):
+    """An attempt failed: return the delay before the next one, None where there is none."""
+    if not scheduler.retry(node, worker):
+        return None
+    return next((each.seconds for each in drain(scheduler) if isinstance(each, DelayNode)), 0.0)
 
 
 # --- the usual way -------------------------------------------------------------------------------------------------------
@@ -121,7 +193,7 @@ def jobs(scheduler):
 def test_nothing_is_assigned_without_workers(schedule):
     """Ready nodes wait for a worker."""
     scheduler = schedule(CHAIN, workers=0)
-    assert scheduler.assign() == []
+    assert assign(scheduler) == []
     assert scheduler.state(0) is READY
     assert scheduler.attempt(0) == 0
 
@@ -129,18 +201,18 @@ def test_nothing_is_assigned_without_workers(schedule):
 def test_a_chain_is_one_job(schedule):
     """A node takes its sole child along, and what passes between them is local."""
     scheduler = schedule(CHAIN)
-    (job,) = scheduler.assign()
+    (job,) = assign(scheduler)
     assert job.nodes == (0, 1, 2)
     assert job.inputs == (1,)  # r
     assert job.local == (0, 2)  # a and b
     assert job.last == ((1, 0), (0, 1), (2, 2))
-    assert scheduler.assign() == []
+    assert assign(scheduler) == []
 
 
 def test_an_input_of_two_nodes_of_a_job_is_last_taken_by_the_second(schedule):
     """A dataset that two nodes of one job take is let go of after the second."""
     scheduler = schedule([("d", "a"), ("ad", "b")])
-    (job,) = scheduler.assign()
+    (job,) = assign(scheduler)
     assert job.nodes == (0, 1)
     assert dict(job.last) == {1: 1, 0: 1}
 
@@ -149,11 +221,14 @@ def test_without_fusing_each_node_is_a_job(schedule):
     """With fuse off nothing goes along, and use counts fall to zero when the last taker is done."""
     scheduler = schedule(CHAIN, fuse=False)
     assert jobs(scheduler) == [(1, (0,))]
-    assert scheduler.finish(0, 1) == [1]
+    scheduler.finish(0, 1)
+    assert released(scheduler) == [1]
     assert jobs(scheduler) == [(1, (1,))]
-    assert scheduler.finish(1, 1) == [0]
+    scheduler.finish(1, 1)
+    assert released(scheduler) == [0]
     assert jobs(scheduler) == [(1, (2,))]
-    assert scheduler.finish(2, 1) == [2]
+    scheduler.finish(2, 1)
+    assert released(scheduler) == [2]
     assert scheduler.is_finished()
     assert scheduler.done() == {0, 1, 2}
 
@@ -162,26 +237,32 @@ def test_a_shared_value_is_released_after_its_last_taker(schedule):
     """A value with two takers goes when both are done, and only the later job is its last taker."""
     scheduler = schedule(FORK, workers=2)
     assert jobs(scheduler) == [(1, (0,))]
-    assert scheduler.finish(0, 1) == [1]
-    both = scheduler.assign()
+    scheduler.finish(0, 1)
+    assert released(scheduler) == [1]
+    both = assign(scheduler)
     assert [(job.worker, job.nodes, job.last) for job in both] == [(1, (1,), ()), (2, (2,), ())]
-    assert scheduler.finish(1, 1) == []
-    assert scheduler.finish(2, 2) == [0]
+    scheduler.finish(1, 1)
+    assert released(scheduler) == []
+    scheduler.finish(2, 2)
+    assert released(scheduler) == [0]
 
 
 def test_persisted_datasets_are_neither_carried_nor_released(schedule):
     """What lives outside memory is no input of a job and no release."""
     scheduler = schedule(CHAIN, persisted="rabc")
-    (job,) = scheduler.assign()
+    (job,) = assign(scheduler)
     assert (job.inputs, job.last, job.local) == ((), (), ())
-    assert [scheduler.finish(node, 1) for node in (0, 1, 2)] == [[], [], []]
+    for node in (0, 1, 2):
+        scheduler.finish(node, 1)
+    assert released(scheduler) == []
 
 
 def test_a_result_is_never_released(schedule):
     """A free output keeps one use: the run's result."""
     scheduler = schedule([("r", "a")])
-    scheduler.assign()
-    assert scheduler.finish(0, 1) == [1]
+    assign(scheduler)
+    scheduler.finish(0, 1)
+    assert released(scheduler) == [1]
     assert scheduler.uses(0) == 1
 
 
@@ -219,13 +300,20 @@ def test_a_child_with_another_undone_parent_does_not_go_along(schedule):
     assert jobs(scheduler) == [(1, (1, 2))]
 
 
-def test_a_child_that_is_kept_apart_does_not_go_along(schedule):
-    """A node that must be handed out by itself waits until it is ready."""
-    scheduler = schedule(CHAIN)
-    scheduler.keep_apart(1)
+def test_an_input_that_cannot_be_loaded_fails_its_own_node_only(schedule):
+    """What goes before that node in its job runs first; the node is assigned again by itself, and is the one to be failed."""
+    scheduler = schedule([("", "a"), ("ax", "b"), ("b", "c")])
+    scheduler.assign()
+    (load,) = drain(scheduler, load=False)
+    assert (load.dataset, load.node) == (2, 1)
+    assert not scheduler.load_failed(2, 1)
     assert jobs(scheduler) == [(1, (0,))]
     scheduler.finish(0, 1)
-    assert jobs(scheduler) == [(1, (1, 2))]
+    scheduler.assign()
+    assert drain(scheduler, load=False) == [load]
+    assert scheduler.load_failed(2, 1)
+    scheduler.fail(1, None)
+    assert skipped(scheduler) == [2]
 
 
 # --- the main process ----------------------------------------------------------------------------------------------------
@@ -267,21 +355,22 @@ def test_a_main_only_child_does_not_go_along_to_a_worker(schedule):
 def test_a_pinned_value_draws_its_takers_to_its_worker(schedule):
     """A value that one worker has makes all its takers run there."""
     scheduler = schedule(FORK, workers=2)
-    scheduler.assign()
-    scheduler.pin(0, 1)
+    assign(scheduler)
+    pin(scheduler, 0, 1)
     scheduler.finish(0, 1)
     assert jobs(scheduler) == [(1, (1,))]
     scheduler.finish(1, 1)
     assert jobs(scheduler) == [(1, (2,))]
-    assert scheduler.finish(2, 1) == [0]
+    scheduler.finish(2, 1)
+    assert released(scheduler) == [0]
 
 
 def test_a_value_pinned_while_its_takers_are_ready_moves_them(schedule):
     """A root value that turns out to stay in the main process takes its ready takers there, and nobody waits for long."""
     scheduler = schedule([("r", "a"), ("r", "b")], separate_main=True)
-    (job,) = scheduler.assign()
-    scheduler.pin(1, MAIN)
-    scheduler.give_back(job.nodes, 1)
+    scheduler.assign()
+    (load,) = drain(scheduler, load=False)
+    scheduler.value_arrived(load.dataset, Placement(MAIN, movable=False))
     assert jobs(scheduler) == [(MAIN, (0,))]
     scheduler.finish(0, MAIN)
     assert jobs(scheduler) == [(MAIN, (1,))]
@@ -290,22 +379,22 @@ def test_a_value_pinned_while_its_takers_are_ready_moves_them(schedule):
 def test_a_node_between_two_pins_is_torn(schedule):
     """A node whose values are in two workers can run nowhere, and is handed out to be failed, once."""
     scheduler = schedule([("", "a"), ("", "b"), ("ab", "c")], workers=2, fuse=False)
-    scheduler.assign()
-    scheduler.pin(0, 1)
+    assign(scheduler)
+    pin(scheduler, 0, 1)
     scheduler.finish(0, 1)
-    scheduler.pin(1, 2)
+    pin(scheduler, 1, 2)
     scheduler.finish(1, 2)
-    assert scheduler.assign() == []
-    assert scheduler.take_torn() == 2
-    assert scheduler.fail(2, None) == []
-    assert scheduler.take_torn() is None
+    assert rejected(scheduler) == [2]
+    scheduler.fail(2, None)
+    assert released(scheduler) == []
+    assert rejected(scheduler) == []
 
 
 def test_a_torn_node_does_not_go_along(schedule):
     """A child is not taken along into a worker that lacks another value of it."""
     scheduler = schedule([("", "a"), ("", "b"), ("ab", "c")], workers=2)
     assert jobs(scheduler) == [(1, (0,)), (2, (1,))]
-    scheduler.pin(0, 1)
+    pin(scheduler, 0, 1)
     scheduler.finish(0, 1)
     scheduler.give_back([1], 2)
     assert jobs(scheduler)[0] == (1, (1, 2))
@@ -314,13 +403,14 @@ def test_a_torn_node_does_not_go_along(schedule):
 def test_torn_nodes_that_were_skipped_are_not_told(schedule):
     """After the first torn node stops the run, the others are skipped and not failed."""
     scheduler = schedule([("", "a"), ("", "b"), ("ab", "c"), ("ab", "d")], workers=2, fuse=False)
-    scheduler.assign()
+    assign(scheduler)
     for dataset, worker in ((0, 1), (1, 2)):
-        scheduler.pin(dataset, worker)
+        pin(scheduler, dataset, worker)
         scheduler.finish(dataset, worker)
-    assert scheduler.take_torn() == 2
+    scheduler.assign()
+    assert scheduler.next_instruction() == RejectNode(2)
     scheduler.fail(2, None)
-    assert scheduler.take_torn() is None
+    assert rejected(scheduler) == []
     assert scheduler.state(3) is SKIPPED
 
 
@@ -333,8 +423,8 @@ def test_stop_skips_all_that_is_not_running(schedule):
     assert jobs(scheduler) == [(1, (2, 3)), (2, (0,))]
     scheduler.give_back([3], 1)
     scheduler.fail(2, 1)
-    assert scheduler.take_skipped() == [1, 3]
-    assert scheduler.take_skipped() == []
+    assert skipped(scheduler) == [1, 3]
+    assert skipped(scheduler) == []
     assert not scheduler.is_finished()
     scheduler.finish(0, 2)
     assert scheduler.is_finished()
@@ -344,7 +434,7 @@ def test_stop_skips_all_that_is_not_running(schedule):
 def test_what_is_given_back_after_a_stop_is_skipped(schedule):
     """A job that comes back after a failure does not run."""
     scheduler = schedule([("", "a"), ("", "b")], workers=2)
-    scheduler.assign()
+    assign(scheduler)
     scheduler.fail(0, 1)
     scheduler.give_back([1], 2)
     assert scheduler.state(1) is SKIPPED
@@ -355,27 +445,30 @@ def test_continue_skips_descendants_only(schedule):
     """Under CONTINUE only what depends on the failed node is skipped, and its inputs are let go of."""
     scheduler = schedule([("r", "a"), ("a", "b"), ("b", "c"), ("r", "d")], fuse=False, workers=2, policy=FailurePolicy.CONTINUE)
     assert jobs(scheduler) == [(1, (0,)), (2, (3,))]
-    assert scheduler.fail(0, 1) == [0, 2]
-    assert scheduler.take_skipped() == [1, 2]
-    assert scheduler.finish(3, 2) == [1]
+    scheduler.fail(0, 1)
+    taken = drain(scheduler)
+    assert sorted(each.dataset for each in taken if isinstance(each, ReleaseValue)) == [0, 2]
+    assert sorted(each.node for each in taken if isinstance(each, SkipNode)) == [1, 2]
+    scheduler.finish(3, 2)
+    assert released(scheduler) == [1]
     assert scheduler.is_finished()
 
 
 def test_a_node_that_is_given_back_keeps_its_attempt_number(schedule):
     """An attempt that did not begin does not count."""
     scheduler = schedule([("", "a")])
-    scheduler.assign()
+    assign(scheduler)
     assert scheduler.attempt(0) == 1
     scheduler.give_back([0], 1)
     assert scheduler.attempt(0) == 0
-    scheduler.assign()
+    assign(scheduler)
     assert scheduler.attempt(0) == 1
 
 
 def test_an_impossible_fact_is_an_error_that_tells_the_story(schedule):
     """A fact that cannot be true names the node, its state and how it came there."""
     scheduler = schedule([("", "a")])
-    scheduler.assign()
+    assign(scheduler)
     scheduler.finish(0, 1)
     with pytest.raises(InvalidTransitionError, match=r"node 'n0' cannot go from DONE to FAILED; so far: .*ASSIGNED -> DONE"):
         scheduler.fail(0, None)
@@ -387,7 +480,7 @@ def test_an_impossible_fact_is_an_error_that_tells_the_story(schedule):
 def test_what_a_lost_worker_held_is_free_again(schedule):
     """The culprit fails, the others run elsewhere with the same attempt number."""
     scheduler = schedule([("", "a"), ("", "b")], depth=2, policy=FailurePolicy.CONTINUE)
-    scheduler.assign()
+    assign(scheduler)
     scheduler.lose_worker(1, 0)
     assert scheduler.state(0) is ASSIGNED
     scheduler.fail(0, None)
@@ -401,15 +494,16 @@ def test_what_a_lost_worker_held_is_free_again(schedule):
 def test_values_that_were_lost_are_made_again(schedule):
     """A value that lived in the lost worker is remade, with what it was made of, if somebody still needs it."""
     scheduler = schedule([("r", "a"), ("a", "b"), ("b", "c"), ("b", "d")], fuse=False, policy=FailurePolicy.CONTINUE, workers=2)
-    scheduler.assign()
+    assign(scheduler)
     scheduler.finish(0, 1)
-    (job,) = scheduler.assign()
-    scheduler.pin(2, job.worker)
-    assert scheduler.finish(1, job.worker) == [0]
-    assert len(scheduler.assign()) == 1
+    (job,) = assign(scheduler)
+    pin(scheduler, 2, job.worker)
+    scheduler.finish(1, job.worker)
+    assert released(scheduler) == [0]
+    assert len(assign(scheduler)) == 1
     scheduler.lose_worker(job.worker, None)
     scheduler.add_worker(job.worker)
-    again = scheduler.assign()
+    again = assign(scheduler)
     assert [assigned.nodes for assigned in again] == [(0,)]
     assert [scheduler.state(node) for node in (1, 2, 3)] == [WAITING, WAITING, WAITING]
     assert scheduler.attempt(0) == 2
@@ -419,7 +513,7 @@ def test_values_that_were_lost_are_made_again(schedule):
 def test_a_value_within_a_job_is_lost_with_its_worker(schedule):
     """A worker that dies between two nodes of a job loses what passed between them: the first is run again."""
     scheduler = schedule(CHAIN)
-    scheduler.assign()
+    assign(scheduler)
     scheduler.finish(0, 1)
     scheduler.lose_worker(1, None)
     scheduler.add_worker(1)
@@ -430,7 +524,7 @@ def test_a_value_within_a_job_is_lost_with_its_worker(schedule):
 def test_the_rest_of_a_job_that_was_given_back_stays_with_its_worker(schedule):
     """What passed between the nodes of a job is in its worker only, so the rest of the job runs there."""
     scheduler = schedule(CHAIN, workers=2)
-    scheduler.assign()
+    assign(scheduler)
     scheduler.finish(0, 1)
     scheduler.give_back([1, 2], 1)
     assert jobs(scheduler) == [(1, (1, 2))]
@@ -441,23 +535,23 @@ def test_a_long_chain_of_lost_values_is_no_recursion(schedule):
     names = [chr(0x4E00 + number) for number in range(3000)]
     wiring = [("" if not number else names[number - 1], name) for number, name in enumerate(names)]
     scheduler = schedule(wiring)
-    scheduler.assign()
+    assign(scheduler)
     for node in range(2999):
         scheduler.finish(node, 1)
     scheduler.lose_worker(1, None)
     scheduler.add_worker(1)
-    assert len(scheduler.assign()[0].nodes) == 3000
+    assert len(assign(scheduler)[0].nodes) == 3000
 
 
 def test_lost_values_are_not_made_again_after_a_stop(schedule):
     """After a failure under STOP a lost worker brings nothing back: what was done stays done, and the run ends."""
     scheduler = schedule([("", "a"), ("a", "b"), ("a", "c"), ("", "d")], workers=2)
-    scheduler.assign()
-    scheduler.pin(0, 1)
+    assign(scheduler)
+    pin(scheduler, 0, 1)
     scheduler.finish(0, 1)
     scheduler.lose_worker(1, None)
     scheduler.fail(3, 2)
-    assert scheduler.assign() == []
+    assert assign(scheduler) == []
     assert scheduler.is_finished()
     assert scheduler.done() == {0}
 
@@ -471,7 +565,7 @@ def test_a_node_whose_parent_failed_when_it_ran_again_is_skipped_when_it_comes_b
     scheduler.add_worker(1)
     scheduler.add_worker(2)
     jobs(scheduler)
-    scheduler.reside(0, 1, 100)
+    reside(scheduler, 0, 1, 100)
     scheduler.finish(0, 1)
     worker_of = {nodes[0]: worker for worker, nodes in jobs(scheduler)}
     scheduler.lose_worker(worker_of[1], None)
@@ -483,8 +577,7 @@ def test_a_node_whose_parent_failed_when_it_ran_again_is_skipped_when_it_comes_b
     elif how == "given back":
         scheduler.give_back([2], worker_of[2])
     else:
-        assert scheduler.retry(2, worker_of[2]) == 0
-        scheduler.wake(2)
+        assert retry(scheduler, 2, worker_of[2]) == 0
     assert [scheduler.state(index).name for index in range(5)] == ["FAILED", *["SKIPPED"] * 4]
     assert jobs(scheduler) == []
     assert scheduler.is_finished()
@@ -494,8 +587,8 @@ def test_a_run_is_not_over_while_a_result_is_lost(schedule):
     """Every node is done, but a result went with its worker before it was handed over: its node runs again."""
     scheduler = schedule([("", "a"), ("a", "b")], fuse=False)
     for node in (0, 1):
-        scheduler.assign()
-        scheduler.reside(node, 1, 0)
+        assign(scheduler)
+        reside(scheduler, node, 1, 0)
         scheduler.finish(node, 1)
     assert scheduler.is_finished()
     scheduler.lose_worker(1, None)
@@ -503,9 +596,116 @@ def test_a_run_is_not_over_while_a_result_is_lost(schedule):
     scheduler.add_worker(1)
     assert jobs(scheduler) == [(1, (0,))]
     scheduler.finish(0, 1)
-    scheduler.assign()
+    assign(scheduler)
     scheduler.finish(1, 1)
     assert scheduler.is_finished()
+
+
+# --- values that jobs wait for ---------------------------------------------------------------------------------------------
+
+
+def resident_in_the_first_of_two(schedule, **options):
+    """Return a scheduler in which worker 1 has the value 0 and works on node 3, and node 1 is assigned to worker 2."""
+    scheduler = schedule([("", "a"), ("a", "b"), ("a", "c"), ("", "d")], workers=2, weights=[9, 5, 1, 7], fuse=False, **options)
+    assert jobs(scheduler) == [(1, (0,)), (2, (3,))]
+    reside(scheduler, 0, 1, 100)
+    scheduler.finish(0, 1)
+    assert jobs(scheduler) == [(1, (1,))]
+    scheduler.finish(3, 2)
+    scheduler.assign()
+    assert drain(scheduler)[-1] == TransferValue(0, 1)
+    return scheduler
+
+
+def test_a_job_waits_in_the_scheduler_until_its_value_was_transferred(schedule):
+    """The job is issued when the value has arrived, and until then its worker is not said to run it."""
+    scheduler = resident_in_the_first_of_two(schedule)
+    assert (scheduler.state(2), scheduler.assigned(2)) == (ASSIGNED, ())
+    scheduler.value_arrived(0, Placement(retained=True), 1)
+    assert drain(scheduler) == [RunJob(2, (2,), (0,), (), ())]
+    assert scheduler.assigned(2) == (2,)
+
+
+def test_a_job_whose_value_cannot_be_transferred_goes_to_the_value(schedule):
+    """The only worker that has the value runs the job."""
+    scheduler = resident_in_the_first_of_two(schedule)
+    scheduler.value_arrived(0, Placement(1, movable=False), 1)
+    assert (scheduler.state(2), scheduler.attempt(2)) == (READY, 0)
+    scheduler.finish(1, 1)
+    assert jobs(scheduler) == [(1, (2,))]
+
+
+def test_a_job_whose_value_is_lost_on_its_way_waits_for_it_to_be_made_again(schedule):
+    """The worker that was to send it died: what it ran and made runs again, then the job."""
+    scheduler = resident_in_the_first_of_two(schedule)
+    scheduler.lose_worker(1, None)
+    assert jobs(scheduler) == [(2, (0,))]
+    assert [scheduler.state(node) for node in (1, 2)] == [WAITING, WAITING]
+    scheduler.value_arrived(0, SHARED, 1)  # it was sent before the worker died, and comes too late
+    scheduler.finish(0, 2)
+    assert jobs(scheduler) == [(2, (1,))]
+
+
+def test_a_job_is_assigned_again_where_its_worker_dies_before_its_value_arrives(schedule):
+    """It was never started there, so the worker's death is not its fault, and the transfer serves whichever worker is next."""
+    scheduler = resident_in_the_first_of_two(schedule)
+    scheduler.lose_worker(2, None)
+    scheduler.value_arrived(0, SHARED, 1)
+    scheduler.add_worker(2)
+    (job,) = assign(scheduler)
+    assert (job.worker, job.nodes, job.inputs) == (2, (2,), (0,))
+    assert scheduler.attempt(2) == 1
+
+
+def test_a_stop_skips_jobs_that_wait_for_values(schedule):
+    """After a failure such a job is skipped, and only workers that run something are asked to cancel."""
+    scheduler = resident_in_the_first_of_two(schedule)
+    scheduler.stop()
+    taken = drain(scheduler)
+    assert SkipNode(2) in taken
+    assert [each for each in taken if isinstance(each, CancelJobs)] == [CancelJobs(1)]
+    scheduler.value_arrived(0, SHARED, 1)
+    assert [each for each in drain(scheduler) if isinstance(each, RunJob)] == []
+
+
+def test_a_value_is_asked_for_once_and_sent_once_to_each_worker(schedule):
+    """Two jobs share one transfer; a worker that keeps what it receives gets it with its first job, and its release."""
+    wiring = [("", "a"), ("a", "b"), ("a", "c"), ("a", "d"), ("", "e"), ("", "f")]
+    scheduler = schedule(wiring, workers=3, depth=2, fuse=False)
+    assert jobs(scheduler)[0] == (1, (0,))
+    reside(scheduler, 0, 1, 100)
+    scheduler.finish(0, 1)
+    scheduler.assign()
+    taken = drain(scheduler)
+    assert [each for each in taken if isinstance(each, TransferValue)] == [TransferValue(0, 1)]
+    scheduler.value_arrived(0, Placement(retained=True), 1)
+    sent = [each for each in drain(scheduler) if isinstance(each, RunJob)]
+    assert {each.worker: each.inputs for each in sent} == dict.fromkeys({each.worker for each in sent}, (0,))
+    for node in (4, 5, 1, 2, 3):
+        worker = next(number for number in (1, 2, 3) if scheduler.holds(number, node))
+        scheduler.finish(node, worker)
+    (release,) = [each for each in drain(scheduler) if isinstance(each, ReleaseValue) and each.dataset == 0]
+    assert set(release.workers) == {each.worker for each in sent}
+
+
+def test_a_value_that_is_made_again_while_it_is_transferred_stays_one_value(schedule):
+    """Its second copy is released with it, and the transfer still answers the job that waits."""
+    scheduler = resident_in_the_first_of_two(schedule)
+    reside(scheduler, 0, 3, 100)
+    scheduler.value_arrived(0, SHARED, 3)
+    assert drain(scheduler) == []
+    scheduler.value_arrived(0, SHARED, 1)
+    assert [each.nodes for each in drain(scheduler)] == [(2,)]
+    scheduler.finish(1, 1)
+    scheduler.finish(2, 2)
+    assert ReleaseValue(0, (3,)) in drain(scheduler)
+
+
+def test_an_illegal_move_of_a_value_has_its_history(schedule):
+    """The error names the dataset, its state, and how it came there."""
+    scheduler = schedule([("", "a"), ("a", "b")])
+    with pytest.raises(InvalidTransitionError, match=r"the value of 'a' cannot go from ABSENT to TRANSFERRING"):
+        scheduler._values._move(0, ValueState.TRANSFERRING)
 
 
 # --- whole runs, simulated -----------------------------------------------------------------------------------------------
@@ -546,49 +746,73 @@ class Simulation:
         self.resident = {
             index for index, dataset in enumerate(self.plan.datasets) if processes and dataset.name in resident
         } - set(self.plan.results)
-        self.homes: dict[int, int] = {}
-        self.shared: set[int] = set()  # values that any worker can have
+        self.retained = {index for index in range(len(self.plan.datasets)) if processes and self.random.random() < 0.4}
+        self.store: set[int] = set()  # values that any worker can have
         self.private: dict[int, set[int]] = {worker: set() for worker in range(MAIN if processes else 1, workers + 1)}
+        self.copies: dict[int, set[int]] = {worker: set() for worker in self.private}  # what workers received and keep
         self.queues: dict[int, list[tuple[object, list[int]]]] = {worker: [] for worker in self.private}
-        self.put: set[int] = set()
+        self.transfers: list[tuple[int, int]] = []  # asked for and not yet answered: dataset, worker
         self.trace: list[tuple[object, ...]] = []
         self.runs = [0] * len(self.plan.nodes)
         self.asleep: list[int] = []  # nodes that wait for their next attempt
+        self.skipped: list[int] = []
+        self.may_stick = bool(faults) and processes
+        self.stuck: set[int] = set()  # values that turned out not to leave their worker
         for worker in self.private:
             self.scheduler.add_worker(worker)
 
     def run(self):
         scheduler = self.scheduler
         while not scheduler.is_finished():
-            while True:
-                near = any(scheduler._queues._near.values())  # of equally urgent nodes a worker takes those first
-                if not (jobs := scheduler.assign()):
-                    break
-                if not near:
-                    self.check_order(jobs)
-                for job in jobs:
-                    self.submit(job)
-                validate(scheduler)
-            while (node := scheduler.take_torn()) is not None:
-                assert self.unpicklable
-                self.release(scheduler.fail(node, None))
-            scheduler.take_skipped()
+            self.assign()
             if scheduler.is_finished():
                 break
             busy = [worker for worker, queue in self.queues.items() if queue]
-            if self.asleep and (not busy or self.random.random() < 0.2):
+            if self.transfers and (not busy or self.random.random() < 0.5):
+                self.answer(*self.transfers.pop(self.random.randrange(len(self.transfers))))
+            elif self.asleep and (not busy or self.random.random() < 0.2):
                 scheduler.wake(self.asleep.pop(0))
-                validate(scheduler)
-                continue
-            assert busy, "nothing runs and the run is not over"
-            self.step(self.random.choice(busy))
+            else:
+                assert busy, "nothing runs and the run is not over"
+                self.step(self.random.choice(busy))
+            self.carry_out()
             validate(scheduler)
+        self.carry_out()
         return self
+
+    def assign(self):
+        scheduler = self.scheduler
+        while True:
+            near = any(scheduler._queues._near.values())  # of equally urgent nodes a worker takes those first
+            if not scheduler.assign():
+                return
+            jobs = [each for each in scheduler._instructions if isinstance(each, RunJob)]
+            if not near and not scheduler._pending:
+                self.check_order(jobs)
+            self.carry_out()
+            validate(scheduler)
+
+    def carry_out(self):
+        """Do what the scheduler says, until it says nothing more."""
+        handlers = {
+            RunJob: self.run_job,
+            LoadValue: self.load,
+            TransferValue: self.transfer,
+            ReleaseValue: self.release,
+            SkipNode: self.skip,
+            RejectNode: self.reject,
+            DelayNode: self.delay,
+            CancelJobs: self.cancel,
+            RestartWorker: self.restart,
+        }
+        while (instruction := self.scheduler.next_instruction()) is not None:
+            handlers[type(instruction)](instruction)
 
     def check_order(self, jobs):
         """Each job's first node is more urgent than the next one's, and than every node that is left."""
         if (
-            any(self.plan.policies)
+            not jobs
+            or any(self.plan.policies)
             or self.scheduler._values.pins
             or self.scheduler._values.homes
             or (self.processes and self.scheduler._queues.main_only)
@@ -599,29 +823,83 @@ class Simulation:
         left = [node for node in range(len(self.plan.nodes)) if self.scheduler.state(node) is READY]
         assert all((-self.scheduler._queues.priority[node], node) > urgency[-1] for node in left)
 
-    def submit(self, job):
-        self.trace.append((job.worker, job.nodes))
+    # --- instructions ---
+
+    def run_job(self, job):
+        self.trace.append((job.worker, job.nodes, job.inputs))
         for place, node in enumerate(job.nodes):
             for parent in self.plan.nodes[node].parents:
                 assert parent in job.nodes[:place] or self.scheduler.state(parent) is DONE, "a node before its parent"
-        for dataset in job.inputs:
-            if dataset in self.put or self.plan.datasets[dataset].producer is not None:
-                continue
-            self.put.add(dataset)
-            if dataset in self.unpicklable:
-                self.private[MAIN].add(dataset)
-                self.scheduler.pin(dataset, MAIN)
-            else:
-                self.shared.add(dataset)
-        if any(self.scheduler.holder(dataset) not in (None, job.worker) for dataset in job.inputs):
-            self.scheduler.give_back(job.nodes, job.worker)
-            return
-        for dataset in job.inputs:
-            if self.homes.get(dataset, job.worker) != job.worker:  # it is published, and can be had anywhere from now on
-                del self.homes[dataset]
-                self.shared.add(dataset)
-                self.scheduler.leave_home(dataset)
+        assert set(job.inputs) <= self.store, "a value is sent that the store does not have"
+        if job.worker != MAIN:
+            for dataset in job.inputs:
+                assert dataset not in self.copies[job.worker], "a value is sent to a worker that has it"
+            self.copies[job.worker] |= self.retained & set(job.inputs)
         self.queues[job.worker].append((job, list(job.nodes)))
+
+    def load(self, load):
+        assert self.plan.datasets[load.dataset].producer is None
+        if load.dataset in self.unpicklable:
+            self.private[MAIN].add(load.dataset)
+            self.scheduler.value_arrived(load.dataset, Placement(MAIN, movable=False))
+        else:
+            self.store.add(load.dataset)
+            self.scheduler.value_arrived(load.dataset, Placement(retained=load.dataset in self.retained))
+
+    def transfer(self, asked):
+        self.trace.append(("transfer", asked))
+        self.transfers.append((asked.dataset, asked.worker))
+
+    def release(self, release):
+        dataset = release.dataset
+        assert self.scheduler.uses(dataset) == 0
+        assert self.plan.datasets[dataset].in_memory
+        self.store.discard(dataset)
+        self.private.get(MAIN, set()).discard(dataset)
+        if not self.processes:
+            for values in self.private.values():
+                values.discard(dataset)
+        for worker in release.workers:
+            self.private[worker].discard(dataset)
+            self.copies[worker].discard(dataset)
+
+    def skip(self, skip):
+        self.skipped.append(skip.node)
+
+    def reject(self, reject):
+        assert self.unpicklable | self.stuck
+        self.scheduler.fail(reject.node, None)
+
+    def delay(self, delay):
+        self.asleep.append(delay.node)
+
+    def cancel(self, cancel):
+        assert self.scheduler.is_stopped()
+        assert self.queues[cancel.worker], "nothing can be cancelled there"
+
+    def restart(self, restart):
+        self.scheduler.add_worker(restart.worker)
+
+    # --- events ---
+
+    def answer(self, dataset, worker):
+        """A worker answers a TransferValue, for which it may be too late."""
+        if dataset not in self.private[worker]:
+            return  # it was lost, or released, meanwhile
+        if self.may_stick and self.random.random() < 0.2:
+            self.stuck.add(dataset)
+            self.scheduler.value_arrived(dataset, Placement(worker, movable=False), worker)
+            return
+        if self.scheduler._values.is_expected_from(dataset, worker):
+            self.store.add(dataset)
+        self.queues[worker].append((dataset, []))  # it is dropped there after the jobs that were sent before
+        self.drop_at_head(worker)
+        self.scheduler.value_arrived(dataset, Placement(retained=dataset in self.retained), worker)
+
+    def drop_at_head(self, worker):
+        queue = self.queues[worker]
+        while queue and not queue[0][1]:
+            self.private[worker].discard(queue.pop(0)[0])
 
     def step(self, worker):
         fault = self.random.random() if self.faults and self.random.random() < 0.25 else 1.0
@@ -631,13 +909,14 @@ class Simulation:
             self.give_back(worker)
         else:
             self.run_node(worker, fails=fault < 1.0)
+        self.drop_at_head(worker)
         self.faults -= fault < 1.0
 
     def run_node(self, worker, *, fails):
         job, rest = self.queues[worker][0]
         node = rest.pop(0)
         if not rest or fails:
-            self.queues[worker].pop(0)
+            self.queues[worker].pop(0)  # the job, or what a fault leaves of it
         planned = self.plan.nodes[node]
         # A parent may be at work again meanwhile, for another of its values that was lost: this node has what it takes.
         assert all(self.runs[parent] for parent in planned.parents), "a node before its parent"
@@ -650,17 +929,18 @@ class Simulation:
             self.fail(node, worker)
             return
         self.keep(worker, job, node)
-        self.release(self.scheduler.finish(node, worker))
+        self.scheduler.finish(node, worker)
 
     def take(self, worker, job, node):
         for dataset in self.plan.nodes[node].inputs:
             if not self.plan.datasets[dataset].in_memory:
                 continue
-            assert dataset in self.shared or dataset in self.private[worker], "a value is not where its taker runs"
+            sent = dataset in job.inputs if worker != MAIN and self.processes else dataset in self.store
+            assert sent or dataset in self.private[worker] | self.copies[worker], "a value is not where its consumer runs"
             if (dataset, node) in job.last:
                 self.private[worker].discard(dataset)
                 if not self.processes:
-                    self.shared.discard(dataset)
+                    self.store.discard(dataset)
 
     def keep(self, worker, job, node):
         for dataset in self.plan.nodes[node].outputs:
@@ -670,56 +950,46 @@ class Simulation:
                 self.private[worker].add(dataset)
             elif dataset in self.unpicklable:
                 self.private[worker].add(dataset)
-                self.scheduler.pin(dataset, worker)
+                pin(self.scheduler, dataset, worker)
             elif dataset in self.resident and worker != MAIN:
                 self.private[worker].add(dataset)
-                self.homes[dataset] = worker
-                self.scheduler.reside(dataset, worker, 1 + dataset % 3)
+                reside(self.scheduler, dataset, worker, 1 + dataset % 3)
             else:
-                self.shared.add(dataset)
+                self.store.add(dataset)
+                if dataset in self.retained:
+                    self.scheduler.value_made(dataset, Placement(retained=True))
 
     def give_back(self, worker):
         for _job, rest in self.queues[worker]:
-            self.scheduler.give_back(rest, worker)
-        self.queues[worker].clear()
+            if rest:
+                self.scheduler.give_back(list(rest), worker)
+            rest.clear()
 
     def lose(self, worker, *, culprit):
-        self.finish_untold(worker)
+        self.finish_unreported(worker)
         held = self.scheduler.assigned(worker)
         node = held[0] if culprit and held else None
         self.queues[worker].clear()
         self.private[worker].clear()
-        self.homes = {dataset: home for dataset, home in self.homes.items() if home != worker}
+        self.copies[worker].clear()
+        self.transfers = [each for each in self.transfers if each[1] != worker]
         self.scheduler.lose_worker(worker, node)
         if node is not None:
             self.fail(node, None)
-        self.scheduler.add_worker(worker)
 
-    def finish_untold(self, worker):
-        """What a worker finished, and had not told when it was lost, is done, but for the values that go with it."""
+    def finish_unreported(self, worker):
+        """What a worker finished, and had not reported when it was lost, is done, but for the values that go with it."""
         nodes = [node for _job, rest in self.queues[worker] for node in rest]
         for node in nodes[: self.random.choice([0, 0, 1, 2, 12])]:
             self.runs[node] += 1
             for dataset in self.plan.nodes[node].outputs:
                 if self.plan.datasets[dataset].in_memory:
-                    self.scheduler.reside(dataset, worker, 0)
-            self.release(self.scheduler.finish(node, worker))
+                    reside(self.scheduler, dataset, worker, 0)
+            self.scheduler.finish(node, worker)
 
     def fail(self, node, worker):
-        if self.scheduler.retry(node, worker) is None:
-            self.release(self.scheduler.fail(node, worker))
-        else:
-            self.asleep.append(node)
-
-    def release(self, datasets):
-        for dataset in datasets:
-            assert self.scheduler.uses(dataset) == 0
-            assert self.plan.datasets[dataset].in_memory
-            self.shared.discard(dataset)
-            self.put.discard(dataset)
-            self.homes.pop(dataset, None)
-            for values in self.private.values():
-                values.discard(dataset)
+        if not self.scheduler.retry(node, worker):
+            self.scheduler.fail(node, worker)
 
 
 RUNS = {
@@ -742,7 +1012,7 @@ def test_every_node_runs_once(pipeline, seed, workers, processes, depth, fuse):
     wiring, persisted, _, main_only, resident = pipeline
     simulation = Simulation((wiring, persisted, (), main_only, resident), faults=0, **options).run()
     assert simulation.runs == [1] * len(simulation.plan.nodes)
-    assert simulation.shared == {index for index in simulation.plan.results if simulation.plan.datasets[index].in_memory}
+    assert simulation.store == {index for index in simulation.plan.results if simulation.plan.datasets[index].in_memory}
     assert not any(simulation.private.values())
 
 
@@ -785,8 +1055,7 @@ def test_faults_skip_descendants_only(pipeline, seed, workers, processes, depth,
         for index in plan.results
         if plan.datasets[index].in_memory and scheduler.state(plan.datasets[index].producer) is DONE
     }
-    assert made <= simulation.shared <= set(plan.results)  # a result of an earlier attempt may stay
-    assert not simulation.put
+    assert made <= simulation.store <= set(plan.results)  # a result of an earlier attempt may stay
 
 
 @QUIET
@@ -816,17 +1085,17 @@ def test_a_value_in_the_hands_of_its_last_taker_is_made_again():
     scheduler = Scheduler(plan, weights=[1, 10, 1, 5, 1], depth=1, fuse=False)
 
     def assigned():
-        return {job.worker: job.nodes[0] for job in scheduler.assign()}
+        return {job.worker: job.nodes[0] for job in assign(scheduler)}
 
     scheduler.add_worker(1)
     assert assigned() == {1: 0}
-    scheduler.reside(d, 1, 1_000_000)
+    reside(scheduler, d, 1, 1_000_000)
     scheduler.finish(0, 1)
     assert assigned() == {1: 1}
     scheduler.finish(1, 1)
     scheduler.add_worker(2)
     assert assigned() == {1: 3, 2: 2}  # node 3 is the last taker of d
-    scheduler.reside(e, 2, 1_000_000)
+    reside(scheduler, e, 2, 1_000_000)
     scheduler.finish(2, 2)
     scheduler.lose_worker(2, None)
     scheduler.add_worker(3)
@@ -849,14 +1118,14 @@ def test_an_attempt_that_failed_is_made_again(schedule):
     assert jobs(scheduler) == [(1, (0,))]
     scheduler.finish(0, 1)
     assert jobs(scheduler) == [(1, (1,))]
-    assert scheduler.retry(1, 1) == 30.0
+    assert retry(scheduler, 1, 1) == 30.0
     assert (scheduler.state(1), scheduler.attempt(1)) == (DELAYED, 1)
-    assert scheduler.assign() == []
+    assert assign(scheduler) == []
     assert not scheduler.is_finished()
     scheduler.wake(1)
     assert jobs(scheduler) == [(1, (1,))]
     assert scheduler.attempt(1) == 2
-    assert scheduler.retry(1, 1) is None
+    assert retry(scheduler, 1, 1) is None
     scheduler.fail(1, 1)
     assert scheduler.state(1) is FAILED
     scheduler.wake(1)
@@ -866,15 +1135,16 @@ def test_an_attempt_that_failed_is_made_again(schedule):
 def test_a_node_that_may_be_tried_again_is_never_the_last_taker(schedule):
     """Its inputs stay as they are until it is through, and are released then."""
     scheduler = schedule([("r", "a"), ("ra", "b")], policies=[None, NodePolicy(retries=2)])
-    scheduler.assign()
-    assert scheduler.finish(0, 1) == []
-    (job,) = scheduler.assign()
+    assign(scheduler)
+    scheduler.finish(0, 1)
+    assert released(scheduler) == []
+    (job,) = assign(scheduler)
     assert job.last == ()
-    assert scheduler.retry(1, 1) == 0.0
-    scheduler.wake(1)
-    (job,) = scheduler.assign()
+    assert retry(scheduler, 1, 1) == 0.0
+    (job,) = assign(scheduler)
     assert job.inputs == (1, 0)
-    assert sorted(scheduler.finish(1, 1)) == [0, 1]
+    scheduler.finish(1, 1)
+    assert sorted(released(scheduler)) == [0, 1]
 
 
 @pytest.mark.parametrize(
@@ -889,7 +1159,7 @@ def test_a_node_with_such_a_policy_is_a_job_by_itself(schedule, policy, place):
     scheduler = schedule(CHAIN, policies=policies, limits={"x": 1})
     order = []
     while not scheduler.is_finished():
-        (job,) = scheduler.assign()
+        (job,) = assign(scheduler)
         order.append(job.nodes)
         for number in job.nodes:
             scheduler.finish(number, 1)
@@ -901,12 +1171,12 @@ def test_nothing_is_tried_again_after_a_stop(schedule):
     """When the run stops, nodes that wait for their next attempt are skipped, and a failure is for good."""
     again = NodePolicy(retries=3)
     scheduler = schedule([("", "a"), ("", "b"), ("", "c")], workers=3, policies=[again, again, None])
-    scheduler.assign()
-    assert scheduler.retry(0, 1) == 0.0
+    assign(scheduler)
+    assert retry(scheduler, 0, 1) == 0.0
     scheduler.fail(2, 3)
-    assert (scheduler.state(0), scheduler.take_skipped()) == (SKIPPED, [0])
+    assert (scheduler.state(0), skipped(scheduler)) == (SKIPPED, [0])
     scheduler.wake(0)
-    assert scheduler.retry(1, 2) is None
+    assert retry(scheduler, 1, 2) is None
     scheduler.fail(1, 2)
     assert scheduler.is_finished()
 
@@ -915,19 +1185,19 @@ def test_nothing_is_tried_again_after_a_stop(schedule):
 def test_an_input_that_is_lost_meanwhile_is_made_again_first(schedule, woken_before):
     """A node that killed its worker, and its input with it, waits for both: its time, and its input."""
     scheduler = schedule([("", "a"), ("a", "b")], workers=2, policies=[None, NodePolicy(retries=1, retry_delay=1)])
-    scheduler.assign()
-    scheduler.reside(0, 1, 1_000_000)
+    assign(scheduler)
+    reside(scheduler, 0, 1, 1_000_000)
     scheduler.finish(0, 1)
     assert jobs(scheduler) == [(1, (1,))]
     scheduler.lose_worker(1, 1)
-    assert scheduler.retry(1, None) == 1.0
+    assert retry(scheduler, 1, None) == 1.0
     if woken_before:
         scheduler.wake(1)
     assert jobs(scheduler) == [(2, (0,))]
     validate(scheduler)
     scheduler.finish(0, 2)
     if not woken_before:
-        assert scheduler.assign() == []
+        assert assign(scheduler) == []
         scheduler.wake(1)
     assert jobs(scheduler) == [(2, (1,))]
     assert scheduler.attempt(1) == 2
@@ -941,14 +1211,14 @@ def test_delays_on_a_virtual_clock(schedule):
     due: list[tuple[float, int, int, bool]] = []  # when, node, worker, whether it is an attempt that ends
     begun: list[tuple[float, int]] = []
     while not scheduler.is_finished():
-        for job in scheduler.assign():
+        for job in assign(scheduler):
             begun.append((now, job.nodes[0]))
             heappush(due, (now + seconds[job.nodes[0]], job.nodes[0], job.worker, True))
         now, number, worker, ends = heappop(due)
         if not ends:
             scheduler.wake(number)
         elif number == 0 and scheduler.attempt(0) <= attempts_failing:
-            heappush(due, (now + scheduler.retry(0, worker), 0, worker, False))
+            heappush(due, (now + retry(scheduler, 0, worker), 0, worker, False))
         else:
             scheduler.finish(number, worker)
     assert begun == [(0.0, 0), (1.0, 1), (5.0, 2), (11.0, 0), (22.0, 0)]
@@ -959,13 +1229,13 @@ def test_continue_for_one_node_alone(schedule):
     goes_on, stops = NodePolicy(on_failure="continue"), NodePolicy(on_failure="stop")
     wiring = [("", "a"), ("", "b"), ("", "c")]
     scheduler = schedule(wiring, policies=[goes_on, None, None])
-    scheduler.assign()
+    assign(scheduler)
     scheduler.fail(0, 1)
     assert not scheduler.is_stopped()
     scheduler = schedule(wiring, policies=[stops, None, None], policy=FailurePolicy.CONTINUE)
-    scheduler.assign()
+    assign(scheduler)
     scheduler.fail(0, 1)
-    assert (scheduler.is_stopped(), scheduler.take_skipped()) == (True, [1, 2])
+    assert (scheduler.is_stopped(), skipped(scheduler)) == (True, [1, 2])
 
 
 def needs(*amounts, name="gpu"):
@@ -994,10 +1264,10 @@ def test_a_node_with_needs_waits_for_an_idle_worker(schedule):
     )
     assert jobs(scheduler) == [(1, (0,)), (1, (1,))]
     scheduler.finish(0, 1)
-    assert scheduler.assign() == []  # node 3 is the most urgent, and node 1 is in its way
+    assert assign(scheduler) == []  # node 3 is the most urgent, and node 1 is in its way
     scheduler.finish(1, 1)
     assert jobs(scheduler) == [(1, (3,))]
-    assert scheduler.assign() == []  # nothing is put behind it
+    assert assign(scheduler) == []  # nothing is put behind it
     scheduler.finish(3, 1)
     assert jobs(scheduler) == [(1, (2,)), (1, (4,))]
 
@@ -1012,9 +1282,9 @@ def test_a_big_node_is_not_overtaken_by_small_ones(schedule):
     running = jobs(scheduler)
     assert [nodes for _worker, nodes in running] == [(0,), (1,)]  # the rest is set aside for the big one
     scheduler.finish(0, running[0][0])
-    assert scheduler.assign() == []
+    assert assign(scheduler) == []
     scheduler.finish(1, running[1][0])
-    assert [job.nodes for job in scheduler.assign()] == [(2,)]
+    assert [job.nodes for job in assign(scheduler)] == [(2,)]
 
 
 def test_a_node_that_waits_for_one_thing_leaves_the_others_alone(schedule):
@@ -1024,7 +1294,7 @@ def test_a_node_that_waits_for_one_thing_leaves_the_others_alone(schedule):
     wiring = [("", letter) for letter in "abcde"]
     limits = {"gpu": 2, "memory": 2, "disk": 1}
     scheduler = schedule(wiring, workers=4, weights=[9, 8, 7, 6, 5], policies=policies, limits=limits)
-    assert [job.nodes for job in scheduler.assign()] == [(0,), (3,), (4,)]
+    assert [job.nodes for job in assign(scheduler)] == [(0,), (3,), (4,)]
 
 
 def test_a_pinned_node_with_needs_waits_for_its_worker(schedule):
@@ -1032,9 +1302,9 @@ def test_a_pinned_node_with_needs_waits_for_its_worker(schedule):
     wiring = [("", "a"), ("", "b"), ("a", "c")]
     scheduler = schedule(wiring, workers=2, fuse=False, policies=needs(0, 1, 1), limits={"gpu": 1})
     assert jobs(scheduler) == [(1, (0,)), (2, (1,))]
-    scheduler.pin(0, 1)
+    pin(scheduler, 0, 1)
     scheduler.finish(0, 1)
-    assert scheduler.assign() == []
+    assert assign(scheduler) == []
     scheduler.finish(1, 2)
     assert jobs(scheduler) == [(1, (2,))]
 
@@ -1063,7 +1333,7 @@ def test_every_small_case_of_one_resource(workers):
                 scheduler.add_worker(worker)
             at: dict[int, int] = {}
             for ended in (*order, None):
-                at.update({job.nodes[0]: job.worker for job in scheduler.assign()})
+                at.update({job.nodes[0]: job.worker for job in assign(scheduler)})
                 validate(scheduler)
                 waiting = [number for number in range(4) if scheduler.state(number) is READY]
                 free = limit - sum(amounts[number] for number in at)

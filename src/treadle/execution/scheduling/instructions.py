@@ -1,0 +1,81 @@
+"""What the scheduler tells the loop to do. State: none. Neighbours: `scheduler.py` issues them, the loop carries them out."""
+
+from __future__ import annotations
+
+from typing import NamedTuple, TypeAlias
+
+
+class RunJob(NamedTuple):
+    """Run nodes on a worker, one after the other.
+
+    Attributes:
+        worker: the worker.
+        nodes: plan indices, in order.
+        inputs: in-memory datasets that travel with the job: those of its inputs that the worker does not have yet.
+        last: (dataset, node) where the node is the dataset's last consumer: after it the value is not needed.
+        local: datasets that are made and used up within the job.
+    """
+
+    worker: int
+    nodes: tuple[int, ...]
+    inputs: tuple[int, ...]
+    last: tuple[tuple[int, int], ...]
+    local: tuple[int, ...]
+
+
+class LoadValue(NamedTuple):
+    """Load a free input from the catalog into the store; answered by `value_arrived` or `load_failed`."""
+
+    dataset: int
+    node: int
+    """The first node of a job that needs it."""
+
+
+class TransferValue(NamedTuple):
+    """Have a worker give a value to the store, because another one needs it; answered by `value_arrived`."""
+
+    dataset: int
+    worker: int
+
+
+class ReleaseValue(NamedTuple):
+    """Forget a value; `workers` are those that hold it or a copy of it."""
+
+    dataset: int
+    workers: tuple[int, ...]
+
+
+class SkipNode(NamedTuple):
+    """Report a node as skipped."""
+
+    node: int
+
+
+class RejectNode(NamedTuple):
+    """Fail a node: its inputs are in different workers, and none of them can be moved. Answered by `fail`."""
+
+    node: int
+
+
+class DelayNode(NamedTuple):
+    """Call `wake` for a node when so many seconds have passed."""
+
+    node: int
+    seconds: float
+
+
+class CancelJobs(NamedTuple):
+    """Ask a worker to return the jobs that it has not started."""
+
+    worker: int
+
+
+class RestartWorker(NamedTuple):
+    """Start another process in the place of a lost worker."""
+
+    worker: int
+
+
+Instruction: TypeAlias = (
+    "RunJob | LoadValue | TransferValue | ReleaseValue | SkipNode | RejectNode | DelayNode | CancelJobs | RestartWorker"
+)

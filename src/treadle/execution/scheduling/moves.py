@@ -1,0 +1,174 @@
+"""The state of a scheduler and the moves that its events and decisions are made of.
+
+State: all that the scheduler knows. Neighbours: `view.py` has the questions, `scheduler.py` the events and decisions.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING
+
+from treadle.execution.job import MAIN
+from treadle.execution.scheduling.instructions import LoadValue, SkipNode, TransferValue
+from treadle.execution.scheduling.pending import PendingJobs
+from treadle.execution.scheduling.policies import Policies
+from treadle.execution.scheduling.queues import ReadyQueues
+from treadle.execution.scheduling.resources import Resources
+from treadle.execution.scheduling.states import NODE_MOVES, NodeState, States
+from treadle.execution.scheduling.values import Values
+from treadle.execution.scheduling.view import SchedulerView
+from treadle.execution.scheduling.workers import Workers
+from treadle.pipeline.policy import FailurePolicy
+from treadle.planning.priority import longest_remaining_paths
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+
+    from treadle.execution.scheduling.instructions import Instruction, RunJob
+    from treadle.planning import Plan
+
+
+class SchedulerMoves(SchedulerView):
+    """What a scheduler knows, and how that may change; `Scheduler` has the arguments."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        *,
+        weights: Sequence[float] | None = None,
+        policy: FailurePolicy = FailurePolicy.STOP,
+        depth: int | None = None,
+        fuse: bool = True,
+        separate_main: bool = False,
+        limits: Mapping[str, int] | None = None,
+    ) -> None:
+        self._plan = plan
+        self._fuse = fuse
+        count = len(plan.nodes)
+        nodes = States(count, NODE_MOVES, lambda index: f"node '{plan.nodes[index].name}'")
+        self._move, self._states = nodes.move, nodes.of
+        self._attempts = [0] * count
+        self._missing = [len(node.parents) for node in plan.nodes]
+        self._instructions: deque[Instruction] = deque()
+        self._values = Values(plan, self._instructions.append)
+        self._pending = PendingJobs()
+        self._policies = Policies(plan, policy)
+        self._values.keep_inputs_of(self._policies.retried)
+        self._resources = Resources(plan, limits) if limits else None
+        scarce = self._resources.nodes if self._resources is not None else frozenset()
+        self._alone = self._policies.retried | self._policies.limited | scarce  # each of them is a job by itself
+        self._apart = set(self._alone)  # nodes that do not share a job with their parent
+        self._weights = weights
+        self._queues = ReadyQueues(plan, self._states, self._values, self._resources, separate_main=separate_main)
+        self._workers = Workers(depth)
+        self._unfinished = count
+        self._stopped = False
+
+    def _begin(self) -> None:
+        """Make nodes without parents ready, with the priorities that are known by now."""
+        self._queues.priority = longest_remaining_paths([node.children for node in self._plan.nodes], self._weights)
+        for node, missing in enumerate(self._missing):
+            if not missing and self._states[node] is NodeState.WAITING:
+                self._make_ready(node)
+
+    def _make_ready(self, node: int) -> None:
+        if self._stopped:
+            self._skip(node)
+            return
+        self._move(node, NodeState.READY)
+        self._queues.put(node)
+
+    def _return(self, nodes: Iterable[int], worker: int) -> None:
+        """Queue nodes again that a worker was to run and did not start."""
+        for node in nodes:
+            self._unassign(node, worker)
+            self._attempts[node] -= 1
+            self._move(node, NodeState.WAITING)
+            self._values.cancel_job((node,))
+            self._requeue(node)
+
+    def _requeue(self, node: int) -> None:
+        """Put a node that waits again where it belongs: among the ready ones, those that wait for a parent, or the skipped."""
+        if self._stopped:
+            self._skip(node)
+        elif not self._missing[node]:
+            self._make_ready(node)
+        elif any(self._states[parent] in (NodeState.FAILED, NodeState.SKIPPED) for parent in self._plan.nodes[node].parents):
+            # A parent had to run again for another value that was lost, and failed.
+            self._skip_with_descendants([node])
+
+    def _skip_with_descendants(self, nodes: Iterable[int]) -> None:
+        """Skip nodes and what depends on them, but not what runs."""
+        frontier = list(nodes)
+        while frontier:
+            node = frontier.pop()
+            if self._states[node] in (NodeState.WAITING, NodeState.READY, NodeState.DELAYED):
+                self._skip(node)
+                self._values.inputs_used(self._plan.nodes[node].inputs)
+                frontier += self._plan.nodes[node].children
+
+    def _skip(self, node: int) -> None:
+        self._move(node, NodeState.SKIPPED)
+        self._instructions.append(SkipNode(node))
+        self._unfinished -= 1
+
+    def _unassign(self, node: int, worker: int) -> None:
+        if self._resources is not None:
+            self._resources.give_back(node)
+        self._workers.drop(node, worker)
+
+    def _repeat_lost(self) -> None:
+        """Queue the nodes again whose values were lost and are needed, and those before them whose values are gone too."""
+        if self._stopped or not self._values.any_lost:
+            return
+        again = self._values.nodes_to_repeat(self._states)
+        for node in again:
+            self._move(node, NodeState.WAITING)
+            self._unfinished += 1
+            for child in self._plan.nodes[node].children:
+                self._missing[child] += 1
+                if self._states[child] is NodeState.READY:
+                    self._move(child, NodeState.WAITING)
+        for node in again:
+            self._requeue(node)
+
+    # --- jobs and their values -----------------------------------------------------------------------------------------
+
+    def _issue(self, job: RunJob) -> None:
+        self._instructions.append(job._replace(inputs=self._values.to_send(job.inputs, job.worker)) if job.inputs else job)
+
+    def _request(self, dataset: int, job: RunJob) -> None:
+        """Have a missing value loaded or transferred, unless it is on its way."""
+        source = self._values.request(dataset)
+        if source is None:
+            return
+        if source == MAIN and self._plan.datasets[dataset].producer is None:
+            consumer = next(node for node in job.nodes if dataset in self._plan.nodes[node].inputs)
+            self._instructions.append(LoadValue(dataset, consumer))
+        else:
+            self._instructions.append(TransferValue(dataset, source))
+
+    def _run_complete_jobs(self, dataset: int) -> None:
+        if self._pending:
+            for job in self._pending.value_arrived(dataset):
+                self._issue(job)
+
+    def _return_pending(self, condition: Callable[[RunJob, Collection[int]], bool]) -> list[RunJob]:
+        """Queue the nodes of pending jobs again for which a condition holds."""
+        returned = self._pending.remove(condition)
+        for job in returned:
+            self._return(job.nodes, job.worker)
+        return returned
+
+    def _sole_successor(self, node: int, worker: int) -> int | None:
+        """Return the child that can share a node's job: its only one, which waits for nothing else."""
+        children = self._plan.nodes[node].children
+        if len(children) != 1:
+            return None
+        child = children[0]
+        if self._missing[child] != 1 or self._states[child] is not NodeState.WAITING or child in self._apart:
+            return None
+        required = self._queues.required_worker(child)
+        if any(holder != required for holder in self._values.pinned_inputs(child).values()):
+            return None  # no worker can run it, which is found out when it is ready
+        return child if self._queues.may_run(worker, required) else None
