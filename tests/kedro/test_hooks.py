@@ -67,6 +67,28 @@ def test_a_hook_that_fails_is_named(knots, hook, is_async):
     assert f"Node 'double' failed in the hook {hook} of knots.RaisingHooks" in str(beside)
 
 
+def test_what_a_hook_is_given_is_its_to_keep(run, knots):
+    """The mappings of inputs and outputs that a hook keeps stay as they are; the node's own are not the hook's."""
+    from kedro.pipeline import node
+
+    nodes = [node(divmod, ["a", "b"], ["quotient", "rest"]), node(knots.times_two, "rest", "double")]
+    assert run(nodes, {"a": 7, "b": 4}, manager_of(knots.KeepingHooks())) == {"quotient": 1, "double": 6}
+
+
+def test_what_a_hook_is_given_is_its_to_keep_with_threads(knots):
+    """The same where inputs are loaded and outputs saved by threads."""
+    from kedro.io import DataCatalog, MemoryDataset
+    from kedro.pipeline import node, pipeline
+
+    from treadle.kedro import ParallelRunner
+
+    nodes = pipeline([node(divmod, ["a", "b"], ["quotient", "rest"]), node(knots.times_two, "rest", "double")])
+    catalog = DataCatalog({"a": MemoryDataset(7), "b": MemoryDataset(4)})
+    runner = ParallelRunner(max_workers=1, start_method="fork", is_async=True)
+    result = runner.run(nodes, catalog, manager_of(knots.KeepingHooks()))
+    assert {name: dataset.load() for name, dataset in result.items()} == {"quotient": 1, "double": 6}
+
+
 def test_a_hook_that_does_not_pickle_is_made_in_each_worker(lane, method):
     """A hook instance that holds a lock is taken from settings.py in each worker, with one warning that says so."""
     done = lane.treadle(method, LANE_HOOKS="holding")

@@ -239,6 +239,13 @@ nodes:
 def test_policies_of_execution_yml(lane):
     """conf/<env>/execution.yml says where a node runs, how often it is tried and for how long, whoever runs the project."""
     (lane.root / "conf/base/execution.yml").write_text(POLICIES, encoding="utf-8")
+    for own in (
+        "parameters/execution.yml",
+        "catalog/execution_reports.yml",
+        "execution_notes.yml",
+    ):  # no policies, whatever the name
+        (lane.root / "conf/base" / own).parent.mkdir(exist_ok=True)
+        (lane.root / "conf/base" / own).write_text("{of_the_project: {type: MemoryDataset}}", encoding="utf-8")
     runs = {"default": {}, "fail": {"pipeline_names": ["fail"]}, "hang": {"pipeline_names": ["hang"]}}
     done = lane.command(str(Path(__file__).parent / "run_pipelines.py"), "fork", json.dumps(runs))
     assert done.returncode == 0, done.stderr

@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
 DEFAULT_PATTERNS: Mapping[str, tuple[str, ...]] = {
-    kind: (f"{kind}*", f"{kind}*/**", f"**/{kind}*") for kind in ("catalog", "parameters", "credentials", "globals", "execution")
+    **{kind: (f"{kind}*", f"{kind}*/**", f"**/{kind}*") for kind in ("catalog", "parameters", "credentials", "globals")},
+    "execution": ("execution.yml",),
 }
 """Where each kind of configuration is found, relative to an environment's folder."""
 

@@ -123,7 +123,8 @@ def _attempt(
     ran = clock()
     if hooked:
         call_hook(scope, steps, "after_node_run", **node_arguments(scope, node, inputs), outputs=outputs)
-    # The inputs are let go before the outputs are saved: that is when memory is at its peak.
+        outputs = dict(outputs)  # a hook may keep the mapping it was given, and each output is dropped once it is saved
+    # Memory peaks while the outputs are saved, so the inputs are dropped first.
     inputs = {}
     steps.inputs = {}
 

@@ -39,7 +39,7 @@ def node_arguments(scope: RunScope, node: Node, inputs: Mapping[str, Any]) -> di
 def override_inputs(scope: RunScope, steps: Steps, node: Node) -> dict[str, Any]:
     """Let `before_node_run` replace inputs, as the dictionaries it returns say."""
     inputs = steps.inputs
-    answers = call_hook(scope, steps, "before_node_run", **node_arguments(scope, node, inputs))
+    answers = call_hook(scope, steps, "before_node_run", **node_arguments(scope, node, dict(inputs)))  # the hook may change it
     phase, steps.phase = steps.phase, "hook"  # what it answered may be wrong
     for position, answer in enumerate(answers):
         if not isinstance(answer, dict):

@@ -161,13 +161,14 @@ class Inventory(ABC):
                     self._datasets[name] = self._recipes[name].build()
         return pinned
 
-    def for_run(self, run_id: str, datasets: Iterable[str], inputs: Iterable[str]) -> Self:
+    def for_run(self, run_id: str, datasets: Iterable[str], inputs: Iterable[str], confirmed: Iterable[str] = ()) -> Self:
         """Return the catalog that one run sees, its versions settled: one that it saves, and the newest there are to load.
 
         Args:
             run_id: becomes the version that the run saves, where none was given when this catalog was made.
             datasets: all that the run uses.
             inputs: those that it takes and does not make.
+            confirmed: those that its nodes confirm.
 
         Returns:
             A catalog that has its own datasets where a version matters, and for all else the very datasets of this one, which
@@ -175,10 +176,12 @@ class Inventory(ABC):
         """
         saved = [] if self._save_version_given else [name for name in sorted(datasets) if self._saves_by_run(name)]
         loaded = [name for name in inputs if self._may_pin(name)]
-        if not saved and not loaded:
+        confirming = [name for name in confirmed if self._is_per_run(name)]
+        if not saved and not loaded and not confirming:
             return self
         made = self.with_data({})
         made._save_as(run_id, saved)  # noqa: SLF001 - a catalog of this class
+        made._confirm_in_run(confirming)  # noqa: SLF001 - the same
         made.pin_versions(loaded)
         return made
 
@@ -189,10 +192,20 @@ class Inventory(ABC):
             with suppress(DatasetError):  # what keeps it from being built is told when a node needs it
                 self._datasets[name] = recipe.build()
 
+    def _confirm_in_run(self, names: Iterable[str]) -> None:
+        for name in names:
+            recipe = self._recipes[name] = replace(self._recipes[name], confirmed=True)
+            with suppress(DatasetError):  # an entry that cannot be built is an error of the node that needs it
+                self._datasets[name] = recipe.build()
+
     def _saves_by_run(self, name: str) -> bool:
         recipe = self.recipe(name)
+        return recipe is not None and (_is_versioned(recipe.config) or self._is_per_run(name))
+
+    def _is_per_run(self, name: str) -> bool:
+        recipe = self.recipe(name)
         known = known_type(recipe.config.get("type")) if recipe is not None else None
-        return recipe is not None and (_is_versioned(recipe.config) or (known is not None and known.per_run))
+        return known is not None and known.per_run
 
     def _may_pin(self, name: str) -> bool:
         recipe = self.recipe(name)

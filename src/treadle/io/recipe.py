@@ -45,6 +45,7 @@ class DatasetRecipe:
         load_version: the version to load, None for the newest.
         save_version: the version that this run saves.
         pattern: the pattern of the dataset factory that it comes from, None where its name is declared outright.
+        confirmed: a node of the run that this recipe is for confirms the dataset.
     """
 
     name: str
@@ -54,6 +55,7 @@ class DatasetRecipe:
     load_version: str | None = None
     save_version: str | None = None
     pattern: str | None = None
+    confirmed: bool = False
 
     def __repr__(self) -> str:
         place = next((f", {key}={self.config[key]!r}" for key in PATH_KEYS if key in self.config), "")
@@ -119,7 +121,7 @@ class DatasetRecipe:
         if known is not None and known.wraps:
             return {**arguments, "dataset": self.inner().build()}  # which has the versions
         if known is not None and known.per_run:
-            arguments["run"] = self.save_version
+            arguments.update(run=self.save_version, confirmed=self.confirmed)
         accepted = _accepted_by(kind)
         if accepted is not None and "metadata" not in accepted.names:
             arguments.pop("metadata", None)
@@ -236,9 +238,9 @@ def _make_absolute(arguments: dict[str, Any], project_path: str | None) -> None:
     for key in PATH_KEYS:
         if key in arguments:
             arguments[key] = absolute_path(arguments[key], project_path)
-    inner = arguments.get("dataset")  # the entry of a dataset within, as cached and partitioned datasets have
-    if isinstance(inner, dict):
-        _make_absolute(inner, project_path)
+    for part in ("dataset", "checkpoint"):  # the entry of a dataset within, as cached and partitioned datasets have; a file
+        if isinstance(arguments.get(part), dict):
+            _make_absolute(arguments[part], project_path)
 
 
 @dataclass(frozen=True, slots=True)

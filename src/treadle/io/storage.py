@@ -90,8 +90,13 @@ class Storage(Protocol):
     def names(self, path: str) -> list[str]:
         """Return the names in a folder; none where there is no such folder."""
 
-    def files(self, path: str) -> list[str]:
-        """Return the files in a folder and those below it, relative to it, with slashes; none where there is no such folder."""
+    def files(self, path: str, depth: int | None = None) -> list[str]:
+        """Return the files in a folder and those below it, relative to it, with slashes; none where there is no such folder.
+
+        Args:
+            path: the folder.
+            depth: how many levels to look into, the folder itself being the first; None for all.
+        """
 
     def remove(self, path: str) -> None:
         """Remove a file."""
@@ -149,9 +154,10 @@ class LocalStorage:
         """Return the names in a folder; none where there is no such folder."""
         return [entry.name for entry in Path(path).iterdir()] if Path(path).is_dir() else []
 
-    def files(self, path: str) -> list[str]:
+    def files(self, path: str, depth: int | None = None) -> list[str]:
         """Return the files in a folder and those below it, relative to it; none where there is no such folder."""
-        return [file.relative_to(path).as_posix() for file in Path(path).rglob("*") if file.is_file()]
+        found = (file.relative_to(path) for file in Path(path).rglob("*") if file.is_file())
+        return [file.as_posix() for file in found if depth is None or len(file.parts) <= depth]
 
     def remove(self, path: str) -> None:
         """Remove a file."""
@@ -219,11 +225,11 @@ class RemoteStorage:
             return []
         return [entry.rstrip("/").rpartition("/")[2] for entry in self._files.ls(folder, detail=False)]
 
-    def files(self, path: str) -> list[str]:
+    def files(self, path: str, depth: int | None = None) -> list[str]:
         """Return the files in a folder and those below it, relative to it; none where there is no such folder."""
         self._files.invalidate_cache()
         folder = self._inside(path).rstrip("/")
-        return [entry[len(folder) :].lstrip("/") for entry in self._files.find(folder)]
+        return [entry[len(folder) :].lstrip("/") for entry in self._files.find(folder, maxdepth=depth)]
 
     def remove(self, path: str) -> None:
         """Remove a file."""

@@ -33,7 +33,7 @@ class KnownType:
         in_files: its value lives in a file, whose protocol may bind it to its process.
         capabilities: what its class declares.
         wraps: it is built around another dataset, its argument `dataset`.
-        per_run: it is told which run it works for, as its argument `run`.
+        per_run: it takes the run that it works for, and whether that confirms it, as its arguments `run` and `confirmed`.
     """
 
     path: str

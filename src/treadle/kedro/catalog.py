@@ -103,6 +103,23 @@ class EngineCatalog:
         else:
             dataset.save(value)
 
+    # --- the state of datasets ------------------------------------------------------------------------------------------------
+
+    def learning(self) -> frozenset[str]:
+        """Return the datasets that one process may save and another load: what saving teaches the object must travel."""
+        return frozenset(name for name in self.made if self._homes[name] is Home.ANYWHERE)
+
+    def releasable(self) -> frozenset[str]:
+        """Return the datasets that are released here after their last consumer; the engine releases values in memory."""
+        from kedro.io import MemoryDataset
+
+        plain = _unwrapped(MemoryDataset._release)
+        return frozenset(
+            name
+            for name in self.made
+            if self._homes[name] is not Home.MEMORY or _unwrapped(type(self.dataset(name))._release) is not plain
+        )
+
     # --- versions ----------------------------------------------------------------------------------------------------------
 
     def pin_versions(self) -> dict[str, Versions]:

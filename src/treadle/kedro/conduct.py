@@ -40,7 +40,6 @@ class KedroConduct:
         run_id: as hooks are told it.
         is_async: load inputs and save outputs in threads.
         interruptible: whether a KeyboardInterrupt is the user's Ctrl-C, and not something that the node's own code raised.
-        done: told of each node that succeeded.
     """
 
     def __init__(
@@ -51,14 +50,12 @@ class KedroConduct:
         run_id: str | None,
         is_async: bool,
         interruptible: bool = False,
-        done: Callable[[Node], None] = lambda _node: None,
     ) -> None:
         self._desk = desk
         self._hooks = hooks
         self._run_id = run_id
         self._is_async = is_async
         self._interruptible = interruptible
-        self._done = done
         # A hook with the catalog may load the node's inputs from it, so they lie there for as long as the node runs.
         self._keep_inputs = any(self._has(name) for name in CATALOG_HOOKS)
 
@@ -100,8 +97,9 @@ class KedroConduct:
             for name, chunk in self._chunks(node, inputs, outputs, steps):
                 self._save(node, name, chunk, steps, give)
         else:
-            # The inputs are let go before the outputs are saved: that is when memory is at its peak.
-            inputs.clear()
+            # Memory peaks while the outputs are saved, so the inputs are dropped first and each output once it is saved.
+            # A hook may have kept the mappings it was given: those are left as they are.
+            inputs, outputs = {}, dict(outputs)
             self._desk.clear_all()
             if self._is_async:
                 self._save_in_threads(node, outputs, steps, give)
@@ -110,7 +108,6 @@ class KedroConduct:
         for name in node.confirms:
             steps.phase, steps.dataset = "save", name
             self._desk.catalog.confirm(name)
-        self._done(node)
         ended = clock()
         return Times(steps.started, time.time(), loaded - begun, ran - loaded, ended - ran)
 
@@ -123,7 +120,7 @@ class KedroConduct:
             steps.phase, steps.dataset = "load", name
             self._tell(steps, "before_dataset_loaded", dataset_name=name, node=node)
             self._lay(name, laid, take)
-            inputs[name] = self._desk.catalog.load(name)
+            inputs[name] = self._desk.load(name)
             self._tell(steps, "after_dataset_loaded", dataset_name=name, data=inputs[name], node=node)
         if not self._keep_inputs:
             self._desk.clear_all()
@@ -138,7 +135,7 @@ class KedroConduct:
         def load(name: str, own: Steps) -> Any:
             own.phase = "load"
             self._tell(own, "before_dataset_loaded", dataset_name=name, node=node)
-            data = self._desk.catalog.load(name)
+            data = self._desk.load(name)
             self._tell(own, "after_dataset_loaded", dataset_name=name, data=data, node=node)
             return data
 
@@ -181,7 +178,7 @@ class KedroConduct:
         self._tell(steps, "before_dataset_saved", dataset_name=name, data=data, node=node)
         index = self._desk.carried.get(name)
         if index is None:
-            self._desk.catalog.save(name, data)
+            self._desk.persist(name, data)
         else:
             give(index, self._desk.save(name, data))
         self._tell(steps, "after_dataset_saved", dataset_name=name, data=data, node=node)
@@ -194,7 +191,7 @@ class KedroConduct:
                 if name not in self._desk.carried:
                     steps.phase, steps.dataset = "save", name
                     self._tell(steps, "before_dataset_saved", dataset_name=name, data=data, node=node)
-                    saving[pool.submit(contextvars.copy_context().run, self._desk.catalog.save, name, data)] = name
+                    saving[pool.submit(contextvars.copy_context().run, self._desk.persist, name, data)] = name
             for name in [name for name in outputs if name in self._desk.carried]:
                 self._save(node, name, outputs.pop(name), steps, give)
             for future in as_completed(saving):

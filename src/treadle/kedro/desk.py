@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from treadle.execution.dataset_state import SharedState
     from treadle.kedro.recipes import PackedDataset
 
 
@@ -22,6 +23,7 @@ class Desk:
         catalog: a Kedro catalog that belongs to this process alone.
         carried: plan index of each dataset that the engine carries, by name.
         packed: datasets that are built when a node first needs them.
+        state: what datasets learn by saving in other processes; None where all nodes run in this one.
     """
 
     def __init__(
@@ -29,8 +31,11 @@ class Desk:
         catalog: Any,
         carried: Mapping[str, int],
         packed: Mapping[str, PackedDataset] | None = None,
+        state: SharedState | None = None,
     ) -> None:
         self.catalog = catalog
+        self._state = state
+        self._watched = state.names if state is not None else frozenset()
         self.carried = carried
         self._packed = dict(packed or {})
         self._below: dict[str, Any] = {}
@@ -64,6 +69,27 @@ class Desk:
         """Take everything off the desk that the engine carries."""
         for name in list(self._below):
             self.clear(name)
+
+    def load(self, name: str) -> Any:
+        """Load an input; a dataset that was saved in another process first gets what it learned there."""
+        if self._state is None or name not in self._watched:
+            return self.catalog.load(name)
+        self._state.refresh(name, lambda: self.catalog.get(name))
+        try:
+            return self.catalog.load(name)
+        except BaseException as exc:  # goes on at once
+            self._state.explain(name, exc)
+            raise
+
+    def persist(self, name: str, value: Any) -> None:
+        """Save an output that a dataset of this process keeps; what the dataset learns by it is noted for other processes."""
+        if self._state is None or name not in self._watched:
+            self.catalog.save(name, value)
+            return
+        dataset = self.catalog.get(name)
+        self._state.before_save(name, dataset)
+        self.catalog.save(name, value)
+        self._state.after_save(name, dataset)
 
     def save(self, name: str, value: Any) -> Any:
         """Save an output that the engine carries.

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     import pluggy
-    from kedro.pipeline.node import Node
 
+    from treadle.execution.dataset_state import SharedState
     from treadle.execution.scope import RunScope
     from treadle.io.memory import CopyMode
     from treadle.kedro.recipes import ConfigRecipe, Versions
@@ -40,6 +40,7 @@ class KedroMaterial(RunMaterial):
         versions: what versioned datasets are pinned to.
         given_id: the run's id as Kedro gave it, which may be None.
         is_async: load inputs and save outputs in threads.
+        state: what datasets learn by saving in other processes; None where no dataset can.
     """
 
     manager: pluggy.PluginManager | None
@@ -47,6 +48,7 @@ class KedroMaterial(RunMaterial):
     versions: Mapping[str, Versions]
     given_id: str | None
     is_async: bool
+    state: SharedState | None = None
 
     @property
     def _view(self) -> EngineCatalog:
@@ -65,12 +67,11 @@ class KedroMaterial(RunMaterial):
         catalog = copy.copy(self._view.kedro)
         catalog._datasets = dict(catalog._datasets)
         conduct = KedroConduct(
-            Desk(catalog, self._carried()),
+            Desk(catalog, self._carried(), state=self.state),
             self.manager,
             run_id=self.given_id,
             is_async=self.is_async,
             interruptible=interruptible,
-            done=_Releases(self),
         )
         return replace(RunMaterial.scope(self, interruptible=interruptible), conduct=conduct)
 
@@ -116,6 +117,7 @@ class KedroMaterial(RunMaterial):
             datasets=tuple(packed),
             others=pack_others(self._view.kedro, tuple(self._view)) if asked else (),
             carried=self._carried(),
+            state=self.state,
             hooks=pack_hooks(self.manager),
             for_hooks=asked,
             run_id=self.given_id,
@@ -130,28 +132,3 @@ class KedroMaterial(RunMaterial):
     def _warn(self, text: str, nodes: set[int]) -> None:
         if nodes:
             _logger.warning(text, ", ".join(self.plan.nodes[index].name for index in sorted(nodes)))
-
-
-class _Releases:
-    """Releases datasets that keep state in this process, when the last node that uses them is through.
-
-    Args:
-        material: the run.
-    """
-
-    def __init__(self, material: KedroMaterial) -> None:
-        view, plan = cast("EngineCatalog", material.catalog), material.plan
-        self._catalog = view.kedro
-        self._left: dict[str, int] = {}
-        for dataset in plan.datasets:
-            passing = dataset.producer is not None and not dataset.is_result
-            if passing and view.home(dataset.name) is Home.PARENT:
-                self._left[dataset.name] = len(dataset.consumers)
-
-    def __call__(self, node: Node) -> None:
-        """Note that a node succeeded."""
-        for name in dict.fromkeys(node.inputs):
-            if name in self._left:
-                self._left[name] -= 1
-                if not self._left[name]:
-                    self._catalog.release(name)

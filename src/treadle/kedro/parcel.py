@@ -19,6 +19,7 @@ from treadle.kedro.recipes import PackedDataset, WaitingDataset, pack_dataset, r
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
+    from treadle.execution.dataset_state import SharedState
     from treadle.kedro.hooks import HooksPayload
 
 _NOT_OURS_TO_SEND = frozenset({"_datasets", "_lazy_datasets", "_config_resolver", "_validators", "_save_validated"})
@@ -107,6 +108,7 @@ class KedroParcel:
     datasets: tuple[PackedDataset, ...]
     others: tuple[PackedDataset, ...]
     carried: Mapping[str, int]
+    state: SharedState | None
     hooks: HooksPayload
     for_hooks: bool
     run_id: str | None
@@ -118,7 +120,7 @@ class KedroParcel:
         catalog = self.catalog.open()
         if self.for_hooks:
             catalog._lazy_datasets.update({each.name: WaitingDataset(each) for each in (*self.others, *self.datasets)})
-        desk = Desk(catalog, self.carried, packed)
+        desk = Desk(catalog, self.carried, packed, self.state)
         return KedroConduct(desk, self.hooks.manager(), run_id=self.run_id, is_async=self.is_async)
 
 

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from treadle.pipeline import Node
 
 _KEY = "execution"
-_PATTERNS = ("execution*", "execution*/**", "**/execution*")
+_FILE = "execution.yml"
+"""Directly in an environment's folder: other files of such a name are the project's own."""
 
 
 def read_rules(session: SessionNote, nodes: Iterable[KedroNode]) -> PolicyRules:
@@ -49,7 +50,7 @@ def _content(loader: Any) -> Any:
     patterns = getattr(loader, "config_patterns", None)
     if isinstance(patterns, dict) and _KEY not in patterns:
         loader = copy.copy(loader)  # the project's own loader stays as it is
-        loader.config_patterns = {**patterns, _KEY: list(_PATTERNS)}
+        loader.config_patterns = {**patterns, _KEY: [_FILE]}
     try:
         return loader[_KEY]
     except (KeyError, MissingConfigException):
@@ -63,8 +64,8 @@ def _file(session: SessionNote) -> str:
     """Name the file for messages."""
     loader, folder = session.loader, Path(str(session.loader.conf_source))
     environments = (session.env or getattr(loader, "default_run_env", None), getattr(loader, "base_env", None))
-    found = [path for each in environments if each for path in sorted((folder / each).glob("**/execution*"))]
-    return " or ".join(map(str, found)) or str(folder / "execution.yml")
+    found = [path for each in environments if each and (path := folder / each / _FILE).is_file()]
+    return " or ".join(map(str, found)) or str(folder / _FILE)
 
 
 def _all_nodes() -> tuple[KedroNode, ...]:

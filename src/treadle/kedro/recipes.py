@@ -7,6 +7,7 @@ there as it was resolved: credentials, factories and versions included. State: n
 from __future__ import annotations
 
 import pickle
+from collections.abc import MutableMapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -56,7 +57,7 @@ class PackedDataset:
     dataset: bytes | None = field(default=None, repr=False)
     versions: Versions | None = None
     fresh: bool = False
-    """True where another process may write it during the run: what was remembered of its place is forgotten first."""
+    """True where another process may write it during the run: remembered versions and listings are dropped first."""
 
     def build(self) -> Any:
         """Return the dataset, in a worker."""
@@ -65,7 +66,7 @@ class PackedDataset:
         if self.versions is not None:
             self.versions.pin(built)
         if self.fresh:
-            built.release()
+            _forget_listings(built)
         return built
 
 
@@ -86,6 +87,22 @@ class WaitingDataset:
 
     def __repr__(self) -> str:
         return str(self.config.get("type", self.name))
+
+
+def _forget_listings(dataset: Any) -> None:
+    """Drop what a dataset remembers of versions and of folders' content; its own `_release` is for the end of its use."""
+    from fsspec import AbstractFileSystem
+    from kedro.io.core import AbstractVersionedDataset
+
+    if isinstance(dataset, AbstractVersionedDataset):
+        AbstractVersionedDataset._release(dataset)  # Kedro's own, which forgets versions and does no more
+    partitions = getattr(dataset, "_partition_cache", None)
+    if isinstance(partitions, MutableMapping):
+        partitions.clear()
+    for name in ("_fs", "_filesystem"):
+        files = getattr(dataset, name, None)
+        if isinstance(files, AbstractFileSystem):
+            files.invalidate_cache()
 
 
 def note_recipes(catalog: Any, names: Iterable[str]) -> dict[str, ConfigRecipe]:

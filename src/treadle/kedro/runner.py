@@ -15,6 +15,7 @@ import pluggy
 from kedro.runner import AbstractRunner
 
 from treadle.errors import NodeError, WorkerSetupError
+from treadle.execution.dataset_state import DatasetUpkeep, SharedState, run_folder
 from treadle.execution.interrupts import interrupts_held_back
 from treadle.execution.runners.parallel import ParallelRunner as EngineRunner
 from treadle.execution.start_method import ENVIRONMENT_VARIABLE, StartMethod, choose_start_method, default_left_open
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 
     from treadle.events import Observer
     from treadle.io import Catalog
+    from treadle.kedro.session import SessionNote
     from treadle.pipeline import Pipeline as TreadlePipeline
     from treadle.planning import Plan
 
@@ -138,26 +140,42 @@ class ParallelRunner(AbstractRunner):
         manager = hook_manager if isinstance(hook_manager, pluggy.PluginManager) else None
         session = session_of(manager, run_id)
         plan = compile_plan(cast("TreadlePipeline", nodes), cast("Catalog", view), read_rules(session, nodes.nodes))
-        material = KedroMaterial(
-            run_id=run_id or new_version(),
-            plan=plan,
-            catalog=cast("Catalog", view),
-            hooks=cast("pluggy.PluginManager", LoopHooks(manager, catalog)) if manager is not None else None,
-            manager=manager,
-            recipes=self._recipes.get(id(catalog), {}),
-            versions=view.pin_versions(),
-            given_id=run_id,
-            is_async=self._is_async,
-        )
+        learning = view.learning()
+        with run_folder(wanted=bool(learning)) as folder:
+            material = KedroMaterial(
+                run_id=run_id or new_version(),
+                plan=plan,
+                catalog=cast("Catalog", view),
+                hooks=cast("pluggy.PluginManager", LoopHooks(manager, catalog)) if manager is not None else None,
+                manager=manager,
+                recipes=self._recipes.get(id(catalog), {}),
+                versions=view.pin_versions(),
+                given_id=run_id,
+                is_async=self._is_async,
+                state=SharedState(folder, learning) if folder is not None else None,
+            )
+            upkeep = DatasetUpkeep(
+                plan,
+                material.state,
+                dataset=view.dataset,
+                release=catalog.release,
+                released=view.releasable(),
+                warn=self._logger.warning,
+            )
+            self._run_material(material, upkeep, session)
+
+    def _run_material(self, material: KedroMaterial, upkeep: DatasetUpkeep, session: SessionNote) -> None:
         project = KedroProject.of_this_process()
-        self._engine.use(project, plan)
-        ending = Ending(plan)
+        self._engine.use(project, material.plan)
+        ending = Ending(material.plan)
         try:
             with recorded(material.run_id, project.package_name, session) as records, watched() as watchers:
-                observers: list[Observer] = [LogObserver(self._logger), *watchers, *records.observers, ending]
+                own: list[Observer] = [upkeep] if upkeep else []
+                observers = [*own, LogObserver(self._logger), *watchers, *records.observers, ending]
                 self._engine.run_material(material, observers, records.durations)
+                upkeep.check()
         except BaseException as error:  # goes on at once
-            view.unpin_versions()
+            cast("EngineCatalog", material.catalog).unpin_versions()
             if isinstance(error, (NodeError, WorkerSetupError, KeyboardInterrupt)):
                 ending.tell_how_to_resume(error, self._logger)
             raise

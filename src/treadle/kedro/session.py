@@ -2,15 +2,16 @@
 
 Kedro finds the plugin below by the entry point `kedro.hooks`, and the runner finds it in the session's hook manager. Where it
 is missing (`DISABLE_HOOKS_FOR_PLUGINS`), the runner does without what it would have said.
-State: one note a session, kept as long as its hook manager lives.
+State: weak references to the contexts of sessions, and how the runs that are about to begin were asked for.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary
+from weakref import ref
 
 import pluggy
 
@@ -38,28 +39,33 @@ class SessionNote:
 
 
 class SessionNotes:
-    """The plugin."""
+    """The plugin: it is called in every Kedro session of the environment, so its hooks only store references and never raise."""
 
     def __init__(self) -> None:
-        self._notes: WeakKeyDictionary[pluggy.PluginManager, SessionNote] = WeakKeyDictionary()
+        self._contexts: list[ref[Any]] = []
         self._asked: dict[str, Mapping[str, Any]] = {}
 
     @_hook
     def after_context_created(self, context: Any) -> None:
-        """Note the session's configuration."""
-        note = SessionNote(Path(context.project_path), context.env, context.config_loader)
-        self._notes[context._hook_manager] = note
+        """Store a weak reference to the session's context."""
+        with suppress(TypeError):  # a stand-in of the project's tests may have no room for one
+            self._contexts = [each for each in self._contexts if each() is not None]
+            self._contexts.append(ref(context))
 
     @_hook
-    def before_pipeline_run(self, run_params: Mapping[str, Any]) -> None:
-        """Note how a run of ours was asked for."""
-        if str(run_params.get("runner", "")).startswith("treadle.kedro."):
+    def before_pipeline_run(self, run_params: Any) -> None:
+        """Store how a run of Treadle's runner was asked for."""
+        if isinstance(run_params, dict) and str(run_params.get("runner", "")).startswith("treadle.kedro."):
             self._asked[_id_of(run_params)] = dict(run_params)
 
     def take(self, manager: pluggy.PluginManager, run_id: str | None) -> SessionNote:
         """Return what is known of a run that begins."""
-        note = self._notes.get(manager, SessionNote())
-        return replace(note, run_params=self._asked.pop(run_id or "", {}))
+        asked = self._asked.pop(run_id or "", {})
+        for reference in reversed(self._contexts):
+            context = reference()
+            if context is not None and getattr(context, "_hook_manager", None) is manager:
+                return SessionNote(Path(context.project_path), context.env, context.config_loader, asked)
+        return SessionNote(run_params=asked)
 
 
 notes = SessionNotes()

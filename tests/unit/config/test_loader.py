@@ -46,6 +46,15 @@ def test_files_are_found_by_pattern(tmp_path: Path) -> None:
     assert ConfigLoader(conf)["parameters"] == {"a": 1, "b": 2, "c": 3, "d": 4}
 
 
+def test_only_execution_yml_of_an_environment_holds_policies(tmp_path: Path) -> None:
+    """Other files of that name are what their folder says: parameters, catalog entries, or the project's own."""
+    own = ("parameters/execution.yml", "catalog/execution_reports.yml", "execution_notes.yml", "execution/x.yml")
+    conf = write(tmp_path, {**{f"base/{name}": "a: {b: 1}" for name in own}, "base/execution.yml": "defaults: {retries: 1}"})
+    loader = ConfigLoader(conf)
+    assert loader["execution"] == {"defaults": {"retries": 1}}
+    assert loader["parameters"] == loader["catalog"] == {"a": {"b": 1}}
+
+
 def test_environment_lies_over_base(tmp_path: Path) -> None:
     """By default a top-level key of the environment replaces the base's whole; soft merging keeps what it does not name."""
     conf = write(tmp_path, {"base/parameters.yml": "m: {a: 1, b: 2}\nk: 1", "prod/parameters.yml": "m: {a: 5}"})

@@ -9,6 +9,8 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
+from types import BuiltinFunctionType, FunctionType, MethodType
 from typing import TYPE_CHECKING, Any, Final
 
 from treadle.errors import DatasetError
@@ -45,8 +47,9 @@ class Partition:
 class PartitionedDataset(Dataset):
     """The files of a folder, each a partition: a mapping of name to value, where a partition is loaded when it is called.
 
-    Saving takes a mapping of name to value; a value that can be called is called when its turn comes, so that one
-    partition at a time is in memory. Files and folders whose names begin with a dot or an underscore do not count.
+    Saving takes a mapping of name to value, or to a function that makes the value when its turn comes, so that one
+    partition at a time is in memory. Classes and other objects that can be called are values. Files and folders whose names
+    begin with a dot or an underscore do not count.
 
     Args:
         path: the folder, a path or an address that fsspec knows.
@@ -54,6 +57,9 @@ class PartitionedDataset(Dataset):
         filename_suffix: the end of the files that count, such as `.csv`; it is no part of a partition's name.
         filepath_arg: the argument of that dataset which takes the path.
         overwrite: whether saving removes the partitions of before.
+        save_lazily: whether functions are called to make the values: False saves the functions themselves; True calls every
+            object that can be called, as Kedro does.
+        load_args: how to look for partitions: `maxdepth`, the number of levels of folders to look into.
         credentials: what the file system needs to let us in; partitions have the same, unless their entry has its own.
         fs_args: other arguments of the file system; likewise.
         metadata: anything a project wants to note; Treadle ignores it.
@@ -66,7 +72,7 @@ class PartitionedDataset(Dataset):
         {'2024/june': 'rain', '2024/may': 'sun'}
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - one argument a key of the entry
         self,
         path: str | os.PathLike[str],
         dataset: str | type[Any] | Mapping[str, Any],
@@ -74,6 +80,8 @@ class PartitionedDataset(Dataset):
         filename_suffix: str = "",
         filepath_arg: str = "filepath",
         overwrite: bool = False,
+        save_lazily: bool | None = None,
+        load_args: Mapping[str, Any] | None = None,
         credentials: Mapping[str, Any] | None = None,
         fs_args: Mapping[str, Any] | None = None,
         metadata: Any = None,
@@ -96,6 +104,8 @@ class PartitionedDataset(Dataset):
         self._has_credentials = bool(self._template.get("credentials"))
         check_options(address, {key: value for key, value in (fs_args or {}).items() if key not in _OPENING})
         self._options = {**(fs_args or {}), **(credentials or {})}
+        self._save_lazily = save_lazily
+        self._depth = _read_depth(load_args)
         self._written: set[str] = set()
         self._storage: Storage | None = None
 
@@ -103,13 +113,15 @@ class PartitionedDataset(Dataset):
     def storage(self) -> Storage:
         """Where the folder lies."""
         if self._storage is None:
-            options = {key: value for key, value in self._options.items() if key not in _OPENING}
-            self._storage = storage_for(self.path, options)
+            self._storage = self._storage_for(self.path)
         return self._storage
+
+    def _storage_for(self, address: str) -> Storage:
+        return storage_for(address, {key: value for key, value in self._options.items() if key not in _OPENING})
 
     def names(self) -> list[str]:
         """Return the names of the partitions that there are, sorted."""
-        files = [file for file in self.storage.files(self.path) if self._counts(file)]
+        files = [file for file in self.storage.files(self.path, self._depth) if self._counts(file)]
         return sorted(file.removesuffix(self._suffix) for file in files)
 
     def load(self) -> dict[str, Any]:
@@ -145,7 +157,7 @@ class PartitionedDataset(Dataset):
             for name in set(self.names()) - self._written - set(data):
                 self.storage.remove(self._file(name))
         for name, value in data.items():
-            self._recipe(name).build().save(value() if callable(value) else value)
+            self._recipe(name).build().save(value() if self._is_lazy(value) else value)
             self._written.add(name)
 
     def exists(self) -> bool:
@@ -176,6 +188,8 @@ class PartitionedDataset(Dataset):
             "filename_suffix": self._suffix,
             "filepath_arg": self._filepath_arg,
             "overwrite": self._overwrite,
+            "save_lazily": self._save_lazily,
+            "load_args": None if self._depth is None else {"maxdepth": self._depth},
             "fs_args": self._options or None,
             "metadata": self.metadata,
         }
@@ -192,6 +206,11 @@ class PartitionedDataset(Dataset):
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_storage": None}
 
+    def _is_lazy(self, value: Any) -> bool:
+        if self._save_lazily is None:
+            return isinstance(value, _MAKERS)
+        return self._save_lazily and callable(value)
+
     def _counts(self, file: str) -> bool:
         # Files under way, and what tools leave behind, begin so.
         return file.endswith(self._suffix) and not any(part.startswith((".", "_")) or not part for part in file.split("/"))
@@ -201,3 +220,27 @@ class PartitionedDataset(Dataset):
 
     def _recipe(self, name: str) -> DatasetRecipe:
         return DatasetRecipe(f"partition {name}", {**self._template, self._filepath_arg: self._file(name)})
+
+
+_MAKERS: Final = (Partition, partial, FunctionType, BuiltinFunctionType, MethodType)
+"""Values that are called, unless `save_lazily` says otherwise. A model, say, can be called too, but is a value."""
+
+
+def _read_depth(load_args: Mapping[str, Any] | None) -> int | None:
+    """Return the `maxdepth` among the arguments for looking for partitions.
+
+    Raises:
+        DatasetError: there is another argument, or `maxdepth` is no number of levels.
+    """
+    arguments = dict(load_args or {})
+    depth = arguments.pop("maxdepth", None)
+    if arguments:
+        msg = (
+            f"The `load_args` of a folder of partitions take `maxdepth`, and not {next(iter(arguments))!r}. Arguments for "
+            "reading a partition belong into the entry under `dataset`."
+        )
+        raise DatasetError(msg)
+    if depth is not None and (not isinstance(depth, int) or isinstance(depth, bool) or depth < 1):
+        msg = f"`maxdepth` is the number of levels of folders to look into, at least 1, and not {depth!r}."
+        raise DatasetError(msg)
+    return depth

@@ -1,7 +1,10 @@
 """Functions, datasets and hooks for runs without a project."""
 
+import json
 import os
+import tempfile
 import threading
+from pathlib import Path
 
 from kedro.framework.hooks import hook_impl
 from kedro.io import AbstractDataset
@@ -121,3 +124,64 @@ class RaisingHooks:
     @hook_impl
     def on_node_error(self, error):
         self._raise_in("on_node_error")
+
+
+class TemporaryDataset(AbstractDataset):
+    """Saves to a new file whose name it remembers; `_release` removes the file, and notes that it was called."""
+
+    def __init__(self, folder, *, stuck=False):
+        self.folder = folder
+        self.stuck = stuck
+        self.saved = {"times": 0}
+
+    def load(self):
+        return json.loads(Path(self.saved["path"]).read_text(encoding="utf-8"))
+
+    def save(self, data):
+        with tempfile.NamedTemporaryFile("w", dir=self.folder, suffix=".json", delete=False) as file:
+            json.dump(data, file)
+        self.saved["path"] = file.name
+        self.saved["times"] += 1
+        if self.stuck:
+            self.lock = threading.Lock()
+
+    def _release(self):
+        with Path(self.folder, "released").open("a", encoding="utf-8") as file:
+            file.write(f"{os.getpid()}\n")
+        Path(self.saved["path"]).unlink()
+
+    def _describe(self):
+        return {"folder": self.folder}
+
+
+def greet(value, meeting):
+    """Return the value when `answer` has been called in another worker."""
+    with Path(meeting).open("wb"):
+        return value, os.getpid()
+
+
+def answer(value, meeting):
+    """Return the value when `greet` has been called in another worker."""
+    with Path(meeting).open("rb"):
+        return value, os.getpid()
+
+
+class KeepingHooks:
+    """Keeps the mappings that it is given, and raises where they change afterwards."""
+
+    @hook_impl
+    def before_node_run(self, inputs):
+        self.before, self.names = inputs, tuple(inputs)
+        inputs.clear()  # the hook's own
+
+    @hook_impl
+    def after_node_run(self, inputs, outputs):
+        self.inputs, self.outputs = inputs, outputs
+        self.copies = dict(inputs), dict(outputs)
+
+    @hook_impl
+    def after_dataset_saved(self, dataset_name):
+        assert not self.before
+        assert (self.inputs, self.outputs) == self.copies
+        assert dataset_name in self.outputs
+        assert tuple(self.inputs) == self.names

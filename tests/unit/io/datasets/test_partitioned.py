@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import pickle
+from functools import partial
 
 import pytest
 
-from treadle.errors import DatasetError
+from treadle import Pipeline, SequentialRunner, node
+from treadle.errors import DatasetError, NodeError
 from treadle.io import Catalog
 from treadle.io.datasets.incremental import IncrementalDataset
 from treadle.io.datasets.partitioned import PartitionedDataset
@@ -38,6 +40,44 @@ def test_one_value_in_memory_at_a_time(tmp_path):
 
     parts_of(tmp_path).save({"a": lambda: make("a"), "b": lambda: make("b")})
     assert seen == [("a", []), ("b", ["a.txt"])]
+
+
+class Model:
+    """A value that can be called, as many models can."""
+
+    def __call__(self):
+        raise AssertionError("a value is not called")
+
+
+def test_values_that_can_be_called_are_values(tmp_path):
+    """Models and classes are saved; functions and partitions that were loaded are called; `save_lazily` decides otherwise."""
+    arguments = {"dataset": {"type": "pickle.PickleDataset", "backend": "cloudpickle"}, "filename_suffix": ".pkl"}
+    parts = PartitionedDataset(tmp_path, **arguments)
+    parts.save({"model": Model(), "class": dict, "made": lambda: 3, "partial": partial(int, "4"), "method": "x".upper})
+    loaded = {name: load() for name, load in parts.load().items()}
+    assert (type(loaded["model"]).__name__, loaded["class"]) == ("Model", dict)
+    assert (loaded["made"], loaded["partial"], loaded["method"]) == (3, 4, "X")
+    parts.save({"again": parts.load()["made"]})
+    assert parts.load()["again"]() == 3
+    as_they_are = PartitionedDataset(tmp_path / "values", save_lazily=False, **arguments)
+    as_they_are.save({"function": lambda: 3})
+    assert as_they_are.load()["function"]()() == 3
+    as_in_kedro = PartitionedDataset(tmp_path / "kedro", save_lazily=True, **arguments)
+    as_in_kedro.save({"class": dict})
+    assert as_in_kedro.load()["class"]() == {}
+
+
+def test_the_number_of_levels(tmp_path):
+    """`maxdepth` is honoured; other arguments for looking are refused."""
+    parts_of(tmp_path).save({"a": "1", "2024/b": "2", "2024/may/c": "3"})
+    assert parts_of(tmp_path, load_args={"maxdepth": 1}).names() == ["a"]
+    assert parts_of(tmp_path, load_args={"maxdepth": 2}).names() == ["2024/b", "a"]
+    remote = PartitionedDataset("memory://levels", "text.TextDataset", load_args={"maxdepth": 1})
+    remote.save({"a": "1", "deep/b": "2"})
+    assert remote.names() == ["a"]
+    for wrong in ({"withdirs": True}, {"maxdepth": 0}, {"maxdepth": "1"}):
+        with pytest.raises(DatasetError, match=next(iter(wrong))):
+            parts_of(tmp_path, load_args=wrong)
 
 
 def test_overwrite(tmp_path):
@@ -141,3 +181,65 @@ def test_a_checkpoint_can_be_given(folder):
     new_of(folder).load()
     new_of(folder).confirm()
     assert new_of(folder, checkpoint="").load() == {"01": "a", "02": "b"}
+
+
+def test_a_run_that_confirms_nothing_leaves_no_file(tmp_path):
+    """A load alone writes nothing, neither in a run nor without one, so that a folder may be read-only."""
+    folder = tmp_path / "days"
+    parts_of(folder).save({"1": "a", "2": "b"})
+    entry = {
+        "type": "partitions.IncrementalDataset",
+        "path": str(folder),
+        "dataset": "text.TextDataset",
+        "filename_suffix": ".txt",
+    }
+    catalog = Catalog.from_config({"days": entry})
+    folder.chmod(0o555)
+    try:
+        for _ in range(2):
+            SequentialRunner().run(Pipeline([node(len, "days", "number")]), catalog)
+        assert len(catalog.load("days")) == 2
+    finally:
+        folder.chmod(0o755)
+    assert sorted(file.name for file in folder.iterdir()) == ["1.txt", "2.txt"]
+    catalog.confirm("days")  # what this process has loaded
+    assert catalog.load("days") == {}
+    assert (folder / "CHECKPOINT").read_text() == "2"
+
+
+def test_runs_that_failed_leave_notes_until_one_confirms(tmp_path):
+    """A run whose confirming node fails can be resumed; the next one that confirms removes the notes of all."""
+    parts_of(tmp_path).save({"1": "a"})
+    entry = {
+        "type": "partitions.IncrementalDataset",
+        "path": str(tmp_path),
+        "dataset": "text.TextDataset",
+        "filename_suffix": ".txt",
+    }
+    catalog = Catalog.from_config({"days": entry})
+
+    def fail(days):
+        raise ValueError(days)
+
+    for _ in range(2):
+        with pytest.raises(NodeError):
+            SequentialRunner().run(Pipeline([node(fail, "days", "number", confirms="days")]), catalog)
+    assert len(list(tmp_path.glob(".CHECKPOINT.*"))) == 2
+    SequentialRunner().run(Pipeline([node(len, "days", "number", confirms="days")]), catalog)
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["1.txt", "CHECKPOINT"]
+
+
+def test_a_checkpoint_elsewhere(tmp_path):
+    """A mapping gives the file that keeps the checkpoint, relative to the project, and where to begin."""
+    parts_of(tmp_path / "days").save({"1": "a", "2": "b"})
+    entry = {"type": "partitions.IncrementalDataset", "path": "days", "dataset": "text.TextDataset", "filename_suffix": ".txt"}
+    entry["checkpoint"] = {"filepath": "state/days.txt", "force_checkpoint": "1"}
+    catalog = Catalog.from_config({"days": entry}, project_path=tmp_path)
+    assert catalog.load("days") == {"2": "b"}
+    catalog.confirm("days")
+    assert (tmp_path / "state" / "days.txt").read_text() == "2"
+    assert [file.name for file in (tmp_path / "state").iterdir()] == ["days.txt"]
+    kept = Catalog.from_config({"days": {**entry, "checkpoint": {"filepath": "state/days.txt"}}}, project_path=tmp_path)
+    assert kept.load("days") == {}
+    with pytest.raises(DatasetError, match="'comparison_func'"):
+        Catalog.from_config({"days": {**entry, "checkpoint": {"comparison_func": "x.y"}}})["days"]
