@@ -27,5 +27,7 @@ def watching() -> Iterator[Observer]:
             yield progress
     else:
         from treadle.observe.log import LogObserver
+        from treadle.observe.output import nodes_named
 
-        yield LogObserver()
+        with nodes_named():
+            yield LogObserver()

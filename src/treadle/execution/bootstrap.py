@@ -22,6 +22,7 @@ from treadle.execution.blackboard import Blackboard
 from treadle.execution.channel import Channel
 from treadle.execution.failure import record_failure
 from treadle.execution.forwarding import ForwardHandler, stop_forwarding, take_over_logging
+from treadle.execution.questions import refuse_questions
 from treadle.execution.scratch import Scratch
 from treadle.execution.streams import ForwardStream
 from treadle.execution.watch import watch_parent
@@ -135,6 +136,7 @@ def set_up_worker(spec: WorkerSpec, number: int, authkey: bytes, inherited: Inhe
     handler = _take_over_output(worker)
     try:
         _enter_environment(spec)
+        refuse_questions(kedro=spec.project is not None)
         _limit_threads(spec.thread_limit)
         if spec.package_name is not None and not spec.inherits:
             from treadle.project import configure_project
@@ -170,8 +172,8 @@ def _take_over_output(worker: WorkerProcess) -> ForwardHandler:
     take_over_logging(handler)
     logging.captureWarnings(capture=False)
     if worker.spec.forward_output:
-        sys.stdout = ForwardStream("stdout", worker.channel.send, sys.__stdout__, worker.channel.lock)
-        sys.stderr = ForwardStream("stderr", worker.channel.send, sys.__stderr__, worker.channel.lock)
+        for name, own in (("stdout", sys.__stdout__), ("stderr", sys.__stderr__)):
+            setattr(sys, name, ForwardStream(name, worker.channel.send, own, worker.channel.lock, lambda: worker.running))
     return handler
 
 

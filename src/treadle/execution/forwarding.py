@@ -90,12 +90,16 @@ def hand_to_loggers(logged: Logged) -> None:
 
 
 def write_output(output: Output) -> None:
-    """Write a worker's text to this process's own stream."""
+    """Write a worker's text to this process's own stream; one that shows which node wrote it is given the node as well."""
     stream = sys.stderr if output.stream == "stderr" else sys.stdout
     if stream is None:
         return  # a program without a console
+    write_from = getattr(stream, "write_from", None)
     try:
-        _write(stream, output.text)
+        if write_from is not None and isinstance(output.text, str):
+            write_from(output.node, output.text, passing=output.passing)
+        elif not output.passing:
+            _write(stream, output.text)
     except OSError as exc:
         name = "standard error" if output.stream == "stderr" else "standard output"
         msg = (

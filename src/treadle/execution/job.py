@@ -300,6 +300,10 @@ class Output(NamedTuple):
 
     stream: str
     text: str | bytes
+    node: str | None = None
+    """The node that wrote it; None between nodes."""
+    passing: bool = False
+    """True where it is a state of a line that a carriage return will replace (a progress bar), to be shown or left out."""
 
 
 Command: TypeAlias = "BeginRun | EndRun | Job | Publish | Drop | Cancel | Stop"

@@ -1,6 +1,8 @@
 """What stands in for `sys.stdout` and `sys.stderr` in a worker: whole lines go to the parent, which writes them to its own.
 
-Several threads may print at the same time: the line that each has begun is kept apart until it ends. State: those lines.
+Several threads may print at the same time: the line that each has begun is kept apart until it ends. Of a line that carriage
+returns write again and again (a progress bar) the last state is sent, and now and then the present one, marked as passing.
+State: those lines.
 Neighbours: `forwarding.py` puts the streams in place and writes, in the parent, what arrives.
 """
 
@@ -9,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import io
 import threading
+import time
 from typing import TYPE_CHECKING, Any
 
 from treadle.execution.job import Output
@@ -23,6 +26,34 @@ LONG_LINE = 1 << 16
 """So many characters of a line that does not end are sent as they are."""
 
 
+PASSING_SECONDS = 0.25
+"""So long after one passing state of a line the next is sent."""
+
+
+def last_state(line: str) -> str:
+    """Return what a terminal would show of a line in which carriage returns went back to its beginning.
+
+    Args:
+        line: the text, without its end.
+
+    Returns:
+        What was written after the last carriage return that something followed; an empty text where that is blank.
+    """
+    return line.rstrip("\r").rpartition("\r")[2].rstrip() if "\r" in line else line
+
+
+def last_states(text: str) -> str:
+    """Return whole lines, each in its last state; lines that were blanked (a progress bar that removes itself) are left out."""
+    if "\r" not in text or "\r" not in text.replace("\r\n", "\n"):
+        return text
+    lines = []
+    for line in text.replace("\r\n", "\n").removesuffix("\n").split("\n"):
+        shown = last_state(line)
+        if shown or "\r" not in line:
+            lines.append(f"{shown}\n")
+    return "".join(lines)
+
+
 class ForwardStream(io.TextIOBase):
     """Stand in for `sys.stdout` or `sys.stderr`.
 
@@ -34,6 +65,7 @@ class ForwardStream(io.TextIOBase):
         original: the process's own stream.
         lock: held while a piece is sent. Where `send` takes one, it has to be that one: a finalizer that prints in the middle
             of a send has it already, and two locks would be taken in two orders. A re-entrant one.
+        node: returns the name of the node that runs, None between nodes.
     """
 
     def __init__(
@@ -42,9 +74,12 @@ class ForwardStream(io.TextIOBase):
         send: Callable[[Fact], None],
         original: io.TextIOBase | None,
         lock: contextlib.AbstractContextManager[Any] | None = None,
+        node: Callable[[], str | None] = lambda: None,
     ) -> None:
         super().__init__()
         self._name = name
+        self._node = node
+        self._passed = 0.0  # when a passing state was last sent, by the monotonic clock
         self._send = send
         self._original = original
         self._lock = lock if lock is not None else fork_safe(threading.RLock())
@@ -91,34 +126,54 @@ class ForwardStream(io.TextIOBase):
             end = text.rfind("\n") + 1
             if end:
                 begun = self._begun.pop(thread, None)
-                self.emit(begun.getvalue() + text[:end] if begun is not None else text[:end])
+                whole = begun.getvalue() + text[:end] if begun is not None else text[:end]
+                if whole := last_states(whole):
+                    self.emit(whole)
             if end < len(text):
                 begun = self._begun.setdefault(thread, io.StringIO())
                 begun.write(text[end:])
-                if begun.tell() > LONG_LINE:
+                if "\r" in text:
+                    self._pass(thread, begun.getvalue())
+                elif begun.tell() > LONG_LINE:
                     self.flush()
         return len(text)
 
     def flush(self) -> None:
-        """Send what this thread has of a line."""
+        """Send what this thread has of a line, unless carriage returns write that line again and again."""
         with self._lock:
-            begun = self._begun.pop(threading.get_ident(), None)
-            if begun is not None:
-                self.emit(begun.getvalue())
+            thread = threading.get_ident()
+            begun = self._begun.get(thread)
+            if begun is not None and "\r" not in (text := begun.getvalue()):
+                del self._begun[thread]
+                self.emit(text)
+
+    def _pass(self, thread: int, line: str) -> None:
+        """Keep only the present state of a line that is written again and again, and send it now and then."""
+        shown = last_state(line)
+        kept = self._begun[thread] = io.StringIO()
+        kept.write(f"\r{shown}\r" if line.endswith("\r") else f"\r{shown}")
+        now = time.monotonic()
+        if shown and now - self._passed >= PASSING_SECONDS:
+            self._passed = now
+            self.emit(shown, passing=True)
 
     def flush_all(self) -> None:
         """Send what all threads have of lines, and the bytes that wait."""
         if self._begun or self._buffer.waits:  # asked after every node
             with self._lock:
                 for begun in self._begun.values():
-                    self.emit(begun.getvalue())
+                    text = begun.getvalue()
+                    if "\r" not in text:
+                        self.emit(text)
+                    elif shown := last_state(text):
+                        self.emit(f"{shown}\n")
                 self._begun.clear()
                 self._buffer.flush()
 
-    def emit(self, text: str | bytes) -> None:
+    def emit(self, text: str | bytes, *, passing: bool = False) -> None:
         """Send a piece."""
-        with contextlib.suppress(ConnectionError):  # the parent may be gone: nobody is left to tell
-            self._send(Output(self._name, text))
+        with contextlib.suppress(ConnectionError):  # the parent may be gone, and its output with it
+            self._send(Output(self._name, text, self._node(), passing))
 
 
 class ForwardBuffer(io.BufferedIOBase):

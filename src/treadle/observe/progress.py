@@ -1,8 +1,10 @@
 """Shows a run on a terminal while it happens: a line a busy worker, how much is done, how long is left.
 
 State: a `Board`, changed by events in the thread of the run and drawn by rich's refresh thread, under one lock; and,
-while the display is up, the log handlers that it borrowed. Handlers that write to the terminal are pointed at the
-display's console, so that log lines appear above the display instead of through it, and are given back at the end.
+while the display is up, the log handlers that it borrowed and the standard streams. Handlers that write to the terminal are
+pointed at the display's console, so that log lines appear above the display instead of through it, and are given back at the
+end. What nodes print appears above it too, and the present state of a progress bar of theirs beside the node. While a person is
+asked to type (`input()`, a debugger), the display is away until the node ends.
 Neighbours: `log.py` says the same in plain lines where there is no terminal; `cli/run.py` chooses between the two.
 """
 
@@ -30,6 +32,8 @@ from treadle.events import (
     WorkerStarted,
 )
 from treadle.forks import fork_safe
+from treadle.observe.asking import Asking
+from treadle.observe.output import NodeStream
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -56,6 +60,8 @@ class Board:
     """The node each busy worker runs, and since when, by the worker's label."""
     busy_seconds: float = 0.0
     """What the finished nodes took together."""
+    passing: dict[str, str] = field(default_factory=dict)
+    """The present state of the line that a busy node writes again and again, such as a progress bar, by the node."""
     finished: RunFinished | None = None
     ended_by: str | None = None
     """The node that ended the run with `sys.exit(0)`."""
@@ -106,6 +112,7 @@ class Board:
         return max([spread, *running])
 
     def _leave(self, worker: str, node: str) -> None:
+        self.passing.pop(node, None)
         if self.busy.get(worker, ("", 0.0))[0] == node:
             del self.busy[worker]
 
@@ -157,6 +164,8 @@ class Progress:
         self._lock = fork_safe(threading.Lock())
         self._live: Live | None = None
         self._borrowed: list[tuple[logging.Handler, str, Any]] = []
+        self._streams: list[tuple[str, Any, Any]] = []  # name in sys, ours, what was there
+        self._asking: Asking | None = None
 
     def __enter__(self) -> Progress:
         if self._at_once:
@@ -164,10 +173,17 @@ class Progress:
         return self
 
     def _start(self) -> None:
+        # The handlers' own streams are looked at before ours take the places of sys.stdout and sys.stderr.
+        self._borrow_handlers()
+        self._show()
+        if self._console.is_terminal:
+            self._asking = Asking(self._hide, self._show)
+            self._replace_streams(self._asking)
+            self._asking.begin()
+
+    def _show(self) -> None:
         from rich.live import Live
 
-        # The handlers' own streams are looked at before rich puts its proxies in place of sys.stdout and sys.stderr.
-        self._borrow_handlers()
         self._live = Live(
             console=self._console,
             auto_refresh=self._auto_refresh,
@@ -175,16 +191,25 @@ class Progress:
             transient=True,
             get_renderable=self._draw,
             vertical_overflow="crop",
+            redirect_stdout=False,
+            redirect_stderr=False,
         )
         self._live.start()
+
+    def _hide(self) -> None:
+        live, self._live = self._live, None
+        if live is not None:
+            live.stop()
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
         with suppress(OSError):  # the terminal was closed: that is no outcome of the run
             try:
-                if self._live is not None:
-                    self._live.stop()
+                if self._asking is not None:
+                    self._asking.end()
+                self._return_streams()
+                self._hide()
             finally:
-                self._live = None
+                self._live = self._asking = None
                 self._return_handlers()
             summary = self._summary(kind)
             if summary:
@@ -194,7 +219,9 @@ class Progress:
         """Take one event."""
         with self._lock:
             self.board.take(event)
-        if isinstance(event, WorkerStarted) and self._live is None and not self._at_once:
+        if self._asking is not None:
+            self._asking.resume()
+        if isinstance(event, WorkerStarted) and self._asking is None and self._live is None and not self._at_once:
             self._start()
 
     def refresh(self) -> None:
@@ -208,11 +235,13 @@ class Progress:
         from rich.progress_bar import ProgressBar
         from rich.spinner import Spinner
         from rich.table import Table
+        from rich.text import Text
 
         now = self._clock()
         with self._lock:
             board = self.board
             busy = sorted(((since, worker, node) for worker, (node, since) in board.busy.items()), key=lambda line: line[0])
+            passing = dict(board.passing)
             done, total, started, failed = board.done, board.total, board.started, len(board.failed)
             left = board.seconds_left(now)
         if not total:
@@ -228,7 +257,10 @@ class Progress:
         for since, worker, node in busy[:room]:
             spinner = Spinner("dots", style="cyan")
             spinner.start_time = 0.0
-            lines.add_row(spinner, escape(worker), escape(node), _seconds(now - since))
+            shown = Text(node)
+            if node in passing:
+                shown.append(f"  {passing[node]}", style="dim")
+            lines.add_row(spinner, escape(worker), shown, _seconds(now - since))
         if len(busy) > room:
             lines.add_row("", "", f"… and {len(busy) - room} more", "", style="dim")
 
@@ -263,6 +295,29 @@ class Progress:
             how = f"ended by {escape(board.ended_by)} after {took}, with {board.done} of {board.total} nodes finished"
             return f"[yellow]{Outcome.INTERRUPTED.symbol}[/yellow] {how}"
         return f"[red]{outcome.symbol}[/red] failed after {took}, with {board.done} of {board.total} nodes finished"
+
+    def _replace_streams(self, asking: Asking) -> None:
+        """Write what nodes print above the display, each line with its node."""
+        from rich.file_proxy import FileProxy
+
+        def show(node: str, line: str) -> None:
+            with self._lock:
+                self.board.passing[node] = line
+
+        for name in ("stdout", "stderr"):
+            original = getattr(sys, name)
+            if original is not None:
+                sink: Any = FileProxy(self._console, original) if original.isatty() else None
+                stream = NodeStream(original, sink, show=show, is_raw=asking.is_asking)
+                self._streams.append((name, stream, original))
+                setattr(sys, name, stream)
+
+    def _return_streams(self) -> None:
+        while self._streams:
+            name, stream, original = self._streams.pop()
+            stream.finish()
+            if getattr(sys, name) is stream:
+                setattr(sys, name, original)
 
     def _borrow_handlers(self) -> None:
         """Point every log handler that writes to this terminal at the display's console."""

@@ -74,8 +74,8 @@ class StderrHandler(_StreamHandler):
 
     @property
     def stream(self) -> Any:
-        """Standard error as it is now."""
-        return sys.stderr
+        """Standard error as it is now; below what puts the node's name before lines, because a record has that name itself."""
+        return getattr(sys.stderr, "unlabelled", sys.stderr)
 
     @stream.setter
     def stream(self, value: Any) -> None:
@@ -221,6 +221,7 @@ def _rich_handler() -> dict[str, Any]:
         "rich_tracebacks": True,
         "show_path": False,
         "omit_repeated_times": False,
+        "log_time_format": "%Y-%m-%d %H:%M:%S",
     }
 
 

@@ -292,3 +292,38 @@ def test_what_prints_in_the_middle_of_a_send_waits_for_nobody():
     assert Counter(type(each).__name__ for each in arrived) == {"int": rounds, "Output": 2 * rounds, "Logged": 2 * rounds}
     channel.close()
     other.close()
+
+
+def test_a_progress_bar_is_one_line():
+    """Of a line that carriage returns write again, the last state is sent when it ends, and now and then the present one."""
+    sent = []
+    stream = ForwardStream("stderr", sent.append, None, node=lambda: "fit")
+    for step in range(1000):
+        stream.write(f"\r{step}/1000")
+        stream.flush()
+    stream.write("\r1000/1000\n")
+    passing, final = [each for each in sent if each.passing], [each for each in sent if not each.passing]
+    assert final == [Output("stderr", "1000/1000\n", "fit")]
+    assert passing[0] == Output("stderr", "0/1000", "fit", passing=True)
+    assert len(passing) < 100
+
+
+def test_a_progress_bar_that_does_not_end():
+    """What is left of one when its node ends is sent as a line; one that blanked itself is not; lines of Windows stay."""
+    sent = []
+    stream = ForwardStream("stderr", lambda output: output.passing or sent.append(output.text), None)
+    stream.write("\r1/2")
+    stream.write("\r2/2\r")
+    stream.flush_all()
+    stream.write("\r1/2")
+    stream.write("\r   \r")
+    stream.flush_all()
+    stream.write("a\r\nb\r\n")
+    assert sent == ["2/2\n", "a\r\nb\r\n"]
+
+
+def test_a_passing_state_is_written_nowhere(capsys):
+    """Where nothing shows it, the present state of a progress bar is left out."""
+    write_output(Output("stdout", "1/2", "fit", passing=True))
+    write_output(Output("stdout", "2/2\n", "fit"))
+    assert capsys.readouterr().out == "2/2\n"

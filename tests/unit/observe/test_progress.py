@@ -154,6 +154,7 @@ def test_log_lines_appear_above(scene, monkeypatch):
     """While the display is up, handlers on the terminal write above it; afterwards they have their own streams again."""
     stderr = Terminal()
     monkeypatch.setattr(sys, "stderr", stderr)
+    monkeypatch.setattr(sys, "stdout", Terminal())
     plain = logging.StreamHandler()
     own_console = Console(file=stderr, force_terminal=True, color_system=None, width=70)
     rich_handler = RichHandler(console=own_console)
