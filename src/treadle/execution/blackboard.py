@@ -14,6 +14,8 @@ import struct
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from treadle.execution.scratch import reserve
+
 _HEAD = struct.Struct("<qqdqq")  # run number, node index (-1: idle), start time, peak memory, number of finished nodes
 _WORD = struct.Struct("<q")
 _TWO_WORDS = struct.Struct("<qq")
@@ -58,7 +60,7 @@ class Blackboard:
         fd = os.open(path, flags, 0o600)
         try:
             if places is not None:
-                os.ftruncate(fd, places * _PLACE_SIZE)
+                reserve(fd, places * _PLACE_SIZE)
             self._map = mmap.mmap(fd, 0)
         finally:
             os.close(fd)

@@ -3,7 +3,7 @@
 A small shared map of words in the pool's scratch directory. The parent counts what it has heard of. What a worker has
 made and not told yet it counts itself, so that many values made at the same time do not pass the limit together::
 
-    limit │ bytes, files (the parent's) │ worker 1: bytes made, heard; files made, heard │ worker 2: …
+    limits │ bytes, files (the parent's) │ worker 1: bytes made, heard; files made, heard │ worker 2: …
 
 Each word has one writer: the parent, but for what a worker has made. To look and to note are two steps, so workers that
 come at the same instant may pass the limit by a value each. Files are open memory files, which are few too.
@@ -14,19 +14,21 @@ from __future__ import annotations
 
 import mmap
 import os
+import resource
 import threading
 
 from treadle.execution.limits import usable_memory
+from treadle.execution.scratch import reserve
 from treadle.forks import fork_safe
 
 OPEN_FILES = 128
-"""Past this many open memory files, large values go to scratch files: descriptors are few (RLIMIT_NOFILE)."""
+"""Past this many open memory files, or a quarter of RLIMIT_NOFILE, large values go to scratch files: descriptors are few."""
 
 _SHARE = 0.5
 """Part of the memory that a process may use which values take at most where nothing else is said."""
 
 _HEADER, _PLACE = 4, 4
-_LIMIT, _BYTES, _FILES = 0, 1, 2
+_LIMIT, _BYTES, _FILES, _MOST_FILES = 0, 1, 2, 3
 _MADE_BYTES, _HEARD_BYTES, _MADE_FILES, _HEARD_FILES = 0, 1, 2, 3
 
 
@@ -43,7 +45,7 @@ class Budget:
         fd = os.open(os.path.join(folder, "budget"), os.O_RDWR | os.O_CLOEXEC | (os.O_CREAT if places is not None else 0), 0o600)
         try:
             if places is not None:
-                os.ftruncate(fd, 8 * (_HEADER + places * _PLACE))
+                reserve(fd, 8 * (_HEADER + places * _PLACE))
             self._map = mmap.mmap(fd, 0)
         finally:
             os.close(fd)
@@ -51,6 +53,8 @@ class Budget:
         self._lock = fork_safe(threading.Lock())  # of what this worker made: its threads publish too
         if places is not None:
             self._words[_LIMIT] = limit
+            may_open, _most = resource.getrlimit(resource.RLIMIT_NOFILE)
+            self._words[_MOST_FILES] = OPEN_FILES if may_open == resource.RLIM_INFINITY else min(OPEN_FILES, may_open // 4)
 
     @property
     def limit(self) -> int:
@@ -68,7 +72,7 @@ class Budget:
     @property
     def is_crowded(self) -> bool:
         """True where so many memory files are open that large values had better go to scratch files."""
-        return self._words[_FILES] + self._unheard(_MADE_FILES, _HEARD_FILES) >= OPEN_FILES
+        return self._words[_FILES] + self._unheard(_MADE_FILES, _HEARD_FILES) >= self._words[_MOST_FILES]
 
     def _unheard(self, made: int, heard: int) -> int:
         words = self._words

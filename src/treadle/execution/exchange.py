@@ -18,6 +18,7 @@ import os
 import pickle
 import shutil
 import tempfile
+from contextlib import suppress
 from errno import ENOMEM, ENOSYS
 from typing import TYPE_CHECKING, Any
 
@@ -192,7 +193,7 @@ def load_handle(handle: Handle) -> Any:
         return handle.value
     if isinstance(handle, (Kept, Resident)):
         raise CannotLeaveError(handle.reason if isinstance(handle, Kept) else "it is in another worker")
-    fd = os.open(handle.path, os.O_RDONLY | os.O_CLOEXEC) if handle.path is not None else handle.fd
+    fd = open_spilled(handle.path) if handle.path is not None else handle.fd
     if fd is None:
         msg = "the segment's descriptor did not travel with it"
         raise RuntimeError(msg)
@@ -206,6 +207,28 @@ def load_handle(handle: Handle) -> Any:
             os.close(fd)
     pieces = [mapped[start : start + length] for start, length in handle.spans]
     return pickle.loads(pieces[0], buffers=pieces[1:])  # noqa: S301 - an authenticated worker wrote it
+
+
+def open_spilled(path: str) -> int:
+    """Open the scratch file of a value.
+
+    Args:
+        path: the file.
+
+    Returns:
+        Its descriptor.
+
+    Raises:
+        FileNotFoundError: the file has been removed; its text says the probable cause.
+    """
+    try:
+        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError as exc:
+        msg = (
+            "the file was removed while the run was going on, probably by a cleaner of temporary files (exclude "
+            f"{os.path.dirname(os.path.dirname(path))}/treadle-* from it, or point TMPDIR elsewhere)"
+        )
+        raise FileNotFoundError(exc.errno, msg, path) from None
 
 
 def _read_all(fd: int, size: int) -> mmap.mmap:
@@ -234,7 +257,8 @@ def close_handle(handle: Handle) -> None:
         if handle.fd is not None:
             os.close(handle.fd)
         elif handle.path is not None:
-            os.unlink(handle.path)
+            with suppress(FileNotFoundError):  # a cleaner of the temporary directory may have removed it
+                os.unlink(handle.path)
 
 
 def size_of(handle: Handle) -> int:

@@ -7,10 +7,12 @@ killed, the next pool's sweep does. Facts: flock(2) belongs to the open file, an
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import shutil
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 _PREFIX = "treadle-"
@@ -29,6 +31,7 @@ class Scratch:
 
     def __init__(self, path: str) -> None:
         self.path = path
+        self._directory = -1
         self._lock = os.open(os.path.join(path, _LOCK), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         fcntl.flock(self._lock, fcntl.LOCK_SH)
 
@@ -47,8 +50,15 @@ class Scratch:
                 os.rmdir(path)
                 raise
             if os.path.exists(os.path.join(scratch.path, _LOCK)):
+                scratch._guard()
                 return scratch
             scratch.let_go()  # another pool's sweep came between the directory and the lock, and took it for a leftover
+
+    def _guard(self) -> None:
+        """Lock the directory itself: systemd-tmpfiles leaves what is locked alone, however old (tmpfiles.d(5))."""
+        with suppress(OSError):  # no file descriptor is left for it, or the file system does not lock directories
+            self._directory = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            fcntl.flock(self._directory, fcntl.LOCK_SH)
 
     @property
     def socket(self) -> str:
@@ -72,9 +82,10 @@ class Scratch:
 
     def let_go(self) -> None:
         """Give up this process's hold, and no more: what a forked child does with the one it inherited."""
-        if self._lock >= 0:
-            os.close(self._lock)
-            self._lock = -1
+        for fd in (self._lock, self._directory):
+            if fd >= 0:
+                os.close(fd)
+        self._lock = self._directory = -1
 
     def remove_if_last(self) -> None:
         """Give up the hold and remove the directory if nobody else has one: for a worker whose parent is gone."""
@@ -82,6 +93,29 @@ class Scratch:
         if _is_free(self._lock):
             _remove_leftover(Path(self.path))
         self.let_go()
+
+
+def reserve(fd: int, size: int) -> None:
+    """Make a file so long, with the space for it: a write to a map of one that has holes kills the process on a full disk.
+
+    Args:
+        fd: an open file.
+        size: bytes.
+
+    Raises:
+        OSError: there is no space for it.
+    """
+    if hasattr(os, "posix_fallocate"):
+        try:
+            os.posix_fallocate(fd, 0, size)
+        except OSError as exc:
+            if exc.errno not in (errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS):
+                raise
+        else:
+            return
+    rest = memoryview(bytes(size))
+    while rest:
+        rest = rest[os.write(fd, rest) :]
 
 
 def sweep(base: str) -> list[str]:

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from treadle.execution.executor import Capabilities, ExecutorEvent, Report, WorkerDown, WorkerUp
 from treadle.execution.executors.main_worker import MainWorker
-from treadle.execution.executors.pool import SlotPool, naming_the_file_limit
+from treadle.execution.executors.pool import SlotPool
 from treadle.execution.executors.segments import Segments
 from treadle.execution.executors.untold import Untold
 from treadle.execution.executors.values import ParentValues
@@ -75,8 +75,7 @@ class LokyExecutor:
     ) -> None:
         self._pool = SlotPool(max_workers, method, make_spec, self)
         try:
-            with naming_the_file_limit():
-                self._segments = Segments(self._pool.scratch_path, max_workers, exchange_memory)
+            self._segments = Segments(self._pool.scratch_path, max_workers, exchange_memory)
         except BaseException:
             self._pool.close(kill=True)
             raise

@@ -10,7 +10,6 @@ import atexit
 import contextlib
 import errno
 import os
-import resource
 import secrets
 import selectors
 import socket
@@ -22,7 +21,6 @@ from multiprocessing import AuthenticationError
 from multiprocessing.connection import Listener
 from typing import TYPE_CHECKING, Any, Protocol
 
-from treadle.errors import RunnerError
 from treadle.execution.blackboard import Blackboard, Done, Glance
 from treadle.execution.bootstrap import Inherited
 from treadle.execution.channel import Channel, ChannelClosedError
@@ -34,7 +32,7 @@ from treadle.execution.scratch import Scratch
 from treadle.execution.start_method import StartMethod
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
     from treadle.execution.job import WorkerSpec
 
@@ -61,22 +59,6 @@ _CLOSERS = 8
 _NO_MORE_FILES = (errno.EMFILE, errno.ENFILE)
 
 
-@contextlib.contextmanager
-def naming_the_file_limit() -> Iterator[None]:
-    """Where this process may open no more files, say that, and what to do."""
-    try:
-        yield
-    except OSError as exc:
-        if exc.errno not in _NO_MORE_FILES:
-            raise
-        limit, _most = resource.getrlimit(resource.RLIMIT_NOFILE)
-        msg = (
-            f"The workers need more open files than this process may have (its limit is {limit}). "
-            "Raise the limit (`ulimit -n`), or run with fewer workers."
-        )
-        raise RunnerError(msg, name="max_workers") from exc
-
-
 class SlotPool:
     """Worker processes in slots.
 
@@ -87,10 +69,9 @@ class SlotPool:
         listener: hears of the workers.
 
     Raises:
-        RunnerError: this process may not open so many files.
+        OSError: this process may not open so many files, or there is no space for them.
     """
 
-    @naming_the_file_limit()
     def __init__(self, size: int, method: StartMethod, make_spec: Callable[[str], WorkerSpec], listener: PoolListener) -> None:
         self._listener = listener
         with contextlib.ExitStack() as files:  # no more may be left to open: what is open by then is closed
@@ -100,9 +81,8 @@ class SlotPool:
                 self._scratch.take_along(folder)
             self._blackboard = files.enter_context(contextlib.closing(Blackboard(self._scratch.blackboard, size)))
             self._authkey = secrets.token_bytes(32)
-            self._door = files.enter_context(
-                Listener(self._scratch.socket, family="AF_UNIX", backlog=size, authkey=self._authkey)
-            )
+            self._door = Listener(self._scratch.socket, family="AF_UNIX", backlog=size, authkey=self._authkey)
+            files.callback(_close_listener, self._door)
             self._selector = files.enter_context(selectors.DefaultSelector())
             self._wake_read, self._wake_write = map(files.enter_context, socket.socketpair())
             self._wake_read.setblocking(False)  # noqa: FBT003 - the socket's own signature
@@ -130,12 +110,11 @@ class SlotPool:
 
     # --- processes -------------------------------------------------------------------------------------------------------
 
-    @naming_the_file_limit()
     def start(self, slot: Slot) -> None:
         """Start a slot's process; returns before it is set up.
 
         Raises:
-            RunnerError: this process may not open so many files.
+            OSError: this process may not open so many files, or start so many processes.
         """
         self._blackboard.clear(slot.number - 1)
         slot.start(self.spec, self._authkey, Inherited(self._let_go_of_inherited))
@@ -189,7 +168,6 @@ class SlotPool:
 
     # --- conversation ----------------------------------------------------------------------------------------------------
 
-    @naming_the_file_limit()
     def _accept(self, _mask: int) -> list[ExecutorEvent]:
         try:
             connection = self._door.accept()
@@ -292,7 +270,11 @@ class SlotPool:
                 for slot in self.slots.values():
                     slot.close(kill=True)
             else:
-                self._close_slots(kill=kill)
+                try:
+                    self._close_slots(kill=kill)
+                except RuntimeError:  # no more threads can be started, so the workers are ended one after the other, at once
+                    for slot in self.slots.values():
+                        slot.close(kill=True)
         finally:  # an impatient Ctrl-C must not leave files behind
             self._files.close()
 
@@ -320,6 +302,11 @@ def _close_at_exit(pool: SlotPool) -> None:
             alive.close(at_exit=True)
 
     getattr(threading, "_register_atexit", atexit.register)(close)
+
+
+def _close_listener(listener: Listener) -> None:
+    with contextlib.suppress(FileNotFoundError):  # a cleaner of temporary files has removed its socket
+        listener.close()
 
 
 def _listening_socket(listener: Listener) -> socket.socket:

@@ -84,14 +84,20 @@ class Slot:
             ensure_forkserver()
         # Held back until all is known of it; the child is born with them blocked, and decides when it is set up.
         with _STARTING, _hidden_main(), default_left_open(), interrupts_held_back(), _fork_warning_silenced(self._method):
-            self._executor = ProcessPoolExecutor(
-                max_workers=1,
-                context=context,
-                initializer=set_up_worker,
-                initargs=(spec, self.number, authkey, inherited),
-                timeout=None,
-            )
-            future = self._executor.submit(serve)
+            try:
+                self._executor = ProcessPoolExecutor(
+                    max_workers=1,
+                    context=context,
+                    initializer=set_up_worker,
+                    initargs=(spec, self.number, authkey, inherited),
+                    timeout=None,
+                )
+                future = self._executor.submit(serve)
+            except BaseException:  # no process could be started, or no thread of loky's, which it could not close afterwards
+                self._executor = None
+                for process in context.started:
+                    _kill(process)
+                raise
             self._process = context.started[-1]
         pid = self.pid
         future.add_done_callback(lambda _future: self._on_end(self.number, pid))

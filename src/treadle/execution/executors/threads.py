@@ -64,12 +64,17 @@ class ThreadExecutor:
         self._runs = 0
         self._current: _Run | None = None
         self._workers: dict[int, _Worker] = {}
-        for number in range(1, max_workers + 1):
-            self._start(number)
+        try:
+            for number in range(1, max_workers + 1):
+                self._start(number)
+        except BaseException:  # no more threads can be started
+            self.close(kill=True)
+            raise
 
     def _start(self, number: int) -> None:
-        self._workers[number] = _Worker(number, self)
-        self._workers[number].thread.start()
+        worker = _Worker(number, self)
+        worker.thread.start()
+        self._workers[number] = worker
 
     def label(self, worker: int) -> str:
         """Return the worker's label."""

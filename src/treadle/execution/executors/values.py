@@ -17,8 +17,10 @@ from treadle.execution.exchange import (
     MANY_DESCRIPTORS,
     LocalValues,
     NoRoomError,
+    close_handle,
     describe_no_room,
     load_handle,
+    open_spilled,
     publish,
     size_of,
 )
@@ -184,7 +186,13 @@ class ParentValues:
             return Local(self._here.take(dataset, last=True)) if dataset in self._here else None
         self._segments.remove(handle)
         if isinstance(handle, Segment) and handle.path is not None:
-            with open(handle.path, "rb") as spilled, tempfile.TemporaryFile() as kept:
+            try:
+                source = open_spilled(handle.path)
+            except FileNotFoundError as exc:
+                name = self._name(dataset)
+                msg = f"The value of '{name}' is lost: {exc.strerror}. Run its node again."
+                raise DatasetError(msg, dataset=name) from exc
+            with open(source, "rb") as spilled, tempfile.TemporaryFile() as kept:
                 fd = os.dup(kept.fileno())
                 if fd > MANY_DESCRIPTORS:
                     os.close(fd)
@@ -195,7 +203,7 @@ class ParentValues:
                     shutil.copyfileobj(spilled, kept)
                     kept.flush()
                     moved = handle._replace(path=None, fd=fd)
-            os.unlink(handle.path)
+            close_handle(handle)
             return moved
         return handle
 

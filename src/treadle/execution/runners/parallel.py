@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from treadle.execution.interrupts import interrupts_held_back
 from treadle.execution.runners.arguments import checked_memory, checked_workers
 from treadle.execution.runners.runner import Runner
+from treadle.execution.shortage import naming_what_ran_out
 from treadle.execution.start_method import StartMethod, choose_start_method
 
 if TYPE_CHECKING:
@@ -84,7 +85,8 @@ class ParallelRunner(Runner):
             return
         from treadle.execution.executors.preload import start_early, stop_unused
 
-        early = start_early(files)
+        with naming_what_ran_out():
+            early = start_early(files)
         try:
             yield
         finally:

@@ -22,6 +22,7 @@ from treadle.execution.loop.loop import RunLoop
 from treadle.execution.loop.observers import Observers
 from treadle.execution.material import RunMaterial
 from treadle.execution.runners.arguments import checked_failure_policy, checked_resources
+from treadle.execution.shortage import naming_what_ran_out
 from treadle.forks import fork_safe
 from treadle.pipeline.policy import FailurePolicy
 from treadle.planning import check_inputs, check_parameters, check_results, check_transcoding, compile_plan
@@ -203,7 +204,7 @@ class Runner(ABC):
             outcome = Outcome.FAILED
             observers.notify(started)
             try:
-                with plan_left_out(len(plan.nodes)):
+                with plan_left_out(len(plan.nodes)), naming_what_ran_out():
                     result = loop.run()
                 outcome = Outcome.SUCCEEDED
             except KeyboardInterrupt:
@@ -280,7 +281,9 @@ class Runner(ABC):
     def _lease(self, plan: Plan) -> Iterator[Executor]:
         """Give the loop an executor that fits; take it back, whatever happened to the run."""
         try:
-            yield self._fitting(plan)
+            with naming_what_ran_out():
+                fitting = self._fitting(plan)
+            yield fitting
         except NodeError:  # all that was running has ended by now
             self._take_back()
             raise

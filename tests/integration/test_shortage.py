@@ -1,0 +1,161 @@
+"""A system that has run out of something: disk space, threads, processes, open files, or the run's own temporary directory."""
+
+from __future__ import annotations
+
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from treadle import Catalog, ParallelRunner, Pipeline, node
+from treadle.errors import DatasetError, NodeError, RunnerError
+from treadle.events import Outcome, RunFinished
+
+ONE = Pipeline([node(len, "text", "length", name="one")])
+
+
+@pytest.fixture
+def short():
+    """A directory with a short name: sockets need one, so pools go elsewhere where TMPDIR is long."""
+    with tempfile.TemporaryDirectory(prefix="t-", dir="/tmp") as folder:
+        yield Path(folder)
+
+
+@pytest.fixture
+def small(short):
+    """A file system of 16 pages."""
+    folder = short / "small"
+    folder.mkdir()
+    words = ["mount", "-t", "tmpfs", "-o", "size=64k,mode=700", "tmpfs", str(folder)]
+    if shutil.which("mount") is None or subprocess.run(words, capture_output=True, check=False).returncode:
+        pytest.skip("this process may not mount a file system")
+    yield folder
+    subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+FULL = """
+import os, sys, tempfile
+from treadle import Catalog, ParallelRunner, Pipeline, node
+from treadle.errors import RunnerError
+
+method, small = sys.argv[1:]
+pipeline = Pipeline([node(len, "text", "length")])
+for free in (0, 1, 2):
+    with open(f"{small}/filler", "wb") as filler:
+        filler.write(bytes((16 - free) * 4096))
+    tempfile.tempdir = small
+    try:
+        ParallelRunner(2, method).run(pipeline, Catalog({"text": "abc"}))
+    except RunnerError as error:
+        print(free, error.name, error)
+    else:
+        print(free, "enough")
+    print(sorted(name for name in os.listdir(small) if name.startswith("treadle-")))
+os.unlink(f"{small}/filler")
+print(ParallelRunner(2, method).run(pipeline, Catalog({"text": "abc"}))["length"])
+"""
+
+
+def test_a_full_temporary_directory(launch, small, tmp_path, start_method):
+    """One clear error, and not a signal that kills the process; nothing is left, and with some space it works."""
+    script = tmp_path / "full.py"
+    script.write_text(FULL)
+    launched = launch([sys.executable, str(script), start_method, str(small)], tmp_path)
+    code = launched.wait()
+    assert code == 0, launched.output
+    lines = [line for line in launched.output.splitlines() if line[:1] in "[0123"]
+    assert lines[-1] == "3"
+    assert lines[1:-1:2] == ["[]"] * 3
+    for free in (0, 1, 2):
+        assert lines[2 * free].startswith(f"{free} TMPDIR There is no space left for the files that the workers need"), lines
+        assert f"{small} has " in lines[2 * free]
+
+
+def test_no_more_threads(any_way_runner, monkeypatch):
+    """The error says so and what to do; nothing hangs, and another run is as good as ever."""
+    before = {thread.name for thread in threading.enumerate()}
+    start = threading.Thread.start
+
+    def refuse(thread):
+        raise RuntimeError("can't start new thread")
+
+    with any_way_runner as runner:
+        monkeypatch.setattr(threading.Thread, "start", refuse)
+        with pytest.raises(RunnerError, match=r"does not let this process start more threads.*ulimit -u"):
+            runner.run(ONE, Catalog({"text": "abc"}))
+        monkeypatch.setattr(threading.Thread, "start", start)
+        assert runner.run(ONE, Catalog({"text": "abc"}))["length"] == 3
+    left = {thread.name for thread in threading.enumerate() if thread.name.startswith(("treadle", "thread-"))}
+    assert left <= before
+
+
+@pytest.fixture(params=["thread", "fork", "spawn", "forkserver", "loky"])
+def any_way_runner(request, runner_for):
+    """A new runner of each way that starts threads or processes."""
+    return runner_for(request.param)
+
+
+def test_no_more_processes(start_method, monkeypatch):
+    """As where the limit of a container is reached (root is above `ulimit -u`, so the refusal is put in here)."""
+
+    def refuse(*_arguments, **_keywords):
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    with ParallelRunner(1, start_method) as runner, monkeypatch.context() as patched:
+        patched.setattr("loky.process_executor.ProcessPoolExecutor._adjust_process_count", refuse)
+        with pytest.raises(RunnerError, match="start more processes: Resource temporarily unavailable"):
+            runner.run(ONE, Catalog({"text": "abc"}))
+
+
+def test_many_large_values_and_few_open_files():
+    """Values go to files where memory files would take a large part of the descriptors that the process may have."""
+    names = [f"n{number}" for number in range(80)]
+    nodes = [node(lambda number=number: np.full(20_000, number), None, f"n{number}") for number in range(len(names))]
+    nodes.append(node(lambda *arrays: sum(array[0] for array in arrays), names, "total"))
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    open_now = max(int(link.name) for link in Path("/proc/self/fd").iterdir())
+    resource.setrlimit(resource.RLIMIT_NOFILE, (open_now + 50, limits[1]))
+    try:
+        assert ParallelRunner(2, "fork").run(Pipeline(nodes), Catalog())["total"] == sum(range(80))
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+
+
+@pytest.mark.parametrize("needed", ["", "by a node", "as a result"])
+def test_the_scratch_directory_is_removed_in_the_middle_of_a_run(short, monkeypatch, start_method, needed):
+    """By a cleaner of old files: a value that was in it and is needed is a clear error of the run; else the run succeeds."""
+    monkeypatch.setattr(tempfile, "tempdir", str(short))
+
+    def make():
+        return np.zeros(100_000), 1
+
+    def clean(_made):
+        for folder in short.glob("treadle-*"):
+            shutil.rmtree(folder)
+        return "cleaned"
+
+    nodes = [
+        node(make, None, ["large", "made"], name="make"),
+        node(len, "large", "length", name="length"),
+        node(clean, ["made"] if needed == "as a result" else ["length"], "cleaned", name="clean"),
+    ]
+    if needed == "as a result":
+        del nodes[1]
+    elif needed:
+        nodes.append(node(lambda large, _cleaned: large.sum(), ["large", "cleaned"], "again", name="late"))
+    events = []
+    runner = ParallelRunner(1, start_method, exchange_memory=0)
+    if needed:
+        with pytest.raises((NodeError, DatasetError), match=r"removed while the run was going on.*or point TMPDIR"):
+            runner.run(Pipeline(nodes), Catalog(), observers=(events.append,))
+    else:
+        assert runner.run(Pipeline(nodes), Catalog(), observers=(events.append,))["cleaned"] == "cleaned"
+    (ended,) = [event.outcome for event in events if isinstance(event, RunFinished)]
+    assert ended is (Outcome.FAILED if needed else Outcome.SUCCEEDED)
+    assert list(short.glob("treadle-*")) == []
