@@ -112,22 +112,23 @@ def run(  # noqa: PLR0913 - one argument a flag
     treadle run --pipelines train --params model.depth=5 --from-nodes split
     treadle run --config nightly.yml
     """  # noqa: D301 - \b is click's mark for lines that are not to be wrapped
-    from treadle.cli.display import watching
+    from treadle.cli.display import run_session
     from treadle.cli.location import enter_any_project, session_class, start_logging
 
     project_path = enter_any_project(context)
     given = join_params(params)
     _refuse_masked(given or {})
     start_logging(project_path, conf_source)
-    session = session_class().create(
-        project_path,
-        env=env,
-        extra_params=given,
-        conf_source=conf_source,
-        command=typed_command(context),
-    )
-    with session, watching() as observer:
-        session.run(
+    run_session(
+        context,
+        lambda: session_class().create(
+            project_path,
+            env=env,
+            extra_params=given,
+            conf_source=conf_source,
+            command=typed_command(context),
+        ),
+        lambda session, observer: session.run(
             pipeline_names=join_names(pipelines),
             tags=join_names(tags),
             runner=runner,
@@ -142,7 +143,8 @@ def run(  # noqa: PLR0913 - one argument a flag
             on_failure=on_failure,
             runner_params=join_params((*runner_params, {"is_async": True} if is_async else {})),
             observers=(observer,),
-        )
+        ),
+    )
 
 
 def _refuse_masked(params: Mapping[str, Any]) -> None:

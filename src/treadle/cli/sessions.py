@@ -104,7 +104,7 @@ def rerun_session(context: click.Context, session_id: str, *, params: tuple[Mapp
     the recorded ones; secrets, which no record holds, have to be given again. What is not as it was then (code, Python,
     packages) is said first.
     """
-    from treadle.cli.display import watching
+    from treadle.cli.display import run_session
     from treadle.cli.location import enter_project, session_class, session_store, start_logging
     from treadle.project import configured_project
     from treadle.session.rerun import changes_since, rerun_of
@@ -117,11 +117,13 @@ def rerun_session(context: click.Context, session_id: str, *, params: tuple[Mapp
     start_logging(path, rerun.conf_source)
     for line in _change_lines("Not as it was then", changes_since(record)):
         click.echo(line, err=True)
-    session = session_class().create(
-        path, env=rerun.env, extra_params=rerun.extra_params, conf_source=rerun.conf_source, command=typed_command(context)
+    run_session(
+        context,
+        lambda: session_class().create(
+            path, env=rerun.env, extra_params=rerun.extra_params, conf_source=rerun.conf_source, command=typed_command(context)
+        ),
+        lambda session, observer: session.run(**rerun.arguments, observers=(observer,)),
     )
-    with session, watching() as observer:
-        session.run(**rerun.arguments, observers=(observer,))
 
 
 @sessions.command("what-if")

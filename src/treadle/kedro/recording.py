@@ -70,6 +70,7 @@ def recorded(run_id: str, package_name: str | None, session: SessionNote) -> Ite
     from treadle.observe.store import SQLStore
     from treadle.observe.store.recorder import RunRecorder
     from treadle.session.facts import GitProbe
+    from treadle.session.interruption import signals_wait
 
     git, started = GitProbe(root), time.time()
     asked = session.run_params
@@ -94,7 +95,8 @@ def recorded(run_id: str, package_name: str | None, session: SessionNote) -> Ite
         error = exc
         raise
     finally:
-        _keep(store, _record(root, package_name, session, recorder, git, started, outcome, error))
+        with signals_wait(error):  # a second Ctrl-C must not lose the record
+            _keep(store, _record(root, package_name, session, recorder, git, started, outcome, error))
 
 
 def _record(

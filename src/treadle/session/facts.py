@@ -138,21 +138,6 @@ class GitProbe:
             return self._facts
 
 
-def answer_of(probe: GitProbe) -> tuple[GitFacts, KeyboardInterrupt | None]:
-    """Take git's answer, so that an impatient Ctrl-C ends the waiting and not the caller's work.
-
-    Args:
-        probe: who asked.
-
-    Returns:
-        The facts, and the interrupt for the caller to raise when it is done.
-    """
-    try:
-        return probe.facts(), None
-    except KeyboardInterrupt as interrupt:
-        return GitFacts(), interrupt
-
-
 def _end(process: subprocess.Popen[bytes], answer: IO[bytes]) -> None:
     if process.poll() is None:
         process.kill()

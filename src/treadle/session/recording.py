@@ -15,7 +15,7 @@ from treadle.errors import StoreError
 from treadle.events import Outcome
 from treadle.observe.store import RunRecorder
 from treadle.session.creation import start_git_probe
-from treadle.session.facts import answer_of
+from treadle.session.interruption import SAVING_SECONDS, signals_wait
 from treadle.session.record import is_failure, make_record, masked_run
 from treadle.session.running import add_note
 from treadle.session.selection import DEFAULT_PIPELINE
@@ -92,46 +92,55 @@ class Recording:
         self.runs.append(masked_run(record))
 
     def save(self) -> None:
-        """Write the record as it stands.
+        """Write the record as it stands. A signal waits until it is written.
 
         Raises:
             StoreError: it could not be written.
         """
         if self._store is not None:
-            record, interrupt = self._make_record(None)
-            self._store.save(record)
-            if interrupt is not None:
-                raise interrupt
+            with signals_wait():
+                self._store.save(self._make_record(None))
 
     def close(self, error: BaseException | None) -> None:
         """Write the record for the last time and close the store; closing twice is fine.
+
+        A signal waits until that is done, and then makes the session an interrupted one.
 
         Args:
             error: what the session ends with. It carries a note where the record cannot be written.
 
         Raises:
             StoreError: it could not be written, and nothing else is wrong.
+            KeyboardInterrupt: a signal arrived meanwhile, and nothing else is wrong.
         """
-        store, self._store = self._store, None
-        if store is None:
-            return
-        record, interrupt = self._make_record(error)
-        try:
-            with closing(store):
-                store.save(record)
-        except Exception as broken:
-            failed = error or interrupt
-            if failed is None or not is_failure(failed):
-                if self.runs and self.runs[-1].outcome is Outcome.SUCCEEDED:
-                    add_note(broken, "The run itself succeeded: what its nodes saved is there.")
+        with signals_wait(error, last=True) as waiting:
+            store = self._store
+            if store is None:
+                return
+            ends_with = error or waiting.interrupt()
+            try:
+                with closing(store):
+                    record = self._make_record(ends_with)
+                    store.save(record)
+                    self._store = None
+                    late = waiting.interrupt(is_final=True) if ends_with is None else None
+                    if late is not None:
+                        store.save(self._make_record(late))
+            except Exception as broken:
+                self._store = None
+                if ends_with is None or not is_failure(ends_with):
+                    if self.runs and self.runs[-1].outcome is Outcome.SUCCEEDED:
+                        add_note(broken, "The run itself succeeded: what its nodes saved is complete.")
+                    raise
+                log = _logger.error if isinstance(broken, StoreError) else _logger.exception  # its text says it all
+                log("The record of session %s could not be saved: %s", self._facts.session_id, broken)
+                add_note(ends_with, f"The record of this session could not be saved either: {broken}")
+            except KeyboardInterrupt as impatient:
+                self._store = None
+                lost = f"The record of session {self._facts.session_id} is lost: it could not be saved in {SAVING_SECONDS:.0f} s."
+                add_note(impatient, lost)
                 raise
-            tell = _logger.error if isinstance(broken, StoreError) else _logger.exception  # its text says it all
-            tell("The record of session %s could not be kept: %s", self._facts.session_id, broken)
-            add_note(failed, f"The record of this session could not be kept either: {broken}")
-        if interrupt is not None and error is None:
-            raise interrupt
 
-    def _make_record(self, error: BaseException | None) -> tuple[SessionRecord, KeyboardInterrupt | None]:
+    def _make_record(self, error: BaseException | None) -> SessionRecord:
         self._git = self._git or start_git_probe(self._project, self._facts)
-        git, interrupt = answer_of(self._git)
-        return make_record(self._facts, self.runs, git, error=error or interrupt, finished=time.time()), interrupt
+        return make_record(self._facts, self.runs, self._git.facts(), error=error, finished=time.time())

@@ -30,13 +30,13 @@ from treadle.secrets import masked_exception, register_secrets
 from treadle.session.context import Context
 from treadle.session.creation import make_config_loader, make_facts, make_hook_manager, make_store
 from treadle.session.hooking import call_hook
+from treadle.session.interruption import signals_interrupt, signals_wait
 from treadle.session.masking import secret_params
 from treadle.session.record import SessionFacts, masked_error
 from treadle.session.recording import Recording
 from treadle.session.request import RunRequest, failure_policy_of, names_of, runner_words, versions_of
 from treadle.session.resume import say_how_to_resume
 from treadle.session.running import run_request
-from treadle.session.terminate import terminated_by_signal
 from treadle.session.versions import RunVersions
 
 if TYPE_CHECKING:
@@ -85,6 +85,7 @@ class Session:
         self._running = fork_safe(threading.Lock())
         self._run_error: BaseException | None = None
         self._closed = False
+        self._signals = signals_interrupt()
         self.claims: OutputClaims | None = None
         """The files that the runs of one service write, where this session is one of them."""
 
@@ -285,10 +286,14 @@ class Session:
         self._close(active if active is self._run_error else None)
 
     def __enter__(self) -> Self:
+        self._signals.__enter__()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._close(error)
+        try:
+            self._close(error)
+        finally:
+            self._signals.__exit__(kind, error, trace)
 
     def _check_turn(self) -> None:
         if self._closed:
@@ -313,9 +318,9 @@ class Session:
         load_results: bool | Iterable[str],  # noqa: FBT001 - as `run` takes it
     ) -> RunResult:
         recorder = self._recording.begin_run(request)
-        outcome, told, versions = Outcome.FAILED, None, RunVersions()
+        outcome, recorded, versions = Outcome.FAILED, None, RunVersions()
         try:
-            with terminated_by_signal():
+            with signals_interrupt():
                 result = run_request(
                     request,
                     runner,
@@ -332,17 +337,19 @@ class Session:
                 )
             outcome = Outcome.SUCCEEDED
         except (Exception, KeyboardInterrupt) as exc:
-            outcome = Outcome.INTERRUPTED if isinstance(exc, KeyboardInterrupt) else Outcome.FAILED
-            masked_exception(exc)
-            told = masked_error(exc)
-            self._run_error = exc
-            # Values that a program gave cannot be typed, so no command line resumes such a run.
-            if not inputs:
-                say_how_to_resume(exc, request, versions, recorder.resume_from, self._facts, self._project)
+            with signals_wait(exc):
+                outcome = Outcome.INTERRUPTED if isinstance(exc, KeyboardInterrupt) else Outcome.FAILED
+                masked_exception(exc)
+                recorded = masked_error(exc)
+                self._run_error = exc
+                # Values that a program gave cannot be typed, so no command line resumes such a run.
+                if not inputs:
+                    say_how_to_resume(exc, request, versions, recorder.resume_from, self._facts, self._project)
             raise
         finally:
-            recorder.note_versions(versions.loaded)
-            self._recording.end_run(recorder, outcome, told)
+            with signals_wait(sys.exc_info()[1]):
+                recorder.note_versions(versions.loaded)
+                self._recording.end_run(recorder, outcome, recorded)
         return result
 
     def _close(self, error: BaseException | None) -> None:

@@ -13,7 +13,6 @@ import pytest
 from treadle.session.facts import (
     GitFacts,
     GitProbe,
-    answer_of,
     host_name,
     installed_versions,
     parse_git_status,
@@ -94,21 +93,6 @@ def test_a_probe_nobody_asks_leaves_nothing(tmp_path: Path, monkeypatch: pytest.
     del probe
     gc.collect()
     assert not psutil.pid_exists(pid)
-
-
-def test_an_interrupt_while_waiting_is_handed_back() -> None:
-    """Ctrl-C ends the waiting for git; the caller goes on and raises it later."""
-
-    class Impatient(GitProbe):
-        def __init__(self) -> None:
-            """Ask nothing."""
-
-        def facts(self, deadline: float = 0) -> GitFacts:
-            raise KeyboardInterrupt
-
-    facts, interrupt = answer_of(Impatient())
-    assert facts == GitFacts()
-    assert isinstance(interrupt, KeyboardInterrupt)
 
 
 def test_a_repository_without_commits_has_no_commit() -> None:

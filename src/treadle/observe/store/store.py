@@ -14,6 +14,7 @@ Neighbours: `records.py` is what goes in and out, `rows.py` maps it, `engine.py`
 from __future__ import annotations
 
 import difflib
+import sys
 import threading
 from collections import defaultdict
 from contextlib import ExitStack, contextmanager
@@ -22,6 +23,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from treadle.errors import StoreError
 from treadle.events import Outcome
+from treadle.execution.interrupts import interrupts_held_back
 from treadle.forks import fork_safe
 
 if TYPE_CHECKING:
@@ -92,6 +94,7 @@ class SQLStore:
         Raises:
             StoreError: it could not be written.
         """
+        _import_database()
         from sqlalchemy import select
 
         from treadle.observe.store import rows
@@ -132,6 +135,7 @@ class SQLStore:
         Raises:
             StoreError: there is no such session, several begin like that, or the database cannot be read.
         """
+        _import_database()
         from sqlalchemy import select
 
         from treadle.observe.store import rows
@@ -166,6 +170,7 @@ class SQLStore:
         Raises:
             StoreError: the database cannot be read.
         """
+        _import_database()
         from sqlalchemy import func, select
 
         from treadle.observe.store import rows
@@ -207,6 +212,7 @@ class SQLStore:
         Raises:
             StoreError: the database cannot be read.
         """
+        _import_database()
         from statistics import median
 
         from sqlalchemy import select
@@ -286,6 +292,19 @@ class SQLStore:
         close = difflib.get_close_matches(session_id, known, n=3) or list(known[:3])
         hint = f"Did you mean one of these: {', '.join(close)}?" if close else "No session was kept yet."
         return StoreError(f"The session store holds no session {session_id!r}. {hint} `treadle sessions list` shows them.")
+
+
+def _import_database() -> None:
+    """Import SQLAlchemy and what stands on it, whole: a signal in the middle would leave it half imported, and no record saved.
+
+    An interrupt that arrives meanwhile is raised afterwards.
+    """
+    if _LAST_IMPORTED not in sys.modules:
+        with interrupts_held_back():
+            from treadle.observe.store import migrations, rows  # noqa: F401 - importing them is what is wanted
+
+
+_LAST_IMPORTED = "treadle.observe.store.migrations"
 
 
 def _named(row: object) -> Row:

@@ -1,0 +1,263 @@
+"""SIGTERM and Ctrl-C, in this process and in one of its own."""
+
+from __future__ import annotations
+
+import pickle
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from treadle.errors import Terminated
+from treadle.events import Outcome
+from treadle.observe.store import SQLStore
+from treadle.session import Session
+from treadle.session.interruption import signals_interrupt, signals_wait
+
+if TYPE_CHECKING:
+    from treadle.observe.store.records import SessionRecord
+
+
+def test_the_first_signal_raises_and_later_ones_wait() -> None:
+    """While a terminated run cleans up, further SIGTERMs change nothing; then the default is back."""
+    cleaned: list[bool] = []
+
+    def be_terminated() -> None:
+        with signals_interrupt():
+            try:
+                signal.raise_signal(signal.SIGTERM)
+            finally:
+                signal.raise_signal(signal.SIGTERM)
+                cleaned.append(True)
+
+    with pytest.raises(Terminated):
+        be_terminated()
+    assert cleaned == [True]
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
+def test_a_handler_set_during_the_run_stays() -> None:
+    """What the application sets meanwhile is not undone."""
+
+    def mine(_number: int, _frame: object) -> None:
+        """Do nothing."""
+
+    with signals_interrupt():
+        signal.signal(signal.SIGTERM, mine)
+    assert signal.getsignal(signal.SIGTERM) is mine
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+@pytest.mark.usefixtures("hangup_is_heard")
+def test_a_signal_that_is_ignored_stays_so() -> None:
+    """Under `nohup` a closed terminal ends nothing; a signal that does end the run is named."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with signals_interrupt():
+            signal.raise_signal(signal.SIGHUP)
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    with pytest.raises(Terminated, match="SIGHUP arrived") as caught, signals_interrupt():
+        signal.raise_signal(signal.SIGHUP)
+    assert pickle.loads(pickle.dumps(caught.value)).signal == signal.SIGHUP
+    assert signal.getsignal(signal.SIGHUP) is signal.SIG_DFL
+
+
+def test_one_ctrl_c_interrupts_and_the_next_ones_are_ignored() -> None:
+    """While an interrupt unwinds the program, an impatient second Ctrl-C does not tear its end apart."""
+    ended: list[str] = []
+
+    def work() -> None:
+        with signals_interrupt():
+            try:
+                signal.raise_signal(signal.SIGINT)
+            finally:
+                signal.raise_signal(signal.SIGINT)
+                signal.raise_signal(signal.SIGTERM)
+                ended.append("in peace")
+
+    with pytest.raises(KeyboardInterrupt):
+        work()
+    assert ended == ["in peace"]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_signal_interrupts_what_takes_too_long_to_stop(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Later than that, a further one is heard again."""
+    monkeypatch.setattr("treadle.session.interruption.STOPPING_SECONDS", -1.0)
+    with signals_interrupt():
+        for _ in range(2):
+            with pytest.raises(KeyboardInterrupt):
+                signal.raise_signal(signal.SIGINT)
+
+
+def test_signals_wait() -> None:
+    """They are known inside, and the first raises at the end, unless something else is on its way."""
+    done: list[str] = []
+
+    def save(error: BaseException | None = None) -> None:
+        with signals_wait(error) as waiting:
+            assert waiting.interrupt() is None
+            signal.raise_signal(signal.SIGTERM)
+            signal.raise_signal(signal.SIGINT)
+            assert isinstance(waiting.interrupt(), Terminated)
+            done.append("saved")
+
+    with pytest.raises(Terminated):
+        save()
+    save(ValueError("on its way"))
+    assert done == ["saved", "saved"]
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
+def test_what_never_ends_can_be_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A database that does not answer does not hold the program for ever."""
+    monkeypatch.setattr("treadle.session.interruption.SAVING_SECONDS", -1.0)
+    with pytest.raises(KeyboardInterrupt), signals_wait():
+        signal.raise_signal(signal.SIGINT)
+
+
+def test_signals_in_another_thread() -> None:
+    """Only the main thread hears signals: elsewhere nothing is changed."""
+    seen = []
+
+    def work() -> None:
+        with signals_interrupt(), signals_wait() as waiting:
+            seen.append((signal.getsignal(signal.SIGINT), waiting.interrupt()))
+
+    before = signal.getsignal(signal.SIGINT)
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert seen == [(before, None)]
+
+
+class Recorder(SQLStore):
+    """A store during whose saving Ctrl-C is pressed, some times."""
+
+    presses = 1
+
+    def save(self, record: SessionRecord) -> None:
+        """Save after the signals."""
+        for _ in range(self.presses):
+            signal.raise_signal(signal.SIGINT)
+        super().save(record)
+
+
+@pytest.mark.parametrize("presses", [1, 3])
+@pytest.mark.parametrize("interrupted", [False, True])
+def test_ctrl_c_while_the_record_is_saved(
+    make_project, inline, monkeypatch: pytest.MonkeyPatch, presses: int, interrupted: bool
+) -> None:
+    """The record is saved once, and says that the session was interrupted, as its exit does."""
+    root = make_project(settings=f"from {__name__} import Recorder as SESSION_STORE_CLASS\n")
+    monkeypatch.setattr(Recorder, "presses", presses)
+
+    def run() -> None:
+        with Session.create() as session:
+            session.run(runner=inline)
+            if interrupted:
+                signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        run()
+    (summary,) = SQLStore(project_path=root).list()
+    assert summary.outcome is Outcome.INTERRUPTED
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+TORN = """
+import signal
+import sys
+
+
+class AtImport:
+    def find_spec(self, name, path=None, target=None):
+        if name == "sqlalchemy.sql.selectable":
+            sys.meta_path.remove(self)
+            signal.raise_signal(signal.SIGINT)
+
+
+sys.meta_path.insert(0, AtImport())
+from treadle.project import bootstrap_project
+from treadle.session import Session
+bootstrap_project(sys.argv[1])
+with Session.create(sys.argv[1]) as session:
+    session.run(runner="sequential", node_names="count")
+"""
+
+
+@pytest.mark.parametrize("had_a_record", [False, True], ids=["saving", "asking for durations"])
+def test_ctrl_c_in_the_import_of_sqlalchemy(make_project, had_a_record: bool) -> None:
+    """Half an import is no use when the record is to be saved: it is finished first."""
+    root: Path = make_project()
+    if had_a_record:
+        (root / ".treadle").mkdir()
+        with sqlite3.connect(root / ".treadle" / "sessions.db"):
+            pass
+    done = subprocess.run(
+        [sys.executable, "-c", TORN, str(root)], capture_output=True, text=True, cwd=root, timeout=100, check=False
+    )
+    assert done.stderr.splitlines()[-1] == "KeyboardInterrupt", done.stderr
+    assert "could not be saved" not in done.stderr
+    (summary,) = SQLStore(project_path=root).list()
+    assert summary.outcome is Outcome.INTERRUPTED
+
+
+WAITING_NODES = """
+import threading
+
+def count(raw):
+    print("started", flush=True)
+    threading.Event().wait()
+
+def scale(n, factor):
+    return n
+
+broken = count
+"""
+SCRIPT = """
+import sys
+from treadle.project import bootstrap_project
+from treadle.session import Session
+bootstrap_project(sys.argv[1])
+with Session.create(sys.argv[1]) as session:
+    print(session.session_id, flush=True)
+    session.run(runner="sequential", node_names="count")
+"""
+
+
+@pytest.mark.usefixtures("hangup_is_heard")
+@pytest.mark.parametrize(
+    ("number", "error"),
+    [
+        (signal.SIGTERM, "treadle.errors.Terminated"),
+        (signal.SIGHUP, "treadle.errors.Terminated"),
+        (signal.SIGINT, "KeyboardInterrupt"),
+    ],
+)
+def test_a_signal_ends_a_process_with_a_record(make_project, number: signal.Signals, error: str) -> None:
+    """A process that is told to end during a run ends, and its session is recorded as interrupted."""
+    root: Path = make_project()
+    package = next(path for path in (root / "src").iterdir())
+    (package / "nodes.py").write_text(WAITING_NODES)
+    process = subprocess.Popen(
+        [sys.executable, "-c", SCRIPT, str(root)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=root
+    )
+    assert process.stdout is not None
+    session_id = process.stdout.readline().strip()
+    assert process.stdout.readline().strip() == "started", process.communicate(timeout=60)[1]
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode != 0
+    assert error.rpartition(".")[2] in errors
+    record = SQLStore(project_path=root).load(session_id)
+    assert (record.outcome, record.runs[0].outcome) == (Outcome.INTERRUPTED, Outcome.INTERRUPTED)
+    assert record.error is not None
+    assert record.error.type_name == error
+    assert [(node.node, node.outcome) for node in record.runs[0].nodes] == [("count", Outcome.INTERRUPTED)]
