@@ -1,6 +1,7 @@
 """Flags from a file: `treadle run --config nightly.yml` takes the flags that the command line does not give from there.
 
-The file is YAML or JSON; its keys are the names of the flags (with `-` or `_`), at the top or under `run:`. Keeps no state.
+The file is YAML or JSON, read like a file of configuration; its keys are the names of the flags (with `-` or `_`), at the top or
+under `run:`. Keeps no state.
 """
 
 from __future__ import annotations
@@ -8,6 +9,8 @@ from __future__ import annotations
 import difflib
 from typing import TYPE_CHECKING, Any
 
+from treadle.config.parsing import parse_config
+from treadle.config.source import FolderSource
 from treadle.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -49,27 +52,10 @@ def _spelling(text: str) -> str:
 
 
 def _read(path: Path, context: click.Context, flags: dict[str, click.Parameter]) -> dict[str, Any]:
-    import yaml
-
     section = context.command.name or ""
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.MarkedYAMLError as exc:
-        line = exc.problem_mark.line + 1 if exc.problem_mark else None
-        message = f"The flags file {path} is broken in line {line}: {exc.problem}. Correct it there."
-        raise ConfigError(message, file=str(path), line=line) from exc
-    except (OSError, ValueError, yaml.YAMLError) as exc:
-        message = f"The flags file {path} cannot be read: {exc}"
-        raise ConfigError(message, file=str(path)) from exc
-    if isinstance(content, dict) and isinstance(content.get(section), dict):
+    content = parse_config(FolderSource(path.parent).read("", path.name), str(path))
+    if isinstance(content.get(section), dict):
         content = content[section]
-    if content is None:
-        content = {}
-    if not isinstance(content, dict):
-        message = (
-            f"The flags file {path} must hold flags and their values, such as `runner: parallel`, not a {type(content).__name__}."
-        )
-        raise ConfigError(message, file=str(path))
     values: dict[str, Any] = {}
     for key, value in content.items():
         option = flags.get(_spelling(str(key)))
@@ -93,6 +79,9 @@ def _check_value(path: Path, context: click.Context, key: Any, option: click.Par
     """Convert a value as the flag will, so that an error can say where it stands."""
     import click
 
+    if isinstance(option.type, click.types.StringParamType) and not isinstance(value, str):
+        message = f"The flags file {path} sets {key!r} to {value!r}, a {type(value).__name__}. Write the text in quotes."
+        raise ConfigError(message, file=str(path), key=str(key))
     try:
         option.type.convert(value, option, context)
     except (click.BadParameter, ConfigError) as exc:

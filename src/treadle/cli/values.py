@@ -25,10 +25,10 @@ def names(value: object) -> tuple[str, ...]:
     """
     if isinstance(value, str):
         return tuple(_split(value))
-    if isinstance(value, Iterable):
-        return tuple(str(name) for name in value)
-    message = f"{value!r} is no list of names."
-    raise click.BadParameter(message)
+    if not isinstance(value, Iterable):
+        message = f"{value!r} is no list of names."
+        raise click.BadParameter(message)
+    return tuple(_text(name) for name in value)
 
 
 def counts(value: object) -> tuple[int, ...]:
@@ -43,7 +43,7 @@ def counts(value: object) -> tuple[int, ...]:
     Raises:
         click.BadParameter: one of them is no such number.
     """
-    found = names(value)
+    found = names([str(each) for each in value] if isinstance(value, (list, tuple)) else value)
     if not found or not all(each.isdecimal() and int(each) > 0 for each in found):
         message = f"{value!r} is no list of whole numbers from 1, such as 1,2,4."
         raise click.BadParameter(message)
@@ -54,7 +54,7 @@ def params(value: object) -> dict[str, Any]:
     """Read `name=value` with commas between them.
 
     Args:
-        value: the text, such as `model.depth=5,city=Paris`, where dots reach into nested params; or a mapping.
+        value: the text, such as `model.depth=5,city=Paris`, where dots reach into nested params, or `{2020: x}`; or a mapping.
 
     Returns:
         A nested mapping of typed values.
@@ -86,7 +86,7 @@ def load_versions(value: object) -> dict[str, str]:
         click.BadParameter: a piece is not of that form.
     """
     if isinstance(value, Mapping):
-        return {str(dataset): str(version) for dataset, version in value.items()}
+        return {_text(dataset): _text(version) for dataset, version in value.items()}
     versions = {}
     for pair in names(value):
         dataset, colon, version = pair.partition(":")
@@ -124,6 +124,14 @@ def join_params(groups: Iterable[Mapping[str, Any]]) -> dict[str, Any] | None:
 
         merged = merge_params(merged, group)
     return merged or None
+
+
+def _text(value: object) -> str:
+    """Take a name from a file: what is no text there may have been written otherwise (`0644` is 420, `no` is False)."""
+    if isinstance(value, str):
+        return value
+    message = f"{value!r} is a {type(value).__name__}, where a text belongs. Write it in quotes."
+    raise click.BadParameter(message)
 
 
 def _split(text: str) -> Iterator[str]:

@@ -6,33 +6,23 @@ Job: turn `model.a=5,b=x` into nested, typed values, and lay one nested mapping 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
-from treadle.config.parsing import parse_value
+from treadle.config.parsing import MAX_DEPTH, parse_scalar, parse_value
 from treadle.errors import ConfigError
 
 _OPENING = {"[": "]", "{": "}", "(": ")"}
-_INT = re.compile(r"[-+]?(?:0|[1-9][0-9]*)\Z")
-_FLOAT = re.compile(r"[-+]?(?:(?:0|[1-9][0-9]*)(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]+)?\Z")
-_WORDS: dict[str, Any] = {
-    "true": True,
-    "false": False,
-    "null": None,
-    "none": None,
-    "~": None,
-    ".inf": float("inf"),
-    "-.inf": float("-inf"),
-    ".nan": float("nan"),
-}
+_BEFORE_QUOTE = "[{(,:"
+"""Within brackets, a quote opens a text only behind one of these; elsewhere it is a letter, as in `[it's]`."""
 
 
 def parse_params(text: str) -> dict[str, Any]:
     """Parse parameters as they are typed: `key=value` pairs with commas between them.
 
-    A dot in a key nests. A value is a number, `true`, `false`, `null`, a list `[1, 2]` or mapping `{a: 1}` in YAML's flow
-    style, or else a text; quotes keep a text a text and hide commas. Numbers with a leading zero stay texts, as do dates.
+    A dot in a key nests. A value means what it means in a configuration file: a number, `true`, `null`, a list `[1, 2]` or
+    mapping `{a: 1}` in YAML's flow style, a text in quotes, or else a text as it stands. A comma ends a value unless quotes or
+    brackets enclose it. Instead of pairs, one mapping in YAML's flow style may be given, whose keys may be anything.
 
     Args:
         text: what was typed.
@@ -41,12 +31,21 @@ def parse_params(text: str) -> dict[str, Any]:
         The nested parameters.
 
     Raises:
-        ConfigError: a pair lacks its `=`, a key is empty or given twice, or brackets or quotes do not close.
+        ConfigError: a pair lacks its `=`, a key is empty or given twice, a value is not valid YAML, or quotes or brackets do not
+            close.
 
     Example:
         >>> parse_params("model.a=5,model.b=x,cols=[id, day]")
         {'model': {'a': 5, 'b': 'x'}, 'cols': ['id', 'day']}
+        >>> parse_params("{2020: x, 'a.b': 1}")
+        {2020: 'x', 'a.b': 1}
     """
+    if text.lstrip().startswith("{"):
+        mapping = _yaml(text, None)
+        if not isinstance(mapping, dict):
+            msg = "The parameters begin with '{' and are not one mapping. Write {key: value} and nothing else, or key=value."
+            raise ConfigError(msg)
+        return mapping
     result: dict[str, Any] = {}
     for pair in _split(text):
         key, equals, value = pair.partition("=")
@@ -82,6 +81,9 @@ def _place(result: dict[str, Any], key: str, value: Any) -> None:
     if not all(parts):
         msg = f"The parameter {key + '='!r} has an empty name or an empty part between dots. Write key=value or group.key=value."
         raise ConfigError(msg, key=key)
+    if len(parts) > MAX_DEPTH:
+        msg = f"A parameter has a name of {len(parts)} parts between dots; {MAX_DEPTH} is the most."
+        raise ConfigError(msg)
     target: Any = result
     for part in parts[:-1]:
         target = target.setdefault(part, {})
@@ -94,49 +96,83 @@ def _place(result: dict[str, Any], key: str, value: Any) -> None:
 
 
 def _split(text: str) -> list[str]:
-    """Split at commas outside quotes and brackets."""
+    """Split at the commas that no quotes and no brackets enclose."""
     pairs: list[str] = []
-    closing: list[str] = []
-    quote = ""
-    start = 0
-    for position, character in enumerate(text):
-        if quote:
-            quote = "" if character == quote else quote
-        elif character in "\"'" and _begins_value(text, position, closing):
-            quote = character
-        elif character in _OPENING and (closing or _begins_value(text, position, closing)):
-            closing.append(_OPENING[character])
-        elif closing and character == closing[-1]:
-            closing.pop()
-        elif character == "," and not closing:
+    start = position = 0
+    in_key = True
+    while position < len(text):
+        character = text[position]
+        if character == ",":
             pairs.append(text[start:position])
-            start = position + 1
+            start, in_key = position + 1, True
+        elif character == "=" and in_key:
+            position, in_key = _end_of_value(text, position + 1), False
+            continue
+        position += 1
     pairs.append(text[start:])
-    if quote or closing:
-        msg = f"The parameters {text!r} end before {quote or closing[-1]} closes. Close it, and quote the whole for your shell."
-        raise ConfigError(msg)
     return [pair for pair in pairs if pair.strip()]
 
 
-def _begins_value(text: str, position: int, closing: list[str]) -> bool:
-    """Say whether a quote or bracket opens something, rather than being a letter of a text such as `it's`."""
-    before = text[:position].rstrip()
-    return before.endswith("=") or (bool(closing) and before[-1:] in "[{(,:")
+def _end_of_value(text: str, start: int) -> int:
+    """Return where the quotes or brackets that a value begins with end; the start where it begins with neither."""
+    start += len(text[start:]) - len(text[start:].lstrip())
+    opening = text[start : start + 1]
+    if opening in ("'", '"'):
+        return _end_of_quotes(text, start)
+    if opening not in _OPENING:
+        return start
+    closing = [_OPENING[opening]]
+    position = start + 1
+    while position < len(text):
+        character = text[position]
+        if character in "\"'" and text[:position].rstrip()[-1:] in _BEFORE_QUOTE:
+            position = _end_of_quotes(text, position)
+            continue
+        if character in _OPENING:
+            closing.append(_OPENING[character])
+        elif character == closing[-1]:
+            closing.pop()
+            if not closing:
+                return position + 1
+        position += 1
+    raise _unclosed(text, closing[-1])
+
+
+def _end_of_quotes(text: str, start: int) -> int:
+    """Return the place behind a quoted text; as in YAML, a backslash escapes in double quotes, and a single quote is doubled."""
+    quote = text[start]
+    position = start + 1
+    while position < len(text):
+        character = text[position]
+        if character == "\\" and quote == '"':
+            position += 1
+        elif character == quote:
+            if quote == '"' or text[position + 1 : position + 2] != quote:
+                return position + 1
+            position += 1
+        position += 1
+    raise _unclosed(text, quote)
+
+
+def _unclosed(text: str, closing: str) -> ConfigError:
+    shown = text if len(text) <= 80 else f"{text[:80]}…"
+    msg = f"The parameters {shown!r} end before {closing} closes. Close it, and quote the whole for your shell."
+    return ConfigError(msg)
 
 
 def _typed(text: str, key: str) -> Any:
-    if len(text) >= 2 and text[0] == text[-1] and text[0] in "\"'":
-        return text[1:-1]
-    if text.lower() in _WORDS:
-        return _WORDS[text.lower()]
-    if _INT.match(text):
-        return int(text)
-    if _FLOAT.match(text):
-        return float(text)
-    if text[:1] in ("[", "{"):
-        try:
-            return parse_value(text, f"the parameter {key}")
-        except ConfigError as exc:
-            exc.key = key
-            raise
-    return text
+    if text[:1] in ("[", "{") or (text[:1] in ("'", '"') and _end_of_quotes(text, 0) == len(text)):
+        return _yaml(text, key)
+    try:
+        return parse_scalar(text)
+    except ConfigError as exc:
+        msg = f"The parameter {key!r} cannot be read: {exc.args[0]}"
+        raise ConfigError(msg, key=key) from None
+
+
+def _yaml(text: str, key: str | None) -> Any:
+    try:
+        return parse_value(text, "the parameters" if key is None else f"the parameter {key!r}")
+    except ConfigError as exc:
+        exc.key = exc.key or key
+        raise

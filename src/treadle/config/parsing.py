@@ -19,11 +19,16 @@ from treadle.errors import ConfigError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+MAX_DEPTH = 100
+"""Levels of nesting in configuration; what reads it further on may call itself once a level."""
+
 _MERGE_TAG = "tag:yaml.org,2002:merge"
 _INT_TAG = "tag:yaml.org,2002:int"
 _FLOAT_TAG = "tag:yaml.org,2002:float"
 _TIMESTAMP_TAG = "tag:yaml.org,2002:timestamp"
-_INT = re.compile(r"[-+]?(?:0b[01_]+|0x[0-9a-fA-F_]+|0[0-7_]*|[1-9][0-9_]*)\Z")
+_VALUE_TAG = "tag:yaml.org,2002:value"
+_SCALAR_TAGS = frozenset({_INT_TAG, _FLOAT_TAG, "tag:yaml.org,2002:bool", "tag:yaml.org,2002:null"})
+_INT = re.compile(r"[-+]?(?:0b_*[01][01_]*|0x_*[0-9a-fA-F][0-9a-fA-F_]*|0[0-7_]*|[1-9][0-9_]*)\Z")
 _FLOAT = re.compile(
     r"[-+]?(?:[0-9][0-9_]*\.[0-9_]*(?:[eE][-+]?[0-9]+)?|\.[0-9][0-9_]*(?:[eE][-+]?[0-9]+)?|[0-9][0-9_]*[eE][-+]?[0-9]+|\.(?:inf|Inf|INF))\Z"
     r"|\.(?:nan|NaN|NAN)\Z"
@@ -65,7 +70,31 @@ def parse_value(text: str, file: str) -> Any:
     Raises:
         ConfigError: the text is broken.
     """
-    return _parse_yaml(text, file)
+    return _parse_yaml(text, file, pure=True)
+
+
+def parse_scalar(text: str) -> Any:
+    """Read a text as what a configuration file takes it for where it stands there by itself, without quotes.
+
+    Args:
+        text: the text.
+
+    Returns:
+        A number, a bool, None, or the text itself, also where YAML would take it for something else than a plain value.
+
+    Raises:
+        ConfigError: it is a number of more digits than Python converts.
+    """
+    import yaml
+
+    loader = loader_class(pure=True)("")
+    tag = loader.resolve(yaml.ScalarNode, text, (True, False))
+    if tag not in _SCALAR_TAGS:
+        return text
+    try:
+        return loader.construct_object(yaml.ScalarNode(tag, text))
+    except yaml.constructor.ConstructorError as exc:
+        raise ConfigError(f"{exc.problem}.") from None
 
 
 def line_of(text: str, file: str, path: Sequence[Any]) -> int | None:
@@ -83,7 +112,7 @@ def line_of(text: str, file: str, path: Sequence[Any]) -> int | None:
 
     try:
         # JSON is read as YAML here, which takes no tabs as white space
-        node = yaml.compose(text.replace("\t", " ") if file.lower().endswith(".json") else text, Loader=_loader_class())
+        node = yaml.compose(text.replace("\t", " ") if file.lower().endswith(".json") else text, Loader=loader_class())
     except yaml.YAMLError:
         return None
     line = None
@@ -113,10 +142,13 @@ def _child(node: Any, step: Any) -> tuple[int, Any] | None:
     return next((found for each in merged if (found := _child(each, step)) is not None), None)
 
 
-def _parse_yaml(text: str, file: str) -> Any:
+def _parse_yaml(text: str, file: str, *, pure: bool = False) -> Any:
     import yaml
 
-    loader = _loader_class()(text)
+    try:
+        loader = loader_class(pure=pure)(text)
+    except yaml.YAMLError as exc:  # the pure one looks at all characters first
+        raise _not_text(text, file, exc) from None
     try:
         node = loader.get_single_node()
         if node is None:
@@ -132,16 +164,28 @@ def _parse_yaml(text: str, file: str) -> Any:
         msg = f"{where} is not valid YAML: {problem}. Look at this line and the one above it: indentation, quotes, colons."
         raise ConfigError(msg, file=file, line=line) from None  # the original quotes the line, which may be a secret
     except (yaml.YAMLError, ValueError) as exc:
-        line = text.count("\n", 0, position) + 1 if isinstance(position := getattr(exc, "position", None), int) else None
-        reason = getattr(exc, "reason", None) or type(exc).__name__
-        msg = f"{file} is not valid YAML: {reason}. Save it as UTF-8 text without control characters."
-        raise ConfigError(msg, file=file, line=line) from None
+        raise _not_text(text, file, exc) from None
+    except RecursionError:
+        raise _too_deep(file, None) from None
     finally:
         loader.dispose()
 
 
+def _not_text(text: str, file: str, exc: Exception) -> ConfigError:
+    line = text.count("\n", 0, position) + 1 if isinstance(position := getattr(exc, "position", None), int) else None
+    reason = getattr(exc, "reason", None) or type(exc).__name__
+    msg = f"{file} is not valid YAML: {reason}. Save it as UTF-8 text without control characters."
+    return ConfigError(msg, file=file, line=line)
+
+
+def _too_deep(file: str, line: int | None) -> ConfigError:
+    where = f"{file}, line {line}" if line else file
+    msg = f"{where} is nested deeper than {MAX_DEPTH} levels, which no configuration needs. Spread it over more keys or files."
+    return ConfigError(msg, file=file, line=line)
+
+
 def _check(node: Any, file: str, done: set[int], open_: set[int]) -> None:
-    """Refuse a key given twice in one mapping, and an alias that contains itself."""
+    """Raise if a mapping has a key twice, an alias contains itself, or the nesting is deeper than `MAX_DEPTH`."""
     import yaml
 
     if isinstance(node, yaml.ScalarNode) or id(node) in done:
@@ -150,6 +194,8 @@ def _check(node: Any, file: str, done: set[int], open_: set[int]) -> None:
         line = node.start_mark.line + 1
         msg = f"{file}, line {line}: an alias (*name) stands inside the very value it repeats. Break the circle."
         raise ConfigError(msg, file=file, line=line)
+    if len(open_) >= MAX_DEPTH:
+        raise _too_deep(file, node.start_mark.line + 1)
     open_.add(id(node))
     if isinstance(node, yaml.MappingNode):
         seen: dict[tuple[str, str], int] = {}
@@ -175,7 +221,11 @@ def _parse_json(text: str, file: str) -> Any:
     if not text.strip():
         return None
     try:
-        return json.loads(text, object_pairs_hook=_without_duplicates)
+        data = json.loads(text, object_pairs_hook=_without_duplicates)
+        _check_depth(data, file)
+        return data
+    except RecursionError:
+        raise _too_deep(file, None) from None
     except json.JSONDecodeError as exc:
         where = f"{file}, line {exc.lineno}, column {exc.colno}"
         msg = f"{where} is not valid JSON: {exc.msg}. Look at commas, quotes and brackets there."
@@ -183,10 +233,20 @@ def _parse_json(text: str, file: str) -> Any:
     except _DuplicateKey as exc:
         import yaml
 
-        _check(yaml.compose(text.replace("\t", " "), Loader=_loader_class()), file, set(), set())
+        _check(yaml.compose(text.replace("\t", " "), Loader=loader_class()), file, set(), set())
         key = str(exc)
         msg = f"{file} gives the key {key!r} twice in one object. Remove one of them."
         raise ConfigError(msg, file=file, key=key) from None
+
+
+def _check_depth(data: Any, file: str) -> None:
+    level = [data]
+    for _ in range(MAX_DEPTH + 1):
+        containers = [each for each in level if isinstance(each, (dict, list))]
+        level = [item for each in containers for item in (each.values() if isinstance(each, dict) else each)]
+        if not containers:
+            return
+    raise _too_deep(file, None)
 
 
 def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -205,17 +265,32 @@ def _duplicate(file: str, key: str, line: int, first: int) -> ConfigError:
 
 
 @functools.cache
-def _loader_class() -> Any:
-    """Make the YAML loader once: the safe one, in C where the library has it, with our reading of scalars."""
+def loader_class(*, pure: bool = False) -> Any:
+    """Make the YAML loader once: the safe one, in C where the library has it, with our reading of scalars.
+
+    Args:
+        pure: the one in Python, which takes every text that Python holds.
+    """
     import yaml
 
-    base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    ours: Any = type("TreadleLoader", (base,), {})
-    dropped = {_TIMESTAMP_TAG, _INT_TAG, _FLOAT_TAG}
+    base: Any = yaml.SafeLoader if pure else getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+    class TreadleLoader(base):  # type: ignore[misc]  # chosen when it is made
+        def construct_yaml_int(self, node: Any) -> int:
+            try:
+                return int(base.construct_yaml_int(self, node))
+            except ValueError:
+                problem = f"a number of {len(node.value)} digits is more than Python converts; write it in quotes"
+                raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark) from None
+
+    ours: Any = TreadleLoader
+    dropped = {_TIMESTAMP_TAG, _INT_TAG, _FLOAT_TAG, _VALUE_TAG}
     ours.yaml_implicit_resolvers = {
         first: [(tag, pattern) for tag, pattern in resolvers if tag not in dropped]
         for first, resolvers in base.yaml_implicit_resolvers.items()
     }
     ours.add_implicit_resolver(_FLOAT_TAG, _FLOAT, list("-+0123456789."))
     ours.add_implicit_resolver(_INT_TAG, _INT, list("-+0123456789"))
+    ours.add_constructor(_INT_TAG, ours.construct_yaml_int)
+    ours.add_constructor(_MERGE_TAG, base.construct_yaml_str)  # `<<` as a value, which no mapping merges
     return ours

@@ -11,8 +11,8 @@ from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
 from treadle.config.params import merge_params
+from treadle.config.writing import yaml_value
 from treadle.events import Outcome
-from treadle.observe.store.plain import plain_value
 from treadle.observe.store.records import ErrorRecord, RunRecord, SessionRecord
 from treadle.secrets import mask_patterns, mask_secrets
 from treadle.session.facts import GitFacts, installed_versions
@@ -108,7 +108,7 @@ def masked_run(run: RunRecord) -> RunRecord:
     """
     nodes = tuple(replace(node, error=_masked(node.error)) if node.error is not None else node for node in run.nodes)
     error = _masked(run.error) if run.error is not None else None
-    return replace(run, nodes=nodes, error=error, params=plain_value(mask_params(run.params)))
+    return replace(run, nodes=nodes, error=error, params=yaml_value(mask_params(run.params)))
 
 
 def _masked(error: ErrorRecord) -> ErrorRecord:
@@ -144,7 +144,7 @@ def make_record(
         package_name=facts.package_name,
         env=facts.env,
         conf_source=str(facts.conf_source),
-        extra_params=plain_value(mask_params(facts.extra_params)),
+        extra_params=yaml_value(mask_params(facts.extra_params)),
         command=mask_command(facts.command) if facts.command else None,
         started=facts.started,
         finished=finished,

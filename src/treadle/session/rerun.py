@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from treadle.config.params import merge_params
+from treadle.config.writing import TextOf
 from treadle.errors import SessionError
 from treadle.observe.store.diff import ABSENT, Change, diff_values
 from treadle.secrets import MASK
@@ -67,6 +68,7 @@ def rerun_of(record: SessionRecord, *, default_conf_source: str | Path, params: 
         raise SessionError(msg, session_id=record.session_id)
     extra_params = merge_params(record.extra_params, params or {})
     _refuse_masked(record, extra_params, "--params")
+    _refuse_objects(record, extra_params)
     _refuse_masked(record, arguments.get("runner_params", {}), "treadle run --runner-params")
     own = Path(record.conf_source) == Path(record.project_path) / default_conf_source
     return Rerun(record.env, None if own else record.conf_source, extra_params, arguments)
@@ -99,6 +101,24 @@ def _refuse_masked(record: SessionRecord, values: Mapping[str, Any], flag: str) 
             f"again: {flag} {','.join(f'{name}=…' for name in masked)}"
         )
         raise SessionError(msg, session_id=record.session_id)
+
+
+def _refuse_objects(record: SessionRecord, values: Mapping[str, Any]) -> None:
+    objects = list(_object_names(values, ""))
+    if objects:
+        msg = (
+            f"Session {record.session_id} was given objects by a program, for {', '.join(objects)}, and its record has only "
+            f"their texts. Give others with --params {','.join(f'{name}=…' for name in objects)}, or run it from a program again."
+        )
+        raise SessionError(msg, session_id=record.session_id)
+
+
+def _object_names(value: Any, name: str) -> Iterator[str]:
+    if isinstance(value, TextOf):
+        yield name
+    items = value.items() if isinstance(value, Mapping) else enumerate(value) if isinstance(value, list) else ()
+    for key, each in items:
+        yield from _object_names(each, f"{name}.{key}" if name else f"{key}")
 
 
 def masked_names(values: Mapping[str, Any], prefix: str = "") -> Iterator[str]:

@@ -2,20 +2,18 @@
 
 A request, the facts of its session and the nodes to start from go in, a command line for a POSIX shell comes out.
 Its params are written as they were given, unmasked, because the command must work; credentials are never params, they
-come from configuration. No state. Neighbours: `session.py` raises the error, `treadle.config.params` reads what is written
-here.
+come from configuration. No state. Neighbours: `session.py` raises the error, `treadle.config.writing` writes the params.
 """
 
 from __future__ import annotations
 
-import json
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from treadle.config.writing import format_params
 from treadle.errors import NodeError, RunError, RunnerError
-from treadle.observe.store.plain import plain_value
 from treadle.secrets import MASK
 from treadle.session.creation import program_of
 from treadle.session.masking import mask_params
@@ -26,9 +24,6 @@ if TYPE_CHECKING:
     from treadle.session.record import SessionFacts
     from treadle.session.request import RunRequest
     from treadle.session.versions import RunVersions
-
-_PROBE = "treadle-probe"
-"""A second param behind the one that is tried, to see that the first one ends where it should."""
 
 _SECRETS_LEFT_OUT = f"The command that resumes this run does not contain secrets: type them in place of {MASK}."
 
@@ -116,44 +111,3 @@ def resume_command(
     words = [*program, *(f"--{flag}={value}" for flag, value in flags if value)]
     words += ["--async"] * is_async + ["--only-missing-outputs"] * request.only_missing_outputs
     return shlex.join(words)
-
-
-def format_params(params: Mapping[str, Any]) -> str:
-    """Write params as they are typed: the inverse of `parse_params`.
-
-    Args:
-        params: nested params.
-
-    Returns:
-        `a=1,b.c=x`; each value in the shortest way that is read back as the same.
-    """
-    return ",".join(f"{key}={_format_value(value)}" for key, value in _leaves(params, ""))
-
-
-def _leaves(params: Mapping[Any, Any], prefix: str) -> Iterator[tuple[str, Any]]:
-    for key, value in params.items():
-        if isinstance(value, Mapping) and value and all(_is_plain_key(inner) for inner in value):
-            yield from _leaves(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
-
-
-def _is_plain_key(key: Any) -> bool:
-    return isinstance(key, str) and bool(key) and key == key.strip() and not set(key) & set(".,='\"[]{}()")
-
-
-def _format_value(value: Any) -> str:
-    from treadle.config.params import parse_params
-    from treadle.errors import ConfigError
-
-    written = json.dumps(plain_value(value), ensure_ascii=False)
-    # A text with a comma and both kinds of quotes cannot be typed; it comes out as JSON, for the reader to deal with.
-    texts = (value, f'"{value}"', f"'{value}'") if isinstance(value, str) else (written, str(value).replace("inf", ".inf"))
-    for text in texts:
-        try:
-            read = parse_params(f"{_PROBE}={text},{_PROBE}-2=1")
-        except ConfigError:
-            continue
-        if read == {_PROBE: value, f"{_PROBE}-2": 1} and type(read[_PROBE]) is type(value):
-            return text
-    return written

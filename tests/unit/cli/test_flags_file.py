@@ -65,9 +65,14 @@ def test_json_and_empty_files(flags):
         ("runer: parallel", "'runer', which is no flag of `treadle run`; did you mean runner?"),
         ("zzz: 1", "the flags are "),
         ("config: other.yml", "'config', which is no flag"),
-        ("- runner", "must hold flags and their values"),
-        ("run: {runner: [", "is broken in line"),
-        ("tags: \x00", "cannot be read"),
+        ("- runner", "holds a list at its top level"),
+        ("run: {runner: [", "nightly.yml, line 2, column 1 is not valid YAML"),
+        ("tags: \x00", "is not valid YAML: control characters are not allowed"),
+        ("runner: thread\nrunner: parallel", "nightly.yml, line 2: the key 'runner' was given before, on line 1"),
+        ("env: 2024", "sets 'env' to 2024, a int. Write the text in quotes"),
+        ("tags: [0644]", "420 is a int, where a text belongs. Write it in quotes"),
+        ("nodes: [no]", "False is a bool, where a text belongs"),
+        ("load_versions: {model: 2024}", "2024 is a int, where a text belongs"),
     ],
 )
 def test_a_wrong_file_is_an_error_that_names_it(flags, content, said):

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
+import math
+import pickle
+import shlex
 from contextlib import closing
 from dataclasses import replace
 
 import pytest
 
+from treadle import Session
 from treadle.cli.main import main
+from treadle.errors import NodeError
 from treadle.observe.store import SQLStore
+from treadle.observe.store.diff import diff_sessions
 
 REGISTRY = """
 from treadle import Pipeline, node
@@ -122,3 +129,61 @@ def test_a_failing_run_fails_again(project, capsys):
     (first,) = records(project)
     assert main(["sessions", "rerun", first.session_id]) == 1
     assert "KeyError" in capsys.readouterr().err
+
+
+KEEPING = """
+from treadle import Pipeline, node
+
+
+def keep(params):
+    if not params["works"]:
+        raise ValueError
+    return params
+
+
+def register_pipelines():
+    return {"__default__": Pipeline([node(keep, "parameters", "kept", name="keep")])}
+"""
+ODD = {"works": True, "a.b": 1, "x=y": "it's", "": [b"x"], 2020: {"n": float("inf")}, "day": dt.date(2024, 1, 1), "code": "0644"}
+
+
+@pytest.fixture
+def keeping(make_project):
+    """A project whose node keeps its params."""
+    root = make_project(pipeline_registry=KEEPING)
+    (root / "conf/base").mkdir(parents=True)
+    (root / "conf/base/catalog.yml").write_text("kept: {type: pickle.PickleDataset, filepath: kept.pkl}\n")
+    main(["registry", "list"])  # makes this process the project's
+    return root
+
+
+def test_params_keep_their_types(keeping):
+    """Params of every type, under any key, are the same in a repeated run; NaN in both is no difference."""
+    with Session.create(keeping, extra_params={**ODD, "nan": float("nan")}) as session:
+        session.run()
+    (keeping / "kept.pkl").unlink()
+    assert main(["sessions", "rerun", session.session_id]) == 0
+    kept = pickle.loads((keeping / "kept.pkl").read_bytes())
+    assert math.isnan(kept.pop("nan"))
+    assert kept == ODD
+    second, first = records(keeping)
+    assert not diff_sessions(first, second).params
+
+
+def test_the_printed_command_keeps_the_types(keeping):
+    """The command that resumes a failed run gives params of any type, under any key, once more."""
+    with pytest.raises(NodeError) as failed, Session.create(keeping, extra_params={**ODD, "works": False}) as session:
+        session.run()
+    program, *words = shlex.split(failed.value.resume)
+    assert (program, main([*words, "--params", "works=yes"])) == ("treadle", 0)
+    assert pickle.loads((keeping / "kept.pkl").read_bytes()) == ODD
+
+
+def test_objects_are_asked_for(keeping, capsys):
+    """An object that a program gave as a param is only a text in the record, which no run is given in its place."""
+    with Session.create(keeping, extra_params={"works": True, "model": [object()]}) as session:
+        session.run()
+    assert main(["sessions", "rerun", session.session_id]) == 2
+    assert "objects by a program, for model.0" in capsys.readouterr().err
+    assert main(["sessions", "rerun", session.session_id, "--params", "model=5"]) == 0
+    assert pickle.loads((keeping / "kept.pkl").read_bytes()) == {"works": True, "model": 5}

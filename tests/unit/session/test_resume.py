@@ -10,7 +10,7 @@ from treadle import Session
 from treadle.config.params import parse_params
 from treadle.errors import NodeError
 from treadle.session.request import RunRequest
-from treadle.session.resume import format_params, resume_command
+from treadle.session.resume import resume_command
 
 
 def test_the_shortest_command() -> None:
@@ -63,23 +63,12 @@ def test_every_flag_is_repeated() -> None:
     ]
 
 
-@pytest.mark.parametrize(
-    "params",
-    [
-        {"a": 1, "b": 1.5, "c": True, "d": None, "e": "x"},
-        {"number_as_text": "5", "bool_as_text": "true", "zip": "01234", "empty": ""},
-        {"comma": "a,b", "equals": "a=b", "quote": "it's", "both": 'it\'s "so"'},
-        {"outer": {"comma": "a,b", "list": ["it's", 'a "word"', "a, b"]}},
-        {"nested": {"deep": {"er": [1, "two", {"three": 3.5}]}, "x": 1}},
-        {"outer": {"with.dot": 1, "b": [1]}},
-        {"empty_map": {}, "empty_list": [], "big": 1e30, "negative": -3},
-        {"list": [], "spaces": "  padded "},
-        {"infinite": float("inf"), "small": float("-inf")},
-    ],
-)
-def test_params_are_read_back_as_they_were(params: dict[str, object]) -> None:
-    """What is written is what parse_params reads, types and all."""
-    assert parse_params(format_params(params)) == params
+def test_params_that_no_pair_can_say() -> None:
+    """Keys with dots, numbers as keys, bytes and the like are one mapping in the command, which reads back as they were."""
+    params = {"a.b": 1, 2020: {"": b"x"}, "rate": float("inf"), "text": "it's"}
+    flag = shlex.split(resume_command(RunRequest(), ("n",), params=params))[-1]
+    assert flag.startswith("--params={")
+    assert parse_params(flag.removeprefix("--params=")) == params
 
 
 @pytest.mark.parametrize("error", ['ValueError("broken")', "KeyboardInterrupt"])

@@ -10,6 +10,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from treadle.config.writing import same_value
+
 if TYPE_CHECKING:
     from treadle.observe.store.records import NodeRecord, RunRecord, SessionRecord
 
@@ -108,7 +110,7 @@ def diff_values(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[Ch
     return tuple(
         Change(name, first.get(name, ABSENT), second.get(name, ABSENT))
         for name in sorted({*first, *second})
-        if first.get(name, ABSENT) != second.get(name, ABSENT)
+        if not same_value(first.get(name, ABSENT), second.get(name, ABSENT))
     )
 
 

@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 from treadle.events import Outcome
 from treadle.observe.store.plain import plain_text, plain_value
 from treadle.observe.store.records import ErrorRecord, NodeRecord, RunRecord, SessionRecord, SessionSummary, WorkerRecord
+from treadle.observe.store.typed_json import decode, encode
 
 Row: TypeAlias = Mapping[str, Any]
 """One row of a table by column name: the boundary to SQLAlchemy, which speaks in dicts."""
@@ -32,7 +33,7 @@ def session_row(record: SessionRecord) -> Row:
         "package_name": record.package_name,
         "env": _text(record.env),
         "conf_source": plain_text(record.conf_source),
-        "extra_params": plain_value(record.extra_params),
+        "extra_params": encode(record.extra_params),
         "command": _text(record.command),
         "started": record.started,
         "finished": record.finished,
@@ -69,7 +70,7 @@ def run_row(session_id: str, record: RunRecord) -> Row:
         "started": record.started,
         "finished": record.finished,
         "outcome": record.outcome.value,
-        "params": plain_value(record.params),
+        "params": encode(record.params),
         **_error_columns(record.error),
     }
 
@@ -144,7 +145,7 @@ def session_from(row: Row, runs: Sequence[RunRecord]) -> SessionRecord:
         package_name=row["package_name"],
         env=row["env"],
         conf_source=row["conf_source"],
-        extra_params=row["extra_params"],
+        extra_params=decode(row["extra_params"]),
         command=row["command"],
         started=row["started"],
         finished=row["finished"],
@@ -182,7 +183,7 @@ def run_from(row: Row, nodes: Sequence[NodeRecord], workers: Sequence[WorkerReco
         started=row["started"],
         finished=row["finished"],
         outcome=Outcome(row["outcome"]),
-        params=row["params"],
+        params=decode(row["params"]),
         nodes=tuple(nodes),
         workers=tuple(workers),
         error=_error(row),

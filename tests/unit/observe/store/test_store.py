@@ -15,6 +15,7 @@ import pytest
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import OperationalError
 
+from treadle.config.writing import TextOf
 from treadle.errors import StoreError
 from treadle.events import Outcome
 from treadle.observe.store import ErrorRecord, NodeRecord, RunRecord, SessionRecord, SQLStore, WorkerRecord
@@ -164,18 +165,24 @@ def test_a_store_in_memory(tmp_path: Path) -> None:
     store.close()
 
 
+class Thing:
+    def __repr__(self):
+        return "<Thing>"
+
+
 def test_strange_values_are_kept(tmp_path: Path) -> None:
-    """A NUL, a lone surrogate, a NaN or an object in a record never costs the record."""
+    """A NUL, a lone surrogate, a NaN or an object in a record never costs the record; params keep their types."""
     store = SQLStore(project_path=tmp_path)
     odd = replace(
         RECORD,
         project_path="/caf\udce9",
-        extra_params={"nan": float("nan"), "object": {1, 2}},
+        extra_params={"inf": float("inf"), "set": {1, 2}, 2020: b"\0", "nul": "\0\udcff", "object": Thing()},
         error=ErrorRecord("E", "nul \0", "trace \udcff"),
     )
     store.save(odd)
     back = store.load(RECORD.session_id)
-    assert back.extra_params == {"nan": "nan", "object": [1, 2]}
+    assert back.extra_params == {"inf": float("inf"), "set": {1, 2}, 2020: b"\0", "nul": "\0\udcff", "object": "<Thing>"}
+    assert type(back.extra_params["object"]) is TextOf
     assert back.error == ErrorRecord("E", "nul \\x00", "trace \\udcff")
 
 
