@@ -38,6 +38,12 @@ if TYPE_CHECKING:
     metavar="PARAMS",
     help="What the runner is made with: max_workers=4,start_method=spawn.",
 )
+@click.option(
+    "--seed",
+    type=click.IntRange(min=0),
+    metavar="NUMBER",
+    help="Make the random numbers of each node reproducible: they depend on it and on the node's name alone.",
+)
 @click.option("--async", "is_async", is_flag=True, help="Load and save each node's datasets at the same time, by threads.")
 @click.option(
     "--on-failure",
@@ -86,6 +92,7 @@ def run(  # noqa: PLR0913 - one argument a flag
     pipelines: Groups,
     runner: str | None,
     runner_params: tuple[Mapping[str, Any], ...],
+    seed: int | None,
     is_async: bool,
     on_failure: str | None,
     env: str | None,
@@ -141,7 +148,9 @@ def run(  # noqa: PLR0913 - one argument a flag
             namespaces=join_names(namespaces),
             only_missing_outputs=only_missing_outputs,
             on_failure=on_failure,
-            runner_params=join_params((*runner_params, {"is_async": True} if is_async else {})),
+            runner_params=join_params(
+                (*runner_params, {"is_async": True} if is_async else {}, {} if seed is None else {"seed": seed})
+            ),
             observers=(observer,),
         ),
     )

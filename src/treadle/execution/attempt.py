@@ -11,20 +11,21 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from contextvars import copy_context
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from treadle.errors import DatasetError, TreadleError
 from treadle.execution.exchange import snapshot
 from treadle.execution.failure import record_failure
 from treadle.execution.node_hooks import call_hook, hook_at_fault, node_arguments, override_inputs, report_error
 from treadle.execution.scope import Steps, Times
+from treadle.execution.seeding import seeded
 from treadle.pipeline.typed import typed_inputs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from treadle.events import Failure
-    from treadle.execution.scope import RunScope
+    from treadle.execution.scope import Conduct, RunScope
     from treadle.pipeline import Node
 
 _T = TypeVar("_T")
@@ -64,11 +65,11 @@ def attempt_node(scope: RunScope, index: int, *, take: Callable[[int], Any], giv
         steps.node = node.name
         if index in scope.timeouts:
             steps.limit_time(node.name, scope.timeouts[index])
-        if scope.conduct is not None:
-            times = scope.conduct(node, index, steps, take, give)
-            steps.check_time()
-            return times
-        return _attempt(scope, index, node, steps, started, take, give)
+        conduct = _attempt if scope.conduct is None else _foreign_attempt
+        if scope.seeds is not None and (seed := scope.seeds.of(index)) is not None:
+            with seeded(seed, node.name):
+                return conduct(scope, index, node, steps, take, give)
+        return conduct(scope, index, node, steps, take, give)
     except BaseException as exc:  # the worker's edge: SystemExit, or anything a library raises, is the node's failure
         steps.end_if_forked(exc)
         if scope.interruptible and isinstance(exc, KeyboardInterrupt):
@@ -84,7 +85,6 @@ def _attempt(
     index: int,
     node: Node,
     steps: Steps,
-    started: float,
     take: Callable[[int], Any],
     give: Callable[[int, Any], None],
 ) -> Times:
@@ -116,7 +116,7 @@ def _attempt(
     if node.streams(returned):
         saving = _save_chunks(scope, index, node, inputs, returned, steps, give)
         done = clock()
-        return Times(started, time.time(), loaded - begun, done - loaded - saving, saving)
+        return Times(steps.started, time.time(), loaded - begun, done - loaded - saving, saving)
     outputs = dict(node.unpack(returned))
     steps.check_time()
     del returned
@@ -136,7 +136,21 @@ def _attempt(
         _together(scope, steps, store, tuple(outputs))
     _confirm(scope, steps, node)
     done = clock()
-    return Times(started, time.time(), loaded - begun, ran - loaded, done - ran)
+    return Times(steps.started, time.time(), loaded - begun, ran - loaded, done - ran)
+
+
+def _foreign_attempt(
+    scope: RunScope,
+    index: int,
+    node: Node,
+    steps: Steps,
+    take: Callable[[int], Any],
+    give: Callable[[int, Any], None],
+) -> Times:
+    """Take a node through its steps as another framework does."""
+    times = cast("Conduct", scope.conduct)(node, index, steps, take, give)
+    steps.check_time()
+    return times
 
 
 def _save_chunks(

@@ -24,6 +24,7 @@ from treadle.execution.failure import record_failure
 from treadle.execution.forwarding import ForwardHandler, stop_forwarding, take_over_logging
 from treadle.execution.questions import refuse_questions
 from treadle.execution.scratch import Scratch
+from treadle.execution.seeding import reseed_from_entropy
 from treadle.execution.streams import ForwardStream
 from treadle.execution.watch import watch_parent
 
@@ -113,6 +114,7 @@ def set_up_worker(spec: WorkerSpec, number: int, authkey: bytes, inherited: Inhe
     """
     inherited.let_go()
     _this_process.clear()
+    reseed_from_entropy()
     # The parent stops its workers: Ctrl-C in a terminal, and its end, reach the whole process group, and are the parent's.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)

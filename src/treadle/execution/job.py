@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from treadle.events import Failure
     from treadle.execution.handles import Handle
+    from treadle.execution.seeding import Seeds
     from treadle.io.recipe import DatasetRecipe
     from treadle.project.logging import LoggingLevels
 
@@ -100,6 +101,7 @@ class RunSpec:
             class, parameters and save version.
         timeouts: (node index, seconds) of the nodes whose attempts have a limit.
         secrets: the values that no text of the worker's may show; it crosses a private socket and is never shown.
+        seeds: what random numbers are seeded with; None where no node is seeded.
     """
 
     run_id: str
@@ -123,6 +125,7 @@ class RunSpec:
     opener: bytes | None = None
     timeouts: tuple[tuple[int, float], ...] = ()
     secrets: tuple[str, ...] = field(default=(), repr=False)
+    seeds: Seeds | None = None
 
 
 # --- parent to worker -----------------------------------------------------------------------------------------------------

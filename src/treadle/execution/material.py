@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import pickle
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import pluggy
 
     from treadle.execution.node_groups import PickledNodes
+    from treadle.execution.seeding import Seeds
     from treadle.io import Catalog
     from treadle.io.memory import CopyMode
     from treadle.pipeline.links import Links
@@ -39,6 +40,7 @@ class RunMaterial:
     catalog: Catalog
     hooks: pluggy.PluginManager | None
     is_async: bool = False
+    seeds: Seeds | None = field(default=None, kw_only=True)
 
     def copy_mode(self, dataset: int) -> CopyMode | None:
         """Return the copy mode that was declared for an in-memory dataset."""
@@ -62,6 +64,7 @@ class RunMaterial:
             is_async=self.is_async,
             timeouts=self.plan.timeouts,
             is_result=[dataset.is_result for dataset in plan.datasets],
+            seeds=self.seeds,
         )
 
     def start_plugins(self) -> None:
@@ -128,6 +131,7 @@ class RunMaterial:
             is_result=tuple([dataset.is_result for dataset in plan.datasets]),
             timeouts=tuple(self.plan.timeouts.items()),
             secrets=known_secrets(),
+            seeds=self.seeds,
             copy_modes=tuple((index, mode.value) for index in declared if (mode := self.copy_mode(index))),
         )
 

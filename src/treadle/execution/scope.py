@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     import pluggy
 
+    from treadle.execution.seeding import Seeds
     from treadle.io import Catalog
     from treadle.io.memory import CopyMode
     from treadle.pipeline import Node
@@ -48,6 +49,8 @@ class RunScope:
     """Seconds that an attempt may take, by index of the nodes that have such a limit."""
     is_result: Sequence[bool] = ()
     """By dataset index, whether it is a result of the run; empty where another framework keeps its own results."""
+    seeds: Seeds | None = None
+    """What random numbers are seeded with; None where no node is seeded."""
 
 
 class Times(NamedTuple):

@@ -65,6 +65,7 @@ class ParallelRunner(AbstractRunner):
         on_failure: `"continue"` to go on with what does not depend on a node that failed.
         exchange_memory: how much memory the values of memory datasets may take together, in bytes or as `"4GB"`; past it they
             go to temporary files. Half of what the process may use where None.
+        seed: makes the random numbers of each node reproducible: they depend on it and on the node's name alone.
 
     Raises:
         RunnerError: an unknown start method, less than one worker, or no amount of memory.
@@ -81,12 +82,18 @@ class ParallelRunner(AbstractRunner):
         resources: Mapping[str, int | str] | None = None,
         on_failure: str | None = None,
         exchange_memory: int | str | None = None,
+        seed: int | None = None,
     ) -> None:
         super().__init__(is_async=is_async)
         if start_method is None and not os.environ.get(ENVIRONMENT_VARIABLE):
             start_method = os.environ.get(_KEDRO_VARIABLE) or None
         self._engine = _Engine(
-            max_workers, start_method, resources=resources, on_failure=on_failure, exchange_memory=exchange_memory
+            max_workers,
+            start_method,
+            resources=resources,
+            on_failure=on_failure,
+            exchange_memory=exchange_memory,
+            seed=seed,
         )
         if choose_start_method(start_method, prefer_fork=True).method is StartMethod.FORKSERVER:
             _start_forkserver()

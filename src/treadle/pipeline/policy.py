@@ -12,7 +12,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from enum import Enum
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from treadle.errors import PipelineError
 
@@ -51,6 +51,7 @@ class NodePolicy:
         run_in: where it runs.
         resources: (name, amount) of what an attempt occupies while it runs, sorted; bytes for `memory`.
         on_failure: what its failure means for the rest of the run.
+        seed: seeds its random numbers, in place of the runner's seed; False: they are not seeded.
 
     Args:
         retries: 0 or more.
@@ -59,6 +60,7 @@ class NodePolicy:
         run_in: `"main"` or `"worker"`.
         resources: amounts by name: `{"gpu": 1, "memory": "4GB"}`.
         on_failure: `"stop"` or `"continue"`.
+        seed: a whole number, 0 or more; False for a node that is to draw fresh numbers in a run that has a seed.
 
     Raises:
         PipelineError: a value is none of these.
@@ -76,6 +78,7 @@ class NodePolicy:
     run_in: Place | None
     resources: tuple[tuple[str, int], ...] | None
     on_failure: FailurePolicy | None
+    seed: int | Literal[False] | None
 
     def __init__(
         self,
@@ -86,6 +89,7 @@ class NodePolicy:
         run_in: str | Place | None = None,
         resources: Mapping[str, Amount] | None = None,
         on_failure: str | FailurePolicy | None = None,
+        seed: int | Literal[False] | None = None,
     ) -> None:
         given = {
             "retries": retries,
@@ -94,6 +98,7 @@ class NodePolicy:
             "run_in": run_in,
             "resources": resources,
             "on_failure": on_failure,
+            "seed": seed,
         }
         for name, value in given.items():
             try:
@@ -272,6 +277,25 @@ def _read_timeout(value: object) -> float:
     raise ValueError(msg)
 
 
+def read_seed(value: object) -> int:
+    """Read a seed.
+
+    Args:
+        value: a whole number, 0 or more.
+
+    Raises:
+        ValueError: it is something else; the text says what a seed is.
+    """
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+        return value
+    msg = "give a whole number, 0 or more"
+    raise ValueError(msg)
+
+
+def _read_node_seed(value: object) -> int | Literal[False]:
+    return False if value is False else read_seed(value)
+
+
 READERS = {
     "retries": _read_retries,
     "retry_delay": read_duration,
@@ -279,5 +303,6 @@ READERS = {
     "run_in": lambda value: _member(Place, value),
     "resources": read_resources,
     "on_failure": read_failure_policy,
+    "seed": _read_node_seed,
 }
 """How each field of a policy is read; each raises ValueError with what would be right."""

@@ -213,6 +213,8 @@ class _Reader:
         for name, value in self._known_entries({} if entry is None else entry, _PARAMETERS, path).items():
             if value is None and name == "timeout":
                 value = float("inf")  # noqa: PLW2901 - the limit is taken away
+            if value is None and name == "seed":
+                value = False  # noqa: PLW2901 - the node is not seeded
             if value is None:
                 continue
             try:

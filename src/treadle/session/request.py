@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from treadle.execution.runners.runner import Runner
 
 _OWN_RUNNERS = "treadle.execution."
-_RUNNER_FACTS = ("max_workers", "start_method", "resources", "on_failure")
+_RUNNER_FACTS = ("max_workers", "start_method", "resources", "on_failure", "seed")
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from treadle.errors import RunnerError
-from treadle.pipeline.policy import FailurePolicy, read_amount, read_failure_policy, read_resources
+from treadle.pipeline.policy import FailurePolicy, read_amount, read_failure_policy, read_resources, read_seed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -71,6 +71,18 @@ def checked_memory(exchange_memory: Amount | None) -> int | None:
         RunnerError: it is no amount of memory.
     """
     return _checked("exchange_memory", exchange_memory, read_amount)
+
+
+def checked_seed(seed: int | None) -> int | None:
+    """Read a runner's `seed`.
+
+    Args:
+        seed: a whole number, 0 or more; None where the run has no seed.
+
+    Raises:
+        RunnerError: it is something else.
+    """
+    return _checked("seed", seed, read_seed)
 
 
 def _checked(name: str, given: Any, read: Callable[[Any], _T], *, said: str | None = None) -> _T | None:

@@ -35,6 +35,7 @@ class ParallelRunner(Runner):
         on_failure: `"continue"` to go on with what does not depend on a node that failed.
         exchange_memory: how much memory the values of in-memory datasets may take together, in bytes or as `"4GB"`; past it
             they go to temporary files. Half of what the process may use where None.
+        seed: makes the random numbers of each node reproducible: they depend on it and on the node's name alone.
 
     Raises:
         RunnerError: an unknown start method, less than one worker, or no amount of memory.
@@ -56,8 +57,9 @@ class ParallelRunner(Runner):
         resources: Mapping[str, Amount] | None = None,
         on_failure: str | FailurePolicy | None = None,
         exchange_memory: Amount | None = None,
+        seed: int | None = None,
     ) -> None:
-        super().__init__(checked_workers(max_workers), is_async=is_async, resources=resources, on_failure=on_failure)
+        super().__init__(checked_workers(max_workers), is_async=is_async, resources=resources, on_failure=on_failure, seed=seed)
         self._requested = start_method
         self._project: ProjectSetup | None = None
         self._fingerprint: str | None = None

@@ -12,6 +12,7 @@ import time
 from abc import ABC, abstractmethod
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from treadle.errors import NodeError, RunnerError
@@ -21,7 +22,8 @@ from treadle.execution.limits import run_limits
 from treadle.execution.loop.loop import RunLoop
 from treadle.execution.loop.observers import Observers
 from treadle.execution.material import RunMaterial
-from treadle.execution.runners.arguments import checked_failure_policy, checked_resources
+from treadle.execution.runners.arguments import checked_failure_policy, checked_resources, checked_seed
+from treadle.execution.seeding import plan_seeds
 from treadle.execution.shortage import naming_what_ran_out
 from treadle.forks import fork_safe
 from treadle.pipeline.policy import FailurePolicy
@@ -57,6 +59,7 @@ class Runner(ABC):
         start_method: how worker processes are started; None where there are none.
         is_async: whether a node's inputs are loaded, and its outputs saved, at the same time, by threads.
         resources: how much of each resource its nodes may use together; None where it was not said.
+        seed: what the random numbers of its nodes are seeded with; None where they are not.
     """
 
     name: ClassVar[str]
@@ -68,11 +71,13 @@ class Runner(ABC):
         is_async: bool = False,
         resources: Mapping[str, Amount] | None = None,
         on_failure: str | FailurePolicy | None = None,
+        seed: int | None = None,
     ) -> None:
         self.max_workers = max_workers
         self.is_async = is_async
         self.resources = checked_resources(resources) or None
         self._failure_policy = checked_failure_policy(on_failure)
+        self.seed = checked_seed(seed)
         self.start_method: str | None = None
         self._executor: Executor | None = None
         self._process = os.getpid()
@@ -182,8 +187,9 @@ class Runner(ABC):
         durations: Callable[[], Mapping[str, float]] | None,
         on_failure: FailurePolicy,
     ) -> RunResult:
+        material = replace(material, seeds=plan_seeds(material.plan, self.seed) or None)
+        material, limits = self._limited(material)
         plan = material.plan
-        limits = run_limits(plan, self.resources or {})
         with self._lease(plan) as executor:
             loop = RunLoop(
                 material,
@@ -242,6 +248,10 @@ class Runner(ABC):
         self._process = os.getpid()
         self._of_parent.append(self._executor)
         self._executor = self._current = None
+
+    def _limited(self, material: RunMaterial) -> tuple[RunMaterial, Mapping[str, int]]:
+        """Return the run, and how much there is of the resources that its nodes need."""
+        return material, run_limits(material.plan, self.resources or {})
 
     def _known_seconds(self, plan: Plan, durations: Callable[[], Mapping[str, float]] | None) -> Mapping[str, float]:
         """Return what is known of the plan's nodes; the past is only asked about what this runner has not seen."""

@@ -16,7 +16,14 @@ if TYPE_CHECKING:
 
 
 class SequentialRunner(Runner):
-    """Run one node after the other in the calling thread: for debugging, and for pipelines of tiny nodes."""
+    """Run one node after the other in the calling thread: for debugging, and for pipelines of tiny nodes.
+
+    Args:
+        is_async: load a node's inputs, and save its outputs, at the same time, by threads.
+        resources: how much of each resource nodes may use together: `{"gpu": 1, "memory": "16GB"}`.
+        on_failure: `"continue"` to go on with what does not depend on a node that failed.
+        seed: makes the random numbers of each node reproducible: they depend on it and on the node's name alone.
+    """
 
     name = "sequential"
 
@@ -26,8 +33,9 @@ class SequentialRunner(Runner):
         is_async: bool = False,
         resources: Mapping[str, Amount] | None = None,
         on_failure: str | FailurePolicy | None = None,
+        seed: int | None = None,
     ) -> None:
-        super().__init__(1, is_async=is_async, resources=resources, on_failure=on_failure)
+        super().__init__(1, is_async=is_async, resources=resources, on_failure=on_failure, seed=seed)
 
     def _make_executor(self, plan: Plan) -> Executor:  # noqa: ARG002 - one executor fits every plan
         return SerialExecutor()

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from treadle.execution.runners.arguments import checked_workers
 from treadle.execution.runners.runner import Runner
+from treadle.pipeline.policy import NodePolicy
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from treadle.execution.executor import Executor
+    from treadle.execution.material import RunMaterial
     from treadle.pipeline.policy import Amount, FailurePolicy
     from treadle.planning import Plan
+
+
+_GENERATORS = "the random number generators of the process"
+"""The resource that makes nodes run one at a time where some of them are seeded."""
 
 
 class ThreadRunner(Runner):
@@ -21,6 +28,8 @@ class ThreadRunner(Runner):
     Args:
         max_workers: number of threads; as many as the process has cores to use where None.
         is_async, resources, on_failure: as for every `Runner`.
+        seed: makes random numbers reproducible. Threads share the generators, so
+            that with a seed nodes run one at a time.
     """
 
     name = "thread"
@@ -32,8 +41,19 @@ class ThreadRunner(Runner):
         is_async: bool = False,
         resources: Mapping[str, Amount] | None = None,
         on_failure: str | FailurePolicy | None = None,
+        seed: int | None = None,
     ) -> None:
-        super().__init__(checked_workers(max_workers), is_async=is_async, resources=resources, on_failure=on_failure)
+        super().__init__(checked_workers(max_workers), is_async=is_async, resources=resources, on_failure=on_failure, seed=seed)
+
+    def _limited(self, material: RunMaterial) -> tuple[RunMaterial, Mapping[str, int]]:
+        material, limits = super()._limited(material)
+        if material.seeds is None or self.max_workers == 1:
+            return material, limits
+        # A node that is not seeded draws from the same generators, so it must not run beside one that is.
+        lone = NodePolicy(resources={_GENERATORS: 1})
+        plan = material.plan
+        policies = tuple(lone if policy is None else lone.over(policy) for policy in plan.policies or [None] * len(plan.nodes))
+        return replace(material, plan=replace(plan, policies=policies)), {**limits, _GENERATORS: 1}
 
     def _make_executor(self, plan: Plan) -> Executor:  # noqa: ARG002 - one executor fits every plan
         from treadle.execution.executors.threads import ThreadExecutor
