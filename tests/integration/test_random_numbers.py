@@ -9,8 +9,6 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
-import polars as pl
 import pytest
 
 from treadle import Catalog, NodePolicy, ParallelRunner, Pipeline, SequentialRunner, ThreadRunner, node
@@ -18,13 +16,11 @@ from treadle.errors import RunnerError
 from treadle.observe.store import SQLStore
 
 NAMES = tuple(f"draw {number}" for number in range(6))
-FRAME = pd.DataFrame({"a": range(10_000)})
 
 
 def draw():
     """Draw from each of the generators that libraries share."""
-    numbers = [random.random(), float(np.random.random()), float(np.random.default_rng(random.getrandbits(64)).random())]  # noqa: NPY002 - the generator that all libraries share
-    return [*numbers, FRAME.sample(3)["a"].tolist()]
+    return [random.random(), float(np.random.random()), float(np.random.default_rng(random.getrandbits(64)).random())]  # noqa: NPY002 - the generator that all libraries share
 
 
 def draw_beside_another(folder, mine, other):
@@ -40,6 +36,8 @@ def draw_beside_another(folder, mine, other):
 
 def draw_by_polars():
     """Draw from the generator of polars, which is not to be forked once it is in use."""
+    import polars as pl  # not in every worker
+
     return pl.Series(range(10_000)).sample(3).to_list()
 
 
@@ -128,6 +126,8 @@ def test_polars():
     """The generator of polars is seeded like the others."""
     pipeline = Pipeline([node(draw_by_polars, None, "drawn", name="draw")])
     runners = (SequentialRunner(seed=7), SequentialRunner(seed=7), ParallelRunner(1, "spawn", seed=7), SequentialRunner(seed=8))
+    import polars as pl  # noqa: F401 - before the first draw
+
     first, again, elsewhere, other = (runner.run(pipeline, Catalog())["drawn"] for runner in runners)
     assert first == again == elsewhere != other
 

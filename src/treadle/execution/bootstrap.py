@@ -18,11 +18,13 @@ from dataclasses import dataclass
 from multiprocessing.connection import Client
 from typing import TYPE_CHECKING
 
+from treadle.execution import process_state
 from treadle.execution.blackboard import Blackboard
 from treadle.execution.channel import Channel
 from treadle.execution.failure import record_failure
 from treadle.execution.forwarding import ForwardHandler, stop_forwarding, take_over_logging
 from treadle.execution.questions import refuse_questions
+from treadle.execution.restoring import define_what_arrives
 from treadle.execution.scratch import Scratch
 from treadle.execution.seeding import reseed_from_entropy
 from treadle.execution.streams import ForwardStream
@@ -92,6 +94,8 @@ class WorkerProcess:
     failure: Failure | None = None
     levels: LoggingLevels | None = None
     """The levels that the last run applied."""
+    state: bytes = b""
+    """The state of the parent process that the last run applied."""
 
 
 _this_process: list[WorkerProcess] = []
@@ -115,6 +119,7 @@ def set_up_worker(spec: WorkerSpec, number: int, authkey: bytes, inherited: Inhe
     inherited.let_go()
     _this_process.clear()
     reseed_from_entropy()
+    define_what_arrives()
     # The parent stops its workers: Ctrl-C in a terminal, and its end, reach the whole process group, and are the parent's.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
@@ -185,9 +190,11 @@ def _enter_environment(spec: WorkerSpec) -> None:
     os.environ.update(spec.environment)
     os.chdir(spec.working_directory)
     sys.path[:] = spec.sys_path
-    if multiprocessing.get_start_method(allow_none=True) == "loky":
-        # A multiprocessing.Pool in a node hangs under loky's own context: give nodes the platform's default back.
-        multiprocessing.set_start_method(None, force=True)
+    # The filters of warnings come with the run: those of the parent were set after it had imported the project.
+    process_state.apply(spec.state, filters=False)
+    if spec.main_file is not None:
+        # As in the main process: for processes that a node starts by itself, and for `inspect.getsource` of classes.
+        vars(sys.modules["__main__"]).update(__file__=spec.main_file, __spec__=None)
 
 
 def _limit_threads(limit: int | None) -> None:

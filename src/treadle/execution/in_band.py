@@ -22,10 +22,10 @@ def pickle_in_band(value: Any) -> bytes:
     Raises:
         CannotLeaveError: the value, or something in it, cannot be pickled.
     """
-    import cloudpickle
+    from treadle.execution.by_value import dumps
 
     try:
-        return bytes(cloudpickle.dumps(value, protocol=5))
+        return dumps(value)
     except (MemoryError, KeyboardInterrupt):
         raise
     except BaseException as exc:  # pickling runs the code of any class, which may even call sys.exit

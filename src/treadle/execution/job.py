@@ -63,6 +63,10 @@ class WorkerSpec:
     project: ProjectSetup | None = None
     """The project of another framework, where the run is one of those."""
     start_method: str | None = None
+    state: bytes = b""
+    """The state of the parent, described by `process_state`."""
+    main_file: str | None = None
+    """The file of the main script."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +105,7 @@ class RunSpec:
             class, parameters and save version.
         timeouts: (node index, seconds) of the nodes whose attempts have a limit.
         secrets: the values that no text of the worker's may show; it crosses a private socket and is never shown.
+        process_state: the state of the parent process, described by `process_state`; empty where nothing of it is to be applied.
         seeds: what random numbers are seeded with; None where no node is seeded.
     """
 
@@ -126,6 +131,7 @@ class RunSpec:
     timeouts: tuple[tuple[int, float], ...] = ()
     secrets: tuple[str, ...] = field(default=(), repr=False)
     seeds: Seeds | None = None
+    process_state: bytes = b""
 
 
 # --- parent to worker -----------------------------------------------------------------------------------------------------

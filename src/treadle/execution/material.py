@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
+from treadle.execution import process_state
 from treadle.execution.in_band import pickle_in_band
 from treadle.execution.job import RunSpec
 from treadle.execution.node_groups import NodeGroups
@@ -132,6 +133,7 @@ class RunMaterial:
             timeouts=tuple(self.plan.timeouts.items()),
             secrets=known_secrets(),
             seeds=self.seeds,
+            process_state=process_state.describe(),
             copy_modes=tuple((index, mode.value) for index in declared if (mode := self.copy_mode(index))),
         )
 

@@ -6,12 +6,12 @@ State: what `NodeGroups` keeps of its nodes. Neighbours: `material.py` puts them
 from __future__ import annotations
 
 import pickle
-import sys
 from types import FunctionType
 from typing import TYPE_CHECKING, NamedTuple
 
 from treadle.errors import NodeError
 from treadle.execution.failure import record_failure
+from treadle.execution.importable import is_found_by_name
 from treadle.execution.in_band import pickle_in_band
 from treadle.execution.pickling import CannotLeaveError, pickle_value
 
@@ -69,7 +69,7 @@ class NodeGroups:
         groups: list[bytes] = []
         lasting = set()
         for group, batch in enumerate(self._batches):
-            if _is_importable(batch[0].func):
+            if isinstance(batch[0].func, FunctionType) and is_found_by_name(batch[0].func):
                 if group not in self._pickled:
                     self._pickled[group] = pickle.dumps(batch, protocol=5)
                 groups.append(self._pickled[group])
@@ -97,10 +97,3 @@ def _pickle_by_value(batch: tuple[Node, ...]) -> bytes:
             "runner='sequential' or 'thread'."
         )
         raise NodeError(msg, node=batch[0].name, failure=record_failure(cause, phase="setup")) from cause
-
-
-def _is_importable(func: object) -> bool:
-    """True for a plain function that a worker finds by its name; not for what the main script or a notebook defines."""
-    if not isinstance(func, FunctionType) or func.__module__ in ("__main__", "__mp_main__"):
-        return False
-    return getattr(sys.modules.get(func.__module__), func.__qualname__, None) is func

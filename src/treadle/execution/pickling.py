@@ -1,17 +1,14 @@
 """Pickling what leaves a process: large buffers out of band, what the main script or a notebook defines by value.
 
-State: none. Neighbour: `in_band.py`, for what travels in one piece. cloudpickle is imported where it is first needed.
+State: none. Neighbours: `in_band.py`, for what travels in one piece; `by_value.py`, which has the pickler. It is imported where
+it is first needed, and cloudpickle with it.
 """
 
 from __future__ import annotations
 
 import pickle
-from collections import ChainMap
-from functools import cache
 from io import BytesIO
-from typing import Any, ClassVar
-
-from treadle.io.copying import reduce_view
+from typing import Any
 
 ATOMS = frozenset({type(None), bool, int, float, complex, str, bytes})
 """Kinds of values that nobody can change, and that pickle without help."""
@@ -36,25 +33,15 @@ def pickle_value(value: Any) -> tuple[bytes, list[memoryview]]:
     """
     if type(value) in ATOMS:
         return pickle.dumps(value, protocol=5), []
+    from treadle.execution.by_value import Pickler
+
     buffers: list[pickle.PickleBuffer] = []
     stream = BytesIO()
     try:
-        _pickler_class()(stream, protocol=5, buffer_callback=buffers.append).dump(value)
+        Pickler(stream, protocol=5, buffer_callback=buffers.append).dump(value)
         return stream.getvalue(), [buffer.raw() for buffer in buffers]
     except (MemoryError, KeyboardInterrupt):
         raise
     except BaseException as exc:  # pickling runs the code of any class, which may even call sys.exit
         msg = f"{type(value).__module__}.{type(value).__qualname__} cannot be pickled: {exc}"
         raise CannotLeaveError(msg) from exc
-
-
-@cache
-def _pickler_class() -> Any:
-    import cloudpickle
-
-    class Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no types
-        """Brings a memoryview back as one, where cloudpickle makes bytes of it."""
-
-        dispatch_table: ClassVar[Any] = ChainMap({memoryview: reduce_view}, cloudpickle.Pickler.dispatch_table)
-
-    return Pickler

@@ -11,7 +11,6 @@ import random
 import sys
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from hashlib import blake2b
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -82,6 +81,8 @@ def seeded(seed: int, node: str) -> Iterator[None]:
         seed: the seed that counts for the node.
         node: its name.
     """
+    from hashlib import blake2b  # not in every worker: it takes a while to import
+
     prepare_seeding()
     digest = blake2b(f"{seed}\0{node}".encode(errors="surrogateescape"), digest_size=32).digest()
     with ExitStack() as restored:

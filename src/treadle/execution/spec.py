@@ -7,6 +7,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
+from treadle.execution import process_state
 from treadle.execution.job import WorkerSpec
 from treadle.project.code import code_stamp
 from treadle.project.configure import configured_project, is_configured
@@ -45,7 +46,14 @@ def make_worker_spec(
         fingerprint=fingerprint,
         project=project,
         start_method=method.value,
+        state=process_state.describe(),
+        main_file=_main_file(),
     )
+
+
+def _main_file() -> str | None:
+    file = getattr(sys.modules["__main__"], "__file__", None)
+    return os.path.abspath(file) if file is not None else None
 
 
 def usable_cores() -> int:

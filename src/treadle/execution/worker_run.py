@@ -12,6 +12,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from treadle.errors import DatasetError
+from treadle.execution import process_state
 from treadle.execution.attempt import AttemptFailedError, attempt_node
 from treadle.execution.exchange import (
     RESIDENT_BYTES,
@@ -81,6 +82,9 @@ class WorkerRun:
         register_secrets(spec.secrets)
         apply_levels(spec.levels, worker.levels)
         worker.levels = spec.levels
+        if spec.process_state != worker.state:
+            process_state.apply(spec.process_state)
+            worker.state = spec.process_state
         # Another framework's run has a catalog of its own, behind the conduct; ours stays empty then.
         catalog_class = pickle.loads(spec.catalog_class) if spec.opener is None else Catalog  # noqa: S301 - the parent sent it
         self._catalog: Catalog = catalog_class.from_part(CatalogPart(spec.recipes, (), spec.save_version))

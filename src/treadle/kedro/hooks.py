@@ -95,19 +95,19 @@ def pack_hooks(manager: pluggy.PluginManager | None) -> HooksPayload:
         return HooksPayload()
     called = {id(impl.plugin) for name in WORKER_HOOKS for impl in getattr(manager.hook, name).get_hookimpls()}
     plugins = {name: plugin for name, plugin in manager.list_name_plugin() if plugin is not None and id(plugin) in called}
-    import cloudpickle
+    from treadle.execution.by_value import dumps
 
     try:
-        return HooksPayload(tuple(plugins), cloudpickle.dumps(list(plugins.values()), protocol=5))
+        return HooksPayload(tuple(plugins), dumps(list(plugins.values())))
     except Exception:  # noqa: BLE001 - pickling runs the code of any class; which one it was is found out below
         return HooksPayload(tuple(plugins), None, tuple(_pack(manager, name, plugin) for name, plugin in plugins.items()))
 
 
 def _pack(manager: pluggy.PluginManager, name: str, plugin: Any) -> PluginPayload:
-    import cloudpickle
+    from treadle.execution.by_value import dumps
 
     try:
-        return PluginPayload(name, cloudpickle.dumps(plugin, protocol=5))
+        return PluginPayload(name, dumps(plugin))
     except Exception as exc:  # as above: anything can come out of it
         found = _find_again(manager, name, plugin)
         label = f"{type(plugin).__module__}.{type(plugin).__qualname__}"

@@ -67,7 +67,7 @@ def pack_catalog(catalog: Any, *, for_hooks: bool) -> CatalogShell:
     Raises:
         DatasetError: the catalog's class keeps something that does not pickle.
     """
-    import cloudpickle
+    from treadle.execution.by_value import dumps
 
     get_state = getattr(catalog, "__getstate__", None)
     state = get_state() if get_state is not None else None
@@ -75,7 +75,7 @@ def pack_catalog(catalog: Any, *, for_hooks: bool) -> CatalogShell:
         state = vars(catalog)
     body = {name: value for name, value in state.items() if name not in _NOT_OURS_TO_SEND}
     try:
-        packed = cloudpickle.dumps((type(catalog), body), protocol=5)
+        packed = dumps((type(catalog), body))
     except Exception as exc:
         kind = f"{type(catalog).__module__}.{type(catalog).__qualname__}"
         msg = (
@@ -140,10 +140,10 @@ def _add_parameters(catalog: Any, parameters: Any) -> None:
 
 
 def _pickled(value: object) -> bytes | None:
-    import cloudpickle
+    from treadle.execution.by_value import dumps
 
     try:
-        data: bytes = cloudpickle.dumps(value, protocol=5)
+        data = dumps(value)
     except Exception:  # noqa: BLE001 - what hooks might ask for and does not pickle, they do not get
         return None
     return data

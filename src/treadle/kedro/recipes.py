@@ -161,10 +161,10 @@ def pack_dataset(
 
 
 def _pickled(value: object) -> bytes | None:
-    import cloudpickle
+    from treadle.execution.by_value import dumps
 
     try:
-        data: bytes = cloudpickle.dumps(value, protocol=5)
+        data = dumps(value)
     except Exception:  # noqa: BLE001 - pickling runs the code of any class, so anything can come out of it
         return None
     return data
