@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import threading
@@ -67,8 +68,6 @@ class Confirmable(Dataset):
         self.file.write_text(str(data))
 
     def confirm(self):
-        import os
-
         with self.file.with_suffix(".confirmed").open("a") as file:
             file.write(f"{os.getpid()}\n")
 
@@ -93,3 +92,46 @@ class Mortal:
             tally.write("x")
         if self.first <= len(self.tally.read_text()) <= self.last:
             os.kill(os.getpid(), signal.SIGKILL)
+
+
+class LockingDatabase(Dataset):
+    """A table of a database that the first process to open it locks until that process ends, as DuckDB does."""
+
+    _open = {}  # noqa: RUF012 - connections stay open in their process
+
+    def __init__(self, filepath, table):
+        self.path, self.table = Path(filepath), table
+
+    def _connect(self):
+        if (key := (os.getpid(), self.path)) not in self._open:
+            file = self.path.open("a")
+            try:
+                fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as exc:
+                file.close()
+                raise OSError(f'IO Error: Could not set lock on file "{self.path}": Conflicting lock is held') from exc
+            self._open[key] = file
+
+    def load(self):
+        self._connect()
+        return int(self.path.with_name(self.table).read_text())
+
+    def save(self, data):
+        self._connect()
+        self.path.with_name(self.table).write_text(str(data))
+
+
+class Turnstile(Dataset):
+    """Fails where two processes, or threads, are in it at the same time."""
+
+    def __init__(self, folder, table):
+        self.folder, self.table = Path(folder), table
+
+    def load(self):
+        return int((self.folder / self.table).read_text())
+
+    def save(self, data):
+        (self.folder / "taken").mkdir()
+        (self.folder / self.table).write_text(str(data))
+        os.sched_yield()
+        (self.folder / "taken").rmdir()

@@ -113,3 +113,29 @@ def test_13_an_unrelated_dataset_blocks_nothing(run, knots):
     dataset = knots.UnpicklableDataset(5)
     assert run([node(knots.times_two, "a", "b")], {"a": 1, "unrelated": dataset}) == {"b": 2}
     assert run([node(knots.pid, "mine", "where")], {"mine": dataset}) == {"where": os.getpid()}
+
+
+def test_a_database_that_one_process_may_open(method, knots, tmp_path):
+    """The nodes that use one file of DuckDB run in the main process, and the others in workers."""
+    from kedro.io import DataCatalog, MemoryDataset
+    from kedro.pipeline import pipeline
+
+    from treadle.kedro import ParallelRunner
+
+    source = str(Path(__file__).parent / "projects" / "mill" / "src")
+    sys.path.insert(0, source)
+    try:
+        from mill.datasets import LockingDatabase
+
+        tables = {name: LockingDatabase(str(tmp_path / "x.duckdb"), f"{name}.txt") for name in "abcd"}
+        catalog = DataCatalog({**tables, "text": MemoryDataset("hello")})
+        nodes = [
+            *(node(str.upper, "text", name, name=f"make_{name}") for name in "abcd"),
+            *(node(str.lower, name, f"quiet_{name}", name=f"take_{name}") for name in "abcd"),
+            node(knots.pid, "text", "where", name="where"),
+        ]
+        outputs = ParallelRunner(max_workers=2, start_method=method).run(pipeline(nodes), catalog)
+        assert {outputs[f"quiet_{name}"].load() for name in "abcd"} == {"hello"}
+        assert outputs["where"].load() != os.getpid()
+    finally:
+        sys.path.remove(source)

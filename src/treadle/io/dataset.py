@@ -12,6 +12,8 @@ from abc import abstractmethod
 from dataclasses import dataclass
 from typing import Any, Final, Protocol, TypeGuard, runtime_checkable
 
+from treadle.io.exclusive import shared_database
+
 _KEDRO_MEMORY: Final = frozenset(f"kedro.io.{name}" for name in ("memory_dataset", "shared_memory_dataset", "cached_dataset"))
 
 
@@ -38,6 +40,9 @@ class Dataset(Protocol):
 
     main_process_only: bool = False
     """True where the object may not leave the main process; the nodes that use it run there."""
+
+    exclusive: str | None = None
+    """Name of what the dataset shares with others and only one process may have open, such as the file of a database."""
 
     @abstractmethod
     def load(self) -> Any:
@@ -71,10 +76,12 @@ class Capabilities:
     Attributes:
         in_memory: the value lives in the object, and the engine carries it between processes.
         main_process_only: the object may not leave the main process.
+        exclusive: name of what it shares with other datasets and only one process may have open, such as a DuckDB file.
     """
 
     in_memory: bool = False
     main_process_only: bool = False
+    exclusive: str | None = None
 
 
 def capabilities_of(dataset: object) -> Capabilities:
@@ -89,7 +96,25 @@ def capabilities_of(dataset: object) -> Capabilities:
     return Capabilities(
         in_memory=_declares(dataset, "in_memory", "_EPHEMERAL") or _lives_in_kedro_memory(dataset),
         main_process_only=_declares(dataset, "main_process_only", "_SINGLE_PROCESS"),
+        exclusive=exclusive_of(dataset),
     )
+
+
+def exclusive_of(dataset: object) -> str | None:
+    """Name what a dataset shares and only one process may have open: as its attribute `exclusive` says, or found from its others.
+
+    Args:
+        dataset: a dataset or a class of datasets.
+
+    Returns:
+        the name, None where there is no such thing.
+    """
+    declared = getattr(dataset, "exclusive", None)
+    if isinstance(declared, str):
+        return declared
+    if isinstance(dataset, type) or type(dataset).__module__.startswith("treadle."):
+        return None
+    return shared_database(getattr(dataset, "__dict__", {}))
 
 
 def is_dataset(value: object) -> TypeGuard[Dataset]:

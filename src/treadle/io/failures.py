@@ -98,6 +98,12 @@ def _probable_cause(action: str, exc: Exception) -> str:
     """Say what probably lies behind an exception, and what to do about it; empty where nothing is known."""
     if isinstance(exc, ImportError):
         return f"A library that this dataset needs is not installed: {install_hint(exc.name)}."
+    if "Could not set lock on file" in str(exc):
+        return (
+            "DuckDB lets one process open a file. If it is a worker of this run that has the file open, list the datasets of "
+            "that file under `exclusive` in conf/<env>/execution.yml, so that their nodes run in one process; else end the "
+            "program that has it open."
+        )
     if isinstance(exc, OSError) and exc.errno == errno.ENOSPC:
         return "The disk is full."
     for kind, actions, cause in _CAUSES:

@@ -18,6 +18,7 @@ from typing import Any, Final, NamedTuple
 from treadle.errors import DatasetError
 from treadle.io.copying import copy_value
 from treadle.io.dataset import Capabilities, Dataset, capabilities_of
+from treadle.io.exclusive import shared_database
 from treadle.io.types import known_type, resolve_type
 
 PATH_KEYS: Final = ("filepath", "path", "filename")
@@ -95,7 +96,11 @@ class DatasetRecipe:
         self._check_arguments(kind)
         known = known_type(type_name)
         if known is None:
-            return capabilities_of(kind)
+            found = capabilities_of(kind)
+            if found.exclusive is None and not found.in_memory:
+                facts = {**self.config, "credentials": dict(self.credentials)}
+                found = replace(found, exclusive=shared_database(facts, self.project_path))
+            return found
         if known.in_files and any(is_process_bound(self.config.get(key)) for key in PATH_KEYS):
             return Capabilities(main_process_only=True)
         if known.wraps:

@@ -10,7 +10,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 from treadle.errors import DatasetError
-from treadle.io.dataset import Capabilities
+from treadle.io.dataset import Capabilities, exclusive_of
 from treadle.io.memory import CopyMode
 from treadle.kedro.recipes import Versions
 
@@ -68,7 +68,8 @@ class EngineCatalog:
     def capabilities(self, name: str) -> Capabilities:
         """Say what the engine may do with a dataset."""
         home = self._homes[name]
-        return Capabilities(in_memory=home is Home.MEMORY, main_process_only=home is Home.PARENT)
+        exclusive = exclusive_of(self.dataset(name)) if home is Home.ANYWHERE else None
+        return Capabilities(in_memory=home is Home.MEMORY, main_process_only=home is Home.PARENT, exclusive=exclusive)
 
     def home(self, name: str) -> Home:
         """Say where a dataset's nodes may run."""

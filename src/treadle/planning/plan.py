@@ -18,6 +18,7 @@ from treadle.errors import UnknownDatasetError
 from treadle.pipeline.names import base_name
 from treadle.planning.collector import collection_paused
 from treadle.planning.confirms import confirming_in_main
+from treadle.planning.exclusive import keep_apart
 from treadle.planning.policies import NO_RULES, plan_policies, runs_in_main
 
 if TYPE_CHECKING:
@@ -115,9 +116,10 @@ def compile_plan(pipeline: Pipeline, catalog: Catalog, rules: PolicyRules = NO_R
     links = pipeline.links
     nodes = links.nodes
     _require_known(links, catalog)
-    datasets = _plan_datasets(links, catalog)
-    policies = plan_policies(nodes, rules)
-    stay_here = confirming_in_main(nodes, catalog)
+    datasets, shared = _plan_datasets(links, catalog)
+    apart = keep_apart(links, shared, rules.exclusive, plan_policies(nodes, rules))
+    policies = apart.policies
+    stay_here = confirming_in_main(nodes, catalog) | apart.in_main
     stay_here |= {position for position, policy in enumerate(policies) if runs_in_main(policy)}
     main_only = {index for index, dataset in enumerate(datasets) if dataset.main_only}
     if main_only:
@@ -126,20 +128,23 @@ def compile_plan(pipeline: Pipeline, catalog: Catalog, rules: PolicyRules = NO_R
     stays = [position in stay_here for position in range(len(nodes))]
     names = [node.name for node in nodes]
     planned = map(PlannedNode, names, nodes, links.inputs, links.outputs, links.parents, links.children, stays)
-    return Plan(tuple(planned), datasets, policies, rules.resources, rules.on_failure, links)
+    return Plan(tuple(planned), datasets, policies, {**rules.resources, **apart.resources}, rules.on_failure, links)
 
 
-def _plan_datasets(links: Links, catalog: Catalog) -> tuple[PlannedDataset, ...]:
-    """Ask the catalog, once a dataset, what the engine has to know."""
-    datasets = []
+def _plan_datasets(links: Links, catalog: Catalog) -> tuple[tuple[PlannedDataset, ...], dict[int, str]]:
+    """Ask the catalog, once a dataset, what the engine has to know, and what the datasets share, by index."""
+    datasets: list[PlannedDataset] = []
+    shared: dict[int, str] = {}
     for name, producer, consumers, is_result in zip(links.names, links.producers, links.consumers, links.results, strict=True):
         if name in catalog:
             capabilities = catalog.capabilities(name)
             in_memory, main_only, declared = capabilities.in_memory, capabilities.main_process_only, True
+            if capabilities.exclusive is not None and not in_memory:
+                shared[len(datasets)] = capabilities.exclusive
         else:
             in_memory, main_only, declared = True, False, False
         datasets.append(PlannedDataset(name, in_memory, main_only, declared, producer, consumers, is_result))
-    return tuple(datasets)
+    return tuple(datasets), shared
 
 
 def _require_known(links: Links, catalog: Catalog) -> None:

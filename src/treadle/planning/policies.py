@@ -10,6 +10,8 @@
     nodes:                        # over everything
       fit_model: {resources: {gpu: 1, memory: 4GB}}
     resources: {gpu: 2}           # what a runner may hand out at a time
+    exclusive:                    # datasets that only one process may have open
+      warehouse: [orders, customers]
 
 State: none. Neighbours: `treadle.pipeline.policy` is the record, `plan` carries the policies, the scheduler goes by them.
 """
@@ -23,6 +25,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from treadle.errors import ConfigError
 from treadle.pipeline.policy import READERS, FailurePolicy, NodePolicy, Place, policy_of, read_resources
+from treadle.planning.exclusive import ExclusiveRule, read_rule
 
 if TYPE_CHECKING:
     from treadle.pipeline import Node
@@ -31,7 +34,7 @@ Locate: TypeAlias = "Callable[[Sequence[str]], tuple[str, int | None] | None]"
 """Says in which file, and in which line, a key of the configuration stands."""
 
 _NAMED = ("nodes", "tags")
-_SECTIONS = ("defaults", *_NAMED, "resources")
+_SECTIONS = ("defaults", *_NAMED, "resources", "exclusive")
 _PARAMETERS = tuple(each.name for each in fields(NodePolicy))
 _SHOWN = 10
 
@@ -45,6 +48,7 @@ class PolicyRules:
         nodes, tags: policies by name of the node or tag.
         resources: how much of each resource there is.
         on_failure: what a failure means where a node's policy does not say.
+        exclusive: which datasets only one process may have open.
         place: says where a key stands, for messages.
     """
 
@@ -53,6 +57,7 @@ class PolicyRules:
     tags: Mapping[str, NodePolicy] = field(default_factory=dict)
     resources: Mapping[str, int] = field(default_factory=dict)
     on_failure: FailurePolicy | None = None
+    exclusive: tuple[ExclusiveRule, ...] = ()
     place: Locate = field(default=lambda _path: None, compare=False, repr=False)
 
     def of(self, node: Node) -> NodePolicy | None:
@@ -190,8 +195,16 @@ class _Reader:
             tags=named["tags"],
             resources=dict(resources),
             on_failure=defaults.on_failure,
+            exclusive=tuple(self._exclusive(known.get("exclusive") or {})),
             place=self._place,
         )
+
+    def _exclusive(self, entries: Any) -> Iterator[ExclusiveRule]:
+        for name, value in self._known_entries(entries, None, ("exclusive",)).items():
+            try:
+                yield read_rule(str(name), value)
+            except ValueError as exc:
+                self._note(("exclusive", str(name)), str(exc))
 
     def check_names(self, config: Any, nodes: tuple[Node, ...], other_nodes: Callable[[], Iterable[Node] | None]) -> None:
         """Note the names of nodes and tags that nobody has."""

@@ -1,5 +1,6 @@
 """Datasets of the project's own."""
 
+import fcntl
 import os
 import threading
 from pathlib import Path
@@ -72,3 +73,30 @@ class AtHomeDataset(AbstractDataset):
 
     def _describe(self):
         return {}
+
+
+class LockingDatabase(AbstractDataset):
+    """A table of a database that the first process to open it locks until that process ends, as DuckDB does."""
+
+    _connections = {}  # noqa: RUF012 - of the whole process
+
+    def __init__(self, filepath, table):
+        self._filepath, self._table = Path(filepath), table
+
+    def _connect(self):
+        key = os.getpid(), self._filepath
+        if key not in self._connections:
+            file = self._filepath.open("a")
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._connections[key] = file
+
+    def _load(self):
+        self._connect()
+        return self._filepath.with_name(self._table).read_text()
+
+    def _save(self, data):
+        self._connect()
+        self._filepath.with_name(self._table).write_text(data)
+
+    def _describe(self):
+        return {"filepath": str(self._filepath), "table": self._table}
