@@ -15,22 +15,26 @@ from __future__ import annotations
 
 import errno
 import os
+import random
 import sqlite3
 import time
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import quote
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError, OperationalError, SQLAlchemyError
 from sqlalchemy.pool import NullPool, StaticPool
 
 from treadle.errors import StoreError
 from treadle.observe.store.plain import plain_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+
+_T = TypeVar("_T")
 
 STORE_FOLDER = ".treadle"
 STORE_FILE = "sessions.db"
@@ -101,11 +105,32 @@ def shown_url(url: URL) -> str:
     return url.set(query=query).render_as_string(hide_password=True)
 
 
+def is_read_only(url: URL) -> bool:
+    """Say whether a store is a SQLite file that this process may read and not write, or one in such a folder."""
+    file = sqlite_file(url)
+    return file is not None and file.exists() and not (os.access(file, os.W_OK) and os.access(file.parent, os.W_OK))
+
+
+def read_only_urls(url: URL) -> tuple[URL, URL]:
+    """Return the addresses by which a SQLite file is opened that must not be written to.
+
+    Args:
+        url: that of the file.
+
+    Returns:
+        The one that sees what others write meanwhile, which needs files beside it that may be missing in a read-only folder; and
+        the one that takes the file as it is.
+    """
+    path = f"file:{quote(str(url.database))}"
+    live, frozen = ({"mode": "ro", "uri": "true"}, {"immutable": "1", "uri": "true"})
+    return URL.create("sqlite", database=path, query=live), URL.create("sqlite", database=path, query=frozen)
+
+
 def open_engine(url: URL, busy_timeout: float) -> Engine:
     """Make the engine of a store; the folder and file of a SQLite store are made where they are missing.
 
     Args:
-        url: from `resolve_url`.
+        url: from `resolve_url` or `read_only_urls`.
         busy_timeout: seconds to wait for other writers to finish.
 
     Returns:
@@ -132,7 +157,7 @@ def open_engine(url: URL, busy_timeout: float) -> Engine:
     @event.listens_for(engine, "connect")
     def _connected(connection: sqlite3.Connection, _record: object) -> None:
         connection.isolation_level = None  # the driver must not begin transactions by itself, `_begun` does
-        _use_write_ahead_log(connection, busy_timeout)
+        _use_write_ahead_log(connection)
         connection.execute("PRAGMA synchronous = NORMAL")
 
     @event.listens_for(engine, "begin")
@@ -141,6 +166,33 @@ def open_engine(url: URL, busy_timeout: float) -> Engine:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
     return engine
+
+
+def patiently(busy_timeout: float, call: Callable[[], _T]) -> _T:
+    """Do something with a database, again and again while another process has it locked.
+
+    SQLite waits for a lock by itself in most places. It does not where it switches or recovers the journal, or where the last
+    other connection is just being closed: there the error comes at once.
+
+    Args:
+        busy_timeout: seconds to try.
+        call: what is done; it leaves no transaction open when it fails.
+
+    Returns:
+        What the call returns.
+
+    Raises:
+        sqlalchemy.exc.SQLAlchemyError: another error, or the database was still locked at the end.
+    """
+    deadline = time.monotonic() + busy_timeout
+    while True:
+        try:
+            return call()
+        except (OperationalError, sqlite3.OperationalError) as exc:
+            text = str(getattr(exc, "orig", None) or exc)
+            if not any(word in text for word in ("is locked", "is busy")) or time.monotonic() > deadline:
+                raise
+        time.sleep(random.uniform(0.005, 0.05))  # noqa: S311 - so that those who wait do not all come back at once
 
 
 @contextmanager
@@ -198,23 +250,24 @@ def _make_private_file(file: Path) -> None:
         return
 
 
-def _use_write_ahead_log(connection: sqlite3.Connection, busy_timeout: float) -> None:
+def _use_write_ahead_log(connection: sqlite3.Connection) -> None:
     """Switch the file to a write-ahead log, once in its life.
 
-    The switch wants the file for itself and does not wait for it: where another process is in the way, wait for the
-    write lock, which honours the busy timeout, and try again.
+    The switch wants the file for itself and does not wait for it: where another process is in the way, wait for the write lock,
+    which honours the busy timeout; then it is tried again with the whole connection.
     """
-    deadline = time.monotonic() + busy_timeout
-    while connection.execute("PRAGMA journal_mode").fetchone()[0] not in ("wal", "memory"):
-        try:
-            connection.execute("PRAGMA journal_mode = WAL")
-        except sqlite3.OperationalError as exc:
-            if "locked" not in str(exc) or time.monotonic() > deadline:
-                raise
+    if connection.execute("PRAGMA journal_mode").fetchone()[0] in ("wal", "memory"):
+        return
+    try:
+        # Where the file system cannot do it, the old journal stays: slower, and as safe.
+        connection.execute("PRAGMA journal_mode = WAL")
+    except sqlite3.OperationalError as exc:
+        if "readonly" in str(exc):
+            return  # whoever only reads needs no journal
+        if "locked" in str(exc):
             connection.execute("BEGIN IMMEDIATE")
             connection.execute("COMMIT")
-        else:
-            return  # also where the file system cannot do it and the old journal stays: slower, and as safe
+        raise
 
 
 def _cause(exc: Exception, url: URL) -> str:

@@ -98,7 +98,7 @@ class SQLStore:
         from sqlalchemy import select
 
         from treadle.observe.store import rows
-        from treadle.observe.store.engine import writing
+        from treadle.observe.store.engine import patiently, writing
         from treadle.observe.store.schema import NODES, RUNS, SESSIONS, WORKERS
 
         session_id = record.session_id
@@ -113,15 +113,20 @@ class SQLStore:
             for run in record.runs
             for position, worker in enumerate(run.workers)
         ]
-        with self._connected("written") as connection, writing(connection):
-            known = select(SESSIONS.c.session_id).where(SESSIONS.c.session_id == session_id)
-            if connection.execute(known).first() is not None:
-                for table in (WORKERS, NODES, RUNS, SESSIONS):
-                    connection.execute(table.delete().where(table.c.session_id == session_id))
-            connection.execute(SESSIONS.insert(), rows.session_row(record))
-            for table, lines in ((RUNS, runs), (NODES, nodes), (WORKERS, workers)):
-                if lines:
-                    connection.execute(table.insert(), lines)
+
+        def write(connection: Connection) -> None:
+            with writing(connection):
+                known = select(SESSIONS.c.session_id).where(SESSIONS.c.session_id == session_id)
+                if connection.execute(known).first() is not None:
+                    for table in (WORKERS, NODES, RUNS, SESSIONS):
+                        connection.execute(table.delete().where(table.c.session_id == session_id))
+                connection.execute(SESSIONS.insert(), rows.session_row(record))
+                for table, lines in ((RUNS, runs), (NODES, nodes), (WORKERS, workers)):
+                    if lines:
+                        connection.execute(table.insert(), lines)
+
+        with self._connected("written") as connection:
+            patiently(self._busy_timeout, lambda: write(connection))
 
     def load(self, session_id: str) -> SessionRecord:
         """Return a session.
@@ -243,20 +248,40 @@ class SQLStore:
     @contextmanager
     def _connected(self, doing: str) -> Iterator[Connection]:
         """Open a connection to a database that is up to date, and close it."""
-        from treadle.observe.store.engine import open_engine, store_errors
-        from treadle.observe.store.migrations import migrate
+        from treadle.observe.store.engine import is_read_only, read_only_urls, store_errors
 
         url = self._url()
         with ExitStack() as stack:
             with store_errors("opened", url):
-                with self._lock:
-                    engine = self._opened or open_engine(url, self._busy_timeout)
-                connection = stack.enter_context(engine.connect())
-                if self._opened is None:
-                    migrate(connection)
-                    self._opened = engine
+                if doing == "read" and is_read_only(url):
+                    live, frozen = read_only_urls(url)
+                    try:
+                        connection = stack.enter_context(self._open(live))
+                    except Exception:  # noqa: BLE001 - whatever keeps it from seeing what others write
+                        connection = stack.enter_context(self._open(frozen))
+                else:
+                    connection = stack.enter_context(self._open(url))
             with store_errors(doing, url):
                 yield connection
+
+    def _open(self, url: URL) -> Connection:
+        """Open a connection and migrate the database, as patiently as a record is saved."""
+        from treadle.observe.store.engine import open_engine, patiently
+        from treadle.observe.store.migrations import migrate
+
+        with self._lock:
+            engine = self._opened if self._opened is not None and self._opened.url == url else None
+        is_new = engine is None
+        engine = engine or open_engine(url, self._busy_timeout)
+        connection = patiently(self._busy_timeout, engine.connect)
+        try:
+            if is_new:
+                patiently(self._busy_timeout, lambda: migrate(connection))
+                self._opened = engine
+        except BaseException:
+            connection.close()
+            raise
+        return connection
 
     def _url(self) -> URL:
         from treadle.observe.store.engine import resolve_url
