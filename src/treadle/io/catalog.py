@@ -20,7 +20,7 @@ from treadle.errors import DatasetError, UnknownDatasetError
 from treadle.forks import fork_safe
 from treadle.io.appending import save_chunks
 from treadle.io.dataset import Capabilities, Dataset, capabilities_of, is_dataset
-from treadle.io.entries import read_entries
+from treadle.io.entries import checked_mapping, read_entries
 from treadle.io.factories import DatasetFactories
 from treadle.io.failures import guarded
 from treadle.io.identity import FileIdentity, file_identity_of
@@ -79,7 +79,7 @@ class Catalog(Inventory):
         self._source: Catalog | None = None
         self.save_version: str | None = None
         self._save_version_given = False
-        for name, dataset in (datasets or {}).items():
+        for name, dataset in checked_mapping(datasets, "Catalog").items():
             self[name] = dataset
 
     @classmethod
@@ -110,12 +110,14 @@ class Catalog(Inventory):
             DatasetError: an entry is no mapping or has no type, or patterns contradict one another.
         """
         register_secrets(credentials or {})
+        catalog = checked_mapping(catalog, "Catalog.from_config(catalog=…)")
+        credentials = checked_mapping(credentials, "Catalog.from_config(credentials=…)")
+        versions = dict(checked_mapping(load_versions, "Catalog.from_config(load_versions=…)"))
         made = cls()
         made.save_version = save_version or new_version()
         made._save_version_given = save_version is not None
         base = str(Path(project_path or ".").absolute())
-        versions = dict(load_versions or {})
-        recipes = read_entries(catalog, credentials or {}, base, versions, made.save_version)
+        recipes = read_entries(catalog, credentials, base, versions, made.save_version)
         made._recipes = {recipe.name: recipe for recipe in recipes if "{" not in recipe.name}
         templates = [recipe for recipe in recipes if "{" in recipe.name]
         made._factories = DatasetFactories(templates, credentials, versions)
@@ -190,7 +192,7 @@ class Catalog(Inventory):
         with self._lock:
             for name in self._parameters.names() if self._parameters else ():
                 self._datasets.pop(name, None)
-            self._parameters = Parameters(params)
+            self._parameters = Parameters(checked_mapping(params, "Catalog.add_parameters"))
 
     def load(self, name: str) -> Any:
         """Load a dataset.
@@ -317,8 +319,8 @@ class Catalog(Inventory):
             return self._datasets[name]
 
     def __setitem__(self, name: str, dataset: Dataset | Any) -> None:
-        if not name:
-            msg = "A dataset's name must not be empty."
+        if not name or not isinstance(name, str):
+            msg = f"A dataset's name must be a text that is not empty, not {name!r}."
             raise DatasetError(msg)
         with self._lock:
             self._recipes.pop(name, None)
@@ -343,7 +345,10 @@ class Catalog(Inventory):
         count = len(dict.fromkeys((*self._recipes, *self._datasets)))
         return f"{type(self).__name__}({count} datasets, {len(self._recipes)} of them from configuration)"
 
-    def _make(self, name: str) -> Dataset:
+    def _make(self, name: Any) -> Dataset:
+        if not isinstance(name, str):
+            msg = f"A catalog was asked for {name!r}, a {type(name).__name__}. Datasets have texts as names."
+            raise DatasetError(msg)
         if self._source is not None:
             return self._source[name]
         recipe = self.recipe(name)

@@ -52,6 +52,22 @@ def read_entries(
     return recipes
 
 
+def checked_mapping(given: Any, what: str) -> Mapping[Any, Any]:
+    """Return a mapping, an empty one for None.
+
+    Args:
+        given: what the user gave.
+        what: what it was given to, for the message.
+
+    Raises:
+        DatasetError: it is something else.
+    """
+    if given is not None and not isinstance(given, Mapping):
+        msg = f"{what} takes a mapping by name, not {given!r}, a {type(given).__name__}."
+        raise DatasetError(msg)
+    return given or {}
+
+
 def _check_entry(name: str, entry: Any) -> None:
     if not isinstance(entry, Mapping):
         msg = f"Catalog entry {name!r} must be a mapping with a `type`, not {entry!r}. Check its indentation."

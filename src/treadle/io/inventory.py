@@ -96,8 +96,8 @@ class Inventory(ABC):
             DatasetError: the expression is not valid.
         """
         try:
-            wanted = re.compile(pattern or "", re.IGNORECASE)
-        except re.error as exc:
+            wanted = re.compile("" if pattern is None else pattern, re.IGNORECASE)
+        except (re.error, TypeError) as exc:
             msg = f"{pattern!r} is not a valid regular expression: {exc}."
             raise DatasetError(msg) from exc
         return [name for name in self if wanted.search(name)]

@@ -8,16 +8,24 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
+import inspect
 import types
 import typing
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import OrderedDict, deque
+from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from decimal import Decimal
 from difflib import get_close_matches
 from enum import Enum
 from pathlib import Path, PurePath
 from typing import Any, Union, get_args, get_origin
+from uuid import UUID
 
+_WRAPPERS = frozenset({"Annotated", "Required", "NotRequired", "ReadOnly", "Final"})
 _UNIONS = (Union, types.UnionType)
+_BARE_COLLECTIONS: tuple[type[Any], ...] = (tuple, frozenset, set, deque)
+"""Collections that configuration has no word for: a list becomes one."""
+_REST = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 _WORDS: Mapping[type, str] = {
     bool: "true or false",
     int: "a whole number",
@@ -56,9 +64,8 @@ def convert(value: Any, kind: Any) -> Any:  # noqa: PLR0911 - one way out for ea
     Raises:
         InvalidValueError: it does not fit.
     """
+    kind = _unwrapped(kind)
     origin = get_origin(kind)
-    if origin is typing.Annotated:
-        return convert(value, get_args(kind)[0])
     if origin in _UNIONS:
         return _one_of(value, get_args(kind))
     if origin is typing.Literal:
@@ -67,6 +74,10 @@ def convert(value: Any, kind: Any) -> Any:  # noqa: PLR0911 - one way out for ea
         return _collection(value, origin, get_args(kind))
     if kind is Any or not isinstance(kind, type):
         return value  # anything goes; so it does for a type variable
+    if hasattr(kind, "__required_keys__"):  # a TypedDict, of `typing` or of `typing_extensions`
+        return _typed_dict(value, kind)
+    if not _is_checkable(kind):
+        return value
     if _is_plain_instance(value, kind):
         return value
     if _is_model(kind):
@@ -76,13 +87,40 @@ def convert(value: Any, kind: Any) -> Any:  # noqa: PLR0911 - one way out for ea
     return _single(value, kind)
 
 
+def _unwrapped(kind: Any) -> Any:
+    """Return the type within `Annotated[…]`, `InitVar[…]`, `Required[…]` and the like, and behind a `NewType`."""
+    while True:
+        if _wrapper(kind) in _WRAPPERS:
+            kind = get_args(kind)[0]
+        elif isinstance(kind, dataclasses.InitVar):
+            kind = kind.type
+        elif isinstance(kind, typing.NewType):
+            kind = kind.__supertype__
+        else:
+            return kind
+
+
+def _wrapper(kind: Any) -> str | None:
+    origin = get_origin(kind)
+    return getattr(origin, "_name", None) or getattr(origin, "__name__", None)
+
+
+def _is_checkable(kind: type) -> bool:
+    """Say whether `isinstance` takes a class: a TypedDict, and a protocol that was not made for it, raise."""
+    try:
+        isinstance(None, kind)
+    except TypeError:
+        return False
+    return True
+
+
 def _is_model(kind: type) -> bool:
     return callable(getattr(kind, "model_validate", None)) and hasattr(kind, "model_fields")
 
 
 def _is_plain_instance(value: Any, kind: type) -> bool:
     # True is an int to Python, and no number to whoever wrote it.
-    return isinstance(value, kind) and not (isinstance(value, bool) and kind in {int, float})
+    return _is_checkable(kind) and isinstance(value, kind) and not (isinstance(value, bool) and kind in {int, float})
 
 
 def _single(value: Any, kind: type) -> Any:
@@ -90,6 +128,12 @@ def _single(value: Any, kind: type) -> Any:
         return float(value)
     if issubclass(kind, Enum):
         return _enum(value, kind)
+    if hasattr(kind, "_fields") and issubclass(kind, tuple):
+        return _named_tuple(value, kind)
+    if kind in _BARE_COLLECTIONS:
+        return _collection(value, kind, ())
+    if kind is Decimal and isinstance(value, (int, float)) and not isinstance(value, bool):
+        return Decimal(str(value))
     reader = _reader(kind)
     if reader is not None and isinstance(value, str):
         return _called(lambda: reader(value), kind)
@@ -100,6 +144,8 @@ def _reader(kind: type) -> Callable[[str], Any] | None:
     """Return what reads a type out of a text."""
     if issubclass(kind, PurePath):
         return Path if kind is Path else kind
+    if kind in {Decimal, UUID}:
+        return kind
     readers = (dt.datetime, dt.date, dt.time)
     return next((each.fromisoformat for each in readers if kind is each), None)
 
@@ -148,20 +194,22 @@ def _collection(value: Any, origin: type, kinds: tuple[Any, ...]) -> Any:
     if issubclass(origin, Mapping):
         if not isinstance(value, Mapping):
             raise InvalidValueError(f"it must be a mapping, not {value!r}")
-        key_kind, value_kind = kinds or (Any, Any)
-        return {_at(key, key, key_kind): _at(key, each, value_kind) for key, each in value.items()}
+        key_kind, value_kind = kinds if len(kinds) == 2 else (Any, Any)
+        items = {_at(key, key, key_kind): _at(key, each, value_kind) for key, each in value.items()}
+        return OrderedDict(items) if issubclass(origin, OrderedDict) else items
     if not issubclass(origin, (Sequence, AbstractSet)):
         return value
     if isinstance(value, (str, bytes, Mapping)) or not isinstance(value, (Sequence, AbstractSet)):
         raise InvalidValueError(f"it must be a list, not {value!r}")
-    if issubclass(origin, tuple) and not (len(kinds) == 2 and kinds[1] is Ellipsis):
+    if issubclass(origin, tuple) and kinds and not (len(kinds) == 2 and kinds[1] is Ellipsis):
         if len(value) != len(kinds):
             raise InvalidValueError(f"it must be a list of {len(kinds)}, not of {len(value)}")
         return tuple(_at(place, each, kind) for (place, each), kind in zip(enumerate(value), kinds, strict=True))
-    items = [_at(place, each, kinds[0]) for place, each in enumerate(value)]
-    if issubclass(origin, AbstractSet):
-        return frozenset(items) if issubclass(origin, frozenset) else set(items)
-    return tuple(items) if issubclass(origin, tuple) else items
+    elements = [_at(place, each, kinds[0] if kinds else Any) for place, each in enumerate(value)]
+    made = next(
+        (each for each in _BARE_COLLECTIONS if issubclass(origin, each)), set if issubclass(origin, AbstractSet) else list
+    )
+    return _called(lambda: made(elements), made)
 
 
 def _at(step: Any, value: Any, kind: Any) -> Any:
@@ -174,24 +222,47 @@ def _at(step: Any, value: Any, kind: Any) -> Any:
 def _dataclass(value: Any, kind: type) -> Any:
     if not isinstance(value, Mapping):
         raise InvalidValueError(f"it must be a mapping with the keys of {kind.__name__}, not {value!r}")
-    fields = {each.name: each for each in dataclasses.fields(kind) if each.init}
-    for key in value:
-        if key not in fields:
-            close = get_close_matches(str(key), fields, n=1)
-            hint = f"did you mean {close[0]!r}?" if close else f"it has {', '.join(fields) or 'none'}"
-            raise InvalidValueError(f"{kind.__name__} has no such key ({hint})", (key,))
-    hints = _hints(kind)
-    given = {key: _at(key, each, hints.get(key, Any)) for key, each in value.items()}
-    for name in _required(fields.values()):
-        if name not in given:
-            raise InvalidValueError(f"{kind.__name__} needs it, and it is missing", (name,))
+    # What it is made with, not its fields: an InitVar is none, and it may have a constructor of its own.
+    parameters = inspect.signature(kind).parameters.values()
+    known = [each.name for each in parameters if each.kind not in _REST]
+    needed = [each.name for each in parameters if each.default is each.empty and each.kind not in _REST]
+    given = _by_key(value, kind, None if any(each.kind is each.VAR_KEYWORD for each in parameters) else known, needed)
     return _called(lambda: kind(**given), kind)
 
 
-def _required(fields: Any) -> Iterator[str]:
-    for each in fields:
-        if each.default is dataclasses.MISSING and each.default_factory is dataclasses.MISSING:
-            yield each.name
+def _typed_dict(value: Any, kind: Any) -> Any:
+    if not isinstance(value, Mapping):
+        raise InvalidValueError(f"it must be a mapping with the keys of {kind.__name__}, not {value!r}")
+    hints = _hints(kind)
+    known = [*hints] or [*kind.__required_keys__, *kind.__optional_keys__]
+    # Annotations that are texts hide from the class which of its keys are not required.
+    needed = [name for name in known if name in kind.__required_keys__ and _wrapper(hints.get(name)) != "NotRequired"]
+    return _by_key(value, kind, known, needed)
+
+
+def _named_tuple(value: Any, kind: Any) -> Any:
+    needed = [name for name in kind._fields if name not in kind._field_defaults]
+    if isinstance(value, (list, tuple)) and len(needed) <= len(value) <= len(kind._fields):
+        value = dict(zip(kind._fields, value, strict=False))
+    if not isinstance(value, Mapping):
+        raise InvalidValueError(f"it must be a mapping or a list with the fields of {kind.__name__}, not {value!r}")
+    given = _by_key(value, kind, kind._fields, needed)
+    return _called(lambda: kind(**given), kind)
+
+
+def _by_key(value: Mapping[Any, Any], kind: type, known: Sequence[str] | None, needed: Sequence[str]) -> dict[Any, Any]:
+    """Convert what stands under each key; any key is allowed where `known` is None."""
+    for key in value:
+        if known is not None and key not in known:
+            close = get_close_matches(str(key), known, n=1)
+            hint = f"did you mean {close[0]!r}?" if close else f"it has {', '.join(known) or 'none'}"
+            raise InvalidValueError(f"{kind.__name__} has no such key ({hint})", (key,))
+    hints = _hints(kind)
+    given = {key: _at(key, each, hints.get(key, Any)) for key, each in value.items()}
+    for name in needed:
+        if name not in given:
+            raise InvalidValueError(f"{kind.__name__} needs it, and it is missing", (name,))
+    return given
 
 
 def _hints(kind: type) -> Mapping[str, Any]:

@@ -82,10 +82,12 @@ def bound_parameters(
         return tuple((None, dataset) for _, dataset in call_arguments)
     by_place = [each for each in parameters.values() if each.kind in (each.POSITIONAL_ONLY, each.POSITIONAL_OR_KEYWORD)]
     rest = next((each for each in parameters.values() if each.kind is each.VAR_POSITIONAL), None)
+    other = next((each for each in parameters.values() if each.kind is each.VAR_KEYWORD), None)
     bound: list[tuple[inspect.Parameter | None, str]] = []
     for place, (keyword, dataset) in enumerate(call_arguments):
         if keyword is not None:
-            bound.append((parameters.get(keyword), dataset))
+            named = parameters.get(keyword)
+            bound.append((other if named is None or named in (rest, other) else named, dataset))
         else:
             bound.append((by_place[place] if place < len(by_place) else rest, dataset))
     return tuple(bound)

@@ -6,12 +6,13 @@ into strings themselves.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from treadle.errors import PipelineError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Collection
 
 PARAMETERS = "parameters"
 PARAMETER_PREFIX = "params:"
@@ -121,13 +122,27 @@ def check_namespace(text: Any, owner: str) -> str:
     return namespace
 
 
-def as_names(given: str | Iterable[str] | None) -> tuple[str, ...]:
-    """Return names in their order, given one name, some, or None; repeated ones count once."""
+def as_names(given: Any, what: str) -> tuple[str, ...]:
+    """Return names in their order, given one name, some, or None; repeated ones count once.
+
+    Args:
+        given: what the user gave.
+        what: the argument, for the message.
+
+    Raises:
+        PipelineError: it is no name and no collection of names.
+    """
     if given is None:
         return ()
     if isinstance(given, str):
         return (given,)
-    return tuple(dict.fromkeys(given))
+    names: tuple[Any, ...] = tuple(given) if isinstance(given, Iterable) and not isinstance(given, (bytes, Mapping)) else (given,)
+    for name in names:
+        if not isinstance(name, str):
+            value = "" if len(names) == 1 and names[0] is given else f", in {given!r}"
+            msg = f"{what} was given {name!r}, a {type(name).__name__}{value}. Give a name, or a list of names."
+            raise PipelineError(msg)
+    return tuple(dict.fromkeys(names))
 
 
 def close_matches(name: str, known: Iterable[str]) -> tuple[str, ...]:

@@ -97,7 +97,7 @@ def pipeline(
         **_mapped_outputs(whole, outputs),
         **_mapped_parameters(whole, parameters),
     }
-    labels = [check_label(tag, "tag", "The pipeline") for tag in as_names(tags)]
+    labels = [check_label(tag, "tag", "The pipeline") for tag in as_names(tags, "tags= of pipeline()")]
     if not mapping and not labels and namespace is None:
         return whole
     rename = Renaming(mapping, namespace)
@@ -149,7 +149,7 @@ def _mapped_parameters(whole: Pipeline, given: Names) -> dict[str, str]:
 def _as_mapping(given: Names, side: str) -> dict[str, str]:
     """Return old names to new ones, checked to be names."""
     owner = f"{side}= of pipeline()"
-    pairs = given.items() if isinstance(given, Mapping) else [(name, name) for name in as_names(given)]
+    pairs = given.items() if isinstance(given, Mapping) else [(name, name) for name in as_names(given, owner)]
     return {check_dataset_name(old, owner): check_dataset_name(new, owner) for old, new in pairs}
 
 

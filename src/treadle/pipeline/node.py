@@ -91,8 +91,12 @@ class Node:
             arguments,
             returns,
             name,
-            frozenset([check_label(tag, "tag", owner) for tag in as_names(tags)]) if tags else frozenset(),
-            tuple([check_dataset_name(dataset, owner) for dataset in as_names(confirms)]) if confirms else (),
+            frozenset()
+            if tags is None
+            else frozenset([check_label(tag, "tag", owner) for tag in as_names(tags, f"tags of {owner}")]),
+            ()
+            if confirms is None
+            else tuple([check_dataset_name(name, owner) for name in as_names(confirms, f"confirms of {owner}")]),
             namespace,
             policy,
         )
@@ -172,7 +176,7 @@ class Node:
             A new node.
         """
         owner = f"Node {self.name!r}"
-        return self.copy_with(tags=[check_label(tag, "tag", owner) for tag in as_names(tags)])
+        return self.copy_with(tags=[check_label(tag, "tag", owner) for tag in as_names(tags, "Node.tag")])
 
     @property
     def call_arguments(self) -> tuple[tuple[str | None, str], ...]:

@@ -39,8 +39,8 @@ class Pipeline:
 
     def __init__(self, nodes: Iterable[Node | Pipeline], *, tags: str | Iterable[str] | None = None) -> None:
         flat = _flat(nodes)
-        if tags:
-            labels = [check_label(tag, "tag", "The pipeline") for tag in as_names(tags)]
+        if tags is not None and tags != ():
+            labels = [check_label(tag, "tag", "The pipeline") for tag in as_names(tags, "tags= of Pipeline")]
             flat = [node.copy_with(tags=labels) for node in flat]
         self._set(wire(flat))
 
@@ -252,7 +252,9 @@ class Pipeline:
             "to_outputs": (to_outputs, lambda names: graph.ancestors(selection.making(wiring, names))),
             "namespaces": (namespaces, lambda names: selection.with_namespaces(wiring, names)),
         }
-        chosen = {name: choose(names) for name, (given, choose) in filters.items() if (names := as_names(given))}
+        chosen = {
+            name: choose(names) for name, (given, choose) in filters.items() if (names := as_names(given, f"{name}= of filter()"))
+        }
         kept = set(range(len(self))).intersection(*chosen.values())
         if not kept:
             raise selection.nothing_left(len(self), chosen)

@@ -19,21 +19,21 @@ if TYPE_CHECKING:
 
 def with_names(wiring: Wiring, names: Iterable[str]) -> set[int]:
     """Return the nodes of these names."""
-    names = as_names(names)
+    names = as_names(names, "A choice of nodes")
     _check_known("node", names, wiring.positions)
     return {wiring.positions[name] for name in names}
 
 
 def with_tags(wiring: Wiring, tags: Iterable[str]) -> set[int]:
     """Return the nodes that carry at least one of the tags."""
-    tags = as_names(tags)
+    tags = as_names(tags, "A choice by tags")
     _check_known("tag", tags, {tag for node in wiring.nodes for tag in node.tags})
     return {place for place, node in enumerate(wiring.nodes) if not node.tags.isdisjoint(tags)}
 
 
 def with_namespaces(wiring: Wiring, namespaces: Iterable[str]) -> set[int]:
     """Return the nodes in one of the namespaces or in one inside it."""
-    namespaces = as_names(namespaces)
+    namespaces = as_names(namespaces, "A choice by namespaces")
     around = {node.namespace: frozenset(_enclosing(node.namespace)) for node in wiring.nodes if node.namespace is not None}
     _check_known("namespace", namespaces, frozenset[str]().union(*around.values()))
     return {
@@ -77,7 +77,7 @@ def _meets(names: tuple[str, ...], wanted: frozenset[str], wiring: Wiring) -> bo
 
 
 def _known_datasets(wiring: Wiring, datasets: Iterable[str]) -> frozenset[str]:
-    datasets = as_names(datasets)
+    datasets = as_names(datasets, "A choice by datasets")
     known = wiring.taken | wiring.made | wiring.transcoded
     _check_known("dataset", datasets, known)
     return frozenset(datasets)

@@ -1,7 +1,7 @@
 """Compile a pipeline and its catalog into a frozen plan."""
 
 from treadle.planning.inputs import check_inputs, check_results
-from treadle.planning.parameters import check_parameters
+from treadle.planning.parameters import check_parameters, wrong_parameters
 from treadle.planning.plan import Plan, PlannedDataset, PlannedNode, compile_plan
 from treadle.planning.transcoding import check_transcoding
 
@@ -14,4 +14,5 @@ __all__ = [
     "check_results",
     "check_transcoding",
     "compile_plan",
+    "wrong_parameters",
 ]

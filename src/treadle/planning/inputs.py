@@ -5,11 +5,11 @@ State: none. Neighbours: a runner checks its arguments here.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from treadle.errors import UnknownNameError
+from treadle.errors import PipelineError, UnknownNameError
 from treadle.pipeline.names import is_parameter
 
 if TYPE_CHECKING:
@@ -17,16 +17,20 @@ if TYPE_CHECKING:
     from treadle.planning.plan import Plan
 
 
-def check_inputs(pipeline: Pipeline, names: Iterable[str]) -> None:
-    """Refuse values for what a pipeline does not take from outside: they would be lost without a word.
+def check_inputs(pipeline: Pipeline, names: Any) -> None:
+    """Raise if values are given for what a pipeline does not take from outside: they would not be used.
 
     Args:
         pipeline: the nodes that will run.
-        names: the datasets that values are given for.
+        names: the values, by the datasets that they are given for.
 
     Raises:
         UnknownNameError: one is no free input; carries close matches.
+        PipelineError: it is no mapping.
     """
+    if not isinstance(names, Mapping):
+        msg = f"inputs= was given {names!r}, a {type(names).__name__}. Give a mapping from dataset to value."
+        raise PipelineError(msg)
     free = pipeline.inputs()
     for name in names:
         if name in free:

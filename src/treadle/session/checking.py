@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from treadle.errors import TreadleError
 from treadle.execution.check import CheckReport, Problem, check_pipeline
+from treadle.planning import wrong_parameters
 from treadle.planning.policies import NO_RULES, plan_policies
 from treadle.project import configured_project
 from treadle.session.locating import declared_in
@@ -67,6 +68,7 @@ def check_session(
     except TreadleError as exc:
         problems.append(Problem(_text(exc)))
         policies = NO_RULES
+    problems += [Problem(_text(exc)) for exc in wrong_parameters(joined, catalog)]
     report = check_pipeline(joined, catalog, hooks=context.hook_manager, start_method=start_method, policies=policies)
     placed = [_placed(problem, declared_in(context.config_loader, problem.dataset, catalog)) for problem in report.problems]
     return replace(report, problems=(*problems, *placed))

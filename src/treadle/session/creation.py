@@ -9,18 +9,17 @@ import difflib
 import inspect
 import os
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from treadle.errors import ConfigError, HookError, ProjectError, ProjectNotFoundError, StoreError
+from treadle.errors import ConfigError, HookError, ProjectError, ProjectNotFoundError, SessionError, StoreError
 from treadle.observe.store import SQLStore
 from treadle.session.facts import GitProbe, host_name, recorded_environment, user_name
 from treadle.session.identity import new_session_id
 from treadle.session.record import SessionFacts
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from pluggy import PluginManager
 
     from treadle.observe.store import SessionStore
@@ -51,9 +50,20 @@ def make_facts(
 
     Raises:
         ProjectError: the settings are wrong, or there is no such folder.
+        SessionError: an argument is of the wrong kind.
     """
     from treadle.config.params import merge_params
 
+    for name, value, kinds in (
+        ("project_path", project_path, (str, os.PathLike)),
+        ("env", env, (str,)),
+        ("extra_params", extra_params, (Mapping,)),
+        ("conf_source", conf_source, (str, os.PathLike)),
+    ):
+        if value is not None and not isinstance(value, kinds):
+            wanted = {"env": "a text", "extra_params": "a mapping"}.get(name, "a path")
+            msg = f"A session was given {name}={value!r}, a {type(value).__name__}. Give {wanted}."
+            raise SessionError(msg)
     path = find_path(project, project_path)
     return SessionFacts(
         session_id=new_session_id(),

@@ -1,14 +1,19 @@
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass, field
+from collections import OrderedDict, deque
+from collections.abc import Mapping, Sequence
+from dataclasses import InitVar, dataclass, field
 from datetime import date
+from decimal import Decimal
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, List, Literal, NamedTuple, NewType, Protocol, Tuple  # noqa: UP035 - under test
+from uuid import UUID
 
 import pydantic
 import pytest
+from typing_extensions import NotRequired, Required, TypedDict
 
 from treadle.errors import ConfigError
 from treadle.pipeline import node
@@ -16,7 +21,7 @@ from treadle.pipeline.conversion import InvalidValueError, convert
 from treadle.pipeline.typed import typed_inputs, typed_parameters
 
 if TYPE_CHECKING:
-    from decimal import Decimal
+    from fractions import Fraction
 
 
 class Colour(Enum):
@@ -49,6 +54,41 @@ class Fit(pydantic.BaseModel):
     depth: int = pydantic.Field(gt=0)
     layer: dict[str, int] = {}
 
+
+class Options(TypedDict):
+    path: Required[Path]
+    layer: NotRequired[Layer]
+
+
+class Point(NamedTuple):
+    x: float
+    y: float = 0.0
+
+
+class Duck(Protocol):
+    def quack(self): ...
+
+
+@dataclass
+class Scaled:
+    size: tuple = (1, 2)
+    scale: InitVar[int] = 1
+    options: Options | None = None
+
+    def __post_init__(self, scale):
+        self.scaled = tuple(scale * each for each in self.size)
+
+
+@dataclass(init=False)
+class Open:
+    width: int
+    more: dict
+
+    def __init__(self, width: int, **more):
+        self.width, self.more = width, more
+
+
+Identity = NewType("Identity", int)
 
 PLAIN = {
     "name": "oak",
@@ -129,7 +169,7 @@ def test_what_is_built():
 def test_what_is_left_alone():
     """Plain annotations, datasets that are no parameters, and types that only type checkers see change nothing."""
 
-    def plain(numbers: list[int], text: str, price: Decimal):
+    def plain(numbers: list[int], text: str, price: Fraction):
         return 1
 
     made = node(plain, ["params:numbers", "params:text", "params:price"], "out")
@@ -193,6 +233,28 @@ def test_a_wrong_value_of_pydantic_names_its_key():
         ({1: "a"}, dict[int, str], {1: "a"}),
         ("RED", Colour, Colour.RED),
         ([object], list[Any], [object]),
+        ([3, 4], tuple, (3, 4)),
+        ([3, 4], Tuple, (3, 4)),  # noqa: UP006 - under test
+        ([3, 4], List, [3, 4]),  # noqa: UP006 - under test
+        ([3, 3], set, {3}),
+        ([3], frozenset, frozenset({3})),
+        ([3, 4], deque[int], deque([3, 4])),
+        ([3, 4], Sequence, [3, 4]),
+        ({"a": 1}, Mapping, {"a": 1}),
+        ({"a": 1}, OrderedDict[str, int], OrderedDict(a=1)),
+        ({"path": "a", "layer": {"width": 1}}, Options, {"path": Path("a"), "layer": Layer(1)}),
+        ({"path": "a"}, Options, {"path": Path("a")}),
+        ({"x": 1}, Point, Point(1.0)),
+        ([1, 2], Point, Point(1.0, 2.0)),
+        (5, Identity, 5),
+        ({"width": 1}, NewType("Wide", Layer), Layer(1)),
+        (5, Duck, 5),
+        ("1.10", Decimal, Decimal("1.10")),
+        (1.1, Decimal, Decimal("1.1")),
+        ("12345678-1234-5678-1234-567812345678", UUID, UUID(int=0x12345678123456781234567812345678)),
+        ({"size": [1, 2], "scale": 2}, Scaled, Scaled(scale=2, size=(1, 2))),
+        ({"size": [1]}, Scaled, Scaled(size=(1,))),
+        ({"width": 1, "other": 2}, Open, Open(width=1, other=2)),
     ],
 )
 def test_conversions(value, kind, made):
@@ -203,9 +265,59 @@ def test_conversions(value, kind, made):
 
 @pytest.mark.parametrize(
     ("value", "kind"),
-    [("1", int), (1, bool), (1, str), ("ab", list[str]), ([1], tuple[int, int]), ([], dict[str, int]), (1.5, int | str)],
+    [
+        ("1", int),
+        (1, bool),
+        (1, str),
+        ("ab", list[str]),
+        ([1], tuple[int, int]),
+        ([], dict[str, int]),
+        (1.5, int | str),
+        ({"path": "a", "pth": "b"}, Options),
+        ({}, Options),
+        (5, Options),
+        ("a", Point),
+        ([1, 2, 3], Point),
+        ({"scale": "x"}, Scaled),
+        ({"size": [1], "scle": 2}, Scaled),
+        ("x", Identity),
+        ([[1]], set),
+        ("ab", tuple),
+        ("x", Decimal),
+        (True, Decimal),
+    ],
 )
 def test_no_guessing(value, kind):
     """What could be meant otherwise is refused."""
     with pytest.raises(InvalidValueError):
         convert(value, kind)
+
+
+def test_keywords_and_the_rest_are_typed():
+    """What falls under `**models` or `*models` is what these say."""
+
+    def fit(first: int, *layers: Layer, **models: Layer):
+        return layers, models
+
+    by_name = node(fit, {"first": "params:n", "big": "params:big", "layers": "params:l", "models": "params:m"}, "out")
+    assert typed_parameters(by_name) == {"params:big": Layer, "params:l": Layer, "params:m": Layer}
+    by_place = node(fit, ["params:n", "params:a", "params:b"], "out")
+    assert typed_inputs(by_place, {"params:n": 1, "params:a": {"width": 1}, "params:b": {"width": 2}}) == {
+        "params:n": 1,
+        "params:a": Layer(1),
+        "params:b": Layer(2),
+    }
+
+
+def test_a_typed_dict_within_a_dataclass():
+    """An error in a TypedDict, which no `isinstance` takes, names its key."""
+
+    def use_it(scaled: Scaled):
+        return scaled
+
+    made = node(use_it, "params:s", "out")
+    built = typed_inputs(made, {"params:s": {"scale": 3, "options": {"path": "a"}}})["params:s"]
+    assert (built.scaled, built.options) == ((3, 6), {"path": Path("a")})
+    with pytest.raises(ConfigError, match=r"Options has no such key.*did you mean 'path'") as caught:
+        typed_inputs(made, {"params:s": {"options": {"path": "a", "pathh": "b"}}})
+    assert caught.value.key == "s.options.pathh"

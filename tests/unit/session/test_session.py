@@ -623,3 +623,11 @@ def test_saving_before_closing(make_project):
         session.run("bad", runner="sequential")
     assert [run.outcome for run in stored(root, session).runs] == [Outcome.FAILED, Outcome.SUCCEEDED]
     assert Session.create(save_on_close=False).save() is None
+
+
+@pytest.mark.parametrize("name", ["project_path", "env", "extra_params", "conf_source"])
+def test_arguments_of_the_wrong_kind(make_project, name: str) -> None:
+    """A session says which of its arguments is of the wrong kind, and what was given."""
+    make_project()
+    with pytest.raises(SessionError, match=rf"{name}=5, a int"):
+        Session.create(**{name: 5})

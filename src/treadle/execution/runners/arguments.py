@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from treadle.errors import RunnerError
+from treadle.pipeline import Pipeline
 from treadle.pipeline.policy import FailurePolicy, read_amount, read_failure_policy, read_resources, read_seed
 
 if TYPE_CHECKING:
@@ -16,6 +17,25 @@ if TYPE_CHECKING:
     from treadle.pipeline.policy import Amount
 
 _T = TypeVar("_T")
+
+
+def check_arguments(pipeline: Any, catalog: Any) -> None:
+    """Raise if what a runner was given to run is of the wrong kind, such as a node in place of a pipeline.
+
+    Args:
+        pipeline: what should be a pipeline.
+        catalog: what should be a catalog.
+
+    Raises:
+        RunnerError: one of them is something else.
+    """
+    if not isinstance(pipeline, Pipeline):
+        msg = f"A runner was given {pipeline!r} to run, a {type(pipeline).__name__}. Give a Pipeline: Pipeline([node(...), ...])."
+        raise RunnerError(msg, name="pipeline")
+    if not callable(getattr(catalog, "for_run", None)):
+        kind = type(catalog).__name__
+        msg = f"A runner was given {catalog!r} as its catalog, a {kind}. Give a Catalog: Catalog({{'raw': data}})."
+        raise RunnerError(msg, name="catalog")
 
 
 def checked_workers(max_workers: Any) -> int:

@@ -22,7 +22,7 @@ from treadle.execution.limits import run_limits
 from treadle.execution.loop.loop import RunLoop
 from treadle.execution.loop.observers import Observers
 from treadle.execution.material import RunMaterial
-from treadle.execution.runners.arguments import checked_failure_policy, checked_resources, checked_seed
+from treadle.execution.runners.arguments import check_arguments, checked_failure_policy, checked_resources, checked_seed
 from treadle.execution.seeding import plan_seeds
 from treadle.execution.shortage import naming_what_ran_out
 from treadle.forks import fork_safe
@@ -137,6 +137,7 @@ class Runner(ABC):
             RunnerError: a node needs more of a resource than there is, or `on_failure` is unknown.
             KeyboardInterrupt: the run was interrupted; its workers have been stopped.
         """
+        check_arguments(pipeline, catalog)
         if inputs:
             check_inputs(pipeline, inputs)
             catalog = catalog.with_data(inputs)
