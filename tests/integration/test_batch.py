@@ -50,7 +50,9 @@ def _meet(runner, pipe):
 def _open_files(runner, processes):
     """Count descriptors; the memory files that wait in the main process for other values are as many as there was use for."""
     gc.collect()
-    return [process.num_fds() - (len(runner._executor._segments._idle) if not n else 0) for n, process in enumerate(processes)]
+    return [
+        process.num_fds() - (len(runner._executor.store._segments._idle) if not n else 0) for n, process in enumerate(processes)
+    ]
 
 
 def test_fifty_sessions(make_loom, in_project, runner_for, start_method, tmp_path):

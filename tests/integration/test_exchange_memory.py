@@ -52,7 +52,7 @@ def spilled():
 
 def leftovers(runner):
     """List the files of values that a pool has left."""
-    return list(Path(runner._executor.spec.scratch).glob("value-*"))
+    return list(Path(runner._executor.pool.spec.scratch).glob("value-*"))
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -117,7 +117,7 @@ def test_no_room_anywhere(method, small_files):
             runner.run(pipeline, Catalog({"params:1": 1, "kept": kept}))
         cause = caught.value.__cause__
         assert isinstance(cause, DatasetError)
-        scratch = runner._executor.spec.scratch
+        scratch = runner._executor.pool.spec.scratch
         assert (cause.dataset, cause.node, caught.value.node) == ("large", "too large", "too large")
         for words in ("'large' of node 'too large'", "40.0 MB", "memory available", scratch, "free", "exchange_memory", "TMPDIR"):
             assert words in str(cause)

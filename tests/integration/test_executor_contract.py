@@ -18,10 +18,10 @@ import pytest
 
 from treadle import Catalog, MemoryDataset, Pipeline, node
 from treadle.execution.exchange import close_handle, load_handle, size_of
-from treadle.execution.executor import Report, SetupFailed, WorkerDown, WorkerUp
-from treadle.execution.executors.loky import LokyExecutor
-from treadle.execution.executors.serial import SerialExecutor
-from treadle.execution.executors.threads import ThreadExecutor
+from treadle.execution.executors.events import Report, SetupFailed, WorkerDown, WorkerUp
+from treadle.execution.executors.loky import loky_executor
+from treadle.execution.executors.serial import serial_executor
+from treadle.execution.executors.threads import thread_executor
 from treadle.execution.handles import Inline, Kept, Local, Resident
 from treadle.execution.job import MAIN, Dropped, Failed, Finished, Published, Started
 from treadle.execution.material import RunMaterial
@@ -40,15 +40,15 @@ BIG = np.arange(100_000.0)
 def make_executor(kind, **changes):
     """Make an executor by its name; `changes` are made to the spec of worker processes."""
     if kind == "serial":
-        return SerialExecutor()
+        return serial_executor()
     if kind == "threads":
-        return ThreadExecutor(WORKERS)
+        return thread_executor(WORKERS)
     method = StartMethod(kind)
 
     def spec(scratch):
         return dataclasses.replace(make_worker_spec(method, WORKERS, scratch, fingerprint([])), **changes)
 
-    return LokyExecutor(WORKERS, method, spec)
+    return loky_executor(WORKERS, method, spec)
 
 
 class Bench:
@@ -65,7 +65,7 @@ class Bench:
     @property
     def workers(self):
         """Numbers of the workers that take ordinary jobs."""
-        if isinstance(self.executor, SerialExecutor):
+        if self.executor.capabilities.label == "main":
             return (MAIN,)
         return tuple(range(1, WORKERS + 1))
 
@@ -185,7 +185,7 @@ class Bench:
     def flush(self):
         """Make sure that what was submitted so far is on its way."""
         if is_process(self):
-            self.executor._pool.flush()
+            self.executor.pool.flush()
 
     def end(self):
         if self.plan is not None:
@@ -632,7 +632,7 @@ def test_closing_leaves_nothing(kind, kill):
         bench.begin(node(lambda: BIG * 1, None, "a", name="n"), r=0)
         bench.run(bench.workers[-1], "n")
         if is_process(bench):
-            folders.append(Path(executor.spec.scratch))
+            folders.append(Path(executor.pool.spec.scratch))
             assert folders[-1].is_dir()
         pids = [bench.pids[worker] for worker in bench.workers]
         bench.end()
@@ -640,7 +640,7 @@ def test_closing_leaves_nothing(kind, kill):
         if kind != "threads":
             executor.close()
         elif kill:
-            for worker in executor._workers.values():
+            for worker in executor.pool._workers.values():
                 worker.thread.join()
         states.append(left())
         assert not [pid for pid in pids if pid != os.getpid() and psutil.pid_exists(pid)]
@@ -676,7 +676,7 @@ def test_a_killed_worker_is_known_with_its_node(fresh, method):
     assert down[:4] == (2, bench.pids[2], -signal.SIGKILL, bench.nodes["dies"])
     assert down.started is not None
     assert isinstance(bench.run(1, "fine"), Finished)
-    bench.executor.replace(2)
+    bench.executor.restart(2)
     up = bench.until(WorkerUp)
     assert (up.worker, up.pid) != (2, down.pid)
     assert isinstance(bench.run(2, "fine"), Finished)
@@ -707,7 +707,7 @@ def test_an_idle_worker_that_is_killed_blames_nobody(fresh, method):
         for event in bench.executor.wait():
             if isinstance(event, WorkerDown):
                 assert event.node is None
-                bench.executor.replace(event.worker)
+                bench.executor.restart(event.worker)
                 continue
             assert isinstance(event, WorkerUp), event
             if event.worker != MAIN:
@@ -734,7 +734,7 @@ def test_a_set_up_that_raises_keeps_its_error(fresh, method, tmp_path):
                 assert event.failure.type_name == "FileNotFoundError"
                 assert event.failure.phase == "setup"
                 failures += 1
-                bench.executor.replace(event.worker)
+                bench.executor.restart(event.worker)
             elif event.worker != MAIN:
                 up.add(event.worker)
     assert failures <= 1
@@ -764,7 +764,7 @@ def test_closing_ends_what_runs(fresh, method, gate):
     pid = bench.pids[1]
     bench.executor.close(kill=True)
     assert not psutil.pid_exists(pid)
-    assert not Path(bench.executor.spec.scratch).exists()
+    assert not Path(bench.executor.pool.spec.scratch).exists()
 
 
 def test_workers_are_what_the_spec_says(fresh, method, tmp_path, monkeypatch):
@@ -787,7 +787,7 @@ def test_workers_are_what_the_spec_says(fresh, method, tmp_path, monkeypatch):
 def test_many_large_values_spill(fresh, monkeypatch):
     """Past a number of open memory files values go to scratch files, and come back from there."""
     from treadle.execution import budget
-    from treadle.execution.executors import values
+    from treadle.execution.executors import store
 
     count = budget.OPEN_FILES + 20
     bench = fresh("fork")
@@ -797,7 +797,7 @@ def test_many_large_values_spill(fresh, monkeypatch):
     )
     for number, name in enumerate(names):
         bench.put(name, np.full(10_000, float(number)))
-    scratch = Path(bench.executor.spec.scratch)
+    scratch = Path(bench.executor.pool.spec.scratch)
     assert len(list(scratch.glob("value-*"))) == pytest.approx(20, abs=1)
     bench.run(1, "sum")
     assert bench.value("total") == sum(range(count))
@@ -805,7 +805,7 @@ def test_many_large_values_spill(fresh, monkeypatch):
     assert handle.path is None
     assert load_handle(handle)[0] == count - 1
     close_handle(handle)
-    monkeypatch.setattr(values, "MANY_DESCRIPTORS", 0)
+    monkeypatch.setattr(store, "MANY_DESCRIPTORS", 0)
     handle = bench.executor.detach(bench.numbers[names[-2]])
     assert isinstance(handle, Inline)
     assert load_handle(handle)[0] == count - 2
@@ -816,10 +816,10 @@ def test_many_large_values_spill(fresh, monkeypatch):
 def test_more_values_than_a_message_carries(fresh, monkeypatch):
     """A job that takes more memory files than one message can carry gets the others in messages before it."""
     from treadle.execution import budget
-    from treadle.execution.executors import values
+    from treadle.execution.executors import loky
 
     monkeypatch.setattr(budget, "OPEN_FILES", 10_000)
-    monkeypatch.setattr(values, "MAX_DESCRIPTORS", 5)
+    monkeypatch.setattr(loky, "MAX_DESCRIPTORS", 5)
     bench = fresh("fork")
     names = [f"d{number}" for number in range(12)]
     bench.begin(
@@ -869,7 +869,7 @@ def test_what_cannot_be_transferred_is_answered(fresh):
     bench.begin(node(len, "lost", "length", name="takes"), node(lambda: 1, None, "one", name="other"), lost=0)
     lost = bench.numbers["lost"]
     for opened in (False, True):  # before the worker knows the run, and after
-        bench.executor._values.keep(lost, Resident(1, 1_000_000), 1)
+        bench.executor.store.keep(lost, Resident(1, 1_000_000), 1)
         assert bench.transfer(lost, 1).handle == Kept(1, "its worker does not have it any more")
         if not opened:
             bench.run(1, "other")
@@ -906,19 +906,17 @@ def test_a_wait_has_an_end(bench):
 def test_a_worker_is_ended_in_the_middle_of_a_node(fresh, kind, gate):
     """An executor that can end what runs says when a node began, ends its worker, and tells of it; the next worker works."""
     bench = fresh(kind)
-    if not bench.executor.capabilities.cancels_running:
+    if not bench.executor.capabilities.can_kill:
         assert not is_process(bench)
         return
     waiting, _open_gate = gate
     bench.begin(node(waiting, None, "a", name="waits"), node(lambda: 2, None, "b", name="n"))
     bench.submit(1, "waits")
     started = bench.until(Started)
-    assert bench.executor.begun(1, bench.nodes["waits"]) == pytest.approx(started.at)
-    assert bench.executor.begun(1, bench.nodes["n"]) is None
-    assert bench.executor.begun(2, bench.nodes["waits"]) is None
+    assert bench.executor.running() == {1: started._replace(at=pytest.approx(started.at))}
     bench.executor.kill(1)
     down = bench.until(WorkerDown)
     assert (down.worker, down.exitcode, down.node) == (1, -signal.SIGKILL, bench.nodes["waits"])
-    bench.executor.replace(1)
+    bench.executor.restart(1)
     bench.until(WorkerUp)
     assert isinstance(bench.run(1, "n"), Finished)

@@ -169,13 +169,12 @@ class Job(NamedTuple):
 
 
 class Publish(NamedTuple):
-    """Another process needs a resident value: make it fit to travel, whatever else is going on.
-
-    A descriptor beside it is of a memory file that nobody maps any more, to be written over.
-    """
+    """Another process needs a resident value: give it to the store, whatever else is going on."""
 
     run: int
     dataset: int
+    spare: int | None = None
+    """A memory file that is mapped nowhere, to be written over: its descriptor here, which travels beside the message."""
 
 
 class Drop(NamedTuple):

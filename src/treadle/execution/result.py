@@ -13,7 +13,7 @@ from treadle.execution.exchange import close_handle, load_handle
 from treadle.forks import fork_safe
 
 if TYPE_CHECKING:
-    from treadle.execution.executor import Executor
+    from treadle.execution.executors.executor import Executor
     from treadle.execution.handles import Handle
     from treadle.execution.material import RunMaterial
     from treadle.io import Catalog

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from treadle.events import Failure
-    from treadle.execution.executor import SetupFailed, WorkerDown
+    from treadle.execution.executors.events import SetupFailed, WorkerDown
 
 _LIKELY = {
     signal.SIGKILL: "Something killed it: most often the kernel, because memory ran out, or a limit of the container or the "

@@ -8,7 +8,7 @@ import pytest
 
 from treadle.errors import WorkerSetupError
 from treadle.events import Failure
-from treadle.execution.executor import SetupFailed, WorkerDown
+from treadle.execution.executors.events import SetupFailed, WorkerDown
 from treadle.execution.verdict import describe_exit, describe_loss, describe_setup_failure, format_bytes
 
 

@@ -1,4 +1,4 @@
-"""Running a job in this process, step by step: shared by the serial and the thread executor and by the main worker."""
+"""Running a job in this process, step by step: shared by the serial pool, the thread pool and the main worker."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from treadle.execution.attempt import AttemptFailedError, attempt_node
 from treadle.execution.exchange import close_handle
-from treadle.execution.executor import Report
+from treadle.execution.executors.events import Report
 from treadle.execution.failure import record_failure
 from treadle.execution.job import Dropped, Failed, Finished, Started
 from treadle.project.logging import node_here
@@ -17,14 +17,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from treadle.execution.handles import Handle
+    from treadle.execution.job import Job
     from treadle.execution.scheduling.instructions import RunJob
     from treadle.execution.scope import RunScope, Times
 
 
-def job_steps(
+def job_steps(  # noqa: PLR0913 - what a job takes, each by its name
     run: int,
     scope: RunScope,
-    job: RunJob,
+    worker: int,
+    job: RunJob | Job,
     *,
     take: Callable[[int, bool], Any],
     give: Callable[[int, Any], Handle] | None = None,
@@ -37,6 +39,7 @@ def job_steps(
     Args:
         run: number of the run.
         scope: the run.
+        worker: the worker that runs it.
         job: what to run.
         take: returns the value of an in-memory dataset; told whether nobody takes it after.
         give: takes the value of an in-memory output while the attempt lasts, and returns its handle.
@@ -50,10 +53,10 @@ def job_steps(
     last = dict(job.last)
     for position, index in enumerate(job.nodes):
         if cancelled():
-            yield Report(job.worker, Dropped(run, job.nodes[position:]))
+            yield Report(worker, Dropped(run, job.nodes[position:]))
             return
         begun = time.time()
-        yield Report(job.worker, Started(run, index, begun))
+        yield Report(worker, Started(run, index, begun))
         handles: dict[int, Handle] = {}
         made: dict[int, Any] = {}
 
@@ -75,11 +78,11 @@ def job_steps(
         except AttemptFailedError as exc:
             failed = Failed(run, index, exc.started, time.time(), exc.failure, rest, exc.original)
         if failed is not None:
-            yield Report(job.worker, failed)
+            yield Report(worker, failed)
             return
         outputs = tuple(handles.items())
         yield Report(
-            job.worker,
+            worker,
             Finished(run, index, times.started, times.at, times.load_seconds, times.run_seconds, times.save_seconds, outputs),
         )
 

@@ -1,8 +1,8 @@
-"""The worker MAIN of the process executor: the run's own thread, for nodes that may not leave it.
+"""The worker MAIN beside a pool of processes: the run's own thread, for nodes that may not leave it.
 
-It does a step of a job at a time, between the turns of the loop. While a node lasts, another thread may turn the loop in its
-place (`stand_in.py`); so what the node takes and gives is under the executor's lock. State: the jobs of one run.
-Neighbours: `in_process.py` knows the steps of a job, `loky.py` hands the jobs in and says when a step is due.
+It runs a step of a job at a time, between the turns of the loop. While a node lasts, another thread may run the loop in its
+place (`background_loop.py`). State: the jobs of one run.
+Neighbours: `in_process.py` knows the steps of a job, `executor.py` submits the jobs and says when a step is due.
 """
 
 from __future__ import annotations
@@ -10,16 +10,15 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
+from treadle.execution.executors.background_loop import BackgroundLoop
 from treadle.execution.executors.in_process import job_steps
-from treadle.execution.executors.stand_in import StandIn
+from treadle.execution.job import MAIN
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from threading import RLock
 
-    from treadle.execution.executor import Report
-    from treadle.execution.executors.values import ParentValues
-    from treadle.execution.handles import Handle
+    from treadle.execution.executors.events import Report
+    from treadle.execution.executors.protocol import ValueStore
     from treadle.execution.material import RunMaterial
     from treadle.execution.scheduling.instructions import RunJob
 
@@ -28,33 +27,35 @@ class MainWorker:
     """Does the jobs of the worker MAIN.
 
     Args:
-        lock: of the values.
-        wake: ends the wait that another thread's turn may be in.
+        store: has the values that its nodes take and make.
+        wake: ends the wait that another thread may be in.
     """
 
-    def __init__(self, lock: RLock, wake: Callable[[], None]) -> None:
-        self._lock = lock
+    def __init__(self, store: ValueStore, wake: Callable[[], None]) -> None:
+        self._store = store
         self._wake = wake
         self._material: RunMaterial | None = None
         self._jobs: deque[RunJob] = deque()
         self._steps: Iterator[Report] | None = None  # of the job that is under way
         self._cancelled = False
-        self._turns: Callable[[Callable[[], bool]], None] | None = None
+        self._run_loop: Callable[[Callable[[], bool]], None] | None = None
         self.has_step = False
         """There is a step to do, and nobody is at one: kept, because the loop asks at every turn."""
         self.in_node = False
         """The run's thread is at a step, and another one may turn the loop."""
 
-    def begin(self, number: int, run: RunMaterial, values: ParentValues) -> None:
-        """Take a run in: its number, the run, and where its values are."""
+    def begin(self, number: int, run: RunMaterial, run_loop: Callable[[Callable[[], bool]], None] | None) -> None:
+        """Begin a run.
+
+        Args:
+            number: the run's number.
+            run: the run.
+            run_loop: runs the loop until a condition holds; called from another thread while a node lasts.
+        """
         self._number = number
         self._material = run
         self._scope = run.scope(interruptible=True)
-        self._values = values
-
-    def keep_turning(self, turns: Callable[[Callable[[], bool]], None]) -> None:
-        """While a node lasts, have `turns` called by another thread, until what it is given says that it is over."""
-        self._turns = turns
+        self._run_loop = run_loop
 
     def submit(self, job: RunJob) -> None:
         """Take a job."""
@@ -79,11 +80,11 @@ class MainWorker:
             self._steps = self._begin_job(self._jobs.popleft())
         step = None
         try:
-            if self._turns is None:
+            if self._run_loop is None:
                 step = next(self._steps, None)
             else:
                 self.in_node, self.has_step = True, False
-                with StandIn(self._turns, self._wake):
+                with BackgroundLoop(self._run_loop, self._wake):
                     step = next(self._steps, None)
         finally:
             self.in_node = False
@@ -96,20 +97,17 @@ class MainWorker:
         self._cancelled = False
         if self._material is not None:
             self._material.start_plugins()
-        return job_steps(self._number, self._scope, job, take=self._take, give=self._give, cancelled=lambda: self._cancelled)
+        return job_steps(
+            self._number, self._scope, MAIN, job, take=self._take, give=self._store.give, cancelled=lambda: self._cancelled
+        )
 
     def _take(self, dataset: int, last: bool) -> Any:  # noqa: FBT001 - as a job's steps call it
-        with self._lock:
-            return self._values.take_here(dataset, last=last)
-
-    def _give(self, dataset: int, value: Any) -> Handle:
-        with self._lock:
-            return self._values.give_here(dataset, value)
+        return self._store.take(dataset, last=last)
 
     def end(self) -> None:
         """Forget the run."""
         self._material = None
         self._jobs.clear()
         self._steps = None
-        self._turns = None
+        self._run_loop = None
         self.has_step = False

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from treadle.execution.blackboard import Blackboard, Done, Glance
 from treadle.execution.bootstrap import Inherited
 from treadle.execution.channel import Channel, ChannelClosedError
-from treadle.execution.executor import ExecutorEvent, SetupFailed
+from treadle.execution.executors.events import PoolEvent, SetupFailed
 from treadle.execution.executors.preload import preload_forkserver
 from treadle.execution.executors.slot import Slot
 from treadle.execution.job import Hello, Stop
@@ -40,13 +40,13 @@ if TYPE_CHECKING:
 class PoolListener(Protocol):
     """Who hears of a pool's workers; what it returns is handed on to whoever waits."""
 
-    def greeted(self, slot: Slot, hello: Hello) -> list[ExecutorEvent]:
+    def greeted(self, slot: Slot, hello: Hello) -> list[PoolEvent]:
         """A worker is set up."""
 
-    def heard(self, slot: Slot, message: Any, descriptors: list[int]) -> Sequence[ExecutorEvent]:
+    def heard(self, slot: Slot, message: Any, descriptors: list[int]) -> Sequence[PoolEvent]:
         """A worker said something; the descriptors that came with it are the listener's."""
 
-    def lost(self, slot: Slot, pid: int, exitcode: int | None, glance: Glance) -> list[ExecutorEvent]:
+    def lost(self, slot: Slot, pid: int, exitcode: int | None, glance: Glance) -> list[PoolEvent]:
         """A worker that was set up is gone; `glance` is the last it wrote on the blackboard."""
 
     def forked(self) -> None:
@@ -142,10 +142,10 @@ class SlotPool:
         with contextlib.suppress(OSError):  # the pool may be closing; or it was woken so often that one more is no news
             self._wake_write.send(b"\0")
 
-    def _hear_of_ends(self, _mask: int) -> list[ExecutorEvent]:
+    def _hear_of_ends(self, _mask: int) -> list[PoolEvent]:
         with contextlib.suppress(BlockingIOError):  # another call may have read it
             self._wake_read.recv(1024)
-        events: list[ExecutorEvent] = []
+        events: list[PoolEvent] = []
         while self._ended:
             number, pid = self._ended.popleft()
             slot = self.slots[number]
@@ -156,7 +156,7 @@ class SlotPool:
                 events += self._lose(slot)
         return events
 
-    def _lose(self, slot: Slot) -> list[ExecutorEvent]:
+    def _lose(self, slot: Slot) -> list[PoolEvent]:
         """A worker is gone, or talks no more: find out how."""
         pid, was_ready = slot.pid, slot.ready
         if slot.channel is not None:
@@ -168,7 +168,7 @@ class SlotPool:
 
     # --- conversation ----------------------------------------------------------------------------------------------------
 
-    def _accept(self, _mask: int) -> list[ExecutorEvent]:
+    def _accept(self, _mask: int) -> list[PoolEvent]:
         try:
             connection = self._door.accept()
             number = int.from_bytes(connection.recv_bytes(4), "big")
@@ -183,11 +183,11 @@ class SlotPool:
         self._selector.register(channel, selectors.EVENT_READ, lambda mask: self._converse(slot, channel, mask))
         return []
 
-    def _converse(self, slot: Slot, channel: Channel, mask: int) -> list[ExecutorEvent]:
+    def _converse(self, slot: Slot, channel: Channel, mask: int) -> list[PoolEvent]:
         """Read what a worker says, and go on sending what it had no room for."""
         if slot.channel is not channel:
             return []  # its end was found out earlier in the same round
-        events: list[ExecutorEvent] = []
+        events: list[PoolEvent] = []
         try:
             if mask & selectors.EVENT_WRITE:
                 with contextlib.suppress(ChannelClosedError):  # it is gone: but first, what it said
@@ -201,7 +201,7 @@ class SlotPool:
             events += self._lose(slot)
         return events
 
-    def _greet(self, slot: Slot, hello: Hello) -> list[ExecutorEvent]:
+    def _greet(self, slot: Slot, hello: Hello) -> list[PoolEvent]:
         if hello.failure is not None:
             if slot.channel is not None:
                 self._selector.unregister(slot.channel)
@@ -212,9 +212,9 @@ class SlotPool:
         slot.configured = hello.configured
         return self._listener.greeted(slot, hello)
 
-    def wait(self, timeout: float | None) -> list[ExecutorEvent]:
+    def wait(self, timeout: float | None) -> list[PoolEvent]:
         """Block until a worker said something, or one is gone, at most so many seconds; None waits for ever."""
-        events: list[ExecutorEvent] = []
+        events: list[PoolEvent] = []
         for key, mask in self._selector.select(timeout):
             events += key.data(mask)
         return events

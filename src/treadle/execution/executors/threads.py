@@ -1,4 +1,4 @@
-"""The thread executor: workers are threads of this process, which share its memory and its imports.
+"""The thread pool: workers are threads of this process, which share its memory and its imports.
 
 Each worker has a queue of its own; reports come back through one. Threads cannot be killed: after an interrupt a node
 that runs goes on until it returns, and the threads, being daemons, do not hold up the end of the process.
@@ -11,31 +11,35 @@ import os
 import threading
 import time
 from queue import Empty, SimpleQueue
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from treadle.execution.exchange import LocalValues
-from treadle.execution.executor import Capabilities, ExecutorEvent, Report, WorkerDown, WorkerUp
+from treadle.execution.executors.events import Report, WorkerDown, WorkerUp
+from treadle.execution.executors.executor import Executor
 from treadle.execution.executors.in_process import failed_outside, job_steps
+from treadle.execution.executors.local_store import LocalStore
+from treadle.execution.executors.protocol import Capabilities
 from treadle.execution.failure import record_failure
-from treadle.execution.handles import Handle, Local
-from treadle.execution.job import Dropped, Failed, Finished, Started
-from treadle.execution.placement import SHARED, Placement
+from treadle.execution.job import Cancel, Dropped, Failed, Finished, Job, Started
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
+    from treadle.execution.exchange import LocalValues
+    from treadle.execution.executors.events import PoolEvent
+    from treadle.execution.job import Drop, Publish
     from treadle.execution.material import RunMaterial
-    from treadle.execution.scheduling.instructions import RunJob
 
 
 class _Run:
     """One run as its jobs see it: a thread that is late with one touches nothing of the next."""
 
-    def __init__(self, number: int, material: RunMaterial) -> None:
+    def __init__(self, number: int, material: RunMaterial, values: LocalValues) -> None:
         self.number = number
         self.scope = material.scope(interruptible=False)
-        self.values = LocalValues(material.copy_mode)
-        self.outbox: SimpleQueue[ExecutorEvent] = SimpleQueue()
+        self.values = values
+        self.outbox: SimpleQueue[PoolEvent] = SimpleQueue()
+        self.running: dict[int, Started] = {}
+        """The node that each worker is in."""
         self.submitted = 0
         self.cancelled: dict[int, int] = {}  # worker -> number of the job that was submitted last when it was cancelled
 
@@ -43,25 +47,26 @@ class _Run:
 class _Worker:
     """One thread and what waits for it."""
 
-    def __init__(self, number: int, executor: ThreadExecutor) -> None:
+    def __init__(self, number: int, pool: ThreadPool) -> None:
         self.number = number
         self.died = False
         """Its thread has ended, or is about to, because of an error outside of any attempt."""
-        self.inbox: SimpleQueue[tuple[contextvars.Context, _Run, int, RunJob] | None] = SimpleQueue()
-        self.thread = threading.Thread(target=executor.work, args=(self,), name=executor.label(number), daemon=True)
+        self.inbox: SimpleQueue[tuple[contextvars.Context, _Run, int, Job] | None] = SimpleQueue()
+        self.thread = threading.Thread(target=pool.work, args=(self,), name=f"thread-{number}", daemon=True)
 
 
-class ThreadExecutor:
+class ThreadPool:
     """Run jobs in threads.
 
     Args:
         max_workers: number of threads.
+        store: has the values.
     """
 
-    capabilities = Capabilities(processes=False, cancels_running=False, queues=False)
+    capabilities = Capabilities(processes=False, can_kill=False, queues=False, label="thread")
 
-    def __init__(self, max_workers: int) -> None:
-        self._runs = 0
+    def __init__(self, max_workers: int, store: LocalStore) -> None:
+        self._store = store
         self._current: _Run | None = None
         self._workers: dict[int, _Worker] = {}
         try:
@@ -76,10 +81,6 @@ class ThreadExecutor:
         worker.thread.start()
         self._workers[number] = worker
 
-    def label(self, worker: int) -> str:
-        """Return the worker's label."""
-        return f"thread-{worker}"
-
     @property
     def _run(self) -> _Run:
         if self._current is None:
@@ -87,49 +88,29 @@ class ThreadExecutor:
             raise RuntimeError(msg)
         return self._current
 
-    def begin(self, run: RunMaterial) -> frozenset[int]:
-        """Take a run in."""
-        self._runs += 1
-        self._current = _Run(self._runs, run)
+    def start(self, number: int, run: RunMaterial) -> frozenset[int]:
+        """Begin a run."""
+        self._current = _Run(number, run, self._store.values)
         run.start_plugins()
-        for number, worker in list(self._workers.items()):
+        for worker in list(self._workers.values()):
             if worker.died:
-                self._start(number)
-            self._run.outbox.put(WorkerUp(number, os.getpid(), 0))
+                self._start(worker.number)
+            self._run.outbox.put(WorkerUp(worker.number, os.getpid(), 0))
         return frozenset()
 
-    def submit(self, job: RunJob) -> None:
-        """Put a job into its worker's queue, with the caller's context variables."""
+    def send(self, worker: int, command: Job | Publish | Drop | Cancel) -> None:
+        """Put a job into its worker's queue, with the caller's context variables; or return what the worker has not started."""
         run = self._run
-        run.submitted += 1
-        self._workers[job.worker].inbox.put((contextvars.copy_context(), run, run.submitted, job))
+        if isinstance(command, Job):
+            run.submitted += 1
+            self._workers[worker].inbox.put((contextvars.copy_context(), run, run.submitted, command))
+        elif isinstance(command, Cancel):
+            run.cancelled[worker] = run.submitted
 
-    def cancel(self, worker: int) -> None:
-        """Give back what the worker has not begun."""
-        self._run.cancelled[worker] = self._run.submitted
+    def flush(self) -> None:
+        """Do nothing: what is in a queue was sent."""
 
-    def replace(self, worker: int) -> None:
-        """Start another thread in the place of one that died."""
-        self._start(worker)
-        self._run.outbox.put(WorkerUp(worker, os.getpid(), 0))
-
-    def kill(self, worker: int) -> None:
-        """A thread cannot be ended."""
-
-    def begun(self, worker: int, node: int) -> float | None:  # noqa: ARG002 - nobody asks who cannot end it
-        """Return None."""
-        return None
-
-    def under_way(self) -> list[Report]:
-        """Return the starts among what has not been asked for; the rest of it is dropped."""
-        outbox = self._run.outbox if self._current is not None else SimpleQueue()
-        events = [outbox.get() for _ in range(outbox.qsize())]
-        return [event for event in events if isinstance(event, Report) and isinstance(event.fact, Started)]
-
-    def keep_turning(self, turns: Callable[[Callable[[], bool]], None]) -> None:
-        """Nothing is ever done inside of `wait`: nodes run in threads of their own."""
-
-    def wait(self, timeout: float | None = None) -> list[ExecutorEvent]:
+    def wait(self, timeout: float | None = None) -> list[PoolEvent]:
         """Block until a worker reports, and return all that has been reported."""
         outbox = self._run.outbox
         try:
@@ -140,26 +121,20 @@ class ThreadExecutor:
             events.append(outbox.get())
         return events
 
-    def put(self, dataset: int, value: Any) -> Placement:
-        """Keep a value that the caller gives up."""
-        self._run.values.adopt(dataset, value)
-        return SHARED
+    def wake(self) -> None:
+        """Do nothing: one thread waits."""
 
-    def transfer(self, dataset: int, worker: int) -> None:
-        """Do nothing: no value is in one worker only."""
+    def running(self) -> dict[int, Started]:
+        """Return what each thread is running now."""
+        return dict(self._current.running) if self._current is not None else {}
 
-    def release(self, dataset: int, workers: tuple[int, ...] = ()) -> None:  # noqa: ARG002 - workers have no copies here
-        """Forget a value."""
-        self._run.values.drop(dataset)
+    def kill(self, worker: int) -> None:
+        """Do nothing: a thread cannot be ended."""
 
-    def size(self, dataset: int) -> int:  # noqa: ARG002 - values are objects here, and nobody counts their bytes
-        """Return 0."""
-        return 0
-
-    def detach(self, dataset: int) -> Handle | None:
-        """Hand a value over."""
-        values = self._run.values
-        return Local(values.take(dataset, last=True)) if dataset in values else None
+    def restart(self, worker: int) -> None:
+        """Start another thread in the place of one that died."""
+        self._start(worker)
+        self._run.outbox.put(WorkerUp(worker, os.getpid(), 0))
 
     def end(self) -> None:
         """Forget the run: a node that still runs after an interrupt keeps the old values to itself."""
@@ -178,7 +153,7 @@ class ThreadExecutor:
         while (item := worker.inbox.get()) is not None:
             context, run, sequence, job = item
             try:
-                context.run(_run_job, run, sequence, job)
+                context.run(_run_job, run, sequence, worker.number, job)
             except BaseException as exc:  # noqa: BLE001 - without a report, the run would wait for this job for ever
                 down = WorkerDown(worker.number, os.getpid(), None, None, None, 0, record_failure(exc, phase="setup"))
                 worker.died = True
@@ -187,29 +162,42 @@ class ThreadExecutor:
             del context, run, job, item  # while it waits, it keeps nothing of a run alive
 
 
-def _run_job(run: _Run, sequence: int, job: RunJob) -> None:
+def _run_job(run: _Run, sequence: int, worker: int, job: Job) -> None:
     """Run a job and report each step; an error outside of an attempt is the failure of the node that it kept from its end."""
     left, begun = list(job.nodes), time.time()
     try:
-        for report in _steps(run, sequence, job):
-            if isinstance(report.fact, Finished):
-                left.remove(report.fact.node)
-            elif isinstance(report.fact, (Failed, Dropped)):
+        for report in _steps(run, sequence, worker, job):
+            fact = report.fact
+            if isinstance(fact, Started):
+                run.running[worker] = fact
+            elif isinstance(fact, Finished):
+                run.running.pop(worker, None)
+                left.remove(fact.node)
+            elif isinstance(fact, (Failed, Dropped)):
+                run.running.pop(worker, None)
                 left.clear()
             run.outbox.put(report)
     except BaseException as exc:  # an exception that another thread raised in this one arrives anywhere
+        run.running.pop(worker, None)
         if not left:
             raise
-        run.outbox.put(Report(job.worker, failed_outside(run.number, left[0], begun, exc, tuple(left[1:]))))
+        run.outbox.put(Report(worker, failed_outside(run.number, left[0], begun, exc, tuple(left[1:]))))
 
 
-def _steps(run: _Run, sequence: int, job: RunJob) -> Iterator[Report]:
+def _steps(run: _Run, sequence: int, worker: int, job: Job) -> Iterator[Report]:
     return job_steps(
         run.number,
         run.scope,
+        worker,
         job,
         take=lambda dataset, last: run.values.take(dataset, last=last),
         keep=run.values.settle,
-        cancelled=lambda: sequence <= run.cancelled.get(job.worker, 0),
-        label=f"thread-{job.worker}",
+        cancelled=lambda: sequence <= run.cancelled.get(worker, 0),
+        label=f"thread-{worker}",
     )
+
+
+def thread_executor(max_workers: int) -> Executor:
+    """Make an executor that runs jobs in so many threads."""
+    store = LocalStore()
+    return Executor(ThreadPool(max_workers, store), store)

@@ -20,7 +20,7 @@ from treadle.events import (
     WorkerStarted,
 )
 from treadle.execution.exchange import size_of
-from treadle.execution.executor import Report, WorkerDown, WorkerUp
+from treadle.execution.executors.events import Report, WorkerDown, WorkerUp
 from treadle.execution.failure import record_failure
 from treadle.execution.job import MAIN, Dropped, Failed, Finished, Published, Started
 from treadle.execution.loop.deadlines import Deadlines, Late, Wake
@@ -45,7 +45,8 @@ from treadle.planning.resume import resume_nodes
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from treadle.execution.executor import Executor, ExecutorEvent
+    from treadle.execution.executors.events import PoolEvent
+    from treadle.execution.executors.executor import Executor
     from treadle.execution.loop.observers import Observers
     from treadle.execution.material import RunMaterial
 
@@ -84,7 +85,7 @@ class RunLoop:
             material.plan, separate_main=can.processes, depth=None if can.queues else 1, limits=limits, policy=on_failure
         )
         # A node that runs in this process cannot be ended: its attempt looks at the time itself.
-        self._limits = material.plan.timeouts if can.cancels_running else {}
+        self._limits = material.plan.timeouts if can.can_kill else {}
         self._deadlines = Deadlines()
         self._workers: dict[int, None] = {}  # in the order in which they were ready
         self._setbacks = Setbacks(
@@ -96,7 +97,7 @@ class RunLoop:
             limits=self._limits,
             workers=self._workers.keys(),
         )
-        self._received: Sequence[ExecutorEvent] = ()  # what is being applied
+        self._received: Sequence[PoolEvent] = ()  # what is being applied
         self._announced: set[int] = set()  # nodes whose start was reported to the observers
         self._handlers: dict[type, Callable[[Any], None]] = {
             RunJob: self._submit,
@@ -121,9 +122,8 @@ class RunLoop:
             WorkerSetupError: a worker could not be set up.
         """
         scheduler = self._scheduler
-        main_only = self._executor.begin(self._material)
+        main_only = self._executor.begin(self._material, self._turn_until)
         scheduler.expect(expected_seconds(self._plan, self._durations()), main_only)
-        self._executor.keep_turning(self._turn_until)
         self._turn_until(lambda: False)
         if (error := self._setbacks.failures.final(scheduler.done())) is not None:
             raise error
@@ -178,14 +178,14 @@ class RunLoop:
 
     def _restart(self, restart: RestartWorker) -> None:
         if not self._scheduler.is_finished():
-            self._executor.replace(restart.worker)
+            self._executor.restart(restart.worker)
 
     def _report_skipped(self, skip: SkipNode) -> None:
         self._observers.notify(NodeSkipped(self._plan.nodes[skip.node].name, time.time()))
 
     # --- events ----------------------------------------------------------------------------------------------------------
 
-    def _apply(self, event: ExecutorEvent) -> None:
+    def _apply(self, event: PoolEvent) -> None:
         if isinstance(event, Report):
             fact = event.fact
             if isinstance(fact, Finished):
@@ -204,7 +204,7 @@ class RunLoop:
             self._worker_down(event)
         else:
             self._setbacks.setup_failed(event)
-            self._executor.replace(event.worker)
+            self._executor.restart(event.worker)
 
     def _worker_up(self, event: WorkerUp) -> None:
         self._workers[event.worker] = None
@@ -273,9 +273,11 @@ class RunLoop:
 
     def report_running(self) -> None:
         """Report the nodes that had just started when the run was interrupted."""
-        for event in [*self._received, *self._executor.under_way()]:
+        for event in self._received:
             if isinstance(event, Report) and isinstance(event.fact, Started):
                 self._node_started(event.worker, event.fact)
+        for worker, started in self._executor.running().items():
+            self._node_started(worker, started)
 
     def finished_event(self, outcome: Outcome) -> RunFinished:
         """Return the last event of the run."""

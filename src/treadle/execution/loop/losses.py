@@ -15,7 +15,8 @@ from treadle.execution.verdict import describe_loss, describe_timeout
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from treadle.execution.executor import Executor, WorkerDown
+    from treadle.execution.executors.events import WorkerDown
+    from treadle.execution.executors.executor import Executor
     from treadle.execution.material import RunMaterial
 
 _LOSSES_TO_BLAME = 2

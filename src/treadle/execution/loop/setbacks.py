@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
     from treadle.errors import NodeError
     from treadle.events import Failure
-    from treadle.execution.executor import Executor, SetupFailed, WorkerDown
+    from treadle.execution.executors.events import SetupFailed, WorkerDown
+    from treadle.execution.executors.executor import Executor
     from treadle.execution.job import Failed
     from treadle.execution.loop.deadlines import Deadlines
     from treadle.execution.loop.observers import Observers
@@ -164,7 +165,8 @@ class Setbacks:
             if isinstance(due, Wake):
                 self._scheduler.wake(due.node)
             elif self._scheduler.holds(due.worker, due.node) and self._scheduler.attempt(due.node) == due.attempt:
-                begun = self._executor.begun(due.worker, due.node)
+                running = self._executor.running().get(due.worker)
+                begun = running.at if running is not None and running.node == due.node else None
                 # One that has not started, behind another job of its worker, cannot be late before another whole limit.
                 left = due.limit if begun is None else min(due.limit, begun + due.limit - time.time())
                 if left > 0:

@@ -17,7 +17,7 @@ from treadle.execution.start_method import StartMethod, choose_start_method
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from treadle.execution.executor import Executor
+    from treadle.execution.executors.executor import Executor
     from treadle.execution.job import ProjectSetup
     from treadle.pipeline.policy import Amount, FailurePolicy
     from treadle.planning import Plan
@@ -95,7 +95,7 @@ class ParallelRunner(Runner):
             stop_unused(early)
 
     def _make_executor(self, plan: Plan) -> Executor:  # noqa: ARG002 - one executor fits every plan
-        from treadle.execution.executors.loky import LokyExecutor
+        from treadle.execution.executors.loky import loky_executor
         from treadle.execution.spec import make_worker_spec
 
         method = choose_start_method(self._requested).method
@@ -103,7 +103,7 @@ class ParallelRunner(Runner):
         current, project = self._fingerprint or "", self._project
         with interrupts_held_back():
             # Known to the runner before a Ctrl-C that came meanwhile is heard: somebody must end it.
-            executor = self._executor = LokyExecutor(
+            executor = self._executor = loky_executor(
                 self.max_workers,
                 method,
                 lambda scratch: make_worker_spec(method, self.max_workers, scratch, current, project),

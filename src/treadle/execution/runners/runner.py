@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from treadle.events import Observer
-    from treadle.execution.executor import Executor
+    from treadle.execution.executors.executor import Executor
     from treadle.execution.result import RunResult
     from treadle.io import Catalog
     from treadle.pipeline import Pipeline

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from treadle.execution.executors.serial import SerialExecutor
+from treadle.execution.executors.serial import serial_executor
 from treadle.execution.runners.runner import Runner
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from treadle.execution.executor import Executor
+    from treadle.execution.executors.executor import Executor
     from treadle.pipeline.policy import Amount, FailurePolicy
     from treadle.planning import Plan
 
@@ -38,4 +38,4 @@ class SequentialRunner(Runner):
         super().__init__(1, is_async=is_async, resources=resources, on_failure=on_failure, seed=seed)
 
     def _make_executor(self, plan: Plan) -> Executor:  # noqa: ARG002 - one executor fits every plan
-        return SerialExecutor()
+        return serial_executor()

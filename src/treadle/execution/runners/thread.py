@@ -12,7 +12,7 @@ from treadle.pipeline.policy import NodePolicy
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from treadle.execution.executor import Executor
+    from treadle.execution.executors.executor import Executor
     from treadle.execution.material import RunMaterial
     from treadle.pipeline.policy import Amount, FailurePolicy
     from treadle.planning import Plan
@@ -56,6 +56,6 @@ class ThreadRunner(Runner):
         return replace(material, plan=replace(plan, policies=policies)), {**limits, _GENERATORS: 1}
 
     def _make_executor(self, plan: Plan) -> Executor:  # noqa: ARG002 - one executor fits every plan
-        from treadle.execution.executors.threads import ThreadExecutor
+        from treadle.execution.executors.threads import thread_executor
 
-        return ThreadExecutor(self.max_workers)
+        return thread_executor(self.max_workers)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import threading
-
 from treadle import Catalog, Pipeline, node
+from treadle.execution.executors.local_store import LocalStore
 from treadle.execution.executors.main_worker import MainWorker
 from treadle.execution.job import MAIN, Dropped, Finished, Started
 from treadle.execution.material import RunMaterial
@@ -25,9 +24,8 @@ def test_it_has_a_step_while_a_job_is_there_and_nobody_is_at_one():
         return RunJob(MAIN, indices, (), (), ())
 
     plan = compile_plan(Pipeline([node(look, None, None, name=name) for name in ("a", "b", "c")]), Catalog())
-    worker = MainWorker(threading.RLock(), wake=lambda: None)
-    worker.begin(1, RunMaterial("run", plan, Catalog(), None), values=None)  # its nodes take and make nothing
-    worker.keep_turning(lambda over: None)
+    worker = MainWorker(LocalStore(), wake=lambda: None)
+    worker.begin(1, RunMaterial("run", plan, Catalog(), None), lambda over: None)
     assert not worker.has_step
     worker.submit(job(0, 2))
     assert worker.has_step

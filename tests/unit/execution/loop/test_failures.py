@@ -8,7 +8,7 @@ import pytest
 
 from treadle import Catalog, NodeError, NodeTimeoutError, Pipeline, node
 from treadle.events import Failure
-from treadle.execution.executor import WorkerDown
+from treadle.execution.executors.events import WorkerDown
 from treadle.execution.loop.failures import Failures
 from treadle.execution.loop.losses import Losses
 from treadle.execution.material import RunMaterial

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from treadle.execution.executor import WorkerDown
+from treadle.execution.executors.events import WorkerDown
 from treadle.execution.loop.losses import Losses
 
 

@@ -5,7 +5,7 @@ connection, a window) often may not leave its thread either. Where such a node t
 in its place, so that the worker processes never wait for it::
 
     the run's thread    ── turns ──┤ a node of MAIN ····················├── turns ──
-    the stand-in                      patience ├── turns ──────────────┤ (woken, joined)
+    background thread                 patience ├── turns ──────────────┤ (woken, joined)
 
 One of the two turns at a time; the executor's own lock keeps apart what the node takes and gives meanwhile.
 State: that of one node.
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 PATIENCE_SECONDS = 0.01
-"""How long a node may take before somebody stands in."""
+"""How long a node may take before another thread runs the loop."""
 
 GRACE_SECONDS = 2.0
 """How long a turn may go on once the run was interrupted."""
 
 
-class StandIn:
-    """Somebody who turns the loop while the `with` block lasts.
+class BackgroundLoop:
+    """A thread that runs the loop while the `with` block lasts.
 
     Args:
         turns: turns the loop until what it is given says that it is over.
@@ -45,7 +45,7 @@ class StandIn:
         self._over = threading.Event()
         self._ended = threading.Event()
         self._error: BaseException | None = None
-        self._thread = threading.Thread(target=copy_context().run, args=(self._go_on,), name="treadle-stand-in", daemon=True)
+        self._thread = threading.Thread(target=copy_context().run, args=(self._go_on,), name="treadle-loop", daemon=True)
 
     def _go_on(self) -> None:
         try:

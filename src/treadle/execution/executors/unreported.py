@@ -1,4 +1,4 @@
-"""What a lost worker had finished and not told: the facts that the blackboard has in place of its own.
+"""What a lost worker had finished and not reported: the facts that the blackboard has in place of its own.
 
 State: that of one run. Neighbours: `pool.py` reads the blackboard, `loky.py` reports what is believed.
 """
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from treadle.planning import Plan
 
 
-class Untold:
+class UnreportedResults:
     """Makes facts of what lost workers wrote down.
 
     Such a node is done, but for its values in memory, which went with the worker; that is believed once. One whose values are

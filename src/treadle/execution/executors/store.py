@@ -9,10 +9,10 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+import threading
 from typing import TYPE_CHECKING, Any
 
 from treadle.errors import DatasetError
-from treadle.execution.channel import MAX_DESCRIPTORS
 from treadle.execution.exchange import (
     MANY_DESCRIPTORS,
     LocalValues,
@@ -24,37 +24,44 @@ from treadle.execution.exchange import (
     publish,
     size_of,
 )
+from treadle.execution.executors.segments import Segments
 from treadle.execution.handles import Handle, Inline, Kept, Local, Resident, Segment
 from treadle.execution.handover import large_size
 from treadle.execution.job import MAIN
 from treadle.execution.pickling import CannotLeaveError
+from treadle.forks import fork_safe
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from treadle.execution.executors.segments import Segments
+    from treadle.execution.material import RunMaterial
     from treadle.execution.placement import Placement
-    from treadle.io.memory import CopyMode
 
 
-class ParentValues:
-    """The handles of a run's in-memory datasets; every memory file in it is this process's, and given back here.
+class SegmentStore:
+    """The handles of a run's in-memory datasets; every memory file in it is this process's, and freed here.
 
     Args:
         scratch: directory for values that are spilled.
-        segments: the pool's memory files.
-        copy_mode: returns the declared copy mode of a dataset, for values that stay in this process.
-        name: returns the name of a dataset, for errors.
+        workers: number of workers.
+        limit: bytes that values may take in memory; half of what the process may use where None.
     """
 
-    def __init__(
-        self, scratch: str, segments: Segments, copy_mode: Callable[[int], CopyMode | None], name: Callable[[int], str]
-    ) -> None:
+    def __init__(self, scratch: str, workers: int, limit: int | None = None) -> None:
         self._scratch = scratch
-        self._segments = segments
-        self._name = name
+        self._segments = Segments(scratch, workers, limit)
+        self._owner = os.getpid()
+        self._lock = fork_safe(threading.RLock())  # a node in this process takes and gives while another thread runs the loop
         self._handles: dict[int, Handle] = {}
-        self._here = LocalValues(copy_mode)
+        self._here = LocalValues(lambda _dataset: None)
+
+    def begin(self, run: RunMaterial) -> None:
+        """Begin a run."""
+        datasets = run.plan.datasets
+        self._segments.begin()
+        self._name: Callable[[int], str] = lambda index: datasets[index].name
+        self._handles = {}
+        self._here = LocalValues(run.copy_mode)
 
     def put(self, dataset: int, value: Any) -> Placement:
         """Take a value; one that cannot leave stays here, for the worker MAIN.
@@ -65,26 +72,28 @@ class ParentValues:
         Raises:
             DatasetError: there is no room for it.
         """
-        try:
-            handle = self._publish(dataset, value)
-        except CannotLeaveError as exc:
-            self._here.adopt(dataset, value)
-            handle = Kept(MAIN, str(exc))
-        self.keep(dataset, handle, MAIN)
-        return handle.placement
+        with self._lock:
+            try:
+                handle = self._publish(dataset, value)
+            except CannotLeaveError as exc:
+                self._here.adopt(dataset, value)
+                handle = Kept(MAIN, str(exc))
+            self.keep(dataset, handle, MAIN)
+            return handle.placement
 
-    def give_here(self, dataset: int, value: Any) -> Handle:
-        """Take an output of a node that ran in this process; the caller keeps the handle.
+    def give(self, dataset: int, value: Any) -> Handle:
+        """Take an output of a node in this process while its attempt lasts; `keep` follows where the attempt succeeds.
 
         Raises:
             DatasetError: there is no room for it.
         """
-        self._here.drop(dataset)  # a generator's earlier chunk
-        try:
-            return self._publish(dataset, value)
-        except CannotLeaveError as exc:
-            self._here.put(dataset, value)
-            return Kept(MAIN, str(exc))
+        with self._lock:
+            self._here.drop(dataset)  # a generator's earlier chunk
+            try:
+                return self._publish(dataset, value)
+            except CannotLeaveError as exc:
+                self._here.put(dataset, value)
+                return Kept(MAIN, str(exc))
 
     def _publish(self, dataset: int, value: Any) -> Handle:
         size = large_size(value) if self._segments.has_idle else 0  # to look into a frame takes time
@@ -95,30 +104,32 @@ class ParentValues:
             name = self._name(dataset)
             raise DatasetError(describe_no_room(name, None, exc), dataset=name) from exc
 
-    def take_here(self, dataset: int, *, last: bool) -> Any:
-        """Return an input of a node that runs in this process."""
-        if dataset in self._here:
-            return self._here.take(dataset, last=last)
-        handle = self._handles[dataset]
-        if not isinstance(handle, Segment) or handle.fd is None:
-            return load_handle(handle)
-        fd = self._segments.share(handle.fd)
+    def take(self, dataset: int, *, last: bool) -> Any:
+        """Return an input for a node in this process, the caller's own; `last` where no other node takes it."""
+        with self._lock:
+            if dataset in self._here:
+                return self._here.take(dataset, last=last)
+            handle = self._handles[dataset]
+            if not isinstance(handle, Segment) or handle.fd is None:
+                return load_handle(handle)
+            fd = self._segments.share(handle.fd)
         try:
             return load_handle(handle._replace(fd=fd))
         finally:
             os.close(fd)
 
     def keep(self, dataset: int, handle: Handle, worker: int) -> None:
-        """Keep the handle of a value that a worker made.
+        """Keep the handle of a value that a node made.
 
         Where the store has the value already, its node ran again because another output of it was lost: the first one stays,
         since jobs that were sent name it.
         """
-        if isinstance(self._handles.get(dataset), (Inline, Segment)):
-            self.decline(handle, worker)
-            return
-        self._handles[dataset] = handle
-        self._segments.add(handle, worker)
+        with self._lock:
+            if isinstance(self._handles.get(dataset), (Inline, Segment)):
+                self._free(handle, worker)
+                return
+            self._handles[dataset] = handle
+            self._segments.add(handle, worker)
 
     def keep_transferred(self, dataset: int, handle: Handle, worker: int) -> bool:
         """Keep the handle of a value that a worker was asked for.
@@ -126,46 +137,41 @@ class ParentValues:
         Returns:
             False where it is not expected any more, and was freed.
         """
-        if not isinstance(self._handles.get(dataset), Resident):
-            self.decline(handle, worker)
-            return False
-        self._handles[dataset] = handle
-        self._segments.add(handle, worker)
-        return True
+        with self._lock:
+            if not isinstance(self._handles.get(dataset), Resident):
+                self._free(handle, worker)
+                return False
+            self._handles[dataset] = handle
+            self._segments.add(handle, worker)
+            return True
 
-    def decline(self, handle: Handle, worker: int) -> None:
-        """Give a value back that arrived after it was released."""
+    def _free(self, handle: Handle, worker: int) -> None:
+        """Free a value that a worker made and that is not needed."""
         self._segments.add(handle, worker)
         self._segments.give_back(handle)
 
-    def for_message(self, datasets: Iterable[int]) -> list[tuple[list[tuple[int, Handle]], list[int]]]:
-        """Return handles fit for messages, each list with the descriptors that travel beside it, in their order.
+    def handles(self, datasets: Iterable[int]) -> list[tuple[int, Handle]]:
+        """Return handles that can be sent; the descriptor in one is the message's, to be closed once it was sent."""
+        found: list[tuple[int, Handle]] = []
+        with self._lock:
+            for dataset in datasets:
+                handle = self._handles[dataset]
+                if isinstance(handle, Segment) and handle.fd is not None:
+                    handle = handle._replace(fd=self._segments.share(handle.fd))
+                found.append((dataset, handle))
+        return found
 
-        A message carries only so many descriptors: where there are more, others with memory files only go before the last one.
-        """
-        plain: list[tuple[int, Handle]] = []
-        messages: list[tuple[list[tuple[int, Handle]], list[int]]] = [([], [])]
-        for dataset in datasets:
-            handle = self._handles[dataset]
-            if not isinstance(handle, Segment) or handle.fd is None:
-                plain.append((dataset, handle))
-                continue
-            if len(messages[-1][1]) == MAX_DESCRIPTORS:
-                messages.append(([], []))
-            messages[-1][0].append((dataset, handle._replace(fd=None)))
-            messages[-1][1].append(self._segments.share(handle.fd))  # the channel closes what it has sent
-        messages[-1][0].extend(plain)
-        return messages
-
-    def spare_for(self, dataset: int) -> int | None:
-        """Return a memory file into which a value that is asked for can be written, for the channel to close."""
-        return self._segments.spare(self.size(dataset))
+    def spare(self, dataset: int) -> int | None:
+        """Return the descriptor of a memory file to write this value into, which is the message's; None where there is none."""
+        with self._lock:
+            return self._segments.spare(self.size(dataset))
 
     def forget_worker(self, worker: int) -> None:
         """Forget the handles of values that were in a worker which is gone."""
-        self._segments.forget_worker(worker)
-        for dataset in [each for each, handle in self._handles.items() if handle.placement.worker == worker]:
-            self.release(dataset)
+        with self._lock:
+            self._segments.forget_worker(worker)
+            for dataset in [each for each, handle in self._handles.items() if handle.placement.worker == worker]:
+                self.release(dataset)
 
     def size(self, dataset: int) -> int:
         """Return the bytes of a value, 0 where it is not here."""
@@ -174,10 +180,11 @@ class ParentValues:
 
     def release(self, dataset: int) -> None:
         """Forget a value: its memory is freed."""
-        handle = self._handles.pop(dataset, None)
-        self._here.drop(dataset)
-        if handle is not None:
-            self._segments.give_back(handle)
+        with self._lock:
+            handle = self._handles.pop(dataset, None)
+            self._here.drop(dataset)
+            if handle is not None:
+                self._segments.give_back(handle)
 
     def detach(self, dataset: int) -> Handle | None:
         """Hand a value over; a spilled one is moved out of the scratch directory, which will not outlive the pool."""
@@ -208,13 +215,21 @@ class ParentValues:
         return handle
 
     def clear(self) -> None:
-        """Forget every value."""
-        for dataset in list(self._handles):
-            self.release(dataset)
-        self._here.clear()
+        """Forget the run's values."""
+        with self._lock:
+            for dataset in list(self._handles):
+                self.release(dataset)
+            self._here.clear()
+
+    def close(self) -> None:
+        """Free everything; in a forked child nothing, since it is the parent's."""
+        if os.getpid() == self._owner:
+            self.clear()
+            self._segments.close()
 
     def abandon(self) -> None:
         """In a forked child: close its copies of the descriptors."""
         for handle in self._handles.values():
             if isinstance(handle, Segment) and handle.fd is not None:
                 os.close(handle.fd)
+        self._segments.abandon()

@@ -1,4 +1,4 @@
-"""StandIn: whatever interrupts the run's thread, nobody turns the loop beside it afterwards."""
+"""BackgroundLoop: whatever interrupts the run's thread, nobody turns the loop beside it afterwards."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from treadle.execution.executors.stand_in import StandIn
+from treadle.execution.executors.background_loop import BackgroundLoop
 
 
 def test_an_interrupt_at_the_end_waits_for_the_turn():
@@ -29,7 +29,7 @@ def test_an_interrupt_at_the_end_waits_for_the_turn():
 
     before = signal.signal(signal.SIGINT, interrupt)
     try:
-        with pytest.raises(KeyboardInterrupt), StandIn(turns, lambda: None):
+        with pytest.raises(KeyboardInterrupt), BackgroundLoop(turns, lambda: None):
             begun.wait(10)
         left.set()
     finally:
@@ -39,15 +39,15 @@ def test_an_interrupt_at_the_end_waits_for_the_turn():
 
 def test_an_interrupt_at_the_start_leaves_nobody(monkeypatch):
     """Ctrl-C while the thread is started: it ends by itself."""
-    stand_in = StandIn(lambda over: [None for _ in iter(over, True)], lambda: None)
-    start = stand_in._thread.start
+    background = BackgroundLoop(lambda over: [None for _ in iter(over, True)], lambda: None)
+    start = background._thread.start
 
     def interrupted():
         start()
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(stand_in._thread, "start", interrupted)
-    with pytest.raises(KeyboardInterrupt), stand_in:
+    monkeypatch.setattr(background._thread, "start", interrupted)
+    with pytest.raises(KeyboardInterrupt), background:
         pass
-    stand_in._thread.join(10)
-    assert not stand_in._thread.is_alive()
+    background._thread.join(10)
+    assert not background._thread.is_alive()

@@ -1,0 +1,198 @@
+"""The executor: a worker pool and a value store, with the main process as one more worker. What the loop talks to.
+
+::
+
+    loop ──► Executor ──┬─► WorkerPool    jobs out, facts in                       (serial, threads, loky, …)
+                        ├─► ValueStore    handles of the values that jobs take and make
+                        └─► MainWorker    nodes that need this very thread, where the pool's workers are other processes
+
+State: events that did not come from the pool, and whose turn it is. Runs in the parent.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from treadle.execution.executors.events import Report, WorkerDown, WorkerUp
+from treadle.execution.executors.main_worker import MainWorker
+from treadle.execution.job import MAIN, Cancel, Drop, Dropped, Finished, Job, Publish, Published
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from treadle.execution.executors.events import PoolEvent
+    from treadle.execution.executors.protocol import Capabilities, ValueStore, WorkerPool
+    from treadle.execution.handles import Handle
+    from treadle.execution.job import Started
+    from treadle.execution.material import RunMaterial
+    from treadle.execution.placement import Placement
+    from treadle.execution.scheduling.instructions import RunJob
+
+
+class Executor:
+    """Run jobs on the workers of a pool, and on the main process.
+
+    Args:
+        pool: the workers.
+        store: the values that pass between them.
+    """
+
+    def __init__(self, pool: WorkerPool, store: ValueStore) -> None:
+        self.pool = pool
+        self.store = store
+        self.capabilities: Capabilities = pool.capabilities
+        self._main = MainWorker(store, pool.wake) if pool.capabilities.processes else None
+        self._run = 0
+        self._events: list[PoolEvent] = []  # of the main worker, to be returned by the next `wait`
+        self._main_step_deferred = False  # because the pool had events
+        self._to_restart: list[int] = []  # workers that were lost while this thread was inside a node
+
+    def label(self, worker: int) -> str:
+        """Return a worker's label, as events and logs show it."""
+        return "main" if worker == MAIN else f"{self.capabilities.label}-{worker}"
+
+    # --- a run -----------------------------------------------------------------------------------------------------------
+
+    def begin(self, run: RunMaterial, run_loop: Callable[[Callable[[], bool]], None] | None = None) -> frozenset[int]:
+        """Begin a run.
+
+        Args:
+            run: the run.
+            run_loop: runs the loop until a condition holds: called from another thread while a node lasts inside `wait`.
+
+        Returns:
+            The nodes that must run in the main process beyond those that the plan names.
+
+        Raises:
+            NodeError: a node's function cannot be sent to the workers.
+            HookError: a plugin cannot be sent to the workers.
+        """
+        self._run += 1
+        self._events = []
+        self.store.begin(run)
+        main_only = self.pool.start(self._run, run)
+        if self._main is not None:
+            self._main.begin(self._run, run, run_loop)
+            self._events.append(WorkerUp(MAIN, os.getpid(), 0))
+        return main_only
+
+    def submit(self, job: RunJob) -> None:
+        """Give a job to its worker, with the values that travel with it."""
+        if self._main is not None and job.worker == MAIN:
+            self._main.submit(job)
+            return
+        inputs = tuple(self.store.handles(job.inputs)) if job.inputs else ()
+        self.pool.send(job.worker, Job(self._run, job.nodes, inputs, job.last, job.local))
+
+    def cancel(self, worker: int) -> None:
+        """Ask a worker to return the jobs that it has not started; each comes back as Dropped."""
+        if self._main is not None and worker == MAIN:
+            self._events += [Report(worker, Dropped(self._run, job.nodes)) for job in self._main.cancel()]
+        else:
+            self.pool.send(worker, Cancel(self._run))
+
+    def restart(self, worker: int) -> None:
+        """Start another worker in the place of one that is gone. Only the run's own thread starts processes."""
+        if self._main is not None and self._main.in_node:
+            self._to_restart.append(worker)
+        else:
+            self.pool.restart(worker)
+
+    def kill(self, worker: int) -> None:
+        """End a worker whatever it does; its WorkerDown follows."""
+        self.pool.kill(worker)
+
+    def running(self) -> dict[int, Started]:
+        """Return what each worker of the pool is running now, reported or not: when it started which node."""
+        return self.pool.running()
+
+    def wait(self, timeout: float | None = None) -> list[PoolEvent]:
+        """Block until something happened; where nothing has, and every other time, run a step of a job of the main worker.
+
+        Args:
+            timeout: seconds to wait at most; None for no limit.
+        """
+        self.pool.flush()
+        if self._events:
+            events, self._events = self._events, []
+            return events
+        main_is_busy = self._main is not None and self._main.has_step
+        if main_is_busy and self._main_step_deferred:
+            self._main_step_deferred = False
+            return self._run_main_step()
+        events = [event for event in self.pool.wait(0 if main_is_busy else timeout) if self._note(event)]
+        if main_is_busy and not events:
+            return self._run_main_step()
+        self._main_step_deferred = main_is_busy
+        return events
+
+    def _note(self, event: PoolEvent) -> bool:
+        """Keep the values that an event brings; return False where it is about a value that is not expected any more."""
+        if type(event) is Report:
+            fact = event.fact
+            if type(fact) is Finished:
+                for dataset, handle in fact.outputs:
+                    self.store.keep(dataset, handle, event.worker)
+            elif type(fact) is Published:
+                if not self.store.keep_transferred(fact.dataset, fact.handle, event.worker):
+                    return False
+                if fact.handle.placement.worker is None:  # the worker's own is not needed any more
+                    self.pool.send(event.worker, Drop(self._run, fact.dataset))
+        elif type(event) is WorkerDown:
+            self.store.forget_worker(event.worker)
+        return True
+
+    def _run_main_step(self) -> list[PoolEvent]:
+        step = self._main.step() if self._main is not None else None
+        lost, self._to_restart = self._to_restart, []
+        for worker in lost:  # not where an interrupt ends the run: they are not needed then
+            self.pool.restart(worker)
+        if step is None:
+            return []
+        self._note(step)
+        return [step]
+
+    # --- values ----------------------------------------------------------------------------------------------------------
+
+    def put(self, dataset: int, value: Any) -> Placement:
+        """Take a value that jobs need into the store; return where it is now.
+
+        Raises:
+            DatasetError: there is no room for it.
+        """
+        return self.store.put(dataset, value)
+
+    def transfer(self, dataset: int, worker: int) -> None:
+        """Have a worker give a value to the store; its answer, Published, follows."""
+        self.pool.send(worker, Publish(self._run, dataset, self.store.spare(dataset)))
+
+    def release(self, dataset: int, workers: tuple[int, ...] = ()) -> None:
+        """Forget a value; these workers hold it or a copy of it."""
+        self.store.release(dataset)
+        for worker in workers:
+            if worker != MAIN:
+                self.pool.send(worker, Drop(self._run, dataset))
+
+    def size(self, dataset: int) -> int:
+        """Return the bytes of a value, 0 where they were not counted."""
+        return self.store.size(dataset)
+
+    def detach(self, dataset: int) -> Handle | None:
+        """Give a value to the caller, who closes its handle; None where the store does not have it."""
+        return self.store.detach(dataset)
+
+    # --- the end ---------------------------------------------------------------------------------------------------------
+
+    def end(self) -> None:
+        """Forget the run: values that were not detached are freed."""
+        self.store.clear()
+        if self._main is not None:
+            self._main.end()
+        self._to_restart.clear()
+        self.pool.end()
+
+    def close(self, *, kill: bool = False) -> None:
+        """End the workers and free everything; `kill` ends workers whatever they do."""
+        self.store.close()
+        self.pool.close(kill=kill)
