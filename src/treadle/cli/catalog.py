@@ -14,6 +14,7 @@ import click
 from treadle.cli import completion, options
 from treadle.cli.groups import SuggestingGroup
 from treadle.cli.values import join_names, join_params
+from treadle.project.printable import printable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -48,11 +49,11 @@ def list_datasets(
     wanted = set(found.list(pattern))
     rows = [(facts.name, facts.type_name or "", _place(facts)) for facts in declared_datasets(found) if facts.name in wanted]
     for line in aligned([("DATASET", "TYPE", "PLACE"), *rows]) if rows else ("The catalog declares no such dataset.",):
-        click.echo(line)
+        click.echo(printable(line))
     if found.patterns() and pattern is None:
         click.echo("\nPATTERNS, in the order in which they are tried")
         for each in found.patterns():
-            click.echo(each)
+            click.echo(printable(each))
 
 
 @catalog.command("describe")
@@ -84,7 +85,7 @@ def describe_catalog(
         for facts in describe_datasets(_joined(pipelines), found)
     ]
     for line in aligned([("DATASET", "FROM", "TYPE", "PLACE", "MADE BY", "TAKEN BY"), *rows]):
-        click.echo(line)
+        click.echo(printable(line))
 
 
 @catalog.command("resolve")
@@ -115,7 +116,7 @@ def resolve_patterns(
     entries = resolved_entries(wanted, found)
     others = {name: found[name] for name in wanted if name not in entries}  # an unknown name is an error, with close matches
     for name in others:
-        click.echo(f"# {name} is not declared in a catalog file")
+        click.echo(f"# {printable(name)} is not declared in a catalog file")
     if entries:
         click.echo(yaml.safe_dump(entries, sort_keys=False, allow_unicode=True), nl=False)
     elif not names:

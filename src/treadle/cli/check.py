@@ -12,6 +12,7 @@ import click
 from treadle.cli import completion, options
 from treadle.cli.failure import ExitCode
 from treadle.cli.values import join_names, join_params
+from treadle.project.printable import printable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -58,7 +59,9 @@ def check(
     for number, problem in enumerate(report.problems, 1):
         _show(number, problem)
     for name in report.in_main:
-        click.echo(f"Node {name} will run in the main process: its policy says so, or a dataset of it cannot leave it.")
+        click.echo(
+            f"Node {printable(str(name))} will run in the main process: its policy says so, or a dataset of it cannot leave it."
+        )
     looked_at = f"{report.nodes} nodes and {report.datasets} datasets"
     where = f"in a worker started by {report.start_method}" if report.start_method else "before any worker was started"
     if report.problems:
@@ -71,5 +74,5 @@ def _show(number: int, problem: Problem) -> None:
     nodes = f"node{'s' * (len(problem.nodes) > 1)} {', '.join(problem.nodes)}" if problem.nodes else "the project"
     click.secho(f"{number}. {nodes}", bold=True)
     for line in (*problem.message.splitlines(), *problem.traceback.rstrip().splitlines()):
-        click.echo(f"   {line}")
+        click.echo(f"   {printable(line)}")
     click.echo()

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from treadle.errors import HookError, NodeError, RunError, TreadleError, WorkerSetupError
+from treadle.project.printable import printable
 
 if TYPE_CHECKING:
     from treadle.events import Failure
@@ -52,9 +53,9 @@ def show(error: TreadleError) -> int:
         click.echo(err=True)
         _show_one(other, other.failure)
     for note in getattr(error, "__notes__", ()):
-        click.echo(note, err=True)
+        click.echo(printable(note), err=True)
     if isinstance(error, NodeError) and error.resume:
-        click.echo(f"\nResume the run from here with:\n  {error.resume}", err=True)
+        click.echo(f"\nResume the run from here with:\n  {printable(error.resume)}", err=True)
     if asked is not None:
         return asked
     failed = isinstance(error, RunError) or (isinstance(error, HookError) and failure is not None)
@@ -65,8 +66,8 @@ def _show_one(error: TreadleError, failure: Failure | None) -> None:
     message = str(error.args[0])
     if failure and '  File "' in failure.traceback:  # without a frame of the user's it says what the error says
         trace = failure.traceback.rstrip()
-        click.echo(trace + "\n", err=True)
+        click.echo(printable(trace) + "\n", err=True)
         if failure.message and trace.endswith(failure.message):  # said once is enough
             message = message.replace(f": {failure.type_name}: {failure.message}", ".", 1)
     click.secho("Error: ", err=True, nl=False, fg="red", bold=True)
-    click.echo(message, err=True)
+    click.echo(printable(message), err=True)

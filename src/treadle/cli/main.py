@@ -24,6 +24,7 @@ from treadle.cli.failure import ExitCode, show
 from treadle.cli.groups import SuggestingGroup
 from treadle.cli.invocation import Invocation
 from treadle.errors import Terminated, TreadleError
+from treadle.project.printable import printable
 from treadle.secrets import masked_exception
 
 if TYPE_CHECKING:
@@ -164,6 +165,7 @@ def run_to_exit_code(command: click.Command, invocation: Invocation, **defaults:
             raise abort.__cause__ from None
         return _interrupted(abort.__cause__)
     except click.ClickException as error:
+        error.__dict__["message"] = printable(error.message)  # which repeats what was typed
         error.show()
         return ExitCode.USAGE
     except TreadleError as error:
@@ -213,7 +215,7 @@ def _interrupted(cause: BaseException | None) -> ExitCode:
         said, code = ("Ended by SIGHUP.", ExitCode.HUNG_UP) if hung_up else ("Ended by SIGTERM.", ExitCode.TERMINATED)
     with suppress(OSError):  # a terminal that was closed shows nothing any more
         for line in (said, *getattr(cause, "__notes__", ())):
-            click.echo(line, err=True)
+            click.echo(printable(line), err=True)
     return code
 
 

@@ -6,6 +6,7 @@ import click
 
 from treadle.cli.completion import pipelines
 from treadle.cli.groups import SuggestingGroup
+from treadle.project.printable import printable
 
 
 @click.group(cls=SuggestingGroup)
@@ -24,7 +25,7 @@ def list_pipelines() -> None:
 
     enter_project()
     for name in configured_project().pipelines:
-        click.echo(name)
+        click.echo(printable(name))
 
 
 @registry.command("describe")
@@ -45,5 +46,5 @@ def describe_pipelines(names: tuple[str, ...], *, as_json: bool) -> None:
         if as_json:
             click.echo(pipeline.to_json())
             continue
-        click.echo(f"{chr(10) if position else ''}{name}")
-        click.echo(pipeline.describe())
+        click.echo(f"{chr(10) if position else ''}{printable(name)}")
+        click.echo(printable(pipeline.describe()))

@@ -18,6 +18,7 @@ from treadle.cli.invocation import typed_command
 from treadle.cli.tables import aligned
 from treadle.cli.values import join_params
 from treadle.events import Outcome
+from treadle.project.printable import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -54,7 +55,7 @@ def list_sessions(limit: int) -> None:
         return
     lines = [("SESSION", "OUTCOME", "NODES", "SECONDS", "RUNNER", "COMMAND"), *(_summary_line(each) for each in found)]
     for line in aligned(lines):
-        click.echo(line)
+        click.echo(printable(line))
 
 
 @sessions.command("show")
@@ -70,7 +71,7 @@ def show_session(session_id: str) -> None:
     with closing(session_store(metadata.project_path)) as store:
         record = store.load(session_id)
     for line in _session_lines(record):
-        click.echo(line)
+        click.echo(printable(line))
 
 
 @sessions.command("diff")
@@ -88,7 +89,7 @@ def diff_two_sessions(before: str, after: str) -> None:
     with closing(session_store(metadata.project_path)) as store:
         first, second = store.load(before), store.load(after)
     for line in _diff_lines(diff_sessions(first, second), first.session_id, second.session_id):
-        click.echo(line)
+        click.echo(printable(line))
 
 
 @sessions.command("rerun")
@@ -116,7 +117,7 @@ def rerun_session(context: click.Context, session_id: str, *, params: tuple[Mapp
     rerun = rerun_of(record, default_conf_source=configured_project().settings.CONF_SOURCE, params=given)
     start_logging(path, rerun.conf_source)
     for line in _change_lines("Not as it was then", changes_since(record)):
-        click.echo(line, err=True)
+        click.echo(printable(line), err=True)
     run_session(
         context,
         lambda: session_class().create(
@@ -145,7 +146,7 @@ def ask_what_if(session_id: str, workers: tuple[int, ...]) -> None:
     project = configured_project()
     answer = what_if(record, project.pipelines, workers, lambda pipeline: policies_of(record, project, pipeline))
     for line in _what_if_lines(answer):
-        click.echo(line)
+        click.echo(printable(line))
 
 
 def _what_if_lines(answer: WhatIf) -> Iterator[str]:

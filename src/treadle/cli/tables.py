@@ -6,6 +6,8 @@ import sys
 from collections.abc import Iterator, Sequence
 from shutil import get_terminal_size
 
+from treadle.project.printable import printable
+
 
 def aligned(rows: Sequence[tuple[str, ...]]) -> Iterator[str]:
     """Align the columns of rows; on a terminal the last column is cut at its edge.
@@ -16,6 +18,7 @@ def aligned(rows: Sequence[tuple[str, ...]]) -> Iterator[str]:
     Yields:
         Each row as a line.
     """
+    rows = [tuple(printable(cell) for cell in row) for row in rows]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]) - 1)]
     room = get_terminal_size().columns if sys.stdout.isatty() else None
     for row in rows:

@@ -13,6 +13,7 @@ import signal
 from dataclasses import dataclass, field
 
 from treadle.events import Event, NodeFailed, NodeFinished, NodeSkipped, Outcome, RunFinished, RunStarted, WorkerLost
+from treadle.project.printable import printable
 
 
 @dataclass(slots=True)
@@ -65,7 +66,7 @@ class LogObserver:
         self.logger.info(
             "%s %s: %.2f s on %s",
             self._count(),
-            event.node,
+            printable(event.node),
             event.at - event.started,
             event.worker,
             extra={"node": event.node, "worker": event.worker},
@@ -77,7 +78,12 @@ class LogObserver:
         if event.final and event.failure.ends_well:
             self._tally.ended_well = True
             self.logger.info(
-                "%s %s ended the run with sys.exit(0)%s on %s", self._count(), event.node, took, event.worker, extra=extra
+                "%s %s ended the run with sys.exit(0)%s on %s",
+                self._count(),
+                printable(event.node),
+                took,
+                event.worker,
+                extra=extra,
             )
             return
         message = "" if event.final else next(iter(event.failure.message.strip().splitlines()), "")
@@ -85,12 +91,12 @@ class LogObserver:
             logging.ERROR if event.final else logging.WARNING,
             "%s %s failed%s on %s%s: %s%s",
             self._count(),
-            event.node,
+            printable(event.node),
             took,
             event.worker,
             "" if event.final else f" (attempt {event.attempt}, it will be tried again)",
             event.failure.type_name,
-            f": {message}" if message else "",
+            f": {printable(message)}" if message else "",
             extra=extra,
         )
 
@@ -100,7 +106,7 @@ class LogObserver:
             event.worker,
             event.pid,
             _how(event.exitcode),
-            f" while it ran {event.node}" if event.node else "",
+            f" while it ran {printable(event.node)}" if event.node else "",
             extra={"node": event.node, "worker": event.worker},
         )
 

@@ -34,6 +34,7 @@ from treadle.events import (
 from treadle.forks import fork_safe
 from treadle.observe.asking import Asking
 from treadle.observe.output import NodeStream
+from treadle.project.printable import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -257,9 +258,9 @@ class Progress:
         for since, worker, node in busy[:room]:
             spinner = Spinner("dots", style="cyan")
             spinner.start_time = 0.0
-            shown = Text(node)
+            shown = Text(printable(node))
             if node in passing:
-                shown.append(f"  {passing[node]}", style="dim")
+                shown.append(f"  {printable(passing[node])}", style="dim")
             lines.add_row(spinner, escape(worker), shown, _seconds(now - since))
         if len(busy) > room:
             lines.add_row("", "", f"… and {len(busy) - room} more", "", style="dim")
@@ -292,7 +293,7 @@ class Progress:
                 f"[yellow]{outcome.symbol}[/yellow] interrupted after {took}, with {board.done} of {board.total} nodes finished"
             )
         if board.ended_by is not None and len(board.failed) == 1:
-            how = f"ended by {escape(board.ended_by)} after {took}, with {board.done} of {board.total} nodes finished"
+            how = f"ended by {escape(printable(board.ended_by))} after {took}, with {board.done} of {board.total} nodes finished"
             return f"[yellow]{Outcome.INTERRUPTED.symbol}[/yellow] {how}"
         return f"[red]{outcome.symbol}[/red] failed after {took}, with {board.done} of {board.total} nodes finished"
 

@@ -23,6 +23,7 @@ from treadle.config.source import FolderSource, open_source
 from treadle.errors import ConfigError, MissingConfigError
 from treadle.project.configure import configured_project, is_configured
 from treadle.project.logging_callables import check_callables
+from treadle.project.printable import printable
 
 node_here: ContextVar[tuple[str, str] | None] = ContextVar("treadle_node_here", default=None)
 """The node that runs in this context and the label of its worker, where nodes run in this process: for log records."""
@@ -71,6 +72,10 @@ class StderrHandler(_StreamHandler):
 
     def __init__(self) -> None:
         logging.Handler.__init__(self)
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Format a record; its control characters are shown escaped."""
+        return printable(super().format(record))
 
     @property
     def stream(self) -> Any:
@@ -216,7 +221,7 @@ def _rich_handler() -> dict[str, Any]:
     from rich.console import Console
 
     return {
-        "class": "rich.logging.RichHandler",
+        "class": "treadle.project.terminal_logging.TerminalHandler",
         "console": Console(stderr=True),
         "rich_tracebacks": True,
         "show_path": False,

@@ -32,7 +32,7 @@ STOPPING_SECONDS = 3.0
 """How long after an interrupt further signals are ignored: so long it may take to end the workers. Then one interrupts that."""
 
 SAVING_SECONDS = 30.0
-"""How long signals wait for a record to be saved. Then one gives the record up, as a database may not answer at all."""
+"""How long after the first signal that waits for a record to be saved another one gives it up: a database may never answer."""
 
 _DEFAULTS: dict[int, Any] = {
     signal.SIGINT: signal.default_int_handler,
@@ -47,8 +47,9 @@ class _Signals:
     def __init__(self) -> None:
         self.raised: float | None = None
         """When an interrupt was raised last, by the monotonic clock."""
-        self.deferred_since: float | None = None
+        self.is_deferring = False
         self.waiting: list[int] = []
+        self.waiting_since = 0.0
         self.ends_with_session = False
         self.is_over = False
 
@@ -57,9 +58,10 @@ class _Signals:
         now = time.monotonic()
         if self.is_over:
             return
-        if self.deferred_since is not None:
+        if self.is_deferring:
+            self.waiting_since = self.waiting_since if self.waiting else now
             self.waiting.append(number)
-            if now - self.deferred_since < SAVING_SECONDS:
+            if len(self.waiting) == 1 or now - self.waiting_since < SAVING_SECONDS:
                 return
         elif self.raised is not None and now - self.raised < STOPPING_SECONDS:
             return
@@ -120,7 +122,7 @@ class signals_interrupt:  # noqa: N801 - a context manager that is used like a f
 
 
 class signals_wait:  # noqa: N801 - as above
-    """Keep SIGINT, SIGTERM and SIGHUP waiting until the block is over, at most `SAVING_SECONDS`.
+    """Keep SIGINT, SIGTERM and SIGHUP waiting until the block is over; `SAVING_SECONDS` after the first, another one ends it.
 
     At its end the first of them raises its interrupt, unless another exception is on its way already.
 
@@ -137,9 +139,9 @@ class signals_wait:  # noqa: N801 - as above
 
     def __enter__(self) -> Self:
         self._handlers.__enter__()
-        if threading.current_thread() is threading.main_thread() and _active[0].deferred_since is None:
+        if threading.current_thread() is threading.main_thread() and not _active[0].is_deferring:
             self._signals = _active[0]
-            self._signals.deferred_since = time.monotonic()
+            self._signals.is_deferring = True
         return self
 
     def interrupt(self, *, is_final: bool = False) -> KeyboardInterrupt | None:
@@ -161,7 +163,7 @@ class signals_wait:  # noqa: N801 - as above
             self._signals.waiting.clear()
             if waiting is not None:
                 self._signals.raised = time.monotonic()
-            self._signals.deferred_since = None
+            self._signals.is_deferring = False
         self._handlers.__exit__(kind, error, trace)
         if waiting is not None:
             raise waiting

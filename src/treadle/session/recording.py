@@ -137,7 +137,10 @@ class Recording:
                 add_note(ends_with, f"The record of this session could not be saved either: {broken}")
             except KeyboardInterrupt as impatient:
                 self._store = None
-                lost = f"The record of session {self._facts.session_id} is lost: it could not be saved in {SAVING_SECONDS:.0f} s."
+                session_id = self._facts.session_id
+                lost = (
+                    f"The record of session {session_id} is lost: it was not saved {SAVING_SECONDS:.0f} s after the first signal."
+                )
                 add_note(impatient, lost)
                 raise
 

@@ -107,7 +107,7 @@ def test_default_is_rich_on_a_terminal_only(monkeypatch: pytest.MonkeyPatch) -> 
 
     assert "class" not in default_configuration()["handlers"]["console"]
     monkeypatch.setattr(sys, "stderr", Terminal())
-    assert default_configuration()["handlers"]["console"]["class"] == "rich.logging.RichHandler"
+    assert default_configuration()["handlers"]["console"]["class"] == "treadle.project.terminal_logging.TerminalHandler"
     configure_logging()
     logging.getLogger("treadle").info("hello")
     assert "hello" in sys.stderr.getvalue()  # type: ignore[attr-defined]  # our Terminal

@@ -118,8 +118,18 @@ def test_signals_wait() -> None:
 def test_what_never_ends_can_be_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """A database that does not answer does not hold the program for ever."""
     monkeypatch.setattr("treadle.session.interruption.SAVING_SECONDS", -1.0)
-    with pytest.raises(KeyboardInterrupt), signals_wait():
-        signal.raise_signal(signal.SIGINT)
+    done: list[str] = []
+
+    def save() -> None:
+        with signals_wait():
+            signal.raise_signal(signal.SIGTERM)
+            done.append("one signal waits")
+            signal.raise_signal(signal.SIGINT)
+            done.append("saved")
+
+    with pytest.raises(KeyboardInterrupt):
+        save()
+    assert done == ["one signal waits"]
 
 
 def test_signals_in_another_thread() -> None:

@@ -1,0 +1,28 @@
+"""Control characters, shown instead of obeyed: texts of exceptions and names may hold what moves a cursor or renames a window.
+
+Keeps no state. Neighbours: the command line, `treadle.observe` and `logging.py` pass what they print on a terminal through here.
+"""
+
+from __future__ import annotations
+
+import re
+
+# C0 without tab and new line, DEL, C1; and what reorders the text around it.
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+
+
+def printable(text: str) -> str:
+    r"""Show control characters as escapes.
+
+    Args:
+        text: any text.
+
+    Returns:
+        The text with `\x1b` for an escape character, and so on; new lines and tabs stay.
+    """
+    return _CONTROL.sub(_escaped, text)
+
+
+def _escaped(found: re.Match[str]) -> str:
+    code = ord(found[0])
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
