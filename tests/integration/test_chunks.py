@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pandas as pd
 import pytest
 
@@ -72,6 +75,23 @@ def test_an_attempt_that_fails_appends_nothing(any_runner, tmp_path):
     assert [file.name for file in tmp_path.iterdir()] == ["in.csv"]
     any_runner.run(Pipeline([node(_double, "chunks", ["doubled", "log"], name="double")]), catalog)
     assert len(pd.read_csv(tmp_path / "out.csv")) == 8
+
+
+def test_the_next_run_removes_what_a_killed_one_left(any_runner, tmp_path):
+    """The temporary files of a process that was killed while it saved."""
+    catalog = _catalog(tmp_path)
+    script = (
+        "import os, signal, sys\n"
+        "from treadle.io.datasets.text import TextDataset\n"
+        "with TextDataset(sys.argv[1]).appending() as save:\n"
+        "    save('half')\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    for name in ("out.csv", "log.txt"):
+        subprocess.run([sys.executable, "-c", script, str(tmp_path / name)], check=False)
+    assert len(list(tmp_path.glob(".*"))) == 2
+    any_runner.run(Pipeline([node(_double, "chunks", ["doubled", "log"], name="double")]), catalog)
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["in.csv", "log.txt", "out.csv"]
 
 
 def test_a_reader_is_read_in_the_node_that_loads_it(any_runner, tmp_path):

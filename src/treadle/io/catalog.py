@@ -27,6 +27,8 @@ from treadle.io.identity import FileIdentity, file_identity_of
 from treadle.io.inventory import Inventory
 from treadle.io.memory import MemoryDataset
 from treadle.io.parameters import ALL_PARAMETERS, PREFIX, Parameters
+from treadle.io.storage import is_local
+from treadle.io.temporary import remove_leftovers
 from treadle.io.versions import new_version
 from treadle.secrets import register_secrets
 
@@ -258,6 +260,24 @@ class Catalog(Inventory):
         if name not in self._datasets and name in self:
             return
         self._ask("release", name)
+
+    def remove_leftovers(self, names: Iterable[str]) -> list[str]:
+        """Remove the temporary files that killed processes left beside the local files of datasets.
+
+        Args:
+            names: datasets that are about to be saved.
+
+        Returns:
+            The paths that were removed.
+        """
+        return remove_leftovers(place for name in names if (place := self._local_place(name)) is not None)
+
+    def _local_place(self, name: str) -> str | None:
+        recipe = self.recipe(name)
+        if recipe is not None:
+            return recipe.local_place()
+        place = getattr(self._datasets.get(name), "filepath", None) or getattr(self._datasets.get(name), "path", None)
+        return place if isinstance(place, str) and is_local(place) else None
 
     def confirm(self, name: str) -> None:
         """Tell a dataset that what was loaded has been dealt with.

@@ -19,6 +19,7 @@ from treadle.errors import DatasetError
 from treadle.io.copying import copy_value
 from treadle.io.dataset import Capabilities, Dataset, capabilities_of
 from treadle.io.exclusive import shared_database
+from treadle.io.storage import is_local, local_path
 from treadle.io.types import known_type, resolve_type
 
 PATH_KEYS: Final = ("filepath", "path", "filename")
@@ -108,6 +109,13 @@ class DatasetRecipe:
         if "dataset" in self.config:  # a folder of partitions: each is a file, whatever its dataset is
             resolve_type(self.inner().config.get("type"), self.name)
         return known.capabilities
+
+    def local_place(self) -> str | None:
+        """Return the absolute path of the file or folder, where the entry has one and it is on this machine."""
+        place = next((self.config[key] for key in PATH_KEYS if key in self.config), None)
+        if place is None and isinstance(self.config.get("dataset"), Mapping):
+            return self.inner().local_place()
+        return local_path(absolute_path(place, self.project_path)) if isinstance(place, str) and is_local(place) else None
 
     def inner(self) -> DatasetRecipe:
         """Return the recipe of the dataset within this one: of the same name, with the same credentials and versions."""

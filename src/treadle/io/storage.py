@@ -12,8 +12,8 @@ import contextlib
 import importlib
 import os
 import shutil
+import stat
 import tempfile
-import uuid
 from dataclasses import dataclass, field
 from io import TextIOWrapper
 from pathlib import Path
@@ -21,6 +21,7 @@ from typing import IO, TYPE_CHECKING, Any, Final, Protocol, cast
 
 from treadle.errors import DatasetError
 from treadle.io.identity import FileIdentity, identify_local, identify_remote, stat_facts
+from treadle.io.temporary import temporary_beside
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -122,25 +123,24 @@ class LocalStorage:
         """Open a file to write; it appears, whole, when the block ends without an error."""
         target = Path(path).resolve()  # a link stays a link: the file it points to is replaced
         target.parent.mkdir(parents=True, exist_ok=True)
-        if target.exists() and not target.is_file():  # a pipe or a device cannot be replaced
+        try:
+            mode: int | None = target.stat().st_mode
+        except FileNotFoundError:
+            mode = None
+        if mode is not None and not stat.S_ISREG(mode):  # a pipe or a device cannot be replaced
             with _open(target, "a" if how.append else "w", how) as file:
                 yield file
             return
-        # The suffix stays last, because compression is inferred from it.
-        temporary = target.with_name(f".{target.stem[:40]}.{uuid.uuid4().hex[:12]}.tmp{target.suffix[:20]}")
-        try:
-            if how.append and target.exists():
+        with temporary_beside(target) as (temporary, descriptor):
+            if how.append and mode is not None:
                 shutil.copyfile(target, temporary)
-            with _open(temporary, "a" if how.append else "x", how) as file:
+            with _open(temporary, "a" if how.append else "w", how, descriptor) as file:
                 yield file
-            with contextlib.suppress(FileNotFoundError):
-                shutil.copymode(target, temporary)
-            saved = stat_facts(temporary.stat())  # of this file, whoever replaces it next
+            if mode is not None:
+                os.fchmod(descriptor, stat.S_IMODE(mode))
+            saved = stat_facts(os.fstat(descriptor))  # of this file, whoever replaces it next
             temporary.replace(target)
             self._saved[path] = saved
-        finally:
-            with contextlib.suppress(FileNotFoundError):
-                temporary.unlink()
 
     def exists(self, path: str) -> bool:
         """Say whether there is a file or folder."""
@@ -320,9 +320,13 @@ def storage_for(address: str, options: Mapping[str, Any]) -> Storage:
     return LocalStorage() if is_local(address) else RemoteStorage(address, options)
 
 
-def _open(path: str | Path, letter: str, how: OpenArguments) -> contextlib.AbstractContextManager[IO[Any]]:
+def _open(
+    path: str | Path, letter: str, how: OpenArguments, descriptor: int | None = None
+) -> contextlib.AbstractContextManager[IO[Any]]:
+    """Open a local file, by its descriptor where it is open already and stays so."""
     if how.compression is None:
-        return Path(path).open(how.mode(letter), how.buffering, **cast("Any", how.text))
+        place, closes = (path, True) if descriptor is None else (descriptor, False)
+        return open(place, how.mode(letter), how.buffering, closefd=closes, **cast("Any", how.text))
     import fsspec
 
     return cast("IO[Any]", fsspec.open(str(path), how.mode(letter), compression=how.compression, **how.text))

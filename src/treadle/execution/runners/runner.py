@@ -147,9 +147,10 @@ class Runner(ABC):
         plan = compile_plan(pipeline, catalog, policies)
         check_transcoding(plan)
         check_parameters(pipeline, catalog)
-        for dataset in plan.datasets:
-            if dataset.declared and dataset.producer is not None and not dataset.in_memory:
-                catalog.release(dataset.name)  # what is cached of it here will be of before this run
+        saved = [each.name for each in plan.datasets if each.declared and each.producer is not None and not each.in_memory]
+        for name in saved:
+            catalog.release(name)  # what is cached of it here will be of before this run
+        catalog.remove_leftovers(saved)
         material = RunMaterial(run_id, plan, catalog, hooks, self.is_async)
         return self.run_material(material, observers, durations, on_failure=on_failure, load_results=load_results)
 

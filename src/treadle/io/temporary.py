@@ -1,0 +1,98 @@
+"""Temporary files beside the files that they will replace, and the removal of those that a killed process left.
+
+The process that writes one holds a shared lock on it (flock(2)) until it has been moved to its place or removed. A lock ends with
+its process, so that a later run can recognise a file of Treadle's by its name, and by the missing lock that no process writes
+it any more. Where a file system has no locks, nothing is removed. State: none. Neighbours: `storage` writes, a runner cleans up.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import uuid
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+_NAME: Final = re.compile(r"\..*\.[0-9a-f]{12}\.treadle(\.[^/]*)?", re.DOTALL)
+_VERSIONS: Final = 5
+"""How many of the newest folders within the folder of a versioned file are looked into: a killed run's is among them."""
+
+
+@contextmanager
+def temporary_beside(target: Path) -> Iterator[tuple[Path, int]]:
+    """Make an empty file in the folder of another one, locked by this process; it is removed where the block raises.
+
+    Args:
+        target: the file that it will replace; its suffix stays last, because compression is inferred from it.
+
+    Yields:
+        The path of the file, and a descriptor of it that can be read and written, and is closed at the end.
+    """
+    while True:
+        path = target.with_name(f".{target.stem[:40]}.{uuid.uuid4().hex[:12]}.treadle{target.suffix[:20]}")
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+        with suppress(OSError):  # this file system has no locks
+            fcntl.flock(descriptor, fcntl.LOCK_SH)
+        if os.fstat(descriptor).st_nlink:
+            break
+        os.close(descriptor)  # another process took it for a leftover before it was locked
+    try:
+        yield path, descriptor
+    except BaseException:
+        with suppress(FileNotFoundError):
+            path.unlink()
+        raise
+    finally:
+        os.close(descriptor)
+
+
+def remove_leftovers(places: Iterable[str]) -> list[str]:
+    """Remove the temporary files that killed processes left beside files, and within folders of versions or partitions.
+
+    Args:
+        places: local paths of files and folders that are about to be written.
+
+    Returns:
+        The paths that were removed. A folder that cannot be listed is left alone.
+    """
+    folders: dict[str, bool] = {}
+    for place in places:
+        folders.setdefault(os.path.dirname(place), False)  # noqa: PTH120 - of thousands of places
+        if Path(place).is_dir():
+            with suppress(OSError):
+                within = sorted((entry.path for entry in os.scandir(place) if entry.is_dir(follow_symlinks=False)), reverse=True)
+                folders.update(dict.fromkeys(within[:_VERSIONS], True))
+            folders.setdefault(place, False)
+    removed = []
+    for folder, may_go in folders.items():
+        found = list(_leftovers(folder))
+        removed += [path for path in found if _remove_if_dead(path)]
+        if found and may_go:
+            with suppress(OSError):  # it holds other files
+                Path(folder).rmdir()
+    return removed
+
+
+def _leftovers(folder: str) -> Iterator[str]:
+    with suppress(OSError), os.scandir(folder) as entries:
+        yield from [entry.path for entry in entries if entry.name.startswith(".") and _NAME.fullmatch(entry.name)]
+
+
+def _remove_if_dead(path: str) -> bool:
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        Path(path).unlink()
+    except OSError:  # it is being written, or is gone by now, or may not be removed
+        return False
+    finally:
+        os.close(descriptor)
+    return True
