@@ -17,12 +17,11 @@ import psutil
 import pytest
 
 from treadle import Catalog, MemoryDataset, Pipeline, node
-from treadle.execution.exchange import close_handle, load_handle, size_of
 from treadle.execution.executors.events import Report, SetupFailed, WorkerDown, WorkerUp
 from treadle.execution.executors.loky import loky_executor
 from treadle.execution.executors.serial import serial_executor
 from treadle.execution.executors.threads import thread_executor
-from treadle.execution.handles import Inline, Kept, Local, Resident
+from treadle.execution.handles import Inline, LocalValue, PinnedValue, RemoteValue
 from treadle.execution.job import MAIN, Dropped, Failed, Finished, Published, Started
 from treadle.execution.material import RunMaterial
 from treadle.execution.placement import SHARED
@@ -178,8 +177,8 @@ class Bench:
     def value(self, name):
         """Take a value out of the executor."""
         handle = self.executor.detach(self.numbers[name])
-        value = load_handle(handle)
-        close_handle(handle)
+        value = handle.load()
+        handle.close()
         return value
 
     def flush(self):
@@ -320,7 +319,7 @@ def test_large_values_cross_between_workers(bench):
     bench.begin(node(lambda: big * 2, None, "a", name="make"), node(lambda a: a.sum(), "a", "b", name="take"))
     finished = bench.run(bench.workers[0], "make")
     if is_process(bench):
-        assert size_of(dict(finished.outputs)[bench.numbers["a"]]) >= BIG.nbytes
+        assert dict(finished.outputs)[bench.numbers["a"]].size >= BIG.nbytes
         assert bench.executor.size(bench.numbers["a"]) >= BIG.nbytes
     bench.run(bench.workers[-1], "take", last=[("a", "take")])
     assert bench.value("b") == BIG.sum() * 2
@@ -503,7 +502,7 @@ def test_what_cannot_leave_stays_where_it_is(bench):
     if is_process(bench):
         ((dataset, handle),) = finished.outputs
         assert dataset == bench.numbers["lock"]
-        assert isinstance(handle, Kept)
+        assert isinstance(handle, PinnedValue)
         assert handle.worker == worker
         assert "lock" in handle.reason
     bench.run(worker, "take", last=[("lock", "take")])
@@ -520,7 +519,7 @@ def test_a_value_that_cannot_be_sent_needs_the_main_process(bench):
     bench.run(MAIN if is_process(bench) else bench.workers[0], "n")
     assert bench.value("b") is False
     handle = bench.executor.detach(bench.numbers["lock"])
-    assert handle == Local(lock)
+    assert handle == LocalValue(lock)
 
 
 def test_the_main_worker_runs_here(bench):
@@ -803,12 +802,12 @@ def test_many_large_values_spill(fresh, monkeypatch):
     assert bench.value("total") == sum(range(count))
     handle = bench.executor.detach(bench.numbers[names[-1]])
     assert handle.path is None
-    assert load_handle(handle)[0] == count - 1
-    close_handle(handle)
+    assert handle.load()[0] == count - 1
+    handle.close()
     monkeypatch.setattr(store, "MANY_DESCRIPTORS", 0)
     handle = bench.executor.detach(bench.numbers[names[-2]])
     assert isinstance(handle, Inline)
-    assert load_handle(handle)[0] == count - 2
+    assert handle.load()[0] == count - 2
     bench.end()
     assert list(scratch.glob("value-*")) == []
 
@@ -869,8 +868,8 @@ def test_what_cannot_be_transferred_is_answered(fresh):
     bench.begin(node(len, "lost", "length", name="takes"), node(lambda: 1, None, "one", name="other"), lost=0)
     lost = bench.numbers["lost"]
     for opened in (False, True):  # before the worker knows the run, and after
-        bench.executor.store.keep(lost, Resident(1, 1_000_000), 1)
-        assert bench.transfer(lost, 1).handle == Kept(1, "its worker does not have it any more")
+        bench.executor.store.keep(lost, RemoteValue(1, 1_000_000), 1)
+        assert bench.transfer(lost, 1).handle == PinnedValue(1, "its worker does not have it any more")
         if not opened:
             bench.run(1, "other")
     failed = bench.run(1, "takes")

@@ -13,18 +13,15 @@ but the exchange holds it any more (`handover`); the last taker gets what is sto
 
 from __future__ import annotations
 
-import mmap
 import os
-import pickle
 import shutil
 import tempfile
-from contextlib import suppress
 from errno import ENOMEM, ENOSYS
 from typing import TYPE_CHECKING, Any
 
-from treadle.execution.handles import Handle, Inline, Kept, Local, Resident, Segment
+from treadle.execution.handles import Inline, Segment
 from treadle.execution.handover import borrow, claim
-from treadle.execution.pickling import ATOMS, CannotLeaveError, pickle_value
+from treadle.execution.pickling import ATOMS, pickle_value
 from treadle.execution.verdict import format_bytes
 from treadle.io.memory import CopyMode, copy_value
 
@@ -38,9 +35,6 @@ INLINE_BYTES = 1 << 16
 
 RESIDENT_BYTES = 1 << 20
 """Plain arrays and frames from this many bytes stay in the worker that made them until another process needs them."""
-
-MANY_DESCRIPTORS = 256
-"""Descriptors above this number are left to others where there is a choice: often a process may open 1,024 (RLIMIT_NOFILE)."""
 
 _ALIGNMENT = 64
 
@@ -175,106 +169,6 @@ def _write_pieces(fd: int, pieces: Sequence[bytes | memoryview], spans: Sequence
         while rest.nbytes:
             rest = rest[os.write(fd, rest) :]
     os.ftruncate(fd, spans[-1][0] + spans[-1][1])
-
-
-def load_handle(handle: Handle) -> Any:
-    """Return the value behind a handle: the caller's own, writable, isolated from everybody else's.
-
-    Args:
-        handle: Inline, Local (whose value is returned as it is), or a Segment whose descriptor or path is valid here;
-            the descriptor stays open.
-
-    Raises:
-        CannotLeaveError: the value is kept in another worker.
-    """
-    if isinstance(handle, Inline):
-        return pickle.loads(handle.data, buffers=[bytearray(buffer) for buffer in handle.buffers])  # noqa: S301
-    if isinstance(handle, Local):
-        return handle.value
-    if isinstance(handle, (Kept, Resident)):
-        raise CannotLeaveError(handle.reason if isinstance(handle, Kept) else "it is in another worker")
-    fd = open_spilled(handle.path) if handle.path is not None else handle.fd
-    if fd is None:
-        msg = "the segment's descriptor did not travel with it"
-        raise RuntimeError(msg)
-    try:
-        # A map holds a descriptor of its own for as long as the value lives: the next one that is free, as this does.
-        os.close(next_one := os.dup(fd))
-        many = next_one > MANY_DESCRIPTORS
-        mapped = memoryview(_read_all(fd, handle.size) if many else mmap.mmap(fd, handle.size, access=mmap.ACCESS_COPY))
-    finally:
-        if handle.path is not None:
-            os.close(fd)
-    pieces = [mapped[start : start + length] for start, length in handle.spans]
-    return pickle.loads(pieces[0], buffers=pieces[1:])  # noqa: S301 - an authenticated worker wrote it
-
-
-def open_spilled(path: str) -> int:
-    """Open the scratch file of a value.
-
-    Args:
-        path: the file.
-
-    Returns:
-        Its descriptor.
-
-    Raises:
-        FileNotFoundError: the file has been removed; its text says the probable cause.
-    """
-    try:
-        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except FileNotFoundError as exc:
-        msg = (
-            "the file was removed while the run was going on, probably by a cleaner of temporary files (exclude "
-            f"{os.path.dirname(os.path.dirname(path))}/treadle-* from it, or point TMPDIR elsewhere)"
-        )
-        raise FileNotFoundError(exc.errno, msg, path) from None
-
-
-def _read_all(fd: int, size: int) -> mmap.mmap:
-    memory = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-    with memoryview(memory) as view:
-        at = 0
-        while at < size:
-            with view[at:] as rest:
-                at += os.preadv(fd, [rest], at)
-    return memory
-
-
-def reopened(handle: Segment) -> Segment | None:
-    """Return a handle with a descriptor of an open file of its own, None where that cannot be had."""
-    if handle.fd is None:
-        return handle
-    try:
-        return handle._replace(fd=os.open(f"/proc/self/fd/{handle.fd}", os.O_RDONLY | os.O_CLOEXEC))
-    except OSError:
-        return None
-
-
-def close_handle(handle: Handle) -> None:
-    """Give back what a handle owns in this process: the segment's descriptor, or its scratch file."""
-    if isinstance(handle, Segment):
-        if handle.fd is not None:
-            os.close(handle.fd)
-        elif handle.path is not None:
-            with suppress(FileNotFoundError):  # a cleaner of the temporary directory may have removed it
-                os.unlink(handle.path)
-
-
-def size_of(handle: Handle) -> int:
-    """Return the bytes behind a handle, 0 where nobody counted them."""
-    if isinstance(handle, (Segment, Resident)):
-        return handle.size
-    if isinstance(handle, Inline):
-        return len(handle.data) + sum(map(len, handle.buffers))
-    return 0
-
-
-def memory_of(handle: Handle) -> tuple[int, int]:
-    """Return what a handle's value takes of the budget: bytes of memory outside of messages, and memory files."""
-    if isinstance(handle, Segment):
-        return (handle.size, 1) if handle.path is None else (0, 0)
-    return (handle.size, 0) if isinstance(handle, (Resident, Kept)) else (0, 0)
 
 
 def snapshot(value: Any, copy_mode: CopyMode | None) -> Any:

@@ -9,11 +9,10 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from treadle.execution.handles import Segment
-
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from treadle.execution.handles import Handle
     from treadle.execution.job import Job
 
 
@@ -21,9 +20,9 @@ class InputFiles:
     """A worker's descriptors of the memory files of other processes' values."""
 
     def __init__(self) -> None:
-        self._runs: dict[int, dict[int, Segment]] = {}
+        self._runs: dict[int, dict[int, Handle]] = {}
 
-    def of(self, run: int) -> dict[int, Segment]:
+    def of(self, run: int) -> dict[int, Handle]:
         """Return the files of a run, as they come and go."""
         return self._runs.setdefault(run, {})
 
@@ -34,9 +33,9 @@ class InputFiles:
         files = self._runs.setdefault(job.run, {})
         arrived = iter(descriptors)
         for dataset, handle in job.inputs:
-            if isinstance(handle, Segment) and handle.path is None:
+            if handle.needs_descriptor:
                 self.close(job.run, dataset)
-                files[dataset] = handle._replace(fd=next(arrived))
+                files[dataset] = handle.with_descriptor(next(arrived))
 
     def close(self, run: int, dataset: int) -> None:
         """Close the file of a value, where it is here; what was loaded from it keeps its own map."""

@@ -243,7 +243,7 @@ class Failed(NamedTuple):
 
 
 class Published(NamedTuple):
-    """A resident value is fit to travel; or, where that failed, Kept says why."""
+    """A resident value is fit to travel; or, where that failed, PinnedValue says why."""
 
     run: int
     dataset: int

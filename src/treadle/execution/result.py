@@ -9,7 +9,6 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from treadle.errors import DatasetError
-from treadle.execution.exchange import close_handle, load_handle
 from treadle.forks import fork_safe
 
 if TYPE_CHECKING:
@@ -75,7 +74,7 @@ class RunResult(Mapping[str, Any]):
             value = self._load_saved(name)
         else:
             try:
-                value = load_handle(handle)
+                value = handle.load()
             except Exception as exc:  # unpickling runs the code of any class, so anything can come out of it
                 msg = (
                     f"The value of '{name}' was pickled in its worker, and cannot be unpickled here: "
@@ -84,7 +83,7 @@ class RunResult(Mapping[str, Any]):
                     "the catalog, or return something that pickles both ways."
                 )
                 raise DatasetError(msg, dataset=name) from exc
-            close_handle(self._handles.pop(name))
+            self._handles.pop(name).close()
         self._loaded[name] = value
         return value
 
@@ -153,9 +152,9 @@ def gather_results(material: RunMaterial, executor: Executor) -> RunResult:
                 handles[planned.name] = handle
         elif identify is not None:
             # The worker that saved it identified it. Where that one was lost before it could report, what is there now counts.
-            identity = load_handle(handle) if handle is not None else identify(planned.name)
+            identity = handle.load() if handle is not None else identify(planned.name)
             if handle is not None:
-                close_handle(handle)
+                handle.close()
             if identity is not None:
                 identities[planned.name] = identity
     result = RunResult(material.run_id, material.catalog, tuple(names), handles, identities)
@@ -167,5 +166,5 @@ def gather_results(material: RunMaterial, executor: Executor) -> RunResult:
 
 def _close_all(handles: dict[str, Handle]) -> None:
     for handle in handles.values():
-        close_handle(handle)
+        handle.close()
     handles.clear()

@@ -29,7 +29,7 @@ from treadle.execution.bootstrap import this_worker
 from treadle.execution.budget import Budget
 from treadle.execution.channel import ChannelClosedError
 from treadle.execution.failure import record_failure
-from treadle.execution.handles import Kept, Segment
+from treadle.execution.handles import PinnedValue
 from treadle.execution.input_files import InputFiles
 from treadle.execution.job import (
     BeginRun,
@@ -235,9 +235,9 @@ class _Server:
         else:
             for fd in spare:
                 os.close(fd)
-            handle = Kept(self._worker.number, "its worker does not have it any more")
-        descriptors = [handle.fd] if isinstance(handle, Segment) and handle.fd is not None else []
-        travelling = handle._replace(fd=None) if isinstance(handle, Segment) else handle
+            handle = PinnedValue(self._worker.number, "its worker does not have it any more")
+        descriptors = [handle.fd] if handle.fd is not None else []
+        travelling = handle.with_descriptor(None)
         self._channel.post(Published(command.run, command.dataset, travelling), descriptors)
         self._channel.flush()
 

@@ -18,16 +18,12 @@ from treadle.execution.exchange import (
     RESIDENT_BYTES,
     LocalValues,
     NoRoomError,
-    close_handle,
     describe_no_room,
-    load_handle,
-    memory_of,
     publish,
-    reopened,
 )
 from treadle.execution.failure import record_failure
 from treadle.execution.forwarding import flush_forwarded
-from treadle.execution.handles import Handle, Inline, Kept, Resident, Segment
+from treadle.execution.handles import Handle, Inline, PinnedValue, RemoteValue, Segment
 from treadle.execution.handover import large_size
 from treadle.execution.job import Failed, Finished, Job, RunSpec
 from treadle.execution.pickling import ATOMS, CannotLeaveError
@@ -59,7 +55,7 @@ class WorkerRun:
         number: int,
         spec: RunSpec,
         worker: WorkerProcess,
-        files: dict[int, Segment],
+        files: dict[int, Handle],
         budget: Budget,
         known: Mapping[bytes, tuple[Node, ...]],
     ) -> None:
@@ -112,7 +108,7 @@ class WorkerRun:
         """Take a job's inputs in; those in memory files are among the files already."""
         self._last = dict(job.last)
         for dataset, handle in job.inputs:
-            if not isinstance(handle, Segment) or handle.path is not None:
+            if not handle.needs_descriptor:
                 self._handles[dataset] = handle
 
     def forget_inputs(self) -> None:
@@ -150,9 +146,9 @@ class WorkerRun:
             worker.blackboard.end(worker.place)
         descriptors: list[int] = []  # the channel takes them over
         for dataset, handle in given.items():
-            if type(handle) is Segment and handle.fd is not None:
+            if handle.fd is not None:
                 descriptors.append(handle.fd)
-                given[dataset] = handle._replace(fd=None)  # as it travels
+                given[dataset] = handle.with_descriptor(None)  # as it travels
         outputs = tuple(given.items())
         worker.blackboard.finish(worker.place, self._number, index, begun, times.at)
         message = Finished(
@@ -191,7 +187,7 @@ class WorkerRun:
             name = self._spec.dataset_names[dataset]
             msg = f"The value of '{name}' is gone: the worker that had it has given it away. Run its node again."
             raise DatasetError(msg, dataset=name)
-        return load_handle(handle)
+        return handle.load()
 
     def publish(self, dataset: int, spare: int | None = None) -> Handle:
         """Make a resident value fit to travel, in a spare memory file where one came along.
@@ -199,7 +195,7 @@ class WorkerRun:
         Who takes it here until the parent has it dropped gets it from the file as well, so that it is not in memory twice.
 
         Returns:
-            Its handle; Kept, with the reason, where it cannot travel.
+            Its handle; PinnedValue, with the reason, where it cannot travel.
         """
         with self._values_lock:
             here = dataset in self._values
@@ -207,20 +203,20 @@ class WorkerRun:
         if not here:
             if spare is not None:
                 os.close(spare)
-            return Kept(self._worker.number, "its worker does not have it any more")
+            return PinnedValue(self._worker.number, "its worker does not have it any more")
         handle: Handle
         try:
             handle = publish(value, self._worker.spec.scratch, budget=self._budget, spare=spare)
         except CannotLeaveError as exc:
-            handle = Kept(self._worker.number, str(exc))
+            handle = PinnedValue(self._worker.number, str(exc))
         except NoRoomError as exc:
-            handle = Kept(self._worker.number, str(exc), large_size(value))
+            handle = PinnedValue(self._worker.number, str(exc), large_size(value))
         del value
         self._count(handle)
-        if isinstance(handle, Segment) and (own := reopened(handle)) is not None:
+        if isinstance(handle, Segment) and (own := handle.reopened()) is not None:
             with self._values_lock:
                 if self._is_over:  # meanwhile, and its files are closed
-                    close_handle(own)
+                    own.close()
                 else:
                     self._files[dataset] = own
                     self._values.drop(dataset)
@@ -246,7 +242,7 @@ class WorkerRun:
         size = 0 if type(value) in ATOMS or self._spec.is_result[dataset] else large_size(value)
         if size >= RESIDENT_BYTES and self._budget.has_room(size):
             made[dataset] = value
-            given[dataset] = Resident(self._worker.number, size)
+            given[dataset] = RemoteValue(self._worker.number, size)
             self._count(given[dataset])
             return
         try:
@@ -265,19 +261,19 @@ class WorkerRun:
                 )
                 raise DatasetError(msg, dataset=name) from exc
             made[dataset] = value
-            given[dataset] = Kept(self._worker.number, str(exc))
+            given[dataset] = PinnedValue(self._worker.number, str(exc))
 
     def _count(self, handle: Handle, sign: int = 1) -> None:
         if type(handle) is Inline:
             return
-        size, files = memory_of(handle)
+        size, files = handle.memory
         if size:
             self._budget.note_made(self._worker.place, sign * size, sign * files)
 
     def _take_back(self, handle: Handle) -> None:
         """Give back what was handed over, before the parent heard of it."""
         self._count(handle, -1)
-        close_handle(handle)
+        handle.close()
 
     def _node(self, index: int) -> Node:
         group, position = self._spec.node_at[index]

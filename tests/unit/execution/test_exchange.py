@@ -13,20 +13,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from treadle.execution import exchange
+from treadle.execution import exchange, handles
 from treadle.execution.budget import Budget
 from treadle.execution.exchange import (
     INLINE_BYTES,
     LocalValues,
     NoRoomError,
-    close_handle,
-    load_handle,
-    memory_of,
     publish,
-    size_of,
     snapshot,
 )
-from treadle.execution.handles import Inline, Kept, Local, Resident, Segment
+from treadle.execution.handles import Inline, LocalValue, PinnedValue, RemoteValue, Segment
 from treadle.execution.pickling import CannotLeaveError, pickle_value
 from treadle.io.memory import CopyMode
 
@@ -42,7 +38,7 @@ def keep(tmp_path):
 
     yield make
     for handle in handles:
-        close_handle(handle)
+        handle.close()
 
 
 @pytest.fixture
@@ -66,17 +62,17 @@ def test_small_values_travel_inline(keep, value):
     """What pickles small is a few bytes in the message."""
     handle = keep(value)
     assert isinstance(handle, Inline)
-    assert load_handle(handle) == value
-    assert 0 < size_of(handle) <= INLINE_BYTES
+    assert handle.load() == value
+    assert 0 < handle.size <= INLINE_BYTES
 
 
 def test_a_small_array_is_writable_and_the_takers_own(keep):
     """Buffers that travel inline come out writable, and two takers do not see each other's writes."""
     handle = keep(np.arange(4))
-    first, second = load_handle(handle), load_handle(handle)
+    first, second = handle.load(), handle.load()
     first[0] = 99
     assert second[0] == 0
-    assert load_handle(handle)[0] == 0
+    assert handle.load()[0] == 0
 
 
 def test_large_values_go_into_a_memory_file(keep, tmp_path):
@@ -84,9 +80,9 @@ def test_large_values_go_into_a_memory_file(keep, tmp_path):
     handle = keep({"a": BIG, "b": BIG[:11].copy(), "text": "x" * 100})
     assert isinstance(handle, Segment)
     assert handle.path is None
-    assert os.fstat(handle.fd).st_size == handle.size == size_of(handle)
+    assert os.fstat(handle.fd).st_size == handle.size
     assert all(start % 64 == 0 for start, _length in handle.spans)
-    loaded = load_handle(handle)
+    loaded = handle.load()
     assert np.array_equal(loaded["a"], BIG)
     assert np.array_equal(loaded["b"], BIG[:11])
     assert list(tmp_path.iterdir()) == []
@@ -97,21 +93,21 @@ def test_mapped_arrays_are_writable_and_isolated(keep, spill, nothing_left):
     """A taker may write into its array; the value, and every other taker, stays as it was."""
     handle = keep(BIG, budget=nothing_left if spill else None)
     assert (handle.path is not None) == spill
-    first, second = load_handle(handle), load_handle(handle)
+    first, second = handle.load(), handle.load()
     assert first.flags.writeable
     first[:] = -1
     assert np.array_equal(second, BIG)
-    assert np.array_equal(load_handle(handle), BIG)
+    assert np.array_equal(handle.load(), BIG)
 
 
 def test_frames_are_writable_and_isolated(keep):
     """The same holds for data frames."""
     frame = pd.DataFrame({"a": BIG, "b": BIG * 2, "c": ["text"] * len(BIG)})
     handle = keep(frame)
-    first = load_handle(handle)
+    first = handle.load()
     first.loc[:, "a"] = 0.0
     first.iloc[0, 2] = "changed"
-    pd.testing.assert_frame_equal(load_handle(handle), frame)
+    pd.testing.assert_frame_equal(handle.load(), frame)
 
 
 @pytest.mark.parametrize(
@@ -127,27 +123,27 @@ def test_frames_are_writable_and_isolated(keep):
 )
 def test_any_layout_survives(keep, value):
     """Order, strides, object cells, emptiness: what comes out is equal."""
-    loaded = load_handle(keep(value))
+    loaded = keep(value).load()
     assert np.array_equal(loaded, value) if isinstance(value, np.ndarray) else loaded == value
 
 
 def test_a_value_outlives_its_handle(tmp_path):
     """Once loaded, a value keeps its map: the handle may be closed."""
     handle = publish(BIG, str(tmp_path))
-    loaded = load_handle(handle)
-    close_handle(handle)
+    loaded = handle.load()
+    handle.close()
     assert np.array_equal(loaded, BIG)
 
 
 def test_spilled_values_are_files_that_closing_removes(tmp_path, nothing_left):
     """A value past the budget is one file in the scratch directory, private to the user, gone when its handle is closed."""
     handle = publish(BIG, str(tmp_path), budget=nothing_left)
-    assert memory_of(handle) == (0, 0)
+    assert handle.memory == (0, 0)
     (file,) = tmp_path.iterdir()
     assert handle.path == str(file)
     assert handle.fd is None
     assert file.stat().st_mode & 0o077 == 0
-    close_handle(handle)
+    handle.close()
     assert list(tmp_path.iterdir()) == []
 
 
@@ -164,8 +160,8 @@ def test_without_memfd_the_scratch_directory_does_it(tmp_path, monkeypatch, miss
         monkeypatch.setattr(os, "memfd_create", refuse)
     handle = publish(BIG, str(tmp_path))
     assert handle.path is not None
-    assert np.array_equal(load_handle(handle), BIG)
-    close_handle(handle)
+    assert np.array_equal(handle.load(), BIG)
+    handle.close()
 
 
 def test_a_memory_file_that_cannot_be_filled_is_closed_and_spilled(tmp_path, monkeypatch):
@@ -183,7 +179,7 @@ def test_a_memory_file_that_cannot_be_filled_is_closed_and_spilled(tmp_path, mon
     handle = publish(BIG, str(tmp_path))
     assert handle.path is not None
     assert open_files() == before
-    close_handle(handle)
+    handle.close()
 
 
 @pytest.fixture
@@ -221,10 +217,10 @@ def test_a_crowd_of_memory_files_that_the_disk_cannot_take(tmp_path):
     budget.count(0, 1000)
     handle = publish(BIG, str(tmp_path), budget=budget)
     assert handle.path is not None
-    close_handle(handle)
+    handle.close()
     handle = publish(BIG, str(tmp_path / "gone"), budget=budget)
-    assert memory_of(handle) == (handle.size, 1)
-    close_handle(handle)
+    assert handle.memory == (handle.size, 1)
+    handle.close()
     budget.close()
 
 
@@ -236,7 +232,7 @@ def test_a_spare_memory_file_is_written_over(tmp_path, size):
     handle = publish(BIG, str(tmp_path), spare=spare)
     assert handle.fd == spare
     assert os.fstat(spare).st_size == handle.size
-    assert np.array_equal(load_handle(handle), BIG)
+    assert np.array_equal(handle.load(), BIG)
     assert isinstance(publish(1, str(tmp_path), spare=spare), Inline)
     with pytest.raises(OSError, match="Bad file descriptor"):
         os.fstat(spare)
@@ -285,16 +281,16 @@ def test_buffers_are_out_of_band():
 def test_other_handles():
     """A local value is handed over as it is, a kept one cannot be had, a segment needs its descriptor."""
     value = object()
-    assert load_handle(Local(value)) is value
+    assert LocalValue(value).load() is value
     with pytest.raises(CannotLeaveError, match="a lock"):
-        load_handle(Kept(1, "a lock"))
+        PinnedValue(1, "a lock").load()
     with pytest.raises(RuntimeError, match="descriptor"):
-        load_handle(Segment(1, ((0, 1),)))
-    close_handle(Local(value))
-    close_handle(Kept(1, ""))
-    assert size_of(Kept(1, "")) == size_of(Local(value)) == 0
-    assert memory_of(Kept(1, "", 7)) == memory_of(Resident(1, 7)) == (7, 0)
-    assert memory_of(Inline(b"abc")) == memory_of(Local(value)) == (0, 0)
+        Segment(1, ((0, 1),)).load()
+    LocalValue(value).close()
+    PinnedValue(1, "").close()
+    assert PinnedValue(1, "").size == LocalValue(value).size == 0
+    assert PinnedValue(1, "", 7).memory == RemoteValue(1, 7).memory == (7, 0)
+    assert Inline(b"abc").memory == LocalValue(value).memory == (0, 0)
 
 
 # --- within one process --------------------------------------------------------------------------------------------------
@@ -362,9 +358,9 @@ def test_values_hold_no_descriptors_where_many_are_open(keep, monkeypatch):
     """A value is read and not mapped once many files are open: it is the taker's own, and holds none of them."""
     array = np.arange(100_000.0)
     handle = keep(array)
-    monkeypatch.setattr(exchange, "MANY_DESCRIPTORS", 0)
+    monkeypatch.setattr(handles, "MANY_DESCRIPTORS", 0)
     before = open_files()
-    first, second = load_handle(handle), load_handle(handle)
+    first, second = handle.load(), handle.load()
     assert open_files() == before
     first += 1
     assert (second == array).all()

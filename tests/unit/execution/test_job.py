@@ -10,7 +10,7 @@ import pytest
 
 from treadle.events import Failure
 from treadle.execution import handles, job
-from treadle.execution.handles import Inline, Kept, Local, Resident, Segment
+from treadle.execution.handles import Inline, LocalValue, PinnedValue, RemoteValue, Segment
 from treadle.execution.job import (
     BeginRun,
     Broken,
@@ -71,9 +71,9 @@ MESSAGES = [
     Inline(b"data", (b"buffer",)),
     Segment(128, ((0, 10), (64, 64)), None, 5),
     Segment(128, ((0, 10),), "/scratch/value-1"),
-    Kept(1, "a lock"),
-    Local([1]),
-    Resident(1, 5_000_000),
+    PinnedValue(1, "a lock"),
+    LocalValue([1]),
+    RemoteValue(1, 5_000_000),
     BeginRun(1, b"spec"),
     EndRun(1),
     Job(1, (0, 1), ((0, Inline(b"x")),), ((0, 1),), (1,)),
@@ -83,9 +83,9 @@ MESSAGES = [
     Stop(),
     Hello(1, 77, 1, FAILURE),
     Started(1, 0, 12.5),
-    Finished(1, 0, 12.5, 13.0, 0.1, 0.2, 0.2, ((1, Kept(1, "lock")), (2, Inline(b"x")), (3, Inline(b"x", (b"y",))))),
+    Finished(1, 0, 12.5, 13.0, 0.1, 0.2, 0.2, ((1, PinnedValue(1, "lock")), (2, Inline(b"x")), (3, Inline(b"x", (b"y",))))),
     Failed(1, 0, 12.5, 13.0, FAILURE, (1, 2)),
-    Published(1, 0, Kept(1, "lock")),
+    Published(1, 0, PinnedValue(1, "lock")),
     Dropped(1, (1, 2)),
     Broken(Failure("MemoryError", "", "")),
     Logged({"msg": "text", "levelno": 20}),

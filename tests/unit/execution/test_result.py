@@ -12,7 +12,7 @@ from treadle import Catalog, Dataset, RunResult
 from treadle.errors import DatasetError
 from treadle.execution.budget import Budget
 from treadle.execution.exchange import publish
-from treadle.execution.handles import Inline, Local
+from treadle.execution.handles import Inline, LocalValue
 
 
 class Counting(Dataset):
@@ -34,7 +34,7 @@ def open_files():
 
 def test_it_is_a_mapping_in_plan_order(tmp_path):
     """Names in order, values by name, and a repr that names them."""
-    handles = {"b": publish([1], str(tmp_path)), "a": Local("x")}
+    handles = {"b": publish([1], str(tmp_path)), "a": LocalValue("x")}
     result = RunResult("id", Catalog(), ("b", "a"), handles)
     assert dict(result) == {"b": [1], "a": "x"}
     assert list(result) == ["b", "a"]
@@ -47,7 +47,7 @@ def test_it_is_a_mapping_in_plan_order(tmp_path):
 def test_an_unknown_name_is_told_which_there_are():
     """A KeyError lists the free outputs."""
     with pytest.raises(KeyError, match=r"'x' is no free output of this run; its free outputs are: a"):
-        RunResult("id", Catalog(), ("a",), {"a": Local(1)})["x"]
+        RunResult("id", Catalog(), ("a",), {"a": LocalValue(1)})["x"]
     with pytest.raises(KeyError, match=r"none"):
         RunResult("id", Catalog(), (), {})["x"]
     assert RunResult("id", Catalog(), (), {}).get("x", 5) == 5

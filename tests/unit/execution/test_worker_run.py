@@ -6,7 +6,7 @@ import threading
 from types import SimpleNamespace
 
 from treadle.execution.budget import Budget
-from treadle.execution.exchange import LocalValues, close_handle
+from treadle.execution.exchange import LocalValues
 from treadle.execution.worker_run import WorkerRun
 
 
@@ -26,5 +26,5 @@ def test_a_value_published_past_the_end_of_its_run_leaves_nothing(tmp_path):
     handle = run.publish(3)
     assert handle.size > 1 << 17
     assert not run._files
-    close_handle(handle)
+    handle.close()
     run._budget.close()

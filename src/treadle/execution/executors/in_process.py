@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from treadle.execution.attempt import AttemptFailedError, attempt_node
-from treadle.execution.exchange import close_handle
 from treadle.execution.executors.events import Report
 from treadle.execution.failure import record_failure
 from treadle.execution.job import Dropped, Failed, Finished, Started
@@ -68,7 +67,7 @@ def job_steps(  # noqa: PLR0913 - what a job takes, each by its name
                 made[dataset] = value
                 return
             if dataset in handles:
-                close_handle(handles.pop(dataset))  # a generator's earlier chunk
+                handles.pop(dataset).close()  # a generator's earlier chunk
             handles[dataset] = give(dataset, value)
 
         rest = job.nodes[position + 1 :]
@@ -146,4 +145,4 @@ def _attempt_as(
 def _give_up(handles: dict[int, Handle]) -> None:
     """Give back what an attempt that failed had handed over."""
     for handle in handles.values():
-        close_handle(handle)
+        handle.close()

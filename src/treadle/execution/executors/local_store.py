@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from treadle.execution.exchange import LocalValues
-from treadle.execution.handles import Handle, Local
+from treadle.execution.handles import Handle, LocalValue
 from treadle.execution.placement import SHARED, Placement
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ class LocalStore:
     def give(self, dataset: int, value: Any) -> Handle:
         """Keep a snapshot of a value."""
         self.values.put(dataset, value)
-        return Local(value)
+        return LocalValue(value)
 
     def take(self, dataset: int, *, last: bool) -> Any:
         """Return a value that is the caller's own; `last` where no other node takes it."""
@@ -66,7 +66,7 @@ class LocalStore:
 
     def detach(self, dataset: int) -> Handle | None:
         """Give a value to the caller; None where it is not here."""
-        return Local(self.values.take(dataset, last=True)) if dataset in self.values else None
+        return LocalValue(self.values.take(dataset, last=True)) if dataset in self.values else None
 
     def forget_worker(self, worker: int) -> None:
         """Do nothing: no value is in one worker only."""

@@ -26,7 +26,6 @@ from treadle.execution.executors.protocol import Capabilities
 from treadle.execution.executors.store import SegmentStore
 from treadle.execution.executors.unreported import UnreportedResults
 from treadle.execution.forwarding import hand_to_loggers, write_output
-from treadle.execution.handles import Segment
 from treadle.execution.job import BeginRun, Broken, EndRun, Finished, Job, Logged, Output, Publish, Published, Started
 
 if TYPE_CHECKING:
@@ -192,8 +191,8 @@ def _messages_of(job: Job) -> Iterator[tuple[Job, list[int]]]:
 
     A message carries only so many: where there are more, messages without nodes go before the job, with memory files only.
     """
-    files = [(dataset, handle) for dataset, handle in job.inputs if isinstance(handle, Segment) and handle.fd is not None]
-    rest = tuple((dataset, handle) for dataset, handle in job.inputs if not isinstance(handle, Segment) or handle.fd is None)
+    files = [(dataset, handle) for dataset, handle in job.inputs if handle.fd is not None]
+    rest = tuple((dataset, handle) for dataset, handle in job.inputs if handle.fd is None)
     while len(files) > MAX_DESCRIPTORS:
         first, files = files[:MAX_DESCRIPTORS], files[MAX_DESCRIPTORS:]
         inputs, descriptors = _without_descriptors(first)
@@ -202,8 +201,8 @@ def _messages_of(job: Job) -> Iterator[tuple[Job, list[int]]]:
     yield job._replace(inputs=inputs + rest), descriptors
 
 
-def _without_descriptors(files: list[tuple[int, Segment]]) -> tuple[tuple[tuple[int, Handle], ...], list[int]]:
-    inputs = tuple((dataset, handle._replace(fd=None)) for dataset, handle in files)
+def _without_descriptors(files: list[tuple[int, Handle]]) -> tuple[tuple[tuple[int, Handle], ...], list[int]]:
+    inputs = tuple((dataset, handle.with_descriptor(None)) for dataset, handle in files)
     return inputs, [handle.fd for _dataset, handle in files if handle.fd is not None]
 
 
@@ -216,7 +215,7 @@ def _with_descriptors(message: Finished | Published, descriptors: list[int]) -> 
 
 
 def _with_next(handle: Handle, descriptors: Iterator[int]) -> Handle:
-    return handle._replace(fd=next(descriptors)) if isinstance(handle, Segment) and handle.path is None else handle
+    return handle.with_descriptor(next(descriptors)) if handle.needs_descriptor else handle
 
 
 def loky_executor(

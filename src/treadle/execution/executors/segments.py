@@ -17,8 +17,8 @@ import os
 from typing import TYPE_CHECKING
 
 from treadle.execution.budget import Budget, default_limit
-from treadle.execution.exchange import RESIDENT_BYTES, close_handle, memory_of
-from treadle.execution.handles import Inline, Segment
+from treadle.execution.exchange import RESIDENT_BYTES
+from treadle.execution.handles import Inline
 from treadle.execution.job import MAIN
 
 if TYPE_CHECKING:
@@ -57,9 +57,7 @@ class Segments:
 
     def add(self, handle: Handle, worker: int) -> None:
         """Count a value that a worker told of."""
-        if type(handle) is Inline:
-            return
-        size, files = memory_of(handle)
+        size, files = handle.memory
         if size:
             if worker != MAIN:
                 self.budget.note_heard(worker - 1, size, files)
@@ -68,7 +66,7 @@ class Segments:
 
     def remove(self, handle: Handle) -> None:
         """Count a value no more; its file is somebody else's now."""
-        size, files = memory_of(handle)
+        size, files = handle.memory
         if size:
             self.budget.count(-size, -files)
 
@@ -77,13 +75,13 @@ class Segments:
         if type(handle) is Inline:
             return
         self.remove(handle)
-        if self._wanted and isinstance(handle, Segment) and (fd := handle.fd) is not None and self._is_kept(handle.size):
+        if self._wanted and (fd := handle.fd) is not None and self._is_kept(handle.size):
             self._idle.append((handle.size, fd))
             self._idle_bytes += handle.size
             self.budget.count(handle.size, 1)
             self._trim()
         else:
-            close_handle(handle)
+            handle.close()
 
     @property
     def has_idle(self) -> bool:

@@ -13,19 +13,9 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from treadle.errors import DatasetError
-from treadle.execution.exchange import (
-    MANY_DESCRIPTORS,
-    LocalValues,
-    NoRoomError,
-    close_handle,
-    describe_no_room,
-    load_handle,
-    open_spilled,
-    publish,
-    size_of,
-)
+from treadle.execution.exchange import LocalValues, NoRoomError, describe_no_room, publish
 from treadle.execution.executors.segments import Segments
-from treadle.execution.handles import Handle, Inline, Kept, Local, Resident, Segment
+from treadle.execution.handles import MANY_DESCRIPTORS, Handle, Inline, LocalValue, PinnedValue, Segment, open_spilled
 from treadle.execution.handover import large_size
 from treadle.execution.job import MAIN
 from treadle.execution.pickling import CannotLeaveError
@@ -77,7 +67,7 @@ class SegmentStore:
                 handle = self._publish(dataset, value)
             except CannotLeaveError as exc:
                 self._here.adopt(dataset, value)
-                handle = Kept(MAIN, str(exc))
+                handle = PinnedValue(MAIN, str(exc))
             self.keep(dataset, handle, MAIN)
             return handle.placement
 
@@ -93,7 +83,7 @@ class SegmentStore:
                 return self._publish(dataset, value)
             except CannotLeaveError as exc:
                 self._here.put(dataset, value)
-                return Kept(MAIN, str(exc))
+                return PinnedValue(MAIN, str(exc))
 
     def _publish(self, dataset: int, value: Any) -> Handle:
         size = large_size(value) if self._segments.has_idle else 0  # to look into a frame takes time
@@ -110,11 +100,11 @@ class SegmentStore:
             if dataset in self._here:
                 return self._here.take(dataset, last=last)
             handle = self._handles[dataset]
-            if not isinstance(handle, Segment) or handle.fd is None:
-                return load_handle(handle)
+            if handle.fd is None:
+                return handle.load()
             fd = self._segments.share(handle.fd)
         try:
-            return load_handle(handle._replace(fd=fd))
+            return handle.with_descriptor(fd).load()
         finally:
             os.close(fd)
 
@@ -125,7 +115,7 @@ class SegmentStore:
         since jobs that were sent name it.
         """
         with self._lock:
-            if isinstance(self._handles.get(dataset), (Inline, Segment)):
+            if (before := self._handles.get(dataset)) is not None and before.worker is None:
                 self._free(handle, worker)
                 return
             self._handles[dataset] = handle
@@ -138,7 +128,8 @@ class SegmentStore:
             False where it is not expected any more, and was freed.
         """
         with self._lock:
-            if not isinstance(self._handles.get(dataset), Resident):
+            before = self._handles.get(dataset)
+            if before is None or not before.placement.movable or before.worker is None:
                 self._free(handle, worker)
                 return False
             self._handles[dataset] = handle
@@ -156,8 +147,8 @@ class SegmentStore:
         with self._lock:
             for dataset in datasets:
                 handle = self._handles[dataset]
-                if isinstance(handle, Segment) and handle.fd is not None:
-                    handle = handle._replace(fd=self._segments.share(handle.fd))
+                if handle.fd is not None:
+                    handle = handle.with_descriptor(self._segments.share(handle.fd))
                 found.append((dataset, handle))
         return found
 
@@ -176,7 +167,7 @@ class SegmentStore:
     def size(self, dataset: int) -> int:
         """Return the bytes of a value, 0 where it is not here."""
         handle = self._handles.get(dataset)
-        return size_of(handle) if handle is not None else 0
+        return handle.size if handle is not None else 0
 
     def release(self, dataset: int) -> None:
         """Forget a value: its memory is freed."""
@@ -189,8 +180,8 @@ class SegmentStore:
     def detach(self, dataset: int) -> Handle | None:
         """Hand a value over; a spilled one is moved out of the scratch directory, which will not outlive the pool."""
         handle = self._handles.pop(dataset, None)
-        if handle is None or isinstance(handle, (Kept, Resident)):
-            return Local(self._here.take(dataset, last=True)) if dataset in self._here else None
+        if handle is None or handle.worker is not None:
+            return LocalValue(self._here.take(dataset, last=True)) if dataset in self._here else None
         self._segments.remove(handle)
         if isinstance(handle, Segment) and handle.path is not None:
             try:
@@ -210,7 +201,7 @@ class SegmentStore:
                     shutil.copyfileobj(spilled, kept)
                     kept.flush()
                     moved = handle._replace(path=None, fd=fd)
-            close_handle(handle)
+            handle.close()
             return moved
         return handle
 
@@ -230,6 +221,6 @@ class SegmentStore:
     def abandon(self) -> None:
         """In a forked child: close its copies of the descriptors."""
         for handle in self._handles.values():
-            if isinstance(handle, Segment) and handle.fd is not None:
+            if handle.fd is not None:
                 os.close(handle.fd)
         self._segments.abandon()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from treadle.execution.handles import Resident
+from treadle.execution.handles import RemoteValue
 from treadle.execution.job import Finished
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class UnreportedResults:
             if self._plan is None or done.run != self._run:
                 continue
             made = self._plan.nodes[done.node].outputs
-            outputs = tuple([(dataset, Resident(worker, 0)) for dataset in made if self._plan.datasets[dataset].in_memory])
+            outputs = tuple([(dataset, RemoteValue(worker, 0)) for dataset in made if self._plan.datasets[dataset].in_memory])
             doubted = doubted or done.node in self._believed
             if doubted and outputs:
                 continue  # nor is one behind it, which may have taken what it made: were it to fail, that one would wait for ever

@@ -19,7 +19,6 @@ from treadle.events import (
     RunFinished,
     WorkerStarted,
 )
-from treadle.execution.exchange import size_of
 from treadle.execution.executors.events import Report, WorkerDown, WorkerUp
 from treadle.execution.failure import record_failure
 from treadle.execution.job import MAIN, Dropped, Failed, Finished, Published, Started
@@ -246,7 +245,7 @@ class RunLoop:
                     sizes=tuple(
                         (names[dataset].name, size)
                         for dataset, handle in fact.outputs
-                        if names[dataset].in_memory and (size := size_of(handle))
+                        if names[dataset].in_memory and (size := handle.size)
                     ),
                 )
             )

@@ -8,10 +8,10 @@ import os
 import numpy as np
 import pytest
 
-from treadle.execution.exchange import close_handle, load_handle, publish
+from treadle.execution.exchange import publish
 from treadle.execution.executors import segments as module
 from treadle.execution.executors.segments import Segments, leases_tell
-from treadle.execution.handles import Inline, Kept, Resident
+from treadle.execution.handles import Inline, PinnedValue, RemoteValue
 from treadle.execution.job import MAIN
 
 ARRAY = np.arange(200_000.0)
@@ -32,7 +32,7 @@ def load_as_taker(pool, handle):
     """Load a value as a node in another process would: over a descriptor of an open file of its own."""
     fd = pool.share(handle.fd)
     try:
-        return load_handle(handle._replace(fd=fd))
+        return handle._replace(fd=fd).load()
     finally:
         os.close(fd)
 
@@ -51,7 +51,7 @@ def test_a_value_that_somebody_keeps_is_never_written_over(pool, released, tmp_p
     """As long as a node keeps what it got, or a part of it, its file is not used again: it would see the new value."""
     part = released.pop()[5:10]
     assert pool.spare(ARRAY.nbytes) is None
-    close_handle(publish(-ARRAY, str(tmp_path), spare=pool.spare(ARRAY.nbytes)))
+    publish(-ARRAY, str(tmp_path), spare=pool.spare(ARRAY.nbytes)).close()
     assert part.tolist() == [5, 6, 7, 8, 9]
 
 
@@ -64,7 +64,7 @@ def test_a_file_that_nobody_maps_is_used_again(pool, released, tmp_path):
     assert pool.budget.used() == 0
     handle = publish(-ARRAY, str(tmp_path), spare=spare)
     assert np.array_equal(load_as_taker(pool, handle), -ARRAY)
-    close_handle(handle)
+    handle.close()
 
 
 def test_a_descriptor_on_its_way_counts(pool, tmp_path):
@@ -115,9 +115,9 @@ def test_what_is_idle_is_counted_and_bounded(pool, tmp_path):
     assert pool.budget.used() == sum(size for size, _fd in pool._idle)
     assert len(pool._idle) == 2
     pool.budget.note_made(0, 900_000_000, 0)
-    pool.add(Resident(1, 900_000_000), 1)
+    pool.add(RemoteValue(1, 900_000_000), 1)
     assert pool._idle == []
-    pool.remove(Resident(1, 900_000_000))
+    pool.remove(RemoteValue(1, 900_000_000))
 
 
 def test_nothing_is_kept_where_leases_do_not_tell(pool, tmp_path, monkeypatch):
@@ -134,11 +134,11 @@ def test_nothing_is_kept_where_leases_do_not_tell(pool, tmp_path, monkeypatch):
 def test_what_takes_no_memory_of_its_own_is_not_counted(pool):
     """What travels in messages, or could not be pickled, is not counted; what stays in a worker is."""
     pool.add(Inline(b"abc"), 1)
-    pool.add(Kept(1, "a lock"), 1)
+    pool.add(PinnedValue(1, "a lock"), 1)
     assert pool.budget.used() == 0
     pool.budget.note_made(0, 70, 0)
-    pool.add(Resident(1, 70), 1)
+    pool.add(RemoteValue(1, 70), 1)
     assert pool.budget.used() == 70
     pool.begin()
-    pool.give_back(Resident(1, 70))
+    pool.give_back(RemoteValue(1, 70))
     assert pool.budget.used() == 0

@@ -7,7 +7,7 @@ import pytest
 from treadle import Catalog, Pipeline, node
 from treadle.execution.blackboard import Done
 from treadle.execution.executors.unreported import UnreportedResults
-from treadle.execution.handles import Resident
+from treadle.execution.handles import RemoteValue
 from treadle.planning import compile_plan
 
 
@@ -28,7 +28,7 @@ def test_what_was_written_down_is_done_and_its_values_are_lost(unreported):
     """The facts are as the worker would have told them; their values went with it. Those of another run say nothing."""
     first, second = unreported.facts(7, [*done(0, run=0), *done(3, 2)])
     assert (first.node, first.started, first.at, first.run_seconds) == (3, 2.0, 2.5, 0.5)
-    assert first.outputs == ((first.outputs[0][0], Resident(7, 0)),)
+    assert first.outputs == ((first.outputs[0][0], RemoteValue(7, 0)),)
     assert (second.node, second.outputs) == (2, ())
 
 
