@@ -14,7 +14,7 @@ import click
 from treadle.cli import completion, options
 from treadle.cli.groups import SuggestingGroup
 from treadle.cli.values import join_names, join_params
-from treadle.project.printable import printable
+from treadle.printable import printable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -12,7 +12,7 @@ import click
 from treadle.cli import completion, options
 from treadle.cli.failure import ExitCode
 from treadle.cli.values import join_names, join_params
-from treadle.project.printable import printable
+from treadle.printable import printable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from treadle.errors import HookError, NodeError, RunError, TreadleError, WorkerSetupError
-from treadle.project.printable import printable
+from treadle.printable import printable
 
 if TYPE_CHECKING:
     from treadle.events import Failure

@@ -9,8 +9,6 @@ from __future__ import annotations
 import difflib
 from typing import TYPE_CHECKING, Any
 
-from treadle.config.parsing import parse_config
-from treadle.config.source import FolderSource
 from treadle.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -52,6 +50,9 @@ def _spelling(text: str) -> str:
 
 
 def _read(path: Path, context: click.Context, flags: dict[str, click.Parameter]) -> dict[str, Any]:
+    from treadle.config.parsing import parse_config
+    from treadle.config.source import FolderSource
+
     section = context.command.name or ""
     content = parse_config(FolderSource(path.parent).read("", path.name), str(path))
     if isinstance(content.get(section), dict):

@@ -24,7 +24,7 @@ from treadle.cli.failure import ExitCode, show
 from treadle.cli.groups import SuggestingGroup
 from treadle.cli.invocation import Invocation
 from treadle.errors import Terminated, TreadleError
-from treadle.project.printable import printable
+from treadle.printable import printable
 from treadle.secrets import masked_exception
 
 if TYPE_CHECKING:

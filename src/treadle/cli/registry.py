@@ -6,7 +6,7 @@ import click
 
 from treadle.cli.completion import pipelines
 from treadle.cli.groups import SuggestingGroup
-from treadle.project.printable import printable
+from treadle.printable import printable
 
 
 @click.group(cls=SuggestingGroup)

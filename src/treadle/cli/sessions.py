@@ -18,7 +18,7 @@ from treadle.cli.invocation import typed_command
 from treadle.cli.tables import aligned
 from treadle.cli.values import join_params
 from treadle.events import Outcome
-from treadle.project.printable import printable
+from treadle.printable import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from shutil import get_terminal_size
 
-from treadle.project.printable import printable
+from treadle.printable import printable
 
 
 def aligned(rows: Sequence[tuple[str, ...]]) -> Iterator[str]:

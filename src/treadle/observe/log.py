@@ -13,7 +13,7 @@ import signal
 from dataclasses import dataclass, field
 
 from treadle.events import Event, NodeFailed, NodeFinished, NodeSkipped, Outcome, RunFinished, RunStarted, WorkerLost
-from treadle.project.printable import printable
+from treadle.printable import printable
 
 
 @dataclass(slots=True)

@@ -34,7 +34,7 @@ from treadle.events import (
 from treadle.forks import fork_safe
 from treadle.observe.asking import Asking
 from treadle.observe.output import NodeStream
-from treadle.project.printable import printable
+from treadle.printable import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -21,9 +21,9 @@ from typing import TYPE_CHECKING, Any
 from treadle.config.parsing import parse_config
 from treadle.config.source import FolderSource, open_source
 from treadle.errors import ConfigError, MissingConfigError
+from treadle.printable import printable
 from treadle.project.configure import configured_project, is_configured
 from treadle.project.logging_callables import check_callables
-from treadle.project.printable import printable
 
 node_here: ContextVar[tuple[str, str] | None] = ContextVar("treadle_node_here", default=None)
 """The node that runs in this context and the label of its worker, where nodes run in this process: for log records."""

@@ -7,7 +7,7 @@ import logging
 
 from rich.logging import RichHandler
 
-from treadle.project.printable import printable
+from treadle.printable import printable
 
 
 class TerminalHandler(RichHandler):

@@ -17,8 +17,8 @@ from treadle.errors import NodeError
 from treadle.events import Failure, NodeFailed, NodeFinished, NodeStarted, RunStarted
 from treadle.observe.log import LogObserver
 from treadle.observe.progress import Progress
+from treadle.printable import printable
 from treadle.project.logging import StderrHandler
-from treadle.project.printable import printable
 from treadle.project.terminal_logging import TerminalHandler
 
 EVIL = "a\x1b]0;owned\x07b\x1b[2J\x9b31m\u202ec\rd"
