@@ -12,6 +12,8 @@ import argparse
 import atexit
 import os
 import shlex
+import time
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -19,16 +21,19 @@ from treadle.errors import ProjectNotFoundError, TreadleError, UnknownNameError
 from treadle.pipeline.source import notebook_cell
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator, Sequence
 
     from IPython.core.interactiveshell import InteractiveShell
 
+    from treadle.events import Event, Observer
     from treadle.pipeline import Node
     from treadle.project import ProjectMetadata
     from treadle.session import Session
 
 PROJECT_VARIABLE = "TREADLE_PROJECT"
 """The environment variable that names the project where the working directory is not in it; `treadle jupyter` sets it."""
+_SECONDS_SHOWN = 0.2
+"""So long a progress line stays before the next takes its place."""
 NAMES = ("context", "catalog", "session", "pipelines")
 """What the namespace gets."""
 
@@ -113,6 +118,7 @@ class Notebook:
             conf_source=given.conf_source,
             command=f"%reload_treadle {line}".strip(),
         )
+        session.watching = _watching
         context = session.load_context()
         catalog = context.catalog  # reads the configuration
         self.close()  # the one before, only now: where the new one cannot be made, it stays
@@ -148,6 +154,60 @@ class Notebook:
 
     def _say(self, text: str) -> None:
         print(text)  # noqa: T201 - the user of a shell reads what is printed
+
+
+class CellProgress:
+    """Observe a run by one line below the cell, which changes.
+
+    Args:
+        show: shows a text in place of the one before.
+    """
+
+    def __init__(self, show: Callable[[str], None]) -> None:
+        from treadle.observe.progress import Board
+
+        self._board = Board()
+        self._show = show
+        self._shown = 0.0
+
+    def __call__(self, event: Event, /) -> None:
+        """Take one event; a few times a second it is worth a new text."""
+        self._board.take(event)
+        now = time.monotonic()
+        if self._board.total and (self._board.finished is not None or now - self._shown >= _SECONDS_SHOWN):
+            self._shown = now
+            self._show(self._text())
+
+    def _text(self) -> str:
+        board = self._board
+        end = board.finished.at if board.finished is not None else time.time()
+        failed = f", {len(board.failed)} failed" if board.failed else ""
+        busy = f": {', '.join(node for node, _ in board.busy.values())}" if board.busy else ""
+        return f"{board.done}/{board.total} nodes in {end - board.started:.1f} s ({board.how}){failed}{busy}"
+
+
+@contextmanager
+def _watching() -> Iterator[Sequence[Observer]]:
+    """Show the run inside: drawn on a terminal, in one line below the cell of a notebook."""
+    from IPython.core.getipython import get_ipython
+    from IPython.display import DisplayHandle
+
+    from treadle.observe.progress import watched
+
+    shell = get_ipython()
+    if shell is None or getattr(shell, "kernel", None) is None:
+        with watched() as observers:
+            yield observers
+        return
+    handle: Any = DisplayHandle()  # type: ignore[no-untyped-call]  # IPython is untyped
+    first = [True]
+
+    def show(text: str) -> None:
+        bundle = {"text/plain": text}
+        handle.display(bundle, raw=True) if first.pop() else handle.update(bundle, raw=True)
+        first.append(False)
+
+    yield (CellProgress(show),)
 
 
 def load_ipython_extension(shell: InteractiveShell) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from contextlib import closing
@@ -98,6 +99,13 @@ def test_notebook_defined_function_runs_in_workers(project):
         found = store.list()
         assert [each.outcome.value for each in found] == ["succeeded"] * 5
         assert store.load(found[0].session_id).command == "%reload_treadle"
+
+
+def test_progress_below_the_cell(project):
+    """A run of the notebook's session is one line below its cell, which ends with what was done."""
+    texts = run_notebook(project / "notebooks", "%load_ext treadle.ipython", "result = session.run()", "session")
+    assert re.fullmatch(r"3/3 nodes in \d+\.\d s \(sequential\)", texts[1].strip().splitlines()[-1])
+    assert "succeeded" in texts[2]
 
 
 def test_load_ext_loads_the_project_above(project):

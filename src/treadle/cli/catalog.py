@@ -41,15 +41,20 @@ def list_datasets(
 
     Patterns are in the order in which they are tried. REGEX keeps the names that it is found in: treadle catalog list ^raw
     """
-    from treadle.cli.location import load_catalog
+    from treadle.cli.location import load_context
     from treadle.cli.tables import aligned
     from treadle.planning.datasets import declared_datasets
+    from treadle.session.locating import missing_catalog
 
-    found = load_catalog(env=env, params=join_params(params), conf_source=conf_source)
+    context = load_context(env=env, params=join_params(params), conf_source=conf_source)
+    found = context.catalog
     wanted = set(found.list(pattern))
     rows = [(facts.name, facts.type_name or "", _place(facts)) for facts in declared_datasets(found) if facts.name in wanted]
-    for line in aligned([("DATASET", "TYPE", "PLACE"), *rows]) if rows else ("The catalog declares no such dataset.",):
-        click.echo(printable(line))
+    if rows:
+        for line in aligned([("DATASET", "TYPE", "PLACE"), *rows]):
+            click.echo(printable(line))
+    else:
+        click.echo(missing_catalog(context.config_loader) or "The catalog declares no such dataset.")
     if found.patterns() and pattern is None:
         click.echo("\nPATTERNS, in the order in which they are tried")
         for each in found.patterns():
@@ -84,7 +89,7 @@ def describe_catalog(
         )
         for facts in describe_datasets(_joined(pipelines), found)
     ]
-    for line in aligned([("DATASET", "FROM", "TYPE", "PLACE", "MADE BY", "TAKEN BY"), *rows]):
+    for line in aligned([("DATASET", "FROM", "TYPE", "PLACE", "MADE BY", "TAKEN BY"), *rows], below=3):
         click.echo(printable(line))
 
 

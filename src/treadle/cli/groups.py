@@ -19,7 +19,8 @@ class SuggestingGroup(click.Group):
         name = args[0]
         if not ctx.resilient_parsing and not name.startswith("-") and self.get_command(ctx, name) is None:
             known = self.list_commands(ctx)
-            close = difflib.get_close_matches(name, known)
+            flags = {flag for parameter in self.get_params(ctx) for flag in parameter.opts}
+            close = [f"--{name}"] if f"--{name}" in flags else difflib.get_close_matches(name, known)
             hint = f"Did you mean {' or '.join(close)}?" if close else f"The commands are: {', '.join(known)}."
             message = f"There is no command {name!r}. {hint}"
             raise click.UsageError(message, ctx)

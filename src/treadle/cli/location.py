@@ -6,19 +6,22 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import click
+
+from treadle.cli.options import PROJECT
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    import click
 
     from treadle.io import Catalog
     from treadle.observe.store import SessionStore
     from treadle.project import ProjectMetadata
     from treadle.session import Session
+    from treadle.session.context import Context
 
 
 def enter_project() -> ProjectMetadata:
-    """Bootstrap the project at or above the current folder.
+    """Bootstrap the project at or above the folder that `--project` names, or the current folder.
 
     Returns:
         The project's facts.
@@ -28,8 +31,14 @@ def enter_project() -> ProjectMetadata:
     """
     from treadle.project import bootstrap_project, find_project
 
-    here = Path.cwd()
+    here = named_folder(click.get_current_context(silent=True))
     return bootstrap_project(find_project(here) or here)
+
+
+def named_folder(context: click.Context | None) -> Path:
+    """Return the folder that `--project` names, the current folder where it is not given."""
+    named: Path | None = context.meta.get(PROJECT) if context is not None else None
+    return named.resolve() if named is not None else Path.cwd()
 
 
 def enter_any_project(context: click.Context) -> Path:
@@ -121,6 +130,25 @@ def session_class() -> type[Session]:
     return Session
 
 
+def load_context(*, env: str | None = None, params: Mapping[str, Any] | None = None, conf_source: str | None = None) -> Context:
+    """Make the context of the project that the command stands in, as a run would have it; nothing is recorded.
+
+    Args:
+        env: the configuration environment.
+        params: params over those of the configuration.
+        conf_source: where the configuration is read; what the settings say if None.
+
+    Returns:
+        The context; its catalog is made when it is asked for.
+
+    Raises:
+        TreadleError: the project or its configuration is wrong.
+    """
+    path = enter_project().project_path
+    session = session_class().create(path, save_on_close=False, env=env, extra_params=params, conf_source=conf_source)
+    return session.load_context()
+
+
 def load_catalog(*, env: str | None = None, params: Mapping[str, Any] | None = None, conf_source: str | None = None) -> Catalog:
     """Make the catalog of the project at or above the current folder, as a run would have it; nothing is recorded.
 
@@ -135,9 +163,7 @@ def load_catalog(*, env: str | None = None, params: Mapping[str, Any] | None = N
     Raises:
         TreadleError: the project, its configuration or its catalog is wrong.
     """
-    path = enter_project().project_path
-    session = session_class().create(path, save_on_close=False, env=env, extra_params=params, conf_source=conf_source)
-    return session.load_context().catalog
+    return load_context(env=env, params=params, conf_source=conf_source).catalog
 
 
 def session_store(project_path: Path) -> SessionStore:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import treadle
+from treadle.cli import options
 from treadle.cli.commands import plugin_command, plugin_command_names, project_commands
 from treadle.cli.failure import ExitCode, show
 from treadle.cli.groups import SuggestingGroup
@@ -96,7 +97,7 @@ class _Commands(SuggestingGroup):
         """Find the project's own commands, once in the life of a context."""
         found: Mapping[str, click.Command]
         if _OWN_COMMANDS not in ctx.meta:
-            ctx.meta[_OWN_COMMANDS] = project_commands(Path.cwd())
+            ctx.meta[_OWN_COMMANDS] = project_commands(ctx.meta.get(options.PROJECT) or Path.cwd())
         found = ctx.meta[_OWN_COMMANDS]
         return found
 
@@ -116,11 +117,12 @@ _OWN_COMMANDS = "treadle.cli.own-commands"
         "by Ctrl-C; 143 ended by SIGTERM. A node that calls sys.exit(N) ends the run with N."
     ),
 )
+@options.project
 @click.version_option(treadle.__version__, "-V", "--version", prog_name="treadle")
 def treadle_command() -> None:
     """Run a data project's pipelines on every core, and remember how each run was made.
 
-    A project is found from the current folder upward.
+    A project is found from the current folder upward, or from the folder that --project names.
     """
 
 

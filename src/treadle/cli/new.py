@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from pathlib import Path
 
 import click
@@ -22,4 +23,5 @@ def new(path: Path, name: str | None) -> None:
     click.echo(f"Made the project {project_name!r} in {target}. From there:")
     click.echo("  treadle run")
     click.echo("  treadle run --runner parallel")
-    click.echo("  python -m pytest")
+    missing = importlib.util.find_spec("pytest") is None
+    click.echo("  python -m pytest" + ("  (after: python -m pip install pytest)" if missing else ""))

@@ -6,6 +6,7 @@ Neighbours: `values.py` reads what is typed, `completion.py` completes it.
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import click
@@ -66,4 +67,24 @@ params = click.option(
 )
 conf_source = click.option(
     "--conf-source", metavar="PATH", help="Folder or archive of configuration, in place of the project's conf."
+)
+
+
+PROJECT = "treadle.cli.project"
+"""Under which click's context has the folder that `--project` names."""
+
+
+def _note_project(context: click.Context, _parameter: click.Parameter, path: Path | None) -> None:
+    if path is not None:
+        context.meta[PROJECT] = path
+
+
+project = click.option(
+    "--project",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    metavar="PATH",
+    is_eager=True,
+    expose_value=False,
+    callback=_note_project,
+    help="The project's folder, or one in it; by default the current folder.",
 )

@@ -28,8 +28,15 @@ if TYPE_CHECKING:
     "--runner",
     "-r",
     metavar="RUNNER",
-    help="sequential, thread, parallel, a plugin's, or the dotted path of a runner class.",
+    help="sequential (the default), thread, parallel, a plugin's, or the dotted path of a runner class.",
     shell_complete=completion.runners,
+)
+@click.option(
+    "--workers",
+    type=click.IntRange(min=1),
+    metavar="NUMBER",
+    help="How many nodes run at a time: as --runner-params max_workers=NUMBER; more than one means the parallel runner where no "
+    "--runner is given. By default as many as there are cores.",
 )
 @click.option(
     "--runner-params",
@@ -48,7 +55,8 @@ if TYPE_CHECKING:
 @click.option(
     "--on-failure",
     type=click.Choice(["stop", "continue"]),
-    help="What a failed node means for the rest: start nothing more, or go on with what does not depend on it.",
+    help="What a failed node means for the rest: start nothing more (stop, the default), or go on with what does not "
+    "depend on it (continue).",
 )
 @options.env
 @names("--tags", "--tag", "-t", metavar="TAGS", help="Only nodes with one of these tags.", shell_complete=completion.tags)
@@ -85,12 +93,16 @@ if TYPE_CHECKING:
 @click.option(
     "--only-missing-outputs", is_flag=True, help="Only nodes of which an output does not exist yet, and what they need."
 )
+@click.option("--quiet", "-q", is_flag=True, help="Show warnings, errors and what nodes print, and no progress.")
+@click.option("--verbose", "-v", is_flag=True, help="Show all that Treadle and the project log, details too.")
+@options.project
 @click.pass_context
 def run(  # noqa: PLR0913 - one argument a flag
     context: click.Context,
     *,
     pipelines: Groups,
     runner: str | None,
+    workers: int | None,
     runner_params: tuple[Mapping[str, Any], ...],
     seed: int | None,
     is_async: bool,
@@ -107,6 +119,8 @@ def run(  # noqa: PLR0913 - one argument a flag
     params: tuple[Mapping[str, Any], ...],
     conf_source: str | None,
     only_missing_outputs: bool,
+    quiet: bool,
+    verbose: bool,
 ) -> None:
     """Run the project's pipelines.
 
@@ -115,17 +129,21 @@ def run(  # noqa: PLR0913 - one argument a flag
 
     \b
     treadle run --runner parallel
-    treadle run --runner parallel --runner-params max_workers=4,start_method=spawn
+    treadle run --workers 4 --runner-params start_method=spawn
     treadle run --pipelines train --params model.depth=5 --from-nodes split
     treadle run --config nightly.yml
     """  # noqa: D301 - \b is click's mark for lines that are not to be wrapped
-    from treadle.cli.display import run_session
+    from treadle.cli.display import change_levels, run_session
     from treadle.cli.location import enter_any_project, session_class, start_logging
 
     project_path = enter_any_project(context)
     given = join_params(params)
     _refuse_masked(given or {})
     start_logging(project_path, conf_source)
+    change_levels(quiet=quiet, verbose=verbose)
+    if workers is not None:
+        runner_params = (*runner_params, {"max_workers": workers})
+        runner = runner or ("parallel" if workers > 1 else None)
     run_session(
         context,
         lambda: session_class().create(

@@ -54,7 +54,7 @@ def list_sessions(limit: int) -> None:
         click.echo("No session was kept yet: `treadle run` makes the first.")
         return
     lines = [("SESSION", "OUTCOME", "NODES", "SECONDS", "RUNNER", "COMMAND"), *(_summary_line(each) for each in found)]
-    for line in aligned(lines):
+    for line in aligned(lines, below=2):
         click.echo(printable(line))
 
 
@@ -157,7 +157,7 @@ def _what_if_lines(answer: WhatIf) -> Iterator[str]:
         (str(count), f"{seconds:.2f}", f"{answer.work / seconds:.2f}" if seconds else "-", f"{least:.2f}")
         for count, seconds, least in answer.makespans
     ]
-    yield from aligned([("WORKERS", "SECONDS", "TIMES AS FAST AS ONE", "NO SCHEDULE BEATS"), *rows])
+    yield from aligned([("WORKERS", "SECONDS", "SPEEDUP", "LOWER BOUND"), *rows])
     yield ""
     yield f"No number of workers beats the longest path, {answer.critical_path:.2f} s:"
     yield from aligned([(f"  {seconds:.2f} s", name) for name, seconds in answer.critical_nodes] or [("", "")])

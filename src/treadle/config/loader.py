@@ -204,6 +204,13 @@ class ConfigLoader:
             register_secrets(resolved)
         return {key: value for key, value in resolved.items() if not (isinstance(key, str) and key.startswith("_"))}
 
+    def files(self, kind: str | None = None) -> list[str]:
+        """Return the files of a kind of configuration, or all files, as messages name them; none is read."""
+        source = self._open()
+        known = [env for env in dict.fromkeys((self.base_env, self.env)) if source.has_environment(env)]
+        names = [(env, name) for env in known for name in source.files(env)]
+        return [source.describe(*each) for each in names if kind is None or matches(each[1], self.config_patterns[kind])]
+
     def _open(self) -> ConfSource:
         if self._source is None:
             source = open_source(self.conf_source, self.base_env)

@@ -56,6 +56,8 @@ class LogObserver:
 
     def _run_started(self, event: RunStarted) -> None:
         self._tally = _Tally(total=len(event.nodes), started=event.at)
+        if not event.nodes:
+            return
         workers = f", {event.workers} workers" if event.workers > 1 else ""
         method = f" ({event.start_method})" if event.start_method else ""
         nodes = "1 node" if len(event.nodes) == 1 else f"{len(event.nodes)} nodes"
@@ -113,6 +115,8 @@ class LogObserver:
     def _run_finished(self, event: RunFinished) -> None:
         tally = self._tally
         seconds = event.at - tally.started
+        if not tally.total:
+            return
         if event.outcome is Outcome.SUCCEEDED:
             self.logger.info("Finished %d of %d nodes in %.2f s.", tally.done, tally.total, seconds)
         elif event.outcome is Outcome.INTERRUPTED:

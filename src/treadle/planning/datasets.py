@@ -109,6 +109,25 @@ def resolved_entries(names: Iterable[str], catalog: Catalog) -> dict[str, Mappin
     return {name: dict(recipe.config) for name, recipe in recipes.items() if recipe is not None}
 
 
+def place_of(name: str, catalog: Catalog) -> str | None:
+    """Say where a dataset's data lies, as its catalog entry or its object has it; None for what is only in memory.
+
+    Args:
+        name: the dataset.
+        catalog: where it is declared.
+    """
+    recipe = catalog.recipe(name)
+    if recipe is not None:
+        if recipe.capabilities().in_memory:
+            return None
+        place = _place(recipe) or str(recipe.config.get("type"))
+        return f"{place} (version {recipe.save_version})" if recipe.config.get("versioned") else place
+    if name not in catalog or catalog.capabilities(name).in_memory:
+        return None
+    dataset = catalog[name]
+    return str(getattr(dataset, "filepath", None) or type(dataset).__name__)
+
+
 def _facts(name: str, catalog: Catalog, made_by: tuple[str, ...], taken_by: tuple[str, ...]) -> DatasetFacts:
     recipe = catalog.recipe(name)
     if recipe is not None:

@@ -155,6 +155,14 @@ def _read_table(file: Path) -> tuple[dict[str, Any], dict[str, Any]] | None:
     return table, project if isinstance(project, dict) else {}
 
 
+def _is_kedro(file: Path) -> bool:
+    """Say whether a pyproject.toml is that of a Kedro project."""
+    try:
+        return "[tool.kedro]" in file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return False
+
+
 def _wrong(file: Path, key: str, problem: str) -> ProjectError:
     return ProjectError(f"[{TABLE}] in {file} {problem}", file=str(file), key=key)
 
@@ -168,9 +176,15 @@ def _not_found(root: Path, file: Path) -> ProjectNotFoundError:
     else:
         problem = f"{root} has no {CONFIG_FILE}, so it is not a Treadle project."
     if above is not None:
-        hint = f"There is a project above it: pass {above}."
+        hint = f"There is a project above it: {above}."
+    elif _is_kedro(file):
+        hint = (
+            "It is a Kedro project: run it on Treadle's workers with `kedro run --runner=treadle.kedro.ParallelRunner` "
+            "(see docs/kedro.md)."
+        )
     else:
         hint = (
-            f"Pass a project's root, make one with `treadle new PATH`, or add [{TABLE}] with package_name to its {CONFIG_FILE}."
+            f"Go to a project's folder, name it (`treadle --project PATH …`), make one with `treadle new PATH`, or add [{TABLE}] "
+            f"with package_name to the {CONFIG_FILE} of yours."
         )
     return ProjectNotFoundError(f"{problem} {hint}", file=str(file))

@@ -17,7 +17,7 @@ from treadle.execution.check import CheckReport, Problem, check_pipeline
 from treadle.planning import wrong_parameters
 from treadle.planning.policies import NO_RULES, plan_policies
 from treadle.project import configured_project
-from treadle.session.locating import declared_in
+from treadle.session.locating import declared_in, missing_catalog
 from treadle.session.policies import configured_policies
 from treadle.session.selection import DEFAULT_PIPELINE
 
@@ -70,6 +70,8 @@ def check_session(
         policies = NO_RULES
     problems += [Problem(_text(exc)) for exc in wrong_parameters(joined, catalog)]
     report = check_pipeline(joined, catalog, hooks=context.hook_manager, start_method=start_method, policies=policies)
+    if report.problems and (missing := missing_catalog(context.config_loader)) is not None:
+        problems.append(Problem(missing))
     placed = [_placed(problem, declared_in(context.config_loader, problem.dataset, catalog)) for problem in report.problems]
     return replace(report, problems=(*problems, *placed))
 

@@ -194,12 +194,15 @@ def program_of(project: ConfiguredProject) -> tuple[str, ...]:
         project: the configured project.
 
     Returns:
-        `treadle run`; of a package that is not on disk as a project, but can run itself, `python -m` and its name.
+        `treadle run`, with `--project` where the working directory is not in the project; of a package that is not on disk as a
+        project, but can run itself, `python -m` and its name.
     """
     from treadle.project.code import find_module
 
     if project.metadata is None and find_module(f"{project.package_name}.__main__") is not None:
         return ("python", "-m", project.package_name)
+    if project.metadata is not None and not Path.cwd().is_relative_to(project.metadata.project_path):
+        return ("treadle", "run", f"--project={project.metadata.project_path}")
     return ("treadle", "run")
 
 

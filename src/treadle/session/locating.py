@@ -6,6 +6,8 @@ files.
 
 from __future__ import annotations
 
+from difflib import get_close_matches
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from treadle.errors import ConfigError, DatasetError, MissingConfigError, UnknownDatasetError
@@ -54,6 +56,27 @@ def is_optional(error: MissingConfigError, kind: str) -> bool:
     return error.key is None or error.key == kind
 
 
+def missing_catalog(config_loader: Any) -> str | None:
+    """Say that there is no catalog file, and which file was probably meant to be one.
+
+    Args:
+        config_loader: the loader of the configuration; a project's own may not know its files.
+
+    Returns:
+        A sentence; None where there is a catalog file, or the loader does not know.
+    """
+    files = getattr(config_loader, "files", None)
+    try:
+        if files is None or files("catalog"):
+            return None
+        stems = {PurePath(file).stem: file for file in files()}
+    except ConfigError:
+        return None
+    close = get_close_matches("catalog", stems, n=1, cutoff=0.7)
+    meant = f" Was {stems[close[0]]} meant to be one?" if close else ""
+    return f"No catalog file was found: their names begin with 'catalog', such as conf/base/catalog.yml.{meant}"
+
+
 def name_place(error: BaseException, config_loader: Any, catalog: Catalog | None = None) -> None:
     """Put in front of an error about a dataset's entry where that entry is.
 
@@ -62,6 +85,8 @@ def name_place(error: BaseException, config_loader: Any, catalog: Catalog | None
         config_loader: the loader of the configuration.
         catalog: the catalog, where there is one.
     """
+    if isinstance(error, UnknownDatasetError) and not error.close and (missing := missing_catalog(config_loader)) is not None:
+        error.args = (f"{error.args[0]} {missing}", *error.args[1:])
     if isinstance(error, DatasetError) and not isinstance(error, UnknownDatasetError):
         place = declared_in(config_loader, error.dataset, catalog)
         if place is not None and place not in str(error.args[0]):

@@ -21,6 +21,7 @@ import logging
 import os
 import sys
 import threading
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 from treadle.errors import SessionError
@@ -37,10 +38,12 @@ from treadle.session.recording import Recording
 from treadle.session.request import RunRequest, failure_policy_of, names_of, runner_words, versions_of
 from treadle.session.resume import say_how_to_resume
 from treadle.session.running import run_request
+from treadle.session.turn import check_turn, out_of_turn
 from treadle.session.versions import RunVersions
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from contextlib import AbstractContextManager
     from pathlib import Path
     from types import TracebackType
 
@@ -86,8 +89,9 @@ class Session:
         self._run_error: BaseException | None = None
         self._closed = False
         self._signals = signals_interrupt()
-        self.claims: OutputClaims | None = None
-        """The files that the runs of one service write, where this session is one of them."""
+        self.claims: OutputClaims | None = None  # the files that the runs of one service write, where this is one of them
+        # Gives more observers around a run: how a notebook shows progress.
+        self.watching: Callable[[], AbstractContextManager[Sequence[Observer]]] = lambda: nullcontext(())
 
     @classmethod
     def create(
@@ -259,9 +263,9 @@ class Session:
             on_failure=failure_policy_of(on_failure),
         )
         if not self._running.acquire(blocking=False):
-            raise self._out_of_turn("is running", "Wait for that run to end, or make another session for this one.")
+            raise out_of_turn(self._facts, "is running", "Wait for that run to end, or make another session for this one.")
         try:
-            self._check_turn()
+            check_turn(self._facts, self._recording.runs, closed=self._closed)
             return self._run_recorded(request, runner, observers, inputs or {}, load_results)
         finally:
             self._running.release()
@@ -282,8 +286,12 @@ class Session:
                 and carries a note of this one.
         """
         active = sys.exc_info()[1]
-        # What another part of the program is handling at this moment is no business of this session.
         self._close(active if active is self._run_error else None)
+
+    def __repr__(self) -> str:
+        runs = self._recording.runs
+        state = "running" if self._running.locked() else runs[-1].outcome.value if runs else "not run yet"
+        return f"<{type(self).__name__} {self.session_id} of {self._facts.package_name}, env={self._facts.env!r}: {state}>"
 
     def __enter__(self) -> Self:
         self._signals.__enter__()
@@ -294,20 +302,6 @@ class Session:
             self._close(error)
         finally:
             self._signals.__exit__(kind, error, trace)
-
-    def _check_turn(self) -> None:
-        if self._closed:
-            raise self._out_of_turn("is closed", "Make another one with Session.create().")
-        if any(run.outcome is Outcome.SUCCEEDED for run in self._recording.runs):
-            advice = (
-                "One session is one run, so that its record and its datasets' versions tell of one. Make another one with "
-                "Session.create(), with the same runner where its workers should stay warm; for many runs in one process, "
-                "each with its own params, that is what a ServiceSession is for."
-            )
-            raise self._out_of_turn("has run already", advice)
-
-    def _out_of_turn(self, state: str, advice: str) -> SessionError:
-        return SessionError(f"The session {self.session_id} {state}. {advice}", session_id=self.session_id)
 
     def _run_recorded(
         self,
@@ -320,7 +314,7 @@ class Session:
         recorder = self._recording.begin_run(request)
         outcome, recorded, versions = Outcome.FAILED, None, RunVersions()
         try:
-            with signals_interrupt():
+            with signals_interrupt(), self.watching() as watchers:
                 result = run_request(
                     request,
                     runner,
@@ -328,7 +322,7 @@ class Session:
                     load_context=self.load_context,
                     hooks=self._hooks,
                     session_data=self.store,
-                    observers=(recorder, *observers),
+                    observers=(recorder, *watchers, *observers),
                     inputs=inputs,
                     durations=self._recording.past_seconds,
                     versions=versions,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 
 import pytest
@@ -63,3 +64,12 @@ def test_new_leaves_a_taken_folder_alone(tmp_path, capsys):
     assert main(["new", str(tmp_path)]) == 2
     assert "not empty" in capsys.readouterr().err
     assert [entry.name for entry in tmp_path.iterdir()] == ["notes.txt"]
+
+
+@pytest.mark.parametrize(("found", "says"), [(None, "(after: python -m pip install pytest)\n"), (object(), "python -m pytest\n")])
+def test_new_knows_whether_tests_can_be_run(tmp_path, monkeypatch, capsys, found, says):
+    """Where pytest is not installed, the line about tests says how to install it."""
+    find_spec = importlib.util.find_spec
+    monkeypatch.setattr("importlib.util.find_spec", lambda name, *rest: found if name == "pytest" else find_spec(name, *rest))
+    assert main(["new", str(tmp_path / "shop")]) == 0
+    assert capsys.readouterr().out.endswith(says)

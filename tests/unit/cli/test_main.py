@@ -227,3 +227,9 @@ heavy = {{"omegaconf", "yaml", "rich", "sqlalchemy", "fsspec", "loky", "cloudpic
 assert heavy.isdisjoint(set(sys.modules) - before), heavy & set(sys.modules)
 """
     subprocess.run([sys.executable, "-c", script], stdout=subprocess.DEVNULL, timeout=60, check=True)
+
+
+def test_a_word_that_is_a_flag(capsys):
+    """`treadle version` gets the flag that was meant, not the command that is spelled most like it."""
+    assert main(["version"]) == 2
+    assert "Did you mean --version?" in capsys.readouterr().err

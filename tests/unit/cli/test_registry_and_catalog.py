@@ -134,3 +134,14 @@ def test_looking_leaves_no_record(project):
     for words in (["registry", "list"], ["catalog", "list"], ["catalog", "describe"], ["catalog", "resolve"]):
         assert main(words) == 0
     assert not (project / ".treadle").exists()
+
+
+@pytest.mark.parametrize("words", [["run"], ["check"], ["catalog", "list"]])
+def test_a_misnamed_catalog_file(project, capsys, words):
+    """Where no file is a catalog file, that is said, with the file that was probably meant to be one."""
+    for env in ("base", "prod"):
+        (project / "conf" / env / "catalog.yml").rename(project / "conf" / env / "catlog.yml")
+    assert main(words) == {"run": 2, "check": 1, "catalog": 0}[words[0]]
+    said = "".join(capsys.readouterr())
+    assert "No catalog file was found" in said
+    assert "catlog.yml meant to be one?" in said

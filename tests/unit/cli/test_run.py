@@ -149,3 +149,29 @@ def test_logging_is_set_up_as_the_project_says(told, capsys):
     told("--conf-source", "other")
     logging.getLogger("anybody").info("hello")
     assert capsys.readouterr().err == "own hello\ngiven hello\n"
+
+
+def test_workers(told):
+    """`--workers` is how many nodes run at a time; more than one means the parallel runner, unless another is named."""
+    assert told("--workers", "3")["run"]["runner"] == "parallel"
+    several = told("--workers", "3", "--runner", "thread", "--runner-params", "is_async=true")["run"]
+    assert (several["runner"], several["runner_params"]) == ("thread", {"is_async": True, "max_workers": 3})
+    one = told("--workers", "1")["run"]
+    assert (one["runner"], one["runner_params"]) == (None, {"max_workers": 1})
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_a_project_that_is_elsewhere(told, monkeypatch, tmp_path, before):
+    """`--project` names the project, before the command or after it, by its folder or one in it."""
+    monkeypatch.chdir(tmp_path)
+    flag = ["--project", str(told.root / "src")]
+    assert main([*flag, "run"] if before else ["run", *flag]) == 0
+    assert json.loads((told.root / "told.json").read_text())["project_path"] == str(told.root)
+
+
+@pytest.mark.parametrize(("flag", "level"), [("--quiet", logging.WARNING), ("-q", logging.WARNING), ("-v", logging.DEBUG)])
+def test_how_much_is_shown(told, flag, level):
+    """Quiet shows warnings and errors, verbose everything, of Treadle and of the project's package."""
+    told(flag)
+    package = next(path.name for path in (told.root / "src").iterdir())
+    assert [logging.getLogger(name).level for name in ("treadle", package)] == [level, level]

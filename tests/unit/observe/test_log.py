@@ -132,3 +132,10 @@ def test_another_logger():
     finally:
         logger.removeHandler(handler)
     assert lines == ["Running 12 nodes: parallel runner, 2 workers (spawn)."]
+
+
+def test_a_run_of_nothing_says_nothing(observe, caplog):
+    """Where there is no node to run, whoever found that out has said so."""
+    observe(RunStarted("id", 100.0, "parallel", "spawn", 2, ()))
+    observe(RunFinished("id", 100.0, Outcome.SUCCEEDED))
+    assert caplog.messages == []

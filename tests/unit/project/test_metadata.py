@@ -84,3 +84,12 @@ def test_project_is_found_upward(tmp_path: Path) -> None:
     assert find_project(root / "a" / "b") == root.resolve()
     assert find_project(root) == root.resolve()
     assert find_project(tmp_path) is None
+
+
+def test_what_to_do_without_a_project(tmp_path):
+    """Outside of a project the flag that names one is told; in a Kedro project, how Kedro runs on Treadle's workers."""
+    with pytest.raises(ProjectNotFoundError, match="`treadle --project PATH"):
+        read_metadata(tmp_path)
+    (tmp_path / "pyproject.toml").write_text('[tool.kedro]\npackage_name = "shop"\n')
+    with pytest.raises(ProjectNotFoundError, match=r"Kedro project.*--runner=treadle.kedro.ParallelRunner"):
+        read_metadata(tmp_path)

@@ -631,3 +631,22 @@ def test_arguments_of_the_wrong_kind(make_project, name: str) -> None:
     make_project()
     with pytest.raises(SessionError, match=rf"{name}=5, a int"):
         Session.create(**{name: 5})
+
+
+def test_a_session_says_what_it_is(make_project):
+    """Its repr has its id, its project and what became of it."""
+    make_project()
+    with Session.create(save_on_close=False, env="prod") as session:
+        assert repr(session).endswith("env='prod': not run yet>")
+        session.run()
+        assert session.session_id in repr(session)
+        assert repr(session).endswith(": succeeded>")
+
+
+def test_a_second_run_in_a_notebook(make_project):
+    """A session that a notebook loaded names the magic that makes the next one."""
+    make_project()
+    with Session.create(save_on_close=False, command="%reload_treadle --env prod") as session:
+        session.run()
+        with pytest.raises(SessionError, match=r"has run already.*`%reload_treadle`"):
+            session.run()
