@@ -285,12 +285,12 @@ class Session:
             StoreError: the record could not be written. Where the run's own error is on its way, that one goes on instead,
                 and carries a note of this one.
         """
-        active = sys.exc_info()[1]
+        active = sys.exc_info()[1]  # perhaps of another part of the program
         self._close(active if active is self._run_error else None)
 
     def __repr__(self) -> str:
-        runs = self._recording.runs
-        state = "running" if self._running.locked() else runs[-1].outcome.value if runs else "not run yet"
+        past = [run.outcome.value for run in self._recording.runs] or ["not run yet"]
+        state = "running" if self._running.locked() else past[-1]
         return f"<{type(self).__name__} {self.session_id} of {self._facts.package_name}, env={self._facts.env!r}: {state}>"
 
     def __enter__(self) -> Self:
