@@ -9,6 +9,7 @@ import logging
 import os
 import resource
 import signal
+import socket
 import tempfile
 from pathlib import Path
 
@@ -325,3 +326,13 @@ def test_workers_that_die_during_their_set_up_each_time(start_method, mortal):
         runner.run(Pipeline(nodes), Catalog({"one": MemoryDataset()}), observers=(events.append,))
     assert [event.node for event in events if isinstance(event, WorkerLost)] == ["dies", None, None, None]
     assert events[-1].resume_from == ("before",)
+
+
+def test_a_silent_peer_at_the_pools_socket(start_method):
+    """It holds nothing up: the worker that takes a lost one's place connects beside it."""
+    pipeline = Pipeline([node(os.getpid, None, "pid", name="n")])
+    with ParallelRunner(1, start_method) as runner, socket.socket(socket.AF_UNIX) as silent:
+        first = runner.run(pipeline, Catalog())["pid"]
+        silent.connect(f"{runner._executor.spec.scratch}/socket")
+        os.kill(first, signal.SIGKILL)
+        assert runner.run(pipeline, Catalog())["pid"] != first

@@ -12,10 +12,8 @@ import logging
 import multiprocessing
 import os
 import signal
-import socket
 import sys
 from dataclasses import dataclass
-from multiprocessing.connection import Client
 from typing import TYPE_CHECKING
 
 from treadle.execution import process_state
@@ -23,6 +21,7 @@ from treadle.execution.blackboard import Blackboard
 from treadle.execution.channel import Channel
 from treadle.execution.failure import record_failure
 from treadle.execution.forwarding import ForwardHandler, stop_forwarding, take_over_logging
+from treadle.execution.handshake import connect_to_parent
 from treadle.execution.questions import refuse_questions
 from treadle.execution.restoring import define_what_arrives
 from treadle.execution.scratch import Scratch
@@ -166,12 +165,7 @@ def _leave_worker(worker: WorkerProcess) -> None:
 
 
 def _connect(address: str, number: int, authkey: bytes) -> Channel:
-    # The library's handshake proves both sides to each other; the messages after it are ours.
-    connection = Client(address, family="AF_UNIX", authkey=authkey)
-    connection.send_bytes(number.to_bytes(4, "big"))
-    sock = socket.socket(fileno=os.dup(connection.fileno()))
-    connection.close()
-    return Channel(sock, blocking=True)
+    return Channel(connect_to_parent(address, number, authkey), blocking=True)
 
 
 def _take_over_output(worker: WorkerProcess) -> ForwardHandler:

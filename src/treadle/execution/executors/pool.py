@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import atexit
 import contextlib
-import errno
 import os
 import secrets
 import selectors
@@ -17,13 +16,12 @@ import threading
 import weakref
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
-from multiprocessing import AuthenticationError
-from multiprocessing.connection import Listener
 from typing import TYPE_CHECKING, Any, Protocol
 
 from treadle.execution.blackboard import Blackboard, Done, Glance
 from treadle.execution.bootstrap import Inherited
 from treadle.execution.channel import Channel, ChannelClosedError
+from treadle.execution.executors.door import Door
 from treadle.execution.executors.events import PoolEvent, SetupFailed
 from treadle.execution.executors.preload import preload_forkserver
 from treadle.execution.executors.slot import Slot
@@ -56,8 +54,6 @@ class PoolListener(Protocol):
 _CLOSERS = 8
 """Workers whose end is waited for at the same time."""
 
-_NO_MORE_FILES = (errno.EMFILE, errno.ENFILE)
-
 
 class SlotPool:
     """Worker processes in slots.
@@ -81,9 +77,9 @@ class SlotPool:
                 self._scratch.take_along(folder)
             self._blackboard = files.enter_context(contextlib.closing(Blackboard(self._scratch.blackboard, size)))
             self._authkey = secrets.token_bytes(32)
-            self._door = Listener(self._scratch.socket, family="AF_UNIX", backlog=size, authkey=self._authkey)
-            files.callback(_close_listener, self._door)
             self._selector = files.enter_context(selectors.DefaultSelector())
+            door = Door(self._scratch.socket, self._authkey, size, self._selector, self._enter)
+            self._door = files.enter_context(contextlib.closing(door))
             self._wake_read, self._wake_write = map(files.enter_context, socket.socketpair())
             self._wake_read.setblocking(False)  # noqa: FBT003 - the socket's own signature
             self._wake_write.setblocking(False)  # noqa: FBT003 - the same
@@ -94,7 +90,6 @@ class SlotPool:
             self.slots = {number: Slot(number, method, self._note_end) for number in range(1, size + 1)}
             self._closed = False
             self._owner = os.getpid()
-            self._selector.register(_listening_socket(self._door), selectors.EVENT_READ, self._accept)
             self._selector.register(self._wake_read, selectors.EVENT_READ, self._hear_of_ends)
             self._files = files.pop_all()
 
@@ -123,7 +118,7 @@ class SlotPool:
     def _let_go_of_inherited(self) -> None:
         """In a forked child: close its copies of what this pool had open."""
         self._selector.close()
-        _listening_socket(self._door).close()
+        self._door.close()
         self._wake_read.close()
         self._wake_write.close()
         for slot in self.slots.values():
@@ -168,20 +163,14 @@ class SlotPool:
 
     # --- conversation ----------------------------------------------------------------------------------------------------
 
-    def _accept(self, _mask: int) -> list[PoolEvent]:
-        try:
-            connection = self._door.accept()
-            number = int.from_bytes(connection.recv_bytes(4), "big")
-        except (OSError, EOFError, ValueError, AuthenticationError) as exc:
-            if isinstance(exc, OSError) and exc.errno in _NO_MORE_FILES:
-                raise  # it would knock for ever
-            return []  # it died on the way, or was none of ours: its slot's end tells the rest
-        channel = Channel(socket.socket(fileno=os.dup(connection.fileno())), blocking=False)
-        connection.close()
-        slot = self.slots[number]
-        slot.channel = channel
+    def _enter(self, number: int, sock: socket.socket) -> bool:
+        """A worker has connected, and proved itself."""
+        slot = self.slots.get(number)
+        if slot is None or slot.channel is not None:
+            return False
+        slot.channel = channel = Channel(sock, blocking=False)
         self._selector.register(channel, selectors.EVENT_READ, lambda mask: self._converse(slot, channel, mask))
-        return []
+        return True
 
     def _converse(self, slot: Slot, channel: Channel, mask: int) -> list[PoolEvent]:
         """Read what a worker says, and go on sending what it had no room for."""
@@ -215,7 +204,7 @@ class SlotPool:
     def wait(self, timeout: float | None) -> list[PoolEvent]:
         """Block until a worker said something, or one is gone, at most so many seconds; None waits for ever."""
         events: list[PoolEvent] = []
-        for key, mask in self._selector.select(timeout):
+        for key, mask in self._selector.select(self._door.seconds_to_wait(timeout)):
             events += key.data(mask)
         return events
 
@@ -302,14 +291,3 @@ def _close_at_exit(pool: SlotPool) -> None:
             alive.close(at_exit=True)
 
     getattr(threading, "_register_atexit", atexit.register)(close)
-
-
-def _close_listener(listener: Listener) -> None:
-    with contextlib.suppress(FileNotFoundError):  # a cleaner of temporary files has removed its socket
-        listener.close()
-
-
-def _listening_socket(listener: Listener) -> socket.socket:
-    """Return the socket under a multiprocessing listener, which offers no other way to wait for it."""
-    sock: socket.socket = listener._listener._socket  # type: ignore[attr-defined]  # noqa: SLF001 - no public way
-    return sock
