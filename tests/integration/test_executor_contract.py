@@ -903,7 +903,7 @@ def test_a_wait_has_an_end(bench):
 
 
 def test_a_worker_is_ended_in_the_middle_of_a_node(fresh, kind, gate):
-    """An executor that can end what runs says when a node began, ends its worker, and tells of it; the next worker works."""
+    """An executor that can end a node says for how long it has run, ends and reports its worker, and the next worker works."""
     bench = fresh(kind)
     if not bench.executor.capabilities.can_kill:
         assert not is_process(bench)
@@ -912,7 +912,9 @@ def test_a_worker_is_ended_in_the_middle_of_a_node(fresh, kind, gate):
     bench.begin(node(waiting, None, "a", name="waits"), node(lambda: 2, None, "b", name="n"))
     bench.submit(1, "waits")
     started = bench.until(Started)
-    assert bench.executor.running() == {1: started._replace(at=pytest.approx(started.at))}
+    ((worker, running),) = bench.executor.running().items()
+    assert (worker, running[:2], running.at) == (1, started[:2], pytest.approx(started.at))
+    assert 0 < running.since <= time.monotonic()
     bench.executor.kill(1)
     down = bench.until(WorkerDown)
     assert (down.worker, down.exitcode, down.node) == (1, -signal.SIGKILL, bench.nodes["waits"])

@@ -34,10 +34,11 @@ _T = TypeVar("_T")
 class AttemptFailedError(Exception):
     """An attempt failed; carries the record and the exception itself, for callers in the same process."""
 
-    def __init__(self, failure: Failure, started: float, original: BaseException) -> None:
+    def __init__(self, failure: Failure, started: float, at: float, original: BaseException) -> None:
         super().__init__(failure.message)
         self.failure = failure
         self.started = started
+        self.at = at
         self.original = original
 
 
@@ -57,7 +58,8 @@ def attempt_node(scope: RunScope, index: int, *, take: Callable[[int], Any], giv
         AttemptFailedError: anything went wrong: the function, a dataset, a hook, an exit.
         KeyboardInterrupt: the user's, where the scope is interruptible.
     """
-    started = time.time()
+    # The wall clock may be set meanwhile: it says when the attempt began, and the other clock how long everything took.
+    started, begun = time.time(), time.perf_counter()
     steps = Steps(started)
     node: Node | None = None
     try:
@@ -77,7 +79,7 @@ def attempt_node(scope: RunScope, index: int, *, take: Callable[[int], Any], giv
         failure = record_failure(exc, phase=steps.phase, dataset=steps.dataset, **hook_at_fault(scope, steps, exc))
         if node is not None and scope.conduct is None:
             report_error(scope, node, steps, exc)
-        raise AttemptFailedError(failure, started, exc) from exc
+        raise AttemptFailedError(failure, started, started + time.perf_counter() - begun, exc) from exc
 
 
 def _attempt(
@@ -116,7 +118,7 @@ def _attempt(
     if node.streams(returned):
         saving = _save_chunks(scope, index, node, inputs, returned, steps, give)
         done = clock()
-        return Times(steps.started, time.time(), loaded - begun, done - loaded - saving, saving)
+        return Times(steps.started, steps.started + done - begun, loaded - begun, done - loaded - saving, saving)
     outputs = dict(node.unpack(returned))
     steps.check_time()
     del returned
@@ -136,7 +138,7 @@ def _attempt(
         _together(scope, steps, store, tuple(outputs))
     _confirm(scope, steps, node)
     done = clock()
-    return Times(steps.started, time.time(), loaded - begun, ran - loaded, done - ran)
+    return Times(steps.started, steps.started + done - begun, loaded - begun, ran - loaded, done - ran)
 
 
 def _foreign_attempt(

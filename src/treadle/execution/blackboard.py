@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from treadle.execution.scratch import reserve
 
-_HEAD = struct.Struct("<qqdqq")  # run number, node index (-1: idle), start time, peak memory, number of finished nodes
+_HEAD = struct.Struct("<qqdqqd")  # run, node (-1: idle), start time, peak memory, number of finished nodes, monotonic start time
 _WORD = struct.Struct("<q")
 _TWO_WORDS = struct.Struct("<qq")
 _NODE_OFFSET = 8
@@ -30,12 +30,16 @@ _PLACE_SIZE = _HEAD.size + _RING * _DONE.size
 
 @dataclass(frozen=True, slots=True)
 class Glance:
-    """What a place says: node is None where the worker is idle; started in seconds since the epoch, peak in bytes."""
+    """What a place says: node is None where the worker is idle; started in seconds since the epoch, peak in bytes.
+
+    `since` is when the node began by the monotonic clock, which is the same in all processes of a machine.
+    """
 
     run: int
     node: int | None
     started: float
     peak_memory: int
+    since: float = 0.0
 
 
 class Done(NamedTuple):
@@ -67,11 +71,11 @@ class Blackboard:
         for place in range(places or 0):
             self.clear(place)
 
-    def begin(self, place: int, run: int, node: int, started: float) -> None:
+    def begin(self, place: int, run: int, node: int, started: float, since: float = 0.0) -> None:
         """Say that a worker begins a node."""
         offset = place * _PLACE_SIZE
         peak, count = _TWO_WORDS.unpack_from(self._map, offset + _PEAK_OFFSET)
-        _HEAD.pack_into(self._map, offset, run, -1, started, peak, count)
+        _HEAD.pack_into(self._map, offset, run, -1, started, peak, count, since)
         _WORD.pack_into(self._map, offset + _NODE_OFFSET, node)
 
     def end(self, place: int) -> None:
@@ -98,12 +102,12 @@ class Blackboard:
 
     def clear(self, place: int) -> None:
         """Make a place ready for a new worker."""
-        _HEAD.pack_into(self._map, place * _PLACE_SIZE, 0, -1, 0.0, 0, 0)
+        _HEAD.pack_into(self._map, place * _PLACE_SIZE, 0, -1, 0.0, 0, 0, 0.0)
 
     def read(self, place: int) -> Glance:
         """Return what a place says."""
-        run, node, started, peak, _count = _HEAD.unpack_from(self._map, place * _PLACE_SIZE)
-        return Glance(run, None if node < 0 else node, started, peak)
+        run, node, started, peak, _count, since = _HEAD.unpack_from(self._map, place * _PLACE_SIZE)
+        return Glance(run, None if node < 0 else node, started, peak, since)
 
     def close(self) -> None:
         """Unmap it; the file belongs to the scratch directory."""

@@ -213,6 +213,8 @@ class Started(NamedTuple):
     run: int
     node: int
     at: float
+    since: float = 0.0
+    """When, by the monotonic clock, which is one for all processes of a machine; where the worker can be ended for its time."""
 
 
 class Finished(NamedTuple):

@@ -93,8 +93,8 @@ def describe_timeout(node: str, limit: float, elapsed: float, *, ended: str | No
         how = f"{ended} was ended after {elapsed:.3g} s, and another worker takes its place."
     else:
         how = (
-            f"It came back after {elapsed:.3g} s, and what it made was not saved. (Only worker processes can be ended at the "
-            "limit: runner='parallel'.)"
+            f"It came back after {elapsed:.3g} s, and what it made was not saved. (It ran in the main process; only worker "
+            "processes can be ended at the limit.)"
         )
     return f"Node '{node}' took longer than its timeout of {limit:g} s. {how} Raise `timeout` in its policy, or let it do less."
 

@@ -118,8 +118,8 @@ class WorkerRun:
     def attempt(self, index: int, job: Job, rest: tuple[int, ...]) -> bool:
         """Run one node of a job and report; False where it failed, and the rest of the job with it."""
         worker = self._worker
-        begun = time.time()
-        worker.blackboard.begin(worker.place, self._number, index, begun)
+        begun, since = time.time(), time.monotonic()
+        worker.blackboard.begin(worker.place, self._number, index, begun, since)
         worker.current = (self._number, index, begun)
         given: dict[int, Handle] = {}
         made: dict[int, Any] = {}  # what stays in this process
@@ -137,7 +137,7 @@ class WorkerRun:
                         keeping = dataset
                         self._values.settle(made, dataset)
         except BaseException as exc:  # noqa: BLE001 - the worker's edge: copying a value to keep runs the code of its class
-            self._report_failure(index, begun, rest, exc, keeping, given)
+            self._report_failure(index, (begun, begun + time.monotonic() - since), rest, exc, keeping, given)
             return False
         finally:
             flush_forwarded()
@@ -161,7 +161,7 @@ class WorkerRun:
     def _report_failure(
         self,
         index: int,
-        begun: float,
+        times: tuple[float, float],
         rest: tuple[int, ...],
         exc: BaseException,
         keeping: int | None,
@@ -175,7 +175,7 @@ class WorkerRun:
         else:
             name = self._spec.dataset_names[keeping] if keeping is not None else None
             failure = record_failure(exc, phase="save" if name is not None else "run", dataset=name)
-        self._worker.channel.send(Failed(self._number, index, begun, time.time(), failure, rest))
+        self._worker.channel.send(Failed(self._number, index, *times, failure, rest))
 
     def _take(self, dataset: int, index: int) -> Any:
         last = self._last.get(dataset) == index

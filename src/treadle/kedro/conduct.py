@@ -109,7 +109,7 @@ class KedroConduct:
             steps.phase, steps.dataset = "save", name
             self._desk.catalog.confirm(name)
         ended = clock()
-        return Times(steps.started, time.time(), loaded - begun, ran - loaded, ended - ran)
+        return Times(steps.started, steps.started + ended - begun, loaded - begun, ran - loaded, ended - ran)
 
     # --- inputs ------------------------------------------------------------------------------------------------------------
 

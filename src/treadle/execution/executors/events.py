@@ -33,6 +33,8 @@ class WorkerDown(NamedTuple):
     node: int | None
     started: float | None
     peak_memory: int
+    seconds: float | None = None
+    """For how long it had been in the node."""
     failure: Failure | None = None
     """The error outside of any attempt that ended it, where it could still send one."""
 

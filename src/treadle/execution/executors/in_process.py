@@ -75,7 +75,7 @@ def job_steps(  # noqa: PLR0913 - what a job takes, each by its name
             times = _attempt_as(label, scope, index, take_over, hand_over, handles)
             failed = _keep_all(made, keep, run, scope, index, rest, begun) if keep is not None and made else None
         except AttemptFailedError as exc:
-            failed = Failed(run, index, exc.started, time.time(), exc.failure, rest, exc.original)
+            failed = Failed(run, index, exc.started, exc.at, exc.failure, rest, exc.original)
         if failed is not None:
             yield Report(worker, failed)
             return
@@ -120,7 +120,7 @@ def failed_outside(
         dataset: name of the output that was being kept, where there is one.
     """
     failure = record_failure(exc, phase="save" if dataset is not None else "run", dataset=dataset)
-    return Failed(run, index, begun, time.time(), failure, rest, exc)
+    return Failed(run, index, begun, max(begun, time.time()), failure, rest, exc)
 
 
 def _attempt_as(

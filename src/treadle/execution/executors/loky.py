@@ -16,6 +16,7 @@
 from __future__ import annotations
 
 import os
+import time
 from typing import TYPE_CHECKING, Any
 
 from treadle.execution.channel import MAX_DESCRIPTORS
@@ -114,7 +115,7 @@ class LokyPool:
         """Return what each worker is in, as the blackboard says: its own report may still be on its way."""
         glances = [(worker, self._slot_pool.glance(slot)) for worker, slot in self._slots.items()] if self._running else []
         return {
-            worker: Started(self._run, glance.node, glance.started)
+            worker: Started(self._run, glance.node, glance.started, glance.since)
             for worker, glance in glances
             if glance.run == self._run and glance.node is not None
         }
@@ -156,7 +157,8 @@ class LokyPool:
         started = glance.started if node is not None else None
         finished = self._unreported.facts(slot.number, self._slot_pool.untold(slot)) if self._running else []
         events: list[PoolEvent] = [Report(slot.number, fact) for fact in finished]
-        events.append(WorkerDown(slot.number, pid, exitcode, node, started, glance.peak_memory, slot.broken))
+        seconds = time.monotonic() - glance.since if node is not None else None
+        events.append(WorkerDown(slot.number, pid, exitcode, node, started, glance.peak_memory, seconds, slot.broken))
         return events
 
     def forked(self) -> None:

@@ -155,7 +155,7 @@ class ThreadPool:
             try:
                 context.run(_run_job, run, sequence, worker.number, job)
             except BaseException as exc:  # noqa: BLE001 - without a report, the run would wait for this job for ever
-                down = WorkerDown(worker.number, os.getpid(), None, None, None, 0, record_failure(exc, phase="setup"))
+                down = WorkerDown(worker.number, os.getpid(), None, None, None, 0, None, record_failure(exc, phase="setup"))
                 worker.died = True
                 run.outbox.put(down)
                 return

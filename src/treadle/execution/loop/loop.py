@@ -278,8 +278,13 @@ class RunLoop:
         for worker, started in self._executor.running().items():
             self._node_started(worker, started)
 
-    def finished_event(self, outcome: Outcome) -> RunFinished:
-        """Return the last event of the run."""
+    def finished_event(self, outcome: Outcome, at: float) -> RunFinished:
+        """Return the last event of the run.
+
+        Args:
+            outcome: how it ended.
+            at: when, in seconds since the epoch.
+        """
         done = self._scheduler.done() if outcome is not Outcome.SUCCEEDED else ()
         resume_from = resume_nodes(self._plan, done) if done else ()
-        return RunFinished(self._material.run_id, time.time(), outcome, self._setbacks.failures.names, resume_from)
+        return RunFinished(self._material.run_id, at, outcome, self._setbacks.failures.names, resume_from)

@@ -66,21 +66,20 @@ class Losses:
                 return held[0], False
         return None, False
 
-    def error(self, node: int, attempt: int, event: WorkerDown, now: float, *, too_slow: bool) -> tuple[NodeError, Failure]:
+    def error(self, node: int, attempt: int, event: WorkerDown, *, too_slow: bool) -> tuple[NodeError, Failure]:
         """Make the error of a node whose worker is gone, and the record of the failure.
 
         Args:
             node: the node at fault.
             attempt: the attempt's number.
             event: what is known of the worker's end.
-            now: seconds since the epoch.
             too_slow: the worker was ended for it.
         """
         name, label = self._material.plan.nodes[node].name, self._executor.label(event.worker)
         facts = {"run_id": self._material.run_id, "node": name, "worker": label, "attempt": attempt}
         if too_slow:
             limit = self._limits[node]
-            elapsed = now - event.started if event.started is not None else limit
+            elapsed = event.seconds if event.seconds is not None else limit
             message = describe_timeout(name, limit, elapsed, ended=label)
             failure = Failure("treadle.errors.NodeTimeoutError", message, "", phase="timeout")
             return NodeTimeoutError(message, **facts, failure=failure, timeout=limit, elapsed=elapsed), failure

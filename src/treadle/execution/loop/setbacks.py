@@ -106,7 +106,9 @@ class Setbacks:
         self._scheduler.lose_worker(event.worker, culprit)
         if culprit is None:
             return
-        error, failure = self._losses.error(culprit, self._scheduler.attempt(culprit), event, now, too_slow=too_slow)
+        if event.started is not None and event.seconds is not None:
+            now = event.started + event.seconds  # the wall clock may have been set meanwhile
+        error, failure = self._losses.error(culprit, self._scheduler.attempt(culprit), event, too_slow=too_slow)
         self.failures.tell_hooks(culprit, error)
         if not self._try_again(culprit, None, label, event.started, now, failure):
             self._fail(culprit, None, error)
@@ -166,9 +168,9 @@ class Setbacks:
                 self._scheduler.wake(due.node)
             elif self._scheduler.holds(due.worker, due.node) and self._scheduler.attempt(due.node) == due.attempt:
                 running = self._executor.running().get(due.worker)
-                begun = running.at if running is not None and running.node == due.node else None
+                seconds = time.monotonic() - running.since if running is not None and running.node == due.node else None
                 # One that has not started, behind another job of its worker, cannot be late before another whole limit.
-                left = due.limit if begun is None else min(due.limit, begun + due.limit - time.time())
+                left = due.limit if seconds is None else due.limit - seconds
                 if left > 0:
                     self._deadlines.add(left, due)
                 else:

@@ -209,7 +209,7 @@ class Runner(ABC):
                 workers=self.max_workers,
                 nodes=tuple(node.name for node in plan.nodes),
             )
-            outcome = Outcome.FAILED
+            outcome, begun = Outcome.FAILED, time.monotonic()
             observers.notify(started)
             try:
                 with plan_left_out(len(plan.nodes)), naming_what_ran_out():
@@ -221,7 +221,7 @@ class Runner(ABC):
                 raise
             finally:
                 self._seconds.update(loop.seconds)
-                observers.notify(loop.finished_event(outcome))
+                observers.notify(loop.finished_event(outcome, started.at + time.monotonic() - begun))
             return result
 
     @contextmanager
