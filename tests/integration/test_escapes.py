@@ -15,7 +15,7 @@ import pytest
 from treadle import Catalog, ParallelRunner, Pipeline, ThreadRunner, node
 from treadle.errors import NodeError, WorkerLostError
 from treadle.events import WorkerLost
-from treadle.execution.executors import in_process, threads
+from treadle.execution.executors import threads
 
 
 class Unkeepable:
@@ -144,13 +144,15 @@ def test_a_worker_thread_that_dies_is_replaced(monkeypatch):
     """Its node is run by another thread; a node on which threads die each time is at fault."""
     deaths = []
 
-    def die(*arguments, **keywords):
+    run_job = threads._run_job
+
+    def die_or_run(*arguments):
         if len(deaths) < limit:
             deaths.append(1)
             raise MemoryError("for the report too")
-        return in_process.job_steps(*arguments, **keywords)
+        run_job(*arguments)
 
-    monkeypatch.setattr(threads, "_run_job", lambda run, sequence, job: _run_or_die(die, run, sequence, job))
+    monkeypatch.setattr(threads, "_run_job", die_or_run)
     pipeline = Pipeline([node(lambda: 1, None, "n", name="only")])
     with ThreadRunner(2) as runner:
         limit = 1
@@ -162,14 +164,6 @@ def test_a_worker_thread_that_dies_is_replaced(monkeypatch):
         assert (caught.value.node, len(deaths)) == ("only", 2)
         limit = 0
         assert runner.run(pipeline, Catalog())["n"] == 1
-
-
-_run_job = threads._run_job
-
-
-def _run_or_die(die, run, sequence, job):
-    die(run.number, run.scope, job, take=None)
-    _run_job(run, sequence, job)
 
 
 @pytest.mark.parametrize("ending", ["returns", "raises", "exits"])

@@ -135,9 +135,15 @@ def _attempt_as(
     here = node_here.set((scope.node(index).name, label))
     try:
         return attempt_node(scope, index, take=take, give=give)
-    except BaseException:  # an interrupt too
+    except AttemptFailedError:
         _give_up(handles)
         raise
+    except BaseException as exc:  # an interrupt; or what an exception's own code raised while it was recorded
+        _give_up(handles)
+        if scope.interruptible and isinstance(exc, KeyboardInterrupt):
+            raise
+        now = time.time()
+        raise AttemptFailedError(record_failure(exc, phase="run"), now, now, exc) from exc
     finally:
         node_here.reset(here)
 
