@@ -97,6 +97,16 @@ def test_a_hook_that_does_not_pickle_is_made_in_each_worker(lane, method):
     assert json.loads((lane.root / "data/joined.json").read_text()) == [4, 8, 12]
 
 
+def test_a_hook_that_holds_the_context_has_one_in_each_worker(lane, method, make_project):
+    """A worker's context gives what the session's gives: params, environment, configuration, catalog, what hooks added."""
+    sequential = make_project("lane")
+    sequential.kedro("--params=factor=3", LANE_HOOKS="contextual")
+    done = lane.treadle(method, "--params=factor=3", LANE_HOOKS="contextual")
+    assert lane.events() == sequential.events()
+    assert '"factor": 3' in str(lane.events())
+    assert "do not pickle" not in done.stdout + done.stderr
+
+
 def test_a_hook_that_cannot_be_made_again_is_an_error(knots):
     """A hook instance that neither pickles nor stands in settings.py is one clear error before any node runs."""
     from kedro.framework.hooks import hook_impl

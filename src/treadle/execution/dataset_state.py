@@ -296,20 +296,20 @@ class _Sink:
 
 
 def _pack(changed: Mapping[str, Any], removed: tuple[str, ...]) -> _Changes:
-    import cloudpickle
+    from treadle.execution.by_value import dumps
 
     try:
-        return _Changes(cloudpickle.dumps(dict(changed), protocol=5), removed, ())
+        return _Changes(dumps(dict(changed)), removed, ())
     except Exception:  # noqa: BLE001 - as in _content; which attribute it was is found out below
         fit, stuck = {}, []
         for key, value in changed.items():
             try:
-                cloudpickle.dumps(value, protocol=5)
+                dumps(value)
             except Exception as exc:  # noqa: BLE001 - as above
                 stuck.append((key, f"{type(value).__qualname__}: {exc}"))
             else:
                 fit[key] = value
-        return _Changes(cloudpickle.dumps(fit, protocol=5), removed, tuple(stuck))
+        return _Changes(dumps(fit), removed, tuple(stuck))
 
 
 def _apply(dataset: Any, values: Mapping[str, Any], removed: Iterable[str]) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from treadle.errors import DatasetError
 from treadle.events import Failure
-from treadle.execution.pickling import pickle_value
+from treadle.execution.exceptions import pickle_exception
 from treadle.secrets import mask_secrets, masked_exception
 from treadle.secrets.exceptions import MaskedError
 
@@ -48,7 +48,7 @@ def record_failure(
         type_name=_type_name(kind),
         message=message,
         traceback=mask_secrets(format_user_traceback(exc)),
-        pickled=_survivor(exc),
+        pickled=pickle_exception(exc),
         dataset=dataset if dataset is not None or not isinstance(exc, DatasetError) else exc.dataset,
         phase=phase,
         hook=hook,
@@ -118,17 +118,3 @@ def _is_ours(filename: str) -> bool:
 
 def _type_name(kind: type) -> str:
     return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
-
-
-def _survivor(exc: BaseException) -> bytes | None:
-    """Return the pickled exception if what comes back from it is the same in type and text."""
-    try:
-        data, buffers = pickle_value(exc)
-        if buffers:
-            return None
-        back = pickle.loads(data)  # noqa: S301 - made one line above
-        return data if type(back) is type(exc) and str(back) == str(exc) else None
-    except KeyboardInterrupt:
-        raise
-    except BaseException:  # noqa: BLE001 - reading back runs the exception's own code: where that fails, it does not survive
-        return None

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from kedro.pipeline.node import Node
 
     from treadle.kedro.desk import Desk
+    from treadle.kedro.gathering import Gatherer
     from treadle.kedro.nodes import KedroNode
     from treadle.pipeline import Node as TreadleNode
 
@@ -40,6 +41,7 @@ class KedroConduct:
         run_id: as hooks are told it.
         is_async: load inputs and save outputs in threads.
         interruptible: whether a KeyboardInterrupt is the user's Ctrl-C, and not something that the node's own code raised.
+        gatherer: writes down what plugins gather in this process; None in the main process.
     """
 
     def __init__(
@@ -50,12 +52,14 @@ class KedroConduct:
         run_id: str | None,
         is_async: bool,
         interruptible: bool = False,
+        gatherer: Gatherer | None = None,
     ) -> None:
         self._desk = desk
         self._hooks = hooks
         self._run_id = run_id
         self._is_async = is_async
         self._interruptible = interruptible
+        self._gatherer = gatherer
         # A hook with the catalog may load the node's inputs from it, so they lie there for as long as the node runs.
         self._keep_inputs = any(self._has(name) for name in CATALOG_HOOKS)
 
@@ -75,6 +79,8 @@ class KedroConduct:
             return self._attempt(kedro, steps, take, give)
         finally:
             self._desk.clear_all()
+            if self._gatherer is not None:
+                self._gatherer.write()
 
     def _attempt(self, node: Node, steps: Steps, take: Callable[[int], Any], give: Callable[[int, Any], None]) -> Times:
         clock = time.perf_counter

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import logging
 import pickle
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, cast
 
 from treadle.execution.material import RunMaterial
@@ -13,7 +13,9 @@ from treadle.execution.node_groups import NodeGroups
 from treadle.kedro.catalog import EngineCatalog, Home
 from treadle.kedro.conduct import KedroConduct
 from treadle.kedro.desk import Desk
-from treadle.kedro.hooks import CATALOG_HOOKS, pack_hooks
+from treadle.kedro.gathering import Merger
+from treadle.kedro.hook_pickling import RunObjects
+from treadle.kedro.hooks import CATALOG_HOOKS, pack_hooks, worker_plugins
 from treadle.kedro.parcel import KedroParcel, pack_catalog, pack_others
 from treadle.kedro.recipes import pack_dataset
 
@@ -41,6 +43,8 @@ class KedroMaterial(RunMaterial):
         given_id: the run's id as Kedro gave it, which may be None.
         is_async: load inputs and save outputs in threads.
         state: what datasets learn by saving in other processes; None where no dataset can.
+        folder: a directory that the run's processes share; None where they need none.
+        mergers: what brings back what plugins gather in workers, once the run has been packed for them.
     """
 
     manager: pluggy.PluginManager | None
@@ -49,6 +53,8 @@ class KedroMaterial(RunMaterial):
     given_id: str | None
     is_async: bool
     state: SharedState | None = None
+    folder: str | None = None
+    mergers: list[Merger] = field(default_factory=list)
 
     @property
     def _view(self) -> EngineCatalog:
@@ -112,14 +118,19 @@ class KedroMaterial(RunMaterial):
             index for index, node in enumerate(nodes) if any(self._view.home(name) is Home.PARENT for name in node.kedro.confirms)
         }
         asked = self.manager is not None and any(getattr(self.manager.hook, name).get_hookimpls() for name in CATALOG_HOOKS)
+        objects = RunObjects(self._view.kedro)
+        hooks = pack_hooks(self.manager, objects)
+        self.mergers[:] = [Merger(tuple(worker_plugins(self.manager).values()), objects)]
+        asked = asked or hooks.use_catalog
         parcel = KedroParcel(
             catalog=pack_catalog(self._view.kedro, for_hooks=asked),
             datasets=tuple(packed),
             others=pack_others(self._view.kedro, tuple(self._view)) if asked else (),
             carried=self._carried(),
             state=self.state,
-            hooks=pack_hooks(self.manager),
+            hooks=hooks,
             for_hooks=asked,
+            folder=self.folder,
             run_id=self.given_id,
             is_async=self.is_async,
         )

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from treadle.errors import DatasetError
 from treadle.kedro.conduct import KedroConduct
 from treadle.kedro.desk import Desk
+from treadle.kedro.gathering import Gatherer
 from treadle.kedro.recipes import PackedDataset, WaitingDataset, pack_dataset, recipe_of
 
 if TYPE_CHECKING:
@@ -111,6 +112,7 @@ class KedroParcel:
     state: SharedState | None
     hooks: HooksPayload
     for_hooks: bool
+    folder: str | None
     run_id: str | None
     is_async: bool
 
@@ -121,7 +123,9 @@ class KedroParcel:
         if self.for_hooks:
             catalog._lazy_datasets.update({each.name: WaitingDataset(each) for each in (*self.others, *self.datasets)})
         desk = Desk(catalog, self.carried, packed, self.state)
-        return KedroConduct(desk, self.hooks.manager(), run_id=self.run_id, is_async=self.is_async)
+        plugins = self.hooks.plugins(catalog)
+        gatherer = Gatherer(self.folder, plugins, catalog) if self.folder is not None and plugins else None
+        return KedroConduct(desk, self.hooks.manager(plugins), run_id=self.run_id, is_async=self.is_async, gatherer=gatherer)
 
 
 def _add_parameters(catalog: Any, parameters: Any) -> None:

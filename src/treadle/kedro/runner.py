@@ -22,7 +22,7 @@ from treadle.execution.start_method import ENVIRONMENT_VARIABLE, StartMethod, ch
 from treadle.io.catalog import new_version
 from treadle.kedro.catalog import EngineCatalog
 from treadle.kedro.ending import Ending, users_error
-from treadle.kedro.hooks import LoopHooks
+from treadle.kedro.hooks import LoopHooks, worker_plugins
 from treadle.kedro.material import KedroMaterial
 from treadle.kedro.nodes import KedroPipeline
 from treadle.kedro.policies import read_rules
@@ -148,7 +148,7 @@ class ParallelRunner(AbstractRunner):
         session = session_of(manager, run_id)
         plan = compile_plan(cast("TreadlePipeline", nodes), cast("Catalog", view), read_rules(session, nodes.nodes))
         learning = view.learning()
-        with run_folder(wanted=bool(learning)) as folder:
+        with run_folder(wanted=bool(learning or worker_plugins(manager))) as folder:
             material = KedroMaterial(
                 run_id=run_id or new_version(),
                 plan=plan,
@@ -159,7 +159,8 @@ class ParallelRunner(AbstractRunner):
                 versions=view.pin_versions(),
                 given_id=run_id,
                 is_async=self._is_async,
-                state=SharedState(folder, learning) if folder is not None else None,
+                state=SharedState(folder, learning) if folder is not None and learning else None,
+                folder=folder,
             )
             upkeep = DatasetUpkeep(
                 plan,
@@ -169,7 +170,12 @@ class ParallelRunner(AbstractRunner):
                 released=view.releasable(),
                 warn=self._logger.warning,
             )
-            self._run_material(material, upkeep, session)
+            try:
+                self._run_material(material, upkeep, session)
+            finally:  # hooks of a run that failed too are called with what was gathered
+                if folder is not None:
+                    for merger in material.mergers:
+                        merger.merge(folder, self._logger.warning)
 
     def _run_material(self, material: KedroMaterial, upkeep: DatasetUpkeep, session: SessionNote) -> None:
         project = KedroProject.of_this_process()

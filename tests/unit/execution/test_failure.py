@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import sys
+import threading
 
 import pytest
 
@@ -80,18 +81,66 @@ def test_an_ordinary_exception_comes_back():
     assert back.args == ("bad value",)
 
 
+class OddError(Exception):
+    """Has a keyword-only parameter, a slot and an attribute that does not pickle."""
+
+    __slots__ = ("slot",)
+
+    def __init__(self, a, *, code):
+        super().__init__(a)
+        self.code = code
+        self.slot = "slot"
+        self.lock = threading.Lock()
+
+
+class OddOSError(OSError):
+    def __init__(self, path, *, tried):
+        super().__init__(2, "not there", path)
+        self.tried = tried
+
+
+class ShowsLockError(Exception):
+    """Its text depends on what cannot be pickled."""
+
+    def __init__(self):
+        self.lock = threading.Lock()
+
+    def __str__(self):
+        return f"{self.lock.locked()}"
+
+
 @pytest.mark.parametrize(
     "exc",
-    [TakesTwoError(1, 2), UnpicklableError("x"), ComesBackAsAnotherError("x"), ForgetfulError("remembered")],
+    [
+        TakesTwoError(1, 2),
+        UnpicklableError("x"),
+        ComesBackAsAnotherError("x"),
+        ForgetfulError("remembered"),
+        OddError("a", code=7),
+        OddOSError("/nowhere", tried=3),
+        OddError(threading.Lock(), code=7),
+    ],
     ids=lambda exc: type(exc).__name__,
 )
-def test_what_does_not_survive_has_a_stand_in(exc):
-    """An exception that pickle cannot bring back as it was is told by its type and text."""
-    failure = record(exc)
+def test_an_exception_comes_back_in_its_class(exc):
+    """Whatever its constructor and its own pickling do, class, text and attributes come back, so that `except` finds it."""
+    back = restore_exception(record(exc))
+    assert type(back) is type(exc)
+    assert str(back) == str(exc)
+    attributes = {name: value for name, value in vars(exc).items() if name != "lock"}
+    assert vars(back) == attributes
+    assert getattr(back, "slot", None) == getattr(exc, "slot", None)
+    assert getattr(back, "errno", None) == getattr(exc, "errno", None)
+    assert getattr(back, "filename", None) == getattr(exc, "filename", None)
+
+
+def test_what_does_not_survive_has_a_stand_in():
+    """An exception whose text cannot be had without what does not pickle is told by its type and text."""
+    failure = record(ShowsLockError())
     assert failure.pickled is None
     back = restore_exception(failure)
     assert type(back) is OriginalError
-    assert str(back).endswith(f"{type(exc).__name__}: {exc}")
+    assert str(back).endswith("ShowsLockError: False")
 
 
 def test_an_exception_that_cannot_be_printed_is_still_a_failure():

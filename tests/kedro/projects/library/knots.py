@@ -4,6 +4,8 @@ import json
 import os
 import tempfile
 import threading
+import time
+from collections import Counter, defaultdict
 from pathlib import Path
 
 from kedro.framework.hooks import hook_impl
@@ -185,3 +187,49 @@ class KeepingHooks:
         assert (self.inputs, self.outputs) == self.copies
         assert dataset_name in self.outputs
         assert tuple(self.inputs) == self.names
+
+
+class Tally:
+    """Counts, as an attribute of a plugin."""
+
+    def __init__(self):
+        self.nodes = 0
+
+
+class GatheringHooks:
+    """Gathers state in its process, as kedro-viz does; holds the catalog, its datasets and a context of the session."""
+
+    def __init__(self):
+        self.stats = defaultdict(dict, {"earlier": {"rows": 1}})
+        self.order = ["begin"]
+        self.seen = {"begin"}
+        self.calls = Counter()
+        self.seconds = 1.5
+        self.tally = Tally()
+        self.started = {}
+        self.latest = None
+        self.context = None
+
+    def know(self, catalog):
+        self.catalog = catalog
+        self.datasets = {name: catalog.get(name) for name in list(catalog)}
+
+    @hook_impl
+    def before_node_run(self, node):
+        self.started[node.name] = time.time()
+
+    @hook_impl
+    def after_node_run(self, node):
+        self.started.pop(node.name)
+        self.order.append(node.name)
+        self.seen.add(node.name)
+        self.calls[node.func.__name__] += 1
+        self.seconds += 0.25
+        self.tally.nodes += 1
+        self.latest = "later"
+
+    @hook_impl
+    def after_dataset_saved(self, dataset_name, data):
+        self.stats[dataset_name]["value"] = data
+        self.stats[dataset_name]["kind"] = type(self.catalog.get(dataset_name)).__name__
+        self.stats[dataset_name]["same"] = self.datasets["kept"] is self.catalog.get("kept")

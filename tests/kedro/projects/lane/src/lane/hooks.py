@@ -50,6 +50,36 @@ class Counting:
         note("after_node_run", node=node.name, expected=self.expected, is_async=is_async)
 
 
+class Contextual:
+    """Holds the session's context and its config loader, as many projects' hooks do."""
+
+    def __init__(self):
+        self.context = None
+
+    @hook_impl
+    def after_context_created(self, context):
+        context.config_loader["credentials"] = {"vault": {"key": "sesame"}}
+        context.color = "red"
+        self.context = context
+        self.loader = context.config_loader
+
+    @hook_impl
+    def before_node_run(self, node):
+        context = self.context
+        note(
+            "contextual",
+            node=node.name,
+            params=context.params,
+            env=context.env,
+            root=context.project_path.name,
+            color=context.color,
+            kind=type(context).__name__,
+            source=type(context.catalog.get("source")).__name__,
+            vault=context.config_loader["credentials"],
+            loaded=sorted(self.loader["catalog"]),
+        )
+
+
 class Holding:
     """Holds a lock: it cannot be pickled, and each worker makes its own from settings.py."""
 

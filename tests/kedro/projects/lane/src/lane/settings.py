@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 from lane.catalog import AuditedCatalog
-from lane.hooks import Counting, Errors, Holding
+from lane.hooks import Contextual, Counting, Errors, Holding
 
 with Path("configured.txt").open("a", encoding="utf-8") as _configured:
     _configured.write(f"{os.getpid()}\n")
@@ -13,5 +13,6 @@ DATA_CATALOG_CLASS = AuditedCatalog
 HOOKS = (
     Errors(),
     *((Counting(),) if "counting" in os.environ.get("LANE_HOOKS", "") else ()),
+    *((Contextual(),) if "contextual" in os.environ.get("LANE_HOOKS", "") else ()),
     *((Holding(),) if "holding" in os.environ.get("LANE_HOOKS", "") else ()),
 )

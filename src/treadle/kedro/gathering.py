@@ -1,0 +1,190 @@
+"""What plugins gather in workers, brought back into the plugins of the main process before the run's last hooks are called.
+
+Each worker writes the attributes that changed, after each node that changed any, to a file of the run; the parent merges what
+changed since the run began: entries of dictionaries and sets, items appended to lists, and the differences of numbers are added,
+so that nothing that another process gathered is lost; other values are replaced by the latest one.
+
+State: for a worker, how its plugins were; for the parent, how they were when they were sent.
+"""
+
+from __future__ import annotations
+
+import inspect
+import os
+import pickle
+from collections import Counter, defaultdict, deque
+from collections.abc import MutableMapping, MutableSequence, MutableSet
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from treadle.kedro.hook_pickling import RunObjects, dump_plugin, load_plugin
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+_PREFIX = "hooks-"
+_LARGE = 1 << 20
+"""An attribute whose pickle is larger when the run begins is only sent back where it is another object."""
+
+_ABSENT = object()
+
+
+class Gatherer:
+    """In a worker: writes down what plugins gather.
+
+    Args:
+        folder: the run's directory.
+        plugins: the plugins of this process, in the order in which they were sent.
+        catalog: this process's catalog.
+    """
+
+    def __init__(self, folder: str, plugins: Sequence[Any], catalog: Any) -> None:
+        self._path = str(Path(folder, f"{_PREFIX}{os.getpid()}"))
+        self._objects = RunObjects(catalog)
+        self._plugins = [(index, plugin) for index, plugin in enumerate(plugins) if gathers(plugin)]
+        self._before = {index: _snapshot(plugin, self._objects) for index, plugin in self._plugins}
+        self._written: bytes | None = None
+
+    def write(self) -> None:
+        """Write what changed, where something did."""
+        changes: dict[int, dict[str, bytes | None]] = {}
+        for index, plugin in self._plugins:
+            before, own = self._before[index], vars(plugin)
+            changed: dict[str, bytes | None] = {name: None for name in before if name not in own}
+            for name, value in own.items():
+                earlier, content = before.get(name, (_ABSENT, b""))
+                if value is earlier and content is None:
+                    continue  # it does not pickle, or it is large
+                now = _content(value, self._objects)
+                if now is not None and now != content:
+                    changed[name] = now
+            if changed:
+                changes[index] = changed
+        data = pickle.dumps(changes, protocol=5)
+        if data == self._written or (self._written is None and not changes):
+            return
+        partial = Path(f"{self._path}.partial")
+        partial.write_bytes(data)
+        partial.replace(self._path)
+        self._written = data
+
+
+class Merger:
+    """In the parent: what plugins were when they were sent, and how workers' changes get into them.
+
+    Args:
+        plugins: the plugins, as they are sent.
+        objects: the run's catalog and datasets.
+    """
+
+    def __init__(self, plugins: Sequence[Any], objects: RunObjects) -> None:
+        self._plugins = tuple(plugins)
+        self._catalog = objects.catalog
+        self._before = [_snapshot(plugin, objects) if gathers(plugin) else {} for plugin in plugins]
+
+    def merge(self, folder: str, warn: Callable[..., None]) -> None:
+        """Merge the files of a run's workers into the plugins, the latest last.
+
+        Args:
+            folder: the run's directory.
+            warn: logs a warning about what cannot be read.
+        """
+        files = [path for path in Path(folder).glob(f"{_PREFIX}*") if path.suffix != ".partial"]
+        for path in sorted(files, key=lambda each: each.stat().st_mtime_ns):
+            changes: dict[int, dict[str, bytes | None]] = pickle.loads(path.read_bytes())  # noqa: S301 - a worker of this run wrote it
+            for index, changed in changes.items():
+                own = vars(self._plugins[index])
+                for name, content in changed.items():
+                    try:
+                        self._merge_attribute(own, self._before[index], name, content)
+                    except Exception as exc:  # noqa: BLE001 - the classes of values are anybody's
+                        kind = type(self._plugins[index]).__qualname__
+                        warn("What the hooks %s gathered in '%s' in workers cannot be merged: %s", kind, name, exc)
+
+    def _merge_attribute(self, own: dict[str, Any], before: Mapping[str, Any], name: str, content: bytes | None) -> None:
+        if content is None:
+            own.pop(name, None)
+            return
+        pickled = before[name][1] if name in before else None
+        earlier = load_plugin(pickled, self._catalog) if pickled is not None else _ABSENT
+        merge_into(own, name, earlier, load_plugin(content, self._catalog))
+
+
+def gathers(plugin: Any) -> bool:
+    """Say whether a plugin is an instance with attributes, which can be merged; modules and classes are each process's own."""
+    return not inspect.ismodule(plugin) and not inspect.isclass(plugin) and hasattr(plugin, "__dict__")
+
+
+def merge_into(holder: Any, key: Any, before: Any, theirs: Any) -> None:
+    """Merge a value that changed elsewhere into a mapping.
+
+    Args:
+        holder: has this process's value under the key, or none.
+        key: the key.
+        before: what the value was when the other process got it; `_ABSENT` where it had none.
+        theirs: what it is there.
+    """
+    mine = holder.get(key, _ABSENT)
+    if mine is _ABSENT:
+        holder[key] = theirs
+    elif isinstance(theirs, MutableMapping) and isinstance(mine, MutableMapping):
+        _merge_mapping(mine, before if isinstance(before, MutableMapping) else {}, theirs)
+    elif isinstance(theirs, MutableSet) and isinstance(mine, MutableSet):
+        known = before if isinstance(before, MutableSet) else set()
+        mine |= theirs - known
+        mine -= known - theirs
+    elif isinstance(theirs, (MutableSequence, deque)) and isinstance(mine, (MutableSequence, deque)):
+        count = len(before) if isinstance(before, (MutableSequence, deque)) else 0
+        items = list(theirs)
+        if count == 0 or _equal(items[:count], list(before)):
+            mine.extend(items[count:])
+        else:
+            holder[key] = theirs
+    elif _is_number(theirs) and _is_number(mine) and _is_number(before):
+        holder[key] = mine + (theirs - before)
+    elif _is_record(theirs) and type(theirs) is type(mine):
+        _merge_mapping(vars(mine), vars(before) if type(before) is type(mine) else {}, vars(theirs))
+    else:
+        holder[key] = theirs
+
+
+def _merge_mapping(mine: Any, before: Any, theirs: Any) -> None:
+    counts = isinstance(mine, Counter) or (isinstance(mine, defaultdict) and mine.default_factory in (int, float))
+    for key in [key for key in before if key not in theirs]:
+        mine.pop(key, None)
+    for key, value in theirs.items():
+        known = before.get(key, 0 if counts else _ABSENT)
+        if known is _ABSENT or not _equal(known, value):
+            merge_into(mine, key, known, value)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _is_record(value: Any) -> bool:
+    """Say whether a value is an object of a class of the project's, whose attributes can be merged one by one."""
+    own = {name for kind in type(value).__mro__[:-1] for name in vars(kind)}
+    return hasattr(value, "__dict__") and own.isdisjoint(("__reduce__", "__reduce_ex__", "__getstate__", "__array__"))
+
+
+def _equal(one: Any, other: Any) -> bool:
+    try:
+        return bool(one == other)
+    except Exception:  # noqa: BLE001 - arrays and frames have no truth value: what may differ is merged
+        return False
+
+
+def _snapshot(plugin: Any, objects: RunObjects) -> dict[str, tuple[Any, bytes | None]]:
+    snapshot: dict[str, tuple[Any, bytes | None]] = {}
+    for name, value in vars(plugin).items():
+        content = _content(value, objects)
+        snapshot[name] = (value, content if content is not None and len(content) <= _LARGE else None)
+    return snapshot
+
+
+def _content(value: Any, objects: RunObjects) -> bytes | None:
+    try:
+        return dump_plugin(value, objects)
+    except Exception:  # noqa: BLE001 - pickling runs the code of any class; such an attribute stays in its process
+        return None

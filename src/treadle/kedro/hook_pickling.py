@@ -1,0 +1,210 @@
+"""Pickling the plugins of a Kedro run: what belongs to a process or a session is replaced by the receiver's own.
+
+A plugin may hold the run's catalog, its datasets, or the session's context, none of which needs to pickle: in a worker they are
+that process's catalog and datasets, and a context that is made from configuration when it is first asked for it. State: none.
+"""
+
+from __future__ import annotations
+
+import io
+import pickle
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from kedro.config import AbstractConfigLoader
+from kedro.framework.context import KedroContext
+from kedro.io import AbstractDataset, DatasetError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_CATALOG, _DATASET = "catalog", "dataset"
+_LOADER_STATE = ("config_patterns", "data", "merge_strategy", "ignore_hidden")
+"""Attributes of a config loader that hooks change: they are sent where they pickle."""
+
+
+class RunObjects:
+    """The catalog and the datasets of a run in the process that sends plugins, and those that a plugin refers to.
+
+    Args:
+        catalog: Kedro's catalog; None where plugins are given none.
+    """
+
+    def __init__(self, catalog: Any = None) -> None:
+        self.catalog = catalog
+        self.names = {id(dataset): name for name, dataset in getattr(catalog, "_datasets", {}).items()}
+        self.are_used = False
+
+
+def dump_plugin(value: Any, objects: RunObjects) -> bytes:
+    """Pickle plugins, or attributes of one.
+
+    Args:
+        value: what to pickle.
+        objects: the run's; `are_used` is set where the pickle refers to any of them.
+
+    Raises:
+        Exception: whatever the pickling of a class raises.
+    """
+    stream = io.BytesIO()
+    _pickler_class()(stream, objects).dump(value)
+    return stream.getvalue()
+
+
+def load_plugin(data: bytes, catalog: Any) -> Any:
+    """Unpickle what `dump_plugin` made.
+
+    Args:
+        data: the pickle.
+        catalog: this process's catalog.
+    """
+    return _Unpickler(io.BytesIO(data), catalog).load()
+
+
+class _Unpickler(pickle.Unpickler):
+    def __init__(self, stream: io.BytesIO, catalog: Any) -> None:
+        super().__init__(stream)
+        self._catalog = catalog
+
+    def persistent_load(self, reference: tuple[str, str]) -> Any:
+        kind, name = reference
+        if kind == _CATALOG:
+            return self._catalog
+        try:
+            return self._catalog.get(name) or ElsewhereDataset(name)
+        except Exception:  # noqa: BLE001 - built by the project's own code; the node that needs it gets the error
+            return ElsewhereDataset(name)
+
+
+class ElsewhereDataset(AbstractDataset[Any, Any]):
+    """Stands for a dataset that a plugin holds and that only the main process has.
+
+    Args:
+        name: the dataset's name.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def load(self) -> Any:
+        """Raise: it has no data here."""
+        raise DatasetError(self._explanation())
+
+    def save(self, data: Any) -> None:  # noqa: ARG002 - Kedro's signature
+        """Raise: it has no place here."""
+        raise DatasetError(self._explanation())
+
+    def _describe(self) -> dict[str, Any]:
+        return {"name": self._name}
+
+    def _explanation(self) -> str:
+        return f"Dataset '{self._name}' is in the main process only: it neither pickles nor has an entry in the catalog."
+
+
+@cache
+def _pickler_class() -> Any:
+    from treadle.execution import by_value
+
+    class Pickler(by_value.Pickler):
+        def __init__(self, stream: io.BytesIO, objects: RunObjects) -> None:
+            super().__init__(stream, protocol=5)
+            self._objects = objects
+
+        def persistent_id(self, value: Any) -> tuple[str, str] | None:
+            objects = self._objects
+            if objects.catalog is None:
+                return None
+            if value is objects.catalog:
+                objects.are_used = True
+                return _CATALOG, ""
+            if isinstance(value, AbstractDataset) and id(value) in objects.names:
+                objects.are_used = True
+                return _DATASET, objects.names[id(value)]
+            return None
+
+        def reducer_override(self, value: Any) -> Any:
+            if isinstance(value, KedroContext):
+                own = {name: each for name, each in vars(value).items() if name not in ("_hook_manager", "config_loader")}
+                return rebuild_context, (type(value), self._fitting(own), value.config_loader)
+            if isinstance(value, AbstractConfigLoader):
+                state = {name: vars(value)[name] for name in _LOADER_STATE if name in vars(value)}
+                return (
+                    WaitingLoader,
+                    (type(value), value.conf_source, value.env, value.runtime_params, self._fitting(state)),
+                )
+            return super().reducer_override(value)
+
+        def _fitting(self, attributes: Mapping[str, Any]) -> dict[str, Any]:
+            return {name: value for name, value in attributes.items() if fits(value, self._objects)}
+
+    return Pickler
+
+
+def fits(value: Any, objects: RunObjects) -> bool:
+    """Say whether a plugin's attribute pickles."""
+    try:
+        dump_plugin(value, objects)
+    except Exception:  # noqa: BLE001 - pickling runs the code of any class
+        return False
+    return True
+
+
+class WaitingLoader:
+    """Makes a config loader like the session's, as the session makes it, when it is first asked for.
+
+    Args:
+        kind: the loader's class.
+        conf_source: where the configuration is.
+        env: the environment.
+        runtime_params: parameters of the session.
+        state: attributes that hooks may have changed.
+    """
+
+    def __init__(
+        self, kind: type, conf_source: str, env: str | None, runtime_params: dict[str, Any] | None, state: Mapping[str, Any]
+    ) -> None:
+        self._arguments = {"conf_source": conf_source, "env": env, "runtime_params": runtime_params}
+        self._kind = kind
+        self._state = state
+        self._loader: Any = None
+
+    def loader(self) -> Any:
+        """Return the loader."""
+        if self._loader is None:
+            from kedro.framework.project import settings
+
+            self._loader = self._kind(**self._arguments, **settings.CONFIG_LOADER_ARGS)
+            vars(self._loader).update(self._state)
+        return self._loader
+
+    def __getattr__(self, name: str) -> Any:
+        """Be the loader, for a plugin that holds it without a context."""
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return getattr(self.loader(), name)
+
+    def __getitem__(self, key: str) -> Any:
+        return self.loader()[key]
+
+    def __contains__(self, key: object) -> bool:
+        return key in self.loader()
+
+
+def rebuild_context(kind: type[KedroContext], attributes: Mapping[str, Any], loader: Any) -> Any:
+    """Return a context in a worker: of the class of the session's, with a config loader that is made when it is needed.
+
+    Args:
+        kind: the context's class.
+        attributes: those that pickle.
+        loader: the config loader, or what makes it.
+    """
+    from kedro.framework.hooks.manager import _NullPluginManager
+
+    def config_loader(_self: Any) -> Any:
+        return loader.loader() if isinstance(loader, WaitingLoader) else loader
+
+    context_class = type(kind.__name__, (kind,), {"config_loader": property(config_loader), "__module__": kind.__module__})
+    context: Any = object.__new__(context_class)
+    vars(context).update(attributes)
+    vars(context)["_hook_manager"] = _NullPluginManager()  # a catalog that it makes here is no new catalog of the session's
+    return context

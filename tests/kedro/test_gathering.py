@@ -1,0 +1,96 @@
+"""Plugins that gather state in their process: what workers gather is in the main process when the run is over."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter, defaultdict, deque
+
+import pytest
+
+pytest.importorskip("kedro", reason="the Kedro runner's tests need Kedro")
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # Kedro's own, and those of what it imports
+
+
+@pytest.fixture
+def gathered(knots, warm_runner, tmp_path, caplog):
+    """A plugin after a run on two workers, with a dataset in the catalog that does not pickle; and what was logged."""
+    from kedro.framework.hooks.manager import _create_hook_manager
+    from kedro.io import DataCatalog, MemoryDataset
+    from kedro.pipeline import node, pipeline
+
+    meeting = tmp_path / "meeting"
+    os.mkfifo(meeting)
+    catalog = DataCatalog(
+        {
+            "a": MemoryDataset(3),
+            "meeting": MemoryDataset(str(meeting)),
+            "at_home": knots.UnpicklableDataset(5),
+            "kept": knots.TemporaryDataset(str(tmp_path)),
+        }
+    )
+    nodes = [
+        node(knots.greet, ["a", "meeting"], "first", name="greet"),
+        node(knots.answer, ["a", "meeting"], "second", name="answer"),
+        node(knots.times_two, "at_home", "third", name="home"),
+        node(knots.times_two, "a", "kept", name="keep"),
+    ]
+    hooks = knots.GatheringHooks()
+    hooks.know(catalog)
+    manager = _create_hook_manager()
+    manager.register(hooks)
+    warm_runner.run(pipeline(nodes), catalog, manager)
+    return hooks, caplog.text
+
+
+def test_what_workers_gather_is_merged(gathered):
+    """Entries, items, members and counts from two workers and the main process are all there, beside what was known before."""
+    hooks, log = gathered
+    assert set(hooks.stats) == {"earlier", "first", "second", "third", "kept"}
+    assert hooks.stats["earlier"] == {"rows": 1}
+    assert hooks.stats["third"] == {"value": 10, "kind": "MemoryDataset", "same": True}
+    assert hooks.stats["kept"] == {"value": 6, "kind": "TemporaryDataset", "same": True}
+    assert hooks.order[0] == "begin"
+    assert Counter(hooks.order) == Counter(["begin", "greet", "answer", "home", "keep"])
+    assert hooks.seen == {"begin", "greet", "answer", "home", "keep"}
+    assert hooks.calls == {"greet": 1, "answer": 1, "times_two": 2}
+    assert (hooks.seconds, hooks.tally.nodes, hooks.latest, hooks.started) == (2.5, 4, "later", {})
+    assert "do not pickle" not in log
+    assert "cannot be merged" not in log
+
+
+@pytest.mark.parametrize(
+    ("before", "mine", "theirs", "merged"),
+    [
+        ({"a": {"n": 1}}, {"a": {"n": 1}, "b": 2}, {"a": {"n": 4}, "c": 3}, {"a": {"n": 4}, "b": 2, "c": 3}),
+        ({"a": 1, "gone": 1}, {"a": 1, "gone": 1}, {"a": 1}, {"a": 1}),
+        ([1], [1, 2], [1, 3], [1, 2, 3]),
+        ([1, 2], [1, 2], [9], [9]),
+        (deque([1], 3), deque([1, 2], 3), deque([1, 3, 4], 3), deque([2, 3, 4], 3)),
+        ({1, 2}, {1, 2, 3}, {2, 4}, {2, 3, 4}),
+        (5, 7, 6, 8),
+        (True, True, False, False),
+        (None, "mine", "theirs", "theirs"),
+        (Counter(), Counter(a=2), Counter(a=3), Counter(a=5)),
+        (defaultdict(int), defaultdict(int, a=2), defaultdict(int, a=3), {"a": 5}),
+        ({}, {"rows": 4}, {"rows": 4}, {"rows": 4}),
+    ],
+)
+def test_how_a_value_is_merged(before, mine, theirs, merged):
+    """What changed elsewhere since `before` is added to what changed here."""
+    from treadle.kedro.gathering import merge_into
+
+    holder = {"value": mine}
+    merge_into(holder, "value", before, theirs)
+    assert holder == {"value": merged}
+
+
+def test_frames_and_arrays_are_replaced():
+    """Values that have no truth value when compared are replaced by the latest."""
+    import numpy as np
+
+    from treadle.kedro.gathering import merge_into
+
+    holder = {"value": {"a": np.zeros(2)}}
+    merge_into(holder, "value", {"a": np.zeros(2)}, {"a": np.ones(2)})
+    assert holder["value"]["a"].tolist() == [1, 1]
