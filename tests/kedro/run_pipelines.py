@@ -25,7 +25,7 @@ def run(runner, arguments):
     try:
         with KedroSession.create(project_path=Path.cwd()) as session:
             session.run(runner=runner, **as_this_kedro_says(arguments))
-    except Exception as error:  # noqa: BLE001 - what a run raises is its outcome
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - what a run raises is its outcome
         return {"pid": os.getpid(), "error": "".join(traceback.format_exception(error))}
     return {"pid": os.getpid(), "error": None}
 

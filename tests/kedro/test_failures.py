@@ -136,16 +136,16 @@ def test_9_a_killed_worker_is_named_with_its_node(lane_runs):
 
 
 def test_9_an_exception_that_does_not_pickle_is_told(lane_runs):
-    """9: an exception that does not survive pickling arrives with its type, its text and its node."""
+    """9: an exception that pickle refuses arrives in its own class, with its text and its node."""
     assert "Node 'bad' failed" in told(lane_runs["stubborn"])
     assert "StubbornError: cannot be told" in told(lane_runs["stubborn"])
-    assert [record["error"] for record in lane_runs["stubborn"].records("hooks.jsonl")] == ["StubbornError", "NodeError"]
+    assert [record["error"] for record in lane_runs["stubborn"].records("hooks.jsonl")] == ["StubbornError", "StubbornError"]
 
 
 def test_9_an_exit_in_a_node_is_its_failure(lane_runs):
-    """9: `sys.exit` in a node reaches both error hooks and fails the run."""
+    """9: `sys.exit` in a node reaches both error hooks, and leaves the run with its exit code, as under the SequentialRunner."""
     records = lane_runs["leave"].records("hooks.jsonl")
-    assert told(lane_runs["leave"]) is not None
+    assert "SystemExit: 3" in told(lane_runs["leave"])
     assert [record["event"] for record in records] == ["on_node_error", "on_pipeline_error"]
     assert records[0]["error"] == "SystemExit"
 
@@ -265,3 +265,19 @@ def test_18_a_run_loads_the_version_it_saved(lane_runs):
     history = lane_runs["versions"].root.parents[1] / "data/history.json"
     assert max(path.name for path in history.iterdir()).startswith("9999")
     assert "seen" in told(lane_runs["versions again"])  # it lived in memory, and the older run's went with it
+
+
+@pytest.mark.parametrize(("given", "code"), [(3, 3), (0, 0), (None, 0), ("no data", 1)])
+def test_9_an_exit_has_its_code(run, given, code):
+    """9: what a node gives to `sys.exit` is the exit code of the process; nothing after that node runs."""
+    from kedro.pipeline import node
+
+    def leave(_value):
+        sys.exit(given)
+
+    def never(_value):
+        raise AssertionError
+
+    with pytest.raises(SystemExit) as caught:
+        run([node(leave, "a", "b", name="leave"), node(never, "b", "c", name="never")], {"a": 1})
+    assert (caught.value.code or 0) == code

@@ -5,7 +5,7 @@ State: what the run's last event said, of one run.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from treadle.errors import DatasetError, NodeError, WorkerSetupError
 from treadle.events import RunFinished
@@ -13,6 +13,8 @@ from treadle.execution.failure import OriginalError
 
 if TYPE_CHECKING:
     import logging
+
+    import pluggy
 
     from treadle.events import Event
     from treadle.planning import Plan
@@ -68,3 +70,22 @@ def users_error(error: NodeError) -> Exception:
         error.__cause__ = None
         own.__cause__ = error
     return own
+
+
+def exit_of(error: NodeError, manager: pluggy.PluginManager | None, logger: logging.Logger, **arguments: Any) -> SystemExit:
+    """Return the exit that a node asked for by `sys.exit`, which ends the process as under Kedro's SequentialRunner.
+
+    Kedro's session calls no hook for an exit; where it stands for a failure, `on_pipeline_error` is called here.
+
+    Args:
+        error: the engine's, which has an exit code.
+        manager: Kedro's hook manager; None where the run has no hooks.
+        logger: takes a line that says which node it was.
+        **arguments: what `on_pipeline_error` is given beside the error.
+    """
+    logger.warning("Node '%s' ended the run with sys.exit(%s).", error.node, error.exit_code)
+    if error.exit_code != 0 and manager is not None:
+        manager.hook.on_pipeline_error(error=error, **arguments)
+    leaving = SystemExit(error.exit_code)
+    leaving.__cause__ = error
+    return leaving

@@ -21,7 +21,7 @@ from treadle.execution.runners.parallel import ParallelRunner as EngineRunner
 from treadle.execution.start_method import ENVIRONMENT_VARIABLE, StartMethod, choose_start_method, default_left_open
 from treadle.io.catalog import new_version
 from treadle.kedro.catalog import EngineCatalog
-from treadle.kedro.ending import Ending, users_error
+from treadle.kedro.ending import Ending, exit_of, users_error
 from treadle.kedro.hooks import LoopHooks, worker_plugins
 from treadle.kedro.material import KedroMaterial
 from treadle.kedro.nodes import KedroPipeline
@@ -119,6 +119,7 @@ class ParallelRunner(AbstractRunner):
         Raises:
             Exception: what a node raised, as under Kedro's own runners; a NodeError where that cannot be had, or where the
                 worker died.
+            SystemExit: what a node gave to `sys.exit`, as under Kedro's SequentialRunner.
         """
         names = {name for node in pipeline.nodes for name in (*node.inputs, *node.outputs, *node.confirms)}
         self._recipes[id(catalog)] = note_recipes(catalog, names)
@@ -147,15 +148,33 @@ class ParallelRunner(AbstractRunner):
         manager = hook_manager if isinstance(hook_manager, pluggy.PluginManager) else None
         session = session_of(manager, run_id)
         plan = compile_plan(cast("TreadlePipeline", nodes), cast("Catalog", view), read_rules(session, nodes.nodes))
+        try:
+            self._run_plan(plan, view, manager, session, run_id)
+        except NodeError as error:
+            if error.exit_code is None:
+                raise
+            leaving = exit_of(error, manager, self._logger, run_params=session.run_params, pipeline=pipeline, catalog=catalog)
+        else:
+            return
+        raise leaving
+
+    def _run_plan(
+        self,
+        plan: Plan,
+        view: EngineCatalog,
+        manager: pluggy.PluginManager | None,
+        session: SessionNote,
+        run_id: str | None,
+    ) -> None:
         learning = view.learning()
         with run_folder(wanted=bool(learning or worker_plugins(manager))) as folder:
             material = KedroMaterial(
                 run_id=run_id or new_version(),
                 plan=plan,
                 catalog=cast("Catalog", view),
-                hooks=cast("pluggy.PluginManager", LoopHooks(manager, catalog)) if manager is not None else None,
+                hooks=cast("pluggy.PluginManager", LoopHooks(manager, view.kedro)) if manager is not None else None,
                 manager=manager,
-                recipes=self._recipes.get(id(catalog), {}),
+                recipes=self._recipes.get(id(view.kedro), {}),
                 versions=view.pin_versions(),
                 given_id=run_id,
                 is_async=self._is_async,
@@ -166,7 +185,7 @@ class ParallelRunner(AbstractRunner):
                 plan,
                 material.state,
                 dataset=view.dataset,
-                release=catalog.release,
+                release=view.kedro.release,
                 released=view.releasable(),
                 warn=self._logger.warning,
             )
