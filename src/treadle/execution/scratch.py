@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import multiprocessing
 import os
 import shutil
 import tempfile
 from contextlib import suppress
+from multiprocessing.util import Finalize
 from pathlib import Path
+from typing import Any
 
 _PREFIX = "treadle-"
 _LOCK = "lock"
@@ -93,6 +96,24 @@ class Scratch:
         if _is_free(self._lock):
             _remove_leftover(Path(self.path))
         self.let_go()
+
+
+def adopt_multiprocessing_folder() -> None:
+    """Give multiprocessing a run-time directory, before it makes one of its own for the socket of a forkserver.
+
+    Its own is removed when the process ends, but stays for ever where the process is killed; this one a sweep takes then. In a
+    child process nothing is done: it has the directory of its parent. A directory that multiprocessing has already stays.
+    """
+    config: dict[str, Any] = vars(multiprocessing.current_process())["_config"]
+    if config.get("tempdir") is None and multiprocessing.parent_process() is None:
+        scratch = Scratch.create()
+        config["tempdir"] = scratch.path
+        Finalize(None, _return_multiprocessing_folder, args=(scratch, config), exitpriority=-100)  # as multiprocessing does
+
+
+def _return_multiprocessing_folder(scratch: Scratch, config: dict[str, Any]) -> None:
+    scratch.remove()
+    config["tempdir"] = None
 
 
 def reserve(fd: int, size: int) -> None:

@@ -52,7 +52,8 @@ class StartMethod(Enum):
     def folder(self) -> str | None:
         """Return the directory that this method keeps for the life of this process, None where there is none.
 
-        It is multiprocessing's, holds the forkserver's socket, and is removed when the process ends; not when it is killed.
+        It is multiprocessing's, holds the forkserver's socket, and is removed when the process ends. Where the process is killed,
+        a later pool removes it, if `adopt_multiprocessing_folder` made it.
         """
         if self is not StartMethod.FORKSERVER or multiprocessing.parent_process() is not None:
             return None  # a child shares the directory of its parent, whose it stays

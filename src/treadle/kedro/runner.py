@@ -18,6 +18,7 @@ from treadle.errors import NodeError, WorkerSetupError
 from treadle.execution.dataset_state import DatasetUpkeep, SharedState, run_folder
 from treadle.execution.interrupts import interrupts_held_back
 from treadle.execution.runners.parallel import ParallelRunner as EngineRunner
+from treadle.execution.scratch import adopt_multiprocessing_folder
 from treadle.execution.start_method import ENVIRONMENT_VARIABLE, StartMethod, choose_start_method, default_left_open
 from treadle.io.catalog import new_version
 from treadle.kedro.catalog import EngineCatalog
@@ -237,6 +238,7 @@ def _start_forkserver() -> None:
     from treadle.execution.executors.preload import preload_forkserver
 
     preload_forkserver("treadle.kedro.preload")
+    adopt_multiprocessing_folder()
     with interrupts_held_back(), default_left_open():
         forkserver.ensure_running()
 

@@ -142,3 +142,31 @@ def test_a_living_parent_keeps_it(base, holder):
     tell(worker, "remove_if_last")
     assert Path(parent.path).is_dir()
     parent.remove()
+
+
+START_FORKSERVER = """
+import multiprocessing.util, os, signal, sys
+from treadle.execution.executors.slot import ensure_forkserver
+ensure_forkserver()
+print(multiprocessing.util.get_temp_dir(), flush=True)
+if sys.argv[1] == "kill":
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.parametrize("end", ["exit", "kill"])
+def test_the_folder_of_a_forkserver_goes(base, end):
+    """With its process, or, where that was killed before it had a pool, with the next pool's sweep."""
+    started = subprocess.run(
+        [sys.executable, "-c", START_FORKSERVER, end],
+        stdout=subprocess.PIPE,
+        env={**os.environ, "TMPDIR": str(base)},
+        check=False,
+    )
+    folder = Path(os.fsdecode(started.stdout.strip()))
+    assert folder.parent == base
+    assert list(base.glob("pymp-*")) == []
+    if end == "kill":
+        assert [path.name[:9] for path in folder.iterdir() if path.name != "lock"] == ["listener-"]
+        assert sweep(str(base)) == [str(folder)]
+    assert list(base.iterdir()) == []

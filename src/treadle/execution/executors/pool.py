@@ -26,7 +26,7 @@ from treadle.execution.executors.events import PoolEvent, SetupFailed
 from treadle.execution.executors.preload import preload_forkserver
 from treadle.execution.executors.slot import Slot
 from treadle.execution.job import Hello, Stop
-from treadle.execution.scratch import Scratch
+from treadle.execution.scratch import Scratch, adopt_multiprocessing_folder
 from treadle.execution.start_method import StartMethod
 
 if TYPE_CHECKING:
@@ -73,6 +73,8 @@ class SlotPool:
         with contextlib.ExitStack() as files:  # no more may be left to open: what is open by then is closed
             self._scratch = Scratch.create()
             files.callback(self._scratch.remove)
+            if method is StartMethod.FORKSERVER:
+                adopt_multiprocessing_folder()
             if (folder := method.folder()) is not None:
                 self._scratch.take_along(folder)
             self._blackboard = files.enter_context(contextlib.closing(Blackboard(self._scratch.blackboard, size)))

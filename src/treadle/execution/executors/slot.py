@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from treadle.execution.bootstrap import Inherited, set_up_worker
 from treadle.execution.interrupts import interrupts_held_back
+from treadle.execution.scratch import adopt_multiprocessing_folder
 from treadle.execution.start_method import StartMethod, default_left_open
 from treadle.execution.worker import serve
 from treadle.forks import fork_safe
@@ -145,6 +146,7 @@ class Slot:
 def ensure_forkserver() -> None:
     """Start the forkserver of this process, where it does not run."""
     _forget_forkserver_of_parent()
+    adopt_multiprocessing_folder()
     # Not with signals blocked: it would keep them so for its life, and so would all that others have it start.
     with _STARTING, _hidden_main(), default_left_open():
         forkserver.ensure_running()
