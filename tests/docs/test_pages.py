@@ -34,8 +34,22 @@ def test_examples_of_a_page_run(page, tmp_path):
         if name:
             file = root / name.group(1)
             file.write_text((file.read_text() if file.exists() else "") + "\n" + block)
+    run_script(root, "\n".join(examples))
+
+
+@pytest.mark.parametrize("number", range(3))
+def test_snippets_of_the_readme_run(number, tmp_path):
+    """Each Python snippet of the README runs by itself, as it is pasted into a file in the project that the README makes."""
+    root = create_project("starter", tmp_path / "my-project", project_name="my-project", package_name="my_project")
+    snippets = blocks("../README", "python")
+    assert len(snippets) == 3
+    assert run_script(root, snippets[number]).strip()
+
+
+def run_script(root, text):
+    """Run a script in a project; return what it printed."""
     script = root / "page.py"
-    script.write_text("\n".join(examples))
+    script.write_text(text)
     environment = {name: value for name, value in os.environ.items() if name not in {"PYTHONPATH", "TREADLE_ENV"}}
     done = subprocess.run(
         [sys.executable, "-W", "error", str(script)],
@@ -47,3 +61,4 @@ def test_examples_of_a_page_run(page, tmp_path):
         check=False,
     )
     assert done.returncode == 0, done.stderr
+    return done.stdout

@@ -436,7 +436,7 @@ def test_a_store_that_fails(make_project, inline, caplog) -> None:
     (root / ".treadle").write_text("in the way")
     with pytest.raises(StoreError, match="cannot be opened") as lost, Session.create() as session:
         session.run(runner=inline)
-    assert lost.value.__notes__ == ["The run itself succeeded: what its nodes saved is there."]
+    assert lost.value.__notes__ == ["The run itself succeeded: what its nodes saved is complete."]
     with pytest.raises(NodeError, match="broken") as caught, Session.create() as session:
         session.run("bad", runner=inline)
     assert "could not be kept either: The session store at" in caught.value.__notes__[0]
