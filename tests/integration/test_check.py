@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import threading
 
 import pytest
@@ -171,6 +172,19 @@ def test_the_command_lists_problems(make_loom, treadle):
     assert "nodes clean, spin" in done.output
     assert "catalog_more.yml, line 1: Dataset 'known' has an unknown type" in done.output
     assert "Traceback" not in done.output
+
+
+def test_the_command_looks_at_files(make_loom, treadle):
+    """An input whose file is missing and two entries that write one file are problems, with their place in the catalog."""
+    root = make_loom()
+    (root / "data" / "orders.csv").rename(root / "data" / "elsewhere.csv")
+    catalog = root / "conf" / "base" / "catalog.yml"
+    catalog.write_text(catalog.read_text().replace("ledger.txt", "report.txt"))
+    done = treadle(root, "check")
+    assert done.wait() == 1
+    assert re.search(r"catalog.yml, line \d+: Dataset '\w+' has no data: .*data/orders.csv", done.output)
+    assert re.search(r"catalog.yml, line \d+: Several datasets write the file .*data/report.txt", done.output)
+    assert "2 problems" in done.output
 
 
 def test_a_project_that_workers_cannot_import(make_loom, treadle):

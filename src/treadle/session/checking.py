@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from treadle.errors import TreadleError
 from treadle.execution.check import CheckReport, Problem, check_pipeline
 from treadle.planning import wrong_parameters
+from treadle.planning.files import contested_files, missing_inputs
 from treadle.planning.policies import NO_RULES, plan_policies
 from treadle.project import configured_project
 from treadle.session.locating import declared_in, missing_catalog
@@ -69,9 +70,12 @@ def check_session(
         problems.append(Problem(_text(exc)))
         policies = NO_RULES
     problems += [Problem(_text(exc)) for exc in wrong_parameters(joined, catalog)]
+    files = [*missing_inputs(joined, catalog), *contested_files(joined, catalog)]
     report = check_pipeline(joined, catalog, hooks=context.hook_manager, start_method=start_method, policies=policies)
     if report.problems and (missing := missing_catalog(context.config_loader)) is not None:
         problems.append(Problem(missing))
+    found_in_files = tuple(Problem(wrong.message, wrong.nodes, wrong.dataset) for wrong in files)
+    report = replace(report, problems=(*report.problems, *found_in_files))
     placed = [_placed(problem, declared_in(context.config_loader, problem.dataset, catalog)) for problem in report.problems]
     return replace(report, problems=(*problems, *placed))
 
