@@ -93,6 +93,7 @@ if TYPE_CHECKING:
 @click.option(
     "--only-missing-outputs", is_flag=True, help="Only nodes of which an output does not exist yet, and what they need."
 )
+@click.option("--no-record", is_flag=True, help="Keep no record of this run: `sessions` will not know of it.")
 @click.option("--quiet", "-q", is_flag=True, help="Show warnings, errors and what nodes print, and no progress.")
 @click.option("--verbose", "-v", is_flag=True, help="Show all that Treadle and the project log, details too.")
 @options.project
@@ -119,6 +120,7 @@ def run(  # noqa: PLR0913 - one argument a flag
     params: tuple[Mapping[str, Any], ...],
     conf_source: str | None,
     only_missing_outputs: bool,
+    no_record: bool,
     quiet: bool,
     verbose: bool,
 ) -> None:
@@ -148,6 +150,7 @@ def run(  # noqa: PLR0913 - one argument a flag
         context,
         lambda: session_class().create(
             project_path,
+            save_on_close=not no_record,
             env=env,
             extra_params=given,
             conf_source=conf_source,

@@ -68,7 +68,18 @@ class Recording:
         return known
 
     def begin_run(self, request: RunRequest) -> RunRecorder:
-        """Return the observer that writes the next run down; git is asked meanwhile."""
+        """Return the observer that records the next run; git is asked meanwhile.
+
+        Raises:
+            StoreError: the record of the session cannot be written, as far as that can be known before the run.
+        """
+        check = getattr(self._store, "check_writable", None)  # a store of the project's own need not have it
+        if check is not None and not self.runs:
+            try:
+                check()
+            except StoreError:
+                self._store = None  # closing the session does not try it again
+                raise
         if self._store is not None and self._git is None:
             self._git = start_git_probe(self._project, self._facts)
         return RunRecorder(
@@ -110,7 +121,7 @@ class Recording:
             error: what the session ends with. It carries a note where the record cannot be written.
 
         Raises:
-            StoreError: it could not be written, and nothing else is wrong.
+            StoreError: it could not be written, and nothing ran. After a run that is logged, because a run does not fail for it.
             KeyboardInterrupt: a signal arrived meanwhile, and nothing else is wrong.
         """
         with signals_wait(error, last=True) as waiting:
@@ -128,13 +139,15 @@ class Recording:
                         store.save(self._make_record(late))
             except Exception as broken:
                 self._store = None
-                if ends_with is None or not is_failure(ends_with):
-                    if self.runs and self.runs[-1].outcome is Outcome.SUCCEEDED:
-                        add_note(broken, "The run itself succeeded: what its nodes saved is complete.")
+                failed = ends_with is not None and is_failure(ends_with)
+                if not failed and not self.runs:
                     raise
                 log = _logger.error if isinstance(broken, StoreError) else _logger.exception  # its text says it all
-                log("The record of session %s could not be saved: %s", self._facts.session_id, broken)
-                add_note(ends_with, f"The record of this session could not be saved either: {broken}")
+                succeeded = not failed and self.runs[-1].outcome is Outcome.SUCCEEDED
+                hint = " The run itself succeeded: what its nodes saved is complete." if succeeded else ""
+                log("The record of session %s could not be saved: %s%s", self._facts.session_id, broken, hint)
+                if failed and ends_with is not None:
+                    add_note(ends_with, f"The record of this session could not be saved either: {broken}")
             except KeyboardInterrupt as impatient:
                 self._store = None
                 session_id = self._facts.session_id

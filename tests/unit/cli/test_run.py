@@ -67,6 +67,7 @@ def test_no_flags(told):
     """Without flags everything is left to the session, which is told where it is and how it was called, and is closed."""
     assert told() == {
         "project_path": str(told.root),
+        "save_on_close": True,
         "env": None,
         "extra_params": None,
         "conf_source": None,
@@ -75,6 +76,11 @@ def test_no_flags(told):
         "run": NOTHING,
         "closed": True,
     }
+
+
+def test_no_record(told):
+    """The session keeps none."""
+    assert told("--no-record")["save_on_close"] is False
 
 
 @pytest.mark.parametrize(

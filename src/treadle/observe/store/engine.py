@@ -29,6 +29,7 @@ from sqlalchemy.exc import ArgumentError, NoSuchModuleError, OperationalError, S
 from sqlalchemy.pool import NullPool, StaticPool
 
 from treadle.errors import StoreError
+from treadle.observe.store.file import STORE_FOLDER, default_file
 from treadle.observe.store.plain import plain_text
 
 if TYPE_CHECKING:
@@ -36,8 +37,6 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 
-STORE_FOLDER = ".treadle"
-STORE_FILE = "sessions.db"
 _WRITING = "treadle_writing"
 _SECRET_QUERY = ("password", "passwd", "pwd", "secret", "token", "key")
 _PRIVATE_FOLDER = 0o700
@@ -58,7 +57,7 @@ def resolve_url(url: str | None, project_path: Path) -> URL:
         StoreError: the text is no URL. It is not shown, because a password may stand in it.
     """
     if url is None:
-        return URL.create("sqlite", database=str(project_path / STORE_FOLDER / STORE_FILE))
+        return URL.create("sqlite", database=str(default_file(project_path)))
     try:
         parsed = make_url(url)
     except (ArgumentError, ValueError):

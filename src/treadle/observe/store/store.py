@@ -14,6 +14,7 @@ Neighbours: `records.py` is what goes in and out, `rows.py` maps it, `engine.py`
 from __future__ import annotations
 
 import difflib
+import errno
 import sys
 import threading
 from collections import defaultdict
@@ -25,6 +26,7 @@ from treadle.errors import StoreError
 from treadle.events import Outcome
 from treadle.execution.interrupts import interrupts_held_back
 from treadle.forks import fork_safe
+from treadle.observe.store.file import default_file, writing_problem
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -127,6 +129,27 @@ class SQLStore:
 
         with self._connected("written") as connection:
             patiently(self._busy_timeout, lambda: write(connection))
+
+    def check_writable(self) -> None:
+        """Find out before a run whether its record can be saved; for the project's own file that imports no SQLAlchemy.
+
+        Raises:
+            StoreError: the database cannot be opened or written to.
+        """
+        if self._given_url is None:
+            problem = writing_problem(default_file(self._project_path))
+            if problem is not None:
+                raise StoreError(problem, url=f"sqlite:///{default_file(self._project_path)}")
+            return
+        _import_database()
+        from treadle.observe.store.engine import is_read_only, store_errors
+
+        url = self._url()
+        with store_errors("written", url):
+            if is_read_only(url):
+                raise PermissionError(errno.EACCES, "it may only be read", url.database)
+        with self._connected("opened"):
+            pass
 
     def load(self, session_id: str) -> SessionRecord:
         """Return a session.

@@ -1,0 +1,54 @@
+"""The file of a project's own store, looked at without opening it as a database. Keeps no state."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+STORE_FOLDER = ".treadle"
+STORE_FILE = "sessions.db"
+_MAGIC = b"SQLite format 3\0"
+
+
+def default_file(project_path: Path) -> Path:
+    """Return the file that a project's sessions are kept in by default.
+
+    Args:
+        project_path: the project.
+    """
+    return project_path / STORE_FOLDER / STORE_FILE
+
+
+def writing_problem(file: Path) -> str | None:
+    """Say why a record cannot be saved to a file, as far as the file system knows.
+
+    Args:
+        file: the file of a store, which need not exist.
+
+    Returns:
+        The problem with what to do about it, None where there is none.
+    """
+    problem = _problem(file)
+    if problem is None:
+        return None
+    advice = "or run without a record, with --no-record or save_on_close=False."
+    return f"The record of this run cannot be saved to {file}, so nothing was run: {problem}, {advice}"
+
+
+def _problem(file: Path) -> str | None:
+    folder = next((each for each in file.parents if each.exists()), file.parent)
+    if not folder.is_dir():
+        return f"{folder} is not a folder. Move it away"
+    if not os.access(folder, os.W_OK | os.X_OK):
+        return f"the folder {folder} may not be written to. Change its owner or mode"
+    if not file.exists():
+        return None
+    try:
+        with file.open("r+b") as stream:
+            begin = stream.read(len(_MAGIC))
+    except OSError as exc:
+        return f"it cannot be written to ({exc.strerror}). Change its owner or mode"
+    return "it is damaged, or no SQLite database. Move it away" if begin and begin != _MAGIC else None
