@@ -14,12 +14,15 @@ import click
 def new(path: Path, name: str | None) -> None:
     """Start a new project at PATH, a folder that does not exist yet or is empty.
 
-    It runs as it is, and has one test. Its package is named after the project.
+    It runs as it is, and has one test. Its package is named after the project; a name that Python, its standard library or an
+    installed package has is refused.
     """
-    from treadle.cli.scaffold import create_project, suggest_package_name
+    from treadle.cli.scaffold import check_importable, create_project, plain_package_name
 
     project_name = name or path.expanduser().resolve().name
-    target = create_project("starter", path, project_name=project_name, package_name=suggest_package_name(project_name))
+    package_name = plain_package_name(project_name)
+    check_importable(package_name)
+    target = create_project("starter", path, project_name=project_name, package_name=package_name)
     click.echo(f"Made the project {project_name!r} in {target}. From there:")
     click.echo("  treadle run")
     click.echo("  treadle run --runner parallel")

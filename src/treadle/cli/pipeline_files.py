@@ -155,8 +155,8 @@ def _files_of(places: PipelinePlaces, name: str) -> Iterator[Path]:
         return  # such a name could lead out of the folder
     code = [places.pipelines / name, places.pipelines / f"{name}.py"]
     kinds = [f"{kind}_{name}{suffix}" for kind in ("parameters", "catalog") for suffix in (".yml", ".yaml", ".json")]
-    environments = sorted(entry for entry in places.conf.iterdir() if entry.is_dir()) if places.conf.is_dir() else []
-    conf = [environment / kind for environment in environments for kind in kinds]
+    # Environments may be nested: conf/prod/eu
+    conf = [path for kind in kinds for path in sorted(places.conf.glob(f"*/**/{kind}"))]
     tests = [places.root / "tests" / f"test_{name}.py", places.root / "tests" / "pipelines" / f"test_{name}.py"]
     for path in (*code, *conf, *tests):
         if path.exists():

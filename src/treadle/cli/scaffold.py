@@ -11,11 +11,13 @@ the disk as it was. Neighbours: `cli/new.py` and `cli/demo.py` call it, `cli/fli
 from __future__ import annotations
 
 import difflib
+import importlib.util
 import keyword
 import re
 import shutil
 import sys
 import tempfile
+import unicodedata
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -33,6 +35,8 @@ if TYPE_CHECKING:
 PIPELINE_TEMPLATE = "pipeline"
 """The template of a single pipeline, which lies beside those of projects; `pipeline_files.py` copies it."""
 _NEVER_COPIED = frozenset({"__pycache__", ".DS_Store"})
+_LETTERS = str.maketrans({"æ": "ae", "œ": "oe", "ø": "o", "đ": "d", "ð": "d", "ł": "l", "þ": "th"})
+"""Letters that are no others with accents."""
 _UNQUOTABLE = frozenset("\"'\\`{}$#")
 
 
@@ -55,10 +59,41 @@ def suggest_package_name(project_name: str) -> str:
     Returns:
         A valid package name close to it, such as `"project_2024_sales"`.
     """
-    name = re.sub(r"[^a-z0-9]+", "_", project_name.lower()).strip("_") or "project"
-    if name[0].isdigit():
-        name = f"project_{name}"
+    name = plain_package_name(project_name)
     return f"{name}_project" if _why_unusable(name) else name
+
+
+def plain_package_name(project_name: str) -> str:
+    """Write any name in the letters of package names: accents are dropped, everything else becomes an underscore.
+
+    Args:
+        project_name: what the user calls the project.
+
+    Returns:
+        The name, such as `"uni"` for `"Ünï"`; it may be one that other code has.
+    """
+    letters = unicodedata.normalize("NFKD", project_name.casefold().translate(_LETTERS))
+    without_accents = "".join(each for each in letters if not unicodedata.combining(each))
+    name = re.sub(r"[^a-z0-9]+", "_", without_accents).strip("_") or "project"
+    return f"project_{name}" if name[0].isdigit() else name
+
+
+def check_importable(package_name: str) -> None:
+    """Raise if a package of a name would hide other code, or be hidden by it.
+
+    Args:
+        package_name: the name.
+
+    Raises:
+        ProjectError: it is a keyword, a module of the standard library, or one that is installed here.
+    """
+    reason = _why_unusable(package_name)
+    if reason is None and _is_installed(package_name):
+        reason = "a package of that name is installed here, and one would hide the other"
+    if reason:
+        words = package_name.replace("_", " ")
+        message = f"The project's package would be named {package_name!r}: {reason}. Give another name: --name '{words} project'."
+        raise ProjectError(message, key="package_name")
 
 
 def create_project(template: str, target: Path, *, project_name: str, package_name: str) -> Path:
@@ -176,6 +211,12 @@ def _why_unusable(package_name: str) -> str | None:
     if package_name in sys.stdlib_module_names or package_name in {"treadle", "test", "tests"}:
         return "an existing module has that name, and one would hide the other"
     return None
+
+
+def _is_installed(package_name: str) -> bool:
+    """Say whether code of that name can be imported; a folder without code, and what lies in the current folder, do not count."""
+    spec = importlib.util.find_spec(package_name)
+    return spec is not None and spec.origin is not None and Path.cwd() not in Path(spec.origin).parents
 
 
 def _check_names(project_name: str, package_name: str) -> None:

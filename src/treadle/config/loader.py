@@ -13,11 +13,11 @@ from __future__ import annotations
 
 import copy
 import difflib
-import os
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from treadle.config.arguments import checked_patterns, checked_resolvers
+from treadle.config.environment_variables import environment_variable, refused_variable
 from treadle.config.merging import MergedEnvironment, Strategy, merge_environments, merge_files, overlay, used_template
 from treadle.config.params import merge_params
 from treadle.config.parsing import line_of, parse_config
@@ -98,6 +98,18 @@ class ConfigLoader:
         merged = [merge_files(kind, env, files) for env, files in self._files(self._open(), kind)]
         file, line = self._place(merged, tuple(path))
         return None if file is None else (file, line)
+
+    def unresolved(self, kind: str) -> dict[Any, Any]:
+        """Give what the files say of a kind, environments merged: without runtime parameters, interpolations as they stand.
+
+        Args:
+            kind: the kind of configuration.
+
+        Raises:
+            ConfigError: a file is wrong.
+        """
+        merged = [merge_files(kind, env, files) for env, files in self._files(self._open(), kind)]
+        return merge_environments(merged, self.merge_strategy.get(kind, Strategy.DESTRUCTIVE))
 
     def with_runtime_params(self, runtime_params: Mapping[str, Any]) -> ConfigLoader:
         """Return a loader of the same files with other runtime parameters.
@@ -238,7 +250,7 @@ class ConfigLoader:
         return {
             "globals": self._global,
             "runtime_params": self._runtime_param,
-            "oc.env": _environment if kind == "credentials" else _refused_environment,
+            "oc.env": environment_variable if kind == "credentials" else refused_variable,
             **self.custom_resolvers,
         }
 
@@ -308,28 +320,6 @@ class ConfigLoader:
         except ValueError as exc:
             msg = f"merge_strategy for {kind!r} is {name!r}; it must be one of {', '.join(each.value for each in Strategy)}."
             raise ConfigError(msg, key="merge_strategy") from exc
-
-
-def _environment(name: str, default: Any = MISSING) -> Any:
-    value = os.environ.get(str(name))
-    if value is not None:
-        return value
-    if default is MISSING:
-        msg = (
-            f"${{oc.env:{name}}} names an environment variable that is not set; set it, or give a default: "
-            f"${{oc.env:{name},default}}"
-        )
-        raise ResolutionError(msg)
-    return default if default is None else str(default)
-
-
-def _refused_environment(name: str, default: Any = MISSING) -> Any:
-    del default
-    msg = (
-        f"${{oc.env:{name}}} is for credentials only, so that a run does not depend on the environment unseen; move it to a "
-        "credentials file, pass the value with --params, or add 'oc.env' to custom_resolvers in CONFIG_LOADER_ARGS"
-    )
-    raise ResolutionError(msg)
 
 
 def _has(tree: Any, path: Sequence[Any]) -> bool:

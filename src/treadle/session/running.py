@@ -18,6 +18,7 @@ from treadle.session.hooking import call_hook
 from treadle.session.locating import name_place
 from treadle.session.policies import configured_policies
 from treadle.session.selection import DEFAULT_PIPELINE, keep_missing, select_pipeline
+from treadle.session.unknown_params import warn_of_unknown_params
 from treadle.session.versions import RunVersions, check_load_versions
 
 if TYPE_CHECKING:
@@ -81,6 +82,7 @@ def run_request(  # noqa: PLR0913 - one caller, which names them all
         check_inputs(pipeline, inputs)
         opened = opened if opened is not None else _open_runner(request, runner, stack)
         context = load_context()
+        warn_of_unknown_params(context, pipeline)
         policies = configured_policies(context.config_loader, pipelines, pipeline)
         catalog = context.catalog_with(request.load_versions)
         check_load_versions(catalog, pipeline, request.load_versions, context.config_loader)

@@ -69,8 +69,9 @@ def test_delete_takes_all_of_it(root, capsys):
     main(["pipeline", "create", "returns"])
     before = files(root)
     main(["pipeline", "create", "shipping"])
-    (root / "conf" / "prod").mkdir()
-    (root / "conf" / "prod" / "catalog_shipping.yml").write_text("")
+    for environment in ("prod", "prod/eu"):
+        (root / "conf" / environment).mkdir()
+        (root / "conf" / environment / "catalog_shipping.yml").write_text("")
     assert main(["pipeline", "delete", "shipping", "--yes"]) == 0
     assert files(root) == before
     assert "catalog_shipping.yml" in capsys.readouterr().out

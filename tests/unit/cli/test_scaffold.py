@@ -13,6 +13,7 @@ import pytest
 
 from treadle.cli import flights_data, scaffold
 from treadle.cli.flights_data import check_demo_packages, prepare_flights_data
+from treadle.cli.main import main
 from treadle.cli.scaffold import available_templates, create_project, suggest_package_name
 from treadle.config.loader import ConfigLoader
 from treadle.errors import ProjectError
@@ -263,3 +264,40 @@ def test_damaged_data_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         prepare_flights_data(tmp_path / "work")
 
     assert not list((tmp_path / "work/data/01_raw").iterdir())
+
+
+@pytest.mark.parametrize("name", ["pandas", "numpy", "click", "NumPy", "json", "class", "tests", "treadle"])
+def test_new_refuses_names_that_other_code_has(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    """A project is not named like an installed package, a module of Python's or a keyword; the message offers another name."""
+    monkeypatch.chdir(tmp_path)
+    assert main(["new", name]) == 2
+    assert f"named '{name.lower()}'" in (error := capsys.readouterr().err)
+    assert f"--name '{name.lower()} project'" in error
+    assert not list(tmp_path.iterdir())
+    assert main(["new", name, "--name", f"{name} project"]) == 0
+    assert (tmp_path / name / "src" / f"{name.lower()}_project").is_dir()
+
+
+@pytest.mark.parametrize(
+    ("name", "package"),
+    [
+        ("ünï", "uni"),
+        ("Straße Łódź", "strasse_lodz"),
+        ("Çà-et-là", "ca_et_la"),
+        ("日本", "project"),
+        ("smørrebrød", "smorrebrod"),
+    ],
+)
+def test_letters_of_other_alphabets(name: str, package: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Accents are dropped from the package's name, and no letter that has a like one in ASCII."""
+    monkeypatch.chdir(tmp_path)
+    assert main(["new", "work", "--name", name]) == 0
+    assert [each.name for each in (tmp_path / "work" / "src").iterdir()] == [package]
+
+
+def test_a_folder_without_code_hides_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder of the project's name in the current one is no package that is installed."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "weaving_mill").mkdir()
+    assert main(["new", "weaving_mill"]) == 0
