@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import shlex
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -42,6 +43,141 @@ def test_closed_streams(launch, shop, leftovers, method):
     flags = f"--runner=parallel --runner-params=max_workers=1,start_method={method}"
     assert _run(launch, shop, f"{flags} <&- >&- 2>&-").wait() == 0
     assert _record(shop).outcome is Outcome.SUCCEEDED
+    leftovers.check()
+
+
+PRINTING_SCRIPT = """
+import sys
+from pathlib import Path
+from treadle import Catalog, ParallelRunner, Pipeline, node
+
+def shout():
+    print("out")
+    print("err", file=sys.stderr)
+    return 1
+
+Path("made").write_text(str(ParallelRunner(1, start_method={method!r}).run(Pipeline([node(shout, None, "a")]), Catalog())["a"]))
+"""
+
+
+@pytest.mark.parametrize("closed", ["2>&-", ">&- 2>&-", "<&- >&- 2>&-"])
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver", "loky"])
+def test_a_script_without_standard_streams(launch, tmp_path, leftovers, method, closed):
+    """Workers start, and what they print goes where it can, in a script whose standard streams are closed."""
+    (tmp_path / "a_script.py").write_text(PRINTING_SCRIPT.format(method=method))
+    launched = launch(["sh", "-c", f"exec {shlex.quote(sys.executable)} a_script.py {closed}"], tmp_path)
+    assert launched.wait() == 0, launched.output
+    assert (tmp_path / "made").read_text() == "1"
+    assert launched.output == ("out\n" if closed == "2>&-" else "")
+    leftovers.check()
+
+
+DAEMON = """
+import multiprocessing
+from treadle import Catalog, ParallelRunner, Pipeline, node
+
+def daemonic():
+    return multiprocessing.current_process().daemon
+
+def serve(answers):
+    with ParallelRunner(1, start_method={method!r}) as runner:
+        results = [runner.run(Pipeline([node(daemonic, None, "daemonic")]), Catalog())["daemonic"] for _ in range(2)]
+    answers.put((multiprocessing.current_process().daemon, results))
+
+if __name__ == "__main__":
+    context = multiprocessing.get_context({outer!r})
+    answers = context.SimpleQueue()
+    process = context.Process(target=serve, args=(answers,), daemon=True)
+    process.start()
+    print(answers.get())
+    process.join()
+    print(process.exitcode)
+"""
+
+
+@pytest.mark.parametrize("outer", ["fork", "spawn"])
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver", "loky"])
+def test_in_a_daemonic_process(launch, tmp_path, leftovers, method, outer):
+    """A worker of a queue, which is a daemonic process, runs pipelines in parallel and stays one; its own workers are none."""
+    launched = launch(DAEMON.format(method=method, outer=outer), tmp_path)
+    assert launched.wait() == 0, launched.output
+    assert launched.output.splitlines() == ["(True, [False, False])", "0"]
+    leftovers.check()
+
+
+SMALL = """
+import sys
+from treadle import Catalog, {runner}, Pipeline, node
+pipeline = Pipeline([node(len, "text", "length")])
+def run():
+    print("length", {runner}({arguments}).run(pipeline, Catalog({{"text": "abc"}}))["length"])
+"""
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver", "loky"])
+def test_a_long_temporary_directory(launch, tmp_path, leftovers, method):
+    """A temporary directory whose path is too long for a socket's is no obstacle, and nothing is left in another one."""
+    folder = tmp_path / ("a" * 120)
+    folder.mkdir()
+    end = "\nimport multiprocessing\nrun()\nprint('folder', multiprocessing.current_process()._config.get('tempdir'))"
+    launched = launch(SMALL.format(runner="ParallelRunner", arguments=f"1, {method!r}") + end, tmp_path, TMPDIR=str(folder))
+    assert launched.wait() == 0, launched.output
+    assert "length 3" in launched.output
+    own = launched.output.split("folder ")[1].strip()
+    assert own == "None" or not Path(own).exists()
+    assert list(folder.iterdir()) == []
+    leftovers.check()
+
+
+NO_SEMAPHORES = """
+import _multiprocessing
+class SemLock(_multiprocessing.SemLock):
+    def __new__(cls, *args):
+        raise OSError(30, "Read-only file system")
+_multiprocessing.SemLock = SemLock
+"""
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver", "loky"])
+def test_no_semaphores(launch, tmp_path, leftovers, method):
+    """Where no semaphore can be made, as with a read-only /dev/shm, that is one clear error."""
+    script = NO_SEMAPHORES + SMALL.format(runner="ParallelRunner", arguments=f"1, {method!r}") + "\nrun()"
+    launched = launch(script, tmp_path)
+    assert launched.wait() == 1
+    assert (
+        "RunnerError: No worker process can be started: the semaphores that they need cannot be made (Read-only"
+        in launched.output
+    )
+    leftovers.check()
+
+
+@pytest.mark.parametrize(
+    ("runner", "arguments"), [("ParallelRunner", "1, 'fork'"), ("ParallelRunner", "1, 'spawn'"), ("ThreadRunner", "2")]
+)
+def test_in_an_exit_handler(launch, tmp_path, leftovers, runner, arguments):
+    """While Python ends no threads and processes can be started: one clear error; the sequential runner works."""
+    end = "\nimport atexit\natexit.register(run)"
+    launched = launch(SMALL.format(runner=runner, arguments=arguments) + end, tmp_path)
+    launched.wait()
+    assert "cannot run a pipeline while Python is ending" in launched.output
+    launched = launch(SMALL.format(runner="SequentialRunner", arguments="") + end, tmp_path)
+    launched.wait()
+    assert launched.output == "length 3\n"
+    leftovers.check()
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver", "loky"])
+def test_a_deleted_working_directory(launch, tmp_path, leftovers, method):
+    """In a working directory that was deleted no worker starts, and the error says so; the sequential runner works."""
+    for runner, arguments in (("ParallelRunner", f"1, {method!r}"), ("SequentialRunner", "")):
+        (tmp_path / "gone").mkdir()
+        gone = "\nimport os\nos.chdir('gone')\nos.rmdir(os.getcwd())\nrun()"
+        launched = launch(SMALL.format(runner=runner, arguments=arguments) + gone, tmp_path)
+        if runner == "SequentialRunner":
+            assert launched.wait() == 0, launched.output
+        else:
+            assert launched.wait() == 1
+            assert "RunnerError: The working directory of this process was deleted" in launched.output
     leftovers.check()
 
 

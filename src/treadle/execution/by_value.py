@@ -69,8 +69,10 @@ def dumps(value: Any) -> bytes:
 
 def _note_module(name: str | None) -> None:
     """Have cloudpickle carry by value what a module defines, where another process cannot import the module."""
-    module = sys.modules.get(name) if name is not None and name not in MAIN_MODULES else None
-    if module is not None and not is_importable(module) and module.__name__ == name:
+    if name is None or name == "__main__":  # cloudpickle carries that by value itself
+        return
+    module = sys.modules.get(name)
+    if module is not None and module.__name__ == name and (name in MAIN_MODULES or not is_importable(module)):
         cloudpickle.register_pickle_by_value(module)
 
 

@@ -74,7 +74,7 @@ class RunMaterial:
         Raises:
             WorkerSetupError: a plugin failed.
         """
-        if self.plan.nodes:
+        if self.plan.nodes and self.hooks is not None:
             start_plugins(self.hooks, main_facts(), self.run_id)
 
     def spec(self) -> tuple[bytes, frozenset[int]]:

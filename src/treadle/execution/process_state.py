@@ -24,6 +24,10 @@ import time
 import warnings
 from typing import Any, NamedTuple
 
+from treadle.execution.importable import is_found_by_name
+from treadle.execution.in_band import pickle_in_band
+from treadle.execution.pickling import CannotLeaveError
+
 _logger = logging.getLogger(__name__)
 
 _LIMITS = tuple(sorted({value for name, value in vars(resource).items() if name.startswith("RLIMIT_")}))
@@ -55,7 +59,7 @@ class ProcessState(NamedTuple):
     """The decimal context of the thread that describes it; empty where it is as Python has it from the start."""
     warn_options: tuple[str, ...]
     filters: tuple[tuple[Any, ...], ...]
-    """The filters of warnings; the pickled name of a category in place of the class."""
+    """The filters of warnings; the name of a category, or the pickle of one, in place of the class."""
 
 
 def describe() -> bytes:
@@ -187,7 +191,16 @@ def _apply_decimal(parts: tuple[Any, ...]) -> None:
 
 def _describe_filter(entry: tuple[Any, ...]) -> tuple[Any, ...]:
     action, message, category, module, line = entry
-    return (action, _pattern(message), (category.__module__, category.__qualname__), _pattern(module), line)
+    return (action, _pattern(message), _describe_category(category), _pattern(module), line)
+
+
+def _describe_category(category: type[Warning]) -> bytes | tuple[str, str]:
+    if is_found_by_name(category):
+        return category.__module__, category.__qualname__
+    try:
+        return pickle_in_band(category)  # a class of the main script
+    except CannotLeaveError:
+        return category.__module__, category.__qualname__
 
 
 def _pattern(given: Any) -> Any:
@@ -196,8 +209,8 @@ def _pattern(given: Any) -> Any:
 
 def _apply_filters(described: tuple[tuple[Any, ...], ...]) -> None:
     found = []
-    for action, message, (module, name), origin, line in described:
-        category = _category(module, name)
+    for action, message, named, origin, line in described:
+        category = pickle.loads(named) if isinstance(named, bytes) else _category(*named)  # noqa: S301 - the parent sent it
         if category is not None:
             found.append((action, _compiled(message), category, _compiled(origin), line))
     warnings.resetwarnings()  # makes the caches of what was shown already invalid
@@ -210,8 +223,6 @@ def _compiled(given: Any) -> Any:
 
 def _category(module: str, name: str) -> Any:
     """Import a category of warnings; None where this process has no such class: it can show no warning of it either."""
-    if module in ("__main__", "__mp_main__"):
-        return getattr(sys.modules["__main__"], name, None)
     try:
         __import__(module)
     except ImportError:

@@ -7,6 +7,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
+from treadle.errors import RunnerError
 from treadle.execution import process_state
 from treadle.execution.job import WorkerSpec
 from treadle.project.code import code_stamp
@@ -37,7 +38,7 @@ def make_worker_spec(
     return WorkerSpec(
         package_name=configured_project().package_name if project is None and is_configured() else None,
         inherits=method.child_inherits,
-        working_directory=os.getcwd(),
+        working_directory=_working_directory(),
         sys_path=tuple(os.path.abspath(entry) for entry in sys.path),
         environment=dict(os.environ),
         thread_limit=max(1, usable_cores() // max_workers),
@@ -49,6 +50,17 @@ def make_worker_spec(
         state=process_state.describe(),
         main_file=_main_file(),
     )
+
+
+def _working_directory() -> str:
+    try:
+        return os.getcwd()
+    except FileNotFoundError as exc:
+        msg = (
+            "The working directory of this process was deleted, and worker processes start in it. Change to another one first "
+            "(`cd`, or os.chdir)."
+        )
+        raise RunnerError(msg, name="parallel") from exc
 
 
 def _main_file() -> str | None:
@@ -92,5 +104,5 @@ def fingerprint(modules: Iterable[str], project: ProjectSetup | None = None) -> 
                 continue  # a module of an archive: nobody edits that in place
             add(file, status.st_mtime_ns, status.st_size)
     add(sorted((name, value) for name, value in os.environ.items() if name not in _VOLATILE))
-    add(sys.path, os.getcwd())
+    add(sys.path, _working_directory())
     return digest.hexdigest()

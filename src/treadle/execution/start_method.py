@@ -33,6 +33,10 @@ _READY_FOR_FORK = frozenset({"jemalloc_bg_thd"})
 """Names of threads of libraries that stop them before a fork and start them again after it: jemalloc's, which pyarrow brings."""
 
 
+_LONGEST_BASE = 60
+"""Bytes of the 104 (macOS) to 108 (Linux) of a local socket's path (unix(7)), less what multiprocessing puts behind it."""
+
+
 class StartMethod(Enum):
     """A way to start a worker process."""
 
@@ -57,9 +61,7 @@ class StartMethod(Enum):
         """
         if self is not StartMethod.FORKSERVER or multiprocessing.parent_process() is not None:
             return None  # a child shares the directory of its parent, whose it stays
-        from multiprocessing.util import get_temp_dir
-
-        return str(get_temp_dir())
+        return multiprocessing_folder()
 
     def context(self) -> BaseContext:
         """Return the multiprocessing context that starts processes this way."""
@@ -70,6 +72,24 @@ class StartMethod(Enum):
             return context
         name: str = self.value
         return multiprocessing.get_context(name)
+
+
+def multiprocessing_folder() -> str:
+    """Return the directory in which multiprocessing makes its sockets in this process.
+
+    It is below the temporary directory; below /tmp, where the path of a socket there would be longer than the system allows.
+    """
+    import tempfile
+    from multiprocessing.util import get_temp_dir
+
+    base = tempfile.gettempdir()
+    if len(os.fsencode(base)) <= _LONGEST_BASE:
+        return str(get_temp_dir())
+    tempfile.tempdir = "/tmp"  # noqa: S108 - the name is made unguessable and private by mkdtemp
+    try:
+        return str(get_temp_dir())
+    finally:
+        tempfile.tempdir = base
 
 
 @dataclass(frozen=True, slots=True)

@@ -105,10 +105,9 @@ class ForwardStream(io.TextIOBase):
         """Do nothing: encoding and buffering are those of the parent's stream."""
 
     def fileno(self) -> int:
-        """Return the descriptor of the process's own stream."""
-        if self._original is None:
-            msg = "this process has no such stream"
-            raise io.UnsupportedOperation(msg)
+        """Return the descriptor of the process's own stream; where it has none, the standard one, which the pool has opened."""
+        if self._original is None or self._original.closed:
+            return 2 if self._name == "stderr" else 1
         return self._original.fileno()
 
     def writable(self) -> bool:

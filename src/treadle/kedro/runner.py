@@ -18,8 +18,7 @@ from treadle.errors import NodeError, WorkerSetupError
 from treadle.execution.dataset_state import DatasetUpkeep, SharedState, run_folder
 from treadle.execution.interrupts import interrupts_held_back
 from treadle.execution.runners.parallel import ParallelRunner as EngineRunner
-from treadle.execution.scratch import adopt_multiprocessing_folder
-from treadle.execution.start_method import ENVIRONMENT_VARIABLE, StartMethod, choose_start_method, default_left_open
+from treadle.execution.start_method import ENVIRONMENT_VARIABLE, StartMethod, choose_start_method
 from treadle.io.catalog import new_version
 from treadle.kedro.catalog import EngineCatalog
 from treadle.kedro.ending import Ending, exit_of, users_error
@@ -233,14 +232,12 @@ class ParallelRunner(AbstractRunner):
 
 def _start_forkserver() -> None:
     """Start this process's forkserver before it is needed: it imports while Kedro reads the project's configuration."""
-    from multiprocessing import forkserver
-
     from treadle.execution.executors.preload import preload_forkserver
+    from treadle.execution.executors.slot import ensure_forkserver
 
     preload_forkserver("treadle.kedro.preload")
-    adopt_multiprocessing_folder()
-    with interrupts_held_back(), default_left_open():
-        forkserver.ensure_running()
+    with interrupts_held_back():
+        ensure_forkserver()
 
 
 class _Engine(EngineRunner):

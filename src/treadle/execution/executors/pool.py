@@ -25,6 +25,7 @@ from treadle.execution.executors.door import Door
 from treadle.execution.executors.events import PoolEvent, SetupFailed
 from treadle.execution.executors.preload import preload_forkserver
 from treadle.execution.executors.slot import Slot
+from treadle.execution.executors.starting import open_standard_descriptors
 from treadle.execution.job import Hello, Stop
 from treadle.execution.scratch import Scratch, adopt_multiprocessing_folder
 from treadle.execution.start_method import StartMethod
@@ -70,6 +71,7 @@ class SlotPool:
 
     def __init__(self, size: int, method: StartMethod, make_spec: Callable[[str], WorkerSpec], listener: PoolListener) -> None:
         self._listener = listener
+        open_standard_descriptors()
         with contextlib.ExitStack() as files:  # no more may be left to open: what is open by then is closed
             self._scratch = Scratch.create()
             files.callback(self._scratch.remove)

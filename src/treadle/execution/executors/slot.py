@@ -12,15 +12,22 @@ import signal
 import sys
 import threading
 import warnings
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from multiprocessing import forkserver
 from multiprocessing.connection import wait
 from typing import TYPE_CHECKING, Any
 
 from treadle.execution.bootstrap import Inherited, set_up_worker
+from treadle.execution.executors.starting import (
+    daemons_may_have_children,
+    flushable_streams,
+    interpreter_flags,
+    naming_missing_semaphores,
+    open_standard_descriptors,
+)
 from treadle.execution.interrupts import interrupts_held_back
 from treadle.execution.scratch import adopt_multiprocessing_folder
-from treadle.execution.start_method import StartMethod, default_left_open
+from treadle.execution.start_method import StartMethod, default_left_open, multiprocessing_folder
 from treadle.execution.worker import serve
 from treadle.forks import fork_safe
 
@@ -84,15 +91,24 @@ class Slot:
         if self._method is StartMethod.FORKSERVER:
             ensure_forkserver()
         # Held back until all is known of it; the child is born with them blocked, and decides when it is set up.
-        with _STARTING, _hidden_main(), default_left_open(), interrupts_held_back(), _fork_warning_silenced(self._method):
+        with ExitStack() as surroundings:
+            surroundings.enter_context(_STARTING)
+            surroundings.enter_context(_hidden_main())
+            surroundings.enter_context(default_left_open())
+            surroundings.enter_context(interrupts_held_back())
+            surroundings.enter_context(_fork_warning_silenced(self._method))
+            surroundings.enter_context(daemons_may_have_children())
+            surroundings.enter_context(interpreter_flags(self._method))
+            surroundings.enter_context(flushable_streams(self._method))
             try:
-                self._executor = ProcessPoolExecutor(
-                    max_workers=1,
-                    context=context,
-                    initializer=set_up_worker,
-                    initargs=(spec, self.number, authkey, inherited),
-                    timeout=None,
-                )
+                with naming_missing_semaphores():
+                    self._executor = ProcessPoolExecutor(
+                        max_workers=1,
+                        context=context,
+                        initializer=set_up_worker,
+                        initargs=(spec, self.number, authkey, inherited),
+                        timeout=None,
+                    )
                 future = self._executor.submit(serve)
             except BaseException:  # no process could be started, or no thread of loky's, which it could not close afterwards
                 self._executor = None
@@ -146,7 +162,9 @@ class Slot:
 def ensure_forkserver() -> None:
     """Start the forkserver of this process, where it does not run."""
     _forget_forkserver_of_parent()
+    open_standard_descriptors()
     adopt_multiprocessing_folder()
+    multiprocessing_folder()  # in a child process, which has that of its parent
     # Not with signals blocked: it would keep them so for its life, and so would all that others have it start.
     with _STARTING, _hidden_main(), default_left_open():
         forkserver.ensure_running()

@@ -5,6 +5,7 @@ State: none. Neighbours: the runners ask, `treadle.pipeline.policy` reads amount
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from treadle.errors import RunnerError
@@ -103,6 +104,23 @@ def checked_seed(seed: int | None) -> int | None:
         RunnerError: it is something else.
     """
     return _checked("seed", seed, read_seed)
+
+
+def refuse_at_exit(runner: str) -> None:
+    """Refuse a run that needs threads or processes while Python is ending, when it starts none any more.
+
+    Args:
+        runner: the name of the runner.
+
+    Raises:
+        RunnerError: this is called from an exit handler.
+    """
+    if getattr(threading, "_SHUTTING_DOWN", False):
+        msg = (
+            f"The runner '{runner}' cannot run a pipeline while Python is ending, as in an exit handler (atexit): no threads and "
+            "processes can be started any more. Run it before the program ends, or with the sequential runner."
+        )
+        raise RunnerError(msg, name=runner)
 
 
 def _checked(name: str, given: Any, read: Callable[[Any], _T], *, said: str | None = None) -> _T | None:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from treadle.execution.interrupts import interrupts_held_back
-from treadle.execution.runners.arguments import checked_memory, checked_workers
+from treadle.execution.runners.arguments import checked_memory, checked_workers, refuse_at_exit
 from treadle.execution.runners.runner import Runner
 from treadle.execution.shortage import naming_what_ran_out
 from treadle.execution.start_method import StartMethod, choose_start_method
@@ -69,6 +69,8 @@ class ParallelRunner(Runner):
 
     def _fitting(self, plan: Plan) -> Executor:
         from treadle.execution.spec import fingerprint
+
+        refuse_at_exit(self.name)
 
         # All modules so far: a pipeline with fewer of them, or with no node at all, finds its workers warm.
         self._modules.update(getattr(node.node.func, "__module__", None) or "" for node in plan.nodes)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from treadle.execution.runners.arguments import checked_workers
+from treadle.execution.runners.arguments import checked_workers, refuse_at_exit
 from treadle.execution.runners.runner import Runner
 from treadle.pipeline.policy import NodePolicy
 
@@ -56,6 +56,7 @@ class ThreadRunner(Runner):
         return replace(material, plan=replace(plan, policies=policies)), {**limits, _GENERATORS: 1}
 
     def _make_executor(self, plan: Plan) -> Executor:  # noqa: ARG002 - one executor fits every plan
+        refuse_at_exit(self.name)
         from treadle.execution.executors.threads import thread_executor
 
         return thread_executor(self.max_workers)
