@@ -247,12 +247,17 @@ class _Saver:
         if scope.in_memory[dataset]:
             self._give(dataset, data)
         else:
+            state = scope.state if scope.state is not None and name in scope.state.names else None
             try:
+                if state is not None:
+                    state.before_save(name, scope.catalog[name])
                 if self._files is None:
                     scope.catalog.save(name, data)
                     self._give_identity(name, dataset)
                 else:
                     self._append(name, data, self._files)
+                if state is not None:
+                    state.after_save(name, scope.catalog[name])
             except TreadleError as exc:
                 _name_node(exc, node)
                 raise
@@ -277,9 +282,14 @@ class _Saver:
 
 
 def _load(scope: RunScope, name: str, node: Node) -> Any:
+    state = scope.state if scope.state is not None and name in scope.state.names else None
     try:
+        if state is not None:
+            state.refresh(name, lambda: scope.catalog[name])
         return scope.catalog.load(name)
     except TreadleError as exc:
+        if state is not None:
+            state.explain(name, exc)
         _name_node(exc, node)
         raise
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import logging
 
     from treadle.events import Failure
+    from treadle.execution.dataset_state import SharedState
     from treadle.execution.handles import Handle
     from treadle.execution.seeding import Seeds
     from treadle.io.recipe import DatasetRecipe
@@ -103,6 +104,7 @@ class RunSpec:
         is_async: load a node's inputs, and save its outputs, at the same time.
         opener: a pickled `RunOpener`, where the run is another framework's: it replaces recipes, objects, hooks, catalog
             class, parameters and save version.
+        state: what datasets learn by saving in other processes; None where no dataset of the run can.
         timeouts: (node index, seconds) of the nodes whose attempts have a limit.
         secrets: the values that no text of the worker's may show; it crosses a private socket and is never shown.
         process_state: the state of the parent process, described by `process_state`; empty where nothing of it is to be applied.
@@ -131,6 +133,7 @@ class RunSpec:
     timeouts: tuple[tuple[int, float], ...] = ()
     secrets: tuple[str, ...] = field(default=(), repr=False)
     seeds: Seeds | None = None
+    state: SharedState | None = None
     process_state: bytes = b""
 
 

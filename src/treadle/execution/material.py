@@ -22,6 +22,7 @@ from treadle.secrets import known_secrets
 if TYPE_CHECKING:
     import pluggy
 
+    from treadle.execution.dataset_state import SharedState
     from treadle.execution.node_groups import PickledNodes
     from treadle.execution.seeding import Seeds
     from treadle.io import Catalog
@@ -42,6 +43,8 @@ class RunMaterial:
     hooks: pluggy.PluginManager | None
     is_async: bool = False
     seeds: Seeds | None = field(default=None, kw_only=True)
+    state: SharedState | None = field(default=None, kw_only=True)
+    """What datasets learn by saving in other processes; None where no dataset of the run can."""
 
     def copy_mode(self, dataset: int) -> CopyMode | None:
         """Return the copy mode that was declared for an in-memory dataset."""
@@ -66,6 +69,7 @@ class RunMaterial:
             timeouts=self.plan.timeouts,
             is_result=[dataset.is_result for dataset in plan.datasets],
             seeds=self.seeds,
+            state=self.state,
         )
 
     def start_plugins(self) -> None:
@@ -112,6 +116,7 @@ class RunMaterial:
             parameters=self._parameters(),
             save_version=part.save_version,
             is_async=self.is_async,
+            state=self.state,
         )
         return pickle.dumps(spec, protocol=5), frozenset(main_only)
 

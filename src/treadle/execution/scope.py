@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     import pluggy
 
+    from treadle.execution.dataset_state import SharedState
     from treadle.execution.seeding import Seeds
     from treadle.io import Catalog
     from treadle.io.memory import CopyMode
@@ -47,6 +48,8 @@ class RunScope:
     """How another framework takes a node through its steps, hooks included; None is Treadle's own way."""
     timeouts: Mapping[int, float] = field(default_factory=dict)
     """Seconds that an attempt may take, by index of the nodes that have such a limit."""
+    state: SharedState | None = None
+    """What datasets learn by saving in other processes; None where no dataset of the run can."""
     is_result: Sequence[bool] = ()
     """By dataset index, whether it is a result of the run; empty where another framework keeps its own results."""
     seeds: Seeds | None = None

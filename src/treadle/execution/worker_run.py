@@ -100,6 +100,7 @@ class WorkerRun:
             timeouts=dict(spec.timeouts),
             is_result=spec.is_result if spec.opener is None else (),
             seeds=spec.seeds,
+            state=spec.state,
             conduct=pickle.loads(spec.opener).open() if spec.opener is not None else None,  # noqa: S301 - the parent sent it
         )
         start_plugins(self._scope.hooks, worker_facts(worker), spec.run_id)

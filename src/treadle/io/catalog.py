@@ -321,6 +321,17 @@ class Catalog(Inventory):
             return Capabilities(in_memory=True)
         raise self._unknown(name)
 
+    def dataset_class(self, name: str) -> type[Any]:
+        """Return the class of a dataset that is no parameter; a recipe is not built for it.
+
+        Raises:
+            UnknownDatasetError: there is no such dataset.
+            DatasetError: its type is unknown.
+        """
+        built = self._datasets.get(name)
+        recipe = self.recipe(name) if built is None else None
+        return recipe.dataset_class() if recipe is not None else type(self[name])
+
     def get(self, name: str, default: Dataset | None = None) -> Dataset | None:
         """Return a dataset, built if need be, or the default where there is none of that name."""
         return self[name] if name in self else default  # noqa: SIM401 - this is `get`

@@ -117,6 +117,20 @@ def exclusive_of(dataset: object) -> str | None:
     return shared_database(getattr(dataset, "__dict__", {}))
 
 
+def is_of_project(kind: type[Any]) -> bool:
+    """Say whether a class of datasets is the project's or a plugin's: what its objects learn by saving is not known here."""
+    return not kind.__module__.startswith("treadle.io.")
+
+
+def releases_itself(kind: type[Any]) -> bool:
+    """Say whether a class has a release of its own, which may do more than drop what is remembered."""
+    for method in ("release", "_release"):
+        owner = next((each for each in kind.__mro__ if method in vars(each)), None)
+        if owner is not None and owner.__module__.partition(".")[0] not in ("treadle", "kedro", "kedro_datasets"):
+            return True
+    return False
+
+
 def is_dataset(value: object) -> TypeGuard[Dataset]:
     """Say whether a value is a dataset, rather than something to keep in memory.
 

@@ -83,6 +83,15 @@ class DatasetRecipe:
             dataset.metadata = copy_value(self.config["metadata"])  # type: ignore[attr-defined]  # what its class did not take
         return dataset
 
+    def dataset_class(self) -> type[Any]:
+        """Return the class of the dataset.
+
+        Raises:
+            DatasetError: the type is unknown.
+        """
+        kind: type[Any] = resolve_type(self.config.get("type"), self.name)
+        return kind
+
     def capabilities(self) -> Capabilities:
         """Return what the dataset will declare, without building it.
 

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
     import pluggy
 
-    from treadle.execution.dataset_state import SharedState
     from treadle.execution.scope import RunScope
     from treadle.io.memory import CopyMode
     from treadle.kedro.recipes import ConfigRecipe, Versions
@@ -42,7 +41,6 @@ class KedroMaterial(RunMaterial):
         versions: what versioned datasets are pinned to.
         given_id: the run's id as Kedro gave it, which may be None.
         is_async: load inputs and save outputs in threads.
-        state: what datasets learn by saving in other processes; None where no dataset can.
         folder: a directory that the run's processes share; None where they need none.
         mergers: what brings back what plugins gather in workers, once the run has been packed for them.
     """
@@ -52,7 +50,6 @@ class KedroMaterial(RunMaterial):
     versions: Mapping[str, Versions]
     given_id: str | None
     is_async: bool
-    state: SharedState | None = None
     folder: str | None = None
     mergers: list[Merger] = field(default_factory=list)
 

@@ -47,6 +47,7 @@ class ParallelRunner(Runner):
     """
 
     name = "parallel"
+    _has_processes = True
 
     def __init__(
         self,

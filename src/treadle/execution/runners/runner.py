@@ -23,6 +23,7 @@ from treadle.execution.loop.loop import RunLoop
 from treadle.execution.loop.observers import Observers
 from treadle.execution.material import RunMaterial
 from treadle.execution.runners.arguments import check_arguments, checked_failure_policy, checked_resources, checked_seed
+from treadle.execution.runners.datasets import care_for_datasets
 from treadle.execution.seeding import plan_seeds
 from treadle.execution.shortage import naming_what_ran_out
 from treadle.forks import fork_safe
@@ -63,6 +64,8 @@ class Runner(ABC):
     """
 
     name: ClassVar[str]
+    _has_processes: ClassVar[bool] = False
+    """Whether nodes run in other processes, which have dataset objects of their own."""
 
     def __init__(
         self,
@@ -147,12 +150,10 @@ class Runner(ABC):
         plan = compile_plan(pipeline, catalog, policies)
         check_transcoding(plan)
         check_parameters(pipeline, catalog)
-        saved = [each.name for each in plan.datasets if each.declared and each.producer is not None and not each.in_memory]
-        for name in saved:
-            catalog.release(name)  # what is cached of it here will be of before this run
-        catalog.remove_leftovers(saved)
-        material = RunMaterial(run_id, plan, catalog, hooks, self.is_async)
-        return self.run_material(material, observers, durations, on_failure=on_failure, load_results=load_results)
+        with care_for_datasets(plan, catalog, has_processes=self._has_processes) as care:
+            material = RunMaterial(run_id, plan, catalog, hooks, self.is_async, state=care.state)
+            everyone = [*care.observers, *observers]
+            return self.run_material(material, everyone, durations, on_failure=on_failure, load_results=load_results)
 
     def run_material(
         self,

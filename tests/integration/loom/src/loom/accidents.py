@@ -6,10 +6,11 @@ import logging
 import os
 import signal
 import sys
+import tempfile
 import threading
 from pathlib import Path
 
-from treadle import hook_impl
+from treadle import Dataset, hook_impl
 
 
 class StubbornError(Exception):
@@ -164,3 +165,44 @@ class Leaver:
     @hook_impl
     def on_node_error(self):
         sys.exit(4)
+
+
+class TemporaryDataset(Dataset):
+    """Saves to a new file whose name it remembers; `release` removes the file, and notes that it was called."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.saved = {}
+
+    def load(self):
+        return json.loads(Path(self.saved["path"]).read_text(encoding="utf-8"))
+
+    def save(self, data):
+        with tempfile.NamedTemporaryFile("w", dir=self.folder, suffix=".json", delete=False) as file:
+            json.dump(data, file)
+        self.saved["path"] = file.name
+
+    def release(self):
+        with Path(self.folder, "released").open("a", encoding="utf-8") as file:
+            file.write(f"{os.getpid()}\n")
+        Path(self.saved["path"]).unlink()
+
+
+class KeepingHooks:
+    """Keeps the mappings that it is given, and raises where they change afterwards."""
+
+    @hook_impl
+    def before_node_run(self, inputs):
+        self.before, self.names = inputs, tuple(inputs)
+        inputs.clear()  # the hook's own
+
+    @hook_impl
+    def after_node_run(self, inputs, outputs):
+        self.inputs, self.outputs = inputs, outputs
+        self.copies = dict(inputs), dict(outputs)
+
+    @hook_impl
+    def after_dataset_saved(self, dataset_name):
+        if self.before or (self.inputs, self.outputs) != self.copies or tuple(self.inputs) != self.names:
+            message = f"what the hook keeps has changed: {dataset_name}"
+            raise RuntimeError(message)

@@ -1,0 +1,65 @@
+"""The datasets of a run that are more than a place: what is dropped of them before the run, and what is done for them in it.
+
+State: none. Neighbours: `dataset_state.py` carries what datasets learn, `runner.py` runs in between.
+"""
+
+from __future__ import annotations
+
+import logging
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, NamedTuple
+
+from treadle.execution.dataset_state import DatasetUpkeep, SharedState, run_folder
+from treadle.io.dataset import is_of_project, releases_itself
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from treadle.events import Observer
+    from treadle.io import Catalog
+    from treadle.planning import Plan
+
+_logger = logging.getLogger(__name__)
+
+
+class DatasetCare(NamedTuple):
+    """What a run is given for its datasets."""
+
+    state: SharedState | None
+    observers: tuple[Observer, ...]
+
+
+@contextmanager
+def care_for_datasets(plan: Plan, catalog: Catalog, *, has_processes: bool) -> Iterator[DatasetCare]:
+    """Prepare the datasets that a run saves, and see that each is released once, after its last consumer.
+
+    Args:
+        plan: the run's.
+        catalog: its catalog.
+        has_processes: whether nodes run in other processes, which have dataset objects of their own.
+
+    Yields:
+        What the run is to be given.
+
+    Raises:
+        Exception: what the release of a dataset raised.
+    """
+    saved = [each for each in plan.datasets if each.declared and each.producer is not None and not each.in_memory]
+    releasing = {each.name for each in saved if releases_itself(catalog.dataset_class(each.name))}
+    for each in saved:
+        if each.name not in releasing:
+            catalog.release(each.name)  # what is cached of it here will be of before this run
+    catalog.remove_leftovers([each.name for each in saved])
+    learning = [each.name for each in saved if not each.main_only and is_of_project(catalog.dataset_class(each.name))]
+    with run_folder(wanted=has_processes and bool(learning)) as folder:
+        state = SharedState(folder, learning) if folder is not None else None
+        upkeep = DatasetUpkeep(
+            plan,
+            state,
+            dataset=catalog.__getitem__,
+            release=lambda name: catalog[name].release(),
+            released=releasing,
+            warn=_logger.warning,
+        )
+        yield DatasetCare(state, (upkeep,) if upkeep else ())
+        upkeep.check()
