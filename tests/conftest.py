@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+import importlib.util
 import logging
 import signal
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
 from treadle import ParallelRunner, SequentialRunner, ThreadRunner
 from treadle.secrets import known
+
+
+def pytest_configure(config):
+    """Where tox runs the tests without a terminal, they say how far they are in whole lines."""
+    spec = importlib.util.spec_from_file_location("reporting", Path(__file__).with_name("reporting.py"))
+    reporting = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(reporting)
+    if reporting.is_wanted():
+        config.pluginmanager.register(reporting.ProgressLines(config))
+
 
 START_METHODS = ("fork", "spawn", "forkserver", "loky")
 WAYS = ("sequential", "thread", *START_METHODS)

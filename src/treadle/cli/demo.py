@@ -29,6 +29,7 @@ def demo(context: click.Context, path: Path) -> None:
     extra: pip install "treadle[demo]".
     """
     from treadle.cli.flights_data import check_demo_packages
+    from treadle.cli.load import MachineLoad
     from treadle.cli.location import start_logging
     from treadle.project import bootstrap_project, configured_project
 
@@ -37,9 +38,13 @@ def demo(context: click.Context, path: Path) -> None:
     start_logging(metadata.project_path)
     # What the project imports is imported before anything is timed.
     click.echo(f"Its pipeline has {len(configured_project().pipelines['__default__'].nodes)} nodes.")
+    load = MachineLoad()
+    load.sample()
     sequential = _timed_run(metadata, "sequential", typed_command(context))
+    load.sample()
     parallel = _timed_run(metadata, "parallel", typed_command(context))
-    _say_what_came_of_it(metadata.project_path, sequential, parallel)
+    load.sample()
+    _say_what_came_of_it(metadata.project_path, sequential, parallel, load.warning())
 
 
 def _make_project(path: Path) -> Path:
@@ -70,7 +75,7 @@ def _timed_run(metadata: ProjectMetadata, runner: str, command: str) -> float:
         return time.perf_counter() - started
 
 
-def _say_what_came_of_it(project: Path, sequential: float, parallel: float) -> None:
+def _say_what_came_of_it(project: Path, sequential: float, parallel: float, busy: str | None) -> None:
     from loky import cpu_count
 
     cores = cpu_count()
@@ -78,6 +83,8 @@ def _say_what_came_of_it(project: Path, sequential: float, parallel: float) -> N
     click.echo(
         f"parallel    {parallel:6.1f} s   ({sequential / parallel:.2f} × as fast, on {cores} core{'s' if cores != 1 else ''})"
     )
+    if busy is not None:
+        click.echo(f"\n{busy}")
     click.echo("\nMade:")
     for made in sorted((project / "data" / "08_reporting").glob("[!.]*")):
         click.echo(f"  {made}")
