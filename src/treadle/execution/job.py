@@ -64,6 +64,8 @@ class WorkerSpec:
     project: ProjectSetup | None = None
     """The project of another framework, where the run is one of those."""
     start_method: str | None = None
+    keeps_values: bool = True
+    """False where no value may stay in the worker that made it, because the process will be replaced."""
     state: bytes = b""
     """The state of the parent, described by `process_state`."""
     main_file: str | None = None

@@ -241,7 +241,7 @@ class WorkerRun:
         if (before := given.pop(dataset, None)) is not None:
             self._take_back(before)
         size = 0 if type(value) in ATOMS or self._spec.is_result[dataset] else large_size(value)
-        if size >= RESIDENT_BYTES and self._budget.has_room(size):
+        if size >= RESIDENT_BYTES and self._worker.spec.keeps_values and self._budget.has_room(size):
             made[dataset] = value
             given[dataset] = RemoteValue(self._worker.number, size)
             self._count(given[dataset])

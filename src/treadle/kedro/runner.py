@@ -66,6 +66,9 @@ class ParallelRunner(AbstractRunner):
         exchange_memory: how much memory the values of memory datasets may take together, in bytes or as `"4GB"`; past it they
             go to temporary files. Half of what the process may use where None.
         seed: makes the random numbers of each node reproducible: they depend on it and on the node's name alone.
+        max_nodes_per_worker: nodes that a worker process runs before a fresh one takes its place.
+        max_worker_memory: memory that a worker process may have after a node, in bytes or as `"4GB"`; past it, a fresh one
+            takes its place.
 
     Raises:
         RunnerError: an unknown start method, less than one worker, or no amount of memory.
@@ -74,7 +77,7 @@ class ParallelRunner(AbstractRunner):
         `kedro run --runner=treadle.kedro.ParallelRunner --runner-params=max_workers=4,start_method=spawn`
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the options of a runner, each by its name
         self,
         max_workers: int | None = None,
         is_async: bool = False,  # noqa: FBT001, FBT002 - Kedro's own signature
@@ -83,6 +86,9 @@ class ParallelRunner(AbstractRunner):
         on_failure: str | None = None,
         exchange_memory: int | str | None = None,
         seed: int | None = None,
+        *,
+        max_nodes_per_worker: int | None = None,
+        max_worker_memory: int | str | None = None,
     ) -> None:
         super().__init__(is_async=is_async)
         if start_method is None and not os.environ.get(ENVIRONMENT_VARIABLE):
@@ -94,6 +100,8 @@ class ParallelRunner(AbstractRunner):
             on_failure=on_failure,
             exchange_memory=exchange_memory,
             seed=seed,
+            max_nodes_per_worker=max_nodes_per_worker,
+            max_worker_memory=max_worker_memory,
         )
         if choose_start_method(start_method, prefer_fork=True).method is StartMethod.FORKSERVER:
             _start_forkserver()

@@ -99,6 +99,15 @@ class Executor:
         else:
             self.pool.restart(worker)
 
+    def worn(self) -> list[int]:
+        """Return the workers that have reached a limit, and can be replaced once they are idle and hold no value."""
+        return [] if self._main is not None and self._main.in_node else self.pool.worn()
+
+    def retire(self, worker: int) -> None:
+        """Have an idle worker end, to be replaced by `restart`."""
+        self.pool.retire(worker)
+        self.store.forget_worker(worker)
+
     def kill(self, worker: int) -> None:
         """End a worker whatever it does; its WorkerDown follows."""
         self.pool.kill(worker)

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from treadle.execution.blackboard import Glance
+    from treadle.execution.executors.recycling import Recycling
     from treadle.execution.executors.slot import Slot
     from treadle.execution.handles import Handle
     from treadle.execution.job import Cancel, Drop, Hello, WorkerSpec
@@ -47,11 +48,19 @@ class LokyPool:
         max_workers: number of processes.
         method: how they are started.
         make_spec: makes the spec of the workers from the path of the scratch directory.
+        recycling: when a process is worn out; None for never.
     """
 
-    capabilities = Capabilities(processes=True, can_kill=True, queues=True)
-
-    def __init__(self, max_workers: int, method: StartMethod, make_spec: Callable[[str], WorkerSpec]) -> None:
+    def __init__(
+        self,
+        max_workers: int,
+        method: StartMethod,
+        make_spec: Callable[[str], WorkerSpec],
+        recycling: Recycling | None = None,
+    ) -> None:
+        # A process that will be replaced holds no jobs that wait, and runs one node after the other.
+        self.capabilities = Capabilities(processes=True, can_kill=True, queues=recycling is None, recycles=recycling is not None)
+        self._recycling = recycling
         self._slot_pool = SlotPool(max_workers, method, make_spec, self)
         self._slots = self._slot_pool.slots
         self._run = 0
@@ -123,6 +132,15 @@ class LokyPool:
     def kill(self, worker: int) -> None:
         """End a worker process whatever it does."""
         self._slots[worker].kill()
+
+    def worn(self) -> list[int]:
+        """Return the workers whose process has reached a limit."""
+        recycling = self._recycling
+        return [worker for worker, slot in self._slots.items() if recycling is not None and recycling.is_worn(slot)]
+
+    def retire(self, worker: int) -> None:
+        """Have the process of an idle worker end in peace; `restart` may follow at once."""
+        self._slot_pool.retire(self._slots[worker])
 
     def restart(self, worker: int) -> None:
         """Start another process in the place of one that is gone."""
@@ -221,7 +239,11 @@ def _with_next(handle: Handle, descriptors: Iterator[int]) -> Handle:
 
 
 def loky_executor(
-    max_workers: int, method: StartMethod, make_spec: Callable[[str], WorkerSpec], exchange_memory: int | None = None
+    max_workers: int,
+    method: StartMethod,
+    make_spec: Callable[[str], WorkerSpec],
+    exchange_memory: int | None = None,
+    recycling: Recycling | None = None,
 ) -> Executor:
     """Make an executor that runs jobs in worker processes.
 
@@ -230,8 +252,9 @@ def loky_executor(
         method: how they are started.
         make_spec: makes the spec of the workers from the path of the scratch directory.
         exchange_memory: bytes that values may take in memory; half of what the process may use where None.
+        recycling: when a process is worn out; None for never.
     """
-    pool = LokyPool(max_workers, method, make_spec)
+    pool = LokyPool(max_workers, method, make_spec, recycling)
     try:
         store = SegmentStore(pool.spec.scratch, max_workers, exchange_memory)
     except BaseException:

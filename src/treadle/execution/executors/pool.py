@@ -71,6 +71,7 @@ class SlotPool:
 
     def __init__(self, size: int, method: StartMethod, make_spec: Callable[[str], WorkerSpec], listener: PoolListener) -> None:
         self._listener = listener
+        self._retiring: list[threading.Thread] = []  # each waits for the end of a process that was replaced
         open_standard_descriptors()
         with contextlib.ExitStack() as files:  # no more may be left to open: what is open by then is closed
             self._scratch = Scratch.create()
@@ -154,6 +155,15 @@ class SlotPool:
             if slot.pid == pid:
                 events += self._lose(slot)
         return events
+
+    def retire(self, slot: Slot) -> None:
+        """Have a slot's idle process end by itself, in another thread's care; the slot is free for the next one."""
+        self.send(slot, Stop())
+        self.flush()
+        if slot.channel is not None:
+            self._selector.unregister(slot.channel)
+        self._retiring = [thread for thread in self._retiring if thread.is_alive()]
+        self._retiring.append(slot.retire())
 
     def _lose(self, slot: Slot) -> list[PoolEvent]:
         """A worker is gone, or talks no more: find out how."""
@@ -254,6 +264,8 @@ class SlotPool:
         if not self.is_open:
             return  # a forked child inherits its parent's exit handlers, but not its pool
         self._closed = True
+        for thread in () if at_exit else self._retiring:
+            thread.join()
         for slot in self.slots.values():
             if not kill and slot.ready:
                 self.send(slot, Stop())

@@ -28,12 +28,14 @@ class Capabilities:
         can_kill: it can end a worker in the middle of a node.
         queues: a worker can hold jobs that wait, and returns them when it is asked to or when a node takes long.
         label: what its workers are called, before their number.
+        recycles: its workers are replaced when they are worn out; it has the methods `worn` and `retire`.
     """
 
     processes: bool
     can_kill: bool
     queues: bool
     label: str = "worker"
+    recycles: bool = False
 
 
 class WorkerPool(Protocol):
@@ -75,6 +77,12 @@ class WorkerPool(Protocol):
 
     def kill(self, worker: int) -> None:
         """End a worker whatever it does; its WorkerDown follows. Only called where `capabilities.can_kill`."""
+
+    def worn(self) -> list[int]:
+        """Return the workers that have reached a limit. Only called where `capabilities.recycles`."""
+
+    def retire(self, worker: int) -> None:
+        """Have an idle worker end; no WorkerDown follows. Only called where `capabilities.recycles`."""
 
     def restart(self, worker: int) -> None:
         """Start another worker in the place of one that is gone; its WorkerUp follows."""

@@ -88,6 +88,13 @@ class SerialPool:
     def kill(self, worker: int) -> None:
         """Do nothing: this thread cannot be ended."""
 
+    def worn(self) -> list[int]:
+        """Return nothing: these workers are not replaced."""
+        return []
+
+    def retire(self, worker: int) -> None:
+        """Do nothing: these workers are not replaced."""
+
     def restart(self, worker: int) -> None:
         """Do nothing: this thread is never lost."""
 

@@ -119,6 +119,21 @@ class Slot:
         pid = self.pid
         future.add_done_callback(lambda _future: self._on_end(self.number, pid))
 
+    def retire(self) -> threading.Thread:
+        """Give the process, which was told to stop, up to a thread that waits for its end.
+
+        Returns:
+            The thread.
+        """
+        retired = Slot(self.number, self._method, self._on_end)
+        retired.channel, self.channel = self.channel, None
+        retired._executor, self._executor = self._executor, None
+        retired._process, self._process = self._process, None
+        self.ready = False
+        thread = threading.Thread(target=retired.close, name="treadle-retire", daemon=True)
+        thread.start()
+        return thread
+
     def kill(self) -> None:
         """End the process at once; what is left of it is found out as with any other that ends."""
         if self._process is not None:

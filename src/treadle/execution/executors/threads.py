@@ -131,6 +131,13 @@ class ThreadPool:
     def kill(self, worker: int) -> None:
         """Do nothing: a thread cannot be ended."""
 
+    def worn(self) -> list[int]:
+        """Return nothing: these workers are not replaced."""
+        return []
+
+    def retire(self, worker: int) -> None:
+        """Do nothing: these workers are not replaced."""
+
     def restart(self, worker: int) -> None:
         """Start another thread in the place of one that died."""
         self._start(worker)

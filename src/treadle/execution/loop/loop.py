@@ -81,8 +81,14 @@ class RunLoop:
         """What each node took, by name."""
         can = executor.capabilities
         self._scheduler = Scheduler(
-            material.plan, separate_main=can.processes, depth=None if can.queues else 1, limits=limits, policy=on_failure
+            material.plan,
+            separate_main=can.processes,
+            depth=None if can.queues else 1,
+            fuse=not can.recycles,
+            limits=limits,
+            policy=on_failure,
         )
+        self._recycles = can.recycles
         # A node that runs in this process cannot be ended: its attempt looks at the time itself.
         self._limits = material.plan.timeouts if can.can_kill else {}
         self._deadlines = Deadlines()
@@ -142,6 +148,16 @@ class RunLoop:
                 self._carry_out()
             if to_come:
                 setbacks.keep_deadlines()
+                self._carry_out()
+            if self._recycles:
+                self._replace_worn()
+
+    def _replace_worn(self) -> None:
+        """Replace the idle workers that have reached a limit, and that hold no value which cannot leave them."""
+        for worker in self._executor.worn():
+            if not self._scheduler.assigned(worker) and not self._scheduler.has_values(worker):
+                self._executor.retire(worker)
+                self._scheduler.lose_worker(worker, None)
                 self._carry_out()
 
     # --- instructions ----------------------------------------------------------------------------------------------------

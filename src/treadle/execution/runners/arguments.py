@@ -9,6 +9,7 @@ import threading
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from treadle.errors import RunnerError
+from treadle.execution.executors.recycling import Recycling
 from treadle.pipeline import Pipeline
 from treadle.pipeline.policy import FailurePolicy, read_amount, read_failure_policy, read_resources, read_seed
 
@@ -92,6 +93,26 @@ def checked_memory(exchange_memory: Amount | None) -> int | None:
         RunnerError: it is no amount of memory.
     """
     return _checked("exchange_memory", exchange_memory, read_amount)
+
+
+def checked_recycling(max_nodes: Any, max_memory: Amount | None) -> Recycling | None:
+    """Read a runner's `max_nodes_per_worker` and `max_worker_memory`.
+
+    Args:
+        max_nodes: a number of nodes; None for no limit.
+        max_memory: bytes, as a number or a text like `"4GB"`; None for no limit.
+
+    Returns:
+        The limits of a worker process; None where it has none.
+
+    Raises:
+        RunnerError: they are no such amounts.
+    """
+    if max_nodes is not None and (not isinstance(max_nodes, int) or isinstance(max_nodes, bool) or max_nodes < 1):
+        msg = f"max_nodes_per_worker must be a whole number of at least 1, not {max_nodes!r}"
+        raise RunnerError(msg, name="max_nodes_per_worker")
+    memory = _checked("max_worker_memory", max_memory, read_amount)
+    return Recycling(max_nodes, memory) if max_nodes is not None or memory is not None else None
 
 
 def checked_seed(seed: int | None) -> int | None:

@@ -6,10 +6,11 @@ State, beside that of every runner: the fingerprint of its workers, and the modu
 from __future__ import annotations
 
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from treadle.execution.interrupts import interrupts_held_back
-from treadle.execution.runners.arguments import checked_memory, checked_workers, refuse_at_exit
+from treadle.execution.runners.arguments import checked_memory, checked_recycling, checked_workers, refuse_at_exit
 from treadle.execution.runners.runner import Runner
 from treadle.execution.shortage import naming_what_ran_out
 from treadle.execution.start_method import StartMethod, choose_start_method
@@ -36,9 +37,12 @@ class ParallelRunner(Runner):
         exchange_memory: how much memory the values of in-memory datasets may take together, in bytes or as `"4GB"`; past it
             they go to temporary files. Half of what the process may use where None.
         seed: makes the random numbers of each node reproducible: they depend on it and on the node's name alone.
+        max_nodes_per_worker: nodes that a worker process runs before a fresh one takes its place; no limit where None.
+        max_worker_memory: memory that a worker process may have after a node, in bytes or as `"4GB"`; past it, a fresh one
+            takes its place. No limit where None.
 
     Raises:
-        RunnerError: an unknown start method, less than one worker, or no amount of memory.
+        RunnerError: an unknown start method, less than one worker or one node, or no amount of memory.
 
     Example:
         >>> from treadle import Catalog, ParallelRunner, Pipeline, node
@@ -49,7 +53,7 @@ class ParallelRunner(Runner):
     name = "parallel"
     _has_processes = True
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the options of a runner, each by its name
         self,
         max_workers: int | None = None,
         start_method: str | StartMethod | None = None,
@@ -59,6 +63,8 @@ class ParallelRunner(Runner):
         on_failure: str | FailurePolicy | None = None,
         exchange_memory: Amount | None = None,
         seed: int | None = None,
+        max_nodes_per_worker: int | None = None,
+        max_worker_memory: Amount | None = None,
     ) -> None:
         super().__init__(checked_workers(max_workers), is_async=is_async, resources=resources, on_failure=on_failure, seed=seed)
         self._requested = start_method
@@ -66,6 +72,7 @@ class ParallelRunner(Runner):
         self._fingerprint: str | None = None
         self._modules: set[str] = set()
         self._exchange_memory = checked_memory(exchange_memory)
+        self._recycling = checked_recycling(max_nodes_per_worker, max_worker_memory)
         choose_start_method(start_method)  # an unknown one is an error here, not in the middle of the night
 
     def _fitting(self, plan: Plan) -> Executor:
@@ -109,8 +116,11 @@ class ParallelRunner(Runner):
             executor = self._executor = loky_executor(
                 self.max_workers,
                 method,
-                lambda scratch: make_worker_spec(method, self.max_workers, scratch, current, project),
+                lambda scratch: replace(
+                    make_worker_spec(method, self.max_workers, scratch, current, project), keeps_values=self._recycling is None
+                ),
                 self._exchange_memory,
+                self._recycling,
             )
         return executor
 

@@ -60,6 +60,10 @@ class Values:
             return {}
         return {dataset: self.pins[dataset] for dataset in self._plan.nodes[node].inputs if dataset in self.pins}
 
+    def has_only_copy(self, worker: int) -> bool:
+        """Say whether a worker has a value that is nowhere else."""
+        return worker in self.pins.values() or any(home == worker for home, _size in self.homes.values())
+
     def nearest_worker(self, node: int) -> int | None:
         """Return the worker that has most bytes of a node's inputs, None where no worker has any."""
         bytes_in: dict[int, int] = {}

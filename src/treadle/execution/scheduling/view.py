@@ -43,6 +43,10 @@ class SchedulerView:
         """Return the nodes that finished."""
         return frozenset(index for index, state in enumerate(self._states) if state is NodeState.DONE)
 
+    def has_values(self, worker: int) -> bool:
+        """Say whether a worker has values that nobody else has."""
+        return self._values.has_only_copy(worker)
+
     def assigned(self, worker: int) -> tuple[int, ...]:
         """Return the nodes that a worker was told to run, in that order; not those that still wait for values."""
         state = self._workers.states.get(worker)
