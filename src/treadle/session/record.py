@@ -120,7 +120,13 @@ def _mask(text: str) -> str:
 
 
 def make_record(
-    facts: SessionFacts, runs: Sequence[RunRecord], git: GitFacts, *, error: BaseException | None, finished: float
+    facts: SessionFacts,
+    runs: Sequence[RunRecord],
+    git: GitFacts,
+    *,
+    error: BaseException | None,
+    finished: float,
+    sources: str | None = None,
 ) -> SessionRecord:
     """Make the record of a session, secrets masked.
 
@@ -130,6 +136,7 @@ def make_record(
         git: the state of the sources.
         error: what left the session's `with` block, if anything did.
         finished: when it closed, seconds since the epoch.
+        sources: the digest of code and configuration.
 
     Returns:
         The record.
@@ -158,4 +165,5 @@ def make_record(
         versions=installed_versions(),
         runs=tuple(runs),
         error=told,
+        sources=sources,
     )

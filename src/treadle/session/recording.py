@@ -19,6 +19,7 @@ from treadle.session.interruption import SAVING_SECONDS, signals_wait
 from treadle.session.record import is_failure, make_record, masked_run
 from treadle.session.running import add_note
 from treadle.session.selection import DEFAULT_PIPELINE
+from treadle.session.sources import sources_digest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -50,6 +51,7 @@ class Recording:
         self._project = project
         self._store = store
         self._git = git
+        self._sources: str | None = None
         self.saves = store is not None
         """Whether closing writes the record."""
         self.runs: list[RunRecord] = []
@@ -80,6 +82,8 @@ class Recording:
             except StoreError:
                 self._store = None  # closing the session does not try it again
                 raise
+        if self._store is not None and self._sources is None:
+            self._sources = sources_digest(self._project.package_name, self._facts.project_path, self._facts.conf_source)
         if self._store is not None and self._git is None:
             self._git = start_git_probe(self._project, self._facts)
         return RunRecorder(
@@ -159,4 +163,4 @@ class Recording:
 
     def _make_record(self, error: BaseException | None) -> SessionRecord:
         self._git = self._git or start_git_probe(self._project, self._facts)
-        return make_record(self._facts, self.runs, self._git.facts(), error=error, finished=time.time())
+        return make_record(self._facts, self.runs, self._git.facts(), error=error, finished=time.time(), sources=self._sources)

@@ -19,6 +19,7 @@ from treadle.observe.store.diff import ABSENT, Change, diff_values
 from treadle.secrets import MASK
 from treadle.session.facts import GitProbe, installed_versions
 from treadle.session.request import RunRequest
+from treadle.session.sources import sources_digest
 
 if TYPE_CHECKING:
     from treadle.observe.store import SessionRecord
@@ -81,14 +82,18 @@ def changes_since(record: SessionRecord) -> tuple[Change, ...]:
         record: the session.
 
     Returns:
-        The commit where it is another one now, or held less than what ran then; Python and distributions whose version is
-        another.
+        The commit where it is another one now; that the files of code and configuration are others, whether they are
+        committed or not; Python and distributions whose version is another.
     """
     changes: list[Change] = []
     commit = GitProbe(Path(record.project_path)).facts().commit
     if record.git_commit != commit:
         changes.append(Change("commit", record.git_commit or ABSENT, commit or ABSENT))
-    elif record.git_dirty:
+    if record.sources is not None:
+        sources = sources_digest(record.package_name, Path(record.project_path), Path(record.conf_source))
+        if record.sources != sources:
+            changes.append(Change("files of code and configuration (digest)", record.sources, sources or ABSENT))
+    elif record.git_commit == commit and record.git_dirty:
         changes.append(Change("commit", f"{commit} with changes not committed", commit))
     return (*changes, *diff_values(record.versions, installed_versions()))
 

@@ -28,9 +28,11 @@ from treadle.errors import (
 )
 from treadle.events import Outcome, RunFinished
 from treadle.observe.store import SQLStore
+from treadle.observe.store.diff import diff_sessions
 from treadle.project import configure, configure_project
 from treadle.session import Context, Session
 from treadle.session.facts import GitProbe
+from treadle.session.rerun import changes_since
 
 HOOKS = """
 from treadle.hooks import hook_impl
@@ -609,6 +611,31 @@ def test_git_is_in_the_record(make_project, inline, monkeypatch) -> None:
     (root / "conf" / "base" / "new.yml").unlink()
     (root / "pyproject.toml").write_text((root / "pyproject.toml").read_text() + "\n")
     assert (recorded().git_dirty, recorded().git_commit) == (True, first.git_commit)
+
+
+def test_changed_sources_are_noticed(make_project, inline) -> None:
+    """Code or configuration that differs is noticed, committed or not, and also where both sessions ran with changes."""
+    root = make_project(files={"conf/local/credentials.yml": "a: {b: c}\n"})
+    package = next((root / "src").iterdir())
+
+    def recorded():
+        with Session.create() as session:
+            session.run(runner=inline)
+        return stored(root, session)
+
+    first = recorded()
+    assert re.fullmatch("[0-9a-f]{32}", str(first.sources))
+    assert changes_since(first) == ()
+    assert recorded().sources == first.sources
+    for file in (package / "nodes.py", package / "query.sql", root / "conf" / "base" / "parameters.yml", root / "pyproject.toml"):
+        before = recorded()
+        file.write_text((file.read_text() if file.exists() else "") + "\n# changed\n")
+        assert [change.name for change in changes_since(before)] == ["files of code and configuration (digest)"]
+        assert [change.name for change in diff_sessions(before, recorded()).code] == ["files of code and configuration (digest)"]
+    last = recorded()
+    (root / "conf" / "local" / "credentials.yml").write_text("a: {b: d}\n")
+    (root / "data" / "raw.txt").write_text("other data")
+    assert changes_since(last) == ()
 
 
 def test_a_name_that_is_no_name(make_project, inline) -> None:

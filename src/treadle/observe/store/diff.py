@@ -86,7 +86,13 @@ def diff_sessions(before: SessionRecord, after: SessionRecord) -> SessionDiff:
     return SessionDiff(
         facts=tuple(_changed([("outcome", ended, ended_after), *facts])),
         code=tuple(
-            _changed([("commit", before.git_commit, after.git_commit), ("not committed", before.git_dirty, after.git_dirty)])
+            _changed(
+                [
+                    ("commit", before.git_commit, after.git_commit),
+                    ("not committed", before.git_dirty, after.git_dirty),
+                    ("files of code and configuration (digest)", before.sources, after.sources),
+                ]
+            )
         ),
         params=diff_values(before.extra_params, after.extra_params),
         arguments=diff_values(_arguments(first), _arguments(second)),

@@ -80,7 +80,14 @@ def _create_tables(connection: Connection) -> None:
     )
 
 
-ALL_MIGRATIONS: tuple[Migration, ...] = (Migration(1, "create the tables", _create_tables),)
+def _add_sources(connection: Connection) -> None:
+    connection.execute(text("ALTER TABLE treadle_sessions ADD COLUMN sources VARCHAR(64)"))
+
+
+ALL_MIGRATIONS: tuple[Migration, ...] = (
+    Migration(1, "create the tables", _create_tables),
+    Migration(2, "add the digest of code and configuration", _add_sources),
+)
 
 
 def migrate(connection: Connection, migrations: Sequence[Migration] = ALL_MIGRATIONS) -> int:

@@ -153,6 +153,7 @@ class SessionRecord:
         versions: of Python, Treadle, the platform, and every installed distribution.
         runs: in order.
         error: what ended the session, None where nothing did.
+        sources: a digest of the files of code and configuration as the first run found them; None where it is not known.
     """
 
     session_id: str
@@ -174,6 +175,7 @@ class SessionRecord:
     versions: Mapping[str, str]
     runs: tuple[RunRecord, ...] = ()
     error: ErrorRecord | None = None
+    sources: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

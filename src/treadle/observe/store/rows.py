@@ -45,6 +45,7 @@ def session_row(record: SessionRecord) -> Row:
         "git_dirty": record.git_dirty,
         "environment": plain_value(record.environment),
         "versions": plain_value(record.versions),
+        "sources": record.sources,
         **_error_columns(record.error),
     }
 
@@ -159,6 +160,7 @@ def session_from(row: Row, runs: Sequence[RunRecord]) -> SessionRecord:
         versions=row["versions"],
         runs=tuple(runs),
         error=_error(row),
+        sources=row["sources"],
     )
 
 

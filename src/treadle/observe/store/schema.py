@@ -58,6 +58,7 @@ SESSIONS = Table(
     Column("error_message", Text),
     Column("error_traceback", Text),
     Column("error_node", Text),
+    Column("sources", String(64)),
 )
 
 RUNS = Table(
