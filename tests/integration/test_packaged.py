@@ -135,3 +135,27 @@ def test_a_failed_run_says_how_to_resume(python, folder):
     done = run(python, folder, "-m", "bakery")
     assert done.returncode == 1
     assert "python -m bakery --from-nodes=clean_orders" in done.stderr
+
+
+def test_its_records_can_be_read(python, folder, monkeypatch, capsys):
+    """In the folder where it ran, by the package itself, and from anywhere by the store's address; a run is repeated, too."""
+    assert run(python, folder, "-m", "bakery").returncode == 0
+    listed = run(python, folder, "-m", "bakery", "sessions", "list")
+    assert listed.returncode == 0, listed.stderr
+    assert "python -m bakery" in listed.stdout
+    session_id = next(word for line in listed.stdout.splitlines()[1:2] for word in line.split())
+    shown = run(python, folder, "-m", "bakery", "sessions", "show", session_id)
+    assert (shown.returncode, "succeeded" in shown.stdout) == (0, True), shown.stderr
+    again = run(python, folder, "-m", "bakery", "sessions", "rerun", session_id)
+    assert again.returncode == 0, again.stderr
+    assert f"python -m bakery sessions rerun {session_id}" in run(python, folder, "-m", "bakery", "sessions", "list").stdout
+    elsewhere = folder / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    file = folder / ".treadle" / "sessions.db"
+    for store in (str(file), f"sqlite:///{file}"):
+        assert main(["sessions", "--store", store, "show", session_id]) == 0
+        assert session_id in capsys.readouterr().out
+    assert main(["sessions", "--store", "missing.db", "list"]) == 2
+    assert "There is no file" in capsys.readouterr().err
+    assert not (elsewhere / "missing.db").exists()

@@ -14,7 +14,7 @@ import click
 
 
 def package_main(package: str, arguments: Sequence[str] | None = None) -> int:
-    """Run a packaged project with the flags of `treadle run`.
+    """Run a packaged project with the flags of `treadle run`, or look at its sessions: `python -m flights sessions list`.
 
     The configuration is what `--conf-source` names, else the folder `conf` of the current folder, else the archive
     `conf-<package>.tar.gz` there, which `treadle package` makes.
@@ -40,6 +40,11 @@ def package_main(package: str, arguments: Sequence[str] | None = None) -> int:
         configure_project(package)
         usual = configured_project().settings.CONF_SOURCE
         conf = find_packaged_conf(package, usual, Path.cwd())
+        if words[:1] == ("sessions",):
+            from treadle.cli.sessions import sessions
+
+            program = ("python", "-m", package, "sessions")
+            return run_to_exit_code(sessions, Invocation(words[1:], program=program, package=package))
         command = package_commands(package).get("run") or run
     except TreadleError as error:
         return show(error)

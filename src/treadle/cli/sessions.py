@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from contextlib import closing
 from datetime import datetime, timezone
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -23,14 +24,43 @@ from treadle.printable import printable
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from treadle.observe.store import ErrorRecord, NodeRecord, RunRecord, SessionRecord, SessionSummary
+    from treadle.observe.store import ErrorRecord, NodeRecord, RunRecord, SessionRecord, SessionStore, SessionSummary
     from treadle.observe.store.diff import Change, NodeTimes, SessionDiff
     from treadle.session.what_if import WhatIf
 
 
+_STORE = "treadle.cli.store"
+
+
 @click.group(cls=SuggestingGroup)
-def sessions() -> None:
+@click.option(
+    "--store",
+    metavar="URL",
+    help="The store to read, an SQLAlchemy URL or a SQLite file, in place of the project's: no project is needed then.",
+)
+@click.pass_context
+def sessions(context: click.Context, store: str | None) -> None:
     """Look at earlier sessions: what ran, how, and what came of it."""
+    context.meta[_STORE] = store
+
+
+def _open_store(context: click.Context) -> SessionStore:
+    """Open the store that was named, else that of the project."""
+    from treadle.cli.location import enter_any_project, session_store
+
+    named = context.meta.get(_STORE)
+    if named is None:
+        return session_store(enter_any_project(context))
+    from treadle.errors import StoreError
+    from treadle.observe.store import SQLStore
+
+    if "://" in named:
+        return SQLStore(named)
+    file = Path(named).absolute()
+    if not file.is_file():
+        msg = f"There is no file {file}. Give the file of a store, such as .treadle/sessions.db, or the URL of a database."
+        raise StoreError(msg)
+    return SQLStore(f"sqlite:///{file}")
 
 
 @sessions.command("list")
@@ -43,12 +73,10 @@ def sessions() -> None:
     metavar="NUMBER",
     help="How many, the newest first.",
 )
-def list_sessions(limit: int) -> None:
+@click.pass_context
+def list_sessions(context: click.Context, limit: int) -> None:
     """List the project's sessions, the newest first."""
-    from treadle.cli.location import enter_project, session_store
-
-    metadata = enter_project()
-    with closing(session_store(metadata.project_path)) as store:
+    with closing(_open_store(context)) as store:
         found = store.list(limit)
     if not found:
         click.echo("No session was kept yet: `treadle run` makes the first.")
@@ -60,15 +88,13 @@ def list_sessions(limit: int) -> None:
 
 @sessions.command("show")
 @click.argument("session_id", metavar="ID", shell_complete=completion.sessions)
-def show_session(session_id: str) -> None:
+@click.pass_context
+def show_session(context: click.Context, session_id: str) -> None:
     """Show all that is known of a session.
 
     The beginning of its ID is enough, where no other session has it.
     """
-    from treadle.cli.location import enter_project, session_store
-
-    metadata = enter_project()
-    with closing(session_store(metadata.project_path)) as store:
+    with closing(_open_store(context)) as store:
         record = store.load(session_id)
     for line in _session_lines(record):
         click.echo(printable(line))
@@ -77,16 +103,15 @@ def show_session(session_id: str) -> None:
 @sessions.command("diff")
 @click.argument("before", metavar="A", shell_complete=completion.sessions)
 @click.argument("after", metavar="B", shell_complete=completion.sessions)
-def diff_two_sessions(before: str, after: str) -> None:
+@click.pass_context
+def diff_two_sessions(context: click.Context, before: str, after: str) -> None:
     """Show what changed from one session to another.
 
     From session A to session B: params, environment, code, versions, outcomes and times of nodes.
     """
-    from treadle.cli.location import enter_project, session_store
     from treadle.observe.store.diff import diff_sessions
 
-    metadata = enter_project()
-    with closing(session_store(metadata.project_path)) as store:
+    with closing(_open_store(context)) as store:
         first, second = store.load(before), store.load(after)
     for line in _diff_lines(diff_sessions(first, second), first.session_id, second.session_id):
         click.echo(printable(line))
@@ -106,12 +131,12 @@ def rerun_session(context: click.Context, session_id: str, *, params: tuple[Mapp
     packages) is said first.
     """
     from treadle.cli.display import run_session
-    from treadle.cli.location import enter_project, session_class, session_store, start_logging
+    from treadle.cli.location import enter_any_project, session_class, start_logging
     from treadle.project import configured_project
     from treadle.session.rerun import changes_since, rerun_of
 
-    path = enter_project().project_path
-    with closing(session_store(path)) as store:
+    path = enter_any_project(context)
+    with closing(_open_store(context)) as store:
         record = store.load(session_id)
     given = join_params(params)
     rerun = rerun_of(record, default_conf_source=configured_project().settings.CONF_SOURCE, params=given)
@@ -132,16 +157,18 @@ def rerun_session(context: click.Context, session_id: str, *, params: tuple[Mapp
 @click.option(
     "--workers", type=values.counts, default="1,2,4,8,16", show_default=True, metavar="NUMBERS", help="Numbers of workers."
 )
-def ask_what_if(session_id: str, workers: tuple[int, ...]) -> None:
+@click.pass_context
+def ask_what_if(context: click.Context, session_id: str, workers: tuple[int, ...]) -> None:
     """Show what a run would have taken on other numbers of workers.
 
     The last run of session ID, by its recorded times; and what bounds it.
     """
-    from treadle.cli.location import enter_project, session_store
+    from treadle.cli.location import enter_any_project
     from treadle.project import configured_project
     from treadle.session.what_if import policies_of, what_if
 
-    with closing(session_store(enter_project().project_path)) as store:
+    enter_any_project(context)
+    with closing(_open_store(context)) as store:
         record = store.load(session_id)
     project = configured_project()
     answer = what_if(record, project.pipelines, workers, lambda pipeline: policies_of(record, project, pipeline))

@@ -1,8 +1,9 @@
 """A digest of what a run is made of: the project's code and configuration, as their files are.
 
 A commit identifies them only where nothing differs from it; the digest also tells two sets of changes apart that are not
-committed. Files of credentials are left out, as their content could be guessed from it. Keeps no state. Neighbours: `recording.py` takes it when a run
-begins, `rerun.py` compares it.
+committed. Files of credentials are left out, as their content could be guessed from it.
+
+Keeps no state. Neighbours: `recording.py` takes it when a run begins, `rerun.py` compares it.
 """
 
 from __future__ import annotations
