@@ -85,3 +85,34 @@ def test_a_release_that_fails_fails_the_run(knots, warm_runner, tmp_path):
     (tmp_path / "released").mkdir()
     with pytest.raises(DatasetError, match="Failed during release"):
         warm_runner.run(nodes, catalog)
+
+
+def test_transcoded_datasets_are_both_released(knots, warm_runner, tmp_path):
+    """The object that saves is released when it has saved, the one that loads after its last consumer, as Kedro does."""
+    from kedro.io import DataCatalog, MemoryDataset
+    from kedro.pipeline import node, pipeline
+
+    for name in ("saved", "loaded"):
+        (tmp_path / name).mkdir()
+    source = knots.TemporaryDataset(str(tmp_path / "loaded"))
+    source.save("wool")
+    entries = {"text": MemoryDataset("yarn"), "ds@saved": knots.TemporaryDataset(str(tmp_path / "saved")), "ds@loaded": source}
+    nodes = [node(str.upper, "text", "ds@saved", name="make"), node(str.lower, "ds@loaded", "low", name="low")]
+    assert warm_runner.run(pipeline(nodes), DataCatalog(entries))["low"].load() == "wool"
+    assert all(len((tmp_path / name / "released").read_text().split()) == 1 for name in ("saved", "loaded"))
+
+
+@pytest.mark.parametrize("catalog_class", ["DataCatalog", "SharedMemoryDataCatalog"])
+def test_shared_memory_datasets_are_memory_datasets(knots, warm_runner, catalog_class):
+    """Entries and catalogs for Kedro's own parallel runner work as they are: declared, implicit, and as a result."""
+    from kedro.io import MemoryDataset, SharedMemoryDataset, data_catalog
+    from kedro.pipeline import node, pipeline
+
+    catalog = getattr(data_catalog, catalog_class)(
+        {"a": MemoryDataset(1), "b": SharedMemoryDataset(), "d": SharedMemoryDataset()}
+    )
+    nodes = [node(knots.times_two, name, output) for name, output in zip("abcd", "bcde", strict=True)]
+    outputs = warm_runner.run(pipeline(nodes), catalog)
+    assert outputs["e"].load() == 16
+    catalog = getattr(data_catalog, catalog_class)({"a": MemoryDataset(1), "d": SharedMemoryDataset()})
+    assert warm_runner.run(pipeline(nodes[:3]), catalog)["d"].load() == 8

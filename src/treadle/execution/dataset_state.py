@@ -164,7 +164,7 @@ class DatasetUpkeep:
         shared: what datasets learn in other processes; None where all nodes run in this one.
         dataset: returns a dataset of this process, by name.
         release: releases a dataset, by name.
-        released: the datasets that are released here.
+        released: the datasets that are released here, after the last node that loads them; results of the run are not.
         warn: takes a warning's text.
     """
 
@@ -189,14 +189,22 @@ class DatasetUpkeep:
             node.name: [names[each] for each in node.outputs if names[each] in watched] for node in plan.nodes if watched
         }
         self._waiting: dict[str, set[str]] = {}
-        self._loaded_by: dict[str, list[str]] = {}
-        wanted = frozenset(released)
-        for planned in plan.datasets:
-            if planned.name in wanted and planned.producer is not None and planned.consumers and not planned.is_result:
-                consumers = {plan.nodes[index].name for index in planned.consumers}
-                self._waiting[planned.name] = consumers
-                for consumer in consumers:
-                    self._loaded_by.setdefault(consumer, []).append(planned.name)
+        self._done_by: dict[str, list[str]] = {}
+        results = {each.name for each in plan.datasets if each.is_result}
+        users: dict[str, set[str]] = {name: set() for name in released if name not in results}
+        for node in plan.nodes:
+            for each in node.inputs:
+                if names[each] in users:
+                    users[names[each]].add(node.name)
+        for node in plan.nodes:
+            for each in node.outputs:
+                if not users.get(names[each], True):  # it is loaded by another name, which is another object
+                    users[names[each]].add(node.name)
+        for name, nodes in users.items():
+            if nodes:
+                self._waiting[name] = nodes
+                for user in nodes:
+                    self._done_by.setdefault(user, []).append(name)
 
     def __bool__(self) -> bool:
         """True where there is anything to do in this run."""
@@ -209,7 +217,7 @@ class DatasetUpkeep:
         try:
             for name in self._saved_by.get(event.node, ()):
                 self._refresh(name)
-            for name in self._loaded_by.get(event.node, ()):
+            for name in self._done_by.get(event.node, ()):
                 waiting = self._waiting.get(name)
                 if waiting is not None:
                     waiting.discard(event.node)

@@ -15,7 +15,7 @@ from treadle.io.memory import CopyMode
 from treadle.kedro.recipes import Versions
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
 
     from treadle.kedro.nodes import KedroNode
 
@@ -98,9 +98,11 @@ class EngineCatalog:
 
     def save(self, name: str, value: Any) -> None:
         """Put a result into Kedro's catalog, where `run` promises it."""
+        from kedro.io import MemoryDataset
+
         dataset = self.dataset(name)
-        if hasattr(dataset, "_data"):
-            dataset._data = value  # nobody else holds it, so the copy that saving makes is spared
+        if isinstance(dataset, MemoryDataset):
+            dataset._data = value  # nothing else refers to it, so the copy that saving makes is spared
         else:
             dataset.save(value)
 
@@ -110,15 +112,19 @@ class EngineCatalog:
         """Return the datasets that one process may save and another load: what saving teaches the object must travel."""
         return frozenset(name for name in self.made if self._homes[name] is Home.ANYWHERE)
 
-    def releasable(self) -> frozenset[str]:
-        """Return the datasets that are released here after their last consumer; the engine releases values in memory."""
+    def releasable(self, free: Collection[str]) -> frozenset[str]:
+        """Return the datasets that are released here after their last consumer; the engine releases values in memory.
+
+        Args:
+            free: the pipeline's free inputs and outputs, which are never released.
+        """
         from kedro.io import MemoryDataset
 
         plain = _unwrapped(MemoryDataset._release)
         return frozenset(
             name
-            for name in self.made
-            if self._homes[name] is not Home.MEMORY or _unwrapped(type(self.dataset(name))._release) is not plain
+            for name, home in self._homes.items()
+            if name not in free and (home is not Home.MEMORY or _unwrapped(type(self.dataset(name))._release) is not plain)
         )
 
     # --- versions ----------------------------------------------------------------------------------------------------------
@@ -149,8 +155,12 @@ class EngineCatalog:
 
 
 def _home_of(dataset: Any) -> Home:
-    from kedro.io import MemoryDataset
+    from kedro.io import MemoryDataset, SharedMemoryDataset
 
+    if isinstance(dataset, SharedMemoryDataset):
+        if dataset.shared_memory_dataset is None:  # Kedro's own parallel runner gives it one in a process of its manager
+            dataset.shared_memory_dataset = MemoryDataset()
+        return Home.MEMORY
     if isinstance(dataset, MemoryDataset) and all(
         _unwrapped(getattr(type(dataset), method)) is _unwrapped(getattr(MemoryDataset, method)) for method in ("load", "save")
     ):

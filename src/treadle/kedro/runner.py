@@ -36,7 +36,7 @@ from treadle.observe.progress import watched
 from treadle.planning import compile_plan
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from kedro.pipeline import Pipeline
 
@@ -157,7 +157,7 @@ class ParallelRunner(AbstractRunner):
         session = session_of(manager, run_id)
         plan = compile_plan(cast("TreadlePipeline", nodes), cast("Catalog", view), read_rules(session, nodes.nodes))
         try:
-            self._run_plan(plan, view, manager, session, run_id)
+            self._run_plan(plan, view, manager, session, run_id, free=pipeline.inputs() | pipeline.outputs())
         except NodeError as error:
             if error.exit_code is None:
                 raise
@@ -173,6 +173,8 @@ class ParallelRunner(AbstractRunner):
         manager: pluggy.PluginManager | None,
         session: SessionNote,
         run_id: str | None,
+        *,
+        free: Collection[str],
     ) -> None:
         learning = view.learning()
         with run_folder(wanted=bool(learning or worker_plugins(manager))) as folder:
@@ -194,7 +196,7 @@ class ParallelRunner(AbstractRunner):
                 material.state,
                 dataset=view.dataset,
                 release=view.kedro.release,
-                released=view.releasable(),
+                released=view.releasable(free),
                 warn=self._logger.warning,
             )
             try:
