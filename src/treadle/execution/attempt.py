@@ -178,6 +178,7 @@ def _save_chunks(
             steps.phase, steps.dataset = "run", None
             outputs[name] = chunk
         call_hook(scope, steps, "after_node_run", **node_arguments(scope, node, inputs), outputs=outputs)
+        steps.check_time()
         before = time.perf_counter()
         steps.phase = "save"
     save.give_identities()

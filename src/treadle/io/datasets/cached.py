@@ -16,6 +16,9 @@ from treadle.io.identity import file_identity_of
 from treadle.io.memory import MemoryDataset
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextlib import AbstractContextManager
+
     from treadle.io.identity import FileIdentity
     from treadle.io.memory import CopyMode
 
@@ -62,7 +65,20 @@ class CachedDataset(Dataset):
         with self._lock:
             self._cache.release()  # a save that fails leaves no value of before behind
             self.dataset.save(data)
-            self._cache.save(data)
+            if not self.appends:  # else the value is only a part of what a load returns
+                self._cache.save(data)
+
+    @property
+    def appends(self) -> bool:
+        """Whether saving appends to what the dataset within has."""
+        return getattr(self.dataset, "appends", False) is True
+
+    def appending(self) -> AbstractContextManager[Callable[[Any], None]]:
+        """Append to the dataset within, which `appends`; the next load reads all of it."""
+        with self._lock:
+            self._cache.release()
+        opened: AbstractContextManager[Callable[[Any], None]] = self.dataset.appending()  # type: ignore[attr-defined]  # it appends
+        return opened
 
     def exists(self) -> bool:
         """Say whether there is a value."""

@@ -87,3 +87,16 @@ def test_wrong_entry_is_one_sentence():
         Catalog.from_config({"x": {"type": "CachedDataset"}}).capabilities("x")
     with pytest.raises(DatasetError, match=r"'x' has an unknown type 'json.JSNDataset'"):
         Catalog.from_config({"x": {"type": "CachedDataset", "dataset": "json.JSNDataset"}}).capabilities("x")
+
+
+def test_what_is_appended_is_loaded_whole(tmp_path):
+    """A part that was saved last is not taken for the whole."""
+    cached = CachedDataset({"type": "text.TextDataset", "filepath": str(tmp_path / "x.txt"), "save_args": {"mode": "a"}})
+    cached.save("a")
+    assert cached.load() == "a"
+    cached.save("b")
+    assert cached.load() == "ab"
+    with cached.appending() as save:
+        save("c")
+        save("d")
+    assert cached.load() == "abcd"
