@@ -14,12 +14,10 @@ import typing
 from collections import OrderedDict, deque
 from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from decimal import Decimal
 from difflib import get_close_matches
 from enum import Enum
 from pathlib import Path, PurePath
 from typing import Any, Union, get_args, get_origin
-from uuid import UUID
 
 _WRAPPERS = frozenset({"Annotated", "Required", "NotRequired", "ReadOnly", "Final"})
 _UNIONS = (Union, types.UnionType)
@@ -132,19 +130,24 @@ def _single(value: Any, kind: type) -> Any:
         return _named_tuple(value, kind)
     if kind in _BARE_COLLECTIONS:
         return _collection(value, kind, ())
-    if kind is Decimal and isinstance(value, (int, float)) and not isinstance(value, bool):
-        return Decimal(str(value))
+    if _full_name(kind) == "decimal.Decimal" and isinstance(value, (int, float)) and not isinstance(value, bool):
+        return _called(lambda: _reader(kind)(str(value)), kind)  # type: ignore[misc]  # it has one
     reader = _reader(kind)
     if reader is not None and isinstance(value, str):
         return _called(lambda: reader(value), kind)
     raise InvalidValueError(f"it must be {_WORDS.get(kind, f'a {kind.__name__}')}, not {value!r}")
 
 
+def _full_name(kind: type) -> str:
+    """Name a class with its module: a worker imports neither module only to compare."""
+    return f"{kind.__module__}.{kind.__qualname__}"
+
+
 def _reader(kind: type) -> Callable[[str], Any] | None:
     """Return what reads a type out of a text."""
     if issubclass(kind, PurePath):
         return Path if kind is Path else kind
-    if kind in {Decimal, UUID}:
+    if _full_name(kind) in {"decimal.Decimal", "uuid.UUID"}:
         return kind
     readers = (dt.datetime, dt.date, dt.time)
     return next((each.fromisoformat for each in readers if kind is each), None)

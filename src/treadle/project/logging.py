@@ -18,12 +18,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from treadle.config.parsing import parse_config
-from treadle.config.source import FolderSource, open_source
 from treadle.errors import ConfigError, MissingConfigError
 from treadle.printable import printable
 from treadle.project.configure import configured_project, is_configured
-from treadle.project.logging_callables import check_callables
 
 node_here: ContextVar[tuple[str, str] | None] = ContextVar("treadle_node_here", default=None)
 """The node that runs in this context and the label of its worker, where nodes run in this process: for log records."""
@@ -138,6 +135,9 @@ def configure_logging(
         return
     found = _configuration_text(root, conf_source)
     if found is not None:
+        from treadle.config.parsing import parse_config
+        from treadle.project.logging_callables import check_callables
+
         text, file = found
         read = parse_config(text, file)
         settings = configured_project().settings if is_configured() else None
@@ -232,6 +232,8 @@ def _rich_handler() -> dict[str, Any]:
 
 def _configuration_text(root: Path, conf_source: str | Path) -> tuple[str, str] | None:
     """Read the project's logging configuration: its text, and what to call the file in messages; None where there is none."""
+    from treadle.config.source import FolderSource, open_source
+
     named = os.environ.get(ENVIRONMENT_VARIABLE)
     if named:
         file = root / Path(named).expanduser()

@@ -65,6 +65,11 @@ def make_facts(
             msg = f"A session was given {name}={value!r}, a {type(value).__name__}. Give {wanted}."
             raise SessionError(msg)
     path = find_path(project, project_path)
+    try:
+        copied = merge_params({}, extra_params)
+    except RecursionError:
+        msg = "A session was given extra_params that hold themselves, or are nested without end. Give plain nested params."
+        raise SessionError(msg) from None
     return SessionFacts(
         session_id=new_session_id(),
         project_path=path,
@@ -72,7 +77,7 @@ def make_facts(
         env=env,
         conf_source=path / (conf_source or project.settings.CONF_SOURCE),
         given_conf_source=None if conf_source is None else str(conf_source),
-        extra_params=merge_params({}, extra_params),
+        extra_params=copied,
         command=command,
         started=time.time(),
         user=user_name(),

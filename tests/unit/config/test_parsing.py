@@ -106,3 +106,27 @@ def test_lines_are_found_by_path(file: str, text: str) -> None:
 def test_lines_follow_merge_keys() -> None:
     """The line of a merged key is where it is written."""
     assert line_of("_t: &t\n  x: 1\nuse:\n  <<: *t\n", "p.yml", ["use", "x"]) == 2
+
+
+@pytest.mark.parametrize(("file", "opening", "closing"), [("c.yml", "[", "]"), ("c.yml", "{a: ", "}"), ("c.json", "[", "]")])
+@pytest.mark.parametrize("depth", [101, 500, 20_000])
+def test_nesting_without_end(file, opening, closing, depth):
+    """What is nested deeper than anything reads is an error with the file; a hundred levels are read."""
+    key = '"a"' if file.endswith(".json") else "a"
+    with pytest.raises(ConfigError, match=r"c\.(yml|json).*(is nested deeper than 100 levels|not valid YAML)"):
+        parse_config(f"{{{key}: {opening * depth}1{closing * depth}}}", file)
+    assert parse_config(f"{{{key}: {opening * 90}1{closing * 90}}}", file)
+
+
+def test_nested_blocks():
+    """Blocks nest as brackets do."""
+    text = "\n".join(f"{' ' * level}a:" for level in range(500))
+    with pytest.raises(ConfigError, match="is nested deeper than 100 levels"):
+        parse_config(text, "c.yml")
+
+
+def test_a_number_of_thousands_of_digits():
+    """A number that Python does not convert is an error with file, line and what to do."""
+    with pytest.raises(ConfigError, match=r"c\.yml, line 2.*a number of 5000 digits.*write it in quotes") as caught:
+        parse_config(f"a: 1\nb: {'9' * 5000}\n", "c.yml")
+    assert caught.value.line == 2

@@ -721,3 +721,12 @@ def test_a_second_run_in_a_notebook(make_project):
         session.run()
         with pytest.raises(SessionError, match=r"has run already.*`%reload_treadle`"):
             session.run()
+
+
+def test_params_without_end(make_project) -> None:
+    """Params that hold themselves are an error that says so."""
+    make_project()
+    endless: dict[str, object] = {}
+    endless["a"] = endless
+    with pytest.raises(SessionError, match="hold themselves"):
+        Session.create(extra_params=endless)
