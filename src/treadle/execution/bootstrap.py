@@ -13,7 +13,7 @@ import multiprocessing
 import os
 import signal
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from treadle.execution import process_state
@@ -22,6 +22,7 @@ from treadle.execution.channel import Channel
 from treadle.execution.failure import record_failure
 from treadle.execution.forwarding import ForwardHandler, stop_forwarding, take_over_logging
 from treadle.execution.handshake import connect_to_parent
+from treadle.execution.pacing import PacedSender
 from treadle.execution.questions import refuse_questions
 from treadle.execution.restoring import define_what_arrives
 from treadle.execution.scratch import Scratch
@@ -95,6 +96,11 @@ class WorkerProcess:
     """The levels that the last run applied."""
     state: bytes = b""
     """The state of the parent process that the last run applied."""
+    sender: PacedSender = field(init=False)
+    """Sends what its nodes print and log."""
+
+    def __post_init__(self) -> None:
+        self.sender = PacedSender(self.channel)
 
 
 _this_process: list[WorkerProcess] = []
@@ -169,12 +175,12 @@ def _connect(address: str, number: int, authkey: bytes) -> Channel:
 
 
 def _take_over_output(worker: WorkerProcess) -> ForwardHandler:
-    handler = ForwardHandler(worker.channel.send, worker.label, lambda: worker.running, worker.channel.lock)
+    handler = ForwardHandler(worker.sender.send, worker.label, lambda: worker.running, worker.channel.lock)
     take_over_logging(handler)
     logging.captureWarnings(capture=False)
     if worker.spec.forward_output:
         for name, own in (("stdout", sys.__stdout__), ("stderr", sys.__stderr__)):
-            setattr(sys, name, ForwardStream(name, worker.channel.send, own, worker.channel.lock, lambda: worker.running))
+            setattr(sys, name, ForwardStream(name, worker.sender.send, own, worker.channel.lock, lambda: worker.running))
     return handler
 
 

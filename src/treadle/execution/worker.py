@@ -116,6 +116,7 @@ class _Server:
         self._attention = threading.Event()
         self._busy = False  # with a job: between two nodes of it there is no current one
         threading.Thread(target=self._attend, name="treadle-attendant", daemon=True).start()
+        worker.sender.wake = self._attend_output
 
     def serve(self) -> None:
         while True:
@@ -137,6 +138,7 @@ class _Server:
             elif isinstance(command, EndRun):
                 self._end(command.run)
             elif isinstance(command, Stop):
+                self._worker.sender.wake = None  # what is printed from now on is sent at once
                 gc.freeze()  # loky collects garbage after each task: some 0.1 s for nothing, in a process that ends
                 return
 
@@ -181,12 +183,12 @@ class _Server:
                 self._give_back_waiting()
                 self._channel.flush()
                 self._publish_waiting()  # the main thread may have read them between two nodes of its job
-                self._stand_in(current)
-            self._channel.flush()
+                self._stand_in(current, asleep)
+            self._worker.sender.flush()
             if self._busy:  # the next node of the job needs attention too
                 self._attention.set()
 
-    def _stand_in(self, current: tuple[int, int, float]) -> None:
+    def _stand_in(self, current: tuple[int, int, float], asleep: threading.Event) -> None:
         """While a node takes long, read in the main thread's place, and publish what another process needs."""
         self._standing_in = True
         poll = select.poll()
@@ -197,6 +199,9 @@ class _Server:
                 poll.poll()
                 with contextlib.suppress(BlockingIOError):
                     self._wake_read.recv(16)
+                if self._worker.sender.waits:
+                    asleep.wait(PATIENCE_SECONDS)
+                    self._worker.sender.flush()
                 if self._worker.current is current:
                     self._take_in(current)
         finally:
@@ -212,6 +217,12 @@ class _Server:
         self._publish_waiting()
         self._give_back_waiting()
         self._channel.flush()
+
+    def _attend_output(self) -> None:
+        """Have the attendant send what is printed when a moment has passed."""
+        self._attention.set()
+        with contextlib.suppress(BlockingIOError):
+            self._wake_write.send(b"\0")
 
     def _relieve(self) -> None:
         """From the main thread: the node is over, it reads again itself."""

@@ -142,6 +142,7 @@ class WorkerRun:
             return False
         finally:
             flush_forwarded()
+            worker.sender.post()  # before the node's own fact
             worker.running = None
             worker.current = None
             worker.blackboard.end(worker.place)
