@@ -6,7 +6,10 @@ what happened, then the command that resumes the run. Keeps no state.
 
 from __future__ import annotations
 
+import sys
+import textwrap
 from enum import IntEnum
+from shutil import get_terminal_size
 from typing import TYPE_CHECKING
 
 import click
@@ -69,5 +72,22 @@ def _show_one(error: TreadleError, failure: Failure | None) -> None:
         click.echo(printable(trace) + "\n", err=True)
         if failure.message and trace.endswith(failure.message):  # said once is enough
             message = message.replace(f": {failure.type_name}: {failure.message}", ".", 1)
+    first, *rest = _wrapped(f"Error: {printable(message)}")
     click.secho("Error: ", err=True, nl=False, fg="red", bold=True)
-    click.echo(printable(message), err=True)
+    click.echo("\n".join([first.removeprefix("Error: "), *rest]), err=True)
+
+
+def _wrapped(text: str) -> list[str]:
+    """Return the lines of a text; on a terminal, broken between words at its edge. Lines that begin with a blank stay whole."""
+    if sys.stderr is None or not sys.stderr.isatty():
+        return text.split("\n")
+    width = get_terminal_size().columns
+    return [
+        part
+        for line in text.split("\n")
+        for part in (
+            [line]
+            if line.startswith(" ")
+            else textwrap.wrap(line, width, break_long_words=False, break_on_hyphens=False, drop_whitespace=True) or [""]
+        )
+    ]

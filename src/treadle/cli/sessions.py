@@ -289,7 +289,10 @@ def _told(error: ErrorRecord) -> str:
     """Tell of an error as it was told when it happened: one of ours that no code of the user's raised is its message alone."""
     trace = error.traceback.rstrip()
     ours = error.type_name.startswith("treadle.errors.") and trace.endswith(error.message)
-    return error.message if ours or not trace else f"{trace}\n{error.message}"
+    if ours or not trace:
+        return error.message
+    raised = trace.splitlines()[-1]  # said once is enough
+    return f"{trace}\n{error.message.replace(f': {raised}', '.', 1)}"
 
 
 def _node_line(node: NodeRecord) -> tuple[str, ...]:

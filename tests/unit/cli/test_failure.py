@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+
+import click
 import pytest
 
 from treadle.cli.failure import ExitCode, show
@@ -87,3 +90,15 @@ def test_an_exit_of_a_node(given, code, capsys):
     said = capsys.readouterr().err
     assert ("Traceback" in said) == ("Error" in said) == ("treadle run" in said) == (code != 0)
     assert "'fit'" in said
+
+
+def test_a_paragraph_is_broken_between_words_on_a_terminal(monkeypatch, capsys):
+    """On a terminal no word is broken at its edge, and what can be copied stays whole; in a pipe a paragraph is one line."""
+    error = ConfigError("one two three four five six\n  treadle run --pipelines=cleaning --runner=parallel")
+    monkeypatch.setenv("COLUMNS", "24")
+    show(error)
+    assert "five six\n  treadle" in capsys.readouterr().err
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    show(error)
+    said = click.unstyle(capsys.readouterr().err)
+    assert said == "Error: one two three\nfour five six\n  treadle run --pipelines=cleaning --runner=parallel\n"

@@ -28,7 +28,7 @@ FAILED = RunRecord(
     {"tags": ["fast"]},
     NODES,
     (),
-    ErrorRecord("treadle.errors.NodeError", "Node 'fit' failed: bad", "Traceback of fit\nValueError: bad\n", "fit"),
+    ErrorRecord("treadle.errors.NodeError", "Node 'fit' failed: ValueError: bad", "Traceback of fit\nValueError: bad\n", "fit"),
 )
 SUCCEEDED = RunRecord(1, "id", ("__default__",), "sequential", None, 1, 10.0, 11.0, Outcome.SUCCEEDED, {}, NODES[:1])
 
@@ -123,7 +123,7 @@ def test_show_tells_everything(store, capsys):
         "  pipelines  train",
         "  runner     parallel, 2 workers, spawn",
         "  arguments  tags=['fast']",
-        "Traceback of fit\nValueError: bad\nNode 'fit' failed: bad",
+        "Traceback of fit\nValueError: bad\nNode 'fit' failed.",
     ):
         assert said in output
     table = [line.split() for line in output.splitlines() if line.startswith(("  NODE", "  split", "  fit", "  plot"))]
