@@ -28,7 +28,7 @@ from treadle.execution.seeding import plan_seeds
 from treadle.execution.shortage import naming_what_ran_out
 from treadle.forks import fork_safe
 from treadle.pipeline.policy import FailurePolicy
-from treadle.planning import check_inputs, check_parameters, check_results, check_transcoding, compile_plan
+from treadle.planning import check_inputs, check_memory_datasets, check_parameters, check_results, check_transcoding, compile_plan
 from treadle.planning.collector import plan_left_out
 from treadle.planning.policies import NO_RULES
 
@@ -149,6 +149,7 @@ class Runner(ABC):
         catalog = catalog.for_run(run_id, pipeline.datasets(), pipeline.inputs(), confirmed)
         plan = compile_plan(pipeline, catalog, policies)
         check_transcoding(plan)
+        check_memory_datasets(plan, catalog)
         check_parameters(pipeline, catalog)
         with care_for_datasets(plan, catalog, has_processes=self._has_processes) as care:
             material = RunMaterial(run_id, plan, catalog, hooks, self.is_async, state=care.state)
