@@ -134,7 +134,7 @@ def test_a_failed_run_says_how_to_resume(python, folder):
     (folder / "data" / "02_intermediate" / "orders.json").mkdir()
     done = run(python, folder, "-m", "bakery")
     assert done.returncode == 1
-    assert "python -m bakery --from-nodes=clean_orders" in done.stderr
+    assert "Resume the run from here with:\n  python -m bakery --conf-source=conf-bakery.tar.gz\n" in done.stderr
 
 
 def test_its_records_can_be_read(python, folder, monkeypatch, capsys):

@@ -106,3 +106,57 @@ def register_pipelines():
     (root / "data/newest/v3/newest").write_text("v3")
     with Session.create() as session:
         assert session.run(runner="sequential", from_nodes="second", load_versions=wanted)["out"] == "v1v2keptv1"
+
+
+FAN = """
+import os
+from treadle import Pipeline, node
+
+def first(raw):
+    {first}
+    return "made"
+
+def take(raw, made):
+    raise ValueError("broken")
+
+def register_pipelines():
+    return {{"__default__": Pipeline([
+        node(first, "raw", "made", name="first"),
+        *(node(take, ["raw", "made"], f"out_{{number}}", name=f"a node with a long name {{number}}") for number in range(400)),
+    ])}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("first", "flags"),
+    [
+        ("raise ValueError('broken')", []),  # nothing was made: the original command
+        ("pass", ["--from-inputs=made"]),  # one dataset says what 400 names would
+    ],
+)
+def test_a_resume_command_stays_short(make_project, first: str, flags: list[str]) -> None:
+    """It is the original command where all must run again, and names datasets where they say the same as many nodes."""
+    catalog = "raw: {type: text.TextDataset, filepath: data/raw.txt}\nmade: {type: text.TextDataset, filepath: data/made.txt}\n"
+    root = make_project(files={"conf/base/catalog.yml": catalog})
+    package = next((root / "src").iterdir())
+    (package / "pipeline_registry.py").write_text(FAN.format(first=first))
+    with pytest.raises(NodeError) as caught, Session.create(extra_params={"a": 1}) as session:
+        session.run(runner="sequential")
+    assert caught.value.resume is not None
+    assert shlex.split(caught.value.resume) == ["treadle", "run", "--runner=sequential", *flags, "--params=a=1"]
+    given = {"from_inputs": "made"} if flags else {}
+    with pytest.raises(NodeError) as again, Session.create() as session:
+        session.run(runner="sequential", **given)
+    assert len(again.value.resume_from or ()) == (400 if flags else 1)
+
+
+def test_nodes_are_named_where_datasets_say_too_much(make_project) -> None:
+    """A dataset that a finished node takes too is no place to start from."""
+    catalog = "raw: {type: text.TextDataset, filepath: data/raw.txt}\n"
+    root = make_project(files={"conf/base/catalog.yml": catalog})
+    package = next((root / "src").iterdir())
+    (package / "pipeline_registry.py").write_text(FAN.format(first="pass").replace('["raw", "made"]', '["raw", "params:factor"]'))
+    with pytest.raises(NodeError) as caught, Session.create() as session:
+        session.run(runner="sequential")
+    assert caught.value.resume is not None
+    assert "--from-nodes=a node with a long name 0," in shlex.split(caught.value.resume)[-1]

@@ -139,7 +139,7 @@ def test_a_failed_run(make_project, inline) -> None:
     assert dict(calls_of())["on_pipeline_error"] is caught.value
     assert caught.value.resume is not None
     assert shlex.split(caught.value.resume) == [
-        "treadle", "run", "--pipelines=bad", "--runner=sequential", "--env=prod", "--from-nodes=count",
+        "treadle", "run", "--pipelines=bad", "--runner=sequential", "--env=prod",
         "--params=note=a b,api_key=***",
     ]  # fmt: skip
     assert caught.value.resume in str(caught.value)
