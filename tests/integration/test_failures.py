@@ -147,7 +147,7 @@ def test_result_that_does_not_leave(any_runner, way, accidents):
         _run(any_runner, making)
     assert caught.value.node == "making"
     assert "'odd'" in str(caught.value)
-    assert "runner='sequential' or 'thread'" in str(caught.value)
+    assert "a runner without worker processes (sequential or thread)" in str(caught.value)
     assert isinstance(caught.value.__cause__, DatasetError)
 
 

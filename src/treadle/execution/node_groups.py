@@ -93,7 +93,7 @@ def _pickle_by_value(batch: tuple[Node, ...]) -> bytes:
         cause = exc.__cause__ if exc.__cause__ is not None else exc
         msg = (
             f"The function of node '{batch[0].name}' cannot go to a worker process: {cause}. Probably it holds on to "
-            "something like a lock, an open file or a connection; make that inside the function, or run with "
-            "runner='sequential' or 'thread'."
+            "something like a lock, an open file or a connection; make that inside the function, or use a runner "
+            "without worker processes (sequential or thread)."
         )
         raise NodeError(msg, node=batch[0].name, failure=record_failure(cause, phase="setup")) from cause

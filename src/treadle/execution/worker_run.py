@@ -258,8 +258,8 @@ class WorkerRun:
             if self._spec.is_result[dataset]:
                 msg = (
                     f"The value of '{name}' cannot leave the worker process that made it: {exc}. It is a free output, so the run "
-                    "must hand it over; give it an entry in the catalog, return something that pickles, or run with "
-                    "runner='sequential' or 'thread'."
+                    "must hand it over; give it an entry in the catalog, return something that pickles, or use a "
+                    "runner without worker processes (sequential or thread)."
                 )
                 raise DatasetError(msg, dataset=name) from exc
             made[dataset] = value

@@ -1,61 +1,20 @@
-"""Modular pipelines: the same nodes again, on other datasets, under a name of their own.
+"""Modular pipelines: the same nodes again, on other datasets, under a name of their own. State: none.
 
-`pipeline(...)` renames: a dataset that the caller maps gets the mapped name, one that is named without a mapping
-keeps its own, and all others get the namespace as prefix. `Renaming` is that decision as a value.
+Neighbour: `renaming.py` gives the new names.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
-from treadle.errors import PipelineError, UnknownNameError
-from treadle.pipeline.names import (
-    PARAMETER_PREFIX,
-    PARAMETERS,
-    TRANSCODING,
-    as_names,
-    base_name,
-    check_dataset_name,
-    check_label,
-    check_namespace,
-    close_matches,
-    is_parameter,
-    listed,
-)
 from treadle.pipeline.pipeline import Pipeline
+from treadle.pipeline.renaming import renamed_nodes
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from treadle.pipeline.node import Node
-
-Names: TypeAlias = "str | Iterable[str] | Mapping[str, str] | None"
-
-
-@dataclass(frozen=True, slots=True)
-class Renaming:
-    """New names for datasets.
-
-    Attributes:
-        mapping: old name to new; without a format it holds for all formats.
-        namespace: the prefix of all others, None to leave them.
-    """
-
-    mapping: Mapping[str, str]
-    namespace: str | None
-
-    def __call__(self, name: str) -> str:
-        """Return the dataset's new name."""
-        if name in self.mapping:
-            return self.mapping[name]
-        if is_parameter(name):
-            if self.namespace is None or name == PARAMETERS:
-                return name
-            return f"{PARAMETER_PREFIX}{self.namespace}.{name.removeprefix(PARAMETER_PREFIX)}"
-        base, mark, kind = name.partition(TRANSCODING)
-        if mark and base in self.mapping:
-            return f"{self.mapping[base]}{mark}{kind}"
-        return name if self.namespace is None else f"{self.namespace}.{name}"
+    from treadle.pipeline.renaming import Names
 
 
 def pipeline(
@@ -66,6 +25,7 @@ def pipeline(
     parameters: Names = None,
     tags: str | Iterable[str] | None = None,
     namespace: str | None = None,
+    prefix_datasets_with_namespace: bool = True,
 ) -> Pipeline:
     """Make a pipeline of nodes, or a copy of one on other datasets and under a namespace.
 
@@ -81,6 +41,7 @@ def pipeline(
         parameters: the same for parameters, with or without `params:`.
         tags: one tag or some, for all the nodes.
         namespace: the prefix.
+        prefix_datasets_with_namespace: False puts the namespace before the names of the nodes alone.
 
     Returns:
         A new pipeline.
@@ -90,96 +51,13 @@ def pipeline(
         PipelineError: a mapping that cannot be, or a pipeline that is invalid after it.
     """
     whole = pipe if isinstance(pipe, Pipeline) else Pipeline(pipe)
-    if namespace is not None:
-        check_namespace(namespace, "The pipeline")
-    mapping = {
-        **_mapped_inputs(whole, inputs),
-        **_mapped_outputs(whole, outputs),
-        **_mapped_parameters(whole, parameters),
-    }
-    labels = [check_label(tag, "tag", "The pipeline") for tag in as_names(tags, "tags= of pipeline()")]
-    if not mapping and not labels and namespace is None:
-        return whole
-    rename = Renaming(mapping, namespace)
-    return Pipeline([node.copy_with(rename=rename, namespace=namespace, tags=labels) for node in whole])
-
-
-def _mapped_inputs(whole: Pipeline, given: Names) -> dict[str, str]:
-    mapping = _as_mapping(given, "inputs")
-    if not mapping:
-        return mapping
-    free = {name for name in whole.inputs() if not is_parameter(name)}
-    made = _with_bases(whole.all_outputs())
-    for name in mapping:
-        if is_parameter(name):
-            msg = f"inputs= of pipeline() names the parameter {name!r}. Name parameters in parameters=."
-            raise PipelineError(msg)
-        if name in made:
-            maker = next(iter(whole.only_nodes_with_outputs(name)))
-            msg = f"inputs= of pipeline() names {name!r}, which node {maker.name!r} makes. Name it in outputs=."
-            raise PipelineError(msg, nodes=(maker.name,))
-    _check_known(mapping, _with_bases(free), "inputs", "free input")
-    _check_targets(mapping, free, "inputs")
-    return mapping
-
-
-def _mapped_outputs(whole: Pipeline, given: Names) -> dict[str, str]:
-    mapping = _as_mapping(given, "outputs")
-    if not mapping:
-        return mapping
-    free = _with_bases(whole.inputs())
-    for name in mapping:
-        if name in free:
-            takers = tuple(node.name for node in whole.only_nodes_with_inputs(name))
-            where = "parameters=" if is_parameter(name) else "inputs="
-            msg = f"outputs= of pipeline() names {name!r}, which no node makes; {listed(takers)} takes it. Name it in {where}."
-            raise PipelineError(msg, nodes=takers)
-    _check_known(mapping, _with_bases(whole.all_outputs()), "outputs", "output")
-    _check_targets(mapping, whole.all_outputs(), "outputs")
-    return mapping
-
-
-def _mapped_parameters(whole: Pipeline, given: Names) -> dict[str, str]:
-    plain = _as_mapping(given, "parameters")
-    mapping = {_as_parameter(old): _as_parameter(new) for old, new in plain.items()}
-    _check_known(mapping, {name for name in whole.inputs() if is_parameter(name)}, "parameters", "parameter")
-    return mapping
-
-
-def _as_mapping(given: Names, side: str) -> dict[str, str]:
-    """Return old names to new ones, checked to be names."""
-    owner = f"{side}= of pipeline()"
-    pairs = given.items() if isinstance(given, Mapping) else [(name, name) for name in as_names(given, owner)]
-    return {check_dataset_name(old, owner): check_dataset_name(new, owner) for old, new in pairs}
-
-
-def _as_parameter(name: str) -> str:
-    return name if is_parameter(name) else f"{PARAMETER_PREFIX}{name}"
-
-
-def _with_bases(names: set[str]) -> set[str]:
-    return names | {base_name(name) for name in names}
-
-
-def _check_known(mapping: Mapping[str, str], known: set[str], side: str, kind: str) -> None:
-    for name in mapping:
-        if name in known:
-            continue
-        close = close_matches(name, known)
-        known_ones = f"It has {listed(sorted(known))}." if known else "It has none."
-        hint = f"Did you mean {listed(close)}?" if close else known_ones
-        msg = f"{side}= of pipeline() names {name!r}, but the pipeline has no {kind} of that name. {hint}"
-        raise UnknownNameError(msg, name=name, close=close)
-
-
-def _check_targets(mapping: Mapping[str, str], written: set[str], side: str) -> None:
-    for old, new in mapping.items():
-        if side == "outputs" and is_parameter(new):
-            msg = f"outputs= of pipeline() maps {old!r} to {new!r}, but parameters are read only. Map it to a dataset."
-            raise PipelineError(msg)
-        if TRANSCODING in new and old not in written:
-            msg = (
-                f"{side}= of pipeline() maps {old!r} to {new!r}, but the pipeline uses {old!r} with formats, and each use keeps"
-                f" its own. Map it to {base_name(new)!r}."
-            )
-            raise PipelineError(msg)
+    nodes = renamed_nodes(
+        whole,
+        inputs=inputs,
+        outputs=outputs,
+        parameters=parameters,
+        tags=tags,
+        namespace=namespace,
+        prefix_datasets_with_namespace=prefix_datasets_with_namespace,
+    )
+    return whole if nodes is None else Pipeline(nodes)

@@ -18,6 +18,7 @@ from treadle.pipeline.grouping import NodeGroup, group_by_namespace
 from treadle.pipeline.links import Links, link
 from treadle.pipeline.names import as_names, base_name, check_label
 from treadle.pipeline.node import Node
+from treadle.pipeline.renaming import Names, renamed_nodes
 from treadle.pipeline.wiring import Wiring, join, wire
 
 
@@ -26,7 +27,12 @@ class Pipeline:
 
     Args:
         nodes: nodes, or pipelines whose nodes are taken. A node that several of the pipelines hold is taken once.
+        inputs: free inputs that keep their names under the namespace, or get others, as `pipeline(...)` takes it.
+        outputs: the same for datasets that the nodes make.
+        parameters: the same for parameters.
         tags: one tag or some, for all the nodes.
+        namespace: goes before the names of nodes, datasets and parameters.
+        prefix_datasets_with_namespace: False puts the namespace before the names of the nodes alone.
 
     Raises:
         CircularDependencyError: some nodes wait for one another.
@@ -37,12 +43,33 @@ class Pipeline:
     _wiring: Wiring
     _links: Links | None
 
-    def __init__(self, nodes: Iterable[Node | Pipeline], *, tags: str | Iterable[str] | None = None) -> None:
+    def __init__(
+        self,
+        nodes: Iterable[Node | Pipeline],
+        *,
+        inputs: Names = None,
+        outputs: Names = None,
+        parameters: Names = None,
+        tags: str | Iterable[str] | None = None,
+        namespace: str | None = None,
+        prefix_datasets_with_namespace: bool = True,
+    ) -> None:
         flat = _flat(nodes)
         if tags is not None and tags != ():
             labels = [check_label(tag, "tag", "The pipeline") for tag in as_names(tags, "tags= of Pipeline")]
             flat = [node.copy_with(tags=labels) for node in flat]
-        self._set(wire(flat))
+        wiring = wire(flat)
+        if inputs or outputs or parameters or namespace is not None:
+            renamed = renamed_nodes(
+                Pipeline._of(wiring),
+                inputs=inputs,
+                outputs=outputs,
+                parameters=parameters,
+                namespace=namespace,
+                prefix_datasets_with_namespace=prefix_datasets_with_namespace,
+            )
+            wiring = wiring if renamed is None else wire(renamed)
+        self._set(wiring)
 
     def _set(self, wiring: Wiring) -> None:
         object.__setattr__(self, "_wiring", wiring)

@@ -153,3 +153,23 @@ def test_the_copy_runs(base: Pipeline) -> None:
     """Renamed nodes call the same functions with the renamed datasets."""
     made: Node = pipeline(base, namespace="n").nodes[0]
     assert made.run({"n.table": 1, "params:n.rate": 2, "parameters": {}}) == {"n.model": 1}
+
+
+def test_a_namespace_of_the_nodes_alone(base: Pipeline) -> None:
+    """`prefix_datasets_with_namespace=False` leaves the datasets and parameters, but for those that are mapped."""
+    made = pipeline(base, namespace="north", outputs={"metrics": "scores"}, prefix_datasets_with_namespace=False)
+    assert [each.namespace for each in made] == ["north", "north"]
+    assert made.inputs() == base.inputs()
+    assert made.all_outputs() == {"model", "scores"}
+
+
+def test_the_constructor_renames_as_well(base: Pipeline) -> None:
+    """`Pipeline(…)` takes what `pipeline(…)` takes, for code that was written for Kedro 1.x."""
+    options: dict[str, Any] = {"namespace": "north", "inputs": "table", "outputs": {"metrics": "scores"}, "tags": "b"}
+    assert Pipeline(base, **options) == pipeline(base, **options)
+    assert Pipeline(base.nodes, namespace="north", prefix_datasets_with_namespace=False) == pipeline(
+        base, namespace="north", prefix_datasets_with_namespace=False
+    )
+    assert Pipeline(base) == base
+    with pytest.raises(UnknownNameError, match="no free input of that name"):
+        Pipeline(base, inputs="tabel")

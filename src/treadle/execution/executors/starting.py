@@ -87,7 +87,7 @@ def naming_missing_semaphores() -> Iterator[None]:
         msg = (
             f"No worker process can be started: the semaphores that they need cannot be made ({exc.strerror}). On Linux these "
             "are files in the directory /dev/shm, which is probably missing or read-only here. Mount it writable, or use a "
-            "runner without processes, 'thread' or 'sequential'."
+            "runner without worker processes (sequential or thread)."
         )
         raise RunnerError(msg, name="parallel") from exc
 

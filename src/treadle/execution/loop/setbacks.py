@@ -148,7 +148,7 @@ class Setbacks:
         msg = (
             f"Node '{planned.name}' needs values that cannot be pickled and were made in different processes "
             f"(among {', '.join(repr(name) for name in pinned)}), so no process has them all. Give one of them an entry in "
-            "the catalog, make them in one node, or run with runner='sequential' or 'thread'."
+            "the catalog, make them in one node, or use a runner without worker processes (sequential or thread)."
         )
         culprit = pinned[0]
         for dataset in self._no_room.keys() & set(planned.inputs):
