@@ -221,7 +221,7 @@ def test_setting_replaces_a_recipe():
     catalog["note"] = "in memory"
     assert catalog.load("note") == "in memory"
     assert catalog.recipe("note") is None
-    with pytest.raises(DatasetError, match="must not be empty"):
+    with pytest.raises(DatasetError, match="must be a text that is not empty"):
         catalog[""] = 1
 
 
