@@ -2,8 +2,9 @@
 
 Functions and classes of the main script, of a notebook, and of modules that another process cannot import (loaded from a file,
 made at run time, still being imported) travel by value. Beside that it carries what cloudpickle loses or refuses: cached and
-single-dispatch functions, `__slots__`, cached properties, named types, and the file and the source lines of code. That is so in
-every release of cloudpickle from 3.0 to 3.1.3; cached properties need no help from Python 3.12 on.
+single-dispatch functions, `__slots__`, cached properties, named types, and the file and the source lines of code. No release of
+cloudpickle from 3.0.0 to 3.1.3 brings these across, but for the file, which 3.1.1 still kept; cached properties need no help from
+Python 3.12 on.
 
 State: none. Neighbours: `restoring.py` makes these things again, in the other process; `pickling.py` is what the engine calls.
 """

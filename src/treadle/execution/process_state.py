@@ -11,6 +11,7 @@ State: none. Neighbours: `spec.py` and `material.py` describe the parent's, `boo
 from __future__ import annotations
 
 import contextlib
+import functools
 import locale
 import logging
 import multiprocessing
@@ -83,7 +84,7 @@ def describe() -> bytes:
         numpy_errors=_numpy_errors(),
         decimal=_decimal_context(),
         warn_options=tuple(sys.warnoptions),
-        filters=tuple(_describe_filter(entry) for entry in warnings.filters),
+        filters=_describe_filters(tuple(warnings.filters)),
     )
     return pickle.dumps(state, protocol=5)
 
@@ -150,9 +151,10 @@ def _told(what: str) -> Any:
 
 def _umask() -> int:
     """Return the umask without changing it, where /proc says it: other threads may be making files."""
-    with contextlib.suppress(OSError), open("/proc/self/status", encoding="utf-8") as status:
-        if (found := re.search(r"^Umask:\s*([0-7]+)", status.read(), re.MULTILINE)) is not None:
-            return int(found[1], 8)
+    with contextlib.suppress(OSError), open("/proc/self/status", "rb", buffering=0) as status:
+        _, found, rest = status.read(200).partition(b"\nUmask:")
+        if found:
+            return int(rest.split(None, 1)[0], 8)
     mask = os.umask(0o077)
     os.umask(mask)
     return mask
@@ -169,8 +171,15 @@ def _decimal_context() -> tuple[Any, ...]:
     decimal: Any = sys.modules.get("decimal")
     if getattr(decimal, "getcontext", None) is None:
         return ()
-    context, default = (_parts(each) for each in (decimal.getcontext(), decimal.Context()))
-    return () if context == default else context
+    context = _parts(decimal.getcontext())
+    return () if context == _default_decimal() else context
+
+
+@functools.cache
+def _default_decimal() -> tuple[Any, ...]:
+    import decimal
+
+    return _parts(decimal.Context())
 
 
 def _parts(context: Any) -> tuple[Any, ...]:
@@ -184,9 +193,14 @@ def _parts(context: Any) -> tuple[Any, ...]:
 def _apply_decimal(parts: tuple[Any, ...]) -> None:
     import decimal
 
-    *values, traps = parts or _parts(decimal.Context())
+    *values, traps = parts or _default_decimal()
     context = decimal.Context(**dict(zip(_PASSED_ON, values, strict=True)), traps=[getattr(decimal, name) for name in traps])
     decimal.setcontext(context)
+
+
+@functools.lru_cache(maxsize=1)
+def _describe_filters(entries: tuple[Any, ...]) -> tuple[tuple[Any, ...], ...]:
+    return tuple(_describe_filter(entry) for entry in entries)
 
 
 def _describe_filter(entry: tuple[Any, ...]) -> tuple[Any, ...]:
