@@ -52,6 +52,16 @@ class Context:
     hook_manager: PluginManager = field(repr=False)
     catalog_class: type[Any] | None = None
 
+    def __getstate__(self) -> dict[str, Any]:
+        # A plugin may hold its context. In a worker the context reads configuration when it is asked, and makes a catalog of its
+        # own without calling hooks: there the session's catalog has been created already.
+        return {name: value for name, value in vars(self).items() if name not in ("catalog", "hook_manager")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        from treadle.hooks import create_hook_manager
+
+        vars(self).update(state, hook_manager=create_hook_manager())
+
     @property
     def params(self) -> dict[str, Any]:
         """The parameters: those of the configuration with the session's own over them; a new copy each time.

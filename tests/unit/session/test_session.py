@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import pickle
 import re
 import shlex
 import signal
@@ -680,6 +681,20 @@ def test_a_context_cannot_be_changed(make_project) -> None:
         context.env = "other"
     context.params["factor"] = 100
     assert context.params["factor"] == 2
+
+
+def test_a_context_travels(make_project):
+    """A context that a plugin holds gives the same params and datasets in a worker; it calls no hooks there."""
+    make_project()
+    context = Session.create(save_on_close=False, extra_params={"factor": 7}).load_context()
+    names = sorted(context.catalog)
+    back = pickle.loads(pickle.dumps(context))
+    assert type(back) is Context
+    assert back.params == context.params
+    assert back.params["factor"] == 7
+    assert (back.project_path, back.env, back.session_id) == (context.project_path, context.env, context.session_id)
+    assert sorted(back.catalog) == names
+    assert not back.hook_manager.get_plugins()
 
 
 def test_saving_before_closing(make_project):
