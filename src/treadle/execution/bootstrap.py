@@ -25,13 +25,16 @@ from treadle.execution.handshake import connect_to_parent
 from treadle.execution.pacing import PacedSender
 from treadle.execution.questions import refuse_questions
 from treadle.execution.restoring import define_what_arrives
+from treadle.execution.process_tree import end_tree, lead_process_tree, mark_programs, worker_mark
 from treadle.execution.scratch import Scratch
 from treadle.execution.seeding import reseed_from_entropy
 from treadle.execution.streams import ForwardStream
 from treadle.execution.watch import watch_parent
+from treadle.execution.worker_exit import drop_inherited_exit_handlers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from types import FrameType
 
     from treadle.events import Failure
     from treadle.execution.job import WorkerSpec
@@ -73,8 +76,15 @@ def _inherited_nothing() -> Inherited:
     Others are born with Ctrl-C blocked, but a forkserver's child has it open: it would die with a traceback on the terminal.
     """
     if getattr(multiprocessing.current_process(), "_inheriting", False):  # the library's mark of such a child
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGINT, _leave_to_the_parent)
     return Inherited()
+
+
+def _leave_to_the_parent(_number: int, _frame: FrameType | None) -> None:
+    """Handle SIGINT and SIGHUP in a worker: the parent decides what they mean and ends its workers.
+
+    The signals are not ignored, because programs that a node starts would inherit that.
+    """
 
 
 @dataclass(slots=True)
@@ -125,17 +135,21 @@ def set_up_worker(spec: WorkerSpec, number: int, authkey: bytes, inherited: Inhe
     _this_process.clear()
     reseed_from_entropy()
     define_what_arrives()
-    # The parent stops its workers: Ctrl-C in a terminal, and its end, reach the whole process group, and are the parent's.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    if spec.inherits:
+        drop_inherited_exit_handlers()
+    lead_process_tree()
+    signal.signal(signal.SIGINT, _leave_to_the_parent)
+    signal.signal(signal.SIGHUP, _leave_to_the_parent)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
     scratch = Scratch(spec.scratch)
     blackboard = Blackboard(scratch.blackboard)
     place = number - 1
+    mark = worker_mark(spec.scratch, number)
 
     def orphaned() -> None:
         try:
+            end_tree([os.getpid()], mark)
             scratch.remove_if_last()
         finally:
             os._exit(1)
@@ -149,6 +163,7 @@ def set_up_worker(spec: WorkerSpec, number: int, authkey: bytes, inherited: Inhe
     try:
         _enter_environment(spec)
         refuse_questions(kedro=spec.project is not None)
+        mark_programs(mark)
         _limit_threads(spec.thread_limit)
         if spec.package_name is not None and not spec.inherits:
             from treadle.project import configure_project
@@ -168,6 +183,10 @@ def _leave_worker(worker: WorkerProcess) -> None:
     """In a process that a node forked (a `multiprocessing.Pool`): the facts that wait to be sent are the worker's to send."""
     worker.channel.abandon()
     stop_forwarding()
+    if signal.getsignal(signal.SIGINT) is _leave_to_the_parent:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    if signal.getsignal(signal.SIGHUP) is _leave_to_the_parent:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 def _connect(address: str, number: int, authkey: bytes) -> Channel:

@@ -94,7 +94,7 @@ class Scratch:
         """Give up the hold and remove the directory if nobody else has one: for a worker whose parent is gone."""
         fcntl.flock(self._lock, fcntl.LOCK_UN)
         if _is_free(self._lock):
-            _remove_leftover(Path(self.path))
+            remove_leftover(self.path)
         self.let_go()
 
 
@@ -158,17 +158,21 @@ def sweep(base: str) -> list[str]:
             continue  # just being made, or just being removed: not ours to sweep now
         try:
             if _is_free(fd):
-                _remove_leftover(path)
+                remove_leftover(path)
                 removed.append(str(path))
         finally:
             os.close(fd)
     return removed
 
 
-def _remove_leftover(path: Path) -> None:
-    """Remove the directory of a pool whose owner was killed, and what was to go along."""
+def remove_leftover(path: str | Path) -> None:
+    """Remove the directory of a pool whose owner was killed, and the directory that it names as to be removed with it.
+
+    Args:
+        path: the directory.
+    """
     try:
-        along = (path / _ALONG).read_text(encoding="utf-8", errors="surrogateescape")
+        along = Path(path, _ALONG).read_text(encoding="utf-8", errors="surrogateescape")
     except FileNotFoundError:
         along = ""
     if along:

@@ -46,6 +46,7 @@ from treadle.execution.job import (
     Started,
     Stop,
 )
+from treadle.execution.worker_exit import leave
 from treadle.execution.worker_run import WorkerRun
 from treadle.forks import fork_safe
 from treadle.project.configure import configure_count
@@ -76,6 +77,7 @@ def serve() -> None:
             except BaseException as exc:  # noqa: BLE001 - the worker's edge: no node's failure, but the parent must learn why it ends
                 _end_broken(worker, exc)
             else:
+                leave()
                 return
         while True:  # until the parent's goodbye: to return now would end the process before it was heard
             worker.channel.receive()

@@ -29,6 +29,8 @@ from treadle.execution.executors.starting import open_standard_descriptors
 from treadle.execution.job import Hello, Stop
 from treadle.execution.scratch import Scratch, adopt_multiprocessing_folder
 from treadle.execution.start_method import StartMethod
+from treadle.execution.suspend import suspend_workers_too
+from treadle.execution.watchdog import Watchdog
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -76,6 +78,8 @@ class SlotPool:
         with contextlib.ExitStack() as files:  # no more may be left to open: what is open by then is closed
             self._scratch = Scratch.create()
             files.callback(self._scratch.remove)
+            self._watchdog = Watchdog(self._scratch.path)
+            files.callback(self._watchdog.close)
             if method is StartMethod.FORKSERVER:
                 adopt_multiprocessing_folder()
             if (folder := method.folder()) is not None:
@@ -93,6 +97,7 @@ class SlotPool:
             if method is StartMethod.FORKSERVER:
                 preload_forkserver()
             self.slots = {number: Slot(number, method, self._note_end) for number in range(1, size + 1)}
+            files.callback(suspend_workers_too(self._pids))
             self._closed = False
             self._owner = os.getpid()
             self._selector.register(self._wake_read, selectors.EVENT_READ, self._hear_of_ends)
@@ -118,7 +123,11 @@ class SlotPool:
         """
         self._blackboard.clear(slot.number - 1)
         slot.start(self.spec, self._authkey, Inherited(self._let_go_of_inherited))
+        self._watchdog.watch(self._pids())
         _close_at_exit(self)
+
+    def _pids(self) -> list[int]:
+        return [slot.pid for slot in self.slots.values() if slot.pid]
 
     def _let_go_of_inherited(self) -> None:
         """In a forked child: close its copies of what this pool had open."""
@@ -130,6 +139,7 @@ class SlotPool:
             if slot.channel is not None:
                 slot.channel.abandon()
         self._listener.forked()
+        self._watchdog.abandon()
         self._scratch.let_go()
 
     def _note_end(self, number: int, pid: int) -> None:

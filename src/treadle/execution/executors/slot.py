@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import os
-import signal
 import sys
 import threading
 import warnings
@@ -26,6 +25,7 @@ from treadle.execution.executors.starting import (
     open_standard_descriptors,
 )
 from treadle.execution.interrupts import interrupts_held_back
+from treadle.execution.process_tree import end_tree, worker_mark
 from treadle.execution.scratch import adopt_multiprocessing_folder
 from treadle.execution.start_method import StartMethod, default_left_open, multiprocessing_folder
 from treadle.execution.worker import serve
@@ -74,6 +74,7 @@ class Slot:
         self._on_end = on_end
         self._executor: Any = None
         self._process: BaseProcess | None = None
+        self._mark = ""
 
     @property
     def pid(self) -> int:
@@ -88,6 +89,7 @@ class Slot:
         self.ready = False
         self.told = 0
         self.broken = None
+        self._mark = worker_mark(spec.scratch, self.number)
         if self._method is StartMethod.FORKSERVER:
             ensure_forkserver()
         # Held back until all is known of it; the child is born with them blocked, and decides when it is set up.
@@ -135,9 +137,9 @@ class Slot:
         return thread
 
     def kill(self) -> None:
-        """End the process at once; what is left of it is found out as with any other that ends."""
+        """End the process and all that came of it at once; what is left of it is found out as with any other that ends."""
         if self._process is not None:
-            _kill(self._process)
+            self._end_tree(self._process)
 
     def bury(self) -> int | None:
         """Take the remains of a process that ended, or of one that no longer talks, away.
@@ -159,19 +161,51 @@ class Slot:
         self.ready = False
         executor, self._executor = self._executor, None
         process, self._process = self._process, None
+        if kill and process is not None:
+            self._end_tree(process)
         if executor is not None:
             # loky does not wait for the thread that feeds its queue, which may hold on to descriptors for a moment yet.
             feeder = getattr(executor._call_queue, "_thread", None)  # noqa: SLF001 - no public way to it
-            with nullcontext() if kill else _killed_when_late(process, self.number):
+            with nullcontext() if kill else self._killed_when_late(process):
                 executor.shutdown(wait=True, kill_workers=kill)
             if feeder is not None:
                 feeder.join(EXIT_SECONDS)
         if process is None:
             return None
         if process.is_alive():  # an interrupt can reach the parent before loky's own thread knew of the process
-            _kill(process)
+            self._end_tree(process)
         process.join()
         return process.exitcode
+
+    def _end_tree(self, process: BaseProcess) -> None:
+        if process.pid is not None:
+            end_tree([process.pid], self._mark)
+
+    @contextmanager
+    def _killed_when_late(self, process: BaseProcess | None) -> Iterator[None]:
+        """Kill a process that does not end: Python waits for every thread that a node left running and that is no daemon."""
+        if process is None:
+            yield
+            return
+
+        def kill() -> None:
+            _logger.warning(
+                "worker-%d (pid %s) did not end within %g s and was killed. Probably a node left a thread running; end it in "
+                "the node, or make it a daemon thread.",
+                self.number,
+                process.pid,
+                GOODBYE_SECONDS,
+            )
+            self._end_tree(process)
+
+        timer = threading.Timer(GOODBYE_SECONDS, kill)
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
+            timer.join()  # it holds on to the process, and with that to a descriptor
 
 
 def ensure_forkserver() -> None:
@@ -197,40 +231,6 @@ def _forget_forkserver_of_parent() -> None:
             return
     os.close(server["_forkserver_alive_fd"])
     server.update(_forkserver_pid=None, _forkserver_alive_fd=None, _forkserver_address=None)
-
-
-@contextmanager
-def _killed_when_late(process: BaseProcess | None, number: int) -> Iterator[None]:
-    """Kill a process that does not end: Python waits for every thread that a node left running and that is no daemon."""
-    if process is None:
-        yield
-        return
-
-    def kill() -> None:
-        _logger.warning(
-            "worker-%d (pid %s) did not end within %g s and was killed. Probably a node left a thread or a process running; "
-            "end those in the node, or make them daemons.",
-            number,
-            process.pid,
-            GOODBYE_SECONDS,
-        )
-        _kill(process)
-
-    watchdog = threading.Timer(GOODBYE_SECONDS, kill)
-    watchdog.daemon = True
-    watchdog.start()
-    try:
-        yield
-    finally:
-        watchdog.cancel()
-        watchdog.join()  # it holds on to the process, and with that to a descriptor
-
-
-def _kill(process: BaseProcess) -> None:
-    """Kill a process; not by its own method, which loky's lack."""
-    if process.pid is not None:
-        with suppress(ProcessLookupError):
-            os.kill(process.pid, signal.SIGKILL)
 
 
 class _NotingContext:
