@@ -135,12 +135,15 @@ class Leftovers:
                 continue
         return found
 
+    def _commands(self):
+        return [(process.pid, process.status(), process.cmdline()) for process in self.processes()]
+
     def files(self):
         return sorted(str(path.relative_to(self.folder)) for path in self.folder.rglob("*"))
 
     def check(self):
         """Wait for the last process to end, then look for files."""
-        self._wait_until(lambda: not self.processes(), lambda: f"all processes ended: {self.processes()}")
+        self._wait_until(lambda: not self.processes(), lambda: f"all processes ended: {self._commands()}")
         assert self.files() == []
         self._wait_until(lambda: not self._shared(), lambda: f"shared memory is given back: {self._shared()}")
 

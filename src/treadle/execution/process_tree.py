@@ -34,6 +34,9 @@ END_SECONDS = 2.0
 TRACKER_SECONDS = 1.0
 """How long resource trackers get to remove what the killed processes left in shared memory."""
 
+EXEC_SECONDS = 0.02
+"""How long a program may take from fork to exec."""
+
 _PR_SET_CHILD_SUBREAPER = 36
 _SEMAPHORES = "/dev/shm"  # noqa: S108 - where Linux keeps named semaphores (sem_overview(7))
 
@@ -93,10 +96,15 @@ def end_tree(leaders: Collection[int], mark: str) -> None:
     """
     deadline = time.monotonic() + END_SECONDS
     trackers: set[int] = set()
-    while found := find_tree(leaders, mark):
+    looks = 2
+    while looks and time.monotonic() < deadline:
+        found = find_tree(leaders, mark)
         trackers = {pid for pid in found if _is_resource_tracker(pid)}
-        if found == trackers or time.monotonic() > deadline:
-            break
+        if found == trackers:  # a program between fork and exec has no mark yet: it is looked for once more
+            looks -= 1
+            time.sleep(EXEC_SECONDS if looks else 0)
+            continue
+        looks = 2
         _kill(found - trackers)
         _wait_for_end(found - trackers, deadline)
     if trackers:

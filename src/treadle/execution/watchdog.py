@@ -5,7 +5,7 @@ running, and so does SIGSTOP. The watchdog is a shell that waits for the end of 
 it costs a millisecond and a megabyte. Only where the owner ends without a word it becomes a Python process::
 
     owner ── process ids of the workers, a line after each change ──► sh: read … read … end of file
-          └─ an empty line when the pool is closed ────────────────►      exec python: end_tree(workers), remove scratch
+          └─ "closed" when the pool is ────────────────────────────►      exec python: end_tree(workers), remove scratch
 
 State: the pipe. Neighbours: `pool.py` owns it, `process_tree.py` ends the processes.
 """
@@ -33,7 +33,7 @@ _WAIT = """
 trap '' INT TERM HUP QUIT
 workers=
 while read -r line; do workers=$line; done
-[ -z "$workers" ] || exec "$@" $workers
+[ "$workers" = closed ] || exec "$@" $workers
 """
 
 _END = """
@@ -54,15 +54,19 @@ WAIT_SECONDS = 5.0
 
 
 class Watchdog:
-    """The watchdog of one pool; its process is started when there are workers to watch.
+    """The watchdog of one pool.
 
     Args:
         scratch: path of the pool's scratch directory.
+
+    Raises:
+        OSError: no process can be started, or no more files opened.
     """
 
     def __init__(self, scratch: str) -> None:
         self._scratch = scratch
         self._process: subprocess.Popen[bytes] | None = None
+        self._start()
 
     def watch(self, workers: Iterable[int]) -> None:
         """Set which processes are ended when this one is gone.
@@ -70,8 +74,6 @@ class Watchdog:
         Args:
             workers: process ids of all workers of the pool.
         """
-        if self._process is None:
-            self._start()
         self._write(" ".join(map(str, workers)))
 
     def _start(self) -> None:
@@ -102,7 +104,7 @@ class Watchdog:
         """End the watchdog: the pool has ended its workers."""
         if self._process is None:
             return
-        self._write("")
+        self._write("closed")
         self._close_pipe()
         try:
             self._process.wait(WAIT_SECONDS)

@@ -1,0 +1,52 @@
+"""How long the chaos tests run, from which seed, and the processes and searches of the integration tests.
+
+Each round is a test whose name ends with its seed. `TREADLE_CHAOS_ROUNDS` is their number (the default is the short form, which
+every test run includes), `TREADLE_CHAOS_SEED` the first seed: a round that failed is repeated with its seed and one round.
+The seed decides the graph and the signals; at which moment of the run they arrive also depends on the machine.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import random
+import sys
+from pathlib import Path
+
+import pytest
+
+SHORT_FORM = 4
+"""Rounds of each test, one for each start method."""
+
+
+def _load_integration_fixtures():
+    path = Path(__file__).parents[1] / "integration" / "conftest.py"
+    spec = importlib.util.spec_from_file_location("treadle_integration_fixtures", path)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+_fixtures = _load_integration_fixtures()
+leftovers, launch = _fixtures.leftovers, _fixtures.launch
+
+
+def pytest_generate_tests(metafunc):
+    """Give a test that asks for a seed its rounds."""
+    if "seed" in metafunc.fixturenames:
+        first = int(os.environ.get("TREADLE_CHAOS_SEED", "0"))
+        rounds = int(os.environ.get("TREADLE_CHAOS_ROUNDS", str(SHORT_FORM)))
+        metafunc.parametrize("seed", range(first, first + rounds), ids=lambda seed: f"seed{seed}")
+
+
+@pytest.fixture
+def choose(seed):
+    """The random choices of a round."""
+    return random.Random(seed)
+
+
+@pytest.fixture
+def method(seed):
+    """The start method of a round: they take turns."""
+    return ("fork", "spawn", "forkserver", "loky")[seed % 4]
