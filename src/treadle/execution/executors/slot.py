@@ -175,6 +175,8 @@ class Slot:
         if process.is_alive():  # an interrupt can reach the parent before loky's own thread knew of the process
             self._end_tree(process)
         process.join()
+        if not kill and process.exitcode != 0:  # it did not come to end its tree itself
+            self._end_tree(process)
         return process.exitcode
 
     def _end_tree(self, process: BaseProcess) -> None:
