@@ -23,9 +23,9 @@ from treadle.execution.failure import record_failure
 from treadle.execution.forwarding import ForwardHandler, stop_forwarding, take_over_logging
 from treadle.execution.handshake import connect_to_parent
 from treadle.execution.pacing import PacedSender
+from treadle.execution.process_tree import end_tree, lead_process_tree, mark_programs, worker_mark
 from treadle.execution.questions import refuse_questions
 from treadle.execution.restoring import define_what_arrives
-from treadle.execution.process_tree import end_tree, lead_process_tree, mark_programs, worker_mark
 from treadle.execution.scratch import Scratch
 from treadle.execution.seeding import reseed_from_entropy
 from treadle.execution.streams import ForwardStream

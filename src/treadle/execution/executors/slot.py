@@ -115,7 +115,7 @@ class Slot:
             except BaseException:  # no process could be started, or no thread of loky's, which it could not close afterwards
                 self._executor = None
                 for process in context.started:
-                    _kill(process)
+                    self._end_tree(process)
                 raise
             self._process = context.started[-1]
         pid = self.pid
