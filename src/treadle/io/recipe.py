@@ -124,7 +124,12 @@ class DatasetRecipe:
         place = next((self.config[key] for key in PATH_KEYS if key in self.config), None)
         if place is None and isinstance(self.config.get("dataset"), Mapping):
             return self.inner().local_place()
-        return local_path(absolute_path(place, self.project_path)) if isinstance(place, str) and is_local(place) else None
+        if not isinstance(place, str) or not is_local(place):
+            return None
+        if "://" in place or place.startswith("~"):
+            return local_path(place)
+        base = "" if self.project_path is None else self.project_path
+        return os.path.normpath(os.path.join(base or os.getcwd(), place))  # noqa: PTH109, PTH118 - of thousands of datasets
 
     def inner(self) -> DatasetRecipe:
         """Return the recipe of the dataset within this one: of the same name, with the same credentials and versions."""

@@ -60,27 +60,42 @@ def remove_leftovers(places: Iterable[str]) -> list[str]:
     Returns:
         The paths that were removed. A folder that cannot be listed is left alone.
     """
-    folders: dict[str, bool] = {}
+    wanted: dict[str, set[str]] = {}
     for place in places:
-        folders.setdefault(os.path.dirname(place), False)  # noqa: PTH120 - of thousands of places
-        if Path(place).is_dir():
-            with suppress(OSError):
-                within = sorted((entry.path for entry in os.scandir(place) if entry.is_dir(follow_symlinks=False)), reverse=True)
-                folders.update(dict.fromkeys(within[:_VERSIONS], True))
-            folders.setdefault(place, False)
-    removed = []
-    for folder, may_go in folders.items():
-        found = list(_leftovers(folder))
-        removed += [path for path in found if _remove_if_dead(path)]
-        if found and may_go:
-            with suppress(OSError):  # it holds other files
-                Path(folder).rmdir()
+        folder, _, name = place.rpartition(os.sep)
+        wanted.setdefault(folder or os.sep, set()).add(name)
+    removed: list[str] = []
+    for folder, names in wanted.items():
+        leftovers, within = _look_into(folder, names)
+        removed += filter(_remove_if_dead, leftovers)
+        for each in within:
+            removed += _remove_within(each)
     return removed
 
 
-def _leftovers(folder: str) -> Iterator[str]:
+def _remove_within(place: str) -> list[str]:
+    """Remove what was left in a folder of partitions or versions, and folders of versions that have nothing else."""
+    leftovers, folders = _look_into(place, None)
+    removed = [*filter(_remove_if_dead, leftovers)]
+    for folder in sorted(folders, reverse=True)[:_VERSIONS]:
+        found = [*filter(_remove_if_dead, _look_into(folder, set())[0])]
+        if found:
+            with suppress(OSError):  # it holds other files
+                Path(folder).rmdir()
+        removed += found
+    return removed
+
+
+def _look_into(folder: str, names: set[str] | None) -> tuple[list[str], list[str]]:
+    """Return the leftovers in a folder, and the folders in it that have one of some names (None for any)."""
+    leftovers, within = [], []
     with suppress(OSError), os.scandir(folder) as entries:
-        yield from [entry.path for entry in entries if entry.name.startswith(".") and _NAME.fullmatch(entry.name)]
+        for entry in entries:
+            if entry.name.startswith(".") and _NAME.fullmatch(entry.name):
+                leftovers.append(entry.path)
+            elif (names is None or entry.name in names) and entry.is_dir():
+                within.append(entry.path)
+    return leftovers, within
 
 
 def _remove_if_dead(path: str) -> bool:
