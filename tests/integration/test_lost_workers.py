@@ -333,6 +333,6 @@ def test_a_silent_peer_at_the_pools_socket(start_method):
     pipeline = Pipeline([node(os.getpid, None, "pid", name="n")])
     with ParallelRunner(1, start_method) as runner, socket.socket(socket.AF_UNIX) as silent:
         first = runner.run(pipeline, Catalog())["pid"]
-        silent.connect(f"{runner._executor.spec.scratch}/socket")
+        silent.connect(f"{runner._executor.pool.spec.scratch}/socket")
         os.kill(first, signal.SIGKILL)
         assert runner.run(pipeline, Catalog())["pid"] != first

@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any
 from treadle.events import NodeFinished
 from treadle.execution.pickling import ATOMS
 from treadle.execution.scratch import Scratch
+from treadle.forks import fork_safe
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -93,7 +94,7 @@ class SharedState:
         self._before: dict[str, dict[str, tuple[Any, bytes | None]]] = {}
         self._read: dict[str, tuple[int, int]] = {}
         self._stuck: dict[str, tuple[tuple[str, str], ...]] = {}
-        self._lock = threading.Lock()  # a node may load and save in threads
+        self._lock = fork_safe(threading.Lock())  # a node may load and save in threads
 
     def __reduce__(self) -> tuple[Any, ...]:
         return SharedState, (self.folder, tuple(self.names))
