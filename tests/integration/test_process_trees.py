@@ -265,3 +265,27 @@ def test_ctrl_z_stops_the_workers(begin, leftovers, method, wait_until):
     parent.kill()
     launched.wait()
     leftovers.check()
+
+
+STACKS = (
+    HELPERS
+    + """
+def look_stuck():
+    reach("stuck")
+    os.kill(os.getpid(), signal.SIGUSR1)
+    return "done"
+
+if __name__ == "__main__":
+    with ParallelRunner(1, start_method=METHOD) as runner:
+        print(runner.run(Pipeline([node(look_stuck, None, "end")]), Catalog())["end"])
+"""
+)
+
+
+def test_sigusr1_shows_what_a_worker_does(launch, leftovers, start_method, tmp_path):
+    """The stacks of a worker's threads are printed on request, and the worker goes on."""
+    launched = launch(_script(STACKS, METHOD=start_method), tmp_path)
+    assert launched.wait() == 0, launched.output
+    assert "in look_stuck" in launched.output
+    assert launched.output.endswith("done\n")
+    leftovers.check()

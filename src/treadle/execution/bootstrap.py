@@ -8,11 +8,13 @@ user sees the real traceback and not a dead pool.
 
 from __future__ import annotations
 
+import faulthandler
 import logging
 import multiprocessing
 import os
 import signal
 import sys
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -138,6 +140,7 @@ def set_up_worker(spec: WorkerSpec, number: int, authkey: bytes, inherited: Inhe
     if spec.inherits:
         drop_inherited_exit_handlers()
     lead_process_tree()
+    _show_stacks_on_request()
     signal.signal(signal.SIGINT, _leave_to_the_parent)
     signal.signal(signal.SIGHUP, _leave_to_the_parent)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
@@ -177,6 +180,12 @@ def set_up_worker(spec: WorkerSpec, number: int, authkey: bytes, inherited: Inhe
             take_over_logging(handler)
     except BaseException as exc:  # noqa: BLE001 - the worker's edge: what project code raises at import, an exit too, is told
         worker.failure = record_failure(exc, phase="setup")
+
+
+def _show_stacks_on_request() -> None:
+    """Make SIGUSR1 print the stacks of all threads to standard error, also while a node holds the GIL in C code."""
+    with suppress(OSError, ValueError):  # a worker without standard error
+        faulthandler.register(signal.SIGUSR1, file=2, all_threads=True)
 
 
 def _leave_worker(worker: WorkerProcess) -> None:
