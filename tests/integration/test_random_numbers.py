@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import os
 import random
+import re
 from collections import Counter
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -32,13 +34,6 @@ def draw_beside_another(folder, mine, other):
         Path(folder, other).read_text()
         Path(folder, mine).write_text("here")
     return os.getpid(), draw()
-
-
-def draw_by_polars():
-    """Draw from the generator of polars, which is not to be forked once it is in use."""
-    import polars as pl  # not in every worker
-
-    return pl.Series(range(10_000)).sample(3).to_list()
 
 
 def fail_once(folder):
@@ -123,12 +118,13 @@ def test_a_node_has_its_own_seed_or_none(any_runner, seeded_runner, seeded_draws
 
 
 def test_polars():
-    """The generator of polars is seeded like the others."""
-    pipeline = Pipeline([node(draw_by_polars, None, "drawn", name="draw")])
-    runners = (SequentialRunner(seed=7), SequentialRunner(seed=7), ParallelRunner(1, "spawn", seed=7), SequentialRunner(seed=8))
-    import polars as pl  # noqa: F401 - before the first draw
+    """The generator of polars is seeded like the others, where polars is imported before the node runs."""
+    import polars as pl  # not in every worker of this file
 
-    first, again, elsewhere, other = (runner.run(pipeline, Catalog())["drawn"] for runner in runners)
+    pipeline = Pipeline([node(partial(pl.Series.sample, n=3), "series", "drawn", name="draw")])
+    catalog = Catalog({"series": pl.Series(range(10_000))})
+    runners = (SequentialRunner(seed=7), SequentialRunner(seed=7), ParallelRunner(1, "spawn", seed=7), SequentialRunner(seed=8))
+    first, again, elsewhere, other = (runner.run(pipeline, catalog)["drawn"].to_list() for runner in runners)
     assert first == again == elsewhere != other
 
 
@@ -188,7 +184,7 @@ def test_from_the_command_line(treadle, make_loom):
     def numbers(*words):
         launched = treadle(root, *words)
         assert launched.wait() == 0, launched.output
-        return [line.split()[1] for line in launched.output.splitlines() if line.startswith("drawn")]
+        return re.findall(r"drawn (0\.\d+)", launched.output)
 
     runs = [numbers("run", "--seed", "7", "--runner", "parallel")]
     with contextlib.closing(SQLStore(project_path=root)) as store:
