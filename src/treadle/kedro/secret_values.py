@@ -29,7 +29,7 @@ def register_run_secrets(catalog: Any, recipes: Iterable[ConfigRecipe]) -> None:
     register_secrets(_credentials(getattr(resolver, "config", None)))
     if "parameters" in catalog:
         with suppress(Exception):  # the node that needs the parameters fails with the reason
-            register_secrets(secret_params(catalog.load("parameters")))
+            register_secrets(secret_params(catalog.get("parameters").load()))
 
 
 def _credentials(config: Any) -> Iterator[Any]:
