@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     import logging
 
     from treadle.events import Failure
-    from treadle.execution.dataset_state import SharedState
     from treadle.execution.handles import Handle
     from treadle.execution.seeding import Seeds
     from treadle.io.recipe import DatasetRecipe
@@ -82,6 +81,13 @@ class HookPayload:
     """Its place in HOOKS of settings.py, where it does not pickle."""
 
 
+class WatchedDatasets(NamedTuple):
+    """The datasets whose objects may learn by saving, and where the processes of the run share what they learn."""
+
+    folder: str
+    names: tuple[str, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class RunSpec:
     """What every worker needs to know of one run: sent once a run, nothing in it is built before it is used.
@@ -106,7 +112,7 @@ class RunSpec:
         is_async: load a node's inputs, and save its outputs, at the same time.
         opener: a pickled `RunOpener`, where the run is another framework's: it replaces recipes, objects, hooks, catalog
             class, parameters and save version.
-        state: what datasets learn by saving in other processes; None where no dataset of the run can.
+        watched: the datasets whose objects may learn by saving; None where there are none.
         timeouts: (node index, seconds) of the nodes whose attempts have a limit.
         secrets: the values that no text of the worker's may show; it crosses a private socket and is never shown.
         process_state: the state of the parent process, described by `process_state`; empty where nothing of it is to be applied.
@@ -135,7 +141,7 @@ class RunSpec:
     timeouts: tuple[tuple[int, float], ...] = ()
     secrets: tuple[str, ...] = field(default=(), repr=False)
     seeds: Seeds | None = None
-    state: SharedState | None = None
+    watched: WatchedDatasets | None = None
     process_state: bytes = b""
 
 

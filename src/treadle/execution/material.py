@@ -10,7 +10,7 @@ from weakref import WeakKeyDictionary
 
 from treadle.execution import process_state
 from treadle.execution.in_band import pickle_in_band
-from treadle.execution.job import RunSpec
+from treadle.execution.job import RunSpec, WatchedDatasets
 from treadle.execution.node_groups import NodeGroups
 from treadle.execution.pickling import CannotLeaveError
 from treadle.execution.plugins import main_facts, pack_hooks, start_plugins
@@ -116,7 +116,7 @@ class RunMaterial:
             parameters=self._parameters(),
             save_version=part.save_version,
             is_async=self.is_async,
-            state=self.state,
+            watched=WatchedDatasets(self.state.folder, tuple(sorted(self.state.names))) if self.state is not None else None,
         )
         return pickle.dumps(spec, protocol=5), frozenset(main_only)
 

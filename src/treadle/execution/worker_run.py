@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from treadle.errors import DatasetError
 from treadle.execution import process_state
 from treadle.execution.attempt import AttemptFailedError, attempt_node
+from treadle.execution.dataset_state import SharedState
 from treadle.execution.exchange import (
     RESIDENT_BYTES,
     LocalValues,
@@ -100,7 +101,7 @@ class WorkerRun:
             timeouts=dict(spec.timeouts),
             is_result=spec.is_result if spec.opener is None else (),
             seeds=spec.seeds,
-            state=spec.state,
+            state=SharedState(*spec.watched) if spec.watched is not None else None,
             conduct=pickle.loads(spec.opener).open() if spec.opener is not None else None,  # noqa: S301 - the parent sent it
         )
         start_plugins(self._scope.hooks, worker_facts(worker), spec.run_id)

@@ -30,6 +30,7 @@ from treadle.execution.job import (
     RunSpec,
     Started,
     Stop,
+    WatchedDatasets,
     WorkerSpec,
 )
 from treadle.execution.wire import from_wire, to_wire
@@ -65,6 +66,7 @@ RUN = RunSpec(
     catalog_class=b"class",
 )
 MESSAGES = [
+    WatchedDatasets("/run", ("a", "b")),
     SPEC,
     RUN,
     HookPayload("plugin", b"x"),
