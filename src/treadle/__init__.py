@@ -36,7 +36,7 @@ if TYPE_CHECKING:
         WorkerLostError,
         WorkerSetupError,
     )
-    from treadle.execution.result import RunResult
+    from treadle.execution.loop.result import RunResult
     from treadle.execution.runners.parallel import ParallelRunner
     from treadle.execution.runners.runner import Runner
     from treadle.execution.runners.sequential import SequentialRunner
@@ -68,7 +68,7 @@ _HOMES = {
     "ProjectError": "treadle.errors",
     "ProjectNotFoundError": "treadle.errors",
     "RunError": "treadle.errors",
-    "RunResult": "treadle.execution.result",
+    "RunResult": "treadle.execution.loop.result",
     "Runner": "treadle.execution.runners.runner",
     "RunnerError": "treadle.errors",
     "SequentialRunner": "treadle.execution.runners.sequential",

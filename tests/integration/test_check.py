@@ -10,7 +10,7 @@ import pytest
 
 from treadle import Catalog, Dataset, MemoryDataset, Pipeline, hook_impl, node
 from treadle.errors import RunnerError
-from treadle.execution.check import check_pipeline
+from treadle.execution.runners.preflight import check_pipeline
 from treadle.hooks import create_hook_manager, register_hooks
 
 LOCK = threading.Lock()

@@ -203,7 +203,7 @@ def test_an_error_of_a_worker_outside_of_its_nodes(start_method, caplog):
     """What is said of the worker is the error, and not that the kernel killed it; its nodes run on another one."""
 
     def break_next():
-        from treadle.execution.worker import _Server
+        from treadle.execution.worker.server import _Server
 
         def broken(*_arguments):
             raise MemoryError("no room for the job")

@@ -15,7 +15,7 @@ import pytest
 from treadle import Catalog, MemoryDataset, ParallelRunner, Pipeline, node
 from treadle.errors import DatasetError, NodeError, RunnerError
 from treadle.events import DatasetReleased, NodeFinished
-from treadle.execution.bootstrap import this_worker
+from treadle.execution.worker.bootstrap import this_worker
 
 MEGABYTE = 1_000_000
 METHODS = ("fork", "spawn", "forkserver", "loky")

@@ -19,16 +19,16 @@ import pytest
 
 from treadle import Catalog, MemoryDataset, Pipeline, node
 from treadle.execution.executors.events import Report, SetupFailed, WorkerDown, WorkerUp
-from treadle.execution.executors.loky import loky_executor
+from treadle.execution.executors.loky.pool import loky_executor
 from treadle.execution.executors.serial import serial_executor
 from treadle.execution.executors.threads import thread_executor
-from treadle.execution.handles import Inline, LocalValue, PinnedValue, RemoteValue
-from treadle.execution.job import MAIN, Dropped, Failed, Finished, Published, Started
-from treadle.execution.material import RunMaterial
-from treadle.execution.placement import SHARED
+from treadle.execution.packing.bundle import RunBundle
+from treadle.execution.packing.worker_spec import fingerprint, make_worker_spec
+from treadle.execution.processes.start_method import StartMethod, available_start_methods
+from treadle.execution.protocol.handles import Inline, LocalValue, PinnedValue, RemoteValue
+from treadle.execution.protocol.messages import MAIN, Failed, Finished, JobsReturned, Started, Transferred
+from treadle.execution.protocol.placement import SHARED
 from treadle.execution.scheduling.instructions import RunJob
-from treadle.execution.spec import fingerprint, make_worker_spec
-from treadle.execution.start_method import StartMethod, available_start_methods
 from treadle.planning import compile_plan
 
 WORKERS = 2
@@ -75,7 +75,7 @@ class Bench:
         self.numbers = {dataset.name: number for number, dataset in enumerate(self.plan.datasets)}
         self.nodes = {planned.name: number for number, planned in enumerate(self.plan.nodes)}
         self.placements, self.copies, self.backlog = {}, {}, []
-        main_only = self.executor.begin(RunMaterial("run", self.plan, Catalog(data), None))
+        main_only = self.executor.begin(RunBundle("run", self.plan, Catalog(data), None))
         self.pids = {}
         while not set(self.workers) <= set(self.pids):
             for event in self.executor.wait():
@@ -93,7 +93,7 @@ class Bench:
             fact = self.fact(event)
             if isinstance(fact, Finished):
                 self.placements.update((dataset, handle.placement) for dataset, handle in fact.outputs)
-            elif isinstance(fact, Published):
+            elif isinstance(fact, Transferred):
                 self.placements[fact.dataset] = fact.handle.placement
         return events
 
@@ -101,7 +101,7 @@ class Bench:
         """Have a worker give a value to the store; return what it answers."""
         self.executor.transfer(dataset, worker)
         seen = []
-        while not (found := [fact for fact in map(self.fact, seen) if isinstance(fact, Published) and fact.dataset == dataset]):
+        while not (found := [fact for fact in map(self.fact, seen) if isinstance(fact, Transferred) and fact.dataset == dataset]):
             seen += self.wait()
         self.backlog = seen + self.backlog
         return found[0]
@@ -161,7 +161,7 @@ class Bench:
             for event in self.wait():
                 self.seen.append(event)
                 fact = self.fact(event)
-                if isinstance(fact, Dropped):  # what the worker is in takes long, and another might have been free
+                if isinstance(fact, JobsReturned):  # what the worker is in takes long, and another might have been free
                     self.submit(worker, *names, **job)
                 elif isinstance(fact, (Finished, Failed)):
                     reports.append(fact)
@@ -382,7 +382,7 @@ def test_what_has_not_begun_can_be_cancelled(bench, kind, gate):
         bench.executor.cancel(worker)
         bench.flush()
         open_gate()
-        assert bench.until(Dropped).nodes == (bench.nodes["waits"],)
+        assert bench.until(JobsReturned).nodes == (bench.nodes["waits"],)
         assert not any(isinstance(bench.fact(event), Started) for event in bench.seen)
     assert isinstance(bench.run(worker, "waits"), Finished)
 
@@ -398,7 +398,7 @@ def test_the_rest_of_a_job_can_be_cancelled(bench, kind, gate):
         bench.executor.cancel(worker)
         bench.flush()
         open_gate()
-        assert bench.until(Dropped).nodes == (bench.nodes["second"],)
+        assert bench.until(JobsReturned).nodes == (bench.nodes["second"],)
     else:
         opener = threading.Thread(target=open_gate)
         opener.start()
@@ -414,7 +414,7 @@ def test_the_rest_of_a_job_of_the_main_worker_can_be_cancelled(bench):
     bench.submit(MAIN, "first", "second")
     bench.until(Finished)
     bench.executor.cancel(MAIN)
-    assert bench.until(Dropped).nodes == (bench.nodes["second"],)
+    assert bench.until(JobsReturned).nodes == (bench.nodes["second"],)
 
 
 def test_the_last_chunk_of_a_generator_counts(bench):
@@ -463,9 +463,9 @@ def test_a_value_is_published_while_its_worker_is_busy(bench, gate):
     published, ended = [], set()
     while bench.nodes["take"] not in ended:  # it comes to its end while the long node waits
         facts = [bench.fact(event) for event in bench.wait()]
-        published += [fact.dataset for fact in facts if isinstance(fact, Published)]
+        published += [fact.dataset for fact in facts if isinstance(fact, Transferred)]
         ended |= {fact.node for fact in facts if isinstance(fact, Finished)}
-        if any(isinstance(fact, Dropped) for fact in facts):  # its worker was still in what came before
+        if any(isinstance(fact, JobsReturned) for fact in facts):  # its worker was still in what came before
             bench.submit(second, "take")
     assert published == [bench.numbers["big"]]
     assert bench.nodes["long"] not in ended
@@ -562,7 +562,7 @@ def test_a_run_that_is_given_up_does_not_disturb_the_next(bench, kind, gate):
         open_gate()
     bench.begin(node(lambda: "new", None, "b", name="new"))
     finished = bench.run(bench.workers[0], "new")
-    assert {type(bench.fact(event)) for event in bench.seen} <= {Started, Finished, Dropped}
+    assert {type(bench.fact(event)) for event in bench.seen} <= {Started, Finished, JobsReturned}
     assert finished.node == 0
     assert bench.value("b") == "new"
 
@@ -701,7 +701,7 @@ def test_an_idle_worker_that_is_killed_blames_nobody(fresh, method):
     assert (down.worker, down.exitcode, down.node) == (1, -signal.SIGKILL, None)
     bench.end()
     os.kill(bench.pids[2], signal.SIGKILL)
-    bench.executor.begin(RunMaterial("again", bench.plan, Catalog(), None))
+    bench.executor.begin(RunBundle("again", bench.plan, Catalog(), None))
     ups = {}
     while len(ups) < 2 or 2 not in ups or ups[2] == bench.pids[2]:
         for event in bench.executor.wait():
@@ -725,7 +725,7 @@ def test_a_set_up_that_raises_keeps_its_error(fresh, method, tmp_path):
     bench.executor.end()
     folder.mkdir()
     failures = 0
-    bench.executor.begin(RunMaterial("again", bench.plan, Catalog(), None))
+    bench.executor.begin(RunBundle("again", bench.plan, Catalog(), None))
     up = set()
     while up != {1, 2}:
         for event in bench.executor.wait():
@@ -749,7 +749,7 @@ def test_a_death_during_the_set_up_is_told(fresh, method, tmp_path):
     (package / "settings.py").write_text("import os\nos._exit(4)\n")
     bench = fresh(method, package_name=package.name, inherits=False, sys_path=(str(tmp_path), *sys.path))
     bench.plan = compile_plan(Pipeline([node(lambda: 1, None, "a", name="n")]), Catalog())
-    bench.executor.begin(RunMaterial("run", bench.plan, Catalog(), None))
+    bench.executor.begin(RunBundle("run", bench.plan, Catalog(), None))
     failed = bench.until(SetupFailed)
     assert failed.failure is None
     assert failed.exitcode == 4
@@ -786,8 +786,8 @@ def test_workers_are_what_the_spec_says(fresh, method, tmp_path, monkeypatch):
 
 def test_many_large_values_spill(fresh, monkeypatch):
     """Past a number of open memory files values go to scratch files, and come back from there."""
-    from treadle.execution import budget
-    from treadle.execution.executors import store
+    from treadle.execution.executors.loky import store
+    from treadle.execution.values import budget
 
     count = budget.OPEN_FILES + 20
     bench = fresh("fork")
@@ -815,8 +815,8 @@ def test_many_large_values_spill(fresh, monkeypatch):
 
 def test_more_values_than_a_message_carries(fresh, monkeypatch):
     """A job that takes more memory files than one message can carry gets the others in messages before it."""
-    from treadle.execution import budget
-    from treadle.execution.executors import loky
+    from treadle.execution.executors.loky import pool as loky
+    from treadle.execution.values import budget
 
     monkeypatch.setattr(budget, "OPEN_FILES", 10_000)
     monkeypatch.setattr(loky, "MAX_DESCRIPTORS", 5)
@@ -854,7 +854,7 @@ def test_a_value_is_sent_to_a_worker_once(fresh):
         facts = [bench.fact(event) for event in bench.wait()]
         finished += sum(isinstance(fact, Finished) for fact in facts)
         for fact in facts:
-            if isinstance(fact, Dropped):  # one before it took long
+            if isinstance(fact, JobsReturned):  # one before it took long
                 bench.submit(1, names[fact.nodes[0]])
     # The descriptor, and the one that the value's map holds.
     assert {bench.value(f"open{number}") for number in range(count)} <= {1, 2}

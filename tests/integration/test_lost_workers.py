@@ -19,7 +19,7 @@ import pytest
 from treadle import Catalog, MemoryDataset, NodePolicy, ParallelRunner, Pipeline, node
 from treadle.errors import NodeError, RunnerError, WorkerLostError, WorkerSetupError
 from treadle.events import NodeFailed, NodeFinished, NodeSkipped, WorkerLost, WorkerStarted
-from treadle.execution import spec as worker_specs
+from treadle.execution.packing import worker_spec as worker_specs
 from treadle.hooks import create_hook_manager, register_hooks
 from treadle.io.datasets.json import JSONDataset
 
@@ -244,7 +244,7 @@ def test_what_a_lost_worker_had_finished_is_not_done_again(tmp_path, start_metho
 
 def _make_and_die(folder, times):
     """Make a value, in a worker that is killed after the node and before it tells of it, so many times."""
-    from treadle.execution.blackboard import Blackboard
+    from treadle.execution.processes.blackboard import Blackboard
 
     with (folder / "calls").open("a") as calls:
         calls.write("x")

@@ -9,7 +9,7 @@ import warnings
 
 from treadle import Catalog, MemoryDataset, ParallelRunner, Pipeline, node
 from treadle.errors import RunnerError
-from treadle.execution.start_method import choose_start_method
+from treadle.execution.processes.start_method import choose_start_method
 
 TWO = Pipeline([node(lambda x: x + 1, "x", "y", name="one"), node(lambda x: x + 2, "x", "z", name="two")])
 

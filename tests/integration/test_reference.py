@@ -23,7 +23,7 @@ import pytest
 from treadle import Catalog, Dataset, Pipeline, Session, node, pipeline
 from treadle.errors import NodeError
 from treadle.events import DatasetReleased, NodeFinished
-from treadle.execution.material import RunMaterial
+from treadle.execution.packing.bundle import RunBundle
 from treadle.hooks import create_hook_manager, register_hooks
 from treadle.observe.store import SQLStore
 from treadle.planning import compile_plan
@@ -196,7 +196,7 @@ def test_3_what_travels_does_not_grow_with_the_project():
     for count in (0, 5000):
         catalog = Catalog.from_config({"text": entry, **{f"e{n}": entry for n in range(count)}}, save_version="v")
         catalog.add_parameters({"used": 1, **{f"p{n}": "x" * 100 for n in range(count)}})
-        spec, _ = RunMaterial("run", compile_plan(nodes, catalog), catalog, None).spec()
+        spec, _ = RunBundle("run", compile_plan(nodes, catalog), catalog, None).spec()
         sizes.append(len(spec))
     assert sizes[0] == sizes[1]
 

@@ -188,7 +188,7 @@ def test_pool_inside_a_node(succeed, tmp_path, method):
 THREAD_LEFT = """
 import threading
 from treadle import Catalog, ParallelRunner, Pipeline, node
-from treadle.execution.executors import slot
+from treadle.execution.executors.loky import slot
 
 print("begun")
 slot.GOODBYE_SECONDS = 0.5

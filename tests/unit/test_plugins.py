@@ -9,7 +9,7 @@ import pytest
 from treadle import Runner
 from treadle.cli.main import main
 from treadle.errors import DatasetError, RunnerError
-from treadle.execution.registry import resolve_runner, runner_names
+from treadle.execution.runners.registry import resolve_runner, runner_names
 from treadle.io.recipe import DatasetRecipe
 from treadle.plugins import GROUPS, find_offer, offered, plugin_name
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from treadle.cli.options import Groups
-    from treadle.execution.check import Problem
+    from treadle.execution.runners.preflight import Problem
 
 
 @click.command()

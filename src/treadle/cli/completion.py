@@ -72,13 +72,13 @@ def _sessions(_context: click.Context) -> Iterable[str]:
 
 
 def _runners(_context: click.Context) -> Iterable[str]:
-    from treadle.execution.registry import runner_names
+    from treadle.execution.runners.registry import runner_names
 
     return runner_names()
 
 
 def _start_methods(_context: click.Context) -> Iterable[str]:
-    from treadle.execution.start_method import available_start_methods
+    from treadle.execution.processes.start_method import available_start_methods
 
     return [method.value for method in available_start_methods()]
 

@@ -57,7 +57,7 @@ def _cores() -> str:
 
 
 def _start_methods() -> str:
-    from treadle.execution.start_method import available_start_methods, choose_start_method
+    from treadle.execution.processes.start_method import available_start_methods, choose_start_method
 
     names = ", ".join(method.value for method in available_start_methods())
     try:

@@ -10,6 +10,10 @@ if TYPE_CHECKING:
     import click
 
 
+PROJECT = "treadle.cli.project"
+"""Under which click's context has the folder that `--project` names."""
+
+
 @dataclass(frozen=True, slots=True)
 class Invocation:
     """What the user typed.

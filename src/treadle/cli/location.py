@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from treadle.cli.options import PROJECT
+from treadle.cli.invocation import PROJECT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -23,7 +23,7 @@ from treadle.cli import options
 from treadle.cli.commands import plugin_command, plugin_command_names, project_commands
 from treadle.cli.failure import ExitCode, show
 from treadle.cli.groups import SuggestingGroup
-from treadle.cli.invocation import Invocation
+from treadle.cli.invocation import PROJECT, Invocation
 from treadle.errors import Terminated, TreadleError
 from treadle.printable import printable
 from treadle.secrets import masked_exception
@@ -97,7 +97,7 @@ class _Commands(SuggestingGroup):
         """Find the project's own commands, once in the life of a context."""
         found: Mapping[str, click.Command]
         if _OWN_COMMANDS not in ctx.meta:
-            ctx.meta[_OWN_COMMANDS] = project_commands(ctx.meta.get(options.PROJECT) or Path.cwd())
+            ctx.meta[_OWN_COMMANDS] = project_commands(ctx.meta.get(PROJECT) or Path.cwd())
         found = ctx.meta[_OWN_COMMANDS]
         return found
 

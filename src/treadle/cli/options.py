@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 import click
 
 from treadle.cli import completion, values
+from treadle.cli.invocation import PROJECT
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -68,10 +69,6 @@ params = click.option(
 conf_source = click.option(
     "--conf-source", metavar="PATH", help="Folder or archive of configuration, in place of the project's conf."
 )
-
-
-PROJECT = "treadle.cli.project"
-"""Under which click's context has the folder that `--project` names."""
 
 
 def _note_project(context: click.Context, _parameter: click.Parameter, path: Path | None) -> None:

@@ -13,8 +13,8 @@ import time
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from typing import TYPE_CHECKING, Any, cast
 
-from treadle.execution.failure import format_user_traceback
-from treadle.execution.scope import Steps, Times
+from treadle.execution.attempt.context import Steps, Times
+from treadle.execution.attempt.failure import format_user_traceback
 from treadle.hooks import plugin_at_fault
 from treadle.kedro.hooks import CATALOG_HOOKS
 

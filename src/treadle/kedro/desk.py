@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from treadle.execution.dataset_state import SharedState
+    from treadle.execution.attempt.dataset_state import SharedState
     from treadle.kedro.recipes import PackedDataset
 
 

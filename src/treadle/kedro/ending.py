@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from treadle.errors import DatasetError, NodeError, WorkerSetupError
 from treadle.events import RunFinished
-from treadle.execution.failure import OriginalError
+from treadle.execution.attempt.failure import OriginalError
 
 if TYPE_CHECKING:
     import logging

@@ -103,7 +103,7 @@ class ElsewhereDataset(AbstractDataset[Any, Any]):
 
 @cache
 def _pickler_class() -> Any:
-    from treadle.execution import by_value
+    from treadle.execution.values import by_value
 
     class Pickler(by_value.Pickler):
         def __init__(self, stream: io.BytesIO, objects: RunObjects) -> None:

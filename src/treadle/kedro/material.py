@@ -8,8 +8,8 @@ import pickle
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, cast
 
-from treadle.execution.material import RunMaterial
-from treadle.execution.node_groups import NodeGroups
+from treadle.execution.packing.bundle import RunBundle
+from treadle.execution.packing.node_groups import NodeGroups
 from treadle.kedro.catalog import EngineCatalog, Home
 from treadle.kedro.conduct import KedroConduct
 from treadle.kedro.desk import Desk
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     import pluggy
 
-    from treadle.execution.scope import RunScope
+    from treadle.execution.attempt.context import RunContext
     from treadle.io.memory import CopyMode
     from treadle.kedro.recipes import ConfigRecipe, Versions
 
@@ -32,7 +32,7 @@ _logger = logging.getLogger("kedro.runner.treadle")
 
 
 @dataclass(frozen=True, slots=True)
-class KedroMaterial(RunMaterial):
+class KedroMaterial(RunBundle):
     """A Kedro run.
 
     Attributes:
@@ -65,7 +65,7 @@ class KedroMaterial(RunMaterial):
     def start_plugins(self) -> None:
         """Do nothing: Kedro has no hook for it."""
 
-    def scope(self, *, interruptible: bool) -> RunScope:
+    def scope(self, *, interruptible: bool) -> RunContext:
         """Return the run as this process has it: the very datasets and hooks."""
         catalog = copy.copy(self._view.kedro)
         catalog._datasets = dict(catalog._datasets)
@@ -76,7 +76,7 @@ class KedroMaterial(RunMaterial):
             is_async=self.is_async,
             interruptible=interruptible,
         )
-        return replace(RunMaterial.scope(self, interruptible=interruptible), conduct=conduct)
+        return replace(RunBundle.scope(self, interruptible=interruptible), conduct=conduct)
 
     def spec(self) -> tuple[bytes, frozenset[int]]:
         """Return the run as another process gets it.

@@ -20,7 +20,7 @@ from treadle.kedro.recipes import PackedDataset, WaitingDataset, pack_dataset, r
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
-    from treadle.execution.dataset_state import SharedState
+    from treadle.execution.attempt.dataset_state import SharedState
     from treadle.kedro.hooks import HooksPayload
 
 _NOT_OURS_TO_SEND = frozenset({"_datasets", "_lazy_datasets", "_config_resolver", "_validators", "_save_validated"})
@@ -68,7 +68,7 @@ def pack_catalog(catalog: Any, *, for_hooks: bool) -> CatalogShell:
     Raises:
         DatasetError: the catalog's class keeps something that does not pickle.
     """
-    from treadle.execution.by_value import dumps
+    from treadle.execution.values.by_value import dumps
 
     get_state = getattr(catalog, "__getstate__", None)
     state = get_state() if get_state is not None else None
@@ -144,7 +144,7 @@ def _add_parameters(catalog: Any, parameters: Any) -> None:
 
 
 def _pickled(value: object) -> bytes | None:
-    from treadle.execution.by_value import dumps
+    from treadle.execution.values.by_value import dumps
 
     try:
         data = dumps(value)

@@ -161,7 +161,7 @@ def pack_dataset(
 
 
 def _pickled(value: object) -> bytes | None:
-    from treadle.execution.by_value import dumps
+    from treadle.execution.values.by_value import dumps
 
     try:
         data = dumps(value)

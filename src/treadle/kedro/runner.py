@@ -15,10 +15,10 @@ import pluggy
 from kedro.runner import AbstractRunner
 
 from treadle.errors import NodeError, WorkerSetupError
-from treadle.execution.dataset_state import DatasetUpkeep, SharedState, run_folder
-from treadle.execution.interrupts import interrupts_held_back
+from treadle.execution.attempt.dataset_state import DatasetUpkeep, SharedState, run_folder
+from treadle.execution.processes.interrupts import interrupts_held_back
+from treadle.execution.processes.start_method import ENVIRONMENT_VARIABLE, StartMethod, choose_start_method
 from treadle.execution.runners.parallel import ParallelRunner as EngineRunner
-from treadle.execution.start_method import ENVIRONMENT_VARIABLE, StartMethod, choose_start_method
 from treadle.io.catalog import new_version
 from treadle.kedro.catalog import EngineCatalog
 from treadle.kedro.ending import Ending, exit_of, users_error
@@ -242,8 +242,8 @@ class ParallelRunner(AbstractRunner):
 
 def _start_forkserver() -> None:
     """Start this process's forkserver before it is needed: it imports while Kedro reads the project's configuration."""
-    from treadle.execution.executors.preload import preload_forkserver
-    from treadle.execution.executors.slot import ensure_forkserver
+    from treadle.execution.executors.loky.preload import preload_forkserver
+    from treadle.execution.executors.loky.slot import ensure_forkserver
 
     preload_forkserver("treadle.kedro.preload")
     with interrupts_held_back():

@@ -2,7 +2,8 @@
 
 A stream here stands in for `sys.stdout` or `sys.stderr` while a command shows a run. What is written while no node runs passes
 through; so does what handlers of logging write, which find the stream below. State: lines that are not complete.
-Neighbours: `progress.py` and the command line put the streams in place; `treadle.execution.forwarding` writes what workers sent.
+Neighbours: `progress.py` and the command line put the streams in place; `execution/worker/forwarding.py`
+writes what workers sent.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from treadle.execution.streams import last_state, last_states
+from treadle.execution.worker.streams import last_state, last_states
 from treadle.forks import fork_safe
 from treadle.project.logging import node_here
 

@@ -6,9 +6,10 @@ process-wide state; a worker gets its content with each run.
 """
 
 from treadle.secrets.exceptions import masked_exception
-from treadle.secrets.known import MASK, known_secrets, mask_secrets, register_secrets
+from treadle.secrets.known import MASK, known_secrets, mask_secrets
 from treadle.secrets.names import looks_secret
 from treadle.secrets.patterns import mask_patterns, mask_setting
+from treadle.secrets.registering import register_secrets
 
 __all__ = [
     "MASK",

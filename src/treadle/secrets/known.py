@@ -37,24 +37,18 @@ class _Registry:
 _registry = _Registry()
 
 
-def register_secrets(secrets: Any) -> None:
-    """Register values, so that no text that leaves this process shows them.
+def add_secrets(secrets: Any) -> bool:
+    """Add values to the known ones; return True where some of them are new.
 
     Args:
-        secrets: a value, or nested mappings and sequences of values. Mapping keys, None, booleans and values shorter than
-            `SHORTEST_SECRET` are left out.
+        secrets: as `register_secrets` takes it.
     """
-    found = dict.fromkeys(_texts(secrets))
     registry = _registry
-    new = [text for text in found if text not in registry.values]
-    if not new:
-        return
+    new = [text for text in dict.fromkeys(_texts(secrets)) if text not in registry.values]
     registry.values.update(dict.fromkeys(new))
     for text in tuple(registry.values)[:-MOST_SECRETS]:
         registry.values.pop(text, None)
-    from treadle.secrets.logs import mask_log_records
-
-    mask_log_records()
+    return bool(new)
 
 
 def known_secrets() -> tuple[str, ...]:

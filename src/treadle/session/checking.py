@@ -1,7 +1,7 @@
 """What a check looks at: the pipelines, configuration and catalog that a session would run with.
 
 Job: collect the nodes of the pipelines that were named, one broken pipeline hiding no other, and have the engine look at them.
-State: none. Neighbours: `treadle.execution.check` looks, `session.py` is whose project is looked at.
+State: none. Neighbours: `treadle.execution.runners.preflight` looks, `session.py` is whose project is looked at.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from treadle.errors import TreadleError
-from treadle.execution.check import CheckReport, Problem, check_pipeline
+from treadle.execution.runners.preflight import CheckReport, Problem, check_pipeline
 from treadle.planning import wrong_parameters
 from treadle.planning.files import contested_files, missing_inputs
 from treadle.planning.policies import NO_RULES, plan_policies

@@ -32,7 +32,7 @@ def call_hook(hooks: PluginManager, name: str, **arguments: Any) -> list[Any]:
     try:
         answers: list[Any] = getattr(hooks.hook, name)(**arguments)
     except Exception as exc:  # noqa: BLE001 - it is the cause of what is raised
-        from treadle.execution.failure import record_failure
+        from treadle.execution.attempt.failure import record_failure
 
         plugin = plugin_at_fault(hooks, name, exc)
         failure = record_failure(exc, phase="hook", hook=name, plugin=plugin)

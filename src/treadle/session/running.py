@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from pluggy import PluginManager
 
     from treadle.events import Observer
-    from treadle.execution.result import RunResult
+    from treadle.execution.loop.result import RunResult
     from treadle.execution.runners.runner import Runner
     from treadle.io import Catalog
     from treadle.pipeline import Pipeline
@@ -128,7 +128,7 @@ def add_note(error: BaseException, text: str) -> None:
 def _open_runner(request: RunRequest, runner: str | Runner | None, stack: ExitStack) -> Runner:
     if runner is not None and not isinstance(runner, str):
         return runner
-    from treadle.execution.registry import resolve_runner
+    from treadle.execution.runners.registry import resolve_runner
 
     return stack.enter_context(resolve_runner(runner, request.runner_params))
 

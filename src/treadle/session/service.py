@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from pluggy import PluginManager
     from typing_extensions import Self
 
-    from treadle.execution.result import RunResult
+    from treadle.execution.loop.result import RunResult
     from treadle.execution.runners.runner import Runner
     from treadle.observe.store import SessionRecord, SessionStore, SessionSummary
     from treadle.project import ConfiguredProject
@@ -110,7 +110,7 @@ class ServiceSession:
             RunnerError: there is no such runner.
             StoreError: SESSION_STORE_CLASS does not take SESSION_STORE_ARGS.
         """
-        from treadle.execution.registry import resolve_runner
+        from treadle.execution.runners.registry import resolve_runner
         from treadle.project import configured_project
 
         project = configured_project()

@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from treadle.events import Observer
-    from treadle.execution.result import RunResult
+    from treadle.execution.loop.result import RunResult
     from treadle.execution.runners.runner import Runner
     from treadle.observe.store import SessionStore
     from treadle.project import ConfiguredProject

@@ -12,7 +12,7 @@ from urllib.parse import quote, quote_plus
 import pytest
 
 from treadle.errors import ConfigError, TreadleError
-from treadle.execution.failure import record_failure, restore_exception
+from treadle.execution.attempt.failure import record_failure, restore_exception
 from treadle.secrets import known_secrets, mask_secrets, masked_exception, register_secrets
 from treadle.secrets.known import MOST_SECRETS
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 if TYPE_CHECKING:
     from treadle.events import Failure
-    from treadle.execution.job import Fact
+    from treadle.execution.protocol.messages import Fact
 
 
 class Report(NamedTuple):

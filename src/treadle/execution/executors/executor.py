@@ -16,17 +16,17 @@ from typing import TYPE_CHECKING, Any
 
 from treadle.execution.executors.events import Report, WorkerDown, WorkerUp
 from treadle.execution.executors.main_worker import MainWorker
-from treadle.execution.job import MAIN, Cancel, Drop, Dropped, Finished, Job, Publish, Published
+from treadle.execution.protocol.messages import MAIN, Cancel, Finished, Job, JobsReturned, Release, Transfer, Transferred
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from treadle.execution.executors.events import PoolEvent
     from treadle.execution.executors.protocol import Capabilities, ValueStore, WorkerPool
-    from treadle.execution.handles import Handle
-    from treadle.execution.job import Started
-    from treadle.execution.material import RunMaterial
-    from treadle.execution.placement import Placement
+    from treadle.execution.packing.bundle import RunBundle
+    from treadle.execution.protocol.handles import Handle
+    from treadle.execution.protocol.messages import Started
+    from treadle.execution.protocol.placement import Placement
     from treadle.execution.scheduling.instructions import RunJob
 
 
@@ -54,7 +54,7 @@ class Executor:
 
     # --- a run -----------------------------------------------------------------------------------------------------------
 
-    def begin(self, run: RunMaterial, run_loop: Callable[[Callable[[], bool]], None] | None = None) -> frozenset[int]:
+    def begin(self, run: RunBundle, run_loop: Callable[[Callable[[], bool]], None] | None = None) -> frozenset[int]:
         """Begin a run.
 
         Args:
@@ -88,7 +88,7 @@ class Executor:
     def cancel(self, worker: int) -> None:
         """Ask a worker to return the jobs that it has not started; each comes back as Dropped."""
         if self._main is not None and worker == MAIN:
-            self._events += [Report(worker, Dropped(self._run, job.nodes)) for job in self._main.cancel()]
+            self._events += [Report(worker, JobsReturned(self._run, job.nodes)) for job in self._main.cancel()]
         else:
             self.pool.send(worker, Cancel(self._run))
 
@@ -143,11 +143,11 @@ class Executor:
             if type(fact) is Finished:
                 for dataset, handle in fact.outputs:
                     self.store.keep(dataset, handle, event.worker)
-            elif type(fact) is Published:
+            elif type(fact) is Transferred:
                 if not self.store.keep_transferred(fact.dataset, fact.handle, event.worker):
                     return False
                 if fact.handle.placement.worker is None:  # the worker's own is not needed any more
-                    self.pool.send(event.worker, Drop(self._run, fact.dataset))
+                    self.pool.send(event.worker, Release(self._run, fact.dataset))
         elif type(event) is WorkerDown:
             self.store.forget_worker(event.worker)
         return True
@@ -174,14 +174,14 @@ class Executor:
 
     def transfer(self, dataset: int, worker: int) -> None:
         """Have a worker give a value to the store; its answer, Published, follows."""
-        self.pool.send(worker, Publish(self._run, dataset, self.store.spare(dataset)))
+        self.pool.send(worker, Transfer(self._run, dataset, self.store.spare(dataset)))
 
     def release(self, dataset: int, workers: tuple[int, ...] = ()) -> None:
         """Forget a value; these workers hold it or a copy of it."""
         self.store.release(dataset)
         for worker in workers:
             if worker != MAIN:
-                self.pool.send(worker, Drop(self._run, dataset))
+                self.pool.send(worker, Release(self._run, dataset))
 
     def size(self, dataset: int) -> int:
         """Return the bytes of a value, 0 where they were not counted."""

@@ -6,24 +6,24 @@ import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from treadle.execution.attempt import AttemptFailedError, attempt_node
+from treadle.execution.attempt.attempt import AttemptFailedError, attempt_node
+from treadle.execution.attempt.failure import record_failure
 from treadle.execution.executors.events import Report
-from treadle.execution.failure import record_failure
-from treadle.execution.job import Dropped, Failed, Finished, Started
+from treadle.execution.protocol.messages import Failed, Finished, JobsReturned, Started
 from treadle.project.logging import node_here
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from treadle.execution.handles import Handle
-    from treadle.execution.job import Job
+    from treadle.execution.attempt.context import RunContext, Times
+    from treadle.execution.protocol.handles import Handle
+    from treadle.execution.protocol.messages import Job
     from treadle.execution.scheduling.instructions import RunJob
-    from treadle.execution.scope import RunScope, Times
 
 
 def job_steps(  # noqa: PLR0913 - what a job takes, each by its name
     run: int,
-    scope: RunScope,
+    scope: RunContext,
     worker: int,
     job: RunJob | Job,
     *,
@@ -52,7 +52,7 @@ def job_steps(  # noqa: PLR0913 - what a job takes, each by its name
     last = dict(job.last)
     for position, index in enumerate(job.nodes):
         if cancelled():
-            yield Report(worker, Dropped(run, job.nodes[position:]))
+            yield Report(worker, JobsReturned(run, job.nodes[position:]))
             return
         begun = time.time()
         yield Report(worker, Started(run, index, begun))
@@ -90,7 +90,7 @@ def _keep_all(
     made: dict[int, Any],
     keep: Callable[[dict[int, Any], int], None],
     run: int,
-    scope: RunScope,
+    scope: RunContext,
     index: int,
     rest: tuple[int, ...],
     begun: float,
@@ -125,7 +125,7 @@ def failed_outside(
 
 def _attempt_as(
     label: str,
-    scope: RunScope,
+    scope: RunContext,
     index: int,
     take: Callable[[int], Any],
     give: Callable[[int, Any], None],

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from treadle.execution.exchange import LocalValues
-from treadle.execution.handles import Handle, LocalValue
-from treadle.execution.placement import SHARED, Placement
+from treadle.execution.protocol.handles import Handle, LocalValue
+from treadle.execution.protocol.placement import SHARED, Placement
+from treadle.execution.values.transfer import LocalValues
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from treadle.execution.material import RunMaterial
+    from treadle.execution.packing.bundle import RunBundle
 
 
 class LocalStore:
@@ -23,7 +23,7 @@ class LocalStore:
     def __init__(self) -> None:
         self.values = LocalValues(lambda _dataset: None)
 
-    def begin(self, run: RunMaterial) -> None:
+    def begin(self, run: RunBundle) -> None:
         """Begin a run."""
         self.values = LocalValues(run.copy_mode)
 

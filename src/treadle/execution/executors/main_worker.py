@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 from treadle.execution.executors.background_loop import BackgroundLoop
 from treadle.execution.executors.in_process import job_steps
-from treadle.execution.job import MAIN
+from treadle.execution.protocol.messages import MAIN
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from treadle.execution.executors.events import Report
     from treadle.execution.executors.protocol import ValueStore
-    from treadle.execution.material import RunMaterial
+    from treadle.execution.packing.bundle import RunBundle
     from treadle.execution.scheduling.instructions import RunJob
 
 
@@ -34,7 +34,7 @@ class MainWorker:
     def __init__(self, store: ValueStore, wake: Callable[[], None]) -> None:
         self._store = store
         self._wake = wake
-        self._material: RunMaterial | None = None
+        self._material: RunBundle | None = None
         self._jobs: deque[RunJob] = deque()
         self._steps: Iterator[Report] | None = None  # of the job that is under way
         self._cancelled = False
@@ -44,7 +44,7 @@ class MainWorker:
         self.in_node = False
         """The run's thread is at a step, and another one may turn the loop."""
 
-    def begin(self, number: int, run: RunMaterial, run_loop: Callable[[Callable[[], bool]], None] | None) -> None:
+    def begin(self, number: int, run: RunBundle, run_loop: Callable[[Callable[[], bool]], None] | None) -> None:
         """Begin a run.
 
         Args:

@@ -13,10 +13,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from treadle.execution.executors.events import PoolEvent
-    from treadle.execution.handles import Handle
-    from treadle.execution.job import Cancel, Drop, Job, Publish, Started
-    from treadle.execution.material import RunMaterial
-    from treadle.execution.placement import Placement
+    from treadle.execution.packing.bundle import RunBundle
+    from treadle.execution.protocol.handles import Handle
+    from treadle.execution.protocol.messages import Cancel, Job, Release, Started, Transfer
+    from treadle.execution.protocol.placement import Placement
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ class WorkerPool(Protocol):
     def capabilities(self) -> Capabilities:
         """What it can do."""
 
-    def start(self, number: int, run: RunMaterial) -> frozenset[int]:
+    def start(self, number: int, run: RunBundle) -> frozenset[int]:
         """Begin a run; workers that are missing are started, and each that is ready is reported by a WorkerUp.
 
         Args:
@@ -60,7 +60,7 @@ class WorkerPool(Protocol):
             HookError: a plugin cannot be sent to the workers.
         """
 
-    def send(self, worker: int, command: Job | Publish | Drop | Cancel) -> None:
+    def send(self, worker: int, command: Job | Transfer | Release | Cancel) -> None:
         """Give a worker a command; it carries its commands out in their order, but for Cancel, which overtakes jobs."""
 
     def flush(self) -> None:
@@ -100,7 +100,7 @@ class ValueStore(Protocol):
     The nodes that run in this process give and take their values here too. Methods may be called from two threads.
     """
 
-    def begin(self, run: RunMaterial) -> None:
+    def begin(self, run: RunBundle) -> None:
         """Begin a run."""
 
     def put(self, dataset: int, value: Any) -> Placement:

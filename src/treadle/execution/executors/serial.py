@@ -12,14 +12,14 @@ from treadle.execution.executors.executor import Executor
 from treadle.execution.executors.in_process import job_steps
 from treadle.execution.executors.local_store import LocalStore
 from treadle.execution.executors.protocol import Capabilities
-from treadle.execution.job import MAIN, Job
+from treadle.execution.protocol.messages import MAIN, Job
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from treadle.execution.executors.events import PoolEvent
-    from treadle.execution.job import Cancel, Drop, Publish, Started
-    from treadle.execution.material import RunMaterial
+    from treadle.execution.packing.bundle import RunBundle
+    from treadle.execution.protocol.messages import Cancel, Release, Started, Transfer
 
 
 class SerialPool:
@@ -38,7 +38,7 @@ class SerialPool:
         self._steps: Iterator[Report] | None = None
         self._announced = False
 
-    def start(self, number: int, run: RunMaterial) -> frozenset[int]:
+    def start(self, number: int, run: RunBundle) -> frozenset[int]:
         """Begin a run."""
         self._number = number
         self._scope = run.scope(interruptible=True)
@@ -46,7 +46,7 @@ class SerialPool:
         run.start_plugins()
         return frozenset()
 
-    def send(self, worker: int, command: Job | Publish | Drop | Cancel) -> None:  # noqa: ARG002 - there is one worker
+    def send(self, worker: int, command: Job | Transfer | Release | Cancel) -> None:  # noqa: ARG002 - there is one worker
         """Keep a job until `wait` comes to it; other commands are about queues and copies, of which there are none."""
         if isinstance(command, Job):
             self._jobs.append(command)

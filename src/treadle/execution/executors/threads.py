@@ -13,27 +13,27 @@ import time
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 
+from treadle.execution.attempt.failure import record_failure
 from treadle.execution.executors.events import Report, WorkerDown, WorkerUp
 from treadle.execution.executors.executor import Executor
 from treadle.execution.executors.in_process import failed_outside, job_steps
 from treadle.execution.executors.local_store import LocalStore
 from treadle.execution.executors.protocol import Capabilities
-from treadle.execution.failure import record_failure
-from treadle.execution.job import Cancel, Dropped, Failed, Finished, Job, Started
+from treadle.execution.protocol.messages import Cancel, Failed, Finished, Job, JobsReturned, Started
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from treadle.execution.exchange import LocalValues
     from treadle.execution.executors.events import PoolEvent
-    from treadle.execution.job import Drop, Publish
-    from treadle.execution.material import RunMaterial
+    from treadle.execution.packing.bundle import RunBundle
+    from treadle.execution.protocol.messages import Release, Transfer
+    from treadle.execution.values.transfer import LocalValues
 
 
 class _Run:
     """One run as its jobs see it: a thread that is late with one touches nothing of the next."""
 
-    def __init__(self, number: int, material: RunMaterial, values: LocalValues) -> None:
+    def __init__(self, number: int, material: RunBundle, values: LocalValues) -> None:
         self.number = number
         self.scope = material.scope(interruptible=False)
         self.values = values
@@ -88,7 +88,7 @@ class ThreadPool:
             raise RuntimeError(msg)
         return self._current
 
-    def start(self, number: int, run: RunMaterial) -> frozenset[int]:
+    def start(self, number: int, run: RunBundle) -> frozenset[int]:
         """Begin a run."""
         self._current = _Run(number, run, self._store.values)
         run.start_plugins()
@@ -98,7 +98,7 @@ class ThreadPool:
             self._run.outbox.put(WorkerUp(worker.number, os.getpid(), 0))
         return frozenset()
 
-    def send(self, worker: int, command: Job | Publish | Drop | Cancel) -> None:
+    def send(self, worker: int, command: Job | Transfer | Release | Cancel) -> None:
         """Put a job into its worker's queue, with the caller's context variables; or return what the worker has not started."""
         run = self._run
         if isinstance(command, Job):
@@ -180,7 +180,7 @@ def _run_job(run: _Run, sequence: int, worker: int, job: Job) -> None:
             elif isinstance(fact, Finished):
                 run.running.pop(worker, None)
                 left.remove(fact.node)
-            elif isinstance(fact, (Failed, Dropped)):
+            elif isinstance(fact, (Failed, JobsReturned)):
                 run.running.pop(worker, None)
                 left.clear()
             run.outbox.put(report)

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from treadle.errors import NodeError, NodeTimeoutError
-from treadle.execution.failure import format_user_traceback, restore_exception
+from treadle.execution.attempt.failure import format_user_traceback, restore_exception
 from treadle.hooks import implemented, plugin_at_fault
 from treadle.planning.resume import resume_nodes
 from treadle.secrets import masked_exception
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
     from treadle.events import Failure
-    from treadle.execution.material import RunMaterial
+    from treadle.execution.packing.bundle import RunBundle
 
 _logger = logging.getLogger(__name__)
 
@@ -34,7 +34,7 @@ class Failures:
         material: the run.
     """
 
-    def __init__(self, material: RunMaterial) -> None:
+    def __init__(self, material: RunBundle) -> None:
         self._material = material
         self._errors: list[NodeError] = []
 

@@ -19,13 +19,13 @@ from treadle.events import (
     RunFinished,
     WorkerStarted,
 )
+from treadle.execution.attempt.failure import record_failure
 from treadle.execution.executors.events import Report, WorkerDown, WorkerUp
-from treadle.execution.failure import record_failure
-from treadle.execution.job import MAIN, Dropped, Failed, Finished, Published, Started
 from treadle.execution.loop.deadlines import Deadlines, Late, Wake
-from treadle.execution.loop.setbacks import Setbacks
-from treadle.execution.placement import SHARED
-from treadle.execution.result import RunResult, gather_results
+from treadle.execution.loop.failure_handler import FailureHandler
+from treadle.execution.loop.result import RunResult, gather_results
+from treadle.execution.protocol.messages import MAIN, Failed, Finished, JobsReturned, Started, Transferred
+from treadle.execution.protocol.placement import SHARED
 from treadle.execution.scheduling.instructions import (
     CancelJobs,
     DelayNode,
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from treadle.execution.executors.events import PoolEvent
     from treadle.execution.executors.executor import Executor
     from treadle.execution.loop.observers import Observers
-    from treadle.execution.material import RunMaterial
+    from treadle.execution.packing.bundle import RunBundle
 
 
 class RunLoop:
@@ -64,7 +64,7 @@ class RunLoop:
 
     def __init__(
         self,
-        material: RunMaterial,
+        material: RunBundle,
         executor: Executor,
         observers: Observers,
         durations: Callable[[], Mapping[str, float]] = dict,
@@ -93,7 +93,7 @@ class RunLoop:
         self._limits = material.plan.timeouts if can.can_kill else {}
         self._deadlines = Deadlines()
         self._workers: dict[int, None] = {}  # in the order in which they were ready
-        self._setbacks = Setbacks(
+        self._setbacks = FailureHandler(
             material,
             executor,
             self._scheduler,
@@ -209,9 +209,9 @@ class RunLoop:
                 self._node_started(event.worker, fact)
             elif isinstance(fact, Failed):
                 self._node_failed(event.worker, fact)
-            elif isinstance(fact, Published):
+            elif isinstance(fact, Transferred):
                 self._published(event.worker, fact)
-            elif isinstance(fact, Dropped):
+            elif isinstance(fact, JobsReturned):
                 self._scheduler.give_back(fact.nodes, event.worker)
         elif isinstance(event, WorkerUp):
             self._worker_up(event)
@@ -266,7 +266,7 @@ class RunLoop:
                 )
             )
 
-    def _published(self, worker: int, fact: Published) -> None:
+    def _published(self, worker: int, fact: Transferred) -> None:
         placement = fact.handle.placement
         if not placement.movable and placement.size:
             self._setbacks.note_no_room(fact.dataset, placement.reason)

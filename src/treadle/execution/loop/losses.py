@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING
 
 from treadle.errors import NodeError, NodeTimeoutError, WorkerLostError
 from treadle.events import Failure
-from treadle.execution.verdict import describe_loss, describe_timeout
+from treadle.execution.attempt.verdict import describe_timeout
+from treadle.execution.loop.verdict import describe_loss
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from treadle.execution.executors.events import WorkerDown
     from treadle.execution.executors.executor import Executor
-    from treadle.execution.material import RunMaterial
+    from treadle.execution.packing.bundle import RunBundle
 
 _LOSSES_TO_BLAME = 2
 """So many workers that die on their way to the same node make it the culprit: unpickling its parts may be what kills."""
@@ -32,7 +33,7 @@ class Losses:
         limits: seconds that an attempt may take, by node.
     """
 
-    def __init__(self, material: RunMaterial, executor: Executor, limits: Mapping[int, float]) -> None:
+    def __init__(self, material: RunBundle, executor: Executor, limits: Mapping[int, float]) -> None:
         self._material = material
         self._executor = executor
         self._limits = limits

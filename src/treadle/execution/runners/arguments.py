@@ -9,7 +9,7 @@ import threading
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from treadle.errors import RunnerError
-from treadle.execution.executors.recycling import Recycling
+from treadle.execution.executors.loky.recycling import Recycling
 from treadle.pipeline import Pipeline
 from treadle.pipeline.policy import FailurePolicy, read_amount, read_failure_policy, read_resources, read_seed
 
@@ -50,7 +50,7 @@ def checked_workers(max_workers: Any) -> int:
         RunnerError: it is no whole number of at least 1.
     """
     if max_workers is None:
-        from treadle.execution.spec import usable_cores
+        from treadle.execution.packing.worker_spec import usable_cores
 
         return usable_cores()
     if not isinstance(max_workers, int) or isinstance(max_workers, bool) or max_workers < 1:

@@ -9,17 +9,17 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from treadle.execution.interrupts import interrupts_held_back
+from treadle.execution.processes.interrupts import interrupts_held_back
+from treadle.execution.processes.shortage import naming_what_ran_out
+from treadle.execution.processes.start_method import StartMethod, choose_start_method
 from treadle.execution.runners.arguments import checked_memory, checked_recycling, checked_workers, refuse_at_exit
 from treadle.execution.runners.runner import Runner
-from treadle.execution.shortage import naming_what_ran_out
-from treadle.execution.start_method import StartMethod, choose_start_method
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from treadle.execution.executors.executor import Executor
-    from treadle.execution.job import ProjectSetup
+    from treadle.execution.protocol.messages import ProjectSetup
     from treadle.pipeline.policy import Amount, FailurePolicy
     from treadle.planning import Plan
 
@@ -30,7 +30,7 @@ class ParallelRunner(Runner):
     Args:
         max_workers: number of processes; as many as the process has cores to use where None.
         start_method: `"fork"`, `"spawn"`, `"forkserver"` or `"loky"`; chosen safely where None
-            (see `treadle.execution.start_method`).
+            (see `treadle.execution.processes.start_method`).
         is_async: load a node's inputs, and save its outputs, at the same time.
         resources: how much of each resource nodes may use together: `{"gpu": 1, "memory": "16GB"}`.
         on_failure: `"continue"` to go on with what does not depend on a node that failed.
@@ -76,7 +76,7 @@ class ParallelRunner(Runner):
         choose_start_method(start_method)  # an unknown one is an error here, not in the middle of the night
 
     def _fitting(self, plan: Plan) -> Executor:
-        from treadle.execution.spec import fingerprint
+        from treadle.execution.packing.worker_spec import fingerprint
 
         refuse_at_exit(self.name)
 
@@ -95,7 +95,7 @@ class ParallelRunner(Runner):
         if self._executor is not None or choose_start_method(self._requested).method is not StartMethod.FORKSERVER:
             yield
             return
-        from treadle.execution.executors.preload import start_early, stop_unused
+        from treadle.execution.executors.loky.preload import start_early, stop_unused
 
         with naming_what_ran_out():
             early = start_early(files)
@@ -105,8 +105,8 @@ class ParallelRunner(Runner):
             stop_unused(early)
 
     def _make_executor(self, plan: Plan) -> Executor:  # noqa: ARG002 - one executor fits every plan
-        from treadle.execution.executors.loky import loky_executor
-        from treadle.execution.spec import make_worker_spec
+        from treadle.execution.executors.loky.pool import loky_executor
+        from treadle.execution.packing.worker_spec import make_worker_spec
 
         method = choose_start_method(self._requested).method
         self.start_method = method.value

@@ -17,15 +17,15 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from treadle.errors import NodeError, RunnerError
 from treadle.events import Outcome, RunStarted
-from treadle.execution.interrupts import interrupts_held_back
-from treadle.execution.limits import run_limits
+from treadle.execution.attempt.seeding import plan_seeds
 from treadle.execution.loop.loop import RunLoop
 from treadle.execution.loop.observers import Observers
-from treadle.execution.material import RunMaterial
+from treadle.execution.packing.bundle import RunBundle
+from treadle.execution.processes.interrupts import interrupts_held_back
+from treadle.execution.processes.shortage import naming_what_ran_out
 from treadle.execution.runners.arguments import check_arguments, checked_failure_policy, checked_resources, checked_seed
 from treadle.execution.runners.datasets import care_for_datasets
-from treadle.execution.seeding import plan_seeds
-from treadle.execution.shortage import naming_what_ran_out
+from treadle.execution.runners.limits import run_limits
 from treadle.forks import fork_safe
 from treadle.pipeline.policy import FailurePolicy
 from treadle.planning import check_inputs, check_memory_datasets, check_parameters, check_results, check_transcoding, compile_plan
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
     from treadle.events import Observer
     from treadle.execution.executors.executor import Executor
-    from treadle.execution.result import RunResult
+    from treadle.execution.loop.result import RunResult
     from treadle.io import Catalog
     from treadle.pipeline import Pipeline
     from treadle.pipeline.policy import Amount
@@ -152,13 +152,13 @@ class Runner(ABC):
         check_memory_datasets(plan, catalog)
         check_parameters(pipeline, catalog)
         with care_for_datasets(plan, catalog, has_processes=self._has_processes) as care:
-            material = RunMaterial(run_id, plan, catalog, hooks, self.is_async, state=care.state)
+            material = RunBundle(run_id, plan, catalog, hooks, self.is_async, state=care.state)
             everyone = [*care.observers, *observers]
             return self.run_material(material, everyone, durations, on_failure=on_failure, load_results=load_results)
 
     def run_material(
         self,
-        material: RunMaterial,
+        material: RunBundle,
         observers: Sequence[Observer] = (),
         durations: Callable[[], Mapping[str, float]] | None = None,
         *,
@@ -186,7 +186,7 @@ class Runner(ABC):
 
     def _run_in_turn(
         self,
-        material: RunMaterial,
+        material: RunBundle,
         observers: Observers,
         durations: Callable[[], Mapping[str, float]] | None,
         on_failure: FailurePolicy,
@@ -253,7 +253,7 @@ class Runner(ABC):
         self._of_parent.append(self._executor)
         self._executor = self._current = None
 
-    def _limited(self, material: RunMaterial) -> tuple[RunMaterial, Mapping[str, int]]:
+    def _limited(self, material: RunBundle) -> tuple[RunBundle, Mapping[str, int]]:
         """Return the run, and how much there is of the resources that its nodes need."""
         return material, run_limits(material.plan, self.resources or {})
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from treadle.execution.executors.executor import Executor
-    from treadle.execution.material import RunMaterial
+    from treadle.execution.packing.bundle import RunBundle
     from treadle.pipeline.policy import Amount, FailurePolicy
     from treadle.planning import Plan
 
@@ -45,7 +45,7 @@ class ThreadRunner(Runner):
     ) -> None:
         super().__init__(checked_workers(max_workers), is_async=is_async, resources=resources, on_failure=on_failure, seed=seed)
 
-    def _limited(self, material: RunMaterial) -> tuple[RunMaterial, Mapping[str, int]]:
+    def _limited(self, material: RunBundle) -> tuple[RunBundle, Mapping[str, int]]:
         material, limits = super()._limited(material)
         if material.seeds is None or self.max_workers == 1:
             return material, limits

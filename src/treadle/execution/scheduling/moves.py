@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING
 
-from treadle.execution.job import MAIN
+from treadle.execution.protocol.messages import MAIN
 from treadle.execution.scheduling.instructions import LoadValue, SkipNode, TransferValue
 from treadle.execution.scheduling.pending import PendingJobs
 from treadle.execution.scheduling.policies import Policies

@@ -10,7 +10,7 @@ from collections import deque
 from heapq import heappop, heappush
 from typing import TYPE_CHECKING
 
-from treadle.execution.job import MAIN
+from treadle.execution.protocol.messages import MAIN
 from treadle.execution.scheduling.states import NodeState
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from __future__ import annotations
 from heapq import heapify, heappop, heappush
 from typing import TYPE_CHECKING
 
-from treadle.execution.job import MAIN
+from treadle.execution.protocol.messages import MAIN
 from treadle.execution.scheduling.instructions import (
     CancelJobs,
     DelayNode,
@@ -33,7 +33,7 @@ from treadle.pipeline.policy import FailurePolicy
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from treadle.execution.placement import Placement
+    from treadle.execution.protocol.placement import Placement
     from treadle.execution.scheduling.instructions import Instruction
     from treadle.execution.scheduling.workers import WorkerState
 

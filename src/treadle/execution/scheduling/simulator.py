@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from heapq import heappop, heappush
 from typing import TYPE_CHECKING
 
-from treadle.execution.placement import SHARED
+from treadle.execution.protocol.placement import SHARED
 from treadle.execution.scheduling.instructions import LoadValue, RunJob
 from treadle.execution.scheduling.scheduler import Scheduler
 from treadle.planning.priority import longest_remaining_paths

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from treadle.execution.job import MAIN
+from treadle.execution.protocol.messages import MAIN
 from treadle.execution.scheduling.instructions import ReleaseValue
 from treadle.execution.scheduling.states import VALUE_MOVES, NodeState, States, ValueState
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from treadle.execution.placement import Placement
+    from treadle.execution.protocol.placement import Placement
     from treadle.planning import Plan
 
 _IN_A_WORKER = (ValueState.RESIDENT, ValueState.TRANSFERRING, ValueState.PINNED)

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from treadle.errors import StoreError
 from treadle.events import Outcome
-from treadle.execution.interrupts import interrupts_held_back
+from treadle.execution.processes.interrupts import interrupts_held_back
 from treadle.forks import fork_safe
 from treadle.observe.store.file import default_file, writing_problem
 

@@ -11,7 +11,7 @@ from treadle.events import Failure
 from treadle.execution.executors.events import WorkerDown
 from treadle.execution.loop.failures import Failures
 from treadle.execution.loop.losses import Losses
-from treadle.execution.material import RunMaterial
+from treadle.execution.packing.bundle import RunBundle
 from treadle.planning import compile_plan
 
 
@@ -37,7 +37,7 @@ class Pool:
 def material():
     """A run of twenty nodes that need nothing of each other."""
     nodes = [node(len, "x", f"d{number}", name=f"n{number}") for number in range(20)]
-    return RunMaterial("run", compile_plan(Pipeline(nodes), Catalog({"x": "abc"})), Catalog(), None)
+    return RunBundle("run", compile_plan(Pipeline(nodes), Catalog({"x": "abc"})), Catalog(), None)
 
 
 @pytest.mark.parametrize(

@@ -136,7 +136,7 @@ def test_a_failure_stops_what_was_not_handed_out(runner):
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_worker_that_dies_between_two_nodes(tmp_path, monkeypatch, workers):
     """What passed between the nodes of a job is made again in the worker's successor, and the run succeeds."""
-    from treadle.execution import worker_run
+    from treadle.execution.worker import run as worker_run
 
     flag = tmp_path / "first time"
     flag.touch()

@@ -15,7 +15,7 @@ import pytest
 from treadle import Catalog, NodePolicy, ParallelRunner, Pipeline, SequentialRunner, ThreadRunner, node
 from treadle.errors import NodeError, RunnerError
 from treadle.events import NodeFinished
-from treadle.execution import spec
+from treadle.execution.packing import worker_spec as spec
 
 
 def test_an_interrupt_while_the_pool_is_made_leaves_nothing(monkeypatch, tmp_path):

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from treadle.execution.job import MAIN
-from treadle.execution.placement import SHARED, Placement
+from treadle.execution.protocol.messages import MAIN
+from treadle.execution.protocol.placement import SHARED, Placement
 from treadle.execution.scheduling.instructions import (
     CancelJobs,
     DelayNode,

@@ -1,0 +1,87 @@
+"""Random numbers of nodes: fresh ones in every worker, or, where a run has a seed, the same for a node wherever it runs.
+
+A forked worker inherits the generators of the process that it was forked from, so without `reseed_from_entropy` all workers of a
+forkserver would draw the same numbers. With a seed, `seeded` gives each attempt streams that depend on the seed and on the
+node's name alone, and puts the generators back as they were. State: none of its own; the generators are those of the process.
+"""
+
+from __future__ import annotations
+
+import random
+import sys
+from contextlib import ExitStack, contextmanager
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+from treadle.execution.protocol.seeds import Seeds
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from treadle.planning import Plan
+
+
+def plan_seeds(plan: Plan, run: int | None) -> Seeds:
+    """Collect the seeds of a run.
+
+    Args:
+        plan: has the policies of its nodes.
+        run: the runner's seed.
+    """
+    policies = ((index, policy.seed) for index, policy in enumerate(plan.policies) if policy is not None)
+    return Seeds(run, {index: seed for index, seed in policies if seed is not None})
+
+
+def reseed_from_entropy() -> None:
+    """Seed the generators that this process may have inherited through a fork, from the operating system's entropy."""
+    random.seed()
+    if (numpy_random := _loaded("numpy.random")) is not None:
+        numpy_random.seed()
+    if (torch := _loaded("torch")) is not None:
+        torch.seed()
+    if (polars := _loaded("polars")) is not None:
+        polars.set_random_seed(random.getrandbits(64))
+
+
+def prepare_seeding() -> None:
+    """Import numpy's generators, where numpy is installed: one that a node imports later would not be seeded."""
+    if find_spec("numpy") is not None:
+        import numpy.random  # noqa: F401 - see above
+
+
+@contextmanager
+def seeded(seed: int, node: str) -> Iterator[None]:
+    """Give one attempt at a node its own streams; afterwards the generators of the process are as they were before.
+
+    Args:
+        seed: the seed that counts for the node.
+        node: its name.
+    """
+    from hashlib import blake2b  # not in every worker: it takes a while to import
+
+    prepare_seeding()
+    digest = blake2b(f"{seed}\0{node}".encode(errors="surrogateescape"), digest_size=32).digest()
+    with ExitStack() as restored:
+        restored.callback(random.setstate, random.getstate())
+        random.seed(int.from_bytes(digest, "big"))
+        if (numpy_random := _loaded("numpy.random")) is not None:
+            restored.callback(numpy_random.set_state, numpy_random.get_state())
+            numpy_random.seed([int.from_bytes(digest[at : at + 4], "big") for at in range(0, len(digest), 4)])
+        if (torch := _loaded("torch")) is not None:
+            restored.callback(torch.set_rng_state, torch.get_rng_state())
+            if torch.cuda.is_available() and torch.cuda.is_initialized():
+                restored.callback(torch.cuda.set_rng_state_all, torch.cuda.get_rng_state_all())
+            torch.manual_seed(int.from_bytes(digest[:8], "big", signed=True))
+        if (polars := _loaded("polars")) is not None:
+            # Its state cannot be read, so it continues from a fresh seed.
+            restored.callback(polars.set_random_seed, random.SystemRandom().getrandbits(64))
+            polars.set_random_seed(int.from_bytes(digest[:8], "big"))
+        yield
+
+
+def _loaded(name: str) -> Any:
+    """Return a module that is imported completely; None where it is not, or while another thread is importing it."""
+    module = sys.modules.get(name)
+    if module is None or getattr(module.__spec__, "_initializing", False):
+        return None
+    return module

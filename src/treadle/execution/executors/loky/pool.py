@@ -1,0 +1,275 @@
+"""The pool of worker processes: slots, with a private connection to every one of them.
+
+::
+
+    parent                                                    slot n
+    ┌────────────────────────────────┐    ┌──────────────────────────────────────────────┐
+    │ LokyPool                       │    │ loky executor of one worker                  │
+    │   SlotPool                     │    │                                              │
+    │     door (0700, authkey) ◄─────┼────┤   initializer: set_up_worker(spec)           │
+    │     selector ◄═══ channel ═════╪════╪═► serve(): the one long task                 │
+    │   (SegmentStore: handles)      │    │     jobs in, facts, logs and prints out      │
+    │                                │    │     values in memory files, mapped privately │
+    └────────────────────────────────┘    └──────────────────────────────────────────────┘
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import TYPE_CHECKING, Any
+
+from treadle.execution.executors.events import PoolEvent, Report, WorkerDown, WorkerUp
+from treadle.execution.executors.executor import Executor
+from treadle.execution.executors.loky.slots import SlotPool
+from treadle.execution.executors.loky.store import SegmentStore
+from treadle.execution.executors.loky.unreported import UnreportedResults
+from treadle.execution.executors.protocol import Capabilities
+from treadle.execution.processes.channel import MAX_DESCRIPTORS
+from treadle.execution.protocol.messages import (
+    BeginRun,
+    Broken,
+    EndRun,
+    Finished,
+    Job,
+    Logged,
+    Output,
+    Started,
+    Transfer,
+    Transferred,
+)
+from treadle.execution.worker.forwarding import hand_to_loggers, write_output
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from treadle.execution.executors.loky.recycling import Recycling
+    from treadle.execution.executors.loky.slot import Slot
+    from treadle.execution.packing.bundle import RunBundle
+    from treadle.execution.processes.blackboard import Glance
+    from treadle.execution.processes.start_method import StartMethod
+    from treadle.execution.protocol.handles import Handle
+    from treadle.execution.protocol.messages import Cancel, Hello, Release, WorkerSpec
+
+
+class LokyPool:
+    """Worker processes, each with a private connection.
+
+    Args:
+        max_workers: number of processes.
+        method: how they are started.
+        make_spec: makes the spec of the workers from the path of the scratch directory.
+        recycling: when a process is worn out; None for never.
+    """
+
+    def __init__(
+        self,
+        max_workers: int,
+        method: StartMethod,
+        make_spec: Callable[[str], WorkerSpec],
+        recycling: Recycling | None = None,
+    ) -> None:
+        # A process that will be replaced holds no jobs that wait, and runs one node after the other.
+        self.capabilities = Capabilities(processes=True, can_kill=True, queues=recycling is None, recycles=recycling is not None)
+        self._recycling = recycling
+        self._slot_pool = SlotPool(max_workers, method, make_spec, self)
+        self._slots = self._slot_pool.slots
+        self._run = 0
+        self._running = False
+        self._begin_message: BeginRun | None = None
+        self._ready: list[PoolEvent] = []  # workers that were ready when the run began
+        self._unreported = UnreportedResults()
+        self.in_forked_child: Callable[[], None] = lambda: None
+        """Called in a forked child, to close its copies of what others have open."""
+
+    @property
+    def spec(self) -> WorkerSpec:
+        """What the workers are set up from."""
+        return self._slot_pool.spec
+
+    # --- a run -----------------------------------------------------------------------------------------------------------
+
+    def start(self, number: int, run: RunBundle) -> frozenset[int]:
+        """Begin a run: start the workers that are missing, send the others the run."""
+        spec, main_only = run.spec()
+        self._run = number
+        self._running = True
+        self._begin_message = BeginRun(number, spec)
+        self._unreported.begin(number, run.plan)
+        self._ready = []
+        for slot in self._slots.values():
+            if slot.ready:
+                self._slot_pool.send(slot, self._begin_message)
+                self._ready.append(WorkerUp(slot.number, slot.pid, slot.configured))
+            elif not slot.pid:
+                self._slot_pool.start(slot)
+        return main_only
+
+    def send(self, worker: int, command: Job | Transfer | Release | Cancel) -> None:
+        """Post a command; descriptors in it travel beside it."""
+        slot = self._slots[worker]
+        if type(command) is Job and command.inputs:
+            for job, descriptors in _messages_of(command):
+                self._slot_pool.send(slot, job, descriptors)
+        elif type(command) is Transfer and command.spare is not None:
+            self._slot_pool.send(slot, command._replace(spare=None), (command.spare,))
+        else:
+            self._slot_pool.send(slot, command)
+
+    def flush(self) -> None:
+        """Send what was posted, as far as the sockets take it."""
+        self._slot_pool.flush()
+
+    def wait(self, timeout: float | None = None) -> list[PoolEvent]:
+        """Block until a worker sent something or one is gone, at most so many seconds."""
+        if self._ready:
+            ready, self._ready = self._ready, []
+            return ready
+        return self._slot_pool.wait(timeout)
+
+    def wake(self) -> None:
+        """End the wait that another thread is in."""
+        self._slot_pool.wake()
+
+    def running(self) -> dict[int, Started]:
+        """Return what each worker is in, as the blackboard says: its own report may still be on its way."""
+        glances = [(worker, self._slot_pool.glance(slot)) for worker, slot in self._slots.items()] if self._running else []
+        return {
+            worker: Started(self._run, glance.node, glance.started, glance.since)
+            for worker, glance in glances
+            if glance.run == self._run and glance.node is not None
+        }
+
+    def kill(self, worker: int) -> None:
+        """End a worker process whatever it does."""
+        self._slots[worker].kill()
+
+    def worn(self) -> list[int]:
+        """Return the workers whose process has reached a limit."""
+        recycling = self._recycling
+        return [worker for worker, slot in self._slots.items() if recycling is not None and recycling.is_worn(slot)]
+
+    def retire(self, worker: int) -> None:
+        """Have the process of an idle worker end in peace; `restart` may follow at once."""
+        self._slot_pool.retire(self._slots[worker])
+
+    def restart(self, worker: int) -> None:
+        """Start another process in the place of one that is gone."""
+        self._slot_pool.start(self._slots[worker])
+
+    def end(self) -> None:
+        """Forget the run."""
+        self._running = False
+        self._begin_message = None
+        self._ready = []
+        for slot in self._slots.values():
+            if slot.ready:
+                self._slot_pool.send(slot, EndRun(self._run))
+        self._slot_pool.flush()
+
+    def close(self, *, kill: bool = False) -> None:
+        """End the workers and remove everything the pool made."""
+        self._slot_pool.close(kill=kill)
+
+    # --- what the slot pool reports --------------------------------------------------------------------------------------
+
+    def greeted(self, slot: Slot, hello: Hello) -> list[PoolEvent]:
+        """A worker is set up: send it the run."""
+        if self._begin_message is None:
+            return []
+        self._slot_pool.send(slot, self._begin_message)
+        return [WorkerUp(slot.number, hello.pid, hello.configured)]
+
+    def lost(self, slot: Slot, pid: int, exitcode: int | None, glance: Glance) -> list[PoolEvent]:
+        """A worker is gone: report what it had finished, and what it was in."""
+        node = glance.node if glance.run == self._run else None
+        started = glance.started if node is not None else None
+        finished = self._unreported.facts(slot.number, self._slot_pool.untold(slot)) if self._running else []
+        events: list[PoolEvent] = [Report(slot.number, fact) for fact in finished]
+        seconds = time.monotonic() - glance.since if node is not None else None
+        events.append(WorkerDown(slot.number, pid, exitcode, node, started, glance.peak_memory, seconds, slot.broken))
+        return events
+
+    def forked(self) -> None:
+        """In a forked child: close its copies of the values' descriptors."""
+        self.in_forked_child()
+
+    def heard(self, slot: Slot, message: Any, descriptors: list[int]) -> Sequence[PoolEvent]:
+        """A worker sent a message."""
+        kind = type(message)
+        if kind is Logged:
+            hand_to_loggers(message)
+            return ()
+        if kind is Output:
+            write_output(message)
+            return ()
+        if kind is Broken:
+            slot.broken = message.failure
+            return ()
+        if kind is Finished:
+            slot.told += 1
+        if not self._running or message.run != self._run:
+            for fd in descriptors:
+                os.close(fd)
+            return ()  # of a run that was given up
+        if descriptors:
+            message = _with_descriptors(message, descriptors)
+        return [Report(slot.number, message)]
+
+
+def _messages_of(job: Job) -> Iterator[tuple[Job, list[int]]]:
+    """Yield a job as it travels, with the descriptors beside it.
+
+    A message carries only so many: where there are more, messages without nodes go before the job, with memory files only.
+    """
+    files = [(dataset, handle) for dataset, handle in job.inputs if handle.fd is not None]
+    rest = tuple((dataset, handle) for dataset, handle in job.inputs if handle.fd is None)
+    while len(files) > MAX_DESCRIPTORS:
+        first, files = files[:MAX_DESCRIPTORS], files[MAX_DESCRIPTORS:]
+        inputs, descriptors = _without_descriptors(first)
+        yield Job(job.run, (), inputs), descriptors
+    inputs, descriptors = _without_descriptors(files)
+    yield job._replace(inputs=inputs + rest), descriptors
+
+
+def _without_descriptors(files: list[tuple[int, Handle]]) -> tuple[tuple[tuple[int, Handle], ...], list[int]]:
+    inputs = tuple((dataset, handle.with_descriptor(None)) for dataset, handle in files)
+    return inputs, [handle.fd for _dataset, handle in files if handle.fd is not None]
+
+
+def _with_descriptors(message: Finished | Transferred, descriptors: list[int]) -> Finished | Transferred:
+    """Return a message with the descriptors that came beside it in its handles."""
+    arrived = iter(descriptors)
+    if isinstance(message, Transferred):
+        return message._replace(handle=_with_next(message.handle, arrived))
+    return message._replace(outputs=tuple((dataset, _with_next(handle, arrived)) for dataset, handle in message.outputs))
+
+
+def _with_next(handle: Handle, descriptors: Iterator[int]) -> Handle:
+    return handle.with_descriptor(next(descriptors)) if handle.needs_descriptor else handle
+
+
+def loky_executor(
+    max_workers: int,
+    method: StartMethod,
+    make_spec: Callable[[str], WorkerSpec],
+    exchange_memory: int | None = None,
+    recycling: Recycling | None = None,
+) -> Executor:
+    """Make an executor that runs jobs in worker processes.
+
+    Args:
+        max_workers: number of processes.
+        method: how they are started.
+        make_spec: makes the spec of the workers from the path of the scratch directory.
+        exchange_memory: bytes that values may take in memory; half of what the process may use where None.
+        recycling: when a process is worn out; None for never.
+    """
+    pool = LokyPool(max_workers, method, make_spec, recycling)
+    try:
+        store = SegmentStore(pool.spec.scratch, max_workers, exchange_memory)
+    except BaseException:
+        pool.close(kill=True)
+        raise
+    pool.in_forked_child = store.abandon
+    return Executor(pool, store)

@@ -1,0 +1,234 @@
+"""The parent's store of a run's in-memory values: their handles, by dataset.
+
+State: the handles, and the values that cannot leave this process. Where each value is, and who needs it, the scheduler knows; a
+handle is only what it takes to load, send or free it. Neighbours: `segments.py` owns the memory files.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import threading
+from typing import TYPE_CHECKING, Any
+
+from treadle.errors import DatasetError
+from treadle.execution.executors.loky.segments import Segments
+from treadle.execution.protocol.handles import (
+    MANY_DESCRIPTORS,
+    CannotLeaveError,
+    Handle,
+    Inline,
+    LocalValue,
+    PinnedValue,
+    Segment,
+    open_spilled,
+)
+from treadle.execution.protocol.messages import MAIN
+from treadle.execution.values.ownership import large_size
+from treadle.execution.values.transfer import LocalValues, NoRoomError, describe_no_room, publish
+from treadle.forks import fork_safe
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from treadle.execution.packing.bundle import RunBundle
+    from treadle.execution.protocol.placement import Placement
+
+
+class SegmentStore:
+    """The handles of a run's in-memory datasets; every memory file in it is this process's, and freed here.
+
+    Args:
+        scratch: directory for values that are spilled.
+        workers: number of workers.
+        limit: bytes that values may take in memory; half of what the process may use where None.
+    """
+
+    def __init__(self, scratch: str, workers: int, limit: int | None = None) -> None:
+        self._scratch = scratch
+        self._segments = Segments(scratch, workers, limit)
+        self._owner = os.getpid()
+        self._lock = fork_safe(threading.RLock())  # a node in this process takes and gives while another thread runs the loop
+        self._handles: dict[int, Handle] = {}
+        self._here = LocalValues(lambda _dataset: None)
+
+    def begin(self, run: RunBundle) -> None:
+        """Begin a run."""
+        datasets = run.plan.datasets
+        self._segments.begin()
+        self._name: Callable[[int], str] = lambda index: datasets[index].name
+        self._handles = {}
+        self._here = LocalValues(run.copy_mode)
+
+    def put(self, dataset: int, value: Any) -> Placement:
+        """Take a value; one that cannot leave stays here, for the worker MAIN.
+
+        Returns:
+            Where it is now.
+
+        Raises:
+            DatasetError: there is no room for it.
+        """
+        with self._lock:
+            try:
+                handle = self._publish(dataset, value)
+            except CannotLeaveError as exc:
+                self._here.adopt(dataset, value)
+                handle = PinnedValue(MAIN, str(exc))
+            self.keep(dataset, handle, MAIN)
+            return handle.placement
+
+    def give(self, dataset: int, value: Any) -> Handle:
+        """Take an output of a node in this process while its attempt lasts; `keep` follows where the attempt succeeds.
+
+        Raises:
+            DatasetError: there is no room for it.
+        """
+        with self._lock:
+            self._here.drop(dataset)  # a generator's earlier chunk
+            try:
+                return self._publish(dataset, value)
+            except CannotLeaveError as exc:
+                self._here.put(dataset, value)
+                return PinnedValue(MAIN, str(exc))
+
+    def _publish(self, dataset: int, value: Any) -> Handle:
+        size = large_size(value) if self._segments.has_idle else 0  # to look into a frame takes time
+        try:
+            spare = self._segments.spare(size) if size else None
+            return publish(value, self._scratch, budget=self._segments.budget, spare=spare)
+        except NoRoomError as exc:
+            name = self._name(dataset)
+            raise DatasetError(describe_no_room(name, None, exc), dataset=name) from exc
+
+    def take(self, dataset: int, *, last: bool) -> Any:
+        """Return an input for a node in this process, the caller's own; `last` where no other node takes it."""
+        with self._lock:
+            if dataset in self._here:
+                return self._here.take(dataset, last=last)
+            handle = self._handles[dataset]
+            if handle.fd is None:
+                return handle.load()
+            fd = self._segments.share(handle.fd)
+        try:
+            return handle.with_descriptor(fd).load()
+        finally:
+            os.close(fd)
+
+    def keep(self, dataset: int, handle: Handle, worker: int) -> None:
+        """Keep the handle of a value that a node made.
+
+        Where the store has the value already, its node ran again because another output of it was lost: the first one stays,
+        since jobs that were sent name it.
+        """
+        with self._lock:
+            if (before := self._handles.get(dataset)) is not None and before.worker is None:
+                self._free(handle, worker)
+                return
+            self._handles[dataset] = handle
+            self._segments.add(handle, worker)
+
+    def keep_transferred(self, dataset: int, handle: Handle, worker: int) -> bool:
+        """Keep the handle of a value that a worker was asked for.
+
+        Returns:
+            False where it is not expected any more, and was freed.
+        """
+        with self._lock:
+            before = self._handles.get(dataset)
+            if before is None or not before.placement.movable or before.worker is None:
+                self._free(handle, worker)
+                return False
+            self._handles[dataset] = handle
+            self._segments.add(handle, worker)
+            return True
+
+    def _free(self, handle: Handle, worker: int) -> None:
+        """Free a value that a worker made and that is not needed."""
+        self._segments.add(handle, worker)
+        self._segments.give_back(handle)
+
+    def handles(self, datasets: Iterable[int]) -> list[tuple[int, Handle]]:
+        """Return handles that can be sent; the descriptor in one is the message's, to be closed once it was sent."""
+        found: list[tuple[int, Handle]] = []
+        with self._lock:
+            for dataset in datasets:
+                handle = self._handles[dataset]
+                if handle.fd is not None:
+                    handle = handle.with_descriptor(self._segments.share(handle.fd))
+                found.append((dataset, handle))
+        return found
+
+    def spare(self, dataset: int) -> int | None:
+        """Return the descriptor of a memory file to write this value into, which is the message's; None where there is none."""
+        with self._lock:
+            return self._segments.spare(self.size(dataset))
+
+    def forget_worker(self, worker: int) -> None:
+        """Forget the handles of values that were in a worker which is gone."""
+        with self._lock:
+            self._segments.forget_worker(worker)
+            for dataset in [each for each, handle in self._handles.items() if handle.placement.worker == worker]:
+                self.release(dataset)
+
+    def size(self, dataset: int) -> int:
+        """Return the bytes of a value, 0 where it is not here."""
+        handle = self._handles.get(dataset)
+        return handle.size if handle is not None else 0
+
+    def release(self, dataset: int) -> None:
+        """Forget a value: its memory is freed."""
+        with self._lock:
+            handle = self._handles.pop(dataset, None)
+            self._here.drop(dataset)
+            if handle is not None:
+                self._segments.give_back(handle)
+
+    def detach(self, dataset: int) -> Handle | None:
+        """Hand a value over; a spilled one is moved out of the scratch directory, which will not outlive the pool."""
+        handle = self._handles.pop(dataset, None)
+        if handle is None or handle.worker is not None:
+            return LocalValue(self._here.take(dataset, last=True)) if dataset in self._here else None
+        self._segments.remove(handle)
+        if isinstance(handle, Segment) and handle.path is not None:
+            try:
+                source = open_spilled(handle.path)
+            except FileNotFoundError as exc:
+                name = self._name(dataset)
+                msg = f"The value of '{name}' is lost: {exc.strerror}. Run its node again."
+                raise DatasetError(msg, dataset=name) from exc
+            with open(source, "rb") as spilled, tempfile.TemporaryFile() as kept:
+                fd = os.dup(kept.fileno())
+                if fd > MANY_DESCRIPTORS:
+                    os.close(fd)
+                    content = spilled.read()
+                    data, *buffers = (content[start : start + length] for start, length in handle.spans)
+                    moved: Handle = Inline(data, tuple(buffers))
+                else:
+                    shutil.copyfileobj(spilled, kept)
+                    kept.flush()
+                    moved = handle._replace(path=None, fd=fd)
+            handle.close()
+            return moved
+        return handle
+
+    def clear(self) -> None:
+        """Forget the run's values."""
+        with self._lock:
+            for dataset in list(self._handles):
+                self.release(dataset)
+            self._here.clear()
+
+    def close(self) -> None:
+        """Free everything; in a forked child nothing, since it is the parent's."""
+        if os.getpid() == self._owner:
+            self.clear()
+            self._segments.close()
+
+    def abandon(self) -> None:
+        """In a forked child: close its copies of the descriptors."""
+        for handle in self._handles.values():
+            if handle.fd is not None:
+                os.close(handle.fd)
+        self._segments.abandon()

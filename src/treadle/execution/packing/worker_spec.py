@@ -1,0 +1,108 @@
+"""Make the spec of a pool's workers: what this process is, by value, and the fingerprint that stands for it."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from treadle.errors import RunnerError
+from treadle.execution.protocol.messages import WorkerSpec
+from treadle.execution.worker import process_state
+from treadle.project.code import code_stamp
+from treadle.project.configure import configured_project, is_configured
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from treadle.execution.processes.start_method import StartMethod
+    from treadle.execution.protocol.messages import ProjectSetup
+
+_VOLATILE = frozenset({"PYTEST_CURRENT_TEST", "COLUMNS", "LINES", "OLDPWD", "SHLVL", "_"})
+"""Environment variables that change by themselves and mean nothing to a worker."""
+
+
+def make_worker_spec(
+    method: StartMethod, max_workers: int, scratch: str, fingerprint: str, project: ProjectSetup | None = None
+) -> WorkerSpec:
+    """Return what workers are set up from.
+
+    Args:
+        method: how they are started.
+        max_workers: how many they are: they share the cores.
+        scratch: path of the pool's run-time directory.
+        fingerprint: what `fingerprint` returned.
+        project: the project of another framework, where the run is one of those.
+    """
+    return WorkerSpec(
+        package_name=configured_project().package_name if project is None and is_configured() else None,
+        inherits=method.child_inherits,
+        working_directory=_working_directory(),
+        sys_path=tuple(os.path.abspath(entry) for entry in sys.path),
+        environment=dict(os.environ),
+        thread_limit=max(1, usable_cores() // max_workers),
+        parent_pid=os.getpid(),
+        scratch=scratch,
+        fingerprint=fingerprint,
+        project=project,
+        start_method=method.value,
+        state=process_state.describe(),
+        main_file=_main_file(),
+    )
+
+
+def _working_directory() -> str:
+    try:
+        return os.getcwd()
+    except FileNotFoundError as exc:
+        msg = (
+            "The working directory of this process was deleted, and worker processes start in it. Change to another one first "
+            "(`cd`, or os.chdir)."
+        )
+        raise RunnerError(msg, name="parallel") from exc
+
+
+def _main_file() -> str | None:
+    file = getattr(sys.modules["__main__"], "__file__", None)
+    return os.path.abspath(file) if file is not None else None
+
+
+def usable_cores() -> int:
+    """Return the number of cores that this process may use, by affinity, cgroup and `LOKY_MAX_CPU_COUNT`."""
+    from loky import cpu_count
+
+    return int(cpu_count())
+
+
+def fingerprint(modules: Iterable[str], project: ProjectSetup | None = None) -> str:
+    """Return what changes when warm workers would no longer be what new ones are.
+
+    It covers the project's package and its files on disk, the files of the modules that the nodes' functions come from,
+    the environment, `sys.path` and the working directory.
+
+    Args:
+        modules: names of the modules of the nodes' functions.
+        project: the project of another framework, where the run is one of those.
+    """
+    digest = hashlib.blake2b(digest_size=16)
+
+    def add(*facts: object) -> None:
+        digest.update(repr(facts).encode(errors="surrogateescape"))
+
+    package = project.package_name if project is not None else configured_project().package_name if is_configured() else None
+    if package is not None:
+        add(package, code_stamp(package))
+    for name in sorted(set(modules)):
+        if package is not None and f"{name}.".startswith(f"{package}."):
+            continue  # covered: another pipeline of the same project finds its workers warm
+        file = getattr(sys.modules.get(name), "__file__", None)
+        if file is not None and name not in ("__main__", "__mp_main__"):
+            try:
+                status = os.stat(file)
+            except OSError:
+                continue  # a module of an archive: nobody edits that in place
+            add(file, status.st_mtime_ns, status.st_size)
+    add(sorted((name, value) for name, value in os.environ.items() if name not in _VOLATILE))
+    add(sys.path, _working_directory())
+    return digest.hexdigest()

@@ -1,0 +1,78 @@
+"""What to say where the system has no more of something that a run needs: open files, disk space, processes, threads.
+
+State: none. Neighbours: `runners/runner.py` runs the loop within it, `executors/pool.py` what starts a worker.
+"""
+
+from __future__ import annotations
+
+import errno
+import resource
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+from treadle.errors import RunnerError
+from treadle.execution.processes.sizes import format_bytes
+
+_FULL_BYTES = 1 << 20
+"""A directory with less free space than this is named as the full one."""
+
+
+@contextmanager
+def naming_what_ran_out() -> Iterator[None]:
+    """Raise the errors of a system that has run out of something as one that says of what, and what to do.
+
+    Raises:
+        RunnerError: this process may open no more files or start no more threads or processes, or a disk is full.
+    """
+    try:
+        yield
+    except OSError as exc:
+        described = _describe(exc)
+        if described is None:
+            raise
+        name, msg = described
+        raise RunnerError(msg, name=name) from exc
+    except RuntimeError as exc:
+        if "can't start new thread" not in str(exc):
+            raise
+        raise RunnerError(_no_more_processes("threads", str(exc)), name="max_workers") from exc
+
+
+def _describe(exc: OSError) -> tuple[str, str] | None:
+    """Return the argument or setting at fault and the message; None where the error is of another kind."""
+    if exc.errno in (errno.EMFILE, errno.ENFILE):
+        limit, _most = resource.getrlimit(resource.RLIMIT_NOFILE)
+        return "max_workers", (
+            "The workers, and the values that pass between them, need more open files than this process may have (its limit is "
+            f"{limit}). Raise the limit (`ulimit -n`), or run with fewer workers."
+        )
+    if exc.errno in (errno.ENOSPC, errno.EDQUOT):
+        return "TMPDIR", (
+            f"There is no space left for the files that the workers need ({exc.strerror}): {_full_directories()}. Free some "
+            "space, or point TMPDIR at another directory."
+        )
+    if exc.errno == errno.ENOENT and "No usable temporary directory" in str(exc):
+        return "TMPDIR", f"{exc.strerror}. The workers need one: free some space in one of these, or point TMPDIR at another."
+    if exc.errno in (errno.EAGAIN, errno.ENOMEM):
+        return "max_workers", _no_more_processes("processes", exc.strerror or str(exc))
+    return None
+
+
+def _no_more_processes(what: str, reason: str) -> str:
+    limit, _most = resource.getrlimit(resource.RLIMIT_NPROC)
+    limited = "" if limit == resource.RLIM_INFINITY else f" (the limit of this user's processes and threads is {limit})"
+    return (
+        f"The system does not let this process start more {what}: {reason}{limited}. Raise the limit (`ulimit -u`, or that of "
+        "the container), free some memory, or run with fewer workers."
+    )
+
+
+def _full_directories() -> str:
+    free = {}
+    for directory in dict.fromkeys((tempfile.gettempdir(), "/dev/shm")):  # noqa: S108 - where semaphores are
+        with suppress(OSError):
+            free[directory] = shutil.disk_usage(directory).free
+    full = {directory: size for directory, size in free.items() if size < _FULL_BYTES} or free
+    return ", ".join(f"{directory} has {format_bytes(size)} free" for directory, size in full.items())

@@ -1,0 +1,32 @@
+"""What the random numbers of a run's nodes are seeded with; it travels with the run. State: none."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True)
+class Seeds:
+    """The seeds of a run.
+
+    Attributes:
+        run: the runner's seed; None where it has none.
+        nodes: by node index, what a node's policy says: a seed of its own, or False for none.
+    """
+
+    run: int | None = None
+    nodes: Mapping[int, int | Literal[False]] = field(default_factory=dict)
+
+    def __bool__(self) -> bool:
+        return self.run is not None or any(seed is not False for seed in self.nodes.values())
+
+    def of(self, index: int) -> int | None:
+        """Return the seed that counts for a node, None where it draws fresh numbers.
+
+        Args:
+            index: plan index of the node.
+        """
+        seed = self.nodes.get(index, self.run)
+        return None if seed is False else seed

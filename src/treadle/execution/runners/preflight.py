@@ -1,0 +1,244 @@
+"""The pre-flight: could every node of a pipeline run in a worker? Nothing of the pipeline is run.
+
+::
+
+    parent                                                  a real worker, under the chosen start method
+    each node, its datasets ── RunBundle.spec() ──►       set up as for a run: project imported, settings read
+    what cannot be sent is a problem                        unpickle the function, build each dataset
+    problems, each with its nodes          ◄── texts ──     what raises is a problem
+
+Each node is checked as a run of its own of that one node, made of the same material as a real run, so that one problem hides
+no other. The specs go to the worker by an ordinary run of an ordinary pipeline, with one checking node for each node to check.
+State: none. Neighbours: `material` makes the specs, `runner` runs them, `treadle.session.checking` finds what to check.
+"""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any
+
+from treadle.errors import NodeError, TreadleError, WorkerSetupError
+from treadle.execution.attempt.failure import record_failure
+from treadle.execution.attempt.plugins import rebuild_plugin
+from treadle.execution.packing.bundle import RunBundle
+from treadle.execution.runners.parallel import ParallelRunner
+from treadle.io.catalog import Catalog, CatalogPart
+from treadle.pipeline import Node, Pipeline
+from treadle.pipeline.names import base_name, is_parameter
+from treadle.planning.plan import Plan, PlannedDataset, PlannedNode
+from treadle.planning.policies import NO_RULES, runs_in_main
+
+if TYPE_CHECKING:
+    import pluggy
+
+    from treadle.execution.protocol.messages import RunSpec
+    from treadle.planning.policies import PolicyRules
+
+_HOOKS = "the registered hooks"
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """What would keep nodes from running.
+
+    Attributes:
+        message: what is wrong, and what to do.
+        nodes: names of the nodes it would stop; empty where it would stop everything.
+        dataset: the dataset at fault, where it is one.
+        traceback: the user's own part of the traceback, where there is one.
+    """
+
+    message: str
+    nodes: tuple[str, ...] = ()
+    dataset: str | None = None
+    traceback: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CheckReport:
+    """What a check found.
+
+    Attributes:
+        nodes: how many nodes were looked at.
+        datasets: how many datasets of theirs were built or would be.
+        start_method: how the worker was started; None where it did not come so far.
+        problems: all of them, in the order of the pipeline.
+        in_main: nodes that will run in the main process, because a dataset of theirs cannot leave it, or their policy says so.
+    """
+
+    nodes: int = 0
+    datasets: int = 0
+    start_method: str | None = None
+    problems: tuple[Problem, ...] = ()
+    in_main: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Sent:
+    """A node as it goes to the worker: its spec, pickled."""
+
+    name: str
+    spec: bytes
+
+
+def check_pipeline(
+    pipeline: Pipeline,
+    catalog: Catalog,
+    *,
+    hooks: pluggy.PluginManager | None = None,
+    start_method: str | None = None,
+    policies: PolicyRules = NO_RULES,
+) -> CheckReport:
+    """Look whether each node of a pipeline could run in a worker process, without running any.
+
+    Args:
+        pipeline: the nodes.
+        catalog: where their data is.
+        hooks: the registered hooks, which go to the workers too.
+        start_method: how the worker is started; chosen as for a run where None.
+        policies: what configuration says of how nodes are run.
+
+    Returns:
+        What was found.
+
+    Raises:
+        RunnerError: an unknown start method.
+    """
+    runner = ParallelRunner(1, start_method=start_method)
+    problems: list[Problem] = list(_missing_data(pipeline, catalog))
+    missing = {problem.dataset for problem in problems}
+    sent, in_main, datasets = list[_Sent](), list[str](), set[str]()
+    for node in pipeline.nodes:
+        found, spec, stays = _pack(node, catalog, missing, in_main=runs_in_main(policies.of(node)))
+        problems += found
+        datasets.update((*node.inputs, *node.outputs))
+        if stays:
+            in_main.append(node.name)
+        if spec is not None:
+            sent.append(_Sent(node.name, spec))
+    try:
+        sent.append(_Sent(_HOOKS, RunBundle("check", Plan((), ()), catalog, hooks).spec()[0]))
+    except TreadleError as exc:
+        problems.append(Problem(str(exc.args[0])))
+    problems += _ask_worker(runner, sent)
+    return CheckReport(len(pipeline.nodes), len(datasets), runner.start_method, _in_order(problems, pipeline), tuple(in_main))
+
+
+def _missing_data(pipeline: Pipeline, catalog: Catalog) -> Iterator[Problem]:
+    """Yield a problem for each dataset that no node makes and the catalog does not have."""
+    made = {base_name(name) for node in pipeline.nodes for name in node.outputs}
+    takers: dict[str, list[Node]] = {}
+    for node in pipeline.nodes:
+        for name in node.inputs:
+            if base_name(name) not in made and name not in catalog:
+                takers.setdefault(name, []).append(node)
+    known = [*catalog, *made]
+    for name, nodes in takers.items():
+        close = get_close_matches(name, known, n=3)
+        hint = f" Did you mean {' or '.join(repr(match) for match in close)}?" if close else ""
+        message = (
+            f"Dataset {name!r} is made by no node, and the catalog does not have it.{hint} Declare it in the catalog"
+            f"{' or in a parameters file' if is_parameter(name) else ''}, or check the nodes that make it too."
+        )
+        yield Problem(message, tuple(node.name for node in nodes), name)
+
+
+def _pack(
+    node: Node, catalog: Catalog, missing: Iterable[str | None], *, in_main: bool
+) -> tuple[list[Problem], bytes | None, bool]:
+    """Make the spec of one node.
+
+    Returns:
+        What is wrong with it here, the spec (None where it cannot be sent), and whether the node will run in the main process.
+    """
+    problems: list[Problem] = []
+    datasets: list[PlannedDataset] = []
+    for name in dict.fromkeys((*node.inputs, *node.outputs)):
+        declared = name in catalog
+        try:
+            capabilities = catalog.capabilities(name) if declared else None
+            if declared and capabilities is not None and capabilities.main_process_only:
+                _ = catalog[name]  # its nodes run here, so it is built here
+        except TreadleError as exc:
+            problems.append(Problem(str(exc.args[0]), (node.name,), name))
+            continue
+        in_memory = capabilities is None or capabilities.in_memory
+        main_only = capabilities is not None and capabilities.main_process_only
+        datasets.append(PlannedDataset(name, in_memory, main_only, declared and name not in missing, None, (), is_result=False))
+    stays = in_main or any(dataset.main_only for dataset in datasets)
+    # Its datasets are listed for the spec, which ships their recipes; the node's own wiring is not needed to unpickle it.
+    plan = Plan((PlannedNode(node.name, node, (), tuple(range(len(datasets))), (), (), stays),), tuple(datasets))
+    try:
+        spec, main_only_nodes = RunBundle("check", plan, catalog, None).spec()
+    except NodeError as exc:
+        return [*problems, Problem(str(exc.args[0]), (node.name,))], None, stays
+    except TreadleError as exc:
+        return [*problems, Problem(str(exc.args[0]), (node.name,), getattr(exc, "dataset", None))], None, stays
+    return problems, None if stays else spec, stays or bool(main_only_nodes)
+
+
+def _ask_worker(runner: ParallelRunner, sent: list[_Sent]) -> list[Problem]:
+    """Send the specs to a worker, and return what it found; a worker that dies takes the checks behind with it."""
+    checks = [_checking_node(place, each.name) for place, each in enumerate(sent)]
+    values: dict[str, Any] = {f"spec {place}": each for place, each in enumerate(sent)}
+    try:
+        result = runner.run(Pipeline(checks), Catalog(values))
+    except WorkerSetupError as exc:
+        trace = exc.failure.traceback if exc.failure is not None else ""
+        return [Problem(str(exc.args[0]), traceback=trace)]
+    except NodeError as exc:  # the code that a worker imports or builds can end its process
+        trace = exc.failure.traceback if exc.failure is not None else ""
+        message = f"{exc.args[0]} The check ended there: nodes after it were not looked at."
+        return [Problem(message, (exc.node,), traceback=trace)]
+    return [problem for place in range(len(sent)) for problem in result[f"problems {place}"]]
+
+
+def _checking_node(place: int, name: str) -> Node:
+    return Node(_check_in_worker, f"spec {place}", f"problems {place}", name=name)
+
+
+def _check_in_worker(sent: _Sent) -> list[Problem]:
+    """In the worker: do with a spec what the worker of a run does before it calls the function."""
+    spec: RunSpec = pickle.loads(sent.spec)  # noqa: S301 - the parent sent it
+    nodes = () if sent.name == _HOOKS else (sent.name,)
+    problems: list[Problem] = []
+
+    def attempt(what: str, dataset: str | None, build: Any) -> Any:
+        try:
+            return build()
+        except TreadleError as exc:
+            problems.append(Problem(str(exc.args[0]), nodes, dataset))
+        except Exception as exc:  # noqa: BLE001 - unpickling runs the project's code, and whatever comes out of it is what is looked for
+            failure = record_failure(exc, phase="setup")
+            message = f"In a worker process {what} cannot be made: {failure.type_name}: {failure.message}"
+            problems.append(Problem(message, nodes, dataset, failure.traceback))
+        return None
+
+    catalog_class = attempt("the catalog's class", None, lambda: pickle.loads(spec.catalog_class))  # noqa: S301 - as above
+    for group in spec.node_groups:
+        attempt(f"the function of node '{sent.name}'", None, lambda: pickle.loads(group))  # noqa: B023, S301 - called at once
+    for payload in spec.hooks:
+        attempt(f"the hooks {payload.name}", None, lambda: rebuild_plugin(payload))  # noqa: B023 - the same
+    for name, pickled in spec.objects:
+        attempt(f"the dataset '{name}'", name, lambda: pickle.loads(pickled))  # noqa: B023, S301 - the same
+    if catalog_class is not None:
+        catalog = catalog_class.from_part(CatalogPart(spec.recipes, (), spec.save_version))
+        for recipe in spec.recipes:
+            attempt(f"the dataset '{recipe.name}'", recipe.name, lambda: catalog[recipe.name])  # noqa: B023 - the same
+    return problems
+
+
+def _in_order(problems: Iterable[Problem], pipeline: Pipeline) -> tuple[Problem, ...]:
+    """Join problems that say the same of several nodes, and sort them as the pipeline is."""
+    joined: dict[tuple[str, str | None], Problem] = {}
+    for problem in problems:
+        known = joined.get((problem.message, problem.dataset))
+        nodes = (*(known.nodes if known is not None else ()), *problem.nodes)
+        joined[problem.message, problem.dataset] = Problem(
+            problem.message, tuple(dict.fromkeys(nodes)), problem.dataset, problem.traceback
+        )
+    place = {node.name: position for position, node in enumerate(pipeline.nodes)}
+    return tuple(sorted(joined.values(), key=lambda problem: min((place.get(name, -1) for name in problem.nodes), default=-1)))

@@ -1,0 +1,146 @@
+"""The pickler of what leaves a process: cloudpickle's, with what that does not bring across.
+
+Functions and classes of the main script, of a notebook, and of modules that another process cannot import (loaded from a file,
+made at run time, still being imported) travel by value. Beside that it carries what cloudpickle loses or refuses: cached and
+single-dispatch functions, `__slots__`, cached properties, named types, and the file and the source lines of code. No release of
+cloudpickle from 3.0.0 to 3.1.3 brings these across, but for the file, which 3.1.1 still kept; cached properties need no help from
+Python 3.12 on.
+
+State: none. Neighbours: `restoring.py` makes these things again, in the other process; `pickling.py` is what the engine calls.
+"""
+
+from __future__ import annotations
+
+import functools
+import linecache
+import os
+import sys
+import typing
+from collections import ChainMap
+from io import BytesIO
+from types import CodeType, FunctionType, ModuleType
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import cloudpickle
+
+from treadle.execution.values import restoring
+from treadle.execution.values.importable import MAIN_MODULES, is_found_by_name, is_importable
+from treadle.io.copying import reduce_view
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_dispatcher: Any = functools.singledispatch(len)
+_DISPATCHER_CODE = _dispatcher.__code__  # all of them share it
+_DISPATCHER_PARTS = frozenset(vars(_dispatcher))
+
+
+class Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no types
+    """Pickle by value what another process cannot import."""
+
+    dispatch_table: ClassVar[Any]
+
+    def reducer_override(self, obj: Any) -> Any:
+        """Return how an object is pickled, NotImplemented where pickle's own way is right."""
+        kind = type(obj)
+        if kind is FunctionType and obj.__code__ is not _DISPATCHER_CODE:
+            _note_module(obj.__module__)
+            return _defined(obj, super().reducer_override(obj))
+        if (reduce := _REDUCERS.get(kind)) is not None:  # pickle looks these up by their names
+            _note_module(obj.__module__)
+            return NotImplemented if is_found_by_name(obj) else _defined(obj, reduce(obj))
+        if issubclass(kind, type):
+            _note_module(getattr(obj, "__module__", None))
+            return _defined(obj, _with_slots(obj, super().reducer_override(obj)))
+        if kind is ModuleType:
+            _note_module(obj.__name__)
+        return super().reducer_override(obj)
+
+
+def dumps(value: Any) -> bytes:
+    """Pickle a value into one piece; what goes wrong is whatever the classes inside raise.
+
+    Args:
+        value: anything.
+    """
+    stream = BytesIO()
+    Pickler(stream, protocol=5).dump(value)
+    return stream.getvalue()
+
+
+def _note_module(name: str | None) -> None:
+    """Have cloudpickle carry by value what a module defines, where another process cannot import the module."""
+    if name is None or name == "__main__":  # cloudpickle carries that by value itself
+        return
+    module = sys.modules.get(name)
+    if module is not None and module.__name__ == name and (name in MAIN_MODULES or not is_importable(module)):
+        cloudpickle.register_pickle_by_value(module)
+
+
+def _defined(obj: Any, reduced: Any) -> Any:
+    """Have a worker find by its name, too, what is pickled by value: the plain pickle of a Pool or of a file looks there."""
+    if not isinstance(reduced, tuple):
+        return reduced
+    module, name = obj.__module__, obj.__qualname__
+    if vars(sys.modules.get(module, object)).get(name) is not obj or (module not in MAIN_MODULES and _importable(module)):
+        return reduced
+    make, arguments, *rest = reduced
+    return (restoring.define, (module, name, make, arguments), *rest)
+
+
+def _importable(name: str) -> bool:
+    return is_importable(sys.modules[name])
+
+
+def _with_slots(kind: type, reduced: Any) -> Any:
+    if not isinstance(reduced, tuple) or "__slots__" not in vars(kind) or reduced[0].__name__ != "_make_skeleton_class":
+        return reduced
+    make, (constructor, name, bases, namespace, *others), *rest = reduced
+    slots = {"__slots__": kind.__slots__}  # type: ignore[attr-defined]  # see above
+    return (make, (constructor, name, bases, {**namespace, **slots}, *others), *rest)
+
+
+def _reduce_cached_function(obj: Any) -> tuple[Any, ...]:
+    attributes = {name: value for name, value in vars(obj).items() if name not in ("__wrapped__", "cache_parameters")}
+    parameters = obj.cache_parameters()
+    return restoring.cached_function, (obj.__wrapped__, parameters["maxsize"], parameters["typed"]), attributes
+
+
+def _reduce_dispatcher(obj: Any) -> tuple[Any, ...]:
+    attributes = {name: value for name, value in vars(obj).items() if name not in _DISPATCHER_PARTS}
+    state = (dict(obj.registry), attributes)
+    return restoring.dispatcher, (obj.registry[object],), state, None, None, restoring.fill_dispatcher
+
+
+def _reduce_cached_property(obj: functools.cached_property[Any]) -> tuple[Any, ...]:
+    # Before Python 3.12 it holds a lock.
+    return functools.cached_property, (obj.func,), {"attrname": obj.attrname, "__doc__": obj.__doc__}
+
+
+def _reduce_code(code: CodeType) -> tuple[Any, ...]:
+    """Keep the name of the file, and of code without a file, such as a notebook's, the source lines."""
+    make, arguments = cloudpickle.Pickler.dispatch_table[CodeType](code)
+    lines = None if os.path.exists(code.co_filename) else linecache.getlines(code.co_filename)
+    return restoring.code, (make, arguments, code.co_filename, lines or None)
+
+
+def _reduce_new_type(obj: Any) -> tuple[Any, ...]:
+    return restoring.new_type, (obj.__module__, obj.__name__, obj.__supertype__)
+
+
+def _reduce_alias(obj: Any) -> tuple[Any, ...]:
+    return type(obj), (obj.__name__, obj.__value__)
+
+
+_REDUCERS: dict[type, Callable[[Any], tuple[Any, ...]]] = {
+    FunctionType: _reduce_dispatcher,
+    type(functools.lru_cache(len)): _reduce_cached_function,
+    typing.NewType: _reduce_new_type,
+}
+if hasattr(typing, "TypeAliasType"):  # from Python 3.12 on
+    _REDUCERS[typing.TypeAliasType] = _reduce_alias
+
+Pickler.dispatch_table = ChainMap(
+    {memoryview: reduce_view, CodeType: _reduce_code, functools.cached_property: _reduce_cached_property},
+    cloudpickle.Pickler.dispatch_table,
+)

@@ -1,0 +1,111 @@
+"""The forkserver ahead of need: what it will import is read from source files, and it is kept only where that was right."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from treadle.execution.executors.loky import preload
+from treadle.execution.executors.loky.preload import EarlyServer, imported_libraries
+
+SOURCE = """
+import os, pandas
+import pandas as pd
+from sklearn.ensemble import RandomForestRegressor, forest
+from sklearn import linear_model as lm, SomeClass  # why
+import numpyro
+from scipy import (
+    stats,
+)
+if True:
+    import matplotlib
+def late():
+    import pyarrow
+"""
+
+
+def test_imports_are_found_in_the_text(tmp_path):
+    """What a module imports when it is imported itself, and no others; submodules behind `from` too."""
+    file = tmp_path / "nodes.py"
+    file.write_text(SOURCE)
+    broken = tmp_path / "broken.py"
+    broken.write_bytes(b"import numpy\n\xff\xfe")
+    found = imported_libraries([str(file), str(broken), str(tmp_path / "gone.py")])
+    assert {"pandas", "sklearn", "sklearn.ensemble", "sklearn.linear_model", "scipy"} <= set(found)
+    assert not any(name.startswith(("numpy", "matplotlib", "pyarrow")) for name in found)
+    assert "sklearn.SomeClass" not in found
+
+
+@pytest.mark.parametrize(
+    ("roots", "loaded", "fits"),
+    [
+        ({"pandas", "sklearn"}, {"pandas", "numpy", "sklearn", "scipy"}, True),
+        ({"pandas"}, {"pandas", "numpy", "pyarrow"}, True),
+        (set(), set(), True),
+        ({"pandas", "matplotlib"}, {"pandas", "numpy"}, False),  # it would be waited for, and nobody needs it
+        ({"pandas"}, {"pandas", "numpy", "sklearn", "scipy"}, False),  # each worker would have to import it
+        (set(), {"numpy"}, False),
+    ],
+)
+def test_a_server_is_kept_where_it_has_what_this_process_has(monkeypatch, roots, loaded, fits):
+    """Not with less, nor with more; what a library brings along counts."""
+    modules = {name: module for name, module in sys.modules.items() if name.partition(".")[0] not in preload.LIBRARIES}
+    monkeypatch.setattr(sys, "modules", {**modules, **dict.fromkeys(loaded, sys)})
+    early = EarlyServer(0, frozenset(roots), preload._surroundings(), ())
+    assert preload._fits(early) is fits
+    monkeypatch.setenv("KMP_INIT_AT_FORK", "FALSE")
+    assert preload._fits(early) is fits
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")
+    assert not preload._fits(early)
+
+
+SCRIPT = """
+import os
+import psutil
+from treadle import Catalog, ParallelRunner, Pipeline, node
+from treadle.execution.executors.loky import preload
+
+def run():
+    with ParallelRunner(1, start_method="forkserver") as runner:
+        return runner.run(Pipeline([node(abs, "x", "y")]), Catalog({"x": -1}))["y"]
+
+def ahead():
+    return ParallelRunner(1, start_method="forkserver").ahead([__file__])
+
+def pid():
+    return preload._server("_forkserver_pid")
+
+listed = preload._server("_preload_modules")
+with ahead():  # nothing comes of it
+    first = pid()
+    assert psutil.pid_exists(first)
+assert not psutil.pid_exists(first) and pid() is None and preload._server("_preload_modules") == listed
+with ahead():  # the pool takes it
+    second = pid()
+    with ahead():  # another session finds it
+        assert pid() == second
+    assert run() == 1
+assert pid() == second and psutil.pid_exists(second)
+preload.forkserver._forkserver._stop()
+with ahead():  # it was started in other surroundings
+    third = pid()
+    os.environ["LATER"] = "1"
+    assert run() == 1
+assert pid() != third and not psutil.pid_exists(third) and psutil.pid_exists(pid())
+for method in ("fork", "spawn", "loky"):
+    before = pid()
+    with ParallelRunner(1, start_method=method).ahead([]):
+        assert pid() == before
+print("well")
+"""
+
+
+def test_an_early_server_is_taken_replaced_or_ended(tmp_path):
+    """A pool takes it where it fits, starts another where it does not, and one that nobody took is gone at once."""
+    script = tmp_path / "script.py"
+    script.write_text(SCRIPT)
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=60, check=False, env=os.environ)
+    assert (done.stdout, done.stderr) == ("well\n", "")

@@ -1,0 +1,94 @@
+"""RunResult: free outputs, each loaded when it is first asked for."""
+
+from __future__ import annotations
+
+import gc
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from treadle import Catalog, Dataset, RunResult
+from treadle.errors import DatasetError
+from treadle.execution.protocol.handles import Inline, LocalValue
+from treadle.execution.values.budget import Budget
+from treadle.execution.values.transfer import publish
+
+
+class Counting(Dataset):
+    def __init__(self):
+        self.loads = 0
+
+    def load(self):
+        self.loads += 1
+        return [self.loads]
+
+    def save(self, data):
+        raise AssertionError(data)
+
+
+def open_files():
+    gc.collect()  # a map that nobody has any more is closed first
+    return {path.name for path in Path("/proc/self/fd").iterdir()}
+
+
+def test_it_is_a_mapping_in_plan_order(tmp_path):
+    """Names in order, values by name, and a repr that names them."""
+    handles = {"b": publish([1], str(tmp_path)), "a": LocalValue("x")}
+    result = RunResult("id", Catalog(), ("b", "a"), handles)
+    assert dict(result) == {"b": [1], "a": "x"}
+    assert list(result) == ["b", "a"]
+    assert len(result) == 2
+    assert result.run_id == "id"
+    assert repr(result) == "RunResult(b, a)"
+    assert "a" in result
+
+
+def test_an_unknown_name_is_told_which_there_are():
+    """A KeyError lists the free outputs."""
+    with pytest.raises(KeyError, match=r"'x' is no free output of this run; its free outputs are: a"):
+        RunResult("id", Catalog(), ("a",), {"a": LocalValue(1)})["x"]
+    with pytest.raises(KeyError, match=r"none"):
+        RunResult("id", Catalog(), (), {})["x"]
+    assert RunResult("id", Catalog(), (), {}).get("x", 5) == 5
+
+
+def test_persisted_outputs_are_loaded_once_and_only_when_asked():
+    """The catalog is asked at the first look, and the same object comes back from then on."""
+    dataset = Counting()
+    result = RunResult("id", Catalog({"a": dataset}), ("a",), {})
+    assert dataset.loads == 0
+    assert result["a"] is result["a"]
+    assert dataset.loads == 1
+
+
+def test_values_are_loaded_once_and_their_files_closed(tmp_path):
+    """Once a large value is loaded only its map holds the memory file, and goes with the value."""
+    before = open_files()
+    result = RunResult("id", Catalog(), ("a",), {"a": publish(np.arange(100_000.0), str(tmp_path))})
+    assert len(open_files()) == len(before) + 1
+    value = result["a"]
+    value[0] = 7
+    assert result["a"] is value
+    assert len(open_files()) == len(before) + 1
+    del value, result
+    assert open_files() == before
+
+
+@pytest.mark.parametrize("spill", [False, True])
+def test_a_result_that_nobody_looks_at_closes_its_files(tmp_path, spill):
+    """Dropping a result gives back its memory files and scratch files."""
+    budget = Budget(str(tmp_path), 1, 0 if spill else 1 << 30)
+    before = open_files()
+    result = RunResult("id", Catalog(), ("a",), {"a": publish(np.arange(100_000.0), str(tmp_path), budget=budget)})
+    del result
+    assert open_files() == before
+    assert list(tmp_path.glob("value-*")) == []
+
+
+def test_a_value_that_cannot_be_unpickled_is_named():
+    """Where unpickling fails here, the error names the output."""
+    result = RunResult("id", Catalog(), ("a",), {"a": Inline(b"cnowhere_at_all\nThing\n.")})
+    with pytest.raises(DatasetError, match=r"'a'.*cannot be unpickled here: ModuleNotFoundError") as caught:
+        result["a"]
+    assert caught.value.dataset == "a"

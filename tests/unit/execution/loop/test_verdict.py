@@ -1,0 +1,101 @@
+"""Verdicts: what a person is told of a worker that died."""
+
+from __future__ import annotations
+
+import signal
+
+import pytest
+
+from treadle.errors import WorkerSetupError
+from treadle.events import Failure
+from treadle.execution.executors.events import SetupFailed, WorkerDown
+from treadle.execution.loop.verdict import describe_exit, describe_loss, describe_setup_failure
+from treadle.execution.processes.sizes import format_bytes
+
+
+def down(exitcode, peak=0):
+    return WorkerDown(1, 4711, exitcode, 0, 1.0, peak)
+
+
+def test_a_verdict_names_node_worker_signal_memory_and_inputs():
+    """All that is known is in one paragraph, with the usual cause and a next step."""
+    text = describe_loss("worker-1", down(-signal.SIGKILL, 3_000_000_000), "fit", (("table", 1_500_000_000), ("small", 12)))
+    assert text.startswith("Node 'fit' lost its worker: worker-1 (pid 4711) was killed by SIGKILL while it ran node 'fit'.")
+    assert "peaked at 3.0 GB" in text
+    assert "table 1.5 GB, small 12 bytes" in text
+    assert "memory ran out" in text
+    assert "fewer workers" in text
+    assert "\n" not in text
+
+
+@pytest.mark.parametrize(
+    ("exitcode", "words"),
+    [
+        (-signal.SIGSEGV, "Compiled code"),
+        (-signal.SIGABRT, "gave up"),
+        (-signal.SIGBUS, "mapped file"),
+        (-signal.SIGTERM, "asked it to end"),
+        (-signal.SIGXCPU, "processor time"),
+        (3, "os._exit"),
+        (0, "os._exit"),
+    ],
+)
+def test_each_end_has_its_likely_cause(exitcode, words):
+    """What usually stands behind an exit is told."""
+    assert words in describe_loss("worker-1", down(exitcode), "fit", ())
+
+
+def test_an_idle_worker_was_nobodys_fault():
+    """A worker that died between nodes blames none."""
+    text = describe_loss("worker-2", down(-signal.SIGKILL), None, ())
+    assert text.startswith("worker-2 (pid 4711) was killed by SIGKILL between two nodes.")
+    assert "No node was at fault" in text
+
+
+@pytest.mark.parametrize(
+    ("exitcode", "words"),
+    [
+        (None, "stopped talking and was ended"),
+        (-9, "was killed by SIGKILL"),
+        (-200, "died of signal 200"),
+        (7, "exited with code 7"),
+    ],
+)
+def test_an_end_in_words(exitcode, words):
+    """Signals by name where they have one, codes otherwise."""
+    assert describe_exit(exitcode) == words
+    assert words in describe_loss("worker-1", down(exitcode), "fit", ())
+
+
+def test_a_set_up_failure_says_where_it_came_from():
+    """The error of the project's own code is told in one paragraph; the error that carries it shows the traceback once."""
+    failure = Failure("ImportError", "no module named 'pandsa'", "Traceback …\nImportError: no module named 'pandsa'\n", None)
+    text = describe_setup_failure("worker-1", SetupFailed(1, failure, None))
+    assert text.startswith("worker-1 could not be set up: ImportError: no module named 'pandsa'")
+    assert "settings" in text
+    assert str(WorkerSetupError(text, failure=failure)).count("Traceback …") == 1
+    assert "Traceback …" not in text
+
+
+def test_a_hook_that_fails_the_set_up_is_named():
+    """Where a plugin's own set-up failed, hook and plugin are told."""
+    failure = Failure("ValueError", "no server", "Traceback …", hook="on_worker_start", plugin="shop.hooks.Prices (HOOKS[0])")
+    text = describe_setup_failure("worker-1", SetupFailed(1, failure, None))
+    assert text == (
+        "worker-1 could not be set up: the hook on_worker_start of shop.hooks.Prices (HOOKS[0]) failed: ValueError: no server"
+    )
+
+
+def test_a_death_before_the_set_up_says_how():
+    """Where nothing is known but the exit, that is told."""
+    text = describe_setup_failure("worker-1", SetupFailed(1, None, 3))
+    assert text.startswith("worker-1 exited with code 3 before it was set up.")
+
+
+@pytest.mark.parametrize(
+    ("size", "text"),
+    [(0, "0 bytes"), (999, "999 bytes"), (1000, "1.0 kB"), (1_234_567, "1.2 MB"), (5e9, "5.0 GB"), (7e15, "7000.0 TB")],
+)
+def test_sizes_are_for_people(size, text):
+    """Three digits or so, and a unit."""
+    assert format_bytes(size) == text

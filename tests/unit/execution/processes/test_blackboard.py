@@ -1,0 +1,69 @@
+"""The blackboard: what each worker is in, readable by others, even after a kill."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from treadle.execution.processes.blackboard import Blackboard, Done, Glance
+
+
+@pytest.fixture
+def path(tmp_path):
+    return str(tmp_path / "board")
+
+
+def test_a_new_board_is_empty(path):
+    """Every place of a new board is idle; the file is private."""
+    board = Blackboard(path, 3)
+    assert [board.read(place) for place in range(3)] == [Glance(0, None, 0.0, 0)] * 3
+    assert Path(path).stat().st_mode & 0o777 == 0o600
+    board.close()
+
+
+def test_places_do_not_disturb_each_other(path):
+    """A worker writes its own place only."""
+    board = Blackboard(path, 2)
+    board.begin(1, 7, 42, 12.5)
+    board.peak(1, 1_000)
+    assert board.read(0) == Glance(0, None, 0.0, 0)
+    assert board.read(1) == Glance(7, 42, 12.5, 1_000)
+    board.begin(1, 7, 43, 13.5)
+    assert board.read(1) == Glance(7, 43, 13.5, 1_000)
+    board.end(1)
+    assert board.read(1) == Glance(7, None, 13.5, 1_000)
+    board.clear(1)
+    assert board.read(1) == Glance(0, None, 0.0, 0)
+    board.close()
+
+
+def test_a_killed_process_leaves_its_word(path):
+    """What a worker wrote is there after it was killed."""
+    board = Blackboard(path, 1)
+    script = (
+        "import os, signal, sys\nfrom treadle.execution.processes.blackboard import Blackboard\n"
+        "Blackboard(sys.argv[1]).begin(0, 3, 5, 1.5)\nos.kill(os.getpid(), signal.SIGKILL)"
+    )
+    assert subprocess.run([sys.executable, "-c", script, path], check=False).returncode == -signal.SIGKILL
+    assert board.read(0) == Glance(3, 5, 1.5, 0)
+    board.close()
+
+
+def test_finished_nodes_are_remembered_in_order(path):
+    """Those after the ones that were told of, at most the latest that there is room for; a new worker begins anew."""
+    board = Blackboard(path, 2)
+    for node in range(100):
+        board.begin(0, 7, node, node + 0.25)
+        board.finish(0, 7, node, node + 0.25, node + 0.5)
+        board.end(0)
+    assert board.finished_after(0, 97) == [Done(7, node, node + 0.25, node + 0.5) for node in (97, 98, 99)]
+    assert [done.node for done in board.finished_after(0, 0)] == list(range(36, 100))
+    assert board.finished_after(0, 100) == board.finished_after(1, 0) == []
+    assert board.read(0) == Glance(7, None, 99.25, 0)
+    board.clear(0)
+    assert board.finished_after(0, 0) == []
+    board.close()

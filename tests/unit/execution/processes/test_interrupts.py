@@ -1,0 +1,110 @@
+import os
+import signal
+import threading
+
+import pytest
+
+from treadle.execution.processes.interrupts import interrupts_held_back
+
+
+def _send(number):
+    os.kill(os.getpid(), number)
+
+
+def _held(done, times=1):
+    with interrupts_held_back():
+        for _ in range(times):
+            _send(signal.SIGINT)
+        done.append("all of it")
+
+
+def test_interrupt_waits_for_the_end_of_the_block():
+    """Ctrl-C within the block is raised after it, once, and not in the middle."""
+    done = []
+    with pytest.raises(KeyboardInterrupt):
+        _held(done, times=2)
+    assert done == ["all of it"]
+
+
+def test_interrupt_waits_though_other_threads_take_signals():
+    """A thread that has the signal open does not let it through to the main thread."""
+    gone = threading.Event()
+    thread = threading.Thread(target=gone.wait)
+    thread.start()
+    done = []
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            _held(done)
+    finally:
+        gone.set()
+        thread.join()
+    assert done == ["all of it"]
+
+
+def test_handlers_are_put_back(wait_until):
+    """The application's own handlers are as they were, and hear of what came meanwhile."""
+    heard = []
+    before = signal.signal(signal.SIGTERM, lambda number, _frame: heard.append(number))
+    try:
+        with interrupts_held_back():
+            _send(signal.SIGTERM)
+            assert heard == []
+        # Python runs a handler soon, not at once, where other threads are alive.
+        wait_until(lambda: heard == [signal.SIGTERM], "the signal that was held back is heard of")
+        _send(signal.SIGTERM)
+        wait_until(lambda: heard == [signal.SIGTERM, signal.SIGTERM], "the next one is heard of")
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def test_an_interrupt_while_handlers_are_put_back_loses_none(monkeypatch):
+    """Ctrl-C between two handlers is raised when the other one is back too."""
+    handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    ours, sent = lambda _number, _frame: None, []
+    set_one, before = signal.signal, signal.signal(signal.SIGTERM, ours)
+
+    def interrupted(number, handler):
+        set_one(number, handler)
+        if handler is handlers[0] and not sent:
+            sent.append(number)
+            _send(signal.SIGINT)
+
+    try:
+        monkeypatch.setattr(signal, "signal", interrupted)
+        with pytest.raises(KeyboardInterrupt), interrupts_held_back():
+            pass
+        monkeypatch.undo()
+        assert signal.getsignal(signal.SIGINT) is handlers[0]
+        assert signal.getsignal(signal.SIGTERM) is ours
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _nested(done):
+    with interrupts_held_back():
+        _held(done)
+        done.append("after the inner one")
+
+
+def test_blocks_nest():
+    """What an inner block held back waits for the outer one too."""
+    done = []
+    with pytest.raises(KeyboardInterrupt):
+        _nested(done)
+    assert done == ["all of it", "after the inner one"]
+
+
+def test_other_threads_may_use_it():
+    """Only the main thread can set handlers; elsewhere the signals are blocked and nothing fails."""
+    masks = []
+
+    def work():
+        with interrupts_held_back():
+            masks.append(signal.pthread_sigmask(signal.SIG_BLOCK, ()))
+        masks.append(signal.pthread_sigmask(signal.SIG_BLOCK, ()))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert signal.SIGINT in masks[0]
+    assert signal.SIGINT not in masks[1]

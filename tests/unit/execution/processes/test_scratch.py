@@ -1,0 +1,172 @@
+"""Scratch: a pool's run-time directory, its locks, and who removes it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from treadle.execution.processes.scratch import Scratch, sweep
+
+HOLD = """
+import sys
+from treadle.execution.processes.scratch import Scratch
+scratch = Scratch(sys.argv[1])
+print("held", flush=True)
+for line in sys.stdin:
+    if line.strip() == "remove_if_last":
+        scratch.remove_if_last()
+        print("done", flush=True)
+"""
+
+
+@pytest.fixture
+def base(tmp_path, monkeypatch):
+    """Make scratch directories under the test's own directory, by a name short enough for sockets."""
+    with tempfile.TemporaryDirectory(prefix="s", dir="/tmp") as short:
+        monkeypatch.setattr(tempfile, "tempdir", short)
+        yield Path(short)
+
+
+@pytest.fixture
+def holder():
+    """Start processes that hold a scratch directory; each is told what to do in a line."""
+    made = []
+
+    def start(path):
+        process = subprocess.Popen([sys.executable, "-c", HOLD, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        made.append(process)
+        assert process.stdout.readline() == "held\n"
+        return process
+
+    yield start
+    for process in made:
+        process.kill()
+        process.communicate()
+
+
+def tell(process, word):
+    process.stdin.write(f"{word}\n")
+    process.stdin.flush()
+    assert process.stdout.readline() == "done\n"
+
+
+def test_it_is_private_and_short(base):
+    """Only the user can enter it, and a socket's path fits."""
+    scratch = Scratch.create()
+    path = Path(scratch.path)
+    assert path.parent == base
+    assert path.stat().st_mode & 0o777 == 0o700
+    assert path.name.startswith(f"treadle-{os.getuid()}-")
+    assert len(os.fsencode(scratch.socket)) < 100
+    assert Path(scratch.blackboard).parent == path
+    scratch.remove()
+    assert not path.exists()
+
+
+def test_a_long_temporary_directory_is_not_used(monkeypatch, tmp_path):
+    """Where the temporary directory's own path is long, /tmp holds the directory, so that the socket's path fits."""
+    deep = tmp_path / ("d" * 60) / ("e" * 60)
+    deep.mkdir(parents=True)
+    monkeypatch.setattr(tempfile, "tempdir", str(deep))
+    scratch = Scratch.create()
+    assert Path(scratch.path).parent == Path("/tmp")
+    scratch.remove()
+
+
+def test_removing_twice_is_no_error(base):
+    """Removing and letting go may happen in any order, any number of times."""
+    scratch = Scratch.create()
+    scratch.remove()
+    scratch.remove()
+    scratch.let_go()
+    assert list(base.iterdir()) == []
+
+
+def test_a_sweep_spares_what_is_held_and_removes_what_is_not(base):
+    """Directories of living pools stay; those whose holders are gone go."""
+    held, left = Scratch.create(), Scratch.create()
+    left.let_go()
+    assert sweep(str(base)) == [left.path]
+    assert Path(held.path).is_dir()
+    held.remove()
+
+
+def test_a_sweep_follows_no_links_and_touches_nothing_else(base):
+    """A link in a directory's place, another's file, a directory without a lock: all are left alone."""
+    prefix = f"treadle-{os.getuid()}-"
+    target = base / "precious"
+    target.mkdir()
+    (target / "lock").touch()
+    (base / f"{prefix}link").symlink_to(target)
+    (base / f"{prefix}unlocked").mkdir()
+    (base / f"{prefix}file").touch()
+    assert sweep(str(base)) == []
+    assert target.is_dir()
+    assert (base / f"{prefix}unlocked").is_dir()
+
+
+def test_making_one_sweeps_what_killed_pools_left(base, holder):
+    """What a process that was killed leaves behind is removed when the next pool is made."""
+    left = Scratch.create()
+    process = holder(left.path)
+    left.let_go()
+    fresh = Scratch.create()
+    assert Path(left.path).is_dir()
+    process.kill()
+    process.wait()
+    fresh.remove()
+    Scratch.create().remove()
+    assert not Path(left.path).exists()
+
+
+def test_the_last_holder_removes_it(base, holder):
+    """Of several processes that lost their parent, the last to go removes the directory, no earlier one does."""
+    parent = Scratch.create()
+    first, second = holder(parent.path), holder(parent.path)
+    parent.let_go()
+    tell(first, "remove_if_last")
+    assert Path(parent.path).is_dir()
+    tell(second, "remove_if_last")
+    assert not Path(parent.path).exists()
+
+
+def test_a_living_parent_keeps_it(base, holder):
+    """A worker that goes while the parent lives removes nothing."""
+    parent = Scratch.create()
+    worker = holder(parent.path)
+    tell(worker, "remove_if_last")
+    assert Path(parent.path).is_dir()
+    parent.remove()
+
+
+START_FORKSERVER = """
+import multiprocessing.util, os, signal, sys
+from treadle.execution.executors.loky.slot import ensure_forkserver
+ensure_forkserver()
+print(multiprocessing.util.get_temp_dir(), flush=True)
+if sys.argv[1] == "kill":
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.parametrize("end", ["exit", "kill"])
+def test_the_folder_of_a_forkserver_goes(base, end):
+    """With its process, or, where that was killed before it had a pool, with the next pool's sweep."""
+    started = subprocess.run(
+        [sys.executable, "-c", START_FORKSERVER, end],
+        stdout=subprocess.PIPE,
+        env={**os.environ, "TMPDIR": str(base)},
+        check=False,
+    )
+    folder = Path(os.fsdecode(started.stdout.strip()))
+    assert folder.parent == base
+    assert list(base.glob("pymp-*")) == []
+    if end == "kill":
+        assert [path.name[:9] for path in folder.iterdir() if path.name != "lock"] == ["listener-"]
+        assert sweep(str(base)) == [str(folder)]
+    assert list(base.iterdir()) == []

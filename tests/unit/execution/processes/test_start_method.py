@@ -1,0 +1,154 @@
+"""Which start method is chosen, and why; what is the whole process's is tried in processes of its own."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import subprocess
+import sys
+
+import pytest
+
+from treadle.errors import RunnerError
+from treadle.execution.processes.start_method import (
+    ENVIRONMENT_VARIABLE,
+    StartMethod,
+    available_start_methods,
+    choose_start_method,
+)
+
+ASK = """
+import multiprocessing, threading
+{setup}
+from treadle.execution.processes.start_method import choose_start_method
+choice = choose_start_method({argument})
+print(choice.method.value, choice.reason, multiprocessing.get_start_method(allow_none=True), sep="|")
+{teardown}
+"""
+THREAD = "release = threading.Event()\nthread = threading.Thread(target=release.wait)\nthread.start()"
+END = "release.set()\nthread.join()"
+
+
+def ask(setup="", argument="", teardown="", **environment):
+    """Return method, reason and the process's own default, as a fresh process has them."""
+    inherited = {name: value for name, value in os.environ.items() if name != ENVIRONMENT_VARIABLE}
+    code = ASK.format(setup=setup, argument=argument, teardown=teardown)
+    out = subprocess.run(
+        [sys.executable, "-c", code], env={**inherited, **environment}, check=True, capture_output=True, text=True
+    ).stdout
+    method, reason, default = out.strip().split("|")
+    return StartMethod(method), reason, default
+
+
+def test_the_argument_comes_first():
+    """What the caller asks for beats everything else, as a name or as a StartMethod."""
+    method, reason, _ = ask("multiprocessing.set_start_method('fork')", "'spawn'", **{ENVIRONMENT_VARIABLE: "loky"})
+    assert method is StartMethod.SPAWN
+    assert "argument" in reason
+    assert choose_start_method(StartMethod.LOKY).method is StartMethod.LOKY
+    assert choose_start_method("fork").method is StartMethod.FORK
+
+
+def test_the_environment_comes_second():
+    """The environment variable beats what the application set."""
+    method, reason, _ = ask("multiprocessing.set_start_method('fork')", **{ENVIRONMENT_VARIABLE: "loky"})
+    assert method is StartMethod.LOKY
+    assert ENVIRONMENT_VARIABLE in reason
+
+
+@pytest.mark.parametrize("fixed", ["fork", "spawn", "forkserver"])
+def test_the_applications_own_default_comes_third(fixed):
+    """What the application set with set_start_method is taken over."""
+    method, reason, default = ask(f"multiprocessing.set_start_method({fixed!r})")
+    assert method.value == default == fixed
+    assert "set_start_method" in reason
+
+
+def test_an_inferred_fork_gives_way_where_threads_are_alive():
+    """Fork beside threads was not asked for, so forkserver takes its place (failure 10)."""
+    method, reason, default = ask(f"multiprocessing.set_start_method('fork')\n{THREAD}", teardown=END)
+    assert method is StartMethod.FORKSERVER
+    assert "threads" in reason
+    assert default == "fork"
+
+
+def test_a_requested_fork_does_not_give_way():
+    """Who asks for fork gets fork, threads or not."""
+    assert ask(THREAD, "'fork'", END)[0] is StartMethod.FORK
+
+
+def test_a_lock_that_fixes_the_default_changes_nothing():
+    """`multiprocessing.Lock()` fixes the platform's default; that is no wish of the application for fork beside threads."""
+    method, _, _ = ask(f"lock = multiprocessing.Lock()\n{THREAD}", teardown=END)
+    assert method is StartMethod.FORKSERVER
+
+
+def test_without_a_wish_the_platforms_safe_default_is_taken():
+    """On Linux that is forkserver; choosing fixes nothing for the process."""
+    method, reason, default = ask()
+    assert method is StartMethod.FORKSERVER
+    assert "safe default" in reason
+    assert default == "None"
+
+
+def test_without_forkserver_spawn_is_safe(monkeypatch):
+    """A platform without forkserver gets spawn."""
+    monkeypatch.delenv(ENVIRONMENT_VARIABLE, raising=False)
+    monkeypatch.setattr(multiprocessing, "get_all_start_methods", lambda: ["spawn"])
+    monkeypatch.setattr(multiprocessing, "get_start_method", lambda *, allow_none: None)
+    assert available_start_methods() == (StartMethod.SPAWN, StartMethod.LOKY)
+    assert choose_start_method().method is StartMethod.SPAWN
+
+
+@pytest.mark.parametrize("method", ["fork", "forkserver"])
+def test_what_the_platform_lacks_is_refused(monkeypatch, method):
+    """Asking for a method that is not there is an error that names two that are."""
+    monkeypatch.setattr(multiprocessing, "get_all_start_methods", lambda: ["spawn"])
+    with pytest.raises(RunnerError, match=rf"no start method '{method}'.*loky or spawn"):
+        choose_start_method(method)
+
+
+def test_an_unknown_name_is_refused_with_its_source(monkeypatch):
+    """The error lists the methods and says where the name came from; it is a ValueError too."""
+    with pytest.raises(RunnerError, match=r"'frok' in the start_method argument. .*Use one of: fork, spawn") as caught:
+        choose_start_method("frok")
+    assert caught.value.close == ("fork",)
+    monkeypatch.setenv(ENVIRONMENT_VARIABLE, "thread")
+    with pytest.raises(ValueError, match=rf"'thread' in {ENVIRONMENT_VARIABLE}"):
+        choose_start_method()
+
+
+@pytest.mark.parametrize("method", list(StartMethod))
+def test_each_method_has_its_context(method):
+    """Each gives a context that can make processes; only a forked child inherits the configured project."""
+    assert callable(method.context().Process)
+    assert method.child_inherits == (method is StartMethod.FORK)
+    assert method in available_start_methods()
+
+
+def test_fork_is_preferred_where_it_is_safe():
+    """Who prefers fork gets it beside numpy's idle threads, which are ready for it; beside any other thread nobody does."""
+    assert ask("import numpy", "prefer_fork=True")[0] is StartMethod.FORK
+    assert ask(f"import numpy\n{THREAD}", "prefer_fork=True", END)[0] is StartMethod.FORKSERVER
+    spawn = "multiprocessing.set_start_method('spawn')"
+    assert ask(spawn, "prefer_fork=True")[0] is StartMethod.SPAWN
+
+
+STARTS = """
+import multiprocessing
+from treadle import Catalog, ParallelRunner, Pipeline, node
+
+for asked in (None, "spawn", "loky", None):
+    runner = ParallelRunner(max_workers=1, start_method=asked)
+    runner.run(Pipeline([node(len, "text", "size")]), Catalog({"text": "abc"}))
+    print(runner.start_method, multiprocessing.get_start_method(allow_none=True))
+multiprocessing.set_start_method("spawn")
+"""
+
+
+def test_starting_workers_decides_nothing_for_the_process():
+    """Workers of any kind leave the application's default open, so that the next pool is started as the first was."""
+    inherited = {name: value for name, value in os.environ.items() if name != ENVIRONMENT_VARIABLE}
+    done = subprocess.run([sys.executable, "-c", STARTS], env=inherited, check=True, capture_output=True, text=True)
+    default = "spawn" if sys.platform == "darwin" else "forkserver"
+    assert done.stdout.splitlines() == [f"{default} None", "spawn None", "loky None", f"{default} None"]

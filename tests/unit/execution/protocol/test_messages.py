@@ -1,0 +1,140 @@
+"""What crosses a process pickles both ways, each type of it."""
+
+from __future__ import annotations
+
+import logging
+import pickle
+import sys
+
+import pytest
+
+from treadle.events import Failure
+from treadle.execution.protocol import handles
+from treadle.execution.protocol import messages as job
+from treadle.execution.protocol.handles import Inline, LocalValue, PinnedValue, RemoteValue, Segment
+from treadle.execution.protocol.messages import (
+    BeginRun,
+    Broken,
+    Cancel,
+    EndRun,
+    Failed,
+    Finished,
+    Hello,
+    HookPayload,
+    Job,
+    JobsReturned,
+    Logged,
+    Output,
+    Release,
+    RunSpec,
+    Started,
+    Stop,
+    Transfer,
+    Transferred,
+    WatchedDatasets,
+    WorkerSpec,
+)
+from treadle.execution.protocol.wire import from_wire, to_wire
+from treadle.io.recipe import DatasetRecipe
+from treadle.project.logging import snapshot_levels
+
+FAILURE = Failure("ValueError", "bad", "Traceback …", b"pickle", "table", "load")
+SPEC = WorkerSpec(
+    package_name="flights",
+    inherits=False,
+    working_directory="/somewhere",
+    sys_path=("/somewhere/src",),
+    environment={"TOKEN": "secret-value"},
+    thread_limit=2,
+    parent_pid=7,
+    scratch="/scratch",
+    fingerprint="abc",
+)
+RUN = RunSpec(
+    run_id="id",
+    levels=snapshot_levels(),
+    node_groups=(b"nodes",),
+    node_at=((0, 0),),
+    inputs=((0,),),
+    outputs=((1,),),
+    dataset_names=("a", "b"),
+    in_memory=(True, False),
+    is_result=(False, True),
+    copy_modes=((0, "assign"),),
+    recipes=(DatasetRecipe("b", {"type": "text.TextDataset", "filepath": "/x"}),),
+    objects=(("c", b"dataset"),),
+    hooks=(HookPayload("plugin", None, 1), HookPayload("other", b"pickle")),
+    catalog_class=b"class",
+)
+MESSAGES = [
+    WatchedDatasets("/run", ("a", "b")),
+    SPEC,
+    RUN,
+    HookPayload("plugin", b"x"),
+    Inline(b"data", (b"buffer",)),
+    Segment(128, ((0, 10), (64, 64)), None, 5),
+    Segment(128, ((0, 10),), "/scratch/value-1"),
+    PinnedValue(1, "a lock"),
+    LocalValue([1]),
+    RemoteValue(1, 5_000_000),
+    BeginRun(1, b"spec"),
+    EndRun(1),
+    Job(1, (0, 1), ((0, Inline(b"x")),), ((0, 1),), (1,)),
+    Transfer(1, 0),
+    Release(1, 0),
+    Cancel(1),
+    Stop(),
+    Hello(1, 77, 1, FAILURE),
+    Started(1, 0, 12.5),
+    Finished(1, 0, 12.5, 13.0, 0.1, 0.2, 0.2, ((1, PinnedValue(1, "lock")), (2, Inline(b"x")), (3, Inline(b"x", (b"y",))))),
+    Failed(1, 0, 12.5, 13.0, FAILURE, (1, 2)),
+    Transferred(1, 0, PinnedValue(1, "lock")),
+    JobsReturned(1, (1, 2)),
+    Broken(Failure("MemoryError", "", "")),
+    Logged({"msg": "text", "levelno": 20}),
+    Output("stdout", "text\n"),
+]
+
+
+@pytest.mark.parametrize("message", MESSAGES, ids=lambda message: type(message).__name__)
+@pytest.mark.parametrize("protocol", [2, 5])
+def test_every_message_pickles_both_ways(message, protocol):
+    """What comes out is equal to what went in, and of the same type, by the way that the channel takes."""
+    back = from_wire(*pickle.loads(pickle.dumps(to_wire(message), protocol=protocol)))
+    assert back == message
+    assert type(back) is type(message)
+
+
+def test_no_message_type_is_left_out():
+    """Each class of the modules stands in the list above."""
+    classes = {
+        value
+        for module in (job, handles)
+        for value in vars(module).values()
+        if isinstance(value, type) and value.__module__ == module.__name__ and not issubclass(value, BaseException)
+    }
+    records = {value for value in classes if not getattr(value, "_is_protocol", False)}
+    assert records == {type(message) for message in MESSAGES}
+
+
+def test_a_spec_never_shows_the_environment():
+    """The environment may hold secrets, so printing a spec leaves it out."""
+    assert "secret-value" not in repr(SPEC)
+
+
+def test_a_log_record_travels_as_text():
+    """Message and arguments become text, a traceback too, and what is no plain value its repr."""
+    try:
+        _ = 1 / 0
+    except ZeroDivisionError:
+        info = sys.exc_info()
+    record = logging.LogRecord("name", logging.ERROR, __file__, 5, "%s and %d", (object, 3), info)
+    record.extra = lambda: None
+    record.plain = 5
+    back = pickle.loads(pickle.dumps(Logged.of(record))).record()
+    assert back.getMessage() == f"{object} and 3"
+    assert "ZeroDivisionError: division by zero" in back.exc_text
+    assert back.exc_info is None
+    assert back.extra.startswith("<function")
+    assert back.plain == 5
+    assert (back.name, back.levelno, back.lineno) == ("name", logging.ERROR, 5)

@@ -1,0 +1,65 @@
+"""The budget: what values take of memory, as the parent and the workers see it."""
+
+from __future__ import annotations
+
+import pytest
+
+from treadle.execution.processes.memory import usable_memory
+from treadle.execution.values import budget as module
+from treadle.execution.values.budget import Budget, default_limit
+
+
+@pytest.fixture
+def sides(tmp_path):
+    """The parent's and a worker's view of the same budget: 1,000 bytes, three workers."""
+    parent = Budget(str(tmp_path), 3, 1000)
+    worker = Budget(str(tmp_path))
+    yield parent, worker
+    worker.close()
+    parent.close()
+
+
+def test_both_sides_see_what_either_counts(sides):
+    """What a worker made counts at once, and once only when the parent has heard of it."""
+    parent, worker = sides
+    assert worker.limit == parent.limit == 1000
+    worker.note_made(1, 600, 1)
+    assert parent.used() == worker.used() == 600
+    parent.note_heard(1, 600, 1)
+    parent.count(600, 1)
+    assert parent.used() == worker.used() == 600
+    assert worker.has_room(400)
+    assert not worker.has_room(401)
+    parent.count(-600, -1)
+    assert worker.used() == 0
+
+
+def test_a_worker_that_is_gone_takes_along_what_nobody_heard_of(sides):
+    """What a lost worker had made and not told is counted no more."""
+    parent, worker = sides
+    worker.note_made(0, 300, 1)
+    worker.note_made(2, 100, 0)
+    parent.settle(0)
+    assert worker.used() == 100
+    worker.note_made(2, -100, 0)
+    assert parent.used() == 0
+
+
+def test_memory_files_are_few(sides):
+    """Open memory files count wherever they are."""
+    parent, worker = sides
+    parent.count(0, module.OPEN_FILES - 1)
+    assert not worker.is_crowded
+    worker.note_made(2, 0, 1)
+    assert parent.is_crowded
+    assert worker.is_crowded
+
+
+def test_the_file_is_private(sides, tmp_path):
+    """Nobody else reads or writes it."""
+    assert (tmp_path / "budget").stat().st_mode & 0o077 == 0
+
+
+def test_half_of_what_may_be_used_where_nothing_is_said():
+    """The other half is for the nodes' own work."""
+    assert default_limit() == pytest.approx(usable_memory() / 2)

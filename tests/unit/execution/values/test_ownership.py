@@ -1,0 +1,167 @@
+"""Handing values over uncopied: only where nothing else leads to their memory."""
+
+from __future__ import annotations
+
+import weakref
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from treadle.execution.values.ownership import borrow, claim, large_size
+
+KEPT = []
+ON_WRITE = int(pd.__version__.partition(".")[0]) >= 3
+
+
+@pytest.fixture(autouse=True)
+def _nothing_kept():
+    yield
+    KEPT.clear()
+
+
+def keep(value):
+    KEPT.append(value)
+    return value
+
+
+def keep_of(value, part):
+    """Keep a part of a value; return the value."""
+    KEPT.append(part(value))
+    return value
+
+
+def frame():
+    return pd.DataFrame({"a": np.arange(100.0), "b": np.zeros(100), "i": range(100)})
+
+
+def mixed():
+    return pd.DataFrame(
+        {
+            "d": pd.date_range("2013", periods=3),
+            "z": pd.date_range("2013", periods=3, tz="UTC"),
+            "t": pd.to_timedelta([1, 2, 3]),
+            "s": list("abc"),
+            "p": pd.array(list("abc"), dtype="string[python]"),
+            "c": pd.Categorical(list("aba")),
+            "n": pd.array([1, None, 3], dtype="Int64"),
+        }
+    )
+
+
+ARRAYS = {
+    "C": lambda: np.zeros(9),
+    "Fortran": lambda: np.zeros((3, 3), order="F"),
+    "structured": lambda: np.zeros(3, dtype=[("a", "i4"), ("b", "f8")]),
+}
+FRAMES = {
+    "new": frame,
+    "computed": lambda: frame() + 1,
+    "selected": lambda: frame()[lambda table: table.a > 3],
+    "with another column": lambda: frame().assign(z=3.0),
+    "grouped": lambda: frame().groupby("b").sum(),
+    "merged": lambda: frame().merge(frame(), on="a"),
+    "sorted": lambda: frame().sort_values("a", ascending=False),
+    "looked up": lambda: keep_of(frame().set_index("i"), lambda table: float(table.loc[5, "a"])),
+    "of many types": mixed,
+    "a column": lambda: frame()["a"],
+    "a series": lambda: pd.Series(np.zeros(9)),
+    "over an array that is let go": lambda: pd.DataFrame(np.zeros((9, 3)), copy=False),
+    "empty": lambda: pd.DataFrame({"a": []}),
+}
+SHARED = {
+    "an array that is kept": lambda: keep(np.zeros(9)),
+    "a view": lambda: np.zeros(9)[1:],
+    "an array whose view is kept": lambda: keep_of(np.zeros(9), lambda array: array[1:]),
+    "an array whose memory is kept": lambda: keep_of(np.zeros(9), memoryview),
+    "an array that a weak reference leads to": lambda: keep_of(np.zeros(9), weakref.ref),
+    "an array over a buffer": lambda: np.frombuffer(bytearray(80)),
+    "a read-only array": lambda: keep_of(np.zeros(9), lambda array: array.setflags(write=False)),
+    "objects": lambda: np.array([[1], 2], dtype=object),
+    "a frame that is kept": lambda: keep(frame()),
+    "a frame over an array": lambda: pd.DataFrame(keep(np.zeros((9, 3))), copy=False),
+    "a frame over a column": lambda: pd.DataFrame({"a": keep(np.zeros(9))}, copy=False),
+    "a series over an array": lambda: pd.Series(keep(np.zeros(9)), copy=False),
+    "a series over a part": lambda: pd.Series(keep(np.zeros(9))[2:], copy=False),
+    "a series over a buffer": lambda: pd.Series(np.frombuffer(keep(bytearray(80))), copy=False),
+    "a series over a nullable array": lambda: pd.Series(keep(pd.array([1, None])), copy=False),
+    "a nullable array over an array": lambda: pd.Series(
+        pd.arrays.IntegerArray(keep(np.zeros(3, "i8")), np.zeros(3, bool)), copy=False
+    ),
+    "a series over a categorical": lambda: pd.Series(keep(pd.Categorical(list("ab"))), copy=False),
+    "a series over dates": lambda: pd.Series(keep(pd.array(pd.date_range("2013", periods=2))), copy=False),
+    "a frame whose column is kept": lambda: keep_of(frame(), lambda table: table["a"]),
+    "a frame whose extension array is kept": lambda: keep_of(mixed(), lambda table: table["n"].array),
+    "a frame whose numbers are kept": lambda: keep_of(pd.DataFrame(np.zeros((9, 3))), lambda table: table.to_numpy()),
+    "a frame with attributes": lambda: keep_of(frame(), lambda table: table.attrs.update(notes=[1])),
+    "a frame with something hung on it": lambda: keep_of(frame(), lambda table: object.__setattr__(table, "notes", [1])),
+    "a frame with lists in its cells": lambda: pd.DataFrame({"a": [[1], [2]]}),
+    "a type that is not known for certain": lambda: pd.DataFrame({"a": pd.arrays.SparseArray([0, 1])}),
+    "no frame at all": lambda: [1, 2],
+}
+
+
+def is_claimed(make):
+    holder = {0: make()}
+    return claim(holder, 0)
+
+
+@pytest.mark.parametrize("name", ARRAYS)
+def test_an_array_of_its_own_is_handed_over(name):
+    """Plain arrays that own their memory, and that nobody else has."""
+    assert is_claimed(ARRAYS[name])
+
+
+@pytest.mark.parametrize("name", FRAMES)
+def test_a_frame_of_its_own_is_handed_over(name):
+    """Frames and series under copy-on-write whose every block is theirs alone."""
+    assert is_claimed(FRAMES[name]) == ON_WRITE
+
+
+@pytest.mark.parametrize("name", SHARED)
+def test_what_others_may_change_is_copied(name):
+    """Whatever else leads to an object, its memory or its cells, it is not handed over."""
+    assert not is_claimed(SHARED[name])
+
+
+@pytest.mark.skipif(not ON_WRITE, reason="frames are handed over under copy-on-write only")
+def test_labels_over_an_array_are_copied():
+    """Labels can be made of an array that somebody keeps: the frame is handed over with labels of its own."""
+    labels = np.arange(3.0)
+    holder = {0: pd.DataFrame({"a": np.zeros(3)}, index=pd.Index(labels, copy=False, name="at"))}
+    assert claim(holder, 0)
+    labels[:] = 9
+    assert holder[0].index.tolist() == [0, 1, 2]
+    assert holder[0].index.name == "at"
+
+
+@pytest.mark.skipif(not ON_WRITE, reason="this pandas does not copy on write")
+def test_borrowed_frames_are_isolated_both_ways():
+    """A borrowed frame shares memory until either side is written to, labels and their names included."""
+    stored = frame()
+    first, second = borrow(stored), borrow(stored)
+    assert np.shares_memory(first["a"].to_numpy(), stored["a"].to_numpy())
+    first.loc[0, "a"] = -1
+    first.index.name = "changed"
+    first.columns = ["x", "y", "z"]
+    stored.loc[1, "a"] = -2
+    assert second["a"].tolist() == frame()["a"].tolist()
+    assert stored.loc[0, "a"] == 0
+    assert stored.index.name is None
+    assert not second["a"].to_numpy().flags.writeable
+
+
+def test_only_plain_frames_are_borrowed():
+    """Arrays, extension arrays, which can be written to past the frame, and lists are copied."""
+    assert borrow(np.zeros(3)) is None
+    assert borrow(mixed()) is None
+    assert borrow(pd.DataFrame({"a": [[1]]})) is None
+    assert (borrow(pd.Series([1.0])) is not None) == ON_WRITE
+
+
+@pytest.mark.parametrize(
+    ("value", "size"), [(np.zeros(9), 72), (pd.Series(np.zeros(9)), 72), (pd.DataFrame({"a": np.zeros(9)}), 72), ([1], 0)]
+)
+def test_the_size_of_what_is_plain(value, size):
+    """Bytes of the cells; 0 for what may not pickle, or not without being copied."""
+    assert large_size(value) == size

@@ -1,0 +1,380 @@
+"""The exchange: values between processes and within one."""
+
+from __future__ import annotations
+
+import gc
+import os
+import pickle
+import resource
+import threading
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from treadle.execution.protocol import handles
+from treadle.execution.protocol.handles import CannotLeaveError, Inline, LocalValue, PinnedValue, RemoteValue, Segment
+from treadle.execution.values import transfer as exchange
+from treadle.execution.values.budget import Budget
+from treadle.execution.values.pickling import pickle_value
+from treadle.execution.values.transfer import (
+    INLINE_BYTES,
+    LocalValues,
+    NoRoomError,
+    publish,
+    snapshot,
+)
+from treadle.io.memory import CopyMode
+
+
+@pytest.fixture
+def keep(tmp_path):
+    """Publish values; their handles are closed after the test."""
+    handles = []
+
+    def make(value, **options):
+        handles.append(publish(value, str(tmp_path), **options))
+        return handles[-1]
+
+    yield make
+    for handle in handles:
+        handle.close()
+
+
+@pytest.fixture
+def nothing_left(tmp_path_factory):
+    """A budget that has no room for anything."""
+    budget = Budget(str(tmp_path_factory.mktemp("budget")), 1, 0)
+    yield budget
+    budget.close()
+
+
+def open_files():
+    gc.collect()  # what nobody has any more is closed first, and not in the middle of a test
+    return {path.name for path in Path("/proc/self/fd").iterdir()}
+
+
+BIG = np.arange(100_000, dtype="float64")
+
+
+@pytest.mark.parametrize("value", [None, 3, "text", b"bytes", [1, {"a": (2,)}], {1, 2}, 1 + 2j])
+def test_small_values_travel_inline(keep, value):
+    """What pickles small is a few bytes in the message."""
+    handle = keep(value)
+    assert isinstance(handle, Inline)
+    assert handle.load() == value
+    assert 0 < handle.size <= INLINE_BYTES
+
+
+def test_a_small_array_is_writable_and_the_takers_own(keep):
+    """Buffers that travel inline come out writable, and two takers do not see each other's writes."""
+    handle = keep(np.arange(4))
+    first, second = handle.load(), handle.load()
+    first[0] = 99
+    assert second[0] == 0
+    assert handle.load()[0] == 0
+
+
+def test_large_values_go_into_a_memory_file(keep, tmp_path):
+    """What is large is one memory file, each buffer at a 64-byte boundary, and no file in the scratch directory."""
+    handle = keep({"a": BIG, "b": BIG[:11].copy(), "text": "x" * 100})
+    assert isinstance(handle, Segment)
+    assert handle.path is None
+    assert os.fstat(handle.fd).st_size == handle.size
+    assert all(start % 64 == 0 for start, _length in handle.spans)
+    loaded = handle.load()
+    assert np.array_equal(loaded["a"], BIG)
+    assert np.array_equal(loaded["b"], BIG[:11])
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("spill", [False, True])
+def test_mapped_arrays_are_writable_and_isolated(keep, spill, nothing_left):
+    """A taker may write into its array; the value, and every other taker, stays as it was."""
+    handle = keep(BIG, budget=nothing_left if spill else None)
+    assert (handle.path is not None) == spill
+    first, second = handle.load(), handle.load()
+    assert first.flags.writeable
+    first[:] = -1
+    assert np.array_equal(second, BIG)
+    assert np.array_equal(handle.load(), BIG)
+
+
+def test_frames_are_writable_and_isolated(keep):
+    """The same holds for data frames."""
+    frame = pd.DataFrame({"a": BIG, "b": BIG * 2, "c": ["text"] * len(BIG)})
+    handle = keep(frame)
+    first = handle.load()
+    first.loc[:, "a"] = 0.0
+    first.iloc[0, 2] = "changed"
+    pd.testing.assert_frame_equal(handle.load(), frame)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        np.asfortranarray(np.arange(40_000.0).reshape(200, 200)),
+        np.arange(200_000.0)[::2],
+        np.array([["a", None]] * 20_000, dtype=object),
+        np.zeros((0, 5)),
+        b"x" * 200_000,
+    ],
+    ids=["fortran", "strided", "objects", "empty", "bytes"],
+)
+def test_any_layout_survives(keep, value):
+    """Order, strides, object cells, emptiness: what comes out is equal."""
+    loaded = keep(value).load()
+    assert np.array_equal(loaded, value) if isinstance(value, np.ndarray) else loaded == value
+
+
+def test_a_value_outlives_its_handle(tmp_path):
+    """Once loaded, a value keeps its map: the handle may be closed."""
+    handle = publish(BIG, str(tmp_path))
+    loaded = handle.load()
+    handle.close()
+    assert np.array_equal(loaded, BIG)
+
+
+def test_spilled_values_are_files_that_closing_removes(tmp_path, nothing_left):
+    """A value past the budget is one file in the scratch directory, private to the user, gone when its handle is closed."""
+    handle = publish(BIG, str(tmp_path), budget=nothing_left)
+    assert handle.memory == (0, 0)
+    (file,) = tmp_path.iterdir()
+    assert handle.path == str(file)
+    assert handle.fd is None
+    assert file.stat().st_mode & 0o077 == 0
+    handle.close()
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("missing", [True, False], ids=["no memfd here", "memfd refused"])
+def test_without_memfd_the_scratch_directory_does_it(tmp_path, monkeypatch, missing):
+    """Where there is no memfd_create, or it fails, large values go to files."""
+    if missing:
+        monkeypatch.delattr(os, "memfd_create")
+    else:
+
+        def refuse(*_args):
+            raise OSError
+
+        monkeypatch.setattr(os, "memfd_create", refuse)
+    handle = publish(BIG, str(tmp_path))
+    assert handle.path is not None
+    assert np.array_equal(handle.load(), BIG)
+    handle.close()
+
+
+def test_a_memory_file_that_cannot_be_filled_is_closed_and_spilled(tmp_path, monkeypatch):
+    """When memory runs out while a value is written, the file descriptor goes and the scratch directory takes over."""
+    write, failed = exchange._write_pieces, []
+
+    def fail_once(fd, pieces, spans):
+        if not failed:
+            failed.append(fd)
+            raise OSError
+        write(fd, pieces, spans)
+
+    monkeypatch.setattr(exchange, "_write_pieces", fail_once)
+    before = open_files()
+    handle = publish(BIG, str(tmp_path))
+    assert handle.path is not None
+    assert open_files() == before
+    handle.close()
+
+
+@pytest.fixture
+def small_files():
+    """No file of this process, on disk or in memory, may grow past 100,000 bytes."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_no_room_anywhere_leaves_nothing_behind(tmp_path, small_files):
+    """Where not even the scratch directory has room, the error says what is free where; neither file nor descriptor stays."""
+    before = open_files()
+    with pytest.raises(NoRoomError, match=r"800\.\d kB fit neither into memory nor .*File too large; File too large") as no:
+        publish(BIG, str(tmp_path))
+    assert "of memory available" in str(no.value)
+    assert "free" in str(no.value)
+    assert list(tmp_path.iterdir()) == []
+    assert open_files() == before
+
+
+def test_past_the_budget_a_full_disk_is_the_end(tmp_path, small_files, nothing_left):
+    """A full disk does not make a value go into memory that it may not have; a spare memory file is given back."""
+    spare = os.memfd_create("spare")
+    with pytest.raises(NoRoomError, match=r"values take 0 bytes of the 0 bytes .*exchange_memory.*File too large"):
+        publish(BIG, str(tmp_path), budget=nothing_left, spare=spare)
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(spare)
+
+
+def test_a_crowd_of_memory_files_that_the_disk_cannot_take(tmp_path):
+    """With many memory files open values go to files; where the disk has no room for them, into memory after all."""
+    budget = Budget(str(tmp_path), 1, 1 << 30)
+    budget.count(0, 1000)
+    handle = publish(BIG, str(tmp_path), budget=budget)
+    assert handle.path is not None
+    handle.close()
+    handle = publish(BIG, str(tmp_path / "gone"), budget=budget)
+    assert handle.memory == (handle.size, 1)
+    handle.close()
+    budget.close()
+
+
+@pytest.mark.parametrize("size", [100, 2_000_000], ids=["smaller", "larger"])
+def test_a_spare_memory_file_is_written_over(tmp_path, size):
+    """A value goes into the spare file, whatever was in there; small ones do not, and it is closed."""
+    spare = os.memfd_create("spare")
+    os.write(spare, b"x" * size)
+    handle = publish(BIG, str(tmp_path), spare=spare)
+    assert handle.fd == spare
+    assert os.fstat(spare).st_size == handle.size
+    assert np.array_equal(handle.load(), BIG)
+    assert isinstance(publish(1, str(tmp_path), spare=spare), Inline)
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(spare)
+
+
+@pytest.mark.parametrize("value", [threading.Lock(), [threading.Lock()], (number for number in range(3))])
+def test_what_cannot_be_pickled_cannot_leave(tmp_path, value):
+    """An unpicklable value is an error of our own, that says what and why."""
+    with pytest.raises(CannotLeaveError, match="cannot be pickled") as caught:
+        publish(value, str(tmp_path))
+    assert caught.value.__cause__ is not None
+
+
+def test_pickling_may_raise_whatever_it_likes(tmp_path):
+    """An error of the value's own __reduce__ is told in the same way."""
+
+    class Hostile:
+        def __reduce__(self):
+            raise ZeroDivisionError
+
+    with pytest.raises(CannotLeaveError, match="Hostile cannot be pickled"):
+        publish(Hostile(), str(tmp_path))
+
+
+def test_classes_and_functions_of_no_module_travel_by_value(keep):
+    """What the main script or a notebook defines is in no module that another process can import; it still travels."""
+    namespace: dict[str, object] = {"__name__": "__main__"}
+    exec(
+        "class Point:\n    def __init__(self, x): self.x = x\n    def double(self): return twice(self.x)\n"
+        "def twice(x): return 2 * x\n",
+        namespace,
+    )
+    data = keep([namespace["Point"](21), namespace["twice"]]).data
+    assert b"twice" in data
+    point, twice = pickle.loads(data)
+    assert point.double() == twice(21) == 42
+
+
+def test_buffers_are_out_of_band():
+    """The pickle of an array holds none of its data."""
+    data, buffers = pickle_value({"big": BIG})
+    assert len(data) < 1000
+    assert [buffer.nbytes for buffer in buffers] == [BIG.nbytes]
+
+
+def test_other_handles():
+    """A local value is handed over as it is, a kept one cannot be had, a segment needs its descriptor."""
+    value = object()
+    assert LocalValue(value).load() is value
+    with pytest.raises(CannotLeaveError, match="a lock"):
+        PinnedValue(1, "a lock").load()
+    with pytest.raises(RuntimeError, match="descriptor"):
+        Segment(1, ((0, 1),)).load()
+    LocalValue(value).close()
+    PinnedValue(1, "").close()
+    assert PinnedValue(1, "").size == LocalValue(value).size == 0
+    assert PinnedValue(1, "", 7).memory == RemoteValue(1, 7).memory == (7, 0)
+    assert Inline(b"abc").memory == LocalValue(value).memory == (0, 0)
+
+
+# --- within one process --------------------------------------------------------------------------------------------------
+
+
+def test_a_value_is_copied_when_it_is_put():
+    """What its maker does with a value later is not seen."""
+    values = LocalValues(lambda _dataset: None)
+    made = [1]
+    values.put(0, made)
+    made.append(2)
+    assert values.take(0, last=False) == [1]
+
+
+def test_each_taker_has_its_own_and_the_last_takes_the_stored_one():
+    """Takers do not see each other's changes; after the last the value is forgotten."""
+    values = LocalValues(lambda _dataset: None)
+    values.put(0, [1])
+    stored = values._values[0]
+    first = values.take(0, last=False)
+    first.append(2)
+    assert values.take(0, last=True) is stored
+    assert stored == [1]
+    assert 0 not in values
+
+
+def test_an_adopted_value_is_kept_as_it_is():
+    """A value that nobody else holds is not copied."""
+    values = LocalValues(lambda _dataset: None)
+    value = [1]
+    values.adopt(0, value)
+    assert values.take(0, last=True) is value
+
+
+def test_the_declared_copy_mode_holds():
+    """`assign` hands over the very object, every time."""
+    values = LocalValues({0: CopyMode.ASSIGN}.get)
+    value = [1]
+    values.put(0, value)
+    assert values.take(0, last=False) is value
+    values.drop(0)
+    values.drop(0)
+    assert 0 not in values
+
+
+def test_what_cannot_be_copied_is_shared():
+    """A lock or a generator has no copy: it is handed on itself."""
+    lock = threading.Lock()
+    assert snapshot(lock, None) is lock
+    assert snapshot(5, CopyMode.DEEPCOPY) == 5
+
+
+def test_clearing_forgets_everything():
+    """After a run nothing keeps its values alive."""
+    values = LocalValues({0: CopyMode.ASSIGN}.get)
+    array = np.zeros(3)
+    values.put(0, array)
+    values.clear()
+    gc.collect()
+    assert 0 not in values
+    assert not [referrer for referrer in gc.get_referrers(array) if isinstance(referrer, dict) and 0 in referrer]
+
+
+def test_values_hold_no_descriptors_where_many_are_open(keep, monkeypatch):
+    """A value is read and not mapped once many files are open: it is the taker's own, and holds none of them."""
+    array = np.arange(100_000.0)
+    handle = keep(array)
+    monkeypatch.setattr(handles, "MANY_DESCRIPTORS", 0)
+    before = open_files()
+    first, second = handle.load(), handle.load()
+    assert open_files() == before
+    first += 1
+    assert (second == array).all()
+
+
+def test_a_value_that_finds_no_room_for_its_copy_is_not_shared():
+    """What cannot be copied at all is shared; a lack of memory is the node's error, because sharing would break the promise."""
+
+    class Large:
+        def __reduce__(self):
+            raise MemoryError
+
+    with pytest.raises(MemoryError):
+        exchange.snapshot(Large(), None)
+    lock = threading.Lock()
+    assert exchange.snapshot(lock, None) is lock

@@ -1,0 +1,328 @@
+"""Forwarding: a worker's logs and prints reach the parent."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import io
+import logging
+import pickle
+import socket
+import sys
+import threading
+from collections import Counter
+from enum import Enum, IntEnum
+
+import pytest
+
+from treadle.errors import RunError
+from treadle.execution.processes.channel import Channel
+from treadle.execution.protocol.messages import Output
+from treadle.execution.worker.forwarding import (
+    ForwardHandler,
+    flush_forwarded,
+    hand_to_loggers,
+    take_over_logging,
+    write_output,
+)
+from treadle.execution.worker.streams import LONG_LINE, ForwardStream
+
+
+@pytest.fixture
+def logger():
+    """A logger whose records go to a list, as they come out of the other process."""
+    sent = []
+    log = logging.getLogger("test_forwarding")
+    handler = ForwardHandler(lambda fact: sent.append(pickle.loads(pickle.dumps(fact)).record()), "worker-3", lambda: "clean")
+    log.addHandler(handler)
+    log.setLevel(logging.DEBUG)
+    log.sent = sent
+    yield log
+    log.removeHandler(handler)
+    del log.sent
+
+
+def test_records_are_tagged_and_formatted(logger):
+    """Each record says worker and node, and its message is text."""
+    logger.info("%s of %d", ["a"], 3)
+    (record,) = logger.sent
+    assert (record.worker, record.node, record.getMessage(), record.levelname) == ("worker-3", "clean", "['a'] of 3", "INFO")
+
+
+def test_exceptions_travel_as_text(logger):
+    """The traceback of a logged exception is in the record that arrives."""
+    try:
+        _ = int("no good")
+    except ValueError:
+        logger.exception("it failed", stack_info=True)
+    (record,) = logger.sent
+    assert "ValueError: invalid literal" in record.exc_text
+    assert record.stack_info.startswith("Stack")
+    assert "ValueError: invalid literal" in logging.Formatter().format(record)
+
+
+def test_unpicklable_extras_become_their_repr(logger):
+    """What a caller adds to a record does not have to pickle."""
+    logger.info("x", extra={"socket": lambda: None, "number": 3})
+    (record,) = logger.sent
+    assert record.socket.startswith("<function")
+    assert record.number == 3
+
+
+def test_numbers_and_texts_travel_without_their_classes(logger):
+    """A member of an enum is a text or a number as well; its class may be one that the parent does not find."""
+
+    class Stage(str, Enum):
+        FIRST = "first"
+
+    class Level(IntEnum):
+        HIGH = logging.WARNING
+
+    logger.log(Level.HIGH, "x", extra={"stage": Stage.FIRST, "share": type("Share", (float,), {})(0.5)})
+    (record,) = logger.sent
+    assert (record.stage, record.share, record.levelno) == ("first", 0.5, logging.WARNING)
+    assert {type(record.stage), type(record.share), type(record.levelno)} == {str, float, int}
+
+
+def test_a_parent_that_is_gone_is_nobodys_error(capsys):
+    """Where the parent is gone, logging and printing go on in silence."""
+
+    def gone(_fact):
+        raise BrokenPipeError
+
+    ForwardHandler(gone, "worker-1", lambda: None).handle(logging.makeLogRecord({"msg": "x"}))
+    ForwardStream("stdout", gone, None).write("line\n")
+    assert capsys.readouterr() == ("", "")
+
+
+def test_a_record_that_cannot_be_formatted_is_reported(capsys):
+    """Wrong arguments of a log call are told on stderr, as logging does, and the node goes on."""
+    sent = []
+    handler = ForwardHandler(sent.append, "worker-1", lambda: None)
+    handler.handle(logging.LogRecord("name", logging.INFO, __file__, 1, "%d", ("no number",), None))
+    assert sent == []
+    assert "no number" in capsys.readouterr().err
+
+
+def test_lines_go_out_whole():
+    """Text is sent at the ends of lines; a flush sends the rest."""
+    sent = []
+    stream = ForwardStream("stdout", sent.append, None)
+    print("one", 2, file=stream)
+    stream.write("begun ")
+    stream.write("ended\nnext\nrest")
+    assert sent == [Output("stdout", "one 2\n"), Output("stdout", "begun ended\nnext\n")]
+    stream.flush()
+    stream.flush()
+    assert sent[2:] == [Output("stdout", "rest")]
+
+
+def test_threads_print_whole_lines():
+    """What several threads print at the same time, piece by piece, comes out line by line; the end of a node sends the rest."""
+    sent = []
+    stream = ForwardStream("stdout", sent.append, None)
+    at_once = threading.Barrier(4)
+
+    def chatter(name):
+        at_once.wait()
+        for number in range(200):
+            print(name, number, file=stream)
+        stream.write(f"{name} rest")
+
+    threads = [threading.Thread(target=chatter, args=(f"thread-{place}",)) for place in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    lines = "".join(output.text for output in sent).splitlines()
+    assert sorted(lines) == sorted(f"thread-{place} {number}" for place in range(4) for number in range(200))
+    stream.flush()  # this thread has begun no line
+    assert len(sent) == 800
+    stream.flush_all()
+    assert sorted(output.text for output in sent[800:]) == [f"thread-{place} rest" for place in range(4)]
+
+
+def test_a_line_without_end_does_not_pile_up():
+    """A line that does not end is sent in pieces, and nothing of it is lost."""
+    sent = []
+    stream = ForwardStream("stderr", sent.append, None)
+    for _ in range(LONG_LINE // 8):
+        stream.write("123456789")
+    assert len(sent) == 1
+    stream.flush()
+    assert "".join(output.text for output in sent) == "123456789" * (LONG_LINE // 8)
+
+
+def test_bytes_arrive_as_they_are(capfdbinary):
+    """`sys.stdout.buffer` is there, for bytes that are no text too, and keeps its place among the text."""
+    sent = []
+    stream = ForwardStream("stdout", sent.append, sys.__stdout__)
+    stream.write("before ")
+    stream.buffer.write(memoryview(b"\xff\x00\nrest"))
+    assert [output.text for output in sent] == ["before ", b"\xff\x00\n"]
+    stream.flush_all()
+    assert sent[-1] == Output("stdout", b"rest")
+    assert stream.buffer.writable()
+    assert stream.buffer.fileno() == sys.__stdout__.fileno()
+    stream.reconfigure(encoding="utf-8", line_buffering=True)
+    with contextlib.redirect_stdout(sys.__stdout__):
+        for output in sent:
+            write_output(output)
+    assert capfdbinary.readouterr().out == b"before \xff\x00\nrest"
+    with contextlib.redirect_stdout(io.StringIO()) as text:
+        write_output(Output("stdout", "Weberei für 3 €".encode()))
+    assert text.getvalue() == "Weberei für 3 €"
+
+
+def test_text_that_a_terminal_cannot_show_is_no_error():
+    """A parent whose stream takes ASCII only shows the rest escaped; one without a stream shows nothing."""
+    raw = io.BytesIO()
+    terminal = io.TextIOWrapper(raw, "ascii")
+    with contextlib.redirect_stdout(terminal):
+        write_output(Output("stdout", "grün\n"))
+    assert raw.getvalue() == b"gr\\xfcn\n"
+    with contextlib.redirect_stdout(None):
+        write_output(Output("stdout", "nowhere\n"))
+
+
+def test_a_reader_that_is_gone():
+    """Text that cannot be written ends the run with an error that says so, and names the stream."""
+
+    class Gone(io.BytesIO):
+        def write(self, _content):
+            raise BrokenPipeError(errno.EPIPE, "Broken pipe")
+
+    with contextlib.redirect_stdout(io.TextIOWrapper(Gone(), "utf-8", write_through=True)):
+        for text in ("said\n", b"said"):
+            with pytest.raises(RunError, match=r"cannot be written to standard output \(Broken pipe\)"):
+                write_output(Output("stdout", text))
+
+
+def test_the_stream_is_a_text_stream(capfd):
+    """It looks like one to libraries: writable, no terminal, with the process's own descriptor."""
+    stream = ForwardStream("stderr", lambda _fact: None, sys.__stderr__)
+    assert stream.writable()
+    assert not stream.isatty()
+    assert stream.encoding == "utf-8"
+    assert stream.fileno() == sys.__stderr__.fileno()
+    assert ForwardStream("stdout", lambda _fact: None, None).fileno() == 1
+
+
+def test_what_a_node_left_of_a_line_is_sent_with_its_end(monkeypatch):
+    """A line that was begun and not ended does not wait for the next node."""
+    sent = []
+    monkeypatch.setattr(sys, "stdout", ForwardStream("stdout", sent.append, None))
+    print("no newline", end="")
+    flush_forwarded()
+    assert sent == [Output("stdout", "no newline")]
+
+
+def test_output_is_written_to_the_streams_of_now(capsys):
+    """The parent writes to what its sys.stdout and sys.stderr are at that moment."""
+    write_output(Output("stdout", "out\n"))
+    write_output(Output("stderr", "err\n"))
+    assert capsys.readouterr() == ("out\n", "err\n")
+
+
+def test_inherited_handlers_are_dropped():
+    """A worker logs through one handler alone, whatever was set up before."""
+    root, child = logging.getLogger(), logging.getLogger("test_forwarding.child")
+    before = list(root.handlers)
+    others = {name: list(log.handlers) for name, log in root.manager.loggerDict.items() if isinstance(log, logging.Logger)}
+    child.addHandler(logging.NullHandler())
+    mine = logging.NullHandler()
+    try:
+        take_over_logging(mine)
+        assert root.handlers == [mine]
+        assert child.handlers == []
+    finally:
+        root.handlers[:] = before
+        for name, handlers in others.items():
+            logging.getLogger(name).handlers[:] = handlers
+
+
+def test_records_reach_the_parents_loggers(logger, caplog):
+    """A record is handled by the logger of its name, if that logger takes its level."""
+    caplog.set_level(logging.WARNING, logger="elsewhere")
+    logger.name = "elsewhere"
+    try:
+        logger.info("below the level")
+        logger.warning("above it")
+    finally:
+        logger.name = "test_forwarding"
+    from treadle.execution.protocol.messages import Logged
+
+    caplog.clear()
+    for record in logger.sent:
+        hand_to_loggers(Logged(record.__dict__))
+    assert [(record.name, record.getMessage()) for record in caplog.records] == [("elsewhere", "above it")]
+
+
+def test_what_prints_in_the_middle_of_a_send_waits_for_nobody():
+    """A finalizer that prints while a fact is pickled, and a thread that prints at the same time, both come to their end."""
+    ours, theirs = socket.socketpair()
+    channel, other = Channel(ours, blocking=True), Channel(theirs, blocking=True)
+    stream = ForwardStream("stdout", channel.send, None, channel.lock)
+    handler = ForwardHandler(channel.send, "worker-1", lambda: None, channel.lock)
+    rounds = 300
+
+    class Talks:
+        def __reduce__(self):
+            stream.write("from the middle\n")
+            handler.handle(logging.makeLogRecord({"msg": "from the middle"}))
+            return int, ()
+
+    def talk():
+        for _ in range(rounds):
+            channel.send(Talks())
+
+    def speak():
+        for _ in range(rounds):
+            stream.write("from a thread\n")
+            handler.handle(logging.makeLogRecord({"msg": "from a thread"}))
+
+    threads = [threading.Thread(target=each, daemon=True) for each in (talk, speak)]
+    for thread in threads:
+        thread.start()
+    arrived = [other.receive()[0] for _ in range(5 * rounds)]
+    for thread in threads:
+        thread.join(30)
+    assert not any(thread.is_alive() for thread in threads)
+    assert Counter(type(each).__name__ for each in arrived) == {"int": rounds, "Output": 2 * rounds, "Logged": 2 * rounds}
+    channel.close()
+    other.close()
+
+
+def test_a_progress_bar_is_one_line():
+    """Of a line that carriage returns write again, the last state is sent when it ends, and now and then the present one."""
+    sent = []
+    stream = ForwardStream("stderr", sent.append, None, node=lambda: "fit")
+    for step in range(1000):
+        stream.write(f"\r{step}/1000")
+        stream.flush()
+    stream.write("\r1000/1000\n")
+    passing, final = [each for each in sent if each.passing], [each for each in sent if not each.passing]
+    assert final == [Output("stderr", "1000/1000\n", "fit")]
+    assert passing[0] == Output("stderr", "0/1000", "fit", passing=True)
+    assert len(passing) < 100
+
+
+def test_a_progress_bar_that_does_not_end():
+    """What is left of one when its node ends is sent as a line; one that blanked itself is not; lines of Windows stay."""
+    sent = []
+    stream = ForwardStream("stderr", lambda output: output.passing or sent.append(output.text), None)
+    stream.write("\r1/2")
+    stream.write("\r2/2\r")
+    stream.flush_all()
+    stream.write("\r1/2")
+    stream.write("\r   \r")
+    stream.flush_all()
+    stream.write("a\r\nb\r\n")
+    assert sent == ["2/2\n", "a\r\nb\r\n"]
+
+
+def test_a_passing_state_is_written_nowhere(capsys):
+    """Where nothing shows it, the present state of a progress bar is left out."""
+    write_output(Output("stdout", "1/2", "fit", passing=True))
+    write_output(Output("stdout", "2/2\n", "fit"))
+    assert capsys.readouterr().out == "2/2\n"

@@ -1,0 +1,30 @@
+"""WorkerRun: what a worker has of a run, and what is left of it."""
+
+from __future__ import annotations
+
+import threading
+from types import SimpleNamespace
+
+from treadle.execution.values.budget import Budget
+from treadle.execution.values.transfer import LocalValues
+from treadle.execution.worker.run import WorkerRun
+
+
+def test_a_value_published_past_the_end_of_its_run_leaves_nothing(tmp_path):
+    """The run ends while the attendant pickles a value of it: no file of it stays open here."""
+
+    class EndsTheRun:
+        def __reduce__(self):
+            run.end()
+            return bytes, (bytes(1 << 17),)
+
+    run = WorkerRun.__new__(WorkerRun)  # what a run needs to come about is more than what this is about
+    run._worker = SimpleNamespace(number=1, place=0, spec=SimpleNamespace(scratch=str(tmp_path)))
+    run._budget = Budget(str(tmp_path), 1, 1 << 30)
+    run._values_lock, run._values, run._files, run._is_over = threading.Lock(), LocalValues({}.get), {}, False
+    run._values.adopt(3, EndsTheRun())
+    handle = run.publish(3)
+    assert handle.size > 1 << 17
+    assert not run._files
+    handle.close()
+    run._budget.close()
