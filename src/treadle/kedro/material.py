@@ -76,7 +76,7 @@ class KedroMaterial(RunBundle):
             is_async=self.is_async,
             interruptible=interruptible,
         )
-        return replace(RunBundle.scope(self, interruptible=interruptible), conduct=conduct)
+        return replace(RunBundle.scope(self, interruptible=interruptible), strategy=conduct)
 
     def spec(self) -> tuple[bytes, frozenset[int]]:
         """Return the run as another process gets it.

@@ -1,5 +1,5 @@
-"""One attempt at one node: load, hooks, call, save, and the record of a failure.
+"""One attempt at one node: load the inputs, call the function and the hooks, save the outputs, record a failure.
 
-Owns the state of an attempt, and of the plugins of a process. Runs wherever nodes run: workers, threads, the main process.
-Imports `values` and below, never the scheduler.
+State: that of each attempt, and the plugins that the process has started. Runs wherever nodes run: in workers, in threads and in
+the main process. Imports `values` and the folders below it, never the scheduler.
 """

@@ -1,8 +1,8 @@
-"""One attempt at one node: load its inputs, call it, save its outputs, with its hooks around each step.
+"""One attempt at one node: load its inputs, call its function, save its outputs, and call the hooks around each step.
 
-The same code runs in the main process, in threads and in worker processes; what differs is where in-memory values come
-from and go to, and that is the caller's `take` and `give`. State: none. Neighbours: `scope.py` has what it goes by,
-`node_hooks.py` calls the hooks.
+The same code runs in the main process, in threads and in worker processes. In-memory values are read and stored through the
+caller's `take` and `give`. State: none. Neighbours: `context.py` defines what an attempt knows of its run, `hooks.py` calls
+the hooks.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _T = TypeVar("_T")
 
 
 class AttemptFailedError(Exception):
-    """An attempt failed; carries the record and the exception itself, for callers in the same process."""
+    """An attempt failed; carries the failure record, and the exception itself for callers in the same process."""
 
     def __init__(self, failure: Failure, started: float, at: float, original: BaseException) -> None:
         super().__init__(failure.message)
@@ -42,48 +42,48 @@ class AttemptFailedError(Exception):
         self.original = original
 
 
-def attempt_node(scope: RunContext, index: int, *, take: Callable[[int], Any], give: Callable[[int, Any], None]) -> Times:
+def attempt_node(context: RunContext, index: int, *, take: Callable[[int], Any], give: Callable[[int, Any], None]) -> Times:
     """Run one node once.
 
     Args:
-        scope: the run.
+        context: the run.
         index: plan index of the node.
-        take: returns the value of an in-memory dataset, by index.
-        give: takes the value of an in-memory output, by index.
+        take: returns the value of an in-memory dataset, given its plan index.
+        give: stores the value of an in-memory output, given its plan index and the value.
 
     Returns:
-        The times.
+        When the attempt started and finished, and how long each part took.
 
     Raises:
-        AttemptFailedError: anything went wrong: the function, a dataset, a hook, an exit.
-        KeyboardInterrupt: the user's, where the scope is interruptible.
+        AttemptFailedError: the node's function, a dataset or a hook raised, or the node called `sys.exit`.
+        KeyboardInterrupt: the user pressed Ctrl-C, and the context is interruptible.
     """
-    # The wall clock may be set meanwhile: it says when the attempt began, and the other clock how long everything took.
-    started, begun = time.time(), time.perf_counter()
+    # The wall clock may be adjusted during the attempt, so durations come from the performance counter.
+    started, started_counter = time.time(), time.perf_counter()
     steps = Steps(started)
     node: Node | None = None
     try:
-        node = scope.node(index)
+        node = context.node(index)
         steps.node = node.name
-        if index in scope.timeouts:
-            steps.limit_time(node.name, scope.timeouts[index])
-        conduct = _attempt if scope.conduct is None else _foreign_attempt
-        if scope.seeds is not None and (seed := scope.seeds.of(index)) is not None:
+        if index in context.timeouts:
+            steps.limit_time(node.name, context.timeouts[index])
+        attempt = _attempt if context.strategy is None else _attempt_with_strategy
+        if context.seeds is not None and (seed := context.seeds.of(index)) is not None:
             with seeded(seed, node.name):
-                return conduct(scope, index, node, steps, take, give)
-        return conduct(scope, index, node, steps, take, give)
-    except BaseException as exc:  # the worker's edge: SystemExit, or anything a library raises, is the node's failure
+                return attempt(context, index, node, steps, take, give)
+        return attempt(context, index, node, steps, take, give)
+    except BaseException as exc:  # whatever a node or a library raises, SystemExit included, is the node's failure
         steps.end_if_forked(exc)
-        if scope.interruptible and isinstance(exc, KeyboardInterrupt):
+        if context.interruptible and isinstance(exc, KeyboardInterrupt):
             raise
-        failure = record_failure(exc, phase=steps.phase, dataset=steps.dataset, **hook_at_fault(scope, steps, exc))
-        if node is not None and scope.conduct is None:
-            report_error(scope, node, steps, exc)
-        raise AttemptFailedError(failure, started, started + time.perf_counter() - begun, exc) from exc
+        failure = record_failure(exc, phase=steps.phase, dataset=steps.dataset, **hook_at_fault(context, steps, exc))
+        if node is not None and context.strategy is None:
+            report_error(context, node, steps, exc)
+        raise AttemptFailedError(failure, started, started + time.perf_counter() - started_counter, exc) from exc
 
 
 def _attempt(
-    scope: RunContext,
+    context: RunContext,
     index: int,
     node: Node,
     steps: Steps,
@@ -91,42 +91,42 @@ def _attempt(
     give: Callable[[int, Any], None],
 ) -> Times:
     clock = time.perf_counter
-    begun = clock()
+    started = clock()
 
-    hooked = scope.hooks is not None  # asked once: most of what a tiny node costs would be calls that find no hook
+    hooked = context.hooks is not None  # checked once: for a tiny node, calls that find no hook would dominate its cost
 
     def load(dataset: int, own: Steps) -> None:
-        name = scope.dataset_names[dataset]
+        name = context.dataset_names[dataset]
         own.phase, own.dataset = "load", name
         if hooked:
-            call_hook(scope, own, "before_dataset_loaded", dataset_name=name, node=node)
-        data = take(dataset) if scope.in_memory[dataset] else _load(scope, name, node)
+            call_hook(context, own, "before_dataset_loaded", dataset_name=name, node=node)
+        data = take(dataset) if context.in_memory[dataset] else _load(context, name, node)
         if hooked:
-            call_hook(scope, own, "after_dataset_loaded", dataset_name=name, data=data, node=node)
+            call_hook(context, own, "after_dataset_loaded", dataset_name=name, data=data, node=node)
         steps.inputs[name] = data
 
-    wanted = scope.inputs[index]
-    if wanted:
-        _together(scope, steps, load, wanted)
-    if scope.is_async:  # in the order of the node's inputs, whichever came first
-        steps.inputs = {name: steps.inputs[name] for name in [scope.dataset_names[dataset] for dataset in wanted]}
+    inputs_to_load = context.inputs[index]
+    if inputs_to_load:
+        _for_each(context, steps, load, inputs_to_load)
+    if context.is_async:  # threads finish in any order: restore the order of the node's inputs
+        steps.inputs = {name: steps.inputs[name] for name in [context.dataset_names[dataset] for dataset in inputs_to_load]}
     steps.dataset = None
     loaded = clock()
-    inputs = typed_inputs(node, override_inputs(scope, steps, node) if hooked else steps.inputs)
+    inputs = typed_inputs(node, override_inputs(context, steps, node) if hooked else steps.inputs)
     steps.phase = "run"
     returned = node.call(inputs)
     if node.streams(returned):
-        saving = _save_chunks(scope, index, node, inputs, returned, steps, give)
+        saving = _save_chunks(context, index, node, inputs, returned, steps, give)
         done = clock()
-        return Times(steps.started, steps.started + done - begun, loaded - begun, done - loaded - saving, saving)
+        return Times(steps.started, steps.started + done - started, loaded - started, done - loaded - saving, saving)
     outputs = dict(node.unpack(returned))
     steps.check_time()
     del returned
     ran = clock()
     if hooked:
-        call_hook(scope, steps, "after_node_run", **node_arguments(scope, node, inputs), outputs=outputs)
-        outputs = dict(outputs)  # a hook may keep the mapping it was given, and each output is dropped once it is saved
-    # Memory peaks while the outputs are saved, so the inputs are dropped first.
+        call_hook(context, steps, "after_node_run", **node_arguments(context, node, inputs), outputs=outputs)
+        outputs = dict(outputs)  # a copy, since a hook may keep the mapping it received; each output is freed once it is saved
+    # Memory use peaks while the outputs are saved, so the inputs are released first.
     inputs = {}
     steps.inputs = {}
 
@@ -134,29 +134,29 @@ def _attempt(
         save(name, outputs.pop(name), own)
 
     if outputs:
-        save = _Saver(scope, index, node, give)
-        _together(scope, steps, store, tuple(outputs))
-    _confirm(scope, steps, node)
+        save = _Saver(context, index, node, give)
+        _for_each(context, steps, store, tuple(outputs))
+    _confirm(context, steps, node)
     done = clock()
-    return Times(steps.started, steps.started + done - begun, loaded - begun, ran - loaded, done - ran)
+    return Times(steps.started, steps.started + done - started, loaded - started, ran - loaded, done - ran)
 
 
-def _foreign_attempt(
-    scope: RunContext,
+def _attempt_with_strategy(
+    context: RunContext,
     index: int,
     node: Node,
     steps: Steps,
     take: Callable[[int], Any],
     give: Callable[[int, Any], None],
 ) -> Times:
-    """Take a node through its steps as another framework does."""
-    times = cast("AttemptStrategy", scope.conduct)(node, index, steps, take, give)
+    """Let another framework load the node's inputs, call it and save its outputs."""
+    times = cast("AttemptStrategy", context.strategy)(node, index, steps, take, give)
     steps.check_time()
     return times
 
 
 def _save_chunks(
-    scope: RunContext,
+    context: RunContext,
     index: int,
     node: Node,
     inputs: Mapping[str, Any],
@@ -164,12 +164,14 @@ def _save_chunks(
     steps: Steps,
     give: Callable[[int, Any], None],
 ) -> float:
-    """Save what a generator yields, chunk by chunk; return the seconds that the saving took."""
+    """Save the chunks that a generator yields, one by one; return the seconds spent saving."""
     outputs: dict[str, Any] = {}
     saving = 0.0
-    with ExitStack() as files:  # those that are appended to change when all has gone well
-        # What a generator does with a chunk after it has yielded it is not seen.
-        save = _Saver(scope, index, node, lambda dataset, chunk: give(dataset, snapshot(chunk, scope.copy_mode(dataset))), files)
+    with ExitStack() as files:  # files that are appended to are replaced only when the generator has finished without an error
+        # In-memory chunks are copied, so that changes that the generator makes to a chunk after yielding it have no effect.
+        save = _Saver(
+            context, index, node, lambda dataset, chunk: give(dataset, snapshot(chunk, context.copy_mode(dataset))), files
+        )
         for name, chunk in node.unpack(returned):
             before = time.perf_counter()
             steps.check_time()
@@ -177,93 +179,93 @@ def _save_chunks(
             saving += time.perf_counter() - before
             steps.phase, steps.dataset = "run", None
             outputs[name] = chunk
-        call_hook(scope, steps, "after_node_run", **node_arguments(scope, node, inputs), outputs=outputs)
+        call_hook(context, steps, "after_node_run", **node_arguments(context, node, inputs), outputs=outputs)
         steps.check_time()
         before = time.perf_counter()
         steps.phase = "save"
     save.give_identities()
-    _confirm(scope, steps, node)
+    _confirm(context, steps, node)
     return saving + time.perf_counter() - before
 
 
-def _together(scope: RunContext, steps: Steps, do: Callable[[_T, Steps], None], things: Sequence[_T]) -> None:
-    """Load a node's inputs, or save its outputs: one by one, or, where the run is asynchronous, each in a thread."""
-    if not scope.is_async or len(things) < 2:
-        for thing in things:
-            do(thing, steps)
+def _for_each(context: RunContext, steps: Steps, do: Callable[[_T, Steps], None], items: Sequence[_T]) -> None:
+    """Load a node's inputs or save its outputs: one after the other or, in an asynchronous run, in one thread each."""
+    if not context.is_async or len(items) < 2:
+        for item in items:
+            do(item, steps)
         return
-    own = [Steps(steps.started) for _ in things]
-    with ThreadPoolExecutor(len(things), thread_name_prefix="treadle-async") as threads:
-        done = [threads.submit(copy_context().run, do, thing, each) for thing, each in zip(things, own, strict=True)]
-    for each, future in zip(own, done, strict=True):
+    item_steps = [Steps(steps.started) for _ in items]
+    with ThreadPoolExecutor(len(items), thread_name_prefix="treadle-async") as threads:
+        futures = [threads.submit(copy_context().run, do, item, own) for item, own in zip(items, item_steps, strict=True)]
+    for own, future in zip(item_steps, futures, strict=True):
         error = future.exception()
         if error is not None:
-            steps.phase, steps.dataset, steps.hook = each.phase, each.dataset, each.hook
+            steps.phase, steps.dataset, steps.hook = own.phase, own.dataset, own.hook
             raise error
 
 
-def _confirm(scope: RunContext, steps: Steps, node: Node) -> None:
-    """Tell the datasets that the node confirms; what lives in memory has nothing to confirm."""
+def _confirm(context: RunContext, steps: Steps, node: Node) -> None:
+    """Confirm the datasets that the node names in `confirms`; in-memory datasets have nothing to confirm."""
     for name in node.confirms:
-        if name in scope.catalog and not scope.catalog.capabilities(name).in_memory:
+        if name in context.catalog and not context.catalog.capabilities(name).in_memory:
             steps.phase, steps.dataset = "confirm", name
             try:
-                scope.catalog.confirm(name)
+                context.catalog.confirm(name)
             except TreadleError as exc:
-                _name_node(exc, node)
+                _add_node_name(exc, node)
                 raise
 
 
 class _Saver:
-    """Saves the outputs of a node, with their hooks.
+    """Saves the outputs of a node, and calls the hooks around each save.
 
     Args:
-        scope: the run.
+        context: the run.
         index: plan index of the node.
         node: the node.
-        give: takes the value of an in-memory output.
-        files: for a node that yields chunks: files that are appended to are opened once, and closed with this stack.
+        give: stores the value of an in-memory output.
+        files: for a node that yields chunks: closes the files that chunks are appended to; each is opened once.
     """
 
     def __init__(
-        self, scope: RunContext, index: int, node: Node, give: Callable[[int, Any], None], files: ExitStack | None = None
+        self, context: RunContext, index: int, node: Node, give: Callable[[int, Any], None], files: ExitStack | None = None
     ) -> None:
-        self._scope, self._node, self._give, self._files = scope, node, give, files
+        self._scope, self._node, self._give, self._files = context, node, give, files
         self._save_chunk: dict[str, Callable[[Any], None]] = {}
-        self._index_of = {scope.dataset_names[dataset]: dataset for dataset in scope.outputs[index]}
+        self._index_of = {context.dataset_names[dataset]: dataset for dataset in context.outputs[index]}
 
     def __call__(self, name: str, data: Any, steps: Steps) -> None:
-        scope, node = self._scope, self._node
+        context, node = self._scope, self._node
         steps.phase, steps.dataset = "save", name
         dataset = self._index_of[name]
         if data is None:
             msg = (
-                f"Node '{node.name}' returned None for dataset '{name}', and None cannot be saved. Probably its function "
-                "lacks a return statement; a node without outputs is declared with outputs=None."
+                f"Node '{node.name}' returned None for dataset '{name}', and None cannot be saved. Its function probably lacks "
+                "a return statement. If the node has no outputs, declare it with outputs=None."
             )
             raise DatasetError(msg, dataset=name, node=node.name)
-        hooked = scope.hooks is not None
+        hooked = context.hooks is not None
         if hooked:
-            call_hook(scope, steps, "before_dataset_saved", dataset_name=name, data=data, node=node)
-        if scope.in_memory[dataset]:
+            call_hook(context, steps, "before_dataset_saved", dataset_name=name, data=data, node=node)
+        if context.in_memory[dataset]:
             self._give(dataset, data)
         else:
-            state = scope.state if scope.state is not None and name in scope.state.names else None
+            state = context.state if context.state is not None and name in context.state.names else None
             try:
                 if state is not None:
-                    state.before_save(name, scope.catalog[name])
+                    state.before_save(name, context.catalog[name])
                 if self._files is None:
-                    scope.catalog.save(name, data)
+                    context.catalog.save(name, data)
                     self._give_identity(name, dataset)
                 else:
                     self._append(name, data, self._files)
                 if state is not None:
-                    state.after_save(name, scope.catalog[name])
+                    state.after_save(name, context.catalog[name])
             except TreadleError as exc:
-                _name_node(exc, node)
+                _add_node_name(exc, node)
                 raise
         if hooked:
-            call_hook(scope, steps, "after_dataset_saved", dataset_name=name, data=data, node=node)
+            call_hook(context, steps, "after_dataset_saved", dataset_name=name, data=data, node=node)
 
     def _append(self, name: str, chunk: Any, files: ExitStack) -> None:
         if name not in self._save_chunk:
@@ -271,30 +273,30 @@ class _Saver:
         self._save_chunk[name](chunk)
 
     def give_identities(self) -> None:
-        """Hand over the results that are files and were saved in chunks, now that they are whole."""
+        """Return the file identities of the run results that were saved in chunks, once their files are complete."""
         for name in self._save_chunk:
             self._give_identity(name, self._index_of[name])
 
     def _give_identity(self, name: str, dataset: int) -> None:
-        """Hand over a result that is a file as its identity."""
-        scope = self._scope
-        if scope.is_result and scope.is_result[dataset]:
-            self._give(dataset, scope.catalog.file_identity(name))
+        """If the dataset is a result of the run, return the identity of its file in place of its value."""
+        context = self._scope
+        if context.is_result and context.is_result[dataset]:
+            self._give(dataset, context.catalog.file_identity(name))
 
 
-def _load(scope: RunContext, name: str, node: Node) -> Any:
-    state = scope.state if scope.state is not None and name in scope.state.names else None
+def _load(context: RunContext, name: str, node: Node) -> Any:
+    state = context.state if context.state is not None and name in context.state.names else None
     try:
         if state is not None:
-            state.refresh(name, lambda: scope.catalog[name])
-        return scope.catalog.load(name)
+            state.refresh(name, lambda: context.catalog[name])
+        return context.catalog.load(name)
     except TreadleError as exc:
         if state is not None:
             state.explain(name, exc)
-        _name_node(exc, node)
+        _add_node_name(exc, node)
         raise
 
 
-def _name_node(exc: TreadleError, node: Node) -> None:
+def _add_node_name(exc: TreadleError, node: Node) -> None:
     if isinstance(exc, DatasetError) and exc.node is None:
         exc.node = node.name

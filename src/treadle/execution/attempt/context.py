@@ -1,7 +1,7 @@
-"""What an attempt at a node goes by: what the process has of the run, the steps of the attempt, and how long they took.
+"""Records of an attempt: the run as its process knows it, the step that the attempt is at, and how long each step took.
 
-Another framework may take a node through those steps in its own way: its `AttemptStrategy`. State: `Steps`, that of one attempt.
-Neighbours: `attempt.py` is Treadle's own way, `node_hooks.py` calls the hooks around each step.
+Another framework may replace the steps by an `AttemptStrategy` of its own. State: `Steps`, one per attempt. Runs wherever nodes
+run. Neighbours: `attempt.py` has Treadle's own steps, `hooks.py` calls the hooks around each step.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class RunContext:
-    """What a process has of a run: enough to attempt any of its nodes by index."""
+    """A run as one process knows it: enough to attempt any of its nodes, given the node's plan index."""
 
     run_id: str
     node: Callable[[int], Node]
@@ -41,23 +41,23 @@ class RunContext:
     catalog: Catalog
     hooks: pluggy.PluginManager | None
     interruptible: bool = False
-    """True where a KeyboardInterrupt is the user's Ctrl-C, and not something that the node's own code raised."""
+    """True if a KeyboardInterrupt is the user's Ctrl-C; False if only the node's own code can have raised it."""
     is_async: bool = False
-    """True where a node's inputs are loaded, and its outputs saved, at the same time, by threads."""
-    conduct: AttemptStrategy | None = None
-    """How another framework takes a node through its steps, hooks included; None is Treadle's own way."""
+    """True if the inputs of a node are loaded concurrently by threads, and its outputs saved concurrently."""
+    strategy: AttemptStrategy | None = None
+    """Loads, runs, saves and calls hooks for another framework; None means Treadle's own steps."""
     timeouts: Mapping[int, float] = field(default_factory=dict)
-    """Seconds that an attempt may take, by index of the nodes that have such a limit."""
+    """Seconds that an attempt may take, by plan index, for the nodes that have a timeout."""
     state: SharedState | None = None
-    """What datasets learn by saving in other processes; None where no dataset of the run can."""
+    """Attributes that datasets set when they were saved in other processes; None if no dataset of the run sets any."""
     is_result: Sequence[bool] = ()
-    """By dataset index, whether it is a result of the run; empty where another framework keeps its own results."""
+    """By dataset index, whether the dataset is a result of the run; empty if another framework keeps the results."""
     seeds: Seeds | None = None
-    """What random numbers are seeded with; None where no node is seeded."""
+    """The seeds of the nodes' random numbers; None if no node is seeded."""
 
 
 class Times(NamedTuple):
-    """When an attempt began and ended (seconds since the epoch), and how long each part took (seconds)."""
+    """When an attempt started and finished (seconds since the epoch), and how long each part took (seconds)."""
 
     started: float
     at: float
@@ -67,16 +67,16 @@ class Times(NamedTuple):
 
 
 class Steps:
-    """What an attempt is doing, for its failure record, and when it began (seconds since the epoch)."""
+    """The step that an attempt is at, for its failure record, and when it started (seconds since the epoch)."""
 
     def __init__(self, started: float) -> None:
         self.started = started
         self.phase = "setup"
         self.dataset: str | None = None
         self.hook: str | None = None
-        """The hook that was called last: where the phase is `hook`, the one that is being called."""
+        """The hook that was called last; while the phase is `hook`, the hook that is being called."""
         self.plugin: str | None = None
-        """The plugin that raised out of it, where the one who called knows."""
+        """The plugin whose hook raised, if the caller of the hook knows it."""
         self.inputs: dict[str, Any] = {}
         self.node: str | None = None
         """Name of the node, once it is known."""
@@ -84,46 +84,51 @@ class Steps:
         self._limit: tuple[str, float, float] | None = None
 
     def end_if_forked(self, exc: BaseException | None = None) -> None:
-        """End this process where it is a child that the node forked: the attempt is its parent's.
+        """End this process if the node's function forked it: only the parent finishes the attempt.
 
         Args:
-            exc: what the node's function raised; None where it returned.
+            exc: the exception that the node's function raised in the child; None if the function returned.
         """
         if os.getpid() != self._process:
             end_forked_child(self.node, exc)
 
     def limit_time(self, node: str, seconds: float) -> None:
-        """The attempt may take so many seconds from now on."""
+        """Start the attempt's timeout.
+
+        Args:
+            node: name of the node, for the error.
+            seconds: how long the attempt may take from now on.
+        """
         self._limit = (node, seconds, time.perf_counter())
 
     def check_time(self) -> None:
-        """Fail the attempt where it has taken too long: called when the node's function has returned, before anything is saved.
+        """Raise if the attempt exceeded its timeout; called after the node's function has returned, before outputs are saved.
 
-        A child process that the node forked is ended here.
+        A child process that the node's function forked ends here.
 
         Raises:
-            NodeTimeoutError: it has.
+            NodeTimeoutError: the attempt took longer than its timeout.
         """
         self.end_if_forked()
         if self._limit is None:
             return
-        node, limit, begun = self._limit
-        elapsed = time.perf_counter() - begun
+        node, limit, started = self._limit
+        elapsed = time.perf_counter() - started
         if elapsed > limit:
             self.phase, self.dataset = "timeout", None
             raise NodeTimeoutError(describe_timeout(node, limit, elapsed), node=node, timeout=limit, elapsed=elapsed)
 
 
 class AttemptStrategy(Protocol):
-    """The steps of one attempt, as another framework takes them."""
+    """Carries out one attempt for another framework: load the inputs, call the node, save the outputs."""
 
-    def __call__(  # noqa: D102 - the class says it
+    def __call__(  # noqa: D102 - documented by the class
         self, node: Node, index: int, steps: Steps, take: Callable[[int], Any], give: Callable[[int, Any], None], /
     ) -> Times: ...
 
 
 class RunOpener(Protocol):
-    """Makes, in a worker, what it needs of another framework's run; it crosses pickled."""
+    """Creates a worker's `AttemptStrategy` for a run of another framework; pickled by the parent."""
 
     def open(self) -> AttemptStrategy:
-        """Return how the run's nodes are taken through their steps in this process."""
+        """Return the strategy for the run's nodes in this process."""

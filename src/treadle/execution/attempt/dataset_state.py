@@ -1,16 +1,16 @@
-"""The state of dataset objects in a run: what they learn by saving reaches later loaders, and each is released once.
+"""Share the attributes that datasets set when they are saved, and release each dataset after its last consumer.
 
-A dataset's `save` may set attributes that its `load` or `release` needs: an id that a server gave, the name of a temporary
-file. Each process has an object of its own, so the attributes that a save changed are written to a file of the run, and a
-process that loads the dataset later reads them first.
+A dataset's `save` may set attributes that its `load` or `release` needs, such as an id assigned by a server or the name of a
+temporary file. Each process has its own dataset object, so the attributes that a save changed are written to a file of the
+run, and a process that loads the dataset later applies them first.
 
 ::
 
     worker that saves                     directory of the run            other workers, and the parent
-    before_save ─► save ─► after_save ──(attributes that changed)──►  before_load ─► load
+    before_save ─► save ─► after_save ───(changed attributes)───►     refresh ─► load
                                                                       DatasetUpkeep: refresh, release after the last consumer
 
-State: the files, and for each process what it has read and how its objects were before their first save.
+State: the files; for each process, the versions that it has read, and the attributes of its objects before their first save.
 """
 
 from __future__ import annotations
@@ -37,38 +37,38 @@ if TYPE_CHECKING:
 _PLACE_ONLY = frozenset(
     {"_fs", "_version", "_version_cache", "_cached_load_version", "_cached_save_version", "_exists_function", "_glob_function"}
 )
-"""Attributes of Kedro's datasets that belong to one process, or that the run has pinned."""
+"""Attributes of Kedro's datasets that are valid in one process only, or that the run has fixed."""
 
 _COMPARED_BYTES = 1 << 16
-"""Up to this size an attribute's content is compared; a larger one has changed where it is another object."""
+"""Attributes up to this size are compared by content, larger ones by identity."""
 
 _ABSENT = object()
 
 
 @dataclass(frozen=True, slots=True)
 class _Changes:
-    """What a dataset learned.
+    """The attributes of a dataset that saving changed.
 
     Attributes:
-        values: the pickled dictionary of the attributes that changed.
-        removed: attributes that are gone.
-        stuck: attributes that do not pickle, each with the reason.
+        values: the pickled dictionary of the attributes that were set.
+        removed: attributes that were deleted.
+        unpicklable: attributes that cannot be pickled, each with the reason.
     """
 
     values: bytes
     removed: tuple[str, ...]
-    stuck: tuple[tuple[str, str], ...]
+    unpicklable: tuple[tuple[str, str], ...]
 
 
 @contextmanager
 def run_folder(*, wanted: bool) -> Iterator[str | None]:
-    """Make a directory that the processes of one run share, and remove it after the run.
+    """Create a directory that the processes of one run share, and remove it after the run.
 
     Args:
-        wanted: False yields None.
+        wanted: if False, no directory is created and None is yielded.
 
     Yields:
-        Its path; only this user can enter it, and it is swept up where this process is killed.
+        Its path. Only this user can enter it, and it is removed even if this process is killed.
     """
     if not wanted:
         yield None
@@ -81,11 +81,11 @@ def run_folder(*, wanted: bool) -> Iterator[str | None]:
 
 
 class SharedState:
-    """What the datasets of one run learn by saving, shared by the processes of the run.
+    """The attributes that datasets set when they are saved, shared by the processes of one run.
 
     Args:
         folder: a directory that only this user can enter.
-        names: the datasets that are watched.
+        names: the datasets whose attributes are shared.
     """
 
     def __init__(self, folder: str, names: Iterable[str]) -> None:
@@ -93,20 +93,20 @@ class SharedState:
         self.names = frozenset(names)
         self._before: dict[str, dict[str, tuple[Any, bytes | None]]] = {}
         self._read: dict[str, tuple[int, int]] = {}
-        self._stuck: dict[str, tuple[tuple[str, str], ...]] = {}
+        self._unpicklable: dict[str, tuple[tuple[str, str], ...]] = {}
         self._lock = fork_safe(threading.Lock())  # a node may load and save in threads
 
     def __reduce__(self) -> tuple[Any, ...]:
         return SharedState, (self.folder, tuple(self.names))
 
     def before_save(self, name: str, dataset: Any) -> None:
-        """Note how a dataset is before this process first saves it."""
+        """Record a dataset's attributes before this process first saves it."""
         with self._lock:
             if name not in self._before:
                 self._before[name] = {key: (value, _content(value)) for key, value in _attributes(dataset).items()}
 
     def after_save(self, name: str, dataset: Any) -> None:
-        """Write down what a dataset has learned since `before_save`, for other processes."""
+        """Write the attributes that changed since `before_save` to a file, for other processes."""
         with self._lock:
             before, now = self._before[name], _attributes(dataset)
             changed = {key: value for key, value in now.items() if _differs(value, before.get(key, (_ABSENT, None)))}
@@ -121,14 +121,14 @@ class SharedState:
             os.replace(partial, path)
 
     def refresh(self, name: str, dataset: Callable[[], Any]) -> tuple[tuple[str, str], ...]:
-        """Give this process's dataset what was learned of it elsewhere.
+        """Apply the attributes that another process's save set to this process's dataset.
 
         Args:
             name: the dataset's name.
-            dataset: returns the object; called only where there is something to give it.
+            dataset: returns the dataset object; called only if there are new attributes.
 
         Returns:
-            The attributes that could not be sent, each with the reason; empty where nothing is new.
+            The attributes that could not be pickled, each with the reason; empty if nothing is new.
         """
         with self._lock:
             path = self._path(name)
@@ -142,31 +142,31 @@ class SharedState:
                 changes: _Changes = pickle.load(file)  # noqa: S301 - a process of this run wrote it
             self._read[name] = stamp
             _apply(dataset(), pickle.loads(changes.values), changes.removed)  # noqa: S301 - as above
-            self._stuck[name] = changes.stuck
-            return changes.stuck
+            self._unpicklable[name] = changes.unpicklable
+            return changes.unpicklable
 
     def explain(self, name: str, error: BaseException) -> None:
-        """Add to a load's error that the dataset lacks what it learned in another process, where that is so."""
-        if stuck := self._stuck.get(name):
+        """Add a note to a load's error if attributes of the dataset could not be transferred to this process."""
+        if unpicklable := self._unpicklable.get(name):
             notes = error.__dict__.setdefault("__notes__", [])
-            notes.append(describe_stuck(name, stuck))
+            notes.append(describe_unpicklable(name, unpicklable))
 
     def _path(self, name: str) -> str:
         return os.path.join(self.folder, f"state-{hashlib.blake2b(name.encode(), digest_size=12).hexdigest()}")
 
 
 class DatasetUpkeep:
-    """Observes a run in the parent: brings what datasets learned here, and releases each after its last consumer.
+    """Observes a run in the parent: keeps its dataset objects up to date, and releases each after its last consumer.
 
-    A `release` that raises does not stop the loop; `check` raises it when the run is over.
+    A `release` that raises does not stop the loop; `check` raises its error after the run.
 
     Args:
-        plan: the run's.
-        shared: what datasets learn in other processes; None where all nodes run in this one.
+        plan: the plan of the run.
+        shared: the attributes set in other processes; None if all nodes run in this process.
         dataset: returns a dataset of this process, by name.
         release: releases a dataset, by name.
-        released: the datasets that are released here, after the last node that loads them; results of the run are not.
-        warn: takes a warning's text.
+        released: the datasets to release after the last node that loads them; results of the run are never released.
+        warn: receives the text of each warning.
     """
 
     def __init__(
@@ -189,8 +189,8 @@ class DatasetUpkeep:
         self._saved_by = {
             node.name: [names[each] for each in node.outputs if names[each] in watched] for node in plan.nodes if watched
         }
-        self._waiting: dict[str, set[str]] = {}
-        self._done_by: dict[str, list[str]] = {}
+        self._pending_users: dict[str, set[str]] = {}
+        self._used_by: dict[str, list[str]] = {}
         results = {each.name for each in plan.datasets if each.is_result}
         users: dict[str, set[str]] = {name: set() for name in released if name not in results}
         for node in plan.nodes:
@@ -199,53 +199,55 @@ class DatasetUpkeep:
                     users[names[each]].add(node.name)
         for node in plan.nodes:
             for each in node.outputs:
-                if not users.get(names[each], True):  # it is loaded by another name, which is another object
+                if not users.get(
+                    names[each], True
+                ):  # no consumer (a transcoded name is another object): its producer uses it last
                     users[names[each]].add(node.name)
         for name, nodes in users.items():
             if nodes:
-                self._waiting[name] = nodes
+                self._pending_users[name] = nodes
                 for user in nodes:
-                    self._done_by.setdefault(user, []).append(name)
+                    self._used_by.setdefault(user, []).append(name)
 
     def __bool__(self) -> bool:
-        """True where there is anything to do in this run."""
-        return bool(self._waiting or any(self._saved_by.values()))
+        """True if there is any dataset to refresh or release in this run."""
+        return bool(self._pending_users or any(self._saved_by.values()))
 
     def __call__(self, event: Event) -> None:
-        """Take one event of the run."""
+        """Handle one event of the run."""
         if not isinstance(event, NodeFinished):
             return
         try:
             for name in self._saved_by.get(event.node, ()):
                 self._refresh(name)
-            for name in self._done_by.get(event.node, ()):
-                waiting = self._waiting.get(name)
-                if waiting is not None:
-                    waiting.discard(event.node)
-                    if not waiting:
-                        del self._waiting[name]
+            for name in self._used_by.get(event.node, ()):
+                pending = self._pending_users.get(name)
+                if pending is not None:
+                    pending.discard(event.node)
+                    if not pending:
+                        del self._pending_users[name]
                         self._release(name)
-        except BaseException as exc:  # the loop goes on; `check` raises it
+        except BaseException as exc:  # the loop continues; `check` raises the error after the run
             if not isinstance(exc, Exception):
                 raise
             self._error = self._error or exc
 
     def check(self) -> None:
-        """Raise what the first failed release raised."""
+        """Raise the first error that a refresh or a release raised."""
         if self._error is not None:
             raise self._error
 
     def _refresh(self, name: str) -> None:
         if self._shared is None:
             return
-        stuck = self._shared.refresh(name, lambda: self._dataset(name))
-        if stuck:
-            self._warn(describe_stuck(name, stuck))
+        unpicklable = self._shared.refresh(name, lambda: self._dataset(name))
+        if unpicklable:
+            self._warn(describe_unpicklable(name, unpicklable))
 
 
-def describe_stuck(name: str, stuck: Iterable[tuple[str, str]]) -> str:
-    """Say which attributes of a dataset stayed in the process that saved it, and what to do about it."""
-    what = ", ".join(f"{attribute} ({reason})" for attribute, reason in stuck)
+def describe_unpicklable(name: str, unpicklable: Iterable[tuple[str, str]]) -> str:
+    """Return the message about attributes of a dataset that could not leave the process that saved it."""
+    what = ", ".join(f"{attribute} ({reason})" for attribute, reason in unpicklable)
     return (
         f"Saving dataset '{name}' set attributes that cannot be pickled: {what}. Other worker processes and the main process do "
         "not have them. If its load needs them, set `_SINGLE_PROCESS = True` (Kedro) or `main_process_only = True` (Treadle) in "
@@ -276,19 +278,19 @@ def _differs(value: Any, before: tuple[Any, bytes | None]) -> bool:
 
 
 def _content(value: Any) -> bytes | None:
-    """Return the pickle of a small attribute; None where it is large or does not pickle."""
+    """Return the pickle of a small attribute; None if it is large or cannot be pickled."""
     if type(value) in ATOMS:
         return None
     sink = _Sink()
     try:
         pickle.Pickler(sink, protocol=5).dump(value)
-    except Exception:  # noqa: BLE001 - pickling runs the code of any class; such an attribute is compared by identity
+    except Exception:  # noqa: BLE001 - pickling runs arbitrary code; an attribute that fails is compared by identity
         return None
     return b"".join(sink.parts)
 
 
 class _Sink:
-    """Takes a pickle up to a size."""
+    """A file-like object that collects a pickle, and raises once it exceeds `_COMPARED_BYTES`."""
 
     def __init__(self) -> None:
         self.parts: list[bytes] = []
@@ -309,16 +311,16 @@ def _pack(changed: Mapping[str, Any], removed: tuple[str, ...]) -> _Changes:
 
     try:
         return _Changes(dumps(dict(changed)), removed, ())
-    except Exception:  # noqa: BLE001 - as in _content; which attribute it was is found out below
-        fit, stuck = {}, []
+    except Exception:  # noqa: BLE001 - as in _content; the loop below finds the attributes at fault
+        picklable, unpicklable = {}, []
         for key, value in changed.items():
             try:
                 dumps(value)
             except Exception as exc:  # noqa: BLE001 - as above
-                stuck.append((key, f"{type(value).__qualname__}: {exc}"))
+                unpicklable.append((key, f"{type(value).__qualname__}: {exc}"))
             else:
-                fit[key] = value
-        return _Changes(dumps(fit), removed, tuple(stuck))
+                picklable[key] = value
+        return _Changes(dumps(picklable), removed, tuple(unpicklable))
 
 
 def _apply(dataset: Any, values: Mapping[str, Any], removed: Iterable[str]) -> None:

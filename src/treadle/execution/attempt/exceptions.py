@@ -1,8 +1,8 @@
-"""Pickling a node's exception so that it comes back in its own class, whatever its constructor takes.
+"""Pickle a node's exception so that it is restored with its own class, whatever parameters its constructor has.
 
-Pickle calls an exception's class with its `args`; that fails where the constructor has keyword-only parameters, or passes on
-other arguments than it takes. Then the exception is made without its constructor, from its class, its `args` and its attributes.
-State: none. Neighbour: `failure.py` makes the record that travels.
+Pickle calls an exception's class with its `args`. That fails if the constructor has keyword-only parameters, or passes other
+arguments to `Exception.__init__` than it takes. The exception is then rebuilt without its constructor, from its class, its
+`args` and its attributes. State: none. Neighbour: `failure.py` makes the record that contains the pickle.
 """
 
 from __future__ import annotations
@@ -24,27 +24,28 @@ def pickle_exception(exc: BaseException) -> bytes | None:
         exc: an exception that was raised.
 
     Returns:
-        A pickle from which an exception of the same class and text comes back; None where there is none. Attributes that do not
-        pickle are left out.
+        A pickle that restores an exception of the same class with the same text; None if that is impossible. Attributes that
+        cannot be pickled are left out.
     """
-    return _checked(exc, exc) or _checked(exc, _Parts(exc))
+    return _checked_pickle(exc, exc) or _checked_pickle(exc, _Parts(exc))
 
 
-def _checked(exc: BaseException, sent: Any) -> bytes | None:
+def _checked_pickle(exc: BaseException, candidate: Any) -> bytes | None:
+    """Pickle `candidate`; return the pickle if it restores an exception equal to `exc`, else None."""
     try:
-        data, buffers = pickle_value(sent)
+        data, buffers = pickle_value(candidate)
         if buffers:
             return None
-        back = pickle.loads(data)  # noqa: S301 - made one line above
-        return data if type(back) is type(exc) and str(back) == str(exc) else None
+        restored = pickle.loads(data)  # noqa: S301 - pickled just above
+        return data if type(restored) is type(exc) and str(restored) == str(exc) else None
     except KeyboardInterrupt:
         raise
-    except BaseException:  # noqa: BLE001 - reading back runs the exception's own code: where that fails, it does not survive
+    except BaseException:  # noqa: BLE001 - unpickling runs the exception's own code; if that raises, the pickle is of no use
         return None
 
 
 class _Parts:
-    """Pickles as the call that rebuilds an exception."""
+    """Pickles an exception as a call of `rebuild_exception`."""
 
     def __init__(self, exc: BaseException) -> None:
         self._exc = exc
@@ -57,12 +58,12 @@ class _Parts:
 
 
 def rebuild_exception(kind: type[BaseException], args: tuple[Any, ...], state: Mapping[str, Any]) -> BaseException:
-    """Make an exception without calling its constructor.
+    """Create an exception without calling its constructor.
 
     Args:
         kind: its class.
         args: its `args`.
-        state: its attributes: those of its `__dict__`, its slots, and what Python's own exceptions keep elsewhere.
+        state: its attributes: those in its `__dict__`, in slots, and the C-level ones of Python's built-in exceptions.
     """
     python_class = next(each for each in kind.__mro__ if each.__module__ == "builtins")
     exc: BaseException = python_class.__new__(kind, *args)
@@ -70,7 +71,7 @@ def rebuild_exception(kind: type[BaseException], args: tuple[Any, ...], state: M
     for name, value in state.items():
         try:
             object.__setattr__(exc, name, value)
-        except (AttributeError, TypeError):  # Python's own, and read-only: it was made from `args`
+        except (AttributeError, TypeError):  # a read-only attribute of a built-in exception, already set from `args`
             continue
     return exc
 
@@ -81,7 +82,7 @@ def _attributes(exc: BaseException) -> dict[str, Any]:
         for name, member in vars(kind).items():
             if isinstance(member, (GetSetDescriptorType, MemberDescriptorType)) and not name.startswith("__") and name != "args":
                 value = getattr(exc, name, None)
-                if value is not None:  # Python's own exceptions tell an attribute that is None from one that was never set
+                if value is not None:  # in built-in exceptions, an attribute set to None differs from one that was never set
                     found[name] = value
     return {**found, **exc.__dict__}
 

@@ -1,4 +1,7 @@
-"""Turn an exception into plain facts that always cross a process, and the facts back into an error for the caller."""
+"""Turn an exception into a `Failure` record that can always be pickled, and the record back into an exception.
+
+Runs wherever nodes run; `restore_exception` runs in the parent. State: none.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,7 @@ _OWN_CODE = str(Path(__file__).resolve().parents[2]) + "/"
 
 
 class OriginalError(Exception):
-    """Stands in for a node's exception that did not survive pickling; its text begins with the exception's type."""
+    """Replaces a node's exception that could not be pickled; its text starts with the exception's type."""
 
 
 def record_failure(
@@ -29,15 +32,15 @@ def record_failure(
     """Make the record of an exception.
 
     Args:
-        exc: what was raised.
-        phase: what was being done, as `Failure.phase` says.
+        exc: the exception that was raised.
+        phase: the step that raised it; see `Failure.phase`.
         dataset: the dataset that was being loaded or saved.
         hook: the hook that was being called.
-        plugin: the plugin that raised it.
+        plugin: the plugin whose hook raised it.
 
     Returns:
-        The record, without the secrets that this process knows. Whatever the exception's class does when it is printed or
-        pickled, this returns one.
+        The record, with the secrets that this process knows masked. A record is returned even if the exception's own methods
+        raise when it is formatted or pickled.
     """
     kind = type(exc)
     exc = masked_exception(exc)
@@ -58,21 +61,21 @@ def record_failure(
 
 def _message(exc: BaseException) -> str:
     try:
-        return str.__str__(str(exc))  # without the class, which may not be picklable, where it is one derived from str
+        return str.__str__(str(exc))  # a plain str: a subclass of str may not be picklable
     except KeyboardInterrupt:
         raise
-    except BaseException as error:  # noqa: BLE001 - the exception's own __str__ failed: say so rather than lose the failure
+    except BaseException as error:  # noqa: BLE001 - the exception's own __str__ raised; the failure must still be reported
         return f"<its __str__ raised {type(error).__name__}>"
 
 
 def restore_exception(failure: Failure) -> BaseException:
-    """Return the exception of a record, or its stand-in where it did not survive."""
+    """Return the exception of a record, or an `OriginalError` with its text if it could not be pickled or restored."""
     if failure.pickled is not None:
         try:
             restored = pickle.loads(failure.pickled)  # noqa: S301 - an authenticated worker sent it
         except KeyboardInterrupt:
             raise
-        except BaseException:  # noqa: BLE001 - its class cannot be imported or made here: the stand-in below has its text
+        except BaseException:  # noqa: BLE001 - its class cannot be imported or instantiated here; OriginalError keeps the text
             restored = None
         if isinstance(restored, BaseException):
             return restored
@@ -86,17 +89,17 @@ def format_user_traceback(exc: BaseException) -> str:
         exc: an exception that was raised.
 
     Returns:
-        The text as Python would print it; the frames of Treadle itself, and of the plugin machinery, are left out.
+        The text as Python would print it, without the frames of Treadle itself and of pluggy.
     """
     try:
         summary = traceback.TracebackException.from_exception(exc, compact=True)
         for part in _chain(summary):
-            kept = [frame for frame in part.stack if not _is_ours(frame.filename)]
+            kept = [frame for frame in part.stack if not _is_framework_code(frame.filename)]
             part.stack = traceback.StackSummary.from_list(kept)
         return "".join(summary.format())
     except KeyboardInterrupt:
         raise
-    except BaseException as error:  # noqa: BLE001 - the exception's own attributes raise, or memory has run out
+    except BaseException as error:  # noqa: BLE001 - an attribute of the exception raises, or memory has run out
         return f"{_type_name(type(exc))} (its traceback cannot be formatted: {type(error).__name__})"
 
 
@@ -112,7 +115,7 @@ def _chain(summary: traceback.TracebackException) -> Iterator[traceback.Tracebac
         pending += [part.__cause__, part.__context__, *(getattr(part, "exceptions", None) or ())]
 
 
-def _is_ours(filename: str) -> bool:
+def _is_framework_code(filename: str) -> bool:
     return (filename.startswith(_OWN_CODE) and "/templates/" not in filename) or "/site-packages/pluggy/" in filename
 
 

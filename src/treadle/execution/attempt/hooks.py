@@ -1,6 +1,6 @@
-"""The hooks of a node and its datasets, called where the node runs: what they may change of it, and who is at fault.
+"""Call the hooks of a node and its datasets in the process that runs the node, and find the plugin behind a hook's error.
 
-State: none. Neighbours: `attempt.py` calls them around each step, and `Steps` (`scope.py`) keeps which one was called last.
+State: none. Neighbours: `attempt.py` calls the hooks around each step; `Steps` (`context.py`) records the last hook called.
 """
 
 from __future__ import annotations
@@ -21,68 +21,70 @@ if TYPE_CHECKING:
 _logger = logging.getLogger(__name__)
 
 
-def call_hook(scope: RunContext, steps: Steps, name: str, **arguments: Any) -> list[Any]:
-    """Call a hook of the run; until it returns, it is what the attempt is doing."""
-    if scope.hooks is None or not implemented(scope.hooks, name):
+def call_hook(context: RunContext, steps: Steps, name: str, **arguments: Any) -> list[Any]:
+    """Call a hook of the run; the phase of the attempt is `hook` until it returns."""
+    if context.hooks is None or not implemented(context.hooks, name):
         return []
     phase, steps.phase, steps.hook = steps.phase, "hook", name
-    answers: list[Any] = getattr(scope.hooks.hook, name)(**arguments)
+    answers: list[Any] = getattr(context.hooks.hook, name)(**arguments)
     steps.phase = phase
     return answers
 
 
-def node_arguments(scope: RunContext, node: Node, inputs: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what every hook of a node is told."""
-    return {"node": node, "catalog": scope.catalog, "inputs": inputs, "is_async": scope.is_async, "run_id": scope.run_id}
+def node_arguments(context: RunContext, node: Node, inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments that every hook of a node receives."""
+    return {"node": node, "catalog": context.catalog, "inputs": inputs, "is_async": context.is_async, "run_id": context.run_id}
 
 
-def override_inputs(scope: RunContext, steps: Steps, node: Node) -> dict[str, Any]:
-    """Let `before_node_run` replace inputs, as the dictionaries it returns say."""
+def override_inputs(context: RunContext, steps: Steps, node: Node) -> dict[str, Any]:
+    """Call `before_node_run`, and replace inputs by the values that it returns."""
     inputs = steps.inputs
-    answers = call_hook(scope, steps, "before_node_run", **node_arguments(scope, node, dict(inputs)))  # the hook may change it
-    phase, steps.phase = steps.phase, "hook"  # what it answered may be wrong
+    answers = call_hook(
+        context, steps, "before_node_run", **node_arguments(context, node, dict(inputs))
+    )  # a hook may modify its copy
+    phase, steps.phase = steps.phase, "hook"  # an invalid return value is the hook's failure
     for position, answer in enumerate(answers):
         if not isinstance(answer, dict):
             msg = (
                 f"A before_node_run hook returned {type(answer).__name__} for node '{node.name}'. It may return a dictionary "
                 "of input dataset names and their new values, or None."
             )
-            raise _wrong_answer(scope, msg, position, len(answers))
+            raise _wrong_answer(context, msg, position, len(answers))
         unknown = sorted(set(answer) - set(node.inputs))
         if unknown:
             msg = (
-                f"A before_node_run hook returned a value for '{unknown[0]}', which is no input of node '{node.name}'; "
-                f"its inputs are {', '.join(node.inputs) or 'none'}."
+                f"A before_node_run hook returned a value for '{unknown[0]}', which is not an input of node '{node.name}'. "
+                f"Its inputs are {', '.join(node.inputs) or 'none'}."
             )
-            raise _wrong_answer(scope, msg, position, len(answers))
+            raise _wrong_answer(context, msg, position, len(answers))
         inputs = {**inputs, **answer}
     steps.phase = phase
     return inputs
 
 
-def _wrong_answer(scope: RunContext, message: str, position: int, answers: int) -> HookError:
+def _wrong_answer(context: RunContext, message: str, position: int, answers: int) -> HookError:
     name = "before_node_run"
-    plugin = plugin_that_answered(scope.hooks, name, position, answers) if scope.hooks is not None else None
+    plugin = plugin_that_answered(context.hooks, name, position, answers) if context.hooks is not None else None
     return HookError(message, hook=name, plugin=plugin)
 
 
-def hook_at_fault(scope: RunContext, steps: Steps, exc: BaseException) -> dict[str, str | None]:
-    """Return which hook of which plugin raised an error, where a hook did."""
+def hook_at_fault(context: RunContext, steps: Steps, exc: BaseException) -> dict[str, str | None]:
+    """Return the hook and the plugin that raised an error, as keyword arguments of `record_failure`; empty if none did."""
     if steps.phase != "hook" or steps.hook is None:
         return {}
     plugin = steps.plugin or (exc.plugin if isinstance(exc, HookError) else None)
-    if plugin is None and scope.hooks is not None:
-        plugin = plugin_at_fault(scope.hooks, steps.hook, exc)
+    if plugin is None and context.hooks is not None:
+        plugin = plugin_at_fault(context.hooks, steps.hook, exc)
     return {"hook": steps.hook, "plugin": plugin}
 
 
-def report_error(scope: RunContext, node: Node, steps: Steps, exc: BaseException) -> None:
-    """Tell `on_node_error` that the attempt failed; an error of its own is logged."""
+def report_error(context: RunContext, node: Node, steps: Steps, exc: BaseException) -> None:
+    """Call `on_node_error` for a failed attempt; if the hook itself raises, log its error."""
     try:
-        call_hook(scope, steps, "on_node_error", error=exc, **node_arguments(scope, node, steps.inputs))
-    except BaseException as broken:  # the node's own failure is what the caller must see; the hook's, an exit too, is logged
-        if scope.interruptible and isinstance(broken, KeyboardInterrupt):
+        call_hook(context, steps, "on_node_error", error=exc, **node_arguments(context, node, steps.inputs))
+    except BaseException as hook_error:  # the caller must see the node's failure; the hook's, SystemExit included, is only logged
+        if context.interruptible and isinstance(hook_error, KeyboardInterrupt):
             raise
-        plugin = plugin_at_fault(scope.hooks, "on_node_error", broken) if scope.hooks is not None else None
-        told = format_user_traceback(broken)
-        _logger.error("The on_node_error hook of %s itself failed for node '%s'\n%s", plugin or "a plugin", node.name, told)  # noqa: TRY400 - without our frames
+        plugin = plugin_at_fault(context.hooks, "on_node_error", hook_error) if context.hooks is not None else None
+        shown = format_user_traceback(hook_error)
+        _logger.error("The on_node_error hook of %s itself failed for node '%s'\n%s", plugin or "a plugin", node.name, shown)  # noqa: TRY400 - without our frames

@@ -1,14 +1,14 @@
-"""Plugins in the processes that run nodes: how they get there, and that each is started once in each process.
+"""Transfer plugins to the processes that run nodes, and start each plugin once per process.
 
 ::
 
     parent                                     worker
     pack_hooks(manager) ──(in the RunSpec)──►  rebuild_hooks: a copy for each run, in the order of registration
-                                               start_plugins: on_worker_start, once in the life of the process
+                                               start_plugins: on_worker_start, once in the lifetime of the process
 
-Each run brings a worker new copies of the plugins, with what they have learned in the parent; what `on_worker_start` set on a
-copy stays in the process and is given to the later ones. State: which plugins this process has started, and what they set; it is
-the process's own, so it stands here, and a forked child begins anew.
+Each run sends a worker new copies of the plugins, with their current state in the parent. The attributes that `on_worker_start`
+set on a copy stay in the worker and are transferred to later copies. State, one per process: the plugins that were started, and
+the attributes that they set. A forked child starts with an empty state.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
 
 _ANONYMOUS = "#"
-"""Begins the name of a plugin that was registered without one."""
+"""Prefix of the name of a plugin that was registered without one."""
 
 _START = "on_worker_start"
 _logger = logging.getLogger(__name__)
@@ -52,28 +52,28 @@ _logger = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class _Start:
-    """That a plugin was started in this process."""
+    """A plugin that was started in this process."""
 
     names: tuple[str, ...]
     """The attributes that `on_worker_start` set on it."""
     before: dict[str, Any]
-    """What those of them were before that there were."""
+    """The earlier values of those attributes that existed before."""
     latest: Callable[[], Any]
-    """Returns the copy of it that has them."""
+    """Returns the latest copy of the plugin, which has these attributes."""
 
 
 class _Process:
-    """What is known of plugins in one process."""
+    """The plugins that were started in one process, and names for plugins that were registered without one."""
 
     def __init__(self) -> None:
         self.pid = os.getpid()
-        self.lock = fork_safe(threading.RLock())  # the runs of several threads start plugins one after the other
+        self.lock = fork_safe(threading.RLock())  # runs in several threads must not start plugins at the same time
         self.started: dict[Hashable, _Start] = {}
         self._numbers = itertools.count(1)
         self._anonymous: list[tuple[int, Callable[[], Any]]] = []
 
     def name(self, manager: pluggy.PluginManager, plugin: Any) -> str:
-        """Return the name of a plugin; for one without, a number that no other object of this process ever has."""
+        """Return the name of a plugin; for a plugin without one, a number that is unique in this process."""
         name = manager.get_name(plugin) or ""
         if not name.isdigit():
             return name
@@ -87,20 +87,20 @@ class _Process:
             return f"{_ANONYMOUS}{number}"
 
 
-_here = [_Process()]
+_current = [_Process()]
 
 
 def _process() -> _Process:
-    if _here[0].pid != os.getpid():  # a forked child: what its parent started is not started here
-        _here[0] = _Process()
-    return _here[0]
+    if _current[0].pid != os.getpid():  # a forked child: the plugins that its parent started are not started here
+        _current[0] = _Process()
+    return _current[0]
 
 
 # --- from the parent to a worker ------------------------------------------------------------------------------------------
 
 
 def pack_hooks(manager: pluggy.PluginManager | None) -> tuple[HookPayload, ...]:
-    """Pickle the plugins that have hooks of workers, nodes or datasets; the others are never called in a worker.
+    """Pickle the plugins that implement hooks of workers, nodes or datasets; others are never called in a worker.
 
     Args:
         manager: the registered hooks.
@@ -109,7 +109,7 @@ def pack_hooks(manager: pluggy.PluginManager | None) -> tuple[HookPayload, ...]:
         The plugins, in the order of their registration.
 
     Raises:
-        HookError: a plugin neither pickles nor can be found again.
+        HookError: a plugin can neither be pickled nor be found by the worker.
     """
     if manager is None:
         return ()
@@ -126,14 +126,14 @@ def _pack(manager: pluggy.PluginManager, plugin: Any) -> HookPayload:
         found = _find_again(name, plugin)
         if found is None:
             msg = (
-                f"The hooks {describe_plugin(manager, plugin)} cannot go to worker processes: {exc}. Register them in HOOKS of "
-                "settings.py, so that each worker can make its own, or keep what does not pickle out of the instance: "
-                "`on_worker_start` is the place to make that in each worker."
+                f"The hooks {describe_plugin(manager, plugin)} cannot be sent to worker processes: {exc}. Either register them "
+                "in HOOKS of settings.py, so that each worker creates its own instance, or create the attribute that cannot be "
+                "pickled in `on_worker_start`, which runs in each worker."
             )
             raise HookError(msg, plugin=name) from exc
         _logger.warning(
-            "The hooks %s do not pickle (%s), so each worker process uses its own instance: what the instance here has learned "
-            "is not known there.",
+            "The hooks %s cannot be pickled (%s), so each worker process uses its own instance, without the state of the "
+            "instance in the main process.",
             describe_plugin(manager, plugin),
             exc,
         )
@@ -141,7 +141,7 @@ def _pack(manager: pluggy.PluginManager, plugin: Any) -> HookPayload:
 
 
 def _unstarted(manager: pluggy.PluginManager, plugin: Any) -> Any:
-    """Return a plugin without what `on_worker_start` gave it in this process: a connection here is none there."""
+    """Return a copy without the attributes that `on_worker_start` set here, such as a connection: they are invalid elsewhere."""
     process = _process()
     start = process.started.get(_key(process, manager, plugin))
     if start is None or not start.names:
@@ -155,7 +155,7 @@ def _unstarted(manager: pluggy.PluginManager, plugin: Any) -> Any:
 
 
 def _find_again(name: str, plugin: Any) -> HookPayload | None:
-    """Say where a worker finds a plugin: in settings.py, or by its entry point."""
+    """Return how a worker finds a plugin, in settings.py or by its entry point; None if it cannot."""
     for index, hook in enumerate(configured_project().settings.HOOKS if is_configured() else ()):
         if hook is plugin:
             return HookPayload(name, None, settings_index=index)
@@ -165,16 +165,16 @@ def _find_again(name: str, plugin: Any) -> HookPayload | None:
 
 
 def rebuild_plugin(payload: HookPayload) -> Any:
-    """Return a plugin in the process that a payload was sent to.
+    """Restore a plugin in the process that its payload was sent to.
 
     Args:
-        payload: what `pack_hooks` made of it.
+        payload: the plugin, as `pack_hooks` packed it.
 
     Returns:
-        A new copy, or the instance that this process makes by itself.
+        A new copy, or this process's own instance.
 
     Raises:
-        HookError: it cannot be made here.
+        HookError: the plugin cannot be restored here.
     """
     try:
         if payload.pickled is not None:
@@ -184,21 +184,21 @@ def rebuild_plugin(payload: HookPayload) -> Any:
         return next(entry for entry in offered(HOOKS) if plugin_name(entry) == payload.name).load()
     except Exception as exc:
         which = "" if payload.name.startswith(_ANONYMOUS) else f" {payload.name}"
-        msg = f"The hooks{which} cannot be made in a worker process: {type(exc).__name__}: {exc}"
+        msg = f"The hooks{which} cannot be created in a worker process: {type(exc).__name__}: {exc}"
         raise HookError(msg, plugin=payload.name) from exc
 
 
 def rebuild_hooks(payloads: tuple[HookPayload, ...]) -> pluggy.PluginManager | None:
-    """Register a run's plugins in their order, so that they are called in the order they have in the parent.
+    """Register a run's plugins in the order of the parent, so that their hooks are called in that order too.
 
     Args:
         payloads: the plugins.
 
     Returns:
-        What calls them; None where there are none.
+        The plugin manager; None if there are no plugins.
 
     Raises:
-        HookError: a plugin cannot be made here.
+        HookError: a plugin cannot be restored here.
     """
     if not payloads:
         return None
@@ -212,21 +212,21 @@ def rebuild_hooks(payloads: tuple[HookPayload, ...]) -> pluggy.PluginManager | N
 
 
 def main_facts() -> WorkerFacts:
-    """Return what plugins are told of the main process."""
+    """Return the description of the main process that `on_worker_start` receives."""
     package = configured_project().package_name if is_configured() else None
     return WorkerFacts(0, "main", os.getpid(), package, None, None, os.getcwd())
 
 
 def start_plugins(manager: pluggy.PluginManager | None, facts: WorkerFacts, run_id: str | None = None) -> None:
-    """Call `on_worker_start` of the plugins that this process has not started yet, in the order of any hook.
+    """Call `on_worker_start` of the plugins that this process has not started yet, in pluggy's usual order.
 
     Args:
         manager: the registered hooks.
-        facts: what this process is.
-        run_id: the run that is about to begin here, for the error.
+        facts: describes this process.
+        run_id: the run that is about to start here, for the error.
 
     Raises:
-        WorkerSetupError: a plugin raised; all of those that were being started are tried again by the next run here.
+        WorkerSetupError: a plugin raised. The next run in this process starts all the plugins of this call again.
     """
     if manager is None or not implemented(manager, _START):
         return
@@ -236,7 +236,7 @@ def start_plugins(manager: pluggy.PluginManager | None, facts: WorkerFacts, run_
         keys = {each: _key(process, manager, plugin) for each, plugin in plugins.items()}
         old = [plugin for each, plugin in plugins.items() if keys[each] in process.started]
         for plugin in old:
-            _hand_on(process.started[keys[id(plugin)]], plugin)
+            _copy_attributes(process.started[keys[id(plugin)]], plugin)
         new = [plugin for each, plugin in plugins.items() if keys[each] not in process.started]
         if not new:
             return
@@ -250,25 +250,25 @@ def start_plugins(manager: pluggy.PluginManager | None, facts: WorkerFacts, run_
         for plugin, had in zip(new, before, strict=True):
             has = _attributes(plugin)
             names = tuple(name for name, value in has.items() if name not in had or had[name] is not value)
-            # The main process has no copies: what was registered there without a name is not kept alive for its sake.
+            # The main process makes no copies, so a weak reference is enough there: an unnamed plugin must not be kept alive.
             weak = facts.is_main and process.name(manager, plugin).startswith(_ANONYMOUS)
             latest = _reference(plugin) if weak else partial(_same, plugin)
             process.started[keys[id(plugin)]] = _Start(names, {name: had[name] for name in names if name in had}, latest)
 
 
 def _key(process: _Process, manager: pluggy.PluginManager, plugin: Any) -> Hashable:
-    """Return what stays the same of a plugin from run to run, as long as the project's code does."""
+    """Return a key that identifies a plugin across runs as long as the project's code is unchanged."""
     project = (configured_project().package_name, configured_project().stamp) if is_configured() else None
     return project, process.name(manager, plugin), plugin if inspect.ismodule(plugin) else type(plugin)
 
 
 def _attributes(plugin: Any) -> dict[str, Any]:
-    """Return the attributes of an instance; of a module none, which is the same one in every run."""
+    """Return the attributes of an instance; none for a module, since every run uses the same module object."""
     return {} if inspect.ismodule(plugin) else getattr(plugin, "__dict__", {})
 
 
-def _hand_on(start: _Start, plugin: Any) -> None:
-    """Give a new copy of a plugin what the process has of it."""
+def _copy_attributes(start: _Start, plugin: Any) -> None:
+    """Copy the attributes that `on_worker_start` set from the latest copy of a plugin to a new copy."""
     earlier = start.latest()
     if earlier is not plugin and earlier is not None:
         had = _attributes(earlier)
@@ -283,5 +283,5 @@ def _same(plugin: Any) -> Any:
 def _reference(plugin: Any) -> Callable[[], Any]:
     try:
         return weakref.ref(plugin)
-    except TypeError:  # some classes have no room for it: then it lives on
+    except TypeError:  # some classes do not support weak references; the instance is then kept alive
         return lambda: plugin

@@ -1,8 +1,8 @@
-"""Random numbers of nodes: fresh ones in every worker, or, where a run has a seed, the same for a node wherever it runs.
+"""Seed random numbers: independently in every worker or, if a run has a seed, reproducibly for each node wherever it runs.
 
-A forked worker inherits the generators of the process that it was forked from, so without `reseed_from_entropy` all workers of a
-forkserver would draw the same numbers. With a seed, `seeded` gives each attempt streams that depend on the seed and on the
-node's name alone, and puts the generators back as they were. State: none of its own; the generators are those of the process.
+A forked worker inherits the state of its parent's generators, so without `reseed_from_entropy` all workers of a forkserver
+would draw the same numbers. With a seed, `seeded` gives each attempt streams that depend only on the seed and the node's name,
+and then restores the generators. State: the process's own generators. Runs wherever nodes run.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ def plan_seeds(plan: Plan, run: int | None) -> Seeds:
     """Collect the seeds of a run.
 
     Args:
-        plan: has the policies of its nodes.
-        run: the runner's seed.
+        plan: the plan, with the policies of its nodes.
+        run: the runner's seed, which nodes without a seed of their own use.
     """
     policies = ((index, policy.seed) for index, policy in enumerate(plan.policies) if policy is not None)
     return Seeds(run, {index: seed for index, seed in policies if seed is not None})
 
 
 def reseed_from_entropy() -> None:
-    """Seed the generators that this process may have inherited through a fork, from the operating system's entropy."""
+    """Seed the generators that this process may have inherited through a fork with entropy from the operating system."""
     random.seed()
     if (numpy_random := _loaded("numpy.random")) is not None:
         numpy_random.seed()
@@ -44,20 +44,20 @@ def reseed_from_entropy() -> None:
 
 
 def prepare_seeding() -> None:
-    """Import numpy's generators, where numpy is installed: one that a node imports later would not be seeded."""
+    """Import numpy's generators if numpy is installed: generators that a node imports later would not be seeded."""
     if find_spec("numpy") is not None:
         import numpy.random  # noqa: F401 - see above
 
 
 @contextmanager
 def seeded(seed: int, node: str) -> Iterator[None]:
-    """Give one attempt at a node its own streams; afterwards the generators of the process are as they were before.
+    """Seed the process's generators for one attempt at a node, and restore their state afterwards.
 
     Args:
-        seed: the seed that counts for the node.
+        seed: the node's seed.
         node: its name.
     """
-    from hashlib import blake2b  # not in every worker: it takes a while to import
+    from hashlib import blake2b  # slow to import, and not needed in every worker
 
     prepare_seeding()
     digest = blake2b(f"{seed}\0{node}".encode(errors="surrogateescape"), digest_size=32).digest()
@@ -73,14 +73,14 @@ def seeded(seed: int, node: str) -> Iterator[None]:
                 restored.callback(torch.cuda.set_rng_state_all, torch.cuda.get_rng_state_all())
             torch.manual_seed(int.from_bytes(digest[:8], "big", signed=True))
         if (polars := _loaded("polars")) is not None:
-            # Its state cannot be read, so it continues from a fresh seed.
+            # The state of polars' generator cannot be read, so a random seed replaces it afterwards.
             restored.callback(polars.set_random_seed, random.SystemRandom().getrandbits(64))
             polars.set_random_seed(int.from_bytes(digest[:8], "big"))
         yield
 
 
 def _loaded(name: str) -> Any:
-    """Return a module that is imported completely; None where it is not, or while another thread is importing it."""
+    """Return an imported module; None if it is not imported, or while another thread is importing it."""
     module = sys.modules.get(name)
     if module is None or getattr(module.__spec__, "_initializing", False):
         return None

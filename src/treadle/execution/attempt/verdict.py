@@ -1,4 +1,4 @@
-"""What to tell a person about an attempt that took too long, and about a process that cannot run nodes. State: none."""
+"""Error messages for an attempt that exceeded its timeout and for a process that could not be set up. State: none."""
 
 from __future__ import annotations
 
@@ -9,31 +9,34 @@ if TYPE_CHECKING:
 
 
 def describe_failed_start(worker: str, failure: Failure) -> str:
-    """Return what to tell about a failure that makes a worker, or the main process, unfit to run nodes, as one paragraph."""
+    """Return the error message for a worker, or the main process, whose set-up failed, as one paragraph."""
     what = f"{failure.type_name}: {failure.message}" if failure.message else failure.type_name
     if failure.hook is not None:
         place = "The main process" if worker == "main" else worker
         return f"{place} could not be set up: the hook {failure.hook} of {failure.plugin or 'a plugin'} failed: {what}"
     return (
-        f"{worker} could not be set up: {what}. Each worker imports the project's package and its settings once; the error "
-        "came from there."
+        f"{worker} could not be set up: {what}. The error was raised while the worker imported the project's package and its "
+        "settings, which each worker does once."
     )
 
 
 def describe_timeout(node: str, limit: float, elapsed: float, *, ended: str | None = None) -> str:
-    """Return the verdict on an attempt that took too long, as one paragraph.
+    """Return the error message for an attempt that exceeded its timeout, as one paragraph.
 
     Args:
         node: the node.
-        limit: seconds that its policy allows.
-        elapsed: seconds that it took.
-        ended: the worker that was ended for it; None where the node ran in a process that cannot be ended, and came back.
+        limit: the timeout in its policy, in seconds.
+        elapsed: seconds that the attempt took.
+        ended: the worker that was terminated; None if the node ran in the main process, which cannot be terminated.
     """
     if ended is not None:
-        how = f"{ended} was ended after {elapsed:.3g} s, and another worker takes its place."
+        how = f"{ended} was terminated after {elapsed:.3g} s, and another worker replaces it."
     else:
         how = (
-            f"It came back after {elapsed:.3g} s, and what it made was not saved. (It ran in the main process; only worker "
-            "processes can be ended at the limit.)"
+            f"It returned after {elapsed:.3g} s, and its outputs were not saved. (It ran in the main process; only worker "
+            "processes can be terminated at the timeout.)"
         )
-    return f"Node '{node}' took longer than its timeout of {limit:g} s. {how} Raise `timeout` in its policy, or let it do less."
+    return (
+        f"Node '{node}' took longer than its timeout of {limit:g} s. {how} Increase `timeout` in its policy, or make the node "
+        "do less."
+    )

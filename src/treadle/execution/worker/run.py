@@ -103,7 +103,7 @@ class WorkerRun:
             is_result=spec.is_result if spec.opener is None else (),
             seeds=spec.seeds,
             state=SharedState(*spec.watched) if spec.watched is not None else None,
-            conduct=pickle.loads(spec.opener).open() if spec.opener is not None else None,  # noqa: S301 - the parent sent it
+            strategy=pickle.loads(spec.opener).open() if spec.opener is not None else None,  # noqa: S301 - the parent sent it
         )
         start_plugins(self._scope.hooks, worker_facts(worker), spec.run_id)
 

@@ -233,7 +233,7 @@ def test_only_what_workers_call_has_to_get_there():
 
     assert pack_hooks(manager_of(ParentOnly())) == ()
     assert rebuild_hooks(()) is None
-    with pytest.raises(HookError, match="Locked cannot go to worker processes"):
+    with pytest.raises(HookError, match="Locked cannot be sent to worker processes"):
         pack_hooks(manager_of(Locked()))
 
 
@@ -259,7 +259,7 @@ def test_a_plugin_with_an_entry_point_is_made_anew_where_it_does_not_pickle(tmp_
     assert register_plugins(manager) == ("shop-prices:prices",)
     (payload,) = pack_hooks(manager)
     assert payload == HookPayload("shop-prices:prices", None)
-    assert "The hooks shop_prices.Prices (shop-prices:prices) do not pickle" in caplog.text
+    assert "The hooks shop_prices.Prices (shop-prices:prices) cannot be pickled" in caplog.text
     rebuilt = rebuild_hooks((payload,))
     start_plugins(rebuilt, FACTS)
     assert rebuilt.get_plugin("shop-prices:prices").label == "worker-1"
@@ -267,7 +267,7 @@ def test_a_plugin_with_an_entry_point_is_made_anew_where_it_does_not_pickle(tmp_
 
 def test_a_plugin_that_cannot_be_made_here_is_named():
     """Where the copy cannot be made, the error says whose it is and why."""
-    with pytest.raises(HookError, match=r"The hooks shop:prices cannot be made in a worker process: UnpicklingError"):
+    with pytest.raises(HookError, match=r"The hooks shop:prices cannot be created in a worker process: UnpicklingError"):
         rebuild_hooks((HookPayload("shop:prices", b"broken"),))
 
 
