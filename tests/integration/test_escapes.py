@@ -218,4 +218,4 @@ def test_an_error_of_a_worker_outside_of_its_nodes(start_method, caplog):
         assert runner.run(second, Catalog(), observers=(events.append,))["pid"] != first
     (lost,) = [event for event in events if isinstance(event, WorkerLost)]
     assert (lost.pid, lost.exitcode, lost.node) == (first, 1, None)
-    assert "an error outside of the node's own code, MemoryError: no room for the job, between two nodes" in caplog.text
+    assert "an error outside the node's own code (MemoryError: no room for the job) between two nodes" in caplog.text

@@ -1,6 +1,7 @@
-"""What a run waits for besides its workers: the next attempt at a node, and the moment an attempt has taken too long.
+"""The timers of a run: when a delayed node may be attempted again, and when a running attempt reaches its timeout.
 
-State: what is due when, on the monotonic clock. Neighbours: `loop.py` waits no longer than until the next of these.
+State: the pending deadlines, on the monotonic clock. Runs in the parent. Neighbours: `loop.py` waits for events no longer than
+until the next deadline, `failure_handler.py` acts on those that are due.
 """
 
 from __future__ import annotations
@@ -16,34 +17,34 @@ class Wake(NamedTuple):
     node: int
 
 
-class Late(NamedTuple):
-    """An attempt may have taken too long: whether it has depends on when the worker began it."""
+class TimeoutCheck(NamedTuple):
+    """An attempt may have reached its timeout; whether it has depends on when the worker started it."""
 
     node: int
     worker: int
     attempt: int
-    limit: float
+    timeout: float
 
 
 class Deadlines:
-    """What is due, in its order."""
+    """The pending deadlines, in the order in which they are due."""
 
     def __init__(self) -> None:
-        self.queue: list[tuple[float, int, Wake | Late]] = []
-        """What is to come; empty in most runs, which the loop sees without a call."""
-        self._count = 0  # ties are kept in the order in which they came
+        self.queue: list[tuple[float, int, Wake | TimeoutCheck]] = []
+        """The pending deadlines as a heap; usually empty, which the loop checks without a call."""
+        self._count = 0  # breaks ties in the order of `add`
 
-    def add(self, seconds: float, what: Wake | Late) -> None:
-        """Something is due in so many seconds."""
+    def add(self, seconds: float, what: Wake | TimeoutCheck) -> None:
+        """Add a deadline that is due in `seconds`."""
         self._count += 1
         heappush(self.queue, (time.monotonic() + seconds, self._count, what))
 
     def seconds_left(self) -> float | None:
-        """Return how long it is until something is due, None where nothing is to come."""
+        """Return the seconds until the next deadline, None where there is none."""
         return max(0.0, self.queue[0][0] - time.monotonic()) if self.queue else None
 
-    def take_due(self) -> list[Wake | Late]:
-        """Return what is due by now."""
+    def take_due(self) -> list[Wake | TimeoutCheck]:
+        """Remove and return the deadlines that are due by now."""
         now = time.monotonic()
         due = []
         while self.queue and self.queue[0][0] <= now:

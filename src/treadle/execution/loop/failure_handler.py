@@ -1,8 +1,9 @@
-"""What becomes of what goes wrong in a run: the node has another attempt, or it has failed, with what that means for the rest.
+"""Handle the failures of a run: the node is attempted again, or it has failed, and its policy decides about the rest.
 
-An exception, a lost worker, a timeout and a value that nobody can have come to the same here. State: which values have to stay
-where they are; the rest is that of its neighbours: `failures.py` keeps what failed, `losses.py` judges lost workers,
-`deadlines.py` knows what is due when. `loop.py` says what happened, and forgets the values that nobody needs any more.
+Exceptions, lost workers, timeouts and inputs that no worker can get are all handled here. State: the values that cannot be moved
+to another process, and how often a worker died during its set-up. Runs in the parent. Neighbours: `loop.py` calls it,
+`failures.py` collects the failed nodes, `losses.py` finds the node that is at fault for a lost worker, `deadlines.py` keeps the
+timers.
 """
 
 from __future__ import annotations
@@ -36,69 +37,69 @@ if TYPE_CHECKING:
 _logger = logging.getLogger(__name__)
 
 _EARLY_DEATHS = 3
-"""Processes of one worker that may die in succession before they are set up; then the run ends with an error."""
+"""After this many processes of one worker have died in a row before they were set up, the run ends with an error."""
 
 
 class FailureHandler:
-    """Sees to the nodes and workers of a run that fail.
+    """Handle the nodes and workers of a run that fail.
 
     Args:
-        material: the run.
+        bundle: the run.
         executor: where it runs.
-        scheduler: decides who is tried again.
-        deadlines: takes the next attempts that are due later.
+        scheduler: decides which nodes are attempted again.
+        deadlines: keeps the attempts that are due later.
         observers: the observers of the run.
-        limits: seconds that an attempt may take in a worker process, by node.
-        workers: those that there have been so far.
+        timeouts: seconds that an attempt may take in a worker process, by node.
+        workers: all workers that have been ready so far; a live view.
     """
 
     def __init__(
         self,
-        material: RunBundle,
+        bundle: RunBundle,
         executor: Executor,
         scheduler: Scheduler,
         deadlines: Deadlines,
         observers: Observers,
         *,
-        limits: Mapping[int, float],
+        timeouts: Mapping[int, float],
         workers: Collection[int],
     ) -> None:
-        self._material = material
-        self._plan = material.plan
+        self._bundle = bundle
+        self._plan = bundle.plan
         self._executor = executor
         self._scheduler = scheduler
         self._deadlines = deadlines
         self._observers = observers
         self._workers = workers
-        self._losses = Losses(material, executor, limits)
-        self._early_deaths: dict[int, int] = {}  # worker -> its processes that died in succession before they were set up
-        self._no_room: dict[int, str] = {}  # values that had to stay where they are, and what was free where
-        self.failures = Failures(material)
-        """What failed for good."""
+        self._losses = Losses(bundle, executor, timeouts)
+        self._early_deaths: dict[int, int] = {}  # worker -> how many of its processes died in a row before set-up
+        self._unmovable: dict[int, str] = {}  # large values that did not fit anywhere else, with the free space as text
+        self.failures = Failures(bundle)
+        """The nodes that failed and are not attempted again."""
 
     def attempt_failed(self, worker: int, fact: Failed) -> None:
-        """A worker reported that a node failed."""
+        """Handle a failed attempt that a worker reported."""
         label, attempt = self._executor.label(worker), self._scheduler.attempt(fact.node)
-        self._scheduler.give_back(fact.dropped, worker)
-        if self._try_again(fact.node, worker, label, fact.started, fact.at, fact.failure):
+        self._scheduler.return_nodes(fact.dropped, worker)
+        if self._retry(fact.node, worker, label, fact.started, fact.at, fact.failure):
             return
-        error = self.failures.error_of(fact.node, fact.failure, fact.original, worker=label, attempt=attempt)
+        error = self.failures.make_error(fact.node, fact.failure, fact.original, worker=label, attempt=attempt)
         self._fail(fact.node, worker, error)
 
-    def judge(self, event: WorkerDown) -> tuple[int | None, bool]:
-        """Say what a worker's end means: the node at fault, None where there is none; and whether it was ended for its time."""
-        return self._losses.judge(event, self._scheduler.assigned(event.worker))
+    def attribute_loss(self, event: WorkerDown) -> tuple[int | None, bool]:
+        """Find the node at fault for a lost worker, None where there is none; and whether the run killed the worker itself."""
+        return self._losses.attribute(event, self._scheduler.assigned(event.worker))
 
-    def worker_lost(self, event: WorkerDown, culprit: int | None, *, too_slow: bool) -> None:
-        """A worker is gone.
+    def worker_lost(self, event: WorkerDown, culprit: int | None, *, timed_out: bool) -> None:
+        """Handle a lost worker.
 
         Args:
-            event: what is known of it.
+            event: how it ended.
             culprit: the node at fault, None where there is none.
-            too_slow: the worker was ended for it.
+            timed_out: True where the run killed the worker, because its node reached its timeout.
         """
         label, now = self._executor.label(event.worker), time.time()
-        if not too_slow:  # an end that was not asked for
+        if not timed_out:  # the worker was not killed by the run
             name = self._plan.nodes[culprit].name if culprit is not None else None
             self._observers.notify(WorkerLost(label, event.pid, now, event.exitcode, name))
             if culprit is None:
@@ -107,21 +108,21 @@ class FailureHandler:
         if culprit is None:
             return
         if event.started is not None and event.seconds is not None:
-            now = event.started + event.seconds  # the wall clock may have been set meanwhile
-        error, failure = self._losses.error(culprit, self._scheduler.attempt(culprit), event, too_slow=too_slow)
-        self.failures.tell_hooks(culprit, error)
-        if not self._try_again(culprit, None, label, event.started, now, failure):
+            now = event.started + event.seconds  # the wall clock may have been changed meanwhile
+        error, failure = self._losses.error(culprit, self._scheduler.attempt(culprit), event, timed_out=timed_out)
+        self.failures.call_error_hooks(culprit, error)
+        if not self._retry(culprit, None, label, event.started, now, failure):
             self._fail(culprit, None, error)
 
     def worker_up(self, worker: int) -> None:
-        """A worker is set up: earlier deaths of its processes do not count any more."""
+        """Note that a worker is set up: earlier deaths of its processes no longer count."""
         self._early_deaths.pop(worker, None)
 
     def setup_failed(self, event: SetupFailed) -> None:
-        """A worker was not set up. A process that died meanwhile is replaced, like any lost worker, a few times.
+        """Handle a worker that was not set up. A process that died during its set-up is replaced a few times.
 
         Raises:
-            WorkerSetupError: its set-up raised an exception, or one process after the other died.
+            WorkerSetupError: its set-up raised an exception, or several processes in a row died.
         """
         label = self._executor.label(event.worker)
         deaths = self._early_deaths[event.worker] = self._early_deaths.get(event.worker, 0) + 1
@@ -129,67 +130,67 @@ class FailureHandler:
         if event.failure is None:
             self._observers.notify(WorkerLost(label, event.pid, time.time(), event.exitcode, None))
             if deaths < _EARLY_DEATHS:
-                _logger.warning("%s Another worker takes its place.", message)
+                _logger.warning("%s A new process replaces it.", message)
                 return
-            message += f" So did the {_EARLY_DEATHS - 1} processes before it."
-        error = WorkerSetupError(message, run_id=self._material.run_id, worker=label, failure=event.failure)
+            message += f" The {_EARLY_DEATHS - 1} processes before it died too, so the run ends."
+        error = WorkerSetupError(message, run_id=self._bundle.run_id, worker=label, failure=event.failure)
         raise error from (restore_exception(event.failure) if event.failure is not None else None)
 
-    def fail_here(self, node: int, exc: BaseException, failure: Failure) -> None:
-        """A node failed before it could be assigned."""
+    def fail_unassigned(self, node: int, exc: BaseException, failure: Failure) -> None:
+        """Fail a node that could not be assigned to a worker."""
         now, attempt = time.time(), self._scheduler.attempt(node) + 1
         self._observers.notify(NodeFailed(self._plan.nodes[node].name, "main", attempt, None, now, failure))
-        self._fail(node, None, self.failures.error_of(node, failure, exc, worker=None, attempt=attempt))
+        self._fail(node, None, self.failures.make_error(node, failure, exc, worker=None, attempt=attempt))
 
-    def cannot_run(self, node: int) -> None:
-        """No worker can have all inputs of a node."""
+    def reject_node(self, node: int) -> None:
+        """Fail a node because no single worker can get all of its inputs."""
         planned = self._plan.nodes[node]
         pinned = [self._plan.datasets[dataset].name for dataset in planned.inputs if self._plan.datasets[dataset].in_memory]
         msg = (
-            f"Node '{planned.name}' needs values that cannot be pickled and were made in different processes "
-            f"(among {', '.join(repr(name) for name in pinned)}), so no process has them all. Give one of them an entry in "
-            "the catalog, make them in one node, or use a runner without worker processes (sequential or thread)."
+            f"Node '{planned.name}' needs inputs that cannot be pickled and were made in different processes "
+            f"(among {', '.join(repr(name) for name in pinned)}), so no process can have all of them. Give one of them an entry "
+            "in the catalog, return them from one node, or use a runner without worker processes (sequential or thread)."
         )
         culprit = pinned[0]
-        for dataset in self._no_room.keys() & set(planned.inputs):
+        for dataset in self._unmovable.keys() & set(planned.inputs):
             culprit = self._plan.datasets[dataset].name
-            msg = describe_no_room(culprit, planned.name, self._no_room[dataset])
+            msg = describe_no_room(culprit, planned.name, self._unmovable[dataset])
         exc = DatasetError(msg, dataset=culprit, node=planned.name)
-        self.fail_here(node, exc, record_failure(exc, phase="load", dataset=culprit))
+        self.fail_unassigned(node, exc, record_failure(exc, phase="load", dataset=culprit))
 
-    def note_no_room(self, dataset: int, reason: str) -> None:
-        """A value has to stay where it is, because there is no room for it elsewhere."""
-        self._no_room[dataset] = reason
+    def note_unmovable(self, dataset: int, reason: str) -> None:
+        """Note that a value cannot be moved to another process, because there is no room for it."""
+        self._unmovable[dataset] = reason
 
-    def keep_deadlines(self) -> None:
-        """See to what is due: wake nodes for their next attempt, end workers whose node takes too long."""
+    def handle_due(self) -> None:
+        """Act on the deadlines that are due: wake nodes for their next attempt, kill workers whose node reached its timeout."""
         for due in self._deadlines.take_due():
             if isinstance(due, Wake):
                 self._scheduler.wake(due.node)
             elif self._scheduler.holds(due.worker, due.node) and self._scheduler.attempt(due.node) == due.attempt:
                 running = self._executor.running().get(due.worker)
                 seconds = time.monotonic() - running.since if running is not None and running.node == due.node else None
-                # One that has not started, behind another job of its worker, cannot be late before another whole limit.
-                left = due.limit if seconds is None else due.limit - seconds
+                # A node that still waits behind another job of its worker has its whole timeout left.
+                left = due.timeout if seconds is None else due.timeout - seconds
                 if left > 0:
                     self._deadlines.add(left, due)
                 else:
-                    self._losses.end(due.worker, due.node)
+                    self._losses.kill_worker(due.worker, due.node)
 
-    def _try_again(self, node: int, worker: int | None, label: str, started: float | None, at: float, failure: Failure) -> bool:
-        """An attempt failed: report it; return True where the node has another one."""
+    def _retry(self, node: int, worker: int | None, label: str, started: float | None, at: float, failure: Failure) -> bool:
+        """Report a failed attempt; return True where the node gets another one."""
         attempt = self._scheduler.attempt(node)
-        # A node that calls sys.exit has decided how the run ends.
-        again = failure.type_name != "SystemExit" and self._scheduler.retry(node, worker)
-        self._observers.notify(NodeFailed(self._plan.nodes[node].name, label, attempt, started, at, failure, final=not again))
-        return again
+        # A node that calls sys.exit() ends the run on purpose.
+        retried = failure.type_name != "SystemExit" and self._scheduler.retry(node, worker)
+        self._observers.notify(NodeFailed(self._plan.nodes[node].name, label, attempt, started, at, failure, final=not retried))
+        return retried
 
     def _fail(self, node: int, worker: int | None, error: NodeError) -> None:
-        """A node failed and has no other attempt."""
-        self.failures.note(error)
+        """Mark a node as failed; it gets no other attempt."""
+        self.failures.add(error)
         self._scheduler.fail(node, worker)
         if not self._scheduler.is_stopped():
             return
         running = [self._plan.nodes[node].name for each in self._workers for node in self._scheduler.assigned(each)[:1]]
         if running:
-            _logger.info("A node failed. Waiting for what is running to finish (Ctrl-C stops it): %s", ", ".join(running))
+            _logger.info("A node failed. Waiting for the running nodes to finish (Ctrl-C stops them): %s", ", ".join(running))

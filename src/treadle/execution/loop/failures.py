@@ -1,6 +1,7 @@
-"""The failures of a run: kept as errors, told to the hooks where no worker can, and put together for the caller.
+"""The failures of a run: collected as errors, reported to hooks for nodes whose worker is lost, and combined for the caller.
 
-State: the failures of one run, in order. Neighbours: `loop.py` notes them, `verdict.py` has the words about workers and limits.
+State: the failures of one run, in order. Runs in the parent. Neighbours: `failure_handler.py` adds them, `verdict.py` words the
+messages about lost workers.
 """
 
 from __future__ import annotations
@@ -23,19 +24,19 @@ if TYPE_CHECKING:
 
 _logger = logging.getLogger(__name__)
 
-_NAMED = 10
-"""How many other nodes a message names."""
+_MAX_NAMED = 10
+"""How many of the other failed nodes a message names."""
 
 
 class Failures:
-    """The nodes that failed for good.
+    """The nodes that failed and are not attempted again.
 
     Args:
-        material: the run.
+        bundle: the run.
     """
 
-    def __init__(self, material: RunBundle) -> None:
-        self._material = material
+    def __init__(self, bundle: RunBundle) -> None:
+        self._bundle = bundle
         self._errors: list[NodeError] = []
 
     @property
@@ -43,39 +44,39 @@ class Failures:
         """Names of the nodes, in the order in which they failed."""
         return tuple(error.node for error in self._errors)
 
-    def note(self, error: NodeError) -> None:
-        """Keep a failure."""
+    def add(self, error: NodeError) -> None:
+        """Add a failure."""
         self._errors.append(error)
 
-    def error_of(
+    def make_error(
         self, node: int, failure: Failure, original: BaseException | None, *, worker: str | None, attempt: int
     ) -> NodeError:
-        """Make the error of a node that reported its failure, or could not even be handed out.
+        """Make the error of a node whose attempt failed, or that could not be assigned to a worker.
 
         Args:
             node: its index.
-            failure: the record.
-            original: the exception itself, where it is here; restored from the record where None.
-            worker: label of the worker, None where it was in none.
+            failure: the record of the failure.
+            original: the exception itself, where it was raised in this process; restored from the record where None.
+            worker: label of the worker, None where the node was not assigned.
             attempt: the attempt's number.
         """
         cause = masked_exception(original) if original is not None else restore_exception(failure)
         facts = {
-            "run_id": self._material.run_id,
-            "node": self._material.plan.nodes[node].name,
+            "run_id": self._bundle.run_id,
+            "node": self._bundle.plan.nodes[node].name,
             "worker": worker,
             "attempt": attempt,
             "failure": failure,
         }
         if failure.phase == "timeout" and isinstance(cause, NodeTimeoutError):
-            facts["failure"] = replace(failure, traceback="")  # it is no error of the node's code, and says nothing more
+            facts["failure"] = replace(failure, traceback="")  # it shows only the code that checks the time
             return NodeTimeoutError(failure.message, **facts, timeout=cause.timeout, elapsed=cause.elapsed)
         error = NodeError(_describe(facts["node"], worker, attempt, failure), **facts)
         error.__cause__ = cause
         return error
 
-    def final(self, done: Collection[int]) -> NodeError | None:
-        """Return what the run raises: the first failure, with the others; None where nothing failed.
+    def combine_errors(self, done: Collection[int]) -> NodeError | None:
+        """Combine the failures into the error that the run raises: the first one, with the others attached; None where no node failed.
 
         Args:
             done: the nodes that finished.
@@ -84,35 +85,35 @@ class Failures:
             return None
         first, *others = self._errors
         if others:
-            names = ", ".join(f"'{error.node}'" for error in others[:_NAMED])
-            more = f" and {len(others) - _NAMED} more" if len(others) > _NAMED else ""
+            names = ", ".join(f"'{error.node}'" for error in others[:_MAX_NAMED])
+            more = f" and {len(others) - _MAX_NAMED} more" if len(others) > _MAX_NAMED else ""
             count = "Another node" if len(others) == 1 else f"{len(others)} other nodes"
             first.args = (f"{first.args[0]}\n{count} failed too: {names}{more}.",)
             first.others = tuple(others)
-        first.resume_from = resume_nodes(self._material.plan, done)
+        first.resume_from = resume_nodes(self._bundle.plan, done)
         return first
 
-    def tell_hooks(self, node: int, error: NodeError) -> None:
-        """Call `on_node_error` here, for a node whose worker is no more."""
-        hooks = self._material.hooks
+    def call_error_hooks(self, node: int, error: NodeError) -> None:
+        """Call `on_node_error` in this process, for a node whose worker was lost."""
+        hooks = self._bundle.hooks
         if hooks is None or not implemented(hooks, "on_node_error"):
             return
         try:
             hooks.hook.on_node_error(
                 error=error,
-                node=self._material.plan.nodes[node].node,
-                catalog=self._material.catalog,
+                node=self._bundle.plan.nodes[node].node,
+                catalog=self._bundle.catalog,
                 inputs={},
-                is_async=self._material.is_async,
-                run_id=self._material.run_id,
+                is_async=self._bundle.is_async,
+                run_id=self._bundle.run_id,
             )
         except KeyboardInterrupt:
             raise
-        except BaseException as broken:  # noqa: BLE001 - the loss is what the caller must see; the hook's error is logged, not lost
+        except BaseException as broken:  # noqa: BLE001 - the caller needs the error of the lost worker; the hook's is logged
             plugin = plugin_at_fault(hooks, "on_node_error", broken) or "a plugin"
-            name = self._material.plan.nodes[node].name
-            told = format_user_traceback(broken)
-            _logger.error("The on_node_error hook of %s itself failed for node '%s'\n%s", plugin, name, told)  # noqa: TRY400 - without our frames
+            name = self._bundle.plan.nodes[node].name
+            trace = format_user_traceback(broken)
+            _logger.error("The on_node_error hook of %s itself failed for node '%s'\n%s", plugin, name, trace)  # noqa: TRY400 - the traceback without our own frames
 
 
 def _describe(node: object, worker: str | None, attempt: int, failure: Failure) -> str:
@@ -125,7 +126,7 @@ def _describe(node: object, worker: str | None, attempt: int, failure: Failure) 
         "setup": "could not be prepared",
         "hook": f"failed in the hook {failure.hook} of {failure.plugin or 'a plugin'}" if failure.hook else "failed in a hook",
     }.get(failure.phase, "failed")
-    if failure.phase == "save" and failure.message.startswith(f"Node '{node}' "):  # it is one of ours, and tells all
+    if failure.phase == "save" and failure.message.startswith(f"Node '{node}' "):  # one of our own messages, which is complete
         return failure.message
     what = f"{failure.type_name}: {failure.message}" if failure.message else failure.type_name
     return f"Node '{node}' {doing}{where}{again}: {what}"

@@ -1,7 +1,7 @@
-"""Workers that are gone: which node it was, whether the run ended the worker itself, and the error to tell.
+"""Lost workers: which node is at fault, whether the run killed the worker itself, and the error that results.
 
-State: which workers were ended, and how often one died on its way to a node. Neighbours: `loop.py` asks and applies the answer,
-`verdict.py` has the words.
+State: which workers the run killed, and how often one died before it started a node. Runs in the parent. Neighbours:
+`failure_handler.py` calls it, `verdict.py` words the messages.
 """
 
 from __future__ import annotations
@@ -20,76 +20,78 @@ if TYPE_CHECKING:
     from treadle.execution.executors.executor import Executor
     from treadle.execution.packing.bundle import RunBundle
 
-_LOSSES_TO_BLAME = 2
-"""So many workers that die on their way to the same node make it the culprit: unpickling its parts may be what kills."""
+_LOSSES_UNTIL_BLAMED = 2
+"""A node is at fault once this many workers died just before it started: unpickling its function or inputs may kill them."""
 
 
 class Losses:
-    """The judge of lost workers.
+    """Attribute lost workers to nodes.
 
     Args:
-        material: the run.
+        bundle: the run.
         executor: has the workers.
-        limits: seconds that an attempt may take, by node.
+        timeouts: seconds that an attempt may take, by node.
     """
 
-    def __init__(self, material: RunBundle, executor: Executor, limits: Mapping[int, float]) -> None:
-        self._material = material
+    def __init__(self, bundle: RunBundle, executor: Executor, timeouts: Mapping[int, float]) -> None:
+        self._bundle = bundle
         self._executor = executor
-        self._limits = limits
-        self._ended: dict[int, int] = {}  # worker that was ended -> its node, which took too long
-        self._before: dict[int, int] = {}  # how often a worker died on its way to a node
+        self._timeouts = timeouts
+        self._killed: dict[int, int] = {}  # worker that the run killed -> its node, which reached its timeout
+        self._unstarted: dict[int, int] = {}  # node -> how many workers died just before they started it
 
-    def end(self, worker: int, node: int) -> None:
-        """End a worker, because its node takes too long."""
-        self._ended[worker] = node
+    def kill_worker(self, worker: int, node: int) -> None:
+        """Kill a worker because its node reached its timeout."""
+        self._killed[worker] = node
         self._executor.kill(worker)
 
-    def judge(self, event: WorkerDown, held: Sequence[int]) -> tuple[int | None, bool]:
-        """Say what a worker's end means.
+    def attribute(self, event: WorkerDown, held: Sequence[int]) -> tuple[int | None, bool]:
+        """Find the node at fault for a lost worker.
 
         Args:
-            event: what is known of it.
-            held: the nodes that it had, in order.
+            event: how the worker ended.
+            held: the nodes that were assigned to it, in order.
 
         Returns:
-            The node at fault, None where there is none; and whether the worker was ended by `end`.
+            The node at fault, None where there is none; and whether `kill_worker` ended the worker.
         """
-        too_slow = self._ended.pop(event.worker, None)
-        if too_slow is not None:
-            return (too_slow if too_slow in held else None), True  # it may have ended at the last moment
+        killed_for = self._killed.pop(event.worker, None)
+        if killed_for is not None:
+            return (killed_for if killed_for in held else None), True  # the node may have finished at the last moment
         if event.node in held:
             return event.node, False
-        if held:  # one that dies between two nodes takes none along; one that dies before it wrote the board had its first
-            self._before[held[0]] = self._before.get(held[0], 0) + 1
-            if self._before[held[0]] == _LOSSES_TO_BLAME:
-                del self._before[held[0]]  # its next attempt, where it has one, is counted anew
+        if (
+            held
+        ):  # between two nodes, none is at fault; but it may have died while it unpickled the next one, which is not recorded
+            self._unstarted[held[0]] = self._unstarted.get(held[0], 0) + 1
+            if self._unstarted[held[0]] == _LOSSES_UNTIL_BLAMED:
+                del self._unstarted[held[0]]  # count again from zero for the next attempt
                 return held[0], False
         return None, False
 
-    def error(self, node: int, attempt: int, event: WorkerDown, *, too_slow: bool) -> tuple[NodeError, Failure]:
-        """Make the error of a node whose worker is gone, and the record of the failure.
+    def error(self, node: int, attempt: int, event: WorkerDown, *, timed_out: bool) -> tuple[NodeError, Failure]:
+        """Make the error of a node whose worker was lost, and the record of the failure.
 
         Args:
             node: the node at fault.
             attempt: the attempt's number.
-            event: what is known of the worker's end.
-            too_slow: the worker was ended for it.
+            event: how the worker ended.
+            timed_out: True where the worker was killed because the node reached its timeout.
         """
-        name, label = self._material.plan.nodes[node].name, self._executor.label(event.worker)
-        facts = {"run_id": self._material.run_id, "node": name, "worker": label, "attempt": attempt}
-        if too_slow:
-            limit = self._limits[node]
-            elapsed = event.seconds if event.seconds is not None else limit
-            message = describe_timeout(name, limit, elapsed, ended=label)
+        name, label = self._bundle.plan.nodes[node].name, self._executor.label(event.worker)
+        facts = {"run_id": self._bundle.run_id, "node": name, "worker": label, "attempt": attempt}
+        if timed_out:
+            timeout = self._timeouts[node]
+            elapsed = event.seconds if event.seconds is not None else timeout
+            message = describe_timeout(name, timeout, elapsed, ended=label)
             failure = Failure("treadle.errors.NodeTimeoutError", message, "", phase="timeout")
-            return NodeTimeoutError(message, **facts, failure=failure, timeout=limit, elapsed=elapsed), failure
+            return NodeTimeoutError(message, **facts, failure=failure, timeout=timeout, elapsed=elapsed), failure
         message = describe_loss(label, event, name, self._sizes(node))
         failure = Failure("WorkerLostError", message, event.failure.traceback if event.failure is not None else "")
         peak = event.peak_memory or None
         return WorkerLostError(message, **facts, failure=failure, exitcode=event.exitcode, peak_memory=peak), failure
 
     def _sizes(self, node: int) -> tuple[tuple[str, int], ...]:
-        datasets = self._material.plan.datasets
-        sizes = [(datasets[dataset].name, self._executor.size(dataset)) for dataset in self._material.plan.nodes[node].inputs]
+        datasets = self._bundle.plan.datasets
+        sizes = [(datasets[dataset].name, self._executor.size(dataset)) for dataset in self._bundle.plan.nodes[node].inputs]
         return tuple((name, size) for name, size in sizes if size)

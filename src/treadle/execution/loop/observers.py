@@ -2,7 +2,7 @@
 
 An observer that raises is disabled for the rest of the run and its traceback is logged once, because progress bars and
 recorders must not decide whether work succeeds. (A hook that raises is an error: hooks are the user's.)
-State: which observers are still active. Runs in the parent. Neighbours: `loop.py` and `setbacks.py` notify.
+State: which observers are still active. Runs in the parent. Neighbours: `loop.py` and `failure_handler.py` notify.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _logger = logging.getLogger(__name__)
 
 
 class Observers:
-    """Pass the events of one run on to its observers, in order.
+    """Pass the events of one run to its observers, in order.
 
     Args:
         observers: callables that take one event.
@@ -45,7 +45,7 @@ class Observers:
             except Exception:
                 failed.append(observer)
                 _logger.exception(
-                    "The observer %s raised an exception at the event %s. It receives no more events; the run continues.",
+                    "The observer %s raised an exception while handling %s. It receives no more events; the run continues.",
                     _name_of(observer),
                     type(event).__name__,
                 )

@@ -1,4 +1,7 @@
-"""What a run returns: its free outputs by name, each loaded when it is first asked for."""
+"""The result of a run: its free outputs by name, each loaded on first access.
+
+State: the handles of values that are not loaded yet, and the loaded values. Lives in the parent, and may outlive the executor.
+"""
 
 from __future__ import annotations
 
@@ -22,17 +25,17 @@ if TYPE_CHECKING:
 class RunResult(Mapping[str, Any]):
     """The free outputs of a run, by dataset name.
 
-    A value that lived in memory is handed over by the workers before they end, so it can be loaded at any time after;
-    one that persists is loaded from where the catalog keeps it, and only while the file there is the one that this run
-    saved: where it was changed since, the load is an error. Each is loaded once, and the same object is returned from then on.
+    In-memory values are transferred from the workers before they end, so they can be loaded at any later time. Persistent
+    datasets are loaded through the catalog, as long as their file is still the one that this run saved: if it was changed
+    since, loading raises an error. Each value is loaded once; later accesses return the same object.
 
     Args:
         run_id: id of the run.
-        catalog: where the outputs that persist are.
+        catalog: loads the persistent outputs.
         names: names of all free outputs, in plan order.
-        handles: the values that lived in memory.
-        identities: what identifies the files that the run saved, by dataset name; a dataset that is not among them (a table
-            of a database, say) is loaded as it is then.
+        handles: handles of the in-memory values.
+        identities: identities of the files that the run saved, by dataset name; a dataset without one (a database table, for
+            example) is loaded without this check.
 
     Example:
         >>> from treadle import Catalog, Pipeline, SequentialRunner, node
@@ -55,11 +58,11 @@ class RunResult(Mapping[str, Any]):
         self._handles = handles
         self._identities = identities
         self._loaded: dict[str, Any] = {}
-        self._one_at_a_time = fork_safe(threading.Lock())  # a loaded value's handle is closed
+        self._load_lock = fork_safe(threading.Lock())  # a handle is loaded once, then closed
         self._finalizer = weakref.finalize(self, _close_all, handles)
 
     def __getitem__(self, name: str) -> Any:
-        with self._one_at_a_time:
+        with self._load_lock:
             return self._load(name)
 
     def _load(self, name: str) -> Any:
@@ -67,7 +70,7 @@ class RunResult(Mapping[str, Any]):
             return self._loaded[name]
         if name not in self._names:
             known = ", ".join(self._names) or "none"
-            msg = f"'{name}' is no free output of this run; its free outputs are: {known}"
+            msg = f"'{name}' is not a free output of this run; its free outputs are: {known}"
             raise KeyError(msg)
         handle = self._handles.get(name)
         if handle is None:
@@ -75,12 +78,12 @@ class RunResult(Mapping[str, Any]):
         else:
             try:
                 value = handle.load()
-            except Exception as exc:  # unpickling runs the code of any class, so anything can come out of it
+            except Exception as exc:  # unpickling runs the code of any class, which can raise anything
                 msg = (
-                    f"The value of '{name}' was pickled in its worker, and cannot be unpickled here: "
+                    f"The value of '{name}' was pickled in a worker, but cannot be unpickled in the main process: "
                     f"{type(exc).__name__}: {exc}. "
-                    "Probably its class imports or rebuilds itself in a way that needs the worker's state; give it an entry in "
-                    "the catalog, or return something that pickles both ways."
+                    "Its class probably depends on state that only the worker has. Give it an entry in the catalog, or return "
+                    "a value that can be pickled and unpickled."
                 )
                 raise DatasetError(msg, dataset=name) from exc
             self._handles.pop(name).close()
@@ -88,13 +91,13 @@ class RunResult(Mapping[str, Any]):
         return value
 
     def _load_saved(self, name: str) -> Any:
-        """Load what the run saved; where a load could return something else, raise."""
+        """Load a persistent output; raise if its file is not the one that the run saved."""
         saved = self._identities.get(name)
         if saved is None:
             return self._catalog.load(name)
         self._check_unchanged(name, saved)
         value = self._catalog.load(name)
-        self._check_unchanged(name, saved)  # it may have been replaced while it was loaded
+        self._check_unchanged(name, saved)  # it may have been replaced during the load
         return value
 
     def _check_unchanged(self, name: str, saved: FileIdentity) -> None:
@@ -103,21 +106,21 @@ class RunResult(Mapping[str, Any]):
             return
         happened = "was written again" if found is not None else "was removed"
         msg = (
-            f"'{name}' of the run {self.run_id} cannot be loaded any more: {saved.path} {happened} after the run had saved it, "
-            "probably by another run. To keep a run's results, load them as it ends (`run(..., load_results=True)`), or give "
-            "each run a file of its own: `versioned: true` in the catalog entry, or a path with a parameter in it."
+            f"'{name}' of the run {self.run_id} can no longer be loaded: {saved.path} {happened} after the run had saved it, "
+            "probably by another run. To keep a run's results, load them when it ends (`run(..., load_results=True)`), or give "
+            "each run a file of its own: `versioned: true` in the catalog entry, or a path that contains a parameter."
         )
         raise DatasetError(msg, dataset=name)
 
     def load_all(self, names: Iterable[str] | None = None) -> None:
-        """Load results now, so that what happens to their files later does not matter.
+        """Load results now, so that later changes to their files have no effect.
 
         Args:
-            names: which; all where None.
+            names: the outputs to load; all where None.
 
         Raises:
-            KeyError: a name is no free output of the run.
-            DatasetError: one cannot be loaded, or its file was changed since the run saved it.
+            KeyError: a name is not a free output of the run.
+            DatasetError: an output cannot be loaded, or its file was changed since the run saved it.
         """
         for name in self._names if names is None else names:
             self[name]
@@ -132,18 +135,18 @@ class RunResult(Mapping[str, Any]):
         return f"RunResult({', '.join(self._names)})"
 
 
-def gather_results(material: RunBundle, executor: Executor) -> RunResult:
-    """Hand the free outputs of a run over; a memory dataset that the catalog declares gets its value too.
+def gather_results(bundle: RunBundle, executor: Executor) -> RunResult:
+    """Collect the free outputs of a run; those that the catalog declares as memory datasets are also saved to it.
 
     Args:
-        material: the run, which succeeded.
-        executor: has the values that lived in memory.
+        bundle: the run, which succeeded.
+        executor: has the in-memory values.
     """
     names: list[str] = []
     handles: dict[str, Handle] = {}
     identities: dict[str, FileIdentity] = {}
-    identify = getattr(material.catalog, "file_identity", None)  # another framework's catalog returns results its own way
-    results = [(dataset, material.plan.datasets[dataset]) for dataset in material.plan.results]
+    identify = getattr(bundle.catalog, "file_identity", None)  # catalogs of other frameworks do not identify files
+    results = [(dataset, bundle.plan.datasets[dataset]) for dataset in bundle.plan.results]
     for dataset, planned in results:
         names.append(planned.name)
         handle = executor.detach(dataset)
@@ -151,16 +154,16 @@ def gather_results(material: RunBundle, executor: Executor) -> RunResult:
             if handle is not None:
                 handles[planned.name] = handle
         elif identify is not None:
-            # The worker that saved it identified it. Where that one was lost before it could report, what is there now counts.
+            # The worker that saved the file identified it. If it was lost before it could report, take the file's identity now.
             identity = handle.load() if handle is not None else identify(planned.name)
             if handle is not None:
                 handle.close()
             if identity is not None:
                 identities[planned.name] = identity
-    result = RunResult(material.run_id, material.catalog, tuple(names), handles, identities)
+    result = RunResult(bundle.run_id, bundle.catalog, tuple(names), handles, identities)
     for _dataset, planned in results:
         if planned.in_memory and planned.declared:
-            material.catalog.save(planned.name, result[planned.name])
+            bundle.catalog.save(planned.name, result[planned.name])
     return result
 
 

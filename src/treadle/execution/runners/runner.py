@@ -200,7 +200,7 @@ class Runner(ABC):
                 executor,
                 observers,
                 lambda: self._known_seconds(plan, durations),
-                limits=limits,
+                resource_limits=limits,
                 on_failure=on_failure,
             )
             started = RunStarted(

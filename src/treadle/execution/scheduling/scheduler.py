@@ -136,7 +136,7 @@ class Scheduler(SchedulerMoves):
         self._values.inputs_used(self._plan.nodes[node].inputs)
         self._skip_with_descendants(self._plan.nodes[node].children)
 
-    def give_back(self, nodes: Iterable[int], worker: int) -> None:
+    def return_nodes(self, nodes: Iterable[int], worker: int) -> None:
         """A worker returned nodes: they did not start. Where it still runs one, that one takes long."""
         self._return(nodes, worker)
         state = self._workers.states.get(worker)

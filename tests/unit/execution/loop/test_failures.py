@@ -1,4 +1,4 @@
-"""What a run raises: the first failure with the others, whatever their number, and errors that survive pickling with them."""
+"""Failures: the run raises the first one with the others attached, however many, and the error survives pickling."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from treadle.planning import compile_plan
 
 
 class Pool:
-    """An executor as far as lost workers go."""
+    """The part of an executor that handles lost workers."""
 
     def __init__(self):
         self.killed = []
@@ -34,14 +34,14 @@ class Pool:
 
 
 @pytest.fixture
-def material():
-    """A run of twenty nodes that need nothing of each other."""
+def bundle():
+    """A run of twenty independent nodes."""
     nodes = [node(len, "x", f"d{number}", name=f"n{number}") for number in range(20)]
     return RunBundle("run", compile_plan(Pipeline(nodes), Catalog({"x": "abc"})), Catalog(), None)
 
 
 @pytest.mark.parametrize(
-    ("count", "said"),
+    ("count", "message"),
     [
         (1, None),
         (2, "Another node failed too: 'n1'."),
@@ -49,25 +49,25 @@ def material():
         (15, "14 other nodes failed too: 'n1', 'n2', 'n3', 'n4', 'n5', 'n6', 'n7', 'n8', 'n9', 'n10' and 4 more."),
     ],
 )
-def test_the_first_failure_names_the_others(material, count, said):
-    """The error is the first node's, says how many others failed and which, and has them all; so does its pickle."""
-    failures = Failures(material)
-    assert failures.final(()) is None
+def test_the_first_failure_names_the_others(bundle, count, message):
+    """The error is the first node's; it counts and names the others and has their errors, also after pickling."""
+    failures = Failures(bundle)
+    assert failures.combine_errors(()) is None
     for number in range(count):
         failure = Failure("ValueError", f"no {number}", f"Traceback of {number}")
-        failures.note(failures.error_of(number, failure, ValueError(number), worker="worker-1", attempt=1))
-    error = failures.final(range(count, 20))
+        failures.add(failures.make_error(number, failure, ValueError(number), worker="worker-1", attempt=1))
+    error = failures.combine_errors(range(count, 20))
     assert failures.names == tuple(f"n{number}" for number in range(count))
     assert [each.node for each in error.failures] == list(failures.names)
     assert error.resume_from == failures.names
-    assert (said is None and "\n" not in error.args[0]) or said in error.args[0]
+    assert (message is None and "\n" not in error.args[0]) or message in error.args[0]
     again = pickle.loads(pickle.dumps(error))
     assert [each.node for each in again.failures] == list(failures.names)
     assert all(f"Traceback of {number}" in str(again) for number in range(count))
 
 
 @pytest.mark.parametrize(
-    ("failure", "said"),
+    ("failure", "message"),
     [
         (Failure("ValueError", "bad", ""), "Node 'n0' failed on worker-1: ValueError: bad"),
         (Failure("KeyError", "", ""), "Node 'n0' failed on worker-1: KeyError"),
@@ -75,16 +75,16 @@ def test_the_first_failure_names_the_others(material, count, said):
         (Failure("treadle.errors.DatasetError", "Node 'n0' returned None.", "", phase="save"), "Node 'n0' returned None."),
     ],
 )
-def test_what_a_failed_node_is_told_with(material, failure, said):
-    """What happened is said once: no colon before nothing, and no node twice."""
-    assert str(Failures(material).error_of(0, failure, ValueError(), worker="worker-1", attempt=1)) == said
+def test_the_message_of_a_failed_node(bundle, failure, message):
+    """Each fact appears once: no dangling colon, and no node named twice."""
+    assert str(Failures(bundle).make_error(0, failure, ValueError(), worker="worker-1", attempt=1)) == message
 
 
-def test_a_node_that_was_too_slow_in_its_own_process(material):
-    """A timeout that an attempt reported is a NodeTimeoutError, with its numbers and without a traceback."""
-    told = NodeTimeoutError("too slow", node="n0", timeout=1.0, elapsed=2.5)
-    failure = Failure("treadle.errors.NodeTimeoutError", "too slow", "Traceback", pickle.dumps(told), phase="timeout")
-    error = Failures(material).error_of(0, failure, None, worker="thread-1", attempt=2)
+def test_a_timeout_that_an_attempt_reported(bundle):
+    """It is a NodeTimeoutError, with its numbers and without a traceback."""
+    reported = NodeTimeoutError("too slow", node="n0", timeout=1.0, elapsed=2.5)
+    failure = Failure("treadle.errors.NodeTimeoutError", "too slow", "Traceback", pickle.dumps(reported), phase="timeout")
+    error = Failures(bundle).make_error(0, failure, None, worker="thread-1", attempt=2)
     assert isinstance(error, NodeTimeoutError)
     assert (error.node, error.timeout, error.elapsed, error.attempt, error.__cause__) == ("n0", 1.0, 2.5, 2, None)
     assert str(error) == "too slow"
@@ -94,30 +94,30 @@ def down(node_, worker=1):
     return WorkerDown(worker, 4711, -9, node_, 100.0 if node_ is not None else None, 0)
 
 
-def test_who_is_at_fault_when_a_worker_is_gone(material):
-    """The node on the board is; else nobody, but for a node on the way to which workers die again and again."""
-    losses = Losses(material, Pool(), {})
-    assert losses.judge(down(3), (3, 4)) == (3, False)
-    assert losses.judge(down(3), (5,)) == (None, False)  # what the board says is done
-    assert losses.judge(down(None), ()) == (None, False)
-    assert losses.judge(down(None), (5, 6)) == (5, False)
-    error, failure = losses.error(5, 1, down(None), too_slow=False)
+def test_which_node_is_at_fault_for_a_lost_worker(bundle):
+    """The node on the blackboard is; otherwise none, except a node before which workers die repeatedly."""
+    losses = Losses(bundle, Pool(), {})
+    assert losses.attribute(down(3), (3, 4)) == (3, False)
+    assert losses.attribute(down(3), (5,)) == (None, False)  # the node on the blackboard has already finished
+    assert losses.attribute(down(None), ()) == (None, False)
+    assert losses.attribute(down(None), (5, 6)) == (5, False)
+    error, failure = losses.error(5, 1, down(None), timed_out=False)
     assert type(error).__name__ == failure.type_name == "WorkerLostError"
     assert "was killed by SIGKILL" in str(error)
 
 
-def test_a_worker_that_was_ended(material):
-    """Its node took too long, where it still had it; one that was through at the last moment is at no fault."""
+def test_a_worker_that_was_killed_for_a_timeout(bundle):
+    """Its node is at fault if the worker still held it; a node that finished at the last moment is not."""
     pool = Pool()
-    losses = Losses(material, pool, {3: 5.0})
-    losses.end(1, 3)
+    losses = Losses(bundle, pool, {3: 5.0})
+    losses.kill_worker(1, 3)
     assert pool.killed == [1]
-    assert losses.judge(down(3), (3,)) == (3, True)
-    assert losses.judge(down(3), (3,)) == (3, False)  # the next one is a worker of its own
-    error, failure = losses.error(3, 2, down(3)._replace(seconds=7.0), too_slow=True)
+    assert losses.attribute(down(3), (3,)) == (3, True)
+    assert losses.attribute(down(3), (3,)) == (3, False)  # the next process with this number was not killed
+    error, failure = losses.error(3, 2, down(3)._replace(seconds=7.0), timed_out=True)
     assert isinstance(error, NodeTimeoutError)
     assert isinstance(error, NodeError)
     assert (error.timeout, error.elapsed, error.attempt, failure.phase) == (5.0, 7.0, 2, "timeout")
-    losses.end(1, 3)
-    assert losses.judge(down(None), (8,)) == (None, True)
-    assert losses.error(3, 1, down(None), too_slow=True)[0].elapsed == 5.0
+    losses.kill_worker(1, 3)
+    assert losses.attribute(down(None), (8,)) == (None, True)
+    assert losses.error(3, 1, down(None), timed_out=True)[0].elapsed == 5.0

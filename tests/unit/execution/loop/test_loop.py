@@ -1,4 +1,4 @@
-"""The loop with its executors: what every runner makes of awkward runs."""
+"""The loop with its executors: unusual runs under every runner."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def run(runner, nodes, **data):
 
 
 def test_a_parameter_of_two_nodes_in_a_row(runner):
-    """A value that both a node and its only child take reaches both."""
+    """A value that both a node and its only child consume reaches both."""
     result, seen = run(
         runner, [node(lambda p: p + 1, "p", "a", name="x"), node(lambda a, p: a + p, ["a", "p"], "b", name="y")], p=3
     )
@@ -60,17 +60,17 @@ def test_a_parameter_of_two_nodes_in_a_row(runner):
     assert sorted(event.dataset for event in seen if isinstance(event, DatasetReleased)) == ["a", "p"]
 
 
-@pytest.mark.parametrize("takers", [1, 3])
-def test_a_lock_in_the_catalog(runner, takers):
-    """A value that cannot leave this process is taken by as many nodes as like, wherever they were going to run."""
+@pytest.mark.parametrize("consumers", [1, 3])
+def test_a_lock_in_the_catalog(runner, consumers):
+    """A value that cannot leave this process can be consumed by any number of nodes; they run here."""
     lock = threading.Lock()
-    nodes = [node(lambda lock: lock.locked(), "lock", f"out{number}", name=f"n{number}") for number in range(takers)]
+    nodes = [node(lambda lock: lock.locked(), "lock", f"out{number}", name=f"n{number}") for number in range(consumers)]
     result, _seen = run(runner, nodes, lock=MemoryDataset(lock, copy_mode="assign"))
-    assert result == {f"out{number}": False for number in range(takers)}
+    assert result == {f"out{number}": False for number in range(consumers)}
 
 
-def test_an_empty_memory_dataset_blames_its_taker(runner):
-    """What goes before the node that cannot be loaded runs first, and that node is the one that fails."""
+def test_an_empty_memory_dataset_fails_its_consumer(runner):
+    """Nodes before the one whose input cannot be loaded run first, and that node is the one that fails."""
     error, seen = run(
         runner,
         [
@@ -88,7 +88,7 @@ def test_an_empty_memory_dataset_blames_its_taker(runner):
 
 
 def test_values_that_cannot_meet(tmp_path):
-    """Two values that cannot leave two workers fail the first node that needs both, and the run stops there."""
+    """Two values that are pinned to different workers fail the first node that needs both, and the run stops there."""
     barrier = [str(tmp_path / name) for name in "ab"]
     for path in barrier:
         os.mkfifo(path)
@@ -118,8 +118,8 @@ def test_values_that_cannot_meet(tmp_path):
     assert error.resume_from == ("x", "y")
 
 
-def test_a_failure_stops_what_was_not_handed_out(runner):
-    """After a failure nothing more starts, and every node is told of once."""
+def test_a_failure_skips_the_nodes_that_were_not_assigned(runner):
+    """After a failure no other node starts, and every node is reported once."""
 
     def fail():
         raise ValueError("no")
@@ -135,7 +135,7 @@ def test_a_failure_stops_what_was_not_handed_out(runner):
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_worker_that_dies_between_two_nodes(tmp_path, monkeypatch, workers):
-    """What passed between the nodes of a job is made again in the worker's successor, and the run succeeds."""
+    """The values between the nodes of a job are made again in the worker that replaces it, and the run succeeds."""
     from treadle.execution.worker import run as worker_run
 
     flag = tmp_path / "first time"
@@ -160,18 +160,18 @@ def test_a_worker_that_dies_between_two_nodes(tmp_path, monkeypatch, workers):
 
 
 @pytest.mark.parametrize("name", ["thread", "two processes"])
-def test_an_interrupt_tells_of_what_has_just_begun(name, tmp_path):
-    """A node that is under way is told of before the run's end, though its own word had not been heard when Ctrl-C came."""
-    begun, gate = str(tmp_path / "begun"), str(tmp_path / "gate")
-    os.mkfifo(begun)
+def test_an_interrupt_reports_nodes_that_have_just_started(name, tmp_path):
+    """A running node is reported before the run's end, even if its own report was still in flight at the Ctrl-C."""
+    started, gate = str(tmp_path / "started"), str(tmp_path / "gate")
+    os.mkfifo(started)
     os.mkfifo(gate)
-    listening = os.open(begun, os.O_RDWR)
-    closed = os.open(gate, os.O_RDWR)  # who opens it now comes in, and reads until this is closed
+    listening = os.open(started, os.O_RDWR)
+    closed = os.open(gate, os.O_RDWR)  # opening it to read does not block, and reading blocks until this is closed
 
     def wait():
         with Path(gate).open() as opened:
-            with Path(begun).open("w") as told:
-                told.write("x")
+            with Path(started).open("w") as report:
+                report.write("x")
             opened.read()
 
     seen = Seen()
@@ -195,11 +195,11 @@ def test_an_interrupt_tells_of_what_has_just_begun(name, tmp_path):
         Path(parting).open("w").close()
 
     with RUNNERS[name]() as runner:
-        # Each waits for the other, so both workers are up after it.
+        # The two nodes wait for each other, so both workers are ready afterwards.
         runner.run(Pipeline([node(come_first, None, None, name="c"), node(come_second, None, None, name="d")]), Catalog())
         with pytest.raises(KeyboardInterrupt):
             runner.run(Pipeline([node(wait, None, "a"), node(wait, None, "b")]), Catalog(), observers=[watch])
-        os.close(closed)  # a thread goes on until its node returns
+        os.close(closed)  # a thread runs until its node returns
     os.close(listening)
     assert len(seen.nodes(NodeStarted)) == 2
     assert isinstance(seen[-1], RunFinished)

@@ -1,4 +1,4 @@
-"""Losses: who is to blame for a worker that is gone."""
+"""Losses: which node is at fault for a lost worker."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from treadle.execution.executors.events import WorkerDown
 from treadle.execution.loop.losses import Losses
 
 
-def test_every_second_loss_on_the_way_to_a_node_is_an_attempt():
-    """A node whose workers die before it begins uses its attempts up, however many it has."""
+def test_every_second_loss_before_a_node_starts_is_an_attempt():
+    """A node whose workers die before it starts uses up its attempts, however many it has."""
     losses = Losses(None, None, {})
     down = WorkerDown(1, 7, -9, None, None, 0)
-    assert [losses.judge(down, [3, 4])[0] for _ in range(6)] == [None, 3, None, 3, None, 3]
+    assert [losses.attribute(down, [3, 4])[0] for _ in range(6)] == [None, 3, None, 3, None, 3]

@@ -53,8 +53,8 @@ def test_without_active_observers_it_is_false():
 
 
 @pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit])
-def test_what_ends_the_process_passes_through(kind):
-    """An interrupt that arrives while an observer works is the run's, not the observer's."""
+def test_exceptions_that_end_the_process_pass_through(kind):
+    """An interrupt that arrives inside an observer interrupts the run, and does not disable the observer."""
 
     def interrupted(_event):
         raise kind

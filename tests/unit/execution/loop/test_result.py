@@ -1,4 +1,4 @@
-"""RunResult: free outputs, each loaded when it is first asked for."""
+"""RunResult: free outputs, each loaded on first access."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Counting(Dataset):
 
 
 def open_files():
-    gc.collect()  # a map that nobody has any more is closed first
+    gc.collect()  # closes memory maps that are no longer referenced
     return {path.name for path in Path("/proc/self/fd").iterdir()}
 
 
@@ -44,17 +44,17 @@ def test_it_is_a_mapping_in_plan_order(tmp_path):
     assert "a" in result
 
 
-def test_an_unknown_name_is_told_which_there_are():
+def test_an_unknown_name_raises_an_error_that_lists_the_outputs():
     """A KeyError lists the free outputs."""
-    with pytest.raises(KeyError, match=r"'x' is no free output of this run; its free outputs are: a"):
+    with pytest.raises(KeyError, match=r"'x' is not a free output of this run; its free outputs are: a"):
         RunResult("id", Catalog(), ("a",), {"a": LocalValue(1)})["x"]
     with pytest.raises(KeyError, match=r"none"):
         RunResult("id", Catalog(), (), {})["x"]
     assert RunResult("id", Catalog(), (), {}).get("x", 5) == 5
 
 
-def test_persisted_outputs_are_loaded_once_and_only_when_asked():
-    """The catalog is asked at the first look, and the same object comes back from then on."""
+def test_persistent_outputs_are_loaded_once_on_first_access():
+    """The catalog loads them on first access; later accesses return the same object."""
     dataset = Counting()
     result = RunResult("id", Catalog({"a": dataset}), ("a",), {})
     assert dataset.loads == 0
@@ -63,7 +63,7 @@ def test_persisted_outputs_are_loaded_once_and_only_when_asked():
 
 
 def test_values_are_loaded_once_and_their_files_closed(tmp_path):
-    """Once a large value is loaded only its map holds the memory file, and goes with the value."""
+    """Once a large value is loaded, only its memory map keeps the file open, for as long as the value exists."""
     before = open_files()
     result = RunResult("id", Catalog(), ("a",), {"a": publish(np.arange(100_000.0), str(tmp_path))})
     assert len(open_files()) == len(before) + 1
@@ -76,8 +76,8 @@ def test_values_are_loaded_once_and_their_files_closed(tmp_path):
 
 
 @pytest.mark.parametrize("spill", [False, True])
-def test_a_result_that_nobody_looks_at_closes_its_files(tmp_path, spill):
-    """Dropping a result gives back its memory files and scratch files."""
+def test_a_result_that_is_never_loaded_closes_its_files(tmp_path, spill):
+    """Garbage collection of a result frees its memory files and scratch files."""
     budget = Budget(str(tmp_path), 1, 0 if spill else 1 << 30)
     before = open_files()
     result = RunResult("id", Catalog(), ("a",), {"a": publish(np.arange(100_000.0), str(tmp_path), budget=budget)})
@@ -87,8 +87,8 @@ def test_a_result_that_nobody_looks_at_closes_its_files(tmp_path, spill):
 
 
 def test_a_value_that_cannot_be_unpickled_is_named():
-    """Where unpickling fails here, the error names the output."""
+    """If unpickling fails in the main process, the error names the output."""
     result = RunResult("id", Catalog(), ("a",), {"a": Inline(b"cnowhere_at_all\nThing\n.")})
-    with pytest.raises(DatasetError, match=r"'a'.*cannot be unpickled here: ModuleNotFoundError") as caught:
+    with pytest.raises(DatasetError, match=r"'a'.*cannot be unpickled in the main process: ModuleNotFoundError") as caught:
         result["a"]
     assert caught.value.dataset == "a"

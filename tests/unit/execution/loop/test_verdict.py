@@ -1,4 +1,4 @@
-"""Verdicts: what a person is told of a worker that died."""
+"""Messages about workers that died."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ def down(exitcode, peak=0):
     return WorkerDown(1, 4711, exitcode, 0, 1.0, peak)
 
 
-def test_a_verdict_names_node_worker_signal_memory_and_inputs():
-    """All that is known is in one paragraph, with the usual cause and a next step."""
+def test_a_message_names_node_worker_signal_memory_and_inputs():
+    """One paragraph has all known facts, the likely cause and a next step."""
     text = describe_loss("worker-1", down(-signal.SIGKILL, 3_000_000_000), "fit", (("table", 1_500_000_000), ("small", 12)))
     assert text.startswith("Node 'fit' lost its worker: worker-1 (pid 4711) was killed by SIGKILL while it ran node 'fit'.")
     assert "peaked at 3.0 GB" in text
@@ -32,43 +32,43 @@ def test_a_verdict_names_node_worker_signal_memory_and_inputs():
     ("exitcode", "words"),
     [
         (-signal.SIGSEGV, "Compiled code"),
-        (-signal.SIGABRT, "gave up"),
+        (-signal.SIGABRT, "called abort()"),
         (-signal.SIGBUS, "mapped file"),
-        (-signal.SIGTERM, "asked it to end"),
-        (-signal.SIGXCPU, "processor time"),
+        (-signal.SIGTERM, "asked it to terminate"),
+        (-signal.SIGXCPU, "CPU time"),
         (3, "os._exit"),
         (0, "os._exit"),
     ],
 )
 def test_each_end_has_its_likely_cause(exitcode, words):
-    """What usually stands behind an exit is told."""
+    """The message names the likely cause of each exit."""
     assert words in describe_loss("worker-1", down(exitcode), "fit", ())
 
 
-def test_an_idle_worker_was_nobodys_fault():
-    """A worker that died between nodes blames none."""
+def test_the_loss_of_an_idle_worker_blames_no_node():
+    """A worker that died between two nodes has no node at fault."""
     text = describe_loss("worker-2", down(-signal.SIGKILL), None, ())
     assert text.startswith("worker-2 (pid 4711) was killed by SIGKILL between two nodes.")
-    assert "No node was at fault" in text
+    assert "No node is at fault" in text
 
 
 @pytest.mark.parametrize(
     ("exitcode", "words"),
     [
-        (None, "stopped talking and was ended"),
+        (None, "stopped responding and was killed"),
         (-9, "was killed by SIGKILL"),
         (-200, "died of signal 200"),
         (7, "exited with code 7"),
     ],
 )
-def test_an_end_in_words(exitcode, words):
-    """Signals by name where they have one, codes otherwise."""
+def test_describe_exit(exitcode, words):
+    """Signals are named where they have a name; exit codes are numbers."""
     assert describe_exit(exitcode) == words
     assert words in describe_loss("worker-1", down(exitcode), "fit", ())
 
 
-def test_a_set_up_failure_says_where_it_came_from():
-    """The error of the project's own code is told in one paragraph; the error that carries it shows the traceback once."""
+def test_a_set_up_failure_names_the_error_of_the_project():
+    """The message is one paragraph; the error that carries it shows the traceback once."""
     failure = Failure("ImportError", "no module named 'pandsa'", "Traceback …\nImportError: no module named 'pandsa'\n", None)
     text = describe_setup_failure("worker-1", SetupFailed(1, failure, None))
     assert text.startswith("worker-1 could not be set up: ImportError: no module named 'pandsa'")
@@ -78,7 +78,7 @@ def test_a_set_up_failure_says_where_it_came_from():
 
 
 def test_a_hook_that_fails_the_set_up_is_named():
-    """Where a plugin's own set-up failed, hook and plugin are told."""
+    """If a plugin's own set-up failed, the message names the hook and the plugin."""
     failure = Failure("ValueError", "no server", "Traceback …", hook="on_worker_start", plugin="shop.hooks.Prices (HOOKS[0])")
     text = describe_setup_failure("worker-1", SetupFailed(1, failure, None))
     assert text == (
@@ -86,8 +86,8 @@ def test_a_hook_that_fails_the_set_up_is_named():
     )
 
 
-def test_a_death_before_the_set_up_says_how():
-    """Where nothing is known but the exit, that is told."""
+def test_a_death_before_set_up_shows_the_exit_code():
+    """If only the exit code is known, the message shows it."""
     text = describe_setup_failure("worker-1", SetupFailed(1, None, 3))
     assert text.startswith("worker-1 exited with code 3 before it was set up.")
 
@@ -96,6 +96,6 @@ def test_a_death_before_the_set_up_says_how():
     ("size", "text"),
     [(0, "0 bytes"), (999, "999 bytes"), (1000, "1.0 kB"), (1_234_567, "1.2 MB"), (5e9, "5.0 GB"), (7e15, "7000.0 TB")],
 )
-def test_sizes_are_for_people(size, text):
-    """Three digits or so, and a unit."""
+def test_sizes_are_readable(size, text):
+    """About three digits, and a unit."""
     assert format_bytes(size) == text

@@ -396,7 +396,7 @@ def test_a_torn_node_does_not_go_along(schedule):
     assert jobs(scheduler) == [(1, (0,)), (2, (1,))]
     pin(scheduler, 0, 1)
     scheduler.finish(0, 1)
-    scheduler.give_back([1], 2)
+    scheduler.return_nodes([1], 2)
     assert jobs(scheduler)[0] == (1, (1, 2))
 
 
@@ -421,7 +421,7 @@ def test_stop_skips_all_that_is_not_running(schedule):
     """Under STOP a failure skips what is not assigned; what runs may finish."""
     scheduler = schedule([("", "a"), ("", "b"), ("", "c"), ("c", "d")], workers=2)
     assert jobs(scheduler) == [(1, (2, 3)), (2, (0,))]
-    scheduler.give_back([3], 1)
+    scheduler.return_nodes([3], 1)
     scheduler.fail(2, 1)
     assert skipped(scheduler) == [1, 3]
     assert skipped(scheduler) == []
@@ -436,7 +436,7 @@ def test_what_is_given_back_after_a_stop_is_skipped(schedule):
     scheduler = schedule([("", "a"), ("", "b")], workers=2)
     assign(scheduler)
     scheduler.fail(0, 1)
-    scheduler.give_back([1], 2)
+    scheduler.return_nodes([1], 2)
     assert scheduler.state(1) is SKIPPED
     assert scheduler.is_finished()
 
@@ -459,7 +459,7 @@ def test_a_node_that_is_given_back_keeps_its_attempt_number(schedule):
     scheduler = schedule([("", "a")])
     assign(scheduler)
     assert scheduler.attempt(0) == 1
-    scheduler.give_back([0], 1)
+    scheduler.return_nodes([0], 1)
     assert scheduler.attempt(0) == 0
     assign(scheduler)
     assert scheduler.attempt(0) == 1
@@ -526,7 +526,7 @@ def test_the_rest_of_a_job_that_was_given_back_stays_with_its_worker(schedule):
     scheduler = schedule(CHAIN, workers=2)
     assign(scheduler)
     scheduler.finish(0, 1)
-    scheduler.give_back([1, 2], 1)
+    scheduler.return_nodes([1, 2], 1)
     assert jobs(scheduler) == [(1, (1, 2))]
 
 
@@ -575,7 +575,7 @@ def test_a_node_whose_parent_failed_when_it_ran_again_is_skipped_when_it_comes_b
     if how == "lost":
         scheduler.lose_worker(worker_of[2], None)
     elif how == "given back":
-        scheduler.give_back([2], worker_of[2])
+        scheduler.return_nodes([2], worker_of[2])
     else:
         assert retry(scheduler, 2, worker_of[2]) == 0
     assert [scheduler.state(index).name for index in range(5)] == ["FAILED", *["SKIPPED"] * 4]
@@ -906,7 +906,7 @@ class Simulation:
         if fault < 0.3 and worker != MAIN and self.processes:
             self.lose(worker, culprit=fault < 0.15)
         elif fault < 0.6:
-            self.give_back(worker)
+            self.return_nodes(worker)
         else:
             self.run_node(worker, fails=fault < 1.0)
         self.drop_at_head(worker)
@@ -925,7 +925,7 @@ class Simulation:
         self.take(worker, job, node)
         self.runs[node] += 1
         if fails:
-            self.scheduler.give_back(rest, worker)
+            self.scheduler.return_nodes(rest, worker)
             self.fail(node, worker)
             return
         self.keep(worker, job, node)
@@ -959,10 +959,10 @@ class Simulation:
                 if dataset in self.retained:
                     self.scheduler.value_made(dataset, Placement(retained=True))
 
-    def give_back(self, worker):
+    def return_nodes(self, worker):
         for _job, rest in self.queues[worker]:
             if rest:
-                self.scheduler.give_back(list(rest), worker)
+                self.scheduler.return_nodes(list(rest), worker)
             rest.clear()
 
     def lose(self, worker, *, culprit):
@@ -1247,7 +1247,7 @@ def test_a_node_starts_only_when_what_it_needs_is_free(schedule):
     independent = [("", letter) for letter in "abcd"]
     scheduler = schedule(independent, workers=2, policies=needs(2, 2, 0, 0), limits={"gpu": 2}, policy=FailurePolicy.CONTINUE)
     assert jobs(scheduler) == [(1, (0,)), (2, (2,))]
-    scheduler.give_back([0], 1)
+    scheduler.return_nodes([0], 1)
     assert jobs(scheduler) == [(1, (0,))]
     scheduler.lose_worker(1, None)
     scheduler.add_worker(3)
