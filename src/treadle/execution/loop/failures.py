@@ -76,7 +76,7 @@ class Failures:
         return error
 
     def combine_errors(self, done: Collection[int]) -> NodeError | None:
-        """Combine the failures into the error that the run raises: the first one, with the others attached; None where no node failed.
+        """Combine the failures into the error that the run raises, the first with the others attached; None where none failed.
 
         Args:
             done: the nodes that finished.
