@@ -9,7 +9,7 @@ import pytest
 from treadle import Runner
 from treadle.cli.main import main
 from treadle.errors import DatasetError, RunnerError
-from treadle.execution.runners.registry import resolve_runner, runner_names
+from treadle.execution.runners.registry import make_runner, runner_names
 from treadle.io.recipe import DatasetRecipe
 from treadle.plugins import GROUPS, find_offer, offered, plugin_name
 
@@ -91,7 +91,7 @@ def test_offers_are_found_and_not_imported(plugin):
 
 def test_a_plugin_runner_by_its_name(plugin):
     """A runner that a plugin offers is made by the entry point's name."""
-    made = resolve_runner("careful")
+    made = make_runner("careful")
     assert isinstance(made, Runner)
     assert (made.name, runner_names()[:3]) == ("careful", ("sequential", "thread", "parallel"))
     assert "careful" in runner_names()
@@ -108,7 +108,7 @@ def test_a_plugin_runner_by_its_name(plugin):
 def test_a_runner_that_is_none(plugin, name, said):
     """A misspelt, broken or wrong runner of a plugin is an error that names it."""
     with pytest.raises(RunnerError, match=said):
-        resolve_runner(name)
+        make_runner(name)
 
 
 def test_a_plugin_dataset_by_its_type(plugin, tmp_path):

@@ -6,19 +6,11 @@ as a command line.
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from treadle.errors import SessionError
-from treadle.observe.store.records import class_name
-
-if TYPE_CHECKING:
-    from treadle.execution.runners.runner import Runner
-
-_OWN_RUNNERS = "treadle.execution."
-_RUNNER_FACTS = ("max_workers", "start_method", "resources", "on_failure", "seed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,31 +122,3 @@ def failure_policy_of(value: str | None) -> str | None:
     except ValueError as exc:
         msg = f"session.run was given on_failure={value!r}; {exc}."
         raise SessionError(msg) from None
-
-
-def runner_words(runner: str | Runner | type[Any] | None, params: Mapping[str, Any] | None) -> tuple[str | None, dict[str, Any]]:
-    """Say in words which runner was asked for, so that another process can ask for the same.
-
-    Args:
-        runner: as given to `Session.run`.
-        params: as given with it.
-
-    Returns:
-        Its name or dotted path, None for the default one; and what it is made with.
-
-    Raises:
-        SessionError: a class was given, or params with a runner that is made already.
-    """
-    if runner is None or isinstance(runner, str):
-        return runner, dict(params or {})
-    if inspect.isclass(runner):
-        msg = f"session.run was given the class {runner.__name__} as its runner. Give an instance, {runner.__name__}()."
-        raise SessionError(msg)
-    if params:
-        msg = f"runner_params are what a runner given by name is made with, and {runner!r} is made already. Make it with them."
-        raise SessionError(msg)
-    dotted = class_name(type(runner))
-    name = str(getattr(runner, "name", dotted)) if dotted.startswith(_OWN_RUNNERS) else dotted
-    taken = inspect.signature(type(runner)).parameters
-    known = {fact: getattr(runner, fact, None) for fact in _RUNNER_FACTS if fact in taken}
-    return name, {fact: value for fact, value in known.items() if value is not None}

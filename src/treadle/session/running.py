@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from treadle.events import Observer
     from treadle.execution.loop.result import RunResult
+    from treadle.execution.runners.choice import RunnerChoice
     from treadle.execution.runners.runner import Runner
     from treadle.io import Catalog
     from treadle.pipeline import Pipeline
@@ -40,7 +41,7 @@ _logger = logging.getLogger(__name__)
 
 def run_request(  # noqa: PLR0913 - one caller, which names them all
     request: RunRequest,
-    runner: str | Runner | None,
+    choice: RunnerChoice,
     *,
     pipelines: Mapping[str, Pipeline],
     load_context: Callable[[], Context],
@@ -57,7 +58,7 @@ def run_request(  # noqa: PLR0913 - one caller, which names them all
 
     Args:
         request: what was asked for.
-        runner: a Runner, which stays open; or a name, and then the runner is made and closed here.
+        choice: which runner runs it; one that is not the caller's own is made and closed here.
         pipelines: the registered pipelines.
         load_context: gives the context, once the nodes are selected: a wrong name should not cost the reading of `conf/`.
         hooks: calls the hooks.
@@ -77,10 +78,11 @@ def run_request(  # noqa: PLR0913 - one caller, which names them all
         KeyboardInterrupt: the run was interrupted; the hooks were told.
     """
     with ExitStack() as stack:
-        opened = _open_ahead(request, runner, stack)
+        opened = _open_runner(request, choice, stack)
         pipeline = select_pipeline(pipelines, request)
         check_inputs(pipeline, inputs)
-        opened = opened if opened is not None else _open_runner(request, runner, stack)
+        if isinstance(opened, RunnerError):
+            raise opened
         context = load_context()
         warn_of_unknown_params(context, pipeline)
         policies = configured_policies(context.config_loader, pipelines, pipeline)
@@ -125,24 +127,16 @@ def add_note(error: BaseException, text: str) -> None:
     error.__dict__.setdefault("__notes__", []).append(text)
 
 
-def _open_runner(request: RunRequest, runner: str | Runner | None, stack: ExitStack) -> Runner:
-    if runner is not None and not isinstance(runner, str):
-        return runner
-    from treadle.execution.runners.registry import resolve_runner
-
-    return stack.enter_context(resolve_runner(runner, request.runner_params))
-
-
-def _open_ahead(request: RunRequest, runner: str | Runner | None, stack: ExitStack) -> Runner | None:
-    """Open the runner before the pipelines are imported, so that what it starts from the beginning starts meanwhile.
+def _open_runner(request: RunRequest, choice: RunnerChoice, stack: ExitStack) -> Runner | RunnerError:
+    """Open the runner before the pipelines are imported, so that its processes start meanwhile.
 
     Returns:
-        The runner; None where it is wrong, which is told after what is wrong with the pipelines.
+        The runner; or why there is none, which is raised only after the errors of the pipelines.
     """
     try:
-        opened = _open_runner(request, runner, stack)
-    except RunnerError:
-        return None
+        opened = stack.enter_context(choice.opened())
+    except RunnerError as exc:
+        return exc
     ahead = getattr(opened, "ahead", None)  # a program's own runner need not have it
     if ahead is not None:
         stack.enter_context(ahead(_sources(request)))

@@ -16,7 +16,7 @@ import os
 import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -58,7 +58,7 @@ class ServiceSession:
         hook_manager: PluginManager,
         store: SessionStore | None,
         runner: Runner,
-        owns_runner: bool,
+        closing: ExitStack,
     ) -> None:
         self._facts = facts
         self._project = project
@@ -66,7 +66,7 @@ class ServiceSession:
         self._store = None if store is None else _SharedStore(store)
         self._git = None if store is None else start_git_probe(project, facts)
         self._runner = runner
-        self._owns_runner = owns_runner
+        self._closing = closing
         self._session_class: type[Session] = project.settings.SESSION_CLASS or Session
         self._loader = make_config_loader(project.settings, facts)
         self._claims = OutputClaims()
@@ -110,7 +110,7 @@ class ServiceSession:
             RunnerError: there is no such runner.
             StoreError: SESSION_STORE_CLASS does not take SESSION_STORE_ARGS.
         """
-        from treadle.execution.runners.registry import resolve_runner
+        from treadle.execution.runners.choice import choose_runner
         from treadle.project import configured_project
 
         project = configured_project()
@@ -122,17 +122,14 @@ class ServiceSession:
             conf_source=conf_source,
             command=command,
         )
-        made = resolve_runner(runner, runner_params)
-        owns = runner is None or isinstance(runner, str)
-        if owns:
-            made.__enter__()  # `close` leaves it again
+        closing = ExitStack()
         return cls(
             facts,
             project=project,
+            runner=closing.enter_context(choose_runner(runner, runner_params).opened()),
             hook_manager=make_hook_manager(project.settings),
             store=make_store(project.settings, facts.project_path) if save_on_close else None,
-            runner=made,
-            owns_runner=owns,
+            closing=closing,
         )
 
     def run(
@@ -189,8 +186,7 @@ class ServiceSession:
         with self._changed:
             self._closed = True
             self._changed.wait_for(lambda: not self._under_way)
-        if self._owns_runner:
-            self._runner.close()
+        self._closing.close()
         if self._store is not None:
             self._store.close_all()
 

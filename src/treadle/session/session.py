@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any
 
 from treadle.errors import SessionError
 from treadle.events import Outcome
+from treadle.execution.runners.choice import choose_runner
 from treadle.forks import fork_safe
 from treadle.secrets import masked_exception, register_secrets
 from treadle.session.context import Context
@@ -35,7 +36,7 @@ from treadle.session.interruption import signals_interrupt, signals_wait
 from treadle.session.masking import secret_params
 from treadle.session.record import SessionFacts, masked_error
 from treadle.session.recording import Recording
-from treadle.session.request import RunRequest, failure_policy_of, names_of, runner_words, versions_of
+from treadle.session.request import RunRequest, failure_policy_of, names_of, versions_of
 from treadle.session.resume import say_how_to_resume
 from treadle.session.running import run_request
 from treadle.session.turn import check_turn, out_of_turn
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
 
     from treadle.events import Observer
     from treadle.execution.loop.result import RunResult
+    from treadle.execution.runners.choice import RunnerChoice
     from treadle.execution.runners.runner import Runner
     from treadle.observe.store import SessionStore
     from treadle.project import ConfiguredProject
@@ -242,10 +244,11 @@ class Session:
             UnknownNameError: a name nobody has; carries close matches.
             PipelineError: no node passes all the filters.
             HookError: a hook of the session or of the pipeline failed.
+            RunnerError: there is no such runner, or it does not take the parameters.
             NodeError: a node failed; `resume` is the command that goes on from there.
             Terminated: SIGTERM or SIGHUP arrived (in the main thread, where the application does not handle it itself).
         """
-        runner_name, made_with = runner_words(runner, runner_params)
+        choice = choose_runner(runner, runner_params)
         request = RunRequest(
             pipeline_names=names_of(pipeline_names, "pipeline_names") or names_of(pipeline_name, "pipeline_name"),
             tags=names_of(tags, "tags"),
@@ -257,8 +260,8 @@ class Session:
             namespaces=names_of(namespaces, "namespaces"),
             load_versions=versions_of(load_versions),
             only_missing_outputs=only_missing_outputs,
-            runner=runner_name,
-            runner_params=made_with,
+            runner=choice.name,
+            runner_params=choice.params,
             inputs=tuple(inputs or ()),
             on_failure=failure_policy_of(on_failure),
         )
@@ -266,7 +269,7 @@ class Session:
             raise out_of_turn(self._facts, "is running", "Wait for that run to end, or make another session for this one.")
         try:
             check_turn(self._facts, self._recording.runs, closed=self._closed)
-            return self._run_recorded(request, runner, observers, inputs or {}, load_results)
+            return self._run_recorded(request, choice, observers, inputs or {}, load_results)
         finally:
             self._running.release()
 
@@ -306,7 +309,7 @@ class Session:
     def _run_recorded(
         self,
         request: RunRequest,
-        runner: str | Runner | None,
+        choice: RunnerChoice,
         observers: Sequence[Observer],
         inputs: Mapping[str, Any],
         load_results: bool | Iterable[str],  # noqa: FBT001 - as `run` takes it
@@ -317,7 +320,7 @@ class Session:
             with signals_interrupt(), self.watching() as watchers:
                 result = run_request(
                     request,
-                    runner,
+                    choice,
                     pipelines=self._project.pipelines,
                     load_context=self.load_context,
                     hooks=self._hooks,

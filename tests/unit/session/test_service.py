@@ -9,7 +9,7 @@ from contextlib import closing
 import pytest
 
 from treadle import ParallelRunner, Session
-from treadle.errors import NodeError, SessionError, UnknownNameError
+from treadle.errors import NodeError, RunnerError, SessionError, UnknownNameError
 from treadle.events import Outcome
 from treadle.observe.store import SQLStore
 from treadle.session import ServiceSession
@@ -101,6 +101,22 @@ def test_shared_workers_stay_warm_and_runs_queue(project, method):
     assert len(pids) in {1, 2}  # the second one may come up when all is done
     assert most[0] == 1
     assert [each.runs[0].start_method for each in records(project)] == [method] * 12
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"runner": ParallelRunner}, r"Give an instance, ParallelRunner\(\)"),
+        ({"runner": ParallelRunner(1), "runner_params": {"max_workers": 2}}, "already made"),
+        ({"runner": "paralel"}, "Did you mean 'parallel'"),
+    ],
+)
+def test_a_service_and_a_session_read_a_runner_the_same_way(project, arguments, words):
+    """The same wrong arguments are the same error in a service and in a session."""
+    with pytest.raises(RunnerError, match=words):
+        ServiceSession.create(**arguments)
+    with Session.create(save_on_close=False) as session, pytest.raises(RunnerError, match=words):
+        session.run(**arguments)
 
 
 def test_given_runner_stays_open(project):

@@ -22,6 +22,7 @@ from treadle.errors import (
     NotConfiguredError,
     PipelineError,
     ProjectNotFoundError,
+    RunnerError,
     SessionError,
     StoreError,
     Terminated,
@@ -647,9 +648,9 @@ def test_a_name_that_is_no_name(make_project, inline) -> None:
         session.run(tags=[1])
     with pytest.raises(SessionError, match="load_versions"):
         session.run(load_versions=["raw"])
-    with pytest.raises(SessionError, match="made already"):
+    with pytest.raises(RunnerError, match="already made"):
         session.run(runner=inline, runner_params={"a": 1})
-    with pytest.raises(SessionError, match=r"Stopped\(\)"):
+    with pytest.raises(RunnerError, match=r"Stopped\(\)"):
         session.run(runner=Stopped)
 
 

@@ -23,7 +23,7 @@ _HOMES = {
 
 
 def runner_names() -> tuple[str, ...]:
-    """Name the runners that `resolve_runner` knows by a name.
+    """Name the runners that `make_runner` knows by a name.
 
     Returns:
         Ours, then those of installed packages.
@@ -31,23 +31,18 @@ def runner_names() -> tuple[str, ...]:
     return tuple(dict.fromkeys((*_HOMES, *(entry.name for entry in offered(RUNNERS)))))
 
 
-def resolve_runner(runner: str | Runner | None, params: Mapping[str, Any] | None = None) -> Runner:
-    """Return the runner that is meant.
+def make_runner(name: str | None, params: Mapping[str, Any] | None = None) -> Runner:
+    """Make a runner.
 
     Args:
-        runner: a name (`"sequential"`, `"thread"`, `"parallel"`, or one that a plugin offers), the dotted path of a Runner
-            class, a Runner, or None for the sequential one.
-        params: arguments of the runner's class, where a name or path is given.
+        name: its name (`"sequential"`, `"thread"`, `"parallel"`, or one that a plugin offers), the dotted path of a Runner
+            class, or None for the sequential one.
+        params: arguments of the runner's class.
 
     Raises:
-        RunnerError: no such name or path, arguments for a runner that is already made, or that the class refuses.
+        RunnerError: no such name or path, or arguments that the class refuses.
     """
-    if isinstance(runner, Runner):
-        if params:
-            msg = f"Runner parameters ({', '.join(params)}) cannot change a runner that is already made: {runner!r}."
-            raise RunnerError(msg, name=str(runner))
-        return runner
-    name = runner or "sequential"
+    name = name or "sequential"
     kind = _offered_class(name) or _imported_class(name)
     try:
         made = kind(**(params or {}))

@@ -1,4 +1,4 @@
-"""resolve_runner: by name, by path, or the runner itself."""
+"""make_runner: by name or by path."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 
 from treadle import ParallelRunner, SequentialRunner, ThreadRunner
 from treadle.errors import RunnerError
-from treadle.execution.runners.registry import resolve_runner
+from treadle.execution.runners.registry import make_runner
 
 
 @pytest.mark.parametrize(
@@ -23,39 +23,26 @@ from treadle.execution.runners.registry import resolve_runner
 )
 def test_names_and_paths(name, kind):
     """Our names, in any case, and the dotted path of a class."""
-    assert type(resolve_runner(name)) is kind
-
-
-def test_a_runner_is_itself():
-    """A runner that is made already is taken as it is."""
-    runner = ThreadRunner(2)
-    assert resolve_runner(runner) is runner
-    assert resolve_runner(runner, {}) is runner
+    assert type(make_runner(name)) is kind
 
 
 def test_parameters_go_to_the_class():
     """Parameters are the arguments of the class."""
-    runner = resolve_runner("parallel", {"max_workers": 3, "start_method": "spawn"})
+    runner = make_runner("parallel", {"max_workers": 3, "start_method": "spawn"})
     assert (runner.max_workers, repr(runner)) == (3, "ParallelRunner(max_workers=3, start_method='spawn')")
-
-
-def test_parameters_of_a_made_runner_are_refused():
-    """What is made cannot be changed."""
-    with pytest.raises(RunnerError, match=r"max_workers.*already made"):
-        resolve_runner(SequentialRunner(), {"max_workers": 2})
 
 
 def test_parameters_that_the_class_does_not_take_are_told():
     """The class's own words say which argument is wrong."""
     with pytest.raises(RunnerError, match=r"'thread' does not take.*workers"):
-        resolve_runner("thread", {"workers": 2})
+        make_runner("thread", {"workers": 2})
 
 
 @pytest.mark.parametrize("count", [0, -1, 2.5, True, "two"])
 def test_a_number_of_workers_must_be_one(count):
     """Less than one worker, or no whole number, is refused where it is said."""
     with pytest.raises(ValueError, match=r"at least 1"):
-        resolve_runner("parallel", {"max_workers": count})
+        make_runner("parallel", {"max_workers": count})
 
 
 @pytest.mark.parametrize(
@@ -72,4 +59,4 @@ def test_a_number_of_workers_must_be_one(count):
 def test_what_is_no_runner_is_told(name, words):
     """Wrong names come with a guess, wrong paths with the reason."""
     with pytest.raises(RunnerError, match=words):
-        resolve_runner(name)
+        make_runner(name)

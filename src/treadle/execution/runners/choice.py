@@ -1,0 +1,83 @@
+"""Which runner a run uses, read once from the arguments `runner=` and `runner_params=`.
+
+State: none. Runs in the main process. Sessions and services read their arguments here and keep the record; `registry.py`
+makes a runner from a name, and is imported only then.
+"""
+
+from __future__ import annotations
+
+import inspect
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from treadle.errors import RunnerError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from contextlib import AbstractContextManager
+
+    from treadle.execution.runners.runner import Runner
+
+_OWN_RUNNERS = "treadle.execution."
+_RUNNER_PARAMETERS = ("max_workers", "start_method", "resources", "on_failure", "seed")
+
+
+@dataclass(frozen=True, slots=True)
+class RunnerChoice:
+    """The runner that a run uses.
+
+    Attributes:
+        name: its name or the dotted path of its class, with which another process makes the same; None for the default one.
+        params: the arguments of its class.
+        given: the runner that the caller made, and will close; None where it is made from the name and closed here.
+    """
+
+    name: str | None
+    params: Mapping[str, Any] = field(default_factory=dict)
+    given: Runner | None = None
+
+    def opened(self) -> AbstractContextManager[Runner]:
+        """Return the runner as a context manager: one made here is closed at the end, one that was given stays as it is.
+
+        Raises:
+            RunnerError: there is no such runner, or its class does not take the parameters.
+        """
+        if self.given is not None:
+            return nullcontext(self.given)
+        from treadle.execution.runners.registry import make_runner
+
+        return make_runner(self.name, self.params)
+
+
+def choose_runner(runner: str | Runner | type[Any] | None, params: Mapping[str, Any] | None = None) -> RunnerChoice:
+    """Read the arguments `runner=` and `runner_params=`; nothing is made yet.
+
+    Args:
+        runner: a name, the dotted path of a class, a runner, or None for the default one. A runner of a program's own needs
+            no more than a `run` method.
+        params: the arguments of the runner's class, where a name or path is given.
+
+    Raises:
+        RunnerError: a class was given, something that cannot run, or parameters with a runner that is already made.
+    """
+    if runner is None or isinstance(runner, str):
+        return RunnerChoice(runner, dict(params or {}))
+    if isinstance(runner, type):
+        msg = f"runner= was given the class {runner.__name__}. Give an instance, {runner.__name__}(), or the name of a runner."
+        raise RunnerError(msg, name=runner.__name__)
+    kind = type(runner)
+    if not callable(getattr(runner, "run", None)):
+        msg = f"runner= was given {runner!r}, a {kind.__name__}. Give the name of a runner, such as 'parallel', or a Runner."
+        raise RunnerError(msg, name=str(runner))
+    if params:
+        msg = (
+            f"runner_params ({', '.join(params)}) cannot change a runner that is already made: {runner!r}. Give them to its "
+            "class, or give the runner's name."
+        )
+        raise RunnerError(msg, name=str(runner))
+    path = f"{kind.__module__}.{kind.__qualname__}"
+    name = str(getattr(runner, "name", path)) if path.startswith(_OWN_RUNNERS) else path
+    accepted = inspect.signature(kind).parameters
+    values = {each: getattr(runner, each, None) for each in _RUNNER_PARAMETERS if each in accepted}
+    return RunnerChoice(name, {each: value for each, value in values.items() if value is not None}, runner)
