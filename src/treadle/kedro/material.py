@@ -65,7 +65,7 @@ class KedroMaterial(RunBundle):
     def start_plugins(self) -> None:
         """Do nothing: Kedro has no hook for it."""
 
-    def scope(self, *, interruptible: bool) -> RunContext:
+    def context(self, *, interruptible: bool) -> RunContext:
         """Return the run as this process has it: the very datasets and hooks."""
         catalog = copy.copy(self._view.kedro)
         catalog._datasets = dict(catalog._datasets)
@@ -76,7 +76,7 @@ class KedroMaterial(RunBundle):
             is_async=self.is_async,
             interruptible=interruptible,
         )
-        return replace(RunBundle.scope(self, interruptible=interruptible), strategy=conduct)
+        return replace(RunBundle.context(self, interruptible=interruptible), strategy=conduct)
 
     def spec(self) -> tuple[bytes, frozenset[int]]:
         """Return the run as another process gets it.

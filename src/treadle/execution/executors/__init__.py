@@ -1,5 +1,5 @@
-"""Where jobs run: worker pools with their value stores, joined by the executor.
+"""Where jobs run: worker pools and value stores, combined by the executor.
 
-Owns workers and the handles of values. Runs in the parent; the loop talks to `executor.py`. Imports `packing` and below;
-`protocol.py` is what a new backend implements.
+Owns the workers and the handles of values. Runs in the parent; the loop uses `executor.py`. Imports `packing` and below;
+`protocol.py` has the protocols that a new backend implements.
 """

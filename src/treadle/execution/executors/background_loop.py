@@ -1,14 +1,14 @@
-"""Keeping a run going while its thread is inside a node.
+"""Runs the loop in another thread while the run's own thread is inside a node.
 
-A node of the worker MAIN runs in the very thread that turns the loop, because what may not leave the process (an open
-connection, a window) often may not leave its thread either. Where such a node takes long, another thread turns the loop
-in its place, so that the worker processes never wait for it::
+A node of the worker MAIN runs in the same thread as the loop, because an object that cannot leave the process (an open
+connection, a window) often cannot be used in another thread either. If such a node takes long, a background thread runs the
+loop meanwhile, so that the worker processes never wait for the node::
 
-    the run's thread    ── turns ──┤ a node of MAIN ····················├── turns ──
-    background thread                 patience ├── turns ──────────────┤ (woken, joined)
+    the run's thread    ── loop ──┤ a node of MAIN ···················├── loop ──
+    background thread                 patience ├── loop ─────────────┤ (woken, joined)
 
-One of the two turns at a time; the executor's own lock keeps apart what the node takes and gives meanwhile.
-State: that of one node.
+Only one of the two runs the loop at a time; the lock of the value store protects the values that the node loads and saves
+meanwhile. State: that of one node. Runs in the parent.
 """
 
 from __future__ import annotations
@@ -22,57 +22,57 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 PATIENCE_SECONDS = 0.01
-"""How long a node may take before another thread runs the loop."""
+"""How long a node may take before the background thread runs the loop."""
 
 GRACE_SECONDS = 2.0
-"""How long a turn may go on once the run was interrupted."""
+"""How long to wait for the background thread after the run was interrupted."""
 
 
 class BackgroundLoop:
     """A thread that runs the loop while the `with` block lasts.
 
     Args:
-        turns: turns the loop until what it is given says that it is over.
-        wake: ends the wait that a turn may be in; called from this thread.
+        run_loop: runs the loop until the function that it gets returns True.
+        wake: ends the wait that the loop may be in; called from the thread of the `with` block.
 
     Raises:
-        BaseException: at the end of the block, what a turn raised meanwhile.
+        BaseException: at the end of the block, the exception that the loop raised meanwhile.
     """
 
-    def __init__(self, turns: Callable[[Callable[[], bool]], None], wake: Callable[[], None]) -> None:
-        self._turns = turns
+    def __init__(self, run_loop: Callable[[Callable[[], bool]], None], wake: Callable[[], None]) -> None:
+        self._run_loop = run_loop
         self._wake = wake
-        self._over = threading.Event()
-        self._ended = threading.Event()
+        self._node_finished = threading.Event()
+        self._loop_stopped = threading.Event()
         self._error: BaseException | None = None
-        self._thread = threading.Thread(target=copy_context().run, args=(self._go_on,), name="treadle-loop", daemon=True)
+        self._thread = threading.Thread(target=copy_context().run, args=(self._run,), name="treadle-loop", daemon=True)
 
-    def _go_on(self) -> None:
+    def _run(self) -> None:
         try:
-            if not self._over.wait(PATIENCE_SECONDS):
-                self._turns(self._over.is_set)
-        except BaseException as exc:  # noqa: BLE001 - the run's own thread raises it, whatever it is
+            if not self._node_finished.wait(PATIENCE_SECONDS):
+                self._run_loop(self._node_finished.is_set)
+        except BaseException as exc:  # noqa: BLE001 - raised again in the run's own thread
             self._error = exc
         finally:
-            self._ended.set()
+            self._loop_stopped.set()
 
     def __enter__(self) -> None:
         try:
             self._thread.start()
-        except BaseException:  # an interrupt: there is no end of the block to come
-            self._over.set()
+        except BaseException:  # an interrupt: __exit__ will not be called
+            self._node_finished.set()
             raise
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         try:
-            self._over.set()
+            self._node_finished.set()
             self._wake()
-            self._ended.wait()  # not join() alone: interrupted, Python takes a thread that still runs for one that has ended
+            self._loop_stopped.wait()  # not join() alone: after an interrupted join(), Python considers a running thread finished
             self._thread.join()
-        except BaseException:  # an interrupt: what comes now takes away what a turn is at
-            self._over.set()
+        except BaseException:  # an interrupt: the workers are about to be stopped, so the loop must not run on
+            self._node_finished.set()
             self._wake()
-            self._ended.wait(GRACE_SECONDS)
+            self._loop_stopped.wait(GRACE_SECONDS)
             raise
         if error is None and self._error is not None:
             raise self._error

@@ -1,4 +1,4 @@
-"""What a worker pool reports to the parent: messages of its workers, and what became of the workers themselves. State: none."""
+"""The events of a worker pool: reports that workers sent, and workers that became ready or were lost. State: none."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Report(NamedTuple):
 
 
 class WorkerUp(NamedTuple):
-    """A worker is set up; how many times its process ran `configure_project` is for tests and `treadle check`."""
+    """A worker is set up. `configured` counts the calls of `configure_project` in its process, for tests and `treadle check`."""
 
     worker: int
     pid: int
@@ -25,7 +25,7 @@ class WorkerUp(NamedTuple):
 
 
 class WorkerDown(NamedTuple):
-    """A worker died; `node` is what it was running, by plan index, None where it was idle."""
+    """A worker died; `node` is the plan index of the node that it was running, None if it was idle."""
 
     worker: int
     pid: int
@@ -34,9 +34,9 @@ class WorkerDown(NamedTuple):
     started: float | None
     peak_memory: int
     seconds: float | None = None
-    """For how long it had been in the node."""
+    """How long it had been running the node."""
     failure: Failure | None = None
-    """The error outside of any attempt that ended it, where it could still send one."""
+    """The error outside of any attempt that ended the worker, if it could still send one."""
 
 
 class SetupFailed(NamedTuple):
@@ -44,7 +44,7 @@ class SetupFailed(NamedTuple):
 
     worker: int
     failure: Failure | None
-    """The exception that its set-up raised; None where the process died."""
+    """The exception that its set-up raised; None if the process died."""
     exitcode: int | None
     pid: int = 0
 

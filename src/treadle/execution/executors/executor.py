@@ -1,12 +1,12 @@
-"""The executor: a worker pool and a value store, with the main process as one more worker. What the loop talks to.
+"""The executor: a worker pool and a value store, with the main process as an additional worker.
 
 ::
 
-    loop ──► Executor ──┬─► WorkerPool    jobs out, facts in                       (serial, threads, loky, …)
-                        ├─► ValueStore    handles of the values that jobs take and make
-                        └─► MainWorker    nodes that need this very thread, where the pool's workers are other processes
+    loop ──► Executor ──┬─► WorkerPool    sends jobs, receives facts               (serial, threads, loky, …)
+                        ├─► ValueStore    handles of the values that jobs load and save
+                        └─► MainWorker    nodes that must run in this thread, if the pool's workers are other processes
 
-State: events that did not come from the pool, and whose turn it is. Runs in the parent.
+State: events of the main worker, and whether its next step was deferred. Runs in the parent; the loop uses it.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Executor:
 
     Args:
         pool: the workers.
-        store: the values that pass between them.
+        store: the values that nodes pass to each other.
     """
 
     def __init__(self, pool: WorkerPool, store: ValueStore) -> None:
@@ -44,8 +44,8 @@ class Executor:
         self.capabilities: Capabilities = pool.capabilities
         self._main = MainWorker(store, pool.wake) if pool.capabilities.processes else None
         self._run = 0
-        self._events: list[PoolEvent] = []  # of the main worker, to be returned by the next `wait`
-        self._main_step_deferred = False  # because the pool had events
+        self._events: list[PoolEvent] = []  # events of the main worker, which the next `wait` returns
+        self._main_step_deferred = False  # because the pool had events to return
         self._to_restart: list[int] = []  # workers that were lost while this thread was inside a node
 
     def label(self, worker: int) -> str:
@@ -55,14 +55,14 @@ class Executor:
     # --- a run -----------------------------------------------------------------------------------------------------------
 
     def begin(self, run: RunBundle, run_loop: Callable[[Callable[[], bool]], None] | None = None) -> frozenset[int]:
-        """Begin a run.
+        """Start a run.
 
         Args:
             run: the run.
-            run_loop: runs the loop until a condition holds: called from another thread while a node lasts inside `wait`.
+            run_loop: runs the loop until a condition holds; called from another thread while `wait` runs a long node.
 
         Returns:
-            The nodes that must run in the main process beyond those that the plan names.
+            The nodes that must run in the main process, in addition to those that the plan names.
 
         Raises:
             NodeError: a node's function cannot be sent to the workers.
@@ -78,7 +78,7 @@ class Executor:
         return main_only
 
     def submit(self, job: RunJob) -> None:
-        """Give a job to its worker, with the values that travel with it."""
+        """Send a job to its worker, with the handles of its inputs."""
         if self._main is not None and job.worker == MAIN:
             self._main.submit(job)
             return
@@ -86,38 +86,40 @@ class Executor:
         self.pool.send(job.worker, Job(self._run, job.nodes, inputs, job.last, job.local))
 
     def cancel(self, worker: int) -> None:
-        """Ask a worker to return the jobs that it has not started; each comes back as Dropped."""
+        """Ask a worker to return the jobs that it has not started; each is reported by JobsReturned."""
         if self._main is not None and worker == MAIN:
             self._events += [Report(worker, JobsReturned(self._run, job.nodes)) for job in self._main.cancel()]
         else:
             self.pool.send(worker, Cancel(self._run))
 
     def restart(self, worker: int) -> None:
-        """Start another worker in the place of one that is gone. Only the run's own thread starts processes."""
+        """Start a worker that replaces a lost one. Only the run's own thread starts processes, so this may be delayed."""
         if self._main is not None and self._main.in_node:
             self._to_restart.append(worker)
         else:
             self.pool.restart(worker)
 
     def worn(self) -> list[int]:
-        """Return the workers that have reached a limit, and can be replaced once they are idle and hold no value."""
+        """Return the workers that have reached a limit; they can be replaced once they are idle and hold no value."""
         return [] if self._main is not None and self._main.in_node else self.pool.worn()
 
     def retire(self, worker: int) -> None:
-        """Have an idle worker end, to be replaced by `restart`."""
+        """Stop an idle worker; `restart` replaces it."""
         self.pool.retire(worker)
         self.store.forget_worker(worker)
 
     def kill(self, worker: int) -> None:
-        """End a worker whatever it does; its WorkerDown follows."""
+        """Kill a worker, even in the middle of a node; a WorkerDown follows."""
         self.pool.kill(worker)
 
     def running(self) -> dict[int, Started]:
-        """Return what each worker of the pool is running now, reported or not: when it started which node."""
+        """Return the node that each worker of the pool is running now, whether its start was reported or not."""
         return self.pool.running()
 
     def wait(self, timeout: float | None = None) -> list[PoolEvent]:
-        """Block until something happened; where nothing has, and every other time, run a step of a job of the main worker.
+        """Block until there are events, and return them.
+
+        If the main worker has a job, run its next step when the pool has no events, and at least at every other call.
 
         Args:
             timeout: seconds to wait at most; None for no limit.
@@ -130,14 +132,14 @@ class Executor:
         if main_is_busy and self._main_step_deferred:
             self._main_step_deferred = False
             return self._run_main_step()
-        events = [event for event in self.pool.wait(0 if main_is_busy else timeout) if self._note(event)]
+        events = [event for event in self.pool.wait(0 if main_is_busy else timeout) if self._accept(event)]
         if main_is_busy and not events:
             return self._run_main_step()
         self._main_step_deferred = main_is_busy
         return events
 
-    def _note(self, event: PoolEvent) -> bool:
-        """Keep the values that an event brings; return False where it is about a value that is not expected any more."""
+    def _accept(self, event: PoolEvent) -> bool:
+        """Store the values of an event; return False if its value is no longer expected, so that the event is dropped."""
         if type(event) is Report:
             fact = event.fact
             if type(fact) is Finished:
@@ -146,26 +148,26 @@ class Executor:
             elif type(fact) is Transferred:
                 if not self.store.keep_transferred(fact.dataset, fact.handle, event.worker):
                     return False
-                if fact.handle.placement.worker is None:  # the worker's own is not needed any more
+                if fact.handle.placement.worker is None:  # the store has it now, so the worker can release its copy
                     self.pool.send(event.worker, Release(self._run, fact.dataset))
         elif type(event) is WorkerDown:
             self.store.forget_worker(event.worker)
         return True
 
     def _run_main_step(self) -> list[PoolEvent]:
-        step = self._main.step() if self._main is not None else None
+        step = self._main.run_step() if self._main is not None else None
         lost, self._to_restart = self._to_restart, []
-        for worker in lost:  # not where an interrupt ends the run: they are not needed then
+        for worker in lost:  # not reached if an interrupt ends the run, which then needs no workers
             self.pool.restart(worker)
         if step is None:
             return []
-        self._note(step)
+        self._accept(step)
         return [step]
 
     # --- values ----------------------------------------------------------------------------------------------------------
 
     def put(self, dataset: int, value: Any) -> Placement:
-        """Take a value that jobs need into the store; return where it is now.
+        """Put a value that jobs need into the store; return its placement.
 
         Raises:
             DatasetError: there is no room for it.
@@ -173,28 +175,28 @@ class Executor:
         return self.store.put(dataset, value)
 
     def transfer(self, dataset: int, worker: int) -> None:
-        """Have a worker give a value to the store; its answer, Published, follows."""
+        """Have a worker transfer a value to the store; its answer, Transferred, follows."""
         self.pool.send(worker, Transfer(self._run, dataset, self.store.spare(dataset)))
 
     def release(self, dataset: int, workers: tuple[int, ...] = ()) -> None:
-        """Forget a value; these workers hold it or a copy of it."""
+        """Release a value, in the store and in the workers that hold it or a copy of it."""
         self.store.release(dataset)
         for worker in workers:
             if worker != MAIN:
                 self.pool.send(worker, Release(self._run, dataset))
 
     def size(self, dataset: int) -> int:
-        """Return the bytes of a value, 0 where they were not counted."""
+        """Return the size of a value in bytes, 0 if it is unknown."""
         return self.store.size(dataset)
 
     def detach(self, dataset: int) -> Handle | None:
-        """Give a value to the caller, who closes its handle; None where the store does not have it."""
+        """Remove a value from the store and return its handle, which the caller closes; None if the store does not have it."""
         return self.store.detach(dataset)
 
     # --- the end ---------------------------------------------------------------------------------------------------------
 
     def end(self) -> None:
-        """Forget the run: values that were not detached are freed."""
+        """End the run: values that were not detached are freed."""
         self.store.clear()
         if self._main is not None:
             self._main.end()
@@ -202,6 +204,6 @@ class Executor:
         self.pool.end()
 
     def close(self, *, kill: bool = False) -> None:
-        """End the workers and free everything; `kill` ends workers whatever they do."""
+        """Stop the workers and free everything; `kill` stops them even in the middle of a node."""
         self.store.close()
         self.pool.close(kill=kill)

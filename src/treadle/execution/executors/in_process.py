@@ -1,4 +1,7 @@
-"""Running a job in this process, step by step: shared by the serial pool, the thread pool and the main worker."""
+"""Runs a job in this process, step by step; shared by the serial pool, the thread pool and the main worker.
+
+State: none. Runs in the parent. Neighbours: `attempt.py` attempts each node.
+"""
 
 from __future__ import annotations
 
@@ -21,9 +24,9 @@ if TYPE_CHECKING:
     from treadle.execution.scheduling.instructions import RunJob
 
 
-def job_steps(  # noqa: PLR0913 - what a job takes, each by its name
+def job_steps(  # noqa: PLR0913 - all but the first four are keyword-only
     run: int,
-    scope: RunContext,
+    context: RunContext,
     worker: int,
     job: RunJob | Job,
     *,
@@ -37,43 +40,44 @@ def job_steps(  # noqa: PLR0913 - what a job takes, each by its name
 
     Args:
         run: number of the run.
-        scope: the run.
-        worker: the worker that runs it.
-        job: what to run.
-        take: returns the value of an in-memory dataset; told whether nobody takes it after.
-        give: takes the value of an in-memory output while the attempt lasts, and returns its handle.
-        keep: takes the value after the attempt, out of the dictionary that then alone holds it (one of the two is given).
-        cancelled: asked before each node; True gives the rest of the job back.
+        context: the run, as this process knows it.
+        worker: the worker that runs the job.
+        job: the nodes to run.
+        take: returns the value of an in-memory dataset; its second argument is True for the last consumer of the value.
+        give: stores the value of an in-memory output during the attempt, and returns its handle.
+        keep: stores a value after the attempt, out of the dictionary that holds the only reference to it; given in place of
+            `give`.
+        cancelled: called before each node; if it returns True, the rest of the job is returned.
         label: the worker's label, for log records.
 
     Yields:
-        The facts, as the worker's reports.
+        The facts, as reports of the worker.
     """
     last = dict(job.last)
     for position, index in enumerate(job.nodes):
         if cancelled():
             yield Report(worker, JobsReturned(run, job.nodes[position:]))
             return
-        begun = time.time()
-        yield Report(worker, Started(run, index, begun))
+        started = time.time()
+        yield Report(worker, Started(run, index, started))
         handles: dict[int, Handle] = {}
         made: dict[int, Any] = {}
 
-        def take_over(dataset: int, index: int = index) -> Any:
+        def load_input(dataset: int, index: int = index) -> Any:
             return take(dataset, last.get(dataset) == index)
 
-        def hand_over(dataset: int, value: Any, handles: dict[int, Handle] = handles, made: dict[int, Any] = made) -> None:
+        def store_output(dataset: int, value: Any, handles: dict[int, Handle] = handles, made: dict[int, Any] = made) -> None:
             if give is None:
                 made[dataset] = value
                 return
             if dataset in handles:
-                handles.pop(dataset).close()  # a generator's earlier chunk
+                handles.pop(dataset).close()  # an earlier chunk of a generator
             handles[dataset] = give(dataset, value)
 
         rest = job.nodes[position + 1 :]
         try:
-            times = _attempt_as(label, scope, index, take_over, hand_over, handles)
-            failed = _keep_all(made, keep, run, scope, index, rest, begun) if keep is not None and made else None
+            times = _attempt_as(label, context, index, load_input, store_output, handles)
+            failed = _keep_outputs(made, keep, run, context, index, rest, started) if keep is not None and made else None
         except AttemptFailedError as exc:
             failed = Failed(run, index, exc.started, exc.at, exc.failure, rest, exc.original)
         if failed is not None:
@@ -86,69 +90,68 @@ def job_steps(  # noqa: PLR0913 - what a job takes, each by its name
         )
 
 
-def _keep_all(
+def _keep_outputs(
     made: dict[int, Any],
     keep: Callable[[dict[int, Any], int], None],
     run: int,
-    scope: RunContext,
+    context: RunContext,
     index: int,
     rest: tuple[int, ...],
-    begun: float,
+    started: float,
 ) -> Failed | None:
-    """Keep the values that a node made; return its failure where that is not possible."""
+    """Store the outputs of a node; return its failure if that raises."""
     for dataset in list(made):
         try:
             keep(made, dataset)
         except BaseException as exc:  # copying a value runs the code of its class
-            if scope.interruptible and isinstance(exc, KeyboardInterrupt):
+            if context.interruptible and isinstance(exc, KeyboardInterrupt):
                 raise
-            return failed_outside(run, index, begun, exc, rest, dataset=scope.dataset_names[dataset])
+            return failed_outside(run, index, started, exc, rest, dataset=context.dataset_names[dataset])
     return None
 
 
 def failed_outside(
-    run: int, index: int, begun: float, exc: BaseException, rest: tuple[int, ...], *, dataset: str | None = None
+    run: int, index: int, started: float, exc: BaseException, rest: tuple[int, ...], *, dataset: str | None = None
 ) -> Failed:
-    """Return the report of a node whose attempt was over, or not begun, when an error ended it.
+    """Return the fact of a node that failed with an error outside its attempt, before or after it.
 
     Args:
         run: number of the run.
         index: plan index of the node.
-        begun: when its attempt began, in seconds since the epoch.
+        started: when its attempt started, in seconds since the epoch.
         exc: the error.
-        rest: nodes of the same job that were not begun.
-        dataset: name of the output that was being kept, where there is one.
+        rest: nodes of the same job that were not started.
+        dataset: name of the output that was being stored, if any.
     """
     failure = record_failure(exc, phase="save" if dataset is not None else "run", dataset=dataset)
-    return Failed(run, index, begun, max(begun, time.time()), failure, rest, exc)
+    return Failed(run, index, started, max(started, time.time()), failure, rest, exc)
 
 
 def _attempt_as(
     label: str,
-    scope: RunContext,
+    context: RunContext,
     index: int,
     take: Callable[[int], Any],
     give: Callable[[int, Any], None],
     handles: dict[int, Handle],
 ) -> Times:
-    """Attempt a node; what is logged meanwhile is known to be its, and this worker's; where it fails, handles are given back."""
-    here = node_here.set((scope.node(index).name, label))
+    """Attempt a node; log records of the attempt name the node and the worker. If it fails, close the handles of its outputs."""
+    token = node_here.set((context.node(index).name, label))
     try:
-        return attempt_node(scope, index, take=take, give=give)
+        return attempt_node(context, index, take=take, give=give)
     except AttemptFailedError:
-        _give_up(handles)
+        _close_all(handles)
         raise
-    except BaseException as exc:  # an interrupt; or what an exception's own code raised while it was recorded
-        _give_up(handles)
-        if scope.interruptible and isinstance(exc, KeyboardInterrupt):
+    except BaseException as exc:  # an interrupt, or an error in the code of an exception while it was recorded
+        _close_all(handles)
+        if context.interruptible and isinstance(exc, KeyboardInterrupt):
             raise
         now = time.time()
         raise AttemptFailedError(record_failure(exc, phase="run"), now, now, exc) from exc
     finally:
-        node_here.reset(here)
+        node_here.reset(token)
 
 
-def _give_up(handles: dict[int, Handle]) -> None:
-    """Give back what an attempt that failed had handed over."""
+def _close_all(handles: dict[int, Handle]) -> None:
     for handle in handles.values():
         handle.close()

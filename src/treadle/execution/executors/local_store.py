@@ -1,6 +1,6 @@
-"""The store of values that live in this process as they are: for pools whose workers share its memory.
+"""The store of values as plain objects of this process, for pools whose workers share its memory.
 
-State: the values of one run. Runs in the parent. Neighbours: `serial.py` and `threads.py` run nodes on it.
+State: the values of one run. Runs in the parent. Neighbours: `serial.py` and `threads.py` use it.
 """
 
 from __future__ import annotations
@@ -18,38 +18,38 @@ if TYPE_CHECKING:
 
 
 class LocalStore:
-    """Values as objects of this process; `values` are the current run's, and a late node of an earlier run keeps that run's."""
+    """Values as objects of this process. `values` belongs to the current run; a late node of an earlier run keeps its own."""
 
     def __init__(self) -> None:
         self.values = LocalValues(lambda _dataset: None)
 
     def begin(self, run: RunBundle) -> None:
-        """Begin a run."""
+        """Start a run."""
         self.values = LocalValues(run.copy_mode)
 
     def put(self, dataset: int, value: Any) -> Placement:
-        """Keep a value that the caller gives up."""
+        """Store a value, which then belongs to the store."""
         self.values.adopt(dataset, value)
         return SHARED
 
     def give(self, dataset: int, value: Any) -> Handle:
-        """Keep a snapshot of a value."""
+        """Store a snapshot of a value."""
         self.values.put(dataset, value)
         return LocalValue(value)
 
     def take(self, dataset: int, *, last: bool) -> Any:
-        """Return a value that is the caller's own; `last` where no other node takes it."""
+        """Return a value that the caller may change; `last` is True for its last consumer."""
         return self.values.take(dataset, last=last)
 
     def keep(self, dataset: int, handle: Handle, worker: int) -> None:
-        """Do nothing: nodes keep their values here themselves."""
+        """Do nothing: nodes store their values directly."""
 
     def keep_transferred(self, dataset: int, handle: Handle, worker: int) -> bool:  # noqa: ARG002 - nothing is transferred here
-        """Return False: no value is in one worker only."""
+        """Return False: no value is in only one worker."""
         return False
 
-    def handles(self, datasets: Iterable[int]) -> Sequence[tuple[int, Handle]]:  # noqa: ARG002 - workers take values from here
-        """Return none: workers take values from here."""
+    def handles(self, datasets: Iterable[int]) -> Sequence[tuple[int, Handle]]:  # noqa: ARG002 - workers read the store directly
+        """Return nothing: workers read the store directly."""
         return ()
 
     def spare(self, dataset: int) -> int | None:  # noqa: ARG002 - nothing is transferred here
@@ -57,7 +57,7 @@ class LocalStore:
         return None
 
     def release(self, dataset: int) -> None:
-        """Forget a value."""
+        """Release a value."""
         self.values.drop(dataset)
 
     def size(self, dataset: int) -> int:  # noqa: ARG002 - the bytes of objects are not counted
@@ -65,16 +65,16 @@ class LocalStore:
         return 0
 
     def detach(self, dataset: int) -> Handle | None:
-        """Give a value to the caller; None where it is not here."""
+        """Remove a value and return its handle; None if the store does not have it."""
         return LocalValue(self.values.take(dataset, last=True)) if dataset in self.values else None
 
     def forget_worker(self, worker: int) -> None:
-        """Do nothing: no value is in one worker only."""
+        """Do nothing: no value is in only one worker."""
 
     def clear(self) -> None:
-        """Forget the run's values; a node that still runs after an interrupt keeps those it has."""
+        """Release the run's values; a node that still runs after an interrupt keeps those that it uses."""
         self.values = LocalValues(lambda _dataset: None)
 
     def close(self) -> None:
-        """Forget the run's values."""
+        """Release the run's values."""
         self.clear()

@@ -1,7 +1,7 @@
-"""The two protocols of a backend: a pool of workers that run jobs, and a store of the values that pass between them.
+"""The two protocols of a backend: a pool of workers that run jobs, and a store of the values that nodes pass to each other.
 
-`executor.py` joins a pool and a store, adds the main process as a worker where the workers are other processes, and is what
-the loop talks to. Nothing here blocks but `WorkerPool.start` and `WorkerPool.wait`. State: none. Runs in the parent.
+`executor.py` combines a pool and a store, and adds the main process as a worker if the pool's workers are other processes. Only
+`WorkerPool.start` and `WorkerPool.wait` may block. State: none. Runs in the parent.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
-    """What a pool can do; code asks this, and never what kind of pool it is.
+    """What a pool can do. Other code checks these flags, never the class of a pool.
 
     Attributes:
-        processes: its workers are other processes, so the main process is a worker of its own, MAIN.
-        can_kill: it can end a worker in the middle of a node.
-        queues: a worker can hold jobs that wait, and returns them when it is asked to or when a node takes long.
-        label: what its workers are called, before their number.
-        recycles: its workers are replaced when they are worn out; it has the methods `worn` and `retire`.
+        processes: its workers are other processes, so the main process is an additional worker, MAIN.
+        can_kill: it can kill a worker in the middle of a node.
+        queues: a worker can queue jobs, and returns them when it is asked to or when a node takes long.
+        label: name of its workers, before their number.
+        recycles: its workers are replaced when they reach a limit; it has the methods `worn` and `retire`.
     """
 
     processes: bool
@@ -43,17 +43,17 @@ class WorkerPool(Protocol):
 
     @property
     def capabilities(self) -> Capabilities:
-        """What it can do."""
+        """What the pool can do."""
 
     def start(self, number: int, run: RunBundle) -> frozenset[int]:
-        """Begin a run; workers that are missing are started, and each that is ready is reported by a WorkerUp.
+        """Start a run: missing workers are started, and a WorkerUp reports each worker that is ready.
 
         Args:
-            number: the run's number: commands and facts have it, and facts of other runs are to be ignored.
+            number: the run's number, which commands and facts carry; facts of other runs must be ignored.
             run: the run.
 
         Returns:
-            The nodes that must run in the main process beyond those that the plan names.
+            The nodes that must run in the main process, in addition to those that the plan names.
 
         Raises:
             NodeError: a node's function cannot be sent to the workers.
@@ -61,87 +61,87 @@ class WorkerPool(Protocol):
         """
 
     def send(self, worker: int, command: Job | Transfer | Release | Cancel) -> None:
-        """Give a worker a command; it carries its commands out in their order, but for Cancel, which overtakes jobs."""
+        """Send a command to a worker. It carries out its commands in order, except Cancel, which overtakes jobs."""
 
     def flush(self) -> None:
-        """Send what was given to workers so far, as far as that needs no waiting."""
+        """Send the commands that are still buffered, as far as possible without blocking."""
 
     def wait(self, timeout: float | None = None) -> list[PoolEvent]:
-        """Block until something happened, at most so many seconds, and return what happened."""
+        """Block until there are events, for at most `timeout` seconds, and return them."""
 
     def wake(self) -> None:
         """End a `wait` that another thread is in."""
 
     def running(self) -> dict[int, Started]:
-        """Return what each worker is running now, reported or not: when it started which node."""
+        """Return the node that each worker is running now, whether its start was reported or not."""
 
     def kill(self, worker: int) -> None:
-        """End a worker whatever it does; its WorkerDown follows. Only called where `capabilities.can_kill`."""
+        """Kill a worker, even in the middle of a node; a WorkerDown follows. Only called where `capabilities.can_kill`."""
 
     def worn(self) -> list[int]:
         """Return the workers that have reached a limit. Only called where `capabilities.recycles`."""
 
     def retire(self, worker: int) -> None:
-        """Have an idle worker end; no WorkerDown follows. Only called where `capabilities.recycles`."""
+        """Stop an idle worker; no WorkerDown follows. Only called where `capabilities.recycles`."""
 
     def restart(self, worker: int) -> None:
-        """Start another worker in the place of one that is gone; its WorkerUp follows."""
+        """Start a worker that replaces a lost or retired one; a WorkerUp follows."""
 
     def end(self) -> None:
-        """Forget the run."""
+        """End the run."""
 
     def close(self, *, kill: bool = False) -> None:
-        """End the workers: idle ones are asked to end; `kill` ends them whatever they do."""
+        """Stop the workers; `kill` stops them even in the middle of a node."""
 
 
 class ValueStore(Protocol):
-    """The parent's side of the values that pass between nodes, by dataset index; where each value is, the scheduler knows.
+    """The values that nodes pass to each other, by dataset index. The scheduler, not the store, tracks where each value is.
 
-    The nodes that run in this process give and take their values here too. Methods may be called from two threads.
+    Nodes that run in this process load and store their values here, too. Methods may be called from two threads.
     """
 
     def begin(self, run: RunBundle) -> None:
-        """Begin a run."""
+        """Start a run."""
 
     def put(self, dataset: int, value: Any) -> Placement:
-        """Take a value that jobs need, which the caller gives up; return where it is now.
+        """Store a value that jobs need, which then belongs to the store; return its placement.
 
         Raises:
             DatasetError: there is no room for it.
         """
 
     def give(self, dataset: int, value: Any) -> Handle:
-        """Take an output of a node in this process while its attempt lasts; `keep` follows where the attempt succeeds."""
+        """Store an output of a node in this process during its attempt; `keep` follows if the attempt succeeds."""
 
     def take(self, dataset: int, *, last: bool) -> Any:
-        """Return an input for a node in this process, the caller's own; `last` where no other node takes it."""
+        """Return an input for a node in this process, which may change it; `last` is True for the last consumer of the value."""
 
     def keep(self, dataset: int, handle: Handle, worker: int) -> None:
-        """Keep the handle of a value that a node made; where the store has the value already, free the new one."""
+        """Keep the handle of a node's output; if the store has the value already, free the new one."""
 
     def keep_transferred(self, dataset: int, handle: Handle, worker: int) -> bool:
-        """Keep the handle that answers a Publish; return False, and free it, where the value is not expected any more."""
+        """Keep the handle that answers a Transfer; if the value is no longer expected, free it and return False."""
 
     def handles(self, datasets: Iterable[int]) -> Sequence[tuple[int, Handle]]:
         """Return handles that can be sent with a job."""
 
     def spare(self, dataset: int) -> int | None:
-        """Return a descriptor of memory into which a worker can write this value for its transfer; None where there is none."""
+        """Return a descriptor of reusable memory, for a worker to write this value into; None if there is none."""
 
     def release(self, dataset: int) -> None:
-        """Forget a value."""
+        """Release a value."""
 
     def size(self, dataset: int) -> int:
-        """Return the bytes of a value, 0 where they were not counted."""
+        """Return the size of a value in bytes, 0 if it is unknown."""
 
     def detach(self, dataset: int) -> Handle | None:
-        """Give a value to the caller, who closes its handle; None where the store does not have it."""
+        """Remove a value and return its handle, which the caller closes; None if the store does not have it."""
 
     def forget_worker(self, worker: int) -> None:
-        """Forget the values that only this worker had."""
+        """Forget the values that only this worker held."""
 
     def clear(self) -> None:
-        """Forget the run's values."""
+        """Release the run's values."""
 
     def close(self) -> None:
         """Free everything."""

@@ -1,4 +1,7 @@
-"""The serial pool: one worker, the thread that waits. A step of work happens inside `wait`. State: the jobs of one run."""
+"""The serial pool: its one worker is the thread that calls `wait`, which runs the next step of a job.
+
+State: the jobs of one run. Runs in the parent.
+"""
 
 from __future__ import annotations
 
@@ -23,10 +26,10 @@ if TYPE_CHECKING:
 
 
 class SerialPool:
-    """One worker, MAIN: the thread that waits.
+    """One worker, MAIN: the thread that calls `wait`.
 
     Args:
-        store: has the values.
+        store: the values of the run.
     """
 
     capabilities = Capabilities(processes=False, can_kill=False, queues=False, label="main")
@@ -39,23 +42,23 @@ class SerialPool:
         self._announced = False
 
     def start(self, number: int, run: RunBundle) -> frozenset[int]:
-        """Begin a run."""
+        """Start a run."""
         self._number = number
-        self._scope = run.scope(interruptible=True)
+        self._context = run.context(interruptible=True)
         self._announced = False
         run.start_plugins()
         return frozenset()
 
     def send(self, worker: int, command: Job | Transfer | Release | Cancel) -> None:  # noqa: ARG002 - there is one worker
-        """Keep a job until `wait` comes to it; other commands are about queues and copies, of which there are none."""
+        """Queue a job for `wait`; other commands have no effect, because this worker holds no copies and returns no jobs."""
         if isinstance(command, Job):
             self._jobs.append(command)
 
     def flush(self) -> None:
-        """Do nothing: nothing is sent."""
+        """Do nothing: commands are not buffered."""
 
     def wait(self, timeout: float | None = None) -> list[PoolEvent]:
-        """Run the next step: announce the worker, start a node, or run it; where there is none, let the time pass."""
+        """Run the next step: report the worker, report the start of a node, or run it. If there is none, wait for the timeout."""
         if not self._announced:
             self._announced = True
             return [WorkerUp(MAIN, os.getpid(), 0)]
@@ -66,7 +69,7 @@ class SerialPool:
             values = self._store.values
             self._steps = job_steps(
                 self._number,
-                self._scope,
+                self._context,
                 MAIN,
                 self._jobs.popleft(),
                 take=lambda dataset, last: values.take(dataset, last=last),
@@ -82,11 +85,11 @@ class SerialPool:
         """Do nothing: no other thread waits here."""
 
     def running(self) -> dict[int, Started]:
-        """Return nothing: whoever asks is the thread that would run a node."""
+        """Return nothing: the calling thread is the worker, so it is not inside a node."""
         return {}
 
     def kill(self, worker: int) -> None:
-        """Do nothing: this thread cannot be ended."""
+        """Do nothing: this thread cannot be killed."""
 
     def worn(self) -> list[int]:
         """Return nothing: these workers are not replaced."""
@@ -99,15 +102,15 @@ class SerialPool:
         """Do nothing: this thread is never lost."""
 
     def end(self) -> None:
-        """Forget the run."""
+        """End the run."""
         self._jobs.clear()
         self._steps = None
 
     def close(self, *, kill: bool = False) -> None:
-        """Do nothing: there is nothing to end."""
+        """Do nothing: there are no workers to stop."""
 
 
 def serial_executor() -> Executor:
-    """Make an executor that runs every job in the thread that waits."""
+    """Make an executor that runs every job in the thread that calls `wait`."""
     store = LocalStore()
     return Executor(SerialPool(store), store)

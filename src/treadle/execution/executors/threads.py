@@ -1,7 +1,8 @@
 """The thread pool: workers are threads of this process, which share its memory and its imports.
 
-Each worker has a queue of its own; reports come back through one. Threads cannot be killed: after an interrupt a node
-that runs goes on until it returns, and the threads, being daemons, do not hold up the end of the process.
+Each worker has its own job queue; all of them report through one queue. Threads cannot be killed: after an interrupt, a running
+node continues until it returns, and the threads, being daemons, do not delay the end of the process.
+State: the threads, and the current run. Runs in the parent.
 """
 
 from __future__ import annotations
@@ -31,26 +32,26 @@ if TYPE_CHECKING:
 
 
 class _Run:
-    """One run as its jobs see it: a thread that is late with one touches nothing of the next."""
+    """The state of one run, separate for each run, so that a late thread of an earlier run cannot affect the next one."""
 
-    def __init__(self, number: int, material: RunBundle, values: LocalValues) -> None:
+    def __init__(self, number: int, bundle: RunBundle, values: LocalValues) -> None:
         self.number = number
-        self.scope = material.scope(interruptible=False)
+        self.context = bundle.context(interruptible=False)
         self.values = values
         self.outbox: SimpleQueue[PoolEvent] = SimpleQueue()
         self.running: dict[int, Started] = {}
-        """The node that each worker is in."""
+        """The node that each worker is running."""
         self.submitted = 0
-        self.cancelled: dict[int, int] = {}  # worker -> number of the job that was submitted last when it was cancelled
+        self.cancelled: dict[int, int] = {}  # worker -> the last job number at the time of the Cancel
 
 
 class _Worker:
-    """One thread and what waits for it."""
+    """One thread and its job queue."""
 
     def __init__(self, number: int, pool: ThreadPool) -> None:
         self.number = number
         self.died = False
-        """Its thread has ended, or is about to, because of an error outside of any attempt."""
+        """True if its thread has ended, or is about to, because of an error outside of any attempt."""
         self.inbox: SimpleQueue[tuple[contextvars.Context, _Run, int, Job] | None] = SimpleQueue()
         self.thread = threading.Thread(target=pool.work, args=(self,), name=f"thread-{number}", daemon=True)
 
@@ -60,7 +61,7 @@ class ThreadPool:
 
     Args:
         max_workers: number of threads.
-        store: has the values.
+        store: the values of the run.
     """
 
     capabilities = Capabilities(processes=False, can_kill=False, queues=False, label="thread")
@@ -72,7 +73,7 @@ class ThreadPool:
         try:
             for number in range(1, max_workers + 1):
                 self._start(number)
-        except BaseException:  # no more threads can be started
+        except BaseException:  # a thread could not be started
             self.close(kill=True)
             raise
 
@@ -84,12 +85,12 @@ class ThreadPool:
     @property
     def _run(self) -> _Run:
         if self._current is None:
-            msg = "no run has begun on this executor"
+            msg = "no run has started on this executor"
             raise RuntimeError(msg)
         return self._current
 
     def start(self, number: int, run: RunBundle) -> frozenset[int]:
-        """Begin a run."""
+        """Start a run."""
         self._current = _Run(number, run, self._store.values)
         run.start_plugins()
         for worker in list(self._workers.values()):
@@ -99,7 +100,7 @@ class ThreadPool:
         return frozenset()
 
     def send(self, worker: int, command: Job | Transfer | Release | Cancel) -> None:
-        """Put a job into its worker's queue, with the caller's context variables; or return what the worker has not started."""
+        """Queue a job for its worker, with the caller's context variables; a Cancel marks the queued jobs to be returned."""
         run = self._run
         if isinstance(command, Job):
             run.submitted += 1
@@ -108,10 +109,10 @@ class ThreadPool:
             run.cancelled[worker] = run.submitted
 
     def flush(self) -> None:
-        """Do nothing: what is in a queue was sent."""
+        """Do nothing: commands are not buffered."""
 
     def wait(self, timeout: float | None = None) -> list[PoolEvent]:
-        """Block until a worker reports, and return all that has been reported."""
+        """Block until a worker reports, for at most `timeout` seconds, and return all reports."""
         outbox = self._run.outbox
         try:
             events = [outbox.get(timeout=timeout)]
@@ -122,14 +123,14 @@ class ThreadPool:
         return events
 
     def wake(self) -> None:
-        """Do nothing: one thread waits."""
+        """Do nothing: only one thread waits."""
 
     def running(self) -> dict[int, Started]:
-        """Return what each thread is running now."""
+        """Return the node that each thread is running now."""
         return dict(self._current.running) if self._current is not None else {}
 
     def kill(self, worker: int) -> None:
-        """Do nothing: a thread cannot be ended."""
+        """Do nothing: a thread cannot be killed."""
 
     def worn(self) -> list[int]:
         """Return nothing: these workers are not replaced."""
@@ -139,16 +140,16 @@ class ThreadPool:
         """Do nothing: these workers are not replaced."""
 
     def restart(self, worker: int) -> None:
-        """Start another thread in the place of one that died."""
+        """Start a thread that replaces one that died."""
         self._start(worker)
         self._run.outbox.put(WorkerUp(worker, os.getpid(), 0))
 
     def end(self) -> None:
-        """Forget the run: a node that still runs after an interrupt keeps the old values to itself."""
+        """End the run; a node that still runs after an interrupt keeps the values of its own run."""
         self._current = None
 
     def close(self, *, kill: bool = False) -> None:
-        """Let the threads end, and wait for them unless they are to be left alone."""
+        """Stop the threads when their jobs are done; wait for them unless `kill`."""
         for worker in self._workers.values():
             worker.inbox.put(None)
         if not kill:
@@ -156,22 +157,22 @@ class ThreadPool:
                 worker.thread.join()
 
     def work(self, worker: _Worker) -> None:
-        """Live as a worker: the target of its thread."""
+        """Run the jobs of a worker until it is stopped: the target of its thread."""
         while (item := worker.inbox.get()) is not None:
             context, run, sequence, job = item
             try:
                 context.run(_run_job, run, sequence, worker.number, job)
-            except BaseException as exc:  # noqa: BLE001 - without a report, the run would wait for this job for ever
+            except BaseException as exc:  # noqa: BLE001 - without a report, the run would wait for this job forever
                 down = WorkerDown(worker.number, os.getpid(), None, None, None, 0, None, record_failure(exc, phase="setup"))
                 worker.died = True
                 run.outbox.put(down)
                 return
-            del context, run, job, item  # while it waits, it keeps nothing of a run alive
+            del context, run, job, item  # a waiting thread must not keep objects of a run alive
 
 
 def _run_job(run: _Run, sequence: int, worker: int, job: Job) -> None:
-    """Run a job and report each step; an error outside of an attempt is the failure of the node that it kept from its end."""
-    left, begun = list(job.nodes), time.time()
+    """Run a job and report each step; an error outside of any attempt fails the node that was current."""
+    left, started = list(job.nodes), time.time()
     try:
         for report in _steps(run, sequence, worker, job):
             fact = report.fact
@@ -184,17 +185,17 @@ def _run_job(run: _Run, sequence: int, worker: int, job: Job) -> None:
                 run.running.pop(worker, None)
                 left.clear()
             run.outbox.put(report)
-    except BaseException as exc:  # an exception that another thread raised in this one arrives anywhere
+    except BaseException as exc:  # another thread can raise an exception in this one at any point
         run.running.pop(worker, None)
         if not left:
             raise
-        run.outbox.put(Report(worker, failed_outside(run.number, left[0], begun, exc, tuple(left[1:]))))
+        run.outbox.put(Report(worker, failed_outside(run.number, left[0], started, exc, tuple(left[1:]))))
 
 
 def _steps(run: _Run, sequence: int, worker: int, job: Job) -> Iterator[Report]:
     return job_steps(
         run.number,
-        run.scope,
+        run.context,
         worker,
         job,
         take=lambda dataset, last: run.values.take(dataset, last=last),
@@ -205,6 +206,6 @@ def _steps(run: _Run, sequence: int, worker: int, job: Job) -> Iterator[Report]:
 
 
 def thread_executor(max_workers: int) -> Executor:
-    """Make an executor that runs jobs in so many threads."""
+    """Make an executor that runs jobs in `max_workers` threads."""
     store = LocalStore()
     return Executor(ThreadPool(max_workers, store), store)

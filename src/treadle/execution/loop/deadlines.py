@@ -40,7 +40,7 @@ class Deadlines:
         heappush(self.queue, (time.monotonic() + seconds, self._count, what))
 
     def seconds_left(self) -> float | None:
-        """Return the seconds until the next deadline, None where there is none."""
+        """Return the seconds until the next deadline, None if there is none."""
         return max(0.0, self.queue[0][0] - time.monotonic()) if self.queue else None
 
     def take_due(self) -> list[Wake | TimeoutCheck]:

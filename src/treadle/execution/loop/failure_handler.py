@@ -87,7 +87,7 @@ class FailureHandler:
         self._fail(fact.node, worker, error)
 
     def attribute_loss(self, event: WorkerDown) -> tuple[int | None, bool]:
-        """Find the node at fault for a lost worker, None where there is none; and whether the run killed the worker itself."""
+        """Find the node at fault for a lost worker, None if there is none; and whether the run killed the worker itself."""
         return self._losses.attribute(event, self._scheduler.assigned(event.worker))
 
     def worker_lost(self, event: WorkerDown, culprit: int | None, *, timed_out: bool) -> None:
@@ -95,8 +95,8 @@ class FailureHandler:
 
         Args:
             event: how it ended.
-            culprit: the node at fault, None where there is none.
-            timed_out: True where the run killed the worker, because its node reached its timeout.
+            culprit: the node at fault, None if there is none.
+            timed_out: True if the run killed the worker, because its node reached its timeout.
         """
         label, now = self._executor.label(event.worker), time.time()
         if not timed_out:  # the worker was not killed by the run
@@ -178,7 +178,7 @@ class FailureHandler:
                     self._losses.kill_worker(due.worker, due.node)
 
     def _retry(self, node: int, worker: int | None, label: str, started: float | None, at: float, failure: Failure) -> bool:
-        """Report a failed attempt; return True where the node gets another one."""
+        """Report a failed attempt; return True if the node gets another one."""
         attempt = self._scheduler.attempt(node)
         # A node that calls sys.exit() ends the run on purpose.
         retried = failure.type_name != "SystemExit" and self._scheduler.retry(node, worker)

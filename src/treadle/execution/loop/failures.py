@@ -57,7 +57,7 @@ class Failures:
             node: its index.
             failure: the record of the failure.
             original: the exception itself, where it was raised in this process; restored from the record where None.
-            worker: label of the worker, None where the node was not assigned.
+            worker: label of the worker, None if the node was not assigned.
             attempt: the attempt's number.
         """
         cause = masked_exception(original) if original is not None else restore_exception(failure)
@@ -76,7 +76,7 @@ class Failures:
         return error
 
     def combine_errors(self, done: Collection[int]) -> NodeError | None:
-        """Combine the failures into the error that the run raises, the first with the others attached; None where none failed.
+        """Combine the failures into the error that the run raises, the first with the others attached; None if none failed.
 
         Args:
             done: the nodes that finished.

@@ -53,7 +53,7 @@ class Losses:
             held: the nodes that were assigned to it, in order.
 
         Returns:
-            The node at fault, None where there is none; and whether `kill_worker` ended the worker.
+            The node at fault, None if there is none; and whether `kill_worker` ended the worker.
         """
         killed_for = self._killed.pop(event.worker, None)
         if killed_for is not None:
@@ -76,7 +76,7 @@ class Losses:
             node: the node at fault.
             attempt: the attempt's number.
             event: how the worker ended.
-            timed_out: True where the worker was killed because the node reached its timeout.
+            timed_out: True if the worker was killed because the node reached its timeout.
         """
         name, label = self._bundle.plan.nodes[node].name, self._executor.label(event.worker)
         facts = {"run_id": self._bundle.run_id, "node": name, "worker": label, "attempt": attempt}

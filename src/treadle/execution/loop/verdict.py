@@ -32,7 +32,7 @@ def describe_loss(worker: str, event: WorkerDown, node: str | None, sizes: tuple
     Args:
         worker: its label.
         event: how it ended.
-        node: the node that it was running, None where it was idle.
+        node: the node that it was running, None if it was idle.
         sizes: bytes of the node's in-memory inputs, by name.
     """
     doing = f"while it ran node '{node}'" if node is not None else "between two nodes"

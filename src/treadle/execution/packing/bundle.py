@@ -44,14 +44,14 @@ class RunBundle:
     is_async: bool = False
     seeds: Seeds | None = field(default=None, kw_only=True)
     state: SharedState | None = field(default=None, kw_only=True)
-    """What datasets learn by saving in other processes; None where no dataset of the run can."""
+    """What datasets learn by saving in other processes; None if no dataset of the run can."""
 
     def copy_mode(self, dataset: int) -> CopyMode | None:
         """Return the copy mode that was declared for an in-memory dataset."""
         planned = self.plan.datasets[dataset]
         return getattr(self.catalog[planned.name], "copy_mode", None) if planned.declared and planned.in_memory else None
 
-    def scope(self, *, interruptible: bool) -> RunContext:
+    def context(self, *, interruptible: bool) -> RunContext:
         """Return the run as this process has it: the very objects, nothing pickled."""
         plan = self.plan
         return RunContext(

@@ -103,7 +103,7 @@ def checked_recycling(max_nodes: Any, max_memory: Amount | None) -> Recycling | 
         max_memory: bytes, as a number or a text like `"4GB"`; None for no limit.
 
     Returns:
-        The limits of a worker process; None where it has none.
+        The limits of a worker process; None if it has none.
 
     Raises:
         RunnerError: they are no such amounts.
@@ -119,7 +119,7 @@ def checked_seed(seed: int | None) -> int | None:
     """Read a runner's `seed`.
 
     Args:
-        seed: a whole number, 0 or more; None where the run has no seed.
+        seed: a whole number, 0 or more; None if the run has no seed.
 
     Raises:
         RunnerError: it is something else.

@@ -64,7 +64,7 @@ class CheckReport:
     Attributes:
         nodes: how many nodes were looked at.
         datasets: how many datasets of theirs were built or would be.
-        start_method: how the worker was started; None where it did not come so far.
+        start_method: how the worker was started; None if it did not come so far.
         problems: all of them, in the order of the pipeline.
         in_main: nodes that will run in the main process, because a dataset of theirs cannot leave it, or their policy says so.
     """
@@ -152,7 +152,7 @@ def _pack(
     """Make the spec of one node.
 
     Returns:
-        What is wrong with it here, the spec (None where it cannot be sent), and whether the node will run in the main process.
+        What is wrong with it here, the spec (None if it cannot be sent), and whether the node will run in the main process.
     """
     problems: list[Problem] = []
     datasets: list[PlannedDataset] = []

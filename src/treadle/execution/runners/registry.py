@@ -55,7 +55,7 @@ def make_runner(name: str | None, params: Mapping[str, Any] | None = None) -> Ru
 
 
 def _offered_class(name: str) -> Any:
-    """Import the runner of a plugin; None where none has the name, or it is one of ours."""
+    """Import the runner of a plugin; None if none has the name, or it is one of ours."""
     entry = None if name.lower() in _HOMES else find_offer(RUNNERS, name)
     if entry is None:
         return None

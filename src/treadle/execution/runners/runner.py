@@ -57,9 +57,9 @@ class Runner(ABC):
     Attributes:
         name: what `session.run(runner=…)` calls it.
         max_workers: how many nodes run at a time.
-        start_method: how worker processes are started; None where there are none.
+        start_method: how worker processes are started; None if there are none.
         is_async: whether a node's inputs are loaded, and its outputs saved, at the same time, by threads.
-        resources: how much of each resource its nodes may use together; None where it was not said.
+        resources: how much of each resource its nodes may use together; None if it was not said.
         seed: what the random numbers of its nodes are seeded with; None where they are not.
     """
 
@@ -92,7 +92,7 @@ class Runner(ABC):
 
     @property
     def on_failure(self) -> str | None:
-        """What a failure means where a node's policy does not say, `"stop"` or `"continue"`; None where it was not said."""
+        """What a failure means where a node's policy does not say, `"stop"` or `"continue"`; None if it was not said."""
         return self._failure_policy.value if self._failure_policy is not None else None
 
     def run(  # noqa: PLR0913 - what a run may be told, each by its name

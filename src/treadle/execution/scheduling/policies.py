@@ -31,7 +31,7 @@ class Policies:
         """Nodes whose attempts may be ended."""
 
     def next_delay(self, node: int) -> float | None:
-        """Use up one of a node's further attempts; return the seconds until it is due, None where there is none left."""
+        """Use up one of a node's further attempts; return the seconds until it is due, None if there is none left."""
         left = self._left.get(node, 0)
         if not left:
             return None

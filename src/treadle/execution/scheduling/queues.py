@@ -29,8 +29,8 @@ class ReadyQueues:
         plan: the nodes.
         states: where each stands; the scheduler's own list, read here.
         values: where values are.
-        resources: takes the nodes that need what is scarce; None where nothing is.
-        separate_main: True where nodes that need the main process go to the worker MAIN, and no others.
+        resources: takes the nodes that need what is scarce; None if nothing is.
+        separate_main: True if nodes that need the main process go to the worker MAIN, and no others.
     """
 
     def __init__(
@@ -90,7 +90,7 @@ class ReadyQueues:
                 heappush(self._ready[None], (-self.priority[node], node))
 
     def pop_unplaceable(self) -> int | None:
-        """Remove and return a ready node that no worker can run, None where there is none."""
+        """Remove and return a ready node that no worker can run, None if there is none."""
         while self._unplaceable:
             node = self._unplaceable.popleft()
             if self._states[node] is NodeState.READY:
@@ -98,7 +98,7 @@ class ReadyQueues:
         return None
 
     def required_worker(self, node: int) -> int | None:
-        """Return the worker that a node must run in, None where any will do."""
+        """Return the worker that a node must run in, None if any will do."""
         if self._separate_main and node in self.main_only:
             return MAIN
         return next(iter(self._values.pinned_inputs(node).values()), None)

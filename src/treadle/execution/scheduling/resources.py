@@ -26,7 +26,7 @@ class Candidate(NamedTuple):
 
     entry: Entry
     required: int | None
-    """The worker that it must run in, None where any will do."""
+    """The worker that it must run in, None if any will do."""
 
 
 class Resources:
@@ -61,7 +61,7 @@ class Resources:
 
     @property
     def are_awaited(self) -> bool:
-        """True where nodes wait for something scarce."""
+        """True if nodes wait for something scarce."""
         return bool(self._queues)
 
     def are_needed_by(self, node: int) -> bool:

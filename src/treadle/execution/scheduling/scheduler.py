@@ -49,7 +49,7 @@ class Scheduler(SchedulerMoves):
         policy: what a failure means for the rest, where the node's own policy does not say.
         depth: jobs that a worker may hold at once; None lets it follow what nodes take: one, until they are known to be tiny.
         fuse: let a node share a job with its sole child.
-        separate_main: True where the workers are other processes: the worker MAIN runs what needs this one, and nothing else.
+        separate_main: True if the workers are other processes: the worker MAIN runs what needs this one, and nothing else.
         limits: how much of each resource nodes may use together; a resource without a limit is not scarce.
     """
 
@@ -96,10 +96,10 @@ class Scheduler(SchedulerMoves):
 
         Args:
             node: its index.
-            worker: where it ran; None where the worker is lost.
+            worker: where it ran; None if the worker is lost.
 
         Returns:
-            True where there is a next attempt, now or after a DelayNode; False where `fail` has to be called.
+            True if there is a next attempt, now or after a DelayNode; False where `fail` has to be called.
         """
         delay = None if self._stopped else self._policies.next_delay(node)
         if delay is None:
@@ -124,7 +124,7 @@ class Scheduler(SchedulerMoves):
 
         Args:
             node: its index.
-            worker: where it ran; None where it could not even be assigned, or the worker is lost.
+            worker: where it ran; None if it could not even be assigned, or the worker is lost.
         """
         if worker is not None:
             self._unassign(node, worker)
@@ -223,7 +223,7 @@ class Scheduler(SchedulerMoves):
             node: the node of the LoadValue.
 
         Returns:
-            True where the node has to be failed now; False where other nodes of its job run first.
+            True if the node has to be failed now; False where other nodes of its job run first.
         """
         self._values.give_up_loading(dataset)
         returned = self._return_pending(lambda _job, missing: dataset in missing)
@@ -233,7 +233,7 @@ class Scheduler(SchedulerMoves):
     # --- decisions -------------------------------------------------------------------------------------------------------
 
     def next_instruction(self) -> Instruction | None:
-        """Return the next instruction, None where there is none."""
+        """Return the next instruction, None if there is none."""
         while self._instructions:
             instruction = self._instructions.popleft()
             if isinstance(instruction, RejectNode) and self._states[instruction.node] is not NodeState.READY:
@@ -245,7 +245,7 @@ class Scheduler(SchedulerMoves):
         """Assign jobs to the workers that have room, most urgent first, one a worker at a time.
 
         Returns:
-            True where there are instructions.
+            True if there are instructions.
         """
         if not self._queues.priority:  # nothing is ready before the first call: until then more may be expected
             self._begin()

@@ -65,7 +65,7 @@ class Values:
         return worker in self.pins.values() or any(home == worker for home, _size in self.homes.values())
 
     def nearest_worker(self, node: int) -> int | None:
-        """Return the worker that has most bytes of a node's inputs, None where no worker has any."""
+        """Return the worker that has most bytes of a node's inputs, None if no worker has any."""
         bytes_in: dict[int, int] = {}
         for dataset in self._plan.nodes[node].inputs:
             if dataset in self.homes:
@@ -82,7 +82,7 @@ class Values:
         Args:
             dataset: its index.
             placement: where it is.
-            moved: True where it was loaded or transferred, False where a node made it.
+            moved: True if it was loaded or transferred, False if a node made it.
         """
         state, worker = self.of[dataset], placement.worker
         if state in (ValueState.SHARED, ValueState.RELEASED) or (
@@ -164,7 +164,7 @@ class Values:
         """Note that a missing value is asked for.
 
         Returns:
-            The worker that has it, MAIN where it is to be loaded from the catalog; None where it is on its way already.
+            The worker that has it, MAIN where it is to be loaded from the catalog; None if it is on its way already.
         """
         state = self.of[dataset]
         if state is ValueState.ABSENT:

@@ -24,11 +24,11 @@ class SchedulerView:
     _stopped: bool
 
     def is_finished(self) -> bool:
-        """True where nothing runs and nothing will, not even once more for a result that was lost with its worker."""
+        """True if nothing runs and nothing will, not even once more for a result that was lost with its worker."""
         return self._unfinished == 0 and (self._stopped or not self._values.misses_any)
 
     def is_stopped(self) -> bool:
-        """True where nothing more is to be started."""
+        """True if nothing more is to be started."""
         return self._stopped
 
     def state(self, node: int) -> NodeState:
@@ -36,7 +36,7 @@ class SchedulerView:
         return self._states[node]
 
     def attempt(self, node: int) -> int:
-        """Return the number of the node's attempt, from 1; 0 where it has not begun."""
+        """Return the number of the node's attempt, from 1; 0 if it has not begun."""
         return self._attempts[node]
 
     def done(self) -> frozenset[int]:

@@ -1,4 +1,4 @@
-"""BackgroundLoop: whatever interrupts the run's thread, nobody turns the loop beside it afterwards."""
+"""BackgroundLoop: after an interrupt of the run's thread, no other thread runs the loop."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ import pytest
 from treadle.execution.executors.background_loop import BackgroundLoop
 
 
-def test_an_interrupt_at_the_end_waits_for_the_turn():
-    """Ctrl-C while the last turn is waited for: the block ends after the turn did."""
-    begun, interrupted, left = threading.Event(), threading.Event(), threading.Event()
-    turns_left = []
+def test_an_interrupt_at_the_end_waits_for_the_loop():
+    """Ctrl-C while the block waits for the loop to stop: the block ends after the loop has stopped."""
+    started, interrupted, left = threading.Event(), threading.Event(), threading.Event()
+    loop_left = []
 
-    def turns(over):
-        begun.set()
-        while not over():
+    def run_loop(done):
+        started.set()
+        while not done():
             pass
         signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
         interrupted.wait(10)
-        turns_left.append(left.wait(0.2))
+        loop_left.append(left.wait(0.2))
 
     def interrupt(_number, _frame):
         interrupted.set()
@@ -29,17 +29,17 @@ def test_an_interrupt_at_the_end_waits_for_the_turn():
 
     before = signal.signal(signal.SIGINT, interrupt)
     try:
-        with pytest.raises(KeyboardInterrupt), BackgroundLoop(turns, lambda: None):
-            begun.wait(10)
+        with pytest.raises(KeyboardInterrupt), BackgroundLoop(run_loop, lambda: None):
+            started.wait(10)
         left.set()
     finally:
         signal.signal(signal.SIGINT, before)
-    assert turns_left == [False]
+    assert loop_left == [False]
 
 
-def test_an_interrupt_at_the_start_leaves_nobody(monkeypatch):
+def test_an_interrupt_at_the_start_leaves_no_thread(monkeypatch):
     """Ctrl-C while the thread is started: it ends by itself."""
-    background = BackgroundLoop(lambda over: [None for _ in iter(over, True)], lambda: None)
+    background = BackgroundLoop(lambda done: [None for _ in iter(done, True)], lambda: None)
     start = background._thread.start
 
     def interrupted():

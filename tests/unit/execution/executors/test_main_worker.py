@@ -1,4 +1,4 @@
-"""MainWorker: when it has a step to do, and what it gives back."""
+"""MainWorker: when it has a step to run, and which jobs it returns."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from treadle.execution.scheduling.instructions import RunJob
 from treadle.planning import compile_plan
 
 
-def test_it_has_a_step_while_a_job_is_there_and_nobody_is_at_one():
-    """In a node, which another thread turns the loop for, it has none; what has not begun is given back."""
+def test_it_has_a_step_while_it_has_a_job_and_runs_none():
+    """Inside a node, while another thread runs the loop, it has none; jobs that have not started are returned."""
     seen = []
 
-    def look():
+    def record_state():
         seen.append((worker.in_node, worker.has_step))
         worker.submit(job(1))
         seen.append((worker.in_node, worker.has_step))
@@ -23,18 +23,18 @@ def test_it_has_a_step_while_a_job_is_there_and_nobody_is_at_one():
     def job(*indices):
         return RunJob(MAIN, indices, (), (), ())
 
-    plan = compile_plan(Pipeline([node(look, None, None, name=name) for name in ("a", "b", "c")]), Catalog())
+    plan = compile_plan(Pipeline([node(record_state, None, None, name=name) for name in ("a", "b", "c")]), Catalog())
     worker = MainWorker(LocalStore(), wake=lambda: None)
-    worker.begin(1, RunBundle("run", plan, Catalog(), None), lambda over: None)
+    worker.begin(1, RunBundle("run", plan, Catalog(), None), lambda done: None)
     assert not worker.has_step
     worker.submit(job(0, 2))
     assert worker.has_step
-    assert isinstance(worker.step().fact, Started)
-    assert isinstance(worker.step().fact, Finished)
+    assert isinstance(worker.run_step().fact, Started)
+    assert isinstance(worker.run_step().fact, Finished)
     assert seen == [(True, False)] * 2
     assert (worker.in_node, worker.has_step) == (False, True)
     assert [job.nodes for job in worker.cancel()] == [(1,)]
     assert worker.has_step
-    assert worker.step().fact == JobsReturned(1, (2,))
-    assert worker.step() is None
+    assert worker.run_step().fact == JobsReturned(1, (2,))
+    assert worker.run_step() is None
     assert not worker.has_step

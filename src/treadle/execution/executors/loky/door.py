@@ -32,7 +32,7 @@ class Door:
         key: the pool's key.
         workers: how many may connect.
         selector: the pool's; what is registered with it is called with a mask, and returns events.
-        enter: called with the number and the socket of each worker that has proved itself; False where it is not wanted.
+        enter: called with the number and the socket of each worker that has proved itself; False if it is not wanted.
     """
 
     def __init__(

@@ -34,7 +34,7 @@ class Recycling:
 
 
 def _resident_memory(pid: int) -> int:
-    """Return the resident memory of a process in bytes, 0 where it is gone."""
+    """Return the resident memory of a process in bytes, 0 if it is gone."""
     import psutil
 
     try:

@@ -78,7 +78,7 @@ class Slot:
 
     @property
     def pid(self) -> int:
-        """Process id of the worker, 0 where there is none."""
+        """Process id of the worker, 0 if there is none."""
         return (self._process.pid or 0) if self._process is not None else 0
 
     def start(self, spec: WorkerSpec, authkey: bytes, inherited: Inherited) -> None:

@@ -133,7 +133,7 @@ class SegmentStore:
         """Keep the handle of a value that a worker was asked for.
 
         Returns:
-            False where it is not expected any more, and was freed.
+            False if it is not expected any more, and was freed.
         """
         with self._lock:
             before = self._handles.get(dataset)
@@ -161,7 +161,7 @@ class SegmentStore:
         return found
 
     def spare(self, dataset: int) -> int | None:
-        """Return the descriptor of a memory file to write this value into, which is the message's; None where there is none."""
+        """Return the descriptor of a memory file to write this value into, which is the message's; None if there is none."""
         with self._lock:
             return self._segments.spare(self.size(dataset))
 
@@ -173,7 +173,7 @@ class SegmentStore:
                 self.release(dataset)
 
     def size(self, dataset: int) -> int:
-        """Return the bytes of a value, 0 where it is not here."""
+        """Return the bytes of a value, 0 if it is not here."""
         handle = self._handles.get(dataset)
         return handle.size if handle is not None else 0
 
