@@ -12,7 +12,9 @@ from treadle.io.types import KNOWN_TYPES, known_type, resolve_type
 
 @pytest.fixture
 def package(tmp_path, monkeypatch):
-    """A folder for packages that can be imported, and are forgotten afterwards."""
+    """A folder of importable packages, which are forgotten afterwards; an installed kedro_datasets that is loaded is hidden."""
+    for name in [name for name in sys.modules if name.partition(".")[0] == "kedro_datasets"]:
+        monkeypatch.delitem(sys.modules, name)
     before = set(sys.modules)
     monkeypatch.syspath_prepend(tmp_path)
     yield tmp_path
