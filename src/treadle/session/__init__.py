@@ -1,4 +1,4 @@
-"""The session: a run's life and its record, and the context that a run sees."""
+"""Sessions: run a project's pipelines and record each run, and the context that a run uses."""
 
 from treadle.session.context import Context
 from treadle.session.service import ServiceSession

@@ -1,7 +1,7 @@
-"""What a check looks at: the pipelines, configuration and catalog that a session would run with.
+"""Check a project without running it: the pipelines, configuration and catalog that a session would use.
 
-Job: collect the nodes of the pipelines that were named, one broken pipeline hiding no other, and have the engine look at them.
-State: none. Neighbours: `treadle.execution.runners.preflight` looks, `session.py` is whose project is looked at.
+Job: collect the nodes of the named pipelines (a broken pipeline does not hide the problems of the others) and check them.
+State: none. Neighbours: `treadle.execution.runners.preflight` checks the nodes; `treadle check` prints the report.
 """
 
 from __future__ import annotations
@@ -30,24 +30,24 @@ if TYPE_CHECKING:
 def check_session(
     session: Session, pipeline_names: Iterable[str] | None = None, *, start_method: str | None = None
 ) -> CheckReport:
-    """Look whether every node of pipelines could run in a worker, without running any.
+    """Check that every node of the pipelines could run in a worker, without running any.
 
     Args:
-        session: says what the nodes would see: configuration, params, catalog, hooks.
-        pipeline_names: the pipelines; the default one where None. Where its parts do not fit together, every registered one is
-            looked at by itself.
-        start_method: how the worker is started; chosen as for a run where None.
+        session: provides the configuration, params, catalog and hooks.
+        pipeline_names: the pipelines to check; the default pipeline if None. If the default pipeline cannot be built, each
+            registered pipeline is checked on its own.
+        start_method: how the worker is started; if None, chosen as for a run.
 
     Returns:
-        What was found.
+        The problems found.
 
     Raises:
-        TreadleError: the registry, or a name, is wrong, so that there is nothing to look at.
+        TreadleError: the pipeline registry is broken, or a pipeline name is unknown.
     """
     wanted = list(pipeline_names or (DEFAULT_PIPELINE,))
     pipelines, problems = _collect(wanted)
     if problems and wanted == [DEFAULT_PIPELINE]:
-        # The default pipeline is the sum of the others as a rule: those that are whole are still worth a look.
+        # The default pipeline is usually the sum of the others: check those that can be built.
         others = [name for name in configured_project().pipelines if name != DEFAULT_PIPELINE]
         pipelines, found = _collect(others)
         problems = found or problems
@@ -92,7 +92,7 @@ def _collect(names: Iterable[str]) -> tuple[list[Pipeline], list[Problem]]:
         try:
             pipelines.append(registered[name])
         except TreadleError as exc:
-            if name not in registered:  # it is the name that is wrong, not the project
+            if name not in registered:  # an unknown name is the caller's mistake, not a problem of the project
                 raise
             problems.append(Problem(f"Pipeline '{name}': {_text(exc)}"))
     return pipelines, problems

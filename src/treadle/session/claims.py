@@ -1,7 +1,7 @@
-"""The files that the runs of one service are writing, so that two runs under way that write one file are warned of it.
+"""Warn when two concurrent runs of one service write the same file.
 
-State: the runs under way and their files; the datasets that were warned of. Neighbours: `service.py` owns one for all its runs,
-`running.py` holds a claim while a run lasts.
+State: the active runs with the files they write, and the files already warned about. Neighbours: `service.py` owns one
+`OutputClaims` for all its runs; `running.py` holds a claim for the length of a run.
 """
 
 from __future__ import annotations
@@ -24,22 +24,22 @@ _logger = logging.getLogger(__name__)
 
 
 class OutputClaims:
-    """Which run under way writes which file."""
+    """Track which active run writes which file."""
 
     def __init__(self) -> None:
         self._lock = fork_safe(threading.Lock())
-        self._writers: dict[str, list[str]] = {}  # ids of the runs that write a file, by its path
+        self._writers: dict[str, list[str]] = {}  # file path -> ids of the active runs that write it
         self._warned: set[str] = set()
 
     @contextmanager
     def held(self, run_id: str, pipeline: Pipeline, catalog: Catalog, *, warn: bool) -> Iterator[None]:
-        """Note, while a run lasts, the files that it writes; warn, once for each file, where another run writes it too.
+        """Register the files that a run writes for the length of the block; warn once per file that another run writes too.
 
         Args:
-            run_id: the run.
-            pipeline: its nodes.
-            catalog: where its datasets lie.
-            warn: False where the run loads all its results before another one may begin.
+            run_id: id of the run.
+            pipeline: the nodes of the run.
+            catalog: the catalog of the run.
+            warn: False if the run loads all its results before another run can start.
         """
         files = _written_files(pipeline, catalog)
         with self._lock:
@@ -48,9 +48,9 @@ class OutputClaims:
                 if warn and others and path not in self._warned:
                     self._warned.add(path)
                     _logger.warning(
-                        "The runs %s and %s of this service are under way at the same time, and both write '%s' (%s): the one "
-                        "that writes last leaves its data there. Give each run a file of its own (`versioned: true` in the "
-                        "catalog entry, or a path with a parameter in it), or take the results with load_results=True.",
+                        "Runs %s and %s of this service are active at the same time and both write dataset '%s' (%s): the run "
+                        "that writes last overwrites the other's data. Give each run its own file (`versioned: true` in the "
+                        "catalog entry, or a path that contains a parameter), or pass load_results=True.",
                         others[0],
                         run_id,
                         name,
@@ -68,7 +68,7 @@ class OutputClaims:
 
 
 def _written_files(pipeline: Pipeline, catalog: Catalog) -> dict[str, str]:
-    """Return the path of each file that a pipeline writes in the same place at every run, with its dataset's name."""
+    """Map the path of each unversioned file that a pipeline writes to the name of its dataset."""
     files: dict[str, str] = {}
     for node in pipeline.nodes:
         for name in node.outputs:

@@ -1,10 +1,10 @@
-"""What a run sees of its project: the config loader, the params, the catalog.
+"""The project context of a run: the config loader, the params and the catalog.
 
-A context cannot be changed. Its catalog is made at its first use and then stays the same one, so that a program can put
-datasets into it before the run and take them out after. State: that catalog, once made.
+A context is immutable. Its catalog is created on first use and cached, so a program can add datasets to it before the run and
+read them afterwards. State: the cached catalog.
 
-Neighbours: `session.py` makes the context; `treadle.config` reads, `treadle.io` builds, and plugins take the context from the
-hook `after_context_created`. A project may name a subclass as CONTEXT_CLASS in its settings.
+Neighbours: `session.py` creates the context; `treadle.config` reads the configuration and `treadle.io` builds the catalog;
+plugins receive the context in the hook `after_context_created`. A project may set a subclass as CONTEXT_CLASS in its settings.
 """
 
 from __future__ import annotations
@@ -28,19 +28,19 @@ if TYPE_CHECKING:
     from treadle.io import Catalog
 
 
-@dataclass(frozen=True)  # no slots: the catalog is kept beside the fields once it is made
+@dataclass(frozen=True)  # no slots: `cached_property` stores the catalog in `__dict__`
 class Context:
-    """The project as one session sees it.
+    """The project as configured for one session.
 
     Attributes:
         project_path: absolute path of the project.
         package_name: the project's package.
-        env: the configuration environment that was asked for, None for the default one.
-        session_id: the session, and the version under which its datasets are saved.
-        config_loader: reads `catalog`, `parameters`, `credentials` and whatever the project adds.
-        extra_params: params given to the session, over those of the configuration.
+        env: the requested configuration environment; None for the default.
+        session_id: id of the session, also the save version of its datasets.
+        config_loader: reads `catalog`, `parameters`, `credentials` and any kind that the project adds.
+        extra_params: params given to the session, which override those of the configuration.
         hook_manager: calls the hooks of the project and of plugins.
-        catalog_class: the class of the catalog; None for Treadle's own.
+        catalog_class: class of the catalog; None for Treadle's own.
     """
 
     project_path: Path
@@ -53,8 +53,8 @@ class Context:
     catalog_class: type[Any] | None = None
 
     def __getstate__(self) -> dict[str, Any]:
-        # A plugin may hold its context. In a worker the context reads configuration when it is asked, and makes a catalog of its
-        # own without calling hooks: there the session's catalog has been created already.
+        # A plugin may hold its context. In a worker, the context reads the configuration on demand and creates its own catalog
+        # without calling hooks: they were called when the session's catalog was created in the main process.
         return {name: value for name, value in vars(self).items() if name not in ("catalog", "hook_manager")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -64,10 +64,10 @@ class Context:
 
     @property
     def params(self) -> dict[str, Any]:
-        """The parameters: those of the configuration with the session's own over them; a new copy each time.
+        """The parameters of the configuration, overridden by those of the session; a new copy each time.
 
         Raises:
-            ConfigError: a file is wrong.
+            ConfigError: a configuration file is invalid.
         """
         from treadle.config.params import merge_params
 
@@ -77,26 +77,26 @@ class Context:
 
     @cached_property
     def catalog(self) -> Catalog:
-        """The catalog, made at its first use; always the same one.
+        """The catalog, created on first use and cached.
 
         Raises:
-            ConfigError: a file is wrong.
-            DatasetError: an entry is wrong.
+            ConfigError: a configuration file is invalid.
+            DatasetError: a catalog entry is invalid.
         """
         return self._create_catalog({})
 
     def catalog_with(self, load_versions: Mapping[str, str]) -> Catalog:
-        """Return the catalog for a run that loads certain versions.
+        """Return the catalog for a run that loads specific versions.
 
         Args:
-            load_versions: dataset name to version; empty for the newest of each.
+            load_versions: version by dataset name; datasets not listed load their newest version.
 
         Returns:
-            `catalog`, or where versions were given a new one that has them, and every dataset that was put into `catalog`.
+            `catalog` if no versions are given; otherwise a new catalog with them and every dataset that was added to `catalog`.
 
         Raises:
-            ConfigError: a file is wrong.
-            DatasetError: an entry is wrong, or a version is given for a dataset that is not there.
+            ConfigError: a configuration file is invalid.
+            DatasetError: a catalog entry is invalid, or a version is given for an unknown dataset.
         """
         if not load_versions:
             return self.catalog

@@ -1,6 +1,6 @@
-"""What a session is made of, as the project's settings say: facts, hooks, config loader, store, the state of its sources.
+"""Create the parts of a session from the project's settings: facts, hook manager, config loader, store, git probe.
 
-No state. Neighbours: `session.py` calls these; `treadle.project.settings` is what they follow.
+State: none. Neighbours: `session.py` and `service.py` call these functions; `treadle.project.settings` holds the settings.
 """
 
 from __future__ import annotations
@@ -35,22 +35,22 @@ def make_facts(
     conf_source: str | Path | None,
     command: str | None,
 ) -> SessionFacts:
-    """Gather what is known of a session from its start, its id among it.
+    """Collect the facts that are known when a session is created, and give it an id.
 
     Args:
         project: the configured project.
-        project_path: what the caller named, if anything.
+        project_path: the project folder given by the caller, if any.
         env: the configuration environment.
-        extra_params: params over those of the configuration; they are copied.
-        conf_source: what the caller named, if anything; relative to the project.
+        extra_params: params that override those of the configuration; they are copied.
+        conf_source: the configuration source given by the caller, if any; relative to the project.
         command: the command line as typed.
 
     Returns:
         The facts of a new session.
 
     Raises:
-        ProjectError: the settings are wrong, or there is no such folder.
-        SessionError: an argument is of the wrong kind.
+        ProjectError: the settings are invalid, or the project folder does not exist.
+        SessionError: an argument has the wrong type.
     """
     from treadle.config.params import merge_params
 
@@ -61,14 +61,16 @@ def make_facts(
         ("conf_source", conf_source, (str, os.PathLike)),
     ):
         if value is not None and not isinstance(value, kinds):
-            wanted = {"env": "a text", "extra_params": "a mapping"}.get(name, "a path")
-            msg = f"A session was given {name}={value!r}, a {type(value).__name__}. Give {wanted}."
+            wanted = {"env": "a string", "extra_params": "a mapping"}.get(name, "a path")
+            msg = f"A session cannot be created with {name}={value!r}, a {type(value).__name__}. Pass {wanted}."
             raise SessionError(msg)
     path = find_path(project, project_path)
     try:
         copied = merge_params({}, extra_params)
     except RecursionError:
-        msg = "A session was given extra_params that hold themselves, or are nested without end. Give plain nested params."
+        msg = (
+            "A session cannot be created: its extra_params contain themselves or are nested too deeply. Pass plain nested params."
+        )
         raise SessionError(msg) from None
     return SessionFacts(
         session_id=new_session_id(),
@@ -94,7 +96,7 @@ def make_hook_manager(settings: Settings) -> PluginManager:
         settings: the project's settings.
 
     Returns:
-        What calls them.
+        The hook manager.
 
     Raises:
         HookError: a hook cannot be registered.
@@ -116,19 +118,19 @@ def find_path(project: ConfiguredProject, given: str | Path | None) -> Path:
 
     Args:
         project: the configured project.
-        given: what the caller named, if anything.
+        given: the folder given by the caller, if any.
 
     Returns:
-        The folder, absolute: the one given, else the bootstrapped project's, else the nearest project at or above the
-        working directory, else the working directory.
+        The absolute path of the given folder, else of the bootstrapped project, else of the nearest project at or above the
+        working directory, else of the working directory.
 
     Raises:
-        ProjectNotFoundError: the folder given does not exist.
+        ProjectNotFoundError: the given folder does not exist.
     """
     if given is not None:
         path = Path(given).expanduser().absolute()
         if not path.is_dir():
-            msg = f"The project_path {path} is not a folder. Give the project's root, or leave it out."
+            msg = f"The project_path {path} is not a folder. Pass the root folder of the project, or omit project_path."
             raise ProjectNotFoundError(msg, file=str(path))
         return path
     if project.metadata is not None:
@@ -140,14 +142,14 @@ def find_path(project: ConfiguredProject, given: str | Path | None) -> Path:
 
 
 def make_config_loader(settings: Settings, facts: SessionFacts) -> Any:
-    """Make the reader of a session's configuration.
+    """Create the config loader of a session.
 
     Args:
         settings: the project's settings.
         facts: the session.
 
     Returns:
-        A loader of CONFIG_LOADER_CLASS, or Treadle's own.
+        An instance of CONFIG_LOADER_CLASS, or of Treadle's own loader.
 
     Raises:
         ConfigError: the configuration cannot be found, or the environment does not exist.
@@ -156,7 +158,7 @@ def make_config_loader(settings: Settings, facts: SessionFacts) -> Any:
         from treadle.config.loader import ConfigLoader
 
         if facts.given_conf_source is not None and not facts.conf_source.exists():
-            msg = f"The conf_source {facts.conf_source} does not exist. Give a folder or an archive."
+            msg = f"The conf_source {facts.conf_source} does not exist. Pass an existing folder or archive."
             raise ConfigError(msg, file=str(facts.conf_source))
         loader_class: type[Any] = ConfigLoader
     else:
@@ -176,14 +178,14 @@ def make_config_loader(settings: Settings, facts: SessionFacts) -> Any:
 
 
 def start_git_probe(project: ConfiguredProject, facts: SessionFacts) -> GitProbe:
-    """Ask git about a session's sources: code, configuration and pyproject.toml.
+    """Start git to find the state of a session's sources: code, configuration and pyproject.toml.
 
     Args:
         project: the configured project.
         facts: the session.
 
     Returns:
-        The probe, with its answer under way. Where the source folder is not known, it asks about the whole project.
+        The probe, with git running. If the source folder is unknown, git examines the whole project.
     """
     if project.metadata is None:
         return GitProbe(facts.project_path)
@@ -193,14 +195,14 @@ def start_git_probe(project: ConfiguredProject, facts: SessionFacts) -> GitProbe
 
 
 def program_of(project: ConfiguredProject) -> tuple[str, ...]:
-    """Say which words start a run of a project.
+    """Return the command words that start a run of a project.
 
     Args:
         project: the configured project.
 
     Returns:
-        `treadle run`, with `--project` where the working directory is not in the project; of a package that is not on disk as a
-        project, but can run itself, `python -m` and its name.
+        `treadle run`, with `--project` if the working directory is outside the project; `python -m PACKAGE` for an installed
+        package with a `__main__` module and no project folder.
     """
     from treadle.project.code import find_module
 
@@ -212,14 +214,14 @@ def program_of(project: ConfiguredProject) -> tuple[str, ...]:
 
 
 def make_store(settings: Settings, project_path: Path) -> SessionStore:
-    """Make the store of a session; nothing is opened yet.
+    """Create the store of a session, without opening it.
 
     Args:
         settings: the project's settings.
         project_path: the project's folder.
 
     Returns:
-        A store of SESSION_STORE_CLASS, or the database of the project.
+        An instance of SESSION_STORE_CLASS, or the project's SQL store.
 
     Raises:
         StoreError: the class does not take SESSION_STORE_ARGS.
@@ -230,8 +232,8 @@ def make_store(settings: Settings, project_path: Path) -> SessionStore:
     except TypeError as exc:
         where = settings.file or "settings.py"
         msg = (
-            f"The session store {store_class.__qualname__} cannot be made: {exc}. It is called with project_path and "
-            f"SESSION_STORE_ARGS of {where}; correct these."
+            f"The session store {store_class.__qualname__} cannot be created: {exc}. It is called with project_path and "
+            f"SESSION_STORE_ARGS of {where}; correct SESSION_STORE_ARGS."
         )
         raise StoreError(msg) from exc
     return store

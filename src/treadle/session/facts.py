@@ -1,12 +1,12 @@
-"""The facts of a session that are not of its run: who, where, with which environment, versions and sources.
+"""The environment of a session: user, host, environment variables, installed versions and git state.
 
-What is cheap is taken when the session is made (user, host, environment variables). git is asked by a process of its own,
-started then and read when the session closes, so nothing waits for it; a thread would do as well, but the parallel
-engine looks at the threads alive when it chooses a start method. Versions are read when the session closes, from the names
-of the installed distributions' folders, because reading their metadata takes a hundred times as long.
+Cheap facts (user, host, environment variables) are collected when the session is created. git runs in a separate process,
+started for the first run and read when the session closes, so a run does not wait for it; a thread is no alternative, because
+the parallel runner considers the live threads when it chooses a start method. Installed versions are read when the session
+closes, from the names of the distributions' metadata folders, because reading the metadata takes a hundred times as long.
 
-State: a `GitProbe` holds its process until it is read. Neighbours: `recording.py` puts the facts in the record,
-`treadle.secrets` masks.
+State: a `GitProbe` holds its git process until its output is read. Neighbours: `recording.py` adds the facts to the record,
+`treadle.secrets` masks secrets.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from treadle.forks import fork_safe
 from treadle.secrets import MASK, looks_secret, mask_secrets, mask_setting
 
 ENVIRONMENT_PREFIXES = (
-    "TREADLE_",  # our own
+    "TREADLE_",
     "PYTHON",  # PYTHONPATH, PYTHONHASHSEED, ...
     "VIRTUAL_ENV",
     "CONDA_",
@@ -46,9 +46,9 @@ ENVIRONMENT_PREFIXES = (
     "DASK_",
     "CUDA_",  # devices
     "NVIDIA_",
-    "SLURM_",  # the batch job that this is
+    "SLURM_",  # the batch job
     "KUBERNETES_SERVICE_HOST",
-    "AWS_REGION",  # where the data is, never who may read it
+    "AWS_REGION",  # the location of the data, but no credentials
     "AWS_DEFAULT_REGION",
     "AWS_PROFILE",
     "CI",
@@ -59,30 +59,30 @@ ENVIRONMENT_PREFIXES = (
     "TZ",
     "TMPDIR",
 )
-"""Environment variables whose names begin like this are recorded; secret-looking ones among them are masked."""
+"""Environment variables with these prefixes are recorded; those that look like secrets are masked."""
 
 GIT_DEADLINE = 2.0
-"""Seconds that closing a session waits for git to answer, counted from the close; a run is mostly longer than git takes."""
+"""How many seconds closing a session waits for git; git has usually finished before, during the run."""
 
 _DISTRIBUTION = re.compile(r"(?P<name>.+?)-(?P<version>[^-]+?)(?:-py[\d.]+)?\.(?:dist-info|egg-info)")
 
 
 @dataclass(frozen=True, slots=True)
 class GitFacts:
-    """The state of the sources; None where it is not known, because there is no git or no repository."""
+    """The git state of the sources; None where unknown, because git or the repository is missing."""
 
     commit: str | None = None
     dirty: bool | None = None
 
 
 class GitProbe:
-    """Asks git about a folder without waiting for the answer.
+    """Run `git status` on a folder in the background.
 
-    The tree counts as dirty where the sources differ from the commit, and not for what the run writes meanwhile elsewhere.
+    The tree counts as dirty if the sources differ from the commit; files that a run writes elsewhere do not count.
 
     Args:
-        folder: the project, somewhere in a repository.
-        sources: what its runs are made of, relative to it; all of it by default.
+        folder: the project folder, inside a repository.
+        sources: paths of the source files, relative to the folder; the whole folder by default.
     """
 
     def __init__(self, folder: Path, sources: Sequence[str] = (".",)) -> None:
@@ -91,35 +91,35 @@ class GitProbe:
         self._lock = fork_safe(threading.Lock())  # sessions of one service share a probe
         self._facts = GitFacts()
         self._abandon: weakref.finalize[..., GitProbe] | None = None
-        # A file, not a pipe: git never waits for us to read, however many files changed. No optional locks and no
-        # monitor: asking must not get in the way of what the user does in the repository.
+        # A file, not a pipe: git never blocks on a full pipe, however many files changed. Optional locks and the file system
+        # monitor are off, so that this does not interfere with the user's own git commands.
         answer = tempfile.TemporaryFile(prefix="treadle-git-")  # noqa: SIM115 - closed by `facts`
         command = ["git", "-c", "core.fsmonitor=false", "status", "--porcelain=v2", "--branch", "--", *sources]
         try:
-            self._process = subprocess.Popen(  # noqa: S603 - a fixed command, found on PATH like the user's own
+            self._process = subprocess.Popen(  # noqa: S603 - a fixed command; git is found on PATH
                 command,
                 cwd=folder,
                 stdin=subprocess.DEVNULL,
                 stdout=answer,
                 stderr=subprocess.DEVNULL,
                 env={**os.environ, "GIT_OPTIONAL_LOCKS": "0", "GIT_LITERAL_PATHSPECS": "1"},
-                start_new_session=True,  # the user's Ctrl-C is meant for the run
+                start_new_session=True,  # Ctrl-C in the terminal must not reach git
             )
-        except OSError:  # no git here, or no such folder: then there is nothing to tell
+        except OSError:  # git or the folder is missing: the facts stay unknown
             answer.close()
         else:
             self._answer = answer
-            # A session that is never closed leaves no process behind either.
+            # Ends the process of a session that is never closed.
             self._abandon = weakref.finalize(self, _end, self._process, answer)
 
     def facts(self, deadline: float = GIT_DEADLINE) -> GitFacts:
-        """Take the answer.
+        """Wait for git and read its output; later calls return the same facts.
 
         Args:
-            deadline: seconds to wait for it at most.
+            deadline: maximum seconds to wait.
 
         Returns:
-            The facts; unknown where git did not answer in time.
+            The facts; unknown if git does not finish in time.
         """
         with self._lock:
             process, answer = self._process, self._answer
@@ -146,13 +146,13 @@ def _end(process: subprocess.Popen[bytes], answer: IO[bytes]) -> None:
 
 
 def parse_git_status(text: str) -> GitFacts:
-    """Read what `git status --porcelain=v2 --branch` says.
+    """Parse the output of `git status --porcelain=v2 --branch`.
 
     Args:
-        text: its output.
+        text: the output.
 
     Returns:
-        The commit (None before the first one) and whether anything differs from it, files that git does not know included.
+        The commit (None before the first one), and whether any file differs from it or is untracked.
     """
     commit = None
     dirty = False
@@ -166,10 +166,10 @@ def parse_git_status(text: str) -> GitFacts:
 
 
 def user_name() -> str | None:
-    """Find who runs this.
+    """Return the name of the current user.
 
     Returns:
-        The user's name, None where the system has none for it.
+        The name; None if the system does not know one.
     """
     try:
         return getpass.getuser()
@@ -178,22 +178,22 @@ def user_name() -> str | None:
 
 
 def host_name() -> str | None:
-    """Find where this runs.
+    """Return the name of this machine.
 
     Returns:
-        The machine's name, None where it has none.
+        The host name; None if it has none.
     """
     return platform.node() or None
 
 
 def recorded_environment(environ: Mapping[str, str]) -> dict[str, str]:
-    """Choose the environment variables that matter for a run.
+    """Select the environment variables that affect a run.
 
     Args:
-        environ: all of them.
+        environ: all environment variables.
 
     Returns:
-        Those whose names begin like one of `ENVIRONMENT_PREFIXES`, sorted, secret-looking values masked.
+        Those with a prefix in `ENVIRONMENT_PREFIXES`, sorted, with secrets masked.
     """
     return {
         name: MASK if looks_secret(name) else mask_secrets(mask_setting(value))
@@ -203,21 +203,21 @@ def recorded_environment(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def installed_versions() -> dict[str, str]:
-    """List what is installed.
+    """List the versions of Python and of the installed distributions.
 
     Returns:
-        The versions of Python, of the platform, and of every distribution on sys.path by its name.
+        Versions by name: `python`, `platform`, and every distribution on sys.path.
     """
     versions = {"python": platform.python_version(), "platform": f"{sys.platform}-{platform.machine()}"}
     found: dict[str, str] = {}
     for folder in sys.path:
         try:
             names = [entry.name for entry in Path(folder or ".").iterdir()]
-        except OSError:  # sys.path may hold archives and folders that are gone
+        except OSError:  # sys.path may contain archives and missing folders
             continue
         for name in names:
             match = _DISTRIBUTION.fullmatch(name)
             if match:
-                # The first on sys.path is the one that is imported.
+                # Python imports the first one on sys.path.
                 found.setdefault(match["name"].replace("_", "-").lower(), match["version"])
     return {**versions, **dict(sorted(found.items()))}

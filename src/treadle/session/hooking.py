@@ -1,6 +1,7 @@
-"""Calling the hooks of the main process: what one raises becomes an error that names the hook and the plugin. No state.
+"""Call hooks in the main process, and convert their exceptions to errors that name the hook and the plugin.
 
-Neighbours: `session.py`, `service.py`, `context.py` and `running.py` call theirs here; `treadle.hooks` finds out whose it was.
+State: none. Neighbours: `session.py`, `service.py`, `context.py` and `running.py` call hooks here; `treadle.hooks` finds the
+plugin that raised.
 """
 
 from __future__ import annotations
@@ -16,22 +17,22 @@ if TYPE_CHECKING:
 
 
 def call_hook(hooks: PluginManager, name: str, **arguments: Any) -> list[Any]:
-    """Call a hook of every plugin that has it.
+    """Call one hook of all plugins.
 
     Args:
-        hooks: has the plugins.
-        name: the hook.
-        **arguments: the hook's arguments.
+        hooks: the hook manager.
+        name: name of the hook.
+        **arguments: arguments of the hook.
 
     Returns:
-        What the plugins answered, those that answered None left out.
+        The results of the plugins, without None.
 
     Raises:
-        HookError: one of them raised an exception, which is the cause; it names hook and plugin.
+        HookError: a plugin raised an exception, which is the cause; the error names the hook and the plugin.
     """
     try:
         answers: list[Any] = getattr(hooks.hook, name)(**arguments)
-    except Exception as exc:  # noqa: BLE001 - it is the cause of what is raised
+    except Exception as exc:  # noqa: BLE001 - raised again as the cause of a HookError
         from treadle.execution.attempt.failure import record_failure
 
         plugin = plugin_at_fault(hooks, name, exc)

@@ -1,14 +1,12 @@
 """Session ids: `2026-11-22T12.52.32.123Z-mzxw6ytb`.
 
-An id is the UTC time in milliseconds, so that ids sort by time and say something to a person, and it holds no character
-that a file system refuses, because it is also the save version. The suffix is 40 random bits from the operating system:
-the time alone is not unique (processes of one machine share its clock, machines share a store), and neither a pid, which
-containers repeat, nor a host name, which clones repeat, can be relied on. That two processes draw the same suffix in the
-same millisecond has odds of one in a million million.
+An id starts with the UTC time in milliseconds, so that ids sort by time and are readable. It contains only characters that
+every file system accepts, because it is also the save version of datasets. The suffix is 40 random bits from the operating
+system: the time alone is not unique (processes share a clock, machines share a store), pids repeat between containers, and
+host names repeat between clones. The probability that two processes draw the same suffix in the same millisecond is 1e-12.
 
-State: the last millisecond that this process gave out, in the one `SessionClock` below. Ids of one process must strictly
-increase even within a millisecond and when the system's clock is set back, and only memory of the last one can see to
-that; it is guarded by a lock and bears no meaning for anything else.
+State: the last millisecond used by this process, in the `SessionClock` below, guarded by a lock. It makes the ids of one
+process strictly increase, even within a millisecond or when the system clock is set back.
 """
 
 from __future__ import annotations
@@ -26,7 +24,7 @@ _SUFFIX_BYTES = 5
 
 
 class SessionClock:
-    """Gives out session ids that strictly increase."""
+    """Generate strictly increasing session ids."""
 
     def __init__(self) -> None:
         self._lock = fork_safe(threading.Lock())
@@ -36,8 +34,8 @@ class SessionClock:
         """Make the next id.
 
         Args:
-            now: seconds since the epoch; the system's clock by default. A millisecond that was given out already, or
-                that lies before it, becomes the first one that was not.
+            now: seconds since the epoch; the system clock by default. A time at or before the last id's is replaced by the
+                millisecond after it.
 
         Returns:
             The id.
@@ -58,6 +56,6 @@ def new_session_id() -> str:
     """Make the id of a new session.
 
     Returns:
-        An id no other session has, greater than every one this process made before.
+        A unique id, greater than every earlier id of this process.
     """
     return _CLOCK.next_id()

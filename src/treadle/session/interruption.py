@@ -1,17 +1,16 @@
-"""Ctrl-C, SIGTERM and SIGHUP during a session: the first one interrupts it, and none of them tears its record apart.
+"""Handle Ctrl-C, SIGTERM and SIGHUP during a session: interrupt the run once, and never corrupt its record.
 
-What a batch system sends to end a job, and what a process gets whose terminal is closed, must stop the workers, keep what is
-finished and leave a record, like Ctrl-C does. So in the main thread each of them raises an interrupt: KeyboardInterrupt, or
-`Terminated`, which is one. Signals that follow while that interrupt unwinds the program are ignored for a while, and while a
-record is made and saved they wait::
+SIGTERM (sent by batch systems) and SIGHUP (sent when the terminal closes) must stop the workers, keep finished outputs and
+save a record, as Ctrl-C does. In the main thread each signal therefore raises an interrupt: KeyboardInterrupt, or its subclass
+`Terminated`. Later signals are ignored for a few seconds while the interrupt propagates, and deferred while a record is saved::
 
     run …… Ctrl-C ─► KeyboardInterrupt ─► workers end ─► record saved ─► exit code 130
-                     └── further signals are ignored ──┴── they wait ──┘
+                     └── further signals are ignored ──┴── deferred ──┘
 
-Where the application has a handler of its own, or ignores a signal as `nohup` makes it do, that stays.
+A handler that the application installed is kept, and so is an ignored signal (`nohup`).
 
-State: the process's signal handlers, changed for the length of the outermost `with` and put back; what has arrived since.
-Neighbours: `session.py` and `recording.py`, and the commands that run a session.
+State: the signal handlers of the process, replaced during the outermost `with` and then restored; the signals received.
+Neighbours: `session.py`, `recording.py`, and the commands that run a session.
 """
 
 from __future__ import annotations
@@ -29,10 +28,10 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 STOPPING_SECONDS = 3.0
-"""How long after an interrupt further signals are ignored: so long it may take to end the workers. Then one interrupts that."""
+"""How long further signals are ignored after an interrupt, while the workers end; a later signal interrupts that as well."""
 
 SAVING_SECONDS = 30.0
-"""How long after the first signal that waits for a record to be saved another one gives it up: a database may never answer."""
+"""How long signals are deferred while a record is saved; after that a signal aborts the save, as a database may hang."""
 
 _DEFAULTS: dict[int, Any] = {
     signal.SIGINT: signal.default_int_handler,
@@ -42,11 +41,11 @@ _DEFAULTS: dict[int, Any] = {
 
 
 class _Signals:
-    """What has arrived since the outermost `with` began."""
+    """The signals received since the outermost `with` began."""
 
     def __init__(self) -> None:
         self.raised: float | None = None
-        """When an interrupt was raised last, by the monotonic clock."""
+        """When the last interrupt was raised (monotonic clock)."""
         self.is_deferring = False
         self.waiting: list[int] = []
         self.waiting_since = 0.0
@@ -54,7 +53,7 @@ class _Signals:
         self.is_over = False
 
     def handle(self, number: int, _frame: FrameType | None) -> None:
-        """Raise an interrupt, or note that there was a signal."""
+        """Raise an interrupt, or defer or ignore the signal."""
         now = time.monotonic()
         if self.is_over:
             return
@@ -70,28 +69,28 @@ class _Signals:
 
 
 _active: list[_Signals] = []
-"""That of the outermost `with` in the main thread. Signal handlers belong to the process, so this does too."""
+"""The state of the outermost `with` in the main thread; global, because signal handlers are."""
 
 
 def interrupt_of(number: int) -> KeyboardInterrupt:
-    """Return the interrupt that a signal stands for.
+    """Return the exception to raise for a signal.
 
     Args:
-        number: the signal's.
+        number: the signal number.
     """
     if number == signal.SIGINT:
         return KeyboardInterrupt()
     return Terminated(f"{signal.Signals(number).name} arrived during the run", number)
 
 
-class signals_interrupt:  # noqa: N801 - a context manager that is used like a function; a generator would have more frames to be interrupted in
-    """Make SIGINT, SIGTERM and SIGHUP raise one interrupt in the main thread; do nothing elsewhere, or for one with a handler.
+class signals_interrupt:  # noqa: N801 - used like a function; a generator-based context manager has more frames that a signal could interrupt
+    """Make SIGINT, SIGTERM and SIGHUP raise one interrupt in the main thread; keep handlers that the application installed.
 
     Args:
-        until_exit: the process ends after the session: once its record is saved, signals are ignored.
+        until_exit: the process exits after the session, so signals are ignored once its record is saved.
 
     Raises:
-        KeyboardInterrupt: a signal arrived; a `Terminated` for SIGTERM and SIGHUP.
+        KeyboardInterrupt: a signal arrived; `Terminated` for SIGTERM and SIGHUP.
     """
 
     def __init__(self, *, until_exit: bool = False) -> None:
@@ -113,21 +112,21 @@ class signals_interrupt:  # noqa: N801 - a context manager that is used like a f
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         if self._signals is None:
             return
-        self._signals.is_over = True  # from here on no signal interrupts the handlers' way back
+        self._signals.is_over = True  # no signal may interrupt the restoring of the handlers
         _active.clear()
         for number, ours in self._handlers.items():
-            # Not where the application set a handler meanwhile: its own is the later word.
+            # Keep a handler that the application installed in the meantime.
             if signal.getsignal(number) == ours:
                 signal.signal(number, _DEFAULTS[number])
 
 
 class signals_wait:  # noqa: N801 - as above
-    """Keep SIGINT, SIGTERM and SIGHUP waiting until the block is over; `SAVING_SECONDS` after the first, another one ends it.
+    """Defer SIGINT, SIGTERM and SIGHUP until the block ends; a signal `SAVING_SECONDS` after the first one interrupts the block.
 
-    At its end the first of them raises its interrupt, unless another exception is on its way already.
+    When the block ends, the first deferred signal raises its interrupt, unless another exception is already propagating.
 
     Args:
-        error: what is on its way.
+        error: the exception that is already propagating, if any.
         last: the block ends the session.
     """
 
@@ -145,10 +144,10 @@ class signals_wait:  # noqa: N801 - as above
         return self
 
     def interrupt(self, *, is_final: bool = False) -> KeyboardInterrupt | None:
-        """Return the interrupt that waits, if any.
+        """Return the interrupt of the first deferred signal, if any.
 
         Args:
-            is_final: nothing is asked again: in a process that ends after this block, later signals are ignored.
+            is_final: this is the last call; a process that exits after this block ignores later signals.
         """
         if self._signals is None:
             return None

@@ -1,7 +1,7 @@
-"""Where in the files of a project a dataset is declared, for errors that are about its entry; which files may be missing.
+"""Add the file and line of a catalog entry to errors about it, and point out a missing catalog file.
 
-State: none. Neighbours: `context.py` and `running.py` meet such errors, `checking.py` lists them; the config loader knows the
-files.
+State: none. Neighbours: `context.py` and `running.py` handle such errors, `checking.py` reports them; the config loader knows
+the files.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ if TYPE_CHECKING:
 
 
 def declared_in(config_loader: Any, dataset: str | None, catalog: Catalog | None = None) -> str | None:
-    """Say where a dataset is declared.
+    """Return where a dataset is declared.
 
     Args:
-        config_loader: the loader of the configuration; a project's own may not know.
-        dataset: the dataset's name, or a pattern.
-        catalog: says which pattern the name comes from.
+        config_loader: the config loader; a custom one may have no `locate`.
+        dataset: name of the dataset, or a pattern.
+        catalog: finds the pattern that the name matches.
 
     Returns:
-        `file, line n`; None where it is not declared, or the loader does not know.
+        `file, line n`; None if it is not declared or the loader cannot locate it.
     """
     locate = getattr(config_loader, "locate", None)
     if dataset is None or locate is None:
@@ -33,7 +33,7 @@ def declared_in(config_loader: Any, dataset: str | None, catalog: Catalog | None
     recipe = catalog.recipe(dataset) if catalog is not None else None
     try:
         place = locate("catalog", [recipe.pattern if recipe is not None and recipe.pattern else dataset])
-    except ConfigError:  # the files changed since they were read; the error at hand is the one to tell
+    except ConfigError:  # the files changed since they were read; report the original error without a location
         return None
     if place is None:
         return None
@@ -42,28 +42,27 @@ def declared_in(config_loader: Any, dataset: str | None, catalog: Catalog | None
 
 
 def is_optional(error: MissingConfigError, kind: str) -> bool:
-    """Say whether a session can do without the configuration that is missing.
+    """Return whether a session can run without the missing configuration.
 
     Args:
-        error: what the config loader raised. Treadle's own loader names what is missing as the error's `key`: a kind of
-            configuration, an environment, or nothing where the whole source does not exist. A loader of the project's own may
-            raise where a kind has no file.
-        kind: the kind that was asked for.
+        error: raised by the config loader. Treadle's loader sets `key` to what is missing: a kind of configuration, an
+            environment, or None if the whole source does not exist. A custom loader may raise it for a kind without files.
+        kind: the requested kind.
 
     Returns:
-        False where the source exists and lacks its base environment: what the files say would be ignored in silence.
+        False if the source exists but its environment does not: its files would be silently ignored.
     """
     return error.key is None or error.key == kind
 
 
 def missing_catalog(config_loader: Any) -> str | None:
-    """Say that there is no catalog file, and which file was probably meant to be one.
+    """Return a message if the configuration has no catalog file, naming a file that was probably meant as one.
 
     Args:
-        config_loader: the loader of the configuration; a project's own may not know its files.
+        config_loader: the config loader; a custom one may have no `files`.
 
     Returns:
-        A sentence; None where there is a catalog file, or the loader does not know.
+        The message; None if there is a catalog file or the loader cannot list its files.
     """
     files = getattr(config_loader, "files", None)
     try:
@@ -73,17 +72,17 @@ def missing_catalog(config_loader: Any) -> str | None:
     except ConfigError:
         return None
     close = get_close_matches("catalog", stems, n=1, cutoff=0.7)
-    meant = f" Was {stems[close[0]]} meant to be one?" if close else ""
-    return f"No catalog file was found: their names begin with 'catalog', such as conf/base/catalog.yml.{meant}"
+    meant = f" Was {stems[close[0]]} meant as the catalog file?" if close else ""
+    return f"No catalog file was found. Its name must begin with 'catalog', for example conf/base/catalog.yml.{meant}"
 
 
 def name_place(error: BaseException, config_loader: Any, catalog: Catalog | None = None) -> None:
-    """Put in front of an error about a dataset's entry where that entry is.
+    """Prefix the message of a dataset error with the file and line of the catalog entry.
 
     Args:
-        error: any error; only that of a dataset that is declared is changed.
-        config_loader: the loader of the configuration.
-        catalog: the catalog, where there is one.
+        error: any error; only errors about a declared dataset are changed.
+        config_loader: the config loader.
+        catalog: the catalog, if it was created.
     """
     if isinstance(error, UnknownDatasetError) and not error.close and (missing := missing_catalog(config_loader)) is not None:
         error.args = (f"{error.args[0]} {missing}", *error.args[1:])

@@ -1,7 +1,7 @@
-"""Masking the secrets of a session's parameters and command in its record.
+"""Mask secrets in a session's parameters and command line before they are recorded.
 
-No state. Neighbours: `treadle.secrets` recognises secrets by name and form, and knows the values that were read; `facts.py` masks
-environment variables, `record.py` the rest.
+State: none. Neighbours: `treadle.secrets` recognises secrets by name and form, and knows the registered values; `facts.py` masks
+environment variables, `record.py` the rest of a record.
 """
 
 from __future__ import annotations
@@ -20,12 +20,11 @@ def mask_params(value: Any, name: str = "") -> Any:
     """Mask the secret values in nested params.
 
     Args:
-        value: a param or all of them.
-        name: what the param is called.
+        value: one param, or a mapping of all.
+        name: name of the param.
 
     Returns:
-        The same, with new mappings and lists, and a mask for every value under a secret-looking name; None, True and
-        False stay, because they reveal nothing.
+        A copy in which every value with a secret-looking name is masked; None, True and False stay, as they reveal nothing.
     """
     if value is None or isinstance(value, bool):
         return value
@@ -42,14 +41,14 @@ def mask_command(command: str) -> str:
     """Mask the secrets of a command line: `--params password=x`, `--api-token x`, `--password=x`.
 
     Args:
-        command: as it was typed.
+        command: the command line as typed.
 
     Returns:
-        The command, quoted anew where something was masked.
+        The command; quoted again if a value was masked.
     """
     try:
         arguments = shlex.split(command)
-    except ValueError:  # a quote without its end: no command a shell would have run, but a program may record what it likes
+    except ValueError:  # an unclosed quote: possible where a program, not a shell, supplied the command
         arguments = command.split()
     masked: list[str] = []
     for position, argument in enumerate(arguments):
@@ -62,14 +61,14 @@ def mask_command(command: str) -> str:
 
 
 def secret_params(value: Any, name: str = "") -> Iterator[Any]:
-    """Find the values that `mask_params` masks for their names, to register them as secrets.
+    """Yield the values whose names look secret, so that they can be registered as secrets.
 
     Args:
-        value: a param or all of them.
-        name: what the param is called.
+        value: one param, or a mapping of all.
+        name: name of the param.
 
     Yields:
-        The values; one may be a mapping or a list of secrets.
+        The secret values; a value may be a mapping or a list.
     """
     if _is_secret(name):
         yield value
@@ -86,7 +85,7 @@ def _is_secret(name: str) -> bool:
 
 
 def _mask_assignments(argument: str) -> str:
-    """Mask the value behind every secret name: to its closing quote, or to the next comma, or all behind a bracket."""
+    """Mask the value after every secret-looking name: up to its closing quote or the next comma; after a bracket, to the end."""
     kept: list[str] = []
     done = 0
     for found in _NAME.finditer(argument):

@@ -1,6 +1,6 @@
-"""What a project's `execution.yml` says of how its nodes are to be run.
+"""Read the execution policies of a project from its `execution.yml`.
 
-State: none. Neighbours: `treadle.planning.policies` reads the content; `running.py`, `checking.py` and `what_if.py` ask here.
+State: none. Neighbours: `treadle.planning.policies` parses the content; `running.py`, `checking.py` and `what_if.py` call this.
 """
 
 from __future__ import annotations
@@ -20,19 +20,18 @@ _KIND = "execution"
 
 
 def configured_policies(config_loader: Any, pipelines: Mapping[str, Pipeline], pipeline: Pipeline) -> PolicyRules:
-    """Read the policies that configuration lays over those of the nodes.
+    """Read the configured policies, which override those of the nodes.
 
     Args:
-        config_loader: reads the configuration; a project's own may know no such kind.
-        pipelines: the registered pipelines. They are looked at only where a name is none of the pipeline's that runs: it may be
-            a node of another one.
-        pipeline: what runs.
+        config_loader: reads the configuration; a custom loader may not know this kind.
+        pipelines: the registered pipelines; they are searched only for a name that the running pipeline does not have.
+        pipeline: the pipeline to run.
 
     Returns:
         The rules.
 
     Raises:
-        ConfigError: a file, a key or a value is wrong, or a policy is for a node or tag that no pipeline has.
+        ConfigError: a file, key or value is invalid, or a policy names a node or tag that no pipeline has.
     """
     config: Any = None
     try:
@@ -41,7 +40,7 @@ def configured_policies(config_loader: Any, pipelines: Mapping[str, Pipeline], p
     except MissingConfigError as exc:
         if not is_optional(exc, _KIND):
             raise
-    except TypeError:  # a loader that cannot be asked what it knows
+    except TypeError:  # a custom loader without `__contains__`
         pass
     if not config:
         return NO_RULES
@@ -55,7 +54,7 @@ def configured_policies(config_loader: Any, pipelines: Mapping[str, Pipeline], p
 
 
 def _all_nodes(pipelines: Mapping[str, Pipeline]) -> list[Node] | None:
-    """Return the nodes of all pipelines; None where one of them is broken, and nobody can say what it has."""
+    """Return the nodes of all pipelines; None if a pipeline is broken, because its nodes are unknown."""
     try:
         return [node for name in pipelines for node in pipelines[name].nodes]
     except TreadleError:

@@ -1,7 +1,7 @@
-"""The record of a session, made from its facts when it closes.
+"""Build the record of a session from its facts when it closes.
 
-State: none. Neighbours: `session.py` keeps the facts, `facts.py` finds git's and the versions, `masking.py` takes the secrets
-out, `treadle.observe.store` keeps the record.
+State: none. Neighbours: `session.py` holds the facts, `facts.py` collects git state and versions, `masking.py` masks secrets,
+`treadle.observe.store` stores the record.
 """
 
 from __future__ import annotations
@@ -24,10 +24,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class SessionFacts:
-    """What is known of a session from its start.
+    """The facts of a session that are known when it is created.
 
-    `conf_source` is the folder in use, `given_conf_source` what the caller gave for it; `extra_params` and `command` are as
-    given, unmasked.
+    `conf_source` is the folder in use, `given_conf_source` the caller's argument; `extra_params` and `command` are not masked.
     """
 
     session_id: str
@@ -45,24 +44,24 @@ class SessionFacts:
     environment: Mapping[str, str]
 
     def as_dict(self) -> dict[str, Any]:
-        """List the facts for plugins.
+        """Return the facts as a dictionary, for plugins.
 
         Returns:
-            Each by its name; mappings are copies.
+            Facts by name; mappings are copies.
         """
         facts = {each.name: getattr(self, each.name) for each in fields(self)}
         return {name: merge_params(fact, {}) if isinstance(fact, Mapping) else fact for name, fact in facts.items()}
 
 
 def outcome_of(error: BaseException | None, runs: Sequence[RunRecord]) -> Outcome | None:
-    """Say how a session ended.
+    """Return how a session ended.
 
     Args:
-        error: what left the session's `with` block, if anything did.
-        runs: its runs.
+        error: the exception that left the session's `with` block, if any.
+        runs: the runs of the session.
 
     Returns:
-        The outcome; None where nothing ran and nothing failed. Leaving by `sys.exit()` without an error code fails nothing.
+        The outcome; None if nothing ran and nothing failed. `sys.exit()` without an error code is not a failure.
     """
     if isinstance(error, KeyboardInterrupt):
         return Outcome.INTERRUPTED
@@ -72,13 +71,13 @@ def outcome_of(error: BaseException | None, runs: Sequence[RunRecord]) -> Outcom
 
 
 def is_failure(error: BaseException | None) -> bool:
-    """Say whether what left a `with` block means that something went wrong.
+    """Return whether an exception that left a `with` block is a failure.
 
     Args:
-        error: the exception, None where there was none.
+        error: the exception; None if the block ended normally.
 
     Returns:
-        False for a normal end, `sys.exit()` without an error code, and a generator that is closed.
+        False for a normal end, `sys.exit()` without an error code, and the closing of a generator.
     """
     if isinstance(error, SystemExit):
         return error.code not in (None, 0)
@@ -86,10 +85,10 @@ def is_failure(error: BaseException | None) -> bool:
 
 
 def masked_error(error: BaseException) -> ErrorRecord:
-    """Make the record of an error without secrets.
+    """Make the record of an error, with secrets masked.
 
     Args:
-        error: what was raised.
+        error: the exception.
 
     Returns:
         The record.
@@ -98,13 +97,13 @@ def masked_error(error: BaseException) -> ErrorRecord:
 
 
 def masked_run(run: RunRecord) -> RunRecord:
-    """Mask the secrets in the record of a run: in its arguments and in the errors of its nodes.
+    """Mask secrets in the record of a run: in its arguments and its errors.
 
     Args:
         run: the run.
 
     Returns:
-        The same run, with masked texts and params.
+        The record with masked messages, tracebacks and params.
     """
     nodes = tuple(replace(node, error=_masked(node.error)) if node.error is not None else node for node in run.nodes)
     error = _masked(run.error) if run.error is not None else None
@@ -131,10 +130,10 @@ def make_record(
     """Make the record of a session, secrets masked.
 
     Args:
-        facts: what was known from the start.
-        runs: its runs, in order.
-        git: the state of the sources.
-        error: what left the session's `with` block, if anything did.
+        facts: the facts known when the session was created.
+        runs: the runs of the session, in order.
+        git: the git state of the sources.
+        error: the exception that left the session's `with` block, if any.
         finished: when it closed, seconds since the epoch.
         sources: the digest of code and configuration.
 
@@ -142,9 +141,9 @@ def make_record(
         The record.
     """
     if error is not None and outcome_of(error, ()) is not None:
-        told: ErrorRecord | None = masked_error(error)
+        recorded_error: ErrorRecord | None = masked_error(error)
     else:
-        told = runs[-1].error if runs else None
+        recorded_error = runs[-1].error if runs else None
     return SessionRecord(
         session_id=facts.session_id,
         project_path=str(facts.project_path),
@@ -164,6 +163,6 @@ def make_record(
         environment=facts.environment,
         versions=installed_versions(),
         runs=tuple(runs),
-        error=told,
+        error=recorded_error,
         sources=sources,
     )

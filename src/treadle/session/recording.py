@@ -1,7 +1,7 @@
-"""What is kept of a session: its runs as they end, its record in the store, and what earlier records say.
+"""Record a session: collect its runs as they end, save its record in the store, and read durations from earlier records.
 
-State: the store until the session is closed, the records of its runs, git's answer that is on its way. Neighbours:
-`session.py` tells it what happens, `record.py` makes the record, `treadle.observe.store` has the stores.
+State: the store until the session is closed, the records of its runs, and the running git probe. Neighbours: `session.py`
+reports the start and end of each run, `record.py` builds the record, `treadle.observe.store` has the stores.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ _logger = logging.getLogger(__name__)
 
 
 class Recording:
-    """Keeps what there is to know of one session.
+    """The recorder of one session.
 
     Args:
-        facts: the session's.
+        facts: the facts of the session.
         project: the configured project.
-        store: where the record goes; None keeps none.
-        git: git's answer, where it was asked already.
+        store: the store of the record; None to save nothing.
+        git: a git probe that was already started, if any.
     """
 
     def __init__(
@@ -53,34 +53,34 @@ class Recording:
         self._git = git
         self._sources: str | None = None
         self.saves = store is not None
-        """Whether closing writes the record."""
+        """Whether closing saves the record."""
         self.runs: list[RunRecord] = []
-        """Those that have ended, in order."""
+        """The runs that have ended, in order."""
 
     def past_seconds(self) -> Mapping[str, float]:
-        """Return what nodes took in earlier sessions, where the store can say; a run does not fail for want of it."""
+        """Return node durations of earlier sessions; empty if the store cannot provide them, which does not fail the run."""
         durations = getattr(self._store, "durations", None)
         if durations is None:
             return {}
         try:
             known: Mapping[str, float] = durations()
         except StoreError as exc:
-            _logger.warning("What nodes took in earlier sessions is not known: %s", exc)
+            _logger.warning("Node durations of earlier sessions cannot be read, so nodes are scheduled without them: %s", exc)
             return {}
         return known
 
     def begin_run(self, request: RunRequest) -> RunRecorder:
-        """Return the observer that records the next run; git is asked meanwhile.
+        """Return the observer that records the next run, and start git in the background.
 
         Raises:
-            StoreError: the record of the session cannot be written, as far as that can be known before the run.
+            StoreError: the store is not writable, as far as this can be checked before the run.
         """
-        check = getattr(self._store, "check_writable", None)  # a store of the project's own need not have it
+        check = getattr(self._store, "check_writable", None)  # optional: a custom store may not have it
         if check is not None and not self.runs:
             try:
                 check()
             except StoreError:
-                self._store = None  # closing the session does not try it again
+                self._store = None  # closing the session must not try to save again
                 raise
         if self._store is not None and self._sources is None:
             self._sources = sources_digest(self._project.package_name, self._facts.project_path, self._facts.conf_source)
@@ -96,37 +96,37 @@ class Recording:
         )
 
     def end_run(self, recorder: RunRecorder, outcome: Outcome, error: ErrorRecord | None) -> None:
-        """Keep a run that has ended.
+        """Add the record of a run that has ended.
 
         Args:
-            recorder: has seen it.
-            outcome: how it ended.
-            error: what it raised, without the session's secrets.
+            recorder: the observer of the run.
+            outcome: how the run ended.
+            error: the error of the run, with secrets masked.
         """
         record = recorder.record(outcome, finished=time.time(), error=error)
         self.runs.append(masked_run(record))
 
     def save(self) -> None:
-        """Write the record as it stands. A signal waits until it is written.
+        """Save the record as it stands; signals are deferred meanwhile.
 
         Raises:
-            StoreError: it could not be written.
+            StoreError: the record could not be saved.
         """
         if self._store is not None:
             with signals_wait():
                 self._store.save(self._make_record(None))
 
     def close(self, error: BaseException | None) -> None:
-        """Write the record for the last time and close the store; closing twice is fine.
+        """Save the final record and close the store; closing twice has no effect.
 
-        A signal waits until that is done, and then makes the session an interrupted one.
+        Signals are deferred meanwhile; a deferred signal makes the session an interrupted one.
 
         Args:
-            error: what the session ends with. It carries a note where the record cannot be written.
+            error: the exception that ends the session, if any. It gets a note if the record cannot be saved.
 
         Raises:
-            StoreError: it could not be written, and nothing ran. After a run that is logged, because a run does not fail for it.
-            KeyboardInterrupt: a signal arrived meanwhile, and nothing else is wrong.
+            StoreError: the record could not be saved, and nothing ran. After a run this is logged, as it does not fail the run.
+            KeyboardInterrupt: a signal was deferred, and no other error is propagating.
         """
         with signals_wait(error, last=True) as waiting:
             store = self._store
@@ -146,9 +146,11 @@ class Recording:
                 failed = ends_with is not None and is_failure(ends_with)
                 if not failed and not self.runs:
                     raise
-                log = _logger.error if isinstance(broken, StoreError) else _logger.exception  # its text says it all
+                log = (
+                    _logger.error if isinstance(broken, StoreError) else _logger.exception
+                )  # the message of a StoreError is sufficient
                 succeeded = not failed and self.runs[-1].outcome is Outcome.SUCCEEDED
-                hint = " The run itself succeeded: what its nodes saved is complete." if succeeded else ""
+                hint = " The run itself succeeded, and its outputs are complete." if succeeded else ""
                 log("The record of session %s could not be saved: %s%s", self._facts.session_id, broken, hint)
                 if failed and ends_with is not None:
                     add_note(ends_with, f"The record of this session could not be saved either: {broken}")
@@ -156,7 +158,8 @@ class Recording:
                 self._store = None
                 session_id = self._facts.session_id
                 lost = (
-                    f"The record of session {session_id} is lost: it was not saved {SAVING_SECONDS:.0f} s after the first signal."
+                    f"The record of session {session_id} is lost: saving it had not finished {SAVING_SECONDS:.0f} s after the "
+                    "first signal, and another signal interrupted it."
                 )
                 add_note(impatient, lost)
                 raise

@@ -1,7 +1,7 @@
-"""What a run was asked for, as one value: the arguments of `Session.run`, names made tuples.
+"""The arguments of `Session.run` as one value, normalised.
 
-No state. Neighbours: `session.py` makes one a run, hands parts of it to hooks and to the record, and `resume.py` writes it
-as a command line.
+State: none. Neighbours: `session.py` creates a request for each run and passes parts of it to hooks and to the record;
+`resume.py` writes it as a command line.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from treadle.errors import SessionError
 class RunRequest:
     """The arguments of a run; empty means not given.
 
-    `runner` is its name or dotted path, None for the default one; `runner_params` is what it is made with. `inputs` are the
-    datasets that values were given for; the values themselves are no words, and are not kept.
+    `runner` is a name or dotted path, None for the default runner, and `runner_params` are its arguments. `inputs` holds only
+    the names of the datasets that were given values.
     """
 
     pipeline_names: tuple[str, ...] = ()
@@ -37,35 +37,35 @@ class RunRequest:
     on_failure: str | None = None
 
     def as_dict(self) -> dict[str, Any]:
-        """List the arguments for hooks.
+        """Return all arguments as a dictionary, for hooks.
 
         Returns:
-            Each argument by its name, names as lists.
+            Arguments by name; tuples become lists.
         """
         values = {each.name: getattr(self, each.name) for each in fields(self)}
         return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
 
     def given(self) -> dict[str, Any]:
-        """List the arguments for the record.
+        """Return the given arguments as a dictionary, for the record.
 
         Returns:
-            Those of `as_dict` that were given.
+            The non-empty items of `as_dict`.
         """
         return {name: value for name, value in self.as_dict().items() if value}
 
 
 def names_of(value: Any, argument: str) -> tuple[str, ...]:
-    """Make a tuple of one name, several, or none.
+    """Return one name, several names or None as a tuple.
 
     Args:
-        value: what was given.
-        argument: what it was given as, for the message.
+        value: the argument's value.
+        argument: the argument's name, for the message.
 
     Returns:
-        The names in order, each once.
+        The names in order, without duplicates.
 
     Raises:
-        SessionError: it is no text and no texts.
+        SessionError: the value is neither a string nor an iterable of strings.
     """
     if value is None:
         return ()
@@ -74,22 +74,22 @@ def names_of(value: Any, argument: str) -> tuple[str, ...]:
     names = tuple(dict.fromkeys(value)) if isinstance(value, Iterable) else (value,)
     for name in names:
         if not isinstance(name, str):
-            msg = f"session.run takes {argument} as a name or a list of names, not {value!r}."
+            msg = f"session.run takes {argument} as a name or a list of names, not {value!r}. Pass strings."
             raise SessionError(msg)
     return names
 
 
 def versions_of(value: Mapping[str, str] | Iterable[str] | None) -> dict[str, str]:
-    """Make a mapping of the versions to load.
+    """Return the versions to load as a mapping.
 
     Args:
-        value: dataset to version, or `dataset:version` texts.
+        value: version by dataset name, or strings `dataset:version`.
 
     Returns:
-        Dataset to version.
+        Version by dataset name.
 
     Raises:
-        SessionError: a text is not of that form.
+        SessionError: a string does not have that form.
     """
     if isinstance(value, Mapping):
         return {str(name): str(version) for name, version in value.items()}
@@ -97,23 +97,23 @@ def versions_of(value: Mapping[str, str] | Iterable[str] | None) -> dict[str, st
     for pair in names_of(value, "load_versions"):
         name, colon, version = pair.partition(":")
         if not (colon and name and version):
-            msg = f"session.run takes load_versions as {{'dataset': 'version'}} or ['dataset:version'], and {pair!r} is neither."
+            msg = f"session.run takes load_versions as {{'dataset': 'version'}} or ['dataset:version'], but got {pair!r}."
             raise SessionError(msg)
         versions[name] = version
     return versions
 
 
 def failure_policy_of(value: str | None) -> str | None:
-    """Check what a failure is to mean for the rest of a run.
+    """Validate a failure policy.
 
     Args:
         value: `"stop"`, `"continue"` or None.
 
     Returns:
-        The same.
+        The same value.
 
     Raises:
-        SessionError: it is something else.
+        SessionError: it is any other value.
     """
     from treadle.pipeline.policy import read_failure_policy
 

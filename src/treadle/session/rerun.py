@@ -1,8 +1,8 @@
-"""A recorded run, made ready to be run again: its params, environment and arguments, as they were given.
+"""Repeat a recorded run with the params, environment and arguments that it was given.
 
-Job: turn a record back into what `Session.create` and `session.run` take, refuse what the record does not hold (secrets are
-masked in it), and say what is not as it was: code, Python, packages. State: none. Neighbours: `record.py` and `masking.py` made
-what is read here; `request.py` names the arguments.
+Job: convert a record to the arguments of `Session.create` and `session.run`, reject values that the record does not contain
+(secrets are masked), and list what has changed since: code, Python, packages. State: none. Neighbours: `record.py` and
+`masking.py` made the record; `request.py` names the arguments.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Rerun:
-    """What repeats a run.
+    """The arguments that repeat a run.
 
     Attributes:
-        env: the configuration environment, None for the default one.
-        conf_source: where the configuration is read; None for what the settings say.
-        extra_params: the session's params.
-        arguments: the arguments of `session.run` that were given, by name.
+        env: the configuration environment; None for the default.
+        conf_source: the configuration source; None for that of the settings.
+        extra_params: the params of the session.
+        arguments: the given arguments of `session.run`, by name.
     """
 
     env: str | None = None
@@ -43,28 +43,30 @@ class Rerun:
 
 
 def rerun_of(record: SessionRecord, *, default_conf_source: str | Path, params: Mapping[str, Any] | None = None) -> Rerun:
-    """Read from a record how its last run is repeated.
+    """Return the arguments that repeat the last run of a session.
 
     Args:
         record: the session.
-        default_conf_source: the folder of configuration that the project's settings name.
-        params: params over those of the record, among them the secrets that it does not hold.
+        default_conf_source: the configuration folder of the project's settings.
+        params: params that override those of the record, including the secrets, which the record does not contain.
 
     Returns:
-        What to give to `Session.create` and `session.run`.
+        The arguments for `Session.create` and `session.run`.
 
     Raises:
-        SessionError: nothing ran in that session, it was given data by a program, or secrets of it are not given.
+        SessionError: the session has no run, a program passed data to it, or its secrets are missing from `params`.
     """
     if not record.runs:
-        msg = f"Session {record.session_id} has no run that could be repeated: it ended before one began."
+        msg = (
+            f"Session {record.session_id} cannot be repeated: it ended before a run began. `treadle sessions list` shows others."
+        )
         raise SessionError(msg, session_id=record.session_id)
     known = {each.name for each in fields(RunRequest)}
     arguments = {name: value for name, value in record.runs[-1].params.items() if name in known}
     if arguments.get("inputs"):
         msg = (
-            f"Session {record.session_id} was given data by a program, for {', '.join(arguments['inputs'])}, and its record does "
-            "not hold data. Run it from a program again, with session.run(inputs=...)."
+            f"Session {record.session_id} cannot be repeated: a program passed it data for {', '.join(arguments['inputs'])}, and "
+            "records do not contain data. Run it again from a program, with session.run(inputs=...)."
         )
         raise SessionError(msg, session_id=record.session_id)
     extra_params = merge_params(record.extra_params, params or {})
@@ -76,14 +78,13 @@ def rerun_of(record: SessionRecord, *, default_conf_source: str | Path, params: 
 
 
 def changes_since(record: SessionRecord) -> tuple[Change, ...]:
-    """Say what is not as it was when a session ran, so that its run cannot be repeated exactly.
+    """List the changes since a session that may make a repeated run differ.
 
     Args:
         record: the session.
 
     Returns:
-        The commit where it is another one now; that the files of code and configuration are others, whether they are
-        committed or not; Python and distributions whose version is another.
+        Changes of the commit, of the code and configuration files (committed or not), and of Python and package versions.
     """
     changes: list[Change] = []
     commit = GitProbe(Path(record.project_path)).facts().commit
@@ -102,7 +103,7 @@ def _refuse_masked(record: SessionRecord, values: Mapping[str, Any], flag: str) 
     masked = list(masked_names(values))
     if masked:
         msg = (
-            f"Session {record.session_id} was given secrets, which its record does not hold: {', '.join(masked)}. Give them "
+            f"Session {record.session_id} used secrets, which its record does not contain: {', '.join(masked)}. Pass them "
             f"again: {flag} {','.join(f'{name}=…' for name in masked)}"
         )
         raise SessionError(msg, session_id=record.session_id)
@@ -112,8 +113,9 @@ def _refuse_objects(record: SessionRecord, values: Mapping[str, Any]) -> None:
     objects = list(_object_names(values, ""))
     if objects:
         msg = (
-            f"Session {record.session_id} was given objects by a program, for {', '.join(objects)}, and its record has only "
-            f"their texts. Give others with --params {','.join(f'{name}=…' for name in objects)}, or run it from a program again."
+            f"Session {record.session_id} cannot be repeated: a program passed it objects for {', '.join(objects)}, and its "
+            f"record contains only their text. Pass values with --params {','.join(f'{name}=…' for name in objects)}, or run it "
+            "again from a program."
         )
         raise SessionError(msg, session_id=record.session_id)
 
@@ -127,14 +129,14 @@ def _object_names(value: Any, name: str) -> Iterator[str]:
 
 
 def masked_names(values: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
-    """Find the params whose values are masked.
+    """Yield the names of params whose values are masked.
 
     Args:
         values: params.
-        prefix: what stands before their names.
+        prefix: prefix of their dotted names.
 
     Yields:
-        Their dotted names.
+        The dotted names.
     """
     for name, value in values.items():
         if isinstance(value, Mapping):

@@ -1,8 +1,8 @@
-"""The command that takes up a failed run where it stopped, written and put on the error.
+"""Write the command that resumes a failed run, and attach it to the run's error.
 
-A request, the facts of its session and the nodes to start from go in, a command line for a POSIX shell comes out.
-Its params are written as they were given, unmasked, because the command must work; credentials are never params, they
-come from configuration. No state. Neighbours: `session.py` raises the error, `treadle.config.writing` writes the params.
+The command line is built for a POSIX shell from the request, the facts of its session and the nodes to start from. Secrets in
+its params are masked; credentials are not params, they come from the configuration. State: none. Neighbours: `session.py`
+raises the error, `treadle.config.writing` formats the params.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ if TYPE_CHECKING:
     from treadle.session.versions import RunVersions
 
 _MANY_NODES = 10
-"""So many names can be read; where there are more, datasets that say the same are looked for."""
+"""With more node names than this, the command names equivalent input datasets instead, if they are shorter."""
 
-_SECRETS_LEFT_OUT = f"The command that resumes this run does not contain secrets: type them in place of {MASK}."
+_SECRETS_LEFT_OUT = f"The command that resumes this run does not contain secrets: replace each {MASK} with its value."
 
 
-def say_how_to_resume(
+def add_resume_command(
     error: BaseException,
     request: RunRequest,
     versions: RunVersions,
@@ -41,14 +41,14 @@ def say_how_to_resume(
     facts: SessionFacts,
     project: ConfiguredProject,
 ) -> None:
-    """Put the command on a run's error, unless it is there or nothing would be left to do.
+    """Attach the command to a run's error, unless it has one already or no node is left to run.
 
     Args:
-        error: a node's, which knows the nodes to start from; or an interrupt, or an error of the run, which gets a note.
-        request: what the run was asked for.
-        versions: knows which the resumed run must load.
-        resume_from: the nodes to start from, where it is no node's error.
-        facts: those of the session.
+        error: a NodeError, which has the nodes to start from; any other error of the run, or an interrupt, gets a note.
+        request: the request of the run.
+        versions: finds the versions that the resumed run must load.
+        resume_from: the nodes to start from if the error is not a NodeError.
+        facts: the facts of the session.
         project: the configured project.
     """
     nodes = error.resume_from if isinstance(error, NodeError) else resume_from
@@ -74,10 +74,10 @@ def say_how_to_resume(
 
 
 def _shortest_start(request: RunRequest, versions: RunVersions, nodes: Sequence[str]) -> tuple[RunRequest, tuple[str, ...]]:
-    """Say in the fewest words where to start: nowhere else than this run, at some datasets, or at the nodes.
+    """Choose the shortest way to name the start: the same request, some input datasets, or the nodes.
 
     Returns:
-        The request to repeat, and the nodes to start from; none where all must run again, or where datasets say it.
+        The request to repeat, and the nodes to start from: none if all nodes must run again or datasets name the start.
     """
     resumed = replace(request, from_nodes=(), load_versions=versions.to_resume(nodes))
     pipeline = versions.pipeline
@@ -85,7 +85,7 @@ def _shortest_start(request: RunRequest, versions: RunVersions, nodes: Sequence[
         return resumed, tuple(nodes)
     missing = {node.name for node in pipeline.from_nodes(*nodes).nodes}
     if len(missing) == len(pipeline.nodes):
-        return request, ()  # nothing that was made is used again
+        return request, ()  # no output of the failed run is reused
     filters = (request.from_nodes, request.from_inputs, request.node_names, request.to_nodes, request.to_outputs)
     if len(nodes) > _MANY_NODES and not any((*filters, request.tags, request.namespaces, request.only_missing_outputs)):
         datasets = _datasets_before(pipeline, set(nodes), missing)
@@ -95,18 +95,18 @@ def _shortest_start(request: RunRequest, versions: RunVersions, nodes: Sequence[
 
 
 def _datasets_before(pipeline: Pipeline, nodes: set[str], missing: set[str]) -> tuple[str, ...]:
-    """Find datasets such that what takes them, and what follows that, is what is missing; empty where there are none."""
-    takers: dict[str, set[str]] = {}
+    """Find datasets whose consumers, with their descendants, are exactly the missing nodes; empty if there are none."""
+    consumers: dict[str, set[str]] = {}
     for node in pipeline.nodes:
         for name in node.inputs:
-            takers.setdefault(name, set()).add(node.name)
+            consumers.setdefault(name, set()).add(node.name)
     chosen: list[str] = []
-    left = set(nodes)
-    for name, taking in sorted(takers.items(), key=lambda item: (-len(item[1] & nodes), item[0])):
-        if left & taking and taking <= missing and not is_parameter(name):
+    uncovered = set(nodes)
+    for name, consuming in sorted(consumers.items(), key=lambda item: (-len(item[1] & nodes), item[0])):
+        if uncovered & consuming and consuming <= missing and not is_parameter(name):
             chosen.append(name)
-            left -= taking
-    return tuple(chosen) if not left else ()
+            uncovered -= consuming
+    return tuple(chosen) if not uncovered else ()
 
 
 def resume_command(
@@ -118,18 +118,18 @@ def resume_command(
     conf_source: str | None = None,
     program: Sequence[str] = ("treadle", "run"),
 ) -> str:
-    """Write the command that runs what a failed run left undone.
+    """Write the command that runs the remaining nodes of a failed run.
 
     Args:
-        request: what the run was asked for; its own `from_nodes` give way to the new ones, which lie behind them.
-        resume_from: the nodes to start from; those of the request where empty.
-        env: the configuration environment that was given.
-        params: the params that were given.
-        conf_source: the configuration folder that was given.
+        request: the request of the failed run; `resume_from` replaces its `from_nodes`.
+        resume_from: the nodes to start from; if empty, those of the request.
+        env: the configuration environment given to the failed run.
+        params: the params given to the failed run.
+        conf_source: the configuration source given to the failed run.
         program: the words that start a run.
 
     Returns:
-        The command, quoted for a shell; secrets are masked in it.
+        The command, quoted for a shell, with secrets masked.
     """
     runner_params = dict(request.runner_params)
     is_async = runner_params.pop("is_async", False) is True

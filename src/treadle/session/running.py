@@ -1,6 +1,6 @@
-"""What happens between a request and its result: nodes selected, catalog made, hooks told, runner run.
+"""Execute a run request: select the nodes, create the catalog, call the hooks and the runner.
 
-No state. Neighbours: `session.py` calls `run_request`, `selection.py` selects.
+State: none. Neighbours: `session.py` calls `run_request`; `selection.py` selects the nodes.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from treadle.session.hooking import call_hook
 from treadle.session.locating import name_place
 from treadle.session.policies import configured_policies
 from treadle.session.selection import DEFAULT_PIPELINE, keep_missing, select_pipeline
-from treadle.session.unknown_params import warn_of_unknown_params
+from treadle.session.unknown_params import warn_about_unknown_params
 from treadle.session.versions import RunVersions, check_load_versions
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 _logger = logging.getLogger(__name__)
 
 
-def run_request(  # noqa: PLR0913 - one caller, which names them all
+def run_request(  # noqa: PLR0913 - its one caller passes them by keyword
     request: RunRequest,
     choice: RunnerChoice,
     *,
@@ -54,28 +54,28 @@ def run_request(  # noqa: PLR0913 - one caller, which names them all
     load_results: bool | Iterable[str] = False,
     claims: OutputClaims | None = None,
 ) -> RunResult:
-    """Run what was asked for, with the hooks around it.
+    """Execute a run request and call the pipeline hooks.
 
     Args:
-        request: what was asked for.
-        choice: which runner runs it; one that is not the caller's own is made and closed here.
+        request: the arguments of the run.
+        choice: the runner to use; closed after the run unless the caller passed an instance.
         pipelines: the registered pipelines.
-        load_context: gives the context, once the nodes are selected: a wrong name should not cost the reading of `conf/`.
-        hooks: calls the hooks.
-        session_data: what the session tells its hooks.
-        observers: takers of the run's events.
-        inputs: values that this run sees in place of what the catalog has.
-        durations: gives the seconds that nodes took in earlier sessions.
-        versions: takes what comes to be known of the run's versions.
-        load_results: the results to load before the run ends, as `Session.run` takes them.
-        claims: the files that other runs of the same service are writing; None where this run is alone.
+        load_context: returns the context; called after the nodes are selected, so a wrong name fails before `conf/` is read.
+        hooks: the hook manager.
+        session_data: the session's facts for the hooks.
+        observers: receive the events of the run.
+        inputs: values that replace catalog datasets in this run.
+        durations: returns node durations of earlier sessions, in seconds.
+        versions: is filled with the pipeline, catalog and loaded versions of the run.
+        load_results: the results to load before the run ends, as for `Session.run`.
+        claims: tracks the files written by the runs of a service; None for a run outside a service.
 
     Returns:
-        The result.
+        The result of the run.
 
     Raises:
-        TreadleError: a name, the configuration or a dataset is wrong, or the run failed.
-        KeyboardInterrupt: the run was interrupted; the hooks were told.
+        TreadleError: a name, the configuration or a dataset is invalid, or the run failed.
+        KeyboardInterrupt: the run was interrupted; the `on_pipeline_error` hooks have been called.
     """
     with ExitStack() as stack:
         opened = _open_runner(request, choice, stack)
@@ -84,7 +84,7 @@ def run_request(  # noqa: PLR0913 - one caller, which names them all
         if isinstance(opened, RunnerError):
             raise opened
         context = load_context()
-        warn_of_unknown_params(context, pipeline)
+        warn_about_unknown_params(context, pipeline)
         policies = configured_policies(context.config_loader, pipelines, pipeline)
         catalog = context.catalog_with(request.load_versions)
         check_load_versions(catalog, pipeline, request.load_versions, context.config_loader)
@@ -93,8 +93,8 @@ def run_request(  # noqa: PLR0913 - one caller, which names them all
         if request.only_missing_outputs:
             pipeline = keep_missing(pipeline, catalog)
             if not pipeline.nodes:
-                _logger.info("Nothing to run: every output that persists exists already.")
-        # Other runs may save newer versions meanwhile: all nodes of this one load what is the newest now.
+                _logger.info("Nothing to run: every persistent output exists already.")
+        # Pin the newest versions now, because other runs may save newer ones while this run loads them.
         versions = versions if versions is not None else RunVersions()
         versions.loaded = {**request.load_versions, **catalog.pin_versions(pipeline.inputs().difference(inputs))}
         versions.pipeline, versions.catalog = pipeline, catalog
@@ -102,49 +102,51 @@ def run_request(  # noqa: PLR0913 - one caller, which names them all
         run_params = {**session_data, **request.as_dict(), "runner": request.runner or opened.name, "run_id": run_id}
         try:
             call_hook(hooks, "before_pipeline_run", run_params=run_params, pipeline=pipeline, catalog=catalog)
-            # Only what was said: a project's own runner may take neither.
-            said: dict[str, Any] = {"policies": policies} if policies is not NO_RULES else {}
-            said |= {"on_failure": request.on_failure} if request.on_failure else {}
-            said |= {"load_results": load_results} if load_results else {}
+            # Pass only the options that were given, because a custom runner may not accept them.
+            options: dict[str, Any] = {"policies": policies} if policies is not NO_RULES else {}
+            options |= {"on_failure": request.on_failure} if request.on_failure else {}
+            options |= {"load_results": load_results} if load_results else {}
             if claims is not None:
                 stack.enter_context(claims.held(run_id, pipeline, catalog, warn=load_results is not True))
-            result = opened.run(pipeline, catalog, hooks=hooks, run_id=run_id, observers=observers, durations=durations, **said)
+            result = opened.run(
+                pipeline, catalog, hooks=hooks, run_id=run_id, observers=observers, durations=durations, **options
+            )
         except (Exception, KeyboardInterrupt) as exc:
             name_place(exc, context.config_loader, catalog)
-            _tell_of_error(hooks, exc, run_params, pipeline, catalog)
+            _call_error_hook(hooks, exc, run_params, pipeline, catalog)
             raise
         call_hook(hooks, "after_pipeline_run", run_params=run_params, run_result=result, pipeline=pipeline, catalog=catalog)
         return result
 
 
 def add_note(error: BaseException, text: str) -> None:
-    """Add a note to an error, as its `add_note` does from Python 3.11 on.
+    """Add a note to an error, like `BaseException.add_note` of Python 3.11.
 
     Args:
         error: any exception.
-        text: what to add.
+        text: the note.
     """
     error.__dict__.setdefault("__notes__", []).append(text)
 
 
 def _open_runner(request: RunRequest, choice: RunnerChoice, stack: ExitStack) -> Runner | RunnerError:
-    """Open the runner before the pipelines are imported, so that its processes start meanwhile.
+    """Open the runner before the pipelines are imported, so that its workers start in the meantime.
 
     Returns:
-        The runner; or why there is none, which is raised only after the errors of the pipelines.
+        The runner; or the error, which is raised only after any error of the pipelines.
     """
     try:
         opened = stack.enter_context(choice.opened())
     except RunnerError as exc:
         return exc
-    ahead = getattr(opened, "ahead", None)  # a program's own runner need not have it
+    ahead = getattr(opened, "ahead", None)  # optional: a custom runner may not have it
     if ahead is not None:
         stack.enter_context(ahead(_sources(request)))
     return opened
 
 
 def _sources(request: RunRequest) -> Iterator[str]:
-    """Yield the project's source files, without those in the folders of other pipelines than those that were named."""
+    """Yield the project's source files, except those in the folders of pipelines that do not run."""
     wanted = set(request.pipeline_names or (DEFAULT_PIPELINE,))
     for file, *_ in configured_project().stamp if is_configured() else ():
         _, found, below = file.rpartition(f"{os.sep}pipelines{os.sep}")
@@ -152,12 +154,12 @@ def _sources(request: RunRequest) -> Iterator[str]:
             yield file
 
 
-def _tell_of_error(
+def _call_error_hook(
     hooks: PluginManager, error: BaseException, run_params: Mapping[str, Any], pipeline: Pipeline, catalog: Catalog
 ) -> None:
     try:
         call_hook(hooks, "on_pipeline_error", error=error, run_params=run_params, pipeline=pipeline, catalog=catalog)
     except HookError as broken:
         trace = broken.failure.traceback if broken.failure is not None else ""
-        _logger.error("A hook failed in on_pipeline_error; the run's own error follows.\n%s", trace)  # noqa: TRY400 - without our frames
-        add_note(error, f"Besides: {broken}")
+        _logger.error("A hook failed in on_pipeline_error; the run's own error follows.\n%s", trace)  # noqa: TRY400 - the hook's traceback, without Treadle's frames
+        add_note(error, f"A hook failed as well: {broken}")

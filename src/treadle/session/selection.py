@@ -1,6 +1,6 @@
-"""Which nodes a run takes: the pipelines that were named, the filters, the outputs that are missing.
+"""Select the nodes of a run by pipeline name, filters and missing outputs.
 
-No state. Neighbours: `request.py` says what was asked for, `missing.py` finds what is missing, `session.py` calls.
+State: none. Neighbours: `request.py` defines the request, `missing.py` finds the nodes of missing outputs, `running.py` calls.
 """
 
 from __future__ import annotations
@@ -19,21 +19,21 @@ if TYPE_CHECKING:
     from treadle.session.request import RunRequest
 
 DEFAULT_PIPELINE = "__default__"
-"""The pipeline that runs where none is named."""
+"""The pipeline that runs if none is named."""
 
 
 def select_pipeline(pipelines: Mapping[str, Pipeline], request: RunRequest) -> Pipeline:
-    """Join the pipelines that were named, and filter them.
+    """Join the named pipelines and filter their nodes.
 
     Args:
-        pipelines: the registered ones; only those named are looked up, so no other is imported.
-        request: what was asked for.
+        pipelines: the registered pipelines; only the named ones are looked up, so no other is imported.
+        request: the arguments of the run.
 
     Returns:
         The nodes that pass every filter.
 
     Raises:
-        UnknownNameError: a pipeline, node, tag, namespace or dataset nobody declared.
+        UnknownNameError: a pipeline, node, tag, namespace or dataset is unknown.
         PipelineError: no node passes.
     """
     named = [pipelines[name] for name in request.pipeline_names or (DEFAULT_PIPELINE,)]
@@ -49,14 +49,14 @@ def select_pipeline(pipelines: Mapping[str, Pipeline], request: RunRequest) -> P
 
 
 def keep_missing(pipeline: Pipeline, catalog: Catalog) -> Pipeline:
-    """Keep the nodes that are needed for outputs that persist and do not exist.
+    """Keep the nodes that are needed for persistent outputs that do not exist.
 
     Args:
         pipeline: the nodes to choose from.
-        catalog: says what persists and what exists.
+        catalog: determines which datasets persist and which exist.
 
     Returns:
-        Those nodes; an empty pipeline where nothing is missing.
+        A pipeline of those nodes; empty if no output is missing.
     """
 
     def persists(name: str) -> bool:

@@ -1,13 +1,13 @@
-"""Many runs in one process: a project loaded once, run again and again with other params.
+"""Run a project many times in one process: it is loaded once, and each run has its own params.
 
 ::
 
-    ServiceSession ── loaded once: settings, pipelines, hooks, parsed conf/, one runner with warm workers, the store
-        run() ── a Session of its own: id, params, context, catalog, record ──▶ the shared runner, one run at a time
-        run() ── another one, from another thread: nothing of the first one's is seen
+    ServiceSession ── shared: settings, pipelines, hooks, parsed conf/, one runner with warm workers, the store
+        run() ── own Session: id, params, context, catalog, record ──▶ the shared runner, one run at a time
+        run() ── own Session, from another thread: isolated from the first
 
-State: what is shared (see above), how many runs are under way, whether it is closed. Neighbours: `session.py` is each run,
-`creation.py` makes the parts.
+State: the shared parts, the number of active runs, whether the service is closed. Neighbours: `session.py` executes each run,
+`creation.py` creates the parts.
 """
 
 from __future__ import annotations
@@ -45,9 +45,8 @@ if TYPE_CHECKING:
 class ServiceSession:
     """A loaded project and many runs of it: `with ServiceSession.create() as service: service.run(extra_params={...})`.
 
-    Each run is a session of its own in the store, with its own id, params, context and catalog. It may be called from many
-    threads at once: runs share the workers and wait for one another there. The configuration's files are read once, so what
-    changes in them counts from the next service on.
+    Each run is a separate session in the store, with its own id, params, context and catalog. `run` is thread-safe: concurrent
+    runs share the workers, one run at a time. Configuration files are read once, so later edits need a new service.
     """
 
     def __init__(
@@ -71,14 +70,14 @@ class ServiceSession:
         self._loader = make_config_loader(project.settings, facts)
         self._claims = OutputClaims()
         self._changed = fork_safe(threading.Condition())
-        self._under_way = 0
+        self._active_runs = 0
         self._closed = False
 
     @classmethod
     def create(
         cls,
         project_path: str | Path | None = None,
-        save_on_close: bool = True,  # noqa: FBT001, FBT002 - as of a session
+        save_on_close: bool = True,  # noqa: FBT001, FBT002 - as in `Session.create`
         env: str | None = None,
         extra_params: Mapping[str, Any] | None = None,
         conf_source: str | Path | None = None,
@@ -91,13 +90,13 @@ class ServiceSession:
 
         Args:
             project_path: as for `Session.create`.
-            save_on_close: whether each run's record is written when it ends.
+            save_on_close: whether the record of each run is saved when the run ends.
             env: the configuration environment of all runs.
-            extra_params: params of all runs, over those of the configuration; a run may have its own over these.
-            conf_source: the configuration folder or archive, in place of the settings'.
-            runner: what runs share: a name, a dotted path or a Runner. One that is made here keeps its workers until the
-                service closes; a Runner that is given stays as it is.
-            runner_params: what a runner given by name is made with.
+            extra_params: params of all runs, which override the configuration's; the params of a run override these.
+            conf_source: a configuration folder or archive, instead of the one in the settings.
+            runner: the shared runner: a name, a dotted path or a Runner. A runner created from a name keeps its workers until
+                the service closes; a Runner instance stays open.
+            runner_params: arguments of a runner given by name.
             command: the command line as typed, for the records.
 
         Returns:
@@ -105,9 +104,9 @@ class ServiceSession:
 
         Raises:
             NotConfiguredError: neither `bootstrap_project` nor `configure_project` was called.
-            ProjectError: the settings are wrong, or there is no such folder.
+            ProjectError: the settings are invalid, or the project folder does not exist.
             HookError: a hook cannot be registered.
-            RunnerError: there is no such runner.
+            RunnerError: the runner is unknown.
             StoreError: SESSION_STORE_CLASS does not take SESSION_STORE_ARGS.
         """
         from treadle.execution.runners.choice import choose_runner
@@ -141,27 +140,26 @@ class ServiceSession:
         runner: str | Runner | None = None,
         **arguments: Any,
     ) -> RunResult:
-        """Run pipelines of the project once more.
+        """Run pipelines of the project in a new session.
 
         Args:
             pipeline_names: names of registered pipelines, or one; `__default__` by default.
-            extra_params: params of this run, over those of the service and of the configuration.
-            inputs: values for free inputs of the pipeline, by dataset name.
-            runner: for this run alone, in place of the shared one.
+            extra_params: params of this run, which override those of the service and of the configuration.
+            inputs: values of the pipeline's free inputs, by dataset name.
+            runner: a runner for this run only, instead of the shared one.
             **arguments: any other argument of `Session.run`: `tags`, `node_names`, `load_versions`, `load_results`, …
 
         Returns:
-            Free output to data; `run_id` is the run's id. It can be used for as long as it is kept, after the service too: values
-            in memory and those of `load_results`. A file is loaded when it is asked for, which is an error where another run
-            has written it since.
+            A mapping of free outputs to data; `run_id` is the run's id. In-memory values and those of `load_results` stay
+            available, even after the service closes. A file is loaded on access, which raises if another run has overwritten it.
 
         Raises:
             SessionError: the service is closed.
-            TreadleError: whatever `Session.run` raises.
+            TreadleError: any error of `Session.run`.
         """
         from treadle.config.params import merge_params
 
-        with self._one_more():
+        with self._active_run():
             facts = replace(
                 self._facts,
                 session_id=new_session_id(),
@@ -182,10 +180,10 @@ class ServiceSession:
                 return session.run(pipeline_names, runner=runner or self._runner, inputs=inputs, **arguments)
 
     def close(self) -> None:
-        """Wait for the runs under way, then end the workers; closing twice is fine."""
+        """Wait for the active runs, then end the workers and close the store; closing twice has no effect."""
         with self._changed:
             self._closed = True
-            self._changed.wait_for(lambda: not self._under_way)
+            self._changed.wait_for(lambda: not self._active_runs)
         self._closing.close()
         if self._store is not None:
             self._store.close_all()
@@ -197,22 +195,22 @@ class ServiceSession:
         self.close()
 
     @contextmanager
-    def _one_more(self) -> Iterator[None]:
-        """Count a run in and out."""
+    def _active_run(self) -> Iterator[None]:
+        """Count a run as active for the length of the block."""
         with self._changed:
             if self._closed:
-                msg = "The service session is closed. Make another one with ServiceSession.create()."
+                msg = "The service session is closed. Create another one with ServiceSession.create()."
                 raise SessionError(msg, session_id=self._facts.session_id)
-            self._under_way += 1
+            self._active_runs += 1
         try:
             yield
         finally:
             with self._changed:
-                self._under_way -= 1
+                self._active_runs -= 1
                 self._changed.notify_all()
 
     def _loader_for(self, facts: SessionFacts) -> Any:
-        """Return a config loader of a run's own; Treadle's shares the files it has parsed."""
+        """Return a config loader for one run; Treadle's own loader shares the parsed files between runs."""
         share = getattr(self._loader, "with_runtime_params", None)
         if callable(share):
             return share(facts.extra_params)
@@ -220,7 +218,7 @@ class ServiceSession:
 
 
 class _SharedStore:
-    """A store that stays open while sessions come and go, and takes their records one at a time.
+    """A store that stays open between sessions and serialises their access to it.
 
     Args:
         store: the store of the project's settings.
@@ -243,12 +241,12 @@ class _SharedStore:
             return self._store.list(limit)
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._store, name)  # what a store offers beyond the protocol
+        return getattr(self._store, name)  # methods beyond the SessionStore protocol
 
     def close(self) -> None:
-        """A session is done with it: it stays open for the next."""
+        """Do nothing: the store stays open for the next session."""
 
     def close_all(self) -> None:
-        """The service is done with it."""
+        """Close the store, when the service closes."""
         with self._lock:
             self._store.close()

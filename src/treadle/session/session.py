@@ -8,11 +8,11 @@
              after_pipeline_run | on_pipeline_error
     close ── record ──▶ store
 
-State of a session: its facts, its context once made, whether it runs or is closed. The process's own state is the
-configured project (`treadle.project.configure`), which a session reads when it is created.
+State: the facts of the session, its context once created, whether it is running or closed. The configured project
+(`treadle.project.configure`) is state of the process, read when a session is created.
 
-Neighbours: `creation.py` makes its parts, `context.py` is what a run sees, `request.py` what it was asked for, `recording.py`
-keeps what becomes of it.
+Neighbours: `creation.py` creates the parts, `context.py` is the project as a run uses it, `request.py` holds the arguments of
+a run, `recording.py` saves the record.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ from treadle.session.masking import secret_params
 from treadle.session.record import SessionFacts, masked_error
 from treadle.session.recording import Recording
 from treadle.session.request import RunRequest, failure_policy_of, names_of, versions_of
-from treadle.session.resume import say_how_to_resume
+from treadle.session.resume import add_resume_command
+from treadle.session.run_once import cannot_run, check_can_run
 from treadle.session.running import run_request
-from treadle.session.turn import check_turn, out_of_turn
 from treadle.session.versions import RunVersions
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ if TYPE_CHECKING:
     from treadle.session.facts import GitProbe
 
 ENV_VARIABLE = "TREADLE_ENV"
-"""The environment variable that names the configuration environment where no argument does."""
+"""The environment variable that names the configuration environment if no argument does."""
 
 _logger = logging.getLogger(__name__)
 
@@ -91,15 +91,15 @@ class Session:
         self._run_error: BaseException | None = None
         self._closed = False
         self._signals = signals_interrupt()
-        self.claims: OutputClaims | None = None  # the files that the runs of one service write, where this is one of them
-        # Gives more observers around a run: how a notebook shows progress.
+        self.claims: OutputClaims | None = None  # set by a service: the files that its runs write
+        # Returns extra observers for a run; notebooks show progress this way.
         self.watching: Callable[[], AbstractContextManager[Sequence[Observer]]] = lambda: nullcontext(())
 
     @classmethod
     def create(
         cls,
         project_path: str | Path | None = None,
-        save_on_close: bool = True,  # noqa: FBT001, FBT002 - known by its place, too
+        save_on_close: bool = True,  # noqa: FBT001, FBT002 - may also be positional
         env: str | None = None,
         extra_params: Mapping[str, Any] | None = None,
         conf_source: str | Path | None = None,
@@ -107,33 +107,33 @@ class Session:
         runtime_params: Mapping[str, Any] | None = None,
         command: str | None = None,
     ) -> Self:
-        """Make a session of the configured project.
+        """Create a session of the configured project.
 
         Args:
-            project_path: the project; by default the bootstrapped one, else the one at or above the working directory,
-                else the working directory.
-            save_on_close: whether closing writes the record; False writes nothing at all.
+            project_path: the project folder; by default the bootstrapped project, else the project at or above the working
+                directory, else the working directory.
+            save_on_close: whether the record is saved when the session closes; if False, nothing is written.
             env: the configuration environment; by default `TREADLE_ENV`, else the loader's default.
-            extra_params: params over those of the configuration; nested ones are merged.
-            conf_source: the configuration folder or archive, in place of the settings'; relative to the project.
-            runtime_params: another name for `extra_params`; give one of them.
+            extra_params: params that override those of the configuration; nested params are merged.
+            conf_source: a configuration folder or archive, instead of the one in the settings; relative to the project.
+            runtime_params: an alias of `extra_params`; pass only one of them.
             command: the command line as typed, for the record.
 
         Returns:
-            The session; nothing of the configuration is read yet.
+            The session; the configuration is not read yet.
 
         Raises:
             NotConfiguredError: neither `bootstrap_project` nor `configure_project` was called.
-            ProjectError: the settings are wrong, or there is no such folder.
-            HookError: a hook cannot be registered, or `on_session_created` of one failed.
-            SessionError: the params were given by both names.
+            ProjectError: the settings are invalid, or the project folder does not exist.
+            HookError: a hook cannot be registered, or an `on_session_created` hook failed.
+            SessionError: both `extra_params` and `runtime_params` were given.
             StoreError: SESSION_STORE_CLASS does not take SESSION_STORE_ARGS.
         """
         from treadle.project import configured_project
 
         project = configured_project()
         if extra_params and runtime_params:
-            msg = "Session.create was given both extra_params and runtime_params, two names of one thing. Give one of them."
+            msg = "Session.create was given both extra_params and its alias runtime_params. Pass only one of them."
             raise SessionError(msg)
         facts = make_facts(
             project,
@@ -151,12 +151,12 @@ class Session:
 
     @property
     def session_id(self) -> str:
-        """The session's id, which is also its run's id and the version under which datasets are saved."""
+        """The session's id, which is also the id of its run and the save version of its datasets."""
         return self._facts.session_id
 
     @property
     def store(self) -> dict[str, Any]:
-        """The session's data by name, a new copy each time; secrets in params are not masked here."""
+        """The session's facts by name, a new copy each time; secrets in params are not masked."""
         runs = self._recording.runs
         return {
             **self._facts.as_dict(),
@@ -166,13 +166,13 @@ class Session:
         }
 
     def load_context(self) -> Context:
-        """Make the context, or return it where it is made.
+        """Return the context, creating it on first use.
 
         Returns:
-            The session's context; always the same one.
+            The cached context of the session.
 
         Raises:
-            ConfigError: the configuration cannot be found, or the environment does not exist.
+            ConfigError: the configuration source or the environment does not exist.
         """
         with self._context_lock:
             if self._context is None:
@@ -192,7 +192,7 @@ class Session:
                 self._context = context
             return self._context
 
-    def run(  # noqa: PLR0913, PLR0917 - mirrors the command line: one argument a flag
+    def run(  # noqa: PLR0913, PLR0917 - mirrors the command line: one argument per flag
         self,
         pipeline_names: str | Iterable[str] | None = None,
         tags: str | Iterable[str] | None = None,
@@ -213,40 +213,40 @@ class Session:
         on_failure: str | None = None,
         load_results: bool | Iterable[str] = False,
     ) -> RunResult:
-        """Run pipelines of the project; filters intersect.
+        """Run pipelines of the project; a node runs if it passes every filter.
 
         Args:
             pipeline_names: names of registered pipelines, or one; `__default__` by default.
             tags: nodes with one of these tags.
-            runner: a name (`"sequential"`, `"thread"`, `"parallel"`), a dotted path or a Runner. A Runner stays open and
-                keeps its workers; one that is made here, from a name, is closed.
+            runner: a name (`"sequential"`, `"thread"`, `"parallel"`), a dotted path or a Runner. A Runner instance stays open and
+                keeps its workers; a runner created from a name is closed after the run.
             node_names: these nodes.
-            from_nodes: these nodes and what comes after them.
-            to_nodes: these nodes and what comes before them.
-            from_inputs: what needs these datasets.
-            to_outputs: what these datasets need.
-            load_versions: version to load by dataset name, or `dataset:version` texts.
+            from_nodes: these nodes and their descendants.
+            to_nodes: these nodes and their ancestors.
+            from_inputs: the nodes that load these datasets, and their descendants.
+            to_outputs: the nodes that save these datasets, and their ancestors.
+            load_versions: version to load by dataset name, or strings `dataset:version`.
             namespaces: nodes of these namespaces.
-            only_missing_outputs: only what is needed for persistent outputs that do not exist.
-            runner_params: what a runner given by name is made with.
-            observers: takers of the run's events.
-            pipeline_name: one pipeline's name, another way to give `pipeline_names`.
-            inputs: values for free inputs of the pipeline, by dataset name: this run sees them in place of what the catalog has.
-            on_failure: `"continue"` to go on with what does not depend on a node that failed, `"stop"` to start nothing more;
-                by default what the runner or `execution.yml` says, else `"stop"`. A node's own policy goes before it.
-            load_results: load the free outputs (True), or those named, before the run ends: later runs may write the same files.
+            only_missing_outputs: only the nodes needed for persistent outputs that do not exist.
+            runner_params: arguments of a runner given by name.
+            observers: receive the events of the run.
+            pipeline_name: a single pipeline, alternative to `pipeline_names`.
+            inputs: values of the pipeline's free inputs, by dataset name; they replace catalog datasets in this run.
+            on_failure: `"continue"` to run the nodes that do not depend on a failed node, `"stop"` to start no more nodes; by
+                default the setting of the runner or `execution.yml`, else `"stop"`. A node's own policy takes precedence.
+            load_results: load all free outputs (True) or the named ones before the run ends, as later runs may overwrite them.
 
         Returns:
-            Free output to data, loaded at first use, and only from files that are as this run saved them.
+            A mapping of free outputs to data; files are loaded on first access, and only if unchanged since this run.
 
         Raises:
-            SessionError: a run of this session succeeded before, one is under way, or the session is closed.
-            UnknownNameError: a name nobody has; carries close matches.
+            SessionError: a run of this session has succeeded or is in progress, or the session is closed.
+            UnknownNameError: a name is unknown; has close matches.
             PipelineError: no node passes all the filters.
             HookError: a hook of the session or of the pipeline failed.
-            RunnerError: there is no such runner, or it does not take the parameters.
-            NodeError: a node failed; `resume` is the command that goes on from there.
-            Terminated: SIGTERM or SIGHUP arrived (in the main thread, where the application does not handle it itself).
+            RunnerError: the runner is unknown, or does not accept the params.
+            NodeError: a node failed; `resume` is the command that resumes the run.
+            Terminated: SIGTERM or SIGHUP arrived in the main thread, and the application has no handler for it.
         """
         choice = choose_runner(runner, runner_params)
         request = RunRequest(
@@ -266,29 +266,28 @@ class Session:
             on_failure=failure_policy_of(on_failure),
         )
         if not self._running.acquire(blocking=False):
-            raise out_of_turn(self._facts, "is running", "Wait for that run to end, or make another session for this one.")
+            raise cannot_run(self._facts, "is running", "Wait for that run to end, or create another session.")
         try:
-            check_turn(self._facts, self._recording.runs, closed=self._closed)
+            check_can_run(self._facts, self._recording.runs, closed=self._closed)
             return self._run_recorded(request, choice, observers, inputs or {}, load_results)
         finally:
             self._running.release()
 
     def save(self) -> None:
-        """Keep the record as it stands, for a program that may be killed before it closes; closing keeps it again.
+        """Save the record as it stands, for a program that may be killed before it closes the session.
 
         Raises:
-            StoreError: the record could not be written.
+            StoreError: the record could not be saved.
         """
         self._recording.save()
 
     def close(self) -> None:
-        """End the session and keep its record; closing twice is fine.
+        """End the session and save its record; closing twice has no effect.
 
         Raises:
-            StoreError: the record could not be written. Where the run's own error is on its way, that one goes on instead,
-                and carries a note of this one.
+            StoreError: the record could not be saved. If the run failed, its own error propagates instead, with a note.
         """
-        active = sys.exc_info()[1]  # perhaps of another part of the program
+        active = sys.exc_info()[1]  # may be unrelated to this session
         self._close(active if active is self._run_error else None)
 
     def __repr__(self) -> str:
@@ -312,7 +311,7 @@ class Session:
         choice: RunnerChoice,
         observers: Sequence[Observer],
         inputs: Mapping[str, Any],
-        load_results: bool | Iterable[str],  # noqa: FBT001 - as `run` takes it
+        load_results: bool | Iterable[str],  # noqa: FBT001 - as in `run`
     ) -> RunResult:
         recorder = self._recording.begin_run(request)
         outcome, recorded, versions = Outcome.FAILED, None, RunVersions()
@@ -339,9 +338,9 @@ class Session:
                 masked_exception(exc)
                 recorded = masked_error(exc)
                 self._run_error = exc
-                # Values that a program gave cannot be typed, so no command line resumes such a run.
+                # No command line can pass a program's values, so a run with inputs gets no resume command.
                 if not inputs:
-                    say_how_to_resume(exc, request, versions, recorder.resume_from, self._facts, self._project)
+                    add_resume_command(exc, request, versions, recorder.resume_from, self._facts, self._project)
             raise
         finally:
             with signals_wait(sys.exc_info()[1]):

@@ -1,9 +1,9 @@
-"""A digest of what a run is made of: the project's code and configuration, as their files are.
+"""Compute a digest of a project's code and configuration files.
 
-A commit identifies them only where nothing differs from it; the digest also tells two sets of changes apart that are not
-committed. Files of credentials are left out, as their content could be guessed from it.
+A commit identifies the sources only if nothing is modified; the digest also distinguishes uncommitted changes. Credentials files
+are excluded, because short secrets could be guessed from a digest.
 
-Keeps no state. Neighbours: `recording.py` takes it when a run begins, `rerun.py` compares it.
+State: none. Neighbours: `recording.py` records the digest when a run begins, `rerun.py` compares it.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ if TYPE_CHECKING:
 
 _LEFT_OUT = frozenset({"__pycache__", ".ipynb_checkpoints"})
 _LARGEST = 4_000_000
-"""Bytes; a larger file is no source, and counts by its size."""
+"""In bytes; a larger file is not considered a source, and only its size is included."""
 
 
 def sources_digest(package_name: str, project_path: Path, conf_source: Path) -> str | None:
-    """Take the digest of a project's code and configuration.
+    """Compute the digest of a project's code and configuration.
 
     Args:
-        package_name: the project's package, which can be found on `sys.path`.
+        package_name: the project's package, importable from `sys.path`.
         project_path: the project's folder.
-        conf_source: the folder or archive of its configuration.
+        conf_source: the configuration folder or archive.
 
     Returns:
-        Hexadecimal digits; None where the package is not found or a file cannot be read.
+        A hexadecimal digest; None if the package is not found or a file cannot be read.
     """
     from treadle.project.code import find_module
 

@@ -1,9 +1,9 @@
-"""Warnings of params that were probably misspelt: `--params revenue.shar=0.5` where the configuration has `revenue.share`.
+"""Warn about params that are probably misspelt: `--params revenue.shar=0.5` where the configuration has `revenue.share`.
 
-A session may be given any param, so a param that the configuration does not have is no error. But one that is nearly the name of
-another, and that nothing reads, leaves the run with the old value.
+A session accepts any param, so a param that the configuration does not have is no error. But if its name is similar to another
+param and nothing reads it, the run would silently use the old value.
 
-No state. Neighbours: `running.py` asks before a run; the config loader knows the files.
+State: none. Neighbours: `running.py` calls this before a run; the config loader has the declared params.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ _logger = logging.getLogger(__name__)
 _PREFIX = "params:"
 
 
-def warn_of_unknown_params(context: Context, pipeline: Pipeline) -> None:
-    """Log a warning for each param of a session that is nearly the name of another one, and that nothing reads.
+def warn_about_unknown_params(context: Context, pipeline: Pipeline) -> None:
+    """Log a warning for each param of a session that nothing reads and whose name is similar to a declared param.
 
     Args:
-        context: has the params of the session, and the configuration.
-        pipeline: the nodes that will run.
+        context: provides the params of the session and the configuration.
+        pipeline: the nodes to run.
     """
-    declared = getattr(context.config_loader, "unresolved", None)  # a loader of the project's own cannot tell
+    declared = getattr(context.config_loader, "unresolved", None)  # a custom loader may not have it
     if not context.extra_params or declared is None:
         return
     taken = [name.removeprefix(_PREFIX) for name in pipeline.inputs() if name.startswith(_PREFIX)]
@@ -39,14 +39,14 @@ def warn_of_unknown_params(context: Context, pipeline: Pipeline) -> None:
         if _is_taken(name, taken) or any(_matches(declared(kind), mention) for kind in context.config_loader):
             continue
         _logger.warning(
-            "The configuration has no parameter %r, and no node takes it. Did you mean %r? That keeps its value.",
+            "The configuration has no parameter %r, and no node uses it, so it has no effect. Did you mean %r?",
             name,
             ".".join((*path[:-1], close)),
         )
 
 
 def _misspelt(given: Mapping[Any, Any], declared: Any, above: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], str]]:
-    """Yield the path of each key that is missing where a key nearly like it is."""
+    """Yield the path of each undeclared key with a similar declared key, and that key."""
     if not isinstance(declared, Mapping):
         return
     names = [str(key) for key in declared if key not in given]
@@ -60,12 +60,12 @@ def _misspelt(given: Mapping[Any, Any], declared: Any, above: tuple[str, ...]) -
 
 
 def _is_taken(name: str, taken: Iterable[str]) -> bool:
-    """Say whether a node takes a param, or one within it, by its name."""
+    """Return whether a node uses a param, or a param nested in it, by name."""
     return any(each == name or each.startswith(f"{name}.") for each in taken)
 
 
 def _matches(value: Any, wanted: re.Pattern[str]) -> bool:
-    """Say whether a text of the configuration has an interpolation."""
+    """Return whether any string of the configuration matches a pattern."""
     if isinstance(value, str):
         return wanted.search(value) is not None
     items = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()

@@ -1,7 +1,7 @@
-"""The versions of a run: those it was told to load are looked for before anything runs, and those it loads are remembered.
+"""The dataset versions of a run: check that requested versions exist before the run, and keep those that it loads.
 
-State: `RunVersions`, that of one run. Neighbours: `running.py` calls and fills it, `session.py` records it and puts it into the
-command that resumes; `treadle.io` lists versions.
+State: `RunVersions`, one per run. Neighbours: `running.py` fills it, `session.py` records it, `resume.py` writes it in the
+resume command; `treadle.io` lists versions.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ _LISTED = 10
 
 @dataclass(slots=True)
 class RunVersions:
-    """What is known of a run's versions.
+    """The dataset versions of one run.
 
     Attributes:
-        loaded: the versions that were asked for, and the one of each versioned dataset that the run takes and does not make.
-        pipeline, catalog: what runs, and on what; None before that is known.
+        loaded: the requested versions, and the version of each versioned dataset that the run loads but does not produce.
+        pipeline, catalog: the pipeline and catalog of the run; None until they are known.
     """
 
     loaded: dict[str, str] = field(default_factory=dict)
@@ -39,7 +39,7 @@ class RunVersions:
     catalog: Catalog | None = None
 
     def to_resume(self, nodes: Iterable[str]) -> dict[str, str]:
-        """Return the versions that the run must load which goes on from this one: of what this one loads, and has saved.
+        """Return the versions that a resumed run must load: those that this run loads or has saved.
 
         Args:
             nodes: names of the nodes to resume from.
@@ -58,28 +58,28 @@ class RunVersions:
 
 
 def _own_version(catalog: Catalog, name: str) -> str | None:
-    """Return the version that this run has saved of a dataset; None where it has none, or cannot be asked."""
+    """Return the version of a dataset that this run has saved; None if there is none or it cannot be determined."""
     try:
         dataset = catalog[name]
         ask = getattr(dataset, "load_version", None)
         version: str | None = guarded("look for", name, dataset, ask) if callable(ask) else None
-    except DatasetError:  # the run's own error is on its way, and is the one to tell
+    except DatasetError:  # do not replace the run's own error, which is propagating
         return None
     return version
 
 
 def check_load_versions(catalog: Catalog, pipeline: Pipeline, versions: Mapping[str, str], config_loader: Any) -> None:
-    """See that versions are there, and of datasets that the pipeline takes.
+    """Check that the requested versions exist and belong to datasets that the pipeline loads.
 
     Args:
         catalog: has the datasets.
-        pipeline: what will run.
-        versions: version by dataset name, as it was asked for.
-        config_loader: knows where the datasets are declared.
+        pipeline: the pipeline to run.
+        versions: requested version by dataset name.
+        config_loader: finds where the datasets are declared.
 
     Raises:
-        UnknownNameError: no node takes a dataset; has close matches.
-        DatasetError: a version is not there; names the newest, and close matches.
+        UnknownNameError: no node loads a dataset; has close matches.
+        DatasetError: a version does not exist; names a close match or the newest versions.
     """
     taken = pipeline.all_inputs()
     for name in versions:

@@ -1,6 +1,6 @@
-"""What a recorded run would have taken on other numbers of workers: the recorded times, the scheduler, a virtual clock.
+"""Estimate how long a recorded run would take with other numbers of workers, by simulating the scheduler on recorded times.
 
-No state. Neighbours: `treadle.execution.scheduling.simulator` runs it; `treadle sessions what-if` prints it.
+State: none. Neighbours: `treadle.execution.scheduling.simulator` simulates; `treadle sessions what-if` prints the result.
 """
 
 from __future__ import annotations
@@ -33,15 +33,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class WhatIf:
-    """What a run took, and would have taken.
+    """The duration of a recorded run, and its simulated durations.
 
     Attributes:
-        recorded: seconds from the first node's start to the last node's end, as they were.
-        recorded_workers: workers it had, None where that is not known.
-        makespans: (workers, seconds, the least that so many workers can take) for each number asked about.
-        critical_path: seconds of the longest path, which no number of workers can beat.
-        critical_nodes: the nodes on it, each with its seconds, in order.
-        work: seconds of all nodes together.
+        recorded: seconds from the first node's start to the last node's end in the recorded run.
+        recorded_workers: number of workers of the recorded run; None if unknown.
+        makespans: (workers, seconds, lower bound in seconds) for each requested number of workers.
+        critical_path: seconds of the longest path, the lower bound for any number of workers.
+        critical_nodes: (node, seconds) along the longest path, in order.
+        work: total seconds of all nodes.
     """
 
     recorded: float
@@ -58,26 +58,27 @@ def what_if(
     workers: Sequence[int],
     policies: Callable[[Pipeline], PolicyRules] = lambda _pipeline: NO_RULES,
 ) -> WhatIf:
-    """Simulate the last run of a session on other numbers of workers.
+    """Simulate the last run of a session with other numbers of workers.
 
-    Workers take no time to start, and values none to travel, so that what comes out is what the graph allows, and the resources
-    that were limited.
+    The start of workers and the transfer of values take no time in the simulation, so the result shows the limits of the graph
+    and of limited resources.
 
     Args:
-        record: the session; its last run must have succeeded, so that every node's time is known.
-        pipelines: the project's pipelines, which say who waits for whom.
-        workers: the numbers of workers.
-        policies: says what configuration has to say of how a pipeline's nodes are run.
+        record: the session; its last run must have succeeded, so that the time of every node is known.
+        pipelines: the project's pipelines, which define the dependencies.
+        workers: the numbers of workers to simulate.
+        policies: returns the configured policies of a pipeline's nodes.
 
     Returns:
-        The makespans, and what bounds them.
+        The makespans and their bounds.
 
     Raises:
-        SessionError: the session has no run that succeeded last, or the project's nodes are not those of the run any more.
+        SessionError: the last run did not succeed, or the project's nodes have changed since.
     """
     if not record.runs or record.runs[-1].outcome is not Outcome.SUCCEEDED:
         msg = (
-            f"The last run of session {record.session_id} did not succeed, so the times of its nodes are not known. Name another."
+            f"The last run of session {record.session_id} did not succeed, so the times of its nodes are not all known. Choose "
+            "another session."
         )
         raise SessionError(msg, session_id=record.session_id)
     run = record.runs[-1]
@@ -92,12 +93,13 @@ def what_if(
     changed = sorted({node.name for node in pipeline.nodes} ^ set(took))
     if changed:
         msg = (
-            f"The project is not what session {record.session_id} ran any more: {len(changed)} nodes are only in one of the two "
-            f"({', '.join(changed[:3])}{', …' if len(changed) > 3 else ''}). Check out the session's commit, or name another."
+            f"The project has changed since session {record.session_id}: {len(changed)} nodes were added or removed "
+            f"({', '.join(changed[:3])}{', …' if len(changed) > 3 else ''}). Check out the session's commit, or choose another "
+            "session."
         )
         raise SessionError(msg, session_id=record.session_id)
     plan = compile_plan(pipeline, Catalog(dict.fromkeys(pipeline.inputs(), 0)), policies(pipeline))
-    limits = _limits(plan, run.params.get("runner_params", {}))
+    limits = _resource_limits(plan, run.params.get("runner_params", {}))
     spans = [took[node.name] for node in plan.nodes]
     seconds = [finished - started for started, finished in spans]
     limit = bounds(plan, seconds)
@@ -112,7 +114,7 @@ def what_if(
 
 
 def policies_of(record: SessionRecord, project: ConfiguredProject, pipeline: Pipeline) -> PolicyRules:
-    """Read what the configuration of a recorded session says today of how nodes are run; nothing, where it is gone.
+    """Read the current policies in the configuration of a recorded session; none if that configuration no longer exists.
 
     Args:
         record: the session, whose environment is read.
@@ -120,18 +122,18 @@ def policies_of(record: SessionRecord, project: ConfiguredProject, pipeline: Pip
         pipeline: the nodes.
 
     Raises:
-        ConfigError: the configuration is wrong.
+        ConfigError: the configuration is invalid.
     """
-    conf_source = record.conf_source if Path(record.conf_source).exists() else None  # it may be a record of another machine
+    conf_source = record.conf_source if Path(record.conf_source).exists() else None  # the session may have run on another machine
     facts = make_facts(project, project_path=None, env=record.env, extra_params={}, conf_source=conf_source, command=None)
     try:
         return configured_policies(make_config_loader(project.settings, facts), project.pipelines, pipeline)
-    except MissingConfigError:  # the environment is not here any more
+    except MissingConfigError:  # the environment no longer exists
         return NO_RULES
 
 
-def _limits(plan: Plan, runner_params: Mapping[str, Any]) -> dict[str, int]:
-    """Return the limits that are known, none of them below what a node needs, which could never have run."""
+def _resource_limits(plan: Plan, runner_params: Mapping[str, Any]) -> dict[str, int]:
+    """Return the resource limits of the run, each at least as large as the largest request of a node."""
     limits = {**plan.resources, **dict(read_resources(runner_params.get("resources") or {}))}
     for policy in plan.policies:
         for name, amount in policy.resources or () if policy is not None else ():

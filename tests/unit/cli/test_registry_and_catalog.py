@@ -138,10 +138,10 @@ def test_looking_leaves_no_record(project):
 
 @pytest.mark.parametrize("words", [["run"], ["check"], ["catalog", "list"]])
 def test_a_misnamed_catalog_file(project, capsys, words):
-    """Where no file is a catalog file, that is said, with the file that was probably meant to be one."""
+    """A missing catalog file is reported, with the file that was probably meant as one."""
     for env in ("base", "prod"):
         (project / "conf" / env / "catalog.yml").rename(project / "conf" / env / "catlog.yml")
     assert main(words) == {"run": 2, "check": 1, "catalog": 0}[words[0]]
     said = "".join(capsys.readouterr())
     assert "No catalog file was found" in said
-    assert "catlog.yml meant to be one?" in said
+    assert "catlog.yml meant as the catalog file?" in said

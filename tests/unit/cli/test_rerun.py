@@ -184,6 +184,6 @@ def test_objects_are_asked_for(keeping, capsys):
     with Session.create(keeping, extra_params={"works": True, "model": [object()]}) as session:
         session.run()
     assert main(["sessions", "rerun", session.session_id]) == 2
-    assert "objects by a program, for model.0" in capsys.readouterr().err
+    assert "passed it objects for model.0" in capsys.readouterr().err
     assert main(["sessions", "rerun", session.session_id, "--params", "model=5"]) == 0
     assert pickle.loads((keeping / "kept.pkl").read_bytes()) == {"works": True, "model": 5}

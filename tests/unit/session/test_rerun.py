@@ -99,7 +99,7 @@ def test_data_of_a_program_cannot_be_repeated(tmp_path):
 
 def test_a_session_without_a_run(tmp_path):
     """There is nothing to repeat where nothing ran."""
-    with pytest.raises(SessionError, match="no run"):
+    with pytest.raises(SessionError, match="before a run began"):
         rerun_of(record(tmp_path, runs=()), default_conf_source="conf")
 
 

@@ -308,7 +308,7 @@ def test_params_are_merged_by_either_name(make_project) -> None:
     assert context.params["model"] == {"a": 5, "b": 2}
     assert context.catalog.load("params:model.b") == 2
     assert given == {"model": {"a": 5}}
-    with pytest.raises(SessionError, match="two names of one thing"):
+    with pytest.raises(SessionError, match="its alias runtime_params"):
         Session.create(extra_params=given, runtime_params=given)
 
 
@@ -428,9 +428,9 @@ def test_the_classes_of_the_settings(make_project) -> None:
 
 
 def test_store_arguments_that_do_not_fit(make_project) -> None:
-    """A store that cannot be made is an error before the run, that names the settings file."""
+    """A store that cannot be created raises before the run; the error names the settings file."""
     make_project(settings="SESSION_STORE_ARGS = {'colour': 'red'}")
-    with pytest.raises(StoreError, match=r"SQLStore cannot be made: .*colour.*settings\.py"):
+    with pytest.raises(StoreError, match=r"SQLStore cannot be created: .*colour.*settings\.py"):
         Session.create()
 
 
@@ -740,9 +740,9 @@ def test_a_second_run_in_a_notebook(make_project):
 
 
 def test_params_without_end(make_project) -> None:
-    """Params that hold themselves are an error that says so."""
+    """Params that contain themselves raise an error that says so."""
     make_project()
     endless: dict[str, object] = {}
     endless["a"] = endless
-    with pytest.raises(SessionError, match="hold themselves"):
+    with pytest.raises(SessionError, match="contain themselves"):
         Session.create(extra_params=endless)

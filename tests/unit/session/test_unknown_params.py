@@ -16,16 +16,22 @@ scaled: {type: json.JSONDataset, filepath: data/scaled.json}
 @pytest.mark.parametrize(
     ("params", "said"),
     [
-        ({"revenue": {"shar": 0.7}}, "no parameter 'revenue.shar', and no node takes it. Did you mean 'revenue.share'?"),
-        ({"factr": 4}, "no parameter 'factr', and no node takes it. Did you mean 'factor'?"),
-        ({"revenue": {"share": 1}, "window": 4}, "no parameter 'window', and no node takes it. Did you mean 'windows'?"),
+        (
+            {"revenue": {"shar": 0.7}},
+            "no parameter 'revenue.shar', and no node uses it, so it has no effect. Did you mean 'revenue.share'?",
+        ),
+        ({"factr": 4}, "no parameter 'factr', and no node uses it, so it has no effect. Did you mean 'factor'?"),
+        (
+            {"revenue": {"share": 1}, "window": 4},
+            "no parameter 'window', and no node uses it, so it has no effect. Did you mean 'windows'?",
+        ),
         ({"revenue": {"share": 1}, "factor": 4}, None),
         ({"something": 1}, None),
         ({"revenue": {"share": 1, "shares": 2}}, None),
         ({"folder": "raw"}, None),
     ],
 )
-def test_close_names_are_warned_of(make_project, inline, caplog, params, said):
+def test_close_names_cause_a_warning(make_project, inline, caplog, params, said):
     """A param that nothing reads, and that is nearly another's name, is a warning with that name; the run goes on."""
     files = {"conf/base/parameters.yml": PARAMETERS, "conf/base/catalog.yml": CATALOG}
     make_project(files={**files, "conf/base/parameters_folders.yml": "folders: {a: 1}\n"})
