@@ -1,5 +1,5 @@
-"""The life of a worker process: set up once, then serve the parent's jobs until it ends.
+"""A worker process: set up once, then serve the parent's jobs until the parent stops it.
 
-Owns what the process has of each run, its streams and its logging. Runs in workers. Imports `attempt` and below; nothing of
-the parent.
+State: the runs that are open in the process, its streams and its logging. Runs in workers. Imports `attempt` and the folders
+below it, and nothing of the parent.
 """

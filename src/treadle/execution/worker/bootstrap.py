@@ -1,9 +1,9 @@
-"""Set a worker process up, once, from a WorkerSpec: the initializer.
+"""Set up a worker process once, from a WorkerSpec: the initializer of the pool. Runs in workers.
 
-The order matters: let go of what a fork brought along, watch the parent, take over environment and paths, cap the
-threads of numeric libraries before they are imported, connect, send logs to the parent, and only then run the project's
-own code (`configure_project`). Where any of it fails, the worker keeps the failure: its Hello carries it, so that the
-user sees the real traceback and not a dead pool.
+The order matters: close the descriptors that a fork inherited, watch the parent, connect to it, forward logs and output, apply
+the environment and paths, limit the threads of numeric libraries before they are imported, and only then run the project's own
+code (`configure_project`). If the set-up fails, the worker's Hello carries the failure, so that the user sees the actual
+traceback instead of a broken pool. State: `_this_process`, the worker that this process is.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from treadle.execution.processes.handshake import connect_to_parent
 from treadle.execution.processes.process_tree import end_tree, lead_process_tree, mark_programs, worker_mark
 from treadle.execution.processes.scratch import Scratch
 from treadle.execution.processes.watch import watch_parent
-from treadle.execution.values.restoring import define_what_arrives
+from treadle.execution.values.restoring import define_received_objects
 from treadle.execution.worker import process_state
 from treadle.execution.worker.exit import drop_inherited_exit_handlers
 from treadle.execution.worker.forwarding import ForwardHandler, stop_forwarding, take_over_logging
 from treadle.execution.worker.pacing import PacedSender
-from treadle.execution.worker.questions import refuse_questions
+from treadle.execution.worker.questions import disable_prompts
 from treadle.execution.worker.streams import ForwardStream
 
 if TYPE_CHECKING:
@@ -50,48 +50,49 @@ THREAD_VARIABLES = (
     "VECLIB_MAXIMUM_THREADS",
     "NUMEXPR_NUM_THREADS",
 )
-"""What numeric libraries read, when they are loaded, to size their thread pools."""
+"""The environment variables from which numeric libraries read the size of their thread pools when they are loaded."""
 
 
-class Inherited:
-    """What a forked child finds open and must let go of; nothing, in a child that was not forked.
+class InheritedResources:
+    """The parent's open resources that a forked child must close; empty in a child that was not forked.
 
     Args:
-        let_go: closes this process's copies only, without a word to the other side.
+        close: closes this process's copies only, without notifying the other side.
     """
 
-    def __init__(self, let_go: Callable[[], None] | None = None) -> None:
-        self._let_go = let_go
+    def __init__(self, close: Callable[[], None] | None = None) -> None:
+        self._close = close
 
-    def let_go(self) -> None:
-        """Close the copies."""
-        if self._let_go is not None:
-            self._let_go()
+    def close(self) -> None:
+        """Close this process's copies."""
+        if self._close is not None:
+            self._close()
 
-    def __reduce__(self) -> tuple[Callable[[], Inherited], tuple[()]]:
-        return _inherited_nothing, ()
+    def __reduce__(self) -> tuple[Callable[[], InheritedResources], tuple[()]]:
+        return _nothing_inherited, ()
 
 
-def _inherited_nothing() -> Inherited:
-    """Make it in a child that is being born, where this is the first that runs of Treadle.
+def _nothing_inherited() -> InheritedResources:
+    """Unpickle in a child that was not forked; this is the first code of Treadle that runs in it.
 
-    Others are born with Ctrl-C blocked, but a forkserver's child has it open: it would die with a traceback on the terminal.
+    Other children start with SIGINT blocked, but a forkserver's child does not: Ctrl-C would end it with a traceback on the
+    terminal, so the handler is installed here.
     """
-    if getattr(multiprocessing.current_process(), "_inheriting", False):  # the library's mark of such a child
-        signal.signal(signal.SIGINT, _leave_to_the_parent)
-    return Inherited()
+    if getattr(multiprocessing.current_process(), "_inheriting", False):  # multiprocessing sets it while a child is set up
+        signal.signal(signal.SIGINT, _do_nothing)
+    return InheritedResources()
 
 
-def _leave_to_the_parent(_number: int, _frame: FrameType | None) -> None:
-    """Handle SIGINT and SIGHUP in a worker: the parent decides what they mean and ends its workers.
+def _do_nothing(_number: int, _frame: FrameType | None) -> None:
+    """Handle SIGINT and SIGHUP in a worker: the parent decides how to react, and ends its workers.
 
-    The signals are not ignored, because programs that a node starts would inherit that.
+    The signals are not set to SIG_IGN, because programs that a node starts would inherit that.
     """
 
 
 @dataclass(slots=True)
 class WorkerProcess:
-    """This process, once it is a worker."""
+    """The state of this process, a worker."""
 
     number: int
     label: str
@@ -100,49 +101,50 @@ class WorkerProcess:
     blackboard: Blackboard
     place: int
     running: str | None = None
-    """Name of the node that runs, for the log records."""
+    """Name of the running node, for the log records."""
     current: tuple[int, int, float] | None = None
-    """The node that runs, None between nodes; told to the parent where it takes a while."""
+    """The running node (number of the run, plan index, start time), None between nodes; reported if the node takes long."""
     failure: Failure | None = None
+    """The error of the set-up, if it failed."""
     levels: LoggingLevels | None = None
-    """The levels that the last run applied."""
+    """The logging levels that the last run applied."""
     state: bytes = b""
     """The state of the parent process that the last run applied."""
     sender: PacedSender = field(init=False)
-    """Sends what its nodes print and log."""
+    """Sends the output and log records of its nodes."""
 
     def __post_init__(self) -> None:
         self.sender = PacedSender(self.channel)
 
 
 _this_process: list[WorkerProcess] = []
-"""This process's own set-up, left by the initializer for the serving task: empty anywhere but in a worker."""
+"""The worker that the initializer set up, for the serving task; empty in every process that is not a worker."""
 
 
 def this_worker() -> WorkerProcess:
-    """Return what the initializer made of this process."""
+    """Return the worker that this process is."""
     return _this_process[0]
 
 
-def set_up_worker(spec: WorkerSpec, number: int, authkey: bytes, inherited: Inherited) -> None:
+def set_up_worker(spec: WorkerSpec, number: int, authkey: bytes, inherited: InheritedResources) -> None:
     """Make this process a worker: the initializer that the pool calls in each new process.
 
     Args:
-        spec: what to set it up from.
-        number: the worker's number, from 1; its place on the blackboard is the one before.
-        authkey: proves to the parent that this is its worker.
-        inherited: what a fork brought along.
+        spec: describes the worker.
+        number: the worker's number, starting from 1; its place on the blackboard is `number - 1`.
+        authkey: authenticates this worker to the parent.
+        inherited: the resources that a fork inherited.
     """
-    inherited.let_go()
+    inherited.close()
     _this_process.clear()
     reseed_from_entropy()
-    define_what_arrives()
+    define_received_objects()
     if spec.inherits:
         drop_inherited_exit_handlers()
     lead_process_tree()
     _show_stacks_on_request()
-    signal.signal(signal.SIGINT, _leave_to_the_parent)
-    signal.signal(signal.SIGHUP, _leave_to_the_parent)
+    signal.signal(signal.SIGINT, _do_nothing)
+    signal.signal(signal.SIGHUP, _do_nothing)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
     scratch = Scratch(spec.scratch)
@@ -161,11 +163,11 @@ def set_up_worker(spec: WorkerSpec, number: int, authkey: bytes, inherited: Inhe
     label = f"worker-{number}"
     worker = WorkerProcess(number, label, spec, _connect(scratch.socket, number, authkey), blackboard, place)
     _this_process.append(worker)
-    os.register_at_fork(after_in_child=lambda: _leave_worker(worker))
-    handler = _take_over_output(worker)
+    os.register_at_fork(after_in_child=lambda: _detach_from_worker(worker))
+    handler = _forward_output(worker)
     try:
-        _enter_environment(spec)
-        refuse_questions(kedro=spec.project is not None)
+        _apply_environment(spec)
+        disable_prompts(kedro=spec.project is not None)
         mark_programs(mark)
         _limit_threads(spec.thread_limit)
         if spec.package_name is not None and not spec.inherits:
@@ -178,23 +180,26 @@ def set_up_worker(spec: WorkerSpec, number: int, authkey: bytes, inherited: Inhe
         if spec.project is not None and not spec.inherits:
             spec.project.configure()
             take_over_logging(handler)
-    except BaseException as exc:  # noqa: BLE001 - the worker's edge: what project code raises at import, an exit too, is told
+    except BaseException as exc:  # noqa: BLE001 - the parent must learn why the project's code failed, SystemExit included
         worker.failure = record_failure(exc, phase="setup")
 
 
 def _show_stacks_on_request() -> None:
-    """Make SIGUSR1 print the stacks of all threads to standard error, also while a node holds the GIL in C code."""
+    """Make SIGUSR1 print the stacks of all threads to standard error, even while a node holds the GIL in C code."""
     with suppress(OSError, ValueError):  # a worker without standard error
         faulthandler.register(signal.SIGUSR1, file=2, all_threads=True)
 
 
-def _leave_worker(worker: WorkerProcess) -> None:
-    """In a process that a node forked (a `multiprocessing.Pool`): the facts that wait to be sent are the worker's to send."""
+def _detach_from_worker(worker: WorkerProcess) -> None:
+    """Stop acting as the worker in a process that a node forked, such as one of a `multiprocessing.Pool`.
+
+    The messages that are pending at that moment are sent by the worker only.
+    """
     worker.channel.abandon()
     stop_forwarding()
-    if signal.getsignal(signal.SIGINT) is _leave_to_the_parent:
+    if signal.getsignal(signal.SIGINT) is _do_nothing:
         signal.signal(signal.SIGINT, signal.default_int_handler)
-    if signal.getsignal(signal.SIGHUP) is _leave_to_the_parent:
+    if signal.getsignal(signal.SIGHUP) is _do_nothing:
         signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
@@ -202,7 +207,7 @@ def _connect(address: str, number: int, authkey: bytes) -> Channel:
     return Channel(connect_to_parent(address, number, authkey), blocking=True)
 
 
-def _take_over_output(worker: WorkerProcess) -> ForwardHandler:
+def _forward_output(worker: WorkerProcess) -> ForwardHandler:
     handler = ForwardHandler(worker.sender.send, worker.label, lambda: worker.running, worker.channel.lock)
     take_over_logging(handler)
     logging.captureWarnings(capture=False)
@@ -212,16 +217,16 @@ def _take_over_output(worker: WorkerProcess) -> ForwardHandler:
     return handler
 
 
-def _enter_environment(spec: WorkerSpec) -> None:
+def _apply_environment(spec: WorkerSpec) -> None:
     for name in set(os.environ) - set(spec.environment):
         del os.environ[name]
     os.environ.update(spec.environment)
     os.chdir(spec.working_directory)
     sys.path[:] = spec.sys_path
-    # The filters of warnings come with the run: those of the parent were set after it had imported the project.
+    # Warning filters are applied with each run, because the parent's were set after it had imported the project.
     process_state.apply(spec.state, filters=False)
     if spec.main_file is not None:
-        # As in the main process: for processes that a node starts by itself, and for `inspect.getsource` of classes.
+        # As in the main process, for processes that a node starts itself and for `inspect.getsource` of classes.
         vars(sys.modules["__main__"]).update(__file__=spec.main_file, __spec__=None)
 
 
@@ -231,7 +236,7 @@ def _limit_threads(limit: int | None) -> None:
     for name in THREAD_VARIABLES:
         os.environ.setdefault(name, str(limit))
     if any(library in sys.modules for library in ("numpy", "scipy", "sklearn", "torch")):
-        # A forked child has them loaded already, and they read the variables only when they are loaded.
+        # In a forked child these libraries are loaded already, and they read the variables only when they are loaded.
         from threadpoolctl import threadpool_limits
 
         threadpool_limits(limit)

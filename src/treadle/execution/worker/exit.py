@@ -1,8 +1,8 @@
-"""The end of a worker that the parent stops: exit handlers run, then all that came of the worker is ended.
+"""Exit of a worker that the parent stops: run the exit handlers, then end the processes that its nodes left running.
 
-multiprocessing ends forked processes with `os._exit`, so no exit handler (`atexit`, `weakref.finalize`, temporary
-directories) would run under fork and forkserver, and under every method it waits for child processes that nobody stopped,
-such as joblib's idle workers. State: the process's exit handlers. Neighbours: `worker.py` serves until the end.
+multiprocessing ends forked processes with `os._exit`, so no exit handler (`atexit`, `weakref.finalize`, temporary directories)
+would run under fork and forkserver. Under every start method it also waits for child processes that are still running, such as
+joblib's idle workers. State: the process's exit handlers. Runs in workers. Neighbours: `server.py` serves until then.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ _POOL_PRIORITY = 1
 
 
 def drop_inherited_exit_handlers() -> None:
-    """In a forked worker: forget the parent's exit handlers, which only the parent may run."""
-    atexit._clear()  # noqa: SLF001 - no public way to forget them
+    """Unregister the parent's exit handlers in a forked worker: only the parent may run them."""
+    atexit._clear()  # noqa: SLF001 - no public way to unregister all
     finalize: Any = weakref.finalize
-    for finalizer in list(finalize._registry):  # noqa: SLF001 - no public way to them
+    for finalizer in list(finalize._registry):  # noqa: SLF001 - no public way to list them
         finalizer.atexit = False
     finalize._registered_with_atexit = False  # noqa: SLF001 - so that the next finalizer registers with atexit again
 
 
-def leave() -> None:
+def run_exit_handlers() -> None:
     """Run the exit handlers of this process, a worker, and end the processes that its nodes left running."""
-    stop_forwarding()  # the parent reads no more from this worker
-    atexit.unregister(util._exit_function)  # type: ignore[attr-defined]  # noqa: SLF001 - it waits for children; it runs once more
+    stop_forwarding()  # the parent no longer reads from this worker
+    atexit.unregister(util._exit_function)  # type: ignore[attr-defined]  # noqa: SLF001 - waits for children; it still runs at exit
     atexit._run_exitfuncs()  # noqa: SLF001 - no public way to run them
-    # Those of multiprocessing pools: a pool whose processes are killed first starts others, or waits for a lock they held.
-    # Those of lower priority remove semaphores, which a process of joblib's that is being started would miss.
-    util._run_finalizers(_POOL_PRIORITY)  # type: ignore[attr-defined]  # noqa: SLF001 - as multiprocessing does at the end
+    # Pools must be ended before their processes: a pool whose processes are killed starts new ones, or waits for a lock that
+    # they held. Finalizers of lower priority remove semaphores, which a joblib process that is just starting still needs.
+    util._run_finalizers(_POOL_PRIORITY)  # type: ignore[attr-defined]  # noqa: SLF001 - as multiprocessing does at exit
     end_descendants()

@@ -1,4 +1,4 @@
-"""What plugins are told of the worker process that they are in. State: none."""
+"""The description of a worker process that `on_worker_start` hooks receive. Runs in workers. State: none."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def worker_facts(worker: WorkerProcess) -> WorkerFacts:
-    """Return what plugins are told of a worker process: no part of its environment.
+    """Describe a worker process for plugins, without its environment variables, which may contain secrets.
 
     Args:
         worker: this process.

@@ -1,4 +1,8 @@
-"""A worker's logs and prints on their way to the parent: live, and tagged with node and worker."""
+"""Forward a worker's log records and printed output to the parent as they occur, with the names of node and worker.
+
+The handler and `flush_forwarded` run in the worker; `log_record` and `write_output` run in the parent. State: the process's
+streams and logging handlers.
+"""
 
 from __future__ import annotations
 
@@ -19,14 +23,14 @@ if TYPE_CHECKING:
 
 
 class ForwardHandler(logging.Handler):
-    """Send each record to the parent, which hands it to its own loggers.
+    """Send each record to the parent, which passes it to its own loggers.
 
     Args:
-        send: sends a fact; it may raise ConnectionError when the parent is gone.
+        send: sends a fact; raises ConnectionError if the parent is gone.
         worker: label of this worker.
-        node: returns the name of the node that runs, None between nodes.
-        lock: the re-entrant one that `send` takes, where it takes one: a finalizer that logs in the middle of a send has it
-            already, and two locks would be taken in two orders.
+        node: returns the name of the running node, None between nodes.
+        lock: the re-entrant lock that `send` acquires, if it acquires one. A finalizer that logs in the middle of a send holds
+            it already, so a second lock would be acquired in two orders and could deadlock.
     """
 
     def __init__(
@@ -50,20 +54,20 @@ class ForwardHandler(logging.Handler):
             record.node = self._node()
             self._send(Logged.of(record))
         except ConnectionError:
-            pass  # the parent is gone: nobody is left to tell
-        except Exception:  # noqa: BLE001 - as every handler: a record that cannot be formatted is reported and does not end the node
+            pass  # the parent is gone
+        except Exception:  # noqa: BLE001 - like every handler: an invalid record is reported, and does not fail the node
             self.handleError(record)
 
 
 def flush_forwarded() -> None:
-    """Send the lines that were begun and not ended: with a node ends what it printed."""
+    """Send unfinished lines at the end of a node, so that they are attributed to it."""
     for stream in (sys.stdout, sys.stderr):
-        if type(stream) is ForwardStream:  # isinstance is slow for what derives from io's classes, and this is asked a node
+        if type(stream) is ForwardStream:  # isinstance is slow for subclasses of io's classes, and this runs once per node
             stream.flush_all()
 
 
 def stop_forwarding() -> None:
-    """Print and log to the process's own streams: what a node forks shares the worker's descriptors, and not its channel."""
+    """Print and log to the process's own streams: a process that a node forked must not write to the worker's channel."""
     if isinstance(sys.stdout, ForwardStream):
         sys.stdout = sys.__stdout__
     if isinstance(sys.stderr, ForwardStream):
@@ -73,7 +77,7 @@ def stop_forwarding() -> None:
 
 
 def take_over_logging(handler: logging.Handler) -> None:
-    """Drop every handler that this process inherited or that its imports made, and log through one alone."""
+    """Remove all logging handlers that this process inherited or that imports installed, and use this handler only."""
     for name in list(logging.root.manager.loggerDict):
         logger = logging.root.manager.loggerDict[name]
         if isinstance(logger, logging.Logger):
@@ -81,8 +85,8 @@ def take_over_logging(handler: logging.Handler) -> None:
     logging.root.handlers[:] = [handler]
 
 
-def hand_to_loggers(logged: Logged) -> None:
-    """Hand a worker's record to this process's loggers, as if it had been made here."""
+def log_record(logged: Logged) -> None:
+    """Pass a worker's log record to this process's loggers, as if it had been logged here."""
     record = logged.record()
     logger = logging.getLogger(record.name)
     if logger.isEnabledFor(record.levelno):
@@ -90,10 +94,10 @@ def hand_to_loggers(logged: Logged) -> None:
 
 
 def write_output(output: Output) -> None:
-    """Write a worker's text to this process's own stream; one that shows which node wrote it is given the node as well."""
+    """Write a worker's output to this process's stream; a stream with `write_from` also receives the name of the node."""
     stream = sys.stderr if output.stream == "stderr" else sys.stdout
     if stream is None:
-        return  # a program without a console
+        return  # this program has no console
     write_from = getattr(stream, "write_from", None)
     try:
         if write_from is not None and isinstance(output.text, str):
@@ -103,8 +107,8 @@ def write_output(output: Output) -> None:
     except OSError as exc:
         name = "standard error" if output.stream == "stderr" else "standard output"
         msg = (
-            f"What the nodes print cannot be written to {name} ({exc.strerror}), so the run was stopped: its reader is gone, "
-            "or its disk is full."
+            f"The output of the nodes cannot be written to {name} ({exc.strerror}), so the run was stopped. Either the program "
+            "that reads it has ended, or the disk is full."
         )
         raise RunError(msg) from exc
 
@@ -120,7 +124,7 @@ def _write(stream: TextIO, text: str | bytes) -> None:
         text = text.decode("utf-8", "replace")
     try:
         stream.write(text)
-    except UnicodeEncodeError:  # this terminal cannot show it: that is no reason to end a run
+    except UnicodeEncodeError:  # this terminal cannot show some characters: escape them
         encoding = stream.encoding or "ascii"
         stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
     stream.flush()

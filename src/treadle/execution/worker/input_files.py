@@ -1,7 +1,7 @@
-"""The memory files that a worker was sent or published: each once, for all jobs that take it, until the parent has it closed.
+"""The memory files that a worker received or published, each kept for all jobs that load it until the parent releases it.
 
-The parent counts on it that what it sent is here, and does not send it again with the next job; so a job that is given
-back leaves its files. State: the descriptors, by run and dataset.
+The parent sends a file to a worker only once, so the files of a job stay here even if the job itself is returned to the parent.
+Runs in workers. State: the descriptors, by run and dataset.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ class InputFiles:
         self._runs: dict[int, dict[int, Handle]] = {}
 
     def of(self, run: int) -> dict[int, Handle]:
-        """Return the files of a run, as they come and go."""
+        """Return the files of a run, by dataset: a live dictionary."""
         return self._runs.setdefault(run, {})
 
-    def take_in(self, job: Job, descriptors: Sequence[int]) -> None:
-        """Keep what came with a job."""
+    def accept(self, job: Job, descriptors: Sequence[int]) -> None:
+        """Keep the descriptors that arrived with a job."""
         if not descriptors:
             return
         files = self._runs.setdefault(job.run, {})
@@ -38,13 +38,13 @@ class InputFiles:
                 files[dataset] = handle.with_descriptor(next(arrived))
 
     def close(self, run: int, dataset: int) -> None:
-        """Close the file of a value, where it is here; what was loaded from it keeps its own map."""
+        """Close the file of a value, if this worker has it; values loaded from it keep their own mapping."""
         file = self._runs.get(run, {}).pop(dataset, None)
         if file is not None and file.fd is not None:
             os.close(file.fd)
 
     def close_all(self, run: int) -> None:
-        """Close what is left of a run."""
+        """Close the remaining files of a run."""
         for dataset in list(self._runs.get(run, ())):
             self.close(run, dataset)
         self._runs.pop(run, None)

@@ -1,7 +1,7 @@
-"""Sends what a worker's nodes print and log: at once, but what is printed in quick succession together.
+"""Send the output and log records of a worker's nodes at once, but combine output printed in quick succession.
 
-A message of its own for each of 100,000 lines would cost several times what it takes to print them. State: what waits to be sent.
-Neighbours: `streams.py` and `forwarding.py` hand it what is printed and logged; `worker.py` sends what waits after a moment.
+One message for each of 100,000 lines would take several times as long as printing them. Runs in workers. State: the pending
+output. Neighbours: `streams.py` and `forwarding.py` pass it output and log records; `server.py` flushes it after a short delay.
 """
 
 from __future__ import annotations
@@ -18,61 +18,61 @@ if TYPE_CHECKING:
     from treadle.execution.protocol.messages import Fact
 
 _WINDOW_SECONDS = 0.01
-_AT_ONCE = 8
-"""So many pieces within a window are sent at once: the last lines of a process that dies are among these, if they are few."""
-_MOST_WAITING = 1000
-"""So many pieces are sent together at most."""
+_IMMEDIATE_PIECES = 8
+"""The number of pieces per window that are sent at once, so that the last few lines before a crash are not lost."""
+_MAX_PENDING_PIECES = 1000
+"""The maximum number of pieces that are combined into one message."""
 
 
 class PacedSender:
     """Send pieces of output and log records.
 
     Args:
-        channel: takes them to the parent, in their order.
+        channel: sends them to the parent in order.
     """
 
     def __init__(self, channel: Channel) -> None:
         self._channel = channel
-        self._window = 0.0  # when the present one began, by the monotonic clock
-        self._pieces = 0  # in the present window
+        self._window = 0.0  # start of the current window, by the monotonic clock
+        self._pieces = 0  # in the current window
         self._first: Output | None = None
-        self._texts: list[str] = []  # of the output that waits: one stream's, and one node's
-        self.waits = False
-        """Whether something waits until `flush` is called."""
+        self._texts: list[str] = []  # the pending output, all of one stream and one node
+        self.pending = False
+        """Whether output is pending until `flush` is called."""
         self.wake: Callable[[], None] | None = None
-        """Has another thread call `flush` soon; None where there is none, and everything is sent at once."""
+        """Makes another thread call `flush` soon; if None, everything is sent at once."""
 
     def send(self, fact: Fact) -> None:
-        """Send a fact, now or with those that follow.
+        """Send a fact, either now or together with those that follow.
 
         Raises:
             ChannelClosedError: the parent is gone.
         """
         with self._channel.lock:
-            self._keep(fact)
+            self._add(fact)
             now = time.monotonic()
             if now - self._window >= _WINDOW_SECONDS:
                 self._window, self._pieces = now, 0
             self._pieces += 1
-            if self.wake is None or self._pieces <= _AT_ONCE or len(self._texts) >= _MOST_WAITING:
+            if self.wake is None or self._pieces <= _IMMEDIATE_PIECES or len(self._texts) >= _MAX_PENDING_PIECES:
                 self.flush()
-            elif not self.waits:
-                self.waits = True
+            elif not self.pending:
+                self.pending = True
                 self.wake()
 
     def flush(self) -> None:
-        """Send what waits.
+        """Send the pending output.
 
         Raises:
             ChannelClosedError: the parent is gone.
         """
         with self._channel.lock:
-            self.waits = False
+            self.pending = False
             self.post()
             self._channel.flush()
 
     def post(self) -> None:
-        """Put what waits into the channel, before what is posted there next."""
+        """Move the pending output into the channel, ahead of the messages that are posted next."""
         if self._first is not None:
             with self._channel.lock:
                 first, texts = self._first, self._texts
@@ -80,7 +80,7 @@ class PacedSender:
                 if first is not None:
                     self._channel.post(first._replace(text="".join(texts)))
 
-    def _keep(self, fact: Fact) -> None:
+    def _add(self, fact: Fact) -> None:
         if type(fact) is not Output or fact.passing or not isinstance(fact.text, str):
             self.post()
             self._channel.post(fact)

@@ -1,11 +1,11 @@
-"""The state of a process beside its memory: what a worker has like the process that started it, whatever the start method.
+"""Copy process-wide settings, such as umask, resource limits and warning filters, from the parent to its workers.
 
-A forked child inherits all of it, a spawned one some; a forkserver's children inherit what it was when the server was started.
-So it is described once a run, and a worker that has another state takes it over. What is not here (values that modules keep in
-globals, callables such as `warnings.showwarning`, pandas' options) is the matter of a plugin's `on_worker_start`;
-docs/runners.md lists both.
+A forked child inherits all of them, a spawned child some, and a forkserver's child those of the time when the server was
+started. So the parent describes its settings once per run, and a worker whose settings differ applies them. Module globals,
+callables such as `warnings.showwarning` and pandas' options are not covered: a plugin sets these in `on_worker_start`.
+docs/runners.md lists both kinds.
 
-State: none. Neighbours: `spec.py` and `material.py` describe the parent's, `bootstrap.py` and `worker_run.py` apply it.
+State: none. Neighbours: `packing` describes the parent's settings; `bootstrap.py` and `run.py` apply them in the worker.
 """
 
 from __future__ import annotations
@@ -33,41 +33,41 @@ _logger = logging.getLogger(__name__)
 
 _LIMITS = tuple(sorted({value for name, value in vars(resource).items() if name.startswith("RLIMIT_")}))
 _NUMPY_DEFAULTS = {"divide": "warn", "over": "warn", "under": "ignore", "invalid": "warn"}
-_PASSED_ON = ("prec", "rounding", "Emin", "Emax", "capitals", "clamp")
+_DECIMAL_FIELDS = ("prec", "rounding", "Emin", "Emax", "capitals", "clamp")
 
 
 class ProcessState(NamedTuple):
-    """What `describe` found."""
+    """The settings that `describe` collects."""
 
     umask: int
     nice: int
     affinity: frozenset[int] | None
-    """The cores that it may use; None where the system does not say."""
+    """The cores that the process may use; None if the system does not report them."""
     limits: tuple[tuple[int, int], ...]
-    """(soft, hard) of each limit of resources."""
+    """(soft, hard) of each resource limit."""
     locale: str
     recursion_limit: int
     switch_interval: float
     int_digits: int | None
-    """`sys.get_int_max_str_digits`, where this Python has it."""
+    """`sys.get_int_max_str_digits()`; None if this Python does not have it."""
     socket_timeout: float | None
     start_method: str | None
-    """What `multiprocessing` uses by default, None where that is undecided."""
+    """The default start method of `multiprocessing`; None if it has not been set."""
     level_names: tuple[tuple[int, str], ...]
     numpy_errors: tuple[tuple[str, str], ...]
-    """`numpy.geterr()`; empty where it is as numpy has it from the start."""
+    """`numpy.geterr()`; empty if it is numpy's default."""
     decimal: tuple[Any, ...]
-    """The decimal context of the thread that describes it; empty where it is as Python has it from the start."""
+    """The decimal context of the calling thread; empty if it is Python's default."""
     warn_options: tuple[str, ...]
     filters: tuple[tuple[Any, ...], ...]
-    """The filters of warnings; the name of a category, or the pickle of one, in place of the class."""
+    """The warning filters; each category is replaced by its name or its pickle."""
 
 
 def describe() -> bytes:
-    """Describe this process.
+    """Describe the settings of this process.
 
     Returns:
-        A pickled ProcessState; the same bytes for the same state.
+        A pickled ProcessState; equal settings give equal bytes.
     """
     state = ProcessState(
         umask=_umask(),
@@ -90,18 +90,18 @@ def describe() -> bytes:
 
 
 def apply(described: bytes, *, filters: bool = True) -> None:
-    """Give this process the state of another one; what the system does not allow is logged as a warning.
+    """Apply the settings of another process to this one; settings that the system refuses are logged as warnings.
 
     Args:
-        described: what `describe` returned there.
-        filters: take over the filters of warnings too.
+        described: the return value of `describe` in the other process.
+        filters: whether to apply the warning filters too.
     """
     state: ProcessState = pickle.loads(described)  # noqa: S301 - the parent sent it
     os.umask(state.umask)
-    _apply_to_the_system(state)
+    _apply_system_settings(state)
     time.tzset()
     if locale.setlocale(locale.LC_ALL) != state.locale:
-        with _told("the locale"):
+        with _warn_on_error("the locale"):
             locale.setlocale(locale.LC_ALL, state.locale)
     sys.setrecursionlimit(state.recursion_limit)
     sys.setswitchinterval(state.switch_interval)
@@ -115,7 +115,7 @@ def apply(described: bytes, *, filters: bool = True) -> None:
     if state.numpy_errors != _numpy_errors():
         import numpy as np
 
-        np.seterr(**(dict(state.numpy_errors) or _NUMPY_DEFAULTS))  # type: ignore[arg-type]  # as numpy said them itself
+        np.seterr(**(dict(state.numpy_errors) or _NUMPY_DEFAULTS))  # type: ignore[arg-type]  # values that geterr returned
     if state.decimal != _decimal_context():
         _apply_decimal(state.decimal)
     if filters:
@@ -123,34 +123,34 @@ def apply(described: bytes, *, filters: bool = True) -> None:
         _apply_filters(state.filters)
 
 
-def _apply_to_the_system(state: ProcessState) -> None:
+def _apply_system_settings(state: ProcessState) -> None:
     if state.nice != os.getpriority(os.PRIO_PROCESS, 0):
-        with _told("the priority"):
+        with _warn_on_error("the priority"):
             os.setpriority(os.PRIO_PROCESS, 0, state.nice)
     if state.affinity is not None and state.affinity != os.sched_getaffinity(0):
-        with _told("the cores that may be used"):
+        with _warn_on_error("the CPU affinity"):
             os.sched_setaffinity(0, state.affinity)
     for limit, (soft, hard) in zip(_LIMITS, state.limits, strict=True):
         if resource.getrlimit(limit) != (soft, hard):
-            with _told(f"the limit of resource {limit}"):
+            with _warn_on_error(f"the limit of resource {limit}"):
                 resource.setrlimit(limit, (soft, hard))
 
 
 @contextlib.contextmanager
-def _told(what: str) -> Any:
+def _warn_on_error(setting: str) -> Any:
     try:
         yield
     except (OSError, ValueError, locale.Error) as exc:
         _logger.warning(
-            "This worker could not take over %s of the main process (%s). Probably the main process gained rights, or gave some "
-            "up, after its forkserver had been started; start_method='spawn' passes everything on.",
-            what,
+            "This worker could not apply %s of the main process (%s). The main process has probably gained or dropped privileges "
+            "since its forkserver was started. Use start_method='spawn', where workers inherit from the main process itself.",
+            setting,
             exc,
         )
 
 
 def _umask() -> int:
-    """Return the umask without changing it, where /proc says it: other threads may be making files."""
+    """Return the umask, if possible from /proc: reading it with `os.umask` changes it while other threads may create files."""
     with contextlib.suppress(OSError), open("/proc/self/status", "rb", buffering=0) as status:
         _, found, rest = status.read(200).partition(b"\nUmask:")
         if found:
@@ -183,9 +183,9 @@ def _default_decimal() -> tuple[Any, ...]:
 
 
 def _parts(context: Any) -> tuple[Any, ...]:
-    """Return what a decimal context says, without the flags, which any computation raises."""
+    """Return the settings of a decimal context, without its flags, which any computation may set."""
     return (
-        *(getattr(context, name) for name in _PASSED_ON),
+        *(getattr(context, name) for name in _DECIMAL_FIELDS),
         tuple(signal.__name__ for signal, on in context.traps.items() if on),
     )
 
@@ -194,7 +194,7 @@ def _apply_decimal(parts: tuple[Any, ...]) -> None:
     import decimal
 
     *values, traps = parts or _default_decimal()
-    context = decimal.Context(**dict(zip(_PASSED_ON, values, strict=True)), traps=[getattr(decimal, name) for name in traps])
+    context = decimal.Context(**dict(zip(_DECIMAL_FIELDS, values, strict=True)), traps=[getattr(decimal, name) for name in traps])
     decimal.setcontext(context)
 
 
@@ -227,8 +227,8 @@ def _apply_filters(described: tuple[tuple[Any, ...], ...]) -> None:
         category = pickle.loads(named) if isinstance(named, bytes) else _category(*named)  # noqa: S301 - the parent sent it
         if category is not None:
             found.append((action, _compiled(message), category, _compiled(origin), line))
-    warnings.resetwarnings()  # makes the caches of what was shown already invalid
-    warnings.filters[:] = found  # type: ignore[index]  # a list, whatever the stub says
+    warnings.resetwarnings()  # invalidates the caches of warnings that were shown already
+    warnings.filters[:] = found  # type: ignore[index]  # a list, although the stub says otherwise
 
 
 def _compiled(given: Any) -> Any:
@@ -236,7 +236,7 @@ def _compiled(given: Any) -> Any:
 
 
 def _category(module: str, name: str) -> Any:
-    """Import a category of warnings; None where this process has no such class: it can show no warning of it either."""
+    """Import a warning category; None if it cannot be imported here, so that no warning of it can be raised either."""
     try:
         __import__(module)
     except ImportError:

@@ -1,6 +1,6 @@
-"""In a worker process nobody can type: what asks there (`input()`, `breakpoint()`) raises an error that says where it can.
+"""Make `input()` and `breakpoint()` raise a helpful error in a worker process, which has no terminal to read from.
 
-State: none. Neighbours: `bootstrap.py` calls it.
+State: none of its own; it replaces `sys.stdin` and `sys.breakpointhook`. Runs in workers. Neighbours: `bootstrap.py` calls it.
 """
 
 from __future__ import annotations
@@ -12,24 +12,24 @@ from typing import Any, NoReturn
 from treadle.errors import RunnerError
 
 _OWN_DEBUGGER = frozenset({"", "pdb.set_trace"})
-"""Values of PYTHONBREAKPOINT that mean Python's own debugger, which asks on the terminal."""
+"""Values of PYTHONBREAKPOINT that select Python's own debugger, which reads from the terminal."""
 
 
-def refuse_questions(*, kedro: bool) -> None:
-    """Have `input()`, `breakpoint()` and `sys.stdin.readline()` raise in this process.
+def disable_prompts(*, kedro: bool) -> None:
+    """Make `input()`, `breakpoint()` and `sys.stdin.readline()` raise RunnerError in this process.
 
-    Another debugger that PYTHONBREAKPOINT names is called as ever.
+    If PYTHONBREAKPOINT selects another debugger, that debugger is called as usual.
 
     Args:
-        kedro: whether the run is one of Kedro's, which names its runners otherwise.
+        kedro: whether this is a run of Kedro, whose runners have other names.
     """
     how = "--runner SequentialRunner" if kedro else "--runner sequential (in Python: runner='sequential')"
 
     def refuse(what: str) -> NoReturn:
-        msg = f"{what} needs a terminal, and a node in a worker process has none. Run it in the main process: {how}."
+        msg = f"{what} needs a terminal, but a node in a worker process has none. Run it in the main process: {how}."
         raise RunnerError(msg)
 
-    # Not decided at each call: another debugger looks at the frame that calls it, which has to be the node's.
+    # Decided once, without a wrapper around other debuggers: they inspect the calling frame, which must be the node's.
     if os.environ.get("PYTHONBREAKPOINT", "") in _OWN_DEBUGGER:
         sys.breakpointhook = lambda *_args, **_options: refuse("breakpoint()")
     if sys.stdin is not None:
@@ -37,7 +37,7 @@ def refuse_questions(*, kedro: bool) -> None:
 
 
 class _NoInput:
-    """Standard input that has nothing to give; a question is refused, and a program that reads to the end finds it at once."""
+    """Standard input without content: `readline` raises, and reading to the end returns nothing."""
 
     def __init__(self, original: Any, refuse: Any) -> None:
         self._original = original

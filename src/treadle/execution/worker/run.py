@@ -75,7 +75,7 @@ class WorkerRun:
         self._is_over = False
         self._copy_modes = {dataset: CopyMode(mode) for dataset, mode in spec.copy_modes}
         self._values = LocalValues(self._copy_modes.get)
-        self._values_lock = fork_safe(threading.Lock())  # the attendant publishes while the main thread runs nodes
+        self._values_lock = fork_safe(threading.Lock())  # the monitor thread publishes while the main thread runs nodes
         self._pickled = dict(spec.objects)
         register_secrets(spec.secrets)
         apply_levels(spec.levels, worker.levels)
@@ -207,7 +207,7 @@ class WorkerRun:
         if not here:
             if spare is not None:
                 os.close(spare)
-            return PinnedValue(self._worker.number, "its worker does not have it any more")
+            return PinnedValue(self._worker.number, "its worker no longer has it")
         handle: Handle
         try:
             handle = publish(value, self._worker.spec.scratch, budget=self._budget, spare=spare)

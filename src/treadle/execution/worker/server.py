@@ -1,14 +1,16 @@
-"""A worker process's life: one long task that serves the parent's jobs until it is told to stop.
+"""Serve the parent's commands in a worker process: one long task of the pool that ends when the parent sends Stop.
 
 ::
 
     parent                        worker process
     ──────                        ──────────────
-    BeginRun ───────────────────► WorkerRun: nodes, catalog, hooks, each made when first used
+    BeginRun ───────────────────► WorkerRun: nodes, catalog, hooks, each created when first used
     Job ────────────────────────► for each node: blackboard, Started, load, call, save
-         ◄──────────────────────  Finished or Failed; log records and prints as they come
-    Cancel ─────────────────────► Dropped: the jobs that have not begun
+         ◄──────────────────────  Finished or Failed; log records and output as they occur
+    Cancel ─────────────────────► JobsReturned: the jobs that have not started
     Stop ───────────────────────► the task returns
+
+State: the commands received but not yet handled, and the runs that are open in this process.
 """
 
 from __future__ import annotations
@@ -45,7 +47,7 @@ from treadle.execution.protocol.messages import (
 )
 from treadle.execution.values.budget import Budget
 from treadle.execution.worker.bootstrap import this_worker
-from treadle.execution.worker.exit import leave
+from treadle.execution.worker.exit import run_exit_handlers
 from treadle.execution.worker.input_files import InputFiles
 from treadle.execution.worker.run import WorkerRun
 from treadle.forks import fork_safe
@@ -55,18 +57,18 @@ if TYPE_CHECKING:
     from treadle.execution.worker.bootstrap import WorkerProcess
     from treadle.pipeline import Node
 
-PATIENCE_SECONDS = 0.01
-"""How long facts wait for company, and how long a node may run before the jobs behind it are given back."""
+MONITOR_DELAY_SECONDS = 0.01
+"""How long a node may run before pending messages are sent and the jobs queued behind it are returned to the parent."""
 
-LOOK_SECONDS = 0.001
-"""How often a worker looks between nodes whether it is to stop: to look costs as much as a tiny node."""
+CANCEL_CHECK_SECONDS = 0.001
+"""The shortest interval between two checks for a Cancel between nodes: one check costs as much as a tiny node."""
 
 
 def serve() -> None:
-    """Serve the parent until it says stop or is gone: the pool's one task in this process."""
+    """Serve the parent until it sends Stop or is gone: the pool's only task in this process."""
     worker = this_worker()
     worker.channel.send(Hello(worker.number, os.getpid(), configure_count(), worker.failure))
-    with contextlib.suppress(ChannelClosedError):  # the parent closed the conversation: it is done with this worker, or gone
+    with contextlib.suppress(ChannelClosedError):  # the parent closed the connection, or is gone
         if worker.failure is None:
             try:
                 _Server(worker).serve()
@@ -74,59 +76,60 @@ def serve() -> None:
                 worker.channel.send(Hello(worker.number, os.getpid(), configure_count(), exc.failure))
             except ChannelClosedError:
                 raise
-            except BaseException as exc:  # noqa: BLE001 - the worker's edge: no node's failure, but the parent must learn why it ends
-                _end_broken(worker, exc)
+            except BaseException as exc:  # noqa: BLE001 - not the failure of a node, but the parent must learn why the worker ends
+                _exit_broken(worker, exc)
             else:
-                leave()
+                run_exit_handlers()
                 return
-        while True:  # until the parent's goodbye: to return now would end the process before it was heard
+        while True:  # until the parent closes the connection: returning now would end the process before the Hello is read
             worker.channel.receive()
 
 
-def _end_broken(worker: WorkerProcess, exc: BaseException) -> NoReturn:
-    """End this process after an error outside of any attempt; the parent is told the error, as far as that is possible."""
+def _exit_broken(worker: WorkerProcess, exc: BaseException) -> NoReturn:
+    """Report an error that occurred outside of any attempt to the parent, if possible, and exit."""
     try:
         worker.channel.post(Broken(record_failure(exc, phase="setup")))
         worker.channel.flush()
-    finally:  # where memory or file descriptors have run out, even that may fail
+    finally:  # even reporting may fail, if memory or file descriptors are exhausted
         os._exit(1)
 
 
 class _Server:
-    """Takes commands in their order; between nodes it looks for a Cancel that overtakes them.
+    """Handles commands in order; between nodes it checks for a Cancel, which takes precedence over queued commands.
 
-    Facts of tiny nodes wait in the channel until the worker has nothing more to do, at most some milliseconds: the
-    attendant, a thread, sends them when a node takes longer, and then gives back the jobs that wait behind it.
+    The messages of tiny nodes are buffered in the channel until the worker is idle, for some milliseconds at most. If a node
+    takes longer, the monitor thread sends them, returns the jobs that are queued behind the node, and reads commands until the
+    node has finished.
     """
 
     def __init__(self, worker: WorkerProcess) -> None:
         self._worker = worker
         self._channel = worker.channel
-        self._lock = fork_safe(threading.Lock())  # of the commands: the attendant takes jobs out
+        self._lock = fork_safe(threading.Lock())  # guards the commands: the monitor thread removes jobs
         self._commands: deque[tuple[Any, list[int]]] = deque()
         self._specs: dict[int, bytes] = {}
         self._runs: dict[int, WorkerRun] = {}
-        self._nodes: dict[bytes, tuple[Node, ...]] = {}  # of the latest run, by what they were unpickled from
+        self._nodes: dict[bytes, tuple[Node, ...]] = {}  # of the latest run, by their pickle
         self._files = InputFiles()
         self._budget = Budget(worker.spec.scratch)
-        self._reading = fork_safe(threading.Lock())  # of the channel: one thread reads at a time
-        self._standing_in = False
+        self._reading = fork_safe(threading.Lock())  # guards the channel: one thread reads at a time
+        self._monitor_reads = False
         self._wake_read, self._wake_write = socket.socketpair()
-        self._looked = 0.0  # for a Cancel, by the monotonic clock
+        self._last_cancel_check = 0.0  # by the monotonic clock
         self._wake_read.setblocking(False)  # noqa: FBT003 - the socket's own signature
         self._wake_write.setblocking(False)  # noqa: FBT003 - the same
-        self._attention = threading.Event()
-        self._busy = False  # with a job: between two nodes of it there is no current one
-        threading.Thread(target=self._attend, name="treadle-attendant", daemon=True).start()
-        worker.sender.wake = self._attend_output
+        self._wake_monitor = threading.Event()
+        self._busy = False  # True during a job, even between two of its nodes, when no node is current
+        threading.Thread(target=self._monitor, name="treadle-monitor", daemon=True).start()
+        worker.sender.wake = self._request_flush
 
     def serve(self) -> None:
         while True:
             command, descriptors = self._next()
             if isinstance(command, Job):
                 self._busy = True
-                if not self._attention.is_set():  # set() costs more than to look
-                    self._attention.set()
+                if not self._wake_monitor.is_set():  # cheaper than calling set() each time
+                    self._wake_monitor.set()
                 self._run(command, descriptors)
                 self._busy = False
             elif isinstance(command, Transfer):
@@ -140,8 +143,8 @@ class _Server:
             elif isinstance(command, EndRun):
                 self._end(command.run)
             elif isinstance(command, Stop):
-                self._worker.sender.wake = None  # what is printed from now on is sent at once
-                gc.freeze()  # loky collects garbage after each task: some 0.1 s for nothing, in a process that ends
+                self._worker.sender.wake = None  # output is sent at once from now on
+                gc.freeze()  # loky collects garbage after each task, which would delay the exit by some 0.1 s
                 return
 
     def _end(self, number: int) -> None:
@@ -157,7 +160,7 @@ class _Server:
         self._channel.flush()
         with self._reading:
             with self._lock:
-                if self._commands:  # the attendant has read on in the meantime
+                if self._commands:  # the monitor thread has read some in the meantime
                     return self._commands.popleft()
             first, *rest = self._channel.receive_all()
             if rest:
@@ -165,34 +168,34 @@ class _Server:
                     self._commands.extend(rest)
             return first
 
-    def _attend(self) -> None:
-        """Send what waits while a node takes its time."""
+    def _monitor(self) -> None:
+        """Run the monitor thread: it serves the parent while the main thread is busy with a long node."""
         try:
-            self._attend_nodes()
+            self._monitor_nodes()
         except ChannelClosedError:
-            pass  # the parent is gone, or done with this worker
-        except BaseException as exc:  # noqa: BLE001 - the messages that it read are lost, so the parent would wait for ever
-            _end_broken(self._worker, exc)
+            pass  # the parent closed the connection, or is gone
+        except BaseException as exc:  # noqa: BLE001 - the messages that it has read are lost, so the parent would wait forever
+            _exit_broken(self._worker, exc)
 
-    def _attend_nodes(self) -> None:
-        asleep = threading.Event()  # never set: to wait a while
-        while self._attention.wait():
-            self._attention.clear()
+    def _monitor_nodes(self) -> None:
+        never = threading.Event()  # never set: waiting for it is a pause
+        while self._wake_monitor.wait():
+            self._wake_monitor.clear()
             current = self._worker.current
-            asleep.wait(PATIENCE_SECONDS)
+            never.wait(MONITOR_DELAY_SECONDS)
             if current is not None and self._worker.current is current:
                 self._channel.post(Started(*current))
-                self._give_back_waiting()
+                self._return_queued_jobs()
                 self._channel.flush()
-                self._publish_waiting()  # the main thread may have read them between two nodes of its job
-                self._stand_in(current, asleep)
+                self._publish_requested()  # the main thread may have read requests between two nodes of its job
+                self._read_while_running(current, never)
             self._worker.sender.flush()
-            if self._busy:  # the next node of the job needs attention too
-                self._attention.set()
+            if self._busy:  # monitor the next node of the job too
+                self._wake_monitor.set()
 
-    def _stand_in(self, current: tuple[int, int, float], asleep: threading.Event) -> None:
-        """While a node takes long, read in the main thread's place, and publish what another process needs."""
-        self._standing_in = True
+    def _read_while_running(self, current: tuple[int, int, float], never: threading.Event) -> None:
+        """Read commands in place of the main thread while a node runs, and publish the values that other processes need."""
+        self._monitor_reads = True
         poll = select.poll()
         poll.register(self._channel, select.POLLIN)
         poll.register(self._wake_read, select.POLLIN)
@@ -201,44 +204,44 @@ class _Server:
                 poll.poll()
                 with contextlib.suppress(BlockingIOError):
                     self._wake_read.recv(16)
-                if self._worker.sender.waits:
-                    asleep.wait(PATIENCE_SECONDS)
+                if self._worker.sender.pending:
+                    never.wait(MONITOR_DELAY_SECONDS)
                     self._worker.sender.flush()
                 if self._worker.current is current:
-                    self._take_in(current)
+                    self._receive_while_running(current)
         finally:
-            self._standing_in = False
+            self._monitor_reads = False
 
-    def _take_in(self, current: tuple[int, int, float]) -> None:
+    def _receive_while_running(self, current: tuple[int, int, float]) -> None:
         with self._reading:
             if self._worker.current is not current:
                 return
             arrived = self._channel.receive_ready()
-            with self._lock:  # before the main thread may read: it finds them, and in their order
+            with self._lock:  # before the main thread may read, so that the order of commands is kept
                 self._commands.extend(arrived)
-        self._publish_waiting()
-        self._give_back_waiting()
+        self._publish_requested()
+        self._return_queued_jobs()
         self._channel.flush()
 
-    def _attend_output(self) -> None:
-        """Have the attendant send what is printed when a moment has passed."""
-        self._attention.set()
+    def _request_flush(self) -> None:
+        """Make the monitor thread send the pending output after a short delay."""
+        self._wake_monitor.set()
         with contextlib.suppress(BlockingIOError):
             self._wake_write.send(b"\0")
 
-    def _relieve(self) -> None:
-        """From the main thread: the node is over, it reads again itself."""
-        if self._standing_in:
+    def _resume_reading(self) -> None:
+        """Make the monitor thread stop reading, after a node; called by the main thread, which reads again itself."""
+        if self._monitor_reads:
             with contextlib.suppress(BlockingIOError):
                 self._wake_write.send(b"\0")
 
-    def _publish_waiting(self) -> None:
-        """What others wait for goes out now, whatever else waits here."""
+    def _publish_requested(self) -> None:
+        """Publish the requested values ahead of all other queued commands: other processes are waiting for them."""
         with self._lock:
-            asked = [(command, fds) for command, fds in self._commands if isinstance(command, Transfer)]
-            if asked:
+            requests = [(command, fds) for command, fds in self._commands if isinstance(command, Transfer)]
+            if requests:
                 self._commands = deque(item for item in self._commands if not isinstance(item[0], Transfer))
-        for command, fds in asked:
+        for command, fds in requests:
             self._publish(command, fds)
 
     def _publish(self, command: Transfer, spare: list[int]) -> None:
@@ -248,34 +251,34 @@ class _Server:
         else:
             for fd in spare:
                 os.close(fd)
-            handle = PinnedValue(self._worker.number, "its worker does not have it any more")
+            handle = PinnedValue(self._worker.number, "its worker no longer has it")
         descriptors = [handle.fd] if handle.fd is not None else []
-        travelling = handle.with_descriptor(None)
-        self._channel.post(Transferred(command.run, command.dataset, travelling), descriptors)
+        message = Transferred(command.run, command.dataset, handle.with_descriptor(None))
+        self._channel.post(message, descriptors)
         self._channel.flush()
 
-    def _give_back_waiting(self) -> None:
-        """A node takes long: the jobs behind it may run elsewhere."""
+    def _return_queued_jobs(self) -> None:
+        """Return the queued jobs to the parent, so that other workers can run them."""
         with self._lock:
-            waiting = [command for command, _fds in self._commands if isinstance(command, Job) and command.nodes]
-            if waiting:
-                # What came with them is taken in when its turn comes: the parent counts on it that it is here.
+            queued = [command for command, _fds in self._commands if isinstance(command, Job) and command.nodes]
+            if queued:
+                # The jobs' memory files stay queued and are accepted in turn, since the parent will not send them again.
                 self._commands = deque(_without_nodes(command, fds) for command, fds in self._commands)
-        for job in waiting:
+        for job in queued:
             self._channel.post(JobsReturned(job.run, job.nodes))
 
     def _run(self, job: Job, descriptors: list[int]) -> None:
-        begun = time.time()
-        self._files.take_in(job, descriptors)
+        started = time.time()
+        self._files.accept(job, descriptors)
         if not job.nodes:
-            return  # they were given back
+            return  # its nodes were returned to the parent
         try:
             run = self._open(job.run)
         except WorkerSetupError:
-            raise  # no node's failure: this process is of no use
-        except BaseException as exc:  # noqa: BLE001 - unpickling hooks imports the project's code, which may exit: the first job's failure
+            raise  # not the failure of a node: this process cannot run any
+        except BaseException as exc:  # noqa: BLE001 - unpickling hooks runs the project's code, which may raise or exit: fail the first node
             failure = record_failure(exc, phase="setup")
-            self._channel.post(Failed(job.run, job.nodes[0], begun, time.time(), failure, job.nodes[1:]))
+            self._channel.post(Failed(job.run, job.nodes[0], started, time.time(), failure, job.nodes[1:]))
             return
         run.accept(job)
         self._attempt_nodes(run, job)
@@ -283,11 +286,11 @@ class _Server:
 
     def _attempt_nodes(self, run: WorkerRun, job: Job) -> None:
         for position, index in enumerate(job.nodes):
-            if self._cancelled(job.run):
+            if self._check_for_cancel(job.run):
                 self._channel.post(JobsReturned(job.run, job.nodes[position:]))
                 return
             succeeded = run.attempt(index, job, job.nodes[position + 1 :])
-            self._relieve()
+            self._resume_reading()
             if not succeeded:
                 return
 
@@ -298,12 +301,12 @@ class _Server:
             self._runs[number], self._nodes = run, run.lasting
         return self._runs[number]
 
-    def _cancelled(self, run: int) -> bool:
-        """Look for a Cancel of this run, now and then; the jobs of it that wait are given back."""
+    def _check_for_cancel(self, run: int) -> bool:
+        """Check from time to time whether the run was cancelled; if so, return the queued jobs to the parent."""
         now = time.monotonic()
-        if now - self._looked < LOOK_SECONDS:
+        if now - self._last_cancel_check < CANCEL_CHECK_SECONDS:
             return False
-        self._looked = now
+        self._last_cancel_check = now
         with self._reading:
             arrived = self._channel.receive_ready()
         with self._lock:
@@ -311,10 +314,10 @@ class _Server:
             if not any(isinstance(command, Cancel) and command.run == run for command, _ in self._commands):
                 return False
             self._commands = deque(item for item in self._commands if not isinstance(item[0], Cancel))
-        self._give_back_waiting()
+        self._return_queued_jobs()
         return True
 
 
 def _without_nodes(command: Any, descriptors: list[int]) -> tuple[Any, list[int]]:
-    """Return what is left of a command when a job's nodes are given back: the files that came with it."""
+    """Return a command without the nodes of a job, which keeps the memory files that arrived with it."""
     return (command._replace(nodes=()) if isinstance(command, Job) else command), descriptors

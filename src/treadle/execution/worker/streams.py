@@ -1,9 +1,9 @@
-"""What stands in for `sys.stdout` and `sys.stderr` in a worker: whole lines go to the parent, which writes them to its own.
+"""Replacements of `sys.stdout` and `sys.stderr` in a worker: they send complete lines to the parent, which prints them.
 
-Several threads may print at the same time: the line that each has begun is kept apart until it ends. Of a line that carriage
-returns write again and again (a progress bar) the last state is sent, and now and then the present one, marked as passing.
-State: those lines.
-Neighbours: `forwarding.py` puts the streams in place and writes, in the parent, what arrives.
+Several threads may print at the same time, so the unfinished line of each thread is kept separately. For a line that is
+rewritten with carriage returns (a progress bar), the final state is sent, and every so often an intermediate state, marked as
+passing. State: the unfinished lines. Runs in workers. Neighbours: `bootstrap.py` installs the streams, `forwarding.py` prints
+their lines in the parent.
 """
 
 from __future__ import annotations
@@ -23,27 +23,26 @@ if TYPE_CHECKING:
     from treadle.execution.protocol.messages import Fact
 
 LONG_LINE = 1 << 16
-"""So many characters of a line that does not end are sent as they are."""
-
+"""An unfinished line longer than this number of characters is sent without waiting for its end."""
 
 PASSING_SECONDS = 0.25
-"""So long after one passing state of a line the next is sent."""
+"""The shortest interval between two intermediate states of a line that is rewritten with carriage returns."""
 
 
 def last_state(line: str) -> str:
-    """Return what a terminal would show of a line in which carriage returns went back to its beginning.
+    """Return the text that a terminal would show of a line that was rewritten with carriage returns.
 
     Args:
-        line: the text, without its end.
+        line: the text, without its line ending.
 
     Returns:
-        What was written after the last carriage return that something followed; an empty text where that is blank.
+        The text after the last carriage return, trailing ones aside; empty if that text is blank.
     """
     return line.rstrip("\r").rpartition("\r")[2].rstrip() if "\r" in line else line
 
 
 def last_states(text: str) -> str:
-    """Return whole lines, each in its last state; lines that were blanked (a progress bar that removes itself) are left out."""
+    """Return complete lines, each in its last state, without lines that were erased, such as a progress bar's."""
     if "\r" not in text or "\r" not in text.replace("\r\n", "\n"):
         return text
     lines = []
@@ -55,17 +54,17 @@ def last_states(text: str) -> str:
 
 
 class ForwardStream(io.TextIOBase):
-    """Stand in for `sys.stdout` or `sys.stderr`.
+    """Replaces `sys.stdout` or `sys.stderr`.
 
-    What C libraries write goes to the process's own descriptor, as ever; `fileno` names that one.
+    C libraries still write to the process's own descriptor, which `fileno` returns.
 
     Args:
         name: `stdout` or `stderr`.
-        send: sends a fact; it may raise ConnectionError when the parent is gone.
+        send: sends a fact; raises ConnectionError if the parent is gone.
         original: the process's own stream.
-        lock: held while a piece is sent. Where `send` takes one, it has to be that one: a finalizer that prints in the middle
-            of a send has it already, and two locks would be taken in two orders. A re-entrant one.
-        node: returns the name of the node that runs, None between nodes.
+        lock: a re-entrant lock, held while a piece is sent. If `send` acquires a lock, it must be the same one: a finalizer that
+            prints in the middle of a send holds it already, so two locks would be acquired in two orders and could deadlock.
+        node: returns the name of the running node, None between nodes.
     """
 
     def __init__(
@@ -79,11 +78,11 @@ class ForwardStream(io.TextIOBase):
         super().__init__()
         self._name = name
         self._node = node
-        self._passed = 0.0  # when a passing state was last sent, by the monotonic clock
+        self._passed = 0.0  # when an intermediate state was last sent, by the monotonic clock
         self._send = send
         self._original = original
         self._lock = lock if lock is not None else fork_safe(threading.RLock())
-        self._begun: dict[int, io.StringIO] = {}
+        self._unfinished: dict[int, io.StringIO] = {}  # by thread
         self._buffer = ForwardBuffer(self, self._lock)
 
     @property
@@ -93,19 +92,19 @@ class ForwardStream(io.TextIOBase):
 
     @property
     def encoding(self) -> str:  # type: ignore[override]  # a property here, an attribute in the stub
-        """Encoding of the text: it travels as text, so this is only what a caller expects to see."""
+        """Encoding, for callers that expect one: the text is sent to the parent as text."""
         return "utf-8"
 
     @property
     def buffer(self) -> ForwardBuffer:
-        """The stream of bytes below this one."""
+        """The underlying binary stream."""
         return self._buffer
 
     def reconfigure(self, **_options: Any) -> None:
-        """Do nothing: encoding and buffering are those of the parent's stream."""
+        """Do nothing: the parent's stream determines encoding and buffering."""
 
     def fileno(self) -> int:
-        """Return the descriptor of the process's own stream; where it has none, the standard one, which the pool has opened."""
+        """Return the descriptor of the process's own stream; without one, 1 or 2, which the pool has opened."""
         if self._original is None or self._original.closed:
             return 2 if self._name == "stderr" else 1
         return self._original.fileno()
@@ -115,41 +114,41 @@ class ForwardStream(io.TextIOBase):
         return True
 
     def isatty(self) -> bool:
-        """Return False: the parent's may be one, this is not."""
+        """Return False: this stream is not a terminal, even if the parent's is."""
         return False
 
     def write(self, text: str) -> int:
-        """Send the whole lines of the text, with what this thread had begun; keep the rest until its line ends."""
+        """Send the complete lines of the text, after this thread's unfinished line; keep the rest until its line ends."""
         thread = threading.get_ident()
         with self._lock:
             end = text.rfind("\n") + 1
             if end:
-                begun = self._begun.pop(thread, None)
-                whole = begun.getvalue() + text[:end] if begun is not None else text[:end]
-                if whole := last_states(whole):
-                    self.emit(whole)
+                unfinished = self._unfinished.pop(thread, None)
+                lines = unfinished.getvalue() + text[:end] if unfinished is not None else text[:end]
+                if lines := last_states(lines):
+                    self.emit(lines)
             if end < len(text):
-                begun = self._begun.setdefault(thread, io.StringIO())
-                begun.write(text[end:])
+                unfinished = self._unfinished.setdefault(thread, io.StringIO())
+                unfinished.write(text[end:])
                 if "\r" in text:
-                    self._pass(thread, begun.getvalue())
-                elif begun.tell() > LONG_LINE:
+                    self._emit_passing(thread, unfinished.getvalue())
+                elif unfinished.tell() > LONG_LINE:
                     self.flush()
         return len(text)
 
     def flush(self) -> None:
-        """Send what this thread has of a line, unless carriage returns write that line again and again."""
+        """Send this thread's unfinished line, unless it is being rewritten with carriage returns."""
         with self._lock:
             thread = threading.get_ident()
-            begun = self._begun.get(thread)
-            if begun is not None and "\r" not in (text := begun.getvalue()):
-                del self._begun[thread]
+            unfinished = self._unfinished.get(thread)
+            if unfinished is not None and "\r" not in (text := unfinished.getvalue()):
+                del self._unfinished[thread]
                 self.emit(text)
 
-    def _pass(self, thread: int, line: str) -> None:
-        """Keep only the present state of a line that is written again and again, and send it now and then."""
+    def _emit_passing(self, thread: int, line: str) -> None:
+        """Keep only the current state of a line that is rewritten with carriage returns; send it every PASSING_SECONDS."""
         shown = last_state(line)
-        kept = self._begun[thread] = io.StringIO()
+        kept = self._unfinished[thread] = io.StringIO()
         kept.write(f"\r{shown}\r" if line.endswith("\r") else f"\r{shown}")
         now = time.monotonic()
         if shown and now - self._passed >= PASSING_SECONDS:
@@ -157,46 +156,46 @@ class ForwardStream(io.TextIOBase):
             self.emit(shown, passing=True)
 
     def flush_all(self) -> None:
-        """Send what all threads have of lines, and the bytes that wait."""
-        if self._begun or self._buffer.waits:  # asked after every node
+        """Send the unfinished lines of all threads, and the pending bytes."""
+        if self._unfinished or self._buffer.pending:  # checked without the lock, since this runs after every node
             with self._lock:
-                for begun in self._begun.values():
-                    text = begun.getvalue()
+                for unfinished in self._unfinished.values():
+                    text = unfinished.getvalue()
                     if "\r" not in text:
                         self.emit(text)
                     elif shown := last_state(text):
                         self.emit(f"{shown}\n")
-                self._begun.clear()
+                self._unfinished.clear()
                 self._buffer.flush()
 
     def emit(self, text: str | bytes, *, passing: bool = False) -> None:
-        """Send a piece."""
-        with contextlib.suppress(ConnectionError):  # the parent may be gone, and its output with it
+        """Send a piece of output."""
+        with contextlib.suppress(ConnectionError):  # the parent is gone, so its output is too
             self._send(Output(self._name, text, self._node(), passing))
 
 
 class ForwardBuffer(io.BufferedIOBase):
-    """The bytes below a `ForwardStream`: `sys.stdout.buffer`. They arrive as they are, at the ends of lines or with a flush.
+    """The binary stream of a `ForwardStream` (`sys.stdout.buffer`): bytes are sent unchanged, at each line end or flush.
 
     Args:
-        stream: the stream of text above.
-        lock: the one of both.
+        stream: the text stream that it belongs to.
+        lock: the lock of that stream.
     """
 
     def __init__(self, stream: ForwardStream, lock: contextlib.AbstractContextManager[Any]) -> None:
         super().__init__()
         self._stream = stream
         self._lock = lock
-        self._begun = bytearray()
+        self._unfinished = bytearray()
 
     @property
-    def waits(self) -> bool:
-        """Whether there are bytes that wait for the end of a line."""
-        return bool(self._begun)
+    def pending(self) -> bool:
+        """Whether the last line is unfinished."""
+        return bool(self._unfinished)
 
     @property
     def raw(self) -> ForwardBuffer:
-        """This very object: nothing is below it."""
+        """This object itself: it has no underlying raw stream."""
         return self
 
     def fileno(self) -> int:
@@ -208,22 +207,22 @@ class ForwardBuffer(io.BufferedIOBase):
         return True
 
     def write(self, data: Any) -> int:
-        """Send the whole lines of some bytes, after the text that this thread has begun."""
+        """Send the complete lines, after this thread's unfinished text."""
         piece = bytes(data)
         with self._lock:
-            self._begun += piece
-            end = self._begun.rfind(b"\n") + 1 if len(self._begun) <= LONG_LINE else len(self._begun)
+            self._unfinished += piece
+            end = self._unfinished.rfind(b"\n") + 1 if len(self._unfinished) <= LONG_LINE else len(self._unfinished)
             if end:
                 self._send(end)
         return len(piece)
 
     def flush(self) -> None:
-        """Send what is left of a line."""
+        """Send the unfinished line."""
         with self._lock:
-            if self._begun:
-                self._send(len(self._begun))
+            if self._unfinished:
+                self._send(len(self._unfinished))
 
     def _send(self, end: int) -> None:
         self._stream.flush()
-        self._stream.emit(bytes(self._begun[:end]))
-        del self._begun[:end]
+        self._stream.emit(bytes(self._unfinished[:end]))
+        del self._unfinished[:end]

@@ -21,7 +21,7 @@ from treadle.execution.protocol.messages import Output
 from treadle.execution.worker.forwarding import (
     ForwardHandler,
     flush_forwarded,
-    hand_to_loggers,
+    log_record,
     take_over_logging,
     write_output,
 )
@@ -254,7 +254,7 @@ def test_records_reach_the_parents_loggers(logger, caplog):
 
     caplog.clear()
     for record in logger.sent:
-        hand_to_loggers(Logged(record.__dict__))
+        log_record(Logged(record.__dict__))
     assert [(record.name, record.getMessage()) for record in caplog.records] == [("elsewhere", "above it")]
 
 

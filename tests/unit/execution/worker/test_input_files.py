@@ -41,9 +41,9 @@ def test_files_stay_until_they_are_closed(descriptors):
     """What came with a job is there for all later ones of its run, and for no other run."""
     files = InputFiles()
     first, second = descriptors(2)
-    files.take_in(job(1, 5, 6), [first, second])
+    files.accept(job(1, 5, 6), [first, second])
     assert {dataset: file.fd for dataset, file in files.of(1).items()} == {5: first, 6: second}
-    files.take_in(job(2), [])
+    files.accept(job(2), [])
     assert dict(files.of(2)) == {}
     files.close(1, 5)
     files.close(1, 5)
@@ -59,8 +59,8 @@ def test_a_newer_file_takes_the_place(descriptors):
     files = InputFiles()
     seen = files.of(1)
     old, new = descriptors(2)
-    files.take_in(job(1, 5), [old])
-    files.take_in(job(1, 5), [new])
+    files.accept(job(1, 5), [old])
+    files.accept(job(1, 5), [new])
     assert not is_open(old)
     assert seen[5].fd == new
     files.close_all(1)

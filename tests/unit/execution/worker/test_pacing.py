@@ -44,7 +44,7 @@ def test_many_lines_are_few_messages(ends):
         sender.send(fact)
     assert woken
     sender.flush()
-    assert not sender.waits
+    assert not sender.pending
     arrived = [message for message, _ in other.receive_ready()]
     assert len(arrived) < 1000
     assert "".join(fact.text for fact in arrived if isinstance(fact, Output)) == "".join(

@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from treadle.errors import RunnerError
-from treadle.execution.worker.questions import refuse_questions
+from treadle.execution.worker.questions import disable_prompts
 
 
 @pytest.fixture
@@ -18,7 +18,7 @@ def worker(monkeypatch):
     monkeypatch.delenv("PYTHONBREAKPOINT", raising=False)
     monkeypatch.setattr(sys, "breakpointhook", sys.breakpointhook)
     monkeypatch.setattr(sys, "stdin", io.StringIO())
-    return refuse_questions
+    return disable_prompts
 
 
 def read_a_line():

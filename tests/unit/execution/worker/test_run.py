@@ -11,7 +11,7 @@ from treadle.execution.worker.run import WorkerRun
 
 
 def test_a_value_published_past_the_end_of_its_run_leaves_nothing(tmp_path):
-    """The run ends while the attendant pickles a value of it: no file of it stays open here."""
+    """The run ends while the monitor thread pickles a value of it: no file of it stays open here."""
 
     class EndsTheRun:
         def __reduce__(self):

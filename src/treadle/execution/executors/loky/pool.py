@@ -38,7 +38,7 @@ from treadle.execution.protocol.messages import (
     Transfer,
     Transferred,
 )
-from treadle.execution.worker.forwarding import hand_to_loggers, write_output
+from treadle.execution.worker.forwarding import log_record, write_output
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -198,7 +198,7 @@ class LokyPool:
         """A worker sent a message."""
         kind = type(message)
         if kind is Logged:
-            hand_to_loggers(message)
+            log_record(message)
             return ()
         if kind is Output:
             write_output(message)

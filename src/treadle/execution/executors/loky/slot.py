@@ -27,7 +27,7 @@ from treadle.execution.processes.interrupts import interrupts_held_back
 from treadle.execution.processes.process_tree import end_tree, worker_mark
 from treadle.execution.processes.scratch import adopt_multiprocessing_folder
 from treadle.execution.processes.start_method import StartMethod, default_left_open, multiprocessing_folder
-from treadle.execution.worker.bootstrap import Inherited, set_up_worker
+from treadle.execution.worker.bootstrap import InheritedResources, set_up_worker
 from treadle.execution.worker.server import serve
 from treadle.forks import fork_safe
 
@@ -81,7 +81,7 @@ class Slot:
         """Process id of the worker, 0 if there is none."""
         return (self._process.pid or 0) if self._process is not None else 0
 
-    def start(self, spec: WorkerSpec, authkey: bytes, inherited: Inherited) -> None:
+    def start(self, spec: WorkerSpec, authkey: bytes, inherited: InheritedResources) -> None:
         """Start a process; returns before it is set up."""
         from loky.process_executor import ProcessPoolExecutor
 

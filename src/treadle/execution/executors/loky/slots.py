@@ -30,7 +30,7 @@ from treadle.execution.processes.start_method import StartMethod
 from treadle.execution.processes.suspend import suspend_workers_too
 from treadle.execution.processes.watchdog import Watchdog
 from treadle.execution.protocol.messages import Hello, Stop
-from treadle.execution.worker.bootstrap import Inherited
+from treadle.execution.worker.bootstrap import InheritedResources
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -122,7 +122,7 @@ class SlotPool:
             OSError: this process may not open so many files, or start so many processes.
         """
         self._blackboard.clear(slot.number - 1)
-        slot.start(self.spec, self._authkey, Inherited(self._let_go_of_inherited))
+        slot.start(self.spec, self._authkey, InheritedResources(self._let_go_of_inherited))
         self._watchdog.watch(self._pids())
         _close_at_exit(self)
 
