@@ -13,7 +13,7 @@ TESTS = Path(__file__).parents[1]
 PAGE = (TESTS.parent / "docs" / "kedro.md").read_text(encoding="utf-8")
 FEATURES, FAILURES = (
     re.split(r"^## ", PAGE.partition(f"## {title}\n")[2], flags=re.MULTILINE)[0]
-    for title in ("What you know from Kedro, and what it is here", "Where Kedro fails")
+    for title in ("Kedro features and their Treadle equivalents", "Known problems of Kedro")
 )
 NOT_YET = "not yet"
 """What stands in place of tests for what Treadle does not do."""
@@ -58,8 +58,8 @@ def test_tests_of_failures_name_their_number():
     assert {number for number, *_ in table} == {str(number) for number in range(1, 21)}
     for number, _, _, tests in table:
         for file, name in tests:
-            told = re.findall(r"[Ff]ailures? ([\d, ]+\d|\d)", docstrings(file)[name])
-            numbers = {each for some in told for each in re.findall(r"\d+", some)}
+            mentions = re.findall(r"[Ff]ailures? ([\d, ]+\d|\d)", docstrings(file)[name])
+            numbers = {each for some in mentions for each in re.findall(r"\d+", some)}
             assert name.startswith(f"test_{number}_") or number in numbers, f"{name} in {file} does not name failure {number}"
 
 
