@@ -124,19 +124,24 @@ class Executor:
         Args:
             timeout: seconds to wait at most; None for no limit.
         """
+        main = self._main
+        if main is None:  # its workers keep their values in this process themselves
+            return self.pool.wait(timeout)
         self.pool.flush()
         if self._events:
             events, self._events = self._events, []
-            return events
-        main_is_busy = self._main is not None and self._main.has_step
-        if main_is_busy and self._main_step_deferred:
+            return events + self._wait_for_pool(0)
+        if not main.has_step:
+            return self._wait_for_pool(timeout)
+        if self._main_step_deferred:
             self._main_step_deferred = False
-            return self._run_main_step()
-        events = [event for event in self.pool.wait(0 if main_is_busy else timeout) if self._accept(event)]
-        if main_is_busy and not events:
-            return self._run_main_step()
-        self._main_step_deferred = main_is_busy
-        return events
+            return self._run_main_step(main)
+        events = self._wait_for_pool(0)
+        self._main_step_deferred = bool(events)
+        return events or self._run_main_step(main)
+
+    def _wait_for_pool(self, timeout: float | None) -> list[PoolEvent]:
+        return [event for event in self.pool.wait(timeout) if self._accept(event)]
 
     def _accept(self, event: PoolEvent) -> bool:
         """Store the values of an event; return False if its value is no longer expected, so that the event is dropped."""
@@ -154,8 +159,8 @@ class Executor:
             self.store.forget_worker(event.worker)
         return True
 
-    def _run_main_step(self) -> list[PoolEvent]:
-        step = self._main.run_step() if self._main is not None else None
+    def _run_main_step(self, main: MainWorker) -> list[PoolEvent]:
+        step = main.run_step()
         lost, self._to_restart = self._to_restart, []
         for worker in lost:  # not reached if an interrupt ends the run, which then needs no workers
             self.pool.restart(worker)

@@ -135,7 +135,7 @@ class SchedulerMoves(SchedulerView):
     # --- jobs and their values -----------------------------------------------------------------------------------------
 
     def _issue(self, job: RunJob) -> None:
-        self._instructions.append(job._replace(inputs=self._values.to_send(job.inputs, job.worker)) if job.inputs else job)
+        self._instructions.append(job._replace(inputs=self._values.to_send(job.inputs, job.worker)))
 
     def _request(self, dataset: int, job: RunJob) -> None:
         """Have a missing value loaded or transferred, unless it is on its way."""

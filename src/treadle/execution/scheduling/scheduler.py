@@ -287,13 +287,16 @@ class Scheduler(SchedulerMoves):
         for node in nodes:
             self._attempts[node] += 1
         self._workers.hold(nodes, state)
-        job = RunJob(worker, tuple(nodes), *self._values.plan_job(nodes, worker))
-        if job.inputs and (missing := self._values.missing(job.inputs, worker)):
+        values = self._values
+        inputs, last, local = values.plan_job(nodes, worker)
+        if inputs and (missing := values.missing(inputs, worker)):
+            job = RunJob(worker, tuple(nodes), inputs, last, local)
             self._pending.add(job, missing)
             for dataset in missing:
                 self._request(dataset, job)
         else:
-            self._issue(job)
+            sent = values.to_send(inputs, worker) if inputs else ()
+            self._instructions.append(RunJob(worker, tuple(nodes), sent, last, local))
 
     def _sole_successor(self, node: int, worker: int) -> int | None:
         """Return the child that can share a node's job: its only one, which waits for nothing else."""

@@ -13,7 +13,7 @@ from treadle.execution.scheduling.instructions import ReleaseValue
 from treadle.execution.scheduling.states import VALUE_MOVES, NodeState, States, ValueState
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Collection, Iterable, Sequence
 
     from treadle.execution.protocol.placement import Placement
     from treadle.planning import Plan
@@ -156,9 +156,8 @@ class Values:
 
     def missing(self, inputs: Iterable[int], worker: int) -> list[int]:
         """Return the inputs that a worker cannot have yet: to be loaded or transferred first, or on their way."""
-        return [
-            dataset for dataset in inputs if self.of[dataset] is not ValueState.SHARED and not self._is_only_in(dataset, worker)
-        ]
+        of, shared = self.of, ValueState.SHARED
+        return [dataset for dataset in inputs if of[dataset] is not shared and not self._is_only_in(dataset, worker)]
 
     def request(self, dataset: int) -> int | None:
         """Note that a missing value is asked for.
@@ -175,8 +174,10 @@ class Values:
             return self.homes[dataset][0]
         return None
 
-    def to_send(self, inputs: Iterable[int], worker: int) -> tuple[int, ...]:
+    def to_send(self, inputs: tuple[int, ...], worker: int) -> tuple[int, ...]:
         """Return the inputs that travel with a job: those that its worker does not have. It has them from now on."""
+        if not (self._retained or self.pins or self.homes):
+            return inputs
         sent = []
         for dataset in inputs:
             if self.of[dataset] is not ValueState.SHARED:
@@ -292,9 +293,11 @@ class Values:
     def _release(self, dataset: int) -> None:
         if not self._plan.datasets[dataset].in_memory:
             return
-        holders = self._copies.pop(dataset, set())
-        if (worker := self._forget_place(dataset)) is not None and dataset not in self._local:  # a local one is used up
-            holders.add(worker)
+        holders: Collection[int] = self._copies.pop(dataset, ()) if self._copies else ()
+        if self.pins or self.homes:
+            worker = self._forget_place(dataset)
+            if worker is not None and dataset not in self._local:  # a local one is used up
+                holders = {*holders, worker}
         self._retained.discard(dataset)
         if self.of[dataset] is not ValueState.RELEASED:
             self._move(dataset, ValueState.RELEASED)

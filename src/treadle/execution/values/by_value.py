@@ -120,8 +120,13 @@ def _reduce_cached_property(obj: functools.cached_property[Any]) -> tuple[Any, .
 def _reduce_code(code: CodeType) -> tuple[Any, ...]:
     """Keep the name of the file, and of code without a file, such as a notebook's, the source lines."""
     make, arguments = cloudpickle.Pickler.dispatch_table[CodeType](code)
-    lines = None if os.path.exists(code.co_filename) else linecache.getlines(code.co_filename)
+    lines = None if _is_file(code.co_filename) else linecache.getlines(code.co_filename)
     return restoring.code, (make, arguments, code.co_filename, lines or None)
+
+
+@functools.lru_cache(maxsize=1024)
+def _is_file(name: str) -> bool:
+    return os.path.exists(name)
 
 
 def _reduce_new_type(obj: Any) -> tuple[Any, ...]:

@@ -63,30 +63,38 @@ class ProcessState(NamedTuple):
     """The warning filters; each category is replaced by its name or its pickle."""
 
 
+_described: list[tuple[Any, bytes]] = [(None, b"")]
+"""What was found last, and its pickle: one tuple, so that threads can replace it."""
+
+
 def describe() -> bytes:
     """Describe the settings of this process.
 
     Returns:
         A pickled ProcessState; equal settings give equal bytes.
     """
-    state = ProcessState(
-        umask=_umask(),
-        nice=os.getpriority(os.PRIO_PROCESS, 0),
-        affinity=frozenset(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None,
-        limits=tuple(resource.getrlimit(limit) for limit in _LIMITS),
-        locale=locale.setlocale(locale.LC_ALL),
-        recursion_limit=sys.getrecursionlimit(),
-        switch_interval=sys.getswitchinterval(),
-        int_digits=sys.get_int_max_str_digits() if hasattr(sys, "get_int_max_str_digits") else None,
-        socket_timeout=socket.getdefaulttimeout(),
-        start_method=multiprocessing.get_start_method(allow_none=True),
-        level_names=tuple(logging._levelToName.items()),  # noqa: SLF001 - no public way before Python 3.11
-        numpy_errors=_numpy_errors(),
-        decimal=_decimal_context(),
-        warn_options=tuple(sys.warnoptions),
-        filters=_describe_filters(tuple(warnings.filters)),
+    facts = (  # in the order of the fields
+        _umask(),
+        os.getpriority(os.PRIO_PROCESS, 0),
+        frozenset(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None,
+        tuple(resource.getrlimit(limit) for limit in _LIMITS),
+        locale.setlocale(locale.LC_ALL),
+        sys.getrecursionlimit(),
+        sys.getswitchinterval(),
+        sys.get_int_max_str_digits() if hasattr(sys, "get_int_max_str_digits") else None,
+        socket.getdefaulttimeout(),
+        multiprocessing.get_start_method(allow_none=True),
+        tuple(logging._levelToName.items()),  # noqa: SLF001 - no public way before Python 3.11
+        _numpy_errors(),
+        _decimal_context(),
+        tuple(sys.warnoptions),
+        _describe_filters(tuple(warnings.filters)),
     )
-    return pickle.dumps(state, protocol=5)
+    before, described = _described[0]
+    if before != facts:  # most runs of a process find it as the one before did
+        described = pickle.dumps(ProcessState(*facts), protocol=5)
+        _described[0] = (facts, described)
+    return described
 
 
 def apply(described: bytes, *, filters: bool = True) -> None:

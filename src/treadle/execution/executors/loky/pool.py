@@ -108,7 +108,7 @@ class LokyPool:
     def send(self, worker: int, command: Job | Transfer | Release | Cancel) -> None:
         """Post a command; descriptors in it travel beside it."""
         slot = self._slots[worker]
-        if type(command) is Job and command.inputs:
+        if type(command) is Job and _has_descriptors(command):
             for job, descriptors in _messages_of(command):
                 self._slot_pool.send(slot, job, descriptors)
         elif type(command) is Transfer and command.spare is not None:
@@ -215,6 +215,13 @@ class LokyPool:
         if descriptors:
             message = _with_descriptors(message, descriptors)
         return [Report(slot.number, message)]
+
+
+def _has_descriptors(job: Job) -> bool:
+    for _dataset, handle in job.inputs:  # noqa: SIM110 - a generator costs more than most jobs have inputs
+        if handle.fd is not None:
+            return True
+    return False
 
 
 def _messages_of(job: Job) -> Iterator[tuple[Job, list[int]]]:
