@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _OWN_CODE = str(Path(__file__).resolve().parents[2]) + "/"
+_OWN_TESTS = f"{_OWN_CODE}testing/"  # has nodes, as a user's module has
 
 
 class OriginalError(Exception):
@@ -116,7 +117,8 @@ def _chain(summary: traceback.TracebackException) -> Iterator[traceback.Tracebac
 
 
 def _is_framework_code(filename: str) -> bool:
-    return (filename.startswith(_OWN_CODE) and "/templates/" not in filename) or "/site-packages/pluggy/" in filename
+    ours = filename.startswith(_OWN_CODE) and not filename.startswith(_OWN_TESTS) and "/templates/" not in filename
+    return ours or "/site-packages/pluggy/" in filename
 
 
 def _type_name(kind: type) -> str:

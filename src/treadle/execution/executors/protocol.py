@@ -29,6 +29,7 @@ class Capabilities:
         queues: a worker can queue jobs, and returns them when it is asked to or when a node takes long.
         label: name of its workers, before their number.
         recycles: its workers are replaced when they reach a limit; it has the methods `worn` and `retire`.
+        concurrent: nodes run while the caller does something else; False where the only worker is the thread that waits.
     """
 
     processes: bool
@@ -36,6 +37,7 @@ class Capabilities:
     queues: bool
     label: str = "worker"
     recycles: bool = False
+    concurrent: bool = True
 
 
 class WorkerPool(Protocol):

@@ -32,7 +32,7 @@ class SerialPool:
         store: the values of the run.
     """
 
-    capabilities = Capabilities(processes=False, can_kill=False, queues=False, label="main")
+    capabilities = Capabilities(processes=False, can_kill=False, queues=False, label="main", concurrent=False)
 
     def __init__(self, store: LocalStore) -> None:
         self._store = store

@@ -1,0 +1,239 @@
+"""A bench for executors: it does for an executor under test what the scheduler and the loop do, one call at a time.
+
+State: of the run that is under way, the numbers of its nodes and datasets, and where each value is. Neighbours: `contract.py`
+tests executors on it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from treadle.execution.executors.events import Report, WorkerUp
+from treadle.execution.packing.bundle import RunBundle
+from treadle.execution.protocol.messages import MAIN, Failed, Finished, JobsReturned, Transferred
+from treadle.execution.protocol.placement import SHARED
+from treadle.execution.scheduling.instructions import RunJob
+from treadle.io.catalog import Catalog
+from treadle.pipeline import Pipeline
+from treadle.planning import compile_plan
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from treadle.execution.executors.events import PoolEvent
+    from treadle.execution.executors.executor import Executor
+    from treadle.execution.protocol.placement import Placement
+    from treadle.pipeline import Node
+    from treadle.planning import Plan
+    from treadle.planning.plan import PlannedNode
+
+_T = TypeVar("_T")
+
+
+class Bench:
+    """An executor under test, with what the scheduler and the loop would do for it.
+
+    Args:
+        executor: the executor.
+        max_workers: the number of workers that it was made with.
+
+    Attributes:
+        pids: the process of each worker that is up.
+        seen: the events that the last `until` or `run` took.
+    """
+
+    def __init__(self, executor: Executor, max_workers: int) -> None:
+        self.executor = executor
+        self.capabilities = executor.capabilities
+        self.workers: tuple[int, ...] = tuple(range(1, max_workers + 1)) if self.capabilities.concurrent else (MAIN,)
+        """Numbers of the workers that take ordinary jobs."""
+        self.pids: dict[int, int] = {}
+        self.seen: list[PoolEvent] = []
+        self.numbers: dict[str, int] = {}
+        """Indices of the datasets, by name."""
+        self.nodes: dict[str, int] = {}
+        """Indices of the nodes, by name."""
+        self._plan: Plan | None = None
+        self._placements: dict[int, Placement] = {}
+        self._copies: dict[int, set[int]] = {}
+        self._unread: list[PoolEvent] = []
+
+    @property
+    def plan(self) -> Plan:
+        """The plan of the run that began last."""
+        if self._plan is None:
+            msg = "no run has begun on this bench"
+            raise RuntimeError(msg)
+        return self._plan
+
+    # --- a run -----------------------------------------------------------------------------------------------------------
+
+    def begin(self, *nodes: Node, **data: Any) -> frozenset[int]:
+        """Begin a run of these nodes and wait until every worker is up.
+
+        Args:
+            nodes: the nodes.
+            data: the contents of the catalog.
+
+        Returns:
+            What the executor returned: the nodes that must run in the main process.
+        """
+        main_only = self.begin_only(*nodes, **data)
+        while not set(self.workers) <= set(self.pids):
+            for event in self.executor.wait():
+                assert isinstance(event, WorkerUp), event
+                self.pids[event.worker] = event.pid
+        return main_only
+
+    def begin_only(self, *nodes: Node, **data: Any) -> frozenset[int]:
+        """Begin a run of these nodes, and wait for nothing."""
+        self._plan = compile_plan(Pipeline(nodes), Catalog(data))
+        self.numbers = {dataset.name: number for number, dataset in enumerate(self.plan.datasets)}
+        self.nodes = {planned.name: number for number, planned in enumerate(self.plan.nodes)}
+        return self.begin_again(**data)
+
+    def begin_again(self, **data: Any) -> frozenset[int]:
+        """Begin another run of the nodes of the last one, and wait for nothing."""
+        self._placements, self._copies, self._unread, self.pids = {}, {}, [], {}
+        return self.executor.begin(RunBundle("run", self.plan, Catalog(data), None))
+
+    def end(self) -> None:
+        """End the run, where one has begun."""
+        if self._plan is not None:
+            self.executor.end()
+
+    # --- jobs ------------------------------------------------------------------------------------------------------------
+
+    def submit(
+        self, worker: int, *names: str, last: Sequence[tuple[str, str]] = (), local: Sequence[str] = (), flush: bool = False
+    ) -> None:
+        """Submit a job; values that are in another worker are transferred first.
+
+        Args:
+            worker: the worker that gets it.
+            names: the nodes, in order.
+            last: (dataset, node) where the node is the last one that takes the dataset.
+            local: datasets that are made within the job and that no other job takes.
+            flush: have the pool send the job now; else the next `wait` does.
+        """
+        made = {name for each in names for name in self.planned(each).outputs}
+        inputs = dict.fromkeys(name for each in names for name in self.planned(each).inputs)
+        needed = [number for number in inputs if number not in made and self.plan.datasets[number].in_memory]
+        job = RunJob(
+            worker,
+            tuple(self.nodes[name] for name in names),
+            tuple(number for number in needed if self._travels(number, worker)),
+            tuple((self.numbers[dataset], self.nodes[name]) for dataset, name in last),
+            tuple(self.numbers[dataset] for dataset in local),
+        )
+        self.executor.submit(job)
+        if flush:
+            self.flush()
+
+    def flush(self) -> None:
+        """Have the pool send what was submitted so far."""
+        self.executor.pool.flush()
+
+    def run(self, worker: int, *names: str, **job: Any) -> Any:
+        """Run a job to its end, submitted again where the worker returns it.
+
+        Returns:
+            The Finished or Failed of its node, or a list of them where the job has several nodes.
+        """
+        self.submit(worker, *names, **job)
+        self.seen = []
+        reports: list[Any] = []
+        while len(reports) < len(names):
+            for event in self.wait():
+                self.seen.append(event)
+                fact = self.fact(event)
+                if isinstance(fact, JobsReturned):  # the worker is in a long node, and another might have been free
+                    self.submit(worker, *names, **job)
+                elif isinstance(fact, (Finished, Failed)):
+                    reports.append(fact)
+        return reports[0] if len(names) == 1 else reports
+
+    def planned(self, name: str) -> PlannedNode:
+        """Return a node of the plan by its name."""
+        return self.plan.nodes[self.nodes[name]]
+
+    # --- events ----------------------------------------------------------------------------------------------------------
+
+    @staticmethod
+    def fact(event: PoolEvent) -> Any:
+        """Return the fact that an event reports, else the event itself."""
+        return event.fact if isinstance(event, Report) else event
+
+    def wait(self) -> list[PoolEvent]:
+        """Return the next events, and note where the values are that they report."""
+        if self._unread:
+            events, self._unread = self._unread, []
+            return events
+        events = self.executor.wait()
+        for event in events:
+            fact = self.fact(event)
+            if isinstance(fact, Finished):
+                self._placements.update((dataset, handle.placement) for dataset, handle in fact.outputs)
+            elif isinstance(fact, Transferred):
+                self._placements[fact.dataset] = fact.handle.placement
+        return events
+
+    def all_until(self, kind: type[_T], count: int) -> list[_T]:
+        """Wait for a number of facts or events of a kind, and return them; `seen` has all that came."""
+        self.seen = []
+        while sum(isinstance(self.fact(event), kind) for event in self.seen) < count:
+            self.seen += self.wait()
+        return [self.fact(event) for event in self.seen if isinstance(self.fact(event), kind)]
+
+    def until(self, kind: type[_T]) -> _T:
+        """Wait for a fact or an event of a kind, and return it; `seen` has all that came."""
+        return self.all_until(kind, 1)[0]
+
+    # --- values ----------------------------------------------------------------------------------------------------------
+
+    def put(self, name: str, value: Any) -> Placement:
+        """Put a value into the store, and return where it is."""
+        placement = self._placements[self.numbers[name]] = self.executor.put(self.numbers[name], value)
+        return placement
+
+    def value(self, name: str) -> Any:
+        """Take a value out of the executor."""
+        handle = self.executor.detach(self.numbers[name])
+        assert handle is not None, f"the store does not have '{name}'"
+        value = handle.load()
+        handle.close()
+        return value
+
+    def release(self, name: str) -> None:
+        """Release a value in the store and in the workers that have it."""
+        number = self.numbers[name]
+        holder = self._placements.pop(number, SHARED).worker
+        holders = self._copies.pop(number, set()) | ({holder} if holder is not None else set())
+        self.executor.release(number, tuple(sorted(holders)))
+
+    def transfer(self, dataset: int, worker: int) -> Transferred:
+        """Have a worker give a value to the store; return what it answers."""
+        self.executor.transfer(dataset, worker)
+        seen: list[PoolEvent] = []
+        while True:
+            facts = [self.fact(event) for event in seen]
+            answers = [fact for fact in facts if isinstance(fact, Transferred) and fact.dataset == dataset]
+            if answers:
+                self._unread = seen + self._unread
+                return answers[0]
+            seen += self.wait()
+
+    def _travels(self, dataset: int, worker: int) -> bool:
+        """Say whether a value travels with a job, once it is in the store or in the job's worker."""
+        placement = self._placements.get(dataset, SHARED)
+        if placement.worker not in {None, worker} and placement.movable:
+            self.transfer(dataset, placement.worker or MAIN)
+            placement = self._placements[dataset]
+        if placement.worker is not None:
+            return False
+        copies = self._copies.setdefault(dataset, set())
+        if worker in copies:
+            return False
+        if placement.retained and worker != MAIN:
+            copies.add(worker)
+        return True

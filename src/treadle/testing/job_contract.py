@@ -1,0 +1,186 @@
+"""The part of the executor contract about jobs: how they run, fail, are cancelled and reported. State: none."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from typing import TYPE_CHECKING, Any
+
+from treadle.execution.executors.events import Report
+from treadle.execution.protocol.messages import MAIN, Failed, Finished, JobsReturned, Started
+from treadle.pipeline import node
+from treadle.testing.fixtures import WORKERS, ContractFixtures
+from treadle.testing.needs import needs
+
+if TYPE_CHECKING:
+    from treadle.testing.bench import Bench
+    from treadle.testing.fixtures import Gate
+
+
+class JobContract(ContractFixtures):
+    """What an executor does with jobs."""
+
+    def test_begin_announces_the_workers(self, bench: Bench) -> None:
+        """Each worker comes up once a run with a pid; processes are others than this one."""
+        assert bench.begin(node(lambda: 1, None, "a", name="n")) == frozenset()
+        assert set(bench.workers) <= set(bench.pids)
+        others = {bench.pids[worker] for worker in bench.workers}
+        if bench.capabilities.processes:
+            assert len(others) == WORKERS
+            assert os.getpid() not in others
+            assert bench.executor.label(MAIN) == "main"
+        else:
+            assert others == {os.getpid()}
+        labels = [bench.executor.label(worker) for worker in bench.workers]
+        assert len(set(labels)) == len(labels)
+
+    def test_a_job_is_reported_step_by_step(self, bench: Bench) -> None:
+        """Started, where it is reported, then Finished, with ordered times and the worker's number; then the value is there."""
+        bench.begin(node(lambda r: r + 1, "r", "a", name="n"), r=0)
+        bench.put("r", 41)
+        for worker in bench.workers:
+            fact = bench.run(worker, "n")
+            reports = [event for event in bench.seen if isinstance(event, Report)]
+            # The start of a node that is over at once need not be reported: its Finished says when it was.
+            assert [type(report.fact) for report in reports][-2:] in ([Started, Finished], [Finished])
+            assert {report.worker for report in reports} == {worker}
+            assert {bench.fact(report).node for report in reports} == {bench.nodes["n"]}
+            assert fact.started <= fact.at
+            assert min(fact.load_seconds, fact.run_seconds, fact.save_seconds) >= 0
+        assert bench.value("a") == 42
+        assert bench.executor.detach(bench.numbers["a"]) is None
+
+    def test_a_job_of_several_nodes_passes_values_on(self, bench: Bench) -> None:
+        """What passes between the nodes of a job is not handed over, and an input of two of its nodes reaches both."""
+        bench.begin(node(lambda r: [r], "r", "a", name="first"), node(lambda a, r: [*a, r], ["a", "r"], "b", name="second"), r=0)
+        bench.put("r", 5)
+        worker = bench.workers[-1]
+        first, second = bench.run(worker, "first", "second", last=[("r", "second"), ("a", "second")], local=["a"])
+        assert first.outputs == ()
+        assert (first.node, second.node) == (bench.nodes["first"], bench.nodes["second"])
+        assert bench.value("b") == [5, 5]
+
+    def test_a_failure_is_a_fact(self, bench: Bench) -> None:
+        """A node that raises is reported with its failure; the rest of its job comes back, and the worker goes on."""
+
+        def fail(r: Any) -> None:
+            raise ValueError(f"no {r}")
+
+        bench.begin(
+            node(fail, "r", "a", name="fails"),
+            node(lambda a: a, "a", "b", name="never"),
+            node(lambda: 1, None, "c", name="good"),
+            r=0,
+        )
+        bench.put("r", [0, 1, 2])
+        worker = bench.workers[0]
+        bench.submit(worker, "fails", "never", local=["a"])
+        failed = bench.until(Failed)
+        assert failed.node == bench.nodes["fails"]
+        assert failed.dropped == (bench.nodes["never"],)
+        assert (failed.failure.type_name, failed.failure.message) == ("ValueError", "no [0, 1, 2]")
+        assert "in fail" in failed.failure.traceback
+        assert (failed.original is None) == bench.capabilities.processes
+        assert isinstance(bench.run(worker, "good"), Finished)
+
+    def test_an_exit_is_a_failure_of_its_node(self, bench: Bench) -> None:
+        """A node that calls sys.exit fails, and its worker goes on."""
+        bench.begin(node(lambda: sys.exit(3), None, "a", name="exits"), node(lambda: 1, None, "b", name="good"))
+        failed = bench.run(bench.workers[0], "exits")
+        assert failed.failure.type_name == "SystemExit"
+        assert isinstance(bench.run(bench.workers[0], "good"), Finished)
+
+    def test_a_worker_without_jobs_can_be_cancelled(self, bench: Bench) -> None:
+        """A cancel that finds no job returns none, and the next job runs."""
+        bench.begin(node(lambda: 1, None, "a", name="n"))
+        bench.executor.cancel(bench.workers[0])
+        bench.flush()
+        assert isinstance(bench.run(bench.workers[0], "n"), Finished)
+
+    @needs("concurrent")
+    def test_what_has_not_begun_can_be_cancelled(self, bench: Bench, gate: Gate) -> None:
+        """A cancel returns the jobs that wait; the one that runs finishes, and the worker takes jobs again."""
+        bench.begin(node(gate.waiting, None, "a", name="runs"), node(lambda: 1, None, "b", name="waits"))
+        worker = bench.workers[0]
+        bench.submit(worker, "runs")
+        bench.until(Started)
+        bench.submit(worker, "waits")
+        bench.executor.cancel(worker)
+        bench.flush()
+        gate.open()
+        assert bench.until(JobsReturned).nodes == (bench.nodes["waits"],)
+        assert not any(isinstance(bench.fact(event), Started) for event in bench.seen)
+        assert isinstance(bench.run(worker, "waits"), Finished)
+
+    @needs("concurrent")
+    def test_the_rest_of_a_job_can_be_cancelled(self, bench: Bench, gate: Gate) -> None:
+        """A cancel during the first node of a job returns the others."""
+        bench.begin(node(gate.waiting, None, "a", name="first"), node(lambda a: a, "a", "b", name="second"))
+        worker = bench.workers[0]
+        bench.submit(worker, "first", "second")
+        bench.until(Started)
+        bench.executor.cancel(worker)
+        bench.flush()
+        gate.open()
+        assert bench.until(JobsReturned).nodes == (bench.nodes["second"],)
+
+    def test_a_job_of_nodes_that_wait_runs_to_its_end(self, bench: Bench, gate: Gate) -> None:
+        """A job whose first node blocks goes on with its second one."""
+        bench.begin(node(gate.waiting, None, "a", name="first"), node(lambda a: a, "a", "b", name="second"))
+        bench.submit(bench.workers[0], "first", "second", flush=True)
+        opener = threading.Thread(target=gate.open)
+        opener.start()
+        assert [each.node for each in bench.all_until(Finished, 2)] == [bench.nodes["first"], bench.nodes["second"]]
+        opener.join()
+
+    @needs("processes")
+    def test_the_rest_of_a_job_of_the_main_worker_can_be_cancelled(self, bench: Bench) -> None:
+        """A cancel between two nodes of a job that runs in the main process returns the others."""
+        bench.begin(node(lambda: 1, None, "a", name="first"), node(lambda a: a, "a", "b", name="second"))
+        bench.submit(MAIN, "first", "second")
+        bench.until(Finished)
+        bench.executor.cancel(MAIN)
+        assert bench.until(JobsReturned).nodes == (bench.nodes["second"],)
+
+    def test_runs_follow_each_other(self, bench: Bench) -> None:
+        """Ending a run forgets it; the next one has its own nodes and values under the same numbers."""
+        for text in ("one", "two"):
+            bench.begin(node(lambda text=text: text, None, "a", name="n"))
+            bench.run(bench.workers[0], "n")
+            assert bench.value("a") == text
+            bench.end()
+
+    def test_a_run_that_ends_before_its_jobs_does_not_disturb_the_next(self, bench: Bench) -> None:
+        """A job that was submitted and never waited for leaves nothing in the next run."""
+        bench.begin(node(lambda: 1, None, "a", name="n"))
+        bench.submit(bench.workers[0], "n")
+        bench.end()
+        self._check_next_run(bench)
+
+    @needs("concurrent")
+    def test_a_run_that_ends_during_a_node_does_not_disturb_the_next(self, bench: Bench, gate: Gate) -> None:
+        """What a job of an abandoned run still reports is not heard in the next run."""
+        bench.begin(node(gate.waiting, None, "a", name="old"))
+        bench.submit(bench.workers[0], "old")
+        bench.until(Started)
+        bench.end()
+        gate.open()
+        self._check_next_run(bench)
+
+    @staticmethod
+    def _check_next_run(bench: Bench) -> None:
+        bench.begin(node(lambda: "new", None, "b", name="new"))
+        finished = bench.run(bench.workers[0], "new")
+        assert {type(bench.fact(event)) for event in bench.seen} <= {Started, Finished, JobsReturned}
+        assert finished.node == 0
+        assert bench.value("b") == "new"
+
+    def test_a_wait_has_an_end(self, bench: Bench) -> None:
+        """Where nothing happens, `wait` comes back empty when its time is over."""
+        bench.begin(node(lambda: 1, None, "a", name="n"))
+        for _ in range(20):  # what is left from the start comes first
+            if not bench.executor.wait(0.02):
+                break
+        assert bench.executor.wait(0.02) == []
+        assert isinstance(bench.run(bench.workers[0], "n"), Finished)

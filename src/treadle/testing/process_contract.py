@@ -1,0 +1,171 @@
+"""The part of the executor contract about the life of workers: deaths, replacement, kills, and the end. State: none."""
+
+from __future__ import annotations
+
+import gc
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import psutil
+import pytest
+
+from treadle.execution.executors.events import WorkerDown, WorkerUp
+from treadle.execution.protocol.messages import MAIN, Finished, Started
+from treadle.pipeline import node
+from treadle.testing.bench import Bench
+from treadle.testing.fixtures import WORKERS, ContractFixtures
+from treadle.testing.needs import needs
+
+if TYPE_CHECKING:
+    from treadle.testing.fixtures import Gate
+
+
+class ProcessContract(ContractFixtures):
+    """What becomes of an executor's workers."""
+
+    @needs("processes")
+    def test_a_killed_worker_is_reported_with_its_node(self, own_bench: Bench) -> None:
+        """A kill is an event with pid, signal and node; the others go on, and another worker takes the place."""
+        bench = own_bench
+        bench.begin(
+            node(lambda: os.kill(os.getpid(), signal.SIGKILL), None, "a", name="dies"),
+            node(lambda: 1, None, "b", name="fine"),
+        )
+        bench.submit(2, "dies")
+        down = bench.until(WorkerDown)
+        assert down[:4] == (2, bench.pids[2], -signal.SIGKILL, bench.nodes["dies"])
+        assert down.started is not None
+        assert isinstance(bench.run(1, "fine"), Finished)
+        bench.executor.restart(2)
+        up = bench.until(WorkerUp)
+        assert (up.worker, up.pid) != (2, down.pid)
+        assert isinstance(bench.run(2, "fine"), Finished)
+
+    @needs("processes")
+    def test_a_worker_that_exits_reports_its_code(self, own_bench: Bench) -> None:
+        """A library that ends the process is seen with its exit code and the node that it was in, be it the second of a job."""
+        bench = own_bench
+        bench.begin(node(lambda: os._exit(5), None, "a", name="exits"), node(lambda: 1, None, "b", name="before"))
+        bench.submit(1, "before", "exits")
+        down = bench.until(WorkerDown)
+        assert (down.exitcode, down.node) == (5, bench.nodes["exits"])
+
+    @needs("processes")
+    def test_the_death_of_an_idle_worker_is_no_nodes_fault(self, own_bench: Bench) -> None:
+        """A worker that dies between jobs is an event without a node, in a run and between two."""
+        bench = own_bench
+        bench.begin(node(lambda: 1, None, "a", name="n"))
+        bench.run(1, "n")
+        os.kill(bench.pids[1], signal.SIGKILL)
+        down = bench.until(WorkerDown)
+        assert (down.worker, down.exitcode, down.node) == (1, -signal.SIGKILL, None)
+        bench.end()
+        killed = bench.pids[2]
+        os.kill(killed, signal.SIGKILL)
+        bench.begin_again()
+        ups: dict[int, int] = {}
+        while len(ups) < WORKERS or ups.get(2, killed) == killed:
+            for event in bench.executor.wait():
+                if isinstance(event, WorkerDown):
+                    assert event.node is None
+                    bench.executor.restart(event.worker)
+                    continue
+                assert isinstance(event, WorkerUp), event
+                if event.worker != MAIN:
+                    ups[event.worker] = event.pid
+        assert isinstance(bench.run(2, "n"), Finished)
+
+    @needs("can_kill")
+    def test_a_worker_is_ended_in_the_middle_of_a_node(self, own_bench: Bench, gate: Gate) -> None:
+        """An executor that can end a node says how long it has run, ends and reports its worker, and the next worker works."""
+        bench = own_bench
+        bench.begin(node(gate.waiting, None, "a", name="waits"), node(lambda: 2, None, "b", name="n"))
+        bench.submit(1, "waits")
+        started = bench.until(Started)
+        ((worker, running),) = bench.executor.running().items()
+        assert (worker, running[:2]) == (1, started[:2])
+        assert running.at == pytest.approx(started.at)
+        assert 0 < running.since <= time.monotonic()
+        bench.executor.kill(1)
+        down = bench.until(WorkerDown)
+        assert (down.worker, down.exitcode, down.node) == (1, -signal.SIGKILL, bench.nodes["waits"])
+        bench.executor.restart(1)
+        bench.until(WorkerUp)
+        assert isinstance(bench.run(1, "n"), Finished)
+
+    @needs("processes")
+    def test_what_a_node_forks_does_not_speak_for_the_worker(self, bench: Bench) -> None:
+        """A forked child that prints repeats no facts of the worker, and does not end its conversation."""
+
+        def forks(_a: Any) -> int:
+            pid = os.fork()
+            if pid == 0:
+                print("child", flush=True)  # noqa: T201 - what this is about
+                os._exit(0)
+            return os.waitpid(pid, 0)[1]
+
+        bench.begin(node(lambda: 1, None, "a", name="before"), node(forks, "a", "b", name="forks"))
+        reports = bench.run(bench.workers[0], "before", "forks", last=[("a", "forks")], local=["a"])
+        assert [type(fact) for fact in reports] == [Finished, Finished]
+        assert [bench.fact(event).node for event in bench.seen if isinstance(bench.fact(event), Finished)] == [0, 1]
+        assert bench.value("b") == 0
+
+    @needs("can_kill")
+    def test_closing_ends_what_runs(self, own_bench: Bench, gate: Gate) -> None:
+        """`close(kill=True)` ends workers whatever they do."""
+        bench = own_bench
+        bench.begin(node(gate.waiting, None, "a", name="hangs"))
+        bench.submit(1, "hangs")
+        bench.until(Started)
+        bench.executor.close(kill=True)
+        assert not psutil.pid_exists(bench.pids[1])
+
+    @pytest.mark.parametrize("kill", [False, True])
+    def test_closing_leaves_nothing(self, kill: bool) -> None:  # noqa: FBT001 - a parameter of a test
+        """After `close` there is no descriptor, thread or process more than before, and closing again is no error."""
+        states = []
+        for _ in range(2):  # the first makes what Python keeps until it ends: a fork server, a resource tracker
+            threads = set(threading.enumerate())
+            bench = Bench(self.make_executor(WORKERS), WORKERS)
+            bench.begin(node(lambda: bytearray(1_000_000), None, "a", name="n"), r=0)
+            bench.run(bench.workers[-1], "n")
+            pids = [bench.pids[worker] for worker in bench.workers]
+            bench.end()
+            bench.executor.close(kill=kill)
+            bench.executor.close()
+            for thread in set(threading.enumerate()) - threads:
+                thread.join(10)  # one that was not waited for may be on its way out
+            states.append(what_is_open())
+            assert not [pid for pid in pids if pid != os.getpid() and psutil.pid_exists(pid)]
+        assert states[0] == states[1]
+
+    def test_closing_before_anything_began_leaves_nothing(self) -> None:
+        """An executor that was never used closes too."""
+        self.make_executor(WORKERS).close()
+        before = what_is_open()
+        self.make_executor(WORKERS).close()
+        assert what_is_open() == before
+
+
+def what_is_open() -> tuple[list[str], list[str], list[int]]:
+    """Return what a closed executor must not leave: kinds of descriptors, names of threads, child processes."""
+    gc.collect()
+    files = [path.readlink() for path in Path("/proc/self/fd").iterdir() if path.is_symlink()]
+    return (
+        sorted(str(file).partition(":[")[0] for file in files),
+        sorted(thread.name for thread in threading.enumerate()),
+        sorted(child.pid for child in psutil.Process().children(recursive=True) if not _python_keeps(child)),
+    )
+
+
+def _python_keeps(process: psutil.Process) -> bool:
+    """Say whether a process is one that Python or loky keeps until this process ends."""
+    try:
+        words = " ".join(process.cmdline())
+    except psutil.Error:
+        return True  # it is gone
+    return "resource_tracker" in words or "forkserver import main" in words

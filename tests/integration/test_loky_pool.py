@@ -1,0 +1,237 @@
+"""What is particular to worker processes of loky: their set-up, spilled values, descriptors, and the fork server."""
+
+from __future__ import annotations
+
+import dataclasses
+import multiprocessing
+import os
+import signal
+import sys
+from multiprocessing import forkserver, resource_tracker
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from treadle import Catalog, Pipeline, node
+from treadle.execution.executors.events import SetupFailed
+from treadle.execution.executors.loky.pool import loky_executor
+from treadle.execution.packing.bundle import RunBundle
+from treadle.execution.packing.worker_spec import fingerprint, make_worker_spec
+from treadle.execution.processes.start_method import StartMethod, available_start_methods
+from treadle.execution.protocol.handles import Inline, PinnedValue, RemoteValue
+from treadle.execution.protocol.messages import MAIN, Failed, Finished, JobsReturned
+from treadle.planning import compile_plan
+from treadle.testing import Bench
+
+WORKERS = 2
+METHODS = [method.value for method in available_start_methods()]
+BIG = np.arange(100_000.0)
+
+
+def make_executor(method, **changes):
+    """Make an executor; `changes` are made to the spec of its workers."""
+    method = StartMethod(method)
+
+    def spec(scratch):
+        return dataclasses.replace(make_worker_spec(method, WORKERS, scratch, fingerprint([])), **changes)
+
+    return loky_executor(WORKERS, method, spec)
+
+
+@pytest.fixture
+def fresh():
+    """Make benches with executors of their own, closed after the test."""
+    made = []
+
+    def make(method, **changes):
+        made.append(make_executor(method, **changes))
+        return Bench(made[-1], WORKERS)
+
+    yield make
+    for executor in made:
+        executor.close(kill=True)
+
+
+@pytest.fixture(params=METHODS)
+def method(request):
+    return request.param
+
+
+@pytest.mark.parametrize("kill", [False, True])
+def test_closing_removes_the_scratch_directory(fresh, method, kill):
+    """The pool's directory lasts as long as the pool, whether its workers are asked to end or are killed."""
+    bench = fresh(method)
+    bench.begin(node(lambda: BIG * 1, None, "a", name="n"))
+    bench.run(1, "n")
+    folder = Path(bench.executor.pool.spec.scratch)
+    assert folder.is_dir()
+    bench.end()
+    bench.executor.close(kill=kill)
+    assert not folder.exists()
+
+
+def test_a_set_up_that_raises_keeps_its_error(fresh, method, tmp_path):
+    """Where a worker's set-up fails the event has the real error, and the next run starts a new worker."""
+    folder = tmp_path / "later"
+    bench = fresh(method, working_directory=str(folder))
+    with pytest.raises(AssertionError, match="SetupFailed") as caught:
+        bench.begin(node(lambda: 1, None, "a", name="n"))
+    assert "FileNotFoundError" in str(caught.value)
+    bench.executor.end()
+    folder.mkdir()
+    failures = 0
+    bench.executor.begin(RunBundle("again", bench.plan, Catalog(), None))
+    up = set()
+    while up != {1, 2}:
+        for event in bench.executor.wait():
+            if isinstance(event, SetupFailed):  # the other worker, which had failed before the folder was there
+                assert event.failure is not None
+                assert event.failure.type_name == "FileNotFoundError"
+                assert event.failure.phase == "setup"
+                failures += 1
+                bench.executor.restart(event.worker)
+            elif event.worker != MAIN:
+                up.add(event.worker)
+    assert failures <= 1
+    assert isinstance(bench.run(1, "n"), Finished)
+
+
+def test_a_death_during_the_set_up_is_told(fresh, method, tmp_path):
+    """A project that ends the process at import is an event with the exit code, not a wait."""
+    package = tmp_path / f"ends_at_import_{method}"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    (package / "settings.py").write_text("import os\nos._exit(4)\n")
+    bench = fresh(method, package_name=package.name, inherits=False, sys_path=(str(tmp_path), *sys.path))
+    bench.plan = compile_plan(Pipeline([node(lambda: 1, None, "a", name="n")]), Catalog())
+    bench.executor.begin(RunBundle("run", bench.plan, Catalog(), None))
+    failed = bench.until(SetupFailed)
+    assert failed.failure is None
+    assert failed.exitcode == 4
+
+
+def test_workers_are_what_the_spec_says(fresh, method, tmp_path, monkeypatch):
+    """Environment, working directory and path of a worker are the spec's, whatever a fork server had before."""
+    monkeypatch.setenv("TREADLE_TEST_CONTRACT", method)
+    bench = fresh(method, working_directory=str(tmp_path))
+    bench.begin(
+        node(
+            lambda: (os.environ["TREADLE_TEST_CONTRACT"], str(Path.cwd()), sys.path[0], multiprocessing.current_process().name),
+            None,
+            "a",
+            name="n",
+        )
+    )
+    bench.run(1, "n")
+    variable, folder, first, _name = bench.value("a")
+    assert (variable, folder, first) == (method, str(tmp_path), str(Path(sys.path[0]).absolute()))
+
+
+def test_many_large_values_spill(fresh, monkeypatch):
+    """Past a number of open memory files values go to scratch files, and come back from there."""
+    from treadle.execution.executors.loky import store
+    from treadle.execution.values import budget
+
+    count = budget.OPEN_FILES + 20
+    bench = fresh("fork")
+    names = [f"d{number}" for number in range(count)]
+    bench.begin(
+        node(lambda *arrays: float(sum(array[0] for array in arrays)), names, "total", name="sum"), **dict.fromkeys(names, 0)
+    )
+    for number, name in enumerate(names):
+        bench.put(name, np.full(10_000, float(number)))
+    scratch = Path(bench.executor.pool.spec.scratch)
+    assert len(list(scratch.glob("value-*"))) == pytest.approx(20, abs=1)
+    bench.run(1, "sum")
+    assert bench.value("total") == sum(range(count))
+    handle = bench.executor.detach(bench.numbers[names[-1]])
+    assert handle.path is None
+    assert handle.load()[0] == count - 1
+    handle.close()
+    monkeypatch.setattr(store, "MANY_DESCRIPTORS", 0)
+    handle = bench.executor.detach(bench.numbers[names[-2]])
+    assert isinstance(handle, Inline)
+    assert handle.load()[0] == count - 2
+    bench.end()
+    assert list(scratch.glob("value-*")) == []
+
+
+def test_more_values_than_a_message_carries(fresh, monkeypatch):
+    """A job that takes more memory files than one message can carry gets the others in messages before it."""
+    from treadle.execution.executors.loky import pool as loky
+    from treadle.execution.values import budget
+
+    monkeypatch.setattr(budget, "OPEN_FILES", 10_000)
+    monkeypatch.setattr(loky, "MAX_DESCRIPTORS", 5)
+    bench = fresh("fork")
+    names = [f"d{number}" for number in range(12)]
+    bench.begin(
+        node(lambda *arrays: float(sum(array[0] for array in arrays)), names, "total", name="sum"), **dict.fromkeys(names, 0)
+    )
+    for number, name in enumerate(names):
+        bench.put(name, np.full(10_000, float(number)))
+    bench.run(1, "sum")
+    assert bench.value("total") == sum(range(12))
+
+
+def test_a_value_is_sent_to_a_worker_once(fresh):
+    """However many jobs that wait in a worker take the same value, the worker has one descriptor of it; then none."""
+
+    def descriptors(_array):
+        names = [str(path.readlink()) for path in Path("/proc/self/fd").iterdir() if path.is_symlink()]
+        return sum("memfd:treadle" in name for name in names)
+
+    bench = fresh("fork")
+    count = 40
+    bench.begin(
+        *[node(descriptors, "array", f"open{number}", name=f"n{number}") for number in range(count)],
+        node(lambda: descriptors(None), None, "after", name="after"),
+        array=0,
+    )
+    bench.put("array", BIG)
+    names = {bench.nodes[f"n{number}"]: f"n{number}" for number in range(count)}
+    for name in names.values():
+        bench.submit(1, name)
+    finished = 0
+    while finished < count:
+        facts = [bench.fact(event) for event in bench.wait()]
+        finished += sum(isinstance(fact, Finished) for fact in facts)
+        for fact in facts:
+            if isinstance(fact, JobsReturned):  # one before it took long
+                bench.submit(1, names[fact.nodes[0]])
+    # The descriptor, and the one that the value's map holds.
+    assert {bench.value(f"open{number}") for number in range(count)} <= {1, 2}
+    bench.release("array")
+    bench.run(1, "after")
+    assert bench.value("after") == 0
+
+
+def test_what_cannot_be_transferred_is_answered(fresh):
+    """A worker that is asked for a value which it does not have says so, and a job that needs the value fails there."""
+    bench = fresh("fork")
+    bench.begin(node(len, "lost", "length", name="takes"), node(lambda: 1, None, "one", name="other"), lost=0)
+    lost = bench.numbers["lost"]
+    for opened in (False, True):  # before the worker knows the run, and after
+        bench.executor.store.keep(lost, RemoteValue(1, 1_000_000), 1)
+        assert bench.transfer(lost, 1).handle == PinnedValue(1, "its worker no longer has it")
+        if not opened:
+            bench.run(1, "other")
+    failed = bench.run(1, "takes")
+    assert isinstance(failed, Failed)
+    assert "'lost' is gone" in failed.failure.message
+
+
+def test_the_fork_server_takes_signals(fresh):
+    """What others have the fork server start can be terminated: it was not started with signals blocked."""
+    resource_tracker.ensure_running()  # it would unblock them, when it is started
+    if (server := forkserver._forkserver._forkserver_pid) is not None:
+        os.kill(server, signal.SIGKILL)  # it would not end by itself: forked workers hold on to what it waits for
+        forkserver._forkserver._stop()
+    bench = fresh("forkserver")
+    bench.begin(node(lambda: 1, None, "a", name="n"))
+    process = multiprocessing.get_context("forkserver").Process(target=signal.pause)
+    process.start()
+    process.terminate()
+    process.join(10)
+    assert process.exitcode == -signal.SIGTERM
