@@ -13,15 +13,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from treadle import Catalog, Pipeline, node
+from treadle import node
 from treadle.execution.executors.events import SetupFailed
 from treadle.execution.executors.loky.pool import loky_executor
-from treadle.execution.packing.bundle import RunBundle
 from treadle.execution.packing.worker_spec import fingerprint, make_worker_spec
 from treadle.execution.processes.start_method import StartMethod, available_start_methods
 from treadle.execution.protocol.handles import Inline, PinnedValue, RemoteValue
 from treadle.execution.protocol.messages import MAIN, Failed, Finished, JobsReturned
-from treadle.planning import compile_plan
 from treadle.testing import Bench
 
 WORKERS = 2
@@ -81,7 +79,7 @@ def test_a_set_up_that_raises_keeps_its_error(fresh, method, tmp_path):
     bench.executor.end()
     folder.mkdir()
     failures = 0
-    bench.executor.begin(RunBundle("again", bench.plan, Catalog(), None))
+    bench.begin_again()
     up = set()
     while up != {1, 2}:
         for event in bench.executor.wait():
@@ -97,15 +95,14 @@ def test_a_set_up_that_raises_keeps_its_error(fresh, method, tmp_path):
     assert isinstance(bench.run(1, "n"), Finished)
 
 
-def test_a_death_during_the_set_up_is_told(fresh, method, tmp_path):
+def test_a_death_during_the_set_up_is_reported(fresh, method, tmp_path):
     """A project that ends the process at import is an event with the exit code, not a wait."""
     package = tmp_path / f"ends_at_import_{method}"
     package.mkdir()
     (package / "__init__.py").write_text("")
     (package / "settings.py").write_text("import os\nos._exit(4)\n")
     bench = fresh(method, package_name=package.name, inherits=False, sys_path=(str(tmp_path), *sys.path))
-    bench.plan = compile_plan(Pipeline([node(lambda: 1, None, "a", name="n")]), Catalog())
-    bench.executor.begin(RunBundle("run", bench.plan, Catalog(), None))
+    bench.begin_only(node(lambda: 1, None, "a", name="n"))
     failed = bench.until(SetupFailed)
     assert failed.failure is None
     assert failed.exitcode == 4
