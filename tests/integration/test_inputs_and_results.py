@@ -62,7 +62,7 @@ def test_an_input_that_does_not_pickle(any_runner):
     ("name", "says"),
     [
         ("arary", "Did you mean 'array'"),
-        ("scaled", "which the node 'scale' of this run makes"),
+        ("scaled", "but node 'scale' of this run produces it"),
         ("other", "free inputs are: array"),
     ],
 )

@@ -219,11 +219,11 @@ def test_needs_that_cannot_be_met(any_runner, rules, marks, tmp_path):
         nodes = [node(rules.use_alone, "folder", "a", name="greedy", policy=NodePolicy(resources=resources))]
         return Pipeline([node(rules.fail, "folder", "b", name="first"), *nodes])
 
-    with pytest.raises(RunnerError, match=r"'greedy' needs gpu: 1, but no limit of that resource is set"):
+    with pytest.raises(RunnerError, match=r"'greedy' requests gpu: 1, but no limit of that resource is set"):
         any_runner.run(pipeline(gpu=1), data)
-    with pytest.raises(RunnerError, match=r"'greedy' needs gpu: 3, and the limit is 2"):
+    with pytest.raises(RunnerError, match=r"'greedy' requests gpu: 3, but the limit is 2"):
         any_runner.run(pipeline(gpu=3), data, policies=read_policies({"resources": {"gpu": 2}}))
-    with pytest.raises(RunnerError, match=r"'greedy' needs memory: 10\^?.*and the limit is"):
+    with pytest.raises(RunnerError, match=r"'greedy' requests memory: 10\^?.*but the limit is"):
         any_runner.run(pipeline(memory="10000TB"), data)
     assert marks("fail") == 0
 

@@ -1,10 +1,10 @@
-"""Keep Python's cycle collector from walking a large plan again and again.
+"""Keep Python's garbage collector from traversing a large plan repeatedly.
 
-A plan of many nodes is some hundred thousand small objects that stay. The collector counts what is made and, the more
-there is, the more often it walks all of it, to find nothing: measured on 10,000 nodes, half of the parent's time.
+A plan of many nodes consists of several hundred thousand small, long-lived objects. Garbage collections triggered by new
+allocations traverse all of them without finding garbage: for 10,000 nodes this took half of the parent's time.
 
-State: the collector's own switches, which are the process's; each function puts back what it found, and does nothing where
-somebody else has changed them before.
+State: the settings of the process's garbage collector; each function restores them, and does nothing if the application has
+already disabled or frozen the collector. Neighbours: `plan.py` compiles with collection paused, the run loop freezes the plan.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from contextlib import contextmanager
 
 _MANY_NODES = 1_000
 _MANY_FROZEN = 1_000
-"""With fewer frozen objects nobody has frozen any: Python 3.12 itself begins with some hundreds."""
+"""Up to this count the application has not called `gc.freeze`: Python 3.12 itself freezes some hundreds of objects."""
 
 
 @contextmanager
 def collection_paused() -> Iterator[None]:
-    """Collect no cycles for the length of the block, which makes much that stays and runs nobody else's code."""
+    """Disable garbage collection during a block that allocates many long-lived objects and runs no user code."""
     if not gc.isenabled():
         yield
         return
@@ -33,10 +33,10 @@ def collection_paused() -> Iterator[None]:
 
 @contextmanager
 def plan_left_out(nodes: int) -> Iterator[None]:
-    """Leave all that is there now out of the collections of a long run; what the run makes is collected as ever.
+    """Exclude all current objects from garbage collection during the block; new objects are collected as usual.
 
     Args:
-        nodes: how many nodes the run has; with few it is not worth it, and nothing is done.
+        nodes: number of nodes of the run; nothing is done for a small run.
     """
     if nodes < _MANY_NODES or gc.get_freeze_count() > _MANY_FROZEN:
         yield

@@ -1,4 +1,4 @@
-"""Which nodes confirm datasets, and where they must run to do so. No state. Neighbours: `plan` asks while it compiles."""
+"""Find nodes that must confirm a dataset in the main process. State: none. Neighbours: `plan` calls this while compiling."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ if TYPE_CHECKING:
 
 
 def confirming_in_main(nodes: Sequence[Node], catalog: Catalog) -> frozenset[int]:
-    """Find the nodes that confirm a dataset which may not leave the main process.
+    """Find the nodes that confirm a dataset restricted to the main process.
 
     Args:
-        nodes: in plan order.
-        catalog: says what the datasets can do.
+        nodes: the nodes, in plan order.
+        catalog: provides the capabilities of the datasets.
 
     Returns:
-        Positions of those nodes.
+        The indices of those nodes.
 
     Raises:
-        UnknownDatasetError: a node confirms a dataset that the catalog does not have and no node takes or makes.
+        UnknownDatasetError: a node confirms a dataset that is not in the catalog and that no node loads or saves.
     """
     confirming = [(position, node) for position, node in enumerate(nodes) if node.confirms]
     if not confirming:
@@ -40,8 +40,8 @@ def confirming_in_main(nodes: Sequence[Node], catalog: Catalog) -> frozenset[int
                 close = tuple(get_close_matches(name, [*used, *catalog], n=3))
                 hint = f" Did you mean {' or '.join(map(repr, close))}?" if close else ""
                 msg = (
-                    f"Node '{node.name}' confirms '{name}', which the catalog does not have.{hint} Declare it there, or take "
-                    "it out of the node's `confirms`."
+                    f"Node '{node.name}' confirms '{name}', which is not in the catalog.{hint} Declare it there, or remove it "
+                    "from the node's `confirms`."
                 )
                 raise UnknownDatasetError(msg, dataset=name, node=node.name, close=close)
     return frozenset(found)

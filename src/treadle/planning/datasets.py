@@ -1,7 +1,7 @@
-"""The datasets of a pipeline in words: where each one's data is, who makes it, who takes it.
+"""Describe the datasets of a pipeline: where the data is stored, and which nodes save and load it.
 
-Job: put side by side what the pipeline and the catalog know of a dataset, for `treadle catalog`. Nothing is built and nothing
-loaded. State: none. Neighbours: `plan` compiles the same two for running; `io.factories` says which pattern a name fits.
+Job: combine the pipeline's and the catalog's information on each dataset, for `treadle catalog`, without building or loading
+datasets. State: none. Neighbours: `plan` compiles pipeline and catalog for a run; `io.factories` matches names to patterns.
 """
 
 from __future__ import annotations
@@ -24,31 +24,31 @@ class Origin(Enum):
     """Where a dataset comes from."""
 
     CATALOG = "catalog"
-    """A catalog file declares it by its name."""
+    """A catalog file declares it by name."""
     PATTERN = "pattern"
-    """Its name fits a pattern of a catalog file."""
+    """Its name matches a pattern of a catalog file."""
     PARAMETERS = "parameters"
     CODE = "code"
-    """A hook or a program put it into the catalog."""
+    """A hook or a program added it to the catalog."""
     MEMORY = "memory"
-    """Nothing declares it: it lives in memory from the node that makes it to those that take it."""
+    """It is not declared, and kept in memory between the node that saves it and those that load it."""
     MISSING = "missing"
-    """Nothing declares it and no node makes it."""
+    """It is not declared, and no node saves it."""
 
 
 @dataclass(frozen=True, slots=True)
 class DatasetFacts:
-    """What is known of a dataset before a run.
+    """The facts of a dataset that are known without a run.
 
     Attributes:
-        name: its name.
-        origin: where it comes from.
-        type_name: its type, as the catalog has it; None for parameters and what is missing.
-        place: its path or address, where its entry has one.
-        pattern: the pattern that its name fits, if it comes from one.
-        versioned: whether each run saves a version of its own.
-        made_by: names of the nodes that make it.
-        taken_by: names of the nodes that take it.
+        name: name of the dataset.
+        origin: where it is declared.
+        type_name: its type, as written in the catalog; None for parameters and missing datasets.
+        place: its path or address, if its entry has one.
+        pattern: the pattern that its name matches, if it comes from one.
+        versioned: whether each run saves a new version.
+        made_by: names of the nodes that save it.
+        taken_by: names of the nodes that load it.
     """
 
     name: str
@@ -62,14 +62,14 @@ class DatasetFacts:
 
 
 def describe_datasets(pipeline: Pipeline, catalog: Catalog) -> tuple[DatasetFacts, ...]:
-    """Say of each dataset of a pipeline where its data is.
+    """Return the facts of each dataset of a pipeline.
 
     Args:
         pipeline: the nodes.
         catalog: the datasets.
 
     Returns:
-        The facts, in the order in which the pipeline comes to the datasets.
+        The facts, in the order in which the pipeline uses the datasets.
     """
     made: dict[str, list[str]] = {}
     taken: dict[str, list[str]] = {}
@@ -83,38 +83,38 @@ def describe_datasets(pipeline: Pipeline, catalog: Catalog) -> tuple[DatasetFact
 
 
 def declared_datasets(catalog: Catalog) -> tuple[DatasetFacts, ...]:
-    """Say of each dataset that the catalog declares by name where its data is.
+    """Return the facts of each dataset that the catalog declares by name.
 
     Args:
         catalog: the datasets.
 
     Returns:
-        The facts, without parameters and without what only fits a pattern.
+        The facts, without parameters and without datasets that only match a pattern.
     """
     found = [_facts(name, catalog, (), ()) for name in catalog if not is_parameter(name)]
     return tuple(facts for facts in found if facts.origin is not Origin.PATTERN)
 
 
 def resolved_entries(names: Iterable[str], catalog: Catalog) -> dict[str, Mapping[str, object]]:
-    """Give the catalog entries of datasets with their placeholders filled in.
+    """Return the catalog entries of datasets with their placeholders resolved.
 
     Args:
-        names: the datasets.
-        catalog: where they are declared, by name or by pattern.
+        names: names of the datasets.
+        catalog: the catalog that declares them, by name or by pattern.
 
     Returns:
-        Each entry by its dataset's name, credentials by name only; a name that no entry fits is left out.
+        Entries by dataset name, without the values of credentials; names that match no entry are omitted.
     """
     recipes = {name: catalog.recipe(name) for name in names}
     return {name: dict(recipe.config) for name, recipe in recipes.items() if recipe is not None}
 
 
 def place_of(name: str, catalog: Catalog) -> str | None:
-    """Say where a dataset's data lies, as its catalog entry or its object has it; None for what is only in memory.
+    """Return where a dataset stores its data, from its catalog entry or its object; None for data in memory.
 
     Args:
-        name: the dataset.
-        catalog: where it is declared.
+        name: name of the dataset.
+        catalog: the catalog that declares it.
     """
     recipe = catalog.recipe(name)
     if recipe is not None:

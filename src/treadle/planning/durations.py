@@ -1,4 +1,4 @@
-"""How long each node is expected to take, from what earlier runs took. Pure functions over a plan."""
+"""Estimate the duration of each node from earlier runs. State: none. Neighbours: the scheduler uses the estimates as weights."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ if TYPE_CHECKING:
 
 
 def expected_seconds(plan: Plan, known: Mapping[str, float]) -> list[float] | None:
-    """Return how long each node of a plan is expected to take.
+    """Return the expected duration of each node of a plan.
 
     Args:
         plan: the plan.
-        known: seconds by node name, from earlier runs; names of other nodes do no harm.
+        known: seconds by node name, from earlier runs; other nodes are ignored.
 
     Returns:
-        Seconds by node index: what is known of the node itself, else the mean of known nodes with the same function,
-        else the median of all that are known. None where no node of the plan is known: equal weights then serve as well.
+        Seconds by node index: the known duration of the node, else the mean of known nodes with the same function, else the
+        median of all known nodes. None if no node of the plan is known, so that equal weights apply.
     """
-    same: dict[int, list[float]] = {}
+    by_function: dict[int, list[float]] = {}
     for planned in plan.nodes:
         if planned.name in known:
-            same.setdefault(id(planned.node.func), []).append(known[planned.name])
-    if not same:
+            by_function.setdefault(id(planned.node.func), []).append(known[planned.name])
+    if not by_function:
         return None
-    of_function = {function: fmean(seconds) for function, seconds in same.items()}
-    usual = median(seconds for each in same.values() for seconds in each)
-    return [known.get(planned.name, of_function.get(id(planned.node.func), usual)) for planned in plan.nodes]
+    means = {function: fmean(seconds) for function, seconds in by_function.items()}
+    typical = median(seconds for each in by_function.values() for seconds in each)
+    return [known.get(planned.name, means.get(id(planned.node.func), typical)) for planned in plan.nodes]

@@ -1,8 +1,8 @@
-"""Nodes that use one database, or another thing that only one process may have open, and how they keep out of each other's way.
+"""Serialise nodes that use the same database, or another resource that only one process may open.
 
-What belongs together is said by `exclusive` in `execution.yml`, by a dataset's attribute of that name, or found from the catalog
-entry (`treadle.io.exclusive`). The nodes that use such datasets run in the main process, so that one connection serves them
-all, or, where the rule says so, one at a time in any process. State: none. Neighbours: `policies` reads rules, `plan` asks here.
+Datasets share such a resource if `exclusive` in `execution.yml` says so, or a dataset's attribute of that name, or the catalog
+entry (`treadle.io.exclusive`). The nodes that use them run in the main process, with one shared connection, or one at a time
+in any process if the rule says so. State: none. Neighbours: `policies` reads the rules, `plan` calls this while compiling.
 """
 
 from __future__ import annotations
@@ -23,24 +23,24 @@ _ALONE = NodePolicy()
 
 
 class Sharing(Enum):
-    """How the nodes that use one thing are run."""
+    """How the nodes that use a shared resource are run."""
 
     MAIN = "main"
     """In the main process."""
     ONE_AT_A_TIME = "one_at_a_time"
     """In any process, one after the other."""
     FREE = "free"
-    """As if they shared nothing."""
+    """Without restriction."""
 
 
 @dataclass(frozen=True, slots=True)
 class ExclusiveRule:
-    """What `exclusive` in `execution.yml` says of some datasets.
+    """One rule under `exclusive` in `execution.yml`.
 
     Attributes:
-        name: of the thing that they share.
-        datasets: their names, or patterns of them.
-        run: how the nodes that use them are run.
+        name: name of the shared resource.
+        datasets: names or patterns of the datasets that share it.
+        run: how the nodes that use the datasets are run.
     """
 
     name: str
@@ -48,19 +48,19 @@ class ExclusiveRule:
     run: Sharing = Sharing.MAIN
 
     def covers(self, dataset: str) -> bool:
-        """Say whether a dataset is one of them."""
+        """Return whether the rule applies to a dataset."""
         return any(fnmatchcase(dataset, pattern) for pattern in self.datasets)
 
 
 class Exclusive(NamedTuple):
-    """What follows for the nodes of a plan."""
+    """The consequences of shared resources for the nodes of a plan."""
 
     in_main: frozenset[int]
-    """Those that run in the main process."""
+    """Indices of the nodes that run in the main process."""
     policies: tuple[NodePolicy | None, ...]
-    """The policies of all nodes, with what those need that run one at a time; empty where no node has one."""
+    """The policies of all nodes, with a resource request for those that run one at a time; empty if no node has a policy."""
     resources: Mapping[str, int]
-    """The limits for that."""
+    """The limits of those resources."""
 
 
 def read_rule(name: str, value: Any) -> ExclusiveRule:
@@ -68,16 +68,16 @@ def read_rule(name: str, value: Any) -> ExclusiveRule:
 
     Args:
         name: its key under `exclusive`.
-        value: names or patterns of datasets in a list, or a mapping of `datasets` and `run`.
+        value: a list of names or patterns of datasets, or a mapping with `datasets` and `run`.
 
     Raises:
-        ValueError: it is neither; the text says what would be right.
+        ValueError: the value is neither; the message says what is valid.
     """
     entry = value if isinstance(value, Mapping) else {"datasets": value}
     datasets = entry.get("datasets")
     unknown = [key for key in entry if key not in {"datasets", "run"}]
     if unknown or not isinstance(datasets, (list, tuple)) or not all(isinstance(each, str) for each in datasets):
-        msg = f"give the names of datasets in a list, or {{datasets: [...], run: {' or '.join(each.value for each in Sharing)}}}"
+        msg = f"give a list of dataset names, or {{datasets: [...], run: {' or '.join(each.value for each in Sharing)}}}"
         raise ValueError(msg)
     try:
         return ExclusiveRule(name, tuple(datasets), Sharing(entry.get("run", Sharing.MAIN)))
@@ -86,19 +86,19 @@ def read_rule(name: str, value: Any) -> ExclusiveRule:
         raise ValueError(msg) from None
 
 
-def keep_apart(
+def apply_exclusive(
     links: Links, shared: Mapping[int, str], rules: Iterable[ExclusiveRule], policies: tuple[NodePolicy | None, ...]
 ) -> Exclusive:
-    """Find the nodes that use what only one process may have open.
+    """Find the nodes that use shared resources, and how they must run.
 
     Args:
-        links: the wiring of the pipeline.
-        shared: what datasets share, by index of the datasets of which that is known without a rule.
-        rules: what configuration says; it wins.
-        policies: of all nodes; empty where no node has one.
+        links: the links of the pipeline.
+        shared: the shared resource by dataset index, for datasets that declare one themselves.
+        rules: the configured rules, which take precedence.
+        policies: the policies of all nodes; empty if no node has one.
 
     Returns:
-        What follows for the nodes.
+        The consequences for the nodes.
     """
     rules = tuple(rules)
     if not shared and not rules:

@@ -1,6 +1,6 @@
-"""What is wrong with the files of a pipeline before it runs: inputs that are not there, and files that two datasets write.
+"""Find problems with a pipeline's files before a run: missing inputs, and files written by more than one dataset.
 
-State: none. Neighbours: `treadle.session.checking` reports it; `datasets` describes the same datasets in words.
+State: none. Neighbours: `treadle.session.checking` reports the problems; `datasets` describes the datasets.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
     from treadle.pipeline import Pipeline
 
 _WITHIN = ("key", "table", "table_name", "layer")
-"""Keys of an entry that say which part of its file it is."""
+"""Keys of an entry that select a part of its file."""
 
 
 class WrongFile(NamedTuple):
-    """Something wrong with the file of a dataset.
+    """A problem with the file of a dataset.
 
     Attributes:
-        message: what is wrong, and what to do.
+        message: the problem, and what to do.
         dataset: the dataset.
         nodes: the nodes that load it, or that save it.
     """
@@ -38,42 +38,42 @@ class WrongFile(NamedTuple):
 
 
 def missing_inputs(pipeline: Pipeline, catalog: Catalog) -> Iterator[WrongFile]:
-    """Find the datasets that nodes load, no node makes, and whose local file is missing.
+    """Find datasets that nodes load, no node saves, and whose local file is missing.
 
     Args:
         pipeline: the nodes.
-        catalog: the datasets; those that are looked for are built.
+        catalog: the datasets; the checked ones are built.
 
     Yields:
-        Each of them. A dataset that cannot be built, or cannot say whether it has data, is left out.
+        A problem per dataset. A dataset that cannot be built, or that has no existence check, is skipped.
     """
-    takers: dict[str, list[str]] = {}
+    consumers: dict[str, list[str]] = {}
     for node in pipeline.nodes:
         for name in node.inputs:
-            takers.setdefault(name, []).append(node.name)
+            consumers.setdefault(name, []).append(node.name)
     made = {base_name(name) for node in pipeline.nodes for name in node.outputs}
-    for name, nodes in takers.items():
+    for name, nodes in consumers.items():
         if base_name(name) in made or name not in catalog or (recipe := catalog.recipe(name)) is None:
             continue
         place = recipe.local_place()
         try:
-            if place is None or not _can_say(catalog[name]) or catalog.exists(name):
+            if place is None or not _has_existence_check(catalog[name]) or catalog.exists(name):
                 continue
         except DatasetError:
             continue
-        msg = f"Dataset '{name}' has no data: there is nothing to load at {place}, and no node of the pipeline makes it."
-        yield WrongFile(f"{msg} Put the file there, or correct the path in the catalog.", name, tuple(nodes))
+        msg = f"Dataset '{name}' has no data: {place} does not exist, and no node of the pipeline saves the dataset."
+        yield WrongFile(f"{msg} Create the file, or correct the path in the catalog.", name, tuple(nodes))
 
 
 def contested_files(pipeline: Pipeline, catalog: Catalog) -> Iterator[WrongFile]:
-    """Find the local files that several datasets of a pipeline write, so that what the last one writes remains.
+    """Find local files that several datasets of a pipeline write, so that they overwrite each other.
 
     Args:
         pipeline: the nodes.
         catalog: the datasets; none is built.
 
     Yields:
-        Each file, under the name of the first dataset. Tables of one database, datasets that append and folders do not count.
+        A problem per file, under the name of the first dataset. Database tables, folders and datasets that append are skipped.
     """
     writers: dict[str, dict[str, str]] = {}
     for node in pipeline.nodes:
@@ -84,22 +84,22 @@ def contested_files(pipeline: Pipeline, catalog: Catalog) -> Iterator[WrongFile]
     for place, names in writers.items():
         if len({base_name(name) for name in names}) > 1:
             listed = ", ".join(f"'{name}' (by node '{node}')" for name, node in names.items())
-            msg = f"Several datasets write the file {place}: {listed}. What is written last remains. Give each a file of its own."
+            msg = f"Several datasets write the file {place} and overwrite each other: {listed}. Give each dataset its own file."
             yield WrongFile(msg, next(iter(names)), tuple(dict.fromkeys(names.values())))
 
 
-def _can_say(dataset: Any) -> bool:
-    """Say whether a dataset knows if it has data; the empty list of new partitions is data."""
+def _has_existence_check(dataset: Any) -> bool:
+    """Return whether a dataset can tell if it has data; for incremental datasets, an empty list of new partitions is data."""
     kind = type(dataset)
     if hasattr(kind, "checkpoint"):
         return False
-    if hasattr(kind, "_exists"):  # Kedro's own class says no for those that do not know
+    if hasattr(kind, "_exists"):  # Kedro's base class returns False for datasets without a check
         return any("_exists" in each.__dict__ for each in kind.__mro__ if each.__module__ != "kedro.io.core")
     return kind.exists is not Dataset.exists
 
 
 def _written_file(recipe: DatasetRecipe, catalog: Catalog, name: str) -> str | None:
-    """Return the file that a dataset replaces when it is saved; None where it is no local file, or only a part of one."""
+    """Return the local file that saving a dataset replaces; None if it is no local file or only a part of one."""
     config = recipe.config
     save_args = config.get("save_args")
     mode = save_args.get("mode") if isinstance(save_args, dict) else None

@@ -1,6 +1,6 @@
-"""The names that a run is called with: values are given only for its inputs, and only its results are asked for.
+"""Validate dataset names passed to a run: `inputs` must be free inputs, `load_results` must be free outputs.
 
-State: none. Neighbours: a runner checks its arguments here.
+State: none. Neighbours: runners and sessions validate their arguments here.
 """
 
 from __future__ import annotations
@@ -18,49 +18,49 @@ if TYPE_CHECKING:
 
 
 def check_inputs(pipeline: Pipeline, names: Any) -> None:
-    """Raise if values are given for what a pipeline does not take from outside: they would not be used.
+    """Raise if values are given for datasets that are not free inputs of a pipeline, as they would not be used.
 
     Args:
-        pipeline: the nodes that will run.
-        names: the values, by the datasets that they are given for.
+        pipeline: the nodes to run.
+        names: the values by dataset name.
 
     Raises:
-        UnknownNameError: one is no free input; carries close matches.
-        PipelineError: it is no mapping.
+        UnknownNameError: a name is not a free input; has close matches.
+        PipelineError: `names` is not a mapping.
     """
     if not isinstance(names, Mapping):
-        msg = f"inputs= was given {names!r}, a {type(names).__name__}. Give a mapping from dataset to value."
+        msg = f"inputs= was given {names!r}, a {type(names).__name__}. Pass a mapping of dataset name to value."
         raise PipelineError(msg)
     free = pipeline.inputs()
     for name in names:
         if name in free:
             continue
-        maker = next((node.name for node in pipeline.nodes if name in node.outputs), None)
-        if maker is not None:
+        producer = next((node.name for node in pipeline.nodes if name in node.outputs), None)
+        if producer is not None:
             msg = (
-                f"A value is given for '{name}', which the node '{maker}' of this run makes. Start after that node "
-                "(from_nodes, from_inputs), or give values for its inputs."
+                f"A value was given for '{name}', but node '{producer}' of this run produces it. Start after that node "
+                "(from_nodes, from_inputs), or pass values for its inputs."
             )
-            raise UnknownNameError(msg, name=name, nodes=(maker,))
+            raise UnknownNameError(msg, name=name, nodes=(producer,))
         close = tuple(get_close_matches(str(name), free, n=3))
         known = ", ".join(sorted(each for each in free if not is_parameter(each))) or "none"
         hint = f"Did you mean {' or '.join(map(repr, close))}?" if close else f"Its free inputs are: {known}."
-        msg = f"A value is given for '{name}', which is no input of the pipeline that runs. {hint}"
+        msg = f"A value was given for '{name}', which is not a free input of the pipeline. {hint}"
         raise UnknownNameError(msg, name=str(name), close=close)
 
 
-def check_results(plan: Plan, wanted: bool | Iterable[str]) -> tuple[str, ...]:  # noqa: FBT001 - `run`'s own argument
-    """Return the results that a run is to load when it ends.
+def check_results(plan: Plan, wanted: bool | Iterable[str]) -> tuple[str, ...]:  # noqa: FBT001 - an argument of `run`
+    """Return the names of the results to load before a run ends.
 
     Args:
-        plan: the run.
-        wanted: names of free outputs, or one; True for all, False for none.
+        plan: the plan of the run.
+        wanted: one or more names of free outputs; True for all, False for none.
 
     Returns:
-        Their names.
+        The names.
 
     Raises:
-        UnknownNameError: one is no free output; carries close matches.
+        UnknownNameError: a name is not a free output; has close matches.
     """
     results = [plan.datasets[dataset].name for dataset in plan.results]
     if isinstance(wanted, bool):
@@ -70,6 +70,6 @@ def check_results(plan: Plan, wanted: bool | Iterable[str]) -> tuple[str, ...]: 
         if name not in results:
             close = tuple(get_close_matches(str(name), results, n=3))
             hint = f"Did you mean {' or '.join(map(repr, close))}?" if close else f"Those are: {', '.join(results) or 'none'}."
-            msg = f"load_results names '{name}', which is no free output of this run. {hint}"
+            msg = f"load_results contains '{name}', which is not a free output of this run. {hint}"
             raise UnknownNameError(msg, name=str(name), close=close)
     return names

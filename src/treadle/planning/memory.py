@@ -1,4 +1,4 @@
-"""Declared memory datasets, built before anything runs: a wrong argument of one should not cost an hour of work. No state."""
+"""Build declared memory datasets before a run starts, so that an invalid argument is not found hours later. State: none."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ def check_memory_datasets(plan: Plan, catalog: Catalog) -> None:
 
     Args:
         plan: the datasets of the run.
-        catalog: has their entries.
+        catalog: the catalog with their entries.
 
     Raises:
-        DatasetError: the first one that cannot be built; names the entry and what is wrong.
+        DatasetError: a dataset cannot be built; names the first such entry and the problem.
     """
     for dataset in plan.datasets:
         if dataset.declared and dataset.in_memory:

@@ -1,6 +1,6 @@
-"""What the nodes of a plan need of scarce resources, checked against what there is before anything runs.
+"""Check the resource requests of a plan's nodes against the limits before a run starts.
 
-State: none. Neighbours: `policies.py` reads the needs from code and configuration, the scheduler hands resources out.
+State: none. Neighbours: `policies.py` reads the requests from code and configuration, the scheduler allocates resources.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from treadle.planning.plan import Plan
 
 MEMORY = "memory"
-"""The resource that has a limit even where none is set: the memory that the process may use."""
+"""The resource with a default limit: the memory that the process may use."""
 
 _SHOWN = 10
 """The most nodes that an error names."""
@@ -26,11 +26,11 @@ def check_needs(plan: Plan, limits: Mapping[str, int]) -> None:
     """Raise if a node requests more of a resource than is available.
 
     Args:
-        plan: has the nodes' policies.
-        limits: how much of each resource there is.
+        plan: the plan, with the policies of its nodes.
+        limits: the available amount of each resource.
 
     Raises:
-        RunnerError: names each such node, the resource, and where its limit is set.
+        RunnerError: a request exceeds its limit; names each such node, the resource, and where to set the limit.
     """
     wrong: list[str] = []
     first: str | None = None
@@ -45,7 +45,7 @@ def check_needs(plan: Plan, limits: Mapping[str, int]) -> None:
 
 
 def needed_resources(plan: Plan) -> frozenset[str]:
-    """Name the resources that nodes of a plan need."""
+    """Return the names of the resources that nodes of a plan request."""
     policies = (policy for policy in plan.policies if policy is not None)
     return frozenset(name for policy in policies for name, amount in policy.resources or () if amount)
 
@@ -53,14 +53,14 @@ def needed_resources(plan: Plan) -> frozenset[str]:
 def _unmet_need(node: str, name: str, amount: int, limits: Mapping[str, int]) -> str:
     if name in limits:
         return (
-            f"Node '{node}' needs {name}: {amount:,}, and the limit is {limits[name]:,}, so it could never start. "
-            f"Let it need less, or raise the limit: `resources: {{{name}: …}}` in conf/<env>/execution.yml, or "
+            f"Node '{node}' requests {name}: {amount:,}, but the limit is {limits[name]:,}, so it could never start. "
+            f"Lower the request, or raise the limit: `resources: {{{name}: …}}` in conf/<env>/execution.yml, or "
             f"resources= of the runner."
         )
     close = get_close_matches(name, limits, n=1)
     hint = f"Did you mean '{close[0]}'? Otherwise set" if close else "Set"
     return (
-        f"Node '{node}' needs {name}: {amount:,}, but no limit of that resource is set. {hint} "
-        f"one in conf/<env>/execution.yml (`resources: {{{name}: {amount}}}`), or give the runner "
+        f"Node '{node}' requests {name}: {amount:,}, but no limit of that resource is set. {hint} "
+        f"one in conf/<env>/execution.yml (`resources: {{{name}: {amount}}}`), or pass the runner "
         f"resources={{'{name}': {amount}}}."
     )

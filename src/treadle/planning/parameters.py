@@ -1,6 +1,6 @@
-"""Typed parameters, checked before anything runs: a wrong one should not cost an hour of work. No state.
+"""Validate typed parameters before a run starts, so that an invalid one is not found hours later.
 
-Neighbours: `treadle.pipeline.typed` says what nodes want and builds it, here to see that it can be; an attempt builds its own.
+State: none. Neighbours: `treadle.pipeline.typed` finds the annotations and builds the values; each attempt builds its own.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
 
 def wrong_parameters(pipeline: Pipeline, catalog: Catalog) -> Iterator[ConfigError]:
-    """Build every typed parameter once.
+    """Build every typed parameter once, to find those that are invalid.
 
     Args:
         pipeline: the nodes that will run.
         catalog: has the parameters.
 
     Yields:
-        An error for each parameter that does not fit; it names the key and the node.
+        An error for each parameter that does not match its annotation; names the key and the node.
     """
     for node in pipeline.nodes:
         for dataset, annotation in typed_parameters(node).items():
@@ -37,14 +37,14 @@ def wrong_parameters(pipeline: Pipeline, catalog: Catalog) -> Iterator[ConfigErr
 
 
 def check_parameters(pipeline: Pipeline, catalog: Catalog) -> None:
-    """Raise if a typed parameter does not fit its annotation.
+    """Raise if a typed parameter does not match its annotation.
 
     Args:
         pipeline: the nodes that will run.
         catalog: has the parameters.
 
     Raises:
-        ConfigError: the first parameter that does not fit; names the key and the node.
+        ConfigError: a parameter does not match; names the key and the node of the first one.
     """
     for error in wrong_parameters(pipeline, catalog):
         raise error

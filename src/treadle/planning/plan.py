@@ -1,9 +1,9 @@
 """The plan: a pipeline and its catalog, compiled once into integers and flat tuples.
 
-`compile_plan` asks the catalog everything the engine will need to know (which datasets persist, which live in memory,
-which may not leave the main process) and who needs what; after that nobody asks the catalog or the pipeline again while
-the run lasts. It is linear in nodes + edges. A plan is immutable and knows no process, file or clock; its parts are named
-tuples, because a large plan has very many of them and those are made fastest.
+`compile_plan` reads from the catalog everything that execution needs (which datasets persist, are kept in memory, or are
+restricted to the main process) and resolves dependencies to indices, in time linear in nodes + edges; the pipeline and the
+catalog are not consulted for them again during the run. A plan is immutable and independent of processes, files and clocks; its
+parts are named tuples, because a large plan has very many and named tuples are the fastest to create.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from treadle.errors import UnknownDatasetError
 from treadle.pipeline.names import base_name
 from treadle.planning.collector import collection_paused
 from treadle.planning.confirms import confirming_in_main
-from treadle.planning.exclusive import keep_apart
+from treadle.planning.exclusive import apply_exclusive
 from treadle.planning.policies import NO_RULES, plan_policies, runs_in_main
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 class PlannedNode(NamedTuple):
-    """A node by its index in plan order; datasets and other nodes are indices too."""
+    """A node of a plan; datasets and other nodes are given as indices."""
 
     name: str
     node: Node
@@ -41,40 +41,40 @@ class PlannedNode(NamedTuple):
     parents: tuple[int, ...]
     children: tuple[int, ...]
     main_only: bool
-    """True where one of its datasets may not leave the main process, or its policy says so: the node runs there."""
+    """True if the node must run in the main process, because of one of its datasets or its policy."""
 
 
 class PlannedDataset(NamedTuple):
-    """A dataset by its index, and what the engine must know of it."""
+    """A dataset of a plan; nodes are given as indices."""
 
     name: str
     in_memory: bool
-    """True where its value lives in memory and the engine carries it from node to node."""
+    """True if its value is kept in memory and passed from node to node."""
     main_only: bool
-    """True where it may not leave the main process."""
+    """True if it is restricted to the main process."""
     declared: bool
-    """True where the catalog has an entry for it."""
+    """True if the catalog has an entry for it."""
     producer: int | None
     consumers: tuple[int, ...]
     is_result: bool
-    """True where no node consumes it and one makes it: it is a free output, and the run's result maps its name to it."""
+    """True if it is a free output: a node produces it, no node consumes it, and it is part of the run's result."""
 
     @property
     def uses(self) -> int:
-        """How many takers its value has: consumers, and the result of the run."""
+        """How often its value is used: by each consumer, and by the result of the run."""
         return len(self.consumers) + self.is_result
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A pipeline compiled for running: nodes in a topological order that keeps the pipeline's own, and their datasets.
+    """A compiled pipeline: nodes in topological order, consistent with the pipeline's own order, and their datasets.
 
     Attributes:
         nodes, datasets: by index.
-        policies: how each node is to be run, None for most; empty where none has a policy.
-        resources: how much of each resource there is, as configuration says; a runner may say otherwise.
-        on_failure: what a failure means where a node's policy does not say, as configuration says; the same holds.
-        links: what the pipeline keeps of itself from run to run; None for a plan that was not made of one.
+        policies: the execution policy of each node, or None; empty if no node has a policy.
+        resources: configured resource limits; a runner may override them.
+        on_failure: configured default for nodes whose policy has none; a runner may override it.
+        links: the cached links of the pipeline; None for a plan that was not compiled from a pipeline.
     """
 
     nodes: tuple[PlannedNode, ...]
@@ -86,7 +86,7 @@ class Plan:
 
     @property
     def timeouts(self) -> dict[int, float]:
-        """Seconds that an attempt at a node may take, by index of the nodes that have such a limit."""
+        """Timeouts of attempts in seconds, by index of the nodes that have one."""
         limits = ((index, policy.timeout) for index, policy in enumerate(self.policies) if policy is not None)
         return {index: limit for index, limit in limits if limit is not None and limit < math.inf}
 
@@ -102,37 +102,37 @@ def compile_plan(pipeline: Pipeline, catalog: Catalog, rules: PolicyRules = NO_R
 
     Args:
         pipeline: the nodes to run.
-        catalog: says where the pipeline's datasets live; those it does not know and a node makes live in memory.
-        rules: what configuration says of how nodes are to be run.
+        catalog: the datasets; a dataset that is not in the catalog but is saved by a node is kept in memory.
+        rules: the configured execution policies.
 
     Returns:
-        The plan. Compiling loads no data and builds no dataset that is a recipe.
+        The plan. Compiling loads no data and builds no datasets from recipes.
 
     Raises:
-        UnknownDatasetError: a node needs a dataset that no node makes and the catalog does not have, or confirms one that
-            nobody has.
-        ConfigError: two tags say different things of how a node is to be run.
+        UnknownDatasetError: a node loads a dataset that is not in the catalog and that no node saves, or confirms an unknown
+            dataset.
+        ConfigError: two tags of a node have conflicting policies.
     """
     links = pipeline.links
     nodes = links.nodes
     _require_known(links, catalog)
     datasets, shared = _plan_datasets(links, catalog)
-    apart = keep_apart(links, shared, rules.exclusive, plan_policies(nodes, rules))
-    policies = apart.policies
-    stay_here = confirming_in_main(nodes, catalog) | apart.in_main
-    stay_here |= {position for position, policy in enumerate(policies) if runs_in_main(policy)}
+    exclusive = apply_exclusive(links, shared, rules.exclusive, plan_policies(nodes, rules))
+    policies = exclusive.policies
+    in_main = confirming_in_main(nodes, catalog) | exclusive.in_main
+    in_main |= {position for position, policy in enumerate(policies) if runs_in_main(policy)}
     main_only = {index for index, dataset in enumerate(datasets) if dataset.main_only}
     if main_only:
         in_and_out = zip(links.inputs, links.outputs, strict=True)
-        stay_here |= {position for position, used in enumerate(in_and_out) if not main_only.isdisjoint(chain(*used))}
-    stays = [position in stay_here for position in range(len(nodes))]
+        in_main |= {position for position, used in enumerate(in_and_out) if not main_only.isdisjoint(chain(*used))}
+    node_in_main = [position in in_main for position in range(len(nodes))]
     names = [node.name for node in nodes]
-    planned = map(PlannedNode, names, nodes, links.inputs, links.outputs, links.parents, links.children, stays)
-    return Plan(tuple(planned), datasets, policies, {**rules.resources, **apart.resources}, rules.on_failure, links)
+    planned = map(PlannedNode, names, nodes, links.inputs, links.outputs, links.parents, links.children, node_in_main)
+    return Plan(tuple(planned), datasets, policies, {**rules.resources, **exclusive.resources}, rules.on_failure, links)
 
 
 def _plan_datasets(links: Links, catalog: Catalog) -> tuple[tuple[PlannedDataset, ...], dict[int, str]]:
-    """Ask the catalog, once a dataset, what the engine has to know, and what the datasets share, by index."""
+    """Return the planned datasets, and the shared resource of each dataset that has one, by index; one catalog query each."""
     datasets: list[PlannedDataset] = []
     shared: dict[int, str] = {}
     for name, producer, consumers, is_result in zip(links.names, links.producers, links.consumers, links.results, strict=True):
@@ -148,12 +148,12 @@ def _plan_datasets(links: Links, catalog: Catalog) -> tuple[tuple[PlannedDataset
 
 
 def _require_known(links: Links, catalog: Catalog) -> None:
-    """Refuse a pipeline that needs data nobody has, naming every such dataset with the node that needs it first."""
-    unmade = [place for place, producer in enumerate(links.producers) if producer is None]
+    """Raise if nodes load unknown datasets, naming each dataset with the first node that loads it."""
+    free = [index for index, producer in enumerate(links.producers) if producer is None]
     missing = {
-        links.names[place]: links.nodes[links.consumers[place][0]].name
-        for place in unmade
-        if base_name(links.names[place]) not in links.made and links.names[place] not in catalog
+        links.names[index]: links.nodes[links.consumers[index][0]].name
+        for index in free
+        if base_name(links.names[index]) not in links.made and links.names[index] not in catalog
     }
     if not missing:
         return
@@ -163,7 +163,7 @@ def _require_known(links: Links, catalog: Catalog) -> None:
     listed = ", ".join(f"'{name}' (needed by node '{node}')" for name, node in missing.items())
     hint = f" Did you mean {' or '.join(repr(match) for match in close)}?" if close else ""
     msg = (
-        f"The pipeline needs data that no node makes and the catalog does not have: {listed}.{hint} "
-        "Declare it in the catalog, or select the nodes that make it too."
+        f"The pipeline needs data that is not in the catalog and that no node produces: {listed}.{hint} "
+        "Declare it in the catalog, or also select the nodes that produce it."
     )
     raise UnknownDatasetError(msg, dataset=first, node=node_name, close=close)

@@ -1,19 +1,19 @@
-"""The policies of a run's nodes: what the code says, and what `conf/<env>/execution.yml` lays over it.
+"""Read and merge the execution policies of nodes, from the code and from `conf/<env>/execution.yml`.
 
 ::
 
-    defaults:                     # for every node, under what its code says
+    defaults:                     # for every node; the code takes precedence
       retries: 1
       on_failure: continue
-    tags:                         # over what the code says
+    tags:                         # override the code
       remote: {retries: 3, retry_delay: 10s, timeout: 5m}
-    nodes:                        # over everything
+    nodes:                        # override everything
       fit_model: {resources: {gpu: 1, memory: 4GB}}
-    resources: {gpu: 2}           # what a runner may hand out at a time
-    exclusive:                    # datasets that only one process may have open
+    resources: {gpu: 2}           # limits for all running nodes together
+    exclusive:                    # datasets that only one process may open
       warehouse: [orders, customers]
 
-State: none. Neighbours: `treadle.pipeline.policy` is the record, `plan` carries the policies, the scheduler goes by them.
+State: none. Neighbours: `treadle.pipeline.policy` defines the policy, `plan` holds the policies, the scheduler applies them.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from treadle.pipeline import Node
 
 Locate: TypeAlias = "Callable[[Sequence[str]], tuple[str, int | None] | None]"
-"""Says in which file, and in which line, a key of the configuration stands."""
+"""Returns the file and line of a configuration key."""
 
 _NAMED = ("nodes", "tags")
 _SECTIONS = ("defaults", *_NAMED, "resources", "exclusive")
@@ -41,15 +41,15 @@ _SHOWN = 10
 
 @dataclass(frozen=True, slots=True)
 class PolicyRules:
-    """What an `execution.yml` says.
+    """The content of an `execution.yml`.
 
     Attributes:
-        defaults: for every node; its `on_failure` is not among them, it is the run's own default.
+        defaults: for every node, except `on_failure`, which is the default of the run.
         nodes, tags: policies by name of the node or tag.
-        resources: how much of each resource there is.
-        on_failure: what a failure means where a node's policy does not say.
-        exclusive: which datasets only one process may have open.
-        place: says where a key stands, for messages.
+        resources: the limit of each resource.
+        on_failure: the default for nodes whose policy has no `on_failure`.
+        exclusive: rules for datasets that only one process may open.
+        place: finds the file and line of a key, for messages.
     """
 
     defaults: NodePolicy | None = None
@@ -61,16 +61,16 @@ class PolicyRules:
     place: Locate = field(default=lambda _path: None, compare=False, repr=False)
 
     def of(self, node: Node) -> NodePolicy | None:
-        """Return a node's policy: `defaults`, over them its own, over that its tags', over all its name's.
+        """Return a node's policy, merged in rising precedence from `defaults`, its code, its tags and its name.
 
         Args:
             node: the node.
 
         Returns:
-            The policy, None where nothing is said.
+            The policy; None if the node has none.
 
         Raises:
-            ConfigError: two tags of the node say different things.
+            ConfigError: two tags of the node conflict.
         """
         layers = (self.defaults, getattr(node, "policy", None), self._of_tags(node), self.nodes.get(node.name))
         policy: NodePolicy | None = None
@@ -81,23 +81,23 @@ class PolicyRules:
 
     def _of_tags(self, node: Node) -> NodePolicy | None:
         tags = sorted(self.tags.keys() & node.tags) if self.tags else ()
-        wrong = next(self.disagreements(node), None) if len(tags) > 1 else None
-        if wrong is not None:
-            raise wrong
+        conflict = next(self.conflicts(node), None) if len(tags) > 1 else None
+        if conflict is not None:
+            raise conflict
         joined: NodePolicy | None = None
         for tag in tags:
             joined = self.tags[tag] if joined is None else self.tags[tag].over(joined)
         return joined
 
-    def disagreements(self, node: Node) -> Iterator[ConfigError]:
-        """Yield an error for each thing of which two tags of a node say something different."""
-        said: dict[tuple[str, ...], tuple[str, Any]] = {}  # which tag says what, to name both where two disagree
+    def conflicts(self, node: Node) -> Iterator[ConfigError]:
+        """Yield an error for each policy option that two tags of a node set to different values."""
+        seen: dict[tuple[str, ...], tuple[str, Any]] = {}  # option -> the first tag that sets it, and its value
         for tag in sorted(self.tags.keys() & node.tags):
             for path, value in _leaves(self.tags[tag]):
-                other, before = said.setdefault(path, (tag, value))
+                other, before = seen.setdefault(path, (tag, value))
                 if before != value:
-                    what = f"node {node.name!r} has the tags {other!r} and {tag!r}, and they disagree in it"
-                    hint = f"Say under `nodes: {node.name}` what is meant, and give the tags nothing that differs."
+                    what = f"node {node.name!r} has the tags {other!r} and {tag!r}, which set different values"
+                    hint = f"Set the same value for both tags, or set the value under `nodes: {node.name}` instead."
                     yield _error(self.place, ("tags", tag, *path), what, hint)
 
 
@@ -112,20 +112,20 @@ def read_policies(
     nodes: Iterable[Node] | None = None,
     other_nodes: Callable[[], Iterable[Node] | None] = tuple,
 ) -> PolicyRules:
-    """Read what an `execution.yml` says.
+    """Parse and validate the content of an `execution.yml`.
 
     Args:
-        config: its content, merged; None or empty where there is none.
-        file: its path, for messages.
-        locate: says where a key stands, for messages: `file` alone where None.
-        nodes: those that will run; the names of nodes and tags are looked for among them, where they are given.
-        other_nodes: returns the project's other nodes, None where nobody can say; only asked where a name is none of `nodes`.
+        config: the merged content; None or empty if there is none.
+        file: path of the file, for messages.
+        locate: finds the file and line of a key, for messages; if None, messages name only `file`.
+        nodes: the nodes to run; if given, the names of nodes and tags are checked against them.
+        other_nodes: returns the project's other nodes, None if unknown; called only for a name that `nodes` do not have.
 
     Returns:
         The rules.
 
     Raises:
-        ConfigError: keys are unknown, values wrong, names nobody's; names file and key of each.
+        ConfigError: keys, values or names are invalid; names the file and key of each.
     """
     place: Locate = locate or (lambda _path: (file, None) if file is not None else None)
     if not config:
@@ -136,21 +136,21 @@ def read_policies(
         nodes = tuple(nodes)
         reader.check_names(config, nodes, other_nodes)
         for node in nodes:
-            reader.wrong.extend(rules.disagreements(node))
-    if reader.wrong:
-        raise _joined(reader.wrong)
+            reader.problems.extend(rules.conflicts(node))
+    if reader.problems:
+        raise _joined(reader.problems)
     return rules
 
 
 def plan_policies(nodes: Sequence[Node], rules: PolicyRules) -> tuple[NodePolicy | None, ...]:
-    """Return the policy of each node; empty where no node has one.
+    """Return the policy of each node; empty if no node has one.
 
     Args:
-        nodes: in plan order.
-        rules: what configuration says.
+        nodes: the nodes, in plan order.
+        rules: the configured policies.
 
     Raises:
-        ConfigError: two tags of a node say different things.
+        ConfigError: two tags of a node conflict.
     """
     if rules.defaults is None and not rules.nodes and not rules.tags:
         if all(getattr(node, "policy", None) is None for node in nodes):
@@ -161,15 +161,15 @@ def plan_policies(nodes: Sequence[Node], rules: PolicyRules) -> tuple[NodePolicy
 
 
 def runs_in_main(policy: NodePolicy | None) -> bool:
-    """Say whether a policy asks for the main process."""
+    """Return whether a policy requires the main process."""
     return policy is not None and policy.run_in is Place.MAIN
 
 
 class _Reader:
-    """Reads what there is to read, and keeps what is wrong: whoever mends a file wants to hear all of it."""
+    """Parses the configuration and collects all problems, so that they can be reported together."""
 
     def __init__(self, place: Locate) -> None:
-        self.wrong: list[ConfigError] = []
+        self.problems: list[ConfigError] = []
         self._place = place
 
     def read(self, config: Any) -> PolicyRules:
@@ -179,7 +179,7 @@ class _Reader:
             try:
                 resources = read_resources(known["resources"])
             except ValueError as exc:
-                self._note(("resources",), str(exc))
+                self._add_problem(("resources",), str(exc))
         defaults = self._policy(known.get("defaults"), ("defaults",))
         named = {
             section: {
@@ -204,10 +204,10 @@ class _Reader:
             try:
                 yield read_rule(str(name), value)
             except ValueError as exc:
-                self._note(("exclusive", str(name)), str(exc))
+                self._add_problem(("exclusive", str(name)), str(exc))
 
     def check_names(self, config: Any, nodes: tuple[Node, ...], other_nodes: Callable[[], Iterable[Node] | None]) -> None:
-        """Note the names of nodes and tags that nobody has."""
+        """Add a problem for each unknown name of a node or tag."""
         given = {section: _names(config, section) for section in _NAMED}
         if given["nodes"] <= _known(nodes, "nodes") and given["tags"] <= _known(nodes, "tags"):
             return
@@ -218,14 +218,14 @@ class _Reader:
         for section in _NAMED:
             known = _known(nodes, section)
             for name in sorted(given[section] - known):
-                what = f"no {section.removesuffix('s')} of the project has this name"
-                self._note((section, name), what, _hint(name, known, f"The {section} are"))
+                what = f"the project has no {section.removesuffix('s')} of this name"
+                self._add_problem((section, name), what, _hint(name, known, f"The {section} are"))
 
     def _policy(self, entry: Any, path: tuple[str, ...]) -> NodePolicy:
         values = {}
         for name, value in self._known_entries({} if entry is None else entry, _PARAMETERS, path).items():
             if value is None and name == "timeout":
-                value = float("inf")  # noqa: PLW2901 - the limit is taken away
+                value = float("inf")  # noqa: PLW2901 - null removes the limit
             if value is None and name == "seed":
                 value = False  # noqa: PLW2901 - the node is not seeded
             if value is None:
@@ -233,22 +233,22 @@ class _Reader:
             try:
                 values[name] = READERS[name](value)
             except ValueError as exc:
-                self._note((*path, name), f"it is {value!r}; {exc}")
+                self._add_problem((*path, name), f"it is {value!r}; {exc}")
         return policy_of(values)
 
     def _known_entries(self, entry: Any, known: Sequence[str] | None, path: tuple[str, ...]) -> dict[str, Any]:
-        """Return the entries of a mapping whose keys are among the known ones; note the others."""
+        """Return the entries of a mapping with known keys, and add a problem for each other key."""
         if not isinstance(entry, Mapping):
             keys = ", ".join(known) if known is not None else "names"
-            self._note(path, f"it is {entry!r}; give a mapping of {keys}")
+            self._add_problem(path, f"it is {entry!r}; give a mapping of {keys}")
             return {}
         for key in entry:
             if known is not None and key not in known:
-                self._note((*path, str(key)), "there is no such key", _hint(str(key), known, "The keys here are"))
+                self._add_problem((*path, str(key)), "the key is unknown", _hint(str(key), known, "The valid keys are"))
         return {key: value for key, value in entry.items() if known is None or key in known}
 
-    def _note(self, path: tuple[str, ...], what: str, hint: str = "") -> None:
-        self.wrong.append(_error(self._place, path, what, hint))
+    def _add_problem(self, path: tuple[str, ...], what: str, hint: str = "") -> None:
+        self.problems.append(_error(self._place, path, what, hint))
 
 
 def _names(config: Any, section: str) -> set[str]:
@@ -261,7 +261,7 @@ def _known(nodes: Iterable[Node], section: str) -> set[str]:
 
 
 def _leaves(policy: NodePolicy) -> Iterable[tuple[tuple[str, ...], Any]]:
-    """Yield what a policy says, each resource by itself."""
+    """Yield the path and value of each option that a policy sets; each resource separately."""
     for name in _PARAMETERS:
         value = getattr(policy, name)
         if name == "resources":
@@ -289,12 +289,12 @@ def _error(place: Locate, path: tuple[str, ...], what: str, hint: str = "") -> C
 
 
 def _joined(wrong: Sequence[ConfigError]) -> ConfigError:
-    """Make one error of several; its fields are those of the first."""
+    """Combine several errors into one, with the fields of the first."""
     first = wrong[0]
     if len(wrong) == 1:
         return first
     lines = "".join(f"\n  {each.args[0]}" for each in wrong[:_SHOWN])
     if len(wrong) > _SHOWN:
-        lines += f"\n  {len(wrong) - _SHOWN} more are not shown."
-    msg = f"{len(wrong)} things are wrong in the execution configuration:{lines}"
+        lines += f"\n  … and {len(wrong) - _SHOWN} more."
+    msg = f"The execution configuration has {len(wrong)} problems:{lines}"
     return ConfigError(msg, file=first.file, line=first.line, key=first.key)

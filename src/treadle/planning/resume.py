@@ -1,6 +1,6 @@
-"""Where to start again after a run that did not finish.
+"""Find the nodes to pass to `--from-nodes` after an unfinished run.
 
-Pure: a plan and the nodes that finished go in, the nodes to hand to `--from-nodes` come out.
+State: none. Neighbours: the run loop computes these nodes when a run stops, `session/resume.py` writes the command.
 """
 
 from __future__ import annotations
@@ -14,24 +14,24 @@ if TYPE_CHECKING:
 
 
 def resume_nodes(plan: Plan, finished: Collection[int]) -> tuple[str, ...]:
-    """Return the names of the nodes from which the rest of a run can be made.
+    """Return the names of the nodes from which a run can be resumed.
 
-    Running these nodes and all that follows them makes everything that is missing, from datasets that persist: a node
-    that finished is run again only where its output lived in memory, and is gone, and something still needs it.
+    These nodes and their descendants produce all missing outputs from persistent datasets. A finished node runs again only
+    if its output was in memory, so it is lost, and another node still needs it.
 
     Args:
         plan: the plan of the run.
         finished: indices of the nodes whose outputs were saved.
 
     Returns:
-        Names in plan order; empty where every node finished.
+        Names in plan order; empty if every node finished.
     """
     needed = {index for index in range(len(plan.nodes)) if index not in finished}
     frontier = list(needed)
     while frontier:
         node = plan.nodes[frontier.pop()]
         lost = {plan.datasets[name].producer for name in node.inputs if plan.datasets[name].in_memory}
-        # `--from-nodes` runs all that follows a node, so those count as needed too, with their own inputs.
+        # `--from-nodes` also runs the descendants of a node, so these are needed too, with their inputs.
         for other in (*lost, *node.children):
             if other is not None and other not in needed:
                 needed.add(other)

@@ -1,4 +1,4 @@
-"""Transcoded datasets (`table@pandas`, `table@spark`), checked before anything runs. No state. Neighbours: a runner asks."""
+"""Check transcoded datasets (`table@pandas`, `table@spark`) before a run starts. State: none. Neighbours: runners call this."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ if TYPE_CHECKING:
 
 
 def check_transcoding(plan: Plan) -> None:
-    """Refuse a dataset that is made under one name and taken under another where no place holds it in between.
+    """Raise if a dataset is saved under one name and loaded under another, but is only kept in memory.
 
     Args:
         plan: the nodes and their datasets.
 
     Raises:
-        DatasetError: names the dataset, the node that takes it and the one that makes it.
+        DatasetError: a transcoded dataset is in memory; names it, the node that loads it and the node that saves it.
     """
     transcoded = [dataset for dataset in plan.datasets if "@" in dataset.name]
     made = {base_name(dataset.name): dataset for dataset in transcoded if dataset.producer is not None}
@@ -26,12 +26,12 @@ def check_transcoding(plan: Plan) -> None:
         source = made.get(base_name(dataset.name))
         if source is None or source.producer is None or dataset.producer is not None:
             continue
-        homeless = next((each.name for each in (source, dataset) if each.in_memory), None)
-        if homeless is not None:
-            taker = plan.nodes[dataset.consumers[0]].name
+        in_memory = next((each.name for each in (source, dataset) if each.in_memory), None)
+        if in_memory is not None:
+            consumer = plan.nodes[dataset.consumers[0]].name
             msg = (
-                f"Node '{taker}' takes '{dataset.name}', which node '{plan.nodes[source.producer].name}' makes as "
-                f"'{source.name}', but '{homeless}' lives in memory, so that nothing can be read back as another type. Declare "
+                f"Node '{consumer}' loads '{dataset.name}', which node '{plan.nodes[source.producer].name}' saves as "
+                f"'{source.name}', but '{in_memory}' is kept in memory, so it cannot be loaded as another type. Declare "
                 "both names in the catalog, with the same path."
             )
-            raise DatasetError(msg, dataset=dataset.name, node=taker)
+            raise DatasetError(msg, dataset=dataset.name, node=consumer)

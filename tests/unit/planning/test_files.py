@@ -87,4 +87,4 @@ def test_files_that_two_datasets_write(tmp_path):
     pipeline = Pipeline([node(take, None, name, name=f"make {name}") for name in names] + [node(take, "both@json", "end")])
     (wrong,) = contested_files(pipeline, catalog)
     assert wrong.nodes == ("make a", "make b", "make c")
-    assert f"write the file {tmp_path / 'x.txt'}: 'a' (by node 'make a')" in wrong.message
+    assert f"write the file {tmp_path / 'x.txt'} and overwrite each other: 'a' (by node 'make a')" in wrong.message

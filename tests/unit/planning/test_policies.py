@@ -91,12 +91,12 @@ def test_wrong_content(config, key, said):
 @pytest.mark.parametrize(
     ("config", "key", "said"),
     [
-        ({"nodes": {"onw": {}}}, "nodes.onw", "no node of the project has this name. Did you mean 'own'?"),
-        ({"tags": {"slwo": {}}}, "tags.slwo", "no tag of the project has this name. Did you mean 'slow'?"),
+        ({"nodes": {"onw": {}}}, "nodes.onw", "the project has no node of this name. Did you mean 'own'?"),
+        ({"tags": {"slwo": {}}}, "tags.slwo", "the project has no tag of this name. Did you mean 'slow'?"),
         ({"nodes": {"?": {}}}, "nodes.?", "The nodes are: own, plain, tagged."),
     ],
 )
-def test_names_that_nobody_has(config, key, said):
+def test_unknown_names(config, key, said):
     """A policy for a node or tag that does not exist is refused, with a close match."""
     with pytest.raises(ConfigError) as caught:
         read_policies(config, locate=lambda path: ("execution.yml", len(path)), nodes=nodes())
@@ -104,8 +104,8 @@ def test_names_that_nobody_has(config, key, said):
     assert said in str(caught.value)
 
 
-def test_all_that_is_wrong_is_told_at_once():
-    """Keys, values, names that nobody has and tags that disagree are one error, with file, line and key of each."""
+def test_all_problems_are_reported_together():
+    """Keys, values, unknown names and conflicting tags are one error, with file, line and key of each."""
     config = {
         "default": {},
         "resources": {"gpu": "one"},
@@ -119,7 +119,7 @@ def test_all_that_is_wrong_is_told_at_once():
             config, locate=lambda path: (f"{path[0]}.yml", len(path)), nodes=there, other_nodes=lambda: asked.append(1) or there
         )
     first, *lines = str(caught.value).splitlines()
-    assert first == "9 things are wrong in the execution configuration:"
+    assert first == "The execution configuration has 9 problems:"
     assert [line.partition("': ")[0] for line in lines] == [
         "  default.yml, line 1: the execution key 'default",
         "  resources.yml, line 1: the execution key 'resources",
@@ -142,7 +142,7 @@ def test_other_nodes_are_asked_for_only_where_need_be():
     assert rules.nodes["elsewhere"] == NodePolicy(retries=1)
 
 
-def test_tags_that_disagree():
+def test_conflicting_tags():
     """Two tags that say different things of one node are an error that names all three; a name says what is meant."""
     both = [node(len, "x", "a", name="n", tags=["left", "right"])]
     config = {
@@ -150,7 +150,7 @@ def test_tags_that_disagree():
     }
     assert policies(config, of=both)["n"] == NodePolicy(retries=1, resources={"gpu": 1, "memory": 1})
     config["tags"]["right"]["resources"] = {"gpu": 2}
-    with pytest.raises(ConfigError, match=r"'n' has the tags 'left' and 'right', and they disagree") as caught:
+    with pytest.raises(ConfigError, match=r"'n' has the tags 'left' and 'right', which set different values") as caught:
         policies(config, of=both)
     assert caught.value.key == "tags.right.resources.gpu"
 
@@ -159,20 +159,20 @@ def test_needs_and_limits():
     """A need within its limit passes; one above it, and one that nobody limits, are refused by node and name."""
     plan = compile_plan(Pipeline(nodes()), Catalog({"x": "abc"}), read_policies({"nodes": {"own": {"resources": {"gpus": 2}}}}))
     check_needs(plan, {"gpus": 2})
-    with pytest.raises(RunnerError, match=r"'own' needs gpus: 2, and the limit is 1"):
+    with pytest.raises(RunnerError, match=r"'own' requests gpus: 2, but the limit is 1"):
         check_needs(plan, {"gpus": 1})
-    with pytest.raises(RunnerError, match=r"'own' needs gpus: 2, but no limit of that resource is set. Did you mean 'gpu'"):
+    with pytest.raises(RunnerError, match=r"'own' requests gpus: 2, but no limit of that resource is set. Did you mean 'gpu'"):
         check_needs(plan, {"gpu": 2})
     short = [node(len, "x", name, name=name, policy=NodePolicy(resources={"gpu": 1})) for name in ("first", "second")]
     with pytest.raises(RunnerError, match=r"(?s)'first' needs gpu.*\n.*'second' needs gpu"):
         check_needs(compile_plan(Pipeline(short), Catalog({"x": "abc"})), {})
 
 
-def test_no_more_than_ten_wrong_things_are_told_one_by_one():
+def test_at_most_ten_problems_are_listed():
     """The rest are counted: what is wrong in the same way of a thousand nodes fills no screen."""
     with pytest.raises(ConfigError) as caught:
         read_policies({"nodes": {f"n{index}": {"retries": -1} for index in range(25)}})
     first, *lines = str(caught.value).splitlines()
-    assert first == "25 things are wrong in the execution configuration:"
+    assert first == "The execution configuration has 25 problems:"
     assert len(lines) == 11
-    assert lines[-1] == "  15 more are not shown."
+    assert lines[-1] == "  … and 15 more."

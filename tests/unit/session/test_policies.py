@@ -134,7 +134,7 @@ def test_needs_without_limits(project):
     project("nodes: {count: {resources: {gpu: 1}}}")
     with (
         Session.create() as session,
-        pytest.raises(RunnerError, match="'count' needs gpu: 1, but no limit of that resource is set"),
+        pytest.raises(RunnerError, match="'count' requests gpu: 1, but no limit of that resource is set"),
     ):
         session.run(node_names="count")
     with Session.create() as session:
