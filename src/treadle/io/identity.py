@@ -6,7 +6,6 @@ there then. State: none. Neighbours: `storage` identifies files, datasets with f
 
 from __future__ import annotations
 
-import hashlib
 import os
 import stat
 from pathlib import Path
@@ -71,6 +70,8 @@ def identify_local(path: str, saved: tuple[Any, ...] | None = None) -> FileIdent
             unchanged = stat_facts(os.fstat(file.fileno())) == facts
     except OSError:
         return FileIdentity(path, saved) if saved is not None else None
+    import hashlib
+
     return FileIdentity(path, facts, hashlib.blake2b(content, digest_size=16).hexdigest() if unchanged else None)
 
 

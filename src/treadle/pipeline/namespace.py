@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from treadle.pipeline.pipeline import Pipeline
-from treadle.pipeline.renaming import renamed_nodes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -51,6 +50,8 @@ def pipeline(
         PipelineError: a mapping that cannot be, or a pipeline that is invalid after it.
     """
     whole = pipe if isinstance(pipe, Pipeline) else Pipeline(pipe)
+    from treadle.pipeline.renaming import renamed_nodes
+
     nodes = renamed_nodes(
         whole,
         inputs=inputs,

@@ -8,7 +8,7 @@ catalog and no runner; the planner compiles it for running.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from treadle.errors import PipelineError
 from treadle.pipeline import selection
@@ -18,8 +18,10 @@ from treadle.pipeline.grouping import NodeGroup, group_by_namespace
 from treadle.pipeline.links import Links, link
 from treadle.pipeline.names import as_names, base_name, check_label
 from treadle.pipeline.node import Node
-from treadle.pipeline.renaming import Names, renamed_nodes
 from treadle.pipeline.wiring import Wiring, join, wire
+
+if TYPE_CHECKING:
+    from treadle.pipeline.renaming import Names
 
 
 class Pipeline:
@@ -60,6 +62,8 @@ class Pipeline:
             flat = [node.copy_with(tags=labels) for node in flat]
         wiring = wire(flat)
         if inputs or outputs or parameters or namespace is not None:
+            from treadle.pipeline.renaming import renamed_nodes
+
             renamed = renamed_nodes(
                 Pipeline._of(wiring),
                 inputs=inputs,

@@ -15,13 +15,11 @@ State: the files; for each process, the versions that it has read, and the attri
 
 from __future__ import annotations
 
-import hashlib
 import os
 import pickle
 import threading
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from treadle.events import NodeFinished
 from treadle.execution.processes.scratch import Scratch
@@ -45,8 +43,7 @@ _COMPARED_BYTES = 1 << 16
 _ABSENT = object()
 
 
-@dataclass(frozen=True, slots=True)
-class _Changes:
+class _Changes(NamedTuple):
     """The attributes of a dataset that saving changed.
 
     Attributes:
@@ -152,6 +149,8 @@ class SharedState:
             notes.append(describe_unpicklable(name, unpicklable))
 
     def _path(self, name: str) -> str:
+        import hashlib
+
         return os.path.join(self.folder, f"state-{hashlib.blake2b(name.encode(), digest_size=12).hexdigest()}")
 
 
