@@ -330,8 +330,8 @@ def test_concurrent_runs_never_read_each_others_versions(make_loom, launch, gate
 
 @pytest.mark.parametrize("catalog", [{}, {"table@a": {"type": "MemoryDataset"}, "table@b": {"type": "MemoryDataset"}}])
 def test_transcoding_in_memory(runner_for, catalog):
-    """What lives in memory cannot be read as another type: an error before anything runs, that names both nodes."""
+    """A transcoded dataset in memory cannot be loaded as another type: an error before the run, that names both nodes."""
     pipeline = Pipeline([node(lambda: 1, None, "table@a", name="make"), node(str, "table@b", "out", name="take")])
-    with pytest.raises(DatasetError, match=r"'take' takes 'table@b', which node 'make' makes as 'table@a'.*same path") as caught:
+    with pytest.raises(DatasetError, match=r"'take' loads 'table@b', which node 'make' saves as 'table@a'.*same path") as caught:
         runner_for("sequential").run(pipeline, Catalog.from_config(catalog))
     assert (caught.value.dataset, caught.value.node) == ("table@b", "take")

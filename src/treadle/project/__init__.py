@@ -1,4 +1,4 @@
-"""The project that a process works for: its metadata, settings, pipelines and logging."""
+"""The configured project of a process: its metadata, settings, pipelines and logging."""
 
 from treadle.project.configure import (
     ConfiguredProject,

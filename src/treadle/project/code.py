@@ -1,7 +1,7 @@
-"""The project's code as the import system and the disk see it.
+"""Import the project's code, and detect and unload changed code.
 
-Job: import a project's optional modules with errors that name them, notice when code on disk changed, and forget what was
-imported from it. State: none of its own; it reads and changes `sys.modules`. Neighbours: `configure.py` decides when.
+Job: import optional modules of a project with errors that name them, detect changed source files, and remove the package's
+modules from `sys.modules`. State: none of its own; it changes `sys.modules`. Neighbours: `configure.py` calls these functions.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from types import ModuleType
 
 CodeStamp = tuple[tuple[str, int, int], ...]
-"""Path, time of change (ns) and size of each source file of a package."""
+"""Path, modification time (ns) and size of each source file of a package."""
 
 
 def find_module(name: str) -> ModuleSpec | None:
@@ -32,7 +32,7 @@ def find_module(name: str) -> ModuleSpec | None:
         name: the dotted name.
 
     Returns:
-        Its spec, None where it does not exist.
+        Its spec; None if it does not exist.
 
     Raises:
         ProjectError: a parent package cannot be imported.
@@ -48,16 +48,16 @@ def find_module(name: str) -> ModuleSpec | None:
 
 
 def import_project_module(name: str) -> ModuleType | None:
-    """Import a module that a project may leave out.
+    """Import an optional module of a project.
 
     Args:
         name: the dotted name.
 
     Returns:
-        The module, None where it does not exist.
+        The module; None if it does not exist.
 
     Raises:
-        ProjectError: it exists and its import fails; the cause is the original exception.
+        ProjectError: the module exists, but its import failed; the cause is the original exception.
     """
     if find_module(name) is None:
         return None
@@ -68,13 +68,13 @@ def import_project_module(name: str) -> ModuleType | None:
 
 
 def code_stamp(package_name: str) -> CodeStamp:
-    """Take the state on disk of all source files of a package.
+    """Return the state of a package's source files on disk.
 
     Args:
         package_name: the package, which need not be imported.
 
     Returns:
-        A value that changes when a source file is changed, added or removed; empty where the package has no files.
+        A value that changes when a source file is changed, added or removed; empty if the package has no files.
     """
     spec = find_module(package_name)
     if spec is None:
@@ -85,7 +85,7 @@ def code_stamp(package_name: str) -> CodeStamp:
 
 
 def forget_package(package_name: str) -> None:
-    """Drop a package and all its modules from `sys.modules`, so that the next import reads the disk.
+    """Remove a package and its modules from `sys.modules`, so that the next import reads the files again.
 
     Args:
         package_name: the package.
@@ -97,10 +97,10 @@ def forget_package(package_name: str) -> None:
 
 
 def forget_modules(*names: str) -> None:
-    """Drop single modules from `sys.modules`.
+    """Remove modules from `sys.modules`.
 
     Args:
-        *names: the dotted names; one that is not imported is passed over.
+        *names: the dotted names; modules that are not imported are ignored.
     """
     for name in names:
         sys.modules.pop(name, None)
@@ -108,13 +108,13 @@ def forget_modules(*names: str) -> None:
 
 
 def is_shadowed(package_name: str) -> bool:
-    """Say whether the package that is imported is another than the one sys.path leads to.
+    """Return whether the imported package differs from the one that sys.path finds.
 
     Args:
         package_name: the package.
 
     Returns:
-        True where another project's package of the same name was imported before.
+        True if another project's package of the same name was imported before.
     """
     top = package_name.partition(".")[0]
     loaded = sys.modules.get(top)
@@ -137,7 +137,7 @@ def _stamp_folder(folder: str) -> list[tuple[str, int, int]]:
     stamps: list[tuple[str, int, int]] = []
     for root, folders, files in os.walk(folder):
         folders[:] = [name for name in folders if not name.startswith((".", "__pycache__"))]
-        stamps += [stamp for name in files if name.endswith(".py") for stamp in _stamp_file(os.path.join(root, name))]  # noqa: PTH118 - walked paths are texts
+        stamps += [stamp for name in files if name.endswith(".py") for stamp in _stamp_file(os.path.join(root, name))]  # noqa: PTH118 - os.walk yields strings
     return stamps
 
 
@@ -150,15 +150,15 @@ def _stamp_file(file: str) -> CodeStamp:
 
 
 def place_of(exc: BaseException, module_name: str) -> str | None:
-    """Find the line of a package's code where an exception came from.
+    """Find the line of a package's code that raised an exception.
 
     Args:
         exc: the exception.
         module_name: a module of the package.
 
     Returns:
-        `file, line n`: the broken line of a syntax error, else the last line of the package's code in the traceback; None where
-        there is none.
+        `file, line n`: the line of a syntax error, else the last line of the package's code in the traceback; None if no
+        traceback entry belongs to the package.
     """
     if isinstance(exc, SyntaxError) and exc.filename:
         return f"{exc.filename}, line {exc.lineno}"

@@ -1,14 +1,13 @@
-"""The configured project: the one process-wide state that Treadle keeps.
+"""The configured project of the process.
 
-Job: say which package this process works for, and read its settings and pipelines on first use. State: `_process` below
-holds the configured project and how often one was configured; nothing else in Treadle is process-wide. It is set by
-replacing one reference, without a lock, so that a fork at any moment leaves the child a whole project or none.
-Neighbours: `metadata.py`, `settings.py` and `pipelines.py` read the parts; the session, the commands and the workers'
-set-up call what stands here.
+Job: hold the package that this process works for, and read its settings and pipelines on first use. State: `_process` below
+holds the configured project and the number of times one was configured. It is set by replacing one reference, without a lock,
+so a child forked at any moment sees a complete project or none. Neighbours: `metadata.py`, `settings.py` and `pipelines.py`
+read the parts; sessions, commands and the bootstrap of workers call these functions.
 
-`bootstrap_project(path)` is project mode: pyproject.toml, source folder on sys.path and PYTHONPATH, then configure.
-`configure_project(package)` is packaged mode, and what a worker process calls once. Configuring again is cheap and safe:
-settings and pipelines are read anew on next use, and code that changed on disk is imported anew.
+`bootstrap_project(path)` is project mode: read pyproject.toml, put the source folder on sys.path and PYTHONPATH, configure.
+`configure_project(package)` is packaged mode, and is called once in a worker process. Configuring again is cheap and safe:
+settings and pipelines are read again on next use, and code that changed on disk is imported again.
 """
 
 from __future__ import annotations
@@ -32,12 +31,12 @@ if TYPE_CHECKING:
 
 
 class ConfiguredProject:
-    """The project that this process works for; its parts are read on first use.
+    """The project of this process; its parts are read on first use.
 
     Attributes:
         package_name: the project's package.
-        metadata: what pyproject.toml says; None in packaged mode and in workers.
-        pipelines: the registered pipelines by name, each made on first use.
+        metadata: the metadata from pyproject.toml; None in packaged mode and in workers.
+        pipelines: the registered pipelines by name, each created on first use.
     """
 
     def __init__(self, package_name: str, metadata: ProjectMetadata | None = None, stamp: CodeStamp | None = None) -> None:
@@ -52,7 +51,7 @@ class ConfiguredProject:
         """The project's settings.
 
         Raises:
-            ProjectError: settings.py cannot be imported, or a setting is of the wrong kind.
+            ProjectError: settings.py cannot be imported, or a setting has the wrong type.
         """
         if self._settings is None:
             self._settings = read_settings(self.package_name)
@@ -72,35 +71,35 @@ _process = _Process()
 
 
 def configure_project(package_name: str) -> None:
-    """Make a package the project of this process; the last call wins.
+    """Configure a package as the project of this process; the last call wins.
 
-    A second call for the same package reads its settings and its pipelines anew on next use; where a source file changed
-    since the last call, everything imported from the package is forgotten first.
+    After a second call for the same package, settings and pipelines are read again on next use; if a source file has changed
+    since the last call, all modules of the package are imported again.
 
     Args:
         package_name: the project's package, importable from sys.path.
 
     Raises:
-        ProjectError: there is no such package.
+        ProjectError: the package does not exist.
     """
     _configure(package_name, None)
 
 
 def bootstrap_project(path: Path | str) -> ProjectMetadata:
-    """Make the project at a path ready to run in this process and in those it starts.
+    """Prepare the project at a path to run in this process and its child processes.
 
-    Reads pyproject.toml, puts the source folder first on sys.path and on PYTHONPATH (once, however often this is called),
-    and configures the project's package.
+    Read pyproject.toml, put the source folder first on sys.path and PYTHONPATH (repeated calls add it once), and configure
+    the project's package.
 
     Args:
         path: the project's root.
 
     Returns:
-        What pyproject.toml says about the project.
+        The metadata of the project.
 
     Raises:
-        ProjectNotFoundError: there is no project at the path.
-        ProjectError: pyproject.toml is wrong, or the package is not where it says.
+        ProjectNotFoundError: the path is not a project.
+        ProjectError: pyproject.toml is invalid, or the package does not exist.
     """
     metadata = read_metadata(path)
     _add_to_path(metadata)
@@ -109,7 +108,7 @@ def bootstrap_project(path: Path | str) -> ProjectMetadata:
 
 
 def configured_project() -> ConfiguredProject:
-    """Give the project of this process.
+    """Return the project of this process.
 
     Returns:
         The configured project.
@@ -128,7 +127,7 @@ def configured_project() -> ConfiguredProject:
 
 
 def is_configured() -> bool:
-    """Say whether this process has a project.
+    """Return whether a project is configured in this process.
 
     Returns:
         True after `bootstrap_project` or `configure_project`, and in a forked child of such a process.
@@ -182,7 +181,7 @@ def _no_package(package_name: str, metadata: ProjectMetadata | None) -> ProjectE
 
 
 def _add_to_path(metadata: ProjectMetadata) -> None:
-    """Put the source folder first, where this process and its children look for modules."""
+    """Put the source folder first on sys.path and PYTHONPATH."""
     source = str(metadata.source_dir)
     if os.pathsep in source:
         msg = (

@@ -1,6 +1,6 @@
 """`find_pipelines()`, which a project's `pipeline_registry.py` calls.
 
-State: none. Neighbours: `found_pipelines.py` looks at the folder, `configure.py` knows the package where none is given.
+State: none. Neighbours: `found_pipelines.py` searches the folder, `configure.py` has the default package.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ if TYPE_CHECKING:
 
 
 def find_pipelines(package_name: str | None = None) -> FoundPipelines:
-    """Discover a project's pipelines; none of them is imported before it is asked for.
+    """Discover a project's pipelines; each is imported on first use.
 
     Args:
-        package_name: the package to look in; the configured project's where it is None.
+        package_name: the package to search; by default that of the configured project.
 
     Returns:
-        Pipelines by the name of their module, and their sum as `__default__`.
+        Pipelines by name of their module, and their sum as `__default__`.
 
     Raises:
-        NotConfiguredError: no package is given and no project is configured.
+        NotConfiguredError: no package was given and no project is configured.
     """
     return discover_pipelines(configured_project().package_name if package_name is None else package_name)

@@ -1,7 +1,7 @@
-"""The pipelines of `<package>.pipelines.*`, found by looking at the folder and imported one by one when asked for.
+"""Discover the pipelines of `<package>.pipelines.*` without importing them, and import each on first use.
 
-Job: list what has a `create_pipeline` without importing it, and import a pipeline's module on first use. State: the
-pipelines made so far. Neighbours: a project's `pipeline_registry.py` returns what is made here.
+Job: list the modules that define a `create_pipeline`, and import a pipeline's module when the pipeline is accessed. State: the
+pipelines created so far. Neighbours: a project's `pipeline_registry.py` returns these pipelines.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ _FACTORY = "create_pipeline"
 
 
 class FoundPipelines(MutableMapping[str, "Pipeline"]):
-    """Pipelines by name, each made on first use; others may be set beside them.
+    """Pipelines by name, each created on first use; further pipelines may be added.
 
-    The name `__default__` is the sum of all the others, unless one is set.
+    `__default__` is the sum of all other pipelines, unless it is set.
 
     Args:
         package_name: the project's package.
-        names: the names of the modules under `<package>.pipelines` that have a `create_pipeline`.
+        names: names of the modules under `<package>.pipelines` that define a `create_pipeline`.
     """
 
     def __init__(self, package_name: str, names: Iterable[str]) -> None:
@@ -78,13 +78,13 @@ class FoundPipelines(MutableMapping[str, "Pipeline"]):
 
 
 def discover_pipelines(package_name: str) -> FoundPipelines:
-    """List the pipelines of a package; none of them is imported before it is asked for.
+    """Discover the pipelines of a package; each is imported on first use.
 
     Args:
-        package_name: the package to look in.
+        package_name: the package to search.
 
     Returns:
-        Pipelines by the name of their module, and their sum as `__default__`.
+        Pipelines by name of their module, and their sum as `__default__`.
     """
     spec = find_module(f"{package_name}.pipelines")
     locations = list(spec.submodule_search_locations or ()) if spec is not None else []
@@ -97,7 +97,7 @@ def discover_pipelines(package_name: str) -> FoundPipelines:
 
 
 def _may_create(locations: Iterable[str], name: str, *, is_package: bool) -> bool:
-    """Say whether a module's source speaks of create_pipeline; a module without readable source might."""
+    """Return whether a module's source mentions create_pipeline; True for a module without source files."""
     sources = ("__init__.py", "pipeline.py") if is_package else (f"{name}.py",)
     files = [Path(location, *([name] if is_package else []), source) for location in locations for source in sources]
     present = [file for file in files if file.is_file()]
@@ -112,18 +112,20 @@ def _create(module_name: str) -> Pipeline:
         raise
     except Exception as exc:
         why = f"{type(exc).__name__}: {exc}{_where(exc, module_name)}"
-        msg = f"create_pipeline() of {module_name} failed: {why}. Correct what it does there."
+        msg = f"create_pipeline() of {module_name} failed: {why}. Correct the code there."
         raise ProjectError(msg, file=module_name, key=_FACTORY) from exc
     from treadle.pipeline import Pipeline
 
     if not isinstance(made, Pipeline):
-        msg = f"create_pipeline() of {module_name} returned a {type(made).__name__}, not a Pipeline. Is its return missing?"
+        msg = (
+            f"create_pipeline() of {module_name} returned a {type(made).__name__}, not a Pipeline. Is a return statement missing?"
+        )
         raise ProjectError(msg, file=module_name, key=_FACTORY)
     return made
 
 
 def _factory(module_name: str) -> Callable[[], Any]:
-    """Give create_pipeline of a module, or of the module `pipeline` inside it."""
+    """Return create_pipeline of a module, or of its submodule `pipeline`."""
     factory: Any
     try:
         module = importlib.import_module(module_name)

@@ -1,9 +1,9 @@
-"""Logging of a project: its configuration in the parent, and the levels that workers take over.
+"""Configure a project's logging in the parent process, and copy logger levels to workers.
 
-Job: configure logging from an environment variable, from `logging.yml` of the configuration, or by a default (rich on a
-terminal, plain lines elsewhere, both on standard error); and take a small picture of the loggers' levels that a worker can apply.
-State: none of its own; it changes Python's logging. Neighbours: commands and sessions call `configure_logging`; the
-parallel engine sends `LoggingLevels` to its workers, where handlers are its own concern.
+Job: configure logging from an environment variable, from `logging.yml` in the configuration, or with a default (rich on a
+terminal, plain lines elsewhere, both on standard error); take a picklable snapshot of logger levels that a worker can apply.
+State: none of its own; it changes Python's logging. Neighbours: commands and notebooks call `configure_logging`; the parallel
+runner sends `LoggingLevels` to its workers and installs their handlers.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from treadle.printable import printable
 from treadle.project.configure import configured_project, is_configured
 
 node_here: ContextVar[tuple[str, str] | None] = ContextVar("treadle_node_here", default=None)
-"""The node that runs in this context and the label of its worker, where nodes run in this process: for log records."""
+"""The node that runs in this context and the label of its worker, for log records; set if nodes run in this process."""
 
 ENVIRONMENT_VARIABLE = "TREADLE_LOGGING_CONFIG"
 DEFAULT_CONF_SOURCE = "conf"
@@ -33,7 +33,7 @@ _PLAIN_FORMAT = "%(asctime)s %(levelname)-8s %(name)s: %(message)s"
 
 @dataclass(frozen=True, slots=True)
 class LoggerLevel:
-    """One logger that differs from a new one."""
+    """The state of a logger that is not in its default state."""
 
     name: str
     level: int
@@ -43,13 +43,13 @@ class LoggerLevel:
 
 @dataclass(frozen=True, slots=True)
 class LoggingLevels:
-    """What decides whether a record is made: the levels of the loggers that differ from new ones.
+    """A snapshot of everything that determines whether a log record is created.
 
     Attributes:
-        root_level: the level of the root logger.
-        disable: what `logging.disable` was called with; 0 where it was not.
-        capture_warnings: whether warnings go to logging.
-        loggers: the loggers that differ from new ones, by name.
+        root_level: level of the root logger.
+        disable: the level passed to `logging.disable`; 0 by default.
+        capture_warnings: whether warnings are redirected to logging.
+        loggers: the loggers that are not in their default state, sorted by name.
     """
 
     root_level: int = logging.WARNING
@@ -65,18 +65,18 @@ else:
 
 
 class StderrHandler(_StreamHandler):
-    """Write plain lines to whatever standard error is when a record comes, also where it was replaced since."""
+    """Write plain lines to the current `sys.stderr`, even if it has been replaced."""
 
     def __init__(self) -> None:
         logging.Handler.__init__(self)
 
     def format(self, record: logging.LogRecord) -> str:
-        """Format a record; its control characters are shown escaped."""
+        """Format a record, with control characters escaped."""
         return printable(super().format(record))
 
     @property
     def stream(self) -> Any:
-        """Standard error as it is now; below what puts the node's name before lines, because a record has that name itself."""
+        """The current standard error, without the wrapper that prefixes lines with the node, as log records name their node."""
         return getattr(sys.stderr, "unlabelled", sys.stderr)
 
     @stream.setter
@@ -86,15 +86,15 @@ class StderrHandler(_StreamHandler):
 
 
 class RunFields(logging.Filter):
-    """Give each record the fields `node` and `worker`, so that every formatter may use `%(node)s` and `%(worker)s`.
+    """Add the fields `node` and `worker` to each record, so that formatters can use `%(node)s` and `%(worker)s`.
 
-    Records of worker processes come with them. What was logged outside of nodes has `-` for its node, and `main` for its
-    worker in the main process. `configure_logging` puts this filter on every handler; a program that sets logging up by
-    itself does so where its formats use the fields.
+    Records from worker processes already have them. Outside nodes, `node` is `-`; in the main process, `worker` is `main`.
+    `configure_logging` adds this filter to every handler; a program that configures logging itself must add it to handlers
+    whose formats use the fields.
     """
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Add what is missing; keep every record."""
+        """Add missing fields; never drop a record."""
         node, worker = node_here.get() or ("-", "main")
         if getattr(record, "worker", None) is None:
             record.worker = worker
@@ -113,21 +113,21 @@ def configure_logging(
 ) -> None:
     """Configure logging for a project.
 
-    The first that exists decides: `conf`, the file that TREADLE_LOGGING_CONFIG names, `logging.yml` at the top of the project's
-    configuration, which is a folder or an archive, the default. A configuration is that of `logging.config.dictConfig`, with
-    four additions: `version` may be left out, loggers that exist stay enabled, relative file names belong to the project, with
-    their folders made, and formats may use the fields of `RunFields`. A file may only name classes of the logging kind; other
+    The first available source is used: `conf`, the file named by TREADLE_LOGGING_CONFIG, `logging.yml` at the top of the
+    configuration folder or archive, the default. The schema is that of `logging.config.dictConfig`, with four additions:
+    `version` is optional, existing loggers stay enabled, file names are relative to the project and their folders are created,
+    and formats may use the fields of `RunFields`. A file may only name handler, formatter, filter and queue classes; other
     callables must be listed in the setting LOGGING_FACTORIES.
 
     Args:
-        conf: a configuration to use as it is.
-        project_path: the project's root; the working directory where it is None.
+        conf: a configuration, used unchanged.
+        project_path: the project's root; the working directory by default.
         conf_source: the configuration folder or archive, relative to the project's root.
-        package_name: the package whose INFO records the default shows; the configured project's where it is None.
+        package_name: the package whose INFO records the default configuration shows; by default the configured project's.
 
     Raises:
         MissingConfigError: TREADLE_LOGGING_CONFIG names a file that does not exist.
-        ConfigError: the configuration is broken, or names something that it may not call.
+        ConfigError: the configuration is invalid, or names a callable that is not allowed.
     """
     root = Path.cwd() if project_path is None else Path(project_path).resolve()
     if conf is not None:
@@ -150,13 +150,13 @@ def configure_logging(
 
 
 def default_configuration(package_name: str | None = None) -> dict[str, Any]:
-    """Make the configuration that is used where a project has none.
+    """Return the logging configuration for a project that has none.
 
     Args:
-        package_name: the package whose INFO records are shown beside Treadle's own.
+        package_name: a package whose INFO records are shown in addition to Treadle's.
 
     Returns:
-        A configuration for `logging.config.dictConfig`: rich where standard error is a terminal, plain lines elsewhere.
+        A configuration for `logging.config.dictConfig`: rich if standard error is a terminal, else plain lines.
     """
     loggers = {name: {"level": "INFO"} for name in ("treadle", package_name) if name}
     return {
@@ -170,10 +170,10 @@ def default_configuration(package_name: str | None = None) -> dict[str, Any]:
 
 
 def snapshot_levels() -> LoggingLevels:
-    """Take a picture of this process's levels.
+    """Take a snapshot of this process's logger levels.
 
     Returns:
-        A small value that pickles: only loggers that differ from new ones are in it.
+        A small picklable value with the loggers that are not in their default state.
     """
     manager = logging.root.manager
     different = [
@@ -190,12 +190,11 @@ def snapshot_levels() -> LoggingLevels:
 
 
 def apply_levels(levels: LoggingLevels, replacing: LoggingLevels | None = None) -> None:
-    """Give this process's loggers the levels of another process; handlers stay as they are.
+    """Apply the logger levels of another process; handlers are not changed.
 
     Args:
-        levels: the picture to apply.
-        replacing: the picture that was applied before, where this is not the first: loggers that are only in it become
-            like new ones.
+        levels: the snapshot to apply.
+        replacing: the snapshot applied before, if any: loggers that are only in it are reset to their default state.
     """
     for gone in {each.name for each in (replacing.loggers if replacing else ())} - {each.name for each in levels.loggers}:
         _set_level(LoggerLevel(gone, logging.NOTSET, propagate=True, disabled=False))
@@ -231,7 +230,7 @@ def _rich_handler() -> dict[str, Any]:
 
 
 def _configuration_text(root: Path, conf_source: str | Path) -> tuple[str, str] | None:
-    """Read the project's logging configuration: its text, and what to call the file in messages; None where there is none."""
+    """Return the text of the project's logging configuration and its file name for messages; None if there is none."""
     from treadle.config.source import FolderSource, open_source
 
     named = os.environ.get(ENVIRONMENT_VARIABLE)
@@ -271,7 +270,7 @@ def _apply(conf: Mapping[str, Any], root: Path, file: str | None) -> None:
 
 
 def _anchored(handler: Any, root: Path) -> Any:
-    """Make a handler's relative file name belong to the project, and make its folder."""
+    """Resolve a handler's file name relative to the project, and create its folder."""
     if not isinstance(handler, Mapping) or not isinstance(handler.get("filename"), str):
         return handler
     file = root / handler["filename"]

@@ -1,10 +1,10 @@
-"""What a logging configuration that was read from a file may call.
+"""Restrict what a logging configuration file may call.
 
-`logging.config.dictConfig` imports and calls whatever the file names under `()`, `class`, `queue` and `listener`, and passes
-on whatever stands behind `ext://`. So a file could start any program. Here each name is looked up before that: classes of the
-logging kind may be called, everything else must be in the project's setting LOGGING_FACTORIES.
+`logging.config.dictConfig` imports and calls everything that the file names under `()`, `class`, `queue` and `listener`, and
+resolves every `ext://` value, so a file could run arbitrary code. Each name is checked first: handler, formatter, filter and
+queue classes are allowed, everything else must be listed in the project's setting LOGGING_FACTORIES.
 
-No state. Neighbour: `logging.py` checks a file before it applies it.
+State: none. Neighbours: `logging.py` checks a file before it applies it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 from treadle.errors import ConfigError
 
 _CALLED = frozenset({"()", "class", "queue", "listener", "queue_listener"})
-"""Keys whose text `dictConfig` takes for the name of something to call."""
+"""Keys whose value `dictConfig` resolves and calls."""
 _STREAMS = frozenset({"sys.stdout", "sys.stderr", "sys.__stdout__", "sys.__stderr__"})
 _QUEUES = frozenset({"queue.Queue", "queue.SimpleQueue", "multiprocessing.Queue"})
 _EXTERNAL = "ext://"
@@ -24,16 +24,15 @@ _INTERNAL = "cfg://"
 
 
 def check_callables(conf: Mapping[str, Any], allowed: Collection[str], file: str) -> None:
-    """Raise if a logging configuration names something that it may not call.
+    """Raise if a logging configuration names a callable that is not allowed.
 
     Args:
-        conf: the configuration, as read.
-        allowed: the dotted names that the project allows: LOGGING_FACTORIES of its settings.
+        conf: the parsed configuration.
+        allowed: the dotted names in the project's LOGGING_FACTORIES.
         file: the configuration's file, for the message.
 
     Raises:
-        ConfigError: a name leads to something other than a class of handlers, formatters, filters, queues or queue
-            listeners, and is not allowed by name.
+        ConfigError: a name is neither a handler, formatter, filter, queue or queue listener class nor in `allowed`.
     """
     for path, name, is_called in _names(conf, ()):
         key = ".".join(path)
@@ -71,7 +70,7 @@ def _is_harmless(name: str, *, is_called: bool) -> bool:
         return True
     try:
         found = BaseConfigurator({}).resolve(name)
-    except (ValueError, AttributeError):  # there is no such name; dictConfig raises the error for it
+    except (ValueError, AttributeError):  # the name does not exist; dictConfig raises an error for it
         return True
     if isinstance(found, type):
         return issubclass(found, (logging.Handler, logging.Formatter, logging.Filter, QueueListener))

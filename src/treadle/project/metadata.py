@@ -1,7 +1,7 @@
-"""What `pyproject.toml` says about a project: its package, its name, where its source lies.
+"""Read the metadata of a project from `pyproject.toml`: its package, name and source folder.
 
-Job: find a project upward from a path, and read and check its `[tool.treadle]` table. State: none. Neighbours:
-`configure.py` bootstraps from what is read here.
+Job: find a project at or above a path, and read and validate its `[tool.treadle]` table. State: none. Neighbours:
+`configure.py` bootstraps a project from its metadata.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ KEYS = ("package_name", "project_name", "source_dir")
 
 @dataclass(frozen=True, slots=True)
 class ProjectMetadata:
-    """The facts of a project on disk.
+    """The metadata of a project.
 
     Attributes:
         config_file: the project's pyproject.toml.
-        package_name: the package that holds its code, as it is imported.
-        project_name: its name for people.
+        package_name: import name of the project's package.
+        project_name: display name of the project.
         project_path: its root, absolute.
-        source_dir: the folder that goes on sys.path, absolute.
+        source_dir: the folder to put on sys.path, absolute.
     """
 
     config_file: Path
@@ -46,16 +46,16 @@ class ProjectMetadata:
 
 
 def find_project(start: Path | str) -> Path | None:
-    """Look for a project at a path and in the folders above it.
+    """Find the project at a path or in the folders above it.
 
     Args:
-        start: where to begin.
+        start: the path to start from.
 
     Returns:
-        The root of the nearest project, None where there is none.
+        The root of the nearest project; None if there is none.
 
     Raises:
-        ProjectError: a pyproject.toml on the way mentions Treadle and cannot be read.
+        ProjectError: a pyproject.toml on the way mentions Treadle and is invalid, or cannot be read.
     """
     path = Path(start).resolve()
     for folder in (path, *path.parents):
@@ -65,17 +65,17 @@ def find_project(start: Path | str) -> Path | None:
 
 
 def read_metadata(path: Path | str) -> ProjectMetadata:
-    """Read and check what a project's pyproject.toml says about it.
+    """Read and validate the metadata in a project's pyproject.toml.
 
     Args:
         path: the project's root.
 
     Returns:
-        The facts, with all paths absolute.
+        The metadata, with absolute paths.
 
     Raises:
-        ProjectNotFoundError: there is no pyproject.toml with a `[tool.treadle]` table.
-        ProjectError: the file or a key in it is wrong.
+        ProjectNotFoundError: the folder has no pyproject.toml with a `[tool.treadle]` table.
+        ProjectError: the file or a key in it is invalid.
     """
     root = Path(path).expanduser().resolve()
     file = root / CONFIG_FILE
@@ -121,12 +121,12 @@ def _text(file: Path, table: dict[str, Any], key: str) -> str | None:
     if value is None:
         return None
     if not isinstance(value, str) or not value.strip():
-        raise _wrong(file, key, f"has {key} = {value!r}; it must be a text that is not empty.")
+        raise _wrong(file, key, f"has {key} = {value!r}; it must be a non-empty string.")
     return value.strip()
 
 
 def _read_table(file: Path) -> tuple[dict[str, Any], dict[str, Any]] | None:
-    """Read the tables `[tool.treadle]` and `[project]`; None where the file or the first of them is missing."""
+    """Read the tables `[tool.treadle]` and `[project]`; None if the file or the first table is missing."""
     try:
         text = file.read_text(encoding="utf-8")
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
@@ -156,7 +156,7 @@ def _read_table(file: Path) -> tuple[dict[str, Any], dict[str, Any]] | None:
 
 
 def _is_kedro(file: Path) -> bool:
-    """Say whether a pyproject.toml is that of a Kedro project."""
+    """Return whether a pyproject.toml belongs to a Kedro project."""
     try:
         return "[tool.kedro]" in file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):
@@ -176,7 +176,7 @@ def _not_found(root: Path, file: Path) -> ProjectNotFoundError:
     else:
         problem = f"{root} has no {CONFIG_FILE}, so it is not a Treadle project."
     if above is not None:
-        hint = f"There is a project above it: {above}."
+        hint = f"A folder above it is a project: {above}."
     elif _is_kedro(file):
         hint = (
             "It is a Kedro project: run it on Treadle's workers with `kedro run --runner=treadle.kedro.ParallelRunner` "
@@ -184,7 +184,7 @@ def _not_found(root: Path, file: Path) -> ProjectNotFoundError:
         )
     else:
         hint = (
-            f"Go to a project's folder, name it (`treadle --project PATH …`), make one with `treadle new PATH`, or add [{TABLE}] "
-            f"with package_name to the {CONFIG_FILE} of yours."
+            f"Change to a project's folder, name it (`treadle --project PATH …`), create one with `treadle new PATH`, or add "
+            f"[{TABLE}] with package_name to your {CONFIG_FILE}."
         )
     return ProjectNotFoundError(f"{problem} {hint}", file=str(file))

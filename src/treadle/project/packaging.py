@@ -1,12 +1,12 @@
-"""A project as a wheel, with its configuration in an archive beside it.
+"""Package a project as a wheel, with its configuration in a separate archive.
 
 ::
 
-    pyproject.toml, src/ ── pip wheel ──▶ dist/<name>-<version>-py3-none-any.whl        what is run
-    conf/ without local  ── tar.gz ─────▶ dist/conf-<package>.tar.gz                    what it is run with
+    pyproject.toml, src/ ── pip wheel ──▶ dist/<name>-<version>-py3-none-any.whl        code
+    conf/ without local  ── tar.gz ─────▶ dist/conf-<package>.tar.gz                    configuration
 
-Job: build both, and find the archive again where a packaged project runs. State: none. Neighbours: `metadata.py` says what the
-project is; `treadle package` calls; `python -m <package>` finds the archive.
+Job: build both, and find the archive when a packaged project runs. State: none. Neighbours: `metadata.py` reads the project's
+metadata; `treadle package` builds; `python -m <package>` finds the archive.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ if TYPE_CHECKING:
     from treadle.project.metadata import ProjectMetadata
 
 PRIVATE_ENVIRONMENT = "local"
-"""The environment that is one person's own; it is never packaged."""
+"""The environment with a developer's own settings and credentials; it is never packaged."""
 _SHOWN_LINES = 12
-"""Lines of the builder's last words that an error repeats."""
+"""How many of the last lines of the build output an error shows."""
 
 
 @dataclass(frozen=True, slots=True)
 class PackagedProject:
-    """What packaging made: the wheel, and the archive of configuration (None where the project has none)."""
+    """The built wheel and configuration archive; `conf` is None if the project has no configuration folder."""
 
     wheel: Path
     conf: Path | None
@@ -43,25 +43,25 @@ class PackagedProject:
 def package_project(metadata: ProjectMetadata, conf_source: str, target: Path) -> PackagedProject:
     """Build a project's wheel and pack its configuration.
 
-    The project's own build backend does the work, through pip; one that is installed here is used as it is, so that nothing is
-    downloaded.
+    pip runs the project's build backend; a backend that is installed in this environment is used without build isolation, so that
+    nothing is downloaded.
 
     Args:
         metadata: the project.
-        conf_source: the folder of configuration that its settings name.
-        target: the folder for both; it is made where it is missing, and earlier files of the same names are replaced.
+        conf_source: the configuration folder of its settings.
+        target: the output folder; created if missing. Existing files of the same names are replaced.
 
     Returns:
-        What was made.
+        The paths of the wheel and the archive.
 
     Raises:
-        ProjectError: pyproject.toml says not how to build, the build failed, or the wheel lacks the project's package.
+        ProjectError: pyproject.toml has no build backend, the build failed, or the wheel lacks the project's package.
     """
     backend = _backend(metadata)
     try:
         target.mkdir(parents=True, exist_ok=True)
     except OSError as exc:
-        msg = f"The folder {target} cannot be made: {exc.strerror or exc}. Name another one."
+        msg = f"The folder {target} cannot be created: {exc.strerror or exc}. Choose another folder."
         raise ProjectError(msg, file=str(target)) from exc
     with tempfile.TemporaryDirectory(prefix="treadle-package-") as scratch:
         built = _build(metadata, Path(scratch), isolated=importlib.util.find_spec(backend.partition(".")[0]) is None)
@@ -72,23 +72,23 @@ def package_project(metadata: ProjectMetadata, conf_source: str, target: Path) -
 
 
 def find_packaged_conf(package_name: str, conf_source: str, folder: Path) -> str | None:
-    """Find the configuration of a packaged project in the folder where it is run.
+    """Find the configuration archive of a packaged project in the folder where it is run.
 
     Args:
         package_name: its package.
-        conf_source: the folder of configuration that its settings name.
-        folder: where it is run.
+        conf_source: the configuration folder of its settings.
+        folder: the working directory of the run.
 
     Returns:
-        The name of the archive that `package_project` made, where it is there and the folder of configuration is not; else
-        None: the settings decide.
+        The name of the archive made by `package_project`, if it exists and the configuration folder does not; else None, so that
+        the settings apply.
     """
     name = archive_name(package_name)
     return name if not (folder / conf_source).exists() and (folder / name).is_file() else None
 
 
 def archive_name(package_name: str) -> str:
-    """Name the archive of a project's configuration.
+    """Return the file name of a project's configuration archive.
 
     Args:
         package_name: the project's package.
@@ -100,7 +100,7 @@ def archive_name(package_name: str) -> str:
 
 
 def _backend(metadata: ProjectMetadata) -> str:
-    """Read which build backend the project names."""
+    """Return the build backend of the project."""
     if sys.version_info >= (3, 11):
         import tomllib
     else:
@@ -111,7 +111,7 @@ def _backend(metadata: ProjectMetadata) -> str:
         if not isinstance(section, dict) or key not in section:
             msg = (
                 f"{metadata.config_file} has no {key!r} in a table [{table}], so the project cannot be built. A project that "
-                '`treadle new` makes shows how: [build-system] with requires = ["hatchling"] and build-backend = '
+                '`treadle new` creates shows how: [build-system] with requires = ["hatchling"] and build-backend = '
                 '"hatchling.build", and [project] with name, version and dependencies.'
             )
             raise ProjectError(msg, file=str(metadata.config_file), key=f"{table}.{key}")
@@ -125,13 +125,13 @@ def _build(metadata: ProjectMetadata, scratch: Path, *, isolated: bool) -> Path:
     command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--disable-pip-version-check", "--no-deps"]
     command += [] if isolated else ["--no-build-isolation"]
     command += ["--wheel-dir", str(scratch), str(metadata.project_path)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)  # noqa: S603 - our own interpreter
+    done = subprocess.run(command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)  # noqa: S603 - runs the current Python interpreter
     wheels = list(scratch.glob("*.whl"))
     if done.returncode or not wheels:
-        said = "\n".join((done.stderr or done.stdout).strip().splitlines()[-_SHOWN_LINES:])
+        output = "\n".join((done.stderr or done.stdout).strip().splitlines()[-_SHOWN_LINES:])
         msg = (
-            f"The wheel of {metadata.project_name} could not be built from {metadata.config_file}. Correct what the build says "
-            f"at its end:\n{said}"
+            f"The wheel of {metadata.project_name} could not be built from {metadata.config_file}. The build output ends "
+            f"with:\n{output}"
         )
         raise ProjectError(msg, file=str(metadata.config_file))
     return wheels[0]
@@ -145,7 +145,7 @@ def _check(metadata: ProjectMetadata, wheel: Path) -> None:
         if any(name.startswith(f"{folder}/") or name == f"{folder}.py" for name in archive.namelist()):
             return
     msg = (
-        f"The wheel that {metadata.config_file} describes does not hold the package {metadata.package_name!r}. Say where it is: "
+        f"The wheel built from {metadata.config_file} does not contain the package {metadata.package_name!r}. Configure it: "
         f'with hatchling by [tool.hatch.build.targets.wheel] packages = ["src/{folder}"].'
     )
     raise ProjectError(msg, file=str(metadata.config_file), key="package_name")
@@ -162,7 +162,7 @@ def _pack_conf(metadata: ProjectMetadata, conf_source: str, target: Path) -> Pat
         parts = Path(entry.name).parts[1:]
         if parts[:1] == (PRIVATE_ENVIRONMENT,) or any(part.startswith(".") for part in parts):
             return None
-        # Whoever packed it, and when, is nobody's business; and the same configuration makes the same archive.
+        # The archive must not reveal the user who built it.
         entry.uid = entry.gid = 0
         entry.uname = entry.gname = ""
         return entry

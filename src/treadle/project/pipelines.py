@@ -1,8 +1,8 @@
-"""The pipelines a project registers, by name, each made on first use.
+"""The registered pipelines of a project, by name, each created on first use.
 
-Job: call the project's `register_pipelines()` once, on first use, and hand out its pipelines with errors that suggest
-close names. State: what the registry returned, and what was put beside it. Neighbours: `configure.py` owns one of these for
-the configured project; `found_pipelines.py` has what a registry usually returns, and stands in where there is none.
+Job: call the project's `register_pipelines()` on first use, and look pipelines up by name, with close matches in errors. State:
+the result of the registry, and pipelines added by a program. Neighbours: `configure.py` owns the `ProjectPipelines` of the
+configured project; `found_pipelines.py` has the usual result of a registry, and is used if the project has no registry.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from treadle.pipeline import Pipeline
 
 DEFAULT_PIPELINE = "__default__"
-"""The name of the pipeline that runs when none is named."""
+"""The pipeline that runs if none is named."""
 
 
 class ProjectPipelines(Mapping[str, "Pipeline"]):
-    """The registered pipelines of a package, and those that a notebook or a program puts beside them.
+    """The registered pipelines of a package, and those added by a notebook or a program.
 
     Args:
         package_name: the project's package.
@@ -35,16 +35,16 @@ class ProjectPipelines(Mapping[str, "Pipeline"]):
         self._added: dict[str, Pipeline] = {}
 
     def __setitem__(self, name: str, pipeline: Pipeline) -> None:
-        """Put a pipeline of this process's own beside the registered ones, or in the place of one, until it is configured anew.
+        """Add or replace a pipeline in this process, until the project is configured again.
 
         Args:
-            name: what runs call it.
+            name: name of the pipeline.
             pipeline: the pipeline.
         """
         self._added[name] = pipeline
 
     def __getitem__(self, name: str) -> Pipeline:
-        """Give a pipeline, making it where this is its first use.
+        """Return a pipeline, created on first use.
 
         Args:
             name: the registered name.
@@ -54,7 +54,7 @@ class ProjectPipelines(Mapping[str, "Pipeline"]):
 
         Raises:
             UnknownNameError: no pipeline has this name.
-            ProjectError: the registry or the pipeline's module is wrong.
+            ProjectError: the registry or the pipeline's module is invalid.
         """
         if name in self._added:
             return self._added[name]
@@ -66,8 +66,8 @@ class ProjectPipelines(Mapping[str, "Pipeline"]):
 
         if not isinstance(value, Pipeline):
             msg = (
-                f"register_pipelines() of {self._package_name}.pipeline_registry gives a {type(value).__name__} as the "
-                f"pipeline {name!r}. Give a Pipeline: what create_pipeline() returns, not the function itself."
+                f"register_pipelines() of {self._package_name}.pipeline_registry returns a {type(value).__name__} as the "
+                f"pipeline {name!r}. It must be a Pipeline: the result of create_pipeline(), not the function itself."
             )
             raise ProjectError(msg, file=f"{self._package_name}.pipeline_registry", key=name)
         return value
@@ -82,16 +82,16 @@ class ProjectPipelines(Mapping[str, "Pipeline"]):
         return name in self._added or name in self._registry()
 
     def get(self, name: str, default: Any = None) -> Any:
-        """Give a pipeline, or a default where no pipeline has the name.
+        """Return a pipeline, or a default if no pipeline has the name.
 
         Args:
             name: the registered name.
-            default: what to give for an unknown name.
+            default: the result for an unknown name.
 
         Returns:
             The pipeline or the default.
         """
-        return self[name] if name in self else default  # noqa: SIM401 - this is that get
+        return self[name] if name in self else default  # noqa: SIM401 - this implements `get`
 
     def __repr__(self) -> str:
         return f"ProjectPipelines({self._package_name!r})"
@@ -118,7 +118,7 @@ class ProjectPipelines(Mapping[str, "Pipeline"]):
         except Exception as exc:
             place = place_of(exc, name)
             where = f" ({place})" if place else ""
-            msg = f"register_pipelines() in {file} failed: {type(exc).__name__}: {exc}{where}. Correct what it calls there."
+            msg = f"register_pipelines() in {file} failed: {type(exc).__name__}: {exc}{where}. Correct the code there."
             raise ProjectError(msg, file=file, key="register_pipelines") from exc
         if not isinstance(registered, Mapping):
             kind = type(registered).__name__

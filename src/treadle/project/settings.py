@@ -1,7 +1,7 @@
-"""A project's `settings.py` as a typed record.
+"""Read a project's `settings.py` into a typed record.
 
-Job: import `<package>.settings` where it exists, check each name in it, and fill in the defaults. State: none; the
-configured project keeps the record. Neighbours: `configure.py` asks for it on first use; the session takes the classes.
+Job: import `<package>.settings` if it exists, validate each setting, and apply the defaults. State: none; the configured project
+caches the record. Neighbours: `configure.py` reads the settings on first use; sessions use the classes.
 """
 
 from __future__ import annotations
@@ -23,21 +23,21 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What a project chose; a class that is None means Treadle's own.
+    """The settings of a project; a class that is None means Treadle's own.
 
     Attributes:
         CONF_SOURCE: the folder (or archive) of configuration, relative to the project's root.
-        HOOKS: instances (or modules) whose marked functions are called at each hook.
+        HOOKS: plugin instances or modules with hook implementations.
         CONTEXT_CLASS: the class of a session's context.
-        SESSION_CLASS: the class that `treadle run` makes sessions of.
-        SESSION_STORE_CLASS: the class of the store of sessions.
-        SESSION_STORE_ARGS: its keyword arguments.
-        CONFIG_LOADER_CLASS: the class that reads configuration.
-        CONFIG_LOADER_ARGS: its keyword arguments.
+        SESSION_CLASS: the class of the sessions that `treadle run` creates.
+        SESSION_STORE_CLASS: the class of the session store.
+        SESSION_STORE_ARGS: keyword arguments of the session store.
+        CONFIG_LOADER_CLASS: the class of the config loader.
+        CONFIG_LOADER_ARGS: keyword arguments of the config loader.
         DATA_CATALOG_CLASS: the class of the catalog.
-        DISABLE_HOOKS_FOR_PLUGINS: names of installed distributions whose hooks stay off.
-        LOGGING_FACTORIES: dotted names of functions and classes that a logging file may call beside classes of the logging kind.
-        file: the settings.py that was read, None where the project has none.
+        DISABLE_HOOKS_FOR_PLUGINS: names of installed distributions whose hooks are not registered.
+        LOGGING_FACTORIES: dotted names of further functions and classes that a logging file may call.
+        file: path of the settings.py; None if the project has none.
     """
 
     CONF_SOURCE: str = "conf"
@@ -55,7 +55,7 @@ class Settings:
 
 
 SETTING_NAMES = tuple(each.name for each in fields(Settings) if each.name.isupper())
-"""The names that settings.py may set."""
+"""The names of all settings."""
 
 _METHODS = {
     "CONTEXT_CLASS": ("catalog_with",),
@@ -64,27 +64,27 @@ _METHODS = {
     "CONFIG_LOADER_CLASS": ("__getitem__",),
     "DATA_CATALOG_CLASS": ("from_config",),
 }
-"""What is called of each class that a project may name."""
+"""The methods that each class must have."""
 
 
 def read_settings(package_name: str) -> Settings:
-    """Import a package's settings module and check it.
+    """Import and validate a package's settings module.
 
     Args:
         package_name: the project's package.
 
     Returns:
-        The settings; all defaults where the package has no settings module.
+        The settings; the defaults if the package has no settings module.
 
     Raises:
-        ProjectError: the module cannot be imported, or a name in it has a value of the wrong kind.
+        ProjectError: the module cannot be imported, or a setting has the wrong type.
     """
     module = import_project_module(f"{package_name}.settings")
     return Settings() if module is None else settings_from_module(module)
 
 
 def settings_from_module(module: ModuleType) -> Settings:
-    """Check the names that a settings module sets.
+    """Validate the settings in a settings module.
 
     Args:
         module: the imported module.
@@ -93,10 +93,10 @@ def settings_from_module(module: ModuleType) -> Settings:
         The settings.
 
     Raises:
-        ProjectError: a name has a value of the wrong kind.
+        ProjectError: a setting has the wrong type.
     """
     file = getattr(module, "__file__", None) or module.__name__
-    _warn_of_near_misses(module, file)
+    _warn_about_misspelt_settings(module, file)
     values: dict[str, Any] = {}
     for each in fields(Settings):
         if each.name not in SETTING_NAMES:
@@ -108,22 +108,22 @@ def settings_from_module(module: ModuleType) -> Settings:
 
 
 def _checked(name: str, value: Any, file: str) -> Any:
-    """Check one value by its name, and bring it into the record's form."""
+    """Validate one setting and normalise its value."""
     if name.endswith("_CLASS"):
         if value is None or inspect.isclass(value):
             lacking = [method for method in _METHODS[name] if value is not None and not hasattr(value, method)]
             if lacking:
                 raise _wrong(name, value, file, f"a class that has {', '.join(lacking)}: derive it from Treadle's own")
             return value
-        raise _wrong(name, value, file, "a class (not an instance, nor its name as a text)")
+        raise _wrong(name, value, file, "a class (not an instance or the name of the class)")
     if name.endswith("_ARGS"):
         if isinstance(value, Mapping) and all(isinstance(key, str) for key in value):
             return dict(value)
-        raise _wrong(name, value, file, "a dictionary with texts as keys")
+        raise _wrong(name, value, file, "a dictionary with string keys")
     if name == "CONF_SOURCE":
         if isinstance(value, (str, Path)) and str(value):
             return str(value)
-        raise _wrong(name, value, file, "the path of a folder or an archive, as a text or a Path")
+        raise _wrong(name, value, file, "the path of a folder or an archive, as a string or a Path")
     return _elements(name, value, file)
 
 
@@ -134,7 +134,7 @@ def _elements(name: str, value: Any, file: str) -> tuple[Any, ...]:
         if name == "HOOKS" and inspect.isclass(each):
             raise _wrong(name, each, file, f"a tuple of instances: write {each.__name__}() with parentheses")
         if name != "HOOKS" and not isinstance(each, str):
-            raise _wrong(name, value, file, "a tuple of names as texts")
+            raise _wrong(name, value, file, "a tuple of names (strings)")
     return tuple(value)
 
 
@@ -144,7 +144,7 @@ def _wrong(name: str, value: Any, file: str, wanted: str) -> ProjectError:
     return ProjectError(f"{name} in {file} is {shown} ({type(value).__name__}); it must be {wanted}.", file=file, key=name)
 
 
-def _warn_of_near_misses(module: ModuleType, file: str) -> None:
+def _warn_about_misspelt_settings(module: ModuleType, file: str) -> None:
     for name in vars(module):
         if name.isupper() and name not in SETTING_NAMES:
             close = difflib.get_close_matches(name, SETTING_NAMES, n=1, cutoff=0.85)

@@ -1,4 +1,4 @@
-"""The handler that shows log records on a terminal. Importing this module imports rich. Keeps no state."""
+"""A rich log handler for terminals; importing this module imports rich. State: none. Neighbours: `logging.py` configures it."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from treadle.printable import printable
 
 
 class TerminalHandler(RichHandler):
-    """Show log records with rich; their control characters are shown escaped."""
+    """Show log records with rich, with control characters escaped."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Show a record; what other handlers get of it stays as it is."""
+        """Show a copy of the record, so that other handlers receive it unchanged."""
         shown = copy.copy(record)
         try:
             shown.msg, shown.args = printable(record.getMessage()), ()
-        except Exception:  # noqa: BLE001 - as every handler: a record that cannot be formatted is reported
+        except Exception:  # noqa: BLE001 - reported by `handleError`, as in every logging handler
             self.handleError(record)
             return
         if record.exc_info:

@@ -164,7 +164,7 @@ def test_needs_and_limits():
     with pytest.raises(RunnerError, match=r"'own' requests gpus: 2, but no limit of that resource is set. Did you mean 'gpu'"):
         check_needs(plan, {"gpu": 2})
     short = [node(len, "x", name, name=name, policy=NodePolicy(resources={"gpu": 1})) for name in ("first", "second")]
-    with pytest.raises(RunnerError, match=r"(?s)'first' needs gpu.*\n.*'second' needs gpu"):
+    with pytest.raises(RunnerError, match=r"(?s)'first' requests gpu.*\n.*'second' requests gpu"):
         check_needs(compile_plan(Pipeline(short), Catalog({"x": "abc"})), {})
 
 

@@ -46,8 +46,8 @@ def test_source_is_src_where_it_exists(tmp_path: Path) -> None:
     ("text", "key", "match"),
     [
         ("[tool.treadle]\n", "package_name", "lacks the key"),
-        ('[tool.treadle]\npackage_name = ""\n', "package_name", "not empty"),
-        ("[tool.treadle]\npackage_name = 5\n", "package_name", "text"),
+        ('[tool.treadle]\npackage_name = ""\n', "package_name", "non-empty"),
+        ("[tool.treadle]\npackage_name = 5\n", "package_name", "string"),
         ('[tool.treadle]\npackage_name = "my-flights"\n', "package_name", "valid Python name"),
         ('[tool.treadle]\npackage_nam = "flights"\n', "package_nam", "Did you mean 'package_name'"),
         ('[tool.treadle]\npackage_name = "f"\nzzz = 1\n', "zzz", "The keys are: package_name"),
@@ -72,7 +72,7 @@ def test_missing_project_says_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(ProjectNotFoundError, match="not a folder"):
         read_metadata(tmp_path / "nowhere")
     write(tmp_path, '[tool.treadle]\npackage_name = "flights"\n', "notebooks")
-    with pytest.raises(ProjectNotFoundError, match="There is a project above it") as caught:
+    with pytest.raises(ProjectNotFoundError, match="A folder above it is a project") as caught:
         read_metadata(tmp_path / "notebooks")
     assert str(tmp_path.resolve()) in str(caught.value)
 

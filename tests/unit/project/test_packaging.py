@@ -63,8 +63,8 @@ def test_a_project_without_configuration(root):
 @pytest.mark.parametrize(
     ("before", "after", "said"),
     [
-        ('packages = ["src/small_shop"]', 'packages = ["src/other"]', "does not hold the package 'small_shop'"),
-        ('packages = ["src/small_shop"]', 'packages = ["nowhere"]', "nowhere|does not hold"),
+        ('packages = ["src/small_shop"]', 'packages = ["src/other"]', "does not contain the package 'small_shop'"),
+        ('packages = ["src/small_shop"]', 'packages = ["nowhere"]', "nowhere|does not contain"),
         ('version = "1.0"', "", "version"),
         ('name = "small-shop"', "", r"no 'name' in a table \[project\]"),
         ('build-backend = "hatchling.build"', "", r"no 'build-backend' in a table \[build-system\]"),

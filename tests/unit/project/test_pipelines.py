@@ -128,7 +128,7 @@ def test_wrong_registry_is_named(make_project: MakeProject, text: str, match: st
         ("import no_such_library_at_all\n# create_pipeline\n", "no_such_library_at_all"),
         ("# create_pipeline\n", r"no function create_pipeline\(\)"),
         ("def create_pipeline():\n    1 / 0", "ZeroDivisionError"),
-        ("def create_pipeline():\n    pass", "Is its return missing"),
+        ("def create_pipeline():\n    pass", "Is a return statement missing"),
     ],
 )
 def test_wrong_pipeline_module_is_named_and_spoils_no_other(make_project: MakeProject, text: str, match: str) -> None:

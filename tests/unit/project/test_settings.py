@@ -60,14 +60,14 @@ def test_settings_are_read(make_project: MakeProject) -> None:
 @pytest.mark.parametrize(
     ("text", "key", "match"),
     [
-        ("CONF_SOURCE = 5", "CONF_SOURCE", "as a text or a Path"),
+        ("CONF_SOURCE = 5", "CONF_SOURCE", "as a string or a Path"),
         ("class H: ...\nHOOKS = (H,)", "HOOKS", r"H\(\) with parentheses"),
         ("HOOKS = (object())", "HOOKS", "with a comma"),
         ("CONTEXT_CLASS = 'pkg.Context'", "CONTEXT_CLASS", "a class"),
         ("SESSION_STORE_ARGS = ['url']", "SESSION_STORE_ARGS", "a dictionary"),
         ("CONFIG_LOADER_ARGS = {1: 2}", "CONFIG_LOADER_ARGS", "a dictionary"),
         ("DISABLE_HOOKS_FOR_PLUGINS = 'plugin'", "DISABLE_HOOKS_FOR_PLUGINS", "with a comma"),
-        ("DISABLE_HOOKS_FOR_PLUGINS = (1,)", "DISABLE_HOOKS_FOR_PLUGINS", "names as texts"),
+        ("DISABLE_HOOKS_FOR_PLUGINS = (1,)", "DISABLE_HOOKS_FOR_PLUGINS", "names \\(strings\\)"),
     ],
 )
 def test_wrong_settings_are_named(make_project: MakeProject, text: str, key: str, match: str) -> None:
