@@ -1,10 +1,32 @@
-"""Compile a pipeline and its catalog into a frozen plan."""
+"""Compile a pipeline and its catalog into a frozen plan.
 
-from treadle.planning.inputs import check_inputs, check_results
-from treadle.planning.memory import check_memory_datasets
-from treadle.planning.parameters import check_parameters, wrong_parameters
-from treadle.planning.plan import Plan, PlannedDataset, PlannedNode, compile_plan
-from treadle.planning.transcoding import check_transcoding
+The names below are imported when first used: a worker imports this package and needs few of its modules.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from treadle.planning.inputs import check_inputs, check_results
+    from treadle.planning.memory import check_memory_datasets
+    from treadle.planning.parameters import check_parameters, wrong_parameters
+    from treadle.planning.plan import Plan, PlannedDataset, PlannedNode, compile_plan
+    from treadle.planning.transcoding import check_transcoding
+
+_HOMES = {
+    "Plan": "treadle.planning.plan",
+    "PlannedDataset": "treadle.planning.plan",
+    "PlannedNode": "treadle.planning.plan",
+    "check_inputs": "treadle.planning.inputs",
+    "check_memory_datasets": "treadle.planning.memory",
+    "check_parameters": "treadle.planning.parameters",
+    "check_results": "treadle.planning.inputs",
+    "check_transcoding": "treadle.planning.transcoding",
+    "compile_plan": "treadle.planning.plan",
+    "wrong_parameters": "treadle.planning.parameters",
+}
 
 __all__ = [
     "Plan",
@@ -18,3 +40,12 @@ __all__ = [
     "compile_plan",
     "wrong_parameters",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is None:
+        msg = f"module 'treadle.planning' has no attribute {name!r}"
+        raise AttributeError(msg)
+    value = globals()[name] = getattr(import_module(home), name)
+    return value
