@@ -191,7 +191,7 @@ from treadle import Catalog, ParallelRunner, Pipeline, node
 from treadle.execution.executors.loky import slot
 
 print("begun")
-slot.GOODBYE_SECONDS = 0.5
+slot.STOP_SECONDS = 0.5
 
 def leave():
     threading.Thread(target=threading.Event().wait).start()
@@ -205,7 +205,7 @@ def test_node_that_leaves_a_thread(succeed, tmp_path):
     """A worker that does not end, because a node left a thread running in it, is killed, and the run ends with a warning."""
     output = succeed(THREAD_LEFT.format(method="loky"), tmp_path)
     assert "left 1" in output
-    assert "did not end within" in output
+    assert "did not exit within" in output
 
 
 DEFAULT_METHOD = """

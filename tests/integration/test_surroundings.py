@@ -145,7 +145,7 @@ def test_no_semaphores(launch, tmp_path, leftovers, method):
     launched = launch(script, tmp_path)
     assert launched.wait() == 1
     assert (
-        "RunnerError: No worker process can be started: the semaphores that they need cannot be made (Read-only"
+        "RunnerError: No worker process can be started, because the semaphores that they need cannot be created (Read-only"
         in launched.output
     )
     leftovers.check()

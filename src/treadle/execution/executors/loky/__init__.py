@@ -1,5 +1,5 @@
-"""Worker processes, one loky executor each.
+"""The backend of worker processes, each of which is a loky executor with one worker.
 
-Owns the processes, their connections and the parent's memory files. Runs in the parent. Imports `worker` only to say what a
-new process runs.
+Owns the processes, their connections and the parent's memory files. Runs in the parent. Imports `worker` only for the functions
+that a new process runs.
 """

@@ -1,4 +1,4 @@
-"""The pool of worker processes: slots, with a private connection to every one of them.
+"""The pool of worker processes, each in a slot and with a private connection.
 
 ::
 
@@ -6,11 +6,14 @@
     ┌────────────────────────────────┐    ┌──────────────────────────────────────────────┐
     │ LokyPool                       │    │ loky executor of one worker                  │
     │   SlotPool                     │    │                                              │
-    │     door (0700, authkey) ◄─────┼────┤   initializer: set_up_worker(spec)           │
+    │     listener (0700, authkey) ◄─┼────┤   initializer: set_up_worker(spec)           │
     │     selector ◄═══ channel ═════╪════╪═► serve(): the one long task                 │
     │   (SegmentStore: handles)      │    │     jobs in, facts, logs and prints out      │
     │                                │    │     values in memory files, mapped privately │
     └────────────────────────────────┘    └──────────────────────────────────────────────┘
+
+State: the current run, and the workers that were ready at its start. Runs in the parent. Neighbours: `slots.py` has the
+processes and connections, `store.py` the values.
 """
 
 from __future__ import annotations
@@ -57,9 +60,9 @@ class LokyPool:
 
     Args:
         max_workers: number of processes.
-        method: how they are started.
-        make_spec: makes the spec of the workers from the path of the scratch directory.
-        recycling: when a process is worn out; None for never.
+        method: how processes are started.
+        make_spec: makes the specification of the workers from the path of the scratch directory.
+        recycling: when a process is replaced; None for never.
     """
 
     def __init__(
@@ -69,7 +72,7 @@ class LokyPool:
         make_spec: Callable[[str], WorkerSpec],
         recycling: Recycling | None = None,
     ) -> None:
-        # A process that will be replaced holds no jobs that wait, and runs one node after the other.
+        # A process that may be replaced queues no jobs, and runs one node at a time.
         self.capabilities = Capabilities(processes=True, can_kill=True, queues=recycling is None, recycles=recycling is not None)
         self._recycling = recycling
         self._slot_pool = SlotPool(max_workers, method, make_spec, self)
@@ -77,20 +80,20 @@ class LokyPool:
         self._run = 0
         self._running = False
         self._begin_message: BeginRun | None = None
-        self._ready: list[PoolEvent] = []  # workers that were ready when the run began
+        self._ready: list[PoolEvent] = []  # workers that were ready when the run started
         self._unreported = UnreportedResults()
         self.in_forked_child: Callable[[], None] = lambda: None
-        """Called in a forked child, to close its copies of what others have open."""
+        """Called in a forked child, to close the descriptors that it inherited from the value store."""
 
     @property
     def spec(self) -> WorkerSpec:
-        """What the workers are set up from."""
+        """The specification that workers are set up from."""
         return self._slot_pool.spec
 
     # --- a run -----------------------------------------------------------------------------------------------------------
 
     def start(self, number: int, run: RunBundle) -> frozenset[int]:
-        """Begin a run: start the workers that are missing, send the others the run."""
+        """Start a run: start the missing workers, and send the run to the others."""
         spec, main_only = run.spec()
         self._run = number
         self._running = True
@@ -106,7 +109,7 @@ class LokyPool:
         return main_only
 
     def send(self, worker: int, command: Job | Transfer | Release | Cancel) -> None:
-        """Post a command; descriptors in it travel beside it."""
+        """Queue a command for a worker; `flush` sends it, with its file descriptors attached."""
         slot = self._slots[worker]
         if type(command) is Job and _has_descriptors(command):
             for job, descriptors in _messages_of(command):
@@ -117,31 +120,33 @@ class LokyPool:
             self._slot_pool.send(slot, command)
 
     def flush(self) -> None:
-        """Send what was posted, as far as the sockets take it."""
+        """Send the queued commands, as far as the sockets accept them without blocking."""
         self._slot_pool.flush()
 
     def wait(self, timeout: float | None = None) -> list[PoolEvent]:
-        """Block until a worker sent something or one is gone, at most so many seconds."""
+        """Block until a worker sends a message or is lost, for at most `timeout` seconds."""
         if self._ready:
             ready, self._ready = self._ready, []
             return ready
         return self._slot_pool.wait(timeout)
 
     def wake(self) -> None:
-        """End the wait that another thread is in."""
+        """End a `wait` that another thread is in."""
         self._slot_pool.wake()
 
     def running(self) -> dict[int, Started]:
-        """Return what each worker is in, as the blackboard says: its own report may still be on its way."""
-        glances = [(worker, self._slot_pool.glance(slot)) for worker, slot in self._slots.items()] if self._running else []
+        """Return the running node of each worker from the blackboard: the worker's own report may still be in flight."""
+        entries = (
+            [(worker, self._slot_pool.read_blackboard(slot)) for worker, slot in self._slots.items()] if self._running else []
+        )
         return {
-            worker: Started(self._run, glance.node, glance.started, glance.since)
-            for worker, glance in glances
-            if glance.run == self._run and glance.node is not None
+            worker: Started(self._run, entry.node, entry.started, entry.since)
+            for worker, entry in entries
+            if entry.run == self._run and entry.node is not None
         }
 
     def kill(self, worker: int) -> None:
-        """End a worker process whatever it does."""
+        """Kill a worker process, even in the middle of a node."""
         self._slots[worker].kill()
 
     def worn(self) -> list[int]:
@@ -150,15 +155,15 @@ class LokyPool:
         return [worker for worker, slot in self._slots.items() if recycling is not None and recycling.is_worn(slot)]
 
     def retire(self, worker: int) -> None:
-        """Have the process of an idle worker end in peace; `restart` may follow at once."""
+        """Let the process of an idle worker exit by itself; `restart` may follow at once."""
         self._slot_pool.retire(self._slots[worker])
 
     def restart(self, worker: int) -> None:
-        """Start another process in the place of one that is gone."""
+        """Start a process that replaces a lost or retired one."""
         self._slot_pool.start(self._slots[worker])
 
     def end(self) -> None:
-        """Forget the run."""
+        """End the run."""
         self._running = False
         self._begin_message = None
         self._ready = []
@@ -168,34 +173,34 @@ class LokyPool:
         self._slot_pool.flush()
 
     def close(self, *, kill: bool = False) -> None:
-        """End the workers and remove everything the pool made."""
+        """Stop the workers and remove all files of the pool."""
         self._slot_pool.close(kill=kill)
 
-    # --- what the slot pool reports --------------------------------------------------------------------------------------
+    # --- callbacks of the slot pool --------------------------------------------------------------------------------------
 
-    def greeted(self, slot: Slot, hello: Hello) -> list[PoolEvent]:
-        """A worker is set up: send it the run."""
+    def worker_ready(self, slot: Slot, hello: Hello) -> list[PoolEvent]:
+        """Send the run to a worker that is set up."""
         if self._begin_message is None:
             return []
         self._slot_pool.send(slot, self._begin_message)
         return [WorkerUp(slot.number, hello.pid, hello.configured)]
 
-    def lost(self, slot: Slot, pid: int, exitcode: int | None, glance: Glance) -> list[PoolEvent]:
-        """A worker is gone: report what it had finished, and what it was in."""
-        node = glance.node if glance.run == self._run else None
-        started = glance.started if node is not None else None
-        finished = self._unreported.facts(slot.number, self._slot_pool.untold(slot)) if self._running else []
+    def worker_lost(self, slot: Slot, pid: int, exitcode: int | None, last: Glance) -> list[PoolEvent]:
+        """Report a lost worker: the nodes that it had finished, and the one that it was running."""
+        node = last.node if last.run == self._run else None
+        started = last.started if node is not None else None
+        finished = self._unreported.facts(slot.number, self._slot_pool.unreported(slot)) if self._running else []
         events: list[PoolEvent] = [Report(slot.number, fact) for fact in finished]
-        seconds = time.monotonic() - glance.since if node is not None else None
-        events.append(WorkerDown(slot.number, pid, exitcode, node, started, glance.peak_memory, seconds, slot.broken))
+        seconds = time.monotonic() - last.since if node is not None else None
+        events.append(WorkerDown(slot.number, pid, exitcode, node, started, last.peak_memory, seconds, slot.broken))
         return events
 
-    def forked(self) -> None:
+    def close_inherited(self) -> None:
         """In a forked child: close its copies of the values' descriptors."""
         self.in_forked_child()
 
-    def heard(self, slot: Slot, message: Any, descriptors: list[int]) -> Sequence[PoolEvent]:
-        """A worker sent a message."""
+    def message_received(self, slot: Slot, message: Any, descriptors: list[int]) -> Sequence[PoolEvent]:
+        """Handle a message of a worker."""
         kind = type(message)
         if kind is Logged:
             log_record(message)
@@ -207,11 +212,11 @@ class LokyPool:
             slot.broken = message.failure
             return ()
         if kind is Finished:
-            slot.told += 1
+            slot.reported += 1
         if not self._running or message.run != self._run:
             for fd in descriptors:
                 os.close(fd)
-            return ()  # of a run that was given up
+            return ()  # of an earlier run, which was interrupted
         if descriptors:
             message = _with_descriptors(message, descriptors)
         return [Report(slot.number, message)]
@@ -225,9 +230,10 @@ def _has_descriptors(job: Job) -> bool:
 
 
 def _messages_of(job: Job) -> Iterator[tuple[Job, list[int]]]:
-    """Yield a job as it travels, with the descriptors beside it.
+    """Yield the messages that make up a job, each with its file descriptors.
 
-    A message carries only so many: where there are more, messages without nodes go before the job, with memory files only.
+    A message carries a limited number of descriptors. If a job has more, messages without nodes come first, which only carry
+    memory files.
     """
     files = [(dataset, handle) for dataset, handle in job.inputs if handle.fd is not None]
     rest = tuple((dataset, handle) for dataset, handle in job.inputs if handle.fd is None)
@@ -245,7 +251,7 @@ def _without_descriptors(files: list[tuple[int, Handle]]) -> tuple[tuple[tuple[i
 
 
 def _with_descriptors(message: Finished | Transferred, descriptors: list[int]) -> Finished | Transferred:
-    """Return a message with the descriptors that came beside it in its handles."""
+    """Return a message with the received descriptors put into its handles."""
     arrived = iter(descriptors)
     if isinstance(message, Transferred):
         return message._replace(handle=_with_next(message.handle, arrived))
@@ -267,10 +273,10 @@ def loky_executor(
 
     Args:
         max_workers: number of processes.
-        method: how they are started.
-        make_spec: makes the spec of the workers from the path of the scratch directory.
-        exchange_memory: bytes that values may take in memory; half of what the process may use where None.
-        recycling: when a process is worn out; None for never.
+        method: how processes are started.
+        make_spec: makes the specification of the workers from the path of the scratch directory.
+        exchange_memory: bytes that values may take in memory; half of the memory that this process may use if None.
+        recycling: when a process is replaced; None for never.
     """
     pool = LokyPool(max_workers, method, make_spec, recycling)
     try:

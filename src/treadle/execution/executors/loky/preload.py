@@ -1,15 +1,15 @@
-"""What the forkserver imports before it forks workers, so that each of them has it at once; and its start ahead of need.
+"""The modules that the forkserver imports before it forks workers, and its early start while a run is prepared.
 
-Only Treadle, loky and the large numeric libraries that this process has loaded already: they do not change while a batch
-job lasts, and importing them starts no threads. A project's own modules are left to the workers, which import them anew
-when they changed. The forkserver is the process's own and is started once; what an application has set for it stays.
+Only Treadle, loky and the large numeric libraries that this process has loaded already are preloaded: they do not change during a
+batch job, and importing them starts no threads. A project's own modules are imported by the workers, because they may change.
+A process has one forkserver, which is started once; the preload list of the application is kept.
 
 ::
 
-    session: imports the pipelines, reads conf/, compiles …       make the pool
-    start_early(files) ─► server imports what the files import ──► is it what this process has loaded by now? else a new one
+    session: imports the pipelines, reads conf/, compiles …            make the pool
+    start_early(files) ─► server imports the libraries of the files ──► same libraries as this process? otherwise a new server
 
-State: the server that was started early, until a pool has taken it; multiprocessing's forkserver is one for the process too.
+State: the early server until a pool uses it; multiprocessing's forkserver is global to the process, too. Runs in the parent.
 """
 
 from __future__ import annotations
@@ -32,16 +32,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 LIBRARIES = frozenset({"numpy", "pandas", "pyarrow", "scipy", "sklearn", "matplotlib"})
-"""Slow to import, known to be safe to fork after they were imported."""
+"""Libraries that are slow to import, and known to be safe to fork after the import."""
 
-_BRINGS = {
+_DEPENDENCIES = {
     "pandas": {"numpy", "pyarrow"},
     "sklearn": {"numpy", "scipy"},
     "scipy": {"numpy"},
     "matplotlib": {"numpy"},
     "pyarrow": {"numpy"},
 }
-"""Which of them import which others."""
+"""Which of these libraries import which others."""
 
 _ENGINE = ("loky.process_executor", "treadle.execution.worker.bootstrap", "treadle.execution.worker.server")
 
@@ -49,91 +49,93 @@ _IMPORT = re.compile(
     rf"^(?:import|from)[ \t]+((?:{'|'.join(sorted(LIBRARIES))})(?:\.\w+)*)(?![\w.])(?:[ \t]+import[ \t]+\(?([\w \t,]*))?",
     re.MULTILINE,
 )
-"""An import of one of them, not indented: one that happens when the module is imported."""
+"""An import of one of these libraries that is not indented, so that it is executed when the module is imported."""
 
 _SET_BY_LIBRARIES = frozenset({"KMP_DUPLICATE_LIB_OK", "KMP_INIT_AT_FORK"})
-"""Environment variables that scikit-learn sets when it is imported, here and in the server alike."""
+"""Environment variables that scikit-learn sets when it is imported, in this process and in the server alike."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class EarlyServer:
-    """A server that no pool has taken yet."""
+    """A server that no pool uses yet."""
 
     pid: int
     roots: frozenset[str]
     """The libraries that it imports."""
-    surroundings: tuple[Any, ...]
+    environment: tuple[Any, ...]
     preload_before: tuple[str, ...]
 
 
-_waiting: list[EarlyServer] = []
+_unused: list[EarlyServer] = []
 """The early server of this process, at most one."""
 
-_changing = fork_safe(threading.Lock())
-"""Held while it is started, taken or stopped: sessions of several threads have one server."""
+_lock = fork_safe(threading.Lock())
+"""Held while the server is started, claimed or stopped: sessions in several threads share one server."""
 
 
 def preload_forkserver(*others: str) -> tuple[str, ...]:
-    """Tell the forkserver what to import when it starts; without effect once it runs, unless an early one does not fit.
+    """Set the modules that the forkserver imports when it starts; replace an early server that does not match this process.
+
+    Has no effect on another server that runs already.
 
     Args:
-        *others: more modules that do not change while a batch job lasts.
+        *others: additional modules that do not change during a batch job.
 
     Returns:
-        The names of the modules.
+        The names of all modules.
     """
-    with _changing:
-        if _waiting:
-            early = _waiting.pop()
-            if not _fits(early):
+    with _lock:
+        if _unused:
+            early = _unused.pop()
+            if not _matches(early):
                 _stop(early)
         return _set_preload(others)
 
 
 def start_early(files: Iterable[str]) -> EarlyServer | None:
-    """Start the forkserver while this process is still about to import a project's code.
+    """Start the forkserver before this process imports a project's code, so that both import at the same time.
 
     Args:
-        files: paths of the source files that will be imported; what libraries they import is read from their text.
+        files: paths of the source files that will be imported; the libraries that they import are read from their text.
 
     Returns:
-        The server, for `stop_unused`; None where one runs already.
+        The server, for `stop_unused`; None if one runs already.
     """
-    with _changing:
-        if _server("_forkserver_pid") is not None:
+    with _lock:
+        if _forkserver_attribute("_forkserver_pid") is not None:
             return None
-        before = tuple(_server("_preload_modules") or ())
+        before = tuple(_forkserver_attribute("_preload_modules") or ())
         modules = imported_libraries(files)
         _set_preload(modules)
         ensure_forkserver()
-        pid = _server("_forkserver_pid")
+        pid = _forkserver_attribute("_forkserver_pid")
         if pid is None:
-            return None  # this child process uses its parent's
-        early = EarlyServer(pid, frozenset(name.partition(".")[0] for name in modules), _surroundings(), before)
-        _waiting.append(early)
+            return None  # this is a child process that uses its parent's forkserver
+        early = EarlyServer(pid, frozenset(name.partition(".")[0] for name in modules), _environment(), before)
+        _unused.append(early)
         return early
 
 
 def stop_unused(early: EarlyServer | None) -> None:
-    """End an early server that no pool has taken.
+    """Stop an early server that no pool uses.
 
     Args:
-        early: what `start_early` returned.
+        early: the return value of `start_early`.
     """
-    with _changing:
-        if early is not None and early in _waiting:
-            _waiting.remove(early)
+    with _lock:
+        if early is not None and early in _unused:
+            _unused.remove(early)
             _stop(early)
 
 
 def imported_libraries(files: Iterable[str]) -> tuple[str, ...]:
-    """Find which modules of the large libraries some source files import when they are imported themselves.
+    """Find the modules of the large libraries that source files import at module level.
 
     Args:
-        files: their paths; what cannot be read is passed over.
+        files: paths of the source files; those that cannot be read are skipped.
 
     Returns:
-        The modules, sorted; what follows `from … import` may be names that are none.
+        The modules, sorted; names after `from … import` are included, though they may not be modules.
     """
     found = set()
     for file in files:
@@ -146,34 +148,34 @@ def imported_libraries(files: Iterable[str]) -> tuple[str, ...]:
 
 def _set_preload(others: Iterable[str]) -> tuple[str, ...]:
     loaded = [name for name in sorted(sys.modules) if name.partition(".")[0] in LIBRARIES and "._" not in name]
-    # The application's own list cannot be asked for in a public way; `__main__` on it is what Treadle hides.
-    kept = [name for name in _server("_preload_modules") or () if name != "__main__"]
+    # There is no public way to read the application's own list. `__main__` is removed: Treadle hides it from children.
+    kept = [name for name in _forkserver_attribute("_preload_modules") or () if name != "__main__"]
     wanted = tuple(dict.fromkeys([*kept, *_ENGINE, *others, *loaded]))
     multiprocessing.set_forkserver_preload(list(wanted))
     return wanted
 
 
-def _fits(early: EarlyServer) -> bool:
-    """Say whether a server has what this process has, in the same surroundings: no less, and nothing that costs time."""
+def _matches(early: EarlyServer) -> bool:
+    """Return whether a server has exactly the libraries of this process, with the same environment and import path."""
     loaded = {name for name in LIBRARIES if name in sys.modules}
-    brought = early.roots.union(*(_BRINGS.get(name, ()) for name in early.roots))
-    return early.roots <= loaded <= brought and early.surroundings == _surroundings()
+    available = early.roots.union(*(_DEPENDENCIES.get(name, ()) for name in early.roots))
+    return early.roots <= loaded <= available and early.environment == _environment()
 
 
-def _surroundings() -> tuple[Any, ...]:
+def _environment() -> tuple[Any, ...]:
     environment = {name: value for name, value in os.environ.items() if name not in _SET_BY_LIBRARIES}
     return environment, list(sys.path)
 
 
 def _stop(early: EarlyServer) -> None:
-    """End a server at once, in the middle of an import too, so that another can be started."""
-    if _server("_forkserver_pid") == early.pid:
+    """Kill a server, even in the middle of an import, so that another can be started."""
+    if _forkserver_attribute("_forkserver_pid") == early.pid:
         with suppress(ProcessLookupError):
             os.kill(early.pid, signal.SIGKILL)
         forkserver._forkserver._stop()  # type: ignore[attr-defined]  # noqa: SLF001 - no public way
     multiprocessing.set_forkserver_preload(list(early.preload_before))
 
 
-def _server(attribute: str) -> Any:
-    """Return what multiprocessing knows of its forkserver, which offers no public way to ask."""
+def _forkserver_attribute(attribute: str) -> Any:
+    """Return a private attribute of multiprocessing's forkserver; there is no public way."""
     return getattr(forkserver._forkserver, attribute, None)  # noqa: SLF001 - see above

@@ -1,6 +1,7 @@
-"""When a worker process is worn out, so that a fresh one takes its place: after so many nodes, or with so much memory.
+"""The limits at which a worker process is replaced by a new one: a number of nodes, or an amount of memory.
 
-State: none. Neighbours: `loky.py` asks between jobs, and the loop has the worker replaced where no value would be lost with it.
+State: none. Runs in the parent. Neighbours: `pool.py` checks the limits between jobs, and the loop replaces the worker when no
+value would be lost with it.
 """
 
 from __future__ import annotations
@@ -17,24 +18,24 @@ class Recycling:
     """The limits of a worker process.
 
     Attributes:
-        max_nodes: nodes that it runs; no limit where None.
-        max_memory: bytes of resident memory that it may have between two nodes; no limit where None.
+        max_nodes: number of nodes that it may run; no limit if None.
+        max_memory: bytes of resident memory that it may have between two nodes; no limit if None.
     """
 
     max_nodes: int | None = None
     max_memory: int | None = None
 
     def is_worn(self, slot: Slot) -> bool:
-        """Say whether the process of a slot has reached a limit."""
-        if not slot.ready or not slot.told:  # one that has run nothing yet is as good as its replacement
+        """Return whether the process of a slot has reached a limit."""
+        if not slot.ready or not slot.reported:  # a process that has run no node yet is as good as a new one
             return False
-        if self.max_nodes is not None and slot.told >= self.max_nodes:
+        if self.max_nodes is not None and slot.reported >= self.max_nodes:
             return True
         return self.max_memory is not None and _resident_memory(slot.pid) > self.max_memory
 
 
 def _resident_memory(pid: int) -> int:
-    """Return the resident memory of a process in bytes, 0 if it is gone."""
+    """Return the resident memory of a process in bytes, 0 if it has ended."""
     import psutil
 
     try:

@@ -1,12 +1,12 @@
-"""The parent's memory files: counted while a value is in them, and written over once nobody maps them any more.
+"""The parent's memory files: counted while they hold a value, and reused once no process maps them any more.
 
-Writing over pages that are there is some 2.5 times faster than having fresh ones made, and spares giving them back. But a
-private map shows what is written later to pages that its owner has not touched, and a node may keep what it got for as
-long as its process lives. So only the kernel can say that a file is free: what goes to a taker is a descriptor of its own
-open file, which each of its maps holds on to, and a write lease is granted only where no other open file is left
-(fcntl(2), F_SETLEASE). Where leases do not tell that, nothing is written over.
+Overwriting existing pages is about 2.5 times faster than allocating new ones, and they need not be freed. But a private mapping
+shows later writes to pages that its process has not modified, and a node may keep its inputs for as long as its process lives. So
+only the kernel knows whether a file is unused: each consumer gets a descriptor of a separate open file description, which its
+mappings keep open, and a write lease is granted only if there is no other open file description (fcntl(2), F_SETLEASE). If
+leases do not work like this, no file is reused.
 
-State: the budget, and the released files that wait to be used again, from run to run.
+State: the budget, and the released files that can be reused, across runs. Runs in the parent. Neighbours: `store.py` uses it.
 """
 
 from __future__ import annotations
@@ -25,38 +25,38 @@ if TYPE_CHECKING:
     from treadle.execution.protocol.handles import Handle
 
 IDLE_BYTES = 1 << 28
-"""Released memory files keep at most so many bytes for later ones, and at most an eighth of what values may have."""
+"""Maximum total size of released memory files that are kept for reuse; they also take at most an eighth of the budget."""
 
 
 class Segments:
-    """The memory of a pool's values.
+    """The memory of a pool's values, and its budget.
 
     Args:
         scratch: the pool's scratch directory.
         workers: number of workers.
-        limit: bytes that values may take in memory; half of what the process may use where None.
+        limit: bytes that values may take in memory; half of the memory that this process may use if None.
     """
 
     def __init__(self, scratch: str, workers: int, limit: int | None = None) -> None:
         self.budget = Budget(scratch, workers, default_limit() if limit is None else limit)
         self._most_idle = min(IDLE_BYTES, self.budget.limit // 8)
         self._workers = workers
-        self._idle: list[tuple[int, int]] = []  # size and descriptor, the longest idle first
+        self._idle: list[tuple[int, int]] = []  # size and descriptor, in the order of their release
         self._idle_bytes = 0
-        self._wanted = False  # nothing is kept for values that go into files of their worker's making
-        self._leases_tell: bool | None = None
+        self._reuses = False  # set by the first `spare`: workers that make their own files never reuse one
+        self._leases_work: bool | None = None
 
     def begin(self) -> None:
-        """A run begins: the workers are idle."""
+        """Start a run, in which all workers are idle."""
         for worker in range(1, self._workers + 1):
             self.forget_worker(worker)
 
     def forget_worker(self, worker: int) -> None:
-        """A worker has nothing that was not heard of: it is idle, or gone."""
+        """Forget the values that a worker made and did not report: it is idle or lost, so there are none."""
         self.budget.settle(worker - 1)
 
     def add(self, handle: Handle, worker: int) -> None:
-        """Count a value that a worker told of."""
+        """Add a value that a worker reported to the budget."""
         size, files = handle.memory
         if size:
             if worker != MAIN:
@@ -65,17 +65,17 @@ class Segments:
             self._trim()
 
     def remove(self, handle: Handle) -> None:
-        """Count a value no more; its file is somebody else's now."""
+        """Subtract a value from the budget; the caller owns its file now."""
         size, files = handle.memory
         if size:
             self.budget.count(-size, -files)
 
-    def give_back(self, handle: Handle) -> None:
-        """Count a value no more and close its file, or keep it for another value."""
+    def free(self, handle: Handle) -> None:
+        """Subtract a value from the budget, and close its file or keep it for reuse."""
         if type(handle) is Inline:
             return
         self.remove(handle)
-        if self._wanted and (fd := handle.fd) is not None and self._is_kept(handle.size):
+        if self._reuses and (fd := handle.fd) is not None and self._is_reusable(handle.size):
             self._idle.append((handle.size, fd))
             self._idle_bytes += handle.size
             self.budget.count(handle.size, 1)
@@ -85,21 +85,23 @@ class Segments:
 
     @property
     def has_idle(self) -> bool:
-        """True where files wait to be used again."""
+        """True if there are files to reuse."""
         return bool(self._idle)
 
     def spare(self, size: int) -> int | None:
-        """Return the descriptor of a file to write a value of about this size over, for the caller to close."""
-        self._wanted = True
-        fitting = sorted(((abs(kept - size), place) for place, (kept, fd) in enumerate(self._idle) if _is_alone(fd)))
+        """Remove and return the descriptor of an unused file of about this size, which the caller closes; None if none fits."""
+        self._reuses = True
+        fitting = sorted(((abs(kept - size), place) for place, (kept, fd) in enumerate(self._idle) if _is_unshared(fd)))
         return self._take_idle(fitting[0][1]) if fitting else None
 
     def share(self, fd: int) -> int:
-        """Return a descriptor for a taker, of an open file of its own."""
+        """Return a descriptor for a consumer, with an open file description of its own."""
         try:
             return os.open(f"/proc/self/fd/{fd}", os.O_RDONLY | os.O_CLOEXEC)
         except OSError:
-            self._leases_tell = False  # the same open file: its maps cannot be told from ours
+            self._leases_work = (
+                False  # the copy below shares our open file description, so leases cannot tell its mappings from ours
+            )
             self._drop_idle()
             return os.dup(fd)
 
@@ -108,18 +110,18 @@ class Segments:
         self._drop_idle(count=False)
 
     def close(self) -> None:
-        """Give everything back."""
+        """Close all files and the budget."""
         self._drop_idle()
         self.budget.close()
 
-    def _is_kept(self, size: int) -> bool:
-        """Say whether a released file of this size may serve again."""
-        if self._leases_tell is None:
-            self._leases_tell = leases_tell()
-        return self._leases_tell and size >= RESIDENT_BYTES
+    def _is_reusable(self, size: int) -> bool:
+        """Return whether a released file of this size may be kept for reuse."""
+        if self._leases_work is None:
+            self._leases_work = leases_work()
+        return self._leases_work and size >= RESIDENT_BYTES
 
     def _trim(self) -> None:
-        """Close what has been idle longest, while it is too much or the memory is needed."""
+        """Close the oldest released files while there are too many, or the memory is needed."""
         while self._idle and (self._idle_bytes > self._most_idle or not self.budget.has_room(self.budget.limit // 4)):
             fd = self._take_idle(0)
             os.close(fd)
@@ -138,30 +140,30 @@ class Segments:
                 os.close(self._idle.pop()[1])
 
 
-def leases_tell() -> bool:
-    """Say whether this system's leases tell that a memory file is mapped nowhere: tried with one."""
+def leases_work() -> bool:
+    """Return whether leases on this system detect that a memory file is still mapped; tested with a small file."""
     if not hasattr(os, "memfd_create") or not hasattr(fcntl, "F_SETLEASE"):
         return False
     try:
         fd = os.memfd_create("treadle", os.MFD_CLOEXEC)
         try:
             os.ftruncate(fd, mmap.PAGESIZE)
-            taker = os.open(f"/proc/self/fd/{fd}", os.O_RDONLY | os.O_CLOEXEC)
+            consumer = os.open(f"/proc/self/fd/{fd}", os.O_RDONLY | os.O_CLOEXEC)
             try:
-                mapped = mmap.mmap(taker, mmap.PAGESIZE, access=mmap.ACCESS_COPY)
+                mapped = mmap.mmap(consumer, mmap.PAGESIZE, access=mmap.ACCESS_COPY)
             finally:
-                os.close(taker)
+                os.close(consumer)
             with mapped:
-                refused = not _is_alone(fd)
-            return refused and _is_alone(fd)
+                refused = not _is_unshared(fd)
+            return refused and _is_unshared(fd)
         finally:
             os.close(fd)
     except OSError:
         return False
 
 
-def _is_alone(fd: int) -> bool:
-    """Say whether no other open file leads to a memory file: nobody has a descriptor of it, nor a map."""
+def _is_unshared(fd: int) -> bool:
+    """Return whether a memory file has no other open file description: no other process has a descriptor or a mapping of it."""
     try:
         own = os.open(f"/proc/self/fd/{fd}", os.O_RDONLY | os.O_CLOEXEC)
     except OSError:

@@ -1,7 +1,8 @@
-"""A slot of the loky pool: one executor of one worker process.
+"""A slot of the pool: a loky executor with one worker process.
 
-loky owns the start, the initializer, the exit code and the kill; one slot a worker, because a dead worker breaks the
-whole loky executor it belongs to: here the culprit is known and the others go on.
+loky starts the process, runs its initializer, reads its exit code and kills it. Each worker has its own loky executor, because a
+dead worker breaks the whole executor that it belongs to; this way it is known which worker died, and the others continue.
+State: the current process of the slot. Runs in the parent. Neighbours: `slots.py` has all slots, `starting.py` helps to start.
 """
 
 from __future__ import annotations
@@ -43,13 +44,13 @@ if TYPE_CHECKING:
 _logger = logging.getLogger(__name__)
 
 _STARTING = fork_safe(threading.Lock())
-"""Held while a process is started: what is hidden from children meanwhile is the whole process's."""
+"""Held while a process is started, because the start temporarily changes global state of this process."""
 
-GOODBYE_SECONDS = 5.0
-"""How long a worker that was told to stop may take to end before it is killed."""
+STOP_SECONDS = 5.0
+"""How long a worker may take to exit after a Stop before it is killed."""
 
 EXIT_SECONDS = 1.0
-"""How long a worker that closed its connection may take to end before it is killed."""
+"""How long a worker may take to exit after it closed its connection before it is killed."""
 
 
 class Slot:
@@ -58,7 +59,7 @@ class Slot:
     Args:
         number: the worker's number, from 1.
         method: how its process is started.
-        on_end: called with the slot's number and the process id, from another thread, when its process ended.
+        on_end: called with the slot's number and the process id when its process has ended, from another thread.
     """
 
     def __init__(self, number: int, method: StartMethod, on_end: Callable[[int, int], None]) -> None:
@@ -66,10 +67,10 @@ class Slot:
         self.channel: Channel | None = None
         self.ready = False
         self.configured = 0
-        self.told = 0
-        """Finished nodes that its process has told of."""
+        self.reported = 0
+        """Number of finished nodes that its process has reported."""
         self.broken: Failure | None = None
-        """The error that its process has said it ends for."""
+        """The error that ends its process, as the process reported it."""
         self._method = method
         self._on_end = on_end
         self._executor: Any = None
@@ -82,26 +83,26 @@ class Slot:
         return (self._process.pid or 0) if self._process is not None else 0
 
     def start(self, spec: WorkerSpec, authkey: bytes, inherited: InheritedResources) -> None:
-        """Start a process; returns before it is set up."""
+        """Start a process; return before it is set up."""
         from loky.process_executor import ProcessPoolExecutor
 
-        context = _NotingContext(self._method.context())
+        context = _RecordingContext(self._method.context())
         self.ready = False
-        self.told = 0
+        self.reported = 0
         self.broken = None
         self._mark = worker_mark(spec.scratch, self.number)
         if self._method is StartMethod.FORKSERVER:
             ensure_forkserver()
-        # Held back until all is known of it; the child is born with them blocked, and decides when it is set up.
-        with ExitStack() as surroundings:
-            surroundings.enter_context(_STARTING)
-            surroundings.enter_context(_hidden_main())
-            surroundings.enter_context(default_left_open())
-            surroundings.enter_context(interrupts_held_back())
-            surroundings.enter_context(_fork_warning_silenced(self._method))
-            surroundings.enter_context(daemons_may_have_children())
-            surroundings.enter_context(interpreter_flags(self._method))
-            surroundings.enter_context(flushable_streams(self._method))
+        # Signals are blocked until the process is recorded here; the child starts with them blocked, and unblocks them itself.
+        with ExitStack() as prepared:
+            prepared.enter_context(_STARTING)
+            prepared.enter_context(_hidden_main())
+            prepared.enter_context(default_left_open())
+            prepared.enter_context(interrupts_held_back())
+            prepared.enter_context(_fork_warning_silenced(self._method))
+            prepared.enter_context(daemons_may_have_children())
+            prepared.enter_context(interpreter_flags(self._method))
+            prepared.enter_context(flushable_streams(self._method))
             try:
                 with naming_missing_semaphores():
                     self._executor = ProcessPoolExecutor(
@@ -112,7 +113,7 @@ class Slot:
                         timeout=None,
                     )
                 future = self._executor.submit(serve)
-            except BaseException:  # no process could be started, or no thread of loky's, which it could not close afterwards
+            except BaseException:  # the process, or one of loky's threads, could not be started; loky cannot be shut down then
                 self._executor = None
                 for process in context.started:
                     self._end_tree(process)
@@ -122,7 +123,7 @@ class Slot:
         future.add_done_callback(lambda _future: self._on_end(self.number, pid))
 
     def retire(self) -> threading.Thread:
-        """Give the process, which was told to stop, up to a thread that waits for its end.
+        """Let a thread wait for the end of the process, which has been sent a Stop; the slot is free at once.
 
         Returns:
             The thread.
@@ -137,24 +138,24 @@ class Slot:
         return thread
 
     def kill(self) -> None:
-        """End the process and all that came of it at once; what is left of it is found out as with any other that ends."""
+        """Kill the process and its children; the slot is cleaned up when its end is reported, as for any process that ends."""
         if self._process is not None:
             self._end_tree(self._process)
 
     def reap(self) -> int | None:
-        """Take the remains of a process that ended, or of one that no longer talks, away.
+        """Reap a process that ended, or that no longer responds.
 
         Returns:
-            Its exit code, negative for a signal; None where nobody saw it.
+            Its exit code, negative for a signal; None if it is unknown.
         """
         if self._process is not None:
-            # Not join(): the forkserver's exit code can be read once, and loky's own thread is about to. Two that ask for
-            # it at the same time make it 255 (multiprocessing/popen_forkserver.py).
+            # Not join(): under forkserver the exit code can be read only once, and a thread of loky's is about to read it. If two
+            # threads read it at the same time, it is 255 (multiprocessing/popen_forkserver.py).
             wait([self._process.sentinel], EXIT_SECONDS)
         return self.close(kill=True)
 
     def close(self, *, kill: bool = False) -> int | None:
-        """End the process and take everything of it away."""
+        """Stop the process, free its resources, and return its exit code; None if there is none."""
         if self.channel is not None:
             self.channel.close()
             self.channel = None
@@ -164,18 +165,18 @@ class Slot:
         if kill and process is not None:
             self._end_tree(process)
         if executor is not None:
-            # loky does not wait for the thread that feeds its queue, which may hold on to descriptors for a moment yet.
-            feeder = getattr(executor._call_queue, "_thread", None)  # noqa: SLF001 - no public way to it
+            # loky does not join the thread that feeds its queue, which may keep descriptors open for another moment.
+            feeder = getattr(executor._call_queue, "_thread", None)  # noqa: SLF001 - no public way
             with nullcontext() if kill else self._killed_when_late(process):
                 executor.shutdown(wait=True, kill_workers=kill)
             if feeder is not None:
                 feeder.join(EXIT_SECONDS)
         if process is None:
             return None
-        if process.is_alive():  # an interrupt can reach the parent before loky's own thread knew of the process
+        if process.is_alive():  # after an interrupt, loky's own thread may not have known the process yet
             self._end_tree(process)
         process.join()
-        if not kill and process.exitcode != 0:  # it did not come to end its tree itself
+        if not kill and process.exitcode != 0:  # it could not end its children itself
             self._end_tree(process)
         return process.exitcode
 
@@ -185,44 +186,44 @@ class Slot:
 
     @contextmanager
     def _killed_when_late(self, process: BaseProcess | None) -> Iterator[None]:
-        """Kill a process that does not end: Python waits for every thread that a node left running and that is no daemon."""
+        """Kill a process that does not exit in time: Python waits for each non-daemon thread that a node left running."""
         if process is None:
             yield
             return
 
         def kill() -> None:
             _logger.warning(
-                "worker-%d (pid %s) did not end within %g s and was killed. Probably a node left a thread running; end it in "
+                "worker-%d (pid %s) did not exit within %g s and was killed. Probably a node left a thread running; stop it in "
                 "the node, or make it a daemon thread.",
                 self.number,
                 process.pid,
-                GOODBYE_SECONDS,
+                STOP_SECONDS,
             )
             self._end_tree(process)
 
-        timer = threading.Timer(GOODBYE_SECONDS, kill)
+        timer = threading.Timer(STOP_SECONDS, kill)
         timer.daemon = True
         timer.start()
         try:
             yield
         finally:
             timer.cancel()
-            timer.join()  # it holds on to the process, and with that to a descriptor
+            timer.join()  # the timer thread refers to the process, which keeps a descriptor open
 
 
 def ensure_forkserver() -> None:
-    """Start the forkserver of this process, where it does not run."""
+    """Start the forkserver of this process if it does not run."""
     _forget_forkserver_of_parent()
     open_standard_descriptors()
     adopt_multiprocessing_folder()
-    multiprocessing_folder()  # in a child process, which has that of its parent
-    # Not with signals blocked: it would keep them so for its life, and so would all that others have it start.
+    multiprocessing_folder()  # a child process would use its parent's
+    # Signals must not be blocked here: the forkserver and all processes that it starts for other code would keep them blocked.
     with _STARTING, _hidden_main(), default_left_open():
         forkserver.ensure_running()
 
 
 def _forget_forkserver_of_parent() -> None:
-    """In a child that was forked: forget the forkserver that the parent started, for which multiprocessing would wait here."""
+    """In a forked child: forget the parent's forkserver, which multiprocessing would wait for here."""
     import psutil
 
     server: dict[str, Any] = vars(forkserver._forkserver)  # noqa: SLF001 - no public way
@@ -235,15 +236,15 @@ def _forget_forkserver_of_parent() -> None:
     server.update(_forkserver_pid=None, _forkserver_alive_fd=None, _forkserver_address=None)
 
 
-class _NotingContext:
-    """A multiprocessing context that notes the processes it makes, so that their exit codes can be asked for."""
+class _RecordingContext:
+    """A multiprocessing context that records the processes it makes, so that their exit codes can be read."""
 
     def __init__(self, context: BaseContext) -> None:
         self._context = context
         self.started: list[BaseProcess] = []
 
-    def Process(self, *args: Any, **kwargs: Any) -> BaseProcess:  # noqa: N802 - the name a context gives it
-        process = self._context.Process(*args, **kwargs)  # type: ignore[attr-defined]  # each real context has it
+    def Process(self, *args: Any, **kwargs: Any) -> BaseProcess:  # noqa: N802 - the name in multiprocessing's contexts
+        process = self._context.Process(*args, **kwargs)  # type: ignore[attr-defined]  # all concrete contexts have it
         self.started.append(process)
         return process  # type: ignore[no-any-return]  # a process of the context's own class
 
@@ -253,9 +254,9 @@ class _NotingContext:
 
 @contextmanager
 def _hidden_main() -> Iterator[None]:
-    """Hide where `__main__` came from: a child would run the script again, guard or no guard.
+    """Hide the file of `__main__`: otherwise a child would run the script again.
 
-    What a pipeline takes from the main script travels by value instead.
+    Functions and classes of the main script are pickled by value instead.
     """
     main: dict[str, Any] = vars(sys.modules["__main__"])
     hidden: dict[str, Any] = {name: main[name] for name in ("__file__", "__spec__") if name in main}
@@ -270,7 +271,7 @@ def _hidden_main() -> Iterator[None]:
 
 @contextmanager
 def _fork_warning_silenced(method: StartMethod) -> Iterator[None]:
-    """Silence Python 3.12's warning about fork beside threads: fork was asked for, and the threads are the pool's own."""
+    """Silence Python 3.12's warning about fork with threads: the user chose fork, and the threads are the pool's own."""
     if method is not StartMethod.FORK:
         yield
         return

@@ -1,7 +1,9 @@
-"""The pool of slots: their processes, a private connection to every one of them, and what the pool made at run time.
+"""The slots of the pool: worker processes with a private connection each, and the pool's run-time files.
 
-It knows nothing of runs: what a worker says, and that one is gone, it hands to its listener. All of it happens in the
-thread that waits; loky's own threads only ever say that a process ended, through a socket pair.
+It knows nothing about runs: messages and the loss of workers go to its callbacks. Everything happens in the thread that calls
+`wait`; threads of loky only signal that a process ended, through a socket pair.
+State: slots, selector, scratch directory. Runs in the parent. Neighbours: `pool.py` has the callbacks, `listener.py` accepts
+connections.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Protocol
 
 from treadle.execution.executors.events import PoolEvent, SetupFailed
-from treadle.execution.executors.loky.door import Door
+from treadle.execution.executors.loky.listener import ConnectionListener
 from treadle.execution.executors.loky.preload import preload_forkserver
 from treadle.execution.executors.loky.slot import Slot
 from treadle.execution.executors.loky.starting import open_standard_descriptors
@@ -38,24 +40,24 @@ if TYPE_CHECKING:
     from treadle.execution.protocol.messages import WorkerSpec
 
 
-class PoolListener(Protocol):
-    """Who hears of a pool's workers; what it returns is handed on to whoever waits."""
+class PoolCallbacks(Protocol):
+    """Called for the events of workers; the pool events that a callback returns are returned by `SlotPool.wait`."""
 
-    def greeted(self, slot: Slot, hello: Hello) -> list[PoolEvent]:
+    def worker_ready(self, slot: Slot, hello: Hello) -> list[PoolEvent]:
         """A worker is set up."""
 
-    def heard(self, slot: Slot, message: Any, descriptors: list[int]) -> Sequence[PoolEvent]:
-        """A worker said something; the descriptors that came with it are the listener's."""
+    def message_received(self, slot: Slot, message: Any, descriptors: list[int]) -> Sequence[PoolEvent]:
+        """A worker sent a message; the callback owns the descriptors that came with it."""
 
-    def lost(self, slot: Slot, pid: int, exitcode: int | None, glance: Glance) -> list[PoolEvent]:
-        """A worker that was set up is gone; `glance` is the last it wrote on the blackboard."""
+    def worker_lost(self, slot: Slot, pid: int, exitcode: int | None, last: Glance) -> list[PoolEvent]:
+        """A worker was lost after its set-up; `last` is its last entry on the blackboard."""
 
-    def forked(self) -> None:
-        """In a forked child: let go of what is the parent's."""
+    def close_inherited(self) -> None:
+        """In a forked child: close the descriptors that belong to the parent."""
 
 
-_CLOSERS = 8
-"""Workers whose end is waited for at the same time."""
+_MAX_CLOSING = 8
+"""How many workers are stopped at the same time."""
 
 
 class SlotPool:
@@ -63,19 +65,19 @@ class SlotPool:
 
     Args:
         size: number of processes.
-        method: how they are started.
-        make_spec: makes the spec of the workers from the path of the scratch directory.
-        listener: hears of the workers.
+        method: how processes are started.
+        make_spec: makes the specification of the workers from the path of the scratch directory.
+        callbacks: called for the events of workers.
 
     Raises:
-        OSError: this process may not open so many files, or there is no space for them.
+        OSError: this process has reached its limit of open files, or the file system is full.
     """
 
-    def __init__(self, size: int, method: StartMethod, make_spec: Callable[[str], WorkerSpec], listener: PoolListener) -> None:
-        self._listener = listener
-        self._retiring: list[threading.Thread] = []  # each waits for the end of a process that was replaced
+    def __init__(self, size: int, method: StartMethod, make_spec: Callable[[str], WorkerSpec], callbacks: PoolCallbacks) -> None:
+        self._callbacks = callbacks
+        self._retiring: list[threading.Thread] = []  # each waits for a retired process to exit
         open_standard_descriptors()
-        with contextlib.ExitStack() as files:  # no more may be left to open: what is open by then is closed
+        with contextlib.ExitStack() as files:  # any step may fail at the limit of open files: close what is open then
             self._scratch = Scratch.create()
             files.callback(self._scratch.remove)
             self._watchdog = Watchdog(self._scratch.path)
@@ -87,8 +89,8 @@ class SlotPool:
             self._blackboard = files.enter_context(contextlib.closing(Blackboard(self._scratch.blackboard, size)))
             self._authkey = secrets.token_bytes(32)
             self._selector = files.enter_context(selectors.DefaultSelector())
-            door = Door(self._scratch.socket, self._authkey, size, self._selector, self._enter)
-            self._door = files.enter_context(contextlib.closing(door))
+            listener = ConnectionListener(self._scratch.socket, self._authkey, size, self._selector, self._worker_connected)
+            self._listener = files.enter_context(contextlib.closing(listener))
             self._wake_read, self._wake_write = map(files.enter_context, socket.socketpair())
             self._wake_read.setblocking(False)  # noqa: FBT003 - the socket's own signature
             self._wake_write.setblocking(False)  # noqa: FBT003 - the same
@@ -100,7 +102,7 @@ class SlotPool:
             files.callback(suspend_workers_too(self._pids))
             self._closed = False
             self._owner = os.getpid()
-            self._selector.register(self._wake_read, selectors.EVENT_READ, self._hear_of_ends)
+            self._selector.register(self._wake_read, selectors.EVENT_READ, self._handle_ended)
             self._files = files.pop_all()
 
     @property
@@ -116,58 +118,58 @@ class SlotPool:
     # --- processes -------------------------------------------------------------------------------------------------------
 
     def start(self, slot: Slot) -> None:
-        """Start a slot's process; returns before it is set up.
+        """Start a slot's process; return before it is set up.
 
         Raises:
-            OSError: this process may not open so many files, or start so many processes.
+            OSError: this process has reached its limit of open files, or the user the limit of processes.
         """
         self._blackboard.clear(slot.number - 1)
-        slot.start(self.spec, self._authkey, InheritedResources(self._let_go_of_inherited))
+        slot.start(self.spec, self._authkey, InheritedResources(self._close_inherited))
         self._watchdog.watch(self._pids())
         _close_at_exit(self)
 
     def _pids(self) -> list[int]:
         return [slot.pid for slot in self.slots.values() if slot.pid]
 
-    def _let_go_of_inherited(self) -> None:
-        """In a forked child: close its copies of what this pool had open."""
+    def _close_inherited(self) -> None:
+        """In a forked child: close its copies of this pool's descriptors."""
         self._selector.close()
-        self._door.close()
+        self._listener.close()
         self._wake_read.close()
         self._wake_write.close()
         for slot in self.slots.values():
             if slot.channel is not None:
                 slot.channel.abandon()
-        self._listener.forked()
+        self._callbacks.close_inherited()
         self._watchdog.abandon()
         self._scratch.let_go()
 
     def _note_end(self, number: int, pid: int) -> None:
-        """From one of loky's threads: a slot's process ended."""
+        """Note that a slot's process ended; called from a thread of loky's."""
         self._ended.append((number, pid))
         self.wake()
 
     def wake(self) -> None:
-        """End the wait that another thread is in."""
-        with contextlib.suppress(OSError):  # the pool may be closing; or it was woken so often that one more is no news
+        """End a `wait` that another thread is in."""
+        with contextlib.suppress(OSError):  # the pool may be closing; or the buffer is full, so that `wait` returns anyway
             self._wake_write.send(b"\0")
 
-    def _hear_of_ends(self, _mask: int) -> list[PoolEvent]:
-        with contextlib.suppress(BlockingIOError):  # another call may have read it
+    def _handle_ended(self, _mask: int) -> list[PoolEvent]:
+        with contextlib.suppress(BlockingIOError):  # another call may have read it already
             self._wake_read.recv(1024)
         events: list[PoolEvent] = []
         while self._ended:
             number, pid = self._ended.popleft()
             slot = self.slots[number]
             if slot.pid == pid and slot.channel is not None:
-                # What it said before it died is still in the socket: read that first.
-                events += self._converse(slot, slot.channel, selectors.EVENT_READ)
+                # Messages that it sent before it died are still in the socket: read them first.
+                events += self._exchange(slot, slot.channel, selectors.EVENT_READ)
             if slot.pid == pid:
-                events += self._lose(slot)
+                events += self._handle_loss(slot)
         return events
 
     def retire(self, slot: Slot) -> None:
-        """Have a slot's idle process end by itself, in another thread's care; the slot is free for the next one."""
+        """Let a slot's idle process exit by itself, while another thread waits for it; the slot is free at once."""
         self.send(slot, Stop())
         self.flush()
         if slot.channel is not None:
@@ -175,89 +177,89 @@ class SlotPool:
         self._retiring = [thread for thread in self._retiring if thread.is_alive()]
         self._retiring.append(slot.retire())
 
-    def _lose(self, slot: Slot) -> list[PoolEvent]:
-        """A worker is gone, or talks no more: find out how."""
+    def _handle_loss(self, slot: Slot) -> list[PoolEvent]:
+        """Reap a worker that is gone or no longer responds, and report it."""
         pid, was_ready = slot.pid, slot.ready
         if slot.channel is not None:
             self._selector.unregister(slot.channel)
         exitcode = slot.reap()
         if not was_ready:
             return [SetupFailed(slot.number, None, exitcode, pid)]
-        return self._listener.lost(slot, pid, exitcode, self.glance(slot))
+        return self._callbacks.worker_lost(slot, pid, exitcode, self.read_blackboard(slot))
 
-    # --- conversation ----------------------------------------------------------------------------------------------------
+    # --- messages --------------------------------------------------------------------------------------------------------
 
-    def _enter(self, number: int, sock: socket.socket) -> bool:
-        """A worker has connected, and proved itself."""
+    def _worker_connected(self, number: int, sock: socket.socket) -> bool:
+        """Open the channel of a worker that has connected and authenticated; return False to refuse it."""
         slot = self.slots.get(number)
         if slot is None or slot.channel is not None:
             return False
         slot.channel = channel = Channel(sock, blocking=False)
-        self._selector.register(channel, selectors.EVENT_READ, lambda mask: self._converse(slot, channel, mask))
+        self._selector.register(channel, selectors.EVENT_READ, lambda mask: self._exchange(slot, channel, mask))
         return True
 
-    def _converse(self, slot: Slot, channel: Channel, mask: int) -> list[PoolEvent]:
-        """Read what a worker says, and go on sending what it had no room for."""
+    def _exchange(self, slot: Slot, channel: Channel, mask: int) -> list[PoolEvent]:
+        """Receive a worker's messages, and continue to send those that its socket did not accept before."""
         if slot.channel is not channel:
-            return []  # its end was found out earlier in the same round
+            return []  # its loss was handled earlier in the same `wait`
         events: list[PoolEvent] = []
         try:
             if mask & selectors.EVENT_WRITE:
-                with contextlib.suppress(ChannelClosedError):  # it is gone: but first, what it said
-                    self._push(channel)
+                with contextlib.suppress(ChannelClosedError):  # it is gone, but its last messages are received first
+                    self._resume_sending(channel)
             for message, descriptors in channel.receive_ready():
                 if isinstance(message, Hello):
-                    events += self._greet(slot, message)
+                    events += self._handle_hello(slot, message)
                 else:
-                    events += self._listener.heard(slot, message, descriptors)
+                    events += self._callbacks.message_received(slot, message, descriptors)
         except ChannelClosedError:
-            events += self._lose(slot)
+            events += self._handle_loss(slot)
         return events
 
-    def _greet(self, slot: Slot, hello: Hello) -> list[PoolEvent]:
+    def _handle_hello(self, slot: Slot, hello: Hello) -> list[PoolEvent]:
         if hello.failure is not None:
             if slot.channel is not None:
                 self._selector.unregister(slot.channel)
             pid = slot.pid
-            slot.close(kill=True)  # the next run starts another in its place
+            slot.close(kill=True)  # the next run starts a new process
             return [SetupFailed(slot.number, hello.failure, None, pid)]
         slot.ready = True
         slot.configured = hello.configured
-        return self._listener.greeted(slot, hello)
+        return self._callbacks.worker_ready(slot, hello)
 
     def wait(self, timeout: float | None) -> list[PoolEvent]:
-        """Block until a worker said something, or one is gone, at most so many seconds; None waits for ever."""
+        """Block until a worker sends a message or is lost, for at most `timeout` seconds; None for no limit."""
         events: list[PoolEvent] = []
-        for key, mask in self._selector.select(self._door.seconds_to_wait(timeout)):
+        for key, mask in self._selector.select(self._listener.seconds_to_wait(timeout)):
             events += key.data(mask)
         return events
 
-    def glance(self, slot: Slot) -> Glance:
-        """Return what the blackboard says of a worker."""
+    def read_blackboard(self, slot: Slot) -> Glance:
+        """Return a worker's entry on the blackboard."""
         return self._blackboard.read(slot.number - 1)
 
-    def untold(self, slot: Slot) -> list[Done]:
-        """Return the nodes that a worker finished, as the blackboard says, and had not told of when it was lost."""
-        return self._blackboard.finished_after(slot.number - 1, slot.told)
+    def unreported(self, slot: Slot) -> list[Done]:
+        """Return the nodes that a lost worker finished, according to the blackboard, and had not reported."""
+        return self._blackboard.finished_after(slot.number - 1, slot.reported)
 
     def send(self, slot: Slot, message: Any, descriptors: Sequence[int] = ()) -> None:
-        """Post a message to a worker; the next `flush` sends it, and closes the descriptors here."""
-        if slot.channel is None:  # it is gone: its end is on its way here
+        """Queue a message for a worker; the next `flush` sends it, and then closes this process's copies of the descriptors."""
+        if slot.channel is None:  # it is gone; `wait` will report that
             for fd in descriptors:
                 os.close(fd)
             return
         slot.channel.post(message, descriptors)
 
     def flush(self) -> None:
-        """Send what was posted to the workers, as far as their sockets take it."""
+        """Send the queued messages, as far as the sockets accept them without blocking."""
         for slot in self.slots.values():
             if slot.channel is not None and slot.channel.wants_to_write:
-                with contextlib.suppress(ChannelClosedError):  # it is gone: its end is on its way here
+                with contextlib.suppress(ChannelClosedError):  # it is gone; `wait` will report that
                     slot.channel.flush()
                     if slot.channel.wants_to_write:
                         self._watch(slot.channel, selectors.EVENT_READ | selectors.EVENT_WRITE)
 
-    def _push(self, channel: Channel) -> None:
+    def _resume_sending(self, channel: Channel) -> None:
         channel.flush()
         if not channel.wants_to_write:
             self._watch(channel, selectors.EVENT_READ)
@@ -270,9 +272,9 @@ class SlotPool:
     # --- the end ---------------------------------------------------------------------------------------------------------
 
     def close(self, *, kill: bool = False, at_exit: bool = False) -> None:
-        """End the workers and remove everything the pool made; `at_exit`, when Python starts no threads any more."""
+        """Stop the workers and remove all files of the pool; `at_exit` means that Python can no longer start threads."""
         if not self.is_open:
-            return  # a forked child inherits its parent's exit handlers, but not its pool
+            return  # closed already; or a forked child, which inherits its parent's exit handlers but not the pool
         self._closed = True
         for thread in () if at_exit else self._retiring:
             thread.join()
@@ -287,33 +289,33 @@ class SlotPool:
             else:
                 try:
                     self._close_slots(kill=kill)
-                except RuntimeError:  # no more threads can be started, so the workers are ended one after the other, at once
+                except RuntimeError:  # no thread can be started, so kill the workers one after the other
                     for slot in self.slots.values():
                         slot.close(kill=True)
-        finally:  # an impatient Ctrl-C must not leave files behind
+        finally:  # a second Ctrl-C must not leave files behind
             self._files.close()
 
     def _close_slots(self, *, kill: bool) -> None:
-        """End all workers at the same time: each takes a while to say goodbye.
+        """Stop all workers concurrently, because each takes a while to exit.
 
-        A few threads see to that, since loky takes one at a time and its patience with each begins when its turn comes.
+        This takes a few threads, because shutting down a loky executor blocks, and its timeout starts when its turn comes.
         """
-        with ThreadPoolExecutor(min(len(self.slots), _CLOSERS), thread_name_prefix="treadle-close") as closers:
-            for closed in [closers.submit(slot.close, kill=kill or not slot.ready) for slot in self.slots.values()]:
+        with ThreadPoolExecutor(min(len(self.slots), _MAX_CLOSING), thread_name_prefix="treadle-close") as executor:
+            for closed in [executor.submit(slot.close, kill=kill or not slot.ready) for slot in self.slots.values()]:
                 closed.result()
 
 
 def _close_at_exit(pool: SlotPool) -> None:
-    """End the workers of a pool that nobody closed, before loky's own exit handler would wait for them forever.
+    """Stop the workers of a pool that was not closed, before loky's own exit handler would wait for them forever.
 
-    loky registers a handler that joins its threads each time it starts one, with `threading._register_atexit`, whose
-    callbacks run last in, first out, before `atexit`'s. So ours is registered after each start too. A pool that is
-    gone needs nothing and is not kept alive.
+    Each time loky starts a thread, it registers an exit handler that joins it, with `threading._register_atexit`. These
+    handlers run in reverse order, before those of `atexit`. So ours is registered after each start, too. It does not keep
+    the pool alive.
     """
     reference = weakref.ref(pool)
 
     def close() -> None:
-        if (alive := reference()) is not None:
-            alive.close(at_exit=True)
+        if (open_pool := reference()) is not None:
+            open_pool.close(at_exit=True)
 
     getattr(threading, "_register_atexit", atexit.register)(close)

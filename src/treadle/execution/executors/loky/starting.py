@@ -1,6 +1,6 @@
-"""What holds in this process while it starts a worker: it may have children, and the child has its flags and its streams.
+"""Context managers that prepare this process for the start of a worker, so that the start works in every environment.
 
-State: none. Neighbour: `slot.py` starts processes, one at a time.
+State: none. Runs in the parent. Neighbours: `slot.py` starts processes, one at a time.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
 @contextmanager
 def daemons_may_have_children() -> Iterator[None]:
-    """Let a daemonic process (a worker of Celery or dask) start processes, which multiprocessing refuses.
+    """Allow a daemonic process (a worker of Celery or dask) to start processes, which multiprocessing refuses.
 
-    It refuses because a daemon that is terminated cannot end its children; these watch their parent and end with it.
+    It refuses because a daemon that is terminated cannot stop its children; Treadle's workers exit when their parent does.
     """
     config: dict[str, Any] = multiprocessing.current_process()._config  # type: ignore[attr-defined]  # noqa: SLF001 - no public way
     daemon = config.pop("daemon", None)
@@ -38,8 +38,8 @@ def daemons_may_have_children() -> Iterator[None]:
 
 @contextmanager
 def interpreter_flags(method: StartMethod) -> Iterator[None]:
-    """Start Python with the flags of this one (-W, -X, -I, -bb, -O …), which loky leaves out."""
-    flags = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]  # noqa: SLF001 - what multiprocessing uses
+    """Start Python with the flags of this process (-W, -X, -I, -bb, -O …), which loky omits."""
+    flags = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]  # noqa: SLF001 - the function that multiprocessing uses
     if method is not StartMethod.LOKY or not flags:
         yield
         return
@@ -59,7 +59,7 @@ def interpreter_flags(method: StartMethod) -> Iterator[None]:
 
 @contextmanager
 def flushable_streams(method: StartMethod) -> Iterator[None]:
-    """Have standard streams while loky starts a process: it flushes them, also in a program that has none."""
+    """Replace missing standard streams while loky starts a process: it flushes them even if they are None or closed."""
     if method is not StartMethod.LOKY:
         yield
         return
@@ -74,10 +74,10 @@ def flushable_streams(method: StartMethod) -> Iterator[None]:
 
 @contextmanager
 def naming_missing_semaphores() -> Iterator[None]:
-    """Raise the error of a system on which no semaphore can be made as one that says so.
+    """Replace the error of a system that cannot create semaphores by one that explains the cause.
 
     Raises:
-        RunnerError: /dev/shm is missing, or cannot be written.
+        RunnerError: /dev/shm is missing or not writable.
     """
     try:
         yield
@@ -85,18 +85,18 @@ def naming_missing_semaphores() -> Iterator[None]:
         if exc.errno not in (errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOENT, errno.ENOSYS):
             raise
         msg = (
-            f"No worker process can be started: the semaphores that they need cannot be made ({exc.strerror}). On Linux these "
-            "are files in the directory /dev/shm, which is probably missing or read-only here. Mount it writable, or use a "
+            f"No worker process can be started, because the semaphores that they need cannot be created ({exc.strerror}). On Linux, "
+            "semaphores are files in the directory /dev/shm, which is probably missing or read-only. Mount it writable, or use a "
             "runner without worker processes (sequential or thread)."
         )
         raise RunnerError(msg, name="parallel") from exc
 
 
 def open_standard_descriptors() -> None:
-    """Open the standard descriptors that are closed, on /dev/null.
+    """Open closed standard descriptors (0 to 2) on /dev/null.
 
-    Otherwise the next files that are opened, such as pipes between processes, get their numbers, and what is printed goes there.
+    Otherwise files that are opened later, such as pipes, get these numbers, and printed output goes into them.
     """
     while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
-        os.set_inheritable(descriptor, True)  # noqa: FBT003 - the function's own signature
+        os.set_inheritable(descriptor, True)  # noqa: FBT003 - positional-only in the os module
     os.close(descriptor)

@@ -1,7 +1,7 @@
 """The parent's store of a run's in-memory values: their handles, by dataset.
 
-State: the handles, and the values that cannot leave this process. Where each value is, and who needs it, the scheduler knows; a
-handle is only what it takes to load, send or free it. Neighbours: `segments.py` owns the memory files.
+State: the handles, and the values that cannot leave this process. The scheduler tracks where each value is and which nodes need
+it; a handle is only used to load, send or free a value. Runs in the parent. Neighbours: `segments.py` owns the memory files.
 """
 
 from __future__ import annotations
@@ -37,35 +37,37 @@ if TYPE_CHECKING:
 
 
 class SegmentStore:
-    """The handles of a run's in-memory datasets; every memory file in it is this process's, and freed here.
+    """The handles of a run's in-memory datasets; this process owns all their memory files, and frees them.
 
     Args:
         scratch: directory for values that are spilled.
         workers: number of workers.
-        limit: bytes that values may take in memory; half of what the process may use where None.
+        limit: bytes that values may take in memory; half of the memory that this process may use if None.
     """
 
     def __init__(self, scratch: str, workers: int, limit: int | None = None) -> None:
         self._scratch = scratch
         self._segments = Segments(scratch, workers, limit)
         self._owner = os.getpid()
-        self._lock = fork_safe(threading.RLock())  # a node in this process takes and gives while another thread runs the loop
+        self._lock = fork_safe(
+            threading.RLock()
+        )  # a node in this process loads and stores values while another thread runs the loop
         self._handles: dict[int, Handle] = {}
-        self._here = LocalValues(lambda _dataset: None)
+        self._local_values = LocalValues(lambda _dataset: None)
 
     def begin(self, run: RunBundle) -> None:
-        """Begin a run."""
+        """Start a run."""
         datasets = run.plan.datasets
         self._segments.begin()
         self._name: Callable[[int], str] = lambda index: datasets[index].name
         self._handles = {}
-        self._here = LocalValues(run.copy_mode)
+        self._local_values = LocalValues(run.copy_mode)
 
     def put(self, dataset: int, value: Any) -> Placement:
-        """Take a value; one that cannot leave stays here, for the worker MAIN.
+        """Store a value; one that cannot leave this process is kept as an object, for the worker MAIN.
 
         Returns:
-            Where it is now.
+            The placement of the value.
 
         Raises:
             DatasetError: there is no room for it.
@@ -74,27 +76,27 @@ class SegmentStore:
             try:
                 handle = self._publish(dataset, value)
             except CannotLeaveError as exc:
-                self._here.adopt(dataset, value)
+                self._local_values.adopt(dataset, value)
                 handle = PinnedValue(MAIN, str(exc))
             self.keep(dataset, handle, MAIN)
             return handle.placement
 
     def give(self, dataset: int, value: Any) -> Handle:
-        """Take an output of a node in this process while its attempt lasts; `keep` follows where the attempt succeeds.
+        """Store an output of a node in this process during its attempt; `keep` follows if the attempt succeeds.
 
         Raises:
             DatasetError: there is no room for it.
         """
         with self._lock:
-            self._here.drop(dataset)  # a generator's earlier chunk
+            self._local_values.drop(dataset)  # an earlier chunk of a generator
             try:
                 return self._publish(dataset, value)
             except CannotLeaveError as exc:
-                self._here.put(dataset, value)
+                self._local_values.put(dataset, value)
                 return PinnedValue(MAIN, str(exc))
 
     def _publish(self, dataset: int, value: Any) -> Handle:
-        size = large_size(value) if self._segments.has_idle else 0  # to look into a frame takes time
+        size = large_size(value) if self._segments.has_idle else 0  # determining the size of a data frame takes time
         try:
             spare = self._segments.spare(size) if size else None
             return publish(value, self._scratch, budget=self._segments.budget, spare=spare)
@@ -103,10 +105,10 @@ class SegmentStore:
             raise DatasetError(describe_no_room(name, None, exc), dataset=name) from exc
 
     def take(self, dataset: int, *, last: bool) -> Any:
-        """Return an input for a node in this process, the caller's own; `last` where no other node takes it."""
+        """Return an input for a node in this process, which may change it; `last` is True for the last consumer of the value."""
         with self._lock:
-            if dataset in self._here:
-                return self._here.take(dataset, last=last)
+            if dataset in self._local_values:
+                return self._local_values.take(dataset, last=last)
             handle = self._handles[dataset]
             if handle.fd is None:
                 return handle.load()
@@ -117,10 +119,10 @@ class SegmentStore:
             os.close(fd)
 
     def keep(self, dataset: int, handle: Handle, worker: int) -> None:
-        """Keep the handle of a value that a node made.
+        """Keep the handle of a node's output.
 
-        Where the store has the value already, its node ran again because another output of it was lost: the first one stays,
-        since jobs that were sent name it.
+        If the store has the value already, the node ran again because another output of it was lost. The first value is kept,
+        because jobs that were sent refer to it.
         """
         with self._lock:
             if (before := self._handles.get(dataset)) is not None and before.worker is None:
@@ -130,10 +132,10 @@ class SegmentStore:
             self._segments.add(handle, worker)
 
     def keep_transferred(self, dataset: int, handle: Handle, worker: int) -> bool:
-        """Keep the handle of a value that a worker was asked for.
+        """Keep the handle of a value that a worker transferred.
 
         Returns:
-            False if it is not expected any more, and was freed.
+            False if the value is no longer expected, and was freed.
         """
         with self._lock:
             before = self._handles.get(dataset)
@@ -145,12 +147,12 @@ class SegmentStore:
             return True
 
     def _free(self, handle: Handle, worker: int) -> None:
-        """Free a value that a worker made and that is not needed."""
+        """Free a value that a worker made and no node needs."""
         self._segments.add(handle, worker)
-        self._segments.give_back(handle)
+        self._segments.free(handle)
 
     def handles(self, datasets: Iterable[int]) -> list[tuple[int, Handle]]:
-        """Return handles that can be sent; the descriptor in one is the message's, to be closed once it was sent."""
+        """Return handles that can be sent; their descriptors belong to the message, and are closed after it was sent."""
         found: list[tuple[int, Handle]] = []
         with self._lock:
             for dataset in datasets:
@@ -161,42 +163,42 @@ class SegmentStore:
         return found
 
     def spare(self, dataset: int) -> int | None:
-        """Return the descriptor of a memory file to write this value into, which is the message's; None if there is none."""
+        """Return the descriptor of a reusable memory file for this value, which belongs to the message; None if there is none."""
         with self._lock:
             return self._segments.spare(self.size(dataset))
 
     def forget_worker(self, worker: int) -> None:
-        """Forget the handles of values that were in a worker which is gone."""
+        """Forget the handles of values that were only in a lost worker."""
         with self._lock:
             self._segments.forget_worker(worker)
             for dataset in [each for each, handle in self._handles.items() if handle.placement.worker == worker]:
                 self.release(dataset)
 
     def size(self, dataset: int) -> int:
-        """Return the bytes of a value, 0 if it is not here."""
+        """Return the size of a value in bytes, 0 if it is unknown."""
         handle = self._handles.get(dataset)
         return handle.size if handle is not None else 0
 
     def release(self, dataset: int) -> None:
-        """Forget a value: its memory is freed."""
+        """Release a value and free its memory."""
         with self._lock:
             handle = self._handles.pop(dataset, None)
-            self._here.drop(dataset)
+            self._local_values.drop(dataset)
             if handle is not None:
-                self._segments.give_back(handle)
+                self._segments.free(handle)
 
     def detach(self, dataset: int) -> Handle | None:
-        """Hand a value over; a spilled one is moved out of the scratch directory, which will not outlive the pool."""
+        """Remove a value and return its handle; a spilled one is moved out of the scratch directory of the pool."""
         handle = self._handles.pop(dataset, None)
         if handle is None or handle.worker is not None:
-            return LocalValue(self._here.take(dataset, last=True)) if dataset in self._here else None
+            return LocalValue(self._local_values.take(dataset, last=True)) if dataset in self._local_values else None
         self._segments.remove(handle)
         if isinstance(handle, Segment) and handle.path is not None:
             try:
                 source = open_spilled(handle.path)
             except FileNotFoundError as exc:
                 name = self._name(dataset)
-                msg = f"The value of '{name}' is lost: {exc.strerror}. Run its node again."
+                msg = f"The value of '{name}' is lost: its temporary file cannot be opened ({exc.strerror}). Run its node again."
                 raise DatasetError(msg, dataset=name) from exc
             with open(source, "rb") as spilled, tempfile.TemporaryFile() as kept:
                 fd = os.dup(kept.fileno())
@@ -214,14 +216,14 @@ class SegmentStore:
         return handle
 
     def clear(self) -> None:
-        """Forget the run's values."""
+        """Release the run's values."""
         with self._lock:
             for dataset in list(self._handles):
                 self.release(dataset)
-            self._here.clear()
+            self._local_values.clear()
 
     def close(self) -> None:
-        """Free everything; in a forked child nothing, since it is the parent's."""
+        """Free everything; in a forked child nothing, because the parent owns it."""
         if os.getpid() == self._owner:
             self.clear()
             self._segments.close()

@@ -1,6 +1,7 @@
-"""What a lost worker had finished and not reported: the facts that the blackboard has in place of its own.
+"""The nodes that a lost worker had finished and not reported: their facts are restored from the blackboard.
 
-State: that of one run. Neighbours: `pool.py` reads the blackboard, `loky.py` reports what is believed.
+State: the nodes of the current run that were restored once. Runs in the parent. Neighbours: `slots.py` reads the blackboard,
+`pool.py` reports the facts.
 """
 
 from __future__ import annotations
@@ -18,39 +19,42 @@ if TYPE_CHECKING:
 
 
 class UnreportedResults:
-    """Makes facts of what lost workers wrote down.
+    """Restore the facts of nodes from the blackboard entries of lost workers.
 
-    Such a node is done, but for its values in memory, which went with the worker; that is believed once. One whose values are
-    lost so again counts as not finished: it may be what its worker died of each time, and then comes to be the one at fault.
+    Such a node is finished, but its in-memory values were lost with the worker. A node is accepted as finished only once: if its
+    values are lost in this way again, it counts as unfinished, because it may be what kills its worker each time; it is then
+    found to be at fault.
     """
 
     def __init__(self) -> None:
         self._run = 0
         self._plan: Plan | None = None
-        self._believed: set[int] = set()
+        self._accepted: set[int] = set()
 
     def begin(self, run: int, plan: Plan) -> None:
-        """Begin with a run."""
+        """Start a run."""
         self._run, self._plan = run, plan
-        self._believed.clear()
+        self._accepted.clear()
 
     def facts(self, worker: int, written: Iterable[Done]) -> list[Finished]:
-        """Return what is believed.
+        """Return the facts of the nodes that are accepted as finished.
 
         Args:
             worker: the lost worker.
-            written: what it finished and had not told, in order.
+            written: the nodes that it finished and had not reported, in order.
         """
-        facts, doubted = [], False
+        facts, rejected = [], False
         for done in written:
             if self._plan is None or done.run != self._run:
                 continue
-            made = self._plan.nodes[done.node].outputs
-            outputs = tuple([(dataset, RemoteValue(worker, 0)) for dataset in made if self._plan.datasets[dataset].in_memory])
-            doubted = doubted or done.node in self._believed
-            if doubted and outputs:
-                continue  # nor is one behind it, which may have taken what it made: were it to fail, that one would wait for ever
-            self._believed.add(done.node)
+            outputs_of = self._plan.nodes[done.node].outputs
+            outputs = tuple(
+                [(dataset, RemoteValue(worker, 0)) for dataset in outputs_of if self._plan.datasets[dataset].in_memory]
+            )
+            rejected = rejected or done.node in self._accepted
+            if rejected and outputs:
+                continue  # later nodes may have consumed its value, and would wait forever if it failed
+            self._accepted.add(done.node)
             seconds = done.at - done.started
             facts.append(Finished(done.run, done.node, done.started, done.at, 0.0, seconds, 0.0, outputs))
         return facts

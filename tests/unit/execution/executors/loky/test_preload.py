@@ -1,4 +1,4 @@
-"""The forkserver ahead of need: what it will import is read from source files, and it is kept only where that was right."""
+"""The early forkserver: the libraries it imports are read from source files, and it is used only if they were right."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def late():
 
 
 def test_imports_are_found_in_the_text(tmp_path):
-    """What a module imports when it is imported itself, and no others; submodules behind `from` too."""
+    """Module-level imports are found, and no others; submodules after `from` too."""
     file = tmp_path / "nodes.py"
     file.write_text(SOURCE)
     broken = tmp_path / "broken.py"
@@ -45,21 +45,21 @@ def test_imports_are_found_in_the_text(tmp_path):
         ({"pandas", "sklearn"}, {"pandas", "numpy", "sklearn", "scipy"}, True),
         ({"pandas"}, {"pandas", "numpy", "pyarrow"}, True),
         (set(), set(), True),
-        ({"pandas", "matplotlib"}, {"pandas", "numpy"}, False),  # it would be waited for, and nobody needs it
+        ({"pandas", "matplotlib"}, {"pandas", "numpy"}, False),  # the workers would wait for an import that no node needs
         ({"pandas"}, {"pandas", "numpy", "sklearn", "scipy"}, False),  # each worker would have to import it
         (set(), {"numpy"}, False),
     ],
 )
-def test_a_server_is_kept_where_it_has_what_this_process_has(monkeypatch, roots, loaded, fits):
-    """Not with less, nor with more; what a library brings along counts."""
+def test_a_server_is_used_if_it_has_the_libraries_of_this_process(monkeypatch, roots, loaded, fits):
+    """Neither fewer nor more; dependencies of a library count."""
     modules = {name: module for name, module in sys.modules.items() if name.partition(".")[0] not in preload.LIBRARIES}
     monkeypatch.setattr(sys, "modules", {**modules, **dict.fromkeys(loaded, sys)})
-    early = EarlyServer(0, frozenset(roots), preload._surroundings(), ())
-    assert preload._fits(early) is fits
+    early = EarlyServer(0, frozenset(roots), preload._environment(), ())
+    assert preload._matches(early) is fits
     monkeypatch.setenv("KMP_INIT_AT_FORK", "FALSE")
-    assert preload._fits(early) is fits
+    assert preload._matches(early) is fits
     monkeypatch.setenv("OMP_NUM_THREADS", "7")
-    assert not preload._fits(early)
+    assert not preload._matches(early)
 
 
 SCRIPT = """
@@ -76,21 +76,21 @@ def ahead():
     return ParallelRunner(1, start_method="forkserver").ahead([__file__])
 
 def pid():
-    return preload._server("_forkserver_pid")
+    return preload._forkserver_attribute("_forkserver_pid")
 
-listed = preload._server("_preload_modules")
-with ahead():  # nothing comes of it
+listed = preload._forkserver_attribute("_preload_modules")
+with ahead():  # no pool uses it
     first = pid()
     assert psutil.pid_exists(first)
-assert not psutil.pid_exists(first) and pid() is None and preload._server("_preload_modules") == listed
-with ahead():  # the pool takes it
+assert not psutil.pid_exists(first) and pid() is None and preload._forkserver_attribute("_preload_modules") == listed
+with ahead():  # the pool uses it
     second = pid()
-    with ahead():  # another session finds it
+    with ahead():  # another session shares it
         assert pid() == second
     assert run() == 1
 assert pid() == second and psutil.pid_exists(second)
 preload.forkserver._forkserver._stop()
-with ahead():  # it was started in other surroundings
+with ahead():  # it was started with another environment
     third = pid()
     os.environ["LATER"] = "1"
     assert run() == 1
@@ -103,8 +103,8 @@ print("well")
 """
 
 
-def test_an_early_server_is_taken_replaced_or_ended(tmp_path):
-    """A pool takes it where it fits, starts another where it does not, and one that nobody took is gone at once."""
+def test_an_early_server_is_used_replaced_or_stopped(tmp_path):
+    """A pool uses it if it matches, starts another otherwise, and an unused one is stopped at once."""
     script = tmp_path / "script.py"
     script.write_text(SCRIPT)
     done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=60, check=False, env=os.environ)

@@ -1,4 +1,4 @@
-"""The parent's memory files: counted, and written over only where nobody maps them any more."""
+"""The parent's memory files: counted, and reused only once no process maps them any more."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 
 from treadle.execution.executors.loky import segments as module
-from treadle.execution.executors.loky.segments import Segments, leases_tell
+from treadle.execution.executors.loky.segments import Segments, leases_work
 from treadle.execution.protocol.handles import Inline, PinnedValue, RemoteValue
 from treadle.execution.protocol.messages import MAIN
 from treadle.execution.values.transfer import publish
 
 ARRAY = np.arange(200_000.0)
 
-pytestmark = pytest.mark.skipif(not leases_tell(), reason="this kernel's leases do not tell who maps a memory file")
+pytestmark = pytest.mark.skipif(not leases_work(), reason="leases on this system do not detect mappings of a memory file")
 
 
 @pytest.fixture
@@ -28,8 +28,8 @@ def pool(tmp_path):
     made.close()
 
 
-def load_as_taker(pool, handle):
-    """Load a value as a node in another process would: over a descriptor of an open file of its own."""
+def load_as_consumer(pool, handle):
+    """Load a value as a node in another process would: with its own open file description."""
     fd = pool.share(handle.fd)
     try:
         return handle._replace(fd=fd).load()
@@ -39,79 +39,79 @@ def load_as_taker(pool, handle):
 
 @pytest.fixture
 def released(pool, tmp_path):
-    """A memory file whose value was taken once and is released; and what was taken."""
+    """A memory file whose value was loaded once and is released; and the loaded value."""
     handle = publish(ARRAY, str(tmp_path), budget=pool.budget)
     pool.add(handle, MAIN)
-    taken = load_as_taker(pool, handle)
-    pool.give_back(handle)
-    return [handle.fd, taken]
+    loaded = load_as_consumer(pool, handle)
+    pool.free(handle)
+    return [handle.fd, loaded]
 
 
-def test_a_value_that_somebody_keeps_is_never_written_over(pool, released, tmp_path):
-    """As long as a node keeps what it got, or a part of it, its file is not used again: it would see the new value."""
+def test_a_value_that_is_still_referenced_is_never_overwritten(pool, released, tmp_path):
+    """While a node keeps an input or a part of it, the file is not reused: the node would see the new value."""
     part = released.pop()[5:10]
     assert pool.spare(ARRAY.nbytes) is None
     publish(-ARRAY, str(tmp_path), spare=pool.spare(ARRAY.nbytes)).close()
     assert part.tolist() == [5, 6, 7, 8, 9]
 
 
-def test_a_file_that_nobody_maps_is_used_again(pool, released, tmp_path):
-    """Once the last map is gone the next value is written over it, and its takers see that one."""
+def test_a_file_that_is_no_longer_mapped_is_reused(pool, released, tmp_path):
+    """Once the last mapping is gone, the next value overwrites the file, and its consumers see the new value."""
     del released[1]
     (fd,) = released
     spare = pool.spare(ARRAY.nbytes)
     assert spare == fd
     assert pool.budget.used() == 0
     handle = publish(-ARRAY, str(tmp_path), spare=spare)
-    assert np.array_equal(load_as_taker(pool, handle), -ARRAY)
+    assert np.array_equal(load_as_consumer(pool, handle), -ARRAY)
     handle.close()
 
 
-def test_a_descriptor_on_its_way_counts(pool, tmp_path):
-    """A file that was sent to a worker and not mapped yet is not free either."""
+def test_a_descriptor_in_flight_counts(pool, tmp_path):
+    """A file that was sent to a worker and is not mapped yet is not unused either."""
     handle = publish(ARRAY, str(tmp_path))
     pool.add(handle, MAIN)
-    on_its_way = pool.share(handle.fd)
-    pool.give_back(handle)
+    in_flight = pool.share(handle.fd)
+    pool.free(handle)
     assert pool.spare(ARRAY.nbytes) is None
-    os.close(on_its_way)
+    os.close(in_flight)
     spare = pool.spare(ARRAY.nbytes)
     assert spare == handle.fd
     os.close(spare)
 
 
-def test_a_map_that_only_a_child_has_counts(pool, tmp_path):
-    """A process that a node forked keeps what the node had."""
+def test_a_mapping_that_only_a_child_has_counts(pool, tmp_path):
+    """A process that a node forked keeps the node's mappings."""
     handle = publish(ARRAY, str(tmp_path))
     pool.add(handle, MAIN)
     fd = pool.share(handle.fd)
     mapped = mmap.mmap(fd, handle.size, access=mmap.ACCESS_COPY)
     os.close(fd)
-    waits, tells = os.pipe()
+    read_end, write_end = os.pipe()
     child = os.fork()
     if child == 0:
-        os.close(tells)
-        os.read(waits, 1)
+        os.close(write_end)
+        os.read(read_end, 1)
         os._exit(0)
     mapped.close()
-    pool.give_back(handle)
+    pool.free(handle)
     kept = pool.spare(ARRAY.nbytes)
-    os.close(tells)
+    os.close(write_end)
     os.waitpid(child, 0)
-    os.close(waits)
+    os.close(read_end)
     assert kept is None
     spare = pool.spare(ARRAY.nbytes)
     assert spare == handle.fd
     os.close(spare)
 
 
-def test_what_is_idle_is_counted_and_bounded(pool, tmp_path):
-    """Idle files count against the limit; the oldest go where they are too many, or where memory runs short."""
+def test_released_files_are_counted_and_bounded(pool, tmp_path):
+    """Released files count against the limit; the oldest are closed if there are too many, or memory runs short."""
     pool._most_idle = 4_000_000
     for _ in range(4):
         handle = publish(ARRAY, str(tmp_path))
         pool.add(handle, MAIN)
-        pool.give_back(handle)
+        pool.free(handle)
     assert pool.budget.used() == sum(size for size, _fd in pool._idle)
     assert len(pool._idle) == 2
     pool.budget.note_made(0, 900_000_000, 0)
@@ -120,19 +120,19 @@ def test_what_is_idle_is_counted_and_bounded(pool, tmp_path):
     pool.remove(RemoteValue(1, 900_000_000))
 
 
-def test_nothing_is_kept_where_leases_do_not_tell(pool, tmp_path, monkeypatch):
-    """Without a kernel that tells, every file is closed when its value is released."""
-    monkeypatch.setattr(module, "leases_tell", lambda: False)
+def test_no_file_is_kept_if_leases_do_not_work(pool, tmp_path, monkeypatch):
+    """Without working leases, every file is closed when its value is released."""
+    monkeypatch.setattr(module, "leases_work", lambda: False)
     handle = publish(ARRAY, str(tmp_path))
     pool.add(handle, MAIN)
-    pool.give_back(handle)
+    pool.free(handle)
     assert pool.spare(ARRAY.nbytes) is None
     with pytest.raises(OSError, match="Bad file descriptor"):
         os.fstat(handle.fd)
 
 
-def test_what_takes_no_memory_of_its_own_is_not_counted(pool):
-    """What travels in messages, or could not be pickled, is not counted; what stays in a worker is."""
+def test_only_values_with_their_own_memory_are_counted(pool):
+    """Values inside messages and values that cannot be pickled are not counted; those that stay in a worker are."""
     pool.add(Inline(b"abc"), 1)
     pool.add(PinnedValue(1, "a lock"), 1)
     assert pool.budget.used() == 0
@@ -140,5 +140,5 @@ def test_what_takes_no_memory_of_its_own_is_not_counted(pool):
     pool.add(RemoteValue(1, 70), 1)
     assert pool.budget.used() == 70
     pool.begin()
-    pool.give_back(RemoteValue(1, 70))
+    pool.free(RemoteValue(1, 70))
     assert pool.budget.used() == 0

@@ -1,4 +1,4 @@
-"""SlotPool: what other threads may do to it."""
+"""SlotPool: calls from other threads."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from treadle.execution.processes.start_method import StartMethod
 
 
 @pytest.mark.timeout(60)
-def test_no_number_of_ended_workers_keeps_a_thread_waiting():
-    """Nobody reads while the pool closes: to wake it is then no news, and never blocks, however many workers end at once."""
+def test_reporting_ended_workers_never_blocks():
+    """While the pool closes, no thread reads the wake-up socket: waking it must not block, however many workers end."""
     pool = SlotPool(1, StartMethod.FORK, lambda _scratch: SimpleNamespace(), SimpleNamespace())
     try:
         for pid in range(10_000):

@@ -1,6 +1,7 @@
-"""The socket at which a pool's workers connect: it accepts, and sees each handshake through, without ever blocking.
+"""The socket that a pool's workers connect to: it accepts connections and performs the handshakes, without blocking.
 
-State: the listening socket and the handshakes under way. Neighbours: `pool.py` has the selector, `handshake.py` the steps.
+State: the listening socket and the unfinished handshakes. Runs in the parent. Neighbours: `slots.py` has the selector,
+`handshake.py` the steps of a handshake.
 """
 
 from __future__ import annotations
@@ -19,20 +20,20 @@ if TYPE_CHECKING:
     from treadle.execution.executors.events import PoolEvent
 
 _BACKLOG = 16
-"""Connections that may wait to be accepted, at least."""
+"""Minimum number of connections that may wait to be accepted."""
 
-_NO_MORE_FILES = (errno.EMFILE, errno.ENFILE)
+_TOO_MANY_FILES = (errno.EMFILE, errno.ENFILE)
 
 
-class Door:
-    """Accepts the connections of a pool's workers.
+class ConnectionListener:
+    """Accept the connections of a pool's workers.
 
     Args:
-        path: of the socket.
-        key: the pool's key.
-        workers: how many may connect.
-        selector: the pool's; what is registered with it is called with a mask, and returns events.
-        enter: called with the number and the socket of each worker that has proved itself; False if it is not wanted.
+        path: path of the socket.
+        key: the pool's authentication key.
+        workers: number of workers.
+        selector: the pool's selector; the callbacks registered with it get an event mask and return pool events.
+        on_connected: called with the number and the socket of each authenticated worker; False refuses the connection.
     """
 
     def __init__(
@@ -41,11 +42,11 @@ class Door:
         key: bytes,
         workers: int,
         selector: selectors.BaseSelector,
-        enter: Callable[[int, socket.socket], bool],
+        on_connected: Callable[[int, socket.socket], bool],
     ) -> None:
         self._key = key
         self._selector = selector
-        self._enter = enter
+        self._on_connected = on_connected
         self._handshakes: list[Handshake] = []
         self._sock = socket.socket(socket.AF_UNIX)
         try:
@@ -61,9 +62,9 @@ class Door:
         try:
             sock, _address = self._sock.accept()
         except OSError as exc:
-            if exc.errno in _NO_MORE_FILES:
-                raise  # the peer would wait, and be reported here, for ever
-            return []  # it is gone again
+            if exc.errno in _TOO_MANY_FILES:
+                raise  # otherwise the peer would wait forever, and the selector report it forever
+            return []  # the peer has disconnected already
         try:
             handshake = Handshake(sock, self._key)
         except OSError:
@@ -78,13 +79,13 @@ class Door:
             number = handshake.proceed()
         except BlockingIOError:
             return []
-        except OSError:  # a worker that died (its slot's end is found out), or no worker of this pool
+        except OSError:  # a worker that died, which its slot reports, or a peer that is not a worker of this pool
             self._drop(handshake)
             return []
         if number is not None:
             self._handshakes.remove(handshake)
             self._selector.unregister(handshake.sock)
-            if not self._enter(number, handshake.sock):
+            if not self._on_connected(number, handshake.sock):
                 handshake.sock.close()
         return []
 
@@ -94,10 +95,10 @@ class Door:
         handshake.sock.close()
 
     def seconds_to_wait(self, timeout: float | None) -> float | None:
-        """Close the connections of peers that have taken too long, and return how long the pool may wait.
+        """Close the connections of peers that took too long, and return how long the pool may wait for events.
 
         Args:
-            timeout: how long it wants to; None is for ever.
+            timeout: seconds that it intends to wait; None for no limit.
         """
         if not self._handshakes:
             return timeout
@@ -107,7 +108,7 @@ class Door:
         return min([each.deadline - now for each in self._handshakes] + ([] if timeout is None else [timeout]), default=None)
 
     def close(self) -> None:
-        """Close this process's descriptors."""
+        """Close the sockets."""
         for handshake in self._handshakes:
             handshake.sock.close()
         self._handshakes.clear()
