@@ -86,8 +86,8 @@ def naming_missing_semaphores() -> Iterator[None]:
             raise
         msg = (
             f"No worker process can be started, because the semaphores that they need cannot be created ({exc.strerror}). On "
-            "Linux, these are files in the directory /dev/shm, which is probably missing or read-only. Mount it writable, or use a "
-            "runner without worker processes (sequential or thread)."
+            "Linux, these are files in the directory /dev/shm, which is probably missing or read-only. Mount it writable, or use "
+            "a runner without worker processes (sequential or thread)."
         )
         raise RunnerError(msg, name="parallel") from exc
 
