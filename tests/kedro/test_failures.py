@@ -118,7 +118,7 @@ def test_8_after_a_failure_nothing_more_starts(lane_runs):
     assert not (project.root / "ran.txt").exists()
     assert "LaneError: failed at once" in told(project)
     log = "\n".join(project.lines("run.log"))
-    assert log.index("Failed after") < log.index("repeat the command as it was")
+    assert log.index("Failed after") < log.index("repeat the same command")
 
 
 def test_8_the_hint_to_resume_names_the_nearest_nodes(lane_runs):

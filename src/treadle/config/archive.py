@@ -60,7 +60,7 @@ def read_archive(path: Path) -> Contents:
         What it holds.
 
     Raises:
-        ConfigError: the file is no archive, or it is damaged, incomplete or encrypted.
+        ConfigError: the file is not an archive, or it is damaged, incomplete or encrypted.
     """
     import lzma
     import tarfile
@@ -85,7 +85,7 @@ def read_archive(path: Path) -> Contents:
 
 
 def has_hidden_part(path: PurePath | str) -> bool:
-    """Say whether a file, or one of the folders on the way to it, is hidden.
+    """Return whether a file, or one of the folders on the way to it, is hidden.
 
     Args:
         path: a relative path.
@@ -153,7 +153,7 @@ def _check_end(archive: tarfile.TarFile) -> None:
 
 
 def _is_left_out(folder: PurePosixPath) -> bool:
-    """Say whether a folder is hidden, outside of the archive (`..`), or macOS's own."""
+    """Return whether a folder is hidden, outside of the archive (`..`), or macOS's own."""
     return has_hidden_part(folder) or folder.parts[:1] == (_FOREIGN,)
 
 

@@ -83,14 +83,14 @@ class ConfigLoader:
         self._resolved: dict[str, dict[Any, Any]] = {}
 
     def locate(self, kind: str, path: Sequence[Any]) -> tuple[str, int | None] | None:
-        """Say where a value of the configuration stands.
+        """Return where a value of the configuration is defined.
 
         Args:
             kind: the kind of configuration.
             path: the keys that lead to the value.
 
         Returns:
-            The uppermost file that has it, and the line; None where no file has even its first key.
+            The uppermost file that has it, and the line; None if no file has even its first key.
 
         Raises:
             ConfigError: a file is wrong.
@@ -132,7 +132,7 @@ class ConfigLoader:
             kind: `catalog`, `parameters`, `credentials`, `globals`, `execution`, or a kind of `config_patterns`.
 
         Returns:
-            A new copy of plain containers; empty where an optional kind has no file.
+            A new copy of plain containers; empty if an optional kind has no file.
 
         Raises:
             MissingConfigError: the source, the environment below, or every file of a project's own kind is missing.

@@ -127,7 +127,7 @@ def overlay(tree: Mapping[Any, Any], runtime_params: Mapping[Any, Any]) -> dict[
 
 
 def used_template(tree: Any, conflict: Conflict) -> bool:
-    """Say whether an interpolation refers to a template that two files give differently.
+    """Return whether an interpolation refers to a template that two files give differently.
 
     Args:
         tree: the merged tree.

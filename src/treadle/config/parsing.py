@@ -1,4 +1,4 @@
-"""YAML and JSON text into plain containers, and the line on which a key stands.
+"""YAML and JSON text into plain containers, and the line of a key.
 
 Job: parse one configuration file, with errors that name file and line and never quote its content (it may hold secrets).
 State: none. Neighbours: `loader.py` parses the files of an environment, and asks for lines only when something is wrong.
@@ -98,7 +98,7 @@ def parse_scalar(text: str) -> Any:
 
 
 def line_of(text: str, file: str, path: Sequence[Any]) -> int | None:
-    """Find the line on which a key stands.
+    """Find the line of a key.
 
     Args:
         text: the whole text of a file that parses.
@@ -106,7 +106,7 @@ def line_of(text: str, file: str, path: Sequence[Any]) -> int | None:
         path: the keys and list indices that lead to it.
 
     Returns:
-        The line, from 1, of the deepest part of the path that the file has; None where it has not even the first key.
+        The line, from 1, of the deepest part of the path that the file has; None if it has not even the first key.
     """
     import yaml
 

@@ -77,7 +77,7 @@ class Scope:
 
 
 def has_interpolation(value: Any) -> bool:
-    """Say whether any text in a tree may hold an interpolation.
+    """Return whether any text in a tree may hold an interpolation.
 
     Args:
         value: plain containers.
@@ -220,7 +220,7 @@ def _prepared(value: Any, resolvers: Mapping[str, Any] | None) -> Any:
 
 
 def _is_safe(value: Any) -> bool:
-    """Say whether OmegaConf carries a value as it is: a plain scalar without its marks, or one of its own nodes."""
+    """Return whether OmegaConf carries a value as it is: a plain scalar without its marks, or one of its own nodes."""
     if type(value) is str:
         return not any(mark in value for mark in ("${", "???", "\\"))
     if value is None or type(value) in (bool, int, float):

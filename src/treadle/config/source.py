@@ -26,13 +26,13 @@ class ConfSource(Protocol):
         """List the folders directly inside a folder, by their names from the top."""
 
     def has_environment(self, env: str) -> bool:
-        """Say whether there is such a folder; the empty name means the top."""
+        """Return whether the folder exists; the empty name means the top."""
 
     def files(self, env: str) -> list[str]:
         """List the configuration files under a folder (the top for an empty name), relative to it, sorted."""
 
     def has_file(self, env: str, file: str) -> bool:
-        """Say whether there is such a file."""
+        """Return whether the file exists."""
 
     def read(self, env: str, file: str) -> str:
         """Read a file as text."""
@@ -53,7 +53,7 @@ def open_source(path: Path, base_env: str = "base") -> ConfSource:
 
     Raises:
         MissingConfigError: there is nothing at the path.
-        ConfigError: the path is a file that is no archive, or a broken or encrypted one.
+        ConfigError: the path is a file that is not an archive, or a damaged or encrypted archive.
     """
     if path.is_dir():
         return FolderSource(path)
@@ -70,11 +70,11 @@ def check_environments(source: ConfSource, conf_source: Path, base_env: str, env
         source: where the environments are.
         conf_source: its path, for messages.
         base_env: the environment below.
-        env: the environment over it that was asked for; None where none was.
+        env: the environment over it that was asked for; None if none was.
 
     Raises:
-        MissingConfigError: there is no base environment.
-        ConfigError: there is no such environment; the message has the nearest that exists.
+        MissingConfigError: the base environment does not exist.
+        ConfigError: the environment does not exist; the message suggests a close match.
     """
     if not source.has_environment(base_env):
         place = source.describe(base_env)
@@ -116,7 +116,7 @@ class FolderSource:
         return sorted(PurePosixPath(below, name).as_posix() for name in names)
 
     def has_environment(self, env: str) -> bool:
-        """Say whether there is such a folder."""
+        """Return whether the folder exists."""
         return not has_hidden_part(env) and not Path(env).is_absolute() and (self.root / env).is_dir()
 
     def files(self, env: str) -> list[str]:
@@ -126,7 +126,7 @@ class FolderSource:
         return sorted(file.as_posix() for file in found if not has_hidden_part(file))
 
     def has_file(self, env: str, file: str) -> bool:
-        """Say whether there is such a file."""
+        """Return whether the file exists."""
         return (self.root / env / file).is_file()
 
     def read(self, env: str, file: str) -> str:
@@ -163,7 +163,7 @@ class ArchiveSource:
         return sorted(folder for folder in self._contents.folders if PurePosixPath(folder).parent == inside)
 
     def has_environment(self, env: str) -> bool:
-        """Say whether there is such a folder."""
+        """Return whether the folder exists."""
         return not env or PurePosixPath(env).as_posix() in self._contents.folders
 
     def files(self, env: str) -> list[str]:
@@ -172,7 +172,7 @@ class ArchiveSource:
         return sorted(name[len(prefix) :] for name in self._contents.files if name.startswith(prefix))
 
     def has_file(self, env: str, file: str) -> bool:
-        """Say whether there is such a file."""
+        """Return whether the file exists."""
         return PurePosixPath(env, file).as_posix() in self._contents.files
 
     def read(self, env: str, file: str) -> str:
@@ -189,7 +189,7 @@ class ArchiveSource:
 
 
 def _top_folder(contents: Contents, base_env: str) -> str:
-    """Name the one folder that an archive holds everything in; empty where its top is the source itself."""
+    """Name the one folder that an archive holds everything in; empty if its top is the source itself."""
     folders = {PurePosixPath(folder).parts[0] for folder in contents.folders}
     if len(folders) != 1 or any("/" not in file for file in contents.files):
         return ""
@@ -198,7 +198,7 @@ def _top_folder(contents: Contents, base_env: str) -> str:
 
 
 def matches(file: str, patterns: tuple[str, ...]) -> bool:
-    """Say whether a relative path fits one of some patterns.
+    """Return whether a relative path fits one of some patterns.
 
     Args:
         file: the path, with slashes.

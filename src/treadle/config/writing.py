@@ -92,7 +92,7 @@ def dump_flow(value: Any) -> str:
 
 
 def same_value(one: Any, other: Any) -> bool:
-    """Say whether two plain values are equal in value and type; NaN equals itself.
+    """Return whether two plain values are equal in value and type; NaN equals itself.
 
     Args:
         one: from `yaml_value`, or read from configuration.
@@ -131,7 +131,7 @@ def _yaml_key(key: Any) -> Any:
 
 
 def _pairs(params: Mapping[Any, Any], prefix: str) -> Iterator[tuple[str, str | None]]:
-    """Yield dotted keys with the text of their values; None where the short form cannot say it."""
+    """Yield dotted keys with the text of their values; None if the short form cannot say it."""
     for key, value in params.items():
         if not _is_plain_key(key):
             yield prefix, None

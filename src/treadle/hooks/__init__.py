@@ -1,4 +1,4 @@
-"""Hooks: the moments of a run at which a project and its plugins may act."""
+"""Hooks: functions of a project and its plugins that are called at defined points of a run."""
 
 from treadle.hooks.blame import plugin_at_fault, plugin_that_answered
 from treadle.hooks.facts import WorkerFacts

@@ -1,8 +1,8 @@
-"""Who is at fault when a hook fails: the plugin, by its class and by where it came from.
+"""Find the plugin whose hook failed, by its class and origin.
 
-Nothing is asked while hooks go well. When one has failed, its traceback tells which implementation raised: among those of the
-hook, the one whose code is furthest down in it. State: none. Neighbours: `manager.py` gives plugins the names that say
-where they came from; whoever calls hooks (sessions, workers) asks here and says it in its error.
+This costs nothing while hooks succeed. After a failure, the traceback shows which implementation raised: among those of the
+hook, the one whose code is deepest in it. State: none. Neighbours: `manager.py` gives plugins names that contain
+their origin; the callers of hooks (sessions, workers) put the result into their errors.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ if TYPE_CHECKING:
 
 
 def plugin_at_fault(manager: pluggy.PluginManager, hook_name: str, error: BaseException) -> str | None:
-    """Say which plugin raised an error out of a call of a hook.
+    """Return the plugin that raised an error in a hook call.
 
     Args:
         manager: the manager through which the hook was called.
         hook_name: the hook.
-        error: what came out of the call, with its traceback.
+        error: the exception of the call, with its traceback.
 
     Returns:
-        The plugin as `describe_plugin` says it; where the traceback does not tell (compiled code), all that it may have been;
-        None where nothing implements the hook.
+        The plugin as described by `describe_plugin`; all candidates if the traceback does not show it (compiled code);
+        None if nothing implements the hook.
     """
     caller = getattr(manager.hook, hook_name, None)
     implementations: Sequence[Any] = caller.get_hookimpls() if caller is not None else ()
@@ -43,16 +43,16 @@ def plugin_at_fault(manager: pluggy.PluginManager, hook_name: str, error: BaseEx
 
 
 def plugin_that_answered(manager: pluggy.PluginManager, hook_name: str, position: int, answers: int) -> str | None:
-    """Say which plugin gave one of a hook's answers.
+    """Return the plugin that returned one of the results of a hook.
 
     Args:
         manager: the manager through which the hook was called.
         hook_name: the hook.
-        position: the place of the answer in the list that the call returned.
-        answers: how many there were: plugins that answer None are left out of the list.
+        position: the index of the result in the list that the call returned.
+        answers: the length of that list, which omits results that are None.
 
     Returns:
-        The plugin; all that it may have been, where some plugins did not answer; None where nothing implements the hook.
+        The plugin; all candidates if some plugins returned None; None if nothing implements the hook.
     """
     plain = [each for each in getattr(manager.hook, hook_name).get_hookimpls() if not (each.hookwrapper or each.wrapper)]
     plain.reverse()  # the last one is called first
@@ -67,7 +67,7 @@ def _one_of(manager: pluggy.PluginManager, implementations: Sequence[Any]) -> st
 
 
 def _whose(trace: TracebackType, implementations: Sequence[Any]) -> Any:
-    """Return the implementation that a frame belongs to; of several with the same code the one whose object it has."""
+    """Return the implementation that a frame belongs to; of several with the same code, the one of the frame's object."""
     frame = trace.tb_frame
     same = [each for each in implementations if _code_of(each.function) is frame.f_code]
     if len(same) < 2:

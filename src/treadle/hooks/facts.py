@@ -1,6 +1,6 @@
-"""What a plugin is told of the worker that it is in. A record; no state.
+"""What a plugin is given about its worker. A record; no state.
 
-Neighbours: the hook `on_worker_start` in `specs.py` takes it; `treadle.execution.plugin_start` makes it.
+Neighbours: the hook `on_worker_start` in `specs.py` takes it; `treadle.execution` creates it.
 """
 
 from __future__ import annotations
@@ -10,16 +10,16 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class WorkerFacts:
-    """A process in which nodes run: the same for every run that it serves.
+    """A process in which nodes run; the same for every run in that process.
 
     Attributes:
         number: the worker's number, from 1; 0 for the main process.
-        label: what logs, events and errors call it: `worker-1`, `main`.
+        label: its name in logs, events and errors: `worker-1`, `main`.
         pid: its process id.
-        package_name: the package of the configured project; None where there is none.
+        package_name: the package of the configured project; None if there is none.
         start_method: how it was started: `fork`, `spawn`, `forkserver` or `loky`; None for the main process.
-        thread_limit: how many threads a numeric library should start, so that the workers share the cores; None for no limit.
-        working_directory: where relative paths begin.
+        thread_limit: how many threads a numeric library should use, so that the workers share the cores; None for no limit.
+        working_directory: the folder that relative paths start from.
     """
 
     number: int

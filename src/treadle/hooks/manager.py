@@ -1,7 +1,7 @@
-"""The manager that calls hooks: made from the specs, filled with a project's hooks and with installed plugins.
+"""Create hook managers from the specs, and register a project's hooks and installed plugins.
 
-Job: make managers and register implementations, with errors that name what is wrong. State: none here; each session and
-each worker owns its manager. Neighbours: `specs.py` declares the hooks; `treadle.project.settings` names a project's own.
+Errors name the plugin and the problem. State: none in this module; each session and
+each worker owns its manager. Neighbours: `specs.py` declares the hooks; `treadle.project.settings` lists a project's own.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ __all__ = [
 ]
 
 ENTRY_POINT_GROUP = HOOKS
-"""The entry-point group in which installed packages announce their hooks."""
+"""The entry-point group of hooks of installed packages."""
 
 hook_impl = HookimplMarker(NAMESPACE)
 """Decorator that marks a method or a function as the implementation of the hook it is named after."""
 
 
 def create_hook_manager() -> PluginManager:
-    """Make a manager that knows every spec and has no implementation yet.
+    """Create a manager with every spec and no implementation.
 
     Returns:
         A new manager; calling one of its hooks returns an empty list until something is registered.
@@ -51,7 +51,7 @@ def create_hook_manager() -> PluginManager:
 
 
 def register_hooks(manager: PluginManager, hooks: Iterable[Any], *, source: str | None = None) -> None:
-    """Register hook implementations, each once, however often it is given.
+    """Register hook implementations; duplicates are registered once.
 
     Args:
         manager: the manager that will call them; the one registered last is called first.
@@ -59,7 +59,7 @@ def register_hooks(manager: PluginManager, hooks: Iterable[Any], *, source: str 
         source: where they come from, for errors: the name of the setting that lists them.
 
     Raises:
-        HookError: a class was given in place of an instance, nothing in it is marked, or what is marked fits no hook.
+        HookError: a class was given instead of an instance, it has no marked method, or a marked method matches no hook.
     """
     for place, hook in enumerate(hooks):
         if not manager.is_registered(hook):
@@ -68,11 +68,11 @@ def register_hooks(manager: PluginManager, hooks: Iterable[Any], *, source: str 
 
 
 def register_plugins(manager: PluginManager, disabled: Collection[str] = ()) -> tuple[str, ...]:
-    """Register the hooks that installed packages announce in the entry-point group `treadle.hooks`.
+    """Register the hooks that installed packages declare in the entry-point group `treadle.hooks`.
 
     Args:
         manager: the manager that will call them.
-        disabled: names of distributions (or of single entry points) to leave out.
+        disabled: names of distributions (or of single entry points) to skip.
 
     Returns:
         The names of the plugins registered by this call, as `distribution:entry point`.
@@ -103,27 +103,27 @@ def register_plugins(manager: PluginManager, disabled: Collection[str] = ()) -> 
 
 
 def implemented(manager: PluginManager, hook_name: str) -> bool:
-    """Say whether anything implements a hook, so that a caller may spare itself the arguments.
+    """Return whether anything implements a hook, so that a caller can avoid computing the arguments.
 
     Args:
         manager: the manager to ask.
         hook_name: the name of a hook.
 
     Returns:
-        True where at least one implementation is registered.
+        True if at least one implementation is registered.
     """
     return bool(getattr(manager.hook, hook_name).get_hookimpls())
 
 
 def describe_plugin(manager: PluginManager, plugin: Any) -> str:
-    """Say which plugin it is and where it came from, as errors do.
+    """Return the name and origin of a plugin, for error messages.
 
     Args:
-        manager: the manager that has it.
-        plugin: an object that is registered there.
+        manager: the manager in which it is registered.
+        plugin: the registered object.
 
     Returns:
-        Its class or module, and where it came from as far as its name tells: `shop.hooks.Prices (HOOKS[0])`,
+        Its class or module, and its origin if its name contains it: `shop.hooks.Prices (HOOKS[0])`,
         `treadle_ledger.hooks.LedgerHooks (treadle-ledger:ledger)`.
     """
     name = manager.get_name(plugin)
@@ -156,7 +156,7 @@ def _register(manager: PluginManager, hook: Any, *, name: str | None, label: str
     try:
         manager.register(hook, name=name)
     except PluginValidationError as exc:
-        if manager.is_registered(hook):  # older pluggy leaves it there
+        if manager.is_registered(hook):  # older versions of pluggy leave it registered
             manager.unregister(hook)
         reason = " ".join(str(exc).split())
         msg = f"{label} cannot be registered: {reason}. Take only arguments that the hook offers, by their names."

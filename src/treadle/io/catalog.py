@@ -109,7 +109,7 @@ class Catalog(Inventory):
             the catalog.
 
         Raises:
-            DatasetError: an entry is no mapping or has no type, or patterns contradict one another.
+            DatasetError: an entry is not a mapping or has no type, or patterns contradict one another.
         """
         register_secrets(credentials or {})
         catalog = checked_mapping(catalog, "Catalog.from_config(catalog=…)")
@@ -200,7 +200,7 @@ class Catalog(Inventory):
         """Load a dataset.
 
         Raises:
-            UnknownDatasetError: there is no such dataset.
+            UnknownDatasetError: the dataset does not exist.
             DatasetError: it cannot be built or loaded.
         """
         dataset = self[name]
@@ -210,7 +210,7 @@ class Catalog(Inventory):
         """Save a value to a dataset.
 
         Raises:
-            UnknownDatasetError: there is no such dataset.
+            UnknownDatasetError: the dataset does not exist.
             DatasetError: the value is None, or the dataset cannot be built or saved.
         """
         dataset = self[name]
@@ -226,13 +226,13 @@ class Catalog(Inventory):
         """Return a context in which the chunks that a node yields for a dataset are saved (`appending.save_chunks`).
 
         Raises:
-            UnknownDatasetError: there is no such dataset.
+            UnknownDatasetError: the dataset does not exist.
             DatasetError: it cannot be built; in the context: it cannot be saved.
         """
         return save_chunks(name, self[name], partial(self.save, name))
 
     def exists(self, name: str) -> bool:
-        """Say whether a dataset has a value to load; a name that is not in the catalog has none.
+        """Return whether a dataset has a value to load; a name that is not in the catalog has none.
 
         Raises:
             DatasetError: the dataset cannot be built, or it cannot tell.
@@ -240,10 +240,10 @@ class Catalog(Inventory):
         return name in self and bool(self._ask("exists", name, otherwise=False))
 
     def file_identity(self, name: str) -> FileIdentity | None:
-        """Return what identifies the content that a load of a dataset would read; None where the dataset cannot say.
+        """Return what identifies the content that a load of a dataset would read; None if the dataset cannot say.
 
         Raises:
-            UnknownDatasetError: there is no such dataset.
+            UnknownDatasetError: the dataset does not exist.
             DatasetError: the dataset cannot be built, or its place cannot be reached.
         """
         dataset = self[name]
@@ -254,7 +254,7 @@ class Catalog(Inventory):
         """Let a dataset give back what it holds; one that was never built holds nothing.
 
         Raises:
-            UnknownDatasetError: there is no such dataset.
+            UnknownDatasetError: the dataset does not exist.
             DatasetError: the dataset could not release it.
         """
         if name not in self._datasets and name in self:
@@ -280,10 +280,10 @@ class Catalog(Inventory):
         return place if isinstance(place, str) and is_local(place) else None
 
     def confirm(self, name: str) -> None:
-        """Tell a dataset that what was loaded has been dealt with.
+        """Confirm that the data loaded from a dataset has been processed.
 
         Raises:
-            UnknownDatasetError: there is no such dataset.
+            UnknownDatasetError: the dataset does not exist.
             DatasetError: the dataset has no confirmation, or failed in it.
         """
         if not callable(getattr(self[name], "confirm", None)):
@@ -301,14 +301,14 @@ class Catalog(Inventory):
         return recipe
 
     def is_recipe(self, name: str) -> bool:
-        """Say whether configuration declares a dataset, so that any process can build it."""
+        """Return whether configuration declares a dataset, so that any process can build it."""
         return self.recipe(name) is not None
 
     def capabilities(self, name: str) -> Capabilities:
         """Return what a dataset declares about itself; a recipe is not built for it.
 
         Raises:
-            UnknownDatasetError: there is no such dataset.
+            UnknownDatasetError: the dataset does not exist.
             DatasetError: it could never be built: unknown type, missing credentials.
         """
         built = self._datasets.get(name)
@@ -325,7 +325,7 @@ class Catalog(Inventory):
         """Return the class of a dataset that is no parameter; a recipe is not built for it.
 
         Raises:
-            UnknownDatasetError: there is no such dataset.
+            UnknownDatasetError: the dataset does not exist.
             DatasetError: its type is unknown.
         """
         built = self._datasets.get(name)

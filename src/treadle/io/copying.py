@@ -111,7 +111,7 @@ def _is_constant(value: Any) -> bool:
 
 
 def _is_writable_buffer(value: Any) -> bool:
-    """Say whether a value gives access to memory that can be written to, as a `pyarrow.Buffer` over a bytearray does."""
+    """Return whether a value gives access to memory that can be written to, as a `pyarrow.Buffer` over a bytearray does."""
     try:
         with memoryview(value) as view:
             return not view.readonly

@@ -53,7 +53,7 @@ class Dataset(Protocol):
         """Keep a value."""
 
     def exists(self) -> bool:
-        """Say whether there is a value to load; a dataset that cannot tell says no."""
+        """Return whether there is a value to load; a dataset that cannot tell says no."""
         return False
 
     def release(self) -> None:
@@ -107,7 +107,7 @@ def exclusive_of(dataset: object) -> str | None:
         dataset: a dataset or a class of datasets.
 
     Returns:
-        the name, None where there is no such thing.
+        the name, None if there is no such thing.
     """
     declared = getattr(dataset, "exclusive", None)
     if isinstance(declared, str):
@@ -118,12 +118,12 @@ def exclusive_of(dataset: object) -> str | None:
 
 
 def is_of_project(kind: type[Any]) -> bool:
-    """Say whether a class of datasets is the project's or a plugin's: what its objects learn by saving is not known here."""
+    """Return whether a class of datasets is the project's or a plugin's: what its objects learn by saving is not known here."""
     return not kind.__module__.startswith("treadle.io.")
 
 
 def releases_itself(kind: type[Any]) -> bool:
-    """Say whether a class has a release of its own, which may do more than drop what is remembered."""
+    """Return whether a class has a release of its own, which may do more than drop what is remembered."""
     for method in ("release", "_release"):
         owner = next((each for each in kind.__mro__ if method in vars(each)), None)
         if owner is not None and owner.__module__.partition(".")[0] not in ("treadle", "kedro", "kedro_datasets"):
@@ -132,7 +132,7 @@ def releases_itself(kind: type[Any]) -> bool:
 
 
 def is_dataset(value: object) -> TypeGuard[Dataset]:
-    """Say whether a value is a dataset, rather than something to keep in memory.
+    """Return whether a value is a dataset, rather than something to keep in memory.
 
     Args:
         value: anything; a class is never a dataset. An image that can `load` and `save` itself is not one either, so
@@ -163,7 +163,7 @@ def describe_dataset(dataset: Dataset) -> dict[str, Any]:
 
 
 def _lives_in_kedro_memory(dataset: object) -> bool:
-    """Say whether a class is one of kedro's that keep a value in memory; it declares so only on its instances."""
+    """Return whether a class is one of kedro's that keep a value in memory; it declares so only on its instances."""
     kinds = dataset.__mro__ if isinstance(dataset, type) else ()
     return any(kind.__module__ in _KEDRO_MEMORY for kind in kinds)
 

@@ -1,4 +1,4 @@
-"""From the catalog's configuration to recipes.
+"""Create recipes from the catalog's configuration.
 
 State: none. Neighbours: `catalog` calls it; `recipe` is what it makes.
 """
@@ -20,11 +20,11 @@ def read_entries(
     load_versions: Mapping[str, str],
     save_version: str,
 ) -> list[DatasetRecipe]:
-    """Make a recipe of each entry of a catalog's configuration.
+    """Return a recipe for each entry of a catalog's configuration.
 
     Args:
-        catalog: entries by name; names that begin with an underscore (anchors of YAML) are passed over.
-        credentials: all credentials; each recipe takes only those it names.
+        catalog: entries by name; names that begin with an underscore (YAML anchors) are ignored.
+        credentials: all credentials; each recipe gets only those that it refers to.
         project_path: the folder that relative paths start from.
         load_versions: versions to load, by dataset name.
         save_version: the version that this run saves.
@@ -33,7 +33,7 @@ def read_entries(
         the recipes, in the order of the entries.
 
     Raises:
-        DatasetError: a name is no text, or an entry is no mapping, has no type, or has something else than true or false for
+        DatasetError: a name is not a string, or an entry is not a mapping, has no type, or has neither true nor false for
             `versioned`.
     """
     recipes = []
@@ -57,7 +57,7 @@ def checked_mapping(given: Any, what: str) -> Mapping[Any, Any]:
 
     Args:
         given: what the user gave.
-        what: what it was given to, for the message.
+        what: the argument that it was given for, used in the message.
 
     Raises:
         DatasetError: it is something else.
@@ -81,7 +81,7 @@ def _check_entry(name: str, entry: Any) -> None:
 
 
 def _check_versioned(name: str, entry: Mapping[str, Any]) -> None:
-    """Raise if `versioned` is a text or a number, in the entry or in that of a dataset within it: any text would mean true."""
+    """Raise if `versioned` is a string or number, in the entry or in a nested one: any non-empty string would mean true."""
     versioned = entry.get("versioned")
     if versioned is not None and not isinstance(versioned, bool):
         close = difflib.get_close_matches(str(versioned).lower(), ["true", "false"], n=1)

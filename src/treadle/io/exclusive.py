@@ -31,7 +31,7 @@ def shared_database(facts: Mapping[str, Any], project_path: str | None = None) -
         project_path: the folder that relative paths start from; None for the working directory.
 
     Returns:
-        A name that is equal for all datasets of that database; None where there is none that must be open in one process only,
+        A name that is equal for all datasets of that database; None if there is none that must be open in one process only,
         such as one that is opened to read alone.
     """
     if str(facts.get("type")).endswith("ibis.TableDataset") and not facts.get("connection"):

@@ -95,7 +95,7 @@ def _type_name(exc: Exception) -> str:
 
 
 def _probable_cause(action: str, exc: Exception) -> str:
-    """Say what probably lies behind an exception, and what to do about it; empty where nothing is known."""
+    """Return the probable cause of an exception and what to do about it; empty if unknown."""
     if isinstance(exc, ImportError):
         return f"A library that this dataset needs is not installed: {install_hint(exc.name)}."
     if "Could not set lock on file" in str(exc):

@@ -45,13 +45,13 @@ def copy_frame(value: Any) -> Any | None:
 
 
 def is_locked_array(value: Any) -> bool:
-    """Say whether a value is a plain numpy array that cannot be written to."""
+    """Return whether a value is a plain numpy array that cannot be written to."""
     numpy = loaded_module("numpy")
     return numpy is not None and type(value) is numpy.ndarray and not value.flags.writeable and not value.dtype.hasobject
 
 
 def is_plain_frame(value: Any) -> bool:
-    """Say whether a value is a frame or a series of pandas none of whose cells can change.
+    """Return whether a value is a frame or a series of pandas none of whose cells can change.
 
     Args:
         value: anything.
@@ -109,7 +109,7 @@ def _is_plain_index(index: Any, pandas: Any) -> bool:
 
 
 def _is_plain(column: Any, pandas: Any) -> bool:
-    """Say whether copying a series or index isolates it: its cells cannot change."""
+    """Return whether copying a series or index isolates it: its cells cannot change."""
     dtype = column.dtype
     if isinstance(dtype, pandas.CategoricalDtype):
         return _is_plain_index(dtype.categories, pandas)

@@ -27,9 +27,9 @@ class FileIdentity(NamedTuple):
     """What identifies a file's content.
 
     Attributes:
-        path: where it lies.
+        path: where it is stored.
         facts: size, time of modification and the like, by the file system.
-        digest: a hash of the content, where the file is small; None where it was not read.
+        digest: a hash of the content, where the file is small; None if it was not read.
     """
 
     path: str
@@ -37,7 +37,7 @@ class FileIdentity(NamedTuple):
     digest: str | None = None
 
     def matches(self, other: FileIdentity | None) -> bool:
-        """Say whether both are of the same content: the same file untouched, or another one with equal bytes."""
+        """Return whether both are of the same content: the same file untouched, or another one with equal bytes."""
         if other is None or self.path != other.path:
             return False
         return self.facts == other.facts or (self.digest is not None and self.digest == other.digest)
@@ -49,7 +49,7 @@ def stat_facts(status: os.stat_result) -> tuple[Any, ...]:
 
 
 def identify_local(path: str, saved: tuple[Any, ...] | None = None) -> FileIdentity | None:
-    """Return the identity of a local file or folder; None where there is none.
+    """Return the identity of a local file or folder; None if there is none.
 
     Args:
         path: the file.
@@ -76,7 +76,7 @@ def identify_local(path: str, saved: tuple[Any, ...] | None = None) -> FileIdent
 
 
 def identify_remote(path: str, info: Mapping[str, Any]) -> FileIdentity | None:
-    """Return the identity of a remote file by what its file system says of it; None where that is nothing but the size."""
+    """Return the identity of a remote file by what its file system says of it; None if that is nothing but the size."""
     facts = tuple((name, str(info[name])) for name in _REMOTE_FACTS if info.get(name) is not None)
     return FileIdentity(path, facts) if any(name != "size" for name, _ in facts) else None
 
@@ -88,7 +88,7 @@ def file_identity_of(dataset: object) -> FileIdentity | None:
         dataset: one with a method `file_identity`, as ours with files have it; or one of Kedro's that keeps a local file.
 
     Returns:
-        The identity; None where the dataset cannot say, as for a table of a database.
+        The identity; None if the dataset cannot say, as for a table of a database.
     """
     ask = getattr(dataset, "file_identity", None)
     if callable(ask):

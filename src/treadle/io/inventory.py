@@ -126,7 +126,7 @@ class Inventory(ABC):
         """Return the versions that there are of a dataset, the newest first.
 
         Raises:
-            UnknownDatasetError: there is no such dataset.
+            UnknownDatasetError: the dataset does not exist.
             DatasetError: it has no versions.
         """
         dataset = self[name]
@@ -212,10 +212,10 @@ class Inventory(ABC):
         return recipe is not None and recipe.load_version is None and _is_versioned(recipe.config)
 
     def metadata(self, name: str) -> Any:
-        """Return what a dataset's entry notes under `metadata`, None where it notes nothing; nothing is built for it.
+        """Return what a dataset's entry notes under `metadata`, None if it notes nothing; nothing is built for it.
 
         Raises:
-            UnknownDatasetError: there is no such dataset.
+            UnknownDatasetError: the dataset does not exist.
         """
         recipe = self.recipe(name)
         if recipe is not None:

@@ -71,7 +71,7 @@ class MemoryDataset(Dataset):
         self._data = copy_value(data, self.copy_mode)
 
     def exists(self) -> bool:
-        """Say whether there is a value."""
+        """Return whether there is a value."""
         return self.has_data
 
     def release(self) -> None:

@@ -46,7 +46,7 @@ class DatasetRecipe:
         project_path: the folder that relative paths start from.
         load_version: the version to load, None for the newest.
         save_version: the version that this run saves.
-        pattern: the pattern of the dataset factory that it comes from, None where its name is declared outright.
+        pattern: the pattern of the dataset factory that it comes from, None if its name is declared outright.
         confirmed: a node of the run that this recipe is for confirms the dataset.
     """
 
@@ -233,12 +233,12 @@ def absolute_path(path: Any, project_path: str | None) -> Any:
 
 
 def is_relative(path: str) -> bool:
-    """Say whether a path is relative to the project: neither absolute, nor in the home folder, nor an address."""
+    """Return whether a path is relative to the project: neither absolute, nor in the home folder, nor an address."""
     return not ("://" in path or path.startswith(("/", "memory:", "~")) or PureWindowsPath(path).is_absolute())
 
 
 def is_process_bound(filepath: Any) -> bool:
-    """Say whether a path is of a file system that each process has to itself (`memory://`)."""
+    """Return whether a path is of a file system that each process has to itself (`memory://`)."""
     return isinstance(filepath, str) and filepath.startswith("memory:")
 
 
@@ -280,7 +280,7 @@ class _Accepted:
 
 
 def _accepted_by(kind: Any) -> _Accepted | None:
-    """Return the arguments that a class takes; None where it takes any, or does not tell."""
+    """Return the arguments that a class takes; None if it takes any, or does not tell."""
     return _read_signature(kind)
 
 

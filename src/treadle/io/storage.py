@@ -83,16 +83,16 @@ class Storage(Protocol):
         """Open a file to write, or to append to; it appears, whole, when the block ends without an error."""
 
     def exists(self, path: str) -> bool:
-        """Say whether there is a file or folder."""
+        """Return whether the file or folder exists."""
 
     def is_folder(self, path: str) -> bool:
-        """Say whether there is a folder."""
+        """Return whether the folder exists."""
 
     def names(self, path: str) -> list[str]:
-        """Return the names in a folder; none where there is no such folder."""
+        """Return the names in a folder; none if it does not exist."""
 
     def files(self, path: str, depth: int | None = None) -> list[str]:
-        """Return the files in a folder and those below it, relative to it, with slashes; none where there is no such folder.
+        """Return the files in a folder and those below it, relative to it, with slashes; none if it does not exist.
 
         Args:
             path: the folder.
@@ -143,19 +143,19 @@ class LocalStorage:
             self._saved[path] = saved
 
     def exists(self, path: str) -> bool:
-        """Say whether there is a file or folder."""
+        """Return whether the file or folder exists."""
         return Path(path).exists()
 
     def is_folder(self, path: str) -> bool:
-        """Say whether there is a folder."""
+        """Return whether the folder exists."""
         return Path(path).is_dir()
 
     def names(self, path: str) -> list[str]:
-        """Return the names in a folder; none where there is no such folder."""
+        """Return the names in a folder; none if it does not exist."""
         return [entry.name for entry in Path(path).iterdir()] if Path(path).is_dir() else []
 
     def files(self, path: str, depth: int | None = None) -> list[str]:
-        """Return the files in a folder and those below it, relative to it; none where there is no such folder."""
+        """Return the files in a folder and those below it, relative to it; none if it does not exist."""
         found = (file.relative_to(path) for file in Path(path).rglob("*") if file.is_file())
         return [file.as_posix() for file in found if depth is None or len(file.parts) <= depth]
 
@@ -209,16 +209,16 @@ class RemoteStorage:
                 shutil.copyfileobj(whole, file, 2**20)
 
     def exists(self, path: str) -> bool:
-        """Say whether there is a file or folder."""
+        """Return whether the file or folder exists."""
         self._files.invalidate_cache()  # another process may have written since
         return bool(self._files.exists(self._inside(path)))
 
     def is_folder(self, path: str) -> bool:
-        """Say whether there is a folder."""
+        """Return whether the folder exists."""
         return bool(self._files.isdir(self._inside(path)))
 
     def names(self, path: str) -> list[str]:
-        """Return the names in a folder; none where there is no such folder."""
+        """Return the names in a folder; none if it does not exist."""
         self._files.invalidate_cache()
         folder = self._inside(path)
         if not self._files.isdir(folder):
@@ -226,7 +226,7 @@ class RemoteStorage:
         return [entry.rstrip("/").rpartition("/")[2] for entry in self._files.ls(folder, detail=False)]
 
     def files(self, path: str, depth: int | None = None) -> list[str]:
-        """Return the files in a folder and those below it, relative to it; none where there is no such folder."""
+        """Return the files in a folder and those below it, relative to it; none if it does not exist."""
         self._files.invalidate_cache()
         folder = self._inside(path).rstrip("/")
         return [entry[len(folder) :].lstrip("/") for entry in self._files.find(folder, maxdepth=depth)]
@@ -236,7 +236,7 @@ class RemoteStorage:
         self._files.rm_file(self._inside(path))
 
     def identify(self, path: str) -> FileIdentity | None:
-        """Return the identity of a file's content, by what the file system says of it; None where it does not say enough."""
+        """Return the identity of a file's content, by what the file system says of it; None if it does not say enough."""
         self._files.invalidate_cache()
         try:
             info = self._files.info(self._inside(path))
@@ -273,7 +273,7 @@ def _file_system(address: str, options: dict[str, Any]) -> tuple[Any, str]:
 
 
 def is_local(address: str) -> bool:
-    """Say whether an address is a path of this machine."""
+    """Return whether an address is a path of this machine."""
     return address.startswith(_LOCAL_PREFIXES) or (
         "://" not in address and "::" not in address and not address.startswith("memory:")
     )

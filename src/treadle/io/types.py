@@ -71,7 +71,7 @@ _BY_PATH: Final = MappingProxyType({known.path: known for known in KNOWN_TYPES.v
 
 
 def known_type(type_name: Any) -> KnownType | None:
-    """Return the row of our table that a type names, by short name or full path; None where it is not ours."""
+    """Return the row of our table that a type names, by short name or full path; None if it is not ours."""
     if not isinstance(type_name, str):
         return None
     return KNOWN_TYPES.get(type_name) or _BY_PATH.get(type_name)
@@ -116,7 +116,7 @@ def _is_installed(package: str, _path: tuple[str, ...]) -> bool:
 
 
 def _offered_class(type_name: str, dataset: str) -> type[Any] | None:
-    """Import the class that a plugin offers under a name; None where no plugin does."""
+    """Import the class that a plugin offers under a name; None if no plugin does."""
     entry = find_offer(DATASETS, type_name)
     if entry is None:
         return None
@@ -140,7 +140,7 @@ def _offered_class(type_name: str, dataset: str) -> type[Any] | None:
 
 
 def _import_class(path: str, type_name: str, dataset: str) -> type[Any] | None:
-    """Import a class by its path; None where the module or the name does not exist."""
+    """Import a class by its path; None if the module or the name does not exist."""
     module_name, _, name = path.rpartition(".")
     if not module_name:
         return None

@@ -29,7 +29,7 @@ def new_version() -> str:
 
 
 def version_path(path: str, version: str) -> str:
-    """Return where a version of a file lies.
+    """Return the path of a version of a file.
 
     Args:
         path: the path of the dataset, a folder of versions.
@@ -48,10 +48,10 @@ def version_path(path: str, version: str) -> str:
 
 
 def newest_version(storage: Storage, path: str) -> str | None:
-    """Return the newest version of a file, None where there is none.
+    """Return the newest version of a file, None if there is none.
 
     Args:
-        storage: where it lies.
+        storage: where it is stored.
         path: the path of the dataset.
 
     Returns:
@@ -64,7 +64,7 @@ def all_versions(storage: Storage, path: str) -> list[str]:
     """Return the versions of a file, the newest first.
 
     Args:
-        storage: where it lies.
+        storage: where it is stored.
         path: the path of the dataset.
 
     Returns:

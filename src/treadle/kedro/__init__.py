@@ -4,17 +4,17 @@
 
     kedro run ─► KedroSession ─► runner.py    Kedro's AbstractRunner on one side, Treadle's runner on the other
                                    │
-                 nodes.py, catalog.py         what the planner asks of nodes and datasets
-                 material.py                  the run as it goes to workers
+                 nodes.py, catalog.py         nodes and datasets as the planner reads them
+                 material.py                  the run, pickled for workers
                    ├ recipes.py, parcel.py    datasets and the catalog, by value
                    └ hooks.py                 the plugins, by value
                  project.py                   a worker configures the Kedro project, once
-                 conduct.py, desk.py          a node's steps, with Kedro's catalog, hooks and order
-                 ending.py                    what a user gets of a run that failed: the node's own error, how to resume
-                 preload.py                   what the forkserver has of Kedro before it forks workers
-                 recording.py                 the run in Treadle's store, where the project asks for it
+                 conduct.py, desk.py          the steps of a node, with Kedro's catalog, hooks and order
+                 ending.py                    the error of a failed run: the node's own exception, how to resume
+                 preload.py                   modules that the forkserver imports before it forks workers
+                 recording.py                 the run in Treadle's store, if the project enables it
 
-Kedro is imported when a name of this package is first asked for; nothing else in Treadle imports it.
+Kedro is imported on first access to a name of this package; nothing else in Treadle imports it.
 """
 
 from __future__ import annotations

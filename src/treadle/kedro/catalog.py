@@ -1,6 +1,6 @@
-"""Kedro's catalog as Treadle's planner and loop see it: where each dataset lives, and what goes in and out of memory.
+"""Kedro's catalog as Treadle's planner and loop read it: where each dataset can be used, and values in memory.
 
-State: that of Kedro's catalog. Versioned datasets are pinned to the run while it lasts.
+State: that of Kedro's catalog. Versioned datasets are pinned to their versions for the duration of a run.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ if TYPE_CHECKING:
 
 
 class Home(Enum):
-    """Where a dataset's nodes may run, and who carries its value."""
+    """Where a dataset's nodes may run, and how its value gets there."""
 
-    MEMORY = "the engine carries the value from node to node"
-    ANYWHERE = "each process has a dataset of its own"
-    PARENT = "the object keeps state, so that its nodes run where it is"
+    MEMORY = "the engine transfers the value from node to node"
+    ANYWHERE = "each process has its own dataset object"
+    PARENT = "the object has state, so its nodes run in the main process"
 
 
 class EngineCatalog:
-    """What the engine asks of a catalog, answered from Kedro's.
+    """The catalog interface that the engine uses, implemented with Kedro's catalog.
 
     Args:
         catalog: Kedro's catalog, in which every dataset of the run is built.
@@ -51,13 +51,13 @@ class EngineCatalog:
                 if name not in self._homes:
                     self._homes[name] = _home_of(self.dataset(name))
         for name in confirmers:
-            # What is confirmed is what was loaded: where another node loads it, both need the same object.
+            # Confirming refers to what was loaded: if another node loads it, both need the same object.
             if len(users[name]) > 1 and self._homes[name] is Home.ANYWHERE:
                 self._homes[name] = Home.PARENT
         self.made = frozenset(made)
         self._unpinned: dict[str, Any] = {}
 
-    # --- what the planner asks ---------------------------------------------------------------------------------------------
+    # --- for the planner ---------------------------------------------------------------------------------------------------
 
     def __contains__(self, name: str) -> bool:
         return name in self._homes
@@ -66,13 +66,13 @@ class EngineCatalog:
         return iter(self._homes)
 
     def capabilities(self, name: str) -> Capabilities:
-        """Say what the engine may do with a dataset."""
+        """Return the capabilities of a dataset."""
         home = self._homes[name]
         exclusive = exclusive_of(self.dataset(name)) if home is Home.ANYWHERE else None
         return Capabilities(in_memory=home is Home.MEMORY, main_process_only=home is Home.PARENT, exclusive=exclusive)
 
     def home(self, name: str) -> Home:
-        """Say where a dataset's nodes may run."""
+        """Return where a dataset's nodes may run."""
         return self._homes[name]
 
     def dataset(self, name: str) -> Any:
@@ -80,13 +80,13 @@ class EngineCatalog:
         return self.kedro.get(name)
 
     def copy_mode(self, name: str) -> CopyMode | None:
-        """Return the copy mode that an in-memory dataset declares."""
+        """Return the declared copy mode of an in-memory dataset."""
         return CopyMode.parse(getattr(self.dataset(name), "_copy_mode", None))
 
-    # --- what the loop does ------------------------------------------------------------------------------------------------
+    # --- for the loop ------------------------------------------------------------------------------------------------------
 
     def load(self, name: str) -> Any:
-        """Load an input that lives in memory, for the engine to carry; the node's own process logs and validates it.
+        """Load an input that is in memory, for the engine to transfer; the node's own process logs and validates it.
 
         Raises:
             DatasetError: the dataset has no data, or its data cannot be copied; Kedro's own error is the cause.
@@ -97,23 +97,23 @@ class EngineCatalog:
             raise DatasetError(str(exc), dataset=name) from exc
 
     def save(self, name: str, value: Any) -> None:
-        """Put a result into Kedro's catalog, where `run` promises it."""
+        """Put a result into Kedro's catalog, from which `run` returns it."""
         from kedro.io import MemoryDataset
 
         dataset = self.dataset(name)
         if isinstance(dataset, MemoryDataset):
-            dataset._data = value  # nothing else refers to it, so the copy that saving makes is spared
+            dataset._data = value  # there is no other reference, so the copy made by saving is not needed
         else:
             dataset.save(value)
 
     # --- the state of datasets ------------------------------------------------------------------------------------------------
 
     def learning(self) -> frozenset[str]:
-        """Return the datasets that one process may save and another load: what saving teaches the object must travel."""
+        """Return the datasets that one process may save and another load, so attributes set by saving must be copied."""
         return frozenset(name for name in self.made if self._homes[name] is Home.ANYWHERE)
 
     def releasable(self, free: Collection[str]) -> frozenset[str]:
-        """Return the datasets that are released here after their last consumer; the engine releases values in memory.
+        """Return the datasets to release in this process after their last consumer; the engine releases values in memory.
 
         Args:
             free: the pipeline's free inputs and outputs, which are never released.
@@ -130,7 +130,7 @@ class EngineCatalog:
     # --- versions ----------------------------------------------------------------------------------------------------------
 
     def pin_versions(self) -> dict[str, Versions]:
-        """Pin the versioned datasets to this run: what it saves, and for what it makes itself, what it loads.
+        """Pin the versioned datasets to the version that this run saves, and loads if it makes the dataset itself.
 
         Returns:
             The versions, for the workers' datasets.
@@ -158,7 +158,7 @@ def _home_of(dataset: Any) -> Home:
     from kedro.io import MemoryDataset, SharedMemoryDataset
 
     if isinstance(dataset, SharedMemoryDataset):
-        if dataset.shared_memory_dataset is None:  # Kedro's own parallel runner gives it one in a process of its manager
+        if dataset.shared_memory_dataset is None:  # Kedro's own parallel runner creates one in its manager process
             dataset.shared_memory_dataset = MemoryDataset()
         return Home.MEMORY
     if isinstance(dataset, MemoryDataset) and all(

@@ -1,7 +1,7 @@
 """One attempt at a Kedro node: its steps with Kedro's catalog, Kedro's hooks and Kedro's order.
 
-The engine says where in-memory values come from and go to; everything else is the node's own `run` and the catalog's own
-`load` and `save`. State: none beyond the desk's.
+The engine supplies and receives the values in memory; everything else is done by the node's own `run` and the catalog's own
+`load` and `save`. State: only that of the desk.
 """
 
 from __future__ import annotations
@@ -33,15 +33,15 @@ _logger = logging.getLogger("kedro.runner.treadle")
 
 
 class KedroConduct:
-    """Takes nodes through their steps in this process.
+    """Run nodes step by step in this process.
 
     Args:
         desk: the catalog of this process.
-        hooks: Kedro's hook manager; None where there is nothing to call.
-        run_id: as hooks are told it.
+        hooks: Kedro's hook manager; None if there are no hooks.
+        run_id: the run id that hooks receive.
         is_async: load inputs and save outputs in threads.
-        interruptible: whether a KeyboardInterrupt is the user's Ctrl-C, and not something that the node's own code raised.
-        gatherer: writes down what plugins gather in this process; None in the main process.
+        interruptible: whether a KeyboardInterrupt is the user's Ctrl-C, rather than raised by the node's own code.
+        gatherer: stores the data that plugins collect in this process; None in the main process.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class KedroConduct:
         self._is_async = is_async
         self._interruptible = interruptible
         self._gatherer = gatherer
-        # A hook with the catalog may load the node's inputs from it, so they lie there for as long as the node runs.
+        # A hook that receives the catalog may load the node's inputs from it, so they stay there while the node runs.
         self._keep_inputs = any(self._has(name) for name in CATALOG_HOOKS)
 
     def __call__(
@@ -70,8 +70,8 @@ class KedroConduct:
         kedro = cast("KedroNode", node).kedro
         if self._is_async and inspect.isgeneratorfunction(kedro.func):
             msg = (
-                f"Node '{kedro.name}' has a generator function, whose chunks are saved in their order, and so it cannot be "
-                "run with --async (is_async=True). Leave that out, or return the whole."
+                f"Node '{kedro.name}' has a generator function, whose chunks are saved in order, so it cannot run "
+                "with --async (is_async=True). Omit that option, or return the whole result."
             )
             raise ValueError(msg)
         self._desk.ready((*kedro.inputs, *kedro.outputs, *kedro.confirms))
@@ -93,7 +93,7 @@ class KedroConduct:
         try:
             outputs = node.run(inputs)
             steps.check_time()
-        except BaseException as exc:  # sys.exit too is the node's failure, and its hook hears of it
+        except BaseException as exc:  # sys.exit is a failure of the node too, and its hook is called
             steps.end_if_forked(exc)
             self._report(node, inputs, exc)
             raise
@@ -103,8 +103,8 @@ class KedroConduct:
             for name, chunk in self._chunks(node, inputs, outputs, steps):
                 self._save(node, name, chunk, steps, give)
         else:
-            # Memory peaks while the outputs are saved, so the inputs are dropped first and each output once it is saved.
-            # A hook may have kept the mappings it was given: those are left as they are.
+            # Memory use peaks while the outputs are saved, so the inputs are dropped first and each output once it is saved.
+            # A hook may have kept the mappings that it received, so these are not modified.
             inputs, outputs = {}, dict(outputs)
             self._desk.clear_all()
             if self._is_async:
@@ -160,7 +160,7 @@ class KedroConduct:
 
     def _lay(self, name: str, laid: set[str], take: Callable[[int], Any]) -> None:
         index = self._desk.carried.get(name)
-        if index is not None and name not in laid:  # an input may stand for two parameters
+        if index is not None and name not in laid:  # one input may be used for two parameters
             laid.add(name)
             self._desk.lay(name, take(index))
 
@@ -170,7 +170,7 @@ class KedroConduct:
         for answer in self._tell(steps, "before_node_run", node=node, **self._around(dict(inputs))):
             if not isinstance(answer, dict):
                 msg = (
-                    f"A before_node_run hook returned a {type(answer).__name__} for node '{node.name}'; it may return a "
+                    f"A before_node_run hook returned a {type(answer).__name__} for node '{node.name}'; it must return a "
                     "dictionary of input names and their new values, or None."
                 )
                 raise TypeError(msg)
@@ -190,7 +190,7 @@ class KedroConduct:
         self._tell(steps, "after_dataset_saved", dataset_name=name, data=data, node=node)
 
     def _save_in_threads(self, node: Node, outputs: dict[str, Any], steps: Steps, give: Callable[[int, Any], None]) -> None:
-        """Save what persists in threads; what the engine carries is handed over meanwhile."""
+        """Save persistent outputs in threads; values that the engine transfers are handed over meanwhile."""
         with ThreadPoolExecutor(thread_name_prefix="treadle-save") as pool:
             saving: dict[Future[None], str] = {}
             for name, data in outputs.items():
@@ -245,24 +245,24 @@ class KedroConduct:
         phase, steps.phase, steps.hook = steps.phase, "hook", name
         try:
             answers = self._call(name, **arguments)
-        except BaseException as exc:  # goes on at once; an exit too has a plugin that asked for it
+        except BaseException as exc:  # re-raised; an exit was requested by a plugin too
             steps.plugin = plugin_at_fault(self._hooks, name, exc) if self._hooks is not None else None
             raise
         steps.phase = phase
         return answers
 
     def _report(self, node: Node, inputs: Mapping[str, Any], exc: BaseException) -> None:
-        """Tell `on_node_error` that the node failed; what the hook itself raises is logged, and the node's error goes on."""
+        """Call `on_node_error`; an exception of the hook itself is logged, and the node's error is raised."""
         if self._is_interrupt(exc):
             return
         try:
             self._call("on_node_error", error=exc, node=node, **self._around(inputs))
-        except BaseException as broken:  # an exit of the hook's does not hide why the node failed
+        except BaseException as broken:  # an exit in the hook must not hide the node's failure
             if self._is_interrupt(broken):
                 raise
             plugin = plugin_at_fault(self._hooks, "on_node_error", broken) if self._hooks is not None else None
-            told = format_user_traceback(broken)
-            _logger.error("The on_node_error hook of %s itself failed for node '%s'\n%s", plugin or "a plugin", node.name, told)  # noqa: TRY400 - without our frames
+            text = format_user_traceback(broken)
+            _logger.error("The on_node_error hook of %s itself failed for node '%s'\n%s", plugin or "a plugin", node.name, text)  # noqa: TRY400
 
     def _is_interrupt(self, exc: BaseException) -> bool:
         return self._interruptible and isinstance(exc, KeyboardInterrupt)

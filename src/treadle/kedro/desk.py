@@ -1,7 +1,7 @@
-"""A Kedro catalog as the nodes of one process use it: datasets built when first needed, memory datasets filled by the engine.
+"""A Kedro catalog as the nodes of one process use it: datasets are built when first needed, the engine fills memory datasets.
 
-Nodes and hooks see a real catalog of the project's own class, so that its logging, validation and overrides hold. What the
-engine carries lies in it only while a node needs it, in memory datasets that copy nothing: the engine copies.
+Nodes and hooks see a real catalog of the project's own class, so its logging, validation and overrides apply. Values that the
+engine transfers are in it only while a node needs them, in memory datasets that do not copy, because the engine does.
 State: the catalog.
 """
 
@@ -21,9 +21,9 @@ class Desk:
 
     Args:
         catalog: a Kedro catalog that belongs to this process alone.
-        carried: plan index of each dataset that the engine carries, by name.
+        carried: plan index of each dataset whose value the engine transfers, by name.
         packed: datasets that are built when a node first needs them.
-        state: what datasets learn by saving in other processes; None where all nodes run in this one.
+        state: attributes that datasets set while saving in other processes; None if all nodes run in this process.
     """
 
     def __init__(
@@ -41,22 +41,22 @@ class Desk:
         self._below: dict[str, Any] = {}
 
     def ready(self, names: Iterable[str]) -> None:
-        """Build what is missing among a node's datasets."""
+        """Build those of a node's datasets that do not exist yet."""
         for name in names:
             if name in self._packed:
-                if name not in self.catalog._datasets:  # a hook may have asked for it
+                if name not in self.catalog._datasets:  # a hook may have built it already
                     self.catalog._datasets[name] = self._packed[name].build()
                     getattr(self.catalog, "_lazy_datasets", {}).pop(name, None)
                 del self._packed[name]
 
     def lay(self, name: str, value: Any) -> None:
-        """Lay an input that the engine carries on the desk."""
+        """Put an input that the engine transfers into the catalog."""
         from kedro.io import MemoryDataset
 
         self._place(name, MemoryDataset(value, copy_mode="assign"))
 
     def clear(self, name: str) -> None:
-        """Take a carried dataset off the desk."""
+        """Remove a transferred value from the catalog, and restore the dataset of that name."""
         if name not in self._below:
             return
         below = self._below.pop(name)
@@ -66,23 +66,23 @@ class Desk:
             self.catalog._datasets[name] = below
 
     def clear_all(self) -> None:
-        """Take everything off the desk that the engine carries."""
+        """Remove all transferred values from the catalog."""
         for name in list(self._below):
             self.clear(name)
 
     def load(self, name: str) -> Any:
-        """Load an input; a dataset that was saved in another process first gets what it learned there."""
+        """Load an input; a dataset that was saved in another process first gets the attributes that saving set there."""
         if self._state is None or name not in self._watched:
             return self.catalog.load(name)
         self._state.refresh(name, lambda: self.catalog.get(name))
         try:
             return self.catalog.load(name)
-        except BaseException as exc:  # goes on at once
+        except BaseException as exc:  # re-raised
             self._state.explain(name, exc)
             raise
 
     def persist(self, name: str, value: Any) -> None:
-        """Save an output that a dataset of this process keeps; what the dataset learns by it is noted for other processes."""
+        """Save an output with a dataset of this process; attributes that saving sets are stored for other processes."""
         if self._state is None or name not in self._watched:
             self.catalog.save(name, value)
             return
@@ -92,10 +92,10 @@ class Desk:
         self._state.after_save(name, dataset)
 
     def save(self, name: str, value: Any) -> Any:
-        """Save an output that the engine carries.
+        """Save an output that the engine transfers.
 
         Returns:
-            The value as the catalog keeps it: a validator may have changed it. Nobody but the caller holds it then.
+            The value as the catalog stores it, which a validator may have changed. Only the caller holds a reference.
         """
         from kedro.io import MemoryDataset
 

@@ -1,10 +1,10 @@
-"""What plugins gather in workers, brought back into the plugins of the main process before the run's last hooks are called.
+"""Merge data that plugins collect in workers into the plugins of the main process, before the last hooks are called.
 
-Each worker writes the attributes that changed, after each node that changed any, to a file of the run; the parent merges what
-changed since the run began: entries of dictionaries and sets, items appended to lists, and the differences of numbers are added,
-so that nothing that another process gathered is lost; other values are replaced by the latest one.
+After each node that changed attributes of plugins, a worker writes these to a file of the run. The parent merges the changes
+since the start of the run: entries of dictionaries and sets, items appended to lists, and differences of numbers are added,
+so that nothing collected by another process is lost. Other values are replaced by the latest one.
 
-State: for a worker, how its plugins were; for the parent, how they were when they were sent.
+State: in a worker, its plugins as they were before; in the parent, the plugins as they were sent.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
 
 _PREFIX = "hooks-"
 _LARGE = 1 << 20
-"""An attribute whose pickle is larger when the run begins is only sent back where it is another object."""
+"""An attribute whose pickle is larger than this when the run begins is sent back only if it is a different object."""
 
 _ABSENT = object()
 
 
 class Gatherer:
-    """In a worker: writes down what plugins gather.
+    """In a worker: write the changed attributes of plugins to a file.
 
     Args:
         folder: the run's directory.
@@ -46,7 +46,7 @@ class Gatherer:
         self._written: bytes | None = None
 
     def write(self) -> None:
-        """Write what changed, where something did."""
+        """Write the attributes that have changed, if any."""
         changes: dict[int, dict[str, bytes | None]] = {}
         for index, plugin in self._plugins:
             before, own = self._before[index], vars(plugin)
@@ -54,7 +54,7 @@ class Gatherer:
             for name, value in own.items():
                 earlier, content = before.get(name, (_ABSENT, b""))
                 if value is earlier and content is None:
-                    continue  # it does not pickle, or it is large
+                    continue  # it cannot be pickled, or it is large
                 now = _content(value, self._objects)
                 if now is not None and now != content:
                     changed[name] = now
@@ -70,7 +70,7 @@ class Gatherer:
 
 
 class Merger:
-    """In the parent: what plugins were when they were sent, and how workers' changes get into them.
+    """In the parent: merge the changes of workers into the plugins.
 
     Args:
         plugins: the plugins, as they are sent.
@@ -87,19 +87,19 @@ class Merger:
 
         Args:
             folder: the run's directory.
-            warn: logs a warning about what cannot be read.
+            warn: logs a warning about an attribute that cannot be merged.
         """
         files = [path for path in Path(folder).glob(f"{_PREFIX}*") if path.suffix != ".partial"]
         for path in sorted(files, key=lambda each: each.stat().st_mtime_ns):
-            changes: dict[int, dict[str, bytes | None]] = pickle.loads(path.read_bytes())  # noqa: S301 - a worker of this run wrote it
+            changes: dict[int, dict[str, bytes | None]] = pickle.loads(path.read_bytes())  # noqa: S301 - a worker wrote it
             for index, changed in changes.items():
                 own = vars(self._plugins[index])
                 for name, content in changed.items():
                     try:
                         self._merge_attribute(own, self._before[index], name, content)
-                    except Exception as exc:  # noqa: BLE001 - the classes of values are anybody's
+                    except Exception as exc:  # noqa: BLE001 - values can be of any class
                         kind = type(self._plugins[index]).__qualname__
-                        warn("What the hooks %s gathered in '%s' in workers cannot be merged: %s", kind, name, exc)
+                        warn("The changes of workers to attribute '%s' of the hooks %s could not be merged: %s", name, kind, exc)
 
     def _merge_attribute(self, own: dict[str, Any], before: Mapping[str, Any], name: str, content: bytes | None) -> None:
         if content is None:
@@ -111,7 +111,7 @@ class Merger:
 
 
 def gathers(plugin: Any) -> bool:
-    """Say whether a plugin is an instance with attributes, which can be merged; modules and classes are each process's own."""
+    """Return whether a plugin is an instance with attributes, which can be merged; modules and classes belong to a process."""
     return not inspect.ismodule(plugin) and not inspect.isclass(plugin) and hasattr(plugin, "__dict__")
 
 
@@ -121,8 +121,8 @@ def merge_into(holder: Any, key: Any, before: Any, theirs: Any) -> None:
     Args:
         holder: has this process's value under the key, or none.
         key: the key.
-        before: what the value was when the other process got it; `_ABSENT` where it had none.
-        theirs: what it is there.
+        before: the value when it was sent to the other process; `_ABSENT` if there was none.
+        theirs: the value in the other process.
     """
     mine = holder.get(key, _ABSENT)
     if mine is _ABSENT:
@@ -163,7 +163,7 @@ def _is_number(value: Any) -> bool:
 
 
 def _is_record(value: Any) -> bool:
-    """Say whether a value is an object of a class of the project's, whose attributes can be merged one by one."""
+    """Return whether a value is an object whose attributes can be merged one by one."""
     own = {name for kind in type(value).__mro__[:-1] for name in vars(kind)}
     return hasattr(value, "__dict__") and own.isdisjoint(("__reduce__", "__reduce_ex__", "__getstate__", "__array__"))
 
@@ -171,7 +171,7 @@ def _is_record(value: Any) -> bool:
 def _equal(one: Any, other: Any) -> bool:
     try:
         return bool(one == other)
-    except Exception:  # noqa: BLE001 - arrays and frames have no truth value: what may differ is merged
+    except Exception:  # noqa: BLE001 - arrays and frames have no truth value; they count as different
         return False
 
 
@@ -186,5 +186,5 @@ def _snapshot(plugin: Any, objects: RunObjects) -> dict[str, tuple[Any, bytes | 
 def _content(value: Any, objects: RunObjects) -> bytes | None:
     try:
         return dump_plugin(value, objects)
-    except Exception:  # noqa: BLE001 - pickling runs the code of any class; such an attribute stays in its process
+    except Exception:  # noqa: BLE001 - pickling runs arbitrary code; such an attribute is not sent
         return None

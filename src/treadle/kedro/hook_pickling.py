@@ -1,7 +1,7 @@
-"""Pickling the plugins of a Kedro run: what belongs to a process or a session is replaced by the receiver's own.
+"""Pickle the plugins of a Kedro run; objects that belong to a process or session are replaced by those of the receiver.
 
-A plugin may hold the run's catalog, its datasets, or the session's context, none of which needs to pickle: in a worker they are
-that process's catalog and datasets, and a context that is made from configuration when it is first asked for it. State: none.
+A plugin may hold the run's catalog, its datasets, or the session's context, none of which needs to be picklable: in a worker they
+are that process's catalog and datasets, and a context that reads its configuration on first access. State: none.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 
 _CATALOG, _DATASET = "catalog", "dataset"
 _LOADER_STATE = ("config_patterns", "data", "merge_strategy", "ignore_hidden")
-"""Attributes of a config loader that hooks change: they are sent where they pickle."""
+"""Attributes of a config loader that hooks may change; they are sent if they can be pickled."""
 
 
 class RunObjects:
-    """The catalog and the datasets of a run in the process that sends plugins, and those that a plugin refers to.
+    """The catalog and datasets of a run in the process that sends plugins, and whether a plugin refers to them.
 
     Args:
-        catalog: Kedro's catalog; None where plugins are given none.
+        catalog: Kedro's catalog; None if plugins receive none.
     """
 
     def __init__(self, catalog: Any = None) -> None:
@@ -41,7 +41,7 @@ def dump_plugin(value: Any, objects: RunObjects) -> bytes:
 
     Args:
         value: what to pickle.
-        objects: the run's; `are_used` is set where the pickle refers to any of them.
+        objects: those of the run; `are_used` is set if the pickle refers to any of them.
 
     Raises:
         Exception: whatever the pickling of a class raises.
@@ -52,7 +52,7 @@ def dump_plugin(value: Any, objects: RunObjects) -> bytes:
 
 
 def load_plugin(data: bytes, catalog: Any) -> Any:
-    """Unpickle what `dump_plugin` made.
+    """Unpickle the result of `dump_plugin`.
 
     Args:
         data: the pickle.
@@ -72,12 +72,12 @@ class _Unpickler(pickle.Unpickler):
             return self._catalog
         try:
             return self._catalog.get(name) or ElsewhereDataset(name)
-        except Exception:  # noqa: BLE001 - built by the project's own code; the node that needs it gets the error
+        except Exception:  # noqa: BLE001 - the project's code builds it; the node that needs it reports the error
             return ElsewhereDataset(name)
 
 
 class ElsewhereDataset(AbstractDataset[Any, Any]):
-    """Stands for a dataset that a plugin holds and that only the main process has.
+    """Placeholder for a dataset that a plugin holds and that only the main process has.
 
     Args:
         name: the dataset's name.
@@ -87,18 +87,18 @@ class ElsewhereDataset(AbstractDataset[Any, Any]):
         self._name = name
 
     def load(self) -> Any:
-        """Raise: it has no data here."""
+        """Raise an error, because the data is in the main process."""
         raise DatasetError(self._explanation())
 
     def save(self, data: Any) -> None:  # noqa: ARG002 - Kedro's signature
-        """Raise: it has no place here."""
+        """Raise an error, because the dataset is in the main process."""
         raise DatasetError(self._explanation())
 
     def _describe(self) -> dict[str, Any]:
         return {"name": self._name}
 
     def _explanation(self) -> str:
-        return f"Dataset '{self._name}' is in the main process only: it neither pickles nor has an entry in the catalog."
+        return f"Dataset '{self._name}' exists in the main process only: it cannot be pickled and has no catalog entry."
 
 
 @cache
@@ -141,7 +141,7 @@ def _pickler_class() -> Any:
 
 
 def fits(value: Any, objects: RunObjects) -> bool:
-    """Say whether a plugin's attribute pickles."""
+    """Return whether a plugin's attribute can be pickled."""
     try:
         dump_plugin(value, objects)
     except Exception:  # noqa: BLE001 - pickling runs the code of any class
@@ -150,7 +150,7 @@ def fits(value: Any, objects: RunObjects) -> bool:
 
 
 class WaitingLoader:
-    """Makes a config loader like the session's, as the session makes it, when it is first asked for.
+    """Create a config loader like the session's, in the same way, on first access.
 
     Args:
         kind: the loader's class.
@@ -178,7 +178,7 @@ class WaitingLoader:
         return self._loader
 
     def __getattr__(self, name: str) -> Any:
-        """Be the loader, for a plugin that holds it without a context."""
+        """Forward to the loader, for a plugin that holds it without a context."""
         if name.startswith("__"):
             raise AttributeError(name)
         return getattr(self.loader(), name)
@@ -191,12 +191,12 @@ class WaitingLoader:
 
 
 def rebuild_context(kind: type[KedroContext], attributes: Mapping[str, Any], loader: Any) -> Any:
-    """Return a context in a worker: of the class of the session's, with a config loader that is made when it is needed.
+    """Return a context for a worker, of the same class as the session's, whose config loader is created when needed.
 
     Args:
         kind: the context's class.
-        attributes: those that pickle.
-        loader: the config loader, or what makes it.
+        attributes: those that can be pickled.
+        loader: the config loader, or a WaitingLoader.
     """
     from kedro.framework.hooks.manager import _NullPluginManager
 
@@ -206,5 +206,5 @@ def rebuild_context(kind: type[KedroContext], attributes: Mapping[str, Any], loa
     context_class = type(kind.__name__, (kind,), {"config_loader": property(config_loader), "__module__": kind.__module__})
     context: Any = object.__new__(context_class)
     vars(context).update(attributes)
-    vars(context)["_hook_manager"] = _NullPluginManager()  # a catalog that it makes here is no new catalog of the session's
+    vars(context)["_hook_manager"] = _NullPluginManager()  # a catalog created here must not call the session's hooks
     return context

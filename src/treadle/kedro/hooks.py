@@ -1,10 +1,10 @@
-"""Kedro's hooks on their way to workers, and Kedro's hook manager as the engine's loop asks it.
+"""Pickle Kedro's plugins for workers, and adapt Kedro's hook manager to the engine's loop.
 
-Kedro's manager does not pickle, so each worker builds one from the plugins by value: as they stand when the run begins, with
-what they have learned in `after_context_created` or `before_pipeline_run`. A plugin that does not pickle is made
-anew from settings.py or its entry point. Only plugins with hooks of nodes or datasets travel: the others are never
-called in a worker. State: that of the plugins. Neighbours: `hook_pickling.py` says what stands for the run's objects,
-`gathering.py` brings back what plugins gather.
+Kedro's manager cannot be pickled, so each worker builds one from pickled plugins, as they are when the run begins, including
+what `after_context_created` or `before_pipeline_run` stored on them. A plugin that cannot be pickled is created
+again from settings.py or its entry point. Only plugins with hooks of nodes or datasets are sent: the others are never
+called in a worker. State: that of the plugins. Neighbours: `hook_pickling.py` replaces the run's objects,
+`gathering.py` merges the data that plugins collect.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from treadle.kedro.nodes import KedroNode
 
 CATALOG_HOOKS = ("before_node_run", "after_node_run", "on_node_error")
-"""Hooks that are given the catalog, and may ask it for anything."""
+"""Hooks that receive the catalog, and may access any dataset."""
 
 WORKER_HOOKS = (
     *CATALOG_HOOKS,
@@ -35,7 +35,7 @@ WORKER_HOOKS = (
     "before_dataset_saved",
     "after_dataset_saved",
 )
-"""Hooks that are called where the node runs."""
+"""Hooks that are called in the process that runs the node."""
 
 _ENTRY_POINTS = "kedro.hooks"
 _logger = logging.getLogger("kedro.runner.treadle")
@@ -43,7 +43,7 @@ _logger = logging.getLogger("kedro.runner.treadle")
 
 @dataclass(frozen=True, slots=True)
 class PluginPayload:
-    """One plugin: its pickled self, or where a worker finds it and what of it pickles."""
+    """One plugin: pickled, or where a worker finds it, with the attributes that can be pickled."""
 
     name: str
     pickled: bytes | None = None
@@ -68,23 +68,23 @@ class PluginPayload:
 
 @dataclass(frozen=True, slots=True)
 class HooksPayload:
-    """The plugins of a run: together, so that what two of them share stays shared, or one by one where that fails."""
+    """The plugins of a run: pickled together, so that shared objects stay shared, or one by one if that fails."""
 
     names: tuple[str, ...] = ()
     together: bytes | None = None
     singly: tuple[PluginPayload, ...] = ()
     use_catalog: bool = False
-    """True where a plugin holds the run's catalog or a dataset of it."""
+    """True if a plugin holds the run's catalog or one of its datasets."""
 
     def plugins(self, catalog: Any) -> list[Any]:
-        """Make the plugins, in a worker whose catalog this is."""
+        """Create the plugins in a worker, with the catalog of that worker."""
         if self.together is not None:
             made: list[Any] = load_plugin(self.together, catalog)
             return made
         return [payload.plugin(catalog) for payload in self.singly]
 
     def manager(self, plugins: Iterable[Any]) -> pluggy.PluginManager | None:
-        """Build the manager of these plugins, in a worker; None where there is nothing to call."""
+        """Build the manager of these plugins, in a worker; None if there are no hooks."""
         if not self.names:
             return None
         from kedro.framework.hooks.manager import _create_hook_manager
@@ -99,7 +99,7 @@ def worker_plugins(manager: pluggy.PluginManager | None) -> dict[str, Any]:
     """Return the plugins that workers call, by name.
 
     Args:
-        manager: Kedro's manager in this process; None where the run has no hooks.
+        manager: Kedro's manager in this process; None if the run has no hooks.
     """
     if manager is None:
         return {}
@@ -111,21 +111,21 @@ def pack_hooks(manager: pluggy.PluginManager | None, objects: RunObjects) -> Hoo
     """Pickle the plugins that workers call.
 
     Args:
-        manager: Kedro's manager in this process; None where the run has no hooks.
-        objects: the run's catalog and datasets, for which a worker has its own.
+        manager: Kedro's manager in this process; None if the run has no hooks.
+        objects: the run's catalog and datasets, which a worker replaces by its own.
 
     Returns:
         The payload.
 
     Raises:
-        HookError: a plugin neither pickles nor can be found again in a worker.
+        HookError: a plugin can neither be pickled nor be created again in a worker.
     """
     plugins = worker_plugins(manager)
     if manager is None or not plugins:
         return HooksPayload()
     try:
         together = dump_plugin(list(plugins.values()), objects)
-    except Exception:  # noqa: BLE001 - pickling runs the code of any class; which one it was is found out below
+    except Exception:  # noqa: BLE001 - pickling runs the code of any class; the loop below finds out which one it was
         singly = tuple(_pack(manager, name, plugin, objects) for name, plugin in plugins.items())
         return HooksPayload(tuple(plugins), None, singly, use_catalog=objects.are_used)
     return HooksPayload(tuple(plugins), together, use_catalog=objects.are_used)
@@ -134,20 +134,20 @@ def pack_hooks(manager: pluggy.PluginManager | None, objects: RunObjects) -> Hoo
 def _pack(manager: pluggy.PluginManager, name: str, plugin: Any, objects: RunObjects) -> PluginPayload:
     try:
         return PluginPayload(name, dump_plugin(plugin, objects))
-    except Exception as exc:  # as above: anything can come out of it
+    except Exception as exc:  # as above: pickling may raise anything
         found = _find_again(manager, name, plugin)
         label = f"{type(plugin).__module__}.{type(plugin).__qualname__}"
         if found is None:
             msg = (
                 f"The hooks {label} cannot go to worker processes ({type(exc).__name__}: {exc}): list them in HOOKS of "
-                "settings.py, so that each worker makes its own, or leave what does not pickle out of the instance."
+                "settings.py, so that each worker creates its own, or remove what cannot be pickled from the instance."
             )
             raise HookError(msg, plugin=label) from exc
         own = vars(plugin) if gathers(plugin) else {}
         fitting = {each: value for each, value in own.items() if fits(value, objects)}
         stuck = ", ".join(each for each in own if each not in fitting)
         _logger.warning(
-            "The hooks %s do not pickle (%s), so each worker makes its own; it has the attributes of the one here, except %s.",
+            "The hooks %s cannot be pickled (%s), so each worker creates its own, with the same attributes except %s.",
             label,
             exc,
             stuck or "none",
@@ -167,11 +167,11 @@ def _find_again(manager: pluggy.PluginManager, name: str, plugin: Any) -> Plugin
 
 
 class LoopHooks:
-    """Kedro's manager as the engine's loop asks it: for `on_node_error`, when a worker died and cannot call it itself.
+    """Adapt Kedro's manager to the engine's loop, which calls `on_node_error` if a worker died and cannot call it itself.
 
     Args:
         manager: Kedro's manager.
-        catalog: Kedro's catalog, which hooks are given in place of the engine's view of it.
+        catalog: Kedro's catalog, which hooks receive instead of the engine's view of it.
     """
 
     def __init__(self, manager: pluggy.PluginManager, catalog: Any) -> None:
@@ -180,7 +180,7 @@ class LoopHooks:
 
     @property
     def hook(self) -> LoopHooks:
-        """The callers by name: this very object."""
+        """The callers by name: this object."""
         return self
 
     @property
@@ -189,7 +189,7 @@ class LoopHooks:
         return _ErrorCaller(self._manager.hook.on_node_error, self._catalog)
 
     def __getattr__(self, name: str) -> Any:
-        """Ask the manager for the rest: which plugins there are, and what they are called."""
+        """Forward everything else to the manager: its plugins and their names."""
         return getattr(self._manager, name)
 
 

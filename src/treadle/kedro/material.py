@@ -1,4 +1,4 @@
-"""A Kedro run as Treadle's executors are given it: in this process, or pickled for workers. State: none beyond the catalog's."""
+"""A Kedro run as Treadle's executors receive it: in this process, or pickled for workers. State: only that of the catalog."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ class KedroMaterial(RunBundle):
     """A Kedro run.
 
     Attributes:
-        manager: Kedro's hook manager; None where the run has no hooks.
+        manager: Kedro's hook manager; None if the run has no hooks.
         recipes: how to build datasets from configuration, by name.
-        versions: what versioned datasets are pinned to.
+        versions: the versions that versioned datasets are pinned to.
         given_id: the run's id as Kedro gave it, which may be None.
         is_async: load inputs and save outputs in threads.
-        folder: a directory that the run's processes share; None where they need none.
-        mergers: what brings back what plugins gather in workers, once the run has been packed for them.
+        folder: a directory that the run's processes share; None if they need none.
+        mergers: merge the data that plugins collect in workers; set when the run is pickled.
     """
 
     manager: pluggy.PluginManager | None
@@ -58,7 +58,7 @@ class KedroMaterial(RunBundle):
         return cast("EngineCatalog", self.catalog)
 
     def copy_mode(self, dataset: int) -> CopyMode | None:
-        """Return the copy mode that was declared for an in-memory dataset."""
+        """Return the declared copy mode of an in-memory dataset."""
         planned = self.plan.datasets[dataset]
         return self._view.copy_mode(planned.name) if planned.in_memory else None
 
@@ -66,7 +66,7 @@ class KedroMaterial(RunBundle):
         """Do nothing: Kedro has no hook for it."""
 
     def context(self, *, interruptible: bool) -> RunContext:
-        """Return the run as this process has it: the very datasets and hooks."""
+        """Return the run for this process, with its own datasets and hooks."""
         catalog = copy.copy(self._view.kedro)
         catalog._datasets = dict(catalog._datasets)
         conduct = KedroConduct(
@@ -79,20 +79,20 @@ class KedroMaterial(RunBundle):
         return replace(RunBundle.context(self, interruptible=interruptible), strategy=conduct)
 
     def spec(self) -> tuple[bytes, frozenset[int]]:
-        """Return the run as another process gets it.
+        """Return the run for other processes.
 
         Returns:
-            The pickled RunSpec, and the nodes that run in the main process: those whose function or dataset does not
-            pickle, or that confirm a dataset which may not leave.
+            The pickled RunSpec, and the nodes that run in the main process: those with a function or dataset that cannot
+            be pickled, or that confirm a dataset of the main process.
 
         Raises:
-            HookError: a plugin neither pickles nor can be found again.
-            DatasetError: the catalog's class does not pickle.
+            HookError: a plugin can neither be pickled nor be created again.
+            DatasetError: the catalog cannot be pickled.
         """
         nodes = [cast("Any", planned.node) for planned in self.plan.nodes]
         stay: set[int] = set()
         pickled = NodeGroups(nodes).pickled(stay)
-        self._warn("Their functions do not pickle, so these nodes run in the main process: %s", stay)
+        self._warn("These nodes run in the main process, because their functions cannot be pickled: %s", stay)
         packed, stuck = [], set()
         for name in self._view:
             if self._view.home(name) is Home.ANYWHERE:
@@ -110,7 +110,9 @@ class KedroMaterial(RunBundle):
         held = {
             index for index, node in enumerate(nodes) if not stuck.isdisjoint((*node.inputs, *node.outputs, *node.kedro.confirms))
         }
-        self._warn("Their datasets neither pickle nor have a configuration, so these nodes run in the main process: %s", held)
+        self._warn(
+            "These nodes run in the main process, because their datasets have no configuration and cannot be pickled: %s", held
+        )
         confirming = {
             index for index, node in enumerate(nodes) if any(self._view.home(name) is Home.PARENT for name in node.kedro.confirms)
         }

@@ -1,4 +1,4 @@
-"""Kedro's nodes and pipelines as Treadle's planner sees them. Keeps no state beyond the wrapped objects."""
+"""Kedro's nodes and pipelines as Treadle's planner reads them. State: only the wrapped objects."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ if TYPE_CHECKING:
 
 
 class KedroNode:
-    """A Kedro node with what the engine reads: a name, a function, each input and output once.
+    """A Kedro node with the attributes that the engine reads: a name, a function, each input and output once.
 
     Args:
-        kedro: the node itself, which runs and which hooks are given.
+        kedro: the node itself, which is run and passed to hooks.
     """
 
     __slots__ = ("inputs", "kedro", "name", "outputs", "tags")
 
     confirms: ClassVar[tuple[str, ...]] = ()
-    """None for the engine: the node's own are confirmed where Kedro's steps are taken."""
+    """Empty for the engine: the code that runs the node confirms its datasets."""
     policy: ClassVar[None] = None
-    """None of its own: a Kedro project says in `execution.yml` how nodes are to be run."""
+    """None: a Kedro project sets its policies in `execution.yml`."""
 
     def __init__(self, kedro: Node) -> None:
         self.kedro = kedro
@@ -46,7 +46,7 @@ class KedroNode:
     def __reduce__(self) -> tuple[Any, ...]:
         node = self.kedro
         if getattr(node, "_preview_fn", None) is not None:
-            # Draws previews for Kedro-Viz and is of no use to a run, yet it may be a lambda that plain pickle refuses.
+            # It draws previews for Kedro-Viz and is not needed in a run, but it may be a lambda that plain pickle rejects.
             node = copy.copy(node)
             node._preview_fn = None
         return KedroNode, (node,)

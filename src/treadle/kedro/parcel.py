@@ -1,8 +1,8 @@
-"""What a worker gets of a Kedro run, by value, and how it opens it: catalog, datasets, hooks.
+"""The catalog, datasets and hooks of a Kedro run, pickled for a worker, and how the worker unpickles them.
 
-The catalog travels as its class and its own attributes, without datasets: those go one by one, and only those that the run's
-nodes use, so that one that does not pickle blocks nothing. Hooks that are given the catalog may ask it for others:
-where there are such hooks, the rest of the configuration and the params go along. State: none.
+The catalog is sent as its class and its own attributes, without datasets: those are pickled one by one, and only those that the
+run's nodes use, so that an unpicklable one does not block the others. If hooks receive the catalog, they may access other
+datasets, so the rest of the configuration and the params are sent too. State: none.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from treadle.kedro.hooks import HooksPayload
 
 _NOT_OURS_TO_SEND = frozenset({"_datasets", "_lazy_datasets", "_config_resolver", "_validators", "_save_validated"})
-"""Attributes of Kedro's catalog that hold datasets or belong to one process."""
+"""Attributes of Kedro's catalog that are not sent, because they hold datasets or belong to one process."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +63,10 @@ def pack_catalog(catalog: Any, *, for_hooks: bool) -> CatalogShell:
 
     Args:
         catalog: Kedro's catalog.
-        for_hooks: send the params along, and the factories, for hooks that ask for them.
+        for_hooks: include the params and the factories, for hooks that use the catalog.
 
     Raises:
-        DatasetError: the catalog's class keeps something that does not pickle.
+        DatasetError: the catalog has an attribute that cannot be pickled.
     """
     from treadle.execution.values.by_value import dumps
 
@@ -80,8 +80,8 @@ def pack_catalog(catalog: Any, *, for_hooks: bool) -> CatalogShell:
     except Exception as exc:
         kind = f"{type(catalog).__module__}.{type(catalog).__qualname__}"
         msg = (
-            f"The catalog class {kind} cannot go to worker processes ({type(exc).__name__}: {exc}): leave what does not "
-            "pickle out of its __getstate__, and make it again in __setstate__."
+            f"The catalog class {kind} cannot go to worker processes ({type(exc).__name__}: {exc}): exclude what cannot "
+            "be pickled in its __getstate__, and create it again in __setstate__."
         )
         raise DatasetError(msg) from exc
     if not for_hooks:
@@ -95,7 +95,7 @@ def pack_catalog(catalog: Any, *, for_hooks: bool) -> CatalogShell:
 
 
 def pack_others(catalog: Any, used: Collection[str]) -> tuple[PackedDataset, ...]:
-    """Pickle the configuration of the datasets that no node of the run uses, for hooks that ask for them."""
+    """Pickle the configuration of the datasets that no node of the run uses, for hooks that access them."""
     waiting: Mapping[str, Any] = getattr(catalog, "_lazy_datasets", {})
     packed = (pack_dataset(name, None, recipe_of(lazy)) for name, lazy in waiting.items() if name not in used)
     return tuple(each for each in packed if each is not None)
@@ -103,7 +103,7 @@ def pack_others(catalog: Any, used: Collection[str]) -> tuple[PackedDataset, ...
 
 @dataclass(frozen=True, slots=True)
 class KedroParcel:
-    """A Kedro run for a worker."""
+    """A Kedro run, pickled for a worker."""
 
     catalog: CatalogShell
     datasets: tuple[PackedDataset, ...]
@@ -117,7 +117,7 @@ class KedroParcel:
     is_async: bool
 
     def open(self) -> KedroConduct:
-        """Return how the run's nodes are taken through their steps in this process."""
+        """Return the object that runs nodes in this process."""
         packed = {dataset.name: dataset for dataset in self.datasets}
         catalog = self.catalog.open()
         if self.for_hooks:
@@ -129,7 +129,7 @@ class KedroParcel:
 
 
 def _add_parameters(catalog: Any, parameters: Any) -> None:
-    """Give hooks the params that Kedro puts into its catalog: whole, and each by its dotted name."""
+    """Add the params that Kedro puts into its catalog, for hooks: as a whole, and each by its dotted name."""
     from kedro.io import MemoryDataset
 
     catalog._datasets["parameters"] = MemoryDataset(parameters)
@@ -148,6 +148,6 @@ def _pickled(value: object) -> bytes | None:
 
     try:
         data = dumps(value)
-    except Exception:  # noqa: BLE001 - what hooks might ask for and does not pickle, they do not get
+    except Exception:  # noqa: BLE001 - optional for hooks: what cannot be pickled is not sent
         return None
     return data

@@ -18,21 +18,21 @@ if TYPE_CHECKING:
 
 _KEY = "execution"
 _FILE = "execution.yml"
-"""Directly in an environment's folder: other files of such a name are the project's own."""
+"""Read directly from an environment's folder; files of this name elsewhere belong to the project."""
 
 
 def read_rules(session: SessionNote, nodes: Iterable[KedroNode]) -> PolicyRules:
     """Read the policies of a run's nodes.
 
     Args:
-        session: what is known of the session.
-        nodes: the run's.
+        session: the session's configuration and arguments.
+        nodes: the nodes of the run.
 
     Returns:
-        The rules; empty where the project has no such file.
+        The rules; empty if the project has no such file.
 
     Raises:
-        ConfigError: the file cannot be read, or a key, a value, a node's or a tag's name in it is wrong.
+        ConfigError: the file cannot be read, or it contains an unknown key, an invalid value, or an unknown node or tag.
     """
     if session.loader is None:
         return NO_RULES
@@ -49,7 +49,7 @@ def _content(loader: Any) -> Any:
 
     patterns = getattr(loader, "config_patterns", None)
     if isinstance(patterns, dict) and _KEY not in patterns:
-        loader = copy.copy(loader)  # the project's own loader stays as it is
+        loader = copy.copy(loader)  # the project's own loader is not modified
         loader.config_patterns = {**patterns, _KEY: [_FILE]}
     try:
         return loader[_KEY]
@@ -69,7 +69,7 @@ def _file(session: SessionNote) -> str:
 
 
 def _all_nodes() -> tuple[KedroNode, ...]:
-    """Return the nodes of every registered pipeline: what a session did not ask for is imported now."""
+    """Return the nodes of every registered pipeline, importing those that the session did not request."""
     from kedro.framework.project import pipelines
 
     if hasattr(pipelines, "set_requested"):

@@ -1,8 +1,8 @@
-"""How a worker process becomes one of a Kedro project: once, by value.
+"""Configure a worker process for a Kedro project, once, from one value.
 
 Kedro configures logging when it is first imported, from files that may truncate the log that the parent writes. A worker
-sends its records to the parent, whose handlers take them, so it must not open any of its own: that is what is kept
-away here. State: Kedro's own, in `kedro.framework.project`.
+sends its records to the parent, whose handlers write them, so it must not open handlers of its own; this module prevents
+that. State: Kedro's own, in `kedro.framework.project`.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ class KedroProject:
     """The facts from which a worker configures itself.
 
     Attributes:
-        package_name: the project's package; None for nodes that belong to no project.
-        logging_config: the parent's logging configuration, for code that asks Kedro for it. Handlers stay the parent's.
+        package_name: the project's package; None if there is no project.
+        logging_config: the parent's logging configuration, for code that reads it from Kedro. Only the parent has handlers.
     """
 
     package_name: str | None
@@ -41,24 +41,24 @@ class KedroProject:
     def configure(self) -> None:
         """Configure this process for the project."""
         project = import_quietly()
-        # It holds the package's logger already, so that `configure_project` has no reason to set handlers up.
+        # It contains the package's logger already, so `configure_project` sets up no handlers.
         project.LOGGING.data = dict(self.logging_config)
         if self.package_name is not None:
             project.configure_project(self.package_name)
             settings = f"{self.package_name}.settings"
             if find_spec(settings) is not None:
-                import_module(settings)  # now, and for itself: Kedro's settings hide what goes wrong in it
+                import_module(settings)  # import it directly, because Kedro's settings hide its errors
 
 
 def import_quietly() -> Any:
     """Import `kedro.framework.project` without the project's logging configuration."""
     if "kedro.framework.project" not in sys.modules:
-        spec = find_spec("kedro.framework")  # its own modules are not imported by this
+        spec = find_spec("kedro.framework")  # this does not import its submodules
         home = Path(next(iter(spec.submodule_search_locations or ()))) if spec is not None else Path()
         before = os.environ.get(_LOGGING_VARIABLE)
         os.environ[_LOGGING_VARIABLE] = str(home / "project" / "default_logging.yml")
         disabled = logging.root.manager.disable
-        logging.disable()  # it announces the file that it took
+        logging.disable()  # Kedro logs which file it uses
         try:
             import_module("kedro.framework.project")
         finally:

@@ -1,7 +1,7 @@
-"""Datasets of a Kedro catalog on their way to workers: rebuilt from their configuration, or pickled where they have none.
+"""Send the datasets of a Kedro catalog to workers: as configuration, or pickled if they have none.
 
-`note_recipes` looks at the catalog before Kedro builds the datasets of the run, while their configuration still stands
-there as it was resolved: credentials, factories and versions included. State: none.
+`note_recipes` reads the catalog before Kedro builds the datasets of the run, while it still has their resolved
+configuration, including credentials, factories and versions. State: none.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class ConfigRecipe:
-    """How to build a dataset from configuration. It may hold credentials: it travels by a private socket and is never shown."""
+    """How to build a dataset from configuration. It may contain credentials: it is sent over a private socket, never shown."""
 
     config: Mapping[str, Any] = field(repr=False)
     load_version: str | None
     save_version: str | None
     is_latest: bool = True
-    """False where the dataset was built before, and somebody may have changed the object since."""
+    """False if the dataset was built before, so that the object may have been changed since."""
 
     def build(self, name: str) -> AbstractDataset[Any, Any]:
         """Build the dataset."""
@@ -42,7 +42,7 @@ class Versions:
     save: str | None
 
     def pin(self, dataset: Any) -> None:
-        """Make a dataset use these, whatever other runs save meanwhile."""
+        """Make a dataset use these versions, whatever other runs save in the meantime."""
         from kedro.io.core import Version
 
         dataset._version = Version(self.load, self.save)
@@ -57,7 +57,7 @@ class PackedDataset:
     dataset: bytes | None = field(default=None, repr=False)
     versions: Versions | None = None
     fresh: bool = False
-    """True where another process may write it during the run: remembered versions and listings are dropped first."""
+    """True if another process may write it during the run: cached versions and listings are dropped first."""
 
     def build(self) -> Any:
         """Return the dataset, in a worker."""
@@ -71,7 +71,7 @@ class PackedDataset:
 
 
 class WaitingDataset:
-    """A dataset of a worker that nobody has asked for yet, as Kedro's catalog keeps those of its configuration.
+    """A dataset of a worker that is built on first access, as in Kedro's catalog.
 
     Args:
         packed: the dataset.
@@ -90,12 +90,12 @@ class WaitingDataset:
 
 
 def _forget_listings(dataset: Any) -> None:
-    """Drop what a dataset remembers of versions and of folders' content; its own `_release` is for the end of its use."""
+    """Clear a dataset's cached versions and listings, without its own `_release`, which is for the end of its use."""
     from fsspec import AbstractFileSystem
     from kedro.io.core import AbstractVersionedDataset
 
     if isinstance(dataset, AbstractVersionedDataset):
-        AbstractVersionedDataset._release(dataset)  # Kedro's own, which forgets versions and does no more
+        AbstractVersionedDataset._release(dataset)  # Kedro's own, which only clears cached versions
     partitions = getattr(dataset, "_partition_cache", None)
     if isinstance(partitions, MutableMapping):
         partitions.clear()
@@ -113,7 +113,7 @@ def note_recipes(catalog: Any, names: Iterable[str]) -> dict[str, ConfigRecipe]:
         names: the datasets of a run.
 
     Returns:
-        Recipes by name; a dataset that was given as an object has none, nor one that the catalog does not know.
+        Recipes by name; a dataset that was added as an object has none, nor has an unknown one.
     """
     waiting: Mapping[str, Any] = getattr(catalog, "_lazy_datasets", {})
     built: Mapping[str, Any] = getattr(catalog, "_datasets", {})
@@ -133,7 +133,7 @@ def note_recipes(catalog: Any, names: Iterable[str]) -> dict[str, ConfigRecipe]:
 
 
 def recipe_of(waiting: Any) -> ConfigRecipe:
-    """Return the recipe in what Kedro's catalog keeps of a dataset that is not built yet."""
+    """Return the recipe of a dataset that Kedro's catalog has not built yet."""
     return ConfigRecipe(waiting.config, waiting.load_version, waiting.save_version)
 
 
@@ -145,12 +145,12 @@ def pack_dataset(
     Args:
         name: its name.
         dataset: the object in this process.
-        recipe: its configuration, where it was found.
-        versions: what to pin it to.
+        recipe: its configuration, if known.
+        versions: the versions to pin it to.
         fresh: whether another process may write it during the run.
 
     Returns:
-        The packed dataset; None where nothing of it can be pickled, so that it must stay in this process.
+        The packed dataset; None if it cannot be pickled, so that it must stay in this process.
     """
     packed_recipe = _pickled(recipe) if recipe is not None else None
     if recipe is not None and recipe.is_latest and packed_recipe is not None:

@@ -1,6 +1,6 @@
-"""Keeps Kedro runs in Treadle's store, for `treadle sessions list` and `show`, where the project asks for it.
+"""Record Kedro runs in Treadle's store, for `treadle sessions list` and `show`, if the project enables it.
 
-A project asks by a `[tool.treadle]` table in its pyproject.toml. State: none.
+A project enables it with a `[tool.treadle]` table in its pyproject.toml. State: none.
 """
 
 from __future__ import annotations
@@ -37,13 +37,13 @@ _ARGUMENTS = (
     "namespaces",
     "only_missing_outputs",
 )
-"""Arguments of Kedro's `session.run` that are recorded where they were given."""
+"""Arguments of Kedro's `session.run` that are recorded if they were given."""
 
 _logger = logging.getLogger("kedro.runner.treadle")
 
 
 class Records(NamedTuple):
-    """What a run is given of the store: who writes it down, and how long its nodes took in earlier runs."""
+    """What a run gets from the store: observers that record it, and the durations of its nodes in earlier runs."""
 
     observers: tuple[Observer, ...] = ()
     durations: Callable[[], Mapping[str, float]] = dict
@@ -51,15 +51,15 @@ class Records(NamedTuple):
 
 @contextmanager
 def recorded(run_id: str, package_name: str | None, session: SessionNote) -> Iterator[Records]:
-    """Keep the run that happens inside.
+    """Record the run inside the `with` block.
 
     Args:
         run_id: the run's id, which is Kedro's session id.
         package_name: the project's package.
-        session: what is known of the session.
+        session: the session's configuration and arguments.
 
     Yields:
-        What the run is to be given: nothing where the project did not ask for records.
+        Observers and durations for the run; none if the project has not enabled records.
     """
     from treadle.project import find_project
 
@@ -114,8 +114,8 @@ def _record(
     from treadle.session.record import SessionFacts, make_record, masked_run
 
     finished = time.time()
-    told = ErrorRecord.from_exception(error) if error is not None else None
-    run = recorder.record(outcome, finished=finished, error=told)
+    error_record = ErrorRecord.from_exception(error) if error is not None else None
+    run = recorder.record(outcome, finished=finished, error=error_record)
     facts = SessionFacts(
         session_id=run.run_id,
         project_path=root,
@@ -138,14 +138,14 @@ def _durations(store: SQLStore) -> Mapping[str, float]:
     try:
         return store.durations()
     except TreadleError as exc:  # a run does not depend on them
-        _logger.warning("What earlier runs took is not known: %s", exc)
+        _logger.warning("The durations of earlier runs could not be read: %s", exc)
         return {}
 
 
 def _keep(store: SQLStore, record: SessionRecord) -> None:
     try:
         store.save(record)
-    except TreadleError as exc:  # the run's own end is what the caller must see
+    except TreadleError as exc:  # the caller must see the outcome of the run
         _logger.warning("The run was not recorded: %s", exc)
     finally:
         store.close()

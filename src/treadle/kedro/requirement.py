@@ -1,4 +1,4 @@
-"""Which Kedro this package works with. Keeps no state."""
+"""Check the version of Kedro. Has no state."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ SUPPORTED = "1.0 or later, below 2"
 
 
 def require_kedro() -> None:
-    """Refuse a Kedro that is missing, or whose version is not supported.
+    """Raise if Kedro is missing or its version is not supported.
 
     Raises:
-        RunnerError: the sentence that says which, and what to install.
+        RunnerError: Kedro is missing or not supported; the message names the command that installs it.
     """
     try:
         found = version("kedro")

@@ -1,7 +1,7 @@
-"""The runner that a Kedro project switches on: Kedro's `AbstractRunner` outside, Treadle's parallel engine inside.
+"""The runner for Kedro projects: the interface of Kedro's `AbstractRunner` on Treadle's parallel engine.
 
 Kedro checks the pipeline's inputs, builds the datasets and returns the outputs as for any runner; in between, `_run`
-compiles the pipeline into a plan and lets the engine run it. State: the engine, whose workers stay between runs where the
+compiles the pipeline into a plan and lets the engine run it. State: the engine, whose workers stay between runs if the
 runner is used as a context manager.
 """
 
@@ -47,31 +47,30 @@ if TYPE_CHECKING:
     from treadle.planning import Plan
 
 _KEDRO_VARIABLE = "KEDRO_MP_CONTEXT"
-"""How a project tells Kedro's own parallel runner the start method; kept where Treadle is told none."""
+"""The variable that sets the start method of Kedro's own parallel runner; used if none is set for Treadle."""
 
 
 class ParallelRunner(AbstractRunner):
     """Run a Kedro project's pipeline in worker processes, on every core, under any multiprocessing start method.
 
-    As a context manager it keeps its workers from run to run, for services and batch jobs.
+        Used as a context manager, it keeps its workers between runs, for services and batch jobs.
 
     Args:
-        max_workers: number of processes; as many as the process has cores to use where None.
+        max_workers: number of processes; by default, the number of cores that this process can use.
         is_async: load inputs and save outputs in threads, as Kedro's `--async` asks.
         start_method: `"fork"`, `"spawn"`, `"forkserver"` or `"loky"`; then `TREADLE_START_METHOD`, then Kedro's own
-            `KEDRO_MP_CONTEXT`, then what the application set, then fork while no other thread is alive, as Kedro's users
-            know it, then what is safe on this platform.
-        resources: how much of each resource nodes may use together: `{"gpu": 1, "memory": "16GB"}`.
-        on_failure: `"continue"` to go on with what does not depend on a node that failed.
-        exchange_memory: how much memory the values of memory datasets may take together, in bytes or as `"4GB"`; past it they
-            go to temporary files. Half of what the process may use where None.
-        seed: makes the random numbers of each node reproducible: they depend on it and on the node's name alone.
-        max_nodes_per_worker: nodes that a worker process runs before a fresh one takes its place.
-        max_worker_memory: memory that a worker process may have after a node, in bytes or as `"4GB"`; past it, a fresh one
-            takes its place.
+            `KEDRO_MP_CONTEXT`, then the one that the application set, then fork while no other thread is alive, as under
+            Kedro's own runner, then the platform's safe default.
+        resources: the limits of resources that running nodes share: `{"gpu": 1, "memory": "16GB"}`.
+        on_failure: `"continue"` to run the nodes that do not depend on a failed one.
+        exchange_memory: limit for the values of memory datasets, in bytes or as `"4GB"`; values beyond it go to temporary
+            files. By default, half of the memory available to the process.
+        seed: makes the random numbers of each node reproducible: they depend only on the seed and the node's name.
+        max_nodes_per_worker: number of nodes after which a worker process is replaced.
+        max_worker_memory: resident memory after a node, in bytes or as `"4GB"`, above which a worker process is replaced.
 
     Raises:
-        RunnerError: an unknown start method, less than one worker, or no amount of memory.
+        RunnerError: an unknown start method, fewer than one worker, or an invalid amount of memory.
 
     Example:
         `kedro run --runner=treadle.kedro.ParallelRunner --runner-params=max_workers=4,start_method=spawn`
@@ -109,7 +108,7 @@ class ParallelRunner(AbstractRunner):
 
     @property
     def _logger(self) -> logging.Logger:
-        # Kedro's logging shows INFO of `kedro` and of the project's package alone.
+        # Kedro's logging shows INFO records only of `kedro` and the project's package.
         return logging.getLogger("kedro.runner.treadle")
 
     def run(self, pipeline: Pipeline, catalog: Any, *args: Any, **kwargs: Any) -> dict[str, Any]:
@@ -117,17 +116,17 @@ class ParallelRunner(AbstractRunner):
 
         Args:
             pipeline: the pipeline.
-            catalog: where its data is.
-            *args: the hook manager, the run's id and what else Kedro's own `run` takes.
+            catalog: its datasets.
+            *args: the hook manager, the run id and the other arguments of Kedro's own `run`.
             **kwargs: the same by name.
 
         Returns:
             The free outputs by name, as datasets that can be loaded.
 
         Raises:
-            Exception: what a node raised, as under Kedro's own runners; a NodeError where that cannot be had, or where the
+            Exception: the exception of a node, as under Kedro's own runners; a NodeError if it is not available, or if the
                 worker died.
-            SystemExit: what a node gave to `sys.exit`, as under Kedro's SequentialRunner.
+            SystemExit: a node called `sys.exit`, as under Kedro's SequentialRunner.
         """
         names = {name for node in pipeline.nodes for name in (*node.inputs, *node.outputs, *node.confirms)}
         self._recipes[id(catalog)] = note_recipes(catalog, names)
@@ -140,7 +139,7 @@ class ParallelRunner(AbstractRunner):
             return result
         finally:
             self._recipes.pop(id(catalog), None)
-        raise failed  # from here: the way through the engine tells nothing of the project
+        raise failed  # raised here, because frames of the engine do not help the user
 
     def _run(
         self,
@@ -201,7 +200,7 @@ class ParallelRunner(AbstractRunner):
             )
             try:
                 self._run_material(material, upkeep, session)
-            finally:  # hooks of a run that failed too are called with what was gathered
+            finally:  # hooks of a failed run also see the collected data
                 if folder is not None:
                     for merger in material.mergers:
                         merger.merge(folder, self._logger.warning)
@@ -216,17 +215,17 @@ class ParallelRunner(AbstractRunner):
                 observers = [*own, LogObserver(self._logger), *watchers, *records.observers, ending]
                 self._engine.run_material(material, observers, records.durations)
                 upkeep.check()
-        except BaseException as error:  # goes on at once
+        except BaseException as error:  # re-raised
             cast("EngineCatalog", material.catalog).unpin_versions()
             if isinstance(error, (NodeError, WorkerSetupError, KeyboardInterrupt)):
-                ending.tell_how_to_resume(error, self._logger)
+                ending.log_how_to_resume(error, self._logger)
             raise
 
     def _get_executor(self, max_workers: int) -> None:
-        """Kedro asks its own runners for an executor of futures; the engine has its own."""
+        """Return None: Kedro requires this method for executors of futures; the engine has its own."""
 
     def close(self) -> None:
-        """End the workers that a context manager kept; the runner can be used again."""
+        """End the warm workers; the runner can be used again."""
         self._engine.close()
 
     def __enter__(self) -> ParallelRunner:
@@ -241,7 +240,7 @@ class ParallelRunner(AbstractRunner):
 
 
 def _start_forkserver() -> None:
-    """Start this process's forkserver before it is needed: it imports while Kedro reads the project's configuration."""
+    """Start this process's forkserver early, so that it imports while Kedro reads the project's configuration."""
     from treadle.execution.executors.loky.preload import preload_forkserver
     from treadle.execution.executors.loky.slot import ensure_forkserver
 
@@ -259,7 +258,7 @@ class _Engine(EngineRunner):
         self._most_workers = self.max_workers
 
     def use(self, project: KedroProject, plan: Plan) -> None:
-        """Say for which project and plan the next run's workers are set up: no more of them than can be busy at a time."""
+        """Set the project of the next run's workers, and limit their number to those that the plan can keep busy."""
         self._project = project
         if self._executor is None:
             self._requested = choose_start_method(self._asked, prefer_fork=True).method
@@ -268,7 +267,7 @@ class _Engine(EngineRunner):
 
 
 def _widest(plan: Plan) -> int:
-    """Return a number of nodes that is never exceeded by those that run at the same time: the longest chain runs in turn."""
+    """Return an upper bound for the number of nodes that run at the same time: the nodes of the longest chain never do."""
     depths: list[int] = []
     for node in plan.nodes:
         depths.append(1 + max((depths[parent] for parent in node.parents), default=0))

@@ -1,4 +1,4 @@
-"""Registering the secrets of a Kedro run, so that no text of Treadle's shows them. Keeps no state of its own.
+"""Register the secrets of a Kedro run, so that no text of Treadle shows them. Has no state of its own.
 
 Kedro resolves credentials into the configuration of the datasets, where they are found under the key `credentials`. Secret
 parameters are found by their names.
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def register_run_secrets(catalog: Any, recipes: Iterable[ConfigRecipe]) -> None:
-    """Register the secrets that a run may come across.
+    """Register the secrets that a run may use.
 
     Args:
         catalog: Kedro's catalog.
@@ -28,7 +28,7 @@ def register_run_secrets(catalog: Any, recipes: Iterable[ConfigRecipe]) -> None:
     resolver = getattr(catalog, "config_resolver", None)
     register_secrets(_credentials(getattr(resolver, "config", None)))
     if "parameters" in catalog:
-        with suppress(Exception):  # the node that needs the parameters fails with the reason
+        with suppress(Exception):  # the node that needs the parameters reports the error
             register_secrets(secret_params(catalog.get("parameters").load()))
 
 

@@ -1,8 +1,8 @@
-"""What a Kedro session tells its plugins and tells no runner: its configuration, and how the run was asked for.
+"""What a Kedro session passes to plugins but not to runners: its configuration, and the arguments of the run.
 
-Kedro finds the plugin below by the entry point `kedro.hooks`, and the runner finds it in the session's hook manager. Where it
-is missing (`DISABLE_HOOKS_FOR_PLUGINS`), the runner does without what it would have said.
-State: weak references to the contexts of sessions, and how the runs that are about to begin were asked for.
+Kedro finds the plugin below by the entry point `kedro.hooks`, and the runner finds it in the session's hook manager. If it
+is missing (`DISABLE_HOOKS_FOR_PLUGINS`), the runner works without this information.
+State: weak references to the contexts of sessions, and the arguments of runs that are about to begin.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ _hook = pluggy.HookimplMarker("kedro")
 
 @dataclass(frozen=True, slots=True)
 class SessionNote:
-    """What is known of a session; empty where no session told.
+    """The configuration of a session and the arguments of its run; empty if unknown.
 
     Attributes:
         project_path: the project's folder.
         env: the configuration environment.
         loader: Kedro's config loader.
-        run_params: how the run was asked for, by the names of `session.run`.
+        run_params: the arguments of `session.run`, by name.
     """
 
     project_path: Path | None = None
@@ -48,18 +48,18 @@ class SessionNotes:
     @_hook
     def after_context_created(self, context: Any) -> None:
         """Store a weak reference to the session's context."""
-        with suppress(TypeError):  # a stand-in of the project's tests may have no room for one
+        with suppress(TypeError):  # a mock in a project's tests may not support weak references
             self._contexts = [each for each in self._contexts if each() is not None]
             self._contexts.append(ref(context))
 
     @_hook
     def before_pipeline_run(self, run_params: Any) -> None:
-        """Store how a run of Treadle's runner was asked for."""
+        """Store the arguments of a run with Treadle's runner."""
         if isinstance(run_params, dict) and str(run_params.get("runner", "")).startswith("treadle.kedro."):
             self._asked[_id_of(run_params)] = dict(run_params)
 
     def take(self, manager: pluggy.PluginManager, run_id: str | None) -> SessionNote:
-        """Return what is known of a run that begins."""
+        """Remove and return the note of a run that begins."""
         asked = self._asked.pop(run_id or "", {})
         for reference in reversed(self._contexts):
             context = reference()
@@ -69,11 +69,11 @@ class SessionNotes:
 
 
 notes = SessionNotes()
-"""What the entry point names. Only a hook manager leads to it."""
+"""The object of the entry point. The runner accesses it only through a hook manager."""
 
 
 def session_of(manager: pluggy.PluginManager | None, run_id: str | None) -> SessionNote:
-    """Return what a run's session has told.
+    """Return the note of a run's session.
 
     Args:
         manager: the session's hook manager.

@@ -63,7 +63,7 @@ class Returns:
         return Returns(self.shape, tuple(map(rename, self.datasets)), self.keys)
 
     def streams(self, returned: Any) -> bool:
-        """Say whether the value comes chunk by chunk: it is a generator, or one of its parts is."""
+        """Return whether the value comes chunk by chunk: it is a generator, or one of its parts is."""
         if isinstance(returned, GeneratorType):
             return True
         if self.shape is Shape.SEQUENCE and isinstance(returned, (list, tuple)):

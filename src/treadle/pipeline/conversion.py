@@ -43,7 +43,7 @@ class InvalidValueError(Exception):
 
 
 def holds_model(annotation: Any) -> bool:
-    """Say whether a type is a dataclass or a pydantic model, or a list, a mapping or a choice of such."""
+    """Return whether a type is a dataclass or a pydantic model, or a list, a mapping or a choice of such."""
     if isinstance(annotation, type) and get_origin(annotation) is None:
         return _is_model(annotation) or dataclasses.is_dataclass(annotation)
     return any(holds_model(each) for each in get_args(annotation))
@@ -104,7 +104,7 @@ def _wrapper(kind: Any) -> str | None:
 
 
 def _is_checkable(kind: type) -> bool:
-    """Say whether `isinstance` takes a class: a TypedDict, and a protocol that was not made for it, raise."""
+    """Return whether `isinstance` takes a class: a TypedDict, and a protocol that was not made for it, raise."""
     try:
         isinstance(None, kind)
     except TypeError:

@@ -29,7 +29,7 @@ def function_name(func: Callable[..., Any]) -> str:
 
 
 def is_async(func: Callable[..., Any]) -> bool:
-    """Say whether calling the function makes a coroutine or an asynchronous generator instead of running it."""
+    """Return whether calling the function makes a coroutine or an asynchronous generator instead of running it."""
     while isinstance(func, functools.partial):
         func = func.func
     if type(func) not in (FunctionType, MethodType):
@@ -119,7 +119,7 @@ def _plainly_fits(func: Callable[..., Any], positional: int, keywords: Collectio
 
 
 def same_function(one: Any, other: Any) -> bool:
-    """Say whether two callables are the same function, made once or made again by the same code.
+    """Return whether two callables are the same function, made once or made again by the same code.
 
     A pipeline that is created twice holds new lambdas, closures and partials; they are the same where their code and
     all they carry are the same. `==` of foreign objects is never asked, because it may do anything.

@@ -18,7 +18,7 @@ Edges = tuple[tuple[int, ...], ...]
 
 @dataclass(frozen=True, slots=True)
 class Graph:
-    """Who waits for whom.
+    """The dependencies between nodes.
 
     Attributes:
         parents: for each node, the nodes it waits for, each once.
@@ -59,7 +59,7 @@ class Graph:
         return order
 
     def cycle(self) -> list[int]:
-        """Return the nodes of one cycle, each waiting for the one before it; empty where there is none."""
+        """Return the nodes of one cycle, each waiting for the one before it; empty if there is none."""
         stuck = set(range(len(self))).difference(self.order())
         if not stuck:
             return []

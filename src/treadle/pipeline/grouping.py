@@ -1,6 +1,6 @@
 """A pipeline in groups, one for each namespace: what a scheduler outside (Airflow, a job queue) runs as one task.
 
-Pure: nodes and who waits for whom go in, groups come out. `pipeline.py` offers it as `group_by_namespace`.
+Pure: nodes and their dependencies in, groups out. `pipeline.py` offers it as `group_by_namespace`.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def group_by_namespace(nodes: Sequence[Node], graph: Graph) -> tuple[NodeGroup, 
 
     Args:
         nodes: the pipeline's nodes, in order.
-        graph: who waits for whom among them.
+        graph: their dependencies.
 
     Returns:
         The groups, each after those it depends on.

@@ -1,4 +1,4 @@
-"""A pipeline as numbers: which datasets each node takes and makes, and who waits for whom.
+"""A pipeline as numbers: the inputs and outputs of each node, and the dependencies between nodes.
 
 `link` makes the links of nodes in one pass; a pipeline keeps its own, so that whoever runs it many times pays for them once.
 The planner adds what a catalog knows.

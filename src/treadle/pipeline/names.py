@@ -34,7 +34,7 @@ def base_name(name: str) -> str:
 
 
 def is_parameter(name: str) -> bool:
-    """Say whether a dataset holds parameters: `parameters` as a whole, or one of them as `params:…`.
+    """Return whether a dataset holds parameters: `parameters` as a whole, or one of them as `params:…`.
 
     Args:
         name: a dataset's name.
@@ -56,7 +56,7 @@ def check_dataset_name(name: Any, owner: str) -> str:
         The name itself.
 
     Raises:
-        PipelineError: it is no string, is empty, or has a malformed transcoding.
+        PipelineError: it is not a string, is empty, or has a malformed transcoding.
     """
     if not isinstance(name, str):
         msg = f"{owner} names a dataset by {name!r}, a {type(name).__name__}. Dataset names are strings."
@@ -84,7 +84,7 @@ def check_label(text: Any, kind: str, owner: str) -> str:
         The text itself.
 
     Raises:
-        PipelineError: it is no string, is empty, holds a comma or a line break, or begins or ends with a space.
+        PipelineError: it is not a string, is empty, holds a comma or a line break, or begins or ends with a space.
     """
     if not isinstance(text, str):
         msg = f"{owner} has the {kind} {text!r}, a {type(text).__name__}. Write a string."
@@ -109,7 +109,7 @@ def check_namespace(text: Any, owner: str) -> str:
         The text itself.
 
     Raises:
-        PipelineError: it is no label, one of its parts is empty, or it holds an `@` or a `:`.
+        PipelineError: it is not a label, one of its parts is empty, or it holds an `@` or a `:`.
     """
     check_label(text, "namespace", owner)
     namespace = str(text)
@@ -130,7 +130,7 @@ def as_names(given: Any, what: str) -> tuple[str, ...]:
         what: the argument, for the message.
 
     Raises:
-        PipelineError: it is no name and no collection of names.
+        PipelineError: it is neither a name nor a collection of names.
     """
     if given is None:
         return ()

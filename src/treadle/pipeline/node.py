@@ -218,7 +218,7 @@ class Node:
         return self._returns.unpack(returned, self.name)
 
     def streams(self, returned: Any) -> bool:
-        """Say whether what `call` gave comes chunk by chunk, so that each pair of `unpack` is to be saved as it comes.
+        """Return whether what `call` gave comes chunk by chunk, so that each pair of `unpack` is to be saved as it comes.
 
         Args:
             returned: what `call` gave.

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def check_callable(func: object) -> None:
-    """Refuse what is no function.
+    """Raise if a value is not a function.
 
     Args:
         func: what was given as one.
@@ -62,7 +62,7 @@ def check_function(node: str, func: Callable[..., Any], arguments: Arguments) ->
 
 
 def check_wiring(node: str, inputs: tuple[str, ...], outputs: tuple[str, ...]) -> None:
-    """Refuse outputs that nobody could make.
+    """Raise if outputs cannot be made.
 
     Args:
         node: its name.

@@ -1,7 +1,7 @@
 """A pipeline: nodes joined by the names of their datasets.
 
 A Pipeline is frozen: it is checked and put in order when it is made (`wiring.py`), and each operation gives a new
-one. What only some users need (who waits for whom, as numbers) is found on first use and kept. It knows no
+one. What only some users need (dependencies, as indices) is found on first use and kept. It knows no
 catalog and no runner; the planner compiles it for running.
 """
 
@@ -101,7 +101,7 @@ class Pipeline:
 
     @property
     def graph(self) -> Graph:
-        """Who waits for whom, as places in `nodes`."""
+        """The dependencies between nodes, as indices into `nodes`."""
         return Graph(self.links.parents, self.links.children)
 
     @property
@@ -177,7 +177,7 @@ class Pipeline:
         """Return the nodes of these names.
 
         Raises:
-            UnknownNameError: a name nobody has.
+            UnknownNameError: an unknown name.
         """
         return self._at(selection.with_names(self._wiring, names))
 
@@ -185,7 +185,7 @@ class Pipeline:
         """Return the nodes that carry at least one of the tags.
 
         Raises:
-            UnknownNameError: a tag nobody carries.
+            UnknownNameError: an unknown tag.
         """
         return self._at(selection.with_tags(self._wiring, tags))
 
@@ -217,7 +217,7 @@ class Pipeline:
         """Return these nodes and all that wait for them, however far.
 
         Raises:
-            UnknownNameError: a name nobody has.
+            UnknownNameError: an unknown name.
         """
         return self._at(self.graph.descendants(selection.with_names(self._wiring, names)))
 
@@ -225,7 +225,7 @@ class Pipeline:
         """Return these nodes and all they wait for, however far.
 
         Raises:
-            UnknownNameError: a name nobody has.
+            UnknownNameError: an unknown name.
         """
         return self._at(self.graph.ancestors(selection.with_names(self._wiring, names)))
 
@@ -270,7 +270,7 @@ class Pipeline:
             The nodes in the same order.
 
         Raises:
-            UnknownNameError: a name nobody has; carries close matches.
+            UnknownNameError: an unknown name; carries close matches.
             PipelineError: no node passes all the filters.
         """
         wiring, graph = self._wiring, self.graph

@@ -140,14 +140,14 @@ def policy_of(values: Mapping[str, Any]) -> NodePolicy:
 
 
 def check_policy(policy: object, owner: str) -> None:
-    """Refuse what is no policy.
+    """Raise if a value is not a policy.
 
     Args:
         policy: what a node was given.
         owner: the node in words.
 
     Raises:
-        PipelineError: it is no NodePolicy.
+        PipelineError: it is not a NodePolicy.
     """
     if not isinstance(policy, NodePolicy):
         msg = f"{owner} has policy={policy!r}. Give a NodePolicy: policy=NodePolicy(retries=3)."
@@ -222,7 +222,7 @@ def read_resources(value: object) -> tuple[tuple[str, int], ...]:
         (name, amount) pairs, sorted.
 
     Raises:
-        ValueError: it is no mapping, or an amount is wrong; the text names it.
+        ValueError: it is not a mapping, or an amount is wrong; the text names it.
     """
     if not isinstance(value, Mapping):
         msg = "give amounts by name, like {gpu: 1, memory: 4GB}"

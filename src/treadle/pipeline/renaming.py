@@ -86,7 +86,7 @@ def renamed_nodes(
     namespace: str | None = None,
     prefix_datasets_with_namespace: bool = True,
 ) -> list[Node] | None:
-    """Return a pipeline's nodes on other datasets and under a namespace; None where nothing is to be changed.
+    """Return a pipeline's nodes on other datasets and under a namespace; None if nothing is to be changed.
 
     Args:
         whole: the pipeline.

@@ -1,6 +1,6 @@
 """Choosing nodes of a wiring: by name, tag, namespace, dataset, and by what comes before and after.
 
-Each function returns places in `wiring.nodes`, and raises `UnknownNameError` with close matches for a name nobody
+Each function returns places in `wiring.nodes`, and raises `UnknownNameError` with close matches for an unknown name
 has. `pipeline.py` makes pipelines of them.
 """
 

@@ -43,7 +43,7 @@ class Wiring:
     transcoded: frozenset[str]
 
     def graph(self) -> Graph:
-        """Return who waits for whom, as numbers: places in `nodes`."""
+        """Return the dependencies between nodes, as indices into `nodes`."""
         makers = self.makers
         parents = []
         for node in self.nodes:
@@ -177,7 +177,7 @@ def _check_transcoding(nodes: Sequence[Node], mixed: frozenset[str]) -> None:
 
 
 def _in_order(wiring: Wiring) -> bool:
-    """Say whether no node takes what only itself or a later one makes."""
+    """Return whether no node uses an output of itself or of a later node."""
     makers = wiring.makers
     after_all = len(wiring.nodes)
     for place, node in enumerate(wiring.nodes):

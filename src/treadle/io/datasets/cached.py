@@ -1,7 +1,7 @@
 """A dataset that is read from its place once a process, and from memory after.
 
 State: the dataset within, and its value once it was loaded or saved. The value does not travel: each process has a cache
-of its own. Neighbours: any dataset goes within; `memory` isolates what is handed out.
+of its own. Neighbours: wraps any dataset; `memory` isolates the values that it returns.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ class CachedDataset(Dataset):
         return opened
 
     def exists(self) -> bool:
-        """Say whether there is a value."""
+        """Return whether there is a value."""
         return self._cache.has_data or self.dataset.exists()
 
     def release(self) -> None:
@@ -94,17 +94,17 @@ class CachedDataset(Dataset):
         self.dataset.confirm()
 
     def versions(self) -> list[str] | None:
-        """Return the versions of the dataset within, None where it has none."""
+        """Return the versions of the dataset within, None if it has none."""
         versions = getattr(self.dataset, "versions", None)
         return versions() if callable(versions) else None
 
     def load_version(self) -> str | None:
-        """Return the version of the dataset within that a load would read, None where it has none."""
+        """Return the version of the dataset within that a load would read, None if it has none."""
         load_version = getattr(self.dataset, "load_version", None)
         return load_version() if callable(load_version) else None
 
     def file_identity(self) -> FileIdentity | None:
-        """Return what identifies the content of the dataset within; None where that does not say."""
+        """Return what identifies the content of the dataset within; None if that does not say."""
         return file_identity_of(self.dataset)
 
     def entry(self) -> dict[str, Any]:

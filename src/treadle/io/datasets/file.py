@@ -96,7 +96,7 @@ class FileDataset(Dataset):
 
     @property
     def storage(self) -> Storage:
-        """Where the file lies."""
+        """Where the file is stored."""
         if self._storage is None:
             self._storage = storage_for(self.filepath, self._options)
         return self._storage
@@ -138,14 +138,14 @@ class FileDataset(Dataset):
             return self.read(file)
 
     def exists(self) -> bool:
-        """Say whether there is a file to load."""
+        """Return whether there is a file to load."""
         if self._version is None:
             return self.storage.exists(self.filepath)
         version = self.load_version()
         return version is not None and self.storage.exists(version_path(self.filepath, version))
 
     def file_identity(self) -> FileIdentity | None:
-        """Return what identifies the content that a load would read; None where nothing is there."""
+        """Return what identifies the content that a load would read; None if nothing is there."""
         try:
             path = self.load_path()
         except DatasetError:
@@ -168,7 +168,7 @@ class FileDataset(Dataset):
         return newest_version(self.storage, self.filepath)
 
     def versions(self) -> list[str] | None:
-        """Return the versions that there are, the newest first; None where the dataset is not versioned."""
+        """Return the versions that there are, the newest first; None if the dataset is not versioned."""
         return None if self._version is None else all_versions(self.storage, self.filepath)
 
     def entry(self) -> dict[str, Any]:

@@ -111,7 +111,7 @@ class PartitionedDataset(Dataset):
 
     @property
     def storage(self) -> Storage:
-        """Where the folder lies."""
+        """Where the folder is."""
         if self._storage is None:
             self._storage = self._storage_for(self.path)
         return self._storage
@@ -140,7 +140,7 @@ class PartitionedDataset(Dataset):
         """Save partitions by name.
 
         Raises:
-            DatasetError: the data is no mapping, or a name would lead out of the folder.
+            DatasetError: the data is not a mapping, or a name would lead out of the folder.
         """
         if not isinstance(data, Mapping):
             msg = f"A partitioned dataset saves a mapping of partition to value, not {type(data).__name__}."
@@ -161,11 +161,11 @@ class PartitionedDataset(Dataset):
             self._written.add(name)
 
     def exists(self) -> bool:
-        """Say whether there is a partition."""
+        """Return whether there is a partition."""
         return bool(self.names())
 
     def file_identity(self) -> FileIdentity | None:
-        """Return what identifies the files of all partitions; None where the folder is not on this machine."""
+        """Return what identifies the files of all partitions; None if the folder is not on this machine."""
         return self.storage.identify(self.path) if self.storage.local else None
 
     def release(self) -> None:
