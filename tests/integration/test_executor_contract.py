@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+from treadle.execution.executors.executor import Executor
+from treadle.execution.executors.inline_store import InlineStore
 from treadle.execution.executors.loky.pool import loky_executor
 from treadle.execution.executors.serial import serial_executor
 from treadle.execution.executors.threads import thread_executor
 from treadle.execution.packing.worker_spec import fingerprint, make_worker_spec
 from treadle.execution.processes.start_method import StartMethod
 from treadle.testing import ExecutorContract, needs
+
+sys.path.insert(0, str(Path(__file__).parent))
+from subprocess_pool import SubprocessPool
 
 
 class TestSerial(ExecutorContract):
@@ -73,3 +79,10 @@ def test_a_missing_capability_skips_by_its_name(tmp_path):
     assert "1 passed, 3 skipped" in done.stdout, done.stdout
     assert "the pool does not declare the capability 'concurrent'" in done.stdout
     assert "the pool does not declare the capability 'processes'" in done.stdout
+
+
+class TestSubprocesses(ExecutorContract):
+    """The backend of `subprocess_pool.py`, which knows nothing but the public protocols."""
+
+    def make_executor(self, max_workers):
+        return Executor(SubprocessPool(max_workers), InlineStore())

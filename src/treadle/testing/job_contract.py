@@ -128,7 +128,7 @@ class JobContract(ContractFixtures):
     def test_a_job_of_nodes_that_wait_runs_to_its_end(self, bench: Bench, gate: Gate) -> None:
         """A job whose first node blocks goes on with its second one."""
         bench.begin(node(gate.waiting, None, "a", name="first"), node(lambda a: a, "a", "b", name="second"))
-        bench.submit(bench.workers[0], "first", "second", flush=True)
+        bench.submit(bench.workers[0], "first", "second", last=[("a", "second")], local=["a"], flush=True)
         opener = threading.Thread(target=gate.open)
         opener.start()
         assert [each.node for each in bench.all_until(Finished, 2)] == [bench.nodes["first"], bench.nodes["second"]]

@@ -45,8 +45,8 @@ def job_steps(  # noqa: PLR0913 - all but the first four are keyword-only
         job: the nodes to run.
         take: returns the value of an in-memory dataset; its second argument is True for the last consumer of the value.
         give: stores the value of an in-memory output during the attempt, and returns its handle.
-        keep: stores a value after the attempt, out of the dictionary that holds the only reference to it; given in place of
-            `give`.
+        keep: stores a value after the attempt, out of the dictionary that holds the only reference to it: every output if there
+            is no `give`, else those that only this job uses.
         cancelled: called before each node; if it returns True, the rest of the job is returned.
         label: the worker's label, for log records.
 
@@ -67,7 +67,7 @@ def job_steps(  # noqa: PLR0913 - all but the first four are keyword-only
             return take(dataset, last.get(dataset) == index)
 
         def store_output(dataset: int, value: Any, handles: dict[int, Handle] = handles, made: dict[int, Any] = made) -> None:
-            if give is None:
+            if give is None or (keep is not None and dataset in job.local):
                 made[dataset] = value
                 return
             if dataset in handles:

@@ -51,7 +51,7 @@ class ParallelRunner(Runner):
     """
 
     name = "parallel"
-    _has_processes = True
+    has_processes = True
 
     def __init__(  # noqa: PLR0913 - the options of a runner, each by its name
         self,
@@ -104,7 +104,8 @@ class ParallelRunner(Runner):
         finally:
             stop_unused(early)
 
-    def _make_executor(self, plan: Plan) -> Executor:  # noqa: ARG002 - one executor fits every plan
+    def make_executor(self, plan: Plan) -> Executor:  # noqa: ARG002 - one executor fits every plan
+        """Make the executor."""
         from treadle.execution.executors.loky.pool import loky_executor
         from treadle.execution.packing.worker_spec import make_worker_spec
 

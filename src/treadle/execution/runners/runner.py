@@ -64,7 +64,7 @@ class Runner(ABC):
     """
 
     name: ClassVar[str]
-    _has_processes: ClassVar[bool] = False
+    has_processes: ClassVar[bool] = False
     """Whether nodes run in other processes, which have dataset objects of their own."""
 
     def __init__(
@@ -151,7 +151,7 @@ class Runner(ABC):
         check_transcoding(plan)
         check_memory_datasets(plan, catalog)
         check_parameters(pipeline, catalog)
-        with care_for_datasets(plan, catalog, has_processes=self._has_processes) as care:
+        with care_for_datasets(plan, catalog, has_processes=self.has_processes) as care:
             material = RunBundle(run_id, plan, catalog, hooks, self.is_async, state=care.state)
             everyone = [*care.observers, *observers]
             return self.run_material(material, everyone, durations, on_failure=on_failure, load_results=load_results)
@@ -318,11 +318,11 @@ class Runner(ABC):
 
     def _fitting(self, plan: Plan) -> Executor:
         if self._executor is None:
-            self._executor = self._make_executor(plan)
+            self._executor = self.make_executor(plan)
         return self._executor
 
     @abstractmethod
-    def _make_executor(self, plan: Plan) -> Executor:
+    def make_executor(self, plan: Plan) -> Executor:
         """Make an executor for a plan."""
 
     def __repr__(self) -> str:

@@ -37,5 +37,6 @@ class SequentialRunner(Runner):
     ) -> None:
         super().__init__(1, is_async=is_async, resources=resources, on_failure=on_failure, seed=seed)
 
-    def _make_executor(self, plan: Plan) -> Executor:  # noqa: ARG002 - one executor fits every plan
+    def make_executor(self, plan: Plan) -> Executor:  # noqa: ARG002 - one executor fits every plan
+        """Make the executor."""
         return serial_executor()

@@ -55,7 +55,8 @@ class ThreadRunner(Runner):
         policies = tuple(lone if policy is None else lone.over(policy) for policy in plan.policies or [None] * len(plan.nodes))
         return replace(material, plan=replace(plan, policies=policies)), {**limits, _GENERATORS: 1}
 
-    def _make_executor(self, plan: Plan) -> Executor:  # noqa: ARG002 - one executor fits every plan
+    def make_executor(self, plan: Plan) -> Executor:  # noqa: ARG002 - one executor fits every plan
+        """Make the executor."""
         refuse_at_exit(self.name)
         from treadle.execution.executors.threads import thread_executor
 

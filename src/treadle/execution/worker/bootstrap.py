@@ -30,6 +30,7 @@ from treadle.execution.values.restoring import define_received_objects
 from treadle.execution.worker import process_state
 from treadle.execution.worker.exit import drop_inherited_exit_handlers
 from treadle.execution.worker.forwarding import ForwardHandler, stop_forwarding, take_over_logging
+from treadle.execution.worker.open_run import BetweenRuns
 from treadle.execution.worker.pacing import PacedSender
 from treadle.execution.worker.questions import disable_prompts
 from treadle.execution.worker.streams import ForwardStream
@@ -40,7 +41,6 @@ if TYPE_CHECKING:
 
     from treadle.events import Failure
     from treadle.execution.protocol.messages import WorkerSpec
-    from treadle.project.logging import LoggingLevels
 
 THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
@@ -106,10 +106,8 @@ class WorkerProcess:
     """The running node (number of the run, plan index, start time), None between nodes; reported if the node takes long."""
     failure: Failure | None = None
     """The error of the set-up, if it failed."""
-    levels: LoggingLevels | None = None
-    """The logging levels that the last run applied."""
-    state: bytes = b""
-    """The state of the parent process that the last run applied."""
+    between_runs: BetweenRuns = field(default_factory=BetweenRuns)
+    """What the process keeps from one run to the next."""
     sender: PacedSender = field(init=False)
     """Sends the output and log records of its nodes."""
 

@@ -6,17 +6,13 @@ State: that of the run in this process. Neighbours: `worker.py` hands it jobs, `
 from __future__ import annotations
 
 import os
-import pickle
 import threading
 import time
 from typing import TYPE_CHECKING, Any
 
 from treadle.errors import DatasetError
 from treadle.execution.attempt.attempt import AttemptFailedError, attempt_node
-from treadle.execution.attempt.context import RunContext
-from treadle.execution.attempt.dataset_state import SharedState
 from treadle.execution.attempt.failure import record_failure
-from treadle.execution.attempt.plugins import rebuild_hooks, start_plugins
 from treadle.execution.protocol.handles import CannotLeaveError, Handle, Inline, PinnedValue, RemoteValue, Segment
 from treadle.execution.protocol.messages import Failed, Finished, Job, RunSpec
 from treadle.execution.values.ownership import large_size
@@ -28,22 +24,16 @@ from treadle.execution.values.transfer import (
     describe_no_room,
     publish,
 )
-from treadle.execution.worker import process_state
 from treadle.execution.worker.facts import worker_facts
 from treadle.execution.worker.forwarding import flush_forwarded
+from treadle.execution.worker.open_run import OpenRun
 from treadle.forks import fork_safe
-from treadle.io.catalog import Catalog, CatalogPart
-from treadle.io.memory import CopyMode
-from treadle.planning.collector import collection_paused
-from treadle.project.logging import apply_levels
-from treadle.secrets import register_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from treadle.execution.values.budget import Budget
     from treadle.execution.worker.bootstrap import WorkerProcess
-    from treadle.pipeline import Node
 
 FLUSH_BATCH_SIZE = 32
 """So many facts go out at once: half of what may wait in a worker, so that it has work while the parent sends more."""
@@ -59,53 +49,19 @@ class WorkerRun:
         worker: WorkerProcess,
         files: dict[int, Handle],
         budget: Budget,
-        known: Mapping[bytes, tuple[Node, ...]],
     ) -> None:
         self._number = number
         self._spec = spec
         self._worker = worker
-        self._groups: dict[int, tuple[Node, ...]] = {}
-        self._known = known
-        self.lasting: dict[bytes, tuple[Node, ...]] = {}
-        """Nodes that the next run may have too."""
         self._handles: dict[int, Handle] = {}
         self._files = files
         self._budget = budget
         self._last: dict[int, int] = {}
         self._is_over = False
-        self._copy_modes = {dataset: CopyMode(mode) for dataset, mode in spec.copy_modes}
-        self._values = LocalValues(self._copy_modes.get)
+        run = OpenRun(spec, worker_facts(worker), worker.between_runs, on_node=self._enter_node)
+        self._context = run.context
+        self._values = LocalValues(run.copy_modes.get)
         self._values_lock = fork_safe(threading.Lock())  # the monitor thread publishes while the main thread runs nodes
-        self._pickled = dict(spec.objects)
-        register_secrets(spec.secrets)
-        apply_levels(spec.levels, worker.levels)
-        worker.levels = spec.levels
-        if spec.process_state != worker.state:
-            process_state.apply(spec.process_state)
-            worker.state = spec.process_state
-        # Another framework's run has a catalog of its own, behind the conduct; ours stays empty then.
-        catalog_class = pickle.loads(spec.catalog_class) if spec.opener is None else Catalog  # noqa: S301 - the parent sent it
-        self._catalog: Catalog = catalog_class.from_part(CatalogPart(spec.recipes, (), spec.save_version))
-        if spec.parameters is not None:
-            self._catalog.add_parameters(pickle.loads(spec.parameters))  # noqa: S301 - the parent sent it
-        self._scope = RunContext(
-            run_id=spec.run_id,
-            node=self._node,
-            inputs=spec.inputs,
-            outputs=spec.outputs,
-            dataset_names=spec.dataset_names,
-            in_memory=spec.in_memory,
-            copy_mode=self._copy_modes.get,
-            catalog=self._catalog,
-            hooks=rebuild_hooks(spec.hooks),
-            is_async=spec.is_async,
-            timeouts=dict(spec.timeouts),
-            is_result=spec.is_result if spec.opener is None else (),
-            seeds=spec.seeds,
-            state=SharedState(*spec.watched) if spec.watched is not None else None,
-            strategy=pickle.loads(spec.opener).open() if spec.opener is not None else None,  # noqa: S301 - the parent sent it
-        )
-        start_plugins(self._scope.hooks, worker_facts(worker), spec.run_id)
 
     def accept(self, job: Job) -> None:
         """Take a job's inputs in; those in memory files are among the files already."""
@@ -129,7 +85,7 @@ class WorkerRun:
         keeping: int | None = None
         try:
             times = attempt_node(
-                self._scope,
+                self._context,
                 index,
                 take=lambda dataset: self._take(dataset, index),
                 give=lambda dataset, value: self._give(dataset, value, job, given, made),
@@ -279,24 +235,5 @@ class WorkerRun:
         self._count(handle, -1)
         handle.close()
 
-    def _node(self, index: int) -> Node:
-        group, position = self._spec.node_at[index]
-        if group not in self._groups:
-            self._groups[group] = self._unpickle(group)
-        node = self._groups[group][position]
-        self._worker.running = node.name
-        for name in (*node.inputs, *node.outputs, *node.confirms) if self._pickled else ():
-            if name in self._pickled:  # a dataset that was given as an object
-                self._catalog[name] = pickle.loads(self._pickled[name])  # noqa: S301 - the parent sent it
-                del self._pickled[name]
-        return node
-
-    def _unpickle(self, group: int) -> tuple[Node, ...]:
-        pickled = self._spec.node_groups[group]
-        nodes: tuple[Node, ...] | None = self._known.get(pickled)
-        if nodes is None:
-            with collection_paused():  # a group may be ten thousand nodes, which stay
-                nodes = tuple(pickle.loads(pickled))  # noqa: S301 - the parent sent it
-        if group in self._spec.lasting_groups:
-            self.lasting[pickled] = nodes
-        return nodes
+    def _enter_node(self, name: str) -> None:
+        self._worker.running = name

@@ -55,7 +55,6 @@ from treadle.project.configure import configure_count
 
 if TYPE_CHECKING:
     from treadle.execution.worker.bootstrap import WorkerProcess
-    from treadle.pipeline import Node
 
 MONITOR_DELAY_SECONDS = 0.01
 """How long a node may run before pending messages are sent and the jobs queued behind it are returned to the parent."""
@@ -109,7 +108,6 @@ class _Server:
         self._commands: deque[tuple[Any, list[int]]] = deque()
         self._specs: dict[int, bytes] = {}
         self._runs: dict[int, WorkerRun] = {}
-        self._nodes: dict[bytes, tuple[Node, ...]] = {}  # of the latest run, by their pickle
         self._files = InputFiles()
         self._budget = Budget(worker.spec.scratch)
         self._reading = fork_safe(threading.Lock())  # guards the channel: one thread reads at a time
@@ -297,8 +295,7 @@ class _Server:
     def _open(self, number: int) -> WorkerRun:
         if number not in self._runs:
             spec = pickle.loads(self._specs[number])  # noqa: S301 - the parent sent it
-            run = WorkerRun(number, spec, self._worker, self._files.of(number), self._budget, self._nodes)
-            self._runs[number], self._nodes = run, run.lasting
+            self._runs[number] = WorkerRun(number, spec, self._worker, self._files.of(number), self._budget)
         return self._runs[number]
 
     def _check_for_cancel(self, run: int) -> bool:

@@ -1,0 +1,126 @@
+"""A value store for backends whose values travel inside messages, through the parent.
+
+State: the handles of one run's values, and the values that cannot be pickled and so stay in this process. Runs in the parent.
+Neighbours: `inline_worker.py` is the other side.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any
+
+from treadle.execution.protocol.handles import CannotLeaveError, Handle, Inline, LocalValue, PinnedValue
+from treadle.execution.protocol.messages import MAIN
+from treadle.execution.values.pickling import pickle_value
+from treadle.execution.values.transfer import LocalValues
+from treadle.forks import fork_safe
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from treadle.execution.packing.bundle import RunBundle
+    from treadle.execution.protocol.placement import Placement
+
+
+def pickled_inline(value: Any) -> Inline:
+    """Pickle a value into a handle that has it.
+
+    Raises:
+        CannotLeaveError: the value cannot be pickled.
+    """
+    data, buffers = pickle_value(value)
+    return Inline(data, tuple(bytes(buffer) for buffer in buffers))
+
+
+class InlineStore:
+    """Pickled values, each in its handle; a job carries the handles of its inputs to the worker."""
+
+    def __init__(self) -> None:
+        self._lock = fork_safe(threading.RLock())  # a node in this process runs while another thread runs the loop
+        self._handles: dict[int, Handle] = {}
+        self._here = LocalValues(lambda _dataset: None)
+
+    def begin(self, run: RunBundle) -> None:
+        """Start a run."""
+        self._handles, self._here = {}, LocalValues(run.copy_mode)
+
+    def put(self, dataset: int, value: Any) -> Placement:
+        """Store a value, which then belongs to the store; one that cannot be pickled stays in this process."""
+        with self._lock:
+            try:
+                handle: Handle = pickled_inline(value)
+            except CannotLeaveError as exc:
+                self._here.adopt(dataset, value)
+                handle = PinnedValue(MAIN, str(exc))
+            self.keep(dataset, handle, MAIN)
+            return handle.placement
+
+    def give(self, dataset: int, value: Any) -> Handle:
+        """Store an output of a node in this process during its attempt; `keep` follows if the attempt succeeds."""
+        with self._lock:
+            self._here.drop(dataset)  # an earlier chunk of a generator
+            try:
+                return pickled_inline(value)
+            except CannotLeaveError as exc:
+                self._here.put(dataset, value)
+                return PinnedValue(MAIN, str(exc))
+
+    def take(self, dataset: int, *, last: bool) -> Any:
+        """Return an input for a node in this process, which may change it."""
+        with self._lock:
+            return self._here.take(dataset, last=last) if dataset in self._here else self._handles[dataset].load()
+
+    def keep(self, dataset: int, handle: Handle, worker: int) -> None:  # noqa: ARG002 - the handle names the worker if it matters
+        """Keep the handle of a node's output, unless the store has the value already."""
+        with self._lock:
+            before = self._handles.get(dataset)
+            if before is None or before.worker is not None:
+                self._handles[dataset] = handle
+
+    def keep_transferred(self, dataset: int, handle: Handle, worker: int) -> bool:  # noqa: ARG002 - workers keep no value that moves
+        """Return False: no value is transferred."""
+        return False
+
+    def handles(self, datasets: Iterable[int]) -> list[tuple[int, Handle]]:
+        """Return handles that can be sent with a job."""
+        with self._lock:
+            return [(dataset, self._handles[dataset]) for dataset in datasets]
+
+    def spare(self, dataset: int) -> int | None:  # noqa: ARG002 - there are no memory files
+        """Return None: there are no memory files."""
+        return None
+
+    def release(self, dataset: int) -> None:
+        """Release a value."""
+        with self._lock:
+            self._handles.pop(dataset, None)
+            self._here.drop(dataset)
+
+    def size(self, dataset: int) -> int:
+        """Return the size of a value in bytes, 0 if the store does not have it."""
+        handle = self._handles.get(dataset)
+        return handle.size if handle is not None else 0
+
+    def detach(self, dataset: int) -> Handle | None:
+        """Remove a value and return its handle; None if the store does not have it."""
+        with self._lock:
+            handle = self._handles.pop(dataset, None)
+            if handle is None or handle.worker is not None:
+                return LocalValue(self._here.take(dataset, last=True)) if dataset in self._here else None
+            return handle
+
+    def forget_worker(self, worker: int) -> None:
+        """Forget the values that only this worker held."""
+        with self._lock:
+            for dataset in [each for each, handle in self._handles.items() if handle.worker == worker]:
+                self.release(dataset)
+
+    def clear(self) -> None:
+        """Release the run's values."""
+        with self._lock:
+            self._handles.clear()
+            self._here.clear()
+
+    def close(self) -> None:
+        """Free everything."""
+        self.clear()

@@ -1,0 +1,122 @@
+"""Open a run in a worker process: nodes, catalog, hooks and context, made from a RunSpec. For the workers of any backend.
+
+State: what one run has in this process, and what the process keeps from one run to the next. Runs in workers. Neighbours:
+`run.py` runs jobs on it for loky's workers, `executors/inline_worker.py` for backends whose values travel inside messages.
+"""
+
+from __future__ import annotations
+
+import pickle
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from treadle.execution.attempt.context import RunContext
+from treadle.execution.attempt.dataset_state import SharedState
+from treadle.execution.attempt.plugins import rebuild_hooks, start_plugins
+from treadle.execution.worker import process_state
+from treadle.io.catalog import Catalog, CatalogPart
+from treadle.io.memory import CopyMode
+from treadle.planning.collector import collection_paused
+from treadle.project.logging import apply_levels
+from treadle.secrets import register_secrets
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from treadle.execution.protocol.messages import RunSpec
+    from treadle.hooks import WorkerFacts
+    from treadle.pipeline import Node
+    from treadle.project.logging import LoggingLevels
+
+
+@dataclass(slots=True)
+class BetweenRuns:
+    """What a worker process keeps from one run to the next.
+
+    Attributes:
+        levels: the logging levels that the last run applied.
+        state: the state of the parent process that the last run applied.
+        nodes: nodes of the last run that the next one may have too, by their pickle.
+    """
+
+    levels: LoggingLevels | None = None
+    state: bytes = b""
+    nodes: dict[bytes, tuple[Node, ...]] = field(default_factory=dict)
+
+
+class OpenRun:
+    """A run as a worker process has it.
+
+    Args:
+        spec: the run.
+        facts: this process, for plugins.
+        between: what the process keeps between runs; it is updated.
+        on_node: called with the name of each node before it is attempted.
+
+    Raises:
+        WorkerSetupError: a plugin's `on_worker_start` failed.
+    """
+
+    def __init__(
+        self, spec: RunSpec, facts: WorkerFacts, between: BetweenRuns, on_node: Callable[[str], None] = lambda _name: None
+    ) -> None:
+        self.spec = spec
+        self.copy_modes = {dataset: CopyMode(mode) for dataset, mode in spec.copy_modes}
+        self._on_node = on_node
+        self._groups: dict[int, tuple[Node, ...]] = {}
+        self._pickled = dict(spec.objects)
+        self._known = between.nodes
+        self._lasting: dict[bytes, tuple[Node, ...]] = {}
+        between.nodes = self._lasting  # filled as groups are unpickled
+        register_secrets(spec.secrets)
+        apply_levels(spec.levels, between.levels)
+        between.levels = spec.levels
+        if spec.process_state != between.state:
+            process_state.apply(spec.process_state)
+            between.state = spec.process_state
+        # A run of another framework has its own catalog, which its strategy holds; this one stays empty then.
+        catalog_class = pickle.loads(spec.catalog_class) if spec.opener is None else Catalog  # noqa: S301 - the parent sent it
+        self._catalog: Catalog = catalog_class.from_part(CatalogPart(spec.recipes, (), spec.save_version))
+        if spec.parameters is not None:
+            self._catalog.add_parameters(pickle.loads(spec.parameters))  # noqa: S301 - the parent sent it
+        self.context = RunContext(
+            run_id=spec.run_id,
+            node=self._node,
+            inputs=spec.inputs,
+            outputs=spec.outputs,
+            dataset_names=spec.dataset_names,
+            in_memory=spec.in_memory,
+            copy_mode=self.copy_modes.get,
+            catalog=self._catalog,
+            hooks=rebuild_hooks(spec.hooks),
+            is_async=spec.is_async,
+            timeouts=dict(spec.timeouts),
+            is_result=spec.is_result if spec.opener is None else (),
+            seeds=spec.seeds,
+            state=SharedState(*spec.watched) if spec.watched is not None else None,
+            strategy=pickle.loads(spec.opener).open() if spec.opener is not None else None,  # noqa: S301 - the parent sent it
+        )
+        start_plugins(self.context.hooks, facts, spec.run_id)
+
+    def _node(self, index: int) -> Node:
+        """Return a node, unpickled when it is first needed, with the datasets that were given as objects."""
+        group, position = self.spec.node_at[index]
+        if group not in self._groups:
+            self._groups[group] = self._unpickle(group)
+        node = self._groups[group][position]
+        self._on_node(node.name)
+        for name in (*node.inputs, *node.outputs, *node.confirms) if self._pickled else ():
+            if name in self._pickled:
+                self._catalog[name] = pickle.loads(self._pickled[name])  # noqa: S301 - the parent sent it
+                del self._pickled[name]
+        return node
+
+    def _unpickle(self, group: int) -> tuple[Node, ...]:
+        pickled = self.spec.node_groups[group]
+        nodes: tuple[Node, ...] | None = self._known.get(pickled)
+        if nodes is None:
+            with collection_paused():  # a group may be ten thousand nodes, which stay
+                nodes = tuple(pickle.loads(pickled))  # noqa: S301 - the parent sent it
+        if group in self.spec.lasting_groups:
+            self._lasting[pickled] = nodes
+        return nodes

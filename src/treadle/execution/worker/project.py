@@ -1,0 +1,69 @@
+"""Set up the project in a worker process that inherited nothing: the first thing that the worker of any backend does.
+
+State: that of the process, which this changes: `sys.path`, signal handlers, logging, the configured project. Runs in workers.
+Neighbours: `bootstrap.py` sets up loky's workers, which have more to do.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from typing import TYPE_CHECKING
+
+from treadle.execution.attempt.failure import record_failure
+from treadle.execution.values.restoring import define_received_objects
+from treadle.execution.worker.forwarding import ForwardHandler, take_over_logging
+from treadle.hooks import WorkerFacts
+from treadle.project.logging import apply_levels, node_here
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from treadle.events import Failure
+    from treadle.execution.protocol.messages import Fact
+    from treadle.execution.protocol.project import ProjectSpec
+
+
+def set_up_project(spec: ProjectSpec, number: int, send: Callable[[Fact], None]) -> tuple[WorkerFacts, Failure | None]:
+    """Make the project importable and configured, and send log records to the parent.
+
+    Ctrl-C is left to the parent, which ends its workers.
+
+    Args:
+        spec: the project.
+        number: the worker's number.
+        send: sends a fact to the parent; it may be called from any thread.
+
+    Returns:
+        What plugins learn of this process, and what the project's code raised; None if it raised nothing.
+    """
+    signal.signal(signal.SIGINT, lambda _number, _frame: None)
+    define_received_objects()
+    sys.path[:] = spec.code_paths
+    label = f"worker-{number}"
+    handler = ForwardHandler(send, label, lambda: here[0] if (here := node_here.get()) else None)
+    take_over_logging(handler)
+    failure = None
+    try:
+        if spec.package_name is not None:
+            from treadle.project.configure import configure_project, configured_project
+
+            configure_project(spec.package_name)
+            _ = configured_project().settings  # read now: an error in settings.py is a set-up failure
+        if spec.setup is not None:
+            spec.setup.configure()
+            take_over_logging(handler)
+        apply_levels(spec.levels)
+    except BaseException as exc:  # noqa: BLE001 - importing the project's code may raise anything, even an exit: the parent reports it
+        failure = record_failure(exc, phase="setup")
+    facts = WorkerFacts(
+        number=number,
+        label=label,
+        pid=os.getpid(),
+        package_name=spec.package_name,
+        start_method=None,
+        thread_limit=None,
+        working_directory=os.getcwd(),
+    )
+    return facts, failure
