@@ -157,5 +157,5 @@ def test_its_records_can_be_read(python, folder, monkeypatch, capsys):
         assert main(["sessions", "--store", store, "show", session_id]) == 0
         assert session_id in capsys.readouterr().out
     assert main(["sessions", "--store", "missing.db", "list"]) == 2
-    assert "There is no file" in capsys.readouterr().err
+    assert "does not exist. Pass the file of a store" in capsys.readouterr().err
     assert not (elsewhere / "missing.db").exists()

@@ -1,6 +1,6 @@
-"""`treadle catalog`: the project's datasets, where they are, and what patterns make of names. Keeps no state.
+"""`treadle catalog`: list and describe the project's datasets, and resolve dataset patterns. State: none.
 
-Neighbours: `treadle.planning.datasets` says what is printed here, `location.py` opens the project.
+Neighbours: `treadle.planning.datasets` collects the facts that are printed here, `location.py` opens the project.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @click.group(cls=SuggestingGroup)
 def catalog() -> None:
-    """Look at the project's datasets."""
+    """List and describe the project's datasets."""
 
 
 @catalog.command("list")
@@ -39,7 +39,7 @@ def list_datasets(
 ) -> None:
     """List the datasets and patterns that the catalog declares.
 
-    Patterns are in the order in which they are tried. REGEX keeps the names that it is found in: treadle catalog list ^raw
+    Patterns are listed in matching order. REGEX selects datasets by name: treadle catalog list ^raw
     """
     from treadle.cli.location import load_context
     from treadle.cli.tables import aligned
@@ -54,9 +54,9 @@ def list_datasets(
         for line in aligned([("DATASET", "TYPE", "PLACE"), *rows]):
             click.echo(printable(line))
     else:
-        click.echo(missing_catalog(context.config_loader) or "The catalog declares no such dataset.")
+        click.echo(missing_catalog(context.config_loader) or "The catalog declares no matching dataset.")
     if found.patterns() and pattern is None:
-        click.echo("\nPATTERNS, in the order in which they are tried")
+        click.echo("\nPATTERNS, in matching order")
         for each in found.patterns():
             click.echo(printable(each))
 
@@ -71,7 +71,7 @@ def describe_catalog(
 ) -> None:
     """Describe the datasets that pipelines use.
 
-    Where each comes from, its type, its place, and which nodes make and take it.
+    Shows where each is declared, its type, its location, and the nodes that save and load it.
     """
     from treadle.cli.location import load_catalog
     from treadle.cli.tables import aligned
@@ -107,9 +107,9 @@ def resolve_patterns(
     params: tuple[Mapping[str, Any], ...],
     conf_source: str | None,
 ) -> None:
-    """Print catalog entries as YAML, with patterns filled in.
+    """Print catalog entries as YAML, with patterns resolved.
 
-    Of the datasets NAME, or of all in the pipelines that come from a pattern: what is printed can be put into a catalog file.
+    For the datasets NAME, or for all datasets of the pipelines that match a pattern. The output is valid in a catalog file.
     """
     import yaml
 
@@ -119,17 +119,17 @@ def resolve_patterns(
     found = load_catalog(env=env, params=join_params(params), conf_source=conf_source)
     wanted = names or [facts.name for facts in describe_datasets(_joined(pipelines), found) if facts.origin is Origin.PATTERN]
     entries = resolved_entries(wanted, found)
-    others = {name: found[name] for name in wanted if name not in entries}  # an unknown name is an error, with close matches
+    others = {name: found[name] for name in wanted if name not in entries}  # raises for an unknown name, with close matches
     for name in others:
         click.echo(f"# {printable(name)} is not declared in a catalog file")
     if entries:
         click.echo(yaml.safe_dump(entries, sort_keys=False, allow_unicode=True), nl=False)
     elif not names:
-        click.echo("# No dataset of the pipeline comes from a pattern.")
+        click.echo("# No dataset of the pipeline matches a pattern.")
 
 
 def _joined(groups: Groups) -> Pipeline:
-    """Join the named pipelines of the configured project, or take the default one."""
+    """Join the named pipelines of the configured project; by default, return the default pipeline."""
     from treadle.project import configured_project
     from treadle.project.pipelines import DEFAULT_PIPELINE
 

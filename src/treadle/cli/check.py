@@ -1,6 +1,6 @@
-"""`treadle check`: could every node run in a worker? Nothing is run. Keeps no state.
+"""`treadle check`: check that every node can run in a worker, without running any. State: none.
 
-Neighbour: `treadle.session.checking`, which finds the problems that are printed here.
+Neighbours: `treadle.session.checking` finds the problems that are printed here.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 @click.option(
     "--start-method",
     metavar="METHOD",
-    help="How the worker is started: fork, spawn, forkserver or loky; as for a run where it is not given.",
+    help="How the worker is started: fork, spawn, forkserver or loky; by default as for a run.",
     shell_complete=completion.start_methods,
 )
 @options.env
@@ -42,10 +42,10 @@ def check(
     params: tuple[Mapping[str, Any], ...],
     conf_source: str | None,
 ) -> None:
-    """Look whether every node could run in a worker process, without running any.
+    """Check that every node can run in a worker process, without running any.
 
-    A worker is started as for a run: it imports the project, unpickles every node's function and builds every dataset. All
-    problems are listed at once, each with its nodes; the exit code is 1 where there are some.
+    A worker is started as for a run; it imports the project, unpickles every node's function and builds every dataset. All
+    problems are listed with their nodes; the exit code is 1 if there are any.
     """
     from treadle.cli.location import check_environment, enter_any_project, session_class
     from treadle.session.checking import check_session
@@ -59,9 +59,7 @@ def check(
     for number, problem in enumerate(report.problems, 1):
         _show(number, problem)
     for name in report.in_main:
-        click.echo(
-            f"Node {printable(str(name))} will run in the main process: its policy says so, or a dataset of it cannot leave it."
-        )
+        click.echo(f"Node {printable(str(name))} will run in the main process, because of its policy or one of its datasets.")
     looked_at = f"{report.nodes} nodes and {report.datasets} datasets"
     where = f"in a worker started by {report.start_method}" if report.start_method else "before any worker was started"
     if report.problems:

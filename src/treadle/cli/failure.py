@@ -1,7 +1,7 @@
-"""How an error ends a command: what is printed, and the exit code.
+"""Print the error that ends a command, and determine the exit code.
 
-A user's mistake is one paragraph, without a traceback of ours. A failed node shows the user's own traceback, once, then
-what happened, then the command that resumes the run. Keeps no state.
+A user error is printed as one paragraph, without Treadle's traceback. A failed node shows the traceback of the user's code, then
+what happened, then the command that resumes the run. State: none. Neighbours: `main.py` calls `show`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class ExitCode(IntEnum):
-    """The exit codes of the command line; they are promised in the README and in `treadle --help`."""
+    """The exit codes of the command line, documented in the README and in `treadle --help`."""
 
     OK = 0
     FAILED = 1
@@ -41,15 +41,15 @@ def show(error: TreadleError) -> int:
     """Print an error to standard error.
 
     Args:
-        error: what a command raised.
+        error: the error that a command raised.
 
     Returns:
-        The exit code that it stands for: an `ExitCode`, or what a node gave to `sys.exit`.
+        The exit code: an `ExitCode`, or the argument of a node's `sys.exit`.
     """
     failure = error.failure if isinstance(error, (HookError, NodeError, WorkerSetupError)) else None
     asked = error.exit_code if isinstance(error, NodeError) else None
     if isinstance(error, NodeError) and asked == 0:
-        click.echo(f"Node '{error.node}' ended the run with sys.exit(0); what comes after it was not run.", err=True)
+        click.echo(f"Node '{error.node}' ended the run with sys.exit(0); the remaining nodes were not run.", err=True)
         return ExitCode.OK
     _show_one(error, failure)
     for other in error.others or () if isinstance(error, NodeError) else ():
@@ -67,10 +67,10 @@ def show(error: TreadleError) -> int:
 
 def _show_one(error: TreadleError, failure: Failure | None) -> None:
     message = str(error.args[0])
-    if failure and '  File "' in failure.traceback:  # without a frame of the user's it says what the error says
+    if failure and '  File "' in failure.traceback:  # a traceback without user frames only repeats the error
         trace = failure.traceback.rstrip()
         click.echo(printable(trace) + "\n", err=True)
-        if failure.message and trace.endswith(failure.message):  # said once is enough
+        if failure.message and trace.endswith(failure.message):  # do not repeat the message of the traceback
             message = message.replace(f": {failure.type_name}: {failure.message}", ".", 1)
     first, *rest = _wrapped(f"Error: {printable(message)}")
     click.secho("Error: ", err=True, nl=False, fg="red", bold=True)
@@ -78,7 +78,7 @@ def _show_one(error: TreadleError, failure: Failure | None) -> None:
 
 
 def _wrapped(text: str) -> list[str]:
-    """Return the lines of a text; on a terminal, broken between words at its edge. Lines that begin with a blank stay whole."""
+    """Split a text into lines; on a terminal, wrap lines at its width, except lines that begin with a space."""
     if sys.stderr is None or not sys.stderr.isatty():
         return text.split("\n")
     width = get_terminal_size().columns

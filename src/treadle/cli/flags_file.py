@@ -1,7 +1,7 @@
-"""Flags from a file: `treadle run --config nightly.yml` takes the flags that the command line does not give from there.
+"""Read flags from a file: `treadle run --config nightly.yml` uses its values for flags that are not on the command line.
 
-The file is YAML or JSON, read like a file of configuration; its keys are the names of the flags (with `-` or `_`), at the top or
-under `run:`. Keeps no state.
+The file is YAML or JSON, parsed like a configuration file; its keys are the names of flags (with `-` or `_`), at the top level or
+under `run:`. State: none. Neighbours: `run.py` calls `fill_flags` for its option `--config`.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ if TYPE_CHECKING:
 
 
 def fill_flags(context: click.Context, parameter: click.Parameter, path: Path | None) -> Path | None:
-    """Take a flags file as the defaults of a command: the callback of an eager option.
+    """Use a flags file as the defaults of a command; the callback of an eager option.
 
     Args:
         context: click's context of the command.
         parameter: the option that names the file.
-        path: the file, None where the option is not given.
+        path: the file; None if the option is not given.
 
     Returns:
         The path.
 
     Raises:
-        ConfigError: the file cannot be read, names a flag that the command does not have, or gives it a wrong value.
+        ConfigError: the file cannot be read, or contains an unknown flag or an invalid value.
     """
     if path is not None:
         flags = {name: option for name, option in _flags(context.command).items() if option is not parameter}
@@ -39,7 +39,7 @@ def fill_flags(context: click.Context, parameter: click.Parameter, path: Path | 
 
 
 def _flags(command: click.Command) -> dict[str, click.Parameter]:
-    """List a command's flags by every spelling they have in a file."""
+    """Map every spelling of a command's flags in a file to the flag."""
     return {
         _spelling(text): option for option in command.params for text in (*option.opts, *option.secondary_opts, option.name or "")
     }
@@ -67,25 +67,25 @@ def _read(path: Path, context: click.Context, flags: dict[str, click.Parameter])
                 if close
                 else f"the flags are {', '.join(sorted({o.name or '' for o in flags.values()}))}."
             )
-            message = f"The flags file {path} sets {key!r}, which is no flag of `treadle {section}`; {hint}"
+            message = f"The flags file {path} sets {key!r}, which is not a flag of `treadle {section}`; {hint}"
             raise ConfigError(message, file=str(path), key=str(key))
         if value is not None:
             _check_value(path, context, key, option, value)
-            # A flag that may be given several times takes a list of what it was given.
+            # click expects a list of values for a flag that may be repeated.
             values[option.name] = [value] if getattr(option, "multiple", False) else value
     return values
 
 
 def _check_value(path: Path, context: click.Context, key: Any, option: click.Parameter, value: Any) -> None:
-    """Convert a value as the flag will, so that an error can say where it stands."""
+    """Convert a value like the flag does, so that an error can name the file and key."""
     import click
 
     if isinstance(option.type, click.types.StringParamType) and not isinstance(value, str):
-        message = f"The flags file {path} sets {key!r} to {value!r}, a {type(value).__name__}. Write the text in quotes."
+        message = f"The flags file {path} sets {key!r} to {value!r}, a {type(value).__name__}. Write a string, in quotes."
         raise ConfigError(message, file=str(path), key=str(key))
     try:
         option.type.convert(value, option, context)
     except (click.BadParameter, ConfigError) as exc:
-        said = exc.message if isinstance(exc, click.BadParameter) else str(exc)
-        message = f"The flags file {path} sets {key!r} to {value!r}, which cannot be: {said}"
+        problem = exc.message if isinstance(exc, click.BadParameter) else str(exc)
+        message = f"The flags file {path} sets {key!r} to {value!r}, which is invalid: {problem}"
         raise ConfigError(message, file=str(path), key=str(key)) from exc

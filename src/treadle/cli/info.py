@@ -1,4 +1,4 @@
-"""`treadle info`: versions, cores, start methods, the project, plugins. Keeps no state."""
+"""`treadle info`: show versions, cores, start methods, the project and plugins. State: none."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _LIBRARIES = ("loky", "cloudpickle", "pandas", "pyarrow", "numpy", "omegaconf", 
 
 @click.command()
 def info() -> None:
-    """Say what this machine and this project offer: versions, cores, start methods, plugins."""
+    """Show versions, cores, start methods, the project and plugins."""
     for name, value in (
         ("treadle", _treadle()),
         ("python", f"{platform.python_version()} ({platform.python_implementation()}), {sys.executable}"),
@@ -62,7 +62,7 @@ def _start_methods() -> str:
     names = ", ".join(method.value for method in available_start_methods())
     try:
         choice = choose_start_method()
-    except ValueError as wrong:  # the environment names one that does not exist; the rest of the page still helps
+    except ValueError as wrong:  # an environment variable names an unknown method; still print the rest
         return f"{names}; {wrong}"
     return f"{names}; chosen here: {choice.method.value} ({choice.reason})"
 

@@ -1,6 +1,6 @@
-"""The options that several commands share: pipelines, environment, params, source of configuration. Keeps no state.
+"""Options shared by several commands: pipelines, environment, params, configuration source. State: none.
 
-Neighbours: `values.py` reads what is typed, `completion.py` completes it.
+Neighbours: `values.py` parses the values, `completion.py` completes them.
 """
 
 from __future__ import annotations
@@ -20,23 +20,23 @@ if TYPE_CHECKING:
     _Completer: TypeAlias = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
 
 Groups: TypeAlias = "tuple[tuple[str, ...], ...]"
-"""The names that were given to an option, by each time it was given."""
+"""The names given to an option, one tuple per occurrence of the option."""
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
 def names(
     *spellings: str,
-    help: str,  # noqa: A002 - click's word
+    help: str,  # noqa: A002 - named as in click
     metavar: str = "NAMES",
     shell_complete: _Completer | None = None,
 ) -> Callable[[_Function], _Function]:
-    """Make an option that takes names with commas between, and may be given several times.
+    """Create an option that takes a comma-separated list of names and may be repeated.
 
     Args:
-        *spellings: as the user may type it; the first gives the parameter's name.
-        help: its line in the help.
-        metavar: what its value is called there.
+        *spellings: spellings of the flag; the first determines the parameter's name.
+        help: the help text.
+        metavar: name of the value in the help text.
         shell_complete: completes the names.
 
     Returns:
@@ -49,14 +49,14 @@ pipelines = names(
     "--pipelines",
     "--pipeline",
     "-p",
-    help="Names of pipelines; the default one where none is named.",
+    help="Names of pipelines; by default the pipeline __default__.",
     shell_complete=completion.pipelines,
 )
 env = click.option(
     "--env",
     "-e",
     metavar="ENV",
-    help="The configuration environment: conf/ENV over conf/base, in place of conf/local.",
+    help="The configuration environment: conf/ENV overrides conf/base, instead of conf/local.",
     shell_complete=completion.environments,
 )
 params = click.option(
@@ -64,10 +64,10 @@ params = click.option(
     type=values.params,
     multiple=True,
     metavar="PARAMS",
-    help="Params over those of the configuration: model.depth=5,city=Paris.",
+    help="Params that override the configuration: model.depth=5,city=Paris.",
 )
 conf_source = click.option(
-    "--conf-source", metavar="PATH", help="Folder or archive of configuration, in place of the project's conf."
+    "--conf-source", metavar="PATH", help="Configuration folder or archive, instead of the project's conf."
 )
 
 
@@ -83,5 +83,5 @@ project = click.option(
     is_eager=True,
     expose_value=False,
     callback=_note_project,
-    help="The project's folder, or one in it; by default the current folder.",
+    help="The project's folder or a folder in it; by default the current folder.",
 )

@@ -13,7 +13,7 @@ from treadle.cli.groups import SuggestingGroup
 
 @click.group(cls=SuggestingGroup)
 def pipeline() -> None:
-    """Add a pipeline to the project, or take one away."""
+    """Add a pipeline to the project, or delete one."""
 
 
 @pipeline.command("create")

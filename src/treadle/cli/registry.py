@@ -1,4 +1,4 @@
-"""`treadle registry`: the project's pipelines by name, and what is in them. Keeps no state."""
+"""`treadle registry`: list and describe the project's pipelines. State: none."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from treadle.printable import printable
 
 @click.group(cls=SuggestingGroup)
 def registry() -> None:
-    """Look at the project's pipelines."""
+    """List and describe the project's pipelines."""
 
 
 @registry.command("list")
 def list_pipelines() -> None:
     """List the names of the registered pipelines.
 
-    None of those that find_pipelines() found is imported for it.
+    Pipelines found by find_pipelines() are not imported.
     """
     from treadle.cli.location import enter_project
     from treadle.project import configured_project
@@ -30,11 +30,11 @@ def list_pipelines() -> None:
 
 @registry.command("describe")
 @click.argument("names", nargs=-1, metavar="[NAME]...", shell_complete=pipelines)
-@click.option("--json", "as_json", is_flag=True, help="The whole structure as JSON, one line a pipeline.")
+@click.option("--json", "as_json", is_flag=True, help="Print the structure as JSON, one line per pipeline.")
 def describe_pipelines(names: tuple[str, ...], *, as_json: bool) -> None:
     """Describe pipelines: free inputs, nodes in order, free outputs.
 
-    NAME is a registered pipeline; the default one where none is named. Nodes are in the order of running.
+    NAME is a registered pipeline; by default __default__. Nodes are listed in execution order.
     """
     from treadle.cli.location import enter_project
     from treadle.project import configured_project

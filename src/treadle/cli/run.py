@@ -1,6 +1,6 @@
-"""`treadle run`: flags in, a session run. Keeps no state.
+"""`treadle run`: run the project's pipelines. State: none.
 
-Neighbours: `values.py` reads the flags' values, `flags_file.py` those of a file, `display.py` shows the run.
+Neighbours: `values.py` parses flag values, `flags_file.py` reads flags from a file, `display.py` shows the run.
 """
 
 from __future__ import annotations
@@ -28,54 +28,58 @@ if TYPE_CHECKING:
     "--runner",
     "-r",
     metavar="RUNNER",
-    help="sequential (the default), thread, parallel, a plugin's, or the dotted path of a runner class.",
+    help="sequential (the default), thread, parallel, the name of a plugin's runner, or the dotted path of a runner class.",
     shell_complete=completion.runners,
 )
 @click.option(
     "--workers",
     type=click.IntRange(min=1),
     metavar="NUMBER",
-    help="How many nodes run at a time: as --runner-params max_workers=NUMBER; more than one means the parallel runner where no "
-    "--runner is given. By default as many as there are cores.",
+    help="How many nodes run at the same time, like --runner-params max_workers=NUMBER; more than one selects the parallel "
+    "runner unless --runner is given. By default the number of cores.",
 )
 @click.option(
     "--runner-params",
     type=values.params,
     multiple=True,
     metavar="PARAMS",
-    help="What the runner is made with: max_workers=4,start_method=spawn.",
+    help="Arguments of the runner: max_workers=4,start_method=spawn.",
 )
 @click.option(
     "--seed",
     type=click.IntRange(min=0),
     metavar="NUMBER",
-    help="Make the random numbers of each node reproducible: they depend on it and on the node's name alone.",
+    help="Make the random numbers of each node reproducible: they depend only on this number and the node's name.",
 )
-@click.option("--async", "is_async", is_flag=True, help="Load and save each node's datasets at the same time, by threads.")
+@click.option("--async", "is_async", is_flag=True, help="Load and save the datasets of each node concurrently, in threads.")
 @click.option(
     "--on-failure",
     type=click.Choice(["stop", "continue"]),
-    help="What a failed node means for the rest: start nothing more (stop, the default), or go on with what does not "
-    "depend on it (continue).",
+    help="After a failed node: start no more nodes (stop, the default), or run the nodes that do not depend on it (continue).",
 )
 @options.env
 @names("--tags", "--tag", "-t", metavar="TAGS", help="Only nodes with one of these tags.", shell_complete=completion.tags)
 @names("--nodes", "--node", "-n", help="Only these nodes.", shell_complete=completion.nodes)
-@names("--from-nodes", help="Only these nodes and what comes after them.", shell_complete=completion.nodes)
-@names("--to-nodes", help="Only these nodes and what comes before them.", shell_complete=completion.nodes)
+@names("--from-nodes", help="Only these nodes and their descendants.", shell_complete=completion.nodes)
+@names("--to-nodes", help="Only these nodes and their ancestors.", shell_complete=completion.nodes)
 @names(
     "--from-inputs",
     metavar="DATASETS",
-    help="Only nodes that need these datasets, and what comes after them.",
+    help="Only nodes that load these datasets, and their descendants.",
     shell_complete=completion.datasets,
 )
-@names("--to-outputs", metavar="DATASETS", help="Only nodes that these datasets need.", shell_complete=completion.datasets)
+@names(
+    "--to-outputs",
+    metavar="DATASETS",
+    help="Only nodes that save these datasets, and their ancestors.",
+    shell_complete=completion.datasets,
+)
 @click.option(
     "--load-versions",
     type=values.load_versions,
     multiple=True,
     metavar="VERSIONS",
-    help="Versions to load of versioned datasets: model:2026-01-31T12.00.00.000Z.",
+    help="Versions of versioned datasets to load: model:2026-01-31T12.00.00.000Z.",
 )
 @names("--namespaces", "--namespace", "-ns", help="Only nodes of these namespaces.", shell_complete=completion.namespaces)
 @options.params
@@ -87,18 +91,16 @@ if TYPE_CHECKING:
     expose_value=False,
     callback=fill_flags,
     metavar="FILE",
-    help="A YAML or JSON file of flags; those of the command line win.",
+    help="A YAML or JSON file of flags; flags on the command line override it.",
 )
 @options.conf_source
-@click.option(
-    "--only-missing-outputs", is_flag=True, help="Only nodes of which an output does not exist yet, and what they need."
-)
-@click.option("--no-record", is_flag=True, help="Keep no record of this run: `sessions` will not know of it.")
-@click.option("--quiet", "-q", is_flag=True, help="Show warnings, errors and what nodes print, and no progress.")
-@click.option("--verbose", "-v", is_flag=True, help="Show all that Treadle and the project log, details too.")
+@click.option("--only-missing-outputs", is_flag=True, help="Only nodes needed for persistent outputs that do not exist yet.")
+@click.option("--no-record", is_flag=True, help="Do not record this run; `treadle sessions` will not show it.")
+@click.option("--quiet", "-q", is_flag=True, help="Show only warnings, errors and the output of nodes, no progress.")
+@click.option("--verbose", "-v", is_flag=True, help="Show all log records of Treadle and the project, including DEBUG.")
 @options.project
 @click.pass_context
-def run(  # noqa: PLR0913 - one argument a flag
+def run(  # noqa: PLR0913 - one argument per flag
     context: click.Context,
     *,
     pipelines: Groups,
@@ -126,15 +128,14 @@ def run(  # noqa: PLR0913 - one argument a flag
 ) -> None:
     """Run the project's pipelines.
 
-    Flags that take several values take them with commas between, or are given several times. Filters intersect: a node
-    runs if all of them keep it.
+    Flags that take several values accept a comma-separated list, and may be repeated. A node runs if it passes every filter.
 
     \b
     treadle run --runner parallel
     treadle run --workers 4 --runner-params start_method=spawn
     treadle run --pipelines train --params model.depth=5 --from-nodes split
     treadle run --config nightly.yml
-    """  # noqa: D301 - \b is click's mark for lines that are not to be wrapped
+    """  # noqa: D301 - \b tells click not to rewrap the following lines
     from treadle.cli.display import change_levels, run_session
     from treadle.cli.location import enter_any_project, session_class, start_logging
 
@@ -178,10 +179,10 @@ def run(  # noqa: PLR0913 - one argument a flag
 
 
 def _refuse_masked(params: Mapping[str, Any]) -> None:
-    """Refuse a command that was copied from an error or a record, with its secrets still masked."""
+    """Raise if a param is still masked, because the command was copied from an error or a record."""
     from treadle.session.rerun import masked_names
 
     masked = list(masked_names(params))
     if masked:
-        message = f"The value of {', '.join(masked)} is masked. Type the secret in place of ***."
+        message = f"The value of {', '.join(masked)} is masked. Replace *** with the secret."
         raise click.BadParameter(message, param_hint="--params")

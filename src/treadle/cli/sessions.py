@@ -1,7 +1,7 @@
-"""`treadle sessions`: what ran earlier, how, what came of it, what changed from one to another; and to run one again.
+"""`treadle sessions`: list, show, compare and repeat recorded sessions.
 
-Keeps no state. Neighbours: `treadle.observe.store`, whose records and differences are written out here, and
-`treadle.session.rerun`, which reads from a record how its run is repeated.
+State: none. Neighbours: `treadle.observe.store` has the records and their differences, `treadle.session.rerun` converts a record
+to the arguments of a run.
 """
 
 from __future__ import annotations
@@ -36,16 +36,16 @@ _STORE = "treadle.cli.store"
 @click.option(
     "--store",
     metavar="URL",
-    help="The store to read, an SQLAlchemy URL or a SQLite file, in place of the project's: no project is needed then.",
+    help="The store to read: an SQLAlchemy URL or a SQLite file. By default the project's store.",
 )
 @click.pass_context
 def sessions(context: click.Context, store: str | None) -> None:
-    """Look at earlier sessions: what ran, how, and what came of it."""
+    """List, compare and repeat recorded sessions."""
     context.meta[_STORE] = store
 
 
 def _open_store(context: click.Context) -> SessionStore:
-    """Open the store that was named, else that of the project."""
+    """Open the store given with --store, else that of the project."""
     from treadle.cli.location import enter_any_project, session_store
 
     named = context.meta.get(_STORE)
@@ -58,7 +58,9 @@ def _open_store(context: click.Context) -> SessionStore:
         return SQLStore(named)
     file = Path(named).absolute()
     if not file.is_file():
-        msg = f"There is no file {file}. Give the file of a store, such as .treadle/sessions.db, or the URL of a database."
+        msg = (
+            f"The store {file} does not exist. Pass the file of a store, such as .treadle/sessions.db, or the URL of a database."
+        )
         raise StoreError(msg)
     return SQLStore(f"sqlite:///{file}")
 
@@ -71,7 +73,7 @@ def _open_store(context: click.Context) -> SessionStore:
     default=20,
     show_default=True,
     metavar="NUMBER",
-    help="How many, the newest first.",
+    help="Maximum number of sessions.",
 )
 @click.pass_context
 def list_sessions(context: click.Context, limit: int) -> None:
@@ -79,7 +81,7 @@ def list_sessions(context: click.Context, limit: int) -> None:
     with closing(_open_store(context)) as store:
         found = store.list(limit)
     if not found:
-        click.echo("No session was kept yet: `treadle run` makes the first.")
+        click.echo("No session is recorded yet: `treadle run` records one.")
         return
     lines = [("SESSION", "OUTCOME", "NODES", "SECONDS", "RUNNER", "COMMAND"), *(_summary_line(each) for each in found)]
     for line in aligned(lines, below=2):
@@ -90,9 +92,9 @@ def list_sessions(context: click.Context, limit: int) -> None:
 @click.argument("session_id", metavar="ID", shell_complete=completion.sessions)
 @click.pass_context
 def show_session(context: click.Context, session_id: str) -> None:
-    """Show all that is known of a session.
+    """Show the record of a session.
 
-    The beginning of its ID is enough, where no other session has it.
+    A unique prefix of its ID is sufficient.
     """
     with closing(_open_store(context)) as store:
         record = store.load(session_id)
@@ -105,9 +107,9 @@ def show_session(context: click.Context, session_id: str) -> None:
 @click.argument("after", metavar="B", shell_complete=completion.sessions)
 @click.pass_context
 def diff_two_sessions(context: click.Context, before: str, after: str) -> None:
-    """Show what changed from one session to another.
+    """Show the differences between two sessions.
 
-    From session A to session B: params, environment, code, versions, outcomes and times of nodes.
+    From session A to session B: params, environment, code, versions, and the outcome and duration of each node.
     """
     from treadle.observe.store.diff import diff_sessions
 
@@ -120,15 +122,15 @@ def diff_two_sessions(context: click.Context, before: str, after: str) -> None:
 @sessions.command("rerun")
 @click.argument("session_id", metavar="ID", shell_complete=completion.sessions)
 @click.option(
-    "--params", type=values.params, multiple=True, metavar="PARAMS", help="Params over the recorded ones: model.depth=5."
+    "--params", type=values.params, multiple=True, metavar="PARAMS", help="Params that override the recorded ones: model.depth=5."
 )
 @click.pass_context
 def rerun_session(context: click.Context, session_id: str, *, params: tuple[Mapping[str, Any], ...]) -> None:
-    """Run a session again, as it was recorded.
+    """Repeat a recorded session.
 
-    The last run of session ID is repeated, with its flags, params, environment and load versions. Params given here lie over
-    the recorded ones; secrets, which no record holds, have to be given again. What is not as it was then (code, Python,
-    packages) is said first.
+    The last run of session ID is repeated with its flags, params, environment and load versions. Params given here override
+    the recorded ones; secrets are not recorded and have to be given again. Changes since then (code, Python, packages) are
+    printed first.
     """
     from treadle.cli.display import run_session
     from treadle.cli.location import enter_any_project, session_class, start_logging
@@ -141,7 +143,7 @@ def rerun_session(context: click.Context, session_id: str, *, params: tuple[Mapp
     given = join_params(params)
     rerun = rerun_of(record, default_conf_source=configured_project().settings.CONF_SOURCE, params=given)
     start_logging(path, rerun.conf_source)
-    for line in _change_lines("Not as it was then", changes_since(record)):
+    for line in _change_lines("Changed since that session", changes_since(record)):
         click.echo(printable(line), err=True)
     run_session(
         context,
@@ -159,9 +161,9 @@ def rerun_session(context: click.Context, session_id: str, *, params: tuple[Mapp
 )
 @click.pass_context
 def ask_what_if(context: click.Context, session_id: str, workers: tuple[int, ...]) -> None:
-    """Show what a run would have taken on other numbers of workers.
+    """Estimate the duration of a run with other numbers of workers.
 
-    The last run of session ID, by its recorded times; and what bounds it.
+    Simulates the last run of session ID with its recorded node durations, and shows the lower bounds.
     """
     from treadle.cli.location import enter_any_project
     from treadle.project import configured_project
@@ -178,7 +180,7 @@ def ask_what_if(context: click.Context, session_id: str, workers: tuple[int, ...
 
 def _what_if_lines(answer: WhatIf) -> Iterator[str]:
     had = f"{answer.recorded:.2f} s with {answer.recorded_workers or '?'} workers"
-    yield f"As recorded: {had}; all nodes together {answer.work:.2f} s"
+    yield f"As recorded: {had}; {answer.work:.2f} s of work in all nodes"
     yield ""
     rows = [
         (str(count), f"{seconds:.2f}", f"{answer.work / seconds:.2f}" if seconds else "-", f"{least:.2f}")
@@ -186,7 +188,7 @@ def _what_if_lines(answer: WhatIf) -> Iterator[str]:
     ]
     yield from aligned([("WORKERS", "SECONDS", "SPEEDUP", "LOWER BOUND"), *rows])
     yield ""
-    yield f"No number of workers beats the longest path, {answer.critical_path:.2f} s:"
+    yield f"The longest path takes {answer.critical_path:.2f} s, with any number of workers:"
     yield from aligned([(f"  {seconds:.2f} s", name) for name, seconds in answer.critical_nodes] or [("", "")])
 
 
@@ -204,7 +206,7 @@ def _diff_lines(diff: SessionDiff, before: str, after: str) -> Iterator[str]:
     for title, changes in sections:
         yield from _change_lines(title, changes)
     if not any(changes for _, changes in sections):
-        yield "\nBoth were run with the same."
+        yield "\nBoth sessions ran with the same settings."
     if diff.nodes:
         yield ""
         yield from aligned([("NODE", "A", "B", "SECONDS A", "SECONDS B", "CHANGE"), *(_node_change(each) for each in diff.nodes)])
@@ -239,7 +241,7 @@ def _summary_line(each: SessionSummary) -> tuple[str, ...]:
 
 
 def _session_lines(record: SessionRecord) -> Iterator[str]:
-    dirty = {True: ", with changes not committed", False: "", None: ""}[record.git_dirty]
+    dirty = {True: ", with uncommitted changes", False: "", None: ""}[record.git_dirty]
     facts = {
         "session": record.session_id,
         "outcome": record.outcome.value if record.outcome else "nothing ran",
@@ -249,7 +251,7 @@ def _session_lines(record: SessionRecord) -> Iterator[str]:
         "params": ", ".join(f"{name}={value!r}" for name, value in record.extra_params.items()),
         "started": _moment(record.started),
         "finished": f"{_moment(record.finished)}, {record.finished - record.started:.2f} s later",
-        "by": f"{record.user or 'somebody'} on {record.host or 'some machine'}, pid {record.pid}",
+        "by": f"{record.user or 'unknown user'} on {record.host or 'unknown host'}, pid {record.pid}",
         "git": f"{record.git_commit}{dirty}" if record.git_commit else "",
         "versions": ", ".join(f"{name} {record.versions[name]}" for name in ("python", "treadle") if name in record.versions),
     }
@@ -260,7 +262,7 @@ def _session_lines(record: SessionRecord) -> Iterator[str]:
     for run in record.runs:
         yield from _run_lines(run)
     if record.error and not any(run.error for run in record.runs):
-        yield f"\nError\n{_told(record.error)}"
+        yield f"\nError\n{_error_text(record.error)}"
 
 
 def _run_lines(run: RunRecord) -> Iterator[str]:
@@ -282,16 +284,16 @@ def _run_lines(run: RunRecord) -> Iterator[str]:
         ]
         yield from aligned(rows)
     if run.error and run.outcome is not Outcome.INTERRUPTED:
-        yield f"\n{_told(run.error)}"
+        yield f"\n{_error_text(run.error)}"
 
 
-def _told(error: ErrorRecord) -> str:
-    """Tell of an error as it was told when it happened: one of ours that no code of the user's raised is its message alone."""
+def _error_text(error: ErrorRecord) -> str:
+    """Return an error as it was first shown; an error that Treadle itself raised is shown without its traceback."""
     trace = error.traceback.rstrip()
     ours = error.type_name.startswith("treadle.errors.") and trace.endswith(error.message)
     if ours or not trace:
         return error.message
-    raised = trace.splitlines()[-1]  # said once is enough
+    raised = trace.splitlines()[-1]  # the message must not repeat it
     return f"{trace}\n{error.message.replace(f': {raised}', '.', 1)}"
 
 

@@ -1,6 +1,7 @@
-"""The kinds of values that flags take: lists of names, params, versions.
+"""Parse the values of flags: lists of names, params, versions.
 
-Each function takes text from the command line, or what a flags file holds. Keeps no state.
+Each function accepts a string from the command line or a value from a flags file. State: none. Neighbours: `options.py` and the
+commands use these functions as click types.
 """
 
 from __future__ import annotations
@@ -12,10 +13,10 @@ import click
 
 
 def names(value: object) -> tuple[str, ...]:
-    """Read names with commas between them.
+    """Parse comma-separated names.
 
     Args:
-        value: the text, or names; commas within brackets belong to a name, as in `fit([table,model]) -> [score]`.
+        value: a string or names; commas within brackets belong to a name, as in `fit([table,model]) -> [score]`.
 
     Returns:
         The names.
@@ -26,41 +27,41 @@ def names(value: object) -> tuple[str, ...]:
     if isinstance(value, str):
         return tuple(_split(value))
     if not isinstance(value, Iterable):
-        message = f"{value!r} is no list of names."
+        message = f"{value!r} is not a list of names."
         raise click.BadParameter(message)
     return tuple(_text(name) for name in value)
 
 
 def counts(value: object) -> tuple[int, ...]:
-    """Read whole numbers from 1 with commas between them.
+    """Parse comma-separated positive integers.
 
     Args:
-        value: the text, such as `1,2,4`, or numbers.
+        value: a string such as `1,2,4`, or numbers.
 
     Returns:
         The numbers.
 
     Raises:
-        click.BadParameter: one of them is no such number.
+        click.BadParameter: one of them is not a positive integer.
     """
     found = names([str(each) for each in value] if isinstance(value, (list, tuple)) else value)
     if not found or not all(each.isdecimal() and int(each) > 0 for each in found):
-        message = f"{value!r} is no list of whole numbers from 1, such as 1,2,4."
+        message = f"{value!r} is not a list of positive integers, such as 1,2,4."
         raise click.BadParameter(message)
     return tuple(map(int, found))
 
 
 def params(value: object) -> dict[str, Any]:
-    """Read `name=value` with commas between them.
+    """Parse comma-separated `name=value` pairs.
 
     Args:
-        value: the text, such as `model.depth=5,city=Paris`, where dots reach into nested params, or `{2020: x}`; or a mapping.
+        value: a string such as `model.depth=5,city=Paris`, where dots denote nested params, or `{2020: x}`; or a mapping.
 
     Returns:
         A nested mapping of typed values.
 
     Raises:
-        ConfigError: the text is not of that form.
+        ConfigError: the string does not have that form.
         click.BadParameter: the value is neither.
     """
     if isinstance(value, str):
@@ -69,21 +70,21 @@ def params(value: object) -> dict[str, Any]:
         return parse_params(value)
     if isinstance(value, Mapping):
         return dict(value)
-    message = f"{value!r} is no mapping of params."
+    message = f"{value!r} is not a mapping of params."
     raise click.BadParameter(message)
 
 
 def load_versions(value: object) -> dict[str, str]:
-    """Read `dataset:version` with commas between them.
+    """Parse comma-separated `dataset:version` pairs.
 
     Args:
-        value: the text, pieces of it, or a mapping from dataset to version.
+        value: a string, a list of pairs, or a mapping of dataset to version.
 
     Returns:
         The version to load of each dataset.
 
     Raises:
-        click.BadParameter: a piece is not of that form.
+        click.BadParameter: a pair does not have that form.
     """
     if isinstance(value, Mapping):
         return {_text(dataset): _text(version) for dataset, version in value.items()}
@@ -98,25 +99,25 @@ def load_versions(value: object) -> dict[str, str]:
 
 
 def join_names(groups: Iterable[tuple[str, ...]]) -> list[str] | None:
-    """Join the names of a flag that was given several times.
+    """Join the names of a repeated flag.
 
     Args:
-        groups: the names of each time.
+        groups: the names of each occurrence.
 
     Returns:
-        All names in order, None where there are none.
+        All names in order; None if there are none.
     """
     return [name for group in groups for name in group] or None
 
 
 def join_params(groups: Iterable[Mapping[str, Any]]) -> dict[str, Any] | None:
-    """Merge the params of a flag that was given several times, deeply; the later wins.
+    """Deep-merge the params of a repeated flag; later values win.
 
     Args:
-        groups: the params of each time.
+        groups: the params of each occurrence.
 
     Returns:
-        All params, None where there are none.
+        All params; None if there are none.
     """
     merged: dict[str, Any] = {}
     for group in groups:
@@ -127,15 +128,15 @@ def join_params(groups: Iterable[Mapping[str, Any]]) -> dict[str, Any] | None:
 
 
 def _text(value: object) -> str:
-    """Take a name from a file: what is no text there may have been written otherwise (`0644` is 420, `no` is False)."""
+    """Return a string from a flags file; raise for another type, as YAML may have changed it (`0644` is 420, `no` is False)."""
     if isinstance(value, str):
         return value
-    message = f"{value!r} is a {type(value).__name__}, where a text belongs. Write it in quotes."
+    message = f"{value!r} is a {type(value).__name__}, but a string is expected. Write it in quotes."
     raise click.BadParameter(message)
 
 
 def _split(text: str) -> Iterator[str]:
-    """Yield what stands between the commas that are outside of all brackets."""
+    """Split at commas outside brackets."""
     depth, piece = 0, ""
     for character in text:
         if character == "," and depth == 0:

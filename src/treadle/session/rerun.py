@@ -95,7 +95,7 @@ def changes_since(record: SessionRecord) -> tuple[Change, ...]:
         if record.sources != sources:
             changes.append(Change("files of code and configuration (digest)", record.sources, sources or ABSENT))
     elif record.git_commit == commit and record.git_dirty:
-        changes.append(Change("commit", f"{commit} with changes not committed", commit))
+        changes.append(Change("commit", f"{commit} with uncommitted changes", commit))
     return (*changes, *diff_values(record.versions, installed_versions()))
 
 

@@ -416,7 +416,7 @@ CASES = [
     Case(
         "several policies",
         "run",
-        ("3 things", "line 2", "'nodes.raise_vioce'", "line 3", "'nodes.raise_voice.retrys'", "line 4", "'4G'"),
+        ("has 3 problems", "line 2", "'nodes.raise_vioce'", "line 3", "'nodes.raise_voice.retrys'", "line 4", "'4G'"),
         execution("nodes:\n  raise_vioce: {}\n  raise_voice: {retrys: 2}\nresources: {memory: 4G}\n"),
         lines=4,
     ),

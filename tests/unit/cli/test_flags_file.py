@@ -62,17 +62,17 @@ def test_json_and_empty_files(flags):
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        ("runer: parallel", "'runer', which is no flag of `treadle run`; did you mean runner?"),
+        ("runer: parallel", "'runer', which is not a flag of `treadle run`; did you mean runner?"),
         ("zzz: 1", "the flags are "),
-        ("config: other.yml", "'config', which is no flag"),
+        ("config: other.yml", "'config', which is not a flag"),
         ("- runner", "holds a list at its top level"),
         ("run: {runner: [", "nightly.yml, line 2, column 1 is not valid YAML"),
         ("tags: \x00", "is not valid YAML: control characters are not allowed"),
         ("runner: thread\nrunner: parallel", "nightly.yml, line 2: the key 'runner' was given before, on line 1"),
-        ("env: 2024", "sets 'env' to 2024, a int. Write the text in quotes"),
-        ("tags: [0644]", "420 is a int, where a text belongs. Write it in quotes"),
-        ("nodes: [no]", "False is a bool, where a text belongs"),
-        ("load_versions: {model: 2024}", "2024 is a int, where a text belongs"),
+        ("env: 2024", "sets 'env' to 2024, a int. Write a string, in quotes"),
+        ("tags: [0644]", "420 is a int, but a string is expected. Write it in quotes"),
+        ("nodes: [no]", "False is a bool, but a string is expected"),
+        ("load_versions: {model: 2024}", "2024 is a int, but a string is expected"),
     ],
 )
 def test_a_wrong_file_is_an_error_that_names_it(flags, content, said):
@@ -90,7 +90,7 @@ def test_a_file_that_is_not_there():
 
 def test_a_value_of_the_wrong_kind(flags):
     """A value that its flag does not take is an error that names file, key and value."""
-    with pytest.raises(ConfigError, match=r"nightly\.yml sets 'params' to 5.*no mapping") as caught:
+    with pytest.raises(ConfigError, match=r"nightly\.yml sets 'params' to 5.*not a mapping") as caught:
         flags("params: 5")
     assert caught.value.key == "params"
     with pytest.raises(ConfigError, match=r"nightly\.yml sets 'params' to 'depth'.*key=value"):

@@ -185,7 +185,7 @@ def test_a_folder_that_is_gone(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path / "gone")
     (tmp_path / "gone").rmdir()
     assert main(["info"]) == 2
-    assert capsys.readouterr().err.startswith("Error: The current folder is gone")
+    assert capsys.readouterr().err.startswith("Error: The current folder does not exist any more")
 
 
 def test_a_reader_that_has_enough():

@@ -85,7 +85,7 @@ def test_catalog_list_of_an_environment_and_by_name(project, capsys):
     assert main(["catalog", "list", "--env", "prod", "NOT"]) == 0
     assert capsys.readouterr().out.splitlines()[1:] == ["note     json.JSONDataset  note.json"]
     assert main(["catalog", "list", "nobody"]) == 0
-    assert "no such dataset" in capsys.readouterr().out
+    assert "no matching dataset" in capsys.readouterr().out
 
 
 def test_catalog_describe(project, capsys):
@@ -126,7 +126,7 @@ def test_catalog_resolve_by_name(project, capsys):
 def test_nothing_to_resolve(project, capsys):
     """A pipeline without datasets of patterns says so."""
     assert main(["catalog", "resolve", "-p", "first"]) == 0
-    assert capsys.readouterr().out == "# No dataset of the pipeline comes from a pattern.\n"
+    assert capsys.readouterr().out == "# No dataset of the pipeline matches a pattern.\n"
 
 
 def test_looking_leaves_no_record(project):

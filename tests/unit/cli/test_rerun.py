@@ -78,7 +78,7 @@ def test_a_run_is_repeated(project, capsys):
     assert second.command == f"treadle sessions rerun {first.session_id}"
     assert (second.env, second.extra_params, second.runs[0].params) == (first.env, first.extra_params, first.runs[0].params)
     assert main(["sessions", "diff", first.session_id, second.session_id]) == 0
-    assert "Both were run with the same." in capsys.readouterr().out
+    assert "Both sessions ran with the same settings." in capsys.readouterr().out
 
 
 def test_filters_are_repeated(project):
@@ -118,7 +118,7 @@ def test_what_changed_since_is_said(project, capsys):
         store.save(replace(first, versions={**first.versions, "loky": "0.1"}))
     assert main(["sessions", "rerun", first.session_id]) == 0
     error = capsys.readouterr().err
-    assert "Not as it was then" in error
+    assert "Changed since that session" in error
     assert "loky  0.1  →  " in error
 
 

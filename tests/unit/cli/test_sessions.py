@@ -68,7 +68,7 @@ def store(make_project):
 def test_no_sessions_yet(store, capsys):
     """A project without sessions says how to make one, and no file is made by looking."""
     assert main(["sessions", "list"]) == 0
-    assert "No session was kept yet" in capsys.readouterr().out
+    assert "No session is recorded yet" in capsys.readouterr().out
 
 
 def test_list_is_newest_first(store, capsys):
@@ -116,7 +116,7 @@ def test_show_tells_everything(store, capsys):
         "started        1970-01-01 00:00:00 UTC",
         "finished       1970-01-01 00:00:14 UTC, 14.00 s later",
         "by             ada on loom, pid 42",
-        "git            abc123, with changes not committed",
+        "git            abc123, with uncommitted changes",
         "versions       python 3.11.7, treadle 0.1.0",
         "  TREADLE_START_METHOD=spawn",
         "Run 1: failed after 3.25 s",
@@ -179,7 +179,7 @@ def test_diff_of_equals(store, capsys):
     store.save(session("2026-01-01T00.00.00.000Z", SUCCEEDED))
     store.save(session("2026-01-02T00.00.00.000Z", SUCCEEDED))
     assert main(["sessions", "diff", "2026-01-01", "2026-01-02"]) == 0
-    assert "Both were run with the same." in capsys.readouterr().out
+    assert "Both sessions ran with the same settings." in capsys.readouterr().out
 
 
 def test_show_an_interrupted_run(store, capsys):

@@ -15,7 +15,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: the flags; those of this process if None.
 
     Returns:
-        The exit code: 0 where all went well.
+        The exit code: 0 for success.
     """
     from treadle.cli.packaged import package_main
 
