@@ -11,6 +11,7 @@ import pytest
 
 from treadle import Catalog, ParallelRunner, Pipeline, SequentialRunner, node
 from treadle.errors import DatasetError, UnknownNameError
+from treadle.events import NodeFinished
 from treadle.io.datasets.json import JSONDataset
 from treadle.session import ServiceSession
 
@@ -47,6 +48,18 @@ def test_results_loaded_as_the_run_ends(any_runner, pipeline, catalog):
     with pytest.raises(UnknownNameError, match="Did you mean 'report'"):
         any_runner.run(pipeline, catalog, inputs={"x": 3}, load_results=["repotr"])
     assert not catalog.exists("report")
+
+
+def test_a_file_written_again_before_the_run_ends(any_runner, pipeline, catalog):
+    """A result that another run overwrote before it could be loaded is an error that does not advise what was done."""
+
+    def write_again(event):
+        if isinstance(event, NodeFinished):
+            Path(catalog["report"].filepath).write_text('{"x": 99}')
+
+    with pytest.raises(DatasetError, match=r"was written again .* too late for load_results: .* with one runner") as caught:
+        any_runner.run(pipeline, catalog, inputs={"x": 1}, observers=(write_again,), load_results=True)
+    assert "load_results=True" not in str(caught.value)
 
 
 def test_equal_data_written_again(any_runner, pipeline, catalog):

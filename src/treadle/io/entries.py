@@ -40,7 +40,7 @@ def read_entries(
     for name, entry in catalog.items():
         if not isinstance(name, str):
             msg = (
-                f"The catalog has the entry {name!r}, which YAML reads as a {type(name).__name__}; the name of a dataset is a "
+                f"The catalog has the entry {name!r}, which YAML reads as type {type(name).__name__}; the name of a dataset is a "
                 f'text. Write it in quotes: "{_as_written(name)}".'
             )
             raise DatasetError(msg, dataset=str(name))

@@ -28,41 +28,45 @@ class OutputClaims:
 
     def __init__(self) -> None:
         self._lock = fork_safe(threading.Lock())
-        self._writers: dict[str, list[str]] = {}  # file path -> ids of the active runs that write it
+        self._writers: dict[str, list[tuple[str, object]]] = {}  # file path -> ids and runners of the active runs that write it
         self._warned: set[str] = set()
 
     @contextmanager
-    def held(self, run_id: str, pipeline: Pipeline, catalog: Catalog, *, warn: bool) -> Iterator[None]:
+    def held(
+        self, run_id: str, pipeline: Pipeline, catalog: Catalog, *, runner: object, loads_all: bool = False
+    ) -> Iterator[None]:
         """Register the files that a run writes for the length of the block; warn once per file that another run writes too.
 
         Args:
             run_id: id of the run.
             pipeline: the nodes of the run.
             catalog: the catalog of the run.
-            warn: False if the run loads all its results before another run can start.
+            runner: executes the run; one runner executes one run after the other.
+            loads_all: the run loads all its results before the next run of its runner starts.
         """
         files = _written_files(pipeline, catalog)
         with self._lock:
             for path, name in files.items():
                 others = self._writers.setdefault(path, [])
-                if warn and others and path not in self._warned:
+                overlapping = [other for other, its_runner in others if not (loads_all and its_runner is runner)]
+                if overlapping and path not in self._warned:
                     self._warned.add(path)
                     _logger.warning(
                         "Runs %s and %s of this service are active at the same time and both write dataset '%s' (%s): the run "
                         "that writes last overwrites the other's data. Give each run its own file (`versioned: true` in the "
-                        "catalog entry, or a path that contains a parameter), or pass load_results=True.",
-                        others[0],
+                        "catalog entry, or a path that contains a parameter), or use one runner and load_results=True.",
+                        overlapping[0],
                         run_id,
                         name,
                         path,
                     )
-                others.append(run_id)
+                others.append((run_id, runner))
         try:
             yield
         finally:
             with self._lock:
                 for path in files:
-                    self._writers[path].remove(run_id)
+                    self._writers[path].remove((run_id, runner))
                     if not self._writers[path]:
                         del self._writers[path]
 

@@ -107,7 +107,7 @@ def run_request(  # noqa: PLR0913 - its one caller passes them by keyword
             options |= {"on_failure": request.on_failure} if request.on_failure else {}
             options |= {"load_results": load_results} if load_results else {}
             if claims is not None:
-                stack.enter_context(claims.held(run_id, pipeline, catalog, warn=load_results is not True))
+                stack.enter_context(claims.held(run_id, pipeline, catalog, runner=opened, loads_all=load_results is True))
             result = opened.run(
                 pipeline, catalog, hooks=hooks, run_id=run_id, observers=observers, durations=durations, **options
             )

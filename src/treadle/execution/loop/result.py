@@ -65,7 +65,7 @@ class RunResult(Mapping[str, Any]):
         with self._load_lock:
             return self._load(name)
 
-    def _load(self, name: str) -> Any:
+    def _load(self, name: str, *, run_ends: bool = False) -> Any:
         if name in self._loaded:
             return self._loaded[name]
         if name not in self._names:
@@ -74,7 +74,7 @@ class RunResult(Mapping[str, Any]):
             raise KeyError(msg)
         handle = self._handles.get(name)
         if handle is None:
-            value = self._load_saved(name)
+            value = self._load_saved(name, run_ends=run_ends)
         else:
             try:
                 value = handle.load()
@@ -90,25 +90,30 @@ class RunResult(Mapping[str, Any]):
         self._loaded[name] = value
         return value
 
-    def _load_saved(self, name: str) -> Any:
+    def _load_saved(self, name: str, *, run_ends: bool) -> Any:
         """Load a persistent output; raise if its file is not the one that the run saved."""
         saved = self._identities.get(name)
         if saved is None:
             return self._catalog.load(name)
-        self._check_unchanged(name, saved)
+        self._check_unchanged(name, saved, run_ends=run_ends)
         value = self._catalog.load(name)
-        self._check_unchanged(name, saved)  # it may have been replaced during the load
+        self._check_unchanged(name, saved, run_ends=run_ends)  # it may have been replaced during the load
         return value
 
-    def _check_unchanged(self, name: str, saved: FileIdentity) -> None:
+    def _check_unchanged(self, name: str, saved: FileIdentity, *, run_ends: bool) -> None:
         found = self._catalog.file_identity(name)
         if saved.matches(found):
             return
         happened = "was written again" if found is not None else "was removed"
+        remedy = (
+            "It changed before this run ended, too late for load_results: execute the runs one by one, with one runner, or give"
+            if run_ends
+            else "To keep a run's results, load them when it ends (`run(..., load_results=True)`), or give"
+        )
         msg = (
             f"'{name}' of the run {self.run_id} can no longer be loaded: {saved.path} {happened} after the run had saved it, "
-            "probably by another run. To keep a run's results, load them when it ends (`run(..., load_results=True)`), or give "
-            "each run a file of its own: `versioned: true` in the catalog entry, or a path that contains a parameter."
+            f"probably by another run. {remedy} each run a file of its own: `versioned: true` in the catalog entry, or a path "
+            "that contains a parameter."
         )
         raise DatasetError(msg, dataset=name)
 
@@ -122,8 +127,9 @@ class RunResult(Mapping[str, Any]):
             KeyError: a name is not a free output of the run.
             DatasetError: an output cannot be loaded, or its file was changed since the run saved it.
         """
-        for name in self._names if names is None else names:
-            self[name]
+        with self._load_lock:
+            for name in self._names if names is None else names:
+                self._load(name, run_ends=True)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._names)
