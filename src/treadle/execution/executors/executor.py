@@ -113,8 +113,11 @@ class Executor:
         self.pool.kill(worker)
 
     def running(self) -> dict[int, Started]:
-        """Return the node that each worker of the pool is running now, whether its start was reported or not."""
-        return self.pool.running()
+        """Return the node that each worker is running now, whether its start was reported or not."""
+        running = self.pool.running()
+        if self._main is not None and self._main.running is not None:
+            running[MAIN] = self._main.running
+        return running
 
     def wait(self, timeout: float | None = None) -> list[PoolEvent]:
         """Block until there are events, and return them.

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from treadle.execution.executors.background_loop import BackgroundLoop
 from treadle.execution.executors.in_process import job_steps
-from treadle.execution.protocol.messages import MAIN
+from treadle.execution.protocol.messages import MAIN, Started
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -43,6 +43,8 @@ class MainWorker:
         """True if a step can be run now; stored, because the loop reads it at every iteration."""
         self.in_node = False
         """True while the run's thread runs a step, and another thread may run the loop."""
+        self.running: Started | None = None
+        """The start of the node that runs, None between nodes."""
 
     def begin(self, number: int, run: RunBundle, run_loop: Callable[[Callable[[], bool]], None] | None) -> None:
         """Start a run.
@@ -90,6 +92,8 @@ class MainWorker:
             self.in_node = False
             if step is None:
                 self._steps = None
+            fact = step.fact if step is not None else None
+            self.running = fact if isinstance(fact, Started) else None
             self.has_step = self._steps is not None or bool(self._jobs)
         return step
 
@@ -110,4 +114,5 @@ class MainWorker:
         self._jobs.clear()
         self._steps = None
         self._run_loop = None
+        self.running = None
         self.has_step = False

@@ -24,6 +24,7 @@ from treadle.execution.executors.events import Report, WorkerDown, WorkerUp
 from treadle.execution.loop.deadlines import Deadlines, TimeoutCheck, Wake
 from treadle.execution.loop.failure_handler import FailureHandler
 from treadle.execution.loop.result import RunResult, gather_results
+from treadle.execution.loop.stalls import Stalls
 from treadle.execution.protocol.messages import MAIN, Failed, Finished, JobsReturned, Started, Transferred
 from treadle.execution.protocol.placement import SHARED
 from treadle.execution.scheduling.instructions import (
@@ -92,7 +93,7 @@ class RunLoop:
         # Nodes that run in this process cannot be killed: their attempts check the time themselves.
         self._timeouts = bundle.plan.timeouts if can.can_kill else {}
         self._deadlines = Deadlines()
-        self._workers: dict[int, None] = {}  # in the order in which they became ready
+        self._workers: dict[int, int] = {}  # worker -> process id, in the order in which they became ready
         self._failure_handler = FailureHandler(
             bundle,
             executor,
@@ -102,6 +103,8 @@ class RunLoop:
             timeouts=self._timeouts,
             workers=self._workers.keys(),
         )
+        # Where nodes run inside `wait`, it does not return while one of them is stuck.
+        self._stalls = Stalls(bundle.plan, executor, self._scheduler, self._workers) if can.concurrent else None
         self._received: Sequence[PoolEvent] = ()  # the batch of events that is being handled
         self._announced: set[int] = set()  # running nodes whose start was reported to the observers
         self._handlers: dict[type, Callable[[Any], None]] = {
@@ -142,7 +145,7 @@ class RunLoop:
                 self._carry_out()
             if scheduler.is_finished():
                 break
-            self._received = self._executor.wait(self._deadlines.seconds_left() if deadlines else None)
+            self._received = self._wait()
             for event in self._received:
                 self._handle(event)
                 self._carry_out()
@@ -151,6 +154,20 @@ class RunLoop:
                 self._carry_out()
             if self._recycles:
                 self._replace_worn_workers()
+
+    def _wait(self) -> Sequence[PoolEvent]:
+        """Wait for events until the next deadline; report the running nodes when nothing has happened for a while."""
+        timeout, stalls = self._deadlines.seconds_left() if self._deadlines.queue else None, self._stalls
+        if stalls is None:
+            return self._executor.wait(timeout)
+        began = time.monotonic()
+        left = stalls.seconds_left() if stalls.since is not None else stalls.patience
+        received = self._executor.wait(left if timeout is None else min(timeout, left))
+        if not received:
+            stalls.note_silence(began)
+        elif stalls.since is not None:
+            stalls.end()
+        return received
 
     def _replace_worn_workers(self) -> None:
         """Replace the workers that have reached a limit, once they are idle and hold no value that exists nowhere else."""
@@ -225,7 +242,7 @@ class RunLoop:
             self._executor.restart(event.worker)
 
     def _worker_up(self, event: WorkerUp) -> None:
-        self._workers[event.worker] = None
+        self._workers[event.worker] = event.pid
         self._failure_handler.worker_up(event.worker)
         self._scheduler.add_worker(event.worker)
         self._observers.notify(WorkerStarted(self._executor.label(event.worker), event.pid, time.time()))
