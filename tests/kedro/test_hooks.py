@@ -93,7 +93,7 @@ def test_a_hook_that_does_not_pickle_is_made_in_each_worker(lane, method):
     """A hook instance that holds a lock is taken from settings.py in each worker, with one warning that says so."""
     done = lane.treadle(method, LANE_HOOKS="holding")
     assert sum("held" in event for event in lane.events()) == 5
-    assert (done.stdout + done.stderr).replace("\n", " ").count("do not pickle") == 1
+    assert (done.stdout + done.stderr).replace("\n", " ").count("cannot be pickled") == 1
     assert json.loads((lane.root / "data/joined.json").read_text()) == [4, 8, 12]
 
 
@@ -104,7 +104,7 @@ def test_a_hook_that_holds_the_context_has_one_in_each_worker(lane, method, make
     done = lane.treadle(method, "--params=factor=3", LANE_HOOKS="contextual")
     assert lane.events() == sequential.events()
     assert '"factor": 3' in str(lane.events())
-    assert "do not pickle" not in done.stdout + done.stderr
+    assert "cannot be pickled" not in done.stdout + done.stderr
 
 
 def test_a_hook_that_cannot_be_made_again_is_an_error(knots):

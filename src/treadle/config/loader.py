@@ -1,11 +1,11 @@
 """The configuration of a project: files of a base environment under those of another, merged, resolved, plain.
 
 Job: find the files of each kind (catalog, parameters, credentials, globals, a project's own), merge the environments,
-lay the runtime parameters over, resolve interpolations, and hand out plain containers. State: what was read, kept so that
-a loader gives one answer for its whole life; nothing outside the loader. Neighbours: `source.py` reads files,
+apply the runtime parameters, resolve interpolations, and return plain containers. State: the files read, cached so that
+a loader is consistent for its lifetime; nothing outside the loader. Neighbours: `source.py` reads files,
 `parsing.py` parses them, `merging.py` merges, `resolvers.py` interpolates; a session makes one loader for its context.
 
-    conf/base/*.yml ─┐ merge files of one environment: a key twice is an error
+    conf/base/*.yml ─┐ merge files of one environment: a duplicate key is an error
     conf/local/*.yml ┴─ merge environments (destructive or soft) ─ runtime parameters over parameters ─ interpolate ─ drop `_keys`
 """
 

@@ -1,7 +1,7 @@
-"""Merging of configuration: files within an environment, environments over one another, runtime parameters over both.
+"""Merge configuration: files within an environment, one environment over another, runtime parameters over both.
 
-Job: lay parsed files together so that nothing is lost in silence. State: none. Neighbours: `loader.py` parses the files
-and resolves what is made here.
+Job: merge parsed files without silently losing anything. State: none. Neighbours: `loader.py` parses the files
+and resolves the result.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Parameters typed on a command line, and the merging of nested mappings.
 
-Job: turn `model.a=5,b=x` into nested, typed values, and lay one nested mapping over another. State: none. Neighbours:
-`loader.py` lays runtime parameters over those of files; the command line parses `--params` here.
+Job: turn `model.a=5,b=x` into nested, typed values, and merge one nested mapping into another. State: none. Neighbours:
+`loader.py` merges runtime parameters over those of files; the command line parses `--params` here.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
-"""YAML and JSON text into plain containers, and the line of a key.
+"""Parse YAML and JSON text into plain containers, and find the line of a key.
 
 Job: parse one configuration file, with errors that name file and line and never quote its content (it may hold secrets).
-State: none. Neighbours: `loader.py` parses the files of an environment, and asks for lines only when something is wrong.
+State: none. Neighbours: `loader.py` parses the files of an environment, and looks up lines only for errors.
 
-YAML is read as people mean it in configuration: `1e3` is a number, a date stays a text, `12:30` stays a text, and a key
-given twice in one mapping is an error.
+YAML is read as is usual in configuration: `1e3` is a number, dates and `12:30` are strings, and a duplicate
+key in one mapping is an error.
 """
 
 from __future__ import annotations

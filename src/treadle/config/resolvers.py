@@ -1,11 +1,11 @@
 """Interpolation: `${key}`, `${globals:x,default}`, `${runtime_params:x,default}`, `${oc.env:X}` and a project's own resolvers.
 
 Job: resolve the interpolations of one tree of configuration through OmegaConf, with resolvers that belong to one loader.
-State: OmegaConf keeps its resolvers by name for the whole process, so none of ours is registered there under its own
+State: OmegaConf registers resolvers by name for the whole process, so none of ours is registered there under its own
 name. Before a text reaches OmegaConf, `${name:` becomes `${treadle.name:` for each name the loader knows, and what is
-registered as `treadle.name` only looks up the scope of the resolution that is under way in its context. Loaders with
-different parameters, or different resolvers of one name, can so resolve at once in many threads, and other libraries'
-resolvers stay what they are. Neighbours: `loader.py` makes a `Scope` for each kind of configuration.
+registered as `treadle.name` only looks up the scope of the active resolution in its context. Loaders with
+different parameters, or different resolvers of one name, can therefore resolve concurrently in many threads, and other
+libraries' resolvers are not changed. Neighbours: `loader.py` makes a `Scope` for each kind of configuration.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Where configuration files lie: a folder, or a zip or tar archive.
+"""Sources of configuration files: a folder, or a zip or tar archive.
 
-Job: list the environments of a source, the files of one, and read a file. State: an archive's texts, read once.
+Job: list the environments of a source, the files of one, and read a file. State: the contents of an archive, read once.
 Neighbours: `archive.py` unpacks archives; `loader.py` and the logging setup read from a source. Files are named by `describe`,
-so that errors point at something a person can open.
+so that errors contain a path that the user can open.
 """
 
 from __future__ import annotations

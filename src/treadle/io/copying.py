@@ -1,8 +1,8 @@
-"""Copies of values, so that nobody changes what another holds.
+"""Copy values, so that changes to one copy do not affect another.
 
-The promise: under the inferred mode, no change to a loaded value, however deep, reaches the stored one. Values that
-cannot change are handed over as they are; plain arrays and frames are copied by their own library; everything else
-goes through pickle in memory, which is as isolated as `copy.deepcopy`, faster, and copies the cells of object columns,
+Guarantee: in the inferred mode, no change to a loaded value, at any depth, affects the stored one. Values that
+cannot change are not copied; plain arrays and frames are copied by their own library; everything else
+is pickled in memory, which isolates as well as `copy.deepcopy`, is faster, and copies the cells of object columns,
 which `DataFrame.copy` shares. State: none. Neighbours: `memory` copies with it; `frames` knows pandas and numpy.
 """
 
@@ -44,7 +44,7 @@ _CLONED_PACKAGES: Final = frozenset({"polars"})
 
 
 class CopyMode(enum.Enum):
-    """How a value is handed over."""
+    """How a value is copied."""
 
     ASSIGN = "assign"
     COPY = "copy"
@@ -73,7 +73,7 @@ class CopyMode(enum.Enum):
 
 
 def copy_value(value: Any, mode: CopyMode | None = None) -> Any:
-    """Copy a value on its way from one holder to another.
+    """Copy a value for another owner.
 
     Args:
         value: anything.
@@ -111,7 +111,7 @@ def _is_constant(value: Any) -> bool:
 
 
 def _is_writable_buffer(value: Any) -> bool:
-    """Return whether a value gives access to memory that can be written to, as a `pyarrow.Buffer` over a bytearray does."""
+    """Return whether a value gives access to writable memory, as a `pyarrow.Buffer` over a bytearray does."""
     try:
         with memoryview(value) as view:
             return not view.readonly
@@ -172,7 +172,7 @@ def _deep_copy(value: Any) -> Any:
             return copier(value)
         except MemoryError:
             raise
-        except Exception:  # noqa: BLE001, S112 - a value may refuse pickle in any way it likes; the next copier is asked
+        except Exception:  # noqa: BLE001, S112 - pickling may raise anything; the next method is tried
             continue
     try:
         return copy.deepcopy(value)
@@ -196,7 +196,7 @@ def _through_pickle(value: Any, *, keep_code: bool = False) -> Any:
 
 
 class _Pickler(pickle.Pickler):
-    """Puts buffers aside, to be copied once, and makes read-only arrays writable, as a deep copy does."""
+    """Collect buffers, to copy them once, and make read-only arrays writable, as a deep copy does."""
 
     def __init__(self, stream: io.BytesIO) -> None:
         self.buffers: list[pickle.PickleBuffer] = []
@@ -212,7 +212,7 @@ class _Pickler(pickle.Pickler):
 
 
 class _CodeKeepingPickler(_Pickler):
-    """Pickles functions, classes and modules as references, as a deep copy does, so that local ones pass."""
+    """Pickle functions, classes and modules as references, as a deep copy does, so that local ones are accepted."""
 
     def persistent_id(self, obj: Any) -> int | None:
         if isinstance(obj, (types.FunctionType, types.BuiltinFunctionType, types.ModuleType, type)):

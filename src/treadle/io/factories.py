@@ -1,8 +1,8 @@
 """Dataset factories: catalog entries whose name is a pattern.
 
-`"{name}_csv"` stands for every dataset whose name fits and that no entry names outright. The most specific pattern
-wins; a pattern without any fixed text catches all, and there may be one such. State: none; the catalog keeps what is
-made here. Neighbours: `catalog` asks for names that it does not hold.
+`"{name}_csv"` applies to every dataset whose name matches and that has no entry of its own. The most specific pattern
+is used; one pattern without literal text is allowed as a catch-all. State: none; the catalog stores the
+recipes. Neighbours: `catalog` looks up names here that it does not contain.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class _Pattern:
 
     @property
     def fixed(self) -> int:
-        """How many characters are fixed: the measure of how specific the pattern is."""
+        """The number of literal characters, which measures how specific the pattern is."""
         return len(_PLACEHOLDER.sub("", self.text))
 
     @property
@@ -75,13 +75,13 @@ class DatasetFactories:
         return tuple(pattern.template for pattern in self._patterns)
 
     def recipe(self, name: str) -> DatasetRecipe | None:
-        """Return the recipe of a dataset whose name fits a pattern.
+        """Return the recipe of a dataset whose name matches a pattern.
 
         Args:
             name: the dataset's name.
 
         Returns:
-            the recipe, or None where no pattern fits.
+            the recipe, or None if no pattern matches.
 
         Raises:
             DatasetError: the name would lead the entry's path out of the folder that the pattern gives it.

@@ -1,7 +1,7 @@
-"""The words for a dataset that could not be loaded or saved.
+"""Error messages for datasets that could not be loaded or saved.
 
-Turns whatever a library raised into a `DatasetError` that names the dataset, its type and its place, says the probable
-cause, and keeps the original as its cause. State: none. Neighbours: `catalog` calls datasets through here.
+Converts any exception of a library to a `DatasetError` that names the dataset, its type and its location, gives the probable
+cause, and has the original as its cause. State: none. Neighbours: `catalog` calls datasets through this module.
 """
 
 from __future__ import annotations
@@ -46,16 +46,16 @@ _CAUSES: Final[tuple[tuple[tuple[type[Exception], ...], tuple[str, ...], str], .
     ),
     ((TypeError,), ("load",), "Probably `load_args` holds an argument that its library lacks."),
 )
-"""What probably lies behind an exception of a kind, while doing one of some things; the first that fits counts."""
+"""Probable causes by exception type and action; the first match is used."""
 _GENERAL: Final = MappingProxyType({"load": "Check the file's content against the dataset's type and arguments in the catalog."})
 _PLACES: Final = ("filepath", "path", "filename", "table_name", "url", "sql")
 
 
 def guarded(action: str, name: str, dataset: Dataset, call: Callable[[], Any]) -> Any:
-    """Call a method of a dataset; what it raises becomes a DatasetError that names the dataset.
+    """Call a method of a dataset, and convert its exceptions to a DatasetError that names the dataset.
 
     Args:
-        action: what is being done, as a verb: `"load"`, `"save"`, `"look for"`, …
+        action: the action, as a verb: `"load"`, `"save"`, `"look for"`, …
         name: the dataset's name in the catalog.
         dataset: the dataset.
         call: the method, bound to its arguments.
@@ -109,15 +109,15 @@ def _probable_cause(action: str, exc: Exception) -> str:
     for kind, actions, cause in _CAUSES:
         if isinstance(exc, kind) and action in actions:
             return cause
-    # Datasets of kedro wrap what happened in an error of their own.
+    # Kedro's datasets wrap the original exception in their own error.
     return _probable_cause(action, exc.__cause__) if isinstance(exc.__cause__, Exception) else ""
 
 
 def install_hint(module: str | None) -> str:
-    """Say how to install the library that a missing module belongs to.
+    """Return how to install the library of a missing module.
 
     Args:
-        module: the module that could not be imported, where it is known.
+        module: the module that could not be imported, if known.
 
     Returns:
         a phrase to put into a sentence.

@@ -1,7 +1,7 @@
-"""What identifies the data that a dataset holds at one moment, so that later data can be told from it.
+"""Identify the data of a dataset at one time, so that later changes can be detected.
 
-A run notes the identity of each result that it saved to a file; before a result is loaded later, it is compared with what lies
-there then. State: none. Neighbours: `storage` identifies files, datasets with files call it from `file_identity`.
+A run stores the identity of each result that it saved to a file; before a result is loaded later, it is compared with the file
+at that time. State: none. Neighbours: `storage` identifies files, datasets with files call it from `file_identity`.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ _HASHED_BYTES: Final = 1 << 20
 _REMOTE_FACTS: Final = (
     "size", "ETag", "etag", "generation", "md5Hash", "content_md5", "mtime", "LastModified", "last_modified", "updated", "created"
 )  # fmt: skip
-"""What file systems report of a file that changes with its content (and not, as the time of access does, without it)."""
+"""File attributes that change with the content (and, unlike the access time, only with it)."""
 
 
 class FileIdentity(NamedTuple):
-    """What identifies a file's content.
+    """The identity of a file's content.
 
     Attributes:
         path: where it is stored.
         facts: size, time of modification and the like, by the file system.
-        digest: a hash of the content, where the file is small; None if it was not read.
+        digest: a hash of the content, if the file is small; None if it was not read.
     """
 
     path: str
@@ -37,14 +37,14 @@ class FileIdentity(NamedTuple):
     digest: str | None = None
 
     def matches(self, other: FileIdentity | None) -> bool:
-        """Return whether both are of the same content: the same file untouched, or another one with equal bytes."""
+        """Return whether both have the same content: the same unmodified file, or another file with equal bytes."""
         if other is None or self.path != other.path:
             return False
         return self.facts == other.facts or (self.digest is not None and self.digest == other.digest)
 
 
 def stat_facts(status: os.stat_result) -> tuple[Any, ...]:
-    """Return what a local file's status says of its content: device, inode, size, and the time of its last change."""
+    """Return the attributes of a local file that identify its content: device, inode, size, and time of last change."""
     return (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
 
 
@@ -53,8 +53,8 @@ def identify_local(path: str, saved: tuple[Any, ...] | None = None) -> FileIdent
 
     Args:
         path: the file.
-        saved: the facts of the file as it was saved there, where they are known. Another process may have replaced it since:
-            they are kept then.
+        saved: the facts of the file as it was saved, if known. Another process may have replaced the file since;
+            these facts are kept in that case.
     """
     try:
         found = Path(path).stat()
@@ -76,13 +76,13 @@ def identify_local(path: str, saved: tuple[Any, ...] | None = None) -> FileIdent
 
 
 def identify_remote(path: str, info: Mapping[str, Any]) -> FileIdentity | None:
-    """Return the identity of a remote file by what its file system says of it; None if that is nothing but the size."""
+    """Return the identity of a remote file from its file system's metadata; None if that has only the size."""
     facts = tuple((name, str(info[name])) for name in _REMOTE_FACTS if info.get(name) is not None)
     return FileIdentity(path, facts) if any(name != "size" for name, _ in facts) else None
 
 
 def file_identity_of(dataset: object) -> FileIdentity | None:
-    """Return what identifies the content that a load of a dataset would read.
+    """Return the identity of the content that a load of a dataset would read.
 
     Args:
         dataset: one with a method `file_identity`, as ours with files have it; or one of Kedro's that keeps a local file.

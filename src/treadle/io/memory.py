@@ -1,7 +1,7 @@
 """The dataset that keeps its value in memory.
 
-A value is copied on its way in and on its way out, so that a node that changes what it loaded changes nothing for the
-others; `copying` says how. State: the value. Neighbours: `catalog` wraps plain values in it.
+A value is copied when it is saved and when it is loaded, so that a node that modifies a loaded value does not affect
+others (see `copying`). State: the value. Neighbours: `catalog` wraps plain values in it.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ class MemoryDataset(Dataset):
 
     Args:
         data: the value to begin with (None is a value); without it the dataset is empty.
-        copy_mode: `"assign"` hands over the very object, `"copy"` a shallow copy, `"deepcopy"` a deep one; None finds
+        copy_mode: `"assign"` returns the same object, `"copy"` a shallow copy, `"deepcopy"` a deep copy; None chooses
             the cheapest way that isolates the stored value.
-        metadata: anything a project wants to note about the dataset; Treadle ignores it.
+        metadata: any data of the project about the dataset; Treadle ignores it.
 
     Example:
         >>> dataset = MemoryDataset([1, 2])
@@ -42,11 +42,11 @@ class MemoryDataset(Dataset):
 
     @property
     def has_data(self) -> bool:
-        """True where there is a value to load."""
+        """True if there is a value to load."""
         return self._data is not _NOTHING
 
     def load(self) -> Any:
-        """Return the value, copied as the copy mode says.
+        """Return the value, copied according to the copy mode.
 
         Raises:
             DatasetError: nothing was saved yet, or the value cannot be copied.
@@ -60,7 +60,7 @@ class MemoryDataset(Dataset):
         return copy_value(self._data, self.copy_mode)
 
     def save(self, data: Any) -> None:
-        """Keep a value, copied as the copy mode says.
+        """Store a value, copied according to the copy mode.
 
         Raises:
             DatasetError: the value is None, or it cannot be copied.
@@ -75,7 +75,7 @@ class MemoryDataset(Dataset):
         return self.has_data
 
     def release(self) -> None:
-        """Forget the value."""
+        """Release the value."""
         self._data = _NOTHING
 
     def describe(self) -> dict[str, Any]:
@@ -90,7 +90,7 @@ class MemoryDataset(Dataset):
         return f"MemoryDataset({facts})"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # The mark of emptiness is known by identity, which pickle does not keep.
+        # The marker of an empty dataset is compared by identity, which pickling does not preserve.
         data = () if self._data is _NOTHING else (self._data,)
         return _rebuild, (type(self), self.copy_mode, self.metadata, data)
 

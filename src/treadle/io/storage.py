@@ -1,9 +1,9 @@
-"""Where files lie: on a local disk, or anywhere that fsspec reaches.
+"""Storage for files: the local disk, or any file system that fsspec supports.
 
-A local file is written beside its place and moved there when it is whole, so that nobody ever reads half a file and a
-failed save leaves the old one. A remote one is put together in a temporary file and sent when it is whole.
-State: a remote storage holds its file system once it was used. Neighbours: `datasets.file` reads and writes through
-here; `versions` looks for versions.
+A local file is written under a temporary name and moved into place when complete, so that no reader sees a partial file and a
+failed save keeps the old one. A remote file is written to a temporary file and uploaded when complete.
+State: a remote storage keeps its file system after first use. Neighbours: `datasets.file` reads and writes through
+it; `versions` looks for versions.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _LOCAL_PREFIXES: Final = ("file://", "local://")
 _LOCAL_OPTIONS: Final = frozenset(
     {"auto_mkdir", "use_listings_cache", "listings_expiry_time", "max_paths", "skip_instance_cache"}
 )
-"""Options that fsspec's own file system of local files takes: folders are made in any case, and no listing is cached."""
+"""Options that fsspec's own file system of local files takes: folders are always created, and listings are not cached."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +40,10 @@ class OpenArguments:
     Attributes:
         binary: as bytes, not text.
         encoding: of the text.
-        errors: what to do with what the encoding cannot hold.
+        errors: how to handle encoding errors, as for `open`.
         newline: as for `open`.
-        compression: a name that fsspec knows, such as `"gzip"`, or `"infer"`; None for none.
-        append: what is written comes after what the file has already.
+        compression: a name known to fsspec, such as `"gzip"`, or `"infer"`; None for none.
+        append: append to the file instead of replacing it.
         buffering: as for `open`; for local files.
         others: further arguments for the `open` of a remote file system.
     """
@@ -59,7 +59,7 @@ class OpenArguments:
 
     @property
     def text(self) -> dict[str, str | None]:
-        """The arguments of a text file, empty for a binary one."""
+        """The arguments for opening a text file; empty for a binary one."""
         if self.binary:
             return {}
         return {"encoding": self.encoding or "utf-8", "errors": self.errors, "newline": self.newline}
@@ -74,13 +74,13 @@ class Storage(Protocol):
 
     @property
     def local(self) -> bool:
-        """True where paths are paths of this machine."""
+        """True if paths are local paths."""
 
     def reading(self, path: str, how: OpenArguments) -> contextlib.AbstractContextManager[IO[Any]]:
         """Open a file to read."""
 
     def writing(self, path: str, how: OpenArguments) -> contextlib.AbstractContextManager[IO[Any]]:
-        """Open a file to write, or to append to; it appears, whole, when the block ends without an error."""
+        """Open a file to write, or to append to; it appears when the block ends without an error."""
 
     def exists(self, path: str) -> bool:
         """Return whether the file or folder exists."""
@@ -96,23 +96,23 @@ class Storage(Protocol):
 
         Args:
             path: the folder.
-            depth: how many levels to look into, the folder itself being the first; None for all.
+            depth: the number of levels to list, of which the folder itself is the first; None for all.
         """
 
     def remove(self, path: str) -> None:
         """Remove a file."""
 
     def identify(self, path: str) -> FileIdentity | None:
-        """Return the identity of a file's content: of what this object has just saved there, else of what lies there."""
+        """Return the identity of a file's content: as this object has just saved it, or else as it is now."""
 
 
 class LocalStorage:
-    """Files of this machine."""
+    """Local files."""
 
     local = True
 
     def __init__(self) -> None:
-        self._saved: dict[str, tuple[Any, ...]] = {}  # facts of files that were saved, until they are asked for
+        self._saved: dict[str, tuple[Any, ...]] = {}  # facts of saved files, until they are read
 
     def reading(self, path: str, how: OpenArguments) -> contextlib.AbstractContextManager[IO[Any]]:
         """Open a file to read."""
@@ -120,7 +120,7 @@ class LocalStorage:
 
     @contextlib.contextmanager
     def writing(self, path: str, how: OpenArguments) -> Iterator[IO[Any]]:
-        """Open a file to write; it appears, whole, when the block ends without an error."""
+        """Open a file to write; it appears when the block ends without an error."""
         target = Path(path).resolve()  # a link stays a link: the file it points to is replaced
         target.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -138,7 +138,7 @@ class LocalStorage:
                 yield file
             if mode is not None:
                 os.fchmod(descriptor, stat.S_IMODE(mode))
-            saved = stat_facts(os.fstat(descriptor))  # of this file, whoever replaces it next
+            saved = stat_facts(os.fstat(descriptor))  # of this file, even if another process replaces it next
             temporary.replace(target)
             self._saved[path] = saved
 
@@ -164,16 +164,16 @@ class LocalStorage:
         Path(path).unlink()
 
     def identify(self, path: str) -> FileIdentity | None:
-        """Return the identity of a file's content: of what this object has just saved there, else of what lies there."""
+        """Return the identity of a file's content: as this object has just saved it, or else as it is now."""
         return identify_local(path, self._saved.pop(path, None))
 
 
 class RemoteStorage:
-    """Files that fsspec reaches.
+    """Files on a file system that fsspec supports.
 
     Args:
         address: the address of a file or a folder; paths that begin with it are understood.
-        options: what the file system is made with, credentials among them.
+        options: arguments of the file system, including credentials.
     """
 
     local = False
@@ -189,7 +189,7 @@ class RemoteStorage:
 
     @contextlib.contextmanager
     def writing(self, path: str, how: OpenArguments) -> Iterator[IO[Any]]:
-        """Open a file to write; it appears, whole, when the block ends without an error."""
+        """Open a file to write; it appears when the block ends without an error."""
         place = self._inside(path)
         with tempfile.TemporaryFile() as whole:
             if how.append and self._files.exists(place):
@@ -236,7 +236,7 @@ class RemoteStorage:
         self._files.rm_file(self._inside(path))
 
     def identify(self, path: str) -> FileIdentity | None:
-        """Return the identity of a file's content, by what the file system says of it; None if it does not say enough."""
+        """Return the identity of a file's content from its file system's metadata; None if that is not sufficient."""
         self._files.invalidate_cache()
         try:
             info = self._files.info(self._inside(path))
@@ -273,7 +273,7 @@ def _file_system(address: str, options: dict[str, Any]) -> tuple[Any, str]:
 
 
 def is_local(address: str) -> bool:
-    """Return whether an address is a path of this machine."""
+    """Return whether an address is a local path."""
     return address.startswith(_LOCAL_PREFIXES) or (
         "://" not in address and "::" not in address and not address.startswith("memory:")
     )
@@ -287,7 +287,7 @@ def local_path(address: str) -> str:
 
 
 def check_options(address: str, options: Mapping[str, Any]) -> None:
-    """Refuse options of a file system that would have no effect, because the address is a local path.
+    """Raise if options of a file system would have no effect, because the address is a local path.
 
     Args:
         address: a path or a URL.
@@ -308,11 +308,11 @@ def check_options(address: str, options: Mapping[str, Any]) -> None:
 
 
 def storage_for(address: str, options: Mapping[str, Any]) -> Storage:
-    """Return the storage that an address lies in.
+    """Return the storage of an address.
 
     Args:
         address: a path or a URL.
-        options: what a remote file system is made with, credentials among them.
+        options: arguments of a remote file system, including credentials.
 
     Returns:
         the storage.
@@ -323,7 +323,7 @@ def storage_for(address: str, options: Mapping[str, Any]) -> Storage:
 def _open(
     path: str | Path, letter: str, how: OpenArguments, descriptor: int | None = None
 ) -> contextlib.AbstractContextManager[IO[Any]]:
-    """Open a local file, by its descriptor where it is open already and stays so."""
+    """Open a local file, by its descriptor if it is already open; the descriptor stays open."""
     if how.compression is None:
         place, closes = (path, True) if descriptor is None else (descriptor, False)
         return open(place, how.mode(letter), how.buffering, closefd=closes, **cast("Any", how.text))

@@ -1,8 +1,8 @@
-"""Temporary files beside the files that they will replace, and the removal of those that a killed process left.
+"""Create temporary files beside the files that they will replace, and remove those that killed processes left.
 
-The process that writes one holds a shared lock on it (flock(2)) until it has been moved to its place or removed. A lock ends with
-its process, so that a later run can recognise a file of Treadle's by its name, and by the missing lock that no process writes
-it any more. Where a file system has no locks, nothing is removed. State: none. Neighbours: `storage` writes, a runner cleans up.
+The process that writes one holds a shared lock on it (flock(2)) until it has been moved into place or removed. A lock ends with
+its process, so a later run recognises a file of Treadle by its name, and by the missing lock that no process is writing
+it. On file systems without locks, nothing is removed. State: none. Neighbours: `storage` writes, a runner cleans up.
 """
 
 from __future__ import annotations

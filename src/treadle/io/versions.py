@@ -1,8 +1,8 @@
 """Versions of a file: `path/<version>/name` for a file declared at `path`.
 
-A run saves under its own version and reads what it saved itself, whatever other runs save meanwhile; what it did not
-save, it reads in the newest version, or the one it was told. A version belongs to one run, so a second attempt at a
-node replaces what the first one left. State: none. Neighbours: `datasets.file` asks for paths.
+A run saves under its own version and loads what it saved itself, whatever other runs save in the meantime. It loads other
+datasets in the newest version, or in the requested one. A version belongs to one run, so a second attempt at a
+node replaces the output of the first. State: none. Neighbours: `datasets.file` gets paths from here.
 """
 
 from __future__ import annotations

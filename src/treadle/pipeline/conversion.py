@@ -1,7 +1,7 @@
-"""Plain data into the types of annotations: dataclasses, pydantic models, and what stands in and around them.
+"""Convert plain data to annotated types: dataclasses, pydantic models, and the types nested in and around them.
 
-Pure functions. A value that has the type already is kept; else plain data (mappings, lists, texts, numbers) is converted where
-there is one meaning, and refused where there is none: `"5"` is no number, `1` is no truth value. Neighbour: `typed.py` asks.
+Pure functions. A value that has the type already is kept. Plain data (mappings, lists, strings, numbers) is converted if
+it has one meaning, and rejected otherwise: `"5"` is not a number, `1` is not a boolean. Neighbour: `typed.py` calls it.
 """
 
 from __future__ import annotations

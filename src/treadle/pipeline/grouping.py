@@ -1,4 +1,4 @@
-"""A pipeline in groups, one for each namespace: what a scheduler outside (Airflow, a job queue) runs as one task.
+"""Group the nodes of a pipeline by namespace, for an external scheduler (Airflow, a job queue) that runs each as a task.
 
 Pure: nodes and their dependencies in, groups out. `pipeline.py` offers it as `group_by_namespace`.
 """

@@ -1,6 +1,6 @@
-"""What a node refuses when it is made: what is no function, inputs that its function does not take, outputs nobody could make.
+"""Checks of a new node: that it has a function, that the function accepts its inputs, and that its outputs are valid.
 
-Pure functions without state, used by `node.py`; each raises an error that says which node, what is wrong and what to do.
+Pure functions without state, used by `node.py`; each raises an error with the node, the problem and the remedy.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """A pipeline: nodes joined by the names of their datasets.
 
-A Pipeline is frozen: it is checked and put in order when it is made (`wiring.py`), and each operation gives a new
-one. What only some users need (dependencies, as indices) is found on first use and kept. It knows no
+A Pipeline is immutable: it is checked and sorted when it is created (`wiring.py`), and each operation returns a new
+one. The dependencies as indices, which not every caller needs, are computed on first use and cached. It knows no
 catalog and no runner; the planner compiles it for running.
 """
 

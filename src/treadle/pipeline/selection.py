@@ -1,7 +1,7 @@
-"""Choosing nodes of a wiring: by name, tag, namespace, dataset, and by what comes before and after.
+"""Select nodes of a wiring: by name, tag, namespace, dataset, and by ancestors and descendants.
 
-Each function returns places in `wiring.nodes`, and raises `UnknownNameError` with close matches for an unknown name
-has. `pipeline.py` makes pipelines of them.
+Each function returns indices into `wiring.nodes`, and raises `UnknownNameError` with close matches for an unknown
+name. `pipeline.py` builds pipelines from them.
 """
 
 from __future__ import annotations

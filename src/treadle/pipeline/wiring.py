@@ -1,8 +1,8 @@
 """Nodes joined by their datasets' names: validated, put in order, indexed.
 
-`wire` makes a `Wiring` of nodes in one pass, and sorts only where the given order does not do. `join` adds one
+`wire` makes a `Wiring` of nodes in one pass, and sorts only if the given order is not valid. `join` adds one
 wiring to another without looking at the first one's nodes again, so summing many pipelines stays linear in practice.
-`pipeline.py` holds a Wiring and gives it a face; `selection.py` chooses from it.
+`pipeline.py` provides the public interface; `selection.py` selects from it.
 """
 
 from __future__ import annotations

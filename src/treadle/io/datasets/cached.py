@@ -1,6 +1,6 @@
-"""A dataset that is read from its place once a process, and from memory after.
+"""A dataset that is loaded once per process, and from memory after that.
 
-State: the dataset within, and its value once it was loaded or saved. The value does not travel: each process has a cache
+State: the wrapped dataset, and its value after it was loaded or saved. The value is not pickled: each process has a cache
 of its own. Neighbours: wraps any dataset; `memory` isolates the values that it returns.
 """
 

@@ -1,8 +1,8 @@
-"""What all file datasets share: a path, a storage, versions, arguments.
+"""The base class of file datasets: a path, a storage, versions, arguments.
 
-A subclass says how to read and write an open file, and whether it is binary. State: the path and the arguments; the
-storage is made on first use and does not travel with a pickled dataset. Neighbours: `storage` and `versions` below;
-one module beside this one for each kind of file.
+A subclass defines how to read and write an open file, and whether it is binary. State: the path and the arguments; the
+storage is created on first use and is not pickled. Neighbours: `storage` and `versions` below;
+one module in this folder for each file format.
 """
 
 from __future__ import annotations

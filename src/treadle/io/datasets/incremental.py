@@ -1,8 +1,8 @@
-"""A folder of files of which only the new ones are read: those after the checkpoint.
+"""A folder of files of which only the new ones are loaded: those after the checkpoint.
 
-Loading remembers how far it read, and confirming makes that the checkpoint. Where a node of the run confirms the dataset, a
-load also writes a note, a file of the run's own beside the checkpoint, because the node that confirms may run in another
-process, and other files may have come meanwhile; a run that is resumed after a failure confirms what the failed one had
+Loading remembers the last file, and confirming makes that the checkpoint. If a node of the run confirms the dataset, a
+load also writes a note, a file for this run beside the checkpoint, because the node that confirms may run in another
+process, and other files may have been added; a run that is resumed after a failure confirms what the failed one had
 loaded. Confirming removes the notes. A run that confirms nothing writes nothing.
 
     load ── partitions after CHECKPOINT ── note: .CHECKPOINT.<run>      confirm ── the note becomes CHECKPOINT
