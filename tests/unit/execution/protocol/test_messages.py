@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from treadle.events import Failure
-from treadle.execution.protocol import handles
+from treadle.execution.protocol import handles, project
 from treadle.execution.protocol import messages as job
 from treadle.execution.protocol.handles import Inline, LocalValue, PinnedValue, RemoteValue, Segment
 from treadle.execution.protocol.messages import (
@@ -34,6 +34,7 @@ from treadle.execution.protocol.messages import (
     WatchedDatasets,
     WorkerSpec,
 )
+from treadle.execution.protocol.project import ProjectSpec
 from treadle.execution.protocol.wire import from_wire, to_wire
 from treadle.io.recipe import DatasetRecipe
 from treadle.project.logging import snapshot_levels
@@ -67,6 +68,7 @@ RUN = RunSpec(
     catalog_class=b"class",
 )
 MESSAGES = [
+    ProjectSpec("flights", ("/somewhere/src",), snapshot_levels()),
     WatchedDatasets("/run", ("a", "b")),
     SPEC,
     RUN,
@@ -109,7 +111,7 @@ def test_no_message_type_is_left_out():
     """Each class of the modules stands in the list above."""
     classes = {
         value
-        for module in (job, handles)
+        for module in (job, handles, project)
         for value in vars(module).values()
         if isinstance(value, type) and value.__module__ == module.__name__ and not issubclass(value, BaseException)
     }

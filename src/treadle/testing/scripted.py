@@ -1,0 +1,105 @@
+"""An executor that follows a script: for tests of the loop that need events which real workers seldom send.
+
+State: what is left of the script, and what the loop has sent. Runs in the parent; there are no workers.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING
+
+from treadle.execution.executors.executor import Executor
+from treadle.execution.executors.local_store import LocalStore
+from treadle.execution.executors.protocol import Capabilities
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from treadle.execution.executors.events import PoolEvent
+    from treadle.execution.packing.bundle import RunBundle
+    from treadle.execution.protocol.messages import Cancel, Job, Release, Started, Transfer
+
+
+class ScriptedPool:
+    """A worker pool whose events are given in advance.
+
+    Args:
+        script: for each call of `wait`, the events that it returns.
+        capabilities: what the pool says that it can do.
+
+    Attributes:
+        sent: each command with its worker, in order.
+        restarted: the workers that were restarted, in order.
+        killed: the workers that were killed, in order.
+    """
+
+    def __init__(self, script: Sequence[Sequence[PoolEvent]], capabilities: Capabilities) -> None:
+        self.capabilities = capabilities
+        self.sent: list[tuple[int, Job | Transfer | Release | Cancel]] = []
+        self.restarted: list[int] = []
+        self.killed: list[int] = []
+        self._script = deque(script)
+
+    def start(self, number: int, run: RunBundle) -> frozenset[int]:  # noqa: ARG002 - the script says which workers come up
+        """Start a run; the script says which workers come up."""
+        return frozenset()
+
+    def send(self, worker: int, command: Job | Transfer | Release | Cancel) -> None:
+        """Note a command."""
+        self.sent.append((worker, command))
+
+    def flush(self) -> None:
+        """Do nothing."""
+
+    def wait(self, timeout: float | None = None) -> list[PoolEvent]:
+        """Return the next events of the script.
+
+        Raises:
+            AssertionError: the script has ended and the loop waits for more.
+        """
+        if not self._script:
+            msg = f"the script has ended, but the loop waits (timeout: {timeout}); it has sent: {self.sent}"
+            raise AssertionError(msg)
+        return list(self._script.popleft())
+
+    def wake(self) -> None:
+        """Do nothing: one thread waits."""
+
+    def running(self) -> dict[int, Started]:
+        """Return nothing: no node runs."""
+        return {}
+
+    def kill(self, worker: int) -> None:
+        """Note that a worker was killed; the script has what follows."""
+        self.killed.append(worker)
+
+    def worn(self) -> list[int]:
+        """Return none."""
+        return []
+
+    def retire(self, worker: int) -> None:
+        """Do nothing."""
+
+    def restart(self, worker: int) -> None:
+        """Note that a worker was restarted; the script has the WorkerUp."""
+        self.restarted.append(worker)
+
+    def end(self) -> None:
+        """Do nothing."""
+
+    def close(self, *, kill: bool = False) -> None:
+        """Do nothing."""
+
+
+def scripted_executor(*script: Sequence[PoolEvent], capabilities: Capabilities | None = None) -> tuple[Executor, ScriptedPool]:
+    """Make an executor that follows a script.
+
+    Args:
+        script: for each `wait` of the loop, the events that it returns.
+        capabilities: what the pool can do; in the default, workers queue jobs and share this process.
+
+    Returns:
+        The executor, and its pool, which knows what the loop sent.
+    """
+    pool = ScriptedPool(script, capabilities or Capabilities(processes=False, can_kill=False, queues=True))
+    return Executor(pool, LocalStore()), pool

@@ -1,0 +1,66 @@
+"""The loop with events that real workers seldom send: an executor follows a script, and no process is started."""
+
+from __future__ import annotations
+
+import pytest
+
+from treadle import Catalog, Pipeline, node
+from treadle.events import NodeFinished, NodeStarted, WorkerStarted
+from treadle.execution.executors.events import Report, WorkerDown, WorkerUp
+from treadle.execution.loop.loop import RunLoop
+from treadle.execution.loop.observers import Observers
+from treadle.execution.packing.bundle import RunBundle
+from treadle.execution.protocol.messages import Finished, Job, JobsReturned, Started
+from treadle.planning import compile_plan
+from treadle.testing import scripted_executor
+
+UP = WorkerUp(1, 11, 0)
+
+
+def finished(index):
+    return Report(1, Finished(1, index, 1.0, 2.0, 0.0, 1.0, 0.0))
+
+
+def run(*script):
+    """Run two independent nodes without outputs by a script; return the pool and what observers saw."""
+    seen = []
+    plan = compile_plan(Pipeline([node(lambda p: None, "p", None, name=name) for name in ("one", "two")]), Catalog({"p": 1}))
+    executor, pool = scripted_executor(*script)
+    RunLoop(RunBundle("run", plan, Catalog({"p": 1}), None), executor, Observers([seen.append])).run()
+    return pool, seen
+
+
+def jobs(pool):
+    return [each.nodes for _worker, each in pool.sent if isinstance(each, Job)]
+
+
+def names(seen, kind):
+    return [event.node for event in seen if isinstance(event, kind)]
+
+
+def test_a_start_that_is_reported_late_is_not_announced_twice():
+    """A Started that arrives after the Finished of its node changes nothing."""
+    _pool, seen = run([UP], [finished(0), Report(1, Started(1, 0, 1.0))], [finished(1)])
+    assert names(seen, NodeStarted) == names(seen, NodeFinished) == ["one", "two"]
+
+
+def test_jobs_that_come_back_are_sent_again():
+    """What a worker returns without having started it is submitted once more."""
+    pool, seen = run([UP], [Report(1, JobsReturned(1, (0,)))], [finished(0)], [finished(1)])
+    assert sorted(jobs(pool)) == [(0,), (0,), (1,)]
+    assert sorted(names(seen, NodeFinished)) == ["one", "two"]
+
+
+def test_an_idle_worker_that_is_lost_is_replaced_and_gets_its_jobs_again():
+    """A worker that dies before it starts a node costs no attempt: its successor gets the job."""
+    pool, seen = run([UP], [WorkerDown(1, 11, -9, None, None, 0)], [UP], [finished(0)], [finished(1)])
+    assert pool.restarted == [1]
+    assert sorted(jobs(pool)) == [(0,), (0,), (1,)]
+    assert sum(isinstance(event, WorkerStarted) for event in seen) == 2
+    assert sorted(names(seen, NodeFinished)) == ["one", "two"]
+
+
+def test_a_script_that_is_too_short_is_an_error():
+    """Where the loop waits for more than the script has, the test fails and shows what was sent."""
+    with pytest.raises(AssertionError, match="the script has ended"):
+        run([UP], [finished(0)])
