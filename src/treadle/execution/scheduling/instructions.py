@@ -1,4 +1,4 @@
-"""What the scheduler tells the loop to do. State: none. Neighbours: `scheduler.py` issues them, the loop carries them out."""
+"""The instructions that the scheduler returns. State: none. Neighbours: `scheduler.py` issues them, the loop carries them out."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ class RunJob(NamedTuple):
     Attributes:
         worker: the worker.
         nodes: plan indices, in order.
-        inputs: in-memory datasets that travel with the job: those of its inputs that the worker does not have yet.
-        last: (dataset, node) where the node is the dataset's last consumer: after it the value is not needed.
+        inputs: in-memory datasets whose values are sent with the job: those of its inputs that the worker does not have yet.
+        last: (dataset, node) where the node is the dataset's last consumer: after it the value is no longer needed.
         local: datasets that are made and used up within the job.
     """
 
@@ -32,14 +32,14 @@ class LoadValue(NamedTuple):
 
 
 class TransferValue(NamedTuple):
-    """Have a worker give a value to the store, because another one needs it; answered by `value_arrived`."""
+    """Have a worker transfer a value to the store, because another worker needs it; answered by `value_arrived`."""
 
     dataset: int
     worker: int
 
 
 class ReleaseValue(NamedTuple):
-    """Forget a value; `workers` are those that hold it or a copy of it."""
+    """Release a value; `workers` are those that hold it or a copy of it."""
 
     dataset: int
     workers: tuple[int, ...]
@@ -58,7 +58,7 @@ class RejectNode(NamedTuple):
 
 
 class DelayNode(NamedTuple):
-    """Call `wake` for a node when so many seconds have passed."""
+    """Call `wake` for a node after `seconds`."""
 
     node: int
     seconds: float
@@ -71,7 +71,7 @@ class CancelJobs(NamedTuple):
 
 
 class RestartWorker(NamedTuple):
-    """Start another process in the place of a lost worker."""
+    """Start a process that replaces a lost worker."""
 
     worker: int
 

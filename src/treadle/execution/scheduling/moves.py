@@ -1,6 +1,6 @@
-"""The state of a scheduler and the moves that its events and decisions are made of.
+"""The state of a scheduler, and the state changes that its events and decisions consist of.
 
-State: all that the scheduler knows. Neighbours: `view.py` has the questions, `scheduler.py` the events and decisions.
+State: everything that the scheduler knows. Neighbours: `view.py` has the queries, `scheduler.py` the events and decisions.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 class SchedulerMoves(SchedulerView):
-    """What a scheduler knows, and how that may change; `Scheduler` has the arguments."""
+    """The state of a scheduler and its changes; `Scheduler` documents the arguments."""
 
     def __init__(
         self,
@@ -56,7 +56,7 @@ class SchedulerMoves(SchedulerView):
         self._values.keep_inputs_of(self._policies.retried)
         self._resources = Resources(plan, limits) if limits else None
         scarce = self._resources.nodes if self._resources is not None else frozenset()
-        self._alone = self._policies.retried | self._policies.limited | scarce  # each of them is a job by itself
+        self._alone = self._policies.retried | self._policies.limited | scarce  # each of them is a job of its own
         self._apart = set(self._alone)  # nodes that do not share a job with their parent
         self._weights = weights
         self._queues = ReadyQueues(plan, self._states, self._values, self._resources, separate_main=separate_main)
@@ -65,7 +65,7 @@ class SchedulerMoves(SchedulerView):
         self._stopped = False
 
     def _begin(self) -> None:
-        """Make nodes without parents ready, with the priorities that are known by now."""
+        """Compute the priorities, and make the nodes without parents ready."""
         self._queues.priority = longest_remaining_paths([node.children for node in self._plan.nodes], self._weights)
         for node, missing in enumerate(self._missing):
             if not missing and self._states[node] is NodeState.WAITING:
@@ -79,7 +79,7 @@ class SchedulerMoves(SchedulerView):
         self._queues.put(node)
 
     def _return(self, nodes: Iterable[int], worker: int) -> None:
-        """Queue nodes again that a worker was to run and did not start."""
+        """Queue nodes again that were assigned to a worker and did not start."""
         for node in nodes:
             self._unassign(node, worker)
             self._attempts[node] -= 1
@@ -88,17 +88,17 @@ class SchedulerMoves(SchedulerView):
             self._requeue(node)
 
     def _requeue(self, node: int) -> None:
-        """Put a node that waits again where it belongs: among the ready ones, those that wait for a parent, or the skipped."""
+        """Make a waiting node ready, leave it waiting for its parents, or skip it, depending on the state of the run."""
         if self._stopped:
             self._skip(node)
         elif not self._missing[node]:
             self._make_ready(node)
         elif any(self._states[parent] in (NodeState.FAILED, NodeState.SKIPPED) for parent in self._plan.nodes[node].parents):
-            # A parent had to run again for another value that was lost, and failed.
+            # A parent ran again, because another of its values was lost, and failed.
             self._skip_with_descendants([node])
 
     def _skip_with_descendants(self, nodes: Iterable[int]) -> None:
-        """Skip nodes and what depends on them, but not what runs."""
+        """Skip nodes and their descendants, except those that are assigned."""
         frontier = list(nodes)
         while frontier:
             node = frontier.pop()
@@ -114,14 +114,14 @@ class SchedulerMoves(SchedulerView):
 
     def _unassign(self, node: int, worker: int) -> None:
         if self._resources is not None:
-            self._resources.give_back(node)
+            self._resources.free_for(node)
         self._workers.drop(node, worker)
 
     def _repeat_lost(self) -> None:
-        """Queue the nodes again whose values were lost and are needed, and those before them whose values are gone too."""
+        """Queue the nodes again whose lost values are still needed, and their ancestors whose values were released."""
         if self._stopped or not self._values.any_lost:
             return
-        again = self._values.nodes_to_repeat(self._states)
+        again = self._values.pop_nodes_to_repeat(self._states)
         for node in again:
             self._move(node, NodeState.WAITING)
             self._unfinished += 1
@@ -135,10 +135,10 @@ class SchedulerMoves(SchedulerView):
     # --- jobs and their values -----------------------------------------------------------------------------------------
 
     def _issue(self, job: RunJob) -> None:
-        self._instructions.append(job._replace(inputs=self._values.to_send(job.inputs, job.worker)))
+        self._instructions.append(job._replace(inputs=self._values.mark_sent(job.inputs, job.worker)))
 
     def _request(self, dataset: int, job: RunJob) -> None:
-        """Have a missing value loaded or transferred, unless it is on its way."""
+        """Have a missing value loaded or transferred, unless that was requested already."""
         source = self._values.request(dataset)
         if source is None:
             return
@@ -154,14 +154,14 @@ class SchedulerMoves(SchedulerView):
                 self._issue(job)
 
     def _return_pending(self, condition: Callable[[RunJob, Collection[int]], bool]) -> list[RunJob]:
-        """Queue the nodes of pending jobs again for which a condition holds."""
+        """Return the pending jobs for which a condition holds to the queues."""
         returned = self._pending.remove(condition)
         for job in returned:
             self._return(job.nodes, job.worker)
         return returned
 
     def _sole_successor(self, node: int, worker: int) -> int | None:
-        """Return the child that can share a node's job: its only one, which waits for nothing else."""
+        """Return the child that can share a node's job: its only child, if that waits for no other node."""
         children = self._plan.nodes[node].children
         if len(children) != 1:
             return None
@@ -170,5 +170,5 @@ class SchedulerMoves(SchedulerView):
             return None
         required = self._queues.required_worker(child)
         if any(holder != required for holder in self._values.pinned_inputs(child).values()):
-            return None  # no worker can run it, which is found out when it is ready
+            return None  # no worker can run it; it is rejected when it is ready
         return child if self._queues.may_run(worker, required) else None

@@ -1,6 +1,6 @@
-"""Jobs that are assigned to a worker and wait for values which are being loaded or transferred.
+"""Jobs that are assigned to a worker and wait for values that are being loaded or transferred.
 
-State: those jobs. A part of the scheduler, which adds and removes them. Neighbours: `values.py` says which values a job lacks.
+State: these jobs. A part of the scheduler, which adds and removes them. Neighbours: `values.py` knows which values a job lacks.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class PendingJobs:
         return bool(self._jobs)
 
     def __contains__(self, node: int) -> bool:
-        """Say whether a node belongs to one of the jobs."""
+        """Return whether a node belongs to one of the jobs."""
         return any(node in job.nodes for job, _missing in self._jobs.values())
 
     def add(self, job: RunJob, missing: Collection[int]) -> None:
@@ -31,7 +31,7 @@ class PendingJobs:
         self._jobs[job.nodes[0]] = (job, set(missing))
 
     def value_arrived(self, dataset: int) -> list[RunJob]:
-        """Remove and return the jobs that waited for this value and for no other."""
+        """Note the arrival of a value; remove and return the jobs that now wait for no other."""
         complete = []
         for first, (job, missing) in list(self._jobs.items()):
             missing.discard(dataset)

@@ -1,6 +1,6 @@
-"""What the policies of a run's nodes mean for the scheduler: who is tried again, who is a job by itself, whose failure stops all.
+"""The policies of a run's nodes: retries, timeouts, and whether a failure stops the run.
 
-State: how often each node may still be tried. Neighbours: `scheduler.py` asks.
+State: how many retries each node has left. Neighbours: `scheduler.py` uses it.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ class Policies:
     """The policies of a run's nodes.
 
     Args:
-        plan: has them.
-        on_failure: what a failure means where a node's own policy does not say.
+        plan: the plan, which has the policies.
+        on_failure: whether a failure stops the run, for nodes whose own policy does not set it.
     """
 
     def __init__(self, plan: Plan, on_failure: FailurePolicy) -> None:
@@ -26,12 +26,12 @@ class Policies:
         self._on_failure = on_failure
         self._left = {node: policy.retries for node, policy in enumerate(plan.policies) if policy is not None and policy.retries}
         self.retried = frozenset(self._left)
-        """Nodes that may be tried again: they never change the only copy of an input."""
+        """Nodes that may be attempted again: they must never modify the only copy of an input."""
         self.limited = frozenset(plan.timeouts)
-        """Nodes whose attempts may be ended."""
+        """Nodes that have a timeout."""
 
-    def next_delay(self, node: int) -> float | None:
-        """Use up one of a node's further attempts; return the seconds until it is due, None if there is none left."""
+    def take_retry(self, node: int) -> float | None:
+        """Use up one of a node's retries; return the seconds until it is due, None if no retry is left."""
         left = self._left.get(node, 0)
         if not left:
             return None
@@ -40,7 +40,7 @@ class Policies:
         return (policy.retry_delay if policy is not None else None) or 0.0
 
     def stops_the_run(self, node: int) -> bool:
-        """Say whether nothing more is started after a node's failure."""
+        """Return whether a node's failure stops the run."""
         policy = self._of[node] if self._of else None
         own = policy.on_failure if policy is not None else None
         return (own or self._on_failure) is FailurePolicy.STOP

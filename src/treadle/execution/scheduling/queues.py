@@ -1,7 +1,7 @@
-"""The scheduler's ready nodes: the most urgent first, each where a worker that may run it finds it.
+"""The scheduler's ready nodes, by priority, in one queue for each worker that they are bound to or should run on.
 
-State: the queues, and what binds nodes to workers. Neighbours: `scheduler.py` puts nodes in and takes them out,
-`values.py` says where their data is, `resources.py` keeps those that wait for what is scarce.
+State: the queues, and the nodes that must run in the main process. Neighbours: `scheduler.py` adds and removes nodes,
+`values.py` knows where their inputs are, `resources.py` has the nodes that wait for limited resources.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 
 
 class ReadyQueues:
-    """Ready nodes.
+    """The queues of ready nodes.
 
     Args:
         plan: the nodes.
-        states: where each stands; the scheduler's own list, read here.
+        states: the state of each node; the scheduler's own list, which is only read here.
         values: where values are.
         resources: takes the nodes that need what is scarce; None if nothing is.
         separate_main: True if nodes that need the main process go to the worker MAIN, and no others.
@@ -45,16 +45,16 @@ class ReadyQueues:
         self._states = states
         self._values = values
         self.priority: list[float] = []
-        """How urgent each node is: set before the first is put in."""
+        """The priority of each node; set before the first node is added."""
         self._resources = resources
         self._separate_main = separate_main
         self.main_only = {index for index, node in enumerate(plan.nodes) if node.main_only}
-        self._near: dict[int, list[Entry]] = {}  # ready nodes by the worker that has most of their data
+        self._near: dict[int, list[Entry]] = {}  # ready nodes by the worker that has most bytes of their inputs
         self._ready: dict[int | None, list[Entry]] = {None: []}  # by required worker; None: any but main
         self._unplaceable: deque[int] = deque()
 
     def put(self, node: int) -> None:
-        """Put a ready node where its worker finds it."""
+        """Add a ready node to the queue of its worker."""
         values = self._values
         required = None
         if values.pins or self.main_only:
@@ -71,20 +71,20 @@ class ReadyQueues:
             near = values.nearest_worker(node) if values.homes else None
             heappush(self._ready[None] if near is None else self._near.setdefault(near, []), entry)
 
-    def put_again(self, nodes: Iterable[int]) -> None:
-        """Put nodes that are ready where they belong now; what is left of them in another queue is dropped there."""
+    def requeue(self, nodes: Iterable[int]) -> None:
+        """Add ready nodes to the queues that they belong to now; their entries in other queues become stale."""
         for node in nodes:
             if self._states[node] is NodeState.READY:
                 self.put(node)
 
     def clear(self) -> None:
-        """Forget every node."""
+        """Remove all nodes."""
         self._ready, self._near = {None: []}, {}
         if self._resources is not None:
             self._resources.clear()
 
     def lose_worker(self, worker: int) -> None:
-        """A worker is gone: what was near it is near nobody."""
+        """Move the nodes whose inputs were mostly in a lost worker to the common queue."""
         for _priority, node in self._near.pop(worker, ()):
             if self._states[node] is NodeState.READY:
                 heappush(self._ready[None], (-self.priority[node], node))
@@ -104,18 +104,18 @@ class ReadyQueues:
         return next(iter(self._values.pinned_inputs(node).values()), None)
 
     def may_run(self, worker: int, required: int | None) -> bool:
-        """Say whether a worker may run a node that requires one."""
+        """Return whether a worker may run a node with this required worker."""
         return required == worker or (required is None and (worker != MAIN or not self._separate_main))
 
     def is_current(self, node: int, required: int | None) -> bool:
-        """Say whether a node is ready still, and requires the same worker."""
+        """Return whether a node is still ready, and requires the same worker."""
         return self._states[node] is NodeState.READY and self.required_worker(node) == required
 
-    def best(self, worker: int) -> list[Entry] | None:
+    def best_queue(self, worker: int) -> list[Entry] | None:
         """Return the queue whose head is the most urgent ready node that this worker may run.
 
-        Of equally urgent ones, those come first that only it can run, then those whose data it has. Where it has nothing
-        else to do, it takes a node whose data another worker has: no slot idles while work is ready.
+        Among equally urgent nodes, those that only this worker can run come first, then those whose inputs it has. If there are
+        no others, it gets a node whose inputs another worker has, so that no worker is idle while nodes are ready.
         """
         queues = [self._ready[worker]] if worker in self._ready else []
         if worker == MAIN and self._separate_main:
@@ -137,7 +137,7 @@ class ReadyQueues:
         return best
 
     def _drop_stale_heads(self, queue: list[Entry], worker: int) -> None:
-        """Drop stale heads of a queue: nodes that moved on, or that were pinned elsewhere since they were put in."""
+        """Drop stale heads of a queue: nodes that are no longer ready, or that are bound to another worker by now."""
         while queue:
             node = queue[0][1]
             if self._states[node] is NodeState.READY:

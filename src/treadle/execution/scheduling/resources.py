@@ -1,10 +1,10 @@
-"""What is scarce in a run: how much of each resource is free, and the ready nodes that wait for some.
+"""The limited resources of a run: how much of each is free, and the ready nodes that wait for some.
 
-The rule: nodes are looked at from the most urgent on, and one that cannot start yet has its needs set aside all the same, so
-that what is less urgent gets only what is left. So a node that needs much is never overtaken by those behind it, however many
-they are, and the same facts give the same decisions. Nodes that need nothing scarce are no part of this.
+The rule: nodes are considered in the order of their priority, and the amounts of a node that cannot start yet are reserved, so
+that less urgent nodes get only the rest. So a node that needs much is never overtaken by less urgent ones, however many they are,
+and the same facts give the same decisions. Nodes that need no limited resource are not handled here.
 
-State: what is free, who holds what, the queues. Neighbours: `scheduler.py` asks who may start, `queues.py` puts in.
+State: free amounts, the nodes that hold resources, the queues. Neighbours: `scheduler.py` starts nodes, `queues.py` adds them.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Needs: TypeAlias = "tuple[tuple[str, int], ...]"
 
 
 class Candidate(NamedTuple):
-    """A node that could start now, with all those before it."""
+    """A node that could start now, together with all candidates before it."""
 
     entry: Entry
     required: int | None
@@ -30,11 +30,11 @@ class Candidate(NamedTuple):
 
 
 class Resources:
-    """What is scarce, and who waits for it.
+    """Limited resources, and the nodes that wait for them.
 
     Args:
-        plan: has the needs of its nodes.
-        limits: how much of each resource there is; a resource without a limit is not scarce.
+        plan: the nodes, with their needs.
+        limits: the available amount of each resource; a resource without a limit is ignored.
     """
 
     def __init__(self, plan: Plan, limits: Mapping[str, int]) -> None:
@@ -46,55 +46,55 @@ class Resources:
                 self._needs[node] = scarce
         self.free = dict(limits)
         self._held: set[int] = set()
-        # One queue for all that need the same and must run at the same place: where its head cannot start, none of it can.
+        # One queue for all nodes with the same needs and required worker: if its head cannot start, none of them can.
         self._queues: dict[tuple[int | None, Needs], list[Entry]] = {}
 
     @property
     def nodes(self) -> frozenset[int]:
-        """The nodes that need something scarce."""
+        """The nodes that need a limited resource."""
         return frozenset(self._needs)
 
     @property
     def held(self) -> frozenset[int]:
-        """The nodes that hold what they need."""
+        """The nodes that hold resources."""
         return frozenset(self._held)
 
     @property
     def are_awaited(self) -> bool:
-        """True if nodes wait for something scarce."""
+        """True if nodes wait for limited resources."""
         return bool(self._queues)
 
     def are_needed_by(self, node: int) -> bool:
-        """Say whether a node needs something scarce."""
+        """Return whether a node needs a limited resource."""
         return node in self._needs
 
     def put(self, entry: Entry, required: int | None) -> None:
-        """A node is ready."""
+        """Queue a ready node."""
         heappush(self._queues.setdefault((required, self._needs[entry[1]]), []), entry)
 
     def clear(self) -> None:
-        """Forget who waits."""
+        """Remove all waiting nodes."""
         self._queues.clear()
 
-    def take(self, node: int) -> None:
-        """A node starts: it holds what it needs."""
+    def acquire(self, node: int) -> None:
+        """Allocate the resources of a node that starts."""
         for name, amount in self._needs[node]:
             self.free[name] -= amount
         self._held.add(node)
 
-    def give_back(self, node: int) -> None:
-        """A node is through, or did not begin: what it held is free."""
+    def free_for(self, node: int) -> None:
+        """Free the resources of a node that ended, or did not start; does nothing if it holds none."""
         if node in self._held:
             self._held.remove(node)
             for name, amount in self._needs[node]:
                 self.free[name] += amount
 
     def candidates(self, most: int, is_current: Callable[[int, int | None], bool]) -> list[Candidate]:
-        """Take out nodes that could all start now, the most urgent first; those that do not start are put back.
+        """Remove and return nodes that could all start now, the most urgent first; the caller adds those again that do not start.
 
         Args:
-            most: how many are wanted that any worker may run.
-            is_current: says of a node and the worker that it required when it was queued whether both still hold.
+            most: maximum number of nodes that any worker may run.
+            is_current: returns whether a node is still ready and requires the same worker as when it was queued.
         """
         heads = []
         for order, ((required, needs), queue) in enumerate(list(self._queues.items())):
@@ -109,14 +109,14 @@ class Resources:
         for_any = 0
         while heads and most:
             entry, order, required, needs = heads[0]
-            has_room = required is not None or for_any < most  # those behind it may require a worker that has
+            has_room = required is not None or for_any < most  # nodes behind it may require a worker that has room
             fits = has_room and all(amount <= available[name] for name, amount in needs)
             for name, amount in needs:
                 available[name] -= amount
             queue = self._queues[required, needs]
             if fits:
                 found.append(Candidate(entry, required))
-                while queue and queue[0] == entry:  # put in twice, where it was pinned meanwhile
+                while queue and queue[0] == entry:  # queued twice, if it was pinned meanwhile
                     heappop(queue)
                 _drop_stale_heads(queue, required, is_current)
             if fits and required is None and queue:

@@ -1,4 +1,4 @@
-"""The scheduler: the one object that may change the state of a run.
+"""The scheduler: the only object that may change the state of a run.
 
 It is pure: it does no I/O and knows no process, thread, clock or file. Events go in (a worker is ready, a node finished, failed
 or was returned, a value arrived, a worker was lost, a delay is over), instructions come out (`instructions.py`). The same events
@@ -7,10 +7,9 @@ in the same order give the same instructions.
 Order: the ready node with the longest remaining path first, ties by plan order. A node whose sole child needs nothing else
 shares a job with that child, so that the value between them never leaves the worker.
 
-Neighbours, which are parts of this one object and which nothing else changes: `states.py` (states and legal moves), `queues.py`
-(nodes that are ready), `pending.py` (jobs that wait for values), `workers.py` (what each worker holds), `values.py` (where values
-are), `resources.py` (scarce resources), `policies.py` (who is tried again), `view.py` (what can be
-asked), `moves.py` (the moves).
+Neighbours, which are parts of this one object and are changed only by it: `states.py` (states and legal moves), `queues.py`
+(ready nodes), `pending.py` (jobs that wait for values), `workers.py` (the nodes that each worker holds), `values.py` (where
+values are), `resources.py` (limited resources), `policies.py` (retries), `view.py` (queries), `moves.py` (state changes).
 """
 
 from __future__ import annotations
@@ -41,41 +40,41 @@ __all__ = ["FailurePolicy", "InvalidTransitionError", "NodeState", "Scheduler"]
 
 
 class Scheduler(SchedulerMoves):
-    """Decide what runs where and when.
+    """Decide when and where each node runs.
 
     Args:
-        plan: what to run, with the policies of its nodes.
+        plan: the nodes, with their policies.
         weights: seconds that each node is expected to take; equal where None.
-        policy: what a failure means for the rest, where the node's own policy does not say.
-        depth: jobs that a worker may hold at once; None lets it follow what nodes take: one, until they are known to be tiny.
-        fuse: let a node share a job with its sole child.
-        separate_main: True if the workers are other processes: the worker MAIN runs what needs this one, and nothing else.
-        limits: how much of each resource nodes may use together; a resource without a limit is not scarce.
+        policy: whether a failure stops the run, for nodes whose own policy does not set it.
+        depth: jobs that a worker may hold at once; None adapts it to the durations of nodes, starting with one.
+        fuse: whether a node may share a job with its sole child.
+        separate_main: True if the workers are other processes: the worker MAIN runs only nodes that need the main process.
+        limits: how much of each resource nodes may use at the same time; a resource without a limit is ignored.
     """
 
     # --- events: nodes ---------------------------------------------------------------------------------------------------
 
     def expect(self, weights: Sequence[float] | None = None, main_only: Iterable[int] = ()) -> None:
-        """Take in, before anything is assigned, what is known only once workers are starting.
+        """Set what becomes known only while workers start; called before any node is assigned.
 
         Args:
-            weights: what each node is expected to take (any unit): priorities follow.
+            weights: the expected duration of each node, in any unit, which determines the priorities.
             main_only: nodes that turned out to need the main process.
         """
         self._weights = weights
         self._queues.main_only.update(main_only)
 
     def finish(self, node: int, worker: int, seconds: float | None = None) -> None:
-        """A node finished; where its values are was reported before, by `value_made`, unless the store has them.
+        """A node finished; `value_made` has reported the placement of its values before, unless they are in the store.
 
         Args:
             node: its index.
             worker: where it ran.
-            seconds: how long it took, where that is known.
+            seconds: how long it took, if that is known.
         """
         self._move(node, NodeState.DONE)
         if self._resources is not None:
-            self._resources.give_back(node)
+            self._resources.free_for(node)
         self._workers.drop(node, worker)
         if seconds is not None:
             self._workers.note_seconds(seconds)
@@ -92,7 +91,7 @@ class Scheduler(SchedulerMoves):
             self._values.inputs_used(planned.inputs)
 
     def retry(self, node: int, worker: int | None) -> bool:
-        """An attempt at a node failed: put the node aside for the next one, if its policy grants one and the run goes on.
+        """An attempt at a node failed: delay the node for its next attempt, if its policy allows one and the run continues.
 
         Args:
             node: its index.
@@ -101,7 +100,7 @@ class Scheduler(SchedulerMoves):
         Returns:
             True if there is a next attempt, now or after a DelayNode; False where `fail` has to be called.
         """
-        delay = None if self._stopped else self._policies.next_delay(node)
+        delay = None if self._stopped else self._policies.take_retry(node)
         if delay is None:
             return False
         if worker is not None:
@@ -114,13 +113,13 @@ class Scheduler(SchedulerMoves):
         return True
 
     def wake(self, node: int) -> None:
-        """The delay before a node's next attempt is over; nothing happens where it was skipped meanwhile."""
+        """The delay before a node's next attempt is over; does nothing if it was skipped meanwhile."""
         if self._states[node] is NodeState.DELAYED:
             self._move(node, NodeState.WAITING)
             self._requeue(node)
 
     def fail(self, node: int, worker: int | None) -> None:
-        """A node failed and is not tried again: stop the run, or skip what depends on the node.
+        """A node failed and is not attempted again: stop the run, or skip the descendants of the node.
 
         Args:
             node: its index.
@@ -137,14 +136,14 @@ class Scheduler(SchedulerMoves):
         self._skip_with_descendants(self._plan.nodes[node].children)
 
     def return_nodes(self, nodes: Iterable[int], worker: int) -> None:
-        """A worker returned nodes: they did not start. Where it still runs one, that one takes long."""
+        """A worker returned nodes that did not start. If it still runs a node, that node takes long."""
         self._return(nodes, worker)
         state = self._workers.states.get(worker)
         if state is not None and state.nodes:
             state.slow = True
 
     def stop(self) -> None:
-        """Start nothing more: skip all that no worker has."""
+        """Stop the run: skip all nodes that are not assigned to a worker."""
         self._stopped = True
         issued = [each for each in self._instructions if isinstance(each, RunJob)]
         for job in (*issued, *self._pending.remove(lambda _job, _missing: True)):
@@ -164,9 +163,9 @@ class Scheduler(SchedulerMoves):
         self._workers.add(worker)
 
     def lose_worker(self, worker: int, culprit: int | None) -> None:
-        """A worker is gone: what it held can run elsewhere, but for the culprit, which stays assigned until `fail` or `retry`.
+        """A worker is lost: its nodes can run elsewhere, except the culprit, which stays assigned until `fail` or `retry`.
 
-        Values that only it had are made again, where they are still needed, when jobs are next assigned.
+        Values that only this worker had and that are still needed are made again when jobs are next assigned.
 
         Args:
             worker: the worker.
@@ -177,7 +176,7 @@ class Scheduler(SchedulerMoves):
             self._instructions.remove(issued)
         for node in self._workers.lose(worker):
             if self._resources is not None:
-                self._resources.give_back(node)
+                self._resources.free_for(node)
             if node != culprit:
                 self._attempts[node] -= 1
                 self._move(node, NodeState.WAITING)
@@ -192,15 +191,15 @@ class Scheduler(SchedulerMoves):
     # --- events: values --------------------------------------------------------------------------------------------------
 
     def value_made(self, dataset: int, placement: Placement) -> None:
-        """A node that is about to be reported as finished made a value; needed only where the store does not have it."""
+        """A node made a value, and is about to be reported as finished; called only if the value is not in the store."""
         self._values.place(dataset, placement)
         if placement.worker is None:
             self._run_complete_jobs(dataset)
         elif not placement.movable:
-            self._queues.put_again(self._plan.datasets[dataset].consumers)
+            self._queues.requeue(self._plan.datasets[dataset].consumers)
 
     def value_arrived(self, dataset: int, placement: Placement, source: int = MAIN) -> None:
-        """A value was loaded from the catalog, or a worker answered a TransferValue; ignored where it is not expected any more.
+        """A value was loaded from the catalog, or a worker answered a TransferValue; ignored if it is no longer expected.
 
         Args:
             dataset: its index.
@@ -212,7 +211,7 @@ class Scheduler(SchedulerMoves):
         self._values.place(dataset, placement, moved=True)
         if placement.worker is not None:
             self._return_pending(lambda job, missing: dataset in missing and job.worker != placement.worker)
-            self._queues.put_again(self._plan.datasets[dataset].consumers)
+            self._queues.requeue(self._plan.datasets[dataset].consumers)
         self._run_complete_jobs(dataset)
 
     def load_failed(self, dataset: int, node: int) -> bool:
@@ -223,9 +222,9 @@ class Scheduler(SchedulerMoves):
             node: the node of the LoadValue.
 
         Returns:
-            True if the node has to be failed now; False where other nodes of its job run first.
+            True if the node must be failed now; False if other nodes of its job run first.
         """
-        self._values.give_up_loading(dataset)
+        self._values.load_failed(dataset)
         returned = self._return_pending(lambda _job, missing: dataset in missing)
         self._apart.add(node)
         return any(job.nodes[0] == node for job in returned)
@@ -242,29 +241,29 @@ class Scheduler(SchedulerMoves):
         return None
 
     def assign(self) -> bool:
-        """Assign jobs to the workers that have room, most urgent first, one a worker at a time.
+        """Assign jobs to the workers that have room, the most urgent first, in rounds of one job per worker.
 
         Returns:
             True if there are instructions.
         """
-        if not self._queues.priority:  # nothing is ready before the first call: until then more may be expected
+        if not self._queues.priority:  # the first call: `expect` may change the weights until then
             self._begin()
         self._repeat_lost()
         depth = self._workers.depth
         room = self._workers.with_room(depth)
-        heapify(room)  # the worker that holds least comes first
+        heapify(room)  # the worker with the fewest jobs comes first
         queues, resources = self._queues, self._resources
         scarce = resources.candidates(len(room), queues.is_current) if resources is not None and resources.are_awaited else []
         while room:
             _jobs, order, worker, state = heappop(room)
-            best = queues.best(worker)
+            best = queues.best_queue(worker)
             chosen = next((each for each in scarce if queues.may_run(worker, each.required)), None) if scarce else None
             if chosen is not None and resources is not None and (best is None or chosen.entry < best[0]):
                 scarce.remove(chosen)
-                if state.jobs:  # it gets nothing more until it is free for that node
+                if state.jobs:  # it gets no other job until it is free for that node
                     resources.put(*chosen)
                     continue
-                resources.take(chosen.entry[1])
+                resources.acquire(chosen.entry[1])
                 self._assign_job(chosen.entry[1], worker, state)
                 state.slow = True
             elif best:
@@ -295,11 +294,11 @@ class Scheduler(SchedulerMoves):
             for dataset in missing:
                 self._request(dataset, job)
         else:
-            sent = values.to_send(inputs, worker) if inputs else ()
+            sent = values.mark_sent(inputs, worker) if inputs else ()
             self._instructions.append(RunJob(worker, tuple(nodes), sent, last, local))
 
     def _sole_successor(self, node: int, worker: int) -> int | None:
-        """Return the child that can share a node's job: its only one, which waits for nothing else."""
+        """Return the child that can share a node's job: its only child, if that waits for no other node."""
         children = self._plan.nodes[node].children
         if len(children) != 1:
             return None
@@ -308,5 +307,5 @@ class Scheduler(SchedulerMoves):
             return None
         required = self._queues.required_worker(child)
         if any(holder != required for holder in self._values.pinned_inputs(child).values()):
-            return None  # no worker can run it, which is found out when it is ready
+            return None  # no worker can run it; it is rejected when it is ready
         return child if self._queues.may_run(worker, required) else None

@@ -1,7 +1,7 @@
-"""Run a plan on a virtual clock: the very Scheduler of real runs, with workers that only take time.
+"""Simulate a run on a virtual clock: the Scheduler of real runs, with workers that only take time.
 
-Deterministic, and pure: no process, thread or real clock. Tests hold makespans against lower bounds with it, and
-`treadle sessions what-if` tells what a recorded run would have taken on other numbers of workers.
+Deterministic and pure: no process, thread or real clock. Tests compare makespans with lower bounds, and
+`treadle sessions what-if` estimates how long a recorded run would have taken with other numbers of workers. State: none.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Simulation:
-    """What a simulated run took.
+    """The schedule of a simulated run.
 
     Attributes:
         workers: number of workers.
         makespan: seconds from start to end.
-        starts: when each node began, in seconds, by plan index.
+        starts: when each node started, in seconds, by plan index.
         placed: the worker of each node, from 1, by plan index.
     """
 
@@ -40,10 +40,10 @@ class Simulation:
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """What no schedule can beat.
+    """Lower bounds on the makespan of any schedule.
 
     Attributes:
-        critical_path: seconds of the longest path, which bounds any number of workers.
+        critical_path: seconds of the longest path, a bound for any number of workers.
         critical_nodes: the nodes on it, by plan index, in order.
         work: seconds of all nodes together.
     """
@@ -53,7 +53,7 @@ class Bounds:
     work: float
 
     def lower(self, workers: int) -> float:
-        """Return the least seconds that so many workers can take."""
+        """Return the lower bound for a number of workers, in seconds."""
         return max(self.critical_path, self.work / workers)
 
 
@@ -69,13 +69,13 @@ def simulate(
 
     Args:
         plan: the plan.
-        seconds: what each node takes, by plan index.
-        workers: number of workers; they take no time to start, and values no time to travel.
-        expected: what the scheduler believes that nodes take; `seconds` where None.
-        limits: how much there is of each resource that nodes need; no node may need more. What is not limited is not scarce.
+        seconds: how long each node takes, by plan index.
+        workers: number of workers; starting them and moving values takes no time.
+        expected: the durations that the scheduler assumes; `seconds` if None.
+        limits: the available amount of each resource; no node may need more. A resource without a limit is ignored.
 
     Returns:
-        What the run took.
+        The schedule.
     """
     scheduler = Scheduler(plan, weights=seconds if expected is None else expected, depth=1, limits=limits)
     for worker in range(1, workers + 1):
@@ -85,7 +85,7 @@ def simulate(
     waiting: dict[int, list[int]] = {}  # the rest of each worker's job
     now = 0.0
 
-    def begin(node: int, worker: int) -> None:
+    def start(node: int, worker: int) -> None:
         starts[node], placed[node] = now, worker
         heappush(running, (now + seconds[node], node, worker))
 
@@ -94,22 +94,22 @@ def simulate(
         while (instruction := scheduler.next_instruction()) is not None:
             if isinstance(instruction, RunJob):
                 waiting[instruction.worker] = list(instruction.nodes[1:])
-                begin(instruction.nodes[0], instruction.worker)
+                start(instruction.nodes[0], instruction.worker)
             elif isinstance(instruction, LoadValue):
                 scheduler.value_arrived(instruction.dataset, SHARED)
         now, node, worker = heappop(running)
         scheduler.finish(node, worker, seconds[node])
         if waiting[worker]:
-            begin(waiting[worker].pop(0), worker)
+            start(waiting[worker].pop(0), worker)
     return Simulation(workers, now, tuple(starts), tuple(placed))
 
 
 def bounds(plan: Plan, seconds: Sequence[float]) -> Bounds:
-    """Return what no schedule of a plan can beat.
+    """Compute lower bounds on the makespan of a plan.
 
     Args:
         plan: the plan.
-        seconds: what each node takes, by plan index.
+        seconds: how long each node takes, by plan index.
     """
     if not plan.nodes:
         return Bounds(0.0, (), 0.0)

@@ -2,25 +2,25 @@
 
 A node::
 
-    WAITING ──► READY ──► ASSIGNED ──► DONE        the usual way; a child in its parent's job is assigned while it waits
+    WAITING ──► READY ──► ASSIGNED ──► DONE        the usual course; a child in its parent's job is assigned while it waits
     READY ──► WAITING                              a value it needs was lost with a worker
     ASSIGNED ──► WAITING                           returned unstarted, or its worker was lost before it started
     ASSIGNED ──► DELAYED ──► WAITING               its attempt failed, and its next one is due later
     DONE ──► WAITING                               its own value was lost with a worker, and is needed again
     ASSIGNED, READY ──► FAILED                     READY: it could not even be assigned
-    WAITING, READY, DELAYED ──► SKIPPED            something before it failed, or the run stopped
+    WAITING, READY, DELAYED ──► SKIPPED            an ancestor failed, or the run stopped
 
 The value of an in-memory dataset::
 
-    ABSENT ──► SHARED                              made, and in the store: any worker can have it
-    ABSENT ──► LOADING ──► SHARED, PINNED          a free input, loaded from the catalog (back to ABSENT where that fails)
+    ABSENT ──► SHARED                              made, and in the store: any worker can get it
+    ABSENT ──► LOADING ──► SHARED, PINNED          a free input, loaded from the catalog (back to ABSENT if that fails)
     ABSENT ──► RESIDENT ──► TRANSFERRING ──► SHARED    made, and in one worker until another one needs it
     ABSENT, TRANSFERRING ──► PINNED                in one worker, and it cannot leave that worker
     RESIDENT, TRANSFERRING, PINNED ──► ABSENT      lost with its worker
-    any ──► RELEASED ──► ABSENT                    not needed any more; needed again, because another value was lost
+    any ──► RELEASED ──► ABSENT                    no longer needed; needed again, because another value was lost
 
-State: where each node and value of a run is, and how it came there. Neighbours: `scheduler.py` alone moves nodes, and its part
-`values.py` values.
+State: the state of each node and value of a run, and its history. Neighbours: only `scheduler.py` moves nodes, and only its part
+`values.py` moves values.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ VALUE_MOVES: Final[Mapping[ValueState, frozenset[ValueState]]] = {
 
 
 class InvalidTransitionError(RuntimeError):
-    """An event arrived that cannot be true: a bug of the engine; the message has the history of the node or value."""
+    """An event is impossible in the current state, which is a bug in Treadle; the message has the history of the object."""
 
 
 StateT = TypeVar("StateT", bound=IntEnum)
@@ -92,9 +92,9 @@ class States(Generic[StateT]):
     """The states of all nodes, or of all values, of a run; every move is checked.
 
     Args:
-        count: how many there are; all begin in the state 0.
+        count: how many there are; all start in state 0.
         moves: the legal moves, by the state before.
-        describe: names one of them by its index, for errors.
+        describe: returns a name for an index, for error messages.
     """
 
     def __init__(self, count: int, moves: Mapping[StateT, frozenset[StateT]], describe: Callable[[int], str]) -> None:
@@ -104,7 +104,7 @@ class States(Generic[StateT]):
         self._history: deque[tuple[int, StateT, StateT]] = deque(maxlen=10_000)
 
     def move(self, index: int, state: StateT) -> None:
-        """Move one of them to a state.
+        """Move a node or value to a state.
 
         Raises:
             InvalidTransitionError: the move is illegal.
@@ -112,7 +112,9 @@ class States(Generic[StateT]):
         before = self.of[index]
         if state not in self._moves[before]:
             steps = [f"{old.name} -> {new.name}" for each, old, new in self._history if each == index]
-            msg = f"{self._describe(index)} cannot go from {before.name} to {state.name}; so far: {', '.join(steps) or 'nothing'}"
+            msg = (
+                f"{self._describe(index)} cannot go from {before.name} to {state.name}; history: {', '.join(steps) or 'nothing'}"
+            )
             raise InvalidTransitionError(msg)
         self.of[index] = state
         self._history.append((index, before, state))

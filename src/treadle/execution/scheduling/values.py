@@ -1,7 +1,7 @@
-"""The values of a run's in-memory datasets: where each one is, who has copies, and how many consumers are still to come.
+"""The values of a run's in-memory datasets: where each is, which workers have copies, and how many consumers are left.
 
-State: all of that; nothing else in the parent process knows where a value is. A part of the scheduler, which reports to it what
-happened and asks which values are needed no more; `queues.py` asks where a node's inputs are.
+State: all of that; nothing else in the parent process tracks where a value is. A part of the scheduler, which reports events to
+it; `queues.py` looks up where a node's inputs are.
 """
 
 from __future__ import annotations
@@ -34,19 +34,19 @@ class Values:
         self._emit = emit
         datasets = plan.datasets
         self.uses = [dataset.uses for dataset in datasets]
-        """How many consumers of each value are still to come, the run's result among them."""
+        """How many consumers of each value are left; being a result of the run counts as one."""
         self._states = States(len(datasets), VALUE_MOVES, lambda index: f"the value of '{datasets[index].name}'")
         self._move, self.of = self._states.move, self._states.of
         self.pins: dict[int, int] = {}
         """The worker of each value that cannot leave it (PINNED)."""
         self.homes: dict[int, tuple[int, int]] = {}
         """The worker of each value that can leave it, and its bytes (RESIDENT and TRANSFERRING)."""
-        self._copies: dict[int, set[int]] = {}  # workers that have a value beside the store or its owner, and keep it
+        self._copies: dict[int, set[int]] = {}  # workers that keep a copy in addition to the store or the owner
         self._retained: set[int] = set()  # shared values that a worker keeps once it has received them
         self._local: set[int] = set()  # datasets that stay within the job that makes them
-        self._spent: set[int] = set()  # values whose last consumer is at work, in the only worker that had them
-        self._lost: list[int] = []  # datasets whose only value went with a lost worker
-        self._keep: frozenset[int] = frozenset()  # nodes that may need their inputs again: never the last consumer of one
+        self._spent: set[int] = set()  # values whose last consumer is assigned to the only worker that has them
+        self._lost: list[int] = []  # datasets whose only value was lost with a worker
+        self._keep: frozenset[int] = frozenset()  # nodes that may need their inputs again, so they never count as last consumers
 
     def keep_inputs_of(self, nodes: frozenset[int]) -> None:
         """Keep the inputs of nodes that may run again until those nodes have finished or failed."""
@@ -61,7 +61,7 @@ class Values:
         return {dataset: self.pins[dataset] for dataset in self._plan.nodes[node].inputs if dataset in self.pins}
 
     def has_only_copy(self, worker: int) -> bool:
-        """Say whether a worker has a value that is nowhere else."""
+        """Return whether a worker has a value that exists nowhere else."""
         return worker in self.pins.values() or any(home == worker for home, _size in self.homes.values())
 
     def nearest_worker(self, node: int) -> int | None:
@@ -74,10 +74,10 @@ class Values:
         return max(bytes_in, key=lambda worker: (bytes_in[worker], -worker)) if bytes_in else None
 
     def place(self, dataset: int, placement: Placement, *, moved: bool = False) -> None:
-        """Note where a value is.
+        """Set where a value is.
 
-        Where the store has it already, or is about to get it, its node ran again because another of its outputs was lost: the
-        first value stays, and the new one is a copy.
+        If the store has it already, or is about to get it, its node ran again because another of its outputs was lost: the
+        first value is kept, and the new one is a copy.
 
         Args:
             dataset: its index.
@@ -109,20 +109,20 @@ class Values:
             self.pins[dataset] = worker
 
     def is_expected_from(self, dataset: int, worker: int) -> bool:
-        """Say whether a value is being loaded, or transferred from this worker."""
+        """Return whether a value is being loaded, or transferred from this worker."""
         state = self.of[dataset]
         if state is ValueState.LOADING:
             return worker == MAIN
         return state is ValueState.TRANSFERRING and self.homes[dataset][0] == worker
 
-    def give_up_loading(self, dataset: int) -> None:
+    def load_failed(self, dataset: int) -> None:
         """Note that a value could not be loaded from the catalog."""
         self._move(dataset, ValueState.ABSENT)
 
     # --- jobs ------------------------------------------------------------------------------------------------------------
 
     def plan_job(self, nodes: Sequence[int], worker: int) -> tuple[tuple[int, ...], tuple[tuple[int, int], ...], tuple[int, ...]]:
-        """Work out what a job of these nodes means for values.
+        """Determine the inputs, last consumers and local datasets of a job.
 
         Returns:
             Its inputs from outside the job, the last consumers among its nodes, and the datasets that stay within it, as
@@ -155,15 +155,15 @@ class Values:
         return tuple(inputs), last, local
 
     def missing(self, inputs: Iterable[int], worker: int) -> list[int]:
-        """Return the inputs that a worker cannot have yet: to be loaded or transferred first, or on their way."""
+        """Return the inputs that a worker cannot get yet, because they must first be loaded or transferred."""
         of, shared = self.of, ValueState.SHARED
         return [dataset for dataset in inputs if of[dataset] is not shared and not self._is_only_in(dataset, worker)]
 
     def request(self, dataset: int) -> int | None:
-        """Note that a missing value is asked for.
+        """Mark a missing value as requested.
 
         Returns:
-            The worker that has it, MAIN where it is to be loaded from the catalog; None if it is on its way already.
+            The worker that has it, MAIN if it must be loaded from the catalog; None if it was requested already.
         """
         state = self.of[dataset]
         if state is ValueState.ABSENT:
@@ -174,8 +174,8 @@ class Values:
             return self.homes[dataset][0]
         return None
 
-    def to_send(self, inputs: tuple[int, ...], worker: int) -> tuple[int, ...]:
-        """Return the inputs that travel with a job: those that its worker does not have. It has them from now on."""
+    def mark_sent(self, inputs: tuple[int, ...], worker: int) -> tuple[int, ...]:
+        """Return the inputs that are sent with a job, because its worker does not have them; record that it has them now."""
         if not (self._retained or self.pins or self.homes):
             return inputs
         sent = []
@@ -200,7 +200,7 @@ class Values:
     # --- uses ------------------------------------------------------------------------------------------------------------
 
     def outputs_made(self, outputs: Sequence[int], worker: int) -> None:
-        """Note that a node finished; its values that were not placed otherwise are in the store, or in its job's worker."""
+        """Note that a node finished; outputs without a placement are in the store, or in its worker if they are local."""
         for dataset in outputs:
             if dataset in self._local:
                 self._pin_local(dataset, worker)
@@ -210,7 +210,7 @@ class Values:
                 self._release(dataset)
 
     def inputs_used(self, inputs: Sequence[int]) -> None:
-        """Note that a consumer of these finished, failed or was skipped."""
+        """Note that a consumer of these datasets finished, failed or was skipped."""
         if self._spent:
             self._spent.difference_update(inputs)
         uses = self.uses
@@ -222,7 +222,7 @@ class Values:
     # --- lost values -----------------------------------------------------------------------------------------------------
 
     def lose_worker(self, worker: int) -> list[int]:
-        """Note that a worker is gone; return the values that only it had."""
+        """Note that a worker is lost; return the values that only it had."""
         lost = [dataset for dataset, holder in self.pins.items() if holder == worker]
         lost += [dataset for dataset, (holder, _size) in self.homes.items() if holder == worker]
         for dataset in lost:
@@ -235,16 +235,16 @@ class Values:
 
     @property
     def any_lost(self) -> bool:
-        """True where values were lost since `nodes_to_repeat` was last asked."""
+        """True if values were lost since the last `pop_nodes_to_repeat`."""
         return bool(self._lost)
 
     @property
-    def misses_any(self) -> bool:
-        """True where one of those is still needed."""
+    def needs_lost(self) -> bool:
+        """True if one of the lost values is still needed."""
         return bool(self._lost) and any(self.uses[dataset] for dataset in self._lost)
 
-    def nodes_to_repeat(self, states: Sequence[NodeState]) -> list[int]:
-        """Return the nodes that have to run again, because values of theirs were lost and are needed, with those before them."""
+    def pop_nodes_to_repeat(self, states: Sequence[NodeState]) -> list[int]:
+        """Forget the lost values; return the nodes that must run again to make those that are needed, with their ancestors."""
         datasets = self._plan.datasets
         pending = [datasets[dataset].producer for dataset in self._lost if self.uses[dataset]]
         self._lost = []
@@ -257,7 +257,7 @@ class Values:
         return list(again)
 
     def _need_inputs_again(self, node: int) -> list[int | None]:
-        """Count the uses of a node that has to run again; return the producers of those of its inputs that are gone."""
+        """Count the inputs of a node that must run again; return the producers of those inputs that no longer exist."""
         planned = self._plan.nodes[node]
         self._local.difference_update(planned.outputs)
         producers = []

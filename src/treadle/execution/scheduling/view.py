@@ -1,4 +1,4 @@
-"""What can be asked of a scheduler at any time; asking changes nothing. Neighbours: `scheduler.py` is what is asked."""
+"""The queries of a scheduler, which change nothing. State: that of `moves.py`. Neighbours: `scheduler.py` inherits them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class SchedulerView:
-    """The questions; `Scheduler` adds the facts and the decisions."""
+    """The queries; `Scheduler` adds the events and the decisions."""
 
     _states: list[NodeState]
     _attempts: list[int]
@@ -24,19 +24,19 @@ class SchedulerView:
     _stopped: bool
 
     def is_finished(self) -> bool:
-        """True if nothing runs and nothing will, not even once more for a result that was lost with its worker."""
-        return self._unfinished == 0 and (self._stopped or not self._values.misses_any)
+        """True if no node runs or will run, not even again for a result that was lost with its worker."""
+        return self._unfinished == 0 and (self._stopped or not self._values.needs_lost)
 
     def is_stopped(self) -> bool:
-        """True if nothing more is to be started."""
+        """True if no more nodes are started."""
         return self._stopped
 
     def state(self, node: int) -> NodeState:
-        """Return where a node stands."""
+        """Return the state of a node."""
         return self._states[node]
 
     def attempt(self, node: int) -> int:
-        """Return the number of the node's attempt, from 1; 0 if it has not begun."""
+        """Return the number of the node's attempt, from 1; 0 if it has not started."""
         return self._attempts[node]
 
     def done(self) -> frozenset[int]:
@@ -44,21 +44,21 @@ class SchedulerView:
         return frozenset(index for index, state in enumerate(self._states) if state is NodeState.DONE)
 
     def has_values(self, worker: int) -> bool:
-        """Say whether a worker has values that nobody else has."""
+        """Return whether a worker has values that exist nowhere else."""
         return self._values.has_only_copy(worker)
 
     def assigned(self, worker: int) -> tuple[int, ...]:
-        """Return the nodes that a worker was told to run, in that order; not those that still wait for values."""
+        """Return the nodes that were sent to a worker, in that order; not those that still wait for values."""
         state = self._workers.states.get(worker)
         if state is None:
             return ()
         return tuple(node for node in state.nodes if node not in self._pending) if self._pending else tuple(state.nodes)
 
     def holds(self, worker: int, node: int) -> bool:
-        """Say whether a worker holds a node that it has not reported."""
+        """Return whether a worker holds a node that it has not reported."""
         state = self._workers.states.get(worker)
         return state is not None and node in state.nodes
 
     def uses(self, dataset: int) -> int:
-        """Return how many consumers of a dataset are still to come."""
+        """Return how many consumers of a dataset are left."""
         return self._values.uses[dataset]

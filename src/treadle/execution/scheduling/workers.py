@@ -1,6 +1,6 @@
-"""What each worker holds, as the scheduler knows it.
+"""The nodes that each worker holds.
 
-State: the workers, their nodes, and which nodes are one job. Neighbours: `scheduler.py` hands jobs out and takes nodes back.
+State: the workers, their nodes, and which nodes form a job. A part of the scheduler, which assigns jobs and removes nodes.
 """
 
 from __future__ import annotations
@@ -12,35 +12,35 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-_WAITING_SECONDS = 0.005
-"""How much work may wait in a worker: enough that it never idles between jobs, little enough that priorities hold."""
+_QUEUED_SECONDS = 0.005
+"""How much work may be queued in a worker: enough to avoid idle time between jobs, but not enough to defeat priorities."""
 
-_MOST_WAITING = 64
-_NEWS_WEIGHT = 0.2
+_MAX_QUEUED = 64
+_LATEST_WEIGHT = 0.2
 """Weight of the latest node in the mean of recent durations."""
 
 
 @dataclass
 class WorkerState:
-    """What a worker holds."""
+    """The nodes and jobs of a worker."""
 
     nodes: dict[int, None] = field(default_factory=dict)  # assigned and not yet reported, in order
     jobs: int = 0
-    slow: bool = False  # in a node that takes long: nothing is put behind it
+    slow: bool = False  # in a node that takes long: no job is queued behind it
 
 
 class Workers:
-    """The workers of a run, in the order in which they came.
+    """The workers of a run, in the order in which they became ready.
 
     Args:
-        depth: jobs that a worker may hold at once; None lets it follow what nodes take.
+        depth: jobs that a worker may hold at once; None adapts it to the durations of nodes.
     """
 
     def __init__(self, depth: int | None) -> None:
         self._fixed_depth = depth
         self._mean_seconds: float | None = None  # of recent nodes
         self.states: dict[int, WorkerState] = {}
-        self._job_of: dict[int, int] = {}  # assigned node -> the first node of its job, which names the job
+        self._job_of: dict[int, int] = {}  # assigned node -> the first node of its job, which identifies the job
         self._job_size: dict[int, int] = {}  # job -> nodes of it that are not reported yet
 
     @property
@@ -50,19 +50,19 @@ class Workers:
             return self._fixed_depth
         if self._mean_seconds is None:
             return 1
-        return max(1, min(_MOST_WAITING, int(_WAITING_SECONDS / max(self._mean_seconds, 1e-6))))
+        return max(1, min(_MAX_QUEUED, int(_QUEUED_SECONDS / max(self._mean_seconds, 1e-6))))
 
     def note_seconds(self, seconds: float) -> None:
-        """A node took so long."""
+        """Update the mean duration with that of a finished node."""
         mean = self._mean_seconds
-        self._mean_seconds = seconds if mean is None else mean + (seconds - mean) * _NEWS_WEIGHT
+        self._mean_seconds = seconds if mean is None else mean + (seconds - mean) * _LATEST_WEIGHT
 
     def add(self, worker: int) -> None:
-        """A worker is there."""
+        """Add a worker that is ready."""
         self.states[worker] = WorkerState()
 
     def with_room(self, depth: int) -> list[tuple[int, int, int, WorkerState]]:
-        """Return those that may hold one more job, as (jobs, order, worker, what it holds)."""
+        """Return the workers that may hold another job, as (number of jobs, order, worker, state)."""
         return [
             (state.jobs, order, worker, state)
             for order, (worker, state) in enumerate(self.states.items())
@@ -70,7 +70,7 @@ class Workers:
         ]
 
     def hold(self, nodes: Sequence[int], state: WorkerState) -> None:
-        """A worker gets a job."""
+        """Add a job to a worker."""
         first = nodes[0]
         for node in nodes:
             state.nodes[node] = None
@@ -79,7 +79,7 @@ class Workers:
         self._job_size[first] = len(nodes)
 
     def drop(self, node: int, worker: int) -> None:
-        """A worker holds a node no more; nothing happens where the worker was lost, and what it held with it."""
+        """Remove a node from a worker; does nothing if the worker was lost."""
         state = self.states.get(worker)
         if state is None:
             return
@@ -92,7 +92,7 @@ class Workers:
             state.jobs -= 1
 
     def lose(self, worker: int) -> tuple[int, ...]:
-        """A worker is gone; return what it held, in order."""
+        """Remove a lost worker; return its nodes, in order."""
         nodes = tuple(self.states[worker].nodes)
         for node in nodes:
             self.drop(node, worker)

@@ -470,7 +470,7 @@ def test_an_impossible_fact_is_an_error_that_tells_the_story(schedule):
     scheduler = schedule([("", "a")])
     assign(scheduler)
     scheduler.finish(0, 1)
-    with pytest.raises(InvalidTransitionError, match=r"node 'n0' cannot go from DONE to FAILED; so far: .*ASSIGNED -> DONE"):
+    with pytest.raises(InvalidTransitionError, match=r"node 'n0' cannot go from DONE to FAILED; history: .*ASSIGNED -> DONE"):
         scheduler.fail(0, None)
 
 
