@@ -39,7 +39,7 @@ _OPTIONAL = frozenset(DEFAULT_PATTERNS)
 
 
 class ConfigLoader:
-    """Give a project's configuration by kind: `loader["parameters"]`.
+    """Load a project's configuration by kind: `loader["parameters"]`.
 
     Keys that begin with `_` at the top of a file are templates: they can be interpolated and are left out of the result.
     Interpolations are resolved after environments are merged, so that an environment may override what a base refers to.
@@ -126,7 +126,7 @@ class ConfigLoader:
         return other
 
     def __getitem__(self, kind: str) -> dict[Any, Any]:
-        """Give one kind of configuration, resolved.
+        """Return one kind of configuration, resolved.
 
         Args:
             kind: `catalog`, `parameters`, `credentials`, `globals`, `execution`, or a kind of `config_patterns`.
@@ -156,7 +156,7 @@ class ConfigLoader:
         return iter(self.config_patterns)
 
     def get(self, kind: str, default: Any = None) -> Any:
-        """Give one kind of configuration, or a default where there is none.
+        """Return one kind of configuration, or a default if it does not exist.
 
         Args:
             kind: the kind.
@@ -240,7 +240,7 @@ class ConfigLoader:
             yield env, {name: self._parse(source, env, name) for name in chosen}
 
     def _parse(self, source: ConfSource, env: str, name: str) -> dict[Any, Any]:
-        """Parse a file once; what is handed out is a copy, because others merge into it."""
+        """Parse a file once, and return a copy, because callers merge into it."""
         if (env, name) not in self._parsed:
             self._parsed[env, name] = parse_config(source.read(env, name), source.describe(env, name))
         copied: dict[Any, Any] = _copy(self._parsed[env, name])
@@ -294,7 +294,7 @@ class ConfigLoader:
         return file, line_of(source.read(env, name), file, path)
 
     def _located(self, kind: str, merged: Sequence[MergedEnvironment], exc: ResolutionError) -> ConfigError:
-        """Make the error that names the file and line of the value at fault."""
+        """Return the error with the file and line of the invalid value."""
         key = ".".join(map(str, exc.path)) or None
         file, line = self._place(merged, exc.path)
         if file is None:

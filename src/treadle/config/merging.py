@@ -22,7 +22,7 @@ _WHOLE_ENTRIES = frozenset({"catalog", "credentials"})
 
 
 class Strategy(Enum):
-    """How an environment lies over the base."""
+    """How an environment is merged over the base."""
 
     DESTRUCTIVE = "destructive"
     SOFT = "soft"
@@ -63,7 +63,7 @@ class MergedEnvironment:
 
 
 def merge_files(kind: str, env: str, files: dict[str, dict[Any, Any]]) -> MergedEnvironment:
-    """Lay the files of one environment together.
+    """Merge the files of one environment.
 
     Args:
         kind: the kind of configuration; entries of the catalog and of credentials may not be spread over files.
@@ -88,7 +88,7 @@ def merge_files(kind: str, env: str, files: dict[str, dict[Any, Any]]) -> Merged
 
 
 def merge_environments(environments: Sequence[MergedEnvironment], strategy: Strategy) -> dict[Any, Any]:
-    """Lay environments over one another.
+    """Merge one environment over another.
 
     Args:
         environments: the base first.
@@ -104,7 +104,7 @@ def merge_environments(environments: Sequence[MergedEnvironment], strategy: Stra
 
 
 def overlay(tree: Mapping[Any, Any], runtime_params: Mapping[Any, Any]) -> dict[Any, Any]:
-    """Lay runtime parameters over parameters that are not resolved yet, so that interpolations see them.
+    """Merge runtime parameters over unresolved parameters, so that interpolations use them.
 
     Args:
         tree: the parameters of files.

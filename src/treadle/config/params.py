@@ -57,7 +57,7 @@ def parse_params(text: str) -> dict[str, Any]:
 
 
 def merge_params(base: Mapping[Any, Any], over: Mapping[Any, Any]) -> dict[Any, Any]:
-    """Lay one nested mapping over another, leaving both as they are.
+    """Merge one nested mapping over another, without modifying either.
 
     Args:
         base: the mapping below.

@@ -26,7 +26,7 @@ _SCOPE: contextvars.ContextVar[Scope] = contextvars.ContextVar("treadle_config_s
 _PARTS = re.compile(r"[^.\[\]]+")
 _NODE_ARGUMENTS = ("_parent_", "_node_", "_root_")
 MISSING: Any = object()
-"""Stands for a default that was not given."""
+"""Marker for a missing default."""
 
 
 class ResolutionError(Exception):
@@ -63,7 +63,7 @@ class Literal:
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """What one resolution may use.
+    """The inputs of one resolution.
 
     Attributes:
         resolvers: the functions behind `${name:...}`, by name.
@@ -130,7 +130,7 @@ def resolve(tree: dict[Any, Any], scope: Scope) -> dict[Any, Any]:
 
 
 def current_scope() -> Scope | None:
-    """Give the scope of the resolution that is under way in this context.
+    """Return the scope of the active resolution in this context.
 
     Returns:
         The scope, None outside of any resolution.
@@ -275,7 +275,7 @@ def _path_of(exc: Any) -> tuple[Any, ...]:
 
 
 def _reason(exc: BaseException, scope: Scope) -> str:
-    """Say in one line why: the innermost exception of our own resolvers, or OmegaConf's first line."""
+    """Return the reason in one line: the innermost exception of our own resolvers, or OmegaConf's first line."""
     from omegaconf.errors import GrammarParseError, InterpolationKeyError, UnsupportedInterpolationType
 
     if isinstance(exc, GrammarParseError):  # its text may quote the value, which may be a secret

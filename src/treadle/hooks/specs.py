@@ -1,4 +1,4 @@
-"""The moments of a session, a run, a node and a dataset at which a project's own code may act.
+"""The hooks of sessions, runs, nodes and datasets that projects and plugins can implement.
 
 Job: declare the name and the arguments of every hook. State: none. Neighbours: `manager.py` turns these declarations
 into a pluggy manager; session hooks and pipeline hooks are called in the parent process, worker, node and
@@ -19,25 +19,25 @@ if TYPE_CHECKING:
     from treadle.pipeline import Node, Pipeline
 
 NAMESPACE = "treadle"
-"""The name under which pluggy keeps our specs apart from those of other programs."""
+"""The name of our specs in pluggy, which separates them from those of other programs."""
 
 hook_spec = HookspecMarker(NAMESPACE)
 
 
 class SessionSpecs:
-    """What happens once a session, in the parent process."""
+    """Hooks called once per session, in the parent process."""
 
     @hook_spec
     def on_session_created(self, session_data: Mapping[str, Any]) -> None:
-        """Take the facts of a session as soon as it is made, before anything is loaded.
+        """Receive the data of a new session, before anything is loaded.
 
         Args:
-            session_data: a copy of what `session.store` holds: session id, project, environment, parameters, command.
+            session_data: a copy of `session.store`: session id, project, environment, parameters, command.
         """
 
     @hook_spec
     def after_context_created(self, context: Any) -> None:
-        """Take the context once configuration and catalog can be read.
+        """Receive the context, when configuration and catalog can be read.
 
         Args:
             context: the session's `Context`.
@@ -53,7 +53,7 @@ class SessionSpecs:
         save_version: str | None,
         load_versions: Mapping[str, str] | None,
     ) -> None:
-        """Take the catalog as it was made from configuration; datasets may be added to it.
+        """Receive the catalog built from configuration; datasets may be added to it.
 
         Args:
             catalog: the catalog of the run.
@@ -66,7 +66,7 @@ class SessionSpecs:
 
 
 class PipelineSpecs:
-    """What happens once a run, in the parent process."""
+    """Hooks called once per run, in the parent process."""
 
     @hook_spec
     def before_pipeline_run(self, run_params: Mapping[str, Any], pipeline: Pipeline, catalog: Catalog) -> None:
@@ -98,7 +98,7 @@ class PipelineSpecs:
         """Act when a run failed, before its error is raised.
 
         Args:
-            error: what the run raises.
+            error: the exception of the run.
             run_params: the arguments of the run and the facts of its session.
             pipeline: the nodes that were to run.
             catalog: the catalog of the run.
@@ -106,23 +106,23 @@ class PipelineSpecs:
 
 
 class WorkerSpecs:
-    """What happens once in each process that runs nodes."""
+    """Hooks called once in each process that runs nodes."""
 
     @hook_spec
     def on_worker_start(self, spec: WorkerFacts) -> None:
         """Act once in a process before this plugin's first hook of a node or a dataset there: connect, seed, patch.
 
-        The project is configured and logs go where they should. A worker that is kept warm for many runs calls this once, and
-        so does the main process where nodes run in it (all of them, or those that must). Each run brings a worker a new
-        copy of the plugin; the attributes that this sets on it are given to the later copies too.
+        The project and logging are configured before this call. A warm worker that serves many runs calls this once, and
+        so does the main process if nodes run in it. For each run, a worker receives a new
+        copy of the plugin; the attributes that this hook sets are passed on to later copies.
 
         Args:
-            spec: what the process is.
+            spec: a description of the process.
         """
 
 
 class NodeSpecs:
-    """What happens once for each attempt at a node, in its worker."""
+    """Hooks called once for each attempt at a node, in its worker."""
 
     @hook_spec
     def before_node_run(
@@ -180,17 +180,17 @@ class NodeSpecs:
         """Act when an attempt at a node failed; for a lost worker this is called in the parent.
 
         Args:
-            error: what the node raised.
+            error: the exception of the node.
             node: the node.
             catalog: the catalog as this process sees it.
-            inputs: the data it took, as far as it was loaded.
+            inputs: the data that was loaded, by dataset name.
             is_async: whether inputs and outputs are loaded and saved in threads.
             run_id: the id of the run.
         """
 
 
 class DatasetSpecs:
-    """What happens around each load and each save, in the process that does it; parameters are datasets too."""
+    """Hooks called around each load and save, in the same process; parameters are datasets too."""
 
     @hook_spec
     def before_dataset_loaded(self, dataset_name: str, node: Node) -> None:
@@ -246,6 +246,6 @@ def hook_names() -> tuple[str, ...]:
     """List the names of all hooks.
 
     Returns:
-        The names, in the order in which a run meets them.
+        The names, in the order in which a run calls them.
     """
     return tuple(name for specs in SPECS for name in vars(specs) if not name.startswith("_"))

@@ -128,7 +128,7 @@ class Catalog(Inventory):
 
     @classmethod
     def from_part(cls, part: CatalogPart) -> Self:
-        """Make a worker's catalog from what `subset` returned.
+        """Create a worker's catalog from the result of `subset`.
 
         Args:
             part: the part.
@@ -148,7 +148,7 @@ class Catalog(Inventory):
 
         Args:
             names: the datasets it will use; those unknown here, in memory, or bound to the main process are left out,
-                because the engine carries the first two and runs the nodes of the third itself.
+                because the engine transfers the values and runs the nodes of the last kind itself.
 
         Returns:
             the part; recipes stay recipes, even where they are built here.
@@ -169,7 +169,7 @@ class Catalog(Inventory):
         return CatalogPart(tuple(recipes), tuple(objects), self.save_version)
 
     def with_data(self, data: Mapping[str, Any]) -> Self:
-        """Return a catalog that has these values in memory, and for all else the very datasets of this one.
+        """Return a catalog with these values in memory, which shares all other datasets with this one.
 
         Args:
             data: values by dataset name; None is a value. They are copied, as memory datasets do.
@@ -235,12 +235,12 @@ class Catalog(Inventory):
         """Return whether a dataset has a value to load; a name that is not in the catalog has none.
 
         Raises:
-            DatasetError: the dataset cannot be built, or it cannot tell.
+            DatasetError: the dataset cannot be built, or its storage cannot be reached.
         """
         return name in self and bool(self._ask("exists", name, otherwise=False))
 
     def file_identity(self, name: str) -> FileIdentity | None:
-        """Return what identifies the content that a load of a dataset would read; None if the dataset cannot say.
+        """Return the identity of the content that a load of a dataset would read; None if the dataset has none.
 
         Raises:
             UnknownDatasetError: the dataset does not exist.
@@ -251,7 +251,7 @@ class Catalog(Inventory):
         return identity
 
     def release(self, name: str) -> None:
-        """Let a dataset give back what it holds; one that was never built holds nothing.
+        """Release the memory and handles of a dataset; one that was never built holds none.
 
         Raises:
             UnknownDatasetError: the dataset does not exist.
@@ -284,7 +284,7 @@ class Catalog(Inventory):
 
         Raises:
             UnknownDatasetError: the dataset does not exist.
-            DatasetError: the dataset has no confirmation, or failed in it.
+            DatasetError: the dataset cannot be confirmed, or confirming failed.
         """
         if not callable(getattr(self[name], "confirm", None)):
             msg = f"Dataset {name!r} ({type(self[name]).__name__}) cannot be confirmed. Take it out of the node's `confirms`."
@@ -333,7 +333,7 @@ class Catalog(Inventory):
         return recipe.dataset_class() if recipe is not None else type(self[name])
 
     def get(self, name: str, default: Dataset | None = None) -> Dataset | None:
-        """Return a dataset, built if need be, or the default where there is none of that name."""
+        """Return a dataset, which is built if necessary, or the default if the name is unknown."""
         return self[name] if name in self else default  # noqa: SIM401 - this is `get`
 
     def keys(self) -> Iterator[str]:

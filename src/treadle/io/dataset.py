@@ -19,7 +19,7 @@ _KEDRO_MEMORY: Final = frozenset(f"kedro.io.{name}" for name in ("memory_dataset
 
 @runtime_checkable
 class Dataset(Protocol):
-    """One value that can be loaded and saved; subclass it and write `load` and `save`.
+    """A value that can be loaded and saved; subclass it and implement `load` and `save`.
 
     Example:
         >>> class Counter(Dataset):
@@ -36,13 +36,13 @@ class Dataset(Protocol):
     """
 
     in_memory: bool = False
-    """True where the value lives in the object itself, so the engine has to carry it between processes."""
+    """True if the object itself holds the value, so that the engine has to transfer it between processes."""
 
     main_process_only: bool = False
-    """True where the object may not leave the main process; the nodes that use it run there."""
+    """True if the object can be used only in the main process; the nodes that use it run there."""
 
     exclusive: str | None = None
-    """Name of what the dataset shares with others and only one process may have open, such as the file of a database."""
+    """Name of a shared resource that only one process can open, such as the file of a database."""
 
     @abstractmethod
     def load(self) -> Any:
@@ -50,22 +50,22 @@ class Dataset(Protocol):
 
     @abstractmethod
     def save(self, data: Any) -> None:
-        """Keep a value."""
+        """Save a value."""
 
     def exists(self) -> bool:
-        """Return whether there is a value to load; a dataset that cannot tell says no."""
+        """Return whether there is a value to load; False if that is not known."""
         return False
 
     def release(self) -> None:
-        """Give back memory and handles that are held for the value; the value itself may stay where it is."""
+        """Release memory and handles that are held for the value; stored data is not deleted."""
         return
 
     def confirm(self) -> None:
-        """Take note that what was loaded has been dealt with (for datasets that remember how far they have read)."""
+        """Confirm that the loaded data has been processed (for datasets that store how far they have read)."""
         return
 
     def describe(self) -> dict[str, Any]:
-        """Return what a person wants to know about the dataset, never its credentials."""
+        """Return a description of the dataset for messages, without credentials."""
         return {}
 
 
@@ -118,12 +118,12 @@ def exclusive_of(dataset: object) -> str | None:
 
 
 def is_of_project(kind: type[Any]) -> bool:
-    """Return whether a class of datasets is the project's or a plugin's: what its objects learn by saving is not known here."""
+    """Return whether a dataset class is defined by the project or a plugin: saving may then set any attribute."""
     return not kind.__module__.startswith("treadle.io.")
 
 
 def releases_itself(kind: type[Any]) -> bool:
-    """Return whether a class has a release of its own, which may do more than drop what is remembered."""
+    """Return whether a class overrides `release`, which may then do more than clear a cache."""
     for method in ("release", "_release"):
         owner = next((each for each in kind.__mro__ if method in vars(each)), None)
         if owner is not None and owner.__module__.partition(".")[0] not in ("treadle", "kedro", "kedro_datasets"):
@@ -147,7 +147,7 @@ def is_dataset(value: object) -> TypeGuard[Dataset]:
 
 
 def describe_dataset(dataset: Dataset) -> dict[str, Any]:
-    """Return what a dataset says of itself, whichever way it says it.
+    """Return a dataset's description, by whichever method it has.
 
     Args:
         dataset: a dataset of ours (`describe`) or of kedro (`_describe`).

@@ -1,4 +1,4 @@
-"""What a catalog can be asked about all its datasets: names by pattern and type, versions, the configuration it stands for.
+"""Queries about the datasets of a catalog: names by pattern and type, versions, the equivalent configuration.
 
 Job: the questions of people and tools, apart from the catalog's own work of finding and building. State: none of its own,
 it reads the catalog's. Neighbours: `catalog` inherits from it; the commands and notebooks ask.
@@ -32,12 +32,12 @@ _Names: TypeAlias = list[str]  # inside the class, `list` is the method
 
 
 class CatalogConfig(NamedTuple):
-    """A catalog as configuration: `Catalog.from_config(**config._asdict())` makes it again."""
+    """A catalog as configuration: `Catalog.from_config(**config._asdict())` creates an equal one."""
 
     catalog: dict[str, dict[str, Any]]
-    """Entries by name, patterns of factories among them."""
+    """Entries by name, including the patterns of dataset factories."""
     credentials: dict[str, Any]
-    """The credentials that entries name: handle with care."""
+    """The credentials that entries refer to, unmasked."""
     project_path: str | None
     """The folder that relative paths start from."""
     load_versions: dict[str, str]
@@ -45,7 +45,7 @@ class CatalogConfig(NamedTuple):
 
 
 class Inventory(ABC):
-    """The part of a catalog that lists and describes."""
+    """The methods of a catalog that list and describe datasets."""
 
     _recipes: dict[str, DatasetRecipe]
     _datasets: dict[str, Dataset]
@@ -67,7 +67,7 @@ class Inventory(ABC):
 
     @abstractmethod
     def with_data(self, data: Mapping[str, Any]) -> Self:
-        """Return a catalog that has these values in memory, and for all else the very datasets of this one."""
+        """Return a catalog with these values in memory, which shares all other datasets with this one."""
 
     def items(self) -> Iterator[tuple[str, Dataset]]:
         """Yield each name with its dataset, which is built for it."""
@@ -123,7 +123,7 @@ class Inventory(ABC):
         return self._factories.patterns
 
     def versions(self, name: str) -> _Names:
-        """Return the versions that there are of a dataset, the newest first.
+        """Return the existing versions of a dataset, the newest first.
 
         Raises:
             UnknownDatasetError: the dataset does not exist.
@@ -153,7 +153,7 @@ class Inventory(ABC):
                 try:
                     dataset = self[name]
                     version = guarded("look for", name, dataset, partial(_version_to_load, dataset))
-                except DatasetError:  # what keeps it from being asked will keep a node from loading it, and is told then
+                except DatasetError:  # the same error occurs, and is reported, when a node loads it
                     continue
                 if version is not None:
                     pinned[name] = version
@@ -189,7 +189,7 @@ class Inventory(ABC):
         for name in names:
             self.save_version = version
             recipe = self._recipes[name] = replace(self._recipes[name], save_version=version)
-            with suppress(DatasetError):  # what keeps it from being built is told when a node needs it
+            with suppress(DatasetError):  # the node that needs it reports the error
                 self._datasets[name] = recipe.build()
 
     def _confirm_in_run(self, names: Iterable[str]) -> None:
@@ -223,7 +223,7 @@ class Inventory(ABC):
         return getattr(self[name], "metadata", None)
 
     def to_config(self) -> CatalogConfig:
-        """Return the configuration that this catalog stands for.
+        """Return this catalog as configuration.
 
         Datasets that code handed in are described where they can describe themselves, as our file datasets do. Values in
         memory and parameters are data, not configuration: they are left out.
@@ -290,7 +290,7 @@ def _named_words(type_name: Any) -> set[str]:
 
 
 def _described(name: str, dataset: Dataset) -> dict[str, Any] | None:
-    """Return the entry that would make a dataset again; None for a value in memory."""
+    """Return the catalog entry of a dataset; None for a value in memory."""
     if getattr(dataset, "in_memory", False):
         return None
     entry = getattr(dataset, "entry", None)

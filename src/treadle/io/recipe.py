@@ -37,7 +37,7 @@ class Version(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class DatasetRecipe:
-    """What it takes to build a dataset, anywhere.
+    """The data from which any process can build a dataset.
 
     Attributes:
         name: the dataset's name in the catalog.
@@ -93,7 +93,7 @@ class DatasetRecipe:
         return kind
 
     def capabilities(self) -> Capabilities:
-        """Return what the dataset will declare, without building it.
+        """Return the capabilities of the dataset, without building it.
 
         Raises:
             DatasetError: the type is unknown, credentials are missing, or the class does not take the entry's keys: it could
@@ -158,13 +158,13 @@ class DatasetRecipe:
         return arguments
 
     def _check_kind(self, kind: type[Any]) -> None:
-        """Raise if a class is not one of datasets."""
+        """Raise if a class is not a dataset class."""
         if not (callable(getattr(kind, "load", None)) and callable(getattr(kind, "save", None))):
             msg = f"Dataset {self.name!r} has type {self.config['type']!r}, which is no dataset: it has no `load` and `save`."
             raise DatasetError(msg, dataset=self.name)
 
     def _check_arguments(self, kind: type[Any]) -> None:
-        """Refuse an entry that the class will not take, before anything runs."""
+        """Raise if the class does not accept the entry's arguments, before anything runs."""
         accepted = _accepted_by(kind)
         known = known_type(self.config.get("type"))
         if known is None or not known.wraps:
@@ -243,7 +243,7 @@ def is_process_bound(filepath: Any) -> bool:
 
 
 def credential_names(config: Any) -> Iterator[str]:
-    """Yield the names of the credentials that an entry asks for, at any depth."""
+    """Yield the names of the credentials that an entry refers to, at any depth."""
     if isinstance(config, Mapping):
         for key, value in config.items():
             if key == "credentials" and isinstance(value, str):
@@ -280,7 +280,7 @@ class _Accepted:
 
 
 def _accepted_by(kind: Any) -> _Accepted | None:
-    """Return the arguments that a class takes; None if it takes any, or does not tell."""
+    """Return the arguments that a class takes; None if it takes any, or that is not known."""
     return _read_signature(kind)
 
 

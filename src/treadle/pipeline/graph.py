@@ -75,11 +75,11 @@ class Graph:
         return cycle[first:] + cycle[:first]
 
     def ancestors(self, starts: Iterable[int]) -> set[int]:
-        """Return the nodes and all they wait for, however far."""
+        """Return the nodes and all their ancestors."""
         return _reach(self.parents, starts)
 
     def descendants(self, starts: Iterable[int]) -> set[int]:
-        """Return the nodes and all that wait for them, however far."""
+        """Return the nodes and all their descendants."""
         return _reach(self.children, starts)
 
     def layers(self) -> list[list[int]]:

@@ -96,7 +96,7 @@ class Pipeline:
 
     @property
     def nodes(self) -> tuple[Node, ...]:
-        """The nodes, each after those it waits for; where that leaves a choice, as they were given."""
+        """The nodes in topological order; ties are in the order given."""
         return self._wiring.nodes
 
     @property
@@ -106,7 +106,7 @@ class Pipeline:
 
     @property
     def links(self) -> Links:
-        """Nodes and datasets as numbers, as whoever runs the pipeline needs them."""
+        """Nodes and datasets as numbers, for running the pipeline."""
         links = self._links
         if links is None:
             links = link(self.nodes)
@@ -150,12 +150,12 @@ class Pipeline:
         return self.nodes[place]
 
     def inputs(self) -> set[str]:
-        """Return the free inputs: datasets that are taken and that no node makes; parameters are among them."""
+        """Return the free inputs: the datasets that nodes use and no node makes, including parameters."""
         makers = self._wiring.makers
         return {name for name in self._wiring.taken if base_name(name) not in makers}
 
     def outputs(self) -> set[str]:
-        """Return the free outputs: datasets that are made and that no node takes."""
+        """Return the free outputs: the datasets that nodes make and no node uses."""
         awaited = self._wiring.awaited
         return {name for name in self._wiring.made if base_name(name) not in awaited}
 
@@ -214,7 +214,7 @@ class Pipeline:
         return self._at(selection.making(self._wiring, datasets))
 
     def from_nodes(self, *names: str) -> Pipeline:
-        """Return these nodes and all that wait for them, however far.
+        """Return these nodes and all their descendants.
 
         Raises:
             UnknownNameError: an unknown name.
@@ -222,7 +222,7 @@ class Pipeline:
         return self._at(self.graph.descendants(selection.with_names(self._wiring, names)))
 
     def to_nodes(self, *names: str) -> Pipeline:
-        """Return these nodes and all they wait for, however far.
+        """Return these nodes and all their ancestors.
 
         Raises:
             UnknownNameError: an unknown name.
@@ -230,7 +230,7 @@ class Pipeline:
         return self._at(self.graph.ancestors(selection.with_names(self._wiring, names)))
 
     def from_inputs(self, *datasets: str) -> Pipeline:
-        """Return the nodes that depend on these datasets, however far.
+        """Return the nodes that depend on these datasets, directly or indirectly.
 
         Raises:
             UnknownNameError: a dataset the pipeline does not have.
@@ -238,7 +238,7 @@ class Pipeline:
         return self._at(self.graph.descendants(selection.taking(self._wiring, datasets)))
 
     def to_outputs(self, *datasets: str) -> Pipeline:
-        """Return the nodes that these datasets depend on, however far.
+        """Return the nodes that these datasets depend on, directly or indirectly.
 
         Raises:
             UnknownNameError: a dataset the pipeline does not have.
@@ -255,7 +255,7 @@ class Pipeline:
         to_outputs: str | Iterable[str] | None = None,
         namespaces: str | Iterable[str] | None = None,
     ) -> Pipeline:
-        """Return the nodes that pass every filter given; None and empty filters let all nodes pass.
+        """Return the nodes that match all filters; None and empty filters match every node.
 
         Args:
             tags: nodes with one of these tags.
@@ -301,7 +301,7 @@ class Pipeline:
     # -- telling about it
 
     def describe(self, *, names_only: bool = True) -> str:
-        """Return lines of text for people: free inputs, nodes in order, free outputs.
+        """Return a readable description: free inputs, nodes in order, free outputs.
 
         Args:
             names_only: False adds each node's function and datasets.

@@ -23,12 +23,12 @@ Amount: TypeAlias = "int | str"
 
 
 class FailurePolicy(Enum):
-    """What a failed node means for the rest of the run."""
+    """What happens to the rest of the run after a failed node."""
 
     STOP = "stop"
-    """Start nothing more; what is running may finish."""
+    """Start no further node; running nodes may finish."""
     CONTINUE = "continue"
-    """Skip what depends on it, go on with the rest."""
+    """Skip the nodes that depend on it and run the rest."""
 
 
 class Place(Enum):
@@ -42,7 +42,7 @@ class Place(Enum):
 
 @dataclass(frozen=True, slots=True, init=False)
 class NodePolicy:
-    """How a node is to be run; what is None is not set.
+    """How a node is run; fields that are None are not set.
 
     Attributes:
         retries: how many more attempts a node has that failed, was too slow, or lost its worker.
@@ -109,7 +109,7 @@ class NodePolicy:
             object.__setattr__(self, name, read)
 
     def over(self, below: NodePolicy) -> NodePolicy:
-        """Lay this policy over another: what is not set here is taken from there; resources are joined by name.
+        """Merge this policy over another: fields not set here are taken from it; resources are merged by name.
 
         Args:
             below: the other one.

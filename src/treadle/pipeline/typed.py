@@ -69,9 +69,9 @@ def build_parameter(node: Node, dataset: str, annotation: Any, value: Any) -> An
         return convert(value, annotation)
     except InvalidValueError as exc:
         key = ".".join(filter(None, (root, *map(str, exc.path))))
-        told = f"The parameter {key!r}" if key else "The parameters"
+        what = f"The parameter {key!r}" if key else "The parameters"
         msg = (
-            f"{told} cannot be used: {exc.problem}. Node {node.name!r} takes {dataset!r} as {_shown(annotation)}. Correct it in "
+            f"{what} cannot be used: {exc.problem}. Node {node.name!r} takes {dataset!r} as {_shown(annotation)}. Correct it in "
             "the parameters files, or in --params where it was given there."
         )
         cause = exc.__cause__

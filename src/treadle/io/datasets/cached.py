@@ -54,14 +54,14 @@ class CachedDataset(Dataset):
         self._lock = fork_safe(threading.Lock())  # threads that ask at the same moment load once
 
     def load(self) -> Any:
-        """Return the value, from memory where it is there."""
+        """Return the value, from memory if it is cached."""
         with self._lock:
             if not self._cache.has_data:
                 self._cache.save(self.dataset.load())
             return self._cache.load()
 
     def save(self, data: Any) -> None:
-        """Save the value within, and keep it."""
+        """Save the value to the wrapped dataset, and cache it."""
         with self._lock:
             self._cache.release()  # a save that fails leaves no value of before behind
             self.dataset.save(data)
@@ -85,16 +85,16 @@ class CachedDataset(Dataset):
         return self._cache.has_data or self.dataset.exists()
 
     def release(self) -> None:
-        """Forget the value; it stays where the dataset within keeps it."""
+        """Clear the cached value; the stored data is kept."""
         self._cache.release()
         self.dataset.release()
 
     def confirm(self) -> None:
-        """Confirm the dataset within."""
+        """Confirm the wrapped dataset."""
         self.dataset.confirm()
 
     def versions(self) -> list[str] | None:
-        """Return the versions of the dataset within, None if it has none."""
+        """Return the versions of the wrapped dataset, None if it has none."""
         versions = getattr(self.dataset, "versions", None)
         return versions() if callable(versions) else None
 
@@ -104,7 +104,7 @@ class CachedDataset(Dataset):
         return load_version() if callable(load_version) else None
 
     def file_identity(self) -> FileIdentity | None:
-        """Return what identifies the content of the dataset within; None if that does not say."""
+        """Return the identity of the content of the wrapped dataset; None if that has none."""
         return file_identity_of(self.dataset)
 
     def entry(self) -> dict[str, Any]:
@@ -114,7 +114,7 @@ class CachedDataset(Dataset):
         return {**entry, **{key: value for key, value in given.items() if value is not None}}
 
     def describe(self) -> dict[str, Any]:
-        """Return what the dataset within says of itself, and whether its value is in memory."""
+        """Return the description of the wrapped dataset, and whether its value is cached."""
         return {**describe_dataset(self.dataset), "cached": self._cache.has_data}
 
     def __repr__(self) -> str:

@@ -29,7 +29,7 @@ _SECRET_ARGUMENTS: Final = frozenset({"storage_options", "credentials"})
 
 
 class FileDataset(Dataset):
-    """A value in a file; subclass it and write `read` and `write`.
+    """A value in a file; subclass it and implement `read` and `write`.
 
     Args:
         filepath: a path, or an address that fsspec knows, such as `s3://bucket/key`.
@@ -44,11 +44,11 @@ class FileDataset(Dataset):
 
     binary: ClassVar[bool] = False
     appendable: ClassVar[bool] = False
-    """True where one saved value after another makes a valid file."""
+    """True if values saved one after the other form a valid file."""
     takes_library_args: ClassVar[bool] = True
     """False where no library takes `load_args` and `save_args`: only those for opening files are known."""
     compresses: ClassVar[bool] = False
-    """True where the library compresses the file itself, by its argument `compression`."""
+    """True if the library compresses the file itself, by its argument `compression`."""
     load_encoding: ClassVar[str | None] = None
     """The encoding of text files that are loaded, where none is given; None for UTF-8."""
     default_load_args: ClassVar[Mapping[str, Any]] = {}
@@ -102,11 +102,11 @@ class FileDataset(Dataset):
         return self._storage
 
     def load(self) -> Any:
-        """Read the file, in the version that is to be loaded."""
+        """Read the file, in the version to load."""
         return self.read_from(self.load_path())
 
     def save(self, data: Any) -> None:
-        """Write the file, whole or not at all, in the version that is to be saved."""
+        """Write the file atomically, in the version to save."""
         with self.appending() as save:
             save(data)
 
@@ -145,7 +145,7 @@ class FileDataset(Dataset):
         return version is not None and self.storage.exists(version_path(self.filepath, version))
 
     def file_identity(self) -> FileIdentity | None:
-        """Return what identifies the content that a load would read; None if nothing is there."""
+        """Return the identity of the content that a load would read; None if the file does not exist."""
         try:
             path = self.load_path()
         except DatasetError:
@@ -153,7 +153,7 @@ class FileDataset(Dataset):
         return self.storage.identify(path)
 
     def release(self) -> None:
-        """Forget the connection to the storage."""
+        """Release the connection to the storage."""
         self._storage = None
 
     def load_version(self) -> str | None:
@@ -168,11 +168,11 @@ class FileDataset(Dataset):
         return newest_version(self.storage, self.filepath)
 
     def versions(self) -> list[str] | None:
-        """Return the versions that there are, the newest first; None if the dataset is not versioned."""
+        """Return the existing versions, the newest first; None if the dataset is not versioned."""
         return None if self._version is None else all_versions(self.storage, self.filepath)
 
     def entry(self) -> dict[str, Any]:
-        """Return the catalog entry that makes this dataset.
+        """Return the catalog entry of this dataset.
 
         Raises:
             DatasetError: it was made with credentials, which have no name here that an entry could give.

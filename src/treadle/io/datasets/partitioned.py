@@ -26,7 +26,7 @@ _OPENING: Final = frozenset({"open_args_load", "open_args_save"})
 
 @dataclass(frozen=True, slots=True)
 class Partition:
-    """One partition, not loaded yet: call it for its value. It may travel to another process.
+    """One partition, not loaded yet: call it to load its value. It can be pickled.
 
     Attributes:
         name: its name: the path within the folder, without the suffix.
@@ -120,7 +120,7 @@ class PartitionedDataset(Dataset):
         return storage_for(address, {key: value for key, value in self._options.items() if key not in _OPENING})
 
     def names(self) -> list[str]:
-        """Return the names of the partitions that there are, sorted."""
+        """Return the names of the existing partitions, sorted."""
         files = [file for file in self.storage.files(self.path, self._depth) if self._counts(file)]
         return sorted(file.removesuffix(self._suffix) for file in files)
 
@@ -169,11 +169,11 @@ class PartitionedDataset(Dataset):
         return self.storage.identify(self.path) if self.storage.local else None
 
     def release(self) -> None:
-        """Forget the connection to the storage."""
+        """Release the connection to the storage."""
         self._storage = None
 
     def entry(self) -> dict[str, Any]:
-        """Return the catalog entry that makes this dataset.
+        """Return the catalog entry of this dataset.
 
         Raises:
             DatasetError: it was made with credentials, which have no name here that an entry could give.

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class PickleDataset(FileDataset):
-    """A value in a pickle file; load only files that you trust, for reading one runs what it says.
+    """A value in a pickle file; load only files that you trust, because loading a pickle runs its contents.
 
     Args:
         filepath: as for every file dataset.
