@@ -6,6 +6,7 @@ State: none. Neighbours: the runners ask, `treadle.pipeline.policy` reads amount
 from __future__ import annotations
 
 import threading
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from treadle.errors import RunnerError
@@ -14,7 +15,7 @@ from treadle.pipeline import Pipeline
 from treadle.pipeline.policy import FailurePolicy, read_amount, read_failure_policy, read_resources, read_seed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from treadle.pipeline.policy import Amount
 
@@ -38,6 +39,40 @@ def check_arguments(pipeline: Any, catalog: Any) -> None:
         kind = type(catalog).__name__
         msg = f"A runner was given {catalog!r} as its catalog, a {kind}. Give a Catalog: Catalog({{'raw': data}})."
         raise RunnerError(msg, name="catalog")
+
+
+def check_run_options(hooks: Any, observers: Any, inputs: Any, run_id: Any, durations: Any) -> None:
+    """Raise if an option of a run is of the wrong kind, such as a list of hooks in place of their manager.
+
+    Args:
+        hooks: what should be a plugin manager, or None.
+        observers: what should be callables.
+        inputs: what should be a mapping, or None.
+        run_id: what should be a text, or None.
+        durations: what should be a callable, or None.
+
+    Raises:
+        RunnerError: one of them is something else.
+    """
+    if hooks is not None and not callable(getattr(hooks, "get_plugins", None)):
+        msg = (
+            f"A runner was given hooks={hooks!r}, of type {type(hooks).__name__}. Give a plugin manager: make one with "
+            "treadle.hooks.create_hook_manager(), and register your hooks with treadle.hooks.register_hooks(manager, [...])."
+        )
+        raise RunnerError(msg, name="hooks")
+    if not isinstance(observers, Collection) or not all(map(callable, observers)):
+        msg = f"A runner was given observers={observers!r}. Give a list of callables, each of which takes an event."
+        raise RunnerError(msg, name="observers")
+    if inputs is not None and not isinstance(inputs, Mapping):
+        kind = type(inputs).__name__
+        msg = f"A runner was given inputs of type {kind}. Give a mapping of dataset names to values: {{'raw': data}}."
+        raise RunnerError(msg, name="inputs")
+    if run_id is not None and not isinstance(run_id, str):
+        msg = f"A runner was given run_id={run_id!r}, of type {type(run_id).__name__}. Give a text."
+        raise RunnerError(msg, name="run_id")
+    if durations is not None and not callable(durations):
+        msg = f"A runner was given durations={durations!r}. Give a callable that returns seconds by node name."
+        raise RunnerError(msg, name="durations")
 
 
 def checked_workers(max_workers: Any) -> int:

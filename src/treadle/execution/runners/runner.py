@@ -23,7 +23,13 @@ from treadle.execution.loop.observers import Observers
 from treadle.execution.packing.bundle import RunBundle
 from treadle.execution.processes.interrupts import interrupts_held_back
 from treadle.execution.processes.shortage import naming_what_ran_out
-from treadle.execution.runners.arguments import check_arguments, checked_failure_policy, checked_resources, checked_seed
+from treadle.execution.runners.arguments import (
+    check_arguments,
+    check_run_options,
+    checked_failure_policy,
+    checked_resources,
+    checked_seed,
+)
 from treadle.execution.runners.datasets import care_for_datasets
 from treadle.execution.runners.limits import run_limits
 from treadle.forks import fork_safe
@@ -137,10 +143,11 @@ class Runner(ABC):
             NodeError: a node failed, with the node's own exception as its cause.
             WorkerSetupError: a worker process could not be set up.
             UnknownDatasetError: the pipeline needs data that nobody has.
-            RunnerError: a node needs more of a resource than there is, or `on_failure` is unknown.
+            RunnerError: an argument is of the wrong kind, or a node needs more of a resource than there is.
             KeyboardInterrupt: the run was interrupted; its workers have been stopped.
         """
         check_arguments(pipeline, catalog)
+        check_run_options(hooks, observers, inputs, run_id, durations)
         if inputs:
             check_inputs(pipeline, inputs)
             catalog = catalog.with_data(inputs)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from treadle import ParallelRunner, RunnerError, SequentialRunner, ThreadRunner
+from treadle import Catalog, ParallelRunner, Pipeline, RunnerError, SequentialRunner, ThreadRunner, node
 from treadle.execution.runners.arguments import checked_memory
 
 
@@ -33,3 +33,28 @@ def test_what_is_no_limit():
     with pytest.raises(RunnerError, match="exchange_memory is 'plenty'") as caught:
         checked_memory("plenty")
     assert caught.value.name == "exchange_memory"
+
+
+@pytest.mark.parametrize(
+    ("option", "given", "hint"),
+    [
+        ("hooks", 5, "create_hook_manager"),
+        ("hooks", [object()], "register_hooks"),
+        ("observers", print, "list of callables"),
+        ("observers", [5], "list of callables"),
+        ("observers", iter([print]), "list of callables"),
+        ("inputs", 5, "mapping of dataset names"),
+        ("inputs", [], "mapping of dataset names"),
+        ("run_id", 5, "Give a text"),
+        ("durations", {"n": 1.0}, "callable"),
+    ],
+)
+def test_options_of_a_run_of_the_wrong_kind(option, given, hint):
+    """An option of the wrong kind is an error that names it and says what to give, before anything runs."""
+    ran = []
+    pipeline = Pipeline([node(lambda: ran.append(1), None, "x", name="n")])
+    with pytest.raises(RunnerError, match=f"A runner was given {option}") as caught:
+        SequentialRunner().run(pipeline, Catalog(), **{option: given})
+    assert hint in str(caught.value)
+    assert caught.value.name == option
+    assert ran == []
