@@ -20,6 +20,8 @@ from treadle.execution.packing.worker_spec import fingerprint, make_worker_spec
 from treadle.execution.processes.start_method import StartMethod, available_start_methods
 from treadle.execution.protocol.handles import Inline, PinnedValue, RemoteValue
 from treadle.execution.protocol.messages import MAIN, Failed, Finished, JobsReturned
+from treadle.execution.protocol.project import ProjectSpec
+from treadle.project.logging import snapshot_levels
 from treadle.testing import Bench
 
 WORKERS = 2
@@ -101,7 +103,8 @@ def test_a_death_during_the_set_up_is_reported(fresh, method, tmp_path):
     package.mkdir()
     (package / "__init__.py").write_text("")
     (package / "settings.py").write_text("import os\nos._exit(4)\n")
-    bench = fresh(method, package_name=package.name, inherits=False, sys_path=(str(tmp_path), *sys.path))
+    project = ProjectSpec(package.name, (str(tmp_path), *sys.path), snapshot_levels())
+    bench = fresh(method, inherits=False, project=project)
     bench.begin_only(node(lambda: 1, None, "a", name="n"))
     failed = bench.until(SetupFailed)
     assert failed.failure is None

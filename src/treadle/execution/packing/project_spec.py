@@ -11,7 +11,7 @@ from treadle.project.configure import configured_project, is_configured
 from treadle.project.logging import snapshot_levels
 
 if TYPE_CHECKING:
-    from treadle.execution.protocol.messages import ProjectSetup
+    from treadle.execution.protocol.project import ProjectSetup
 
 
 def make_project_spec(setup: ProjectSetup | None = None) -> ProjectSpec:

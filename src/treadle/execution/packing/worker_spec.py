@@ -8,7 +8,8 @@ import sys
 from typing import TYPE_CHECKING
 
 from treadle.errors import RunnerError
-from treadle.execution.protocol.messages import WorkerSpec
+from treadle.execution.packing.project_spec import make_project_spec
+from treadle.execution.protocol.messages import ProcessSpec
 from treadle.execution.worker import process_state
 from treadle.project.code import code_stamp
 from treadle.project.configure import configured_project, is_configured
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from treadle.execution.processes.start_method import StartMethod
-    from treadle.execution.protocol.messages import ProjectSetup
+    from treadle.execution.protocol.project import ProjectSetup
 
 _VOLATILE = frozenset({"PYTEST_CURRENT_TEST", "COLUMNS", "LINES", "OLDPWD", "SHLVL", "_"})
 """Environment variables that change by themselves and mean nothing to a worker."""
@@ -25,7 +26,7 @@ _VOLATILE = frozenset({"PYTEST_CURRENT_TEST", "COLUMNS", "LINES", "OLDPWD", "SHL
 
 def make_worker_spec(
     method: StartMethod, max_workers: int, scratch: str, fingerprint: str, project: ProjectSetup | None = None
-) -> WorkerSpec:
+) -> ProcessSpec:
     """Return what workers are set up from.
 
     Args:
@@ -35,17 +36,15 @@ def make_worker_spec(
         fingerprint: what `fingerprint` returned.
         project: the project of another framework, where the run is one of those.
     """
-    return WorkerSpec(
-        package_name=configured_project().package_name if project is None and is_configured() else None,
+    return ProcessSpec(
+        project=make_project_spec(project),
         inherits=method.child_inherits,
         working_directory=_working_directory(),
-        sys_path=tuple(os.path.abspath(entry) for entry in sys.path),
         environment=dict(os.environ),
         thread_limit=max(1, usable_cores() // max_workers),
         parent_pid=os.getpid(),
         scratch=scratch,
         fingerprint=fingerprint,
-        project=project,
         start_method=method.value,
         state=process_state.describe(),
         main_file=_main_file(),

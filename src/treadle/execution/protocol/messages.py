@@ -3,7 +3,7 @@
 ::
 
     parent                                                         worker
-    WorkerSpec ──(the initializer's argument, once a worker)────►  set up: project, logging, threads
+    ProcessSpec ──(the initializer's argument, once a worker)────►  set up: project, logging, threads
     BeginRun(RunSpec) ──(once a run)────────────────────────────►  nodes, recipes, hooks (unpickled when first used)
     Job ──(indices and handles)─────────────────────────────────►  load, call, save
          ◄──(facts: Hello, Started, Finished, Failed, …)────────   never an object of the user's, only bytes of it
@@ -15,13 +15,14 @@ Neighbours: `handles.py` says where the values are, `wire.py` how messages are p
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 if TYPE_CHECKING:
     import logging
 
     from treadle.events import Failure
     from treadle.execution.protocol.handles import Handle
+    from treadle.execution.protocol.project import ProjectSpec
     from treadle.execution.protocol.seeds import Seeds
     from treadle.io.recipe import DatasetRecipe
     from treadle.project.logging import LoggingLevels
@@ -30,29 +31,17 @@ MAIN = 0
 """The worker that is the main process itself."""
 
 
-class ProjectSetup(Protocol):
-    """How a worker configures the project of another framework; it crosses by plain pickle."""
-
-    @property
-    def package_name(self) -> str | None:
-        """The project's package; None where there is none."""
-
-    def configure(self) -> None:
-        """Configure this process, which has none of the parent's memory; handlers of logging that this sets are dropped."""
-
-
 @dataclass(frozen=True, slots=True)
-class WorkerSpec:
-    """What a worker process is set up from, once: facts of the process, by value.
+class ProcessSpec:
+    """What a worker process on this machine is set up from, once: the project, and facts of the process, by value.
 
     The fingerprint stands for all of it and for the project's code on disk: a warm worker with another one is replaced.
     """
 
-    package_name: str | None
+    project: ProjectSpec
     inherits: bool
     """True where the child has the parent's memory (fork), and with it the configured project."""
     working_directory: str
-    sys_path: tuple[str, ...]
     environment: dict[str, str] = field(repr=False)  # may hold secrets: it crosses a private pipe and is never shown
     thread_limit: int | None
     parent_pid: int
@@ -60,8 +49,6 @@ class WorkerSpec:
     """The run-time directory of the pool, private to the user: socket, blackboard, spilled values."""
     fingerprint: str
     forward_output: bool = True
-    project: ProjectSetup | None = None
-    """The project of another framework, where the run is one of those."""
     start_method: str | None = None
     keeps_values: bool = True
     """False where no value may stay in the worker that made it, because the process will be replaced."""

@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from treadle.execution.protocol.messages import ProjectSetup
     from treadle.project.logging import LoggingLevels
+
+
+class ProjectSetup(Protocol):
+    """How a worker configures the project of another framework; it crosses by plain pickle."""
+
+    @property
+    def package_name(self) -> str | None:
+        """The project's package; None where there is none."""
+
+    def configure(self) -> None:
+        """Configure this process, which has none of the parent's memory; handlers of logging that this sets are dropped."""
 
 
 @dataclass(frozen=True, slots=True)

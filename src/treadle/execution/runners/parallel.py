@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from treadle.execution.executors.executor import Executor
-    from treadle.execution.protocol.messages import ProjectSetup
+    from treadle.execution.protocol.project import ProjectSetup
     from treadle.pipeline.policy import Amount, FailurePolicy
     from treadle.planning import Plan
 

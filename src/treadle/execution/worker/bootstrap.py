@@ -1,4 +1,4 @@
-"""Set up a worker process once, from a WorkerSpec: the initializer of the pool. Runs in workers.
+"""Set up a worker process once, from a ProcessSpec: the initializer of the pool. Runs in workers.
 
 The order matters: close the descriptors that a fork inherited, watch the parent, connect to it, forward logs and output, apply
 the environment and paths, limit the threads of numeric libraries before they are imported, and only then run the project's own
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from types import FrameType
 
     from treadle.events import Failure
-    from treadle.execution.protocol.messages import WorkerSpec
+    from treadle.execution.protocol.messages import ProcessSpec
 
 THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
@@ -96,7 +96,7 @@ class WorkerProcess:
 
     number: int
     label: str
-    spec: WorkerSpec
+    spec: ProcessSpec
     channel: Channel
     blackboard: Blackboard
     place: int
@@ -124,7 +124,7 @@ def this_worker() -> WorkerProcess:
     return _this_process[0]
 
 
-def set_up_worker(spec: WorkerSpec, number: int, authkey: bytes, inherited: InheritedResources) -> None:
+def set_up_worker(spec: ProcessSpec, number: int, authkey: bytes, inherited: InheritedResources) -> None:
     """Make this process a worker: the initializer that the pool calls in each new process.
 
     Args:
@@ -165,18 +165,18 @@ def set_up_worker(spec: WorkerSpec, number: int, authkey: bytes, inherited: Inhe
     handler = _forward_output(worker)
     try:
         _apply_environment(spec)
-        disable_prompts(kedro=spec.project is not None)
+        disable_prompts(kedro=spec.project.setup is not None)
         mark_programs(mark)
         _limit_threads(spec.thread_limit)
-        if spec.package_name is not None and not spec.inherits:
+        if spec.project.package_name is not None and not spec.inherits:
             from treadle.project import configure_project
 
-            configure_project(spec.package_name)
+            configure_project(spec.project.package_name)
             from treadle.project.configure import configured_project
 
             _ = configured_project().settings  # read now: an error in settings.py is a set-up failure
-        if spec.project is not None and not spec.inherits:
-            spec.project.configure()
+        if spec.project.setup is not None and not spec.inherits:
+            spec.project.setup.configure()
             take_over_logging(handler)
     except BaseException as exc:  # noqa: BLE001 - the parent must learn why the project's code failed, SystemExit included
         worker.failure = record_failure(exc, phase="setup")
@@ -215,12 +215,12 @@ def _forward_output(worker: WorkerProcess) -> ForwardHandler:
     return handler
 
 
-def _apply_environment(spec: WorkerSpec) -> None:
+def _apply_environment(spec: ProcessSpec) -> None:
     for name in set(os.environ) - set(spec.environment):
         del os.environ[name]
     os.environ.update(spec.environment)
     os.chdir(spec.working_directory)
-    sys.path[:] = spec.sys_path
+    sys.path[:] = spec.project.code_paths
     # Warning filters are applied with each run, because the parent's were set after it had imported the project.
     process_state.apply(spec.state, filters=False)
     if spec.main_file is not None:

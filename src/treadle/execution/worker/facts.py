@@ -22,7 +22,7 @@ def worker_facts(worker: WorkerProcess) -> WorkerFacts:
         number=worker.number,
         label=worker.label,
         pid=os.getpid(),
-        package_name=spec.package_name,
+        package_name=spec.project.package_name,
         start_method=spec.start_method,
         thread_limit=spec.thread_limit,
         working_directory=spec.working_directory,

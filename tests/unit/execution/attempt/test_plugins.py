@@ -12,13 +12,17 @@ import pytest
 
 from treadle.errors import HookError, WorkerSetupError
 from treadle.execution.attempt.plugins import main_facts, pack_hooks, rebuild_hooks, start_plugins
-from treadle.execution.protocol.messages import HookPayload, WorkerSpec
+from treadle.execution.protocol.messages import HookPayload, ProcessSpec
+from treadle.execution.protocol.project import ProjectSpec
 from treadle.execution.worker.bootstrap import WorkerProcess
 from treadle.execution.worker.facts import worker_facts
 from treadle.hooks import WorkerFacts, create_hook_manager, hook_impl, register_hooks, register_plugins
+from treadle.project.logging import snapshot_levels
 
 FACTS = WorkerFacts(1, "worker-1", os.getpid(), None, "spawn", 1, "/")
-WORKER = WorkerSpec(None, False, "/", (), {"PASSWORD": "secret"}, 2, 1, "/", "", start_method="loky")
+WORKER = ProcessSpec(
+    ProjectSpec(None, (), snapshot_levels()), False, "/", {"PASSWORD": "secret"}, 2, 1, "/", "", start_method="loky"
+)
 
 
 class Client:

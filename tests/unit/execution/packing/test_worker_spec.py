@@ -104,10 +104,10 @@ def test_a_spec_says_what_this_process_is(project, monkeypatch):
     monkeypatch.setenv("TREADLE_TEST_VARIABLE", "1")
     monkeypatch.setattr(sys, "path", ["", "relative", *sys.path])
     spec = make_worker_spec(StartMethod.SPAWN, 2, "/scratch", "print")
-    assert spec.package_name == "fingerprinted"
+    assert spec.project.package_name == "fingerprinted"
     assert not spec.inherits
     assert spec.environment["TREADLE_TEST_VARIABLE"] == "1"
-    assert spec.sys_path[:2] == (str(Path.cwd()), str(Path.cwd() / "relative"))
+    assert spec.project.code_paths[:2] == (str(Path.cwd()), str(Path.cwd() / "relative"))
     assert (spec.working_directory, spec.parent_pid, spec.scratch, spec.fingerprint) == (
         str(Path.cwd()),
         os.getpid(),

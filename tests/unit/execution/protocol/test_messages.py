@@ -25,6 +25,7 @@ from treadle.execution.protocol.messages import (
     JobsReturned,
     Logged,
     Output,
+    ProcessSpec,
     Release,
     RunSpec,
     Started,
@@ -32,7 +33,6 @@ from treadle.execution.protocol.messages import (
     Transfer,
     Transferred,
     WatchedDatasets,
-    WorkerSpec,
 )
 from treadle.execution.protocol.project import ProjectSpec
 from treadle.execution.protocol.wire import from_wire, to_wire
@@ -40,11 +40,11 @@ from treadle.io.recipe import DatasetRecipe
 from treadle.project.logging import snapshot_levels
 
 FAILURE = Failure("ValueError", "bad", "Traceback …", b"pickle", "table", "load")
-SPEC = WorkerSpec(
-    package_name="flights",
+PROJECT = ProjectSpec("flights", ("/somewhere/src",), snapshot_levels())
+SPEC = ProcessSpec(
+    project=PROJECT,
     inherits=False,
     working_directory="/somewhere",
-    sys_path=("/somewhere/src",),
     environment={"TOKEN": "secret-value"},
     thread_limit=2,
     parent_pid=7,
@@ -68,7 +68,7 @@ RUN = RunSpec(
     catalog_class=b"class",
 )
 MESSAGES = [
-    ProjectSpec("flights", ("/somewhere/src",), snapshot_levels()),
+    PROJECT,
     WatchedDatasets("/run", ("a", "b")),
     SPEC,
     RUN,

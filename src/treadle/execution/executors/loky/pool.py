@@ -52,7 +52,7 @@ if TYPE_CHECKING:
     from treadle.execution.processes.blackboard import Glance
     from treadle.execution.processes.start_method import StartMethod
     from treadle.execution.protocol.handles import Handle
-    from treadle.execution.protocol.messages import Cancel, Hello, Release, WorkerSpec
+    from treadle.execution.protocol.messages import Cancel, Hello, ProcessSpec, Release
 
 
 class LokyPool:
@@ -69,7 +69,7 @@ class LokyPool:
         self,
         max_workers: int,
         method: StartMethod,
-        make_spec: Callable[[str], WorkerSpec],
+        make_spec: Callable[[str], ProcessSpec],
         recycling: Recycling | None = None,
     ) -> None:
         # A process that may be replaced queues no jobs, and runs one node at a time.
@@ -86,7 +86,7 @@ class LokyPool:
         """Called in a forked child, to close the descriptors that it inherited from the value store."""
 
     @property
-    def spec(self) -> WorkerSpec:
+    def spec(self) -> ProcessSpec:
         """The specification that workers are set up from."""
         return self._slot_pool.spec
 
@@ -265,7 +265,7 @@ def _with_next(handle: Handle, descriptors: Iterator[int]) -> Handle:
 def loky_executor(
     max_workers: int,
     method: StartMethod,
-    make_spec: Callable[[str], WorkerSpec],
+    make_spec: Callable[[str], ProcessSpec],
     exchange_memory: int | None = None,
     recycling: Recycling | None = None,
 ) -> Executor:

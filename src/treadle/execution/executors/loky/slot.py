@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
     from treadle.events import Failure
     from treadle.execution.processes.channel import Channel
-    from treadle.execution.protocol.messages import WorkerSpec
+    from treadle.execution.protocol.messages import ProcessSpec
 
 _logger = logging.getLogger(__name__)
 
@@ -82,7 +82,7 @@ class Slot:
         """Process id of the worker, 0 if there is none."""
         return (self._process.pid or 0) if self._process is not None else 0
 
-    def start(self, spec: WorkerSpec, authkey: bytes, inherited: InheritedResources) -> None:
+    def start(self, spec: ProcessSpec, authkey: bytes, inherited: InheritedResources) -> None:
         """Start a process; return before it is set up."""
         from loky.process_executor import ProcessPoolExecutor
 

@@ -37,7 +37,7 @@ from treadle.execution.worker.bootstrap import InheritedResources
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from treadle.execution.protocol.messages import WorkerSpec
+    from treadle.execution.protocol.messages import ProcessSpec
 
 
 class PoolCallbacks(Protocol):
@@ -73,7 +73,7 @@ class SlotPool:
         OSError: this process has reached its limit of open files, or the file system is full.
     """
 
-    def __init__(self, size: int, method: StartMethod, make_spec: Callable[[str], WorkerSpec], callbacks: PoolCallbacks) -> None:
+    def __init__(self, size: int, method: StartMethod, make_spec: Callable[[str], ProcessSpec], callbacks: PoolCallbacks) -> None:
         self._callbacks = callbacks
         self._retiring: list[threading.Thread] = []  # each waits for a retired process to exit
         open_standard_descriptors()
