@@ -1,9 +1,9 @@
 """Treadle in IPython and Jupyter: `%load_ext treadle.ipython`, then `%reload_treadle` and `%load_node`.
 
-Job: put `context`, `catalog`, `session` and `pipelines` of a project into the user's namespace, again whenever its code or
-configuration changed, and show a node's code ready to be worked on. State: one `Notebook` for each shell, made when the
-extension is loaded: the project last loaded and its session. Neighbours: the session below; the commands `treadle ipython`
-and `treadle jupyter` start a shell with this extension; `treadle.pipeline.source` writes the cell of a node.
+Job: put `context`, `catalog`, `session` and `pipelines` of a project into the user's namespace, reload them after changes of code
+or configuration, and open a node's code in a cell. State: one `Notebook` per shell, created when the extension is loaded: the
+loaded project and its session. Neighbours: `treadle.session`; the commands `treadle ipython` and `treadle jupyter` start a
+shell with this extension; `treadle.pipeline.source` writes the cell of a node.
 """
 
 from __future__ import annotations
@@ -31,15 +31,15 @@ if TYPE_CHECKING:
     from treadle.session import Session
 
 PROJECT_VARIABLE = "TREADLE_PROJECT"
-"""The environment variable that names the project where the working directory is not in it; `treadle jupyter` sets it."""
+"""The environment variable with the project's folder, if it is not the working directory; `treadle jupyter` sets it."""
 _SECONDS_SHOWN = 0.2
-"""So long a progress line stays before the next takes its place."""
+"""Minimum seconds between two updates of the progress line."""
 NAMES = ("context", "catalog", "session", "pipelines")
-"""What the namespace gets."""
+"""The names added to the user's namespace."""
 
 
 class Notebook:
-    """A shell's project: what `%reload_treadle` loaded last.
+    """The project and session of a shell, loaded by `%reload_treadle`.
 
     Args:
         shell: the IPython shell.
@@ -52,51 +52,51 @@ class Notebook:
         self._kept = 0
 
     def reload(self, line: str = "") -> None:
-        """Load the project anew, its changed code too.
+        """Reload the project with its changed code, and create a new session.
 
         `%reload_treadle [path] [--env ENV] [--params model.depth=3,city=Oslo] [--conf-source PATH]`
 
         Args:
-            line: what stands after the magic.
+            line: the arguments of the magic.
 
         Raises:
-            UsageError: a flag is unknown, or the project is wrong; in one paragraph, without a traceback.
+            UsageError: a flag is unknown, or the project is invalid; shown without a traceback.
         """
-        _in_one_paragraph(self._reload, line)
+        _without_traceback(self._reload, line)
 
     def load_node(self, line: str) -> None:
-        """Put a node into the next cell, its inputs loading, its function and the call: `%load_node name`.
+        """Write the code of a node into the next cell: load its inputs, its function and the call: `%load_node name`.
 
         Args:
-            line: the node's name.
+            line: name of the node.
 
         Raises:
             UsageError: no node has this name.
         """
-        _in_one_paragraph(self._load_node, line.strip())
+        _without_traceback(self._load_node, line.strip())
 
     def keep_record(self, *_: object) -> None:
-        """Keep the record of what ran in a cell: a kernel may be killed at any time, and mostly is."""
+        """Save the record after a cell that ran a pipeline, because kernels are often killed."""
         if self._session is not None and self._session.store["runs"] > self._kept:
             self._kept = self._session.store["runs"]
             self._session.save()
 
     def close(self) -> None:
-        """End the session; what ran is recorded."""
+        """Close the session, and record it if it has run."""
         session, self._session = self._session, None
-        # Looking around is no run: only what ran is worth a record.
+        # A session without a run is not recorded.
         if session is not None and session.store["runs"]:
             session.close()
 
     def load_if_there(self) -> None:
-        """Load the project that is there, if there is one; say so where there is none, or it is wrong."""
+        """Load the project of the working directory; print a message if there is none or it is invalid."""
         if _project_here() is None:
             self._say("No Treadle project at or above this folder. Load one with %reload_treadle PATH.")
             return
         try:
             self._reload("")
         except TreadleError as exc:
-            self._say(f"{exc}\nCorrect that, then load the project with %reload_treadle.")
+            self._say(f"{exc}\nCorrect the error, then load the project with %reload_treadle.")
 
     def _reload(self, line: str) -> None:
         from treadle.config.params import parse_params
@@ -121,7 +121,7 @@ class Notebook:
         session.watching = _watching
         context = session.load_context()
         catalog = context.catalog  # reads the configuration
-        self.close()  # the one before, only now: where the new one cannot be made, it stays
+        self.close()  # close the old session only after the new one was created successfully
         self._session, self._kept = session, 0
         self._shell.user_ns.update(
             {"context": context, "catalog": catalog, "session": session, "pipelines": configured.pipelines}
@@ -136,7 +136,7 @@ class Notebook:
             return (find_project(path) if path.is_dir() else None) or path
         found = self._root or _project_here()
         if found is None:
-            msg = f"There is no project at or above {Path.cwd()}. Name one: %reload_treadle path/to/project."
+            msg = f"There is no project at or above {Path.cwd()}. Pass its path: %reload_treadle path/to/project."
             raise ProjectNotFoundError(msg, file=str(Path.cwd()))
         return found
 
@@ -153,14 +153,14 @@ class Notebook:
         self._say(f"{project.project_name}{where}: {', '.join(NAMES)} are ready; session {session.session_id}.")
 
     def _say(self, text: str) -> None:
-        print(text)  # noqa: T201 - the user of a shell reads what is printed
+        print(text)  # noqa: T201 - output for the user of the shell
 
 
 class CellProgress:
-    """Observe a run by one line below the cell, which changes.
+    """Show the progress of a run in one line below the cell.
 
     Args:
-        show: shows a text in place of the one before.
+        show: replaces the shown text.
     """
 
     def __init__(self, show: Callable[[str], None]) -> None:
@@ -171,7 +171,7 @@ class CellProgress:
         self._shown = 0.0
 
     def __call__(self, event: Event, /) -> None:
-        """Take one event; a few times a second it is worth a new text."""
+        """Handle one event; update the text at most a few times per second."""
         self._board.take(event)
         now = time.monotonic()
         if self._board.total and (self._board.finished is not None or now - self._shown >= _SECONDS_SHOWN):
@@ -188,7 +188,7 @@ class CellProgress:
 
 @contextmanager
 def _watching() -> Iterator[Sequence[Observer]]:
-    """Show the run inside: drawn on a terminal, in one line below the cell of a notebook."""
+    """Show the progress of the run inside the block: as a display on a terminal, as one line in a notebook."""
     from IPython.core.getipython import get_ipython
     from IPython.display import DisplayHandle
 
@@ -217,7 +217,7 @@ def load_ipython_extension(shell: InteractiveShell) -> None:
         shell: the IPython shell.
     """
     notebook = Notebook(shell)
-    # The magics are functions, whose first text is their help.
+    # The docstrings of these functions are the help of the magics.
     for name, magic in (("reload_treadle", notebook.reload), ("load_node", notebook.load_node)):
         shell.magics_manager.register_function(magic, magic_kind="line", magic_name=name)
     shell.events.register("post_run_cell", notebook.keep_record)
@@ -251,13 +251,13 @@ def _find_node(name: str) -> Node:
 
 
 class _MagicParser(argparse.ArgumentParser):
-    """Reads the words after the magic; a wrong one is an error of the shell's, not the end of the process."""
+    """Parses the arguments of a magic; raises UsageError instead of exiting the process."""
 
     def error(self, message: str) -> NoReturn:
         from IPython.core.error import UsageError
 
-        wrong = f"{message}. {self.format_usage().strip()}"
-        raise UsageError(wrong)
+        problem = f"{message}. {self.format_usage().strip()}"
+        raise UsageError(problem)
 
 
 def _arguments(line: str) -> argparse.Namespace:
@@ -269,8 +269,8 @@ def _arguments(line: str) -> argparse.Namespace:
     return parser.parse_args(shlex.split(line))
 
 
-def _in_one_paragraph(do: Callable[[str], Any], line: str) -> None:
-    """What the user wrote wrongly is one paragraph in the shell; a traceback of ours would not help."""
+def _without_traceback(do: Callable[[str], Any], line: str) -> None:
+    """Call a function, and show a TreadleError as one paragraph without Treadle's traceback."""
     from IPython.core.error import UsageError
 
     try:

@@ -1,5 +1,5 @@
-"""Those who take the events of a run: progress, log lines, and the store of sessions.
+"""Observers of a run's events: the progress display, log lines, and the session store.
 
-Each lives in its own module and imports none of the others; import what you need from there. The package itself
-holds nothing, so that a run without a store never pays for one.
+Each has its own module, to be imported from there. The package itself is empty, so that a run without a store does not
+import one.
 """

@@ -1,7 +1,7 @@
-"""Takes the progress display away while a person is asked to type: `input()`, a debugger, a read from `sys.stdin`.
+"""Hide the progress display while a node waits for user input: `input()`, a debugger, a read from `sys.stdin`.
 
-The display comes back with the next event of the run, not between two questions. State: whether somebody is asked; what
-`input` and `sys.stdin` were before. Neighbours: `progress.py` has the display.
+The display returns with the next event of the run, not between two prompts. State: the number of pending prompts; the original
+`input` and `sys.stdin`. Neighbours: `progress.py` has the display.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
 
 class Asking:
-    """Whether somebody is asked to type, and the display that is away meanwhile.
+    """Detects pending user input, and hides the display meanwhile.
 
     Args:
-        hide: takes the display away.
-        show: draws it again.
+        hide: hides the display.
+        show: shows the display again.
     """
 
     def __init__(self, hide: Callable[[], None], show: Callable[[], None]) -> None:
@@ -34,52 +34,52 @@ class Asking:
         self._replaced: list[tuple[Any, str, Any, Any]] = []
 
     def begin(self) -> None:
-        """Watch for questions."""
+        """Replace `input` and `sys.stdin` to detect user input."""
         ask = builtins.input
 
-        def input(prompt: object = "", /) -> str:  # noqa: A001 - it stands in for the builtin
-            with self._question():
+        def input(prompt: object = "", /) -> str:  # noqa: A001 - replaces the builtin
+            with self._prompt():
                 return ask(prompt)
 
         self._replace(builtins, "input", input)
         if sys.stdin is not None:
-            self._replace(sys, "stdin", _Stdin(sys.stdin, self._question))
+            self._replace(sys, "stdin", _Stdin(sys.stdin, self._prompt))
 
     def end(self) -> None:
-        """Put everything back."""
+        """Restore `input` and `sys.stdin`."""
         while self._replaced:
-            owner, name, ours, original = self._replaced.pop()
-            if getattr(owner, name) is ours:
+            owner, name, replacement, original = self._replaced.pop()
+            if getattr(owner, name) is replacement:
                 setattr(owner, name, original)
 
     def is_asking(self) -> bool:
-        """Say whether the display is away."""
+        """Return whether the display is hidden."""
         return self._away
 
     def resume(self) -> None:
-        """Show the display again, unless somebody is typing at this moment."""
+        """Show the display again, unless a prompt is pending."""
         if self._away:
             with self._lock:
                 if not self._questions:
                     self._away = False
                     self._show()
 
-    def _replace(self, owner: Any, name: str, ours: Any) -> None:
-        self._replaced.append((owner, name, ours, getattr(owner, name)))
-        setattr(owner, name, ours)
+    def _replace(self, owner: Any, name: str, replacement: Any) -> None:
+        self._replaced.append((owner, name, replacement, getattr(owner, name)))
+        setattr(owner, name, replacement)
 
     @contextmanager
-    def _question(self) -> Iterator[None]:
+    def _prompt(self) -> Iterator[None]:
         with self._lock:
             self._questions += 1
-            self._take_away()
+            self._hide_display()
         try:
             yield
         finally:
             with self._lock:
                 self._questions -= 1
 
-    def _take_away(self) -> None:
+    def _hide_display(self) -> None:
         with self._lock:
             if not self._away:
                 self._away = True
@@ -87,29 +87,29 @@ class Asking:
 
 
 class _Stdin:
-    """Standard input, each read of which is a question."""
+    """Standard input that treats each read as a prompt."""
 
-    def __init__(self, original: Any, question: Any) -> None:
+    def __init__(self, original: Any, prompt: Any) -> None:
         self._original = original
-        self._question = question
+        self._prompt = prompt
 
     def read(self, *size: int) -> Any:
-        with self._question():
+        with self._prompt():
             return self._original.read(*size)
 
     def readline(self, *size: int) -> Any:
-        with self._question():
+        with self._prompt():
             return self._original.readline(*size)
 
     def readlines(self, *hint: int) -> Any:
-        with self._question():
+        with self._prompt():
             return self._original.readlines(*hint)
 
     def __iter__(self) -> Iterator[Any]:
         return self
 
     def __next__(self) -> Any:
-        with self._question():
+        with self._prompt():
             return next(self._original)
 
     def __getattr__(self, name: str) -> Any:

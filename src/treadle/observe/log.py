@@ -1,9 +1,8 @@
-"""Writes a run's events as plain log lines, for pipes, files and CI.
+"""Write a run's events as log lines, for pipes, files and CI.
 
-State: how many nodes there are and how many are through. One line a node, when it ends; what is wrong is a warning or
-an error. A failure that ends the run is only named here, because the run raises an error with its text. Every record carries
-`node` and `worker` where it has one, as the records that workers send do.
-Neighbours: `progress.py` shows the same on a terminal; `cli/run.py` chooses between the two.
+One line per node, when it ends; failures are warnings or errors. The message of a failure that ends the run is omitted, because
+the run raises an error with it. Records have the fields `node` and `worker`, like those sent by workers. State: the numbers of
+total and finished nodes. Neighbours: `progress.py` shows the same on a terminal; `cli/display.py` chooses between the two.
 """
 
 from __future__ import annotations
@@ -30,14 +29,14 @@ class LogObserver:
     """Observe a run by writing log lines.
 
     Args:
-        logger: where they go; the logger `treadle.run` if None.
+        logger: the logger to use; by default `treadle.run`.
     """
 
     logger: logging.Logger = field(default_factory=lambda: logging.getLogger("treadle.run"))
     _tally: _Tally = field(default_factory=_Tally, init=False)
 
     def __call__(self, event: Event, /) -> None:
-        """Take one event."""
+        """Handle one event."""
         match event:
             case RunStarted():
                 self._run_started(event)
@@ -96,7 +95,7 @@ class LogObserver:
             printable(event.node),
             took,
             event.worker,
-            "" if event.final else f" (attempt {event.attempt}, it will be tried again)",
+            "" if event.final else f" (attempt {event.attempt}, will be retried)",
             event.failure.type_name,
             f": {printable(message)}" if message else "",
             extra=extra,
@@ -108,7 +107,7 @@ class LogObserver:
             event.worker,
             event.pid,
             _how(event.exitcode),
-            f" while it ran {printable(event.node)}" if event.node else "",
+            f" while running {printable(event.node)}" if event.node else "",
             extra={"node": event.node, "worker": event.worker},
         )
 
@@ -141,7 +140,7 @@ class LogObserver:
 
 
 def _how(exitcode: int | None) -> str:
-    """Say how a process ended, for the middle of a sentence."""
+    """Describe how a process ended, as part of a sentence."""
     if exitcode is None:
         return ""
     if exitcode >= 0:

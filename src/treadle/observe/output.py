@@ -1,9 +1,8 @@
-"""What nodes print, on its way to a person: each line with its node, and of a progress bar only the present or the last state.
+"""Show the output of nodes: prefix each line with its node, and reduce progress bars to their current or last state.
 
-A stream here stands in for `sys.stdout` or `sys.stderr` while a command shows a run. What is written while no node runs passes
-through; so does what handlers of logging write, which find the stream below. State: lines that are not complete.
-Neighbours: `progress.py` and the command line put the streams in place; `execution/worker/forwarding.py`
-writes what workers sent.
+A `NodeStream` replaces `sys.stdout` or `sys.stderr` while a command shows a run. Text written outside nodes, and by logging
+handlers, passes through unchanged. State: incomplete lines. Neighbours: `progress.py` and the command line install the streams;
+`execution/worker/forwarding.py` writes the output of workers to them.
 """
 
 from __future__ import annotations
@@ -23,13 +22,13 @@ if TYPE_CHECKING:
 
 
 class NodeStream:
-    """Stand in for a standard stream, and put the name of the node before each line that a node prints.
+    """A replacement for a standard stream that prefixes each line printed by a node with the node's name.
 
     Args:
-        original: the stream that it stands in for.
-        sink: where lines are written; the original where None. On a terminal with a display this writes above the display.
-        show: shows a passing state of a line, given the node; None where there is nothing to show it on.
-        is_raw: asked at each write; True passes everything to the original as it is (while a person types).
+        original: the stream that is replaced.
+        sink: where lines are written; by default the original. With a progress display, this writes above the display.
+        show: shows the current state of an unfinished line of a node; None if there is no display.
+        is_raw: called at each write; True passes the text to the original unchanged (during user input).
     """
 
     def __init__(
@@ -45,21 +44,21 @@ class NodeStream:
         self._show = show
         self._is_raw = is_raw
         self._lock = fork_safe(threading.RLock())
-        self._begun: dict[int, tuple[str, str]] = {}  # by thread: the node, and its line that carriage returns write again
-        self._open: object = None  # whose line has no end yet
+        self._begun: dict[int, tuple[str, str]] = {}  # thread -> node, and its unfinished line with carriage returns
+        self._open: object = None  # the writer of the last line, if it has no newline yet
 
     @property
     def rich_proxied_file(self) -> TextIO:
-        """The stream below: what rich's own consoles write to."""
+        """The original stream, which rich's consoles write to."""
         return self._original
 
     @property
     def unlabelled(self) -> TextIO:
-        """The stream below, for log records, which know their node."""
+        """The stream for log records, which name their node themselves."""
         return self._sink
 
     def write(self, text: str) -> int:
-        """Write text; what a node of this process writes gets the node's name before each line."""
+        """Write text; prefix lines with the node's name if a node of this process writes them."""
         here = node_here.get()
         if self._is_raw():
             return self._original.write(text)
@@ -83,12 +82,12 @@ class NodeStream:
         return len(text)
 
     def write_from(self, node: str | None, text: str, *, passing: bool = False) -> None:
-        """Write what a worker process sent.
+        """Write output received from a worker process.
 
         Args:
-            node: the node that wrote it; None between nodes.
-            text: whole lines, or what was flushed of one; the present state of a line where it is passing.
-            passing: whether it will be replaced.
+            node: the node that wrote it; None for output between nodes.
+            text: complete lines, or a flushed part of one; if `passing`, the current state of a line.
+            passing: whether the text will be overwritten.
         """
         if passing:
             if self._show is not None and node is not None:
@@ -99,16 +98,16 @@ class NodeStream:
             self._sink.flush()
 
     def writelines(self, lines: Any) -> None:
-        """Write texts one after the other."""
+        """Write several strings."""
         for line in lines:
             self.write(line)
 
     def flush(self) -> None:
-        """Flush the stream below."""
+        """Flush the underlying stream."""
         (self._original if self._is_raw() else self._sink).flush()
 
     def finish(self) -> None:
-        """Write the last state of lines that have not ended."""
+        """Write the last state of unfinished lines."""
         with self._lock:
             for node, line in self._begun.values():
                 if shown := last_state(line):
@@ -119,7 +118,7 @@ class NodeStream:
                 self._open = None
 
     def _emit(self, node: str | None, text: str, writer: object) -> None:
-        """Write text with the node before each line, but for what continues a line that the same one has begun."""
+        """Write text, prefixing each line with the node, unless it continues an unfinished line of the same writer."""
         if not text:
             return
         lines = text.split("\n")
@@ -134,7 +133,7 @@ class NodeStream:
     def _write(self, text: str) -> None:
         try:
             self._sink.write(text)
-        except UnicodeEncodeError:  # this terminal cannot show it: that is no reason to end a run
+        except UnicodeEncodeError:  # the terminal's encoding lacks a character: escape it
             encoding = self._original.encoding or "ascii"
             self._sink.write(text.encode(encoding, "backslashreplace").decode(encoding))
 
@@ -144,7 +143,7 @@ class NodeStream:
 
 @contextmanager
 def nodes_named() -> Iterator[None]:
-    """Put the node's name before each line that nodes print to standard output and standard error."""
+    """Prefix each line that nodes print to standard output and standard error with the node's name."""
     before = sys.stdout, sys.stderr
     streams = [NodeStream(stream) if stream is not None else None for stream in before]
     sys.stdout, sys.stderr = streams

@@ -1,11 +1,10 @@
-"""Shows a run on a terminal while it happens: a line a busy worker, how much is done, how long is left.
+"""Show the progress of a run on a terminal: one line per busy worker, the number of finished nodes, the remaining time.
 
-State: a `Board`, changed by events in the thread of the run and drawn by rich's refresh thread, under one lock; and,
-while the display is up, the log handlers that it borrowed and the standard streams. Handlers that write to the terminal are
-pointed at the display's console, so that log lines appear above the display instead of through it, and are given back at the
-end. What nodes print appears above it too, and the present state of a progress bar of theirs beside the node. While a person is
-asked to type (`input()`, a debugger), the display is away until the node ends.
-Neighbours: `log.py` says the same in plain lines where there is no terminal; `cli/run.py` chooses between the two.
+Log handlers that write to the terminal are redirected to the display's console and restored at the end, so that log lines appear
+above the display. The output of nodes appears above it too, and the current state of their progress bars next to the node. During
+user input (`input()`, a debugger) the display is hidden until the node ends. State: a `Board`, updated by events in the
+thread of the run and drawn by rich's refresh thread, under one lock; the redirected handlers and streams.
+Neighbours: `log.py` logs the same if there is no terminal; `cli/display.py` chooses between the two.
 """
 
 from __future__ import annotations
@@ -48,7 +47,7 @@ _REFRESHES_PER_SECOND = 8
 
 @dataclass(slots=True)
 class Board:
-    """What is to be seen of a run. It knows no clock and no terminal; its methods take the time."""
+    """The state of a run as displayed; independent of clock and terminal."""
 
     total: int = 0
     workers: int = 1
@@ -58,17 +57,17 @@ class Board:
     skipped: int = 0
     failed: list[str] = field(default_factory=list)
     busy: dict[str, tuple[str, float]] = field(default_factory=dict)
-    """The node each busy worker runs, and since when, by the worker's label."""
+    """The node that each busy worker runs and its start time, by label of the worker."""
     busy_seconds: float = 0.0
-    """What the finished nodes took together."""
+    """Total seconds of the finished nodes."""
     passing: dict[str, str] = field(default_factory=dict)
-    """The present state of the line that a busy node writes again and again, such as a progress bar, by the node."""
+    """The current state of a line that a busy node overwrites repeatedly, such as a progress bar, by node."""
     finished: RunFinished | None = None
     ended_by: str | None = None
     """The node that ended the run with `sys.exit(0)`."""
 
     def take(self, event: Event) -> None:
-        """Take in one event of the run."""
+        """Apply one event of the run."""
         match event:
             case RunStarted():
                 self.total, self.workers, self.started = len(event.nodes), event.workers, event.at
@@ -96,13 +95,13 @@ class Board:
                 pass
 
     def seconds_left(self, now: float) -> float | None:
-        """Estimate how long the rest takes: as long a node as those before it, on as many workers as there are.
+        """Estimate the remaining time from the mean duration of finished nodes and the number of workers.
 
         Args:
             now: the time, in seconds since the epoch.
 
         Returns:
-            Seconds, or None while nothing is known.
+            Seconds; None before the first node has finished.
         """
         if not self.done:
             return None
@@ -119,16 +118,16 @@ class Board:
 
 
 def is_terminal() -> bool:
-    """Say whether a person watches standard error, on a terminal that can be drawn on."""
+    """Return whether standard error is a terminal that supports cursor control."""
     return sys.stderr is not None and sys.stderr.isatty() and os.environ.get("TERM", "") not in {"", "dumb"}
 
 
 @contextmanager
 def watched() -> Iterator[tuple[Progress, ...]]:
-    """Draw the run that happens inside where there is a terminal.
+    """Show the progress of the run inside the block, if there is a terminal.
 
     Yields:
-        The observers that the run is to be given: none where there is no terminal.
+        The observers to pass to the run; none without a terminal.
     """
     if not is_terminal():
         yield ()
@@ -138,13 +137,13 @@ def watched() -> Iterator[tuple[Progress, ...]]:
 
 
 class Progress:
-    """Observe a run by drawing it; use it as a context manager around the run.
+    """Show the progress of a run; an observer, used as a context manager around the run.
 
     Args:
-        console: where to draw; standard error if None.
-        clock: gives the time, in seconds since the epoch.
-        auto_refresh: redraw by a thread, some times a second; without it, draw at `refresh()`.
-        at_once: draw from the first moment; without it, from when workers run, so that no thread is alive when they fork.
+        console: the console to draw on; by default standard error.
+        clock: returns the time, in seconds since the epoch.
+        auto_refresh: redraw several times a second in a thread; if False, only `refresh()` draws.
+        at_once: start drawing immediately; if False, when workers have started, so that no thread is alive when they fork.
     """
 
     def __init__(
@@ -165,7 +164,7 @@ class Progress:
         self._lock = fork_safe(threading.Lock())
         self._live: Live | None = None
         self._borrowed: list[tuple[logging.Handler, str, Any]] = []
-        self._streams: list[tuple[str, Any, Any]] = []  # name in sys, ours, what was there
+        self._streams: list[tuple[str, Any, Any]] = []  # name in sys, replacement, original
         self._asking: Asking | None = None
 
     def __enter__(self) -> Progress:
@@ -174,7 +173,7 @@ class Progress:
         return self
 
     def _start(self) -> None:
-        # The handlers' own streams are looked at before ours take the places of sys.stdout and sys.stderr.
+        # The handlers' streams must be compared before sys.stdout and sys.stderr are replaced.
         self._borrow_handlers()
         self._show()
         if self._console.is_terminal:
@@ -203,7 +202,7 @@ class Progress:
             live.stop()
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
-        with suppress(OSError):  # the terminal was closed: that is no outcome of the run
+        with suppress(OSError):  # a closed terminal must not fail the run
             try:
                 if self._asking is not None:
                     self._asking.end()
@@ -217,7 +216,7 @@ class Progress:
                 self._console.print(summary, highlight=False)
 
     def __call__(self, event: Event, /) -> None:
-        """Take one event."""
+        """Handle one event."""
         with self._lock:
             self.board.take(event)
         if self._asking is not None:
@@ -226,7 +225,7 @@ class Progress:
             self._start()
 
     def refresh(self) -> None:
-        """Draw at once."""
+        """Redraw immediately."""
         if self._live is not None:
             self._live.refresh()
 
@@ -248,7 +247,7 @@ class Progress:
         if not total:
             return Group()
 
-        # Two lines are the bar's and the cursor's, one says how many workers found no room.
+        # Reserve a line each for the progress bar, the cursor, and the number of workers that do not fit.
         room = max(1, self._console.height - 3)
         lines = Table.grid(padding=(0, 1), expand=True)
         lines.add_column(width=1)
@@ -298,7 +297,7 @@ class Progress:
         return f"[red]{outcome.symbol}[/red] failed after {took}, with {board.done} of {board.total} nodes finished"
 
     def _replace_streams(self, asking: Asking) -> None:
-        """Write what nodes print above the display, each line with its node."""
+        """Show the output of nodes above the display, each line with its node."""
         from rich.file_proxy import FileProxy
 
         def show(node: str, line: str) -> None:
@@ -321,17 +320,17 @@ class Progress:
                 setattr(sys, name, original)
 
     def _borrow_handlers(self) -> None:
-        """Point every log handler that writes to this terminal at the display's console."""
+        """Redirect every log handler that writes to this terminal to the display's console."""
         from rich.file_proxy import FileProxy
 
         terminals = [stream for stream in (sys.stdout, sys.stderr) if stream is not None and stream.isatty()]
         for handler in _all_handlers():
-            # A RichHandler, or whatever else holds a rich console.
+            # A RichHandler, or another handler with a rich console.
             console = getattr(handler, "console", None)
             if console is not None and console is not self._console and getattr(console, "is_terminal", False):
                 self._borrowed.append((handler, "console", console))
                 handler.console = self._console  # type: ignore[attr-defined]  # it has one: see above
-            # A handler that looks its stream up each time finds rich's proxy by itself.
+            # Handlers without an own stream look up sys.stderr and need no redirection.
             stream = vars(handler).get("stream")
             if stream is not None and isinstance(handler, logging.StreamHandler) and any(stream is each for each in terminals):
                 self._borrowed.append((handler, "stream", stream))
@@ -349,7 +348,7 @@ def _all_handlers() -> list[logging.Handler]:
 
 
 def _seconds(seconds: float) -> str:
-    """Write a duration as people read it: 3.2 s, 4 min 05 s, 2 h 10 min."""
+    """Format a duration: 3.2 s, 4 min 05 s, 2 h 10 min."""
     if seconds < 60:
         return f"{max(0.0, seconds):.1f} s"
     minutes, rest = divmod(round(seconds), 60)

@@ -65,19 +65,19 @@ def test_one_worker_and_one_node_are_said_plainly(observe, caplog):
         (
             NodeFailed("fit", "worker-2", 1, None, 102.5, Failure("KeyError", "", "…"), final=False),
             "WARNING",
-            "[ 0/12] fit failed on worker-2 (attempt 1, it will be tried again): KeyError",
+            "[ 0/12] fit failed on worker-2 (attempt 1, will be retried): KeyError",
         ),
         (
             NodeFailed("fit", "worker-2", 1, None, 102.5, Failure("KeyError", "'a'\nat", "…"), final=False),
             "WARNING",
-            "[ 0/12] fit failed on worker-2 (attempt 1, it will be tried again): KeyError: 'a'",
+            "[ 0/12] fit failed on worker-2 (attempt 1, will be retried): KeyError: 'a'",
         ),
         (
             NodeFailed("fit", "worker-2", 1, 101.0, 102.5, Failure("SystemExit", "0", "…")),
             "INFO",
             "[ 0/12] fit ended the run with sys.exit(0) after 1.50 s on worker-2",
         ),
-        (WorkerLost("worker-2", 77, 102.5, -9, "fit"), "WARNING", "worker-2 (pid 77) died by SIGKILL while it ran fit"),
+        (WorkerLost("worker-2", 77, 102.5, -9, "fit"), "WARNING", "worker-2 (pid 77) died by SIGKILL while running fit"),
         (WorkerLost("worker-2", 77, 102.5, 3, None), "WARNING", "worker-2 (pid 77) died with exit code 3"),
         (WorkerLost("worker-2", 77, 102.5, None, None), "WARNING", "worker-2 (pid 77) died"),
         (WorkerLost("worker-2", 77, 102.5, -99, None), "WARNING", "worker-2 (pid 77) died by signal 99"),

@@ -1,4 +1,4 @@
-"""The store of sessions: records, the observer that makes them from a run's events, and where they are kept."""
+"""The session store: records, the observer that creates them from a run's events, and the database."""
 
 from treadle.observe.store.recorder import RunRecorder
 from treadle.observe.store.records import (

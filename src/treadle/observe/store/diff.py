@@ -1,7 +1,7 @@
-"""What changed from one session to another.
+"""Compare the records of two sessions.
 
-Pure: two records go in, the differences come out, in the words of the records. No state. Neighbours: `records.py` is what goes
-in; `treadle sessions diff` prints what comes out, and `treadle sessions rerun` warns of it.
+State: none. Neighbours: `records.py` defines the records; `treadle sessions diff` prints the differences, and `treadle sessions
+rerun` prints the changes since the recorded session.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _RUN_FACTS = ("pipelines", "runner", "start_method", "worker_count")
 
 
 class Absent:
-    """Stands where one of the two sessions has nothing."""
+    """The value of a field that one of the sessions does not have."""
 
     def __repr__(self) -> str:
         return "–"
@@ -30,7 +30,7 @@ ABSENT = Absent()
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A value that is not the same in both; `ABSENT` where one session has none."""
+    """A value that differs; `ABSENT` if a session does not have it."""
 
     name: str
     before: Any
@@ -39,7 +39,7 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class NodeTimes:
-    """A node's last attempt in each session; None where the session's last run did not have the node."""
+    """A node's last attempt in each session; None if the session's last run did not include the node."""
 
     node: str
     before: NodeRecord | None
@@ -48,16 +48,16 @@ class NodeTimes:
 
 @dataclass(frozen=True, slots=True)
 class SessionDiff:
-    """What changed, by kind; all but the nodes are only what differs.
+    """The differences between two sessions, by kind; `nodes` also lists nodes without differences.
 
     Attributes:
         facts: outcome, environment, configuration, project, user, machine.
-        code: the commit, and whether something in it was not committed.
-        params: params given to the session, dotted.
-        arguments: arguments of the last run, and what it ran on.
+        code: the commit, uncommitted changes, and the digest of the files.
+        params: params given to the session, by dotted name.
+        arguments: arguments of the last run, its runner and workers.
         environment: environment variables.
         versions: of Python, the platform and installed distributions.
-        nodes: every node of both last runs.
+        nodes: all nodes of both last runs.
     """
 
     facts: tuple[Change, ...]
@@ -128,7 +128,7 @@ def _changed(values: Iterable[tuple[str, Any, Any]]) -> Iterator[Change]:
 
 def _leaves(values: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
     for name, value in values.items():
-        # A name of its own may hold dots, as those of distributions do: it stays in one piece.
+        # A single name may contain dots, such as that of a distribution; it is not split.
         if isinstance(value, Mapping) and value:
             yield from _leaves(value, f"{prefix}{name}.")
         else:

@@ -1,14 +1,15 @@
-"""The database behind a store: its address, its engine, and what SQLite needs to serve many processes at once.
+"""The database of a store: its URL, its engine, and the SQLite settings for concurrent processes.
 
-SQLite files are private (folder 0700, file 0600), use a write-ahead log, so that readers never wait for the writer,
-and take the write lock at the beginning of a writing transaction: a transaction that reads first and then wants to
-write fails at once when another writer was faster, and no busy timeout helps it. `synchronous` is NORMAL: after a power
-cut the last records may be missing, the file is never broken, and a save need not wait for the disk.
+SQLite files are private (folder 0700, file 0600) and use a write-ahead log, so that readers do not block on a writer. Write
+transactions take the write lock when they begin: a transaction that reads first and then writes fails immediately if another
+writer was faster, whatever the busy timeout. `synchronous` is NORMAL: a power failure may lose the last records but cannot
+corrupt the file, and saving does not wait for the disk.
 
-Connections are not pooled: a store is used a few times in the life of a process, and a connection that is closed after
-use cannot be inherited by a forked worker.
+Connections are not pooled: a process uses its store only a few times, and a closed connection cannot be inherited by a forked
+worker.
 
-Importing this module imports SQLAlchemy; see `schema.py`. State: none.
+Importing this module imports SQLAlchemy; see `schema.py`. State: none. Neighbours: `store.py` uses the engine, `migrations.py`
+creates the tables.
 """
 
 from __future__ import annotations
@@ -44,17 +45,17 @@ _PRIVATE_FILE = 0o600
 
 
 def resolve_url(url: str | None, project_path: Path) -> URL:
-    """Make the address of a store whole.
+    """Return the complete URL of a store.
 
     Args:
-        url: an SQLAlchemy URL; None for the project's own file. The path of a SQLite URL is relative to the project.
-        project_path: the project.
+        url: an SQLAlchemy URL; None for the project's default file. The path of a SQLite URL is relative to the project.
+        project_path: the project's folder.
 
     Returns:
-        The URL; that of a SQLite file has an absolute path.
+        The URL; a SQLite file has an absolute path.
 
     Raises:
-        StoreError: the text is no URL. It is not shown, because a password may stand in it.
+        StoreError: the URL is invalid. The message does not show it, as it may contain a password.
     """
     if url is None:
         return URL.create("sqlite", database=str(default_file(project_path)))
@@ -62,24 +63,24 @@ def resolve_url(url: str | None, project_path: Path) -> URL:
         parsed = make_url(url)
     except (ArgumentError, ValueError):
         msg = (
-            "The URL of the session store cannot be read. It is an SQLAlchemy URL, such as "
-            "'sqlite:///data/sessions.db' or 'postgresql+psycopg://user:password@host/database'; look at "
+            "The URL of the session store is invalid. It must be an SQLAlchemy URL, such as "
+            "'sqlite:///data/sessions.db' or 'postgresql+psycopg://user:password@host/database'; correct "
             "SESSION_STORE_ARGS['url'] in settings.py."
         )
-        raise StoreError(msg) from None  # the cause repeats the URL, and its password
+        raise StoreError(msg) from None  # the cause contains the URL and its password
     if sqlite_file(parsed) is None:
         return parsed
     return parsed.set(database=str(project_path / str(parsed.database)))
 
 
 def sqlite_file(url: URL) -> Path | None:
-    """Find the file behind a URL.
+    """Return the SQLite file of a URL.
 
     Args:
         url: any address of a store.
 
     Returns:
-        Its path where it is a plain SQLite file; None for other databases, memory, and `file:` addresses.
+        Its path; None for other databases, in-memory databases and `file:` URLs.
     """
     database = url.database or ""
     if url.get_backend_name() != "sqlite" or database in ("", ":memory:") or database.startswith("file:"):
@@ -88,37 +89,37 @@ def sqlite_file(url: URL) -> Path | None:
 
 
 def shown_url(url: URL) -> str:
-    """Write an address without its secrets.
+    """Format a URL with its secrets masked.
 
     Args:
         url: any address of a store.
 
     Returns:
-        Its text, with the password and every secret-looking option masked.
+        The URL, with the password and secret-looking options masked.
     """
     query: dict[str, Any] = {
         key: "***" if any(word in key.lower() for word in _SECRET_QUERY) else value for key, value in url.query.items()
     }
-    if url.database is not None:  # a path may hold bytes that are no text
+    if url.database is not None:  # a path may contain undecodable bytes
         url = url.set(database=plain_text(url.database))
     return url.set(query=query).render_as_string(hide_password=True)
 
 
 def is_read_only(url: URL) -> bool:
-    """Say whether a store is a SQLite file that this process may read and not write, or one in such a folder."""
+    """Return whether a store is a SQLite file that this process may not write, or in a folder that it may not write."""
     file = sqlite_file(url)
     return file is not None and file.exists() and not (os.access(file, os.W_OK) and os.access(file.parent, os.W_OK))
 
 
 def read_only_urls(url: URL) -> tuple[URL, URL]:
-    """Return the addresses by which a SQLite file is opened that must not be written to.
+    """Return the URLs for read-only access to a SQLite file.
 
     Args:
-        url: that of the file.
+        url: the URL of the file.
 
     Returns:
-        The one that sees what others write meanwhile, which needs files beside it that may be missing in a read-only folder; and
-        the one that takes the file as it is.
+        One that sees concurrent writes, but needs auxiliary files that may be missing in a read-only folder; and one that reads
+        the file unchanged.
     """
     path = f"file:{quote(str(url.database))}"
     live, frozen = ({"mode": "ro", "uri": "true"}, {"immutable": "1", "uri": "true"})
@@ -126,19 +127,19 @@ def read_only_urls(url: URL) -> tuple[URL, URL]:
 
 
 def open_engine(url: URL, busy_timeout: float) -> Engine:
-    """Make the engine of a store; the folder and file of a SQLite store are made where they are missing.
+    """Create the engine of a store, and the folder and file of a SQLite store if missing.
 
     Args:
         url: from `resolve_url` or `read_only_urls`.
         busy_timeout: seconds to wait for other writers to finish.
 
     Returns:
-        The engine; nothing is connected yet.
+        The engine, not connected yet.
 
     Raises:
-        OSError: the folder or file cannot be made.
+        OSError: the folder or file cannot be created.
         ImportError: the database's driver is not installed.
-        sqlalchemy.exc.SQLAlchemyError: no such kind of database.
+        sqlalchemy.exc.SQLAlchemyError: the kind of database is unknown.
     """
     if url.get_backend_name() != "sqlite":
         return create_engine(url, poolclass=NullPool, hide_parameters=True)
@@ -167,21 +168,21 @@ def open_engine(url: URL, busy_timeout: float) -> Engine:
     return engine
 
 
-def patiently(busy_timeout: float, call: Callable[[], _T]) -> _T:
-    """Do something with a database, again and again while another process has it locked.
+def retry_while_locked(busy_timeout: float, call: Callable[[], _T]) -> _T:
+    """Call a function, and retry it while another process has the database locked.
 
-    SQLite waits for a lock by itself in most places. It does not where it switches or recovers the journal, or where the last
-    other connection is just being closed: there the error comes at once.
+    SQLite itself waits for most locks, but not while the journal is switched or recovered, or the last other connection is being
+    closed: these raise immediately.
 
     Args:
-        busy_timeout: seconds to try.
-        call: what is done; it leaves no transaction open when it fails.
+        busy_timeout: maximum seconds to retry.
+        call: the function; it must leave no transaction open when it fails.
 
     Returns:
-        What the call returns.
+        The function's result.
 
     Raises:
-        sqlalchemy.exc.SQLAlchemyError: another error, or the database was still locked at the end.
+        sqlalchemy.exc.SQLAlchemyError: another error, or the database stayed locked.
     """
     deadline = time.monotonic() + busy_timeout
     while True:
@@ -191,12 +192,12 @@ def patiently(busy_timeout: float, call: Callable[[], _T]) -> _T:
             text = str(getattr(exc, "orig", None) or exc)
             if not any(word in text for word in ("is locked", "is busy")) or time.monotonic() > deadline:
                 raise
-        time.sleep(random.uniform(0.005, 0.05))  # noqa: S311 - so that those who wait do not all come back at once
+        time.sleep(random.uniform(0.005, 0.05))  # noqa: S311 - jitter, not a secret
 
 
 @contextmanager
 def writing(connection: Connection) -> Iterator[None]:
-    """Open a transaction that takes the write lock at once, and commit it at the end.
+    """Open a transaction that takes the write lock immediately, and commit it at the end.
 
     Args:
         connection: of an engine from `open_engine`, without a transaction.
@@ -211,14 +212,14 @@ def writing(connection: Connection) -> Iterator[None]:
 
 @contextmanager
 def store_errors(doing: str, url: URL) -> Iterator[None]:
-    """Turn what a database, its driver or the file system raises into one clear error.
+    """Convert errors of the database, its driver or the file system to a StoreError.
 
     Args:
-        doing: what is tried, to follow "cannot be": "opened", "written".
+        doing: the operation, to follow "cannot be": "opened", "written".
         url: the store.
 
     Raises:
-        StoreError: with the cause in its text and as `__cause__`.
+        StoreError: the operation failed; contains the cause.
     """
     shown = shown_url(url)
     try:
@@ -230,9 +231,9 @@ def store_errors(doing: str, url: URL) -> Iterator[None]:
         )
         raise StoreError(msg, url=shown) from exc
     except NoSuchModuleError as exc:
-        msg = f"The session store at {shown} cannot be {doing}: SQLAlchemy knows no database {url.drivername!r}."
+        msg = f"The session store at {shown} cannot be {doing}: SQLAlchemy does not support {url.drivername!r}. Correct the URL."
         raise StoreError(msg, url=shown) from exc
-    except (SQLAlchemyError, sqlite3.Error, OSError, ValueError, TypeError) as exc:  # the last two: options it refuses
+    except (SQLAlchemyError, sqlite3.Error, OSError, ValueError, TypeError) as exc:  # ValueError and TypeError: invalid options
         msg = f"The session store at {shown} cannot be {doing}: {_cause(exc, url)}. {_advice(exc, url)}"
         raise StoreError(msg, url=shown) from exc
 
@@ -243,26 +244,26 @@ def _make_private_file(file: Path) -> None:
         if file.parent.name == STORE_FOLDER:
             (file.parent / ".gitignore").write_text("*\n", encoding="utf-8")
     try:
-        # Only ever made here, never opened: closing a file drops the locks that SQLite holds on it in this process.
+        # Create the file, but never open an existing one: closing it would release SQLite's locks in this process.
         os.close(os.open(file, os.O_CREAT | os.O_EXCL | os.O_RDWR, _PRIVATE_FILE))
     except FileExistsError:
         return
 
 
 def _use_write_ahead_log(connection: sqlite3.Connection) -> None:
-    """Switch the file to a write-ahead log, once in its life.
+    """Switch the file to a write-ahead log; it stays switched.
 
-    The switch wants the file for itself and does not wait for it: where another process is in the way, wait for the write lock,
-    which honours the busy timeout; then it is tried again with the whole connection.
+    The switch needs exclusive access and does not wait for it. If another process uses the file, wait for the write lock, which
+    respects the busy timeout; the caller then retries the connection.
     """
     if connection.execute("PRAGMA journal_mode").fetchone()[0] in ("wal", "memory"):
         return
     try:
-        # Where the file system cannot do it, the old journal stays: slower, and as safe.
+        # File systems without support keep the old journal, which is slower but equally safe.
         connection.execute("PRAGMA journal_mode = WAL")
     except sqlite3.OperationalError as exc:
         if "readonly" in str(exc):
-            return  # whoever only reads needs no journal
+            return  # read-only access needs no journal
         if "locked" in str(exc):
             connection.execute("BEGIN IMMEDIATE")
             connection.execute("COMMIT")
@@ -275,15 +276,15 @@ def _cause(exc: Exception, url: URL) -> str:
 
 
 def _advice(exc: Exception, url: URL) -> str:
-    text = str(getattr(exc, "orig", None) or exc)  # without the statement and its values, which may say anything
+    text = str(getattr(exc, "orig", None) or exc)  # without the statement and its values
     if "not a database" in text or "malformed" in text:
-        return "The file is damaged or something else; move it away, and a new one is made."
+        return "The file is damaged or not a database. Move it away; a new one is created."
     if "readonly" in text or isinstance(exc, PermissionError):
-        return "Make the file and its folder writable, or give SESSION_STORE_ARGS = {'url': ...} in settings.py another place."
+        return "Make the file and its folder writable, or set another SESSION_STORE_ARGS = {'url': ...} in settings.py."
     if "disk I/O" in text or "disk is full" in text or getattr(exc, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
-        return "Look whether its disk is full, or give SESSION_STORE_ARGS = {'url': ...} in settings.py another place."
+        return "Check whether the disk is full, or set another SESSION_STORE_ARGS = {'url': ...} in settings.py."
     if "locked" in text:
-        return "Another process held it for too long; raise SESSION_STORE_ARGS['busy_timeout'] in settings.py."
+        return "Another process held the lock for too long; increase SESSION_STORE_ARGS['busy_timeout'] in settings.py."
     if url.get_backend_name() == "sqlite":
-        return "Check the path and its permissions, or give SESSION_STORE_ARGS = {'url': ...} in settings.py another place."
-    return "Check that the server is reachable and that SESSION_STORE_ARGS['url'] in settings.py is right."
+        return "Check the path and its permissions, or set another SESSION_STORE_ARGS = {'url': ...} in settings.py."
+    return "Check that the server is reachable and that SESSION_STORE_ARGS['url'] in settings.py is correct."

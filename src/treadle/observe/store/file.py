@@ -1,4 +1,4 @@
-"""The file of a project's own store, looked at without opening it as a database. Keeps no state."""
+"""The default file of a project's store, and a check that it is writable without importing SQLAlchemy. State: none."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ _MAGIC = b"SQLite format 3\0"
 
 
 def default_file(project_path: Path) -> Path:
-    """Return the file that a project's sessions are kept in by default.
+    """Return the default file of a project's store.
 
     Args:
-        project_path: the project.
+        project_path: the project's folder.
     """
     return project_path / STORE_FOLDER / STORE_FILE
 
 
 def writing_problem(file: Path) -> str | None:
-    """Say why a record cannot be saved to a file, as far as the file system knows.
+    """Return why a record cannot be saved to a file, as far as the file system shows.
 
     Args:
-        file: the file of a store, which need not exist.
+        file: the file of a store, which may not exist yet.
 
     Returns:
-        The problem with what to do about it, None where there is none.
+        The problem and what to do; None if there is none.
     """
     problem = _problem(file)
     if problem is None:

@@ -1,12 +1,12 @@
-"""How the store's tables came to be: numbered steps, each applied once, each in its own transaction.
+"""Migrations of the store's tables: numbered steps, each applied once, in its own transaction.
 
-A migration never changes once it is released, so it spells out its own tables instead of taking them from `schema.py`,
-which shows how they are today. To change the schema, change `schema.py` and append a `Migration`.
+A migration never changes after its release, so it spells out its tables instead of importing them from `schema.py`, which has
+the current schema. To change the schema, change `schema.py` and append a `Migration`.
 
-Two processes may migrate the same database at once: each step looks again at what is applied once it holds the lock
-(SQLite: the write lock that `BEGIN IMMEDIATE` takes; PostgreSQL: an advisory lock that ends with the transaction).
+Two processes may migrate the same database concurrently: each step checks the version again after it has taken the lock
+(SQLite: the write lock of `BEGIN IMMEDIATE`; PostgreSQL: an advisory lock that ends with the transaction).
 
-Importing this module imports SQLAlchemy; see `schema.py`. State: none. Neighbours: `engine.py` makes the engine,
+Importing this module imports SQLAlchemy; see `schema.py`. State: none. Neighbours: `engine.py` creates the engine,
 `store.py` calls `migrate` before its first query.
 """
 
@@ -26,12 +26,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 _ADVISORY_LOCK = 7_233_205_501
-"""Any number will do, as long as it stays: it names the lock among all users of a PostgreSQL database."""
+"""An arbitrary constant that identifies the lock among all users of a PostgreSQL database."""
 
 
 @dataclass(frozen=True, slots=True)
 class Migration:
-    """One step: what it is called and what it does, inside a transaction that is open when it is called."""
+    """One step of the schema; `apply` is called inside an open transaction."""
 
     number: int
     name: str
@@ -91,18 +91,18 @@ ALL_MIGRATIONS: tuple[Migration, ...] = (
 
 
 def migrate(connection: Connection, migrations: Sequence[Migration] = ALL_MIGRATIONS) -> int:
-    """Bring a database up to date, whatever other processes do to it at the same time.
+    """Apply all missing migrations; safe if other processes migrate the database concurrently.
 
     Args:
         connection: of an engine from `engine.open_engine`, without a transaction.
-        migrations: all the steps, numbered from 1 without gaps.
+        migrations: all steps, numbered from 1 without gaps.
 
     Returns:
-        How many steps this call applied; 0 where the database was up to date.
+        The number of steps applied by this call; 0 if the database was up to date.
 
     Raises:
-        StoreError: the database was made by a newer Treadle.
-        sqlalchemy.exc.SQLAlchemyError: a step failed; what it did is undone, and the steps before it stay.
+        StoreError: the database was created by a newer Treadle.
+        sqlalchemy.exc.SQLAlchemyError: a step failed and was rolled back; earlier steps remain.
     """
     with connection.begin():
         version = _version(connection)

@@ -1,9 +1,9 @@
-"""Values made plain: what every database and JSON can hold, without loss where that is possible.
+"""Convert values to types that JSON and every database can store, without loss if possible.
 
-A record is written when a run is over, often because something broke, so a strange value in it (a NUL in a message, a
-lone surrogate in a path, a NaN, an object as a param) must never be the reason that nothing is remembered.
+A record is written at the end of a run, often after an error, so an unusual value in it (a NUL in a message, a lone surrogate
+in a path, a NaN, an object as a param) must not prevent the record from being saved.
 
-No state. Neighbours: `rows.py` calls it for each column, `treadle.session` for the params it records.
+State: none. Neighbours: `rows.py` converts each column, `typed_json.py` converts params.
 """
 
 from __future__ import annotations
@@ -17,33 +17,33 @@ from pathlib import PurePath
 from typing import Any
 
 MAX_DEPTH = 40
-"""Containers nested deeper are cut off: a list that holds itself must end somewhere."""
+"""Containers nested deeper are cut off, such as a list that contains itself."""
 MAX_REPR = 500
-"""Characters kept of the repr of an object that JSON has no word for."""
+"""Maximum length of the repr of an object that JSON cannot represent."""
 
 
 def plain_text(text: str) -> str:
-    """Make a text that every database takes.
+    """Convert a string to one that every database accepts.
 
     Args:
-        text: any text.
+        text: any string.
 
     Returns:
-        The text, with NUL characters and lone surrogates written as escapes.
+        The string, with NUL characters and lone surrogates escaped.
     """
     return text.replace("\0", "\\x00").encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def plain_value(value: Any, depth: int = 0) -> Any:
-    """Make a value that JSON can say.
+    """Convert a value to one that JSON can represent.
 
     Args:
-        value: anything.
-        depth: how deep it lies in what is being made plain.
+        value: any value.
+        depth: its nesting depth.
 
     Returns:
-        None, a bool, a finite number, a text, or a new list or dict (with text keys) of such values. What JSON has no
-        word for becomes its text: a path, a date, a NaN, or the beginning of its repr.
+        None, a bool, a finite number, a string, or a new list or dict (with string keys) of such values. Other values become
+        strings: a path, a date, a NaN, or the beginning of the repr.
     """
     if isinstance(value, Enum):
         value = value.value

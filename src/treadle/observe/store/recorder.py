@@ -1,9 +1,9 @@
-"""The observer that remembers a run: events in, a `RunRecord` out.
+"""The observer that records a run: it collects events and creates a `RunRecord`.
 
-Taking an event is one append, because it happens in the loop that feeds the workers; the events are folded into
-records once, when the run is over. State: the events of one run.
+Receiving an event only appends it to a list, because this happens in the run loop; the events are converted to records once, when
+the run is over. State: the events of one run.
 
-Neighbours: `treadle.events` says what arrives, `records.py` what comes out; `treadle.session` makes one recorder a run.
+Neighbours: `treadle.events` defines the events, `records.py` the records; `treadle.session` creates one recorder per run.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ class RunRecorder:
     Args:
         run_id: the id of the run.
         number: which run of its session it is, from 1.
-        pipelines: names of the pipelines that were asked for.
-        runner: name of the runner, for a run that never starts.
-        params: the arguments of the run that were given, by name: values that JSON can say.
+        pipelines: names of the requested pipelines.
+        runner: name of the runner, used if the run never starts.
+        params: the given arguments of the run, by name; JSON-compatible values.
         started: when it began, seconds since the epoch.
     """
 
@@ -67,7 +67,7 @@ class RunRecorder:
         self._take = self._events.append
 
     def __call__(self, event: Event, /) -> None:
-        """Take one event.
+        """Append one event.
 
         Args:
             event: any event of the run.
@@ -76,11 +76,11 @@ class RunRecorder:
 
     @property
     def resume_from(self) -> tuple[str, ...]:
-        """The nodes from which a run that was interrupted can go on; empty for any other."""
+        """The nodes from which an interrupted run can be resumed; empty for any other run."""
         return next((event.resume_from for event in reversed(self._events) if isinstance(event, RunFinished)), ())
 
     def note_versions(self, versions: Mapping[str, str]) -> None:
-        """Remember which versions of versioned datasets the run loads, so that it can be repeated with them.
+        """Record the dataset versions that the run loads, so that it can be repeated with them.
 
         Args:
             versions: version by dataset name.
@@ -89,15 +89,15 @@ class RunRecorder:
             self._record = replace(self._record, params={**self._record.params, "load_versions": dict(versions)})
 
     def record(self, outcome: Outcome, *, finished: float, error: ErrorRecord | None = None) -> RunRecord:
-        """Fold what happened into one record.
+        """Create the record of the run from its events.
 
         Args:
-            outcome: how the run ended, as its caller saw it.
+            outcome: how the run ended, according to its caller.
             finished: when it ended, seconds since the epoch.
-            error: what ended it.
+            error: the error that ended it, if any.
 
         Returns:
-            The record. A node that was begun and never ended is interrupted; one that was never begun is skipped.
+            The record. A node that started but did not end is interrupted; one that never started is skipped.
         """
         record = self._record
         for event in self._events:

@@ -1,10 +1,10 @@
-"""What is remembered of a session: frozen records, apart from how they are kept.
+"""The records of a session: frozen dataclasses, independent of how a store saves them.
 
-A `SessionRecord` holds its `RunRecord`s, and each of these its `NodeRecord`s and `WorkerRecord`s. Records hold no live
-object: text, numbers, and mappings of what JSON can say. Times are seconds since the epoch, sizes are bytes.
+A `SessionRecord` contains `RunRecord`s, and each of these `NodeRecord`s and `WorkerRecord`s. Records contain only strings,
+numbers, and mappings of JSON-compatible values. Times are seconds since the epoch, sizes are bytes.
 
-Neighbours: `recorder.py` makes the run records from events, `treadle.session` makes the session record, `rows.py` turns
-both into rows and back, and any other store may do with them what it likes.
+State: none. Neighbours: `recorder.py` creates the run records from events, `treadle.session` creates the session record,
+`rows.py` converts both to database rows and back.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class ErrorRecord:
-    """What is remembered of an exception.
+    """The record of an exception.
 
     Attributes:
         type_name: its class, as `module.QualName` (builtins without the module).
-        message: its text.
+        message: its message.
         traceback: the formatted traceback; of a failed node, the one its worker sent back.
-        node: the node that failed, None where it was not a node.
+        node: the node that failed; None for other errors.
     """
 
     type_name: str
@@ -39,10 +39,10 @@ class ErrorRecord:
 
     @classmethod
     def from_failure(cls, failure: Failure, node: str | None = None) -> ErrorRecord:
-        """Keep what a worker told of a failure.
+        """Make the record of a failure reported by a worker.
 
         Args:
-            failure: the facts that the worker sent back.
+            failure: the failure sent by the worker.
             node: the node that failed.
 
         Returns:
@@ -52,17 +52,17 @@ class ErrorRecord:
 
     @classmethod
     def from_exception(cls, error: BaseException) -> ErrorRecord:
-        """Keep what can be told of an exception that reached the parent.
+        """Make the record of an exception raised in the parent.
 
         Args:
-            error: the exception; a node's, a hook's or a worker's carries what was raised there, whose traceback is kept.
+            error: the exception; for a node, hook or worker error, the traceback of the original failure is recorded.
 
         Returns:
             The record.
         """
         failure = error.failure if isinstance(error, (HookError, NodeError, WorkerSetupError)) else None
         if failure is not None:
-            trace = failure.traceback  # empty where the worker was killed
+            trace = failure.traceback  # empty if the worker was killed
         else:
             trace = "".join(traceback.format_exception(type(error), error, error.__traceback__))
         node = error.node if isinstance(error, NodeError) else None
@@ -71,7 +71,7 @@ class ErrorRecord:
 
 @dataclass(frozen=True, slots=True)
 class NodeRecord:
-    """One attempt at a node; attempt 0 stands for a node that was never started."""
+    """One attempt at a node; attempt 0 is a node that never started."""
 
     node: str
     attempt: int
@@ -83,13 +83,13 @@ class NodeRecord:
     run_seconds: float | None = None
     save_seconds: float | None = None
     sizes: tuple[tuple[str, int], ...] = ()
-    """Bytes of each in-memory output that was handed over, by dataset name."""
+    """Size of each in-memory output that was transferred, by dataset name."""
     error: ErrorRecord | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerRecord:
-    """A worker that took part in a run; `lost` is when it died without being asked to."""
+    """A worker of a run; `lost` is when it died unexpectedly."""
 
     worker: str
     pid: int
@@ -104,18 +104,18 @@ class RunRecord:
 
     Attributes:
         number: 1 for the session's first run; only a session whose first run failed has more.
-        run_id: the id that hooks and versioned datasets saw.
-        pipelines: names of the pipelines that were asked for.
+        run_id: the id passed to hooks and versioned datasets.
+        pipelines: names of the requested pipelines.
         runner: the runner's name.
-        start_method: how worker processes were started, None where there were none.
-        worker_count: workers at the start, None where the run did not come so far.
+        start_method: how worker processes were started; None without worker processes.
+        worker_count: number of workers at the start; None if the run never started.
         started, finished: when it began and ended.
         outcome: how it ended.
-        params: the arguments of the run that were given, by name; `load_versions` holds all versions that it loaded, whether
-            they were given or were the newest then.
+        params: the given arguments of the run, by name; `load_versions` contains all loaded versions, whether requested or
+            the newest at that time.
         nodes: every attempt at every node of the run, in plan order.
-        workers: those who took part, in order of appearance.
-        error: what ended it, None where it succeeded.
+        workers: the workers of the run, in order of appearance.
+        error: the error that ended it; None if it succeeded.
     """
 
     number: int
@@ -135,25 +135,25 @@ class RunRecord:
 
 @dataclass(frozen=True, slots=True)
 class SessionRecord:
-    """A session: how it was made, with what, and what came of it.
+    """The record of a session: its origin, settings, environment and runs.
 
     Attributes:
         session_id: sorts by time; also the run id and the save version.
         project_path: absolute path of the project.
         package_name: the project's package.
-        env: the configuration environment, None for the default one.
-        conf_source: where the configuration was read.
-        extra_params: params given to the session; values under secret-looking names are masked.
-        command: the command line as typed, secrets masked; None where a program made the session.
+        env: the configuration environment; None for the default.
+        conf_source: the configuration folder or archive.
+        extra_params: params given to the session; values with secret-looking names are masked.
+        command: the command line as typed, with secrets masked; None if a program created the session.
         started, finished: when it was created and closed.
-        outcome: of its last run, or of what followed; None where nothing ran and nothing failed.
-        user, host, pid: who ran it and where.
-        git_commit, git_dirty: the commit, and whether code or configuration differed from it; None where it is not known.
-        environment: the environment variables that matter, secrets masked.
-        versions: of Python, Treadle, the platform, and every installed distribution.
-        runs: in order.
-        error: what ended the session, None where nothing did.
-        sources: a digest of the files of code and configuration as the first run found them; None where it is not known.
+        outcome: the outcome of the session; None if nothing ran and nothing failed.
+        user, host, pid: user, machine and process.
+        git_commit, git_dirty: the commit, and whether code or configuration differed from it; None if unknown.
+        environment: relevant environment variables, with secrets masked.
+        versions: versions of Python, the platform, and every installed distribution.
+        runs: its runs, in order.
+        error: the error that ended the session, if any.
+        sources: digest of the code and configuration files at the first run; None if unknown.
     """
 
     session_id: str
@@ -180,9 +180,9 @@ class SessionRecord:
 
 @dataclass(frozen=True, slots=True)
 class SessionSummary:
-    """One line about a session: what a list of sessions shows, without reading every node's record.
+    """The summary of a session for lists of sessions, without the records of its nodes.
 
-    `pipelines`, `runner`, `start_method` and the counts of nodes are those of the last run; None or 0 where nothing ran.
+    `pipelines`, `runner`, `start_method` and the node counts are those of the last run; empty, None or 0 if nothing ran.
     """
 
     session_id: str
@@ -201,33 +201,33 @@ class SessionSummary:
     succeeded: int
     failed: int
     error: str | None
-    """Message of what ended the session."""
+    """Message of the error that ended the session."""
 
 
 def class_name(cls: type) -> str:
-    """Name a class as a reader would import it.
+    """Return the qualified name of a class.
 
     Args:
         cls: any class.
 
     Returns:
-        `module.QualName`, builtins without the module.
+        `module.QualName`; for builtins without the module.
     """
     return cls.__qualname__ if cls.__module__ == "builtins" else f"{cls.__module__}.{cls.__qualname__}"
 
 
 def message_of(error: BaseException) -> str:
-    """Take the text of an exception, whatever its `__str__` does.
+    """Return the message of an exception, even if its `__str__` raises.
 
     Args:
         error: any exception.
 
     Returns:
-        Its text; of a failed node, without the command that resumes the run.
+        The message; for a failed node, without the command that resumes the run.
     """
     if isinstance(error, NodeError):
         return str(error.args[0])
     try:
         return str(error)
     except Exception as broken:  # noqa: BLE001 - a user's __str__ may raise anything, and the record must still be written
-        return f"(the text of this {type(error).__name__} cannot be made: {type(broken).__name__} in its __str__)"
+        return f"(this {type(error).__name__} has no message: its __str__ raised {type(broken).__name__})"

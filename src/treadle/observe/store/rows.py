@@ -1,7 +1,7 @@
-"""Records as rows, and rows as records.
+"""Convert records to database rows and back.
 
-Each record is one row: its fields by their names, an error in four columns, what JSON holds made plain first. No state.
-Neighbours: `records.py` and `schema.py` name what is mapped here, `store.py` writes and reads the rows.
+Each record is one row with a column per field and four columns for an error; JSON columns hold plain values. State: none.
+Neighbours: `records.py` defines the records, `schema.py` the tables; `store.py` reads and writes the rows.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from treadle.observe.store.records import ErrorRecord, NodeRecord, RunRecord, Se
 from treadle.observe.store.typed_json import decode, encode
 
 Row: TypeAlias = Mapping[str, Any]
-"""One row of a table by column name: the boundary to SQLAlchemy, which speaks in dicts."""
+"""One row of a table, by column name, as SQLAlchemy reads and writes it."""
 
 
 def session_row(record: SessionRecord) -> Row:

@@ -1,10 +1,10 @@
-"""The tables of the store as they are now, for queries; `migrations.py` is what makes them.
+"""The current tables of the store, for queries; `migrations.py` creates them.
 
-Five tables, prefixed so that they can share a database: sessions, their runs, the attempts at nodes and the workers of
-each run, and the migrations that were applied. A change here owes a migration; a test holds the two equal.
+Five tables, with a prefix so that they can share a database: sessions, their runs, the attempts at nodes and the workers of
+each run, and the applied migrations. A change here needs a migration; a test compares the two.
 
-Importing this module imports SQLAlchemy, so it is imported by the functions that need it, never at the top of a module
-that a run imports. State: none, the tables are constants.
+Importing this module imports SQLAlchemy, so functions import it lazily; no module that a run imports may import it at the top.
+State: none.
 """
 
 from __future__ import annotations

@@ -1,14 +1,14 @@
-"""Where sessions are kept: the protocol of a store, and the one on SQLAlchemy that is used by default.
+"""Session stores: the protocol, and the default implementation on SQLAlchemy.
 
 ::
 
     Session.close() ── SessionRecord ──▶ SQLStore.save ── rows ──▶ SQLite file of the project, or another database
     treadle sessions list | show ◀── SessionSummary | SessionRecord ── SQLStore.list | load
 
-The database is opened at the first use, so making a store costs nothing and `import treadle.session` never imports
-SQLAlchemy. State of a store: its engine, once open, and that it is migrated.
+The database is opened on first use, so creating a store is cheap and `import treadle.session` does not import SQLAlchemy.
+State: the engine of an open, migrated database.
 
-Neighbours: `records.py` is what goes in and out, `rows.py` maps it, `engine.py` and `migrations.py` open the database.
+Neighbours: `records.py` defines the records, `rows.py` converts them, `engine.py` and `migrations.py` open the database.
 """
 
 from __future__ import annotations
@@ -38,14 +38,14 @@ if TYPE_CHECKING:
     from treadle.observe.store.rows import Row
 
 DEFAULT_BUSY_TIMEOUT = 60.0
-"""Seconds that a writer waits for the others: many processes may end, and save, at the same moment."""
+"""Seconds that a writer waits for other writers: many processes may save at the same time."""
 
 
 class SessionStore(Protocol):
-    """A place where sessions are kept; `settings.SESSION_STORE_CLASS` names one.
+    """The protocol of session stores; a project sets its store as SESSION_STORE_CLASS.
 
-    It is made by `cls(project_path=..., **settings.SESSION_STORE_ARGS)`, for each session anew and before the run, so
-    making one should cost next to nothing.
+    A store is created by `cls(project_path=..., **settings.SESSION_STORE_ARGS)` for each session, before the run, so creating
+    one should be cheap.
     """
 
     def save(self, record: SessionRecord) -> None:
@@ -58,11 +58,11 @@ class SessionStore(Protocol):
         """Return the newest sessions, newest first."""
 
     def close(self) -> None:
-        """Give back what the store holds; closing twice is fine."""
+        """Release the store's resources; closing twice has no effect."""
 
 
 class SQLStore:
-    """A store in any database that SQLAlchemy knows; SQLite and PostgreSQL are looked after.
+    """A store in any database that SQLAlchemy supports; SQLite and PostgreSQL are tested.
 
     Args:
         url: an SQLAlchemy URL; by default the file `.treadle/sessions.db` of the project. The path of a SQLite URL is
@@ -71,7 +71,7 @@ class SQLStore:
         busy_timeout: seconds to wait for other processes that write to the same SQLite file.
 
     Raises:
-        StoreError: from every method, where the database cannot be used; passwords are never shown.
+        StoreError: raised by every method if the database cannot be used; passwords are never shown.
     """
 
     def __init__(
@@ -100,7 +100,7 @@ class SQLStore:
         from sqlalchemy import select
 
         from treadle.observe.store import rows
-        from treadle.observe.store.engine import patiently, writing
+        from treadle.observe.store.engine import retry_while_locked, writing
         from treadle.observe.store.schema import NODES, RUNS, SESSIONS, WORKERS
 
         session_id = record.session_id
@@ -128,10 +128,10 @@ class SQLStore:
                         connection.execute(table.insert(), lines)
 
         with self._connected("written") as connection:
-            patiently(self._busy_timeout, lambda: write(connection))
+            retry_while_locked(self._busy_timeout, lambda: write(connection))
 
     def check_writable(self) -> None:
-        """Find out before a run whether its record can be saved; for the project's own file that imports no SQLAlchemy.
+        """Check before a run that its record can be saved; does not import SQLAlchemy for the project's default file.
 
         Raises:
             StoreError: the database cannot be opened or written to.
@@ -147,7 +147,7 @@ class SQLStore:
         url = self._url()
         with store_errors("written", url):
             if is_read_only(url):
-                raise PermissionError(errno.EACCES, "it may only be read", url.database)
+                raise PermissionError(errno.EACCES, "it is read-only", url.database)
         with self._connected("opened"):
             pass
 
@@ -155,13 +155,13 @@ class SQLStore:
         """Return a session.
 
         Args:
-            session_id: its id, or as much of the beginning as no other session shares.
+            session_id: its id, or a unique prefix of it.
 
         Returns:
-            The whole record, its runs with all their nodes and workers.
+            The complete record, with all runs, nodes and workers.
 
         Raises:
-            StoreError: there is no such session, several begin like that, or the database cannot be read.
+            StoreError: the session does not exist, the prefix is ambiguous, or the database cannot be read.
         """
         _import_database()
         from sqlalchemy import select
@@ -190,10 +190,10 @@ class SQLStore:
         """Return the newest sessions.
 
         Args:
-            limit: how many at most.
+            limit: maximum number of sessions.
 
         Returns:
-            One line about each, newest first; nothing where no session was ever kept.
+            Their summaries, newest first; empty if no session is recorded.
 
         Raises:
             StoreError: the database cannot be read.
@@ -229,13 +229,13 @@ class SQLStore:
         )
 
     def durations(self, sessions: int = 5) -> dict[str, float]:
-        """Return how long nodes took in the latest sessions.
+        """Return the durations of nodes in the latest sessions.
 
         Args:
-            sessions: how many sessions are looked at.
+            sessions: number of sessions to consider.
 
         Returns:
-            The median seconds of a node's successful attempts, by node name; empty where no session was ever kept.
+            The median seconds of each node's successful attempts, by node name; empty if no session is recorded.
 
         Raises:
             StoreError: the database cannot be read.
@@ -262,7 +262,7 @@ class SQLStore:
         return {node: median(each) for node, each in seconds.items()}
 
     def close(self) -> None:
-        """Give back what the store holds; the next use opens it again."""
+        """Close the database; the next use opens it again."""
         with self._lock:
             if self._opened is not None:
                 self._opened.dispose()
@@ -270,7 +270,7 @@ class SQLStore:
 
     @contextmanager
     def _connected(self, doing: str) -> Iterator[Connection]:
-        """Open a connection to a database that is up to date, and close it."""
+        """Open a connection to the migrated database for the length of the block."""
         from treadle.observe.store.engine import is_read_only, read_only_urls, store_errors
 
         url = self._url()
@@ -280,7 +280,7 @@ class SQLStore:
                     live, frozen = read_only_urls(url)
                     try:
                         connection = stack.enter_context(self._open(live))
-                    except Exception:  # noqa: BLE001 - whatever keeps it from seeing what others write
+                    except Exception:  # noqa: BLE001 - any failure: fall back to the URL without concurrent writes
                         connection = stack.enter_context(self._open(frozen))
                 else:
                     connection = stack.enter_context(self._open(url))
@@ -288,18 +288,18 @@ class SQLStore:
                 yield connection
 
     def _open(self, url: URL) -> Connection:
-        """Open a connection and migrate the database, as patiently as a record is saved."""
-        from treadle.observe.store.engine import open_engine, patiently
+        """Open a connection and migrate the database, retrying while it is locked."""
+        from treadle.observe.store.engine import open_engine, retry_while_locked
         from treadle.observe.store.migrations import migrate
 
         with self._lock:
             engine = self._opened if self._opened is not None and self._opened.url == url else None
         is_new = engine is None
         engine = engine or open_engine(url, self._busy_timeout)
-        connection = patiently(self._busy_timeout, engine.connect)
+        connection = retry_while_locked(self._busy_timeout, engine.connect)
         try:
             if is_new:
-                patiently(self._busy_timeout, lambda: migrate(connection))
+                retry_while_locked(self._busy_timeout, lambda: migrate(connection))
                 self._opened = engine
         except BaseException:
             connection.close()
@@ -312,7 +312,7 @@ class SQLStore:
         return resolve_url(self._given_url, self._project_path)
 
     def _is_missing(self) -> bool:
-        """Say whether this is a SQLite file that nobody has made yet: reading must not make it."""
+        """Return whether the store is a SQLite file that does not exist yet, as reading must not create it."""
         from treadle.observe.store.engine import sqlite_file
 
         file = sqlite_file(self._url())
@@ -331,30 +331,27 @@ class SQLStore:
         if len(found) == 1 and session_id:
             return str(found[0])
         if found and session_id:
-            msg = f"Several sessions begin with {session_id!r}: {', '.join(found)}. Give more of the id."
+            msg = f"Several sessions begin with {session_id!r}: {', '.join(found)}. Pass a longer prefix."
             raise StoreError(msg)
         newest = connection.execute(known.order_by(SESSIONS.c.session_id.desc()).limit(1000)).scalars()
         raise self._unknown(session_id, list(newest))
 
     def _unknown(self, session_id: str, known: Sequence[str]) -> StoreError:
         close = difflib.get_close_matches(session_id, known, n=3) or list(known[:3])
-        hint = f"Did you mean one of these: {', '.join(close)}?" if close else "No session was kept yet."
-        return StoreError(f"The session store holds no session {session_id!r}. {hint} `treadle sessions list` shows them.")
+        hint = f"Did you mean one of these: {', '.join(close)}?" if close else "No session is recorded yet."
+        return StoreError(f"The session store has no session {session_id!r}. {hint} `treadle sessions list` shows them.")
 
 
 def _import_database() -> None:
-    """Import SQLAlchemy and what stands on it, whole: a signal in the middle would leave it half imported, and no record saved.
-
-    An interrupt that arrives meanwhile is raised afterwards.
-    """
+    """Import SQLAlchemy with signals deferred: an interrupt during the import would leave it incomplete, and no record saved."""
     if _LAST_IMPORTED not in sys.modules:
         with interrupts_held_back():
-            from treadle.observe.store import migrations, rows  # noqa: F401 - importing them is what is wanted
+            from treadle.observe.store import migrations, rows  # noqa: F401 - imported for the side effect
 
 
 _LAST_IMPORTED = "treadle.observe.store.migrations"
 
 
 def _named(row: object) -> Row:
-    """Make a plain mapping of an SQLAlchemy row, whose keys may be more than text."""
+    """Convert an SQLAlchemy row to a dictionary."""
     return dict(row)  # type: ignore[call-overload, no-any-return]  # RowMapping's key type is wider than our Row's

@@ -1,8 +1,8 @@
-"""Params as JSON that keeps their types: what JSON cannot say is a mapping of one key, which names the type.
+"""Encode params as JSON with their types: a value that JSON cannot represent becomes a mapping with one key, its type.
 
     {"rate": NaN, 2020: "x"}  ⇄  {"!map": [["rate", {"!float": "nan"}], [2020, "x"]]}
 
-So a recorded run can be repeated with exactly what it had. No state. Neighbour: `rows.py` encodes the columns of params.
+So a recorded run can be repeated with identical params. State: none. Neighbours: `rows.py` encodes the columns of params.
 """
 
 from __future__ import annotations
@@ -18,23 +18,23 @@ from treadle.config.writing import TextOf, yaml_value
 from treadle.observe.store.plain import plain_text
 
 _LARGEST_BITS = 1024
-"""Integers of more bits are written in hexadecimal, which no limit of digits concerns."""
+"""Larger integers are written in hexadecimal, which has no limit on the number of digits."""
 
 
 def encode(value: Any) -> Any:
-    """Make a value that JSON and every database can hold, with its type.
+    """Encode a value for JSON, keeping its type.
 
     Args:
-        value: params, as the session's record has them; whatever else is made plain first.
+        value: params of a session record; values of other types are converted first.
 
     Returns:
-        Text, numbers, booleans, None, lists and dicts with texts as keys.
+        Strings, numbers, booleans, None, lists and dicts with string keys.
     """
     return _encode(yaml_value(value))
 
 
 def decode(value: Any) -> Any:
-    """Return what was encoded; what an earlier version wrote, as plain JSON, is returned as it is.
+    """Decode an encoded value; plain JSON written by an earlier version is returned unchanged.
 
     Args:
         value: from `encode`, read back from JSON.

@@ -1,4 +1,4 @@
-"""A store waits for others as patiently when it is opened and migrated as when it is written; one may be read-only."""
+"""A store retries while the database is locked, when it is opened and migrated as when it is written; one may be read-only."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def test_patience_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     connections = Connections(0)
     monkeypatch.setattr(connections, "count", lambda: exec('raise sqlite3.OperationalError("database is locked")'))
     monkeypatch.setattr(sqlite3.dbapi2, "connect", connections)
-    with pytest.raises(StoreError, match=r"cannot be opened: database is locked\. Another process held it for too long"):
+    with pytest.raises(StoreError, match=r"cannot be opened: database is locked\. Another process held the lock for too long"):
         SQLStore(project_path=tmp_path, busy_timeout=0.0).save(RECORD)
 
 

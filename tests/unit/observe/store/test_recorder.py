@@ -103,7 +103,7 @@ def test_an_error_of_a_worker_keeps_the_workers_traceback() -> None:
 
 
 def test_an_exception_keeps_its_traceback() -> None:
-    """Any other exception is formatted with its causes, even if its text cannot be made."""
+    """Any other exception is formatted with its causes, even if its message cannot be created."""
 
     class Mute(Exception):  # noqa: N818 - its name is of no interest
         def __str__(self) -> str:
@@ -120,4 +120,4 @@ def test_an_exception_keeps_its_traceback() -> None:
     record = ErrorRecord.from_exception(caught.value)
     assert (record.type_name, record.message) == ("LookupError", "key")
     assert "direct cause" in record.traceback
-    assert "cannot be made" in ErrorRecord.from_exception(Mute()).message
+    assert "has no message" in ErrorRecord.from_exception(Mute()).message

@@ -129,7 +129,7 @@ def test_reading_makes_no_file(tmp_path: Path) -> None:
     """A project in which nothing ran has an empty list, and stays as it was."""
     store = SQLStore(project_path=tmp_path)
     assert store.list() == ()
-    with pytest.raises(StoreError, match="No session was kept yet"):
+    with pytest.raises(StoreError, match="No session is recorded yet"):
         store.load("x")
     assert list(tmp_path.iterdir()) == []
 
@@ -190,7 +190,7 @@ def test_a_broken_file_is_a_clear_error(tmp_path: Path) -> None:
     """A file that is no database is named, with what to do, and is left as it is."""
     file = tmp_path / "sessions.db"
     file.write_bytes(b"this is not a database" * 100)
-    with pytest.raises(StoreError, match=r"sessions\.db cannot be opened: file is not a database.*move it away") as caught:
+    with pytest.raises(StoreError, match=r"sessions\.db cannot be opened: file is not a database.*Move it away") as caught:
         SQLStore(f"sqlite:///{file}").save(RECORD)
     assert caught.value.url == f"sqlite:///{file}"
     assert caught.value.__cause__ is not None
@@ -209,9 +209,9 @@ def test_a_file_that_cannot_be_written_is_a_clear_error(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("error", "advice"),
     [
-        (OSError(errno.ENOSPC, "No space left on device"), "Look whether its disk is full"),
-        (sqlite3.OperationalError("disk I/O error"), "Look whether its disk is full"),
-        (sqlite3.OperationalError("database or disk is full"), "Look whether its disk is full"),
+        (OSError(errno.ENOSPC, "No space left on device"), "Check whether the disk is full"),
+        (sqlite3.OperationalError("disk I/O error"), "Check whether the disk is full"),
+        (sqlite3.OperationalError("database or disk is full"), "Check whether the disk is full"),
         (sqlite3.OperationalError("database is locked"), "busy_timeout"),
         (OperationalError("INSERT", ["/mnt/disk"], sqlite3.OperationalError("database is locked")), "busy_timeout"),
         (FileExistsError(errno.EEXIST, "File exists", "/mnt/disk/.treadle"), "Check the path"),
@@ -247,9 +247,9 @@ def test_a_newer_database_is_a_clear_error(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("url", "text"),
     [
-        ("nosuchdb://ada:hunter2@host/db?password=hunter2", "knows no database 'nosuchdb'"),
-        ("ada:hunter2@host/db", "cannot be read"),
-        ("postgresql+nosuchdriver://ada:hunter2@host/db", "knows no database"),
+        ("nosuchdb://ada:hunter2@host/db?password=hunter2", "does not support 'nosuchdb'"),
+        ("ada:hunter2@host/db", "is invalid"),
+        ("postgresql+nosuchdriver://ada:hunter2@host/db", "does not support"),
         ("mysql+pymysql://ada:hunter2@host/db?ssl_key=hunter2", "driver 'pymysql' is not installed"),
         ("sqlite:////nosuchfolder\0/x.db?password=hunter2", "cannot be opened"),
     ],
