@@ -159,7 +159,7 @@ def test_in_an_exit_handler(launch, tmp_path, leftovers, runner, arguments):
     end = "\nimport atexit\natexit.register(run)"
     launched = launch(SMALL.format(runner=runner, arguments=arguments) + end, tmp_path)
     launched.wait()
-    assert "cannot run a pipeline while Python is ending" in launched.output
+    assert "cannot run a pipeline while Python is exiting" in launched.output
     launched = launch(SMALL.format(runner="SequentialRunner", arguments="") + end, tmp_path)
     launched.wait()
     assert launched.output == "length 3\n"

@@ -1,4 +1,7 @@
-"""What an executor is given of a run, and the two forms a process has of it: in this one, or pickled for another."""
+"""A run as it is passed to an executor, and its two forms: for nodes in this process, or pickled for worker processes.
+
+State: pickled nodes, kept with their pipeline. Runs in the parent.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +38,7 @@ _logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class RunBundle:
-    """A run as the loop hands it to an executor."""
+    """A run as the loop passes it to an executor."""
 
     run_id: str
     plan: Plan
@@ -52,7 +55,7 @@ class RunBundle:
         return getattr(self.catalog[planned.name], "copy_mode", None) if planned.declared and planned.in_memory else None
 
     def context(self, *, interruptible: bool) -> RunContext:
-        """Return the run as this process has it: the very objects, nothing pickled."""
+        """Return the run for nodes in this process: the objects themselves, nothing pickled."""
         plan = self.plan
         return RunContext(
             run_id=self.run_id,
@@ -82,7 +85,7 @@ class RunBundle:
             start_plugins(self.hooks, main_facts(), self.run_id)
 
     def spec(self) -> tuple[bytes, frozenset[int]]:
-        """Return the run as another process gets it.
+        """Return the run for worker processes.
 
         Returns:
             The pickled RunSpec, and the nodes that must run in the main process, because a dataset of theirs that was

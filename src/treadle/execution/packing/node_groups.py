@@ -1,6 +1,6 @@
 """Nodes as other processes get them: pickled in groups that share a function.
 
-State: what `NodeGroups` keeps of its nodes. Neighbours: `material.py` puts them into a spec, `worker_run.py` takes them out.
+State: the pickled nodes that `NodeGroups` keeps. Runs in the parent. Neighbours: `bundle.py` puts them into a spec.
 """
 
 from __future__ import annotations
@@ -93,8 +93,8 @@ def _pickle_by_value(batch: tuple[Node, ...]) -> bytes:
     except CannotLeaveError as exc:
         cause = exc.__cause__ if exc.__cause__ is not None else exc
         msg = (
-            f"The function of node '{batch[0].name}' cannot go to a worker process: {cause}. Probably it holds on to "
-            "something like a lock, an open file or a connection; make that inside the function, or use a runner "
+            f"The function of node '{batch[0].name}' cannot be sent to a worker process: {cause}. Probably it refers to "
+            "an object like a lock, an open file or a connection; create that inside the function, or use a runner "
             "without worker processes (sequential or thread)."
         )
         raise NodeError(msg, node=batch[0].name, failure=record_failure(cause, phase="setup")) from cause

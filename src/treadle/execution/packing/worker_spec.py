@@ -1,4 +1,7 @@
-"""Make the spec of a pool's workers: what this process is, by value, and the fingerprint that stands for it."""
+"""Makes the specification of a pool's workers from the state of this process, and the fingerprint that identifies it.
+
+State: none. Runs in the parent.
+"""
 
 from __future__ import annotations
 
@@ -21,13 +24,13 @@ if TYPE_CHECKING:
     from treadle.execution.protocol.project import ProjectSetup
 
 _VOLATILE = frozenset({"PYTEST_CURRENT_TEST", "COLUMNS", "LINES", "OLDPWD", "SHLVL", "_"})
-"""Environment variables that change by themselves and mean nothing to a worker."""
+"""Environment variables that change without the user's doing and do not affect a worker."""
 
 
 def make_worker_spec(
     method: StartMethod, max_workers: int, scratch: str, fingerprint: str, project: ProjectSetup | None = None
 ) -> ProcessSpec:
-    """Return what workers are set up from.
+    """Return the specification that workers are set up from.
 
     Args:
         method: how they are started.
@@ -94,13 +97,13 @@ def fingerprint(modules: Iterable[str], project: ProjectSetup | None = None) -> 
         add(package, code_stamp(package))
     for name in sorted(set(modules)):
         if package is not None and f"{name}.".startswith(f"{package}."):
-            continue  # covered: another pipeline of the same project finds its workers warm
+            continue  # covered by the stamp of the package
         file = getattr(sys.modules.get(name), "__file__", None)
         if file is not None and name not in ("__main__", "__mp_main__"):
             try:
                 status = os.stat(file)
             except OSError:
-                continue  # a module of an archive: nobody edits that in place
+                continue  # a module inside an archive, which is not edited in place
             add(file, status.st_mtime_ns, status.st_size)
     add(sorted((name, value) for name, value in os.environ.items() if name not in _VOLATILE))
     add(sys.path, _working_directory())

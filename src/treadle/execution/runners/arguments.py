@@ -1,6 +1,6 @@
-"""What a runner is made with, read and checked: an error here is one at the start, not in the middle of the night.
+"""Reads and checks the arguments of runners, so that errors are raised before a run starts.
 
-State: none. Neighbours: the runners ask, `treadle.pipeline.policy` reads amounts and choices as it does in a node's policy.
+State: none. Runs in the parent. Neighbours: the runners use it; `treadle.pipeline.policy` reads amounts as in node policies.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _T = TypeVar("_T")
 
 
 def check_arguments(pipeline: Any, catalog: Any) -> None:
-    """Raise if what a runner was given to run is of the wrong kind, such as a node in place of a pipeline.
+    """Raise if the pipeline or the catalog of a run has the wrong type, such as a node in place of a pipeline.
 
     Args:
         pipeline: what should be a pipeline.
@@ -82,7 +82,7 @@ def checked_workers(max_workers: Any) -> int:
         max_workers: a number; as many as the process has cores to use where None.
 
     Raises:
-        RunnerError: it is no whole number of at least 1.
+        RunnerError: it is not a whole number of at least 1.
     """
     if max_workers is None:
         from treadle.execution.packing.worker_spec import usable_cores
@@ -101,7 +101,7 @@ def checked_resources(resources: Mapping[str, Amount] | None) -> dict[str, int]:
         resources: amounts by name, texts like `"16GB"` among them.
 
     Raises:
-        RunnerError: it is no such mapping.
+        RunnerError: it is not such a mapping.
     """
     return dict(_checked("resources", resources, read_resources, said=f"A runner was given {resources=}") or ())
 
@@ -125,7 +125,7 @@ def checked_memory(exchange_memory: Amount | None) -> int | None:
         exchange_memory: bytes, as a number or a text like `"4GB"`; None is half of what the process may use.
 
     Raises:
-        RunnerError: it is no amount of memory.
+        RunnerError: it is not an amount of memory.
     """
     return _checked("exchange_memory", exchange_memory, read_amount)
 
@@ -141,7 +141,7 @@ def checked_recycling(max_nodes: Any, max_memory: Amount | None) -> Recycling | 
         The limits of a worker process; None if it has none.
 
     Raises:
-        RunnerError: they are no such amounts.
+        RunnerError: they are not such amounts.
     """
     if max_nodes is not None and (not isinstance(max_nodes, int) or isinstance(max_nodes, bool) or max_nodes < 1):
         msg = f"max_nodes_per_worker must be a whole number of at least 1, not {max_nodes!r}"
@@ -163,7 +163,7 @@ def checked_seed(seed: int | None) -> int | None:
 
 
 def refuse_at_exit(runner: str) -> None:
-    """Refuse a run that needs threads or processes while Python is ending, when it starts none any more.
+    """Raise if a run needs threads or processes while Python is exiting, when they can no longer be started.
 
     Args:
         runner: the name of the runner.
@@ -173,8 +173,8 @@ def refuse_at_exit(runner: str) -> None:
     """
     if getattr(threading, "_SHUTTING_DOWN", False):
         msg = (
-            f"The runner '{runner}' cannot run a pipeline while Python is ending, as in an exit handler (atexit): no threads and "
-            "processes can be started any more. Run it before the program ends, or with the sequential runner."
+            f"The runner '{runner}' cannot run a pipeline while Python is exiting, as in an exit handler (atexit): threads and "
+            "processes can no longer be started. Run it before the program ends, or with the sequential runner."
         )
         raise RunnerError(msg, name=runner)
 

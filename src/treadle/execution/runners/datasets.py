@@ -1,6 +1,6 @@
-"""The datasets of a run that are more than a place: what is dropped of them before the run, and what is done for them in it.
+"""Prepares the datasets that a run saves: drops their caches and leftovers, and releases each after its last consumer.
 
-State: none. Neighbours: `dataset_state.py` carries what datasets learn, `runner.py` runs in between.
+State: none. Runs in the parent. Neighbours: `dataset_state.py` carries attributes that datasets set while saving.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _logger = logging.getLogger(__name__)
 
 
 class DatasetCare(NamedTuple):
-    """What a run is given for its datasets."""
+    """The shared state and the observers that a run needs for its datasets."""
 
     state: SharedState | None
     observers: tuple[Observer, ...]
@@ -31,24 +31,24 @@ class DatasetCare(NamedTuple):
 
 @contextmanager
 def care_for_datasets(plan: Plan, catalog: Catalog, *, has_processes: bool) -> Iterator[DatasetCare]:
-    """Prepare the datasets that a run saves, and see that each is released once, after its last consumer.
+    """Prepare the datasets that a run saves, and release each of them once, after its last consumer.
 
     Args:
-        plan: the run's.
-        catalog: its catalog.
+        plan: the plan of the run.
+        catalog: the catalog of the run.
         has_processes: whether nodes run in other processes, which have dataset objects of their own.
 
     Yields:
-        What the run is to be given.
+        The shared state and the observers for the run.
 
     Raises:
-        Exception: what the release of a dataset raised.
+        Exception: the release of a dataset failed.
     """
     saved = [each for each in plan.datasets if each.declared and each.producer is not None and not each.in_memory]
     releasing = {each.name for each in saved if releases_itself(catalog.dataset_class(each.name))}
     for each in saved:
         if each.name not in releasing:
-            catalog.release(each.name)  # what is cached of it here will be of before this run
+            catalog.release(each.name)  # its cache in this process would be outdated after this run
     catalog.remove_leftovers([each.name for each in saved])
     learning = [each.name for each in saved if not each.main_only and is_of_project(catalog.dataset_class(each.name))]
     with run_folder(wanted=has_processes and bool(learning)) as folder:

@@ -1,6 +1,6 @@
-"""How much there is of what nodes need: from configuration, from the runner, and of memory what the process may use.
+"""The resource limits of a run: from configuration, from the runner, and for memory what the process may use.
 
-State: none. Neighbours: each runner asks once a run, and the scheduler goes by the answer.
+State: none. Runs in the parent. Neighbours: each runner calls it once per run, and the scheduler keeps to the limits.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ if TYPE_CHECKING:
 
 
 def run_limits(plan: Plan, of_runner: Mapping[str, int]) -> Mapping[str, int]:
-    """Return the limits of a run, after it is clear that each node's needs are within them.
+    """Return the resource limits of a run, after checking that the needs of each node are within them.
 
     Args:
-        plan: has the nodes' needs, and the limits that configuration sets.
-        of_runner: the runner's own, which win.
+        plan: the nodes with their needs, and the limits from configuration.
+        of_runner: the runner's own limits, which take precedence.
 
     Returns:
         Amounts by name; empty where no node needs anything.
 
     Raises:
-        RunnerError: a node needs more than there is, or something that nobody has limited.
+        RunnerError: a node needs more than the limit, or a resource that has no limit.
     """
     needed = needed_resources(plan)
     if not needed:

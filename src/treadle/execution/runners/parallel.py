@@ -1,6 +1,6 @@
-"""The parallel runner: nodes in worker processes, which are replaced where what they were set up from has changed.
+"""The parallel runner: nodes in worker processes, which are replaced if the project or the environment has changed.
 
-State, beside that of every runner: the fingerprint of its workers, and the modules that its pipelines have been made of.
+State, in addition to that of every runner: the fingerprint of its workers, and the modules of its pipelines so far.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ class ParallelRunner(Runner):
         exchange_memory: how much memory the values of in-memory datasets may take together, in bytes or as `"4GB"`; past it
             they go to temporary files. Half of what the process may use where None.
         seed: makes the random numbers of each node reproducible: they depend on it and on the node's name alone.
-        max_nodes_per_worker: nodes that a worker process runs before a fresh one takes its place; no limit where None.
-        max_worker_memory: memory that a worker process may have after a node, in bytes or as `"4GB"`; past it, a fresh one
-            takes its place. No limit where None.
+        max_nodes_per_worker: nodes that a worker process runs before a new process replaces it; no limit where None.
+        max_worker_memory: memory that a worker process may have after a node, in bytes or as `"4GB"`; above it, a new
+            process replaces it. No limit where None.
 
     Raises:
-        RunnerError: an unknown start method, less than one worker or one node, or no amount of memory.
+        RunnerError: the start method is unknown, a number is less than 1, or an amount of memory is invalid.
 
     Example:
         >>> from treadle import Catalog, ParallelRunner, Pipeline, node
@@ -73,14 +73,14 @@ class ParallelRunner(Runner):
         self._modules: set[str] = set()
         self._exchange_memory = checked_memory(exchange_memory)
         self._recycling = checked_recycling(max_nodes_per_worker, max_worker_memory)
-        choose_start_method(start_method)  # an unknown one is an error here, not in the middle of the night
+        choose_start_method(start_method)  # raises here for an unknown method, before a run starts
 
     def _fitting(self, plan: Plan) -> Executor:
         from treadle.execution.packing.worker_spec import fingerprint
 
         refuse_at_exit(self.name)
 
-        # All modules so far: a pipeline with fewer of them, or with no node at all, finds its workers warm.
+        # All modules so far, so that a pipeline with fewer modules, or without nodes, can reuse the workers.
         self._modules.update(getattr(node.node.func, "__module__", None) or "" for node in plan.nodes)
         current = fingerprint(self._modules, self._project)
         if self._executor is not None and current != self._fingerprint:
@@ -91,7 +91,7 @@ class ParallelRunner(Runner):
 
     @contextmanager
     def ahead(self, files: Iterable[str]) -> Iterator[None]:
-        """Start the forkserver, where workers come from one: it imports large libraries while this process does so too."""
+        """Start the forkserver if workers use one: it imports large libraries while this process imports them too."""
         if self._executor is not None or choose_start_method(self._requested).method is not StartMethod.FORKSERVER:
             yield
             return
@@ -113,7 +113,7 @@ class ParallelRunner(Runner):
         self.start_method = method.value
         current, project = self._fingerprint or "", self._project
         with interrupts_held_back():
-            # Known to the runner before a Ctrl-C that came meanwhile is heard: somebody must end it.
+            # The executor must be stored before a pending Ctrl-C is raised, so that it can be closed.
             executor = self._executor = loky_executor(
                 self.max_workers,
                 method,

@@ -1,4 +1,4 @@
-"""The pre-flight: could every node of a pipeline run in a worker? Nothing of the pipeline is run.
+"""The pre-flight check: whether every node of a pipeline could run in a worker, without running any of them.
 
 ::
 
@@ -7,9 +7,9 @@
     what cannot be sent is a problem                        unpickle the function, build each dataset
     problems, each with its nodes          ◄── texts ──     what raises is a problem
 
-Each node is checked as a run of its own of that one node, made of the same material as a real run, so that one problem hides
-no other. The specs go to the worker by an ordinary run of an ordinary pipeline, with one checking node for each node to check.
-State: none. Neighbours: `material` makes the specs, `runner` runs them, `treadle.session.checking` finds what to check.
+Each node is checked as a run of that one node, packed like a real run, so that no problem hides another.
+The specs are sent to the worker by an ordinary run of an ordinary pipeline, with one checking node for each node to check.
+State: none. Neighbours: `bundle.py` makes the specs, `parallel.py` runs them, `treadle.session.checking` finds what to check.
 """
 
 from __future__ import annotations
@@ -42,13 +42,13 @@ _HOOKS = "the registered hooks"
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """What would keep nodes from running.
+    """A reason why nodes could not run.
 
     Attributes:
         message: what is wrong, and what to do.
-        nodes: names of the nodes it would stop; empty where it would stop everything.
-        dataset: the dataset at fault, where it is one.
-        traceback: the user's own part of the traceback, where there is one.
+        nodes: names of the affected nodes; empty if all are affected.
+        dataset: the dataset at fault, if any.
+        traceback: the user's part of the traceback, if any.
     """
 
     message: str
@@ -59,11 +59,11 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class CheckReport:
-    """What a check found.
+    """The result of a check.
 
     Attributes:
-        nodes: how many nodes were looked at.
-        datasets: how many datasets of theirs were built or would be.
+        nodes: number of checked nodes.
+        datasets: number of their datasets.
         start_method: how the worker was started; None if it did not come so far.
         problems: all of them, in the order of the pipeline.
         in_main: nodes that will run in the main process, because a dataset of theirs cannot leave it, or their policy says so.
@@ -78,7 +78,7 @@ class CheckReport:
 
 @dataclass(frozen=True, slots=True)
 class _Sent:
-    """A node as it goes to the worker: its spec, pickled."""
+    """A node as it is sent to the worker: its name and its pickled spec."""
 
     name: str
     spec: bytes
@@ -92,12 +92,12 @@ def check_pipeline(
     start_method: str | None = None,
     policies: PolicyRules = NO_RULES,
 ) -> CheckReport:
-    """Look whether each node of a pipeline could run in a worker process, without running any.
+    """Check whether each node of a pipeline could run in a worker process, without running any.
 
     Args:
         pipeline: the nodes.
         catalog: where their data is.
-        hooks: the registered hooks, which go to the workers too.
+        hooks: the registered hooks, which are sent to the worker too.
         start_method: how the worker is started; chosen as for a run where None.
         policies: what configuration says of how nodes are run.
 

@@ -1,7 +1,7 @@
-"""What every runner does: it leases an executor, runs one pipeline at a time on it, and returns the free outputs.
+"""The base class of runners: it leases an executor, runs one pipeline at a time on it, and returns the free outputs.
 
-Used as a context manager it keeps its workers between runs; otherwise each run starts its own and ends them. State: the
-executor, while it is warm. Neighbours: `arguments.py` checks what a runner is made with, each other module here is one runner.
+As a context manager it keeps its workers between runs; otherwise each run starts and stops its own. State: the executor, while
+its workers are kept. Runs in the parent. Neighbours: `arguments.py` checks the arguments of runners.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ _TURNS: ContextVar[tuple[object, ...]] = ContextVar("treadle_turns", default=())
 
 
 class Runner(ABC):
-    """Run pipelines; subclasses say where.
+    """Run pipelines; subclasses decide where nodes run.
 
     Attributes:
         name: what `session.run(runner=…)` calls it.
@@ -90,11 +90,13 @@ class Runner(ABC):
         self.start_method: str | None = None
         self._executor: Executor | None = None
         self._process = os.getpid()
-        self._of_parent: list[object] = []  # executors of the process that forked this one: not even collected here
+        self._of_parent: list[
+            object
+        ] = []  # executors of the process that forked this one; they must not be garbage-collected here
         self._warm = False
         self._one_at_a_time = fork_safe(threading.Lock())
         self._current: object = None  # the turn of the run that is under way
-        self._seconds: dict[str, float] = {}  # what nodes took in this runner's own runs, by name
+        self._seconds: dict[str, float] = {}  # durations of nodes in this runner's own runs, by name
 
     @property
     def on_failure(self) -> str | None:
@@ -142,8 +144,8 @@ class Runner(ABC):
             ConfigError: a typed parameter does not fit the annotation of its node's function.
             NodeError: a node failed, with the node's own exception as its cause.
             WorkerSetupError: a worker process could not be set up.
-            UnknownDatasetError: the pipeline needs data that nobody has.
-            RunnerError: an argument is of the wrong kind, or a node needs more of a resource than there is.
+            UnknownDatasetError: the pipeline needs a dataset that neither a node makes nor the catalog has.
+            RunnerError: an argument has the wrong type, or a node needs more of a resource than is available.
             KeyboardInterrupt: the run was interrupted; its workers have been stopped.
         """
         check_arguments(pipeline, catalog)
@@ -160,8 +162,8 @@ class Runner(ABC):
         check_parameters(pipeline, catalog)
         with care_for_datasets(plan, catalog, has_processes=self.has_processes) as care:
             material = RunBundle(run_id, plan, catalog, hooks, self.is_async, state=care.state)
-            everyone = [*care.observers, *observers]
-            return self.run_material(material, everyone, durations, on_failure=on_failure, load_results=load_results)
+            all_observers = [*care.observers, *observers]
+            return self.run_material(material, all_observers, durations, on_failure=on_failure, load_results=load_results)
 
     def run_material(
         self,
@@ -218,7 +220,7 @@ class Runner(ABC):
                 workers=self.max_workers,
                 nodes=tuple(node.name for node in plan.nodes),
             )
-            outcome, begun = Outcome.FAILED, time.monotonic()
+            outcome, started_at = Outcome.FAILED, time.monotonic()
             observers.notify(started)
             try:
                 with plan_left_out(len(plan.nodes)), naming_what_ran_out():
@@ -230,18 +232,18 @@ class Runner(ABC):
                 raise
             finally:
                 self._seconds.update(loop.seconds)
-                observers.notify(loop.finished_event(outcome, started.at + time.monotonic() - begun))
+                observers.notify(loop.finished_event(outcome, started.at + time.monotonic() - started_at))
             return result
 
     @contextmanager
     def _turn(self) -> Iterator[None]:
-        """One run at a time; others queue, but for one that this very run would wait for."""
+        """Allow one run at a time; others wait, except a nested run, which would wait for itself."""
         if self._process != os.getpid():
             self._leave_parent()
         if self._current is not None and self._current in _TURNS.get():
             msg = (
-                "This runner runs a pipeline already, and was asked for another from within it (by a node of the main process, a "
-                "hook or an observer): it would wait for itself. Make another runner for the run inside."
+                "This runner is already running a pipeline, and a node of the main process, a hook or an observer of that run "
+                "started another one on it: the run would wait for itself. Make another runner for the inner run."
             )
             raise RunnerError(msg, name=self.name)
         with self._one_at_a_time:
@@ -255,7 +257,7 @@ class Runner(ABC):
                 _TURNS.reset(inside)
 
     def _leave_parent(self) -> None:
-        """In a forked child: the executor and the run that may be under way are the parent's."""
+        """In a forked child: drop the executor and the current run, which belong to the parent."""
         self._process = os.getpid()
         self._of_parent.append(self._executor)
         self._executor = self._current = None
@@ -283,7 +285,7 @@ class Runner(ABC):
         yield
 
     def close(self) -> None:
-        """End the workers, where there are any; the runner can be used again."""
+        """Stop the workers, if any; the runner can be used again."""
         if self._process != os.getpid():
             self._leave_parent()
         self._warm = False
@@ -300,24 +302,24 @@ class Runner(ABC):
 
     @contextmanager
     def _lease(self, plan: Plan) -> Iterator[Executor]:
-        """Give the loop an executor that fits; take it back, whatever happened to the run."""
+        """Yield an executor for the plan; after the run, end it or keep it for the next run."""
         try:
             with naming_what_ran_out():
                 fitting = self._fitting(plan)
             yield fitting
-        except NodeError:  # all that was running has ended by now
-            self._take_back()
+        except NodeError:  # no node is running any more
+            self._end_lease()
             raise
         except BaseException:  # Ctrl-C, a worker that could not be set up: nodes may still be running
             executor, self._executor = self._executor, None
             if executor is not None:
-                with interrupts_held_back():  # a second Ctrl-C must not tear the end apart
+                with interrupts_held_back():  # a second Ctrl-C must not interrupt the clean-up
                     executor.close(kill=True)
             raise
         else:
-            self._take_back()
+            self._end_lease()
 
-    def _take_back(self) -> None:
+    def _end_lease(self) -> None:
         if self._executor is not None:
             self._executor.end()
         if not self._warm:
