@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import resource
 import shutil
 import subprocess
@@ -13,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from treadle import Catalog, ParallelRunner, Pipeline, node
+from treadle import Catalog, NodePolicy, ParallelRunner, Pipeline, node
 from treadle.errors import DatasetError, NodeError, RunnerError
 from treadle.events import Outcome, RunFinished
 
@@ -41,7 +42,7 @@ def small(short):
 
 FULL = """
 import os, sys, tempfile
-from treadle import Catalog, ParallelRunner, Pipeline, node
+from treadle import Catalog, NodePolicy, ParallelRunner, Pipeline, node
 from treadle.errors import RunnerError
 
 method, small = sys.argv[1:]
@@ -158,4 +159,18 @@ def test_the_scratch_directory_is_removed_in_the_middle_of_a_run(short, monkeypa
         assert runner.run(Pipeline(nodes), Catalog(), observers=(events.append,))["cleaned"] == "cleaned"
     (ended,) = [event.outcome for event in events if isinstance(event, RunFinished)]
     assert ended is (Outcome.FAILED if needed else Outcome.SUCCEEDED)
+    assert list(short.glob("treadle-*")) == []
+
+
+def test_a_worker_is_replaced_after_the_scratch_directory_was_removed(short, monkeypatch, start_method):
+    """No new worker can connect then: one clear error, and nothing is left."""
+    monkeypatch.setattr(tempfile, "tempdir", str(short))
+
+    def clean_and_end():
+        for folder in short.glob("treadle-*"):
+            shutil.rmtree(folder)
+        os._exit(3)
+
+    with pytest.raises(RunnerError, match=r"cannot be started, because the directory .* was removed"):
+        ParallelRunner(1, start_method).run(Pipeline([node(clean_and_end, None, "x", policy=NodePolicy(retries=1))]), Catalog())
     assert list(short.glob("treadle-*")) == []

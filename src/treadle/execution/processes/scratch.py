@@ -102,10 +102,12 @@ def adopt_multiprocessing_folder() -> None:
     """Give multiprocessing a run-time directory, before it makes one of its own for the socket of a forkserver.
 
     Its own is removed when the process ends, but stays for ever where the process is killed; this one a sweep takes then. In a
-    child process nothing is done: it has the directory of its parent. A directory that multiprocessing has already stays.
+    child process nothing is done: it has the directory of its parent. A directory that multiprocessing has already stays,
+    unless it was removed.
     """
     config: dict[str, Any] = vars(multiprocessing.current_process())["_config"]
-    if config.get("tempdir") is None and multiprocessing.parent_process() is None:
+    folder = config.get("tempdir")
+    if (folder is None or not os.path.isdir(folder)) and multiprocessing.parent_process() is None:
         scratch = Scratch.create()
         config["tempdir"] = scratch.path
         Finalize(None, _return_multiprocessing_folder, args=(scratch, config), exitpriority=-100)  # as multiprocessing does

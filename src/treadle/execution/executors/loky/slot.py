@@ -213,7 +213,7 @@ class Slot:
 
 def ensure_forkserver() -> None:
     """Start the forkserver of this process if it does not run."""
-    _forget_forkserver_of_parent()
+    _forget_unusable_forkserver()
     open_standard_descriptors()
     adopt_multiprocessing_folder()
     multiprocessing_folder()  # a child process would use its parent's
@@ -222,15 +222,16 @@ def ensure_forkserver() -> None:
         forkserver.ensure_running()
 
 
-def _forget_forkserver_of_parent() -> None:
-    """In a forked child: forget the parent's forkserver, which multiprocessing would wait for here."""
+def _forget_unusable_forkserver() -> None:
+    """Forget a forkserver whose socket was removed; in a forked child, the parent's, which multiprocessing would wait for."""
     import psutil
 
     server: dict[str, Any] = vars(forkserver._forkserver)  # noqa: SLF001 - no public way
     if server["_forkserver_pid"] is None:
         return
     with suppress(psutil.NoSuchProcess):
-        if psutil.Process(server["_forkserver_pid"]).ppid() == os.getpid():
+        is_ours = psutil.Process(server["_forkserver_pid"]).ppid() == os.getpid()
+        if is_ours and os.path.exists(server["_forkserver_address"]):
             return
     os.close(server["_forkserver_alive_fd"])
     server.update(_forkserver_pid=None, _forkserver_alive_fd=None, _forkserver_address=None)

@@ -20,6 +20,7 @@ from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Protocol
 
+from treadle.errors import RunnerError
 from treadle.execution.executors.events import PoolEvent, SetupFailed
 from treadle.execution.executors.loky.listener import ConnectionListener
 from treadle.execution.executors.loky.preload import preload_forkserver
@@ -122,7 +123,15 @@ class SlotPool:
 
         Raises:
             OSError: this process has reached its limit of open files, or the user the limit of processes.
+            RunnerError: the run-time directory was removed, so that a new process could not connect.
         """
+        if not os.path.exists(self._scratch.socket):
+            msg = (
+                f"Worker worker-{slot.number} cannot be started, because the directory that the workers of this pool share, "
+                f"{self._scratch.path}, was removed: probably by a program that cleans up temporary files. Exclude treadle-* "
+                "from the cleanup, or point TMPDIR at another directory."
+            )
+            raise RunnerError(msg, name="TMPDIR")
         self._blackboard.clear(slot.number - 1)
         slot.start(self.spec, self._authkey, InheritedResources(self._close_inherited))
         self._watchdog.watch(self._pids())
