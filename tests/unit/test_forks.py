@@ -45,6 +45,7 @@ def test_each_lock_of_the_package_is_safe():
     bare = [
         f"{path.relative_to(package)}: {match[0]}"
         for path in package.rglob("*.py")
+        if "testing" not in path.relative_to(package).parts  # there locks are values that do not pickle
         for match in re.finditer(r"(?<!fork_safe\()\bthreading\.(R?Lock|Condition|\w*Semaphore)\(.*", path.read_text())
     ]
     assert bare == []

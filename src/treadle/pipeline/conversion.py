@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 import inspect
+import sys
 import types
 import typing
 from collections import OrderedDict, deque
@@ -271,8 +272,23 @@ def _by_key(value: Mapping[Any, Any], kind: type, known: Sequence[str] | None, n
 def _hints(kind: type) -> Mapping[str, Any]:
     try:
         return typing.get_type_hints(kind, include_extras=True)
-    except Exception:  # noqa: BLE001 - a name for type checkers only, or any expression: then the fields are taken as they are
-        return {}
+    except Exception:  # noqa: BLE001 - a name for type checkers only, or, in Python 3.10, an InitVar: each annotation by itself
+        annotations = [
+            (name, each, base) for base in reversed(kind.__mro__) for name, each in inspect.get_annotations(base).items()
+        ]
+    found = {name: _evaluated(annotation, base) for name, annotation, base in annotations}
+    return {name: hint for name, hint in found.items() if hint is not None}  # the others are taken as they are
+
+
+def _evaluated(annotation: Any, kind: type) -> Any:
+    """Return the type that an annotation means, None if it cannot be evaluated."""
+    if not isinstance(annotation, str):
+        return annotation
+    module = sys.modules.get(kind.__module__)
+    try:
+        return eval(annotation, dict(vars(module)) if module is not None else {}, dict(vars(kind)))  # noqa: S307 - the project's code
+    except Exception:  # noqa: BLE001 - see above
+        return None
 
 
 def _model(value: Any, kind: Any) -> Any:

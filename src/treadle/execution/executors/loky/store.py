@@ -49,9 +49,7 @@ class SegmentStore:
         self._scratch = scratch
         self._segments = Segments(scratch, workers, limit)
         self._owner = os.getpid()
-        self._lock = fork_safe(
-            threading.RLock()
-        )  # a node in this process loads and stores values while another thread runs the loop
+        self._lock = fork_safe(threading.RLock())  # a node here uses the store while another thread runs the loop
         self._handles: dict[int, Handle] = {}
         self._local_values = LocalValues(lambda _dataset: None)
 
