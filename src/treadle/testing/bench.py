@@ -18,7 +18,7 @@ from treadle.pipeline import Pipeline
 from treadle.planning import compile_plan
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from treadle.execution.executors.events import PoolEvent
     from treadle.execution.executors.executor import Executor
@@ -57,6 +57,7 @@ class Bench:
         self._placements: dict[int, Placement] = {}
         self._copies: dict[int, set[int]] = {}
         self._unread: list[PoolEvent] = []
+        self._submitted: dict[tuple[int, ...], Callable[[], None]] = {}  # by its nodes: how a job is submitted again
 
     @property
     def plan(self) -> Plan:
@@ -95,6 +96,7 @@ class Bench:
     def begin_again(self, **data: Any) -> frozenset[int]:
         """Begin another run of the nodes of the last one, and wait for nothing."""
         self._placements, self._copies, self._unread, self.pids = {}, {}, [], {}
+        self._submitted = {}
         return self.executor.begin(RunBundle("run", self.plan, Catalog(data), None))
 
     def end(self) -> None:
@@ -126,6 +128,7 @@ class Bench:
             tuple((self.numbers[dataset], self.nodes[name]) for dataset, name in last),
             tuple(self.numbers[dataset] for dataset in local),
         )
+        self._submitted[job.nodes] = lambda: self.submit(worker, *names, last=last, local=local, flush=flush)
         self.executor.submit(job)
         if flush:
             self.flush()
@@ -179,10 +182,18 @@ class Bench:
         return events
 
     def all_until(self, kind: type[_T], count: int) -> list[_T]:
-        """Wait for a number of facts or events of a kind, and return them; `seen` has all that came."""
+        """Wait for a number of facts or events of a kind, and return them; `seen` has all that came.
+
+        A job that a worker returns meanwhile, because it was still in a node of an earlier run, is submitted again.
+        """
         self.seen = []
         while sum(isinstance(self.fact(event), kind) for event in self.seen) < count:
-            self.seen += self.wait()
+            for event in self.wait():
+                fact = self.fact(event)
+                if isinstance(fact, JobsReturned) and not issubclass(kind, JobsReturned) and fact.nodes in self._submitted:
+                    self._submitted[fact.nodes]()
+                else:
+                    self.seen.append(event)
         return [self.fact(event) for event in self.seen if isinstance(self.fact(event), kind)]
 
     def until(self, kind: type[_T]) -> _T:
