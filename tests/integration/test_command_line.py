@@ -77,7 +77,7 @@ def test_settings_that_fail_in_workers(treadle, make_loom, start_method, leftove
     else:
         assert code == 1, launched.output
         if end == "os._exit":
-            assert re.search(r"worker-\d exited with code 9 before it was set up", launched.output)
+            assert re.search(r"worker-\d( \(pid \d+\))? exited with code 9 before it was set up", launched.output)
         else:
             assert re.search(r"worker-\d could not be set up", launched.output)
             assert f'File "{settings}", line 3' in launched.output

@@ -288,8 +288,12 @@ def mortal(monkeypatch, tmp_path):
         from stock import Mortal
 
         project = Mortal(tmp_path / "tally", first, last)
-        changes = {"project": project, "inherits": False}
-        monkeypatch.setattr(worker_specs, "make_worker_spec", lambda *facts: dataclasses.replace(make(*facts), **changes))
+
+        def changed(*facts):
+            spec = make(*facts)
+            return dataclasses.replace(spec, project=dataclasses.replace(spec.project, setup=project), inherits=False)
+
+        monkeypatch.setattr(worker_specs, "make_worker_spec", changed)
 
     return apply
 
@@ -322,7 +326,7 @@ def test_workers_that_die_during_their_set_up_each_time(start_method, mortal):
         node(lambda one: die(), "one", "two", name="dies", policy=NodePolicy(retries=5)),
     ]
     events = []
-    with ParallelRunner(1, start_method) as runner, pytest.raises(WorkerSetupError, match=r"SIGKILL.*the 2 processes before"):
+    with ParallelRunner(1, start_method) as runner, pytest.raises(WorkerSetupError, match=r"SIGKILL.*The 2 processes before"):
         runner.run(Pipeline(nodes), Catalog({"one": MemoryDataset()}), observers=(events.append,))
     assert [event.node for event in events if isinstance(event, WorkerLost)] == ["dies", None, None, None]
     assert events[-1].resume_from == ("before",)
