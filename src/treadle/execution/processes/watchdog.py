@@ -117,6 +117,8 @@ class Watchdog:
     def abandon(self) -> None:
         """In a forked child: close its copy of the pipe's end, so that the end of the parent is noticed."""
         self._close_pipe()
+        if self._process is not None:
+            self._process.returncode = 0  # it is the parent's child: nothing here waits for it
         self._process = None
 
     def _close_pipe(self) -> None:

@@ -6,7 +6,7 @@ from treadle import Dataset
 
 
 class LinesDataset(Dataset):
-    """A list of texts in a file, a line for each."""
+    """A list of strings, stored as the lines of a file."""
 
     def __init__(self, filepath):
         self.filepath = Path(filepath)
@@ -21,5 +21,5 @@ class LinesDataset(Dataset):
         self.filepath.write_text("".join(f"{line}\n" for line in data), encoding="utf-8")
 
     def exists(self):
-        """Say whether the file is there."""
+        """Return whether the file exists."""
         return self.filepath.exists()

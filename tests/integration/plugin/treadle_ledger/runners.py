@@ -1,4 +1,4 @@
-"""A runner that leaves half of the cores to others: `treadle run --runner half`."""
+"""A runner that uses half of the cores: `treadle run --runner half`."""
 
 import os
 
@@ -6,7 +6,7 @@ from treadle import ParallelRunner
 
 
 class HalfRunner(ParallelRunner):
-    """Runs nodes in processes, on half of the cores."""
+    """Run nodes in worker processes, on half of the cores."""
 
     name = "half"
 
