@@ -56,7 +56,7 @@ def expected():
 
 
 def test_nobody_sees_what_another_changes(any_runner, expected):
-    """Siblings, later nodes, takers of a part, of what is changed and returned, the caller's objects and the results."""
+    """Siblings, later nodes, consumers of a part, of what is changed and returned, the caller's objects, results (failure 12)."""
     stored = {f"stored {case}": MemoryDataset(spoilers.make(*what)) for case, what in CASES.items()}
     given = {f"given {case}": spoilers.make(*what) for case, what in CASES.items()}
     spoilers.HOARD.clear()
