@@ -52,7 +52,7 @@ def test_with_so_much_memory(start_method):
     """A process that has grown past the limit is replaced; the others stay."""
 
     def grow(_number):
-        threading.kept = np.ones(32_000_000)
+        threading.kept = np.ones(limit // 8)  # as much as the limit, however large the process of the tests is
         return os.getpid()
 
     limit = psutil.Process().memory_info().rss + (150 << 20)
