@@ -98,11 +98,16 @@ class LockingDatabase(Dataset):
     """A table of a database that the first process to open it locks until that process ends, as DuckDB does."""
 
     _open = {}  # noqa: RUF012 - connections stay open in their process
+    _opening = threading.Lock()  # threads of one process share its connection
 
     def __init__(self, filepath, table):
         self.path, self.table = Path(filepath), table
 
     def _connect(self):
+        with self._opening:
+            self._connect_once()
+
+    def _connect_once(self):
         if (key := (os.getpid(), self.path)) not in self._open:
             file = self.path.open("a")
             try:

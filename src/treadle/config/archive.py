@@ -142,10 +142,14 @@ def _read_member(archive: tarfile.TarFile, member: tarfile.TarInfo, place: str) 
 
 
 def _check_end(archive: tarfile.TarFile) -> None:
-    """Raise if a tar archive is incomplete: tarfile accepts one without its last block, and reads no checksum at the end."""
+    """Raise if a tar archive is incomplete.
+
+    `tarfile` takes whatever it cannot read as the end of the archive (a header that was cut off, for one), and reads no
+    checksum at the end. An archive ends with blocks of zeros.
+    """
     assert archive.fileobj is not None  # noqa: S101 - an archive that is open has its file
     archive.fileobj.seek(archive.offset)
-    if len(archive.fileobj.read(_BLOCK)) < _BLOCK:
+    if archive.fileobj.read(_BLOCK) != bytes(_BLOCK):
         msg = "the block that marks the end of a tar archive is missing"
         raise EOFError(msg)
     while archive.fileobj.read(2**20):

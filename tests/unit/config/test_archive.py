@@ -116,7 +116,8 @@ def test_an_archive_that_was_cut_off(tmp_path, ending) -> None:
     files = {"base/parameters.yml": "a: 1\n" + "# filler\n" * 40, "prod/parameters.yml": "a: 2"}
     whole = pack(fill(tmp_path / "source", files), tmp_path / f"c.{ending}", "").read_bytes()
     end = whole.rstrip(b"\0") if ending == "tar" else whole  # tar pads its end with more zeros than it needs
-    for length in {*range(1, len(end), max(len(end) // 40, 1)), len(end) - 1, len(end)} - {len(whole)}:
+    blocks = {block + more for block in range(512, len(end), 512) for more in (0, 1)} if ending == "tar" else set()
+    for length in {*range(1, len(end), max(len(end) // 40, 1)), *blocks, len(end) - 1, len(end)} - {len(whole)}:
         archive = tmp_path / f"cut.{ending}"
         archive.write_bytes(whole[:length])
         with pytest.raises(ConfigError) as caught:
