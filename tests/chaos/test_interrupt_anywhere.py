@@ -12,6 +12,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -72,7 +73,7 @@ class Runs:
         )  # fmt: skip
         outcomes = []
         if (store / "sessions.db").exists():
-            with sqlite3.connect(store / "sessions.db") as database:
+            with closing(sqlite3.connect(store / "sessions.db")) as database:
                 outcomes = [row[0] for row in database.execute("SELECT outcome FROM treadle_sessions")]
         return done.returncode, outcomes, int(report.read_text()), done.stdout + done.stderr
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing
 
 import pytest
 
@@ -129,7 +130,7 @@ def _flags(way):
 
 def _stored(root):
     """Everything that the record holds, as text."""
-    with sqlite3.connect(root / ".treadle" / "sessions.db") as database:
+    with closing(sqlite3.connect(root / ".treadle" / "sessions.db")) as database:
         return "\n".join(database.iterdump())
 
 

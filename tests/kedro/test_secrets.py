@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing
 
 import pytest
 
@@ -72,7 +73,7 @@ def test_nothing_shows_a_secret(lane, method, pipeline):
     done = lane.treadle(method, f"--pipelines={pipeline}", fails=True)
     said = done.stdout + done.stderr + "\n".join(lane.lines("project.log"))
     assert "***" in said
-    with sqlite3.connect(lane.root / ".treadle" / "sessions.db") as database:
+    with closing(sqlite3.connect(lane.root / ".treadle" / "sessions.db")) as database:
         stored = "\n".join(database.iterdump())
     assert "***" in stored
     for text in (said, stored):

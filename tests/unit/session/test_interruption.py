@@ -8,6 +8,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -208,7 +209,7 @@ def test_ctrl_c_in_the_import_of_sqlalchemy(make_project, had_a_record: bool) ->
     root: Path = make_project()
     if had_a_record:
         (root / ".treadle").mkdir()
-        with sqlite3.connect(root / ".treadle" / "sessions.db"):
+        with closing(sqlite3.connect(root / ".treadle" / "sessions.db")):
             pass
     done = subprocess.run(
         [sys.executable, "-c", TORN, str(root)], capture_output=True, text=True, cwd=root, timeout=100, check=False

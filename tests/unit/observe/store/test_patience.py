@@ -7,6 +7,7 @@ import shutil
 import sqlite3
 import tempfile
 import traceback
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -88,9 +89,8 @@ def test_a_read_only_store_is_read(journal: str) -> None:
     folder = Path(tempfile.mkdtemp())  # pytest's own folders are closed to other users
     try:
         SQLStore(project_path=folder).save(RECORD)
-        with sqlite3.connect(folder / ".treadle" / "sessions.db") as database:
+        with closing(sqlite3.connect(folder / ".treadle" / "sessions.db")) as database:
             database.execute(f"PRAGMA journal_mode = {journal}")
-        database.close()
         folder.chmod(0o755)
         (folder / ".treadle" / "sessions.db").chmod(0o444)
         (folder / ".treadle").chmod(0o555)
