@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from treadle.errors import ProjectNotFoundError, TreadleError, UnknownNameError
 from treadle.pipeline.source import notebook_cell
+from treadle.suggestions import close_names, did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -233,8 +234,6 @@ def _project_here() -> Path | None:
 
 def _find_node(name: str) -> Node:
     """Find a node in the pipelines of the project, the default one first."""
-    import difflib
-
     from treadle.project import configured_project
 
     pipelines = configured_project().pipelines
@@ -244,9 +243,9 @@ def _find_node(name: str) -> Node:
             known.setdefault(node.name, node)
         if name in known:
             return known[name]
-    close = tuple(difflib.get_close_matches(name, known, n=3))
-    hint = f"Did you mean {' or '.join(repr(each) for each in close)}?" if close else f"The nodes are: {', '.join(known)}."
-    msg = f"No pipeline of the project has a node {name!r}. {hint}" if name else f"%load_node takes a node's name. {hint}"
+    close = close_names(name, known)
+    hint = did_you_mean(close, f"The nodes are: {', '.join(known)}.")
+    msg = f"No pipeline of the project has a node {name!r}.{hint}" if name else f"%load_node takes a node's name.{hint}"
     raise UnknownNameError(msg, name=name, close=close)
 
 

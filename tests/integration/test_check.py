@@ -109,7 +109,7 @@ def test_every_problem_at_once(start_method):
     found = {problem.nodes: problem for problem in report.problems}
     said = {nodes: problem.message for nodes, problem in found.items()}
     assert "Did you mean 'text.TextDataset'" in said["unknown_type",]
-    assert "did you mean 'filepath'" in said["unknown_key", "unknown_key_too"]
+    assert "Did you mean 'filepath'" in said["unknown_key", "unknown_key_too"]
     assert "'nobody'" in said["no_credentials",]
     assert "Did you mean 'good'" in said["missing_input",]
     assert "Did you mean 'params:depth'" in said["missing_param",]

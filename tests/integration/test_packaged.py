@@ -109,7 +109,7 @@ def test_main_and_the_console_script(python, folder):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--pipelines", "cleening"], "Did you mean cleaning"),
+        (["--pipelines", "cleening"], "Did you mean 'cleaning'?"),
         (["--runer", "thread"], "--runner"),
         (["--env", "prdo"], "Did you mean 'prod'"),
     ],

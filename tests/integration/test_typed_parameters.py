@@ -75,7 +75,7 @@ def test_a_hooks_wrong_value_is_the_nodes_failure(any_runner):
     """A wrong value that a hook gave is found when the node runs: the node fails, and the error names the key."""
     manager = create_hook_manager()
     register_hooks(manager, [Deepen({"depht": 1})])
-    with pytest.raises(NodeError, match=r"model\.depht.*did you mean 'depth'") as caught:
+    with pytest.raises(NodeError, match=r"model\.depht.*Did you mean 'depth'") as caught:
         any_runner.run(PIPELINE, catalog_of(depth=3), hooks=manager)
     assert caught.value.node == "fit"
     assert isinstance(caught.value.__cause__, ConfigError)

@@ -161,7 +161,7 @@ def test_a_command_that_is_none(plugin, capsys, name, said):
 def test_a_plugin_command_has_close_matches(plugin, capsys):
     """A misspelt command of a plugin is suggested like ours."""
     assert main(["gret"]) == 2
-    assert "Did you mean greet" in capsys.readouterr().err
+    assert "Did you mean 'greet'?" in capsys.readouterr().err
 
 
 def test_info_lists_plugins(plugin, capsys):

@@ -6,10 +6,10 @@ under `run:`. State: none. Neighbours: `run.py` calls `fill_flags` for its optio
 
 from __future__ import annotations
 
-import difflib
 from typing import TYPE_CHECKING, Any
 
 from treadle.errors import ConfigError
+from treadle.suggestions import close_names, did_you_mean
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -61,13 +61,9 @@ def _read(path: Path, context: click.Context, flags: dict[str, click.Parameter])
     for key, value in content.items():
         option = flags.get(_spelling(str(key)))
         if option is None or option.name is None:
-            close = difflib.get_close_matches(_spelling(str(key)), flags)
-            hint = (
-                f"did you mean {close[0]}?"
-                if close
-                else f"the flags are {', '.join(sorted({o.name or '' for o in flags.values()}))}."
-            )
-            message = f"The flags file {path} sets {key!r}, which is not a flag of `treadle {section}`; {hint}"
+            known = f"The flags are: {', '.join(sorted({o.name or '' for o in flags.values()}))}."
+            hint = did_you_mean(close_names(_spelling(str(key)), flags, most=1), known)
+            message = f"The flags file {path} sets {key!r}, which is not a flag of `treadle {section}`.{hint}"
             raise ConfigError(message, file=str(path), key=str(key))
         if value is not None:
             _check_value(path, context, key, option, value)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import difflib
-
 import click
+
+from treadle.suggestions import close_names, did_you_mean
 
 
 class SuggestingGroup(click.Group):
@@ -20,8 +20,8 @@ class SuggestingGroup(click.Group):
         if not ctx.resilient_parsing and not name.startswith("-") and self.get_command(ctx, name) is None:
             known = self.list_commands(ctx)
             flags = {flag for parameter in self.get_params(ctx) for flag in parameter.opts}
-            close = [f"--{name}"] if f"--{name}" in flags else difflib.get_close_matches(name, known)
-            hint = f"Did you mean {' or '.join(close)}?" if close else f"The commands are: {', '.join(known)}."
-            message = f"There is no command {name!r}. {hint}"
+            close = (f"--{name}",) if f"--{name}" in flags else close_names(name, known)
+            hint = did_you_mean(close, f"The commands are: {', '.join(known)}.")
+            message = f"There is no command {name!r}.{hint}"
             raise click.UsageError(message, ctx)
         return super().resolve_command(ctx, args)

@@ -6,7 +6,6 @@ that is there is never overwritten, and what fails halfway is taken back. Keeps 
 
 from __future__ import annotations
 
-import difflib
 import shutil
 from dataclasses import dataclass
 from importlib import resources
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from treadle.cli.scaffold import PIPELINE_TEMPLATE, copy_tree, why_unusable_name
 from treadle.errors import ProjectError, UnknownNameError
+from treadle.suggestions import close_names, did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -120,11 +120,11 @@ def find_pipeline_files(metadata: ProjectMetadata, conf_source: str, name: str) 
     found = tuple(_files_of(places, name))
     if not found:
         known = sorted(_names(places.pipelines))
-        close = difflib.get_close_matches(name, known, n=3)
-        hint = f"Did you mean {' or '.join(close)}?" if close else f"There are: {', '.join(known) or 'none'}."
+        close = close_names(name, known)
+        hint = did_you_mean(close, f"There are: {', '.join(known) or 'none'}.")
         folder = places.pipelines.relative_to(places.root)
-        message = f"There is no pipeline {name!r} in {folder} of the project {metadata.project_name}. {hint}"
-        raise UnknownNameError(message, name=name, close=tuple(close))
+        message = f"There is no pipeline {name!r} in {folder} of the project {metadata.project_name}.{hint}"
+        raise UnknownNameError(message, name=name, close=close)
     return found
 
 

@@ -10,7 +10,6 @@ the disk as it was. Neighbours: `cli/new.py` and `cli/demo.py` call it, `cli/fli
 
 from __future__ import annotations
 
-import difflib
 import importlib.util
 import keyword
 import re
@@ -23,6 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from treadle.errors import ProjectError
+from treadle.suggestions import close_names, did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -196,8 +196,7 @@ def _templates() -> Traversable:
 def _find_template(name: str) -> Traversable:
     names = available_templates()
     if name not in names:
-        close = difflib.get_close_matches(name, names, n=1)
-        hint = f" Did you mean {close[0]!r}?" if close else ""
+        hint = did_you_mean(close_names(name, names, most=1))
         message = f"There is no project template {name!r}.{hint} The templates are: {', '.join(names)}."
         raise ProjectError(message, key=name)
     return _templates().joinpath(name)

@@ -12,7 +12,6 @@ a loader is consistent for its lifetime; nothing outside the loader. Neighbours:
 from __future__ import annotations
 
 import copy
-import difflib
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +24,7 @@ from treadle.config.resolvers import MISSING, ResolutionError, Scope, current_sc
 from treadle.config.source import ConfSource, check_environments, matches, open_source
 from treadle.errors import ConfigError, MissingConfigError
 from treadle.secrets import register_secrets
+from treadle.suggestions import close_names, did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -139,9 +139,9 @@ class ConfigLoader:
             ConfigError: a file or a key is wrong; the error names it with its line.
         """
         if kind not in self.config_patterns:
-            close = difflib.get_close_matches(kind, self.config_patterns, n=1)
-            hint = f"Did you mean {close[0]!r}?" if close else f"The kinds are: {', '.join(self.config_patterns)}."
-            msg = f"There is no kind of configuration named {kind!r}. {hint} CONFIG_LOADER_ARGS adds others with config_patterns."
+            known = f"The kinds are: {', '.join(self.config_patterns)}."
+            hint = did_you_mean(close_names(kind, self.config_patterns, most=1), known)
+            msg = f"There is no kind of configuration named {kind!r}.{hint} CONFIG_LOADER_ARGS adds others with config_patterns."
             raise ConfigError(msg, key=kind)
         if kind not in self._resolved:
             # Two threads may both read; the first to finish decides what all of them see.

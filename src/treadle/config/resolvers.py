@@ -11,7 +11,6 @@ libraries' resolvers are not changed. Neighbours: `loader.py` makes a `Scope` fo
 from __future__ import annotations
 
 import contextvars
-import difflib
 import inspect
 import re
 from collections.abc import Callable, Mapping
@@ -19,6 +18,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from treadle.errors import ConfigError
+from treadle.suggestions import close_names, did_you_mean
 
 _PREFIX = "treadle."
 _CALL = re.compile(r"\$\{\s*([A-Za-z_][\w.]*)\s*:")
@@ -293,6 +293,6 @@ def _reason(exc: BaseException, scope: Scope) -> str:
     if not isinstance(exc, UnsupportedInterpolationType):
         return text
     name = text.rpartition(" ")[2]
-    close = difflib.get_close_matches(name, scope.resolvers, n=1)
-    hint = f"did you mean {close[0]!r}?" if close else f"the resolvers are: {', '.join(scope.resolvers)}"
-    return f"there is no resolver {name!r}; {hint} Others are added with custom_resolvers in CONFIG_LOADER_ARGS"
+    known = f"The resolvers are: {', '.join(scope.resolvers)}."
+    hint = did_you_mean(close_names(name, scope.resolvers, most=1), known)
+    return f"there is no resolver {name!r}.{hint} Others are added with custom_resolvers in CONFIG_LOADER_ARGS"

@@ -7,13 +7,13 @@ so that errors contain a path that the user can open.
 
 from __future__ import annotations
 
-import difflib
 import re
 from pathlib import Path, PurePosixPath
 from typing import Protocol
 
 from treadle.config.archive import SUFFIXES, Contents, has_hidden_part, read_archive
 from treadle.errors import ConfigError, MissingConfigError
+from treadle.suggestions import close_names, did_you_mean
 
 
 class ConfSource(Protocol):
@@ -94,9 +94,8 @@ def check_environments(source: ConfSource, conf_source: Path, base_env: str, env
     while len(wanted.parts) > 1 and not source.has_environment(wanted.parent.as_posix()):
         wanted = wanted.parent  # the first part of the name that is wrong
     known = source.environments(wanted.parent.as_posix())
-    close = difflib.get_close_matches(wanted.as_posix(), known, n=1)
-    hint = f"Did you mean {close[0]!r}?" if close else f"There are: {', '.join(known) or 'none'}."
-    msg = f"There is no environment {env!r} in {conf_source}. {hint} {create}"
+    hint = did_you_mean(close_names(wanted.as_posix(), known, most=1), f"There are: {', '.join(known) or 'none'}.")
+    msg = f"There is no environment {env!r} in {conf_source}.{hint} {create}"
     raise ConfigError(msg, file=source.describe(env), key=env)
 
 

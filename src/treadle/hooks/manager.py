@@ -6,7 +6,6 @@ each worker owns its manager. Neighbours: `specs.py` declares the hooks; `treadl
 
 from __future__ import annotations
 
-import difflib
 import inspect
 import re
 from typing import TYPE_CHECKING, Any
@@ -16,6 +15,7 @@ from pluggy import HookimplMarker, PluginManager, PluginValidationError
 from treadle.errors import HookError
 from treadle.hooks.specs import NAMESPACE, SPECS, hook_names, hook_spec
 from treadle.plugins import HOOKS, offered, plugin_name
+from treadle.suggestions import close_names, did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
@@ -149,9 +149,8 @@ def _register(manager: PluginManager, hook: Any, *, name: str | None, label: str
         if target in known:
             _check_arguments(manager, target, implementation, label)
         if target not in known and not optional and not hasattr(manager.hook, target):
-            close = difflib.get_close_matches(target, known, n=3)
-            hint = f"Did you mean {' or '.join(close)}?" if close else f"The hooks are: {', '.join(known)}."
-            msg = f"{label} implements {target!r}, which is not a hook. {hint}"
+            hint = did_you_mean(close_names(target, known), f"The hooks are: {', '.join(known)}.")
+            msg = f"{label} implements {target!r}, which is not a hook.{hint}"
             raise HookError(msg, hook=target, plugin=label)
     try:
         manager.register(hook, name=name)

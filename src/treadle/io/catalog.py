@@ -9,7 +9,6 @@ words the errors; the engine asks for `subset`, the part of the catalog that a w
 from __future__ import annotations
 
 import copy
-import difflib
 import threading
 from dataclasses import dataclass
 from functools import partial
@@ -31,6 +30,7 @@ from treadle.io.storage import is_local
 from treadle.io.temporary import remove_leftovers
 from treadle.io.versions import new_version
 from treadle.secrets import register_secrets
+from treadle.suggestions import close_names, did_you_mean
 
 if TYPE_CHECKING:
     import os
@@ -396,10 +396,9 @@ class Catalog(Inventory):
         return guarded("look for" if method == "exists" else method, name, dataset, ask) if callable(ask) else otherwise
 
     def _unknown(self, name: str) -> UnknownDatasetError:
-        close = tuple(difflib.get_close_matches(str(name), list(self), n=3))
-        likely = f" Did you mean {' or '.join(repr(other) for other in close)}?" if close else ""
+        close = close_names(name, self)
         where = "a parameters file" if _is_parameter(name) else "the catalog"
-        msg = f"There is no dataset {name!r} in the catalog.{likely} Check the spelling, or add it to {where}."
+        msg = f"There is no dataset {name!r} in the catalog.{did_you_mean(close)} Check the spelling, or add it to {where}."
         return UnknownDatasetError(msg, dataset=name, close=close)
 
     def _check_load_versions(self, versions: Mapping[str, str]) -> None:

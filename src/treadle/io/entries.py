@@ -5,12 +5,12 @@ State: none. Neighbours: `catalog` calls it; `recipe` is what it makes.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from typing import Any
 
 from treadle.errors import DatasetError
 from treadle.io.recipe import DatasetRecipe, credential_names
+from treadle.suggestions import close_names, did_you_mean
 
 
 def read_entries(
@@ -74,8 +74,8 @@ def _check_entry(name: str, entry: Any) -> None:
         raise DatasetError(msg, dataset=name)
     _check_versioned(name, entry)
     if "type" not in entry:
-        close = difflib.get_close_matches("type", [str(key) for key in entry], n=1)
-        likely = f" Did you mean `type` by {close[0]!r}?" if close else ""
+        close = close_names("type", [str(key) for key in entry], most=1)
+        likely = f" It has the key {close[0]!r}.{did_you_mean(['type'])}" if close else ""
         msg = f"Catalog entry {name!r} has no `type`, such as `pandas.CSVDataset`.{likely}"
         raise DatasetError(msg, dataset=name)
 
@@ -84,8 +84,8 @@ def _check_versioned(name: str, entry: Mapping[str, Any]) -> None:
     """Raise if `versioned` is a string or number, in the entry or in a nested one: any non-empty string would mean true."""
     versioned = entry.get("versioned")
     if versioned is not None and not isinstance(versioned, bool):
-        close = difflib.get_close_matches(str(versioned).lower(), ["true", "false"], n=1)
-        likely = f" Did you mean {close[0]}?" if close else ""
+        close = close_names(versioned, ["true", "false"], most=1)
+        likely = did_you_mean(f"versioned: {each}" for each in close)
         msg = f"Catalog entry {name!r} has `versioned: {versioned!r}`. Write true or false, without quotes.{likely}"
         raise DatasetError(msg, dataset=name)
     inner = entry.get("dataset")

@@ -6,7 +6,6 @@ recipe is a fact. Neighbours: `types` resolves `type:`, `catalog` keeps recipes 
 
 from __future__ import annotations
 
-import difflib
 import inspect
 import os
 from collections.abc import Iterator, Mapping
@@ -21,6 +20,7 @@ from treadle.io.dataset import Capabilities, Dataset, capabilities_of
 from treadle.io.exclusive import shared_database
 from treadle.io.storage import is_local, local_path
 from treadle.io.types import known_type, resolve_type
+from treadle.suggestions import close_names, did_you_mean
 
 PATH_KEYS: Final = ("filepath", "path", "filename")
 """Arguments of datasets that hold a path."""
@@ -204,10 +204,8 @@ class DatasetRecipe:
         accepted = _accepted_by(kind)
         if isinstance(exc, TypeError) and accepted is not None:
             for key in (key for key in arguments if key not in accepted.names):
-                close = difflib.get_close_matches(key, accepted.names, n=1)
-                likely = f" It does not know {key!r}" + (
-                    f": did you mean {close[0]!r}?" if close else f"; it takes {', '.join(accepted.names)}."
-                )
+                hint = did_you_mean(close_names(key, accepted.names, most=1), f"It takes {', '.join(accepted.names)}.")
+                likely = f" It does not know {key!r}.{hint}"
         msg = (
             f"Dataset {self.name!r} of type {self.config['type']!r} cannot be built: {type(exc).__name__}: {exc}.{likely} "
             "Check its entry in the catalog."

@@ -8,7 +8,6 @@ State: none. Neighbours: `recipe` asks here.
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import importlib.util
 import sys
@@ -21,6 +20,7 @@ from treadle.errors import DatasetError
 from treadle.io.dataset import Capabilities
 from treadle.io.failures import install_hint
 from treadle.plugins import DATASETS, find_offer, offered, plugin_name
+from treadle.suggestions import close_names, did_you_mean
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,8 +175,7 @@ def _broken(type_name: str, module_name: str, dataset: str, exc: Exception) -> D
 
 def _unknown(type_name: str, dataset: str) -> type[Any]:
     offers = [entry.name for entry in offered(DATASETS)]
-    close = difflib.get_close_matches(type_name, [*KNOWN_TYPES, *offers, *_kedro_names(type_name)], n=3, cutoff=0.6)
-    likely = f" Did you mean {' or '.join(repr(name) for name in close)}?" if close else ""
+    likely = did_you_mean(close_names(type_name, [*KNOWN_TYPES, *offers, *_kedro_names(type_name)]))
     kedro = (
         ""
         if importlib.util.find_spec("kedro_datasets")

@@ -15,10 +15,11 @@ import typing
 from collections import OrderedDict, deque
 from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from difflib import get_close_matches
 from enum import Enum
 from pathlib import Path, PurePath
 from typing import Any, Union, get_args, get_origin
+
+from treadle.suggestions import close_names, did_you_mean
 
 _WRAPPERS = frozenset({"Annotated", "Required", "NotRequired", "ReadOnly", "Final"})
 _UNIONS = (Union, types.UnionType)
@@ -35,12 +36,13 @@ _WORDS: Mapping[type, str] = {
 
 
 class InvalidValueError(Exception):
-    """A value that does not fit: the way to it within the parameter, and what is wrong with it."""
+    """A value that does not fit: the path to it within the parameter, what is wrong with it, and a hint as a sentence."""
 
-    def __init__(self, problem: str, path: tuple[Any, ...] = ()) -> None:
+    def __init__(self, problem: str, path: tuple[Any, ...] = (), *, hint: str = "") -> None:
         super().__init__(problem)
         self.problem = problem
         self.path = path
+        self.hint = hint
 
 
 def holds_model(annotation: Any) -> bool:
@@ -166,9 +168,9 @@ def _listed(value: Any, allowed: Sequence[Any]) -> Any:
     for each in allowed:
         if each == value and type(each) is type(value):
             return value
-    close = get_close_matches(value, [each for each in allowed if isinstance(each, str)], n=1) if isinstance(value, str) else []
-    hint = f" (did you mean {close[0]!r}?)" if close else ""
-    raise InvalidValueError(f"it must be one of {', '.join(map(repr, allowed))}, not {value!r}{hint}")
+    texts = [each for each in allowed if isinstance(each, str)] if isinstance(value, str) else []
+    hint = did_you_mean(close_names(value, texts, most=1))
+    raise InvalidValueError(f"it must be one of {', '.join(map(repr, allowed))}, not {value!r}", hint=hint)
 
 
 def _one_of(value: Any, kinds: Sequence[Any]) -> Any:
@@ -187,7 +189,9 @@ def _one_of(value: Any, kinds: Sequence[Any]) -> Any:
     if len(wrong) == 1:
         raise wrong[0]
     deepest = max(wrong, key=lambda each: len(each.path))
-    raise InvalidValueError(f"it fits none of {', '.join(map(_name, others))}; {deepest.problem}", deepest.path)
+    raise InvalidValueError(
+        f"it fits none of {', '.join(map(_name, others))}; {deepest.problem}", deepest.path, hint=deepest.hint
+    )
 
 
 def _name(kind: Any) -> str:
@@ -220,7 +224,7 @@ def _at(step: Any, value: Any, kind: Any) -> Any:
     try:
         return convert(value, kind)
     except InvalidValueError as exc:
-        raise InvalidValueError(exc.problem, (step, *exc.path)) from exc.__cause__
+        raise InvalidValueError(exc.problem, (step, *exc.path), hint=exc.hint) from exc.__cause__
 
 
 def _dataclass(value: Any, kind: type) -> Any:
@@ -258,9 +262,8 @@ def _by_key(value: Mapping[Any, Any], kind: type, known: Sequence[str] | None, n
     """Convert what stands under each key; any key is allowed where `known` is None."""
     for key in value:
         if known is not None and key not in known:
-            close = get_close_matches(str(key), known, n=1)
-            hint = f"did you mean {close[0]!r}?" if close else f"it has {', '.join(known) or 'none'}"
-            raise InvalidValueError(f"{kind.__name__} has no such key ({hint})", (key,))
+            hint = did_you_mean(close_names(key, known, most=1), f"It has {', '.join(known) or 'none'}.")
+            raise InvalidValueError(f"{kind.__name__} has no such key", (key,), hint=hint)
     hints = _hints(kind)
     given = {key: _at(key, each, hints.get(key, Any)) for key, each in value.items()}
     for name in needed:

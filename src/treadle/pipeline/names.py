@@ -145,17 +145,6 @@ def as_names(given: Any, what: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(names))
 
 
-def close_matches(name: str, known: Iterable[str]) -> tuple[str, ...]:
-    """Return the known names that the user may have meant, best first, three at most."""
-    import difflib
-
-    pool = set(known)
-    ends = sorted(full for full in pool if full.endswith(f".{name}"))
-    by_case = {full.lower(): full for full in sorted(pool)}
-    close = [by_case[low] for low in difflib.get_close_matches(name.lower(), by_case, n=3)]
-    return tuple(dict.fromkeys([*ends, *close]))[:3]
-
-
 def listed(names: Collection[str]) -> str:
     """Return names for a message: quoted, in their order, at most ten of them."""
     shown = ", ".join(repr(name) for name in list(names)[:SHOWN])

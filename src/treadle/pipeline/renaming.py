@@ -21,10 +21,10 @@ from treadle.pipeline.names import (
     check_dataset_name,
     check_label,
     check_namespace,
-    close_matches,
     is_parameter,
     listed,
 )
+from treadle.suggestions import close_names, did_you_mean
 
 if TYPE_CHECKING:
     from treadle.pipeline.node import Node
@@ -176,10 +176,10 @@ def _check_known(mapping: Mapping[str, str], known: set[str], side: str, kind: s
     for name in mapping:
         if name in known:
             continue
-        close = close_matches(name, known)
+        close = close_names(name, known)
         known_ones = f"It has {listed(sorted(known))}." if known else "It has none."
-        hint = f"Did you mean {listed(close)}?" if close else known_ones
-        msg = f"{side}= of pipeline() names {name!r}, but the pipeline has no {kind} of that name. {hint}"
+        hint = did_you_mean(close, known_ones)
+        msg = f"{side}= of pipeline() names {name!r}, but the pipeline has no {kind} of that name.{hint}"
         raise UnknownNameError(msg, name=name, close=close)
 
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from treadle.errors import PipelineError, UnknownNameError
-from treadle.pipeline.names import TRANSCODING, as_names, base_name, close_matches, listed
+from treadle.pipeline.names import TRANSCODING, as_names, base_name, listed
+from treadle.suggestions import close_names, did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -94,15 +95,10 @@ def _check_known(kind: str, names: tuple[str, ...], known: Iterable[str]) -> Non
     unknown = [name for name in names if name not in pool]
     if not unknown:
         return
-    close = tuple(dict.fromkeys(match for name in unknown for match in close_matches(name, pool)))
-    if close:
-        hint = f"Did you mean {listed(close)}?"
-    elif pool:
-        hint = f"It has {listed(sorted(pool))}."
-    else:
-        hint = f"It has no {kind} at all."
+    close = tuple(dict.fromkeys(match for name in unknown for match in close_names(name, pool)))
+    hint = did_you_mean(close, f"It has {listed(sorted(pool))}." if pool else f"It has no {kind} at all.")
     one = f"no {kind} {listed(unknown)}" if len(unknown) == 1 else f"none of the {kind}s {listed(unknown)}"
     formats = " (a name without a format means all its formats)" if TRANSCODING in "".join(unknown) else ""
-    msg = f"The pipeline has {one}{formats}. {hint}"
+    msg = f"The pipeline has {one}{formats}.{hint}"
     nodes = tuple(unknown) if kind == "node" else None
     raise UnknownNameError(msg, name=unknown[0], close=close, nodes=nodes)

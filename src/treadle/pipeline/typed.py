@@ -71,8 +71,8 @@ def build_parameter(node: Node, dataset: str, annotation: Any, value: Any) -> An
         key = ".".join(filter(None, (root, *map(str, exc.path))))
         what = f"The parameter {key!r}" if key else "The parameters"
         msg = (
-            f"{what} cannot be used: {exc.problem}. Node {node.name!r} takes {dataset!r} as {_shown(annotation)}. Correct it in "
-            "the parameters files, or in --params where it was given there."
+            f"{what} cannot be used: {exc.problem}.{exc.hint} Node {node.name!r} takes {dataset!r} as {_shown(annotation)}. "
+            "Correct it in the parameters files, or in --params where it was given there."
         )
         cause = exc.__cause__
         raise ConfigError(msg, key=key or None) from (masked_exception(cause) if cause is not None else None)

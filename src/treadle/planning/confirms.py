@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 from treadle.errors import UnknownDatasetError
+from treadle.suggestions import close_names, did_you_mean
 
 if TYPE_CHECKING:
     from treadle.io import Catalog
@@ -37,11 +37,10 @@ def confirming_in_main(nodes: Sequence[Node], catalog: Catalog) -> frozenset[int
                 if catalog.capabilities(name).main_process_only:
                     found.add(position)
             elif name not in used:
-                close = tuple(get_close_matches(name, [*used, *catalog], n=3))
-                hint = f" Did you mean {' or '.join(map(repr, close))}?" if close else ""
+                close = close_names(name, [*used, *catalog])
                 msg = (
-                    f"Node '{node.name}' confirms '{name}', which is not in the catalog.{hint} Declare it there, or remove it "
-                    "from the node's `confirms`."
+                    f"Node '{node.name}' confirms '{name}', which is not in the catalog.{did_you_mean(close)} Declare it there, "
+                    "or remove it from the node's `confirms`."
                 )
                 raise UnknownDatasetError(msg, dataset=name, node=node.name, close=close)
     return frozenset(found)

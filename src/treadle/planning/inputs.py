@@ -6,11 +6,11 @@ State: none. Neighbours: runners and sessions validate their arguments here.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 from treadle.errors import PipelineError, UnknownNameError
 from treadle.pipeline.names import is_parameter
+from treadle.suggestions import close_names, did_you_mean
 
 if TYPE_CHECKING:
     from treadle.pipeline import Pipeline
@@ -42,10 +42,10 @@ def check_inputs(pipeline: Pipeline, names: Any) -> None:
                 "(from_nodes, from_inputs), or pass values for its inputs."
             )
             raise UnknownNameError(msg, name=name, nodes=(producer,))
-        close = tuple(get_close_matches(str(name), free, n=3))
+        close = close_names(name, free)
         known = ", ".join(sorted(each for each in free if not is_parameter(each))) or "none"
-        hint = f"Did you mean {' or '.join(map(repr, close))}?" if close else f"Its free inputs are: {known}."
-        msg = f"A value was given for '{name}', which is not a free input of the pipeline. {hint}"
+        hint = did_you_mean(close, f"Its free inputs are: {known}.")
+        msg = f"A value was given for '{name}', which is not a free input of the pipeline.{hint}"
         raise UnknownNameError(msg, name=str(name), close=close)
 
 
@@ -68,8 +68,8 @@ def check_results(plan: Plan, wanted: bool | Iterable[str]) -> tuple[str, ...]: 
     names = (wanted,) if isinstance(wanted, str) else tuple(wanted)
     for name in names:
         if name not in results:
-            close = tuple(get_close_matches(str(name), results, n=3))
-            hint = f"Did you mean {' or '.join(map(repr, close))}?" if close else f"Those are: {', '.join(results) or 'none'}."
-            msg = f"load_results contains '{name}', which is not a free output of this run. {hint}"
+            close = close_names(name, results)
+            hint = did_you_mean(close, f"Those are: {', '.join(results) or 'none'}.")
+            msg = f"load_results contains '{name}', which is not a free output of this run.{hint}"
             raise UnknownNameError(msg, name=str(name), close=close)
     return names

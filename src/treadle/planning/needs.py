@@ -5,10 +5,10 @@ State: none. Neighbours: `policies.py` reads the requests from code and configur
 
 from __future__ import annotations
 
-from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 from treadle.errors import RunnerError
+from treadle.suggestions import close_names, did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -41,7 +41,7 @@ def check_needs(plan: Plan, limits: Mapping[str, int]) -> None:
                 wrong.append(_unmet_need(plan.nodes[index].name, name, amount, limits))
     if first is not None:
         shown = [*wrong[:_SHOWN], *([f"{len(wrong) - _SHOWN} more nodes request too much."] if len(wrong) > _SHOWN else [])]
-        raise RunnerError("\n".join(shown), name=first, close=tuple(get_close_matches(first, limits, n=1)))
+        raise RunnerError("\n".join(shown), name=first, close=close_names(first, limits, most=1))
 
 
 def needed_resources(plan: Plan) -> frozenset[str]:
@@ -57,10 +57,10 @@ def _unmet_need(node: str, name: str, amount: int, limits: Mapping[str, int]) ->
             f"Lower the request, or raise the limit: `resources: {{{name}: …}}` in conf/<env>/execution.yml, or "
             f"resources= of the runner."
         )
-    close = get_close_matches(name, limits, n=1)
-    hint = f"Did you mean '{close[0]}'? Otherwise set" if close else "Set"
+    hint = did_you_mean(close_names(name, limits, most=1))
+    advice = f"{hint} Otherwise set" if hint else " Set"
     return (
-        f"Node '{node}' requests {name}: {amount:,}, but no limit of that resource is set. {hint} "
+        f"Node '{node}' requests {name}: {amount:,}, but no limit of that resource is set.{advice} "
         f"one in conf/<env>/execution.yml (`resources: {{{name}: {amount}}}`), or pass the runner "
         f"resources={{'{name}': {amount}}}."
     )

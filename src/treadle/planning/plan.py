@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -20,6 +19,7 @@ from treadle.planning.collector import collection_paused
 from treadle.planning.confirms import confirming_in_main
 from treadle.planning.exclusive import apply_exclusive
 from treadle.planning.policies import NO_RULES, plan_policies, runs_in_main
+from treadle.suggestions import close_names, did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -159,11 +159,10 @@ def _require_known(links: Links, catalog: Catalog) -> None:
         return
     known = [*catalog, *sorted(links.made)]
     first, node_name = next(iter(missing.items()))
-    close = tuple(get_close_matches(first, known, n=3))
+    close = close_names(first, known)
     listed = ", ".join(f"'{name}' (needed by node '{node}')" for name, node in missing.items())
-    hint = f" Did you mean {' or '.join(repr(match) for match in close)}?" if close else ""
     msg = (
-        f"The pipeline needs data that is not in the catalog and that no node produces: {listed}.{hint} "
+        f"The pipeline needs data that is not in the catalog and that no node produces: {listed}.{did_you_mean(close)} "
         "Declare it in the catalog, or also select the nodes that produce it."
     )
     raise UnknownDatasetError(msg, dataset=first, node=node_name, close=close)

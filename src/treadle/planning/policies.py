@@ -20,12 +20,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from treadle.errors import ConfigError
 from treadle.pipeline.policy import READERS, FailurePolicy, NodePolicy, Place, policy_of, read_resources
 from treadle.planning.exclusive import ExclusiveRule, read_rule
+from treadle.suggestions import close_names, did_you_mean
 
 if TYPE_CHECKING:
     from treadle.pipeline import Node
@@ -273,10 +273,8 @@ def _leaves(policy: NodePolicy) -> Iterable[tuple[tuple[str, ...], Any]]:
 
 def _hint(name: str, known: Iterable[str], otherwise: str) -> str:
     known = sorted(known)
-    close = get_close_matches(name, known, n=3)
-    if close:
-        return f"Did you mean {' or '.join(map(repr, close))}?"
-    return f"{otherwise}: {', '.join(known[:10]) or 'none'}{', …' if len(known) > 10 else ''}."
+    listed = f"{', '.join(known[:10]) or 'none'}{', …' if len(known) > 10 else ''}"
+    return did_you_mean(close_names(name, known), f"{otherwise}: {listed}.")
 
 
 def _error(place: Locate, path: tuple[str, ...], what: str, hint: str = "") -> ConfigError:
@@ -285,7 +283,7 @@ def _error(place: Locate, path: tuple[str, ...], what: str, hint: str = "") -> C
     key = ".".join(path)
     where = f"{file}, line {line}: " if line else f"{file}: " if file else ""
     subject = f"the execution key {key!r}" if key else "the execution configuration"
-    return ConfigError(f"{where}{subject}: {what}.{' ' + hint if hint else ''}", file=file, line=line, key=key or None)
+    return ConfigError(f"{where}{subject}: {what}.{hint}", file=file, line=line, key=key or None)
 
 
 def _joined(wrong: Sequence[ConfigError]) -> ConfigError:

@@ -6,13 +6,13 @@ Job: find a project at or above a path, and read and validate its `[tool.treadle
 
 from __future__ import annotations
 
-import difflib
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from treadle.errors import ProjectError, ProjectNotFoundError
+from treadle.suggestions import close_names, did_you_mean
 
 CONFIG_FILE = "pyproject.toml"
 TABLE = "tool.treadle"
@@ -85,9 +85,8 @@ def read_metadata(path: Path | str) -> ProjectMetadata:
     table, project = tables
     for key in table:
         if key not in KEYS:
-            close = difflib.get_close_matches(key, KEYS, n=1)
-            hint = f"Did you mean {close[0]!r}?" if close else f"The keys are: {', '.join(KEYS)}."
-            raise _wrong(file, key, f"has the unknown key {key!r}. {hint}")
+            hint = did_you_mean(close_names(key, KEYS, most=1), f"The keys are: {', '.join(KEYS)}.")
+            raise _wrong(file, key, f"has the unknown key {key!r}.{hint}")
     package_name = _text(file, table, "package_name")
     if package_name is None:
         raise _wrong(

@@ -7,13 +7,13 @@ configured project; `found_pipelines.py` has the usual result of a registry, and
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from treadle.errors import ProjectError, TreadleError, UnknownNameError
 from treadle.project.code import import_project_module, place_of
 from treadle.project.found_pipelines import discover_pipelines
+from treadle.suggestions import close_names, did_you_mean
 
 if TYPE_CHECKING:
     from treadle.pipeline import Pipeline
@@ -128,12 +128,9 @@ class ProjectPipelines(Mapping[str, "Pipeline"]):
 
     def _unknown(self, name: str, registered: Mapping[str, Any]) -> UnknownNameError:
         names = ", ".join(registered) or "none"
-        close = [] if name == DEFAULT_PIPELINE else difflib.get_close_matches(name, registered, n=3)
-        if close:
-            hint = f"Did you mean {' or '.join(close)}?"
-        elif name == DEFAULT_PIPELINE:
-            hint = f"Have register_pipelines() return one under this name, or name another. Registered: {names}."
-        else:
-            hint = f"Registered: {names}."
-        msg = f"The project {self._package_name} has no pipeline {name!r}. {hint}"
-        return UnknownNameError(msg, name=name, close=tuple(close))
+        is_default = name == DEFAULT_PIPELINE
+        advice = "Have register_pipelines() return one under this name, or name another. " if is_default else ""
+        close = () if is_default else close_names(name, registered)
+        hint = did_you_mean(close, f"{advice}Registered: {names}.")
+        msg = f"The project {self._package_name} has no pipeline {name!r}.{hint}"
+        return UnknownNameError(msg, name=name, close=close)

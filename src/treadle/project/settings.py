@@ -6,7 +6,6 @@ caches the record. Neighbours: `configure.py` reads the settings on first use; s
 
 from __future__ import annotations
 
-import difflib
 import inspect
 import logging
 from collections.abc import Mapping
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from treadle.errors import ProjectError
 from treadle.project.code import import_project_module
+from treadle.suggestions import close_names, did_you_mean
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -147,6 +147,6 @@ def _wrong(name: str, value: Any, file: str, wanted: str) -> ProjectError:
 def _warn_about_misspelt_settings(module: ModuleType, file: str) -> None:
     for name in vars(module):
         if name.isupper() and name not in SETTING_NAMES:
-            close = difflib.get_close_matches(name, SETTING_NAMES, n=1, cutoff=0.85)
-            if close:
-                logging.getLogger(__name__).warning("%s sets %s, which is not a setting: did you mean %s?", file, name, close[0])
+            hint = did_you_mean(close_names(name, SETTING_NAMES, most=1, cutoff=0.85))
+            if hint:
+                logging.getLogger(__name__).warning("%s sets %s, which is not a setting.%s", file, name, hint)

@@ -5,7 +5,6 @@ State: none. Neighbours: `session.py` and `service.py` call these functions; `tr
 
 from __future__ import annotations
 
-import difflib
 import inspect
 import os
 import time
@@ -18,6 +17,7 @@ from treadle.observe.store import SQLStore
 from treadle.session.facts import GitProbe, host_name, recorded_environment, user_name
 from treadle.session.identity import new_session_id
 from treadle.session.record import SessionFacts
+from treadle.suggestions import close_names, did_you_mean
 
 if TYPE_CHECKING:
     from pluggy import PluginManager
@@ -169,10 +169,9 @@ def make_config_loader(settings: Settings, facts: SessionFacts) -> Any:
     except TypeError as exc:
         taken = [name for name in inspect.signature(loader_class).parameters if name != "conf_source"]
         unknown = next((name for name in settings.CONFIG_LOADER_ARGS if name not in taken), "")
-        close = difflib.get_close_matches(unknown, taken, n=1)
-        hint = f"Did you mean {close[0]!r} by {unknown!r}?" if close else f"It takes: {', '.join(taken)}."
+        hint = did_you_mean(close_names(unknown, taken, most=1), f"It takes: {', '.join(taken)}.")
         file = settings.file or "settings.py"
-        msg = f"The config loader {loader_class.__qualname__} does not take CONFIG_LOADER_ARGS of {file}: {exc}. {hint}"
+        msg = f"The config loader {loader_class.__qualname__} does not take CONFIG_LOADER_ARGS of {file}: {exc}.{hint}"
         raise ProjectError(msg, file=file, key="CONFIG_LOADER_ARGS") from exc
     return loader_class(facts.conf_source, **arguments)
 

@@ -6,11 +6,11 @@ the files.
 
 from __future__ import annotations
 
-from difflib import get_close_matches
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from treadle.errors import ConfigError, DatasetError, MissingConfigError, UnknownDatasetError
+from treadle.suggestions import close_names
 
 if TYPE_CHECKING:
     from treadle.io import Catalog
@@ -71,7 +71,7 @@ def missing_catalog(config_loader: Any) -> str | None:
         stems = {PurePath(file).stem: file for file in files()}
     except ConfigError:
         return None
-    close = get_close_matches("catalog", stems, n=1, cutoff=0.7)
+    close = close_names("catalog", stems, most=1, cutoff=0.7)
     meant = f" Was {stems[close[0]]} meant as the catalog file?" if close else ""
     return f"No catalog file was found. Its name must begin with 'catalog', for example conf/base/catalog.yml.{meant}"
 

@@ -8,11 +8,12 @@ State: none. Neighbours: `running.py` calls this before a run; the config loader
 
 from __future__ import annotations
 
-import difflib
 import logging
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
+
+from treadle.suggestions import close_names, did_you_mean
 
 if TYPE_CHECKING:
     from treadle.pipeline import Pipeline
@@ -39,9 +40,9 @@ def warn_about_unknown_params(context: Context, pipeline: Pipeline) -> None:
         if _is_taken(name, taken) or any(_matches(declared(kind), mention) for kind in context.config_loader):
             continue
         _logger.warning(
-            "The configuration has no parameter %r, and no node uses it, so it has no effect. Did you mean %r?",
+            "The configuration has no parameter %r, and no node uses it, so it has no effect.%s",
             name,
-            ".".join((*path[:-1], close)),
+            did_you_mean([".".join((*path[:-1], close))]),
         )
 
 
@@ -55,7 +56,7 @@ def _misspelt(given: Mapping[Any, Any], declared: Any, above: tuple[str, ...]) -
         if key in declared:
             if isinstance(value, Mapping):
                 yield from _misspelt(value, declared[key], path)
-        elif close := difflib.get_close_matches(str(key), names, n=1, cutoff=0.75):
+        elif close := close_names(key, names, most=1, cutoff=0.75):
             yield path, close[0]
 
 

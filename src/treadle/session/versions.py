@@ -6,7 +6,6 @@ resume command; `treadle.io` lists versions.
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +13,7 @@ from treadle.errors import DatasetError, UnknownNameError
 from treadle.io.failures import guarded
 from treadle.pipeline.names import base_name, is_parameter
 from treadle.session.locating import name_place
+from treadle.suggestions import close_names, did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -91,10 +91,9 @@ def check_load_versions(catalog: Catalog, pipeline: Pipeline, versions: Mapping[
         found = guarded("look for", name, dataset, ask) if callable(ask) else None
         if found is None or version in found:
             continue
-        close = difflib.get_close_matches(version, found, n=1)
         newest = f"The newest are: {', '.join(found[:_SHOWN])}." if found else "It has none yet."
-        hint = f"Did you mean {close[0]!r}?" if close else newest
-        msg = f"There is no version {version!r} of dataset {name!r}. {hint}"
+        hint = did_you_mean(close_names(version, found, most=1), newest)
+        msg = f"There is no version {version!r} of dataset {name!r}.{hint}"
         error = DatasetError(msg, dataset=name)
         name_place(error, config_loader, catalog)
         raise error
@@ -102,12 +101,8 @@ def check_load_versions(catalog: Catalog, pipeline: Pipeline, versions: Mapping[
 
 def _not_taken(name: str, taken: Iterable[str]) -> UnknownNameError:
     datasets = sorted(each for each in taken if not is_parameter(each))
-    close = tuple(difflib.get_close_matches(name, datasets, n=_SHOWN))
-    if close:
-        hint = f"Did you mean {' or '.join(map(repr, close))}?"
-    elif datasets:
-        hint = f"They load: {', '.join(datasets[:_LISTED])}{', …' if len(datasets) > _LISTED else ''}."
-    else:
-        hint = "They load none."
-    msg = f"A version of dataset {name!r} was asked for, and no node of those that would run loads it. {hint}"
+    close = close_names(name, datasets, most=_SHOWN)
+    loaded = f"{', '.join(datasets[:_LISTED]) or 'none'}{', …' if len(datasets) > _LISTED else ''}"
+    hint = did_you_mean(close, f"They load: {loaded}.")
+    msg = f"A version of dataset {name!r} was asked for, and no node of those that would run loads it.{hint}"
     return UnknownNameError(msg, name=name, close=close)

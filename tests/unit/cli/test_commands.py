@@ -66,7 +66,7 @@ def test_a_misspelt_one_is_suggested(make_project, capsys):
     """The project's commands are among the close matches."""
     make_project(cli=CLI)
     assert main(["gret"]) == 2
-    assert "Did you mean greet" in capsys.readouterr().err
+    assert "Did you mean 'greet'?" in capsys.readouterr().err
 
 
 def test_outside_of_the_project_there_are_none(make_project, tmp_path, monkeypatch, capsys):

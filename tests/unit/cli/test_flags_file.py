@@ -62,8 +62,8 @@ def test_json_and_empty_files(flags):
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        ("runer: parallel", "'runer', which is not a flag of `treadle run`; did you mean runner?"),
-        ("zzz: 1", "the flags are "),
+        ("runer: parallel", "'runer', which is not a flag of `treadle run`. Did you mean 'runner'?"),
+        ("zzz: 1", "The flags are: "),
         ("config: other.yml", "'config', which is not a flag"),
         ("- runner", "holds a list at its top level"),
         ("run: {runner: [", "nightly.yml, line 2, column 1 is not valid YAML"),

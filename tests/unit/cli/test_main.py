@@ -82,7 +82,7 @@ def test_help_is_whole_on_a_narrow_terminal():
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["rnu"], "There is no command 'rnu'. Did you mean run"),
+        (["rnu"], "There is no command 'rnu'. Did you mean 'run'"),
         (["zzz"], f"The commands are: {', '.join(COMMANDS)}."),
         (["run", "--runer", "parallel"], "--runner"),
         (["sessions", "lits"], "lits"),
@@ -232,4 +232,4 @@ assert heavy.isdisjoint(set(sys.modules) - before), heavy & set(sys.modules)
 def test_a_word_that_is_a_flag(capsys):
     """`treadle version` gets the flag that was meant, not the command that is spelled most like it."""
     assert main(["version"]) == 2
-    assert "Did you mean --version?" in capsys.readouterr().err
+    assert "Did you mean '--version'?" in capsys.readouterr().err

@@ -106,5 +106,5 @@ def test_delete_suggests(root, capsys):
     main(["pipeline", "create", "shipping"])
     before = files(root)
     assert main(["pipeline", "delete", "shiping", "-y"]) == 2
-    assert "Did you mean shipping" in capsys.readouterr().err
+    assert "Did you mean 'shipping'?" in capsys.readouterr().err
     assert files(root) == before

@@ -129,7 +129,7 @@ def test_unknown_hook_suggests_close_names() -> None:
         @hook_impl
         def before_node_runs(self) -> None: ...
 
-    with pytest.raises(HookError, match="Did you mean before_node_run") as caught:
+    with pytest.raises(HookError, match="Did you mean 'before_node_run'") as caught:
         register_hooks(create_hook_manager(), [Typo()])
     assert caught.value.hook == "before_node_runs"
 

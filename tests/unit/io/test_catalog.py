@@ -154,7 +154,11 @@ def test_errors_of_datasets_get_the_name():
 
 @pytest.mark.parametrize(
     ("entry", "text"),
-    [("text", "must be a mapping"), ({"typ": "x"}, "has no `type`.*Did you mean `type` by 'typ'"), ({}, "has no `type`")],
+    [
+        ("text", "must be a mapping"),
+        ({"typ": "x"}, "no `type`.*has the key 'typ'. Did you mean 'type'"),
+        ({}, "has no `type`"),
+    ],
 )
 def test_malformed_entries(entry, text):
     """An entry that is no mapping, or has no type, is an error that names it."""

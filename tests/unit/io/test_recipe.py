@@ -98,7 +98,7 @@ def test_pickles():
 
 def test_misspelt_argument():
     """An argument that the class lacks is an error that names it and the likely one."""
-    with pytest.raises(DatasetError, match=r"'planes'.*does not know 'filepth': did you mean 'filepath'\?"):
+    with pytest.raises(DatasetError, match=r"'planes'.*does not know 'filepth'. Did you mean 'filepath'\?"):
         recipe({"type": Table, "filepth": "x"}).build()
 
 
@@ -156,7 +156,7 @@ def test_capabilities_of_others():
 @pytest.mark.parametrize(
     ("config", "said"),
     [
-        ({"type": "text.TextDataset", "filepth": "x"}, "'filepth': did you mean 'filepath'"),
+        ({"type": "text.TextDataset", "filepth": "x"}, "'filepth'. Did you mean 'filepath'"),
         ({"type": "text.TextDataset"}, "missing a required argument: 'filepath'"),
         ({"type": "MemoryDataset", "versioned": True}, "has no versions"),
     ],

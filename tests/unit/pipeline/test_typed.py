@@ -180,13 +180,13 @@ def test_what_is_left_alone():
 
 WRONG = [
     ({"layers": [{"width": 3}]}, "model.name", "needs it, and it is missing"),
-    ({**PLAIN, "nmae": "x"}, "model.nmae", "did you mean 'name'"),
+    ({**PLAIN, "nmae": "x"}, "model.nmae", "Did you mean 'name'"),
     ({**PLAIN, "layers": [{"width": 3}, {"width": "4"}]}, "model.layers.1.width", "must be a whole number, not '4'"),
     ({**PLAIN, "layers": [{"width": True}]}, "model.layers.0.width", "must be a whole number, not True"),
     ({**PLAIN, "layers": {"width": 3}}, "model.layers", "must be a list"),
     ({**PLAIN, "layers": []}, "model", "ValueError: a model needs a layer"),
-    ({**PLAIN, "colour": "rde"}, "model.colour", "did you mean 'red'"),
-    ({**PLAIN, "kind": "lien"}, "model.kind", "must be one of 'tree', 'line', not 'lien' (did you mean 'line'?)"),
+    ({**PLAIN, "colour": "rde"}, "model.colour", "Did you mean 'red'"),
+    ({**PLAIN, "kind": "lien"}, "model.kind", "must be one of 'tree', 'line', not 'lien'. Did you mean 'line'?"),
     ({**PLAIN, "since": "soon"}, "model.since", "date refuses it"),
     ({**PLAIN, "extra": {"last": 5}}, "model.extra.last", "must be a mapping with the keys of Layer, not 5"),
     ("oak", "model", "must be a mapping with the keys of Model, not 'oak'"),
@@ -318,6 +318,6 @@ def test_a_typed_dict_within_a_dataclass():
     made = node(use_it, "params:s", "out")
     built = typed_inputs(made, {"params:s": {"scale": 3, "options": {"path": "a"}}})["params:s"]
     assert (built.scaled, built.options) == ((3, 6), {"path": Path("a")})
-    with pytest.raises(ConfigError, match=r"Options has no such key.*did you mean 'path'") as caught:
+    with pytest.raises(ConfigError, match=r"Options has no such key.*Did you mean 'path'") as caught:
         typed_inputs(made, {"params:s": {"options": {"path": "a", "pathh": "b"}}})
     assert caught.value.key == "s.options.pathh"

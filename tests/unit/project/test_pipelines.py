@@ -97,7 +97,7 @@ def test_unknown_pipeline_suggests_close_names(make_project: MakeProject) -> Non
     """A name nobody registered is an error with close matches, and a missing default says how to have one."""
     registry = "from treadle.pipeline import Pipeline\ndef register_pipelines():\n    return {'clean': Pipeline([])}\n"
     bootstrap_project(make_project({"pipeline_registry.py": registry}))
-    with pytest.raises(UnknownNameError, match="Did you mean clean") as caught:
+    with pytest.raises(UnknownNameError, match="Did you mean 'clean'") as caught:
         configured_project().pipelines["claen"]
     assert (caught.value.name, caught.value.close) == ("claen", ("clean",))
     with pytest.raises(UnknownNameError, match=r"Have register_pipelines\(\) return one"):

@@ -94,5 +94,5 @@ def test_near_misses_are_told(make_project: MakeProject, caplog: pytest.LogCaptu
     """A name that is almost a setting is logged, because it would be passed over in silence."""
     settings_of(make_project, "HOOK = ()\nDATA = 1\n")
     assert [record.getMessage().partition("sets ")[2] for record in caplog.records] == [
-        "HOOK, which is not a setting: did you mean HOOKS?"
+        "HOOK, which is not a setting. Did you mean 'HOOKS'?"
     ]

@@ -16,12 +16,12 @@ import sys
 import threading
 from contextlib import contextmanager
 from dataclasses import dataclass
-from difflib import get_close_matches
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from treadle.errors import RunnerError
+from treadle.suggestions import close_names, did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -216,9 +216,8 @@ def _parse(value: str | StartMethod, source: str) -> StartMethod:
         method = StartMethod(value)
     except ValueError:
         known = ", ".join(method.value for method in available_start_methods())
-        close = tuple(get_close_matches(str(value), [m.value for m in StartMethod], n=1))
-        hint = f" Did you mean {close[0]!r}?" if close else ""
-        msg = f"Unknown start method {value!r} in {source}.{hint} Use one of: {known}."
+        close = close_names(value, [each.value for each in StartMethod], most=1)
+        msg = f"Unknown start method {value!r} in {source}.{did_you_mean(close)} Use one of: {known}."
         raise RunnerError(msg, name=str(value), close=close) from None
     if method not in available_start_methods():
         msg = f"This platform has no start method {method.value!r} ({source}). Use loky or spawn."

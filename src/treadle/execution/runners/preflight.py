@@ -17,7 +17,6 @@ from __future__ import annotations
 import pickle
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 from treadle.errors import NodeError, TreadleError, WorkerSetupError
@@ -30,6 +29,7 @@ from treadle.pipeline import Node, Pipeline
 from treadle.pipeline.names import base_name, is_parameter
 from treadle.planning.plan import Plan, PlannedDataset, PlannedNode
 from treadle.planning.policies import NO_RULES, runs_in_main
+from treadle.suggestions import close_names, did_you_mean
 
 if TYPE_CHECKING:
     import pluggy
@@ -137,8 +137,7 @@ def _missing_data(pipeline: Pipeline, catalog: Catalog) -> Iterator[Problem]:
                 takers.setdefault(name, []).append(node)
     known = [*catalog, *made]
     for name, nodes in takers.items():
-        close = get_close_matches(name, known, n=3)
-        hint = f" Did you mean {' or '.join(repr(match) for match in close)}?" if close else ""
+        hint = did_you_mean(close_names(name, known))
         message = (
             f"Dataset {name!r} is made by no node, and the catalog does not have it.{hint} Declare it in the catalog"
             f"{' or in a parameters file' if is_parameter(name) else ''}, or check the nodes that make it too."

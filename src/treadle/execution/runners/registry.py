@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import inspect
 import sys
-from difflib import get_close_matches
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from treadle.errors import RunnerError
 from treadle.execution.runners.runner import Runner
 from treadle.plugins import RUNNERS, find_offer, offered, plugin_name
+from treadle.suggestions import close_names, did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -74,18 +74,17 @@ def _imported_class(name: str) -> Any:
     module_name, _, class_name = _HOMES.get(name.lower(), name).rpartition(".")
     known = runner_names()
     if not module_name:
-        close = tuple(get_close_matches(name, known, n=1))
-        hint = f" Did you mean '{close[0]}'?" if close else ""
+        close = close_names(name, known, most=1)
+        hint = did_you_mean(close)
         msg = f"There is no runner '{name}'.{hint} Give a name ({', '.join(known)}) or the dotted path of a Runner class."
         raise RunnerError(msg, name=name, close=close)
     try:
         kind = getattr(import_module(module_name), class_name)
     except Exception as exc:
         close = _close_paths(module_name, class_name)
-        hint = f" Did you mean '{close[0]}'?" if close else ""
         msg = (
-            f"There is no runner '{name}': {type(exc).__name__}: {exc}.{hint} Give a name ({', '.join(known)}) or the dotted "
-            "path of a Runner class."
+            f"There is no runner '{name}': {type(exc).__name__}: {exc}.{did_you_mean(close)} Give a name ({', '.join(known)}) or "
+            "the dotted path of a Runner class."
         )
         raise RunnerError(msg, name=name, close=close) from exc
     if not (isinstance(kind, type) and issubclass(kind, Runner)):  # before the call: a flags file may name any class
@@ -102,7 +101,7 @@ def _close_paths(module_name: str, class_name: str) -> tuple[str, ...]:
     """Find Runner classes of a module that could be imported, with a name like the one that was asked for."""
     module = sys.modules.get(module_name)
     names = [name for name, kind in vars(module).items() if isinstance(kind, type)] if module is not None else []
-    return tuple(f"{module_name}.{name}" for name in get_close_matches(class_name, names, n=1))
+    return tuple(f"{module_name}.{name}" for name in close_names(class_name, names, most=1))
 
 
 def _refusal(name: str, kind: Any, params: Mapping[str, Any], exc: TypeError) -> RunnerError:
@@ -111,7 +110,7 @@ def _refusal(name: str, kind: Any, params: Mapping[str, Any], exc: TypeError) ->
     except (TypeError, ValueError):
         accepted = []
     unknown = next((key for key in params if key not in accepted), None)
-    close = tuple(get_close_matches(unknown, accepted, n=1)) if unknown is not None else ()
-    hint = f" Did you mean '{close[0]}' by '{unknown}'?" if close else f" It takes: {', '.join(accepted) or 'none'}."
+    close = close_names(unknown, accepted, most=1) if unknown is not None else ()
+    hint = did_you_mean(close, f"It takes: {', '.join(accepted) or 'none'}.")
     msg = f"Runner '{name}' does not take these parameters: {exc}.{hint}"
     return RunnerError(msg, name=unknown or name, close=close)

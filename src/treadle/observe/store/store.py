@@ -13,7 +13,6 @@ Neighbours: `records.py` defines the records, `rows.py` converts them, `engine.p
 
 from __future__ import annotations
 
-import difflib
 import errno
 import sys
 import threading
@@ -27,6 +26,7 @@ from treadle.events import Outcome
 from treadle.execution.processes.interrupts import interrupts_held_back
 from treadle.forks import fork_safe
 from treadle.observe.store.file import default_file, writing_problem
+from treadle.suggestions import close_names, did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -337,9 +337,9 @@ class SQLStore:
         raise self._unknown(session_id, list(newest))
 
     def _unknown(self, session_id: str, known: Sequence[str]) -> StoreError:
-        close = difflib.get_close_matches(session_id, known, n=3) or list(known[:3])
-        hint = f"Did you mean one of these: {', '.join(close)}?" if close else "No session is recorded yet."
-        return StoreError(f"The session store has no session {session_id!r}. {hint} `treadle sessions list` shows them.")
+        newest = f"The newest are: {', '.join(known[:3])}." if known else "No session is recorded yet."
+        hint = did_you_mean(close_names(session_id, known), newest)
+        return StoreError(f"The session store has no session {session_id!r}.{hint} `treadle sessions list` shows them.")
 
 
 def _import_database() -> None:
