@@ -292,7 +292,7 @@ CASES = [
     ),
     Case("catalog that is a list", "run", ("catalog.yml",), {"conf/base/catalog.yml": "- words\n"}),
     Case("entry that is a text", "run", ("catalog.yml, line 1", "'words'"), {"conf/base/catalog.yml": "words: data/words.txt\n"}),
-    Case("entry without type", "run", ("catalog.yml, line 5", "'extra'", "`type` by 'tpye'"), catalog("extra: {tpye: x}\n")),
+    Case("entry without type", "run", ("catalog.yml, line 5", "'extra'", "Did you mean"), catalog("extra: {tpye: x}\n")),
     Case(
         "unknown type",
         "run",

@@ -117,7 +117,7 @@ def test_load_takes_the_beginning_of_an_id(tmp_path: Path) -> None:
     assert store.load("2026-01-01T00.00.00.101").session_id == record(101).session_id
     with pytest.raises(StoreError, match=r"Several sessions.*\.102Z-aaaaaaaa, .*\.101Z-aaaaaaaa"):
         store.load("2026-01-01T00.00.00.10")
-    with pytest.raises(StoreError, match=r"no session '2026-01-01T00.00.00.103Z'.*one of these.*\.102Z-aaaaaaaa"):
+    with pytest.raises(StoreError, match=r"no session '2026-01-01T00.00.00.103Z'.*Did you mean .*\.102Z-aaaaaaaa"):
         store.load("2026-01-01T00.00.00.103Z")
     with pytest.raises(StoreError, match="no session ''"):
         store.load("")
