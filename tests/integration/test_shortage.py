@@ -114,8 +114,10 @@ def test_no_more_processes(start_method, monkeypatch):
             runner.run(ONE, Catalog({"text": "abc"}))
 
 
-def test_many_large_values_and_few_open_files():
-    """Values go to files where memory files would take a large part of the descriptors that the process may have."""
+@pytest.mark.parametrize("held", [0, 200])
+def test_many_large_values_and_few_open_files(held):
+    """Values go to files where memory files would take a large part of the descriptors that the process has left."""
+    files = [os.open(os.devnull, os.O_RDONLY) for _ in range(held)]
     names = [f"n{number}" for number in range(80)]
     nodes = [node(lambda number=number: np.full(20_000, number), None, f"n{number}") for number in range(len(names))]
     nodes.append(node(lambda *arrays: sum(array[0] for array in arrays), names, "total"))
@@ -126,6 +128,8 @@ def test_many_large_values_and_few_open_files():
         assert ParallelRunner(2, "fork").run(Pipeline(nodes), Catalog())["total"] == sum(range(80))
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+        for file in files:
+            os.close(file)
 
 
 @pytest.mark.parametrize("needed", ["", "by a node", "as a result"])

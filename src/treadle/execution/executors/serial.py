@@ -15,14 +15,14 @@ from treadle.execution.executors.executor import Executor
 from treadle.execution.executors.in_process import job_steps
 from treadle.execution.executors.local_store import LocalStore
 from treadle.execution.executors.protocol import Capabilities
-from treadle.execution.protocol.messages import MAIN, Job
+from treadle.execution.protocol.messages import MAIN, Finished, Job, Started
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from treadle.execution.executors.events import PoolEvent
     from treadle.execution.packing.bundle import RunBundle
-    from treadle.execution.protocol.messages import Cancel, Release, Started, Transfer
+    from treadle.execution.protocol.messages import Cancel, Release, Transfer
 
 
 class SerialPool:
@@ -38,7 +38,8 @@ class SerialPool:
         self._store = store
         self._number = 0
         self._jobs: deque[Job] = deque()
-        self._steps: Iterator[Report] | None = None
+        self._steps: Iterator[Report] | None = None  # those left of the current job
+        self._last_node = -1  # of that job
         self._announced = False
 
     def start(self, number: int, run: RunBundle) -> frozenset[int]:
@@ -66,19 +67,20 @@ class SerialPool:
             if not self._jobs and timeout is not None:
                 threading.Event().wait(timeout)
                 return []
-            values = self._store.values
+            values, job = self._store.values, self._jobs.popleft()
+            self._last_node = job.nodes[-1]
             self._steps = job_steps(
                 self._number,
                 self._context,
                 MAIN,
-                self._jobs.popleft(),
+                job,
                 take=lambda dataset, last: values.take(dataset, last=last),
                 keep=values.settle,
             )
-        step = next(self._steps, None)
-        if step is None:
-            self._steps = None
-            return []
+        step = next(self._steps)
+        fact = step.fact
+        if type(fact) is not Started and (type(fact) is not Finished or fact.node == self._last_node):
+            self._steps = None  # this was the last step of the job
         return [step]
 
     def wake(self) -> None:

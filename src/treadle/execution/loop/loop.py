@@ -106,6 +106,7 @@ class RunLoop:
         # Where nodes run inside `wait`, it does not return while one of them is stuck.
         self._stalls = Stalls(bundle.plan, executor, self._scheduler, self._workers) if can.concurrent else None
         self._received: Sequence[PoolEvent] = ()  # the batch of events that is being handled
+        self._loaded = False  # whether a LoadValue was carried out since the last `assign`
         self._announced: set[int] = set()  # running nodes whose start was reported to the observers
         self._handlers: dict[type, Callable[[Any], None]] = {
             RunJob: self._submit,
@@ -141,8 +142,11 @@ class RunLoop:
         """Run the loop until the run has ended, or until a condition holds."""
         scheduler, failure_handler, deadlines = self._scheduler, self._failure_handler, self._deadlines.queue
         while not scheduler.is_finished() and not over():
-            while scheduler.assign():  # repeated: a node whose inputs could not be loaded may be queued again at once
+            while scheduler.assign():
                 self._carry_out()
+                if not self._loaded:
+                    break
+                self._loaded = False  # nodes may be queued again at once, because a value could not be loaded, or not be sent
             if scheduler.is_finished():
                 break
             self._received = self._wait()
@@ -195,6 +199,7 @@ class RunLoop:
 
     def _load(self, load: LoadValue) -> None:
         """Load a free input from the catalog into the store."""
+        self._loaded = True
         name = self._plan.datasets[load.dataset].name
         try:
             placement = self._executor.put(load.dataset, self._bundle.catalog.load(name))

@@ -119,7 +119,7 @@ class SchedulerMoves(SchedulerView):
 
     def _repeat_lost(self) -> None:
         """Queue the nodes again whose lost values are still needed, and their ancestors whose values were released."""
-        if self._stopped or not self._values.any_lost:
+        if self._stopped:
             return
         again = self._values.pop_nodes_to_repeat(self._states)
         for node in again:

@@ -235,7 +235,7 @@ class Scheduler(SchedulerMoves):
         """Return the next instruction, None if there is none."""
         while self._instructions:
             instruction = self._instructions.popleft()
-            if isinstance(instruction, RejectNode) and self._states[instruction.node] is not NodeState.READY:
+            if type(instruction) is RejectNode and self._states[instruction.node] is not NodeState.READY:
                 continue  # it was skipped meanwhile
             return instruction
         return None
@@ -248,9 +248,16 @@ class Scheduler(SchedulerMoves):
         """
         if not self._queues.priority:  # the first call: `expect` may change the weights until then
             self._begin()
-        self._repeat_lost()
+        if self._values.lost:
+            self._repeat_lost()
         depth = self._workers.depth
-        room = self._workers.with_room(depth)
+        if room := self._workers.with_room(depth):
+            self._assign_rounds(room, depth)
+        while (node := self._queues.pop_unplaceable()) is not None:
+            self._instructions.append(RejectNode(node))
+        return bool(self._instructions)
+
+    def _assign_rounds(self, room: list[tuple[int, int, int, WorkerState]], depth: int) -> None:
         heapify(room)  # the worker with the fewest jobs comes first
         queues, resources = self._queues, self._resources
         scarce = resources.candidates(len(room), queues.is_current) if resources is not None and resources.are_awaited else []
@@ -271,10 +278,7 @@ class Scheduler(SchedulerMoves):
                 if not state.slow and state.jobs < depth:
                     heappush(room, (state.jobs, order, worker, state))
         for left in scarce:
-            self._queues.put(left.entry[1])
-        while (node := self._queues.pop_unplaceable()) is not None:
-            self._instructions.append(RejectNode(node))
-        return bool(self._instructions)
+            queues.put(left.entry[1])
 
     def _assign_job(self, first: int, worker: int, state: WorkerState) -> None:
         nodes = [first]

@@ -45,7 +45,8 @@ class Values:
         self._retained: set[int] = set()  # shared values that a worker keeps once it has received them
         self._local: set[int] = set()  # datasets that stay within the job that makes them
         self._spent: set[int] = set()  # values whose last consumer is assigned to the only worker that has them
-        self._lost: list[int] = []  # datasets whose only value was lost with a worker
+        self.lost: list[int] = []
+        """Datasets whose only value was lost with a worker since the last `pop_nodes_to_repeat`."""
         self._keep: frozenset[int] = frozenset()  # nodes that may need their inputs again, so they never count as last consumers
 
     def keep_inputs_of(self, nodes: frozenset[int]) -> None:
@@ -201,10 +202,15 @@ class Values:
 
     def outputs_made(self, outputs: Sequence[int], worker: int) -> None:
         """Note that a node finished; outputs without a placement are in the store, or in its worker if they are local."""
+        local, of, absent = self._local, self.of, ValueState.ABSENT
         for dataset in outputs:
-            if dataset in self._local:
-                self._pin_local(dataset, worker)
-            elif self.of[dataset] is ValueState.ABSENT:
+            if dataset in local:
+                if of[dataset] is absent:
+                    self._move(dataset, ValueState.PINNED)
+                    self.pins[dataset] = worker
+                else:
+                    self._pin_again(dataset, worker)
+            elif of[dataset] is absent:
                 self._move(dataset, ValueState.SHARED)
             if self.uses[dataset] == 0:
                 self._release(dataset)
@@ -230,24 +236,19 @@ class Values:
             self._move(dataset, ValueState.ABSENT)
         for copies in self._copies.values():
             copies.discard(worker)
-        self._lost += lost
+        self.lost += lost
         return lost
-
-    @property
-    def any_lost(self) -> bool:
-        """True if values were lost since the last `pop_nodes_to_repeat`."""
-        return bool(self._lost)
 
     @property
     def needs_lost(self) -> bool:
         """True if one of the lost values is still needed."""
-        return bool(self._lost) and any(self.uses[dataset] for dataset in self._lost)
+        return bool(self.lost) and any(self.uses[dataset] for dataset in self.lost)
 
     def pop_nodes_to_repeat(self, states: Sequence[NodeState]) -> list[int]:
         """Forget the lost values; return the nodes that must run again to make those that are needed, with their ancestors."""
         datasets = self._plan.datasets
-        pending = [datasets[dataset].producer for dataset in self._lost if self.uses[dataset]]
-        self._lost = []
+        pending = [datasets[dataset].producer for dataset in self.lost if self.uses[dataset]]
+        self.lost = []
         again: dict[int, None] = {}
         while pending:
             node = pending.pop()
@@ -272,11 +273,11 @@ class Values:
 
     # --- moves -----------------------------------------------------------------------------------------------------------
 
-    def _pin_local(self, dataset: int, worker: int) -> None:
+    def _pin_again(self, dataset: int, worker: int) -> None:
+        """Pin a local value whose node ran again, because another of its outputs was lost."""
         if self.of[dataset] in _IN_A_WORKER:
             self._forget_place(dataset)
             self._move(dataset, ValueState.ABSENT)
-        if self.of[dataset] is ValueState.ABSENT:
             self._move(dataset, ValueState.PINNED)
             self.pins[dataset] = worker
 
@@ -294,11 +295,13 @@ class Values:
         if not self._plan.datasets[dataset].in_memory:
             return
         holders: Collection[int] = self._copies.pop(dataset, ()) if self._copies else ()
-        if self.pins or self.homes:
-            worker = self._forget_place(dataset)
-            if worker is not None and dataset not in self._local:  # a local one is used up
-                holders = {*holders, worker}
-        self._retained.discard(dataset)
+        worker = self.pins.pop(dataset, None)
+        if worker is None and dataset in self.homes:
+            worker = self.homes.pop(dataset)[0]
+        if worker is not None and dataset not in self._local:  # the worker has dropped a local value itself
+            holders = {*holders, worker}
+        if self._retained:
+            self._retained.discard(dataset)
         if self.of[dataset] is not ValueState.RELEASED:
             self._move(dataset, ValueState.RELEASED)
         self._emit(ReleaseValue(dataset, tuple(sorted(holders)) if holders else ()))

@@ -22,7 +22,7 @@ from treadle.execution.processes.scratch import reserve
 from treadle.forks import fork_safe
 
 OPEN_FILES = 128
-"""Past this many open memory files, or a quarter of RLIMIT_NOFILE, large values go to scratch files: descriptors are few."""
+"""The number of open memory files past which large values go to scratch files, unless RLIMIT_NOFILE demands fewer."""
 
 _SHARE = 0.5
 """Part of the memory that a process may use which values take at most where nothing else is said."""
@@ -53,8 +53,7 @@ class Budget:
         self._lock = fork_safe(threading.Lock())  # of what this worker made: its threads publish too
         if places is not None:
             self._words[_LIMIT] = limit
-            may_open, _most = resource.getrlimit(resource.RLIMIT_NOFILE)
-            self._words[_MOST_FILES] = OPEN_FILES if may_open == resource.RLIM_INFINITY else min(OPEN_FILES, may_open // 4)
+            self._words[_MOST_FILES] = min(OPEN_FILES, _free_descriptors() // 4)
 
     @property
     def limit(self) -> int:
@@ -111,3 +110,14 @@ class Budget:
 def default_limit() -> int:
     """Return half of the memory that this process may use."""
     return int(_SHARE * usable_memory())
+
+
+def _free_descriptors() -> int:
+    """Return how many more descriptors this process may open."""
+    may_open, _most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if may_open == resource.RLIM_INFINITY:
+        return 2**31
+    try:
+        return max(0, may_open - len(os.listdir("/dev/fd")))
+    except OSError:  # not mounted
+        return may_open

@@ -54,7 +54,7 @@ class Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no 
             return _defined(obj, _with_slots(obj, super().reducer_override(obj)))
         if kind is ModuleType:
             _note_module(obj.__name__)
-        return super().reducer_override(obj)
+        return NotImplemented
 
 
 def dumps(value: Any) -> bytes:

@@ -12,6 +12,7 @@ import contextlib
 import io
 import threading
 import time
+from threading import get_ident
 from typing import TYPE_CHECKING, Any
 
 from treadle.execution.protocol.messages import Output
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 
 LONG_LINE = 1 << 16
 """An unfinished line longer than this number of characters is sent without waiting for its end."""
+
+_MAX_PIECES = 256
+"""The number of pieces of an unfinished line that are kept apart until they are joined."""
 
 PASSING_SECONDS = 0.25
 """The shortest interval between two intermediate states of a line that is rewritten with carriage returns."""
@@ -82,7 +86,7 @@ class ForwardStream(io.TextIOBase):
         self._send = send
         self._original = original
         self._lock = lock if lock is not None else fork_safe(threading.RLock())
-        self._unfinished: dict[int, io.StringIO] = {}  # by thread
+        self._unfinished: dict[int, list[str]] = {}  # the pieces of each thread's unfinished line
         self._buffer = ForwardBuffer(self, self._lock)
 
     @property
@@ -119,37 +123,56 @@ class ForwardStream(io.TextIOBase):
 
     def write(self, text: str) -> int:
         """Send the complete lines of the text, after this thread's unfinished line; keep the rest until its line ends."""
-        thread = threading.get_ident()
-        with self._lock:
-            end = text.rfind("\n") + 1
-            if end:
-                unfinished = self._unfinished.pop(thread, None)
-                lines = unfinished.getvalue() + text[:end] if unfinished is not None else text[:end]
-                if lines := last_states(lines):
-                    self.emit(lines)
-            if end < len(text):
-                unfinished = self._unfinished.setdefault(thread, io.StringIO())
-                unfinished.write(text[end:])
-                if "\r" in text:
-                    self._emit_passing(thread, unfinished.getvalue())
-                elif unfinished.tell() > LONG_LINE:
-                    self.flush()
+        thread = get_ident()
+        if "\n" in text or "\r" in text:
+            with self._lock:
+                self._write_lines(thread, text)
+            return len(text)
+        pieces = self._unfinished.get(thread)  # only this thread adds to them: `print` writes each of its arguments by itself
+        if pieces is None:
+            pieces = self._unfinished[thread] = []
+        pieces.append(text)
+        if len(pieces) > _MAX_PIECES or len(text) > LONG_LINE:
+            with self._lock:
+                self._limit(thread)
         return len(text)
+
+    def _write_lines(self, thread: int, text: str) -> None:
+        """Write text with line endings or carriage returns."""
+        end = text.rfind("\n") + 1
+        if end:
+            pieces = self._unfinished.pop(thread, None)
+            lines = "".join(pieces) + text[:end] if pieces else text[:end]
+            if lines := last_states(lines):
+                self.emit(lines)
+        if end < len(text):
+            pieces = self._unfinished.setdefault(thread, [])
+            pieces.append(text[end:])
+            if "\r" in text:
+                self._emit_passing(thread, "".join(pieces))
+            else:
+                self._limit(thread)
+
+    def _limit(self, thread: int) -> None:
+        """Join the pieces of an unfinished line, and send a very long one."""
+        pieces = self._unfinished[thread]
+        pieces[:] = ["".join(pieces)]
+        if len(pieces[0]) > LONG_LINE:
+            self.flush()
 
     def flush(self) -> None:
         """Send this thread's unfinished line, unless it is being rewritten with carriage returns."""
         with self._lock:
-            thread = threading.get_ident()
-            unfinished = self._unfinished.get(thread)
-            if unfinished is not None and "\r" not in (text := unfinished.getvalue()):
+            thread = get_ident()
+            pieces = self._unfinished.get(thread)
+            if pieces and "\r" not in (text := "".join(pieces)):
                 del self._unfinished[thread]
                 self.emit(text)
 
     def _emit_passing(self, thread: int, line: str) -> None:
         """Keep only the current state of a line that is rewritten with carriage returns; send it every PASSING_SECONDS."""
         shown = last_state(line)
-        kept = self._unfinished[thread] = io.StringIO()
-        kept.write(f"\r{shown}\r" if line.endswith("\r") else f"\r{shown}")
+        self._unfinished[thread] = [f"\r{shown}\r" if line.endswith("\r") else f"\r{shown}"]
         now = time.monotonic()
         if shown and now - self._passed >= PASSING_SECONDS:
             self._passed = now
@@ -159,13 +182,16 @@ class ForwardStream(io.TextIOBase):
         """Send the unfinished lines of all threads, and the pending bytes."""
         if self._unfinished or self._buffer.pending:  # checked without the lock, since this runs after every node
             with self._lock:
-                for unfinished in self._unfinished.values():
-                    text = unfinished.getvalue()
+                for pieces in list(self._unfinished.values()):
+                    count = len(pieces)
+                    text = "".join(pieces[:count])
+                    del pieces[:count]  # the list stays: its thread may be adding to it at this moment
                     if "\r" not in text:
-                        self.emit(text)
+                        if text:
+                            self.emit(text)
                     elif shown := last_state(text):
                         self.emit(f"{shown}\n")
-                self._unfinished.clear()
+                self._unfinished.pop(get_ident(), None)
                 self._buffer.flush()
 
     def emit(self, text: str | bytes, *, passing: bool = False) -> None:

@@ -142,6 +142,31 @@ def test_threads_print_whole_lines():
     assert sorted(output.text for output in sent[800:]) == [f"thread-{place} rest" for place in range(4)]
 
 
+def test_nothing_is_lost_of_lines_that_are_sent_while_threads_print_them():
+    """The end of a node sends the unfinished lines of all threads, also of those that print at that moment."""
+    sent = []
+    stream = ForwardStream("stdout", sent.append, None)
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+
+    def work(letter):
+        for _ in range(20_000):
+            stream.write(letter)
+        stream.write("\n")
+
+    threads = [threading.Thread(target=work, args=(letter,)) for letter in "ab"]
+    try:
+        for thread in threads:
+            thread.start()
+        while any(thread.is_alive() for thread in threads):
+            stream.flush_all()
+    finally:
+        sys.setswitchinterval(interval)
+        for thread in threads:
+            thread.join()
+    assert Counter("".join(output.text for output in sent)) == {"a": 20_000, "b": 20_000, "\n": 2}
+
+
 def test_a_line_without_end_does_not_pile_up():
     """A line that does not end is sent in pieces, and nothing of it is lost."""
     sent = []
