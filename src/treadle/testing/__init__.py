@@ -12,6 +12,7 @@ pytest.register_assert_rewrite(
     "treadle.testing.contract",
     "treadle.testing.job_contract",
     "treadle.testing.process_contract",
+    "treadle.testing.setup_contract",
     "treadle.testing.value_contract",
 )
 

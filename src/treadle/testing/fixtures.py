@@ -6,15 +6,20 @@ State: the shared executor, which belongs to the test class.
 from __future__ import annotations
 
 import os
-from pathlib import Path
+import signal
+import socket
+import threading
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import pytest
 
+from treadle.project import configure
 from treadle.testing.bench import Bench
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from treadle.execution.executors.executor import Executor
 
@@ -24,36 +29,86 @@ WORKERS = 2
 _SHARED: pytest.StashKey[Executor] = pytest.StashKey()
 
 
+_PATIENCE = 60.0
+"""Seconds after which a test fails if no node waits at its gate, or if a node does not continue."""
+
+
 class Gate:
-    """A node's function that waits, and the way to let it go on.
+    """Hold a node back, in whatever process or machine it runs: it waits on a TCP connection to the test.
 
     Args:
-        path: where the named pipe is made.
+        address: an address of this machine that the workers can reach.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        os.mkfifo(path)
+    def __init__(self, address: str) -> None:
+        self._listener = socket.create_server((address, 0))
+        self._listener.settimeout(_PATIENCE)
+        self._held: socket.socket | None = None
 
     @property
     def waiting(self) -> Callable[..., str]:
-        """A function that waits until the gate is opened."""
-        path = str(self._path)
+        """A node's function that waits until the gate is opened."""
+        address: tuple[str, int] = self._listener.getsockname()[:2]
 
         def waits(*_inputs: object) -> str:
-            with Path(path).open(encoding="utf-8") as pipe:
-                return pipe.read() or "through"
+            with socket.create_connection(address) as connection:
+                connection.recv(1)
+            return "through"
 
         return waits
 
+    @property
+    def killing(self) -> Callable[[], int]:
+        """A node's function that returns at once; its process is killed when the gate is opened."""
+        waits = self.waiting
+
+        def kill_later() -> int:
+            def die() -> None:
+                waits()
+                os.kill(os.getpid(), signal.SIGKILL)
+
+            threading.Thread(target=die, daemon=True).start()
+            return 1
+
+        return kill_later
+
     def open(self) -> None:
-        """Let the node go on; blocks until it waits."""
-        with self._path.open("w"):
-            pass
+        """Let one node continue; return when it has. Blocks until a node waits."""
+        with self._accept() as connection:
+            connection.sendall(b".")
+            with suppress(ConnectionError):
+                connection.recv(1)  # ends when the node closes the connection
+
+    def hold(self) -> None:
+        """Block until a node waits."""
+        self._held = self._accept()
+
+    def wait_until_killed(self) -> None:
+        """Block until the process of the node that `hold` waited for has ended."""
+        assert self._held is not None, "hold a node first"
+        with suppress(ConnectionError):
+            assert self._held.recv(1) == b""
+
+    def close(self) -> None:
+        """Free the sockets."""
+        self._listener.close()
+        if self._held is not None:
+            self._held.close()
+
+    def _accept(self) -> socket.socket:
+        connection, _ = self._listener.accept()
+        connection.settimeout(_PATIENCE)
+        return connection
 
 
 class ContractFixtures:
-    """What every part of the contract has."""
+    """What every part of the contract has.
+
+    Attributes:
+        address: an address of this machine that the workers can reach.
+    """
+
+    address = "127.0.0.1"
 
     def make_executor(self, max_workers: int) -> Executor:
         """Make an executor of the backend under test.
@@ -95,6 +150,23 @@ class ContractFixtures:
         executor.close(kill=True)
 
     @pytest.fixture
-    def gate(self, tmp_path: Path) -> Gate:
+    def gate(self) -> Iterator[Gate]:
         """A node that waits."""
-        return Gate(tmp_path / "gate")
+        made = Gate(self.address)
+        yield made
+        made.close()
+
+    @pytest.fixture
+    def failing_project(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+        """Configure a project whose settings can be read in this process only; return what they raise elsewhere."""
+        package, message = tmp_path / f"project_{os.urandom(4).hex()}", "these settings are for the main process only"
+        package.mkdir()
+        (package / "__init__.py").touch()
+        here = socket.gethostname(), os.getpid()
+        (package / "settings.py").write_text(
+            f"import os, socket\nif (socket.gethostname(), os.getpid()) != {here!r}:\n    raise LookupError({message!r})\n"
+        )
+        monkeypatch.syspath_prepend(tmp_path)
+        monkeypatch.setattr(configure._process, "project", None)  # noqa: SLF001 - restored after the test
+        configure.configure_project(package.name)
+        return message

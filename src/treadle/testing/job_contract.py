@@ -22,18 +22,24 @@ class JobContract(ContractFixtures):
     """What an executor does with jobs."""
 
     def test_begin_announces_the_workers(self, bench: Bench) -> None:
-        """Each worker comes up once a run with a pid; processes are others than this one."""
+        """Each worker comes up once a run with its pid, which is this process's if it is a thread, and has a label of its own."""
         assert bench.begin(node(lambda: 1, None, "a", name="n")) == frozenset()
         assert set(bench.workers) <= set(bench.pids)
-        others = {bench.pids[worker] for worker in bench.workers}
         if bench.capabilities.processes:
-            assert len(others) == WORKERS
-            assert os.getpid() not in others
             assert bench.executor.label(MAIN) == "main"
         else:
-            assert others == {os.getpid()}
+            assert {bench.pids[worker] for worker in bench.workers} == {os.getpid()}
         labels = [bench.executor.label(worker) for worker in bench.workers]
         assert len(set(labels)) == len(labels)
+
+    @needs("processes", "local")
+    def test_each_worker_is_a_process_of_its_own(self, bench: Bench) -> None:
+        """The pids of the workers are different, and that of this process is not among them."""
+        bench.begin(node(os.getpid, None, "pid", name="n"))
+        for worker in bench.workers:
+            bench.run(worker, "n")
+            assert bench.value("pid") == bench.pids[worker]
+        assert len({os.getpid(), *(bench.pids[worker] for worker in bench.workers)}) == 1 + WORKERS
 
     def test_a_job_is_reported_step_by_step(self, bench: Bench) -> None:
         """Started, where it is reported, then Finished, with ordered times and the worker's number; then the value is there."""

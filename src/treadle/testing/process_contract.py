@@ -29,7 +29,7 @@ class ProcessContract(ContractFixtures):
 
     @needs("processes")
     def test_a_killed_worker_is_reported_with_its_node(self, own_bench: Bench) -> None:
-        """A kill is an event with pid, signal and node; the others go on, and another worker takes the place."""
+        """A kill is an event with pid and node; the others go on, and another worker takes the place."""
         bench = own_bench
         bench.begin(
             node(lambda: os.kill(os.getpid(), signal.SIGKILL), None, "a", name="dies"),
@@ -37,7 +37,7 @@ class ProcessContract(ContractFixtures):
         )
         bench.submit(2, "dies")
         down = bench.until(WorkerDown)
-        assert down[:4] == (2, bench.pids[2], -signal.SIGKILL, bench.nodes["dies"])
+        assert (down.worker, down.pid, down.node) == (2, bench.pids[2], bench.nodes["dies"])
         assert down.started is not None
         assert isinstance(bench.run(1, "fine"), Finished)
         bench.executor.restart(2)
@@ -46,26 +46,40 @@ class ProcessContract(ContractFixtures):
         assert isinstance(bench.run(2, "fine"), Finished)
 
     @needs("processes")
-    def test_a_worker_that_exits_reports_its_code(self, own_bench: Bench) -> None:
-        """A library that ends the process is seen with its exit code and the node that it was in, be it the second of a job."""
+    def test_a_worker_that_exits_is_reported_with_its_node(self, own_bench: Bench) -> None:
+        """A library that ends the process is reported with the node that it was in, be it the second of a job."""
         bench = own_bench
         bench.begin(node(lambda: os._exit(5), None, "a", name="exits"), node(lambda: 1, None, "b", name="before"))
         bench.submit(1, "before", "exits")
         down = bench.until(WorkerDown)
-        assert (down.exitcode, down.node) == (5, bench.nodes["exits"])
+        assert (down.worker, down.node) == (1, bench.nodes["exits"])
+
+    @needs("processes", "local")
+    def test_the_exit_code_of_a_lost_worker_is_reported(self, own_bench: Bench) -> None:
+        """The code of an exit is positive, a signal negative, as in `subprocess`."""
+        bench = own_bench
+        bench.begin(
+            node(lambda: os._exit(5), None, "a", name="exits"),
+            node(lambda: os.kill(os.getpid(), signal.SIGKILL), None, "b", name="dies"),
+        )
+        bench.submit(1, "exits")
+        assert bench.until(WorkerDown).exitcode == 5
+        bench.submit(2, "dies")
+        assert bench.until(WorkerDown).exitcode == -signal.SIGKILL
 
     @needs("processes")
-    def test_the_death_of_an_idle_worker_is_no_nodes_fault(self, own_bench: Bench) -> None:
+    def test_the_death_of_an_idle_worker_is_no_nodes_fault(self, own_bench: Bench, gate: Gate) -> None:
         """A worker that dies between jobs is an event without a node, in a run and between two."""
         bench = own_bench
-        bench.begin(node(lambda: 1, None, "a", name="n"))
-        bench.run(1, "n")
-        os.kill(bench.pids[1], signal.SIGKILL)
+        bench.begin(node(gate.killing, None, "a", name="last"), node(lambda: 1, None, "b", name="n"))
+        bench.run(1, "last")
+        gate.open()
         down = bench.until(WorkerDown)
-        assert (down.worker, down.exitcode, down.node) == (1, -signal.SIGKILL, None)
+        assert (down.worker, down.node) == (1, None)
+        bench.run(2, "last")
         bench.end()
         killed = bench.pids[2]
-        os.kill(killed, signal.SIGKILL)
+        gate.open()
         bench.begin_again()
         ups: dict[int, int] = {}
         while len(ups) < WORKERS or ups.get(2, killed) == killed:
@@ -92,7 +106,7 @@ class ProcessContract(ContractFixtures):
         assert 0 < running.since <= time.monotonic()
         bench.executor.kill(1)
         down = bench.until(WorkerDown)
-        assert (down.worker, down.exitcode, down.node) == (1, -signal.SIGKILL, bench.nodes["waits"])
+        assert (down.worker, down.node) == (1, bench.nodes["waits"])
         bench.executor.restart(1)
         bench.until(WorkerUp)
         assert isinstance(bench.run(1, "n"), Finished)
@@ -121,26 +135,48 @@ class ProcessContract(ContractFixtures):
         bench.begin(node(gate.waiting, None, "a", name="hangs"))
         bench.submit(1, "hangs")
         bench.until(Started)
+        gate.hold()
         bench.executor.close(kill=True)
-        assert not psutil.pid_exists(bench.pids[1])
+        gate.wait_until_killed()
+
+    @needs("can_kill", "local")
+    def test_a_killed_worker_leaves_no_process(self, own_bench: Bench, gate: Gate) -> None:
+        """A worker that the executor kills, in a run or when it closes, has the exit code of a kill, and is reaped."""
+        bench = own_bench
+        bench.begin(node(gate.waiting, None, "a", name="hangs"))
+        for worker in (1, 2):
+            bench.submit(worker, "hangs")
+            bench.until(Started)
+        bench.executor.kill(1)
+        assert bench.until(WorkerDown).exitcode == -signal.SIGKILL
+        bench.executor.close(kill=True)
+        assert not [pid for pid in bench.pids.values() if pid != os.getpid() and psutil.pid_exists(pid)]
+
+    @needs("processes", "local")
+    def test_closing_ends_the_processes(self) -> None:
+        """After `close` the process of no worker is left."""
+        bench = Bench(self.make_executor(WORKERS), WORKERS)
+        bench.begin(node(lambda: 1, None, "a", name="n"))
+        bench.run(1, "n")
+        bench.end()
+        bench.executor.close()
+        assert not [pid for pid in bench.pids.values() if pid != os.getpid() and psutil.pid_exists(pid)]
 
     @pytest.mark.parametrize("kill", [False, True])
     def test_closing_leaves_nothing(self, kill: bool) -> None:  # noqa: FBT001 - a parameter of a test
-        """After `close` there is no descriptor, thread or process more than before, and closing again is no error."""
+        """After `close` there is no more descriptor, thread or child process here, and closing again is no error."""
         states = []
         for _ in range(2):  # the first makes what Python keeps until it ends: a fork server, a resource tracker
             threads = set(threading.enumerate())
             bench = Bench(self.make_executor(WORKERS), WORKERS)
             bench.begin(node(lambda: bytearray(1_000_000), None, "a", name="n"), r=0)
             bench.run(bench.workers[-1], "n")
-            pids = [bench.pids[worker] for worker in bench.workers]
             bench.end()
             bench.executor.close(kill=kill)
             bench.executor.close()
             for thread in set(threading.enumerate()) - threads:
                 thread.join(10)  # one that was not waited for may be on its way out
             states.append(what_is_open())
-            assert not [pid for pid in pids if pid != os.getpid() and psutil.pid_exists(pid)]
         assert states[0] == states[1]
 
     def test_closing_before_anything_began_leaves_nothing(self) -> None:

@@ -101,5 +101,5 @@ def scripted_executor(*script: Sequence[PoolEvent], capabilities: Capabilities |
     Returns:
         The executor, and its pool, which knows what the loop sent.
     """
-    pool = ScriptedPool(script, capabilities or Capabilities(processes=False, can_kill=False, queues=True))
+    pool = ScriptedPool(script, capabilities or Capabilities(processes=False, can_kill=False, queues=True, sets_up_project=False))
     return Executor(pool, LocalStore()), pool

@@ -30,6 +30,8 @@ class Capabilities:
         label: name of its workers, before their number.
         recycles: its workers are replaced when they reach a limit; it has the methods `worn` and `retire`.
         concurrent: nodes run while the caller does something else; False where the only worker is the thread that waits.
+        local: its workers run on this machine: their process ids are valid here, and the exit code of a lost one is known.
+        sets_up_project: its workers import and configure the project themselves; False where they have this process's memory.
     """
 
     processes: bool
@@ -38,6 +40,8 @@ class Capabilities:
     label: str = "worker"
     recycles: bool = False
     concurrent: bool = True
+    local: bool = True
+    sets_up_project: bool = True
 
 
 class WorkerPool(Protocol):
@@ -75,7 +79,10 @@ class WorkerPool(Protocol):
         """End a `wait` that another thread is in."""
 
     def running(self) -> dict[int, Started]:
-        """Return the node that each worker is running now, whether its start was reported or not."""
+        """Return the node that each worker is running now, whether its start was reported or not.
+
+        `Started.since` must be a time of this machine's monotonic clock.
+        """
 
     def kill(self, worker: int) -> None:
         """Kill a worker, even in the middle of a node; a WorkerDown follows. Only called where `capabilities.can_kill`."""

@@ -32,7 +32,9 @@ class SerialPool:
         store: the values of the run.
     """
 
-    capabilities = Capabilities(processes=False, can_kill=False, queues=False, label="main", concurrent=False)
+    capabilities = Capabilities(
+        processes=False, can_kill=False, queues=False, label="main", concurrent=False, sets_up_project=False
+    )
 
     def __init__(self, store: LocalStore) -> None:
         self._store = store

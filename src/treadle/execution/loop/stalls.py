@@ -100,6 +100,8 @@ class Stalls:
         if pid == os.getpid():
             place = _place_of_thread(self._own_thread if worker == MAIN else _thread_named(label))
             return logging.INFO, f"{doing}{f' (now in {place})' if place else ''}."
+        if not self._executor.capabilities.local:
+            return logging.INFO, f"{doing}."
         state, place = _state_of(pid)
         where = f"pid {pid}, {state}{f' in {place}' if place else ''}"
         if state == "stopped":

@@ -73,7 +73,13 @@ class LokyPool:
         recycling: Recycling | None = None,
     ) -> None:
         # A process that may be replaced queues no jobs, and runs one node at a time.
-        self.capabilities = Capabilities(processes=True, can_kill=True, queues=recycling is None, recycles=recycling is not None)
+        self.capabilities = Capabilities(
+            processes=True,
+            can_kill=True,
+            queues=recycling is None,
+            recycles=recycling is not None,
+            sets_up_project=not method.child_inherits,
+        )
         self._recycling = recycling
         self._slot_pool = SlotPool(max_workers, method, make_spec, self)
         self._slots = self._slot_pool.slots
