@@ -1,7 +1,7 @@
 """Treadle: run a data project's pipeline on every core, and remember how each run was made.
 
-The names below are the whole public interface. All but the pipeline's are imported when first used, so that
-`import treadle`, which every worker process does too, costs next to nothing.
+The names below are the whole public interface. All but the pipeline's names are imported on first use, so that
+`import treadle` stays cheap: every worker process imports it too. State: none.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-# Imported at once, and light: importing the subpackage later would bind its module over the function of the same name.
+# Imported eagerly: a later import of the subpackage would replace the function `pipeline` by the module of the same name.
 from treadle.pipeline import Node, Pipeline, node, pipeline
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-_HOMES = {
+_MODULES = {
     "Catalog": "treadle.io",
     "CircularDependencyError": "treadle.errors",
     "ConfigError": "treadle.errors",
@@ -134,11 +134,11 @@ __all__ = [
 
 
 def __getattr__(name: str) -> object:
-    home = _HOMES.get(name)
-    if home is None:
+    module = _MODULES.get(name)
+    if module is None:
         msg = f"module 'treadle' has no attribute {name!r}"
         raise AttributeError(msg)
-    value = getattr(import_module(home), name)
+    value = getattr(import_module(module), name)
     globals()[name] = value
     return value
 

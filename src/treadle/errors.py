@@ -5,27 +5,26 @@
     TreadleError
     ├── ProjectError            pyproject.toml, settings.py or pipeline_registry.py is wrong
     │   ├── ProjectNotFoundError    no project at or above a path
-    │   └── NotConfiguredError      nobody called bootstrap_project or configure_project (a ValueError)
+    │   └── NotConfiguredError      neither bootstrap_project nor configure_project was called (a ValueError)
     ├── ConfigError             a file or a key of conf/ is wrong
     │   └── MissingConfigError      no file matches the patterns of a kind of config
-    ├── PipelineError           nodes that cannot be wired (a ValueError)
+    ├── PipelineError           nodes that cannot be connected (a ValueError)
     │   ├── CircularDependencyError
-    │   └── UnknownNameError        a node, pipeline, tag or dataset nobody declared
+    │   └── UnknownNameError        a node, pipeline, tag or dataset that does not exist
     ├── DatasetError            a dataset that cannot be built, loaded or saved
     │   └── UnknownDatasetError
-    ├── HookError               a hook that cannot be registered or rebuilt, or that raised outside of nodes
-    ├── SessionError            a session used out of turn
+    ├── HookError               a hook that cannot be registered or pickled, or that raised outside of a node
+    ├── SessionError            a session used in the wrong state, such as after it was closed
     ├── StoreError              the store cannot be opened, migrated or written
-    ├── RunnerError             a runner, or an argument of one, that cannot be used (a ValueError)
+    ├── RunnerError             a runner, or an argument of a runner, is invalid (a ValueError)
     └── RunError                a run that did not succeed
-        ├── NodeError               a node failed: node, worker, attempt, failure
-        │   ├── NodeTimeoutError        its attempt took longer than its policy allows: the limit, the time it took
-        │   └── WorkerLostError         the worker running it died: exit code, signal, peak memory
+        ├── NodeError               a node failed
+        │   ├── NodeTimeoutError        the attempt took longer than the node's policy allows
+        │   └── WorkerLostError         the worker that ran the node died
         └── WorkerSetupError        a worker could not be set up
 
-Every error keeps its facts as fields and survives pickling both ways: the fields are keyword arguments, kept on
-the instance, and `__reduce__` rebuilds the error from its message and fields. The secrets that the process knows are masked
-in every message.
+Every error stores its facts as attributes, listed in `fields`, and can be pickled: `__reduce__` rebuilds it from its message and
+fields. Registered secrets are masked in every message. State: none.
 """
 
 from __future__ import annotations
@@ -51,7 +50,7 @@ class TreadleError(Exception):
 
     Args:
         message: what happened, to what, the likely cause, and what to do next.
-        **fields: the facts by name; each class says which it takes, and a missing one is None.
+        **fields: values of the class's `fields`, by name; a missing one is None.
     """
 
     fields: ClassVar[tuple[str, ...]] = ()
@@ -73,7 +72,7 @@ class TreadleError(Exception):
 class ProjectError(TreadleError):
     """A project whose pyproject.toml, settings.py or pipeline_registry.py is wrong.
 
-    Fields: file (path of the file at fault), key (the entry in it).
+    Fields: file (path of the incorrect file), key (the entry in it).
     """
 
     fields: ClassVar[tuple[str, ...]] = ("file", "key")
@@ -82,7 +81,7 @@ class ProjectError(TreadleError):
 
 
 class ProjectNotFoundError(ProjectError):
-    """No project stands at a path, nor above it."""
+    """There is no project at a path or in a directory above it."""
 
 
 class NotConfiguredError(ProjectError, ValueError):
@@ -102,22 +101,22 @@ class ConfigError(TreadleError):
 
 
 class MissingConfigError(ConfigError):
-    """No file holds the kind of configuration that was asked for."""
+    """No file contains the requested kind of configuration."""
 
 
 class PipelineError(TreadleError, ValueError):
-    """Nodes that cannot be wired together. Fields: nodes (the names at fault)."""
+    """Nodes that cannot be connected. Fields: nodes (their names)."""
 
     fields: ClassVar[tuple[str, ...]] = ("nodes",)
     nodes: tuple[str, ...] | None
 
 
 class CircularDependencyError(PipelineError):
-    """Nodes that wait for one another."""
+    """Nodes that depend on each other in a circle."""
 
 
 class UnknownNameError(PipelineError):
-    """A node, pipeline, tag, namespace or dataset that nobody declared. Fields: name, close (close matches)."""
+    """A node, pipeline, tag, namespace or dataset that does not exist. Fields: nodes, name, close (similar names)."""
 
     fields: ClassVar[tuple[str, ...]] = ("nodes", "name", "close")
     name: str | None
@@ -125,7 +124,7 @@ class UnknownNameError(PipelineError):
 
 
 class DatasetError(TreadleError):
-    """A dataset that cannot be built, loaded or saved. Fields: dataset (name), node (name, where one asked)."""
+    """A dataset that cannot be built, loaded or saved. Fields: dataset (name), node (name of the node that uses it)."""
 
     fields: ClassVar[tuple[str, ...]] = ("dataset", "node")
     dataset: str | None
@@ -133,17 +132,17 @@ class DatasetError(TreadleError):
 
 
 class UnknownDatasetError(DatasetError):
-    """A dataset that is not in the catalog. Fields: dataset, node, close (close matches)."""
+    """A dataset that is not in the catalog. Fields: dataset, node, close (similar names)."""
 
     fields: ClassVar[tuple[str, ...]] = ("dataset", "node", "close")
     close: tuple[str, ...] | None
 
 
 class HookError(TreadleError):
-    """A hook that cannot be registered or rebuilt, or that raised in the main process, outside of nodes.
+    """A hook that cannot be registered or pickled, or that raised in the main process, outside of a node.
 
-    Fields: hook (spec name), plugin (its name, and where it came from), failure (the record of what it raised, which is the
-    `__cause__` too; None where it was not called).
+    Fields: hook (spec name), plugin (its name and its source), failure (the record of the exception that it raised, which is also
+    the `__cause__`; None if the hook was not called).
     """
 
     fields: ClassVar[tuple[str, ...]] = ("hook", "plugin", "failure")
@@ -153,7 +152,7 @@ class HookError(TreadleError):
 
 
 class SessionError(TreadleError):
-    """A session used out of turn. Fields: session_id."""
+    """A session used in the wrong state, such as after it was closed. Fields: session_id."""
 
     fields: ClassVar[tuple[str, ...]] = ("session_id",)
     session_id: str | None
@@ -174,7 +173,7 @@ class RunError(TreadleError):
 
 
 class RunnerError(TreadleError, ValueError):
-    """A runner, or an argument of one, that cannot be used. Fields: name (of the runner or argument), close (matches)."""
+    """A runner, or an argument of a runner, is invalid. Fields: name (of the runner or argument), close (similar names)."""
 
     fields: ClassVar[tuple[str, ...]] = ("name", "close")
     name: str | None
@@ -184,10 +183,10 @@ class RunnerError(TreadleError, ValueError):
 class NodeError(RunError):
     """A node failed.
 
-    Fields: run_id, node (name), worker (its label), attempt (from 1), failure (the record the worker sent back),
-    resume_from (names of the nodes to start from to finish the run), resume (the whole command that does it, where a
-    session knows it), others (the errors of the other nodes that failed in the same run, in order; a tuple).
-    `__cause__` is the node's own exception where it survived the way back, else a stand-in with its type and text.
+    Fields: run_id, node (name), worker (its label), attempt (from 1), failure (the record that the worker sent), resume_from
+    (names of the nodes to start from to finish the run), resume (the whole command that resumes the run, if a session knows it),
+    others (a tuple: the errors of the other nodes that failed in the same run, in order).
+    `__cause__` is the node's own exception if it could be pickled, otherwise a placeholder with its type and text.
     """
 
     fields: ClassVar[tuple[str, ...]] = ("run_id", "node", "worker", "attempt", "failure", "resume_from", "resume", "others")
@@ -206,9 +205,9 @@ class NodeError(RunError):
 
     @property
     def exit_code(self) -> int | None:
-        """The exit code that the node gave to `sys.exit`, as Python reads it; None where it raised anything else.
+        """The exit code that the node passed to `sys.exit`, as Python reads it; None for any other exception.
 
-        None too where other nodes failed beside it: what ended the run was not that alone.
+        It is also None if other nodes failed in the same run, because then the exit is not the only cause.
         """
         cause = self.__cause__
         if not isinstance(cause, SystemExit) or self.others:
@@ -229,7 +228,7 @@ class NodeError(RunError):
 
 
 class NodeTimeoutError(NodeError):
-    """An attempt at a node took longer than its policy allows. Fields: those of NodeError, timeout and elapsed (seconds)."""
+    """An attempt took longer than the node's policy allows. Fields: those of NodeError, timeout and elapsed (seconds)."""
 
     fields: ClassVar[tuple[str, ...]] = (*NodeError.fields, "timeout", "elapsed")
     timeout: float | None
@@ -245,7 +244,7 @@ class WorkerLostError(NodeError):
 
     @property
     def signal(self) -> signal.Signals | None:
-        """The signal that ended the worker, None where it exited by itself or nobody saw how."""
+        """The signal that ended the worker; None if it exited by itself or its exit code is unknown."""
         if self.exitcode is None or self.exitcode >= 0:
             return None
         try:
@@ -255,7 +254,7 @@ class WorkerLostError(NodeError):
 
 
 class WorkerSetupError(RunError):
-    """A worker could not be set up. Fields: run_id, worker (its label), failure (the record the worker sent back)."""
+    """A worker could not be set up. Fields: run_id, worker (its label), failure (the record that the worker sent)."""
 
     fields: ClassVar[tuple[str, ...]] = ("run_id", "worker", "failure")
     worker: str | None

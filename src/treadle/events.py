@@ -1,7 +1,7 @@
-"""The facts of a run, and the protocol of those who take them.
+"""The events of a run, and the protocol of the observers that receive them.
 
-A run emits events in the parent process, in the order in which the runner learns of them; an observer (progress,
-log, store, trace) is a callable that takes one event. Times are seconds since the epoch (`time.time`), sizes are bytes.
+The runner emits events in the parent process, in the order in which it receives them from workers. An observer (progress, log,
+store) is a callable that takes one event. Times are seconds since the epoch (`time.time`), sizes are bytes. State: none.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ class Outcome(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """What is left of an exception once it crossed a process: plain facts that always pickle.
+    """An exception as plain values that can always be pickled, so that it can cross a process boundary.
 
     Attributes:
         type_name: the exception's class, as `module.QualName` (builtins without the module).
-        message: `str(exception)`, or a note that it could not be made.
-        traceback: the formatted traceback, the user's own frames only, cause chain included.
-        pickled: the exception itself, where it survived a round trip of pickle; else None.
+        message: `str(exception)`, or a note that `str` failed.
+        traceback: the formatted traceback with its chain of causes, without Treadle's own frames.
+        pickled: the exception itself; None if it cannot be pickled and unpickled.
         dataset: the dataset that was being loaded or saved, if that is what failed.
-        phase: `"setup"`, `"load"`, `"run"`, `"save"`, `"confirm"` or `"hook"`: what the worker was doing; `"timeout"` where it
-            was too slow.
-        hook: the hook that was being called, where that is what failed.
-        plugin: the plugin whose hook it was: its class or module, and where it came from.
+        phase: the step that failed: `"setup"`, `"load"`, `"run"`, `"save"`, `"confirm"` or `"hook"`; `"timeout"` if the attempt
+            took too long.
+        hook: the hook that was being called, if that is what failed.
+        plugin: the plugin that implements the hook: its class or module, and its source.
     """
 
     type_name: str
@@ -52,13 +52,13 @@ class Failure:
 
     @property
     def ends_well(self) -> bool:
-        """Whether it is a `sys.exit(0)`: the code ended the run on purpose, and says that all is well."""
+        """Whether it is a `sys.exit(0)`: the node's code ended the run on purpose, with success."""
         return self.type_name == "SystemExit" and self.message in {"", "0", "None", "False"}
 
 
 @dataclass(frozen=True, slots=True)
 class RunStarted:
-    """A run begins: its plan is made, its workers are about to start."""
+    """A run began: its plan is compiled, and its workers are about to start."""
 
     run_id: str
     at: float
@@ -71,10 +71,10 @@ class RunStarted:
 
 @dataclass(frozen=True, slots=True)
 class WorkerStarted:
-    """A worker is set up and takes jobs."""
+    """A worker is set up and ready for jobs."""
 
     worker: str
-    """Label of the worker: `main`, `thread-1`, `worker-1`, …; one label at a time belongs to one worker."""
+    """Label of the worker: `main`, `thread-1`, `worker-1`, …; a later worker may reuse the label of one that ended."""
     pid: int
     at: float
 
@@ -102,7 +102,7 @@ class NodeFinished:
     run_seconds: float
     save_seconds: float
     sizes: tuple[tuple[str, int], ...] = ()
-    """Bytes of each in-memory output that was handed over, by dataset name."""
+    """Dataset name and bytes of each in-memory output that was transferred."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,12 +116,12 @@ class NodeFailed:
     at: float
     failure: Failure
     final: bool = True
-    """False where the node will be tried again."""
+    """False if the node will be retried."""
 
 
 @dataclass(frozen=True, slots=True)
 class NodeSkipped:
-    """A node will not run, because something before it failed or the run stopped."""
+    """A node will not run, because a node that it depends on failed or the run stopped."""
 
     node: str
     at: float
@@ -129,7 +129,7 @@ class NodeSkipped:
 
 @dataclass(frozen=True, slots=True)
 class DatasetReleased:
-    """Nobody needs an in-memory dataset any more: its memory was given back."""
+    """An in-memory dataset was released after its last consumer, and its memory freed."""
 
     dataset: str
     at: float
@@ -137,19 +137,19 @@ class DatasetReleased:
 
 @dataclass(frozen=True, slots=True)
 class WorkerLost:
-    """A worker died without being asked to."""
+    """A worker died unexpectedly."""
 
     worker: str
     pid: int
     at: float
     exitcode: int | None
     node: str | None
-    """The node it was running, None where it was idle."""
+    """The node that it was running; None if it was idle."""
 
 
 @dataclass(frozen=True, slots=True)
 class RunFinished:
-    """The run is over; `outcome` says how, and `resume_from` where one that did not succeed can go on, if anything was done."""
+    """The run ended. If it did not succeed, `resume_from` has the nodes to start from; it is empty if no node can be skipped."""
 
     run_id: str
     at: float
@@ -172,7 +172,7 @@ Event: TypeAlias = (
 
 
 class Observer(Protocol):
-    """Something that takes the events of a run; it is called in the thread that runs the loop, and must not block."""
+    """Receives the events of a run. It is called in the thread that runs the loop, so it must not block."""
 
     def __call__(self, event: Event, /) -> Any:
-        """Take one event."""
+        """Handle one event."""

@@ -1,7 +1,8 @@
-"""Locks that a forked child can use: each of ours is free there, whichever thread of the parent held it.
+"""Reset Treadle's locks in forked child processes.
 
-A fork copies the forking thread alone. A lock that another thread holds at that moment would never be released in the child,
-whoever forks: a pool, a node that uses `multiprocessing`, an application. State: weak references to the locks.
+A fork copies only the thread that calls it. A lock that another thread holds at that moment would never be released in the child.
+So every registered lock is reset in the child, whether a worker pool, a node or the application forked it.
+State: weak references to the locks.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ _locks: WeakSet[Any] = WeakSet()
 
 
 def fork_safe(lock: _Lock) -> _Lock:
-    """Have a lock reset in each child process that is forked from now on.
+    """Register a lock to be reset in every child process that is forked from now on.
 
     Args:
         lock: a `Lock`, `RLock` or `Condition` of `threading`.
@@ -30,7 +31,7 @@ def fork_safe(lock: _Lock) -> _Lock:
 
 def _reset_locks() -> None:
     for lock in list(_locks):
-        lock._at_fork_reinit()  # noqa: SLF001 - what threading and logging call on their own locks in a child
+        lock._at_fork_reinit()  # noqa: SLF001 - threading and logging reset their own locks with it
 
 
 if hasattr(os, "register_at_fork"):

@@ -1,9 +1,8 @@
 """Treadle in IPython and Jupyter: `%load_ext treadle.ipython`, then `%reload_treadle` and `%load_node`.
 
-Job: put `context`, `catalog`, `session` and `pipelines` of a project into the user's namespace, reload them after changes of code
-or configuration, and open a node's code in a cell. State: one `Notebook` per shell, created when the extension is loaded: the
-loaded project and its session. Neighbours: `treadle.session`; the commands `treadle ipython` and `treadle jupyter` start a
-shell with this extension; `treadle.pipeline.source` writes the cell of a node.
+The extension adds `context`, `catalog`, `session` and `pipelines` of a project to the user's namespace, reloads them after the
+project has changed, and opens a node's code in a cell. The commands `treadle ipython` and `treadle jupyter` start such a shell.
+State: one `Notebook` per shell, with the loaded project and its session.
 """
 
 from __future__ import annotations
@@ -50,7 +49,7 @@ class Notebook:
         self._shell = shell
         self._root: Path | None = None
         self._session: Session | None = None
-        self._kept = 0
+        self._saved_runs = 0
 
     def reload(self, line: str = "") -> None:
         """Reload the project with its changed code, and create a new session.
@@ -78,8 +77,8 @@ class Notebook:
 
     def keep_record(self, *_: object) -> None:
         """Save the record after a cell that ran a pipeline, because kernels are often killed."""
-        if self._session is not None and self._session.store["runs"] > self._kept:
-            self._kept = self._session.store["runs"]
+        if self._session is not None and self._session.store["runs"] > self._saved_runs:
+            self._saved_runs = self._session.store["runs"]
             self._session.save()
 
     def close(self) -> None:
@@ -89,9 +88,9 @@ class Notebook:
         if session is not None and session.store["runs"]:
             session.close()
 
-    def load_if_there(self) -> None:
+    def load_if_found(self) -> None:
         """Load the project of the working directory; print a message if there is none or it is invalid."""
-        if _project_here() is None:
+        if _current_project() is None:
             self._say("No Treadle project at or above this folder. Load one with %reload_treadle PATH.")
             return
         try:
@@ -123,7 +122,7 @@ class Notebook:
         context = session.load_context()
         catalog = context.catalog  # reads the configuration
         self.close()  # close the old session only after the new one was created successfully
-        self._session, self._kept = session, 0
+        self._session, self._saved_runs = session, 0
         self._shell.user_ns.update(
             {"context": context, "catalog": catalog, "session": session, "pipelines": configured.pipelines}
         )
@@ -135,7 +134,7 @@ class Notebook:
         if given is not None:
             path = Path(given).expanduser().absolute()
             return (find_project(path) if path.is_dir() else None) or path
-        found = self._root or _project_here()
+        found = self._root or _current_project()
         if found is None:
             msg = f"There is no project at or above {Path.cwd()}. Pass its path: %reload_treadle path/to/project."
             raise ProjectNotFoundError(msg, file=str(Path.cwd()))
@@ -212,7 +211,7 @@ def _watching() -> Iterator[Sequence[Observer]]:
 
 
 def load_ipython_extension(shell: InteractiveShell) -> None:
-    """Register the magics, and load the project at or above the working directory: what `%load_ext treadle.ipython` calls.
+    """Register the magics and load the project of the working directory; `%load_ext treadle.ipython` calls this function.
 
     Args:
         shell: the IPython shell.
@@ -223,10 +222,10 @@ def load_ipython_extension(shell: InteractiveShell) -> None:
         shell.magics_manager.register_function(magic, magic_kind="line", magic_name=name)
     shell.events.register("post_run_cell", notebook.keep_record)
     atexit.register(notebook.close)
-    notebook.load_if_there()
+    notebook.load_if_found()
 
 
-def _project_here() -> Path | None:
+def _current_project() -> Path | None:
     from treadle.project import find_project
 
     return find_project(Path(os.environ.get(PROJECT_VARIABLE) or Path.cwd()))

@@ -1,4 +1,4 @@
-"""What installed packages offer Treadle, by entry point.
+"""Find the plugins of installed packages by their entry points.
 
 ::
 
@@ -7,9 +7,8 @@
     [project.entry-points."treadle.runners"]    a Runner class
     [project.entry-points."treadle.datasets"]   a dataset class; the entry's name is its `type:`
 
-Job: find the entry points of a group, each with a name that tells who offers it; nothing is imported here. State: none that
-changes: what is found is kept for as long as `sys.path` stays the same, because looking takes milliseconds. Neighbours: `hooks`,
-`io.types`, `execution.registry` and the command line, which import what is found and say what is wrong with it.
+This module only finds entry points. `hooks`, `io.types`, `execution.runners.registry` and the command line import them and report
+those that are broken. State: a cache of the entry points for the current `sys.path`, because the search takes milliseconds.
 """
 
 from __future__ import annotations
@@ -26,17 +25,17 @@ COMMANDS = "treadle.commands"
 RUNNERS = "treadle.runners"
 DATASETS = "treadle.datasets"
 GROUPS = (HOOKS, COMMANDS, RUNNERS, DATASETS)
-"""Every group that Treadle looks at."""
+"""Every entry-point group of Treadle."""
 
 
 def offered(group: str) -> tuple[EntryPoint, ...]:
-    """Find what installed packages offer in a group.
+    """Return the entry points of a group, of all installed packages.
 
     Args:
         group: one of `GROUPS`.
 
     Returns:
-        The entry points, sorted by `plugin_name`; none of them is imported.
+        The entry points, sorted by `plugin_name`, not imported.
     """
     return _offered(group, tuple(sys.path))
 
@@ -49,13 +48,13 @@ def find_offer(group: str, name: str) -> EntryPoint | None:
         name: its name.
 
     Returns:
-        The entry point, None where there is none; where several packages offer the name, the first by `plugin_name`.
+        The entry point; None if there is none. If several packages have the name, the first by `plugin_name`.
     """
     return next((entry for entry in offered(group) if entry.name == name), None)
 
 
 def plugin_name(entry: EntryPoint) -> str:
-    """Say who offers an entry point.
+    """Return a name for an entry point that includes its distribution.
 
     Args:
         entry: the entry point.

@@ -1,13 +1,13 @@
-"""Control characters, shown instead of obeyed: texts of exceptions and names may hold what moves a cursor or renames a window.
+"""Escape control characters in text for a terminal: in a message or a name they could move the cursor or rename the window.
 
-Keeps no state. Neighbours: the command line, `treadle.observe` and `logging.py` pass what they print on a terminal through here.
+State: none. The command line, `treadle.observe` and `treadle.project.logging` call it for everything they print.
 """
 
 from __future__ import annotations
 
 import re
 
-# C0 without tab and new line, DEL, C1; and what reorders the text around it.
+# C0 without tab and new line, DEL, C1, and the Unicode characters that change the direction of text.
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
 

@@ -1,6 +1,6 @@
-"""Names that a user probably meant, and the words "Did you mean" of every error and warning.
+"""Suggest names similar to an unknown one: the "Did you mean" of every error and warning.
 
-No state. Every module that reports an unknown name uses it, on both sides of a process boundary.
+State: none. Every module that reports an unknown name uses it, in the parent and in workers.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ _SHOWN = 10
 
 
 def close_names(name: object, known: Iterable[object], *, most: int = 3, cutoff: float = 0.6) -> tuple[str, ...]:
-    """Find the known names that are most like one that is unknown.
+    """Find the known names that are most similar to an unknown name.
 
-    Upper and lower case are the same; a name without its namespace or module (`b` for `a.b`) comes first.
+    Case is ignored. Names that end with the unknown one after a dot (`a.b` for `b`) come first.
 
     Args:
-        name: what the user gave.
-        known: the names there are.
-        most: how many to return at most.
-        cutoff: how alike two names must be, from 0 to 1.
+        name: the unknown name.
+        known: the known names.
+        most: the maximum number of names to return.
+        cutoff: the minimum similarity, from 0 to 1.
 
     Returns:
-        The close ones, best first.
+        The similar names, best first.
     """
     from difflib import get_close_matches
 
@@ -37,15 +37,14 @@ def close_names(name: object, known: Iterable[object], *, most: int = 3, cutoff:
 
 
 def did_you_mean(close: Iterable[str], otherwise: str = "") -> str:
-    """Word the suggestion of an error message.
+    """Return the sentence "Did you mean …?" for an error message.
 
     Args:
         close: the names to suggest, as `close_names` returns them.
-        otherwise: a sentence to show where there are none.
+        otherwise: the sentence to return if there are no names.
 
     Returns:
-        A sentence with a space before it, to put after the sentence that reports the problem; empty where there is nothing to
-        say.
+        The sentence with a space before it, to append to the sentence that reports the problem; empty if there is none.
     """
     shown = " or ".join(repr(each) for each in list(close)[:_SHOWN])
     sentence = f"Did you mean {shown}?" if shown else otherwise

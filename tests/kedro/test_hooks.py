@@ -125,7 +125,7 @@ def test_a_hook_that_cannot_be_made_again_is_an_error(knots):
             raise AssertionError(node)
 
     nodes = pipeline([node(knots.pid, "a", "b")])
-    with pytest.raises(HookError, match=r"Locked cannot go to worker processes \(TypeError: .*\): list them in HOOKS"):
+    with pytest.raises(HookError, match=r"Locked cannot be sent to worker processes \(TypeError: .*\)\. List them in HOOKS"):
         ParallelRunner(max_workers=1, start_method="fork").run(nodes, DataCatalog({"a": MemoryDataset(1)}), manager_of(Locked()))
 
 

@@ -71,7 +71,7 @@ def test_what_type_checkers_see_is_what_is_imported():
         if isinstance(imported, ast.ImportFrom)
         for alias in imported.names
     }
-    assert seen == dict(treadle._HOMES)
+    assert seen == dict(treadle._MODULES)
 
 
 def test_there_is_nothing_else():

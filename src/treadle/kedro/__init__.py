@@ -4,15 +4,18 @@
 
     kedro run ─► KedroSession ─► runner.py    Kedro's AbstractRunner on one side, Treadle's runner on the other
                                    │
-                 nodes.py, catalog.py         nodes and datasets as the planner reads them
-                 material.py                  the run, pickled for workers
-                   ├ recipes.py, parcel.py    datasets and the catalog, by value
-                   └ hooks.py                 the plugins, by value
-                 project.py                   a worker configures the Kedro project, once
-                 conduct.py, desk.py          the steps of a node, with Kedro's catalog, hooks and order
-                 ending.py                    the error of a failed run: the node's own exception, how to resume
-                 preload.py                   modules that the forkserver imports before it forks workers
-                 recording.py                 the run in Treadle's store, if the project enables it
+                 nodes.py, catalog.py         adapt nodes and datasets to the planner and the loop
+                 run_bundle.py                pickles the run for workers:
+                   ├ dataset_pickling.py        datasets, as configuration or as objects
+                   ├ pickled_run.py             the catalog without datasets, and the run as a worker unpickles it
+                   └ hooks.py                   plugins with hooks of nodes or datasets
+                 project.py                   configures the Kedro project in a worker, once
+                 attempt_strategy.py          runs a node: Kedro's steps, hooks and order
+                   └ process_catalog.py         the Kedro catalog of one process
+                 plugin_state.py              merges the data that plugins collect in workers
+                 run_failure.py               raises the node's own exception and logs how to resume
+                 run_record.py                records the run in Treadle's store, if the project enables it
+                 preload.py                   imports modules in the forkserver before it forks workers
 
 Kedro is imported on first access to a name of this package; nothing else in Treadle imports it.
 """
@@ -31,12 +34,12 @@ def __getattr__(name: str) -> object:
     if name not in __all__:
         hint = ""
         if name in ("SequentialRunner", "ThreadRunner"):
-            hint = f": Treadle's would be no better than Kedro's own, which is --runner={name}"
+            hint = f"; use Kedro's own with --runner={name}"
         elif name.endswith("Runner"):
             hint = "; the one runner for Kedro projects is treadle.kedro.ParallelRunner"
         msg = f"module {__name__!r} has no attribute {name!r}{hint}"
         raise AttributeError(msg)
-    from treadle.kedro.requirement import require_kedro
+    from treadle.kedro.version_check import require_kedro
 
     require_kedro()
     from treadle.kedro import runner

@@ -1,6 +1,6 @@
-"""Kedro's catalog as Treadle's planner and loop read it: where each dataset can be used, and values in memory.
+"""Adapt Kedro's catalog to Treadle's planner and loop: which processes may use each dataset, and the values in memory.
 
-State: that of Kedro's catalog. Versioned datasets are pinned to their versions for the duration of a run.
+Runs in the main process. State: Kedro's catalog, whose versioned datasets are pinned to one version during a run.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from treadle.errors import DatasetError
 from treadle.io.dataset import Capabilities, exclusive_of
 from treadle.io.memory import CopyMode
-from treadle.kedro.recipes import Versions
+from treadle.kedro.dataset_pickling import Versions
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
     from treadle.kedro.nodes import KedroNode
 
 
-class Home(Enum):
-    """Where a dataset's nodes may run, and how its value gets there."""
+class Placement(Enum):
+    """Which processes may use a dataset, and how they get its value."""
 
     MEMORY = "the engine transfers the value from node to node"
-    ANYWHERE = "each process has its own dataset object"
-    PARENT = "the object has state, so its nodes run in the main process"
+    ANY_PROCESS = "each process has its own dataset object"
+    MAIN_PROCESS = "the object has state, so its nodes run in the main process"
 
 
 class EngineCatalog:
@@ -38,42 +38,44 @@ class EngineCatalog:
 
     def __init__(self, catalog: Any, nodes: Iterable[KedroNode]) -> None:
         self.kedro = catalog
-        self._homes: dict[str, Home] = {}
+        self._placements: dict[str, Placement] = {}
         confirmers: dict[str, set[str]] = {}
         users: dict[str, set[str]] = {}
-        made: set[str] = set()
+        produced: set[str] = set()
         for node in nodes:
-            made.update(node.outputs)
+            produced.update(node.outputs)
             for name in node.kedro.confirms:
                 confirmers.setdefault(name, set()).add(node.name)
             for name in dict.fromkeys((*node.inputs, *node.outputs, *node.kedro.confirms)):
                 users.setdefault(name, set()).add(node.name)
-                if name not in self._homes:
-                    self._homes[name] = _home_of(self.dataset(name))
+                if name not in self._placements:
+                    self._placements[name] = _placement_of(self.dataset(name))
         for name in confirmers:
-            # Confirming refers to what was loaded: if another node loads it, both need the same object.
-            if len(users[name]) > 1 and self._homes[name] is Home.ANYWHERE:
-                self._homes[name] = Home.PARENT
-        self.made = frozenset(made)
+            # `confirm` refers to the data that was loaded last, so the nodes that load and confirm share one object.
+            if len(users[name]) > 1 and self._placements[name] is Placement.ANY_PROCESS:
+                self._placements[name] = Placement.MAIN_PROCESS
+        self.produced = frozenset(produced)
         self._unpinned: dict[str, Any] = {}
 
     # --- for the planner ---------------------------------------------------------------------------------------------------
 
     def __contains__(self, name: str) -> bool:
-        return name in self._homes
+        return name in self._placements
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._homes)
+        return iter(self._placements)
 
     def capabilities(self, name: str) -> Capabilities:
         """Return the capabilities of a dataset."""
-        home = self._homes[name]
-        exclusive = exclusive_of(self.dataset(name)) if home is Home.ANYWHERE else None
-        return Capabilities(in_memory=home is Home.MEMORY, main_process_only=home is Home.PARENT, exclusive=exclusive)
+        placement = self._placements[name]
+        exclusive = exclusive_of(self.dataset(name)) if placement is Placement.ANY_PROCESS else None
+        return Capabilities(
+            in_memory=placement is Placement.MEMORY, main_process_only=placement is Placement.MAIN_PROCESS, exclusive=exclusive
+        )
 
-    def home(self, name: str) -> Home:
+    def placement(self, name: str) -> Placement:
         """Return where a dataset's nodes may run."""
-        return self._homes[name]
+        return self._placements[name]
 
     def dataset(self, name: str) -> Any:
         """Return the dataset itself."""
@@ -86,7 +88,7 @@ class EngineCatalog:
     # --- for the loop ------------------------------------------------------------------------------------------------------
 
     def load(self, name: str) -> Any:
-        """Load an input that is in memory, for the engine to transfer; the node's own process logs and validates it.
+        """Load an input in memory, for the engine to transfer. The process of the node logs and validates it.
 
         Raises:
             DatasetError: the dataset has no data, or its data cannot be copied; Kedro's own error is the cause.
@@ -97,7 +99,7 @@ class EngineCatalog:
             raise DatasetError(str(exc), dataset=name) from exc
 
     def save(self, name: str, value: Any) -> None:
-        """Put a result into Kedro's catalog, from which `run` returns it."""
+        """Save an output of the run in Kedro's catalog, from which `run` returns it."""
         from kedro.io import MemoryDataset
 
         dataset = self.dataset(name)
@@ -108,12 +110,12 @@ class EngineCatalog:
 
     # --- the state of datasets ------------------------------------------------------------------------------------------------
 
-    def learning(self) -> frozenset[str]:
-        """Return the datasets that one process may save and another load, so attributes set by saving must be copied."""
-        return frozenset(name for name in self.made if self._homes[name] is Home.ANYWHERE)
+    def datasets_with_shared_state(self) -> frozenset[str]:
+        """Return the datasets that one process may save and another may load: attributes that saving sets must be copied."""
+        return frozenset(name for name in self.produced if self._placements[name] is Placement.ANY_PROCESS)
 
     def releasable(self, free: Collection[str]) -> frozenset[str]:
-        """Return the datasets to release in this process after their last consumer; the engine releases values in memory.
+        """Return the datasets to release in this process after their last consumer. The engine itself releases values in memory.
 
         Args:
             free: the pipeline's free inputs and outputs, which are never released.
@@ -123,53 +125,54 @@ class EngineCatalog:
         plain = _unwrapped(MemoryDataset._release)
         return frozenset(
             name
-            for name, home in self._homes.items()
-            if name not in free and (home is not Home.MEMORY or _unwrapped(type(self.dataset(name))._release) is not plain)
+            for name, placement in self._placements.items()
+            if name not in free
+            and (placement is not Placement.MEMORY or _unwrapped(type(self.dataset(name))._release) is not plain)
         )
 
     # --- versions ----------------------------------------------------------------------------------------------------------
 
     def pin_versions(self) -> dict[str, Versions]:
-        """Pin the versioned datasets to the version that this run saves, and loads if it makes the dataset itself.
+        """Pin each versioned dataset to the version that this run saves, and loads if it produces the dataset.
 
         Returns:
             The versions, for the workers' datasets.
         """
         pinned = {}
-        for name in self._homes:
+        for name in self._placements:
             dataset = self.dataset(name)
             version = getattr(dataset, "_version", None)
             if version is None or not hasattr(dataset, "resolve_save_version"):
                 continue
             save = dataset.resolve_save_version()
-            pinned[name] = Versions(version.load or (save if name in self.made else None), save)
-            if name in self.made:
+            pinned[name] = Versions(version.load or (save if name in self.produced else None), save)
+            if name in self.produced:
                 self._unpinned[name] = version
                 pinned[name].pin(dataset)
         return pinned
 
     def unpin_versions(self) -> None:
-        """After a run that failed: let versioned datasets load the newest version again."""
+        """Let versioned datasets load the newest version again, after a failed run."""
         for name, version in self._unpinned.items():
             self.dataset(name)._version = version
 
 
-def _home_of(dataset: Any) -> Home:
+def _placement_of(dataset: Any) -> Placement:
     from kedro.io import MemoryDataset, SharedMemoryDataset
 
     if isinstance(dataset, SharedMemoryDataset):
         if dataset.shared_memory_dataset is None:  # Kedro's own parallel runner creates one in its manager process
             dataset.shared_memory_dataset = MemoryDataset()
-        return Home.MEMORY
+        return Placement.MEMORY
     if isinstance(dataset, MemoryDataset) and all(
         _unwrapped(getattr(type(dataset), method)) is _unwrapped(getattr(MemoryDataset, method)) for method in ("load", "save")
     ):
-        return Home.MEMORY
+        return Placement.MEMORY
     if getattr(dataset, "_SINGLE_PROCESS", False) or getattr(dataset, "_EPHEMERAL", False):
-        return Home.PARENT
-    return Home.ANYWHERE
+        return Placement.MAIN_PROCESS
+    return Placement.ANY_PROCESS
 
 
 def _unwrapped(method: Any) -> Any:
-    """Return a dataset's method without what Kedro wraps around it in each subclass."""
+    """Return a dataset's method without the wrapper that Kedro adds in each subclass."""
     return getattr(method, "__wrapped__", method)

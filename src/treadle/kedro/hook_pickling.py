@@ -1,7 +1,8 @@
-"""Pickle the plugins of a Kedro run; objects that belong to a process or session are replaced by those of the receiver.
+"""Pickle the plugins of a Kedro run, and replace objects that belong to one process by those of the receiving process.
 
-A plugin may hold the run's catalog, its datasets, or the session's context, none of which needs to be picklable: in a worker they
-are that process's catalog and datasets, and a context that reads its configuration on first access. State: none.
+A plugin may hold the run's catalog, its datasets or the session's context, and these need not be picklable. After unpickling, it
+holds the catalog and datasets of the receiving process, and a context that reads its configuration on first access.
+State: none.
 """
 
 from __future__ import annotations
@@ -33,15 +34,15 @@ class RunObjects:
     def __init__(self, catalog: Any = None) -> None:
         self.catalog = catalog
         self.names = {id(dataset): name for name, dataset in getattr(catalog, "_datasets", {}).items()}
-        self.are_used = False
+        self.referenced = False
 
 
 def dump_plugin(value: Any, objects: RunObjects) -> bytes:
     """Pickle plugins, or attributes of one.
 
     Args:
-        value: what to pickle.
-        objects: those of the run; `are_used` is set if the pickle refers to any of them.
+        value: the plugins or attributes.
+        objects: the run's catalog and datasets; `referenced` is set if the pickle refers to any of them.
 
     Raises:
         Exception: whatever the pickling of a class raises.
@@ -71,12 +72,12 @@ class _Unpickler(pickle.Unpickler):
         if kind == _CATALOG:
             return self._catalog
         try:
-            return self._catalog.get(name) or ElsewhereDataset(name)
+            return self._catalog.get(name) or MainProcessDataset(name)
         except Exception:  # noqa: BLE001 - the project's code builds it; the node that needs it reports the error
-            return ElsewhereDataset(name)
+            return MainProcessDataset(name)
 
 
-class ElsewhereDataset(AbstractDataset[Any, Any]):
+class MainProcessDataset(AbstractDataset[Any, Any]):
     """Placeholder for a dataset that a plugin holds and that only the main process has.
 
     Args:
@@ -115,32 +116,32 @@ def _pickler_class() -> Any:
             if objects.catalog is None:
                 return None
             if value is objects.catalog:
-                objects.are_used = True
+                objects.referenced = True
                 return _CATALOG, ""
             if isinstance(value, AbstractDataset) and id(value) in objects.names:
-                objects.are_used = True
+                objects.referenced = True
                 return _DATASET, objects.names[id(value)]
             return None
 
         def reducer_override(self, value: Any) -> Any:
             if isinstance(value, KedroContext):
                 own = {name: each for name, each in vars(value).items() if name not in ("_hook_manager", "config_loader")}
-                return rebuild_context, (type(value), self._fitting(own), value.config_loader)
+                return rebuild_context, (type(value), self._picklable(own), value.config_loader)
             if isinstance(value, AbstractConfigLoader):
                 state = {name: vars(value)[name] for name in _LOADER_STATE if name in vars(value)}
                 return (
-                    WaitingLoader,
-                    (type(value), value.conf_source, value.env, value.runtime_params, self._fitting(state)),
+                    LazyConfigLoader,
+                    (type(value), value.conf_source, value.env, value.runtime_params, self._picklable(state)),
                 )
             return super().reducer_override(value)
 
-        def _fitting(self, attributes: Mapping[str, Any]) -> dict[str, Any]:
-            return {name: value for name, value in attributes.items() if fits(value, self._objects)}
+        def _picklable(self, attributes: Mapping[str, Any]) -> dict[str, Any]:
+            return {name: value for name, value in attributes.items() if is_picklable(value, self._objects)}
 
     return Pickler
 
 
-def fits(value: Any, objects: RunObjects) -> bool:
+def is_picklable(value: Any, objects: RunObjects) -> bool:
     """Return whether a plugin's attribute can be pickled."""
     try:
         dump_plugin(value, objects)
@@ -149,12 +150,12 @@ def fits(value: Any, objects: RunObjects) -> bool:
     return True
 
 
-class WaitingLoader:
-    """Create a config loader like the session's, in the same way, on first access.
+class LazyConfigLoader:
+    """Create a config loader with the session's arguments on first access.
 
     Args:
         kind: the loader's class.
-        conf_source: where the configuration is.
+        conf_source: the configuration folder.
         env: the environment.
         runtime_params: parameters of the session.
         state: attributes that hooks may have changed.
@@ -191,17 +192,17 @@ class WaitingLoader:
 
 
 def rebuild_context(kind: type[KedroContext], attributes: Mapping[str, Any], loader: Any) -> Any:
-    """Return a context for a worker, of the same class as the session's, whose config loader is created when needed.
+    """Return a context for a worker, of a subclass of the session's class, whose config loader is created on first access.
 
     Args:
         kind: the context's class.
-        attributes: those that can be pickled.
-        loader: the config loader, or a WaitingLoader.
+        attributes: the attributes that can be pickled.
+        loader: the config loader, or a LazyConfigLoader.
     """
     from kedro.framework.hooks.manager import _NullPluginManager
 
     def config_loader(_self: Any) -> Any:
-        return loader.loader() if isinstance(loader, WaitingLoader) else loader
+        return loader.loader() if isinstance(loader, LazyConfigLoader) else loader
 
     context_class = type(kind.__name__, (kind,), {"config_loader": property(config_loader), "__module__": kind.__module__})
     context: Any = object.__new__(context_class)

@@ -1,10 +1,11 @@
 """Pickle Kedro's plugins for workers, and adapt Kedro's hook manager to the engine's loop.
 
-Kedro's manager cannot be pickled, so each worker builds one from pickled plugins, as they are when the run begins, including
-what `after_context_created` or `before_pipeline_run` stored on them. A plugin that cannot be pickled is created
-again from settings.py or its entry point. Only plugins with hooks of nodes or datasets are sent: the others are never
-called in a worker. State: that of the plugins. Neighbours: `hook_pickling.py` replaces the run's objects,
-`gathering.py` merges the data that plugins collect.
+Kedro's manager cannot be pickled, so each worker builds one from plugins that are pickled when the run begins, with the
+attributes that `after_context_created` or `before_pipeline_run` set. A worker creates a plugin that cannot be pickled from
+settings.py or from its entry point. Only plugins with hooks of nodes or datasets are sent, because workers call no others.
+
+State: none. Neighbours: `hook_pickling.py` replaces the run's catalog and datasets, `plugin_state.py` merges the data that
+plugins collect.
 """
 
 from __future__ import annotations
@@ -15,8 +16,8 @@ from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any
 
 from treadle.errors import HookError
-from treadle.kedro.gathering import gathers
-from treadle.kedro.hook_pickling import RunObjects, dump_plugin, fits, load_plugin
+from treadle.kedro.hook_pickling import RunObjects, dump_plugin, is_picklable, load_plugin
+from treadle.kedro.plugin_state import has_mergeable_state
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -43,7 +44,7 @@ _logger = logging.getLogger("kedro.runner.treadle")
 
 @dataclass(frozen=True, slots=True)
 class PluginPayload:
-    """One plugin: pickled, or where a worker finds it, with the attributes that can be pickled."""
+    """One plugin for a worker: pickled, or its place in settings.py or entry point together with its picklable attributes."""
 
     name: str
     pickled: bytes | None = None
@@ -68,7 +69,7 @@ class PluginPayload:
 
 @dataclass(frozen=True, slots=True)
 class HooksPayload:
-    """The plugins of a run: pickled together, so that shared objects stay shared, or one by one if that fails."""
+    """The plugins of a run: pickled together, so that objects they share stay shared; one by one if that fails."""
 
     names: tuple[str, ...] = ()
     together: bytes | None = None
@@ -79,8 +80,8 @@ class HooksPayload:
     def plugins(self, catalog: Any) -> list[Any]:
         """Create the plugins in a worker, with the catalog of that worker."""
         if self.together is not None:
-            made: list[Any] = load_plugin(self.together, catalog)
-            return made
+            plugins: list[Any] = load_plugin(self.together, catalog)
+            return plugins
         return [payload.plugin(catalog) for payload in self.singly]
 
     def manager(self, plugins: Iterable[Any]) -> pluggy.PluginManager | None:
@@ -125,10 +126,10 @@ def pack_hooks(manager: pluggy.PluginManager | None, objects: RunObjects) -> Hoo
         return HooksPayload()
     try:
         together = dump_plugin(list(plugins.values()), objects)
-    except Exception:  # noqa: BLE001 - pickling runs the code of any class; the loop below finds out which one it was
+    except Exception:  # noqa: BLE001 - pickling runs the code of any class; pickling them one by one shows which failed
         singly = tuple(_pack(manager, name, plugin, objects) for name, plugin in plugins.items())
-        return HooksPayload(tuple(plugins), None, singly, use_catalog=objects.are_used)
-    return HooksPayload(tuple(plugins), together, use_catalog=objects.are_used)
+        return HooksPayload(tuple(plugins), None, singly, use_catalog=objects.referenced)
+    return HooksPayload(tuple(plugins), together, use_catalog=objects.referenced)
 
 
 def _pack(manager: pluggy.PluginManager, name: str, plugin: Any, objects: RunObjects) -> PluginPayload:
@@ -139,20 +140,20 @@ def _pack(manager: pluggy.PluginManager, name: str, plugin: Any, objects: RunObj
         label = f"{type(plugin).__module__}.{type(plugin).__qualname__}"
         if found is None:
             msg = (
-                f"The hooks {label} cannot go to worker processes ({type(exc).__name__}: {exc}): list them in HOOKS of "
-                "settings.py, so that each worker creates its own, or remove what cannot be pickled from the instance."
+                f"The hooks {label} cannot be sent to worker processes ({type(exc).__name__}: {exc}). List them in HOOKS of "
+                "settings.py, so that each worker creates its own, or remove the attributes that cannot be pickled."
             )
             raise HookError(msg, plugin=label) from exc
-        own = vars(plugin) if gathers(plugin) else {}
-        fitting = {each: value for each, value in own.items() if fits(value, objects)}
-        stuck = ", ".join(each for each in own if each not in fitting)
+        own = vars(plugin) if has_mergeable_state(plugin) else {}
+        picklable = {each: value for each, value in own.items() if is_picklable(value, objects)}
+        unpicklable = ", ".join(each for each in own if each not in picklable)
         _logger.warning(
             "The hooks %s cannot be pickled (%s), so each worker creates its own, with the same attributes except %s.",
             label,
             exc,
-            stuck or "none",
+            unpicklable or "none",
         )
-        return replace(found, attributes=dump_plugin(fitting, objects))
+        return replace(found, attributes=dump_plugin(picklable, objects))
 
 
 def _find_again(manager: pluggy.PluginManager, name: str, plugin: Any) -> PluginPayload | None:
@@ -180,7 +181,7 @@ class LoopHooks:
 
     @property
     def hook(self) -> LoopHooks:
-        """The callers by name: this object."""
+        """This object, which has the hook callers as attributes."""
         return self
 
     @property

@@ -1,4 +1,4 @@
-"""Kedro's nodes and pipelines as Treadle's planner reads them. State: only the wrapped objects."""
+"""Adapt Kedro's nodes and pipelines to Treadle's planner. State: only the wrapped objects."""
 
 from __future__ import annotations
 

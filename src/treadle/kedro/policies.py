@@ -13,7 +13,7 @@ from treadle.planning.policies import NO_RULES, PolicyRules, read_policies
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from treadle.kedro.session import SessionNote
+    from treadle.kedro.session import SessionInfo
     from treadle.pipeline import Node
 
 _KEY = "execution"
@@ -21,7 +21,7 @@ _FILE = "execution.yml"
 """Read directly from an environment's folder; files of this name elsewhere belong to the project."""
 
 
-def read_rules(session: SessionNote, nodes: Iterable[KedroNode]) -> PolicyRules:
+def read_rules(session: SessionInfo, nodes: Iterable[KedroNode]) -> PolicyRules:
     """Read the policies of a run's nodes.
 
     Args:
@@ -60,7 +60,7 @@ def _content(loader: Any) -> Any:
         raise ConfigError(msg, key=_KEY) from exc
 
 
-def _file(session: SessionNote) -> str:
+def _file(session: SessionInfo) -> str:
     """Name the file for messages."""
     loader, folder = session.loader, Path(str(session.loader.conf_source))
     environments = (session.env or getattr(loader, "default_run_env", None), getattr(loader, "base_env", None))

@@ -1,7 +1,7 @@
-"""What the forkserver imports for Kedro's workers, once for all of them: this module, and by it what a node needs of Kedro.
+"""Import Kedro in the forkserver, so that workers forked from it start faster. Importing this module does the work.
 
-Only the forkserver imports this module, and the import itself does the work. It imports nothing of the project: workers import
-its code themselves, as it is on disk. It imports pandas if that is installed, because Kedro's catalog imports it for any params.
+Only the forkserver imports it. It does not import the project's code: each worker imports the code that is on disk when the
+worker starts. It imports pandas if that is installed, because Kedro's catalog imports pandas for any parameters.
 State: none.
 """
 
@@ -13,6 +13,6 @@ from importlib import import_module
 from treadle.kedro.project import import_quietly
 
 import_quietly()
-for _name in ("kedro.io.data_catalog", "kedro.pipeline", "kedro.framework.hooks.manager", "treadle.kedro.parcel", "pandas"):
+for _name in ("kedro.io.data_catalog", "kedro.pipeline", "kedro.framework.hooks.manager", "treadle.kedro.pickled_run", "pandas"):
     with suppress(ImportError):  # a worker that needs it reports the error
         import_module(_name)

@@ -1,8 +1,8 @@
-"""Configure a worker process for a Kedro project, once, from one value.
+"""Configure a worker process for a Kedro project, once, from one picklable value.
 
-Kedro configures logging when it is first imported, from files that may truncate the log that the parent writes. A worker
-sends its records to the parent, whose handlers write them, so it must not open handlers of its own; this module prevents
-that. State: Kedro's own, in `kedro.framework.project`.
+When Kedro is first imported, it configures logging from the project's files, and a file handler would truncate the log that the
+parent writes. A worker sends its records to the parent, so this module keeps Kedro from creating handlers in workers.
+State: Kedro's own, in `kedro.framework.project`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _LOGGING_VARIABLE = "KEDRO_LOGGING_CONFIG"
 
 @dataclass(frozen=True, slots=True)
 class KedroProject:
-    """The facts from which a worker configures itself.
+    """The value from which a worker configures itself.
 
     Attributes:
         package_name: the project's package; None if there is no project.
@@ -33,7 +33,7 @@ class KedroProject:
 
     @classmethod
     def of_this_process(cls) -> KedroProject:
-        """Return the project that this process is configured for."""
+        """Return the project of this process, in the parent."""
         from kedro.framework import project
 
         return cls(project.PACKAGE_NAME, dict(project.LOGGING.data))
@@ -41,13 +41,13 @@ class KedroProject:
     def configure(self) -> None:
         """Configure this process for the project."""
         project = import_quietly()
-        # It contains the package's logger already, so `configure_project` sets up no handlers.
+        # This configuration has the package's logger, so `configure_project` does not configure logging again.
         project.LOGGING.data = dict(self.logging_config)
         if self.package_name is not None:
             project.configure_project(self.package_name)
             settings = f"{self.package_name}.settings"
             if find_spec(settings) is not None:
-                import_module(settings)  # import it directly, because Kedro's settings hide its errors
+                import_module(settings)  # Kedro's lazy settings would hide an error in this module
 
 
 def import_quietly() -> Any:

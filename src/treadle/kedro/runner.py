@@ -21,16 +21,16 @@ from treadle.execution.processes.start_method import ENVIRONMENT_VARIABLE, Start
 from treadle.execution.runners.parallel import ParallelRunner as EngineRunner
 from treadle.io.catalog import new_version
 from treadle.kedro.catalog import EngineCatalog
-from treadle.kedro.ending import Ending, exit_of, users_error
+from treadle.kedro.dataset_pickling import ConfigRecipe, collect_recipes
 from treadle.kedro.hooks import LoopHooks, worker_plugins
-from treadle.kedro.material import KedroMaterial
 from treadle.kedro.nodes import KedroPipeline
 from treadle.kedro.policies import read_rules
 from treadle.kedro.project import KedroProject
-from treadle.kedro.recipes import ConfigRecipe, note_recipes
-from treadle.kedro.recording import recorded
+from treadle.kedro.run_bundle import KedroRunBundle
+from treadle.kedro.run_failure import ResumeHint, exit_requested_by_node, original_exception
+from treadle.kedro.run_record import recorded
 from treadle.kedro.secret_values import register_run_secrets
-from treadle.kedro.session import session_of
+from treadle.kedro.session import session_info
 from treadle.observe.log import LogObserver
 from treadle.observe.progress import watched
 from treadle.planning import compile_plan
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
     from treadle.events import Observer
     from treadle.io import Catalog
-    from treadle.kedro.session import SessionNote
+    from treadle.kedro.session import SessionInfo
     from treadle.pipeline import Pipeline as TreadlePipeline
     from treadle.planning import Plan
 
@@ -53,11 +53,11 @@ _KEDRO_VARIABLE = "KEDRO_MP_CONTEXT"
 class ParallelRunner(AbstractRunner):
     """Run a Kedro project's pipeline in worker processes, on every core, under any multiprocessing start method.
 
-        Used as a context manager, it keeps its workers between runs, for services and batch jobs.
+    Used as a context manager, it keeps its workers between runs, for services and batch jobs.
 
     Args:
         max_workers: number of processes; by default, the number of cores that this process can use.
-        is_async: load inputs and save outputs in threads, as Kedro's `--async` asks.
+        is_async: load inputs and save outputs in threads, as with Kedro's `--async`.
         start_method: `"fork"`, `"spawn"`, `"forkserver"` or `"loky"`; then `TREADLE_START_METHOD`, then Kedro's own
             `KEDRO_MP_CONTEXT`, then the one that the application set, then fork while no other thread is alive, as under
             Kedro's own runner, then the platform's safe default.
@@ -129,17 +129,17 @@ class ParallelRunner(AbstractRunner):
             SystemExit: a node called `sys.exit`, as under Kedro's SequentialRunner.
         """
         names = {name for node in pipeline.nodes for name in (*node.inputs, *node.outputs, *node.confirms)}
-        self._recipes[id(catalog)] = note_recipes(catalog, names)
+        self._recipes[id(catalog)] = collect_recipes(catalog, names)
         register_run_secrets(catalog, self._recipes[id(catalog)].values())
         try:
             result: dict[str, Any] = super().run(pipeline, catalog, *args, **kwargs)
         except NodeError as error:
-            failed = users_error(error)
+            node_exception = original_exception(error)
         else:
             return result
         finally:
             self._recipes.pop(id(catalog), None)
-        raise failed  # raised here, because frames of the engine do not help the user
+        raise node_exception  # raised here, because frames of the engine do not help the user
 
     def _run(
         self,
@@ -151,81 +151,83 @@ class ParallelRunner(AbstractRunner):
         nodes = KedroPipeline(pipeline)
         if not nodes.nodes:
             return
-        view = EngineCatalog(catalog, nodes.nodes)
+        engine_catalog = EngineCatalog(catalog, nodes.nodes)
         manager = hook_manager if isinstance(hook_manager, pluggy.PluginManager) else None
-        session = session_of(manager, run_id)
-        plan = compile_plan(cast("TreadlePipeline", nodes), cast("Catalog", view), read_rules(session, nodes.nodes))
+        session = session_info(manager, run_id)
+        plan = compile_plan(cast("TreadlePipeline", nodes), cast("Catalog", engine_catalog), read_rules(session, nodes.nodes))
         try:
-            self._run_plan(plan, view, manager, session, run_id, free=pipeline.inputs() | pipeline.outputs())
+            self._run_plan(plan, engine_catalog, manager, session, run_id, free=pipeline.inputs() | pipeline.outputs())
         except NodeError as error:
             if error.exit_code is None:
                 raise
-            leaving = exit_of(error, manager, self._logger, run_params=session.run_params, pipeline=pipeline, catalog=catalog)
+            exit_error = exit_requested_by_node(
+                error, manager, self._logger, run_params=session.run_params, pipeline=pipeline, catalog=catalog
+            )
         else:
             return
-        raise leaving
+        raise exit_error
 
     def _run_plan(
         self,
         plan: Plan,
-        view: EngineCatalog,
+        engine_catalog: EngineCatalog,
         manager: pluggy.PluginManager | None,
-        session: SessionNote,
+        session: SessionInfo,
         run_id: str | None,
         *,
         free: Collection[str],
     ) -> None:
-        learning = view.learning()
-        with run_folder(wanted=bool(learning or worker_plugins(manager))) as folder:
-            material = KedroMaterial(
+        shared_names = engine_catalog.datasets_with_shared_state()
+        with run_folder(wanted=bool(shared_names or worker_plugins(manager))) as folder:
+            bundle = KedroRunBundle(
                 run_id=run_id or new_version(),
                 plan=plan,
-                catalog=cast("Catalog", view),
-                hooks=cast("pluggy.PluginManager", LoopHooks(manager, view.kedro)) if manager is not None else None,
+                catalog=cast("Catalog", engine_catalog),
+                hooks=cast("pluggy.PluginManager", LoopHooks(manager, engine_catalog.kedro)) if manager is not None else None,
                 manager=manager,
-                recipes=self._recipes.get(id(view.kedro), {}),
-                versions=view.pin_versions(),
+                recipes=self._recipes.get(id(engine_catalog.kedro), {}),
+                versions=engine_catalog.pin_versions(),
                 given_id=run_id,
                 is_async=self._is_async,
-                state=SharedState(folder, learning) if folder is not None and learning else None,
+                state=SharedState(folder, shared_names) if folder is not None and shared_names else None,
                 folder=folder,
             )
             upkeep = DatasetUpkeep(
                 plan,
-                material.state,
-                dataset=view.dataset,
-                release=view.kedro.release,
-                released=view.releasable(free),
+                bundle.state,
+                dataset=engine_catalog.dataset,
+                release=engine_catalog.kedro.release,
+                released=engine_catalog.releasable(free),
                 warn=self._logger.warning,
             )
             try:
-                self._run_material(material, upkeep, session)
+                self._run_bundle(bundle, upkeep, session)
             finally:  # hooks of a failed run also see the collected data
                 if folder is not None:
-                    for merger in material.mergers:
+                    for merger in bundle.mergers:
                         merger.merge(folder, self._logger.warning)
 
-    def _run_material(self, material: KedroMaterial, upkeep: DatasetUpkeep, session: SessionNote) -> None:
+    def _run_bundle(self, bundle: KedroRunBundle, upkeep: DatasetUpkeep, session: SessionInfo) -> None:
         project = KedroProject.of_this_process()
-        self._engine.use(project, material.plan)
-        ending = Ending(material.plan)
+        self._engine.use(project, bundle.plan)
+        resume_hint = ResumeHint(bundle.plan)
         try:
-            with recorded(material.run_id, project.package_name, session) as records, watched() as watchers:
+            with recorded(bundle.run_id, project.package_name, session) as records, watched() as watchers:
                 own: list[Observer] = [upkeep] if upkeep else []
-                observers = [*own, LogObserver(self._logger), *watchers, *records.observers, ending]
-                self._engine.run_material(material, observers, records.durations)
+                observers = [*own, LogObserver(self._logger), *watchers, *records.observers, resume_hint]
+                self._engine.run_material(bundle, observers, records.durations)
                 upkeep.check()
         except BaseException as error:  # re-raised
-            cast("EngineCatalog", material.catalog).unpin_versions()
+            cast("EngineCatalog", bundle.catalog).unpin_versions()
             if isinstance(error, (NodeError, WorkerSetupError, KeyboardInterrupt)):
-                ending.log_how_to_resume(error, self._logger)
+                resume_hint.log_how_to_resume(error, self._logger)
             raise
 
     def _get_executor(self, max_workers: int) -> None:
         """Return None: Kedro requires this method for executors of futures; the engine has its own."""
 
     def close(self) -> None:
-        """End the warm workers; the runner can be used again."""
+        """Stop the workers; the runner can be used again."""
         self._engine.close()
 
     def __enter__(self) -> ParallelRunner:
@@ -254,19 +256,19 @@ class _Engine(EngineRunner):
 
     def __init__(self, max_workers: int | None, start_method: str | None, **limits: Any) -> None:
         super().__init__(max_workers, start_method, **limits)
-        self._asked = start_method
-        self._most_workers = self.max_workers
+        self._requested_start_method = start_method
+        self._max_workers_limit = self.max_workers
 
     def use(self, project: KedroProject, plan: Plan) -> None:
         """Set the project of the next run's workers, and limit their number to those that the plan can keep busy."""
         self._project = project
         if self._executor is None:
-            self._requested = choose_start_method(self._asked, prefer_fork=True).method
+            self._requested = choose_start_method(self._requested_start_method, prefer_fork=True).method
         if not self._warm:
-            self.max_workers = min(self._most_workers, _widest(plan))
+            self.max_workers = min(self._max_workers_limit, _max_parallel_nodes(plan))
 
 
-def _widest(plan: Plan) -> int:
+def _max_parallel_nodes(plan: Plan) -> int:
     """Return an upper bound for the number of nodes that run at the same time: the nodes of the longest chain never do."""
     depths: list[int] = []
     for node in plan.nodes:

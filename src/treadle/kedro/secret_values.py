@@ -1,7 +1,7 @@
-"""Register the secrets of a Kedro run, so that no text of Treadle shows them. Has no state of its own.
+"""Register the secrets of a Kedro run, so that Treadle masks them in every text. State: none of its own.
 
-Kedro resolves credentials into the configuration of the datasets, where they are found under the key `credentials`. Secret
-parameters are found by their names.
+Kedro copies credentials into the resolved configuration of datasets, under the key `credentials`. Secret
+parameters are recognised by their names.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from treadle.secrets import register_secrets
 from treadle.session.masking import secret_params
 
 if TYPE_CHECKING:
-    from treadle.kedro.recipes import ConfigRecipe
+    from treadle.kedro.dataset_pickling import ConfigRecipe
 
 
 def register_run_secrets(catalog: Any, recipes: Iterable[ConfigRecipe]) -> None:

@@ -1,7 +1,7 @@
-"""What a Kedro session passes to plugins but not to runners: its configuration, and the arguments of the run.
+"""Collect information that a Kedro session passes to plugins but not to runners: its configuration and the run's arguments.
 
-Kedro finds the plugin below by the entry point `kedro.hooks`, and the runner finds it in the session's hook manager. If it
-is missing (`DISABLE_HOOKS_FOR_PLUGINS`), the runner works without this information.
+Kedro loads the plugin below through the entry point `kedro.hooks`, and the runner finds it in the session's hook manager. If a
+project disables it (`DISABLE_HOOKS_FOR_PLUGINS`), the runner works without this information.
 State: weak references to the contexts of sessions, and the arguments of runs that are about to begin.
 """
 
@@ -22,8 +22,8 @@ _hook = pluggy.HookimplMarker("kedro")
 
 
 @dataclass(frozen=True, slots=True)
-class SessionNote:
-    """The configuration of a session and the arguments of its run; empty if unknown.
+class SessionInfo:
+    """The configuration of a session and the arguments of its run; fields are empty if they are unknown.
 
     Attributes:
         project_path: the project's folder.
@@ -38,12 +38,12 @@ class SessionNote:
     run_params: Mapping[str, Any] = field(default_factory=dict)
 
 
-class SessionNotes:
-    """The plugin: it is called in every Kedro session of the environment, so its hooks only store references and never raise."""
+class SessionInfoPlugin:
+    """The plugin. Kedro calls it in every session where Treadle is installed, so its hooks must never raise."""
 
     def __init__(self) -> None:
         self._contexts: list[ref[Any]] = []
-        self._asked: dict[str, Mapping[str, Any]] = {}
+        self._run_params: dict[str, Mapping[str, Any]] = {}
 
     @_hook
     def after_context_created(self, context: Any) -> None:
@@ -56,34 +56,34 @@ class SessionNotes:
     def before_pipeline_run(self, run_params: Any) -> None:
         """Store the arguments of a run with Treadle's runner."""
         if isinstance(run_params, dict) and str(run_params.get("runner", "")).startswith("treadle.kedro."):
-            self._asked[_id_of(run_params)] = dict(run_params)
+            self._run_params[_id_of(run_params)] = dict(run_params)
 
-    def take(self, manager: pluggy.PluginManager, run_id: str | None) -> SessionNote:
-        """Remove and return the note of a run that begins."""
-        asked = self._asked.pop(run_id or "", {})
+    def take(self, manager: pluggy.PluginManager, run_id: str | None) -> SessionInfo:
+        """Remove and return the information about a run that begins."""
+        run_params = self._run_params.pop(run_id or "", {})
         for reference in reversed(self._contexts):
             context = reference()
             if context is not None and getattr(context, "_hook_manager", None) is manager:
-                return SessionNote(Path(context.project_path), context.env, context.config_loader, asked)
-        return SessionNote(run_params=asked)
+                return SessionInfo(Path(context.project_path), context.env, context.config_loader, run_params)
+        return SessionInfo(run_params=run_params)
 
 
-notes = SessionNotes()
-"""The object of the entry point. The runner accesses it only through a hook manager."""
+notes = SessionInfoPlugin()
+"""The object that the entry point names. The runner accesses it only through a hook manager."""
 
 
-def session_of(manager: pluggy.PluginManager | None, run_id: str | None) -> SessionNote:
-    """Return the note of a run's session.
+def session_info(manager: pluggy.PluginManager | None, run_id: str | None) -> SessionInfo:
+    """Return the information about a run's session.
 
     Args:
         manager: the session's hook manager.
         run_id: the run's id.
     """
     if manager is None:
-        return SessionNote()
-    known = (plugin for plugin in manager.get_plugins() if isinstance(plugin, SessionNotes))
+        return SessionInfo()
+    known = (plugin for plugin in manager.get_plugins() if isinstance(plugin, SessionInfoPlugin))
     plugin = next(known, None)
-    return plugin.take(manager, run_id) if plugin is not None else SessionNote()
+    return plugin.take(manager, run_id) if plugin is not None else SessionInfo()
 
 
 def _id_of(run_params: Mapping[str, Any]) -> str:

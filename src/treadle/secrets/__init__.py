@@ -1,9 +1,8 @@
-"""Secret values: which ones this process knows, and how they are masked before text leaves it.
+"""Secret values: register them, and mask them in every text that leaves the process.
 
-Credentials and secret parameters are registered where they are read. From then on the messages of Treadle's errors, the records
-of failures, log records, the store and the command line show `***` in their place. The registry is the one piece of
-process-wide state; a worker gets its content with each run. The names below are imported when first used: every worker
-imports this package, and few need all of it.
+Credentials and secret parameters are registered when they are read. From then on, Treadle's error messages, failure records, log
+records, the store and the command line show `***` in their place. State: the registry in `known.py`, one per process; a worker
+receives its content with each run. The names below are imported on first use, because every worker imports this package.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
     from treadle.secrets.patterns import mask_patterns, mask_setting
     from treadle.secrets.registering import register_secrets
 
-_HOMES = {
+_MODULES = {
     "MASK": "known",
     "known_secrets": "known",
     "looks_secret": "names",
@@ -42,9 +41,9 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    home = _HOMES.get(name)
-    if home is None:
+    module = _MODULES.get(name)
+    if module is None:
         msg = f"module 'treadle.secrets' has no attribute {name!r}"
         raise AttributeError(msg)
-    value = globals()[name] = getattr(import_module(f"treadle.secrets.{home}"), name)
+    value = globals()[name] = getattr(import_module(f"treadle.secrets.{module}"), name)
     return value

@@ -1,4 +1,4 @@
-"""Masking the registered secrets in exceptions: message, attributes, notes, causes and contexts. Keeps no state."""
+"""Mask the registered secrets in exceptions: message, attributes, notes, causes and contexts. State: none."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _OWN_ATTRIBUTES = ("strerror", "filename", "filename2", "msg", "text", "name", "path")
-"""Attributes that exceptions of Python keep outside of their `__dict__` and show in their text."""
+"""Attributes that built-in exceptions store outside their `__dict__` and show in their text."""
 _LONGEST_CHAIN = 200
-"""Exceptions that are looked at; a longer chain of causes, which only a loop makes, repeats itself."""
+"""Maximum number of exceptions to mask in a chain of causes; ends a chain that contains itself."""
 
 
 class MaskedError(Exception):
-    """Stands in for an exception whose text shows a secret and cannot be changed; begins with the exception's type."""
+    """Replaces an exception whose text shows a secret and cannot be changed; its text begins with the exception's type."""
 
 
 def masked_exception(error: BaseException) -> BaseException:
     """Mask the registered secrets in an exception and in everything that its traceback shows.
 
     Args:
-        error: any exception; it is changed in place where its text can be changed.
+        error: any exception; it is changed in place if its class allows it.
 
     Returns:
-        The exception, or a `MaskedError` in its place where its class keeps its text to itself.
+        The exception; a `MaskedError` if its text cannot be changed.
     """
     return _mask(error, {}) if known_secrets() else error
 
@@ -37,7 +37,7 @@ def _mask(error: BaseException, done: dict[int, BaseException]) -> BaseException
         return done.get(id(error), error)
     done[id(error)] = error
     shown = _shown(error)
-    if mask_secrets(shown) != shown or _keeps_secret(error):
+    if mask_secrets(shown) != shown or _holds_secret(error):
         _change(error)
     result = error
     after = _shown(error)
@@ -61,19 +61,19 @@ def _mask(error: BaseException, done: dict[int, BaseException]) -> BaseException
 
 
 def _change(error: BaseException) -> None:
-    """Mask what an exception keeps, as far as its class allows: what it shows is looked at again afterwards."""
+    """Mask the arguments and attributes of an exception, as far as its class allows."""
     _attempt(lambda: setattr(error, "args", tuple(_masked(each) for each in error.args)), None)
     for name in _OWN_ATTRIBUTES:
         value = _attempt(partial(getattr, error, name, None), None)
         if isinstance(value, (str, bytes)) and (masked := _masked(value)) != value:
             _attempt(partial(setattr, error, name, masked), None)
-    kept = _attributes(error)
-    for name, value in list(kept.items()):
+    attributes = _attributes(error)
+    for name, value in list(attributes.items()):
         if isinstance(value, (str, bytes, list, tuple, dict)):
-            kept[name] = _masked(value)
+            attributes[name] = _masked(value)
 
 
-def _keeps_secret(error: BaseException) -> bool:
+def _holds_secret(error: BaseException) -> bool:
     values = [*_attempt(lambda: error.args, ()), *_attributes(error).values()]
     return any(isinstance(each, (str, bytes, list, tuple, dict)) and _masked(each) != each for each in values)
 
@@ -108,10 +108,10 @@ def _text(error: BaseException) -> str:
 
 
 def _attempt(call: Callable[[], Any], default: Any) -> Any:
-    """Call what runs code of the exception's class, which may raise anything; then it shows nothing."""
+    """Call a function that runs code of the exception's class; return the default if it raises anything."""
     try:
         return call()
     except KeyboardInterrupt:
         raise
-    except BaseException:  # noqa: BLE001 - an exit in a __str__ is not to end the process
+    except BaseException:  # noqa: BLE001 - even an exit in a __str__ must not end the process
         return default

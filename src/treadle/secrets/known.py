@@ -1,7 +1,7 @@
-"""The registry of secret values, and masking them in texts.
+"""Register secret values, and mask them in text.
 
-State: the values that this process knows, for its whole life, because a text that holds one may appear at any later time. The
-oldest are dropped past `MOST_SECRETS`, so that a service with a new token a request does not grow without end.
+State: the registered values of this process. They stay until it ends, because a text that contains one may appear at any time;
+but only the newest `MAX_SECRETS` are stored, so that a service that gets a new token with each request does not leak memory.
 """
 
 from __future__ import annotations
@@ -11,22 +11,22 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 MASK = "***"
-"""What is shown in place of a secret."""
+"""The text that replaces a secret."""
 
-MOST_SECRETS = 1000
+MAX_SECRETS = 1000
 SHORTEST_SECRET = 4
-"""Shorter values appear in too many innocent words and numbers to be masked."""
+"""Shorter values are not masked, because they appear in too many harmless words and numbers."""
 _SHORTEST_INSIDE_WORDS = 6
-"""Shorter values are masked only where letters and digits do not continue on either side."""
+"""Shorter values are masked only as whole words."""
 _SHORTEST_LINE = 12
-"""Lines of a longer secret, such as a private key, are masked one by one from this length on."""
+"""Lines of a multi-line secret, such as a private key, are masked one by one if they have at least this length."""
 _HARMLESS = frozenset({"true", "false", "none", "null"})
 
 
 class _Registry:
-    """The values in the order of their registration, and the pattern of a snapshot of them.
+    """The values in the order of registration, and a compiled pattern that matches them.
 
-    There is no lock, which a forked child could inherit in the locked state: each access is one operation on a dict.
+    It has no lock, because a forked child could inherit it locked; every access is one atomic operation on a dict.
     """
 
     def __init__(self) -> None:
@@ -38,21 +38,21 @@ _registry = _Registry()
 
 
 def add_secrets(secrets: Any) -> bool:
-    """Add values to the known ones; return True where some of them are new.
+    """Register values, and return whether any of them is new.
 
     Args:
-        secrets: as `register_secrets` takes it.
+        secrets: the argument of `register_secrets`.
     """
     registry = _registry
     new = [text for text in dict.fromkeys(_texts(secrets)) if text not in registry.values]
     registry.values.update(dict.fromkeys(new))
-    for text in tuple(registry.values)[:-MOST_SECRETS]:
+    for text in tuple(registry.values)[:-MAX_SECRETS]:
         registry.values.pop(text, None)
     return bool(new)
 
 
 def known_secrets() -> tuple[str, ...]:
-    """Return the registered values, to register them in another process."""
+    """Return the registered values, for example to register them in another process."""
     return tuple(_registry.values)
 
 
@@ -63,7 +63,7 @@ def mask_secrets(text: str) -> str:
         text: any text.
 
     Returns:
-        The text with `***` in their place, also where they are escaped as in a repr, in JSON or in a URL.
+        The text with `***` in their place, even if they are escaped as in a repr, in JSON or in a URL.
     """
     pattern = _pattern()
     return text if pattern is None else pattern.sub(MASK, text)
@@ -76,7 +76,7 @@ def _pattern() -> re.Pattern[str] | None:
     compiled = _registry.compiled
     if compiled[0] != values:
         spellings = {spelling for text in values for spelling in _spellings(text)}
-        # The longest first: a secret may begin with another one.
+        # The longest come first, because one secret may be the beginning of another.
         parts = [_expression(each) for each in sorted(spellings, key=lambda each: (-len(each), each))]
         compiled = _registry.compiled = (values, re.compile("|".join(parts)))
     return compiled[1]
@@ -88,15 +88,15 @@ def _expression(text: str) -> str:
 
 
 def _spellings(text: str) -> Iterator[str]:
-    """Yield a secret in the ways in which texts show it: as it is, escaped, in a URL, encoded, line by line."""
+    """Yield the forms in which a text may contain a secret: plain, escaped, in a URL, base64-encoded, line by line."""
     import base64
     import json
     from urllib.parse import quote, quote_plus
 
-    encoded = text.encode("utf-8", "surrogatepass")  # the environment may hold bytes that are no text
+    encoded = text.encode("utf-8", "surrogatepass")  # an environment variable may not be valid UTF-8
     yield text
     yield repr(text)[1:-1]
-    yield repr(text + '"')[1:-2]  # in single quotes, where it holds none
+    yield repr(text + '"')[1:-2]  # as escaped inside single quotes
     yield json.dumps(text)[1:-1]
     yield json.dumps(text, ensure_ascii=False)[1:-1]
     yield quote(encoded)
@@ -110,7 +110,7 @@ def _spellings(text: str) -> Iterator[str]:
 
 
 def _texts(value: Any) -> Iterator[str]:
-    """Yield the texts of the values that are worth masking."""
+    """Yield the text of every value, at any depth, that is long enough to be masked."""
     if value is None or isinstance(value, bool):
         return
     if isinstance(value, Mapping):

@@ -1,7 +1,7 @@
-"""Masking the registered secrets in log records, whichever handlers take them.
+"""Mask the registered secrets in log records, for every handler.
 
-State: the process's log record factory, wrapped once. A filter would have to stand on every handler of the application, those
-that it adds later included; the factory sees every record that is made.
+State: the process's log record factory, which is wrapped once. A filter would have to be added to every handler, including those
+that the application adds later; the factory creates every record.
 """
 
 from __future__ import annotations
@@ -13,21 +13,21 @@ from treadle.secrets.known import mask_secrets
 
 
 class _MaskingFactory:
-    """Makes log records with the secrets masked in message, arguments and traceback.
+    """Creates log records with secrets masked in message, arguments and traceback.
 
     Args:
-        make: the factory that was set before.
+        make: the previous factory.
     """
 
     def __init__(self, make: Any) -> None:
         self._make = make
 
     def __call__(self, *args: Any, **kwargs: Any) -> logging.LogRecord:
-        """Make a record."""
+        """Create a record."""
         record: logging.LogRecord = self._make(*args, **kwargs)
         try:
             message = record.getMessage()
-        except Exception:  # noqa: BLE001 - the handler that formats the record reports wrong arguments, as always
+        except Exception:  # noqa: BLE001 - the handler that formats the record reports wrong arguments
             message = ""
         masked = mask_secrets(message)
         if masked != message:
@@ -41,7 +41,7 @@ class _MaskingFactory:
 
 
 def mask_log_records() -> None:
-    """Mask the registered secrets in every log record that this process makes from now on."""
+    """Mask the registered secrets in every log record that this process creates from now on."""
     current = logging.getLogRecordFactory()
     if not isinstance(current, _MaskingFactory):
         logging.setLogRecordFactory(_MaskingFactory(current))

@@ -1,6 +1,6 @@
-"""Secrets that are recognised by their form: passwords in addresses and connection strings, tokens with a fixed beginning.
+"""Mask secrets that are recognised by their form: passwords in URLs and connection strings, tokens with a fixed prefix.
 
-Keeps no state. Neighbours: `names.py` says which names announce a secret, `known.py` masks values that are known.
+State: none. Neighbours: `names.py` recognises the names of secrets, `known.py` masks registered values.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from functools import cache
 from treadle.secrets.known import MASK
 from treadle.secrets.names import SECRET_WORDS, UNMISTAKABLE_WORDS, looks_secret
 
-# A password may hold "/" and "@", though a correct URL would encode them; so it ends at the last "@" before white space.
+# A password may contain "/" and "@", though a correct URL would encode them, so it ends at the last "@" before white space.
 _ADDRESS_PASSWORD = re.compile(r"(?<=://)(?P<user>[^\s/@:]*):(?P<password>\S+)@")
 _BARE_PASSWORD = re.compile(r"(?<![\w/:@.])(?P<user>[\w.%+-]+):(?P<password>[^\s:][^\s]*)@(?=[\w\[])")
 _TOKENS = r"""
@@ -30,28 +30,28 @@ _SETTING = re.compile(r"(?P<name>[A-Za-z_][\w.\-]*)=(?P<value>\{[^}]*\}?|[^;&\s,
 
 
 def mask_patterns(text: str) -> str:
-    """Mask what looks like a secret in running text, such as an error's message.
+    """Mask everything that looks like a secret in free text, such as an error message.
 
     Args:
         text: any text.
 
     Returns:
-        The text without passwords of addresses (`postgresql://user:password@host`), values of settings with an unmistakable name
-        (`Pwd=…;`, `?access_token=…`) and tokens with a fixed form.
+        The text without passwords in URLs (`postgresql://user:password@host`), without values of settings with an unmistakable
+        name (`Pwd=…;`, `?access_token=…`), and without tokens of a fixed form.
     """
     text = _ADDRESS_PASSWORD.sub(rf"\g<user>:{MASK}@", text)
     return _compiled_tokens().sub(MASK, _mask_settings(text, UNMISTAKABLE_WORDS))
 
 
 def mask_setting(text: str) -> str:
-    """Mask what looks like a secret in a value: an environment variable's or a parameter's, such as a connection string.
+    """Mask everything that looks like a secret in the value of a parameter or an environment variable.
 
     Args:
-        text: the value.
+        text: the value, such as a connection string.
 
     Returns:
-        The text without what `mask_patterns` masks, without settings of any secret name (`&sig=…`, `AccountKey=…;`), and without
-        the password of `user:password@host`.
+        The text without everything that `mask_patterns` masks, without settings with any secret name (`&sig=…`, `AccountKey=…;`),
+        and without the password in `user:password@host`.
     """
     text = _mask_settings(mask_patterns(text), SECRET_WORDS)
     return text if "://" in text else _BARE_PASSWORD.sub(rf"\g<user>:{MASK}@", text)
@@ -65,4 +65,4 @@ def _mask_settings(text: str, words: frozenset[str]) -> str:
 
 @cache
 def _compiled_tokens() -> re.Pattern[str]:
-    return re.compile(_TOKENS, re.VERBOSE | re.DOTALL)  # at the first use: it takes as long as importing the rest
+    return re.compile(_TOKENS, re.VERBOSE | re.DOTALL)  # compiled on first use, because it doubles the import time

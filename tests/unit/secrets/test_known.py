@@ -14,7 +14,7 @@ import pytest
 from treadle.errors import ConfigError, TreadleError
 from treadle.execution.attempt.failure import record_failure, restore_exception
 from treadle.secrets import known_secrets, mask_secrets, masked_exception, register_secrets
-from treadle.secrets.known import MOST_SECRETS
+from treadle.secrets.known import MAX_SECRETS
 
 SECRET = "p@ss 'w\"ord/\u00e9\\"
 
@@ -65,8 +65,8 @@ def test_lines_of_a_key_are_masked() -> None:
 
 def test_the_oldest_are_dropped() -> None:
     """A service with a new token for each request does not grow without end."""
-    register_secrets([f"token-{number:06d}" for number in range(MOST_SECRETS + 5)])
-    assert len(known_secrets()) == MOST_SECRETS
+    register_secrets([f"token-{number:06d}" for number in range(MAX_SECRETS + 5)])
+    assert len(known_secrets()) == MAX_SECRETS
     assert known_secrets()[0] == "token-000005"
 
 

@@ -1,6 +1,6 @@
 """Send the datasets of a Kedro catalog to workers: as configuration, or pickled if they have none.
 
-`note_recipes` reads the catalog before Kedro builds the datasets of the run, while it still has their resolved
+`collect_recipes` reads the catalog before Kedro builds the datasets of the run, while it still has their resolved
 configuration, including credentials, factories and versions. State: none.
 """
 
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class ConfigRecipe:
-    """How to build a dataset from configuration. It may contain credentials: it is sent over a private socket, never shown."""
+    """The resolved configuration of a dataset. It may contain credentials: send it over a private socket only, never show it."""
 
     config: Mapping[str, Any] = field(repr=False)
     load_version: str | None
     save_version: str | None
     is_latest: bool = True
-    """False if the dataset was built before, so that the object may have been changed since."""
+    """False if the catalog has built the dataset already: code may have changed the object since."""
 
     def build(self, name: str) -> AbstractDataset[Any, Any]:
         """Build the dataset."""
@@ -42,7 +42,7 @@ class Versions:
     save: str | None
 
     def pin(self, dataset: Any) -> None:
-        """Make a dataset use these versions, whatever other runs save in the meantime."""
+        """Make a dataset use these versions even if other runs save newer ones."""
         from kedro.io.core import Version
 
         dataset._version = Version(self.load, self.save)
@@ -50,14 +50,14 @@ class Versions:
 
 @dataclass(frozen=True, slots=True)
 class PackedDataset:
-    """One dataset, pickled: its recipe, or the object itself."""
+    """One pickled dataset: either its recipe or the object itself."""
 
     name: str
     recipe: bytes | None = None
     dataset: bytes | None = field(default=None, repr=False)
     versions: Versions | None = None
     fresh: bool = False
-    """True if another process may write it during the run: cached versions and listings are dropped first."""
+    """True if another process may write it during the run, so cached versions and listings are cleared first."""
 
     def build(self) -> Any:
         """Return the dataset, in a worker."""
@@ -66,15 +66,15 @@ class PackedDataset:
         if self.versions is not None:
             self.versions.pin(built)
         if self.fresh:
-            _forget_listings(built)
+            _clear_listings(built)
         return built
 
 
-class WaitingDataset:
-    """A dataset of a worker that is built on first access, as in Kedro's catalog.
+class LazyDataset:
+    """A dataset that a worker builds on first access; stands in for the lazy dataset of Kedro's catalog.
 
     Args:
-        packed: the dataset.
+        packed: the pickled dataset.
     """
 
     def __init__(self, packed: PackedDataset) -> None:
@@ -89,8 +89,8 @@ class WaitingDataset:
         return str(self.config.get("type", self.name))
 
 
-def _forget_listings(dataset: Any) -> None:
-    """Clear a dataset's cached versions and listings, without its own `_release`, which is for the end of its use."""
+def _clear_listings(dataset: Any) -> None:
+    """Clear a dataset's cached versions and listings. Its own `_release` is not called: it may do more, at the end of use."""
     from fsspec import AbstractFileSystem
     from kedro.io.core import AbstractVersionedDataset
 
@@ -105,7 +105,7 @@ def _forget_listings(dataset: Any) -> None:
             files.invalidate_cache()
 
 
-def note_recipes(catalog: Any, names: Iterable[str]) -> dict[str, ConfigRecipe]:
+def collect_recipes(catalog: Any, names: Iterable[str]) -> dict[str, ConfigRecipe]:
     """Find the recipes of a run's datasets, before they are built.
 
     Args:
@@ -113,7 +113,7 @@ def note_recipes(catalog: Any, names: Iterable[str]) -> dict[str, ConfigRecipe]:
         names: the datasets of a run.
 
     Returns:
-        Recipes by name; a dataset that was added as an object has none, nor has an unknown one.
+        Recipes by name. A dataset that was added as an object, or that is unknown, has none.
     """
     waiting: Mapping[str, Any] = getattr(catalog, "_lazy_datasets", {})
     built: Mapping[str, Any] = getattr(catalog, "_datasets", {})
@@ -165,6 +165,6 @@ def _pickled(value: object) -> bytes | None:
 
     try:
         data = dumps(value)
-    except Exception:  # noqa: BLE001 - pickling runs the code of any class, so anything can come out of it
+    except Exception:  # noqa: BLE001 - pickling runs the code of any class, which may raise anything
         return None
     return data

@@ -1,4 +1,4 @@
-"""Check the version of Kedro. Has no state."""
+"""Check that a supported version of Kedro is installed. State: none."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ def require_kedro() -> None:
     try:
         found = version("kedro")
     except PackageNotFoundError as exc:
-        msg = 'treadle.kedro needs Kedro, which is not installed: pip install "treadle[kedro]".'
+        msg = 'treadle.kedro needs Kedro, which is not installed. Install it with: pip install "treadle[kedro]".'
         raise RunnerError(msg, name="treadle.kedro") from exc
     if found.partition(".")[0] != "1":
-        msg = f'treadle.kedro works with Kedro {SUPPORTED}, and {found} is installed: pip install "treadle[kedro]" installs one.'
+        msg = f'treadle.kedro works with Kedro {SUPPORTED}, but {found} is installed. Run: pip install "treadle[kedro]".'
         raise RunnerError(msg, name="treadle.kedro")

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from treadle.events import Observer
-    from treadle.kedro.session import SessionNote
+    from treadle.kedro.session import SessionInfo
     from treadle.observe.store import SessionRecord, SQLStore
     from treadle.observe.store.recorder import RunRecorder
     from treadle.session.facts import GitProbe
@@ -42,15 +42,15 @@ _ARGUMENTS = (
 _logger = logging.getLogger("kedro.runner.treadle")
 
 
-class Records(NamedTuple):
-    """What a run gets from the store: observers that record it, and the durations of its nodes in earlier runs."""
+class RunRecording(NamedTuple):
+    """Observers that record a run, and a function that returns the durations of its nodes in earlier runs."""
 
     observers: tuple[Observer, ...] = ()
     durations: Callable[[], Mapping[str, float]] = dict
 
 
 @contextmanager
-def recorded(run_id: str, package_name: str | None, session: SessionNote) -> Iterator[Records]:
+def recorded(run_id: str, package_name: str | None, session: SessionInfo) -> Iterator[RunRecording]:
     """Record the run inside the `with` block.
 
     Args:
@@ -65,7 +65,7 @@ def recorded(run_id: str, package_name: str | None, session: SessionNote) -> Ite
 
     root = find_project(session.project_path or Path.cwd())
     if root is None or package_name is None:
-        yield Records()
+        yield RunRecording()
         return
     from treadle.observe.store import SQLStore
     from treadle.observe.store.recorder import RunRecorder
@@ -73,20 +73,20 @@ def recorded(run_id: str, package_name: str | None, session: SessionNote) -> Ite
     from treadle.session.interruption import signals_wait
 
     git, started = GitProbe(root), time.time()
-    asked = session.run_params
+    params = session.run_params
     recorder = RunRecorder(
         run_id,
         number=1,
-        pipelines=tuple(asked.get("pipeline_names") or [asked.get("pipeline_name") or "__default__"]),
+        pipelines=tuple(params.get("pipeline_names") or [params.get("pipeline_name") or "__default__"]),
         runner="treadle.kedro.ParallelRunner",
-        params={name: asked[name] for name in _ARGUMENTS if asked.get(name)},
+        params={name: params[name] for name in _ARGUMENTS if params.get(name)},
         started=started,
     )
     store = SQLStore(project_path=root)
     outcome = Outcome.FAILED
     error: BaseException | None = None
     try:
-        yield Records((recorder,), lambda: _durations(store))
+        yield RunRecording((recorder,), lambda: _durations(store))
         outcome = Outcome.SUCCEEDED
     except KeyboardInterrupt as exc:
         outcome, error = Outcome.INTERRUPTED, exc
@@ -96,13 +96,13 @@ def recorded(run_id: str, package_name: str | None, session: SessionNote) -> Ite
         raise
     finally:
         with signals_wait(error):  # a second Ctrl-C must not lose the record
-            _keep(store, _record(root, package_name, session, recorder, git, started, outcome, error))
+            _save_record(store, _record(root, package_name, session, recorder, git, started, outcome, error))
 
 
 def _record(
     root: Path,
     package_name: str,
-    session: SessionNote,
+    session: SessionInfo,
     recorder: RunRecorder,
     git: GitProbe,
     started: float,
@@ -137,15 +137,15 @@ def _record(
 def _durations(store: SQLStore) -> Mapping[str, float]:
     try:
         return store.durations()
-    except TreadleError as exc:  # a run does not depend on them
+    except TreadleError as exc:  # the run needs no durations
         _logger.warning("The durations of earlier runs could not be read: %s", exc)
         return {}
 
 
-def _keep(store: SQLStore, record: SessionRecord) -> None:
+def _save_record(store: SQLStore, record: SessionRecord) -> None:
     try:
         store.save(record)
-    except TreadleError as exc:  # the caller must see the outcome of the run
+    except TreadleError as exc:  # must not replace the run's own outcome
         _logger.warning("The run was not recorded: %s", exc)
     finally:
         store.close()

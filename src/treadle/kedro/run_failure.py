@@ -1,6 +1,6 @@
-"""How a failed run ends for Kedro's users: with the node's own exception, and with the flag that resumes the run.
+"""Report a failed run as Kedro's users expect: raise the node's own exception, and log the flag that resumes the run.
 
-State: the nodes to resume from, of one run.
+Runs in the main process. State: the nodes to resume one run from.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from treadle.planning import Plan
 
 
-class Ending:
-    """An observer of a run that logs how to resume it.
+class ResumeHint:
+    """Observe a run, and log how to resume it if it failed.
 
     Args:
         plan: the plan of the run.
@@ -40,7 +40,7 @@ class Ending:
         """Log the flag that runs the remaining nodes.
 
         Args:
-            error: the error of the run; a node's error has the nodes to start from, for others the last event has them.
+            error: the error of the run. A NodeError has the nodes to start from; for other errors the RunFinished event has them.
             logger: receives the message.
         """
         start = (error.resume_from or ()) if isinstance(error, NodeError) else self._resume_from
@@ -50,8 +50,8 @@ class Ending:
             logger.warning('To run only the remaining nodes, add this to the command:\n  --from-nodes "%s"', ",".join(start))
 
 
-def users_error(error: NodeError) -> Exception:
-    """Return the exception that the node raised, as Kedro's users expect it, with the engine's message as a note.
+def original_exception(error: NodeError) -> Exception:
+    """Return the exception that the node raised, with the engine's message as a note.
 
     Args:
         error: the error of the engine.
@@ -62,20 +62,22 @@ def users_error(error: NodeError) -> Exception:
     own = error.__cause__
     if isinstance(own, DatasetError) and own.__cause__ is not None:
         own = own.__cause__  # the engine wraps an error that Kedro's own dataset raised
-    error.__traceback__ = None  # frames of the engine do not help the user
+    error.__traceback__ = None  # the engine's frames do not help the user
     if not isinstance(own, Exception) or isinstance(own, OriginalError):
         return error
-    own.__dict__.setdefault("__notes__", []).append(str(error.args[0]))  # the last line that is shown, from Python 3.11 on
+    own.__dict__.setdefault("__notes__", []).append(str(error.args[0]))  # shown below the traceback from Python 3.11 on
     if own.__traceback__ is None:
         error.__cause__ = None
         own.__cause__ = error
     return own
 
 
-def exit_of(error: NodeError, manager: pluggy.PluginManager | None, logger: logging.Logger, **arguments: Any) -> SystemExit:
-    """Return the exit that a node requested with `sys.exit`, which ends the process as under Kedro's SequentialRunner.
+def exit_requested_by_node(
+    error: NodeError, manager: pluggy.PluginManager | None, logger: logging.Logger, **arguments: Any
+) -> SystemExit:
+    """Return the SystemExit of a node that called `sys.exit`; it ends the process, as under Kedro's SequentialRunner.
 
-    Kedro's session calls no hook for an exit; if its code is not 0, `on_pipeline_error` is called here.
+    Kedro's session does not call `on_pipeline_error` for an exit, so it is called here unless the exit code is 0.
 
     Args:
         error: the error of the engine, which has an exit code.
@@ -86,6 +88,6 @@ def exit_of(error: NodeError, manager: pluggy.PluginManager | None, logger: logg
     logger.warning("Node '%s' ended the run with sys.exit(%s).", error.node, error.exit_code)
     if error.exit_code != 0 and manager is not None:
         manager.hook.on_pipeline_error(error=error, **arguments)
-    leaving = SystemExit(error.exit_code)
-    leaving.__cause__ = error
-    return leaving
+    exit_error = SystemExit(error.exit_code)
+    exit_error.__cause__ = error
+    return exit_error

@@ -78,7 +78,7 @@ def test_what_workers_gather_is_merged(gathered):
 )
 def test_how_a_value_is_merged(before, mine, theirs, merged):
     """What changed elsewhere since `before` is added to what changed here."""
-    from treadle.kedro.gathering import merge_into
+    from treadle.kedro.plugin_state import merge_into
 
     holder = {"value": mine}
     merge_into(holder, "value", before, theirs)
@@ -89,7 +89,7 @@ def test_frames_and_arrays_are_replaced():
     """Values that have no truth value when compared are replaced by the latest."""
     import numpy as np
 
-    from treadle.kedro.gathering import merge_into
+    from treadle.kedro.plugin_state import merge_into
 
     holder = {"value": {"a": np.zeros(2)}}
     merge_into(holder, "value", {"a": np.zeros(2)}, {"a": np.ones(2)})

@@ -1,10 +1,10 @@
-"""Merge data that plugins collect in workers into the plugins of the main process, before the last hooks are called.
+"""Merge the data that plugins collect in workers into the plugins of the main process, before the last hooks are called.
 
-After each node that changed attributes of plugins, a worker writes these to a file of the run. The parent merges the changes
-since the start of the run: entries of dictionaries and sets, items appended to lists, and differences of numbers are added,
-so that nothing collected by another process is lost. Other values are replaced by the latest one.
+After each node that changed attributes of plugins, a worker writes these attributes to a file in the run's directory. The parent
+merges the changes since the start of the run: it adds new entries of dictionaries and sets, items appended to lists, and
+differences of numbers, so that no process overwrites the data of another. Any other attribute gets the latest value.
 
-State: in a worker, its plugins as they were before; in the parent, the plugins as they were sent.
+State: in a worker, the attributes of its plugins when the run began; in the parent, the attributes as they were sent.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 
 _PREFIX = "hooks-"
 _LARGE = 1 << 20
-"""An attribute whose pickle is larger than this when the run begins is sent back only if it is a different object."""
+"""A larger attribute (bytes of its pickle when the run begins) is sent back only if it was replaced by another object."""
 
 _ABSENT = object()
 
 
-class Gatherer:
+class PluginStateWriter:
     """In a worker: write the changed attributes of plugins to a file.
 
     Args:
@@ -41,7 +41,7 @@ class Gatherer:
     def __init__(self, folder: str, plugins: Sequence[Any], catalog: Any) -> None:
         self._path = str(Path(folder, f"{_PREFIX}{os.getpid()}"))
         self._objects = RunObjects(catalog)
-        self._plugins = [(index, plugin) for index, plugin in enumerate(plugins) if gathers(plugin)]
+        self._plugins = [(index, plugin) for index, plugin in enumerate(plugins) if has_mergeable_state(plugin)]
         self._before = {index: _snapshot(plugin, self._objects) for index, plugin in self._plugins}
         self._written: bytes | None = None
 
@@ -54,7 +54,7 @@ class Gatherer:
             for name, value in own.items():
                 earlier, content = before.get(name, (_ABSENT, b""))
                 if value is earlier and content is None:
-                    continue  # it cannot be pickled, or it is large
+                    continue  # unchanged; it cannot be pickled, or is too large to compare
                 now = _content(value, self._objects)
                 if now is not None and now != content:
                     changed[name] = now
@@ -69,7 +69,7 @@ class Gatherer:
         self._written = data
 
 
-class Merger:
+class PluginStateMerger:
     """In the parent: merge the changes of workers into the plugins.
 
     Args:
@@ -80,7 +80,7 @@ class Merger:
     def __init__(self, plugins: Sequence[Any], objects: RunObjects) -> None:
         self._plugins = tuple(plugins)
         self._catalog = objects.catalog
-        self._before = [_snapshot(plugin, objects) if gathers(plugin) else {} for plugin in plugins]
+        self._before = [_snapshot(plugin, objects) if has_mergeable_state(plugin) else {} for plugin in plugins]
 
     def merge(self, folder: str, warn: Callable[..., None]) -> None:
         """Merge the files of a run's workers into the plugins, the latest last.
@@ -110,23 +110,23 @@ class Merger:
         merge_into(own, name, earlier, load_plugin(content, self._catalog))
 
 
-def gathers(plugin: Any) -> bool:
-    """Return whether a plugin is an instance with attributes, which can be merged; modules and classes belong to a process."""
+def has_mergeable_state(plugin: Any) -> bool:
+    """Return whether a plugin is an instance with attributes; a module or a class belongs to its process and is not merged."""
     return not inspect.ismodule(plugin) and not inspect.isclass(plugin) and hasattr(plugin, "__dict__")
 
 
-def merge_into(holder: Any, key: Any, before: Any, theirs: Any) -> None:
-    """Merge a value that changed elsewhere into a mapping.
+def merge_into(mapping: Any, key: Any, before: Any, theirs: Any) -> None:
+    """Merge a value that another process changed into a mapping of this process.
 
     Args:
-        holder: has this process's value under the key, or none.
+        mapping: the mapping; it may have a value under the key.
         key: the key.
         before: the value when it was sent to the other process; `_ABSENT` if there was none.
         theirs: the value in the other process.
     """
-    mine = holder.get(key, _ABSENT)
+    mine = mapping.get(key, _ABSENT)
     if mine is _ABSENT:
-        holder[key] = theirs
+        mapping[key] = theirs
     elif isinstance(theirs, MutableMapping) and isinstance(mine, MutableMapping):
         _merge_mapping(mine, before if isinstance(before, MutableMapping) else {}, theirs)
     elif isinstance(theirs, MutableSet) and isinstance(mine, MutableSet):
@@ -139,13 +139,13 @@ def merge_into(holder: Any, key: Any, before: Any, theirs: Any) -> None:
         if count == 0 or _equal(items[:count], list(before)):
             mine.extend(items[count:])
         else:
-            holder[key] = theirs
+            mapping[key] = theirs
     elif _is_number(theirs) and _is_number(mine) and _is_number(before):
-        holder[key] = mine + (theirs - before)
+        mapping[key] = mine + (theirs - before)
     elif _is_record(theirs) and type(theirs) is type(mine):
         _merge_mapping(vars(mine), vars(before) if type(before) is type(mine) else {}, vars(theirs))
     else:
-        holder[key] = theirs
+        mapping[key] = theirs
 
 
 def _merge_mapping(mine: Any, before: Any, theirs: Any) -> None:

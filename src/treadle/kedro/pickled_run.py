@@ -1,8 +1,8 @@
-"""The catalog, datasets and hooks of a Kedro run, pickled for a worker, and how the worker unpickles them.
+"""Pickle the catalog, datasets and hooks of a Kedro run in the parent, and create them in a worker.
 
-The catalog is sent as its class and its own attributes, without datasets: those are pickled one by one, and only those that the
-run's nodes use, so that an unpicklable one does not block the others. If hooks receive the catalog, they may access other
-datasets, so the rest of the configuration and the params are sent too. State: none.
+The catalog is pickled without its datasets: its class and its attributes. The datasets that the run's nodes use are pickled one
+by one, so that an unpicklable one does not block the others. Hooks that receive the catalog may access other datasets, so for
+them the rest of the configuration and the parameters are sent too. State: none.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from treadle.errors import DatasetError
-from treadle.kedro.conduct import KedroConduct
-from treadle.kedro.desk import Desk
-from treadle.kedro.gathering import Gatherer
-from treadle.kedro.recipes import PackedDataset, WaitingDataset, pack_dataset, recipe_of
+from treadle.kedro.attempt_strategy import KedroAttemptStrategy
+from treadle.kedro.dataset_pickling import LazyDataset, PackedDataset, pack_dataset, recipe_of
+from treadle.kedro.plugin_state import PluginStateWriter
+from treadle.kedro.process_catalog import ProcessCatalog
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
     from treadle.execution.attempt.dataset_state import SharedState
     from treadle.kedro.hooks import HooksPayload
 
-_NOT_OURS_TO_SEND = frozenset({"_datasets", "_lazy_datasets", "_config_resolver", "_validators", "_save_validated"})
+_NOT_PICKLED = frozenset({"_datasets", "_lazy_datasets", "_config_resolver", "_validators", "_save_validated"})
 """Attributes of Kedro's catalog that are not sent, because they hold datasets or belong to one process."""
 
 
 @dataclass(frozen=True, slots=True)
-class CatalogShell:
-    """A Kedro catalog without its datasets; each part pickled."""
+class PickledCatalog:
+    """A Kedro catalog without its datasets; each field is a pickle."""
 
     body: bytes = field(repr=False)
     resolver: bytes | None = field(default=None, repr=False)
@@ -58,12 +58,12 @@ class CatalogShell:
         return catalog
 
 
-def pack_catalog(catalog: Any, *, for_hooks: bool) -> CatalogShell:
+def pack_catalog(catalog: Any, *, for_hooks: bool) -> PickledCatalog:
     """Pickle a catalog without its datasets.
 
     Args:
         catalog: Kedro's catalog.
-        for_hooks: include the params and the factories, for hooks that use the catalog.
+        for_hooks: include the parameters and the dataset factories, for hooks that use the catalog.
 
     Raises:
         DatasetError: the catalog has an attribute that cannot be pickled.
@@ -74,41 +74,41 @@ def pack_catalog(catalog: Any, *, for_hooks: bool) -> CatalogShell:
     state = get_state() if get_state is not None else None
     if not isinstance(state, dict):
         state = vars(catalog)
-    body = {name: value for name, value in state.items() if name not in _NOT_OURS_TO_SEND}
+    body = {name: value for name, value in state.items() if name not in _NOT_PICKLED}
     try:
         packed = dumps((type(catalog), body))
     except Exception as exc:
         kind = f"{type(catalog).__module__}.{type(catalog).__qualname__}"
         msg = (
-            f"The catalog class {kind} cannot go to worker processes ({type(exc).__name__}: {exc}): exclude what cannot "
-            "be pickled in its __getstate__, and create it again in __setstate__."
+            f"The catalog class {kind} cannot be sent to worker processes ({type(exc).__name__}: {exc}). Define __getstate__ "
+            "to leave out the attributes that cannot be pickled, and __setstate__ to create them again."
         )
         raise DatasetError(msg) from exc
     if not for_hooks:
-        return CatalogShell(packed)
+        return PickledCatalog(packed)
     parameters = getattr(catalog, "_datasets", {}).get("parameters")
-    return CatalogShell(
+    return PickledCatalog(
         packed,
         resolver=_pickled(getattr(catalog, "_config_resolver", None)),
         parameters=_pickled(parameters.load()) if parameters is not None else None,
     )
 
 
-def pack_others(catalog: Any, used: Collection[str]) -> tuple[PackedDataset, ...]:
+def pack_unused_datasets(catalog: Any, used: Collection[str]) -> tuple[PackedDataset, ...]:
     """Pickle the configuration of the datasets that no node of the run uses, for hooks that access them."""
-    waiting: Mapping[str, Any] = getattr(catalog, "_lazy_datasets", {})
-    packed = (pack_dataset(name, None, recipe_of(lazy)) for name, lazy in waiting.items() if name not in used)
+    lazy_datasets: Mapping[str, Any] = getattr(catalog, "_lazy_datasets", {})
+    packed = (pack_dataset(name, None, recipe_of(lazy)) for name, lazy in lazy_datasets.items() if name not in used)
     return tuple(each for each in packed if each is not None)
 
 
 @dataclass(frozen=True, slots=True)
-class KedroParcel:
-    """A Kedro run, pickled for a worker."""
+class PickledKedroRun:
+    """A Kedro run as a worker receives it; `open` creates the catalog, the hooks and the attempt strategy."""
 
-    catalog: CatalogShell
+    catalog: PickledCatalog
     datasets: tuple[PackedDataset, ...]
-    others: tuple[PackedDataset, ...]
-    carried: Mapping[str, int]
+    unused_datasets: tuple[PackedDataset, ...]
+    transferred: Mapping[str, int]
     state: SharedState | None
     hooks: HooksPayload
     for_hooks: bool
@@ -116,20 +116,22 @@ class KedroParcel:
     run_id: str | None
     is_async: bool
 
-    def open(self) -> KedroConduct:
+    def open(self) -> KedroAttemptStrategy:
         """Return the object that runs nodes in this process."""
         packed = {dataset.name: dataset for dataset in self.datasets}
         catalog = self.catalog.open()
         if self.for_hooks:
-            catalog._lazy_datasets.update({each.name: WaitingDataset(each) for each in (*self.others, *self.datasets)})
-        desk = Desk(catalog, self.carried, packed, self.state)
+            catalog._lazy_datasets.update({each.name: LazyDataset(each) for each in (*self.unused_datasets, *self.datasets)})
+        process_catalog = ProcessCatalog(catalog, self.transferred, packed, self.state)
         plugins = self.hooks.plugins(catalog)
-        gatherer = Gatherer(self.folder, plugins, catalog) if self.folder is not None and plugins else None
-        return KedroConduct(desk, self.hooks.manager(plugins), run_id=self.run_id, is_async=self.is_async, gatherer=gatherer)
+        state_writer = PluginStateWriter(self.folder, plugins, catalog) if self.folder is not None and plugins else None
+        return KedroAttemptStrategy(
+            process_catalog, self.hooks.manager(plugins), run_id=self.run_id, is_async=self.is_async, state_writer=state_writer
+        )
 
 
 def _add_parameters(catalog: Any, parameters: Any) -> None:
-    """Add the params that Kedro puts into its catalog, for hooks: as a whole, and each by its dotted name."""
+    """Add the parameters to a catalog as Kedro does: all of them as `parameters`, and each one by its dotted name."""
     from kedro.io import MemoryDataset
 
     catalog._datasets["parameters"] = MemoryDataset(parameters)
@@ -148,6 +150,6 @@ def _pickled(value: object) -> bytes | None:
 
     try:
         data = dumps(value)
-    except Exception:  # noqa: BLE001 - optional for hooks: what cannot be pickled is not sent
+    except Exception:  # noqa: BLE001 - only hooks use it, so a worker can do without it
         return None
     return data

@@ -1,0 +1,152 @@
+"""Prepare a Kedro run for Treadle's executors: as it is for the main process, pickled for workers.
+
+Runs in the main process. State: the catalog, the hook manager, and the mergers of the plugins' data.
+"""
+
+from __future__ import annotations
+
+import copy
+import logging
+import pickle
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, cast
+
+from treadle.execution.packing.bundle import RunBundle
+from treadle.execution.packing.node_groups import NodeGroups
+from treadle.kedro.attempt_strategy import KedroAttemptStrategy
+from treadle.kedro.catalog import EngineCatalog, Placement
+from treadle.kedro.dataset_pickling import pack_dataset
+from treadle.kedro.hook_pickling import RunObjects
+from treadle.kedro.hooks import CATALOG_HOOKS, pack_hooks, worker_plugins
+from treadle.kedro.pickled_run import PickledKedroRun, pack_catalog, pack_unused_datasets
+from treadle.kedro.plugin_state import PluginStateMerger
+from treadle.kedro.process_catalog import ProcessCatalog
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import pluggy
+
+    from treadle.execution.attempt.context import RunContext
+    from treadle.io.memory import CopyMode
+    from treadle.kedro.dataset_pickling import ConfigRecipe, Versions
+
+_logger = logging.getLogger("kedro.runner.treadle")
+
+
+@dataclass(frozen=True, slots=True)
+class KedroRunBundle(RunBundle):
+    """The bundle of a Kedro run.
+
+    Attributes:
+        manager: Kedro's hook manager; None if the run has no hooks.
+        recipes: how to build datasets from configuration, by name.
+        versions: the versions that versioned datasets are pinned to.
+        given_id: the run id that Kedro passed to the runner, which may be None.
+        is_async: load inputs and save outputs in threads.
+        folder: a directory that the run's processes share; None if they share no files.
+        mergers: merge the data that plugins collect in workers; set when the run is pickled.
+    """
+
+    manager: pluggy.PluginManager | None
+    recipes: Mapping[str, ConfigRecipe]
+    versions: Mapping[str, Versions]
+    given_id: str | None
+    is_async: bool
+    folder: str | None = None
+    mergers: list[PluginStateMerger] = field(default_factory=list)
+
+    @property
+    def _engine_catalog(self) -> EngineCatalog:
+        return cast("EngineCatalog", self.catalog)
+
+    def copy_mode(self, dataset: int) -> CopyMode | None:
+        """Return the declared copy mode of an in-memory dataset."""
+        planned = self.plan.datasets[dataset]
+        return self._engine_catalog.copy_mode(planned.name) if planned.in_memory else None
+
+    def start_plugins(self) -> None:
+        """Do nothing: Kedro has no hook for the start of a worker."""
+
+    def context(self, *, interruptible: bool) -> RunContext:
+        """Return the run's context for the main process."""
+        catalog = copy.copy(self._engine_catalog.kedro)
+        catalog._datasets = dict(catalog._datasets)
+        strategy = KedroAttemptStrategy(
+            ProcessCatalog(catalog, self._transferred(), state=self.state),
+            self.manager,
+            run_id=self.given_id,
+            is_async=self.is_async,
+            interruptible=interruptible,
+        )
+        return replace(RunBundle.context(self, interruptible=interruptible), strategy=strategy)
+
+    def spec(self) -> tuple[bytes, frozenset[int]]:
+        """Pickle the run for worker processes.
+
+        Returns:
+            The pickled RunSpec, and the nodes that run in the main process: those with a function or dataset that cannot
+            be pickled, or that confirm a dataset of the main process.
+
+        Raises:
+            HookError: a plugin can neither be pickled nor be created again.
+            DatasetError: the catalog cannot be pickled.
+        """
+        nodes = [cast("Any", planned.node) for planned in self.plan.nodes]
+        unpicklable_nodes: set[int] = set()
+        pickled = NodeGroups(nodes).pickled(unpicklable_nodes)
+        self._warn("These nodes run in the main process, because their functions cannot be pickled: %s", unpicklable_nodes)
+        packed, unpicklable = [], set()
+        for name in self._engine_catalog:
+            if self._engine_catalog.placement(name) is Placement.ANY_PROCESS:
+                dataset = pack_dataset(
+                    name,
+                    self._engine_catalog.dataset(name),
+                    self.recipes.get(name),
+                    versions=self.versions.get(name),
+                    fresh=name in self._engine_catalog.produced,
+                )
+                if dataset is None:
+                    unpicklable.add(name)
+                else:
+                    packed.append(dataset)
+        held_by_dataset = {
+            index
+            for index, node in enumerate(nodes)
+            if not unpicklable.isdisjoint((*node.inputs, *node.outputs, *node.kedro.confirms))
+        }
+        self._warn(
+            "These nodes run in the main process, because their datasets have no configuration and cannot be pickled: %s",
+            held_by_dataset,
+        )
+        confirming = {
+            index
+            for index, node in enumerate(nodes)
+            if any(self._engine_catalog.placement(name) is Placement.MAIN_PROCESS for name in node.kedro.confirms)
+        }
+        for_hooks = self.manager is not None and any(getattr(self.manager.hook, name).get_hookimpls() for name in CATALOG_HOOKS)
+        objects = RunObjects(self._engine_catalog.kedro)
+        hooks = pack_hooks(self.manager, objects)
+        self.mergers[:] = [PluginStateMerger(tuple(worker_plugins(self.manager).values()), objects)]
+        for_hooks = for_hooks or hooks.use_catalog
+        pickled_run = PickledKedroRun(
+            catalog=pack_catalog(self._engine_catalog.kedro, for_hooks=for_hooks),
+            datasets=tuple(packed),
+            unused_datasets=pack_unused_datasets(self._engine_catalog.kedro, tuple(self._engine_catalog)) if for_hooks else (),
+            transferred=self._transferred(),
+            state=self.state,
+            hooks=hooks,
+            for_hooks=for_hooks,
+            folder=self.folder,
+            run_id=self.given_id,
+            is_async=self.is_async,
+        )
+        spec = replace(self._bare_spec(pickled), opener=pickle.dumps(pickled_run, protocol=5))
+        return pickle.dumps(spec, protocol=5), frozenset(unpicklable_nodes | held_by_dataset | confirming)
+
+    def _transferred(self) -> dict[str, int]:
+        return {dataset.name: index for index, dataset in enumerate(self.plan.datasets) if dataset.in_memory}
+
+    def _warn(self, text: str, nodes: set[int]) -> None:
+        if nodes:
+            _logger.warning(text, ", ".join(self.plan.nodes[index].name for index in sorted(nodes)))
