@@ -49,9 +49,9 @@ def list_datasets(
     context = load_context(env=env, params=join_params(params), conf_source=conf_source)
     found = context.catalog
     wanted = set(found.list(pattern))
-    rows = [(facts.name, facts.type_name or "", _place(facts)) for facts in declared_datasets(found) if facts.name in wanted]
+    rows = [(facts.name, facts.type_name or "", _location(facts)) for facts in declared_datasets(found) if facts.name in wanted]
     if rows:
-        for line in aligned([("DATASET", "TYPE", "PLACE"), *rows]):
+        for line in aligned([("DATASET", "TYPE", "LOCATION"), *rows]):
             click.echo(printable(line))
     else:
         click.echo(missing_catalog(context.config_loader) or "The catalog declares no matching dataset.")
@@ -83,13 +83,13 @@ def describe_catalog(
             facts.name,
             facts.origin.value,
             facts.type_name or "",
-            _place(facts),
+            _location(facts),
             ", ".join(facts.made_by),
             ", ".join(facts.taken_by),
         )
         for facts in describe_datasets(_joined(pipelines), found)
     ]
-    for line in aligned([("DATASET", "FROM", "TYPE", "PLACE", "MADE BY", "TAKEN BY"), *rows], below=3):
+    for line in aligned([("DATASET", "SOURCE", "TYPE", "LOCATION", "SAVED BY", "LOADED BY"), *rows], below=3):
         click.echo(printable(line))
 
 
@@ -137,6 +137,6 @@ def _joined(groups: Groups) -> Pipeline:
     return functools.reduce(operator.add, [configured_project().pipelines[name] for name in named])
 
 
-def _place(facts: DatasetFacts) -> str:
+def _location(facts: DatasetFacts) -> str:
     notes = [*(["versioned"] if facts.versioned else []), *([f"by {facts.pattern}"] if facts.pattern else [])]
     return (facts.place or "") + (f" ({', '.join(notes)})" if notes else "")

@@ -60,12 +60,12 @@ def check(
         _show(number, problem)
     for name in report.in_main:
         click.echo(f"Node {printable(str(name))} will run in the main process, because of its policy or one of its datasets.")
-    looked_at = f"{report.nodes} nodes and {report.datasets} datasets"
+    checked = f"{report.nodes} nodes and {report.datasets} datasets"
     where = f"in a worker started by {report.start_method}" if report.start_method else "before any worker was started"
     if report.problems:
-        click.echo(f"{len(report.problems)} problem{'s' * (len(report.problems) > 1)} in {looked_at}, looked at {where}.")
+        click.echo(f"{len(report.problems)} problem{'s' * (len(report.problems) > 1)} in {checked}, checked {where}.")
         raise click.exceptions.Exit(ExitCode.FAILED)
-    click.echo(f"No problem in {looked_at}, looked at {where}.")
+    click.echo(f"No problem in {checked}, checked {where}.")
 
 
 def _show(number: int, problem: Problem) -> None:

@@ -1,10 +1,11 @@
-"""Where commands come from besides Treadle: a project's own, and those of installed plugins.
+"""Find and import the commands of a project and of installed plugins.
 
-A project's module `cli.py` holds a click group named `cli`; each command in it is one of `treadle`'s within the project, and
-one that is named like one of ours takes its place. Plugins offer click commands in the entry-point group `treadle.commands`.
+A project may define a click group named `cli` in its module `cli.py`. Inside the project, its commands are commands of `treadle`,
+and one with the name of a built-in command replaces it. Plugins offer click commands in the entry-point group
+`treadle.commands`.
 
-Job: find and import them, with errors that say whose they are. State: none. Neighbours: `main.py` looks here for what it does
-not know; `packaged.py` for a packaged project's own `run`.
+State: none. Neighbours: `main.py` calls this module for the commands of `treadle`, `packaged.py` for the `run` of a packaged
+project.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from types import ModuleType
 
 GROUP_NAME = "cli"
-"""The name of a project's group of commands, and of the module it is in."""
+"""Name of a project's click group, and of the module that defines it."""
 
 
 def project_commands(here: Path) -> Mapping[str, click.Command]:
@@ -29,11 +30,10 @@ def project_commands(here: Path) -> Mapping[str, click.Command]:
         here: the folder.
 
     Returns:
-        The commands by name; none where there is no project, or it has no `cli.py`. Only a project that has one is
-        bootstrapped.
+        The commands by name; empty if there is no project or it has no `cli.py`. The project is bootstrapped only if it has one.
 
     Raises:
-        ProjectError: the project or its `cli.py` is wrong.
+        ProjectError: the project or its `cli.py` is invalid.
     """
     from treadle.project import bootstrap_project, find_project, read_metadata
 
@@ -55,10 +55,10 @@ def package_commands(package: str) -> Mapping[str, click.Command]:
         package: the project's package.
 
     Returns:
-        The commands by name; none where the package has no module `cli`.
+        The commands by name; empty if the package has no module `cli`.
 
     Raises:
-        ProjectError: the module cannot be imported, or what it has by the name `cli` is no click group.
+        ProjectError: the module cannot be imported, or its `cli` is not a click group.
     """
     from treadle.project.code import import_project_module
 
@@ -90,7 +90,7 @@ def _commands_of(module: ModuleType) -> Mapping[str, click.Command]:
 
 
 def plugin_command_names() -> tuple[str, ...]:
-    """Name the commands that installed plugins offer; none of them is imported."""
+    """Return the names of the commands of installed plugins, without importing them."""
     from treadle.plugins import COMMANDS, offered
 
     return tuple(dict.fromkeys(entry.name for entry in offered(COMMANDS)))
@@ -103,10 +103,10 @@ def plugin_command(name: str) -> click.Command | None:
         name: the command's name.
 
     Returns:
-        The command, None where no plugin offers it.
+        The command; None if no plugin has it.
 
     Raises:
-        click.ClickException: it cannot be imported, or is no click command.
+        click.ClickException: it cannot be imported, or is not a click command.
     """
     from treadle.plugins import COMMANDS, find_offer, plugin_name
 

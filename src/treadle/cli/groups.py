@@ -1,4 +1,4 @@
-"""A group of commands that says what was meant where a name is wrong. Keeps no state."""
+"""A click group that suggests similar names for an unknown command. State: none."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from treadle.suggestions import close_names, did_you_mean
 
 
 class SuggestingGroup(click.Group):
-    """A click group whose error for an unknown command has close matches, or else names what there is."""
+    """A click group whose error for an unknown command lists similar commands, or all commands if none is similar."""
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find the command of some arguments.
+        """Find the command that the arguments name.
 
         Raises:
-            click.UsageError: there is none of that name.
+            click.UsageError: there is no command of that name.
         """
         name = args[0]
         if not ctx.resilient_parsing and not name.startswith("-") and self.get_command(ctx, name) is None:

@@ -1,4 +1,4 @@
-"""The command line as it was typed, carried by click's context to the command that records it. Keeps no state."""
+"""The command line as the user typed it; click's context passes it to the command that records it. State: none."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ if TYPE_CHECKING:
 
 
 PROJECT = "treadle.cli.project"
-"""Under which click's context has the folder that `--project` names."""
+"""Key of `context.meta` for the folder given with `--project`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Invocation:
-    """What the user typed.
+    """The command line that the user typed.
 
     Attributes:
-        arguments: the words after the program.
-        program: the words that start it.
-        package: the package of a packaged project that runs itself; None where the project is looked for on disk.
+        arguments: the words after `program`.
+        program: the words that start the program, such as `python -m flights`.
+        package: the package, if it is a packaged project run with `python -m`; None if the project is searched for on disk.
     """
 
     arguments: tuple[str, ...] = ()
@@ -35,26 +35,26 @@ class Invocation:
 
 
 def packaged_project(context: click.Context) -> str | None:
-    """Name the package of the project that runs itself.
+    """Return the package of a packaged project that was run with `python -m`.
 
     Args:
         context: click's context of a command.
 
     Returns:
-        The package, None where the project is looked for on disk.
+        The package; None if the project is searched for on disk.
     """
     found = context.find_object(Invocation)
     return found.package if found else None
 
 
 def typed_command(context: click.Context) -> str:
-    """Say what the user typed to get here.
+    """Return the command line that the user typed.
 
     Args:
         context: click's context of a command.
 
     Returns:
-        The whole command; where click was started by something other than `main`, the command without its flags.
+        The whole command line; if click was not started by `main`, the command without its flags.
     """
     found = context.find_object(Invocation)
     return found.command if found else context.command_path

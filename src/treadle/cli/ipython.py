@@ -1,6 +1,6 @@
-"""`treadle ipython`: an IPython shell with the project loaded. Keeps no state.
+"""`treadle ipython`: start an IPython shell with the project loaded. State: none.
 
-Neighbours: `location.py` finds the project; the extension `treadle.ipython` loads it, in the shell that is started here.
+Neighbours: `location.py` finds the project; the extension `treadle.ipython` loads it in the new shell.
 """
 
 from __future__ import annotations
@@ -16,9 +16,10 @@ from treadle.cli import options
 @options.env
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="[IPYTHON ARGUMENTS]...")
 def ipython(*, env: str | None, arguments: tuple[str, ...]) -> None:
-    """Start IPython with the project loaded: context, catalog, session and pipelines are there.
+    """Start IPython with the project loaded.
 
-    What follows goes to IPython: `treadle ipython -c "list(catalog)"`.
+    The shell has the variables context, catalog, session and pipelines. Other arguments are passed to IPython:
+    treadle ipython -c "list(catalog)"
     """
     if importlib.util.find_spec("IPython") is None:
         message = 'IPython is not installed. Install it with: pip install "treadle[ipython]"'

@@ -1,6 +1,6 @@
-"""`treadle jupyter`: a kernel with the project loaded, for JupyterLab and Jupyter Notebook. Keeps no state.
+"""`treadle jupyter`: install a kernel with the project loaded, and start JupyterLab or Jupyter Notebook. State: none.
 
-Neighbours: `location.py` finds the project; the extension `treadle.ipython` loads it, in each kernel that is started.
+Neighbours: `location.py` finds the project; the extension `treadle.ipython` loads it in each new kernel.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ if TYPE_CHECKING:
 
     from treadle.project import ProjectMetadata
 
-_NO_KERNEL_NAME = re.compile(r"[^a-z0-9._-]")
-_PASSED_ON = {"ignore_unknown_options": True}
+_INVALID_IN_KERNEL_NAME = re.compile(r"[^a-z0-9._-]")
+_PASS_UNKNOWN_OPTIONS = {"ignore_unknown_options": True}
 _PROJECT_VARIABLE = "TREADLE_PROJECT"
-"""Where the extension finds the project of a kernel, whose notebooks may lie anywhere."""
+"""Environment variable with the project's folder; the extension needs it because a notebook may be in any folder."""
 
 
 @click.group(cls=SuggestingGroup)
 def jupyter() -> None:
-    """Work on the project in Jupyter: each notebook starts with it loaded."""
+    """Work on the project in Jupyter; each notebook starts with the project loaded."""
 
 
 @jupyter.command()
@@ -40,7 +40,7 @@ def jupyter() -> None:
 def setup(*, env: str | None) -> None:
     """Install a kernel for this project.
 
-    Every Jupyter of this user then offers it.
+    The kernel is then available in every Jupyter installation of this user.
     """
     from treadle.cli.location import enter_project
 
@@ -48,7 +48,7 @@ def setup(*, env: str | None) -> None:
     click.echo(f"Installed the kernel {name}. Choose it in Jupyter, or start it with: treadle jupyter lab")
 
 
-@jupyter.command(context_settings=_PASSED_ON)
+@jupyter.command(context_settings=_PASS_UNKNOWN_OPTIONS)
 @options.env
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="[JUPYTER ARGUMENTS]...")
 def lab(*, env: str | None, arguments: tuple[str, ...]) -> None:
@@ -56,7 +56,7 @@ def lab(*, env: str | None, arguments: tuple[str, ...]) -> None:
     _start("jupyterlab", env, arguments)
 
 
-@jupyter.command(context_settings=_PASSED_ON)
+@jupyter.command(context_settings=_PASS_UNKNOWN_OPTIONS)
 @options.env
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="[JUPYTER ARGUMENTS]...")
 def notebook(*, env: str | None, arguments: tuple[str, ...]) -> None:
@@ -71,15 +71,15 @@ def _start(application: str, env: str | None, arguments: tuple[str, ...]) -> Non
         message = f"{application} is not installed. Install it with: pip install {application}"
         raise click.UsageError(message)
     kernel = _install_kernel(enter_project(), env)
-    # The exact name of the option is the same in Lab and in Notebook: both stand on Jupyter Server.
+    # This option belongs to Jupyter Server, so it is the same in Lab and Notebook.
     words = [sys.executable, "-m", application, f"--MultiKernelManager.default_kernel_name={kernel}", *arguments]
-    code = subprocess.call(words)  # noqa: S603 - our own interpreter, and what the user typed
+    code = subprocess.call(words)  # noqa: S603 - runs this interpreter with the user's own arguments
     if code:
         raise click.exceptions.Exit(code)
 
 
 def _install_kernel(project: ProjectMetadata, env: str | None) -> str:
-    """Install the project's kernel for this user, in place of an earlier one; return its name."""
+    """Install the project's kernel for this user, replacing an earlier one, and return its name."""
     if importlib.util.find_spec("ipykernel") is None:
         message = 'ipykernel is not installed. Install it with: pip install "treadle[jupyter]"'
         raise click.UsageError(message)
@@ -88,7 +88,7 @@ def _install_kernel(project: ProjectMetadata, env: str | None) -> str:
     from treadle.cli.location import check_environment
 
     check_environment(project.project_path, env)
-    name = "treadle-" + _NO_KERNEL_NAME.sub("-", project.package_name.lower()) + (f"-{env.lower()}" if env else "")
+    name = "treadle-" + _INVALID_IN_KERNEL_NAME.sub("-", project.package_name.lower()) + (f"-{env.lower()}" if env else "")
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "kernel.json").write_text(json.dumps(_kernel_spec(project, env), indent=1), encoding="utf-8")
         KernelSpecManager().install_kernel_spec(folder, name, user=True)

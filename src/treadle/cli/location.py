@@ -1,4 +1,4 @@
-"""Where a command stands: the project at or above the current folder, and what it was set up with. Keeps no state."""
+"""Find and configure the project of a command: the one at or above the current folder, or given with `--project`. State: none."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 
 
 def enter_project() -> ProjectMetadata:
-    """Bootstrap the project at or above the folder that `--project` names, or the current folder.
+    """Bootstrap the project at or above the folder given with `--project`; by default, the current folder.
 
     Returns:
-        The project's facts.
+        The project's metadata.
 
     Raises:
-        ProjectError: there is none, or it is wrong.
+        ProjectError: there is no project, or it is invalid.
     """
     from treadle.project import bootstrap_project, find_project
 
@@ -36,22 +36,22 @@ def enter_project() -> ProjectMetadata:
 
 
 def named_folder(context: click.Context | None) -> Path:
-    """Return the folder that `--project` names, the current folder where it is not given."""
+    """Return the folder given with `--project`; by default, the current folder."""
     named: Path | None = context.meta.get(PROJECT) if context is not None else None
     return named.resolve() if named is not None else Path.cwd()
 
 
 def enter_any_project(context: click.Context) -> Path:
-    """Make a project this process's own: the packaged one that runs itself, else the one at or above the current folder.
+    """Configure this process for a project: the packaged one that is run with `python -m`, else as `enter_project` does.
 
     Args:
         context: click's context of a command.
 
     Returns:
-        The project's folder; for a packaged project the current folder, where its `conf` and its data are.
+        The project's folder; for a packaged project, the current folder, which has its `conf` and data.
 
     Raises:
-        ProjectError: there is none, or it is wrong.
+        ProjectError: there is no project, or it is invalid.
     """
     from treadle.cli.invocation import packaged_project
 
@@ -65,20 +65,20 @@ def enter_any_project(context: click.Context) -> Path:
 
 
 def check_environment(project_path: Path, env: str | None, conf_source: str | None = None) -> None:
-    """See that an environment and a source of configuration exist, before something is started that will need them.
+    """Check that an environment and a configuration source exist, before starting something that needs them.
 
     Args:
         project_path: the configured project's folder.
-        env: the configuration environment; None for whichever it will be.
-        conf_source: where the configuration is read; None for what the settings say.
+        env: the configuration environment; None for the default.
+        conf_source: the configuration folder or archive; None for the one of the settings.
 
     Raises:
-        ConfigError: there is no such environment, or no such source.
+        ConfigError: the environment or the source does not exist.
     """
     from treadle.project import configured_project
 
     project = configured_project()
-    # A loader of the project's own may know other kinds and other environments.
+    # The project's own config loader may have other kinds of configuration and other environments.
     if (env is not None or conf_source is not None) and project.settings.CONFIG_LOADER_CLASS is None:
         from treadle.session.creation import make_config_loader, make_facts
 
@@ -87,10 +87,10 @@ def check_environment(project_path: Path, env: str | None, conf_source: str | No
 
 
 def choose_environment(env: str | None) -> None:
-    """Make an environment the one of the sessions that this process and its children make.
+    """Set the configuration environment of sessions in this process and its child processes.
 
     Args:
-        env: the configuration environment; None leaves the choice as it is.
+        env: the environment; None changes nothing.
     """
     if env is not None:
         from treadle.session.session import ENV_VARIABLE
@@ -99,14 +99,14 @@ def choose_environment(env: str | None) -> None:
 
 
 def start_logging(project_path: Path, conf_source: str | None = None) -> None:
-    """Set logging up as the project says, or by the default: what a run logs is to be seen.
+    """Configure logging as in the project's `logging.yml`, or with the default configuration.
 
     Args:
         project_path: the configured project's folder.
-        conf_source: where its configuration is read; what its settings say if None.
+        conf_source: the configuration folder or archive; by default, the one of the settings.
 
     Raises:
-        ConfigError: the project's logging configuration is wrong.
+        ConfigError: the project's logging configuration is invalid.
     """
     from treadle.project import configured_project
     from treadle.project.logging import configure_logging
@@ -115,10 +115,10 @@ def start_logging(project_path: Path, conf_source: str | None = None) -> None:
 
 
 def session_class() -> type[Session]:
-    """Find the class that the configured project makes its sessions of.
+    """Return the session class of the configured project.
 
     Returns:
-        `SESSION_CLASS` of its settings, or Treadle's own.
+        `SESSION_CLASS` of its settings; by default, Treadle's own class.
     """
     from treadle.project import configured_project
 
@@ -131,18 +131,18 @@ def session_class() -> type[Session]:
 
 
 def load_context(*, env: str | None = None, params: Mapping[str, Any] | None = None, conf_source: str | None = None) -> Context:
-    """Make the context of the project that the command stands in, as a run would have it; nothing is recorded.
+    """Create the context of the command's project, as a run would have it; no session is recorded.
 
     Args:
         env: the configuration environment.
-        params: params over those of the configuration.
-        conf_source: where the configuration is read; what the settings say if None.
+        params: params that override the configuration.
+        conf_source: the configuration folder or archive; by default, the one of the settings.
 
     Returns:
-        The context; its catalog is made when it is asked for.
+        The context; its catalog is created on first access.
 
     Raises:
-        TreadleError: the project or its configuration is wrong.
+        TreadleError: the project or its configuration is invalid.
     """
     path = enter_project().project_path
     session = session_class().create(path, save_on_close=False, env=env, extra_params=params, conf_source=conf_source)
@@ -150,33 +150,33 @@ def load_context(*, env: str | None = None, params: Mapping[str, Any] | None = N
 
 
 def load_catalog(*, env: str | None = None, params: Mapping[str, Any] | None = None, conf_source: str | None = None) -> Catalog:
-    """Make the catalog of the project at or above the current folder, as a run would have it; nothing is recorded.
+    """Create the catalog of the command's project, as a run would have it; no session is recorded.
 
     Args:
         env: the configuration environment.
-        params: params over those of the configuration.
-        conf_source: where the configuration is read; what the settings say if None.
+        params: params that override the configuration.
+        conf_source: the configuration folder or archive; by default, the one of the settings.
 
     Returns:
         The catalog.
 
     Raises:
-        TreadleError: the project, its configuration or its catalog is wrong.
+        TreadleError: the project, its configuration or its catalog is invalid.
     """
     return load_context(env=env, params=params, conf_source=conf_source).catalog
 
 
 def session_store(project_path: Path) -> SessionStore:
-    """Open the store that the configured project keeps its sessions in.
+    """Open the store with the sessions of the configured project.
 
     Args:
         project_path: the project's root.
 
     Returns:
-        The store; it is the caller's to close.
+        The store; the caller has to close it.
 
     Raises:
-        StoreError: SESSION_STORE_CLASS does not take SESSION_STORE_ARGS.
+        StoreError: SESSION_STORE_CLASS does not accept SESSION_STORE_ARGS.
     """
     from treadle.project import configured_project
     from treadle.session.creation import make_store

@@ -33,12 +33,12 @@ if TYPE_CHECKING:
 
 _COMMANDS = {
     "run": "Run the project's pipelines.",
-    "new": "Start a new project.",
+    "new": "Create a new project.",
     "demo": "Create a project with real data, and run it in parallel.",
     "check": "Check that every node can run in a worker, without running any.",
     "registry": "List and describe the project's pipelines.",
     "catalog": "List and describe the project's datasets.",
-    "pipeline": "Add a pipeline to the project, or delete one.",
+    "pipeline": "Create or delete a pipeline.",
     "sessions": "List, compare and repeat recorded sessions.",
     "ipython": "Start IPython with the project loaded.",
     "jupyter": "Work on the project in Jupyter.",
@@ -68,7 +68,7 @@ class _Commands(SuggestingGroup):
         return plugin_command(cmd_name)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        own, offers = {}, {}
+        own, from_plugins = {}, {}
         try:
             own = {name: command.get_short_help_str(limit=90) for name, command in self._own(ctx).items()}
         except TreadleError as error:  # the help must work even if the project is broken
@@ -77,13 +77,13 @@ class _Commands(SuggestingGroup):
             if name not in _COMMANDS and name not in own:
                 try:
                     command = plugin_command(name)
-                    offers[name] = command.get_short_help_str(limit=90) if command is not None else ""
+                    from_plugins[name] = command.get_short_help_str(limit=90) if command is not None else ""
                 except click.ClickException as error:
-                    offers[name] = error.message
+                    from_plugins[name] = error.message
         for title, rows in (
             ("Commands", {name: line for name, line in _COMMANDS.items() if name not in own}),
             ("Commands of this project", own),
-            ("Commands of plugins", offers),
+            ("Commands of plugins", from_plugins),
         ):
             if rows:
                 with formatter.section(title):
@@ -102,7 +102,7 @@ class _Commands(SuggestingGroup):
         return found
 
 
-_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
+_OUTPUT_ERRNOS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
 """Errors of a full or failing output device."""
 
 _OWN_COMMANDS = "treadle.cli.own-commands"
@@ -175,19 +175,19 @@ def run_to_exit_code(command: click.Command, invocation: Invocation, **defaults:
     except TreadleError as error:
         return show(error)
     except Exception as error:
-        lost = _output_lost(error) if isinstance(error, OSError) else None
-        if lost is None:
+        code = _output_lost(error) if isinstance(error, OSError) else None
+        if code is None:
             masked = masked_exception(error)
             if masked is error:
                 raise
             raise masked from masked.__cause__
-        return lost
+        return code
     return code if isinstance(code, int) else ExitCode.OK  # the exit code of `click.Exit`
 
 
 def _output_lost(error: OSError) -> ExitCode | None:
     """Handle output that could not be written; None if the error has another cause."""
-    if error.filename is not None or not (isinstance(error, BrokenPipeError) or error.errno in _NO_ROOM):
+    if error.filename is not None or not (isinstance(error, BrokenPipeError) or error.errno in _OUTPUT_ERRNOS):
         return None
     if isinstance(error.__context__, KeyboardInterrupt):  # click could not write to a closed terminal
         return _interrupted(error.__context__)

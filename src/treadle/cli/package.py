@@ -1,6 +1,6 @@
-"""`treadle package`: the project as a wheel, with its configuration beside it. Keeps no state.
+"""`treadle package`: build a wheel of the project and an archive of its configuration. State: none.
 
-Neighbour: `treadle.project.packaging`, which builds.
+Neighbour: `treadle.project.packaging` builds both.
 """
 
 from __future__ import annotations
@@ -16,21 +16,21 @@ import click
     "-o",
     type=click.Path(file_okay=False, path_type=Path),
     metavar="FOLDER",
-    help="Where to put them; the project's folder dist if not given.",
+    help="Folder for the wheel and the archive; by default dist in the project.",
 )
 def package(output: Path | None) -> None:
-    """Build a wheel of the project, with its configuration in an archive beside it.
+    """Build a wheel of the project and an archive of its configuration.
 
-    Install the wheel anywhere, put the archive into the folder to work in, and run it with python -m PACKAGE. The environment
-    conf/local stays out of the archive.
+    On another machine, install the wheel, put the archive into the working directory and run python -m PACKAGE. The archive
+    does not contain conf/local.
     """
     from treadle.cli.location import enter_project
     from treadle.project import configured_project
     from treadle.project.packaging import package_project
 
     metadata = enter_project()
-    made = package_project(metadata, configured_project().settings.CONF_SOURCE, output or metadata.project_path / "dist")
-    click.echo(f"Made {made.wheel}")
-    if made.conf is not None:
-        click.echo(f"Made {made.conf}")
-    click.echo(f"Where the wheel is installed: python -m {metadata.package_name}")
+    built = package_project(metadata, configured_project().settings.CONF_SOURCE, output or metadata.project_path / "dist")
+    click.echo(f"Built {built.wheel}")
+    if built.conf is not None:
+        click.echo(f"Built {built.conf}")
+    click.echo(f"After installing the wheel, run: python -m {metadata.package_name}")

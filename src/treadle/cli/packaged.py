@@ -1,7 +1,7 @@
-"""A packaged project that runs itself: `python -m flights --runner parallel`, or `flights.main([...])`. Keeps no state.
+"""Run a packaged project: `python -m flights --runner parallel`, or `flights.main([...])`. State: none.
 
-The project's package has no pyproject.toml any more, so it is configured by its name, and the folder it is called in is where
-its configuration and its data are. Neighbours: templates call `package_main`; the flags are those of `run.py`.
+An installed package has no pyproject.toml, so the project is configured by the package's name, and its configuration and data
+are in the working directory. Neighbours: the templates of projects call `package_main`; `run.py` has the flags.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ import click
 
 
 def package_main(package: str, arguments: Sequence[str] | None = None) -> int:
-    """Run a packaged project with the flags of `treadle run`, or look at its sessions: `python -m flights sessions list`.
+    """Run a packaged project with the flags of `treadle run`, or list its sessions: `python -m flights sessions list`.
 
-    The configuration is what `--conf-source` names, else the folder `conf` of the current folder, else the archive
-    `conf-<package>.tar.gz` there, which `treadle package` makes.
+    The configuration is that of `--conf-source`; by default, the folder `conf` in the current folder, or else the archive
+    `conf-<package>.tar.gz` there, which `treadle package` builds.
 
     Args:
         package: the project's package.
-        arguments: the words after `python -m <package>`; those of this process if None.
+        arguments: the words after `python -m <package>`; by default, those of this process.
 
     Returns:
-        The exit code, as `treadle run` has it.
+        The exit code, as of `treadle run`.
     """
     from treadle.cli.commands import package_commands
     from treadle.cli.failure import show
@@ -38,8 +38,8 @@ def package_main(package: str, arguments: Sequence[str] | None = None) -> int:
     words = tuple(sys.argv[1:] if arguments is None else arguments)
     try:
         configure_project(package)
-        usual = configured_project().settings.CONF_SOURCE
-        conf = find_packaged_conf(package, usual, Path.cwd())
+        default_source = configured_project().settings.CONF_SOURCE
+        conf = find_packaged_conf(package, default_source, Path.cwd())
         if words[:1] == ("sessions",):
             from treadle.cli.sessions import sessions
 
@@ -50,12 +50,12 @@ def package_main(package: str, arguments: Sequence[str] | None = None) -> int:
         return show(error)
     if (
         conf is None
-        and not Path(usual).exists()
+        and not Path(default_source).exists()
         and not any(word.startswith(("--conf-source", "-h", "--help")) for word in words)
     ):
         click.echo(
-            f"There is no configuration in {Path.cwd()}: neither {usual} nor {archive_name(package)}. Go where it is, or name it "
-            "with --conf-source.",
+            f"There is no configuration in {Path.cwd()}: neither {default_source} nor {archive_name(package)}. Change to the "
+            "folder that contains it, or pass its path with --conf-source.",
             err=True,
         )
     invocation = Invocation(words, program=("python", "-m", package), package=package)

@@ -1,7 +1,7 @@
-"""The files of one pipeline in a project: made from a template, found again, deleted.
+"""Create, find and delete the files of one pipeline in a project.
 
-The template is a tree under `cli/templates/pipeline`, with words replaced in paths and contents as `scaffold.py` does it. A file
-that is there is never overwritten, and what fails halfway is taken back. Keeps no state. Neighbour: `cli/pipeline.py`.
+New files are copied from `cli/templates/pipeline`, and `scaffold.py` replaces the placeholders in paths and contents. An existing
+file is never overwritten, and after an error the new files are removed. State: none. Neighbour: `cli/pipeline.py`.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class PipelinePlaces:
-    """Where the files of a project's pipelines are.
+class PipelineFolders:
+    """The folders with the files of a project's pipelines.
 
     Attributes:
-        root: the project.
+        root: the project's folder.
         pipelines: the folder of the package `<package>.pipelines`.
-        conf: the folder of configuration.
+        conf: the configuration folder.
     """
 
     root: Path
@@ -37,92 +37,92 @@ class PipelinePlaces:
     conf: Path
 
 
-def places_of(metadata: ProjectMetadata, conf_source: str) -> PipelinePlaces:
-    """Find where the files of a project's pipelines are.
+def pipeline_folders(metadata: ProjectMetadata, conf_source: str) -> PipelineFolders:
+    """Return the folders with the files of a project's pipelines.
 
     Args:
         metadata: the project.
-        conf_source: the folder of configuration that its settings name.
+        conf_source: the configuration folder, from the project's settings.
 
     Returns:
-        The places, which may not exist yet.
+        The folders, which may not exist yet.
     """
     package = metadata.source_dir.joinpath(*metadata.package_name.split("."))
-    return PipelinePlaces(metadata.project_path, package / "pipelines", metadata.project_path / conf_source)
+    return PipelineFolders(metadata.project_path, package / "pipelines", metadata.project_path / conf_source)
 
 
 def create_pipeline_files(metadata: ProjectMetadata, conf_source: str, name: str) -> tuple[Path, ...]:
-    """Make the files of a new pipeline.
+    """Create the files of a new pipeline.
 
     Args:
         metadata: the project.
-        conf_source: the folder of configuration that its settings name.
+        conf_source: the configuration folder, from the project's settings.
         name: the pipeline's name.
 
     Returns:
-        What was made, relative to the project.
+        The new files, relative to the project.
 
     Raises:
-        ProjectError: the name cannot be used, a file of it exists, or the disk refuses.
+        ProjectError: the name is invalid, a file of the pipeline exists, or a file cannot be written.
     """
     reason = why_unusable_name(name)
     if reason:
         message = (
-            f"{name!r} cannot be the name of a pipeline: its folder is a Python package, and {reason}. Try {_plain(name)!r}."
+            f"{name!r} cannot be the name of a pipeline, because its folder is a Python package: {reason}. Try {_plain(name)!r}."
         )
         raise ProjectError(message, key=name)
-    places = places_of(metadata, conf_source)
-    present = next(iter(_files_of(places, name)), None)
+    folders = pipeline_folders(metadata, conf_source)
+    present = next(iter(_files_of(folders, name)), None)
     if present is not None:
         message = (
-            f"The project has files of a pipeline {name!r} already: {present}. Choose another name, or delete it first with "
-            f"`treadle pipeline delete {name}`."
+            f"The project already has files of a pipeline {name!r}: {present}. Choose another name, or first delete the pipeline "
+            f"with `treadle pipeline delete {name}`."
         )
-        raise ProjectError(message, file=str(places.root / present), key=name)
-    made: list[Path] = []
+        raise ProjectError(message, file=str(folders.root / present), key=name)
+    created: list[Path] = []
     words = {"__package_name__": metadata.package_name, "__pipeline_name__": name}
     template = resources.files("treadle.cli").joinpath("templates", PIPELINE_TEMPLATE)
     targets = (
-        (template.joinpath("src", "__package_path__", "pipelines", "__pipeline_name__"), places.pipelines / name),
-        (template.joinpath("conf", "base"), places.conf / "base"),
-        (template.joinpath("tests"), places.root / "tests"),
+        (template.joinpath("src", "__package_path__", "pipelines", "__pipeline_name__"), folders.pipelines / name),
+        (template.joinpath("conf", "base"), folders.conf / "base"),
+        (template.joinpath("tests"), folders.root / "tests"),
     )
     try:
         for source, target in targets:
-            made += copy_tree(source, target, words)
-        package = places.pipelines / "__init__.py"
+            created += copy_tree(source, target, words)
+        package = folders.pipelines / "__init__.py"
         if not package.exists():
             package.write_text(f'"""The pipelines of {metadata.project_name}, a folder for each."""\n', encoding="utf-8")
-            made.append(package)
+            created.append(package)
     except OSError as exc:
-        for path in made:
+        for path in created:
             path.unlink(missing_ok=True)
-        message = f"The files of the pipeline {name!r} could not be made: {exc}. What was made of them is gone again."
+        message = f"The files of the pipeline {name!r} could not be created: {exc}. Partial files were removed."
         raise ProjectError(message, file=exc.filename, key=name) from exc
-    return tuple(path.relative_to(places.root) for path in made)
+    return tuple(path.relative_to(folders.root) for path in created)
 
 
 def find_pipeline_files(metadata: ProjectMetadata, conf_source: str, name: str) -> tuple[Path, ...]:
-    """Find what a pipeline consists of.
+    """Find the files of a pipeline.
 
     Args:
         metadata: the project.
-        conf_source: the folder of configuration that its settings name.
+        conf_source: the configuration folder, from the project's settings.
         name: the pipeline's name.
 
     Returns:
-        Its folder or module, and the files of parameters, catalog and tests that carry its name, relative to the project.
+        Its folder or module, and the files of parameters, catalog and tests with its name, relative to the project.
 
     Raises:
-        UnknownNameError: the project has no such pipeline; close matches are given.
+        UnknownNameError: the project has no such pipeline; the error lists similar names.
     """
-    places = places_of(metadata, conf_source)
-    found = tuple(_files_of(places, name))
+    folders = pipeline_folders(metadata, conf_source)
+    found = tuple(_files_of(folders, name))
     if not found:
-        known = sorted(_names(places.pipelines))
+        known = sorted(_names(folders.pipelines))
         close = close_names(name, known)
-        hint = did_you_mean(close, f"There are: {', '.join(known) or 'none'}.")
-        folder = places.pipelines.relative_to(places.root)
+        hint = did_you_mean(close, f"The pipelines are: {', '.join(known) or 'none'}.")
+        folder = folders.pipelines.relative_to(folders.root)
         message = f"There is no pipeline {name!r} in {folder} of the project {metadata.project_name}.{hint}"
         raise UnknownNameError(message, name=name, close=close)
     return found
@@ -132,11 +132,11 @@ def delete_files(root: Path, files: tuple[Path, ...]) -> None:
     """Delete files and folders.
 
     Args:
-        root: the project.
-        files: what to delete, relative to it.
+        root: the project's folder.
+        files: the files and folders to delete, relative to the project.
 
     Raises:
-        ProjectError: one cannot be deleted.
+        ProjectError: a file cannot be deleted.
     """
     for file in files:
         path = root / file
@@ -150,17 +150,17 @@ def delete_files(root: Path, files: tuple[Path, ...]) -> None:
             raise ProjectError(message, file=str(path)) from exc
 
 
-def _files_of(places: PipelinePlaces, name: str) -> Iterator[Path]:
+def _files_of(folders: PipelineFolders, name: str) -> Iterator[Path]:
     if not name.isidentifier():
-        return  # such a name could lead out of the folder
-    code = [places.pipelines / name, places.pipelines / f"{name}.py"]
+        return  # a name with separators could point outside the folder
+    code = [folders.pipelines / name, folders.pipelines / f"{name}.py"]
     kinds = [f"{kind}_{name}{suffix}" for kind in ("parameters", "catalog") for suffix in (".yml", ".yaml", ".json")]
     # Environments may be nested: conf/prod/eu
-    conf = [path for kind in kinds for path in sorted(places.conf.glob(f"*/**/{kind}"))]
-    tests = [places.root / "tests" / f"test_{name}.py", places.root / "tests" / "pipelines" / f"test_{name}.py"]
+    conf = [path for kind in kinds for path in sorted(folders.conf.glob(f"*/**/{kind}"))]
+    tests = [folders.root / "tests" / f"test_{name}.py", folders.root / "tests" / "pipelines" / f"test_{name}.py"]
     for path in (*code, *conf, *tests):
         if path.exists():
-            yield path.relative_to(places.root)
+            yield path.relative_to(folders.root)
 
 
 def _names(pipelines: Path) -> Iterator[str]:

@@ -1,11 +1,11 @@
-"""Makes a project folder from one of the templates that ship inside the package.
+"""Create a project folder from one of Treadle's templates.
 
-A template is a tree of plain files under `cli/templates/<name>`. It is copied file by file, with three words replaced
-in paths and contents (`__package_name__`, `__project_name__`, `__distribution_name__`) and a leading `dot_` in a name
-turned into a dot, so that a template's own `.gitignore` does not act on this repository. Keeps no state.
+A template is a tree of plain files in `cli/templates/<name>`. In paths and contents, three placeholders are replaced
+(`__package_name__`, `__project_name__`, `__distribution_name__`). The prefix `dot_` of a file name becomes a dot: a `.gitignore`
+in a template would affect this repository.
 
-The copy is built in a folder of its own beside the target, and moved into place when it is complete: a failure leaves
-the disk as it was. Neighbours: `cli/new.py` and `cli/demo.py` call it, `cli/flights_data.py` fills the flights project.
+The project is built in a temporary folder beside the target, and moved when it is complete. State: none.
+Neighbours: `cli/new.py` and `cli/demo.py` call this module, `cli/flights_data.py` copies the flights data.
 """
 
 from __future__ import annotations
@@ -33,15 +33,15 @@ if TYPE_CHECKING:
         from importlib.abc import Traversable
 
 PIPELINE_TEMPLATE = "pipeline"
-"""The template of a single pipeline, which lies beside those of projects; `pipeline_files.py` copies it."""
+"""The template of a single pipeline, in the same folder as those of projects; `pipeline_files.py` copies it."""
 _NEVER_COPIED = frozenset({"__pycache__", ".DS_Store"})
 _LETTERS = str.maketrans({"æ": "ae", "œ": "oe", "ø": "o", "đ": "d", "ð": "d", "ł": "l", "þ": "th"})
-"""Letters that are no others with accents."""
+"""Letters that Unicode does not decompose into a base letter and an accent."""
 _UNQUOTABLE = frozenset("\"'\\`{}$#")
 
 
 def available_templates() -> tuple[str, ...]:
-    """Name the templates that `create_project` knows.
+    """Return the names of the project templates.
 
     Returns:
         Their names, sorted.
@@ -51,26 +51,26 @@ def available_templates() -> tuple[str, ...]:
 
 
 def suggest_package_name(project_name: str) -> str:
-    """Turn any name into a package name that Python can import.
+    """Convert any name to a package name that Python can import.
 
     Args:
-        project_name: what the user calls the project, such as `"2024 Sales!"`.
+        project_name: the project's display name, such as `"2024 Sales!"`.
 
     Returns:
-        A valid package name close to it, such as `"project_2024_sales"`.
+        A similar, valid package name, such as `"project_2024_sales"`.
     """
     name = plain_package_name(project_name)
     return f"{name}_project" if _why_unusable(name) else name
 
 
 def plain_package_name(project_name: str) -> str:
-    """Write any name in the letters of package names: accents are dropped, everything else becomes an underscore.
+    """Convert any name to the characters of package names: drop accents, and replace other characters by underscores.
 
     Args:
-        project_name: what the user calls the project.
+        project_name: the project's display name.
 
     Returns:
-        The name, such as `"uni"` for `"Ünï"`; it may be one that other code has.
+        The name, such as `"uni"` for `"Ünï"`; another module may already have it.
     """
     letters = unicodedata.normalize("NFKD", project_name.casefold().translate(_LETTERS))
     without_accents = "".join(each for each in letters if not unicodedata.combining(each))
@@ -79,37 +79,39 @@ def plain_package_name(project_name: str) -> str:
 
 
 def check_importable(package_name: str) -> None:
-    """Raise if a package of a name would hide other code, or be hidden by it.
+    """Raise if a package with this name would shadow another module, or be shadowed by one.
 
     Args:
         package_name: the name.
 
     Raises:
-        ProjectError: it is a keyword, a module of the standard library, or one that is installed here.
+        ProjectError: it is a keyword, or the name of a module of the standard library or of an installed package.
     """
     reason = _why_unusable(package_name)
     if reason is None and _is_installed(package_name):
-        reason = "a package of that name is installed here, and one would hide the other"
+        reason = "an installed package has that name, and one would shadow the other"
     if reason:
         words = package_name.replace("_", " ")
-        message = f"The project's package would be named {package_name!r}: {reason}. Give another name: --name '{words} project'."
+        message = (
+            f"The project's package would be named {package_name!r}: {reason}. Choose another name: --name '{words} project'."
+        )
         raise ProjectError(message, key="package_name")
 
 
 def create_project(template: str, target: Path, *, project_name: str, package_name: str) -> Path:
-    """Create a project from a template, whole or not at all.
+    """Create a project from a template, completely or not at all.
 
     Args:
         template: name of a template, one of `available_templates()`.
-        target: folder to make; it may exist if it is empty (a `.git` folder does not count).
-        project_name: the project's name for people.
+        target: the new folder; it may exist if it is empty except for a `.git` folder.
+        project_name: the project's display name.
         package_name: the name of its Python package.
 
     Returns:
         The absolute path of the new project.
 
     Raises:
-        ProjectError: the template is unknown, a name cannot be used, or the target is taken or cannot be written.
+        ProjectError: the template is unknown, a name is invalid, or the target is not empty or not writable.
     """
     source = _find_template(template)
     _check_names(project_name, package_name)
@@ -120,7 +122,7 @@ def create_project(template: str, target: Path, *, project_name: str, package_na
         "__project_name__": project_name,
         "__distribution_name__": re.sub(r"_+", "-", package_name.strip("_")).lower() or "project",
     }
-    made = [folder for folder in (target.parent, *target.parent.parents) if not folder.exists()]
+    new_folders = [folder for folder in (target.parent, *target.parent.parents) if not folder.exists()]
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".treadle-new-", dir=target.parent) as scratch:
@@ -128,64 +130,62 @@ def create_project(template: str, target: Path, *, project_name: str, package_na
             _copy(source, built, words)
             _move_into_place(built, target)
     except OSError as exc:
-        for folder in made:
+        for folder in new_folders:
             if folder.is_dir() and not any(folder.iterdir()):
                 folder.rmdir()
         reason = exc.strerror or str(exc)
-        message = (
-            f"The project could not be created in {target}: {reason}. Nothing was left behind; name a folder you may write to."
-        )
+        message = f"The project could not be created in {target}: {reason}. Partial files were removed. Choose a writable folder."
         raise ProjectError(message, file=str(target)) from exc
     return target
 
 
 def copy_tree(source: Traversable, target: Path, words: Mapping[str, str]) -> list[Path]:
-    """Copy a tree of a template into a folder that may have files of its own, which stay as they are.
+    """Copy a tree of a template into a folder, without changing files that exist there.
 
     Args:
         source: the tree.
-        target: the folder; it is made where it is missing.
-        words: what to replace in names and contents.
+        target: the folder; it is created if it does not exist.
+        words: replacements by placeholder, for names and contents.
 
     Returns:
-        The files that were made.
+        The new files.
 
     Raises:
-        OSError: the disk refuses, or a file is there already; what was made of the tree is taken back.
+        OSError: a file exists already or cannot be written; the new files have been removed.
     """
-    made: list[Path] = []
+    created: list[Path] = []
     try:
         target.mkdir(parents=True, exist_ok=True)
         for entry in _entries(source):
             path = target / _replaced(entry.name.encode(), words).decode()
             if entry.is_dir():
-                made += copy_tree(entry, path, words)
+                created += copy_tree(entry, path, words)
             else:
                 with path.open("xb") as file:
-                    made.append(path)
+                    created.append(path)
                     file.write(_replaced(entry.read_bytes(), words))
     except OSError:
-        for path in made:
+        for path in created:
             path.unlink(missing_ok=True)
         raise
-    return made
+    return created
 
 
 def why_unusable_name(name: str) -> str | None:
-    """Say why a name cannot be that of a Python package within a project.
+    """Return why a name cannot be the name of a Python package in a project.
 
     Args:
         name: the name.
 
     Returns:
-        The reason, None where it can be used.
+        The reason; None if the name is valid.
     """
     if not (name.isascii() and name.isidentifier()):
-        return "such a name is made of letters, digits and underscores, and does not begin with a digit"
+        return "the name may only contain letters, digits and underscores, and must not begin with a digit"
     if keyword.iskeyword(name):
-        return f"{name} is a keyword of Python"
+        return f"{name} is a Python keyword"
     if name.startswith("_"):
-        return "names with an underscore in front are private, so it would not be found"
+        return "names that begin with an underscore are private, so find_pipelines() would skip it"
     return None
 
 
@@ -204,16 +204,16 @@ def _find_template(name: str) -> Traversable:
 
 def _why_unusable(package_name: str) -> str | None:
     if not (package_name.isascii() and package_name.isidentifier()):
-        return "a package name is made of letters, digits and underscores, and does not begin with a digit"
+        return "a package name may only contain letters, digits and underscores, and must not begin with a digit"
     if keyword.iskeyword(package_name):
-        return "it is a keyword of Python"
+        return "it is a Python keyword"
     if package_name in sys.stdlib_module_names or package_name in {"treadle", "test", "tests"}:
-        return "an existing module has that name, and one would hide the other"
+        return "a module has that name, and one would shadow the other"
     return None
 
 
 def _is_installed(package_name: str) -> bool:
-    """Say whether code of that name can be imported; a folder without code, and what lies in the current folder, do not count."""
+    """Return whether code of that name can be imported, other than a folder without code or code in the current folder."""
     spec = importlib.util.find_spec(package_name)
     return spec is not None and spec.origin is not None and Path.cwd() not in Path(spec.origin).parents
 
@@ -226,8 +226,8 @@ def _check_names(project_name: str, package_name: str) -> None:
     if not project_name.strip() or not project_name.isprintable() or not _UNQUOTABLE.isdisjoint(project_name):
         plain = re.sub(r"[^\w .-]+", " ", project_name).strip() or package_name.replace("_", " ").strip() or "project"
         message = (
-            f"{project_name!r} cannot be the name of a project: it goes into pyproject.toml and the README as it is, "
-            f"so it is one line of text without quotes, backslashes or any of `{{}}$#. Try {plain!r}."
+            f"{project_name!r} cannot be the name of a project, because it is written to pyproject.toml and the README. It must "
+            f"be one line of text without quotes, backslashes or any of `{{}}$#. Try {plain!r}."
         )
         raise ProjectError(message, key="project_name")
 
@@ -237,10 +237,10 @@ def _check_target(target: Path) -> None:
         present = sorted(entry.name for entry in target.iterdir() if entry.name != ".git")
         if present:
             shown = ", ".join(present[:3]) + (", …" if len(present) > 3 else "")
-            message = f"{target} exists and is not empty (it holds {shown}). Name a new folder, or empty this one first."
+            message = f"{target} exists and is not empty (it contains {shown}). Choose a new folder, or empty this one first."
             raise ProjectError(message, file=str(target))
     elif target.exists() or target.is_symlink():
-        message = f"{target} exists and is not a folder. Name a new folder for the project."
+        message = f"{target} exists and is not a folder. Choose a new folder for the project."
         raise ProjectError(message, file=str(target))
 
 
@@ -257,7 +257,7 @@ def _copy(source: Traversable, target: Path, words: Mapping[str, str]) -> None:
 
 
 def _entries(source: Traversable) -> Iterator[Traversable]:
-    """Yield what a template folder holds, without what the interpreter or the desktop left in it."""
+    """Yield the entries of a template folder, except files that the interpreter or the desktop created there."""
     for entry in source.iterdir():
         if entry.name not in _NEVER_COPIED and not entry.name.endswith(".pyc"):
             yield entry
@@ -270,7 +270,7 @@ def _replaced(content: bytes, words: Mapping[str, str]) -> bytes:
 
 
 def _move_into_place(built: Path, target: Path) -> None:
-    """Move a complete project to its target; a folder that exists is filled, not replaced: a shell may stand in it."""
+    """Move a complete project to its target. An existing folder is filled, not replaced, because a shell may be open in it."""
     if not target.exists():
         built.rename(target)
         return

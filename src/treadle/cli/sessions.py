@@ -178,8 +178,12 @@ def ask_what_if(context: click.Context, session_id: str, workers: tuple[int, ...
         click.echo(printable(line))
 
 
+def _worker_count(count: int | None) -> str:
+    return f"{count or '?'} worker{'' if count == 1 else 's'}"
+
+
 def _what_if_lines(answer: WhatIf) -> Iterator[str]:
-    had = f"{answer.recorded:.2f} s with {answer.recorded_workers or '?'} workers"
+    had = f"{answer.recorded:.2f} s with {_worker_count(answer.recorded_workers)}"
     yield f"As recorded: {had}; {answer.work:.2f} s of work in all nodes"
     yield ""
     rows = [

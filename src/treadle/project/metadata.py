@@ -183,7 +183,7 @@ def _not_found(root: Path, file: Path) -> ProjectNotFoundError:
         )
     else:
         hint = (
-            f"Change to a project's folder, name it (`treadle --project PATH …`), create one with `treadle new PATH`, or add "
+            f"Change to a project's folder, pass it with `treadle --project PATH …`, create one with `treadle new PATH`, or add "
             f"[{TABLE}] with package_name to your {CONFIG_FILE}."
         )
     return ProjectNotFoundError(f"{problem} {hint}", file=str(file))

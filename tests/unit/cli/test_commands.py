@@ -89,7 +89,7 @@ def test_help_shows_what_is_wrong_with_them(make_project, capsys):
     assert main(["--help"]) == 0
     output = " ".join(capsys.readouterr().out.split())
     assert "No module named 'nowhere'" in output
-    assert "Start a new project." in output
+    assert "Create a new project." in output
 
 
 def test_a_broken_project_does_not_keep_from_making_another(make_project, tmp_path, capsys):

@@ -64,7 +64,7 @@ def test_the_demo_makes_a_project_and_runs_it_twice(tmp_path, monkeypatch, capsy
     assert (project / "data" / "01_raw" / "flights.csv").stat().st_size > 10_000_000
     output = capsys.readouterr().out
     for said in (
-        f"Made the flights project in {project}",
+        f"Created the flights project in {project}",
         "Running it with the sequential runner",
         "× as fast, on ",
         f"cd {project}",
@@ -83,7 +83,7 @@ def test_a_second_demo_uses_the_project_again(tmp_path, capsys, idle):
     capsys.readouterr()
     assert main(["demo", str(path)]) == 0
     output = capsys.readouterr().out
-    assert f"The flights project is in {path} already." in output
+    assert f"The flights project is in {path}, and is used again." in output
     assert f"  {path / 'data' / '08_reporting' / 'map.png'}\n" in output
     assert len(idle.told) == 12
 

@@ -66,7 +66,7 @@ def test_new_leaves_a_taken_folder_alone(tmp_path, capsys):
     assert [entry.name for entry in tmp_path.iterdir()] == ["notes.txt"]
 
 
-@pytest.mark.parametrize(("found", "says"), [(None, "(after: python -m pip install pytest)\n"), (object(), "python -m pytest\n")])
+@pytest.mark.parametrize(("found", "says"), [(None, "(first: python -m pip install pytest)\n"), (object(), "python -m pytest\n")])
 def test_new_knows_whether_tests_can_be_run(tmp_path, monkeypatch, capsys, found, says):
     """Where pytest is not installed, the line about tests says how to install it."""
     find_spec = importlib.util.find_spec

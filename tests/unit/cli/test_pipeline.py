@@ -95,7 +95,7 @@ def test_delete_where_nobody_can_answer(root, closed):
     command = f"{shlex.quote(sys.executable)} -m treadle pipeline delete shipping {'<&-' if closed else '</dev/null'}"
     done = subprocess.run(["sh", "-c", command], cwd=root, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 2
-    assert "Nothing was deleted" in done.stderr
+    assert "No file was deleted" in done.stderr
     assert "treadle pipeline delete shipping --yes" in done.stderr
     assert "Traceback" not in done.stderr
     assert files(root) == before

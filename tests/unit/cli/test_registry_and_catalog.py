@@ -73,7 +73,7 @@ def test_catalog_list(project, capsys):
     assert main(["catalog", "list"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split() for line in lines[:3]] == [
-        ["DATASET", "TYPE", "PLACE"],
+        ["DATASET", "TYPE", "LOCATION"],
         ["raw_orders", "text.TextDataset", "data/orders.txt", "(versioned)"],
         ["note", "text.TextDataset", "data/note.txt"],
     ]

@@ -137,7 +137,7 @@ def test_a_folder_in_use_is_refused(tmp_path: Path) -> None:
     """A target that holds something is refused, with its name and what it holds, and is not touched."""
     (tmp_path / "notes.txt").write_text("mine")
 
-    with pytest.raises(ProjectError, match=r"not empty \(it holds notes.txt\)") as caught:
+    with pytest.raises(ProjectError, match=r"not empty \(it contains notes.txt\)") as caught:
         make("starter", tmp_path)
 
     assert caught.value.file == str(tmp_path)
@@ -189,7 +189,7 @@ def test_a_failure_leaves_nothing_behind(tmp_path: Path) -> None:
     """Where the disk refuses (a parent is a file), the folders that were there stay and none is added."""
     (tmp_path / "file").write_text("mine")
 
-    with pytest.raises(ProjectError, match="Nothing was left behind"):
+    with pytest.raises(ProjectError, match="Partial files were removed"):
         make("starter", tmp_path / "file" / "deep" / "work")
 
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
@@ -260,7 +260,7 @@ def test_damaged_data_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         archive.writestr("other.csv", "a\n")
     monkeypatch.setattr(flights_data, "_find_data", lambda: source)
 
-    with pytest.raises(ProjectError, match=r"no readable flights.csv"):
+    with pytest.raises(ProjectError, match=r"no readable file flights.csv"):
         prepare_flights_data(tmp_path / "work")
 
     assert not list((tmp_path / "work/data/01_raw").iterdir())

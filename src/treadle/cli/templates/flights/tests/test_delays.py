@@ -8,7 +8,7 @@ SETTINGS = {"quantile": 0.9, "resamples": 50, "confidence": 0.95, "random_state"
 
 
 def test_a_month_is_summed_up_by_airport_and_hour():
-    """Flights of other months do not count, and the interval holds the delay that one flight in ten exceeds."""
+    """Flights of other months do not count, and the interval contains the quantile of the delay."""
     flights = pd.DataFrame(
         {
             "month": [1] * 20 + [2],

@@ -1,4 +1,4 @@
-"""The pipelines, run in memory: a catalog of plain values stands in for the files."""
+"""Run the pipelines in memory: a catalog of plain values replaces the files."""
 
 from treadle import Catalog, SequentialRunner
 

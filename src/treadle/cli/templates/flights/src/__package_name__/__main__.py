@@ -1,4 +1,4 @@
-"""`python -m __package_name__`: the project runs itself, wherever its package is installed."""
+"""`python -m __package_name__`: run the project; works wherever the package is installed."""
 
 import sys
 

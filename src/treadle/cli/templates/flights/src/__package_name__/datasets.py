@@ -1,4 +1,4 @@
-"""A kind of dataset of the project's own, which the catalog finds by its full path: `__package_name__.datasets.FigureDataset`."""
+"""The project's own dataset class; the catalog refers to it by its full path: `__package_name__.datasets.FigureDataset`."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from treadle import Dataset
 
 
 class FigureDataset(Dataset):
-    """A matplotlib figure, saved as a PNG file; loading it gives the pixels.
+    """A matplotlib figure, saved as a PNG file and loaded as an array of pixels.
 
-    Figures are made with `matplotlib.figure.Figure`, not with pyplot: pyplot keeps every figure in a global list, which
-    leaks memory in a worker that lives long and goes wrong in threads.
+    Create figures with `matplotlib.figure.Figure` instead of pyplot. Pyplot stores every figure in a global list, which leaks memory
+    in a long-lived worker and is not thread-safe.
 
     Args:
-        filepath: where the picture goes.
+        filepath: path of the PNG file.
         dpi: pixels per inch.
     """
 
@@ -26,7 +26,7 @@ class FigureDataset(Dataset):
         self._dpi = dpi
 
     def load(self) -> Any:
-        """Read the picture.
+        """Read the PNG file.
 
         Returns:
             Its pixels: an array of height × width × 4, from 0 to 1.
@@ -34,7 +34,7 @@ class FigureDataset(Dataset):
         return imread(self._path)
 
     def save(self, data: Figure) -> None:
-        """Draw the figure and write it; whoever looks sees the old picture or the new one, never half of one.
+        """Draw the figure, and replace the file atomically, so that readers never see a partial picture.
 
         Args:
             data: the figure.
@@ -45,15 +45,15 @@ class FigureDataset(Dataset):
         partial.replace(self._path)
 
     def exists(self) -> bool:
-        """Tell whether the picture was made.
+        """Return whether the file exists.
 
         Returns:
-            True if the file is there.
+            True if it exists.
         """
         return self._path.is_file()
 
     def describe(self) -> dict[str, Any]:
-        """Say what this dataset is.
+        """Describe this dataset for listings.
 
         Returns:
             Its path and resolution.

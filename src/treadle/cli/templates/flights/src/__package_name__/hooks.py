@@ -1,4 +1,4 @@
-"""Hooks: code that runs at fixed moments of every run, without a line in the nodes."""
+"""Hooks: code that runs at fixed points of every run, without a line in the nodes."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ logger = logging.getLogger(__name__)
 class DatasetReport:
     """Logs the size of each dataset that is loaded or saved, and how long that took.
 
-    Node and dataset hooks run where the data is: in a parallel run every worker has a copy of this object, and what it
-    logs reaches the main process.
+    Node and dataset hooks run in the process that has the data. In a parallel run, every worker has a copy of this object, and
+    its log records are sent to the main process.
     """
 
     def __init__(self) -> None:
@@ -26,17 +26,17 @@ class DatasetReport:
 
     @hook_impl
     def before_dataset_loaded(self, dataset_name: str, node: Node) -> None:
-        """Note the time."""
+        """Store the start time."""
         self._started[dataset_name, node.name] = perf_counter()
 
     @hook_impl
     def after_dataset_loaded(self, dataset_name: str, data: Any, node: Node) -> None:
-        """Log a load at level DEBUG: there are many."""
+        """Log a load, at level DEBUG because there are many."""
         self._log(logging.DEBUG, "Loaded", dataset_name, data, node)
 
     @hook_impl
     def before_dataset_saved(self, dataset_name: str, node: Node) -> None:
-        """Note the time."""
+        """Store the start time."""
         self._started[dataset_name, node.name] = perf_counter()
 
     @hook_impl
@@ -51,13 +51,13 @@ class DatasetReport:
 
 
 def describe(data: Any) -> str:
-    """Say in a few words what a value is.
+    """Describe a value in a few words.
 
     Args:
         data: any value of a dataset.
 
     Returns:
-        Rows and columns of a table, the type of anything else.
+        The rows and columns of a table; the type of any other value.
     """
     shape = getattr(data, "shape", None)
     if isinstance(shape, tuple) and len(shape) == 2:

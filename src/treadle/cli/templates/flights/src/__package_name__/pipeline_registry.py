@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 
 
 def register_pipelines() -> MutableMapping[str, Pipeline]:
-    """Name the pipelines that `treadle run --pipelines` knows.
+    """Register the pipelines for `treadle run --pipelines`.
 
     Returns:
-        Every folder of `pipelines/` by its name, and `__default__`, which is all of them.
+        The pipeline of every folder in `pipelines/` by name, and `__default__`, the sum of all of them.
     """
     return find_pipelines()

@@ -9,10 +9,10 @@ if TYPE_CHECKING:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the project, with the flags of `treadle run`, wherever this package is installed.
+    """Run the project with the flags of `treadle run`; works wherever this package is installed.
 
     Args:
-        arguments: the flags; those of this process if None.
+        arguments: the flags; by default, those of this process.
 
     Returns:
         The exit code: 0 for success.

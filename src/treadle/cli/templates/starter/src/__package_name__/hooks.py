@@ -1,4 +1,4 @@
-"""Hooks: code that runs at fixed moments of every run, without a line in the nodes."""
+"""Hooks: code that runs at fixed points of every run, without a line in the nodes."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ logger = logging.getLogger(__name__)
 
 
 class DatasetLog:
-    """Logs each dataset that is saved, and the node that made it."""
+    """Logs each dataset that is saved, and the node that saved it."""
 
     @hook_impl
     def after_dataset_saved(self, dataset_name: str, node: Node) -> None:
-        """Log a dataset once it is saved; a hook names those of its arguments that it needs."""
-        logger.info("%s made %s", node.name, dataset_name)
+        """Log a saved dataset. A hook declares only the arguments that it needs."""
+        logger.info("%s saved %s", node.name, dataset_name)

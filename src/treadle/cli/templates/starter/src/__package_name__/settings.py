@@ -1,4 +1,4 @@
-"""Settings of the project; everything that is not set here has its default."""
+"""Settings of the project; a setting that is missing here has its default."""
 
 from __package_name__.hooks import DatasetLog
 

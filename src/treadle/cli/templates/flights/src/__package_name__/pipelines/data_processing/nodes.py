@@ -12,14 +12,14 @@ logger = logging.getLogger(__name__)
 
 
 def clean_flights(raw_flights: pd.DataFrame, settings: dict[str, Any]) -> pd.DataFrame:
-    """Keep the flights that left, with compact types, in the order of their schedule.
+    """Select the flights that left, with compact types, sorted by scheduled departure.
 
     Args:
-        raw_flights: the flights of 2013 as published, times of day written as 517 for 5:17.
+        raw_flights: the published flights of 2013; a time of day such as 517 means 5:17.
         settings: `late_after_minutes`.
 
     Returns:
-        One row a flight: its hour in UTC, day, route, plane, delay at departure in minutes, and whether that is late.
+        One row per flight: its hour in UTC, day, route, plane, departure delay in minutes, and whether it counts as late.
     """
     flights = raw_flights.dropna(subset=["dep_delay"])
     clock = flights["sched_dep_time"]
@@ -44,14 +44,14 @@ def clean_flights(raw_flights: pd.DataFrame, settings: dict[str, Any]) -> pd.Dat
 
 
 def clean_weather(raw_weather: pd.DataFrame, settings: dict[str, Any]) -> pd.DataFrame:
-    """Make an unbroken hourly record for each airport, in metric units.
+    """Create a complete hourly record for each airport, in metric units.
 
     Args:
-        raw_weather: hourly readings as published: degrees Fahrenheit, miles, inches.
+        raw_weather: the published hourly readings, in degrees Fahrenheit, miles and inches.
         settings: `longest_weather_gap_hours`.
 
     Returns:
-        One row an airport and hour (UTC): temperature (°C), humidity (%), wind and gusts (km/h), rain (mm) in this hour
+        One row per airport and hour (UTC): temperature (°C), humidity (%), wind and gusts (km/h), rain (mm) in this hour
         and in the last three, visibility (km), and the change of pressure over three hours (hPa).
     """
     direction = np.deg2rad(raw_weather["wind_dir"])
@@ -75,13 +75,13 @@ def clean_weather(raw_weather: pd.DataFrame, settings: dict[str, Any]) -> pd.Dat
 
 
 def clean_planes(raw_planes: pd.DataFrame) -> pd.DataFrame:
-    """Keep what is known of each plane: its age in 2013 and its seats.
+    """Select the age in 2013 and the seats of each plane.
 
     Args:
-        raw_planes: the register of planes as published.
+        raw_planes: the published register of planes.
 
     Returns:
-        One row a tail number; an age that cannot be is left empty.
+        One row per tail number; an implausible age is empty.
     """
     age = 2013 - raw_planes["year"]
     planes = pd.DataFrame(

@@ -1,4 +1,4 @@
-"""Raw tables in, clean tables out."""
+"""The pipeline that cleans the raw tables."""
 
 from treadle import Pipeline, node
 
@@ -6,7 +6,7 @@ from __package_name__.pipelines.data_processing.nodes import clean_flights, clea
 
 
 def create_pipeline() -> Pipeline:
-    """Wire the cleaning of flights, weather and planes.
+    """Create the pipeline that cleans flights, weather and planes.
 
     Returns:
         The pipeline, whose free outputs are `flights`, `weather` and `planes`.

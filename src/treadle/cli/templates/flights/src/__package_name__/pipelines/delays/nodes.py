@@ -12,7 +12,7 @@ logger = logging.getLogger(__name__)
 
 
 def summarise_month(flights: pd.DataFrame, settings: dict[str, Any], month: int) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Sum up the delays of one month at each airport.
+    """Summarise the delays of one month at each airport.
 
     Args:
         flights: all clean flights.
@@ -20,8 +20,8 @@ def summarise_month(flights: pd.DataFrame, settings: dict[str, Any], month: int)
         month: 1 to 12.
 
     Returns:
-        Flights and share of late ones by airport and hour; and by airport the delay (minutes) that only the latest
-        flights exceed, with an interval by bootstrap.
+        The number of flights and the share of late ones by airport and hour; and by airport the quantile of the delay in minutes,
+        with a bootstrap interval.
     """
     of_month = flights[flights["month"] == month]
     by_hour = of_month.groupby(["origin", "hour"], observed=True)["late"]
@@ -39,12 +39,12 @@ def summarise_month(flights: pd.DataFrame, settings: dict[str, Any], month: int)
 
 
 def bootstrap_interval(delays: np.ndarray, settings: dict[str, Any], random: np.random.Generator) -> tuple[float, float]:
-    """Estimate how far the quantile of some delays may be off, by drawing them again and again.
+    """Estimate a confidence interval for a quantile of delays by the bootstrap.
 
     Args:
-        delays: minutes, one a flight.
+        delays: one per flight, in minutes.
         settings: `quantile`, `resamples` and `confidence`.
-        random: the source of the draws.
+        random: the random number generator.
 
     Returns:
         The lower and upper bound of the quantile, in minutes.
@@ -58,10 +58,10 @@ def bootstrap_interval(delays: np.ndarray, settings: dict[str, Any], random: np.
 
 
 def stack_months(*months: pd.DataFrame) -> pd.DataFrame:
-    """Put the months below one another.
+    """Concatenate the tables of the months.
 
     Args:
-        *months: a table for each month.
+        *months: one table per month.
 
     Returns:
         One table, sorted by airport and month.
@@ -79,7 +79,7 @@ def rank_routes(flights: pd.DataFrame, airports: pd.DataFrame, airlines: pd.Data
         settings: `fewest_flights` for a route to count, and `rows` to list.
 
     Returns:
-        One row a route and airline, the latest first.
+        One row per route and airline, the highest share of late flights first.
     """
     routes: pd.DataFrame = flights.groupby(["origin", "dest", "carrier"], observed=True).agg(
         flights=("late", "count"), late_share=("late", "mean"), mean_delay=("dep_delay", "mean")

@@ -1,4 +1,4 @@
-"""Clean flights in, delays by month, hour and route out."""
+"""The pipeline that computes delays by month, hour and route."""
 
 from functools import partial
 
@@ -10,7 +10,7 @@ MONTHS = range(1, 13)
 
 
 def create_pipeline() -> Pipeline:
-    """Wire a node for each month, and the tables that bring them together.
+    """Create one node per month, and the nodes that combine their tables.
 
     Returns:
         The pipeline, whose free outputs are `hourly_delays`, `monthly_delays` and `late_routes`.

@@ -1,4 +1,4 @@
-"""Turn the flights of one airport into features: only what is known before a flight leaves."""
+"""Compute features for the flights of one airport, only from information that is known before a flight leaves."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ logger = logging.getLogger(__name__)
 def build_features(
     flights: pd.DataFrame, weather: pd.DataFrame, planes: pd.DataFrame, airport: dict[str, str], settings: dict[str, Any]
 ) -> pd.DataFrame:
-    """Join an airport's flights with weather and planes, and add how late things were before.
+    """Join an airport's flights with weather and planes, and add recent delays.
 
     Args:
         flights: all clean flights.
@@ -23,7 +23,7 @@ def build_features(
         settings: `trailing_days`, `prior_late_share` and `prior_flights`.
 
     Returns:
-        One row a flight of this airport, in the order of the schedule.
+        One row per flight of this airport, sorted by scheduled departure.
     """
     table = flights[flights["origin"] == airport["code"]].reset_index(drop=True)
     for column in ("carrier", "dest", "tailnum"):
@@ -42,15 +42,15 @@ def build_features(
 
 
 def trailing_late_share(flights: pd.DataFrame, key: str, settings: dict[str, Any]) -> pd.Series:
-    """Work out how often flights of the same kind were late in the days before each flight.
+    """Compute how often flights of the same kind were late in the days before each flight.
 
     Args:
         flights: flights with `day`, `late` and the key.
-        key: the column that tells kinds apart, such as `carrier`.
-        settings: `trailing_days`, and the prior that stands in where there were few flights.
+        key: the column that defines the kind, such as `carrier`.
+        settings: `trailing_days`, and the prior, which dominates if there were few flights.
 
     Returns:
-        A share from 0 to 1 for each flight; its own day never counts.
+        A share from 0 to 1 for each flight, computed without its own day.
     """
     daily = flights.groupby(["day", key], observed=True)["late"].agg(["sum", "count"]).unstack(key)
     daily = daily.reindex(pd.date_range(daily.index.min(), daily.index.max(), name="day"))
@@ -62,11 +62,11 @@ def trailing_late_share(flights: pd.DataFrame, key: str, settings: dict[str, Any
 
 
 def split_by_day(features: pd.DataFrame, settings: dict[str, Any]) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Part the flights into those to learn from and those to test on.
+    """Split the flights into a training set and a test set.
 
     Args:
         features: one airport's features.
-        settings: `train_until` (the last day to learn from) and `columns` (the features to use).
+        settings: `train_until` (the last day of the training set) and `columns` (the features to use).
 
     Returns:
         Two tables with the chosen columns and `late`.
@@ -85,7 +85,7 @@ def _add_traffic(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _add_plane_history(table: pd.DataFrame) -> pd.DataFrame:
-    """Add which trip of the day it is for the plane, and how late the plane left here the last time, if that was within a day."""
+    """Add the number of the plane's trip on that day, and the delay of its previous departure here, if less than a day ago."""
     known = table["tailnum"].notna()
     trips = table[known].groupby("tailnum", sort=False)
     elapsed = trips["time_hour"].diff()

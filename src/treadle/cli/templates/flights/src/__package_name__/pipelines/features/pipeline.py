@@ -1,4 +1,4 @@
-"""Clean tables in, one table of features an airport out, and its parts to learn from and to test on."""
+"""The pipeline that computes the features of each airport, and splits them into training and test sets."""
 
 from treadle import Pipeline, node, pipeline
 
@@ -8,7 +8,7 @@ AIRPORTS = ("ewr", "jfk", "lga")
 
 
 def create_pipeline() -> Pipeline:
-    """Wire the features of each airport, the same nodes in a namespace each.
+    """Create the same nodes for each airport, in a namespace of its own.
 
     Returns:
         The pipeline, with `ewr.features`, `ewr.train_set`, `ewr.test_set` and so on.

@@ -1,4 +1,4 @@
-"""Learn which flights leave late, and measure how well that works on days never seen."""
+"""Train models that predict late flights, and evaluate them on later days."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ SCORES = ("roc_auc", "average_precision", "brier", "log_loss")
 
 
 def train_model(train_set: pd.DataFrame, model: dict[str, Any], threads: int) -> Estimator:
-    """Fit one kind of model to the flights of one airport.
+    """Fit a model to the flights of one airport.
 
     Args:
         train_set: features and `late`.
         model: `label`, `estimator` (full path of a scikit-learn class) and its `options`.
-        threads: how many threads numerical libraries may use here.
+        threads: maximum number of threads of numerical libraries.
 
     Returns:
-        The fitted model, which fills gaps and scales before it predicts.
+        The fitted model, a pipeline that imputes missing values and scales the features first.
     """
     module, _, name = model["estimator"].rpartition(".")
     estimator = getattr(import_module(module), name)(**model["options"])
@@ -43,17 +43,17 @@ def train_model(train_set: pd.DataFrame, model: dict[str, Any], threads: int) ->
 def evaluate_model(
     fitted: Estimator, test_set: pd.DataFrame, model: dict[str, Any], airport: dict[str, str], threads: int
 ) -> dict[str, Any]:
-    """Measure a model on the days it has not seen.
+    """Evaluate a model on the test set.
 
     Args:
         fitted: the model.
         test_set: features and `late`.
         model: the `label` of the model.
         airport: `code` and `name` of the airport.
-        threads: how many threads numerical libraries may use here.
+        threads: maximum number of threads of numerical libraries.
 
     Returns:
-        Its scores, and how its probabilities compare with what happened.
+        Its scores, and its calibration: predicted probabilities and observed shares.
     """
     late = test_set["late"].to_numpy()
     with threadpool_limits(limits=threads):
@@ -74,15 +74,15 @@ def evaluate_model(
 
 
 def calibration(late: np.ndarray, probability: np.ndarray, groups: int = 10) -> dict[str, list[float]]:
-    """Compare predicted probabilities with what happened, in groups of equal size.
+    """Compare predicted probabilities with observed shares, in groups of equal size.
 
     Args:
         late: 1 for a late flight, else 0.
-        probability: what the model said.
-        groups: how many groups.
+        probability: the predictions of the model.
+        groups: the number of groups.
 
     Returns:
-        For each group, from the least to the most probable, the mean prediction and the share that was late.
+        For each group, from the lowest to the highest prediction, the mean prediction and the observed share of late flights.
     """
     parts = np.array_split(np.argsort(probability, kind="stable"), groups)
     return {
@@ -92,13 +92,13 @@ def calibration(late: np.ndarray, probability: np.ndarray, groups: int = 10) -> 
 
 
 def compare_models(*metrics: dict[str, Any]) -> dict[str, Any]:
-    """Find the best model for each airport, and over all.
+    """Find the best model for each airport, and the best overall.
 
     Args:
         *metrics: the metrics of each model at each airport.
 
     Returns:
-        `best_model` with its mean ROC AUC over the airports, and under `airports` the best one and the scores of all.
+        `best_model` with its mean ROC AUC over the airports; `airports` with the best model and all scores of each airport.
     """
     airports: dict[str, Any] = {}
     scores: dict[str, list[float]] = {}

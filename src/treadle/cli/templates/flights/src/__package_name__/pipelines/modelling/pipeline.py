@@ -1,4 +1,4 @@
-"""Sets to learn from and to test on in, models and their metrics out."""
+"""The pipeline that trains and evaluates the models."""
 
 from treadle import Pipeline, node, pipeline
 
@@ -9,7 +9,7 @@ MODELS = ("logistic", "forest", "extra_trees", "boosting")
 
 
 def create_pipeline() -> Pipeline:
-    """Wire every model at every airport, and their comparison.
+    """Create the nodes of every model at every airport, and of their comparison.
 
     Returns:
         The pipeline, whose free output is `model_comparison`.

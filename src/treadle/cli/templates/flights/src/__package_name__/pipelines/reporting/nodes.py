@@ -1,4 +1,4 @@
-"""Pictures for people: when flights leave late, and how well the models know it."""
+"""Draw figures: when flights leave late, and how well the models predict it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-# Told apart by everyone, whatever colours they see (Okabe and Ito), and by marker too.
+# A palette for colour-blind readers (Okabe and Ito); the markers differ too.
 STYLES = {"EWR": ("#0072B2", "o"), "JFK": ("#D55E00", "s"), "LGA": ("#009E73", "^")}
 HOURS = range(5, 24)
 FEWEST_FLIGHTS = 30
@@ -20,11 +20,11 @@ MONTHS = [calendar.month_abbr[month] for month in range(1, 13)]
 def plot_delay_map(
     hourly_delays: pd.DataFrame, monthly_delays: pd.DataFrame, airports: dict[str, Any], settings: dict[str, Any]
 ) -> Figure:
-    """Draw when flights leave late: a map of hours and months for each airport, and the worst delays over the year.
+    """Draw a heat map of late flights by hour and month for each airport, and the worst delays over the year.
 
     Args:
         hourly_delays: share of late flights by airport, month and hour.
-        monthly_delays: the delay that one flight in ten exceeds, with its interval, by airport and month.
+        monthly_delays: the quantile of the delay, with its interval, by airport and month.
         airports: the airports by their key, each with `code` and `name`.
         settings: `late_after_minutes` and `quantile`.
 
@@ -62,7 +62,7 @@ def plot_delay_map(
 
 
 def plot_model_chart(comparison: dict[str, Any], airports: dict[str, Any]) -> Figure:
-    """Draw how well each model tells late flights apart, and whether its probabilities can be taken at their word.
+    """Draw the ROC AUC of each model, and the calibration of its probabilities.
 
     Args:
         comparison: the comparison of all models.

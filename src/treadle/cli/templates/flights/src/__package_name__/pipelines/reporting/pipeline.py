@@ -1,4 +1,4 @@
-"""Delays and metrics in, pictures out."""
+"""The pipeline that draws the figures."""
 
 from treadle import Pipeline, node
 
@@ -6,7 +6,7 @@ from __package_name__.pipelines.reporting.nodes import plot_delay_map, plot_mode
 
 
 def create_pipeline() -> Pipeline:
-    """Wire the two pictures.
+    """Create the pipeline with the two figures.
 
     Returns:
         The pipeline, whose free outputs are `delay_map` and `model_chart`.

@@ -1,1 +1,1 @@
-"""What the pipeline `__pipeline_name__` does: plain functions, which know nothing of files or of each other."""
+"""The functions of the pipeline `__pipeline_name__`: plain functions that do not access files."""

@@ -1,10 +1,10 @@
-"""How the pipeline `__pipeline_name__` is wired."""
+"""The nodes of the pipeline `__pipeline_name__`."""
 
 from treadle import Pipeline
 
 
 def create_pipeline() -> Pipeline:
-    """Wire the pipeline: each node is `node(function, inputs, outputs, name=...)`.
+    """Create the pipeline; each node is `node(function, inputs, outputs, name=...)`.
 
     Returns:
         The pipeline.

@@ -1,4 +1,4 @@
-"""Make orders out of lines of text."""
+"""Parse and clean the orders."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ logger = logging.getLogger(__name__)
 
 
 def clean_orders(raw_orders: str, settings: dict[str, Any]) -> list[dict[str, Any]]:
-    """Read the orders, and drop those whose quantity is missing or cannot be.
+    """Parse the orders, and drop those with a missing or implausible quantity.
 
     Args:
         raw_orders: CSV with day, hour, product, quantity and price.
-        settings: `largest_quantity` that is believed.
+        settings: `largest_quantity`, the largest plausible quantity.
 
     Returns:
-        One record an order, with its worth.
+        One record per order, with its value in `worth`.
     """
     rows = list(csv.DictReader(raw_orders.splitlines()))
     orders = []

@@ -1,4 +1,4 @@
-"""Raw orders in, clean orders out."""
+"""The pipeline that converts raw orders to clean orders."""
 
 from treadle import Pipeline, node
 
@@ -6,7 +6,7 @@ from __package_name__.pipelines.cleaning.nodes import clean_orders
 
 
 def create_pipeline() -> Pipeline:
-    """Wire the cleaning.
+    """Create the pipeline.
 
     Returns:
         The pipeline, whose free output is `orders`.

@@ -1,4 +1,4 @@
-"""Sum the orders up, and write the report."""
+"""Aggregate the orders, and write the report."""
 
 from __future__ import annotations
 
@@ -7,35 +7,35 @@ from typing import Any
 
 
 def sum_by_product(orders: list[dict[str, Any]]) -> dict[str, float]:
-    """Add up what each product brought in.
+    """Sum the sales of each product.
 
     Args:
         orders: clean orders.
 
     Returns:
-        Worth by product, the best first.
+        Sales by product, the largest first.
     """
     return _sum_by(orders, "product")
 
 
 def sum_by_hour(orders: list[dict[str, Any]]) -> dict[int, float]:
-    """Add up what each hour of the day brought in.
+    """Sum the sales of each hour of the day.
 
     Args:
         orders: clean orders.
 
     Returns:
-        Worth by hour, the best first.
+        Sales by hour, the largest first.
     """
     return _sum_by(orders, "hour")
 
 
 def write_report(by_product: dict[str, float], by_hour: dict[int, float], best: int) -> str:
-    """Write what sells and when.
+    """Write a report of the best products and the best hour.
 
     Args:
-        by_product: worth by product, the best first.
-        by_hour: worth by hour, the best first.
+        by_product: sales by product, the largest first.
+        by_hour: sales by hour, the largest first.
         best: how many products to list.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Clean orders in, a report out; the two sums do not need each other, so they can run at the same time."""
+"""The pipeline that converts clean orders to a report. Its two sums are independent, so they can run at the same time."""
 
 from treadle import Pipeline, node
 
@@ -6,7 +6,7 @@ from __package_name__.pipelines.reporting.nodes import sum_by_hour, sum_by_produ
 
 
 def create_pipeline() -> Pipeline:
-    """Wire the report.
+    """Create the pipeline.
 
     Returns:
         The pipeline, whose free output is `report`.

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import psutil
 import pytest
 
-from treadle.cli.load import MachineLoad
+from treadle.cli.machine_load import MachineLoad
 
 
 class Times(NamedTuple):
@@ -22,7 +22,7 @@ class Times(NamedTuple):
     ("idle", "stolen", "says"),
     [
         (95.0, 0.0, []),
-        (40.0, 0.0, ["other programs took up to 60 %", "load average 6.2"]),
+        (40.0, 0.0, ["other programs used up to 60 %", "load average 6.2"]),
         (95.0, 5.0, ["5 % of its processor time was stolen"]),
         (40.0, 5.0, ["60 %", "5 % of its processor time"]),
     ],
