@@ -10,16 +10,13 @@ from __future__ import annotations
 
 import copy
 import datetime as dt
-import decimal
 import enum
-import fractions
 import functools
 import io
 import pathlib
 import pickle
 import re
 import types
-import uuid
 from typing import Any, Final
 
 from treadle.errors import DatasetError
@@ -28,13 +25,16 @@ from treadle.io.frames import copy_frame, copy_polars, is_locked_array
 _ATOMS: Final[frozenset[type]] = frozenset(
     {
         type(None), type(...), type(NotImplemented), bool, int, float, complex, str, bytes, range, slice,
-        decimal.Decimal, fractions.Fraction, uuid.UUID, re.Pattern,
+        re.Pattern,
         dt.date, dt.datetime, dt.time, dt.timedelta, dt.timezone,
         pathlib.PosixPath, pathlib.WindowsPath, pathlib.PurePosixPath, pathlib.PureWindowsPath,
         types.FunctionType, types.BuiltinFunctionType, types.ModuleType, type,
     }
 )  # fmt: skip
 """Types whose values cannot change, or that even a deep copy hands over as they are."""
+
+_RARE_ATOMS: Final = frozenset({("decimal", "Decimal"), ("fractions", "Fraction"), ("uuid", "UUID")})
+"""Others, by module and name: every worker imports this module, and few need these."""
 
 _SHARED_PACKAGES: Final = frozenset({"pyspark", "ibis", "pyarrow"})
 """Packages whose values are plans or immutable tables: copying them fails or costs, and isolates nothing."""
@@ -101,12 +101,16 @@ def copy_value(value: Any, mode: CopyMode | None = None) -> Any:
     return _deep_copy(value) if copied is None else copied
 
 
+def _is_atom(kind: type) -> bool:
+    return kind in _ATOMS or (kind.__module__, kind.__qualname__) in _RARE_ATOMS
+
+
 def _is_constant(value: Any) -> bool:
     kind = type(value)
-    if kind in _ATOMS or isinstance(value, (type, enum.Enum)):
+    if _is_atom(kind) or isinstance(value, (type, enum.Enum)):
         return True
     if kind is tuple or kind is frozenset:
-        return all(type(item) in _ATOMS for item in value)
+        return all(_is_atom(type(item)) for item in value)
     return False
 
 

@@ -15,9 +15,10 @@ import pluggy
 from kedro.runner import AbstractRunner
 
 from treadle.errors import NodeError, WorkerSetupError
-from treadle.execution.attempt.dataset_state import DatasetUpkeep, SharedState, run_folder
+from treadle.execution.attempt.dataset_state import SharedState, run_folder
 from treadle.execution.processes.interrupts import interrupts_held_back
 from treadle.execution.processes.start_method import ENVIRONMENT_VARIABLE, StartMethod, choose_start_method
+from treadle.execution.runners.dataset_upkeep import DatasetUpkeep
 from treadle.execution.runners.parallel import ParallelRunner as EngineRunner
 from treadle.io.catalog import new_version
 from treadle.kedro.catalog import EngineCatalog

@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from treadle.errors import DatasetError
-from treadle.events import Failure
 from treadle.execution.attempt.exceptions import pickle_exception
 from treadle.secrets import mask_secrets, masked_exception
 from treadle.secrets.exceptions import MaskedError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from treadle.events import Failure
 
 _OWN_CODE = str(Path(__file__).resolve().parents[2]) + "/"
 _OWN_TESTS = f"{_OWN_CODE}testing/"  # has nodes, as a user's module has
@@ -43,6 +44,8 @@ def record_failure(
         The record, with the secrets that this process knows masked. A record is returned even if the exception's own methods
         raise when it is formatted or pickled.
     """
+    from treadle.events import Failure  # workers whose nodes do not fail need no events
+
     kind = type(exc)
     exc = masked_exception(exc)
     message = _message(exc)

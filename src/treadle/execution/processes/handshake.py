@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import secrets
+import os
 import socket
 import struct
 import time
@@ -39,7 +39,7 @@ class Handshake:
         self.sock = sock
         self.deadline = time.monotonic() + HANDSHAKE_SECONDS
         self._key = key
-        self._challenge = secrets.token_bytes(_CHALLENGE_BYTES)
+        self._challenge = os.urandom(_CHALLENGE_BYTES)
         self._received = b""
         sock.setblocking(False)  # noqa: FBT003 - the socket's own signature
         sock.send(self._challenge)  # a new socket has room for it
@@ -86,7 +86,7 @@ def connect_to_parent(address: str, number: int, key: bytes) -> socket.socket:
     try:
         sock.connect(address)
         proof = _prove(key, b"worker", _receive(sock, _CHALLENGE_BYTES))
-        challenge = secrets.token_bytes(_CHALLENGE_BYTES)
+        challenge = os.urandom(_CHALLENGE_BYTES)
         sock.sendall(_ANSWER.pack(number, challenge, proof))
         is_parent = hmac.compare_digest(_receive(sock, len(proof)), _prove(key, b"parent", challenge))
     except BaseException:

@@ -9,7 +9,8 @@ import logging
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
-from treadle.execution.attempt.dataset_state import DatasetUpkeep, SharedState, run_folder
+from treadle.execution.attempt.dataset_state import SharedState, run_folder
+from treadle.execution.runners.dataset_upkeep import DatasetUpkeep
 from treadle.io.dataset import is_of_project, releases_itself
 
 if TYPE_CHECKING:
