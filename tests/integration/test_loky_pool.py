@@ -149,7 +149,7 @@ def test_many_large_values_spill(fresh, monkeypatch):
     assert handle.path is None
     assert handle.load()[0] == count - 1
     handle.close()
-    monkeypatch.setattr(store, "MANY_DESCRIPTORS", 0)
+    monkeypatch.setattr(store, "DESCRIPTOR_LIMIT", 0)
     handle = bench.executor.detach(bench.numbers[names[-2]])
     assert isinstance(handle, Inline)
     assert handle.load()[0] == count - 2

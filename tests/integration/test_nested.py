@@ -47,7 +47,7 @@ def test_fork_inside_a_worker(parallel_runner):
             del os.environ["TREADLE_START_METHOD"]
 
     refused, chosen = parallel_runner.run(Pipeline([node(ask_for_fork, None, "both")]), Catalog())["both"]
-    assert "does not fork others from one. Leave start_method out" in refused
+    assert "cannot fork from a worker. Leave start_method out" in refused
     assert chosen == "forkserver"
 
 

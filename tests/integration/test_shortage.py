@@ -157,7 +157,7 @@ def test_the_scratch_directory_is_removed_in_the_middle_of_a_run(short, monkeypa
     events = []
     runner = ParallelRunner(1, start_method, exchange_memory=0)
     if needed:
-        with pytest.raises((NodeError, DatasetError), match=r"removed while the run was going on.*or point TMPDIR"):
+        with pytest.raises((NodeError, DatasetError), match=r"removed during the run.*or point TMPDIR"):
             runner.run(Pipeline(nodes), Catalog(), observers=(events.append,))
     else:
         assert runner.run(Pipeline(nodes), Catalog(), observers=(events.append,))["cleaned"] == "cleaned"

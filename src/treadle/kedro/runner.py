@@ -16,7 +16,7 @@ from kedro.runner import AbstractRunner
 
 from treadle.errors import NodeError, WorkerSetupError
 from treadle.execution.attempt.dataset_state import SharedState, run_folder
-from treadle.execution.processes.interrupts import interrupts_held_back
+from treadle.execution.processes.interrupts import interrupts_deferred
 from treadle.execution.processes.start_method import ENVIRONMENT_VARIABLE, StartMethod, choose_start_method
 from treadle.execution.runners.dataset_upkeep import DatasetUpkeep
 from treadle.execution.runners.parallel import ParallelRunner as EngineRunner
@@ -248,7 +248,7 @@ def _start_forkserver() -> None:
     from treadle.execution.executors.loky.slot import ensure_forkserver
 
     preload_forkserver("treadle.kedro.preload")
-    with interrupts_held_back():
+    with interrupts_deferred():
         ensure_forkserver()
 
 

@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any
 from treadle.errors import HookError, WorkerSetupError
 from treadle.execution.attempt.failure import record_failure
 from treadle.execution.attempt.verdict import describe_failed_start
-from treadle.execution.protocol.handles import CannotLeaveError
+from treadle.execution.protocol.handles import UnpicklableValueError
 from treadle.execution.protocol.messages import HookPayload
 from treadle.execution.values.in_band import pickle_in_band
 from treadle.forks import fork_safe
@@ -122,7 +122,7 @@ def _pack(manager: pluggy.PluginManager, plugin: Any) -> HookPayload:
     name = _process().name(manager, plugin)
     try:
         return HookPayload(name, pickle_in_band(_unstarted(manager, plugin)))
-    except CannotLeaveError as exc:
+    except UnpicklableValueError as exc:
         found = _find_again(name, plugin)
         if found is None:
             msg = (

@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Any
 
-from treadle.execution.protocol.handles import CannotLeaveError, Handle, Inline, LocalValue, PinnedValue
+from treadle.execution.protocol.handles import Handle, Inline, LocalValue, PinnedValue, UnpicklableValueError
 from treadle.execution.protocol.messages import MAIN
 from treadle.execution.values.pickling import pickle_value
 from treadle.execution.values.transfer import LocalValues
@@ -26,7 +26,7 @@ def pickled_inline(value: Any) -> Inline:
     """Pickle a value into a handle that has it.
 
     Raises:
-        CannotLeaveError: the value cannot be pickled.
+        UnpicklableValueError: the value cannot be pickled.
     """
     data, buffers = pickle_value(value)
     return Inline(data, tuple(bytes(buffer) for buffer in buffers))
@@ -49,8 +49,8 @@ class InlineStore:
         with self._lock:
             try:
                 handle: Handle = pickled_inline(value)
-            except CannotLeaveError as exc:
-                self._here.adopt(dataset, value)
+            except UnpicklableValueError as exc:
+                self._here.store_as_is(dataset, value)
                 handle = PinnedValue(MAIN, str(exc))
             self.keep(dataset, handle, MAIN)
             return handle.placement
@@ -58,17 +58,17 @@ class InlineStore:
     def give(self, dataset: int, value: Any) -> Handle:
         """Store an output of a node in this process during its attempt; `keep` follows if the attempt succeeds."""
         with self._lock:
-            self._here.drop(dataset)  # an earlier chunk of a generator
+            self._here.discard(dataset)  # an earlier chunk of a generator
             try:
                 return pickled_inline(value)
-            except CannotLeaveError as exc:
-                self._here.put(dataset, value)
+            except UnpicklableValueError as exc:
+                self._here.store_copy(dataset, value)
                 return PinnedValue(MAIN, str(exc))
 
     def take(self, dataset: int, *, last: bool) -> Any:
         """Return an input for a node in this process, which may change it."""
         with self._lock:
-            return self._here.take(dataset, last=last) if dataset in self._here else self._handles[dataset].load()
+            return self._here.load_input(dataset, last=last) if dataset in self._here else self._handles[dataset].load()
 
     def keep(self, dataset: int, handle: Handle, worker: int) -> None:  # noqa: ARG002 - the handle names the worker if it matters
         """Keep the handle of a node's output, unless the store has the value already."""
@@ -94,7 +94,7 @@ class InlineStore:
         """Release a value."""
         with self._lock:
             self._handles.pop(dataset, None)
-            self._here.drop(dataset)
+            self._here.discard(dataset)
 
     def size(self, dataset: int) -> int:
         """Return the size of a value in bytes, 0 if the store does not have it."""
@@ -106,7 +106,7 @@ class InlineStore:
         with self._lock:
             handle = self._handles.pop(dataset, None)
             if handle is None or handle.worker is not None:
-                return LocalValue(self._here.take(dataset, last=True)) if dataset in self._here else None
+                return LocalValue(self._here.load_input(dataset, last=True)) if dataset in self._here else None
             return handle
 
     def forget_worker(self, worker: int) -> None:

@@ -24,7 +24,7 @@ from treadle.errors import DatasetError, WorkerSetupError
 from treadle.execution.attempt.failure import record_failure
 from treadle.execution.executors.in_process import job_steps
 from treadle.execution.executors.inline_store import pickled_inline
-from treadle.execution.protocol.handles import CannotLeaveError, Handle, PinnedValue
+from treadle.execution.protocol.handles import Handle, PinnedValue, UnpicklableValueError
 from treadle.execution.protocol.messages import (
     BeginRun,
     Cancel,
@@ -138,7 +138,7 @@ class InlineWorker:
             elif isinstance(command, Job):
                 yield from self._run_job(number, command)
             elif isinstance(command, Release) and command.run in self._runs:
-                self._runs[command.run].values.drop(command.dataset)
+                self._runs[command.run].values.discard(command.dataset)
             elif isinstance(command, Transfer):
                 pinned = PinnedValue(self._process.number, "its worker does not have it in a form that can be sent")
                 yield Transferred(command.run, command.dataset, pinned)
@@ -164,7 +164,7 @@ class InlineWorker:
             job,
             take=run.take,
             give=run.give,
-            keep=run.values.settle,
+            keep=run.values.store_output,
             cancelled=lambda: number < self._cancelled.get(job.run, 0),
             label=self._process.label,
         ):
@@ -187,7 +187,7 @@ class _Run:
 
     def take(self, dataset: int, last: bool) -> Any:  # noqa: FBT001 - the signature that job_steps calls
         if dataset in self.values:
-            return self.values.take(dataset, last=last)
+            return self.values.load_input(dataset, last=last)
         if dataset not in self.inputs:
             name = self.opened.spec.dataset_names[dataset]
             msg = f"The value of '{name}' was lost with the worker that had it. Run its node again."
@@ -195,10 +195,10 @@ class _Run:
         return self.inputs[dataset].load()
 
     def give(self, dataset: int, value: Any) -> Handle:
-        self.values.drop(dataset)  # an earlier chunk of a generator
+        self.values.discard(dataset)  # an earlier chunk of a generator
         try:
             return pickled_inline(value)
-        except CannotLeaveError as exc:
+        except UnpicklableValueError as exc:
             if self.opened.spec.is_result[dataset]:
                 name = self.opened.spec.dataset_names[dataset]
                 msg = (
@@ -207,5 +207,5 @@ class _Run:
                     "without worker processes (sequential or thread)."
                 )
                 raise DatasetError(msg, dataset=name) from exc
-            self.values.put(dataset, value)
+            self.values.store_copy(dataset, value)
             return PinnedValue(self._worker, str(exc))

@@ -29,17 +29,17 @@ class LocalStore:
 
     def put(self, dataset: int, value: Any) -> Placement:
         """Store a value, which then belongs to the store."""
-        self.values.adopt(dataset, value)
+        self.values.store_as_is(dataset, value)
         return SHARED
 
     def give(self, dataset: int, value: Any) -> Handle:
         """Store a snapshot of a value."""
-        self.values.put(dataset, value)
+        self.values.store_copy(dataset, value)
         return LocalValue(value)
 
     def take(self, dataset: int, *, last: bool) -> Any:
         """Return a value that the caller may change; `last` is True for its last consumer."""
-        return self.values.take(dataset, last=last)
+        return self.values.load_input(dataset, last=last)
 
     def keep(self, dataset: int, handle: Handle, worker: int) -> None:
         """Do nothing: nodes store their values directly."""
@@ -58,7 +58,7 @@ class LocalStore:
 
     def release(self, dataset: int) -> None:
         """Release a value."""
-        self.values.drop(dataset)
+        self.values.discard(dataset)
 
     def size(self, dataset: int) -> int:  # noqa: ARG002 - the bytes of objects are not counted
         """Return 0: the bytes of objects are not counted."""
@@ -66,7 +66,7 @@ class LocalStore:
 
     def detach(self, dataset: int) -> Handle | None:
         """Remove a value and return its handle; None if the store does not have it."""
-        return LocalValue(self.values.take(dataset, last=True)) if dataset in self.values else None
+        return LocalValue(self.values.load_input(dataset, last=True)) if dataset in self.values else None
 
     def forget_worker(self, worker: int) -> None:
         """Do nothing: no value is in only one worker."""

@@ -76,8 +76,8 @@ class SerialPool:
                 self._context,
                 MAIN,
                 job,
-                take=lambda dataset, last: values.take(dataset, last=last),
-                keep=values.settle,
+                take=lambda dataset, last: values.load_input(dataset, last=last),
+                keep=values.store_output,
             )
         step = next(self._steps)
         fact = step.fact

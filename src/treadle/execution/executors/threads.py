@@ -198,8 +198,8 @@ def _steps(run: _Run, sequence: int, worker: int, job: Job) -> Iterator[Report]:
         run.context,
         worker,
         job,
-        take=lambda dataset, last: run.values.take(dataset, last=last),
-        keep=run.values.settle,
+        take=lambda dataset, last: run.values.load_input(dataset, last=last),
+        keep=run.values.store_output,
         cancelled=lambda: sequence <= run.cancelled.get(worker, 0),
         label=f"thread-{worker}",
     )

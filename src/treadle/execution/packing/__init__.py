@@ -1,4 +1,4 @@
-"""What a run and a worker are described by: nodes, recipes, hooks, the spec of a worker process.
+"""Make the descriptions of runs and workers: pickled nodes, recipes, hooks, the spec of a worker process.
 
-Owns pickled nodes, which stay with their pipeline. Runs in the parent. Imports `attempt` and below.
+Owns pickled nodes, cached for each pipeline. Runs in the parent. Imports `attempt` and below.
 """

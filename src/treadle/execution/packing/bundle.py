@@ -1,6 +1,6 @@
-"""A run as it is passed to an executor, and its two forms: for nodes in this process, or pickled for worker processes.
+"""The bundle of a run that the loop passes to an executor. It has two forms: objects for this process, bytes for workers.
 
-State: pickled nodes, kept with their pipeline. Runs in the parent.
+Runs in the parent. State: pickled nodes, cached for each pipeline.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from weakref import WeakKeyDictionary
 from treadle.execution.attempt.context import RunContext
 from treadle.execution.attempt.plugins import main_facts, pack_hooks, start_plugins
 from treadle.execution.packing.node_groups import NodeGroups
-from treadle.execution.protocol.handles import CannotLeaveError
+from treadle.execution.protocol.handles import UnpicklableValueError
 from treadle.execution.protocol.messages import RunSpec, WatchedDatasets
 from treadle.execution.values.in_band import pickle_in_band
 from treadle.execution.worker import process_state
@@ -47,15 +47,15 @@ class RunBundle:
     is_async: bool = False
     seeds: Seeds | None = field(default=None, kw_only=True)
     state: SharedState | None = field(default=None, kw_only=True)
-    """What datasets learn by saving in other processes; None if no dataset of the run can."""
+    """The state that dataset objects change when they save in another process; None if no dataset of the run has such state."""
 
     def copy_mode(self, dataset: int) -> CopyMode | None:
-        """Return the copy mode that was declared for an in-memory dataset."""
+        """Return the declared copy mode of an in-memory dataset; None if it declares none."""
         planned = self.plan.datasets[dataset]
         return getattr(self.catalog[planned.name], "copy_mode", None) if planned.declared and planned.in_memory else None
 
     def context(self, *, interruptible: bool) -> RunContext:
-        """Return the run for nodes in this process: the objects themselves, nothing pickled."""
+        """Return the form of the run for nodes in this process: the objects themselves, not pickled."""
         plan = self.plan
         return RunContext(
             run_id=self.run_id,
@@ -76,7 +76,7 @@ class RunBundle:
         )
 
     def start_plugins(self) -> None:
-        """Have the plugins set themselves up in this process, before the first node of the run that it runs.
+        """Call the plugins' `on_worker_start` in this process, before its first node of the run.
 
         Raises:
             WorkerSetupError: a plugin failed.
@@ -85,15 +85,15 @@ class RunBundle:
             start_plugins(self.hooks, main_facts(), self.run_id)
 
     def spec(self) -> tuple[bytes, frozenset[int]]:
-        """Return the run for worker processes.
+        """Return the form of the run for worker processes.
 
         Returns:
-            The pickled RunSpec, and the nodes that must run in the main process, because a dataset of theirs that was
-            given as an object does not pickle.
+            The pickled RunSpec, and the nodes that must run in the main process because they use a dataset object that cannot
+            be pickled.
 
         Raises:
-            NodeError: a node's function does not pickle.
-            HookError: a plugin neither pickles nor can be found again.
+            NodeError: a node's function cannot be pickled.
+            HookError: a plugin can neither be pickled nor imported in a worker.
         """
         plan = self.plan
         used = [dataset.name for dataset in plan.datasets if dataset.declared and not dataset.in_memory]
@@ -103,7 +103,7 @@ class RunBundle:
         for name, dataset in part.objects:
             try:
                 objects.append((name, pickle_in_band(dataset)))
-            except CannotLeaveError:
+            except UnpicklableValueError:
                 stay.add(name)
         main_only = [
             index
@@ -124,7 +124,7 @@ class RunBundle:
         return pickle.dumps(spec, protocol=5), frozenset(main_only)
 
     def _bare_spec(self, nodes: PickledNodes) -> RunSpec:
-        """Return what a RunSpec says whatever the project is: the nodes and their wiring."""
+        """Return a RunSpec with the nodes and their inputs and outputs, without datasets and hooks."""
         plan = self.plan
         declared = [index for index, dataset in enumerate(plan.datasets) if dataset.declared]
         return RunSpec(
@@ -146,7 +146,7 @@ class RunBundle:
         )
 
     def _nodes(self) -> PickledNodes:
-        """Return the nodes pickled; those that another process finds by name are so once for all runs of one pipeline."""
+        """Return the pickled nodes. Nodes whose functions can be imported by name are pickled once for all runs of a pipeline."""
         links = self.plan.links
         if links is None:
             return NodeGroups([node.node for node in self.plan.nodes]).pickled()
@@ -162,8 +162,8 @@ class RunBundle:
             return None
         try:
             return pickle_in_band(self.catalog.load("parameters"))
-        except CannotLeaveError:
-            return None  # a node that takes such params runs in the main process, where hooks have them
+        except UnpicklableValueError:
+            return None  # a node that uses these params runs in the main process, where hooks can load them
 
 
 _groups: WeakKeyDictionary[Links, NodeGroups] = WeakKeyDictionary()

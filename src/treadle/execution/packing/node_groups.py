@@ -1,6 +1,6 @@
-"""Nodes as other processes get them: pickled in groups that share a function.
+"""Pickle nodes for other processes, in groups of nodes that share a function.
 
-State: the pickled nodes that `NodeGroups` keeps. Runs in the parent. Neighbours: `bundle.py` puts them into a spec.
+Runs in the parent. `bundle.py` puts the groups into a run's spec. State: the pickled nodes that `NodeGroups` caches.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from treadle.errors import NodeError
 from treadle.execution.attempt.failure import record_failure
-from treadle.execution.protocol.handles import CannotLeaveError
+from treadle.execution.protocol.handles import UnpicklableValueError
 from treadle.execution.values.importable import is_found_by_name
 from treadle.execution.values.in_band import pickle_in_band
 from treadle.execution.values.pickling import pickle_value
@@ -23,20 +23,20 @@ if TYPE_CHECKING:
 
 
 class PickledNodes(NamedTuple):
-    """Nodes in groups that share a function."""
+    """Pickled nodes, in groups that share a function."""
 
     groups: tuple[bytes, ...]
     at: tuple[tuple[int, int], ...]
-    """For each node, its group and its position there."""
+    """For each node, its group and its position in the group."""
     lasting: frozenset[int]
-    """Groups whose function is found by its name: the same bytes are the same nodes, in any run."""
+    """Groups whose function can be imported by name: in any run, equal bytes mean equal nodes."""
 
 
 class NodeGroups:
-    """Nodes in groups that share a function, each unpickled in a worker when its first node runs there.
+    """Nodes in groups that share a function. A worker unpickles a group when it runs a node of the group for the first time.
 
-    A group whose function is found by its name is pickled once, however often it is asked for; others are pickled each time,
-    because what a function holds on to may have changed.
+    A group whose function can be imported by name is pickled once. Other groups are pickled for each run, because an object that
+    the function refers to may have changed.
 
     Args:
         nodes: in plan order.
@@ -59,13 +59,13 @@ class NodeGroups:
         """Pickle the nodes.
 
         Args:
-            stay: where given, takes the indices of nodes that do not pickle, which are an error otherwise.
+            stay: a set to which the indices of nodes that cannot be pickled are added. Without it, such a node is an error.
 
         Returns:
-            The pickled groups, and where each node is in them.
+            The pickled groups and the position of each node.
 
         Raises:
-            NodeError: a node's function does not pickle.
+            NodeError: a node's function cannot be pickled.
         """
         groups: list[bytes] = []
         lasting = set()
@@ -90,11 +90,11 @@ def _pickle_by_value(batch: tuple[Node, ...]) -> bytes:
     try:
         data, buffers = pickle_value(batch)
         return pickle_in_band(batch) if buffers else data
-    except CannotLeaveError as exc:
+    except UnpicklableValueError as exc:
         cause = exc.__cause__ if exc.__cause__ is not None else exc
         msg = (
             f"The function of node '{batch[0].name}' cannot be sent to a worker process: {cause}. Probably it refers to "
-            "an object like a lock, an open file or a connection; create that inside the function, or use a runner "
+            "an object like a lock, an open file or a connection. Create the object inside the function, or use a runner "
             "without worker processes (sequential or thread)."
         )
         raise NodeError(msg, node=batch[0].name, failure=record_failure(cause, phase="setup")) from cause

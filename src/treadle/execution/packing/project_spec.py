@@ -1,4 +1,7 @@
-"""Describe the project for workers. State: none. Neighbours: `worker_spec.py` describes this process."""
+"""Make the description of the project from which workers are set up. Runs in the parent. State: none.
+
+`worker_spec.py` adds the description of this process.
+"""
 
 from __future__ import annotations
 
@@ -15,10 +18,10 @@ if TYPE_CHECKING:
 
 
 def make_project_spec(setup: ProjectSetup | None = None) -> ProjectSpec:
-    """Return what the workers of any backend are set up from.
+    """Return the description of the project, which is the same for the workers of all backends.
 
     Args:
-        setup: the project of another framework, if the run is one of those.
+        setup: configures the project of another framework; None for a Treadle project.
     """
     return ProjectSpec(
         package_name=configured_project().package_name if setup is None and is_configured() else None,

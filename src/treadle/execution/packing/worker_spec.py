@@ -1,7 +1,4 @@
-"""Makes the specification of a pool's workers from the state of this process, and the fingerprint that identifies it.
-
-State: none. Runs in the parent.
-"""
+"""Make the spec from which a pool's workers are set up, and its fingerprint. Runs in the parent. State: none."""
 
 from __future__ import annotations
 
@@ -24,20 +21,20 @@ if TYPE_CHECKING:
     from treadle.execution.protocol.project import ProjectSetup
 
 _VOLATILE = frozenset({"PYTEST_CURRENT_TEST", "COLUMNS", "LINES", "OLDPWD", "SHLVL", "_"})
-"""Environment variables that change without the user's doing and do not affect a worker."""
+"""Environment variables that change without the user's intent and do not affect a worker."""
 
 
 def make_worker_spec(
     method: StartMethod, max_workers: int, scratch: str, fingerprint: str, project: ProjectSetup | None = None
 ) -> ProcessSpec:
-    """Return the specification that workers are set up from.
+    """Return the spec from which workers are set up.
 
     Args:
-        method: how they are started.
-        max_workers: how many they are: they share the cores.
-        scratch: path of the pool's run-time directory.
-        fingerprint: what `fingerprint` returned.
-        project: the project of another framework, where the run is one of those.
+        method: start method of the workers.
+        max_workers: number of workers, which share the cores.
+        scratch: path of the pool's scratch directory.
+        fingerprint: the fingerprint, from `fingerprint`.
+        project: configures the project of another framework; None for a Treadle project.
     """
     return ProcessSpec(
         project=make_project_spec(project),
@@ -59,8 +56,8 @@ def _working_directory() -> str:
         return os.getcwd()
     except FileNotFoundError as exc:
         msg = (
-            "The working directory of this process was deleted, and worker processes start in it. Change to another one first "
-            "(`cd`, or os.chdir)."
+            "The working directory of this process was deleted, and worker processes start in it. Change to another directory "
+            "first (`cd`, or os.chdir)."
         )
         raise RunnerError(msg, name="parallel") from exc
 
@@ -78,14 +75,14 @@ def usable_cores() -> int:
 
 
 def fingerprint(modules: Iterable[str], project: ProjectSetup | None = None) -> str:
-    """Return what changes when warm workers would no longer be what new ones are.
+    """Return a fingerprint that changes when warm workers would differ from newly started ones.
 
-    It covers the project's package and its files on disk, the files of the modules that the nodes' functions come from,
-    the environment, `sys.path` and the working directory.
+    It covers the project's package and its files on disk, the files of the modules that define the nodes' functions, the
+    environment, `sys.path` and the working directory.
 
     Args:
         modules: names of the modules of the nodes' functions.
-        project: the project of another framework, where the run is one of those.
+        project: configures the project of another framework; None for a Treadle project.
     """
     digest = hashlib.blake2b(digest_size=16)
 
@@ -97,7 +94,7 @@ def fingerprint(modules: Iterable[str], project: ProjectSetup | None = None) -> 
         add(package, code_stamp(package))
     for name in sorted(set(modules)):
         if package is not None and f"{name}.".startswith(f"{package}."):
-            continue  # covered by the stamp of the package
+            continue  # `code_stamp` covers the package
         file = getattr(sys.modules.get(name), "__file__", None)
         if file is not None and name not in ("__main__", "__mp_main__"):
             try:

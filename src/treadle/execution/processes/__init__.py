@@ -1,4 +1,4 @@
-"""Processes and what they share with the operating system: start methods, sockets, the scratch directory, the blackboard, limits.
+"""Operating system resources of a worker pool: start methods, sockets, the scratch directory, the blackboard, process trees.
 
-Owns everything that a pool makes at run time outside of Python. Runs on both sides. Imports `protocol`.
+Owns the processes, files and sockets that a pool creates at run time. Runs in the parent and in workers. Imports `protocol`.
 """

@@ -1,9 +1,11 @@
-"""A small shared map that says which node each worker is in, and which it has finished: readable even after it was killed.
+"""A small shared memory map that records which node each worker is running and which nodes it finished last.
 
-One file in the pool's scratch directory, one fixed place a worker. A worker writes only its own place, the parent only
-reads; each field is one aligned word, and what makes the others count (the node's index, the number of finished nodes) is
-written last. A place ends with a ring of the nodes that were finished last, since what a worker says of tiny nodes waits for
-company: what it had not said yet when it was killed is here.
+Used by the parent and the workers. It is one file in the pool's scratch directory with a fixed-size entry for each worker, and
+it stays readable after a worker was killed. A worker writes only its own entry and the parent only reads. Each field is one
+aligned word. The word that makes the other fields valid (the node's index, the number of finished nodes) is written last.
+
+A worker reports tiny nodes to the parent in batches. Each entry therefore ends with a ring buffer of finished nodes, from which
+the parent learns about the nodes that a killed worker had finished but not reported.
 """
 
 from __future__ import annotations
@@ -22,17 +24,22 @@ _TWO_WORDS = struct.Struct("<qq")
 _NODE_OFFSET = 8
 _PEAK_OFFSET = 24
 _COUNT_OFFSET = 32
-_DONE = struct.Struct("<qqdd")  # run number, node index, when it began and ended
+_DONE = struct.Struct("<qqdd")  # run number, node index, start time, end time
 _RING = 64
-"""Finished nodes that are remembered: more than ever wait to be told of."""
-_PLACE_SIZE = _HEAD.size + _RING * _DONE.size
+"""Number of finished nodes in the ring buffer: more than a worker ever keeps unreported."""
+_ENTRY_SIZE = _HEAD.size + _RING * _DONE.size
 
 
 @dataclass(frozen=True, slots=True)
-class Glance:
-    """What a place says: node is None where the worker is idle; started in seconds since the epoch, peak in bytes.
+class WorkerEntry:
+    """What one worker's entry contains.
 
-    `since` is when the node began by the monotonic clock, which is the same in all processes of a machine.
+    Attributes:
+        run: number of the run.
+        node: index of the running node; None if the worker is idle.
+        started: when the node started, in seconds since the epoch.
+        peak_memory: peak memory of the worker process, in bytes.
+        since: when the node started by the monotonic clock, which is the same in all processes of a machine.
     """
 
     run: int
@@ -42,8 +49,8 @@ class Glance:
     since: float = 0.0
 
 
-class Done(NamedTuple):
-    """A node that a worker finished; times in seconds since the epoch."""
+class FinishedNode(NamedTuple):
+    """A node that a worker finished: it ran from `started` to `at`, in seconds since the epoch."""
 
     run: int
     node: int
@@ -52,11 +59,11 @@ class Done(NamedTuple):
 
 
 class Blackboard:
-    """The shared map.
+    """The shared map. `place` in its methods is the index of a worker's entry.
 
     Args:
-        path: its file; made, private to the user, where it does not exist.
-        places: number of workers, needed by the one that makes it.
+        path: path of the file.
+        places: number of entries. The parent gives it, and the file is created; workers leave it out.
     """
 
     def __init__(self, path: str, places: int | None = None) -> None:
@@ -64,7 +71,7 @@ class Blackboard:
         fd = os.open(path, flags, 0o600)
         try:
             if places is not None:
-                reserve(fd, places * _PLACE_SIZE)
+                reserve(fd, places * _ENTRY_SIZE)
             self._map = mmap.mmap(fd, 0)
         finally:
             os.close(fd)
@@ -72,43 +79,43 @@ class Blackboard:
             self.clear(place)
 
     def begin(self, place: int, run: int, node: int, started: float, since: float = 0.0) -> None:
-        """Say that a worker begins a node."""
-        offset = place * _PLACE_SIZE
+        """Record that a worker starts a node."""
+        offset = place * _ENTRY_SIZE
         peak, count = _TWO_WORDS.unpack_from(self._map, offset + _PEAK_OFFSET)
         _HEAD.pack_into(self._map, offset, run, -1, started, peak, count, since)
         _WORD.pack_into(self._map, offset + _NODE_OFFSET, node)
 
     def end(self, place: int) -> None:
-        """Say that a worker is between nodes."""
-        _WORD.pack_into(self._map, place * _PLACE_SIZE + _NODE_OFFSET, -1)
+        """Record that a worker is idle."""
+        _WORD.pack_into(self._map, place * _ENTRY_SIZE + _NODE_OFFSET, -1)
 
     def finish(self, place: int, run: int, node: int, started: float, at: float) -> None:
-        """Say that a worker finished a node, before it says so to the parent."""
-        offset = place * _PLACE_SIZE
+        """Record that a worker finished a node. Called before the worker reports the node to the parent."""
+        offset = place * _ENTRY_SIZE
         count = _WORD.unpack_from(self._map, offset + _COUNT_OFFSET)[0]
         _DONE.pack_into(self._map, offset + _HEAD.size + count % _RING * _DONE.size, run, node, started, at)
         _WORD.pack_into(self._map, offset + _COUNT_OFFSET, count + 1)
 
-    def finished_after(self, place: int, count: int) -> list[Done]:
-        """Return the nodes that a worker finished after its first so many, in order; only the latest are remembered."""
-        offset = place * _PLACE_SIZE
+    def finished_after(self, place: int, count: int) -> list[FinishedNode]:
+        """Return the nodes that a worker finished, in order, without the first `count`: at most the latest `_RING`."""
+        offset = place * _ENTRY_SIZE
         total = _WORD.unpack_from(self._map, offset + _COUNT_OFFSET)[0]
-        places = [offset + _HEAD.size + each % _RING * _DONE.size for each in range(max(count, total - _RING), total)]
-        return [Done(*_DONE.unpack_from(self._map, each)) for each in places]
+        offsets = [offset + _HEAD.size + each % _RING * _DONE.size for each in range(max(count, total - _RING), total)]
+        return [FinishedNode(*_DONE.unpack_from(self._map, each)) for each in offsets]
 
-    def peak(self, place: int, size: int) -> None:
-        """Say how much memory a worker has used at most, in bytes."""
-        _WORD.pack_into(self._map, place * _PLACE_SIZE + _PEAK_OFFSET, size)
+    def set_peak_memory(self, place: int, size: int) -> None:
+        """Record a worker's peak memory, in bytes."""
+        _WORD.pack_into(self._map, place * _ENTRY_SIZE + _PEAK_OFFSET, size)
 
     def clear(self, place: int) -> None:
-        """Make a place ready for a new worker."""
-        _HEAD.pack_into(self._map, place * _PLACE_SIZE, 0, -1, 0.0, 0, 0, 0.0)
+        """Reset an entry for a new worker."""
+        _HEAD.pack_into(self._map, place * _ENTRY_SIZE, 0, -1, 0.0, 0, 0, 0.0)
 
-    def read(self, place: int) -> Glance:
-        """Return what a place says."""
-        run, node, started, peak, _count, since = _HEAD.unpack_from(self._map, place * _PLACE_SIZE)
-        return Glance(run, None if node < 0 else node, started, peak, since)
+    def read(self, place: int) -> WorkerEntry:
+        """Return a worker's entry."""
+        run, node, started, peak, _count, since = _HEAD.unpack_from(self._map, place * _ENTRY_SIZE)
+        return WorkerEntry(run, None if node < 0 else node, started, peak, since)
 
     def close(self) -> None:
-        """Unmap it; the file belongs to the scratch directory."""
+        """Unmap the file. It is removed with the scratch directory."""
         self._map.close()

@@ -1,12 +1,12 @@
-"""Messages over a connected local socket: length-framed pickles, with file descriptors beside them.
+"""Messages over a connected local socket: length-prefixed pickles, optionally with file descriptors.
 
-The worker's end blocks. The parent's end never does: what the socket will not take now waits in the channel until the
-socket is writable again, so two sides that both have much to say cannot wait for each other.
+Used by the parent and the workers. The worker's end blocks. The parent's end never does: it buffers what the socket does not
+accept and sends it when the socket is writable again, so the two sides cannot deadlock when both send much.
 
-A frame is a header (payload length, number of descriptors) and a pickled list of messages: what was posted since the last
-flush travels, and is pickled, as one. Descriptors travel as SCM_RIGHTS with the first bytes of their frame (unix(7)), so
-they are here when the frame is. Both ends have been authenticated before a channel is made of their socket; nothing is
-unpickled that did not come from there.
+A frame is a header (payload length, number of descriptors) and a pickled list of messages. All messages posted since the last
+flush are pickled together and sent as one frame. Descriptors are sent as SCM_RIGHTS with the first bytes of their frame
+(unix(7)), so they have arrived when the frame is complete. Both ends are authenticated before a channel is created
+(`handshake.py`), so only data of the pool's own processes is unpickled.
 """
 
 from __future__ import annotations
@@ -31,18 +31,18 @@ if TYPE_CHECKING:
 _HEADER = struct.Struct("<QI")
 _READ_BYTES = 1 << 18
 MAX_DESCRIPTORS = 250
-"""Descriptors that a frame carries at most: the kernel's SCM_MAX_FD is 253."""
+"""Maximum number of descriptors in a frame: the kernel's SCM_MAX_FD is 253."""
 
 
 class ChannelClosedError(ConnectionError):
-    """The other side is gone."""
+    """The other process has closed the connection or has ended."""
 
 
 class Channel:
-    """One end of a conversation between the parent and a worker.
+    """One end of the connection between the parent and a worker.
 
     Args:
-        sock: a connected, authenticated stream socket; the channel owns it from now on.
+        sock: a connected, authenticated stream socket. The channel takes ownership and closes it.
         blocking: True at the worker's end.
     """
 
@@ -50,13 +50,13 @@ class Channel:
         self._sock = sock
         self._sock.setblocking(blocking)
         self.lock = fork_safe(threading.RLock())
-        """Held while messages are kept and sent; what a finalizer or a signal handler prints comes while this thread has it."""
+        """Held while messages are posted and sent. Reentrant, because a finalizer or signal handler may print meanwhile."""
         self._flushing = False
         self._posted: list[tuple[Any, int]] = []  # messages of the next frame, each with its number of descriptors
         self._posted_descriptors: list[int] = []
         self._unsent: deque[tuple[memoryview, Sequence[int]]] = deque()
         self._received = bytearray()
-        self._parsed = 0  # bytes of it that are done with
+        self._parsed = 0  # number of bytes of `_received` that are already parsed
         self._descriptors: deque[int] = deque()
         self._messages: deque[tuple[Any, list[int]]] = deque()
 
@@ -67,27 +67,27 @@ class Channel:
     # --- sending ---------------------------------------------------------------------------------------------------------
 
     def send(self, message: Any, descriptors: Sequence[int] = ()) -> None:
-        """Post a message and flush: at the parent's end, as much goes out as the socket takes now.
+        """Post a message and flush.
 
         Args:
-            message: any picklable value that nobody changes any more.
-            descriptors: open files that the other side gets; the channel closes them here once they are sent.
+            message: any picklable value. It must not be changed afterwards.
+            descriptors: open files for the other process. The channel closes them in this process once they are sent.
 
         Raises:
-            ChannelClosedError: the other side is gone.
+            ChannelClosedError: the other process has closed the connection or has ended.
         """
         self.post(message, descriptors)
         self.flush()
 
     def post(self, message: Any, descriptors: Sequence[int] = ()) -> int:
-        """Keep a message until the next `flush` or `send`: many small ones then cost one pickle and one system call.
+        """Queue a message until the next `flush` or `send`, so that many small messages cost one pickle and one system call.
 
         Args:
-            message: any picklable value that nobody changes any more.
-            descriptors: open files that the other side gets; the channel closes them here once they are sent.
+            message: any picklable value. It must not be changed afterwards.
+            descriptors: open files for the other process. The channel closes them in this process once they are sent.
 
         Returns:
-            How many messages are kept now.
+            The number of messages in the queue.
         """
         with self.lock:
             if descriptors:
@@ -95,65 +95,66 @@ class Channel:
                     msg = f"a message carries at most {MAX_DESCRIPTORS} descriptors, not {len(descriptors)}"
                     raise ValueError(msg)
                 if len(self._posted_descriptors) + len(descriptors) > MAX_DESCRIPTORS:
-                    self._seal()
+                    self._make_frame()
                 self._posted_descriptors += descriptors
             self._posted.append((message, len(descriptors)))
             return len(self._posted)
 
     def flush(self) -> None:
-        """Send what was posted, as far as the socket takes it.
+        """Send the posted messages. The parent's end keeps what the socket does not accept now for the next flush.
 
         Raises:
-            ChannelClosedError: the other side is gone.
+            ChannelClosedError: the other process has closed the connection or has ended.
         """
         with self.lock:
             if self._flushing:
-                return  # this comes from within a flush of this very thread, which goes on with it
+                return  # called by a finalizer or signal handler during a flush of this thread, which sends the new messages too
             self._flushing = True
             try:
-                self._seal()
-                self._flush()
-                while self._posted:  # meanwhile
-                    self._seal()
-                    self._flush()
+                self._make_frame()
+                self._write_frames()
+                while self._posted:  # posted by a finalizer or signal handler during the flush
+                    self._make_frame()
+                    self._write_frames()
             finally:
                 self._flushing = False
 
     @property
     def wants_to_write(self) -> bool:
-        """True while something waits to be sent."""
+        """Whether there are unsent messages."""
         return bool(self._posted or self._unsent)
 
-    def _seal(self) -> None:
-        """Make a frame of what was posted."""
+    def _make_frame(self) -> None:
+        """Pickle the posted messages into one frame and queue it for writing."""
         if self._posted:
             posted, descriptors = self._posted, self._posted_descriptors
             self._posted, self._posted_descriptors = [], []
             try:
                 payload = pickle.dumps([(*to_wire(message), count) for message, count in posted], protocol=5)
-            except Exception:  # any class's own code; who sent it hears of it, and what others posted goes out all the same
-                self._keep_what_pickles(posted, descriptors)
+            except Exception:  # pickling runs code of any class: the caller gets the error, the other messages stay queued
+                self._drop_unpicklable(posted, descriptors)
                 raise
             frame = _HEADER.pack(len(payload), len(descriptors)) + payload
             self._unsent.append((memoryview(frame), descriptors))
 
-    def _keep_what_pickles(self, posted: list[tuple[Any, int]], descriptors: list[int]) -> None:
-        arrived = iter(descriptors)
+    def _drop_unpicklable(self, posted: list[tuple[Any, int]], descriptors: list[int]) -> None:
+        """Put the messages that can be pickled back into the queue; close the descriptors of the others."""
+        remaining = iter(descriptors)
         kept: list[tuple[Any, int]] = []
         kept_descriptors: list[int] = []
         for message, count in posted:
-            own = [next(arrived) for _ in range(count)]
+            of_message = [next(remaining) for _ in range(count)]
             try:
                 pickle.dumps(message, protocol=5)
-            except Exception:  # noqa: BLE001 - this is the one
-                for fd in own:
+            except Exception:  # noqa: BLE001 - the caller raises it
+                for fd in of_message:
                     os.close(fd)
             else:
                 kept.append((message, count))
-                kept_descriptors += own
+                kept_descriptors += of_message
         self._posted, self._posted_descriptors = kept + self._posted, kept_descriptors + self._posted_descriptors
 
-    def _flush(self) -> None:
+    def _write_frames(self) -> None:
         while self._unsent:
             frame, descriptors = self._unsent[0]
             try:
@@ -161,7 +162,7 @@ class Channel:
                     sent = self._sock.sendmsg(
                         [frame], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors))], _NO_SIGNAL
                     )
-                    self._unsent[0] = (frame, ())  # an interrupt here must not have them closed twice
+                    self._unsent[0] = (frame, ())  # first, so that an interrupt cannot make another flush close them again
                     for fd in descriptors:
                         os.close(fd)
                 else:
@@ -179,10 +180,10 @@ class Channel:
     # --- receiving -------------------------------------------------------------------------------------------------------
 
     def receive(self) -> tuple[Any, list[int]]:
-        """Return the next message and its descriptors, waiting for it.
+        """Return the next message and its descriptors. Blocks until there is one.
 
         Raises:
-            ChannelClosedError: the other side is gone.
+            ChannelClosedError: the other process has closed the connection or has ended.
         """
         while not self._messages:
             self._read()
@@ -190,10 +191,10 @@ class Channel:
         return self._messages.popleft()
 
     def receive_all(self) -> list[tuple[Any, list[int]]]:
-        """Return the messages that are here, waiting for the first.
+        """Return all messages that have arrived. Blocks until there is at least one.
 
         Raises:
-            ChannelClosedError: the other side is gone.
+            ChannelClosedError: the other process has closed the connection or has ended.
         """
         while not self._messages:
             self._read()
@@ -203,10 +204,10 @@ class Channel:
         return messages
 
     def receive_ready(self) -> list[tuple[Any, list[int]]]:
-        """Return the messages that are here now, without waiting.
+        """Return all messages that have arrived, without blocking.
 
         Raises:
-            ChannelClosedError: the other side is gone and nothing of it is left to read.
+            ChannelClosedError: the other process has closed the connection or has ended, and all its messages were returned.
         """
         closed = None
         try:
@@ -222,19 +223,23 @@ class Channel:
         return messages
 
     def _read(self, flags: int = 0) -> bool:
-        """Read what there is; False where that would have to wait, or where this emptied the socket.
+        """Read from the socket once.
 
-        A read ends with the bytes that descriptors came with, whatever is behind them.
+        Returns:
+            True if the socket may have more data: the read filled the buffer, or it returned descriptors (a read stops after
+            the bytes that descriptors were sent with). False if the socket is empty.
         """
         try:
-            data, ancillary, answer, _address = self._sock.recvmsg(_READ_BYTES, _ROOM_FOR_DESCRIPTORS, _CLOSE_ON_EXEC | flags)
+            data, ancillary, message_flags, _address = self._sock.recvmsg(
+                _READ_BYTES, _ROOM_FOR_DESCRIPTORS, _CLOSE_ON_EXEC | flags
+            )
         except BlockingIOError:
             return False
         except OSError as exc:
             msg = "the other side of the channel is gone"
             raise ChannelClosedError(msg) from exc
-        if answer & _CUT_SHORT:
-            msg = "this process may not open more files (ulimit -n), so it cannot take what another one sent"
+        if message_flags & _TRUNCATED:
+            msg = "this process may not open more files (ulimit -n), so it cannot receive a value that another process sent"
             raise OSError(errno.EMFILE, msg)
         for level, kind, payload in ancillary:
             if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
@@ -248,7 +253,7 @@ class Channel:
         return len(data) == _READ_BYTES or bool(ancillary)
 
     def _parse(self) -> None:
-        """Take the whole frames out of what was read."""
+        """Unpickle the complete frames that were read."""
         while len(self._received) - self._parsed >= _HEADER.size:
             start = self._parsed + _HEADER.size
             length, _count = _HEADER.unpack_from(self._received, self._parsed)
@@ -267,13 +272,13 @@ class Channel:
             self._parsed = 0
 
     def close(self) -> None:
-        """Say goodbye and close; a copy of the socket that a forked child inherited cannot keep it open."""
-        with contextlib.suppress(OSError):  # it may not be connected any more, which is what closing wants
+        """Shut down the connection, even if a forked child has a copy of the socket, and close all descriptors."""
+        with contextlib.suppress(OSError):  # the connection may be down already
             self._sock.shutdown(socket.SHUT_RDWR)
         self.abandon()
 
     def abandon(self) -> None:
-        """Close this process's descriptors only: what a forked child does with what it inherited."""
+        """Close the descriptors of this process without shutting down the connection: for a forked child's inherited copy."""
         self._sock.close()
         received = [fd for _message, descriptors in self._messages for fd in descriptors]
         unsent = [fd for _frame, descriptors in self._unsent for fd in descriptors]
@@ -283,12 +288,12 @@ class Channel:
         self._messages.clear()
         self._unsent.clear()
         self._posted, self._posted_descriptors = [], []
-        self.lock = fork_safe(threading.RLock())  # the one that was inherited may be held by a thread that was not
+        self.lock = fork_safe(threading.RLock())  # a thread of the parent that the child lacks may hold the inherited lock
 
 
-# Plain integers: to combine two members of an enum costs more than the system call.
+# Plain integers: combining two enum members costs more than the system call.
 _NO_SIGNAL = int(getattr(socket, "MSG_NOSIGNAL", 0))
 _DO_NOT_WAIT = int(socket.MSG_DONTWAIT)
 _CLOSE_ON_EXEC = int(getattr(socket, "MSG_CMSG_CLOEXEC", 0))
-_CUT_SHORT = int(socket.MSG_CTRUNC)
+_TRUNCATED = int(socket.MSG_CTRUNC)
 _ROOM_FOR_DESCRIPTORS = socket.CMSG_LEN(MAX_DESCRIPTORS * array.array("i").itemsize)

@@ -1,14 +1,14 @@
-"""The handshake of a worker's connection: each side proves that it has the pool's key, before anything is unpickled.
+"""Authenticate a worker's connection: each side proves that it has the pool's key before anything is unpickled.
 
 ::
 
     parent                                        worker
-    a challenge: random bytes ─────────────────►
-                        ◄─────────────────────── its number, a challenge of its own, its proof
-    its proof ─────────────────────────────────►
+    challenge (random bytes) ──────────────────►
+                        ◄─────────────────────── worker number, the worker's challenge, proof
+    proof ─────────────────────────────────────►
 
-A proof is an HMAC over the other side's challenge. The parent's side never blocks: a peer that says nothing is one more
-socket in the pool's selector, until its time is over. State: that of one connection.
+A proof is an HMAC over the other side's challenge. The worker's side blocks. The parent's side never does: a silent peer is one
+more socket in the pool's selector until its deadline. State: that of one connection.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import struct
 import time
 
 HANDSHAKE_SECONDS = 60.0
-"""How long a peer may take before its connection is closed."""
+"""How long the handshake may take before the parent closes the connection."""
 
 _CHALLENGE_BYTES = 32
 _ANSWER = struct.Struct(">I32s32s")  # number, challenge, proof
@@ -45,19 +45,19 @@ class Handshake:
         sock.send(self._challenge)  # a new socket has room for it
 
     def proceed(self) -> int | None:
-        """Read what has arrived.
+        """Read the available bytes and, once the answer is complete, check it and send the parent's proof.
 
         Returns:
-            The worker's number, once it has proved itself; None before.
+            The worker's number once its proof is correct; None while the answer is incomplete.
 
         Raises:
-            OSError: it is gone, or is no worker of this pool.
+            OSError: the peer has closed the connection or is not a worker of this pool.
         """
-        arrived = self.sock.recv(_ANSWER.size - len(self._received))
-        if not arrived:
+        data = self.sock.recv(_ANSWER.size - len(self._received))
+        if not data:
             msg = "the peer has closed the connection"
             raise ConnectionError(msg)
-        self._received += arrived
+        self._received += data
         if len(self._received) < _ANSWER.size:
             return None
         number, challenge, proof = _ANSWER.unpack(self._received)
@@ -69,7 +69,7 @@ class Handshake:
 
 
 def connect_to_parent(address: str, number: int, key: bytes) -> socket.socket:
-    """Connect to the parent: the worker's side.
+    """Connect to the parent and authenticate: the worker's side.
 
     Args:
         address: path of the pool's socket.
@@ -80,7 +80,7 @@ def connect_to_parent(address: str, number: int, key: bytes) -> socket.socket:
         The connected socket.
 
     Raises:
-        OSError: nobody listens there, or somebody else than the parent.
+        OSError: no process listens at the address, or the process is not the parent.
     """
     sock = socket.socket(socket.AF_UNIX)
     try:
@@ -106,9 +106,9 @@ def _prove(key: bytes, side: bytes, challenge: bytes) -> bytes:
 def _receive(sock: socket.socket, size: int) -> bytes:
     received = b""
     while len(received) < size:
-        arrived = sock.recv(size - len(received))
-        if not arrived:
+        data = sock.recv(size - len(received))
+        if not data:
             msg = "the parent has closed the connection"
             raise ConnectionError(msg)
-        received += arrived
+        received += data
     return received

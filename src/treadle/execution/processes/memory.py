@@ -1,4 +1,4 @@
-"""How much memory this process may use. State: none."""
+"""Find out how much memory this process may use. Used by the parent. State: none."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ _OWN_CGROUP = Path("/proc/self/cgroup")
 
 
 def usable_memory() -> int:
-    """Return the bytes of memory that this process may use: the machine's, or less where its control group says so."""
+    """Return how much memory this process may use, in bytes: the machine's, or the limit of its control group if lower."""
     import psutil
 
     return min([psutil.virtual_memory().total, *cgroup_limits(_CGROUP, _OWN_CGROUP)])
 
 
 def cgroup_limits(root: Path, own: Path) -> list[int]:
-    """Read the memory limits of this process's control group and of those above it.
+    """Read the memory limits of this process's control group and its ancestors.
 
     Args:
-        root: where the control groups are mounted: version 2, or version 1 with a folder a controller.
-        own: the file that says which one is this process's.
+        root: where the control groups are mounted: version 2, or version 1 with one folder for each controller.
+        own: the file that names the process's control group.
 
     Returns:
-        Bytes; empty where there is no limit, or no control group.
+        The limits in bytes; empty if there is no limit or no control group.
     """
     try:
         lines = own.read_text().splitlines()
@@ -36,7 +36,7 @@ def cgroup_limits(root: Path, own: Path) -> list[int]:
             continue
         base, name = (root / "memory", "memory.limit_in_bytes") if controllers else (root, "memory.max")
         inside = base / path.lstrip("/")
-        # In a container the path is often that of the host, and the group itself is mounted at the root.
+        # In a container the path is often the host's path, while the group itself is mounted at the root.
         for folder in (inside, *inside.parents):
             if not folder.is_relative_to(base):
                 break

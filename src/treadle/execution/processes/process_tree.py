@@ -1,13 +1,14 @@
-"""End every process that came of a worker, whatever those processes do.
+"""Kill a worker together with every process that its nodes started.
 
-A process that a node started is recognised by any of three facts, and each covers what another misses:
+A process is recognised as a worker's descendant in three ways, because each one misses some processes:
 
-- its ancestors: a worker adopts its orphaned descendants (PR_SET_CHILD_SUBREAPER in prctl(2)), so as long as the worker
-  exists, even stopped, all of them are below it;
-- its process group: every worker leads one of its own, which outlives the worker;
-- a mark in its environment: programs inherit it, also those that started a session of their own.
+- its ancestors: a worker adopts its orphaned descendants (PR_SET_CHILD_SUBREAPER in prctl(2)), so all of them are its
+  descendants in the process table as long as it exists, even when it is stopped;
+- its process group: every worker leads a process group, which outlives the worker;
+- a mark in its environment: programs inherit it, including programs that started a new session.
 
-Only the standard library is used, because the watchdog runs this module without Treadle (`watchdog.py`). State: none.
+Used by the parent, the workers and the watchdog. The watchdog runs this module without Treadle (`watchdog.py`), so it imports
+only the standard library. State: none.
 """
 
 from __future__ import annotations
@@ -26,16 +27,16 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
 MARK_VARIABLE = "TREADLE_WORKER"
-"""Environment variable of a worker's programs: the marks of the worker and, if runs are nested, of those around it."""
+"""Environment variable of a worker's programs: the mark of the worker and, in a nested run, the marks of the outer workers."""
 
 END_SECONDS = 2.0
-"""How long processes that were sent SIGKILL are waited for: one in uninterruptible sleep ends only later."""
+"""How long to wait for processes that were sent SIGKILL. A process in uninterruptible sleep may end later."""
 
 TRACKER_SECONDS = 1.0
-"""How long resource trackers get to remove what the killed processes left in shared memory."""
+"""How long to wait for resource trackers to remove the shared memory of the killed processes."""
 
 EXEC_SECONDS = 0.02
-"""How long a program may take from fork to exec."""
+"""How long to wait for a forked child to call exec."""
 
 _PR_SET_CHILD_SUBREAPER = 36
 _SEMAPHORES = "/dev/shm"  # noqa: S108 - where Linux keeps named semaphores (sem_overview(7))
@@ -48,7 +49,7 @@ class _Process(NamedTuple):
 
 
 def pool_mark(scratch: str) -> str:
-    """Return the mark that all workers of a pool have in common.
+    """Return the mark that all workers of a pool share: the common prefix of their marks.
 
     Args:
         scratch: path of the pool's scratch directory, whose name is unique.
@@ -67,44 +68,45 @@ def worker_mark(scratch: str, number: int) -> str:
 
 
 def lead_process_tree() -> None:
-    """Make this process, a worker, the leader of a process group and the one that adopts its orphaned descendants."""
+    """Make this worker process a process group leader that adopts its orphaned descendants."""
     os.setpgid(0, 0)
-    # The group is not the terminal's foreground group: with these ignored, reading the terminal and changing its settings
-    # fail at once; by default they would stop the process for as long as nobody continues it. Programs inherit this.
+    # The group is not the terminal's foreground group, so reading the terminal or changing its settings would stop the process.
+    # With these signals ignored, such a call fails at once instead. Programs inherit the setting.
     signal.signal(signal.SIGTTIN, signal.SIG_IGN)
     signal.signal(signal.SIGTTOU, signal.SIG_IGN)
     if sys.platform == "linux":
         import ctypes
 
-        ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)  # an old kernel refuses: group and mark remain
+        # An old kernel refuses the call. The process group and the mark still identify descendants.
+        ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
 def mark_programs(mark: str) -> None:
-    """Mark the programs that this process, a worker, is going to start."""
+    """Mark the programs that this worker process starts from now on."""
     os.environ[MARK_VARIABLE] = os.environ.get(MARK_VARIABLE, "") + mark
 
 
 def end_tree(leaders: Collection[int], mark: str) -> None:
-    """Kill workers and all that came of them.
+    """Kill workers and all their descendants.
 
-    Resource trackers of multiprocessing and joblib are left to the end: once the others are gone they remove leaked
-    semaphores and shared memory, and end by themselves.
+    Resource trackers of multiprocessing and joblib are killed last. When the other processes have ended, the trackers remove
+    leaked semaphores and shared memory and normally exit.
 
     Args:
-        leaders: process ids of the workers; one of this process is not killed, but what came of it is.
-        mark: what the environment of a program of theirs contains.
+        leaders: process ids of the workers. If this process is one of them, only its descendants are killed.
+        mark: text in the environment of the programs that the workers started.
     """
     deadline = time.monotonic() + END_SECONDS
     trackers: set[int] = set()
-    looks = 2
-    while looks and time.monotonic() < deadline:
+    searches_left = 2
+    while searches_left and time.monotonic() < deadline:
         found = find_tree(leaders, mark)
         trackers = {pid for pid in found if _is_resource_tracker(pid)}
-        if found == trackers:  # a program between fork and exec has no mark yet: it is looked for once more
-            looks -= 1
-            time.sleep(EXEC_SECONDS if looks else 0)
+        if found == trackers:  # search once more: a child between fork and exec does not have the mark yet
+            searches_left -= 1
+            time.sleep(EXEC_SECONDS if searches_left else 0)
             continue
-        looks = 2
+        searches_left = 2
         _kill(found - trackers)
         _wait_for_end(found - trackers, deadline)
     if trackers:
@@ -113,7 +115,7 @@ def end_tree(leaders: Collection[int], mark: str) -> None:
 
 
 def end_descendants() -> None:
-    """Kill what came of this process, a worker that ends; its resource trackers end when it does."""
+    """Kill the descendants of this worker process, which is about to exit. Its resource trackers exit when it does."""
     deadline = time.monotonic() + END_SECONDS
     while _has_children() and time.monotonic() < deadline:
         found = {pid for pid in find_tree([os.getpid()], "") if not _is_resource_tracker(pid)}
@@ -124,9 +126,10 @@ def end_descendants() -> None:
 
 
 def remove_semaphores(owner: int) -> None:
-    """Remove the named semaphores that loky made in a process that was killed, if nothing else does.
+    """Remove the named semaphores that loky created in a process that was killed.
 
-    Its resource tracker does, unless whatever killed the process killed the tracker, too.
+    The resource tracker of that process normally removes them. This function waits for it, and removes what is left if the
+    tracker was killed too.
 
     Args:
         owner: id of the process, which has ended.
@@ -140,14 +143,14 @@ def remove_semaphores(owner: int) -> None:
 
 
 def find_tree(leaders: Collection[int], mark: str) -> set[int]:
-    """Find workers and all that came of them.
+    """Find workers and all their descendants.
 
     Args:
         leaders: process ids of the workers.
-        mark: what the environment of a program of theirs contains; no program is looked for where it is empty.
+        mark: text in the environment of the programs that the workers started; empty to search by ancestor and group only.
 
     Returns:
-        Process ids, without this process's own and without zombies.
+        Process ids, without this process and without zombies.
     """
     table = _processes()
     children: dict[int, list[int]] = {}
@@ -166,14 +169,14 @@ def find_tree(leaders: Collection[int], mark: str) -> set[int]:
 
 
 def _processes() -> dict[int, _Process]:
-    """Return the processes of this machine by their ids."""
+    """Return the processes of this machine by process id."""
     if not os.path.isdir("/proc/self"):
         return _processes_from_ps()
     table = {}
     for name in os.listdir("/proc"):
         if name.isdigit():
-            with suppress(OSError), open(f"/proc/{name}/stat", "rb") as file:  # it may have ended meanwhile
-                # pid (name) state parent group …; the name may have spaces and brackets in it
+            with suppress(OSError), open(f"/proc/{name}/stat", "rb") as file:  # the process may have ended meanwhile
+                # Format: pid (name) state parent group …; the name may contain spaces and brackets.
                 state, parent, group = file.read().rpartition(b")")[2].split()[:3]
                 table[int(name)] = _Process(int(parent), int(group), state in (b"Z", b"X"))
     return table
@@ -187,7 +190,7 @@ def _processes_from_ps() -> dict[int, _Process]:
 
 
 def _has_children() -> bool:
-    """Say whether this process has children, zombies included; True where the system does not tell it cheaply."""
+    """Return whether this process has children, including zombies; True if there is no cheap way to find out."""
     try:
         tasks = os.listdir("/proc/self/task")
         for task in tasks:
@@ -200,7 +203,8 @@ def _has_children() -> bool:
 
 
 def _has_mark(pid: int, mark: bytes) -> bool:
-    with suppress(OSError), open(f"/proc/{pid}/environ", "rb") as file:  # others' processes do not show it; macOS has none
+    # Not readable for processes of other users; macOS does not have this file.
+    with suppress(OSError), open(f"/proc/{pid}/environ", "rb") as file:
         return mark in file.read()
     return False
 
@@ -213,19 +217,19 @@ def _is_resource_tracker(pid: int) -> bool:
 
 def _kill(pids: Iterable[int]) -> None:
     for pid in pids:
-        with suppress(ProcessLookupError, PermissionError):  # a program with another user's rights cannot be killed
+        with suppress(ProcessLookupError, PermissionError):  # a program that changed its user cannot be killed
             os.kill(pid, signal.SIGKILL)
 
 
 def _wait_for_end(pids: Iterable[int], deadline: float) -> None:
-    """Wait until processes have ended, at most until the deadline on the monotonic clock."""
+    """Wait until processes have ended, at most until the deadline on the monotonic clock. Without pidfd, only sleep briefly."""
     if not hasattr(os, "pidfd_open"):
-        time.sleep(0.01)  # the caller looks again
+        time.sleep(0.01)  # the caller checks again
         return
     for pid in pids:
         try:
             fd = os.pidfd_open(pid)
-        except OSError:  # it has ended
+        except OSError:  # the process has ended
             continue
         try:
             poll = select.poll()

@@ -1,8 +1,9 @@
-"""The run-time directory of a pool: its socket, its blackboard, its spilled values; private to the user.
+"""The scratch directory of a pool, private to the user: it holds the socket, the blackboard and spilled values.
 
-Everybody who uses it (the parent and each worker) holds a shared lock on one file in it. The parent removes the
-directory when it closes the pool; where the parent is gone, the worker that finds no other holder does; where all were
-killed, the next pool's sweep does. Facts: flock(2) belongs to the open file, and ends with its last descriptor.
+Used by the parent and the workers. Each of these processes holds a shared lock on one file in the directory, so that a
+directory in use can be told from a leftover. The parent removes the directory when it closes the pool. If the parent was killed,
+the last worker removes it. If all processes were killed, the sweep of the next pool does. A lock taken with flock(2) belongs to
+the open file description and is released when its last descriptor is closed.
 """
 
 from __future__ import annotations
@@ -20,13 +21,13 @@ from typing import Any
 
 _PREFIX = "treadle-"
 _LOCK = "lock"
-_ALONG = "along"
+_REMOVE_TOO = "remove-too"
 _SOCKET_PATH_BYTES = 90
-"""Of the 104 (macOS) to 108 (Linux) that a local socket's path may have (unix(7)), less the name of the socket."""
+"""Maximum length of the directory's path: a socket's path may have 104 (macOS) or 108 bytes (Linux, unix(7))."""
 
 
 class Scratch:
-    """A run-time directory, and this process's hold on it.
+    """A scratch directory and this process's lock on it.
 
     Args:
         path: a directory that `create` made.
@@ -40,7 +41,7 @@ class Scratch:
 
     @classmethod
     def create(cls) -> Scratch:
-        """Make a new directory that only this user can enter, and sweep those that killed pools left behind."""
+        """Create a directory that only this user can enter, and remove the leftover directories of killed pools."""
         base = tempfile.gettempdir()
         if len(os.fsencode(base)) > _SOCKET_PATH_BYTES - 40:
             base = "/tmp"  # noqa: S108 - the name is made unguessable and private by mkdtemp
@@ -49,17 +50,17 @@ class Scratch:
             path = tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getuid()}-", dir=base)
             try:
                 scratch = cls(path)
-            except OSError:  # it may open no more files: without a lock, no sweep would ever take it
+            except OSError:  # no more open files allowed; a sweep never removes a directory without a lock file
                 os.rmdir(path)
                 raise
             if os.path.exists(os.path.join(scratch.path, _LOCK)):
-                scratch._guard()
+                scratch._lock_directory()
                 return scratch
-            scratch.let_go()  # another pool's sweep came between the directory and the lock, and took it for a leftover
+            scratch.unlock()  # another pool's sweep removed the directory before this process locked it
 
-    def _guard(self) -> None:
-        """Lock the directory itself: systemd-tmpfiles leaves what is locked alone, however old (tmpfiles.d(5))."""
-        with suppress(OSError):  # no file descriptor is left for it, or the file system does not lock directories
+    def _lock_directory(self) -> None:
+        """Lock the directory itself, so that systemd-tmpfiles never removes it as old (tmpfiles.d(5))."""
+        with suppress(OSError):  # no more open files allowed, or the file system cannot lock directories
             self._directory = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             fcntl.flock(self._directory, fcntl.LOCK_SH)
 
@@ -73,60 +74,64 @@ class Scratch:
         """Path of the blackboard's file."""
         return os.path.join(self.path, "blackboard")
 
-    def take_along(self, folder: str) -> None:
-        """Name a directory of the owner's that is to go with this one, where the owner was killed and cannot remove it."""
-        Path(self.path, _ALONG).write_text(folder, encoding="utf-8", errors="surrogateescape")
+    def remove_together_with(self, folder: str) -> None:
+        """Record a directory of the parent that is to be removed with this one if the parent is killed."""
+        Path(self.path, _REMOVE_TOO).write_text(folder, encoding="utf-8", errors="surrogateescape")
 
     def remove(self) -> None:
-        """Remove the directory: for its owner."""
-        Path(self.path, _ALONG).unlink(missing_ok=True)  # the owner lives: where no file can be opened, a sweep does the rest
-        shutil.rmtree(self.path, ignore_errors=True)  # a worker that outlives the parent may be at it too
-        self.let_go()
+        """Remove the directory. Called by the parent, which created it."""
+        # If the parent may not open more files, rmtree fails and a later sweep removes the directory. That sweep must not remove
+        # the other directory, which the parent still uses.
+        Path(self.path, _REMOVE_TOO).unlink(missing_ok=True)
+        shutil.rmtree(self.path, ignore_errors=True)  # a worker may be removing it at the same time
+        self.unlock()
 
-    def let_go(self) -> None:
-        """Give up this process's hold, and no more: what a forked child does with the one it inherited."""
+    def unlock(self) -> None:
+        """Release this process's lock and leave the directory: for a forked child's inherited copy."""
         for fd in (self._lock, self._directory):
             if fd >= 0:
                 os.close(fd)
         self._lock = self._directory = -1
 
     def remove_if_last(self) -> None:
-        """Give up the hold and remove the directory if nobody else has one: for a worker whose parent is gone."""
+        """Release the lock, and remove the directory if no other process holds one: for a worker whose parent has ended."""
         fcntl.flock(self._lock, fcntl.LOCK_UN)
         if _is_free(self._lock):
             remove_leftover(self.path)
-        self.let_go()
+        self.unlock()
 
 
 def adopt_multiprocessing_folder() -> None:
-    """Give multiprocessing a run-time directory, before it makes one of its own for the socket of a forkserver.
+    """Give multiprocessing a scratch directory as its temporary directory, which holds the socket of a forkserver.
 
-    Its own is removed when the process ends, but stays for ever where the process is killed; this one a sweep takes then. In a
-    child process nothing is done: it has the directory of its parent. A directory that multiprocessing has already stays,
-    unless it was removed.
+    The directory that multiprocessing creates itself is never removed if the process is killed; a scratch directory is removed by
+    a later sweep. Does nothing in a child process, which uses the directory of its parent, and nothing if multiprocessing has an
+    existing directory already.
     """
     config: dict[str, Any] = vars(multiprocessing.current_process())["_config"]
     folder = config.get("tempdir")
     if (folder is None or not os.path.isdir(folder)) and multiprocessing.parent_process() is None:
         scratch = Scratch.create()
         config["tempdir"] = scratch.path
-        Finalize(None, _return_multiprocessing_folder, args=(scratch, config), exitpriority=-100)  # as multiprocessing does
+        Finalize(None, _remove_multiprocessing_folder, args=(scratch, config), exitpriority=-100)  # as multiprocessing does
 
 
-def _return_multiprocessing_folder(scratch: Scratch, config: dict[str, Any]) -> None:
+def _remove_multiprocessing_folder(scratch: Scratch, config: dict[str, Any]) -> None:
     scratch.remove()
     config["tempdir"] = None
 
 
 def reserve(fd: int, size: int) -> None:
-    """Make a file so long, with the space for it: a write to a map of one that has holes kills the process on a full disk.
+    """Extend a file to a size and allocate its disk space.
+
+    Without allocated space, a write to a memory map of the file kills the process with SIGBUS when the disk is full.
 
     Args:
-        fd: an open file.
-        size: bytes.
+        fd: descriptor of an open file.
+        size: size in bytes.
 
     Raises:
-        OSError: there is no space for it.
+        OSError: the disk does not have enough space.
     """
     if hasattr(os, "posix_fallocate"):
         try:
@@ -142,13 +147,13 @@ def reserve(fd: int, size: int) -> None:
 
 
 def sweep(base: str) -> list[str]:
-    """Remove the directories of this user's pools that nobody holds any more.
+    """Remove this user's scratch directories that no process has locked.
 
     Args:
-        base: the directory they are in.
+        base: the directory that contains them.
 
     Returns:
-        The paths that were removed.
+        The removed paths.
     """
     removed = []
     for path in Path(base).glob(f"{_PREFIX}{os.getuid()}-*"):
@@ -157,7 +162,7 @@ def sweep(base: str) -> list[str]:
                 continue
             fd = os.open(path / _LOCK, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
         except OSError:
-            continue  # just being made, or just being removed: not ours to sweep now
+            continue  # another process is creating or removing it
         try:
             if _is_free(fd):
                 remove_leftover(path)
@@ -168,17 +173,17 @@ def sweep(base: str) -> list[str]:
 
 
 def remove_leftover(path: str | Path) -> None:
-    """Remove the directory of a pool whose owner was killed, and the directory that it names as to be removed with it.
+    """Remove the scratch directory of a pool whose parent was killed, and the directory recorded by `remove_together_with`.
 
     Args:
-        path: the directory.
+        path: the scratch directory.
     """
     try:
-        along = Path(path, _ALONG).read_text(encoding="utf-8", errors="surrogateescape")
+        remove_too = Path(path, _REMOVE_TOO).read_text(encoding="utf-8", errors="surrogateescape")
     except FileNotFoundError:
-        along = ""
-    if along:
-        shutil.rmtree(along, ignore_errors=True)
+        remove_too = ""
+    if remove_too:
+        shutil.rmtree(remove_too, ignore_errors=True)
     shutil.rmtree(path, ignore_errors=True)
 
 

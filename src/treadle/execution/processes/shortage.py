@@ -1,6 +1,6 @@
-"""What to say where the system has no more of something that a run needs: open files, disk space, processes, threads.
+"""Explain errors of a system that has run out of open files, disk space, processes or threads.
 
-State: none. Neighbours: `runners/runner.py` runs the loop within it, `executors/pool.py` what starts a worker.
+Runs in the parent: `runners/` runs the loop and starts the workers inside `explaining_shortages`. State: none.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from treadle.errors import RunnerError
 from treadle.execution.processes.sizes import format_bytes
 
 _FULL_BYTES = 1 << 20
-"""A directory with less free space than this is named as the full one."""
+"""A directory with less free space than this is reported as full."""
 
 
 @contextmanager
-def naming_what_ran_out() -> Iterator[None]:
-    """Raise the errors of a system that has run out of something as one that says of what, and what to do.
+def explaining_shortages() -> Iterator[None]:
+    """Turn an error of a system that has run out of a resource into one that names the resource and says what to do.
 
     Raises:
         RunnerError: this process may open no more files or start no more threads or processes, or a disk is full.
@@ -41,7 +41,7 @@ def naming_what_ran_out() -> Iterator[None]:
 
 
 def _describe(exc: OSError) -> tuple[str, str] | None:
-    """Return the argument or setting at fault and the message; None where the error is of another kind."""
+    """Return the argument or setting to change and the message; None if the error has another cause."""
     if exc.errno in (errno.EMFILE, errno.ENFILE):
         limit, _most = resource.getrlimit(resource.RLIMIT_NOFILE)
         return "max_workers", (

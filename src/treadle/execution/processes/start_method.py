@@ -1,10 +1,12 @@
-"""Which multiprocessing start method a pool uses, and why.
+"""Choose the multiprocessing start method of a pool.
 
-The order: what the caller asks for, then `TREADLE_START_METHOD`, then what the application fixed with
-`multiprocessing.set_start_method`, then the platform's safe default. An inferred fork becomes forkserver while other
-threads are alive, because a forked child inherits the locks those threads hold (and any `multiprocessing.Lock()` made by
-any library fixes the platform's default, fork, without anyone having asked for it). The caller may say that fork is
-preferred where it is safe: it starts workers some times faster than anything else.
+The first of these decides: the caller's argument, `TREADLE_START_METHOD`, the method that the application set with
+`multiprocessing.set_start_method`, the platform's safe default.
+
+If the application's method is fork, it is replaced by forkserver while other threads are alive, because a forked child inherits
+the locks that those threads hold. (Any library that creates a `multiprocessing.Lock()` sets the platform's default, often fork,
+without the application's knowledge.) A caller may prefer fork if it is safe: it starts workers several times faster than any
+other method. Runs in the parent. State: none.
 """
 
 from __future__ import annotations
@@ -29,12 +31,15 @@ if TYPE_CHECKING:
 
 ENVIRONMENT_VARIABLE = "TREADLE_START_METHOD"
 
-_READY_FOR_FORK = frozenset({"jemalloc_bg_thd"})
-"""Names of threads of libraries that stop them before a fork and start them again after it: jemalloc's, which pyarrow brings."""
+_FORK_SAFE_THREADS = frozenset({"jemalloc_bg_thd"})
+"""Names of threads that their library stops before a fork and restarts after it. jemalloc comes with pyarrow."""
 
 
 _LONGEST_BASE = 60
-"""Bytes of the 104 (macOS) to 108 (Linux) of a local socket's path (unix(7)), less what multiprocessing puts behind it."""
+"""Maximum length of the temporary directory's path in bytes.
+
+A local socket's path may have 104 (macOS) to 108 bytes (Linux, unix(7)), and multiprocessing appends its own names.
+"""
 
 
 class StartMethod(Enum):
@@ -47,20 +52,20 @@ class StartMethod(Enum):
 
     @property
     def child_inherits(self) -> bool:
-        """Whether a child has the parent's memory, and so the configured project.
+        """Whether a child process has the parent's memory, and with it the configured project.
 
-        This, and never `== "spawn"`, is what to ask: forkserver and loky children inherit nothing either.
+        Check this property and not `== "spawn"`: forkserver and loky children inherit nothing either.
         """
         return self is StartMethod.FORK
 
     def folder(self) -> str | None:
-        """Return the directory that this method keeps for the life of this process, None where there is none.
+        """Return the directory that this method keeps until this process ends; None if it needs none.
 
-        It is multiprocessing's, holds the forkserver's socket, and is removed when the process ends. Where the process is killed,
-        a later pool removes it, if `adopt_multiprocessing_folder` made it.
+        It is multiprocessing's temporary directory, which holds the forkserver's socket. It is removed when the process ends. If
+        the process is killed, a later pool removes it, provided that `adopt_multiprocessing_folder` created it.
         """
         if self is not StartMethod.FORKSERVER or multiprocessing.parent_process() is not None:
-            return None  # a child shares the directory of its parent, whose it stays
+            return None  # a child process uses the directory of its parent and must not remove it
         return multiprocessing_folder()
 
     def context(self) -> BaseContext:
@@ -75,9 +80,9 @@ class StartMethod(Enum):
 
 
 def multiprocessing_folder() -> str:
-    """Return the directory in which multiprocessing makes its sockets in this process.
+    """Return the directory in which multiprocessing creates its sockets in this process.
 
-    It is below the temporary directory; below /tmp, where the path of a socket there would be longer than the system allows.
+    It is below the temporary directory, or below /tmp if a socket's path would otherwise be longer than the system allows.
     """
     import tempfile
     from multiprocessing.util import get_temp_dir
@@ -111,13 +116,13 @@ def choose_start_method(requested: str | StartMethod | None = None, *, prefer_fo
 
     Args:
         requested: `"fork"`, `"spawn"`, `"forkserver"`, `"loky"`, or None to infer it.
-        prefer_fork: where it is inferred, take fork while `may_fork` says that it is safe.
+        prefer_fork: choose fork if the method is inferred and `may_fork` returns True.
 
     Returns:
-        The method and why it was chosen. Choosing fixes nothing: the process-wide default stays as it was.
+        The method and the reason. The process-wide default does not change.
 
     Raises:
-        RunnerError: an unknown method, or one that the platform does not offer.
+        RunnerError: the method is unknown, or the platform does not offer it.
     """
     nested = _is_nested()
     if requested is not None:
@@ -126,13 +131,13 @@ def choose_start_method(requested: str | StartMethod | None = None, *, prefer_fo
     if from_environment:
         method = _parse(from_environment, ENVIRONMENT_VARIABLE)
         if nested and method is StartMethod.FORK:
-            method, reason = _without_fork(), f"{ENVIRONMENT_VARIABLE} is fork, which loky does not do in a worker"
+            method, reason = _without_fork(), f"{ENVIRONMENT_VARIABLE} is fork, which loky does not support in a worker"
         else:
             reason = f"set by {ENVIRONMENT_VARIABLE}"
         return StartMethodChoice(method, reason)
     fixed = cast("str | None", multiprocessing.get_start_method(allow_none=True))
     if prefer_fork and fixed in (None, "fork") and may_fork():
-        return StartMethodChoice(StartMethod.FORK, "the fastest to start, and no thread is alive that would be torn apart")
+        return StartMethodChoice(StartMethod.FORK, "the fastest method, and safe because no other thread is alive")
     if fixed is not None:
         if fixed == "fork" and (nested or _has_threads()):
             return StartMethodChoice(
@@ -147,19 +152,19 @@ def _requested(requested: str | StartMethod, *, nested: bool) -> StartMethodChoi
     method = _parse(requested, "the start_method argument")
     if nested and method is StartMethod.FORK:
         msg = (
-            "This process is a worker itself, and loky, which starts the workers, does not fork others from one. "
-            f"Leave start_method out, or give '{_without_fork().value}'."
+            "This process is a worker itself, and loky, which starts the workers, cannot fork from a worker. "
+            f"Leave start_method out, or use '{_without_fork().value}'."
         )
         raise RunnerError(msg, name=method.value)
-    return StartMethodChoice(method, "asked for by the start_method argument")
+    return StartMethodChoice(method, "requested by the start_method argument")
 
 
 @contextmanager
-def default_left_open() -> Iterator[None]:
-    """Leave the default start method of this process as undecided as it is.
+def default_start_method_unchanged() -> Iterator[None]:
+    """Keep the process's default start method unset inside the block if it is unset now.
 
-    multiprocessing tells each process that it starts, and its forkserver, what that default is (`spawn.get_preparation_data`),
-    and the first to ask for it decides it for good: for the application, and for the next pool too.
+    When multiprocessing starts a process or its forkserver, it reads the default to pass it on (`spawn.get_preparation_data`),
+    and reading an unset default sets it permanently, for the application and for the next pool.
     """
     undecided = multiprocessing.get_start_method(allow_none=True) is None
     try:
@@ -170,24 +175,24 @@ def default_left_open() -> Iterator[None]:
 
 
 def may_fork() -> bool:
-    """Say whether a fork is safe now: on Linux, with no thread alive but those of libraries that are prepared for it.
+    """Return whether a fork is safe now: on Linux, if all other threads belong to libraries that handle forks.
 
-    Those are the idle threads of OpenBLAS, which numpy starts when it is imported and which are ended before a fork and
-    started again after it, and jemalloc's. Any other may hold a lock that nobody in the child would ever open.
+    Those are the idle threads of OpenBLAS, which numpy starts at import, and jemalloc's: both libraries end them before a fork
+    and restart them after it. Any other thread may hold a lock that would never be released in the child.
     """
     if platform.system() != "Linux" or threading.active_count() > 1:
         return False
     try:
         tasks = os.listdir("/proc/self/task")
         names = [Path(f"/proc/self/task/{task}/comm").read_text(encoding="utf-8").strip() for task in tasks]
-    except OSError:  # one ended meanwhile, or there is no /proc: nobody knows
+    except OSError:  # a thread has just ended, or /proc is missing: assume that a fork is not safe
         return False
-    others = sum(name not in _READY_FOR_FORK for name in names) - 1
+    others = sum(name not in _FORK_SAFE_THREADS for name in names) - 1
     return others <= 0 or others <= _openblas_threads()
 
 
 def _openblas_threads() -> int:
-    """Return how many threads OpenBLAS has beside the caller's, in its builds that keep threads of their own."""
+    """Return the number of OpenBLAS threads besides the calling one, in builds that have a thread pool."""
     from threadpoolctl import threadpool_info
 
     libraries = [each for each in threadpool_info() if each.get("internal_api") == "openblas"]
@@ -195,15 +200,15 @@ def _openblas_threads() -> int:
 
 
 def _is_nested() -> bool:
-    """Say whether this process is a worker of loky's, ours among them: there loky refuses to fork."""
+    """Return whether this process is a loky worker, ours or another library's. loky refuses to fork there."""
     return getattr(sys.modules.get("loky.process_executor"), "_CURRENT_DEPTH", 0) > 0
 
 
 def _has_threads() -> bool:
-    """True where this process has more than one thread: those of numeric libraries, which Python does not count, too."""
+    """Return whether this process has more than one thread, including native threads of numeric libraries."""
     try:
         return len(os.listdir("/proc/self/task")) > 1
-    except OSError:  # no /proc: Python's own count must do
+    except OSError:  # without /proc, only Python threads can be counted
         return threading.active_count() > 1
 
 

@@ -1,7 +1,7 @@
-"""Ctrl-Z: suspend the workers with this process, and continue them with it.
+"""Ctrl-Z: suspend and continue the workers together with the parent.
 
-The terminal's SIGTSTP reaches the process group in its foreground, and each worker leads a group of its own
-(`process_tree.py`). State: the process's handler of SIGTSTP, while there is a pool.
+The terminal sends SIGTSTP to its foreground process group only, and each worker leads another group (`process_tree.py`). The
+parent therefore signals the workers itself. Runs in the parent. State: the process's SIGTSTP handler while a pool is open.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 def suspend_workers_too(workers: Callable[[], Iterable[int]]) -> Callable[[], None]:
     """Suspend workers whenever the terminal suspends this process.
 
-    Nothing is changed outside of the main thread, and where the application handles or ignores the signal itself.
+    Does nothing outside the main thread, or if the application handles or ignores the signal itself.
 
     Args:
         workers: returns the process ids of the workers.
 
     Returns:
-        A function that ends it.
+        A function that restores the default handler.
     """
     number = signal.SIGTSTP
     if threading.current_thread() is not threading.main_thread() or signal.getsignal(number) is not signal.SIG_DFL:
@@ -35,7 +35,7 @@ def suspend_workers_too(workers: Callable[[], Iterable[int]]) -> Callable[[], No
     def suspend(_number: int, _frame: FrameType | None) -> None:
         _signal_groups(workers(), signal.SIGSTOP)
         signal.signal(number, signal.SIG_DFL)
-        os.kill(os.getpid(), number)  # this process stops here, and goes on when it is continued
+        os.kill(os.getpid(), number)  # the process stops here until it receives SIGCONT
         signal.signal(number, suspend)
         _signal_groups(workers(), signal.SIGCONT)
 

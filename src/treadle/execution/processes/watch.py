@@ -1,7 +1,7 @@
-"""A worker's watch over its parent: the worker ends when the parent does, however that was.
+"""Watch the parent process from a worker, so that the worker ends when the parent does, even if the parent was killed.
 
-One daemon thread. On Linux it waits on the parent's pidfd (pidfd_open(2)), elsewhere it asks psutil; between waits it
-notes the worker's peak memory, so that the verdict on a killed worker can say it.
+Runs in the worker, in a daemon thread. On Linux it waits on the parent's pidfd (pidfd_open(2)), elsewhere it asks psutil. Between
+waits it samples the worker's peak memory, which the error message about a killed worker contains. State: the thread.
 """
 
 from __future__ import annotations
@@ -16,24 +16,24 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-NOTE_SECONDS = 0.2
-"""How often the peak memory is noted."""
+SAMPLE_SECONDS = 0.2
+"""Time between two samples of the peak memory."""
 
 
-def watch_parent(parent_pid: int, *, gone: Callable[[], None], note: Callable[[int], None]) -> None:
-    """Start the watch.
+def watch_parent(parent_pid: int, *, on_exit: Callable[[], None], on_sample: Callable[[int], None]) -> None:
+    """Start the watching thread.
 
     Args:
-        parent_pid: the process to watch, this one's parent or grandparent.
-        gone: called once when it is gone, from the watching thread; it does not return.
-        note: called with the peak memory of this process in bytes every `NOTE_SECONDS`.
+        parent_pid: the process to watch: the parent of this process or its grandparent.
+        on_exit: called once in the watching thread when the parent has ended. It does not return.
+        on_sample: called with the peak memory of this process in bytes every `SAMPLE_SECONDS`.
     """
-    wait = _waiter(parent_pid)
+    wait = _exit_waiter(parent_pid)
 
     def watch() -> None:
-        while not wait(NOTE_SECONDS):
-            note(peak_memory())
-        gone()
+        while not wait(SAMPLE_SECONDS):
+            on_sample(peak_memory())
+        on_exit()
 
     threading.Thread(target=watch, name="treadle-watch-parent", daemon=True).start()
 
@@ -44,15 +44,15 @@ def peak_memory() -> int:
     return peak if sys.platform == "darwin" else peak * 1024
 
 
-def _waiter(pid: int) -> Callable[[float], bool]:
-    """Return a function that waits up to some seconds and says whether the process is gone."""
+def _exit_waiter(pid: int) -> Callable[[float], bool]:
+    """Return a function that waits up to a number of seconds for a process to end and returns whether it has ended."""
     if hasattr(os, "pidfd_open"):
         try:
             fd = os.pidfd_open(pid)
         except ProcessLookupError:
             return lambda _seconds: True
         except OSError:
-            pass  # an old kernel, or a sandbox without the call: psutil below does it
+            pass  # an old kernel or a sandbox without this call: use psutil below
         else:
             poll = select.poll()
             poll.register(fd, select.POLLIN)
@@ -64,7 +64,7 @@ def _waiter(pid: int) -> Callable[[float], bool]:
     except psutil.NoSuchProcess:
         return lambda _seconds: True
 
-    pause = threading.Event()  # never set: to wait a while
+    pause = threading.Event()  # never set; used to sleep
 
     def wait(seconds: float) -> bool:
         pause.wait(seconds)

@@ -1,13 +1,13 @@
-"""A small process beside a pool that ends the workers, and all that came of them, when the pool's owner was killed.
+"""A small process beside a pool that kills the workers and their descendants if the parent is killed.
 
-A worker watches its parent itself (`watch.py`), but in a Python thread: a node that holds the GIL in C code keeps it from
-running, and so does SIGSTOP. The watchdog is a shell that waits for the end of a pipe whose other end only the owner has;
-it costs a millisecond and a megabyte. Only where the owner ends without a word it becomes a Python process::
+Each worker watches the parent too (`watch.py`), but in a Python thread, which cannot run while a node holds the GIL in C code or
+the worker is stopped. The watchdog is a shell that reads a pipe from the parent until end of file; it costs a millisecond and a
+megabyte. If the parent ends without closing the pool, the shell replaces itself with a Python process that cleans up::
 
-    owner ── process ids of the workers, a line after each change ──► sh: read … read … end of file
-          └─ "closed" when the pool is ────────────────────────────►      exec python: end_tree(workers), remove scratch
+    parent ── process ids of the workers, one line after each change ──► sh: read … read … end of file
+           └─ "closed" when the pool is closed ────────────────────────►     exec python: end_tree(workers), remove scratch
 
-State: the pipe. Neighbours: `pool.py` owns it, `process_tree.py` ends the processes.
+The class runs in the parent, owned by the pool. State: the pipe and the process.
 """
 
 from __future__ import annotations
@@ -47,10 +47,10 @@ scratch.remove_leftover(path)
 """
 
 _watchdogs: weakref.WeakSet[Watchdog] = weakref.WeakSet()
-"""Those of this process: a child that an application forks must not keep their pipes open."""
+"""The open watchdogs of this process. A child that the application forks must close its copies of their pipes."""
 
 WAIT_SECONDS = 5.0
-"""How long the process may take to end when the pool is closed."""
+"""How long to wait for the watchdog process to end when the pool is closed, before it is killed."""
 
 
 class Watchdog:
@@ -60,7 +60,7 @@ class Watchdog:
         scratch: path of the pool's scratch directory.
 
     Raises:
-        OSError: no process can be started, or no more files opened.
+        OSError: the system does not allow another process or open file.
     """
 
     def __init__(self, scratch: str) -> None:
@@ -69,7 +69,7 @@ class Watchdog:
         self._start()
 
     def watch(self, workers: Iterable[int]) -> None:
-        """Set which processes are ended when this one is gone.
+        """Set the worker processes that are killed when this process is killed.
 
         Args:
             workers: process ids of all workers of the pool.
@@ -78,11 +78,11 @@ class Watchdog:
 
     def _start(self) -> None:
         if not os.path.exists(_SHELL):
-            _logger.debug("There is no %s, so no watchdog process: each worker alone watches this process.", _SHELL)
+            _logger.debug("The watchdog needs %s, which does not exist, so only the workers watch this process.", _SHELL)
             return
         python = [os.fsdecode(spawn.get_executable()), "-I", "-S", "-c", _END]
         arguments = [str(Path(__file__).parent), str(os.getpid()), self._scratch]
-        # In a session of its own: what ends the owner's whole process group must not end the watchdog.
+        # In a new session, so that a signal that kills the parent's process group does not kill the watchdog.
         self._process = subprocess.Popen(  # noqa: S603 - fixed words and paths of our own
             [_SHELL, "-c", _WAIT, _SHELL, *python, *arguments],
             stdin=subprocess.PIPE,
@@ -96,12 +96,12 @@ class Watchdog:
 
     def _write(self, line: str) -> None:
         if self._process is not None and self._process.stdin is not None:
-            with suppress(BrokenPipeError):  # somebody killed it: each worker still watches this process
+            with suppress(BrokenPipeError):  # the watchdog was killed; the workers still watch this process
                 self._process.stdin.write(line.encode() + b"\n")
                 self._process.stdin.flush()
 
     def close(self) -> None:
-        """End the watchdog: the pool has ended its workers."""
+        """End the watchdog process. Called after the pool has ended its workers."""
         if self._process is None:
             return
         self._write("closed")
@@ -115,10 +115,10 @@ class Watchdog:
         self._process = None
 
     def abandon(self) -> None:
-        """In a forked child: close its copy of the pipe's end, so that the end of the parent is noticed."""
+        """Close a forked child's copy of the pipe, so that the watchdog sees end of file when the parent ends."""
         self._close_pipe()
         if self._process is not None:
-            self._process.returncode = 0  # it is the parent's child: nothing here waits for it
+            self._process.returncode = 0  # the watchdog is the parent's child: subprocess must not wait for it here
         self._process = None
 
     def _close_pipe(self) -> None:
@@ -129,7 +129,7 @@ class Watchdog:
 
 @cache
 def _close_pipes_in_forked_children() -> None:
-    """Register it, once a process."""
+    """Register the fork handler once in each process."""
     os.register_at_fork(after_in_child=_abandon_all)
 
 

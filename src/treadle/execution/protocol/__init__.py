@@ -1,4 +1,4 @@
-"""What crosses a process: messages, handles, and how they are pickled.
+"""The types that are sent between processes: messages and handles, and how they are pickled.
 
-Owns the types; each has a pickle test. Runs on both sides. Imports nothing of `execution`.
+Each type has a pickle test. Used by the parent and the workers. Imports nothing of `execution`.
 """

@@ -1,8 +1,8 @@
-"""Handles: what it takes to load, send or free the value of an in-memory dataset.
+"""Handles: references with which a process loads, sends or frees the value of an in-memory dataset.
 
-A handle has a small value with it, and else names the process or the memory file that has it. Code outside of this module
-asks a handle's attributes, never which kind it is. Handles cross processes inside messages, and like those each has a pickle
-test. State: none. Neighbours: `job.py` has the messages, `exchange.py` makes handles of values.
+A handle contains a small value itself. For a larger one it names the worker or the file that has the value. Code outside this
+module uses a handle's attributes and never checks its type. Handles are sent between processes inside messages (`messages.py`),
+and each type has a pickle test. `values/transfer.py` makes handles of values. Used by the parent and the workers. State: none.
 """
 
 from __future__ import annotations
@@ -15,24 +15,24 @@ from typing import Any, NamedTuple, Protocol
 
 from treadle.execution.protocol.placement import SHARED, Placement
 
-MANY_DESCRIPTORS = 256
-"""Descriptors above this number are left to others where there is a choice: often a process may open 1,024 (RLIMIT_NOFILE)."""
+DESCRIPTOR_LIMIT = 256
+"""Values do not use descriptors above this number if they can avoid it: a process may often open 1,024 (RLIMIT_NOFILE)."""
 
 
-class CannotLeaveError(Exception):
-    """A value that cannot be pickled; the text says why."""
+class UnpicklableValueError(Exception):
+    """A value cannot be sent to another process; the text says why."""
 
 
 class Handle(Protocol):
-    """What every handle has."""
+    """The attributes and methods of every handle."""
 
     @property
     def size(self) -> int:
-        """Bytes of the value, 0 where they were not counted."""
+        """Size of the value in bytes; 0 if it is not known."""
 
     @property
     def memory(self) -> tuple[int, int]:
-        """What the value takes of the memory budget: bytes outside of messages, and memory files."""
+        """The value's share of the memory budget: bytes outside of messages, and number of memory files."""
 
     @property
     def placement(self) -> Placement:
@@ -40,44 +40,44 @@ class Handle(Protocol):
 
     @property
     def worker(self) -> int | None:
-        """The only worker that has the value; None where it can be loaded from this handle."""
+        """The only worker that has the value; None if it can be loaded from this handle."""
 
     @property
     def fd(self) -> int | None:
-        """The descriptor of a memory file in this process, which means nothing in another one."""
+        """The descriptor of a memory file in this process. It is not valid in another process."""
 
     @property
     def needs_descriptor(self) -> bool:
-        """True where a descriptor travels beside the handle."""
+        """Whether a descriptor must be sent with the handle."""
 
     def with_descriptor(self, fd: int | None) -> Handle:
         """Return the handle with another descriptor."""
 
     def load(self) -> Any:
-        """Return the value: the caller's own, writable, isolated from everybody else's. A descriptor stays open.
+        """Return a writable value that no other process or node shares. A descriptor stays open.
 
         Raises:
-            CannotLeaveError: the value is in another worker.
+            UnpicklableValueError: the value is in another worker.
         """
 
     def close(self) -> None:
-        """Free what the handle owns in this process."""
+        """Free the descriptor or file that the handle owns in this process."""
 
 
 class Inline(NamedTuple):
-    """A small value, pickled: it travels inside the message."""
+    """A small pickled value, sent inside the message."""
 
     data: bytes
     buffers: tuple[bytes, ...] = ()
 
     @property
     def size(self) -> int:
-        """Bytes of the pickle and its buffers."""
+        """Size of the pickle and its buffers in bytes."""
         return len(self.data) + sum(map(len, self.buffers))
 
     @property
     def memory(self) -> tuple[int, int]:
-        """Nothing outside of messages."""
+        """Nothing: the value is inside messages."""
         return 0, 0
 
     @property
@@ -87,7 +87,7 @@ class Inline(NamedTuple):
 
     @property
     def worker(self) -> int | None:
-        """None: it is here."""
+        """None: the handle contains the value."""
         return None
 
     @property
@@ -106,17 +106,16 @@ class Inline(NamedTuple):
 
     def load(self) -> Any:
         """Unpickle the value."""
-        return pickle.loads(self.data, buffers=[bytearray(buffer) for buffer in self.buffers])  # noqa: S301 - of an authenticated worker
+        return pickle.loads(self.data, buffers=[bytearray(buffer) for buffer in self.buffers])  # noqa: S301 - from this pool only
 
     def close(self) -> None:
         """Do nothing: it owns nothing."""
 
 
 class Segment(NamedTuple):
-    """A large value: a pickle and its out-of-band buffers in one memory file, each buffer at a 64-byte boundary.
+    """A large value: a pickle and its out-of-band buffers in one file, each buffer at a 64-byte boundary.
 
-    The file is a memfd, whose descriptor travels beside the message, or, where `path` is set, a file in the scratch
-    directory.
+    The file is a memfd whose descriptor is sent with the message or, if `path` is set, a file in the scratch directory.
     """
 
     size: int
@@ -124,11 +123,11 @@ class Segment(NamedTuple):
     """Start and length in bytes of the pickle, then of each buffer."""
     path: str | None = None
     fd: int | None = None
-    """The descriptor in this process; it means nothing in another one and is replaced on arrival."""
+    """The descriptor in this process. The receiving process replaces it with the descriptor that it received."""
 
     @property
     def memory(self) -> tuple[int, int]:
-        """The file, where it is in memory."""
+        """The file, if it is a memory file."""
         return (self.size, 1) if self.path is None else (0, 0)
 
     @property
@@ -138,12 +137,12 @@ class Segment(NamedTuple):
 
     @property
     def worker(self) -> int | None:
-        """None: it can be loaded from here."""
+        """None: the value can be loaded from the file."""
         return None
 
     @property
     def needs_descriptor(self) -> bool:
-        """True where it is a memory file."""
+        """True for a memory file."""
         return self.path is None
 
     def with_descriptor(self, fd: int | None) -> Handle:
@@ -151,21 +150,21 @@ class Segment(NamedTuple):
         return self._replace(fd=fd)
 
     def load(self) -> Any:
-        """Map the file privately and unpickle the value, whose buffers stay in the map.
+        """Map the file privately and unpickle the value. The value's buffers refer to the map.
 
         Raises:
-            FileNotFoundError: its scratch file has been removed.
-            RuntimeError: its descriptor did not travel with it.
+            FileNotFoundError: the scratch file was removed.
+            RuntimeError: the descriptor was not sent with the handle.
         """
         fd = open_spilled(self.path) if self.path is not None else self.fd
         if fd is None:
-            msg = "the segment's descriptor did not travel with it"
+            msg = "the segment's descriptor was not sent with it"
             raise RuntimeError(msg)
         try:
-            # A map holds a descriptor of its own for as long as the value lives: the next one that is free, as this does.
-            os.close(next_one := os.dup(fd))
-            many = next_one > MANY_DESCRIPTORS
-            mapped = memoryview(_read_all(fd, self.size) if many else mmap.mmap(fd, self.size, access=mmap.ACCESS_COPY))
+            # mmap duplicates the descriptor and keeps it while the value lives. It would get the same number as this duplicate.
+            os.close(next_free := os.dup(fd))
+            short_of_files = next_free > DESCRIPTOR_LIMIT
+            mapped = memoryview(_read_all(fd, self.size) if short_of_files else mmap.mmap(fd, self.size, access=mmap.ACCESS_COPY))
         finally:
             if self.path is not None:
                 os.close(fd)
@@ -181,7 +180,7 @@ class Segment(NamedTuple):
                 os.unlink(self.path)
 
     def reopened(self) -> Segment | None:
-        """Return a handle with a descriptor of an open file of its own, None where that cannot be had."""
+        """Return a handle that opened the file once more, so that it has another open file description; None if that fails."""
         if self.fd is None:
             return self
         try:
@@ -196,11 +195,11 @@ class PinnedValue(NamedTuple):
     worker: int
     reason: str
     size: int = 0
-    """Bytes, where it could be pickled and there was no room for it."""
+    """Size in bytes, if the value can be pickled but there was no space for the pickle."""
 
     @property
     def memory(self) -> tuple[int, int]:
-        """Its bytes in that worker."""
+        """Its bytes in the worker."""
         return self.size, 0
 
     @property
@@ -226,9 +225,9 @@ class PinnedValue(NamedTuple):
         """Raise: the value cannot leave its worker.
 
         Raises:
-            CannotLeaveError: always.
+            UnpicklableValueError: always.
         """
-        raise CannotLeaveError(self.reason)
+        raise UnpicklableValueError(self.reason)
 
     def close(self) -> None:
         """Do nothing: it owns nothing here."""
@@ -242,7 +241,7 @@ class RemoteValue(NamedTuple):
 
     @property
     def memory(self) -> tuple[int, int]:
-        """Its bytes in that worker."""
+        """Its bytes in the worker."""
         return self.size, 0
 
     @property
@@ -268,28 +267,28 @@ class RemoteValue(NamedTuple):
         """Raise: the value was not transferred.
 
         Raises:
-            CannotLeaveError: always.
+            UnpicklableValueError: always.
         """
-        msg = "it is in another worker"
-        raise CannotLeaveError(msg)
+        msg = "the value is in another worker"
+        raise UnpicklableValueError(msg)
 
     def close(self) -> None:
         """Do nothing: it owns nothing here."""
 
 
 class LocalValue(NamedTuple):
-    """A value in this process, as it is."""
+    """An object in this process, not pickled."""
 
     value: Any
 
     @property
     def size(self) -> int:
-        """0: the bytes of objects are not counted."""
+        """0: the size of objects is not known."""
         return 0
 
     @property
     def memory(self) -> tuple[int, int]:
-        """Nothing that is counted."""
+        """Nothing: objects do not count towards the budget."""
         return 0, 0
 
     @property
@@ -299,7 +298,7 @@ class LocalValue(NamedTuple):
 
     @property
     def worker(self) -> int | None:
-        """None: it is here."""
+        """None: the handle contains the value."""
         return None
 
     @property
@@ -328,19 +327,19 @@ def open_spilled(path: str) -> int:
     """Open the scratch file of a value.
 
     Args:
-        path: the file.
+        path: path of the file.
 
     Returns:
-        Its descriptor.
+        The file's descriptor.
 
     Raises:
-        FileNotFoundError: the file has been removed; its text says the probable cause.
+        FileNotFoundError: the file was removed; the message gives the probable cause.
     """
     try:
         return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError as exc:
         msg = (
-            "the file was removed while the run was going on, probably by a cleaner of temporary files (exclude "
+            "the file was removed during the run, probably by a program that cleans up temporary files (exclude "
             f"{os.path.dirname(os.path.dirname(path))}/treadle-* from it, or point TMPDIR elsewhere)"
         )
         raise FileNotFoundError(exc.errno, msg, path) from None

@@ -1,4 +1,4 @@
-"""All that crosses a process: what a worker is set up from, what it is handed, and what it sends back.
+"""The messages between the parent and its workers: the spec of a worker, commands to it, and facts that it reports.
 
 ::
 
@@ -6,10 +6,10 @@
     ProcessSpec ──(the initializer's argument, once a worker)────►  set up: project, logging, threads
     BeginRun(RunSpec) ──(once a run)────────────────────────────►  nodes, recipes, hooks (unpickled when first used)
     Job ──(indices and handles)─────────────────────────────────►  load, call, save
-         ◄──(facts: Hello, Started, Finished, Failed, …)────────   never an object of the user's, only bytes of it
+         ◄──(facts: Hello, Started, Finished, Failed, …)────────   values only as handles, never as objects
 
-Each type here has a pickle test. The hot ones are named tuples, which pickle some times faster than dataclasses.
-Neighbours: `handles.py` says where the values are, `wire.py` how messages are pickled, `channel.py` sends them.
+Each type has a pickle test. The most frequent messages are named tuples, which pickle several times faster than dataclasses.
+`handles.py` has the handles of values, `wire.py` pickles messages, `processes/channel.py` sends them. State: none.
 """
 
 from __future__ import annotations
@@ -28,48 +28,48 @@ if TYPE_CHECKING:
     from treadle.project.logging import LoggingLevels
 
 MAIN = 0
-"""The worker that is the main process itself."""
+"""Worker number of the main process."""
 
 
 @dataclass(frozen=True, slots=True)
 class ProcessSpec:
-    """What a worker process on this machine is set up from, once: the project, and facts of the process, by value.
+    """The description from which a worker process on this machine is set up once: the project and facts of the parent process.
 
-    The fingerprint stands for all of it and for the project's code on disk: a warm worker with another one is replaced.
+    The fingerprint covers the description and the project's code on disk. A warm worker whose fingerprint differs is replaced.
     """
 
     project: ProjectSpec
     inherits: bool
-    """True where the child has the parent's memory (fork), and with it the configured project."""
+    """Whether the child has the parent's memory (fork), and with it the configured project."""
     working_directory: str
-    environment: dict[str, str] = field(repr=False)  # may hold secrets: it crosses a private pipe and is never shown
+    environment: dict[str, str] = field(repr=False)  # may contain secrets: it is sent over a private pipe and never shown
     thread_limit: int | None
     parent_pid: int
     scratch: str
-    """The run-time directory of the pool, private to the user: socket, blackboard, spilled values."""
+    """Path of the pool's scratch directory."""
     fingerprint: str
     forward_output: bool = True
     start_method: str | None = None
     keeps_values: bool = True
-    """False where no value may stay in the worker that made it, because the process will be replaced."""
+    """Whether values may stay in the worker that made them; False if the process will be replaced."""
     state: bytes = b""
-    """The state of the parent, described by `process_state`."""
+    """The state of the parent process, made by `process_state.describe`."""
     main_file: str | None = None
     """The file of the main script."""
 
 
 @dataclass(frozen=True, slots=True)
 class HookPayload:
-    """One registered plugin: its pickled self, or how to find it again in a worker: in settings.py, or by its entry point."""
+    """One registered plugin: pickled, or a reference with which a worker finds it in settings.py or by its entry point."""
 
     name: str
     pickled: bytes | None
     settings_index: int | None = None
-    """Its place in HOOKS of settings.py, where it does not pickle."""
+    """Its index in HOOKS of settings.py, if it cannot be pickled."""
 
 
 class WatchedDatasets(NamedTuple):
-    """The datasets whose objects may learn by saving, and where the processes of the run share what they learn."""
+    """The datasets whose objects change their state when they save, and the folder in which the processes share that state."""
 
     folder: str
     names: tuple[str, ...]
@@ -77,33 +77,33 @@ class WatchedDatasets(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class RunSpec:
-    """What every worker needs to know of one run: sent once a run, nothing in it is built before it is used.
+    """The description of one run, sent to each worker once. A worker unpickles each part when it first uses it.
 
     Attributes:
         run_id: id of the run.
         levels: levels of the parent's loggers.
         node_groups: pickled tuples of nodes; nodes that share a function share a group.
-        node_at: for each node of the plan, its group and its position there.
-        lasting_groups: groups whose functions are found by their names: a worker keeps them from one run to the next.
+        node_at: for each node of the plan, its group and its position in the group.
+        lasting_groups: groups whose functions can be imported by name. A worker keeps them from one run to the next.
         inputs, outputs: for each node, its dataset indices.
-        dataset_names: by dataset index.
-        in_memory: by dataset index.
-        is_result: by dataset index, whether the value must come back to the parent.
-        copy_modes: (dataset index, the declared copy mode's value), where there is one.
+        dataset_names: name of each dataset, by dataset index.
+        in_memory: by dataset index, whether the dataset exists in memory only.
+        is_result: by dataset index, whether the parent needs the value as a result of the run.
+        copy_modes: (dataset index, value of the declared copy mode) of the datasets that declare one.
         recipes: how to build the datasets that were declared in configuration.
-        objects: (name, pickled dataset) of those that were given as objects.
+        objects: (name, pickled dataset) of the datasets that were given as objects.
         hooks: the plugins in the order of their registration.
         catalog_class: the pickled class of the catalog.
-        parameters: the pickled params, where there are hooks that may ask the catalog for them.
+        parameters: the pickled params, if a hook may load them from the catalog.
         save_version: version that the run saves.
-        is_async: load a node's inputs, and save its outputs, at the same time.
-        opener: a pickled `RunOpener`, where the run is another framework's: it replaces recipes, objects, hooks, catalog
-            class, parameters and save version.
-        watched: the datasets whose objects may learn by saving; None where there are none.
-        timeouts: (node index, seconds) of the nodes whose attempts have a limit.
-        secrets: the values that no text of the worker's may show; it crosses a private socket and is never shown.
-        process_state: the state of the parent process, described by `process_state`; empty where nothing of it is to be applied.
-        seeds: what random numbers are seeded with; None where no node is seeded.
+        is_async: load a node's inputs concurrently, and save its outputs concurrently.
+        opener: a pickled `RunOpener` if another framework started the run. It replaces recipes, objects, hooks, catalog class,
+            parameters and save version.
+        watched: the datasets whose objects change their state when they save; None if there are none.
+        timeouts: (node index, seconds) of the nodes that have a time limit.
+        secrets: values that the worker masks in all text. They are sent over a private socket and never shown.
+        process_state: the state of the parent process, made by `process_state.describe`; empty if none is to be applied.
+        seeds: seeds of the random number generators; None if no node is seeded.
     """
 
     run_id: str
@@ -136,27 +136,27 @@ class RunSpec:
 
 
 class BeginRun(NamedTuple):
-    """A run begins; `spec` is the pickled RunSpec."""
+    """Start a run; `spec` is the pickled RunSpec."""
 
     run: int
     spec: bytes
 
 
 class EndRun(NamedTuple):
-    """The run is over: forget it."""
+    """End a run and free its state."""
 
     run: int
 
 
 class Job(NamedTuple):
-    """Nodes to run one after the other.
+    """Run nodes one after the other.
 
     Attributes:
         run: number of the run.
         nodes: plan indices, in order.
-        inputs: (dataset index, handle) of the in-memory inputs that are neither made within the job nor in the worker yet.
-        last: (dataset, node) where the node is the dataset's last taker.
-        local: datasets made within the job that nobody else takes: they are not handed over.
+        inputs: (dataset index, handle) of the in-memory inputs that the job does not make and the worker does not have yet.
+        last: (dataset, node) if the node is the dataset's last consumer.
+        local: datasets that are made and consumed within the job. Their values are not reported.
     """
 
     run: int
@@ -167,36 +167,36 @@ class Job(NamedTuple):
 
 
 class Transfer(NamedTuple):
-    """Another process needs a resident value: give it to the store, whatever else is going on."""
+    """Pickle a value that stayed in the worker, because another process needs it. The worker does this while a node runs."""
 
     run: int
     dataset: int
     spare: int | None = None
-    """A memory file that is mapped nowhere, to be written over: its descriptor here, which travels beside the message."""
+    """Descriptor of an unused memory file to overwrite, sent with the message."""
 
 
 class Release(NamedTuple):
-    """Nobody needs a value any more that is kept here, or whose memory file is open here."""
+    """Free a value that the worker keeps or whose memory file it has open: no node needs it any more."""
 
     run: int
     dataset: int
 
 
 class Cancel(NamedTuple):
-    """Give back the jobs that have not begun."""
+    """Return the jobs that have not started."""
 
     run: int
 
 
 class Stop(NamedTuple):
-    """No more work: say goodbye and end."""
+    """End the worker."""
 
 
 # --- worker to parent -----------------------------------------------------------------------------------------------------
 
 
 class Hello(NamedTuple):
-    """A worker is there; `failure` says why it could not be set up, where it could not."""
+    """A worker has connected; `failure` is set if its set-up failed."""
 
     worker: int
     pid: int
@@ -206,17 +206,17 @@ class Hello(NamedTuple):
 
 
 class Started(NamedTuple):
-    """A node began."""
+    """A node started."""
 
     run: int
     node: int
     at: float
     since: float = 0.0
-    """When, by the monotonic clock, which is one for all processes of a machine; where the worker can be ended for its time."""
+    """Start time by the monotonic clock, which all processes of a machine share; set if the worker can be killed on a timeout."""
 
 
 class Finished(NamedTuple):
-    """A node ended well; times are seconds, `at` since the epoch."""
+    """A node succeeded. `started` and `at` (the end) are seconds since the epoch."""
 
     run: int
     node: int
@@ -226,11 +226,11 @@ class Finished(NamedTuple):
     run_seconds: float
     save_seconds: float
     outputs: tuple[tuple[int, Handle], ...] = ()
-    """Handles of the in-memory outputs that someone takes."""
+    """Handles of the in-memory outputs that another job or the parent needs."""
 
 
 class Failed(NamedTuple):
-    """A node failed; the rest of its job was not begun."""
+    """A node failed; the later nodes of its job, `dropped`, were not started."""
 
     run: int
     node: int
@@ -239,11 +239,11 @@ class Failed(NamedTuple):
     failure: Failure
     dropped: tuple[int, ...] = ()
     original: BaseException | None = None
-    """The exception itself, where the worker is in this process; never set on what crosses a process."""
+    """The exception object if the worker is in this process; never set in a message to another process."""
 
 
 class Transferred(NamedTuple):
-    """A resident value is fit to travel; or, where that failed, PinnedValue says why."""
+    """A value was pickled for another process. If that failed, the handle is a PinnedValue with the reason."""
 
     run: int
     dataset: int
@@ -251,26 +251,26 @@ class Transferred(NamedTuple):
 
 
 class JobsReturned(NamedTuple):
-    """Nodes given back because of a Cancel: they did not begin."""
+    """Nodes that were not started because of a Cancel."""
 
     run: int
     nodes: tuple[int, ...]
 
 
 class Broken(NamedTuple):
-    """A worker ends because of an error outside of any attempt: its last message."""
+    """The last message of a worker that ends because of an error outside any attempt."""
 
     failure: Failure
 
 
 class Logged(NamedTuple):
-    """A log record, made ready for pickling: message formatted, traceback as text."""
+    """A log record that can be pickled: message formatted, traceback as text."""
 
     attributes: dict[str, Any]
 
     @classmethod
     def of(cls, record: logging.LogRecord) -> Logged:
-        """Make a record fit to travel; its arguments and traceback become text."""
+        """Return the picklable form of a record."""
         import logging
 
         attributes = dict(record.__dict__)
@@ -285,7 +285,7 @@ class Logged(NamedTuple):
         return cls(attributes)
 
     def record(self) -> logging.LogRecord:
-        """Return the record, in the parent."""
+        """Return the log record. Called in the parent."""
         import logging
 
         return logging.makeLogRecord(self.attributes)
@@ -295,7 +295,7 @@ _PLAIN_TYPES = frozenset({type(None), bool, int, float, str})
 
 
 def _plain(value: Any) -> Any:
-    """Return the text or the number that a value is, without its class, which may not travel: that of an enum; else its repr."""
+    """Return a value as a plain str, int or float without its subclass (an enum, say), which may not pickle; else its repr."""
     if isinstance(value, str):
         return str.__str__(value)
     if isinstance(value, int):
@@ -304,14 +304,14 @@ def _plain(value: Any) -> Any:
 
 
 class Output(NamedTuple):
-    """What a worker's Python code wrote to `sys.stdout` or `sys.stderr`; bytes, where it wrote to their `buffer`."""
+    """Text that a worker's Python code wrote to `sys.stdout` or `sys.stderr`; bytes if it wrote to their `buffer`."""
 
     stream: str
     text: str | bytes
     node: str | None = None
-    """The node that wrote it; None between nodes."""
+    """The node that wrote it; None if no node was running."""
     passing: bool = False
-    """True where it is a state of a line that a carriage return will replace (a progress bar), to be shown or left out."""
+    """Whether a carriage return will overwrite the text (a progress bar), so that the parent may leave it out."""
 
 
 Command: TypeAlias = "BeginRun | EndRun | Job | Transfer | Release | Cancel | Stop"

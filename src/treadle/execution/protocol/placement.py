@@ -1,4 +1,4 @@
-"""Where a value is, as the store that holds it reports it to the scheduler. State: none. Crosses no process."""
+"""The location of a value, as its store reports it to the scheduler. Used in the parent only. State: none."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from typing import NamedTuple
 
 
 class Placement(NamedTuple):
-    """Where a value is, and who can have it.
+    """The location of a value.
 
     Attributes:
-        worker: the only worker that has the value; None where the store has it, so that any worker can.
-        movable: False where the value cannot leave that worker.
-        size: bytes of the value, 0 where nobody counted them.
-        retained: True where a worker that receives the value keeps it until it is released.
-        reason: why the value cannot leave its worker.
+        worker: the only worker that has the value; None if the store has it and can send it to any worker.
+        movable: whether the value can be transferred to another process.
+        size: size of the value in bytes; 0 if it is not known.
+        retained: whether a worker that receives the value keeps it until it is released.
+        reason: why the value cannot be transferred.
     """
 
     worker: int | None = None
@@ -24,4 +24,4 @@ class Placement(NamedTuple):
 
 
 SHARED = Placement()
-"""The store has the value, and workers receive it anew with each job."""
+"""The store has the value and sends it to a worker with each job that needs it."""

@@ -1,4 +1,7 @@
-"""What a worker needs to know of the project, on this machine or another one. State: none. It crosses by plain pickle."""
+"""The description of the project that a worker needs, on this machine or another one.
+
+Made in the parent and sent to workers by plain pickle. State: none.
+"""
 
 from __future__ import annotations
 
@@ -10,25 +13,25 @@ if TYPE_CHECKING:
 
 
 class ProjectSetup(Protocol):
-    """How a worker configures the project of another framework; it crosses by plain pickle."""
+    """Configures a project of another framework in a worker. It is sent by plain pickle."""
 
     @property
     def package_name(self) -> str | None:
-        """The project's package; None where there is none."""
+        """The project's package; None if there is none."""
 
     def configure(self) -> None:
-        """Configure this process, which has none of the parent's memory; handlers of logging that this sets are dropped."""
+        """Configure this process, which does not have the parent's memory. Log handlers that this adds are removed again."""
 
 
 @dataclass(frozen=True, slots=True)
 class ProjectSpec:
-    """The project: nothing in it belongs to one process or one machine, except the folders that code is imported from.
+    """The description of the project. Except for the folders of code, nothing in it depends on a process or a machine.
 
     Attributes:
         package_name: the configured package; None if there is none.
         code_paths: the entries of `sys.path`, as absolute paths.
         levels: levels of the parent's loggers.
-        setup: how the project of another framework is configured, if the run is one of those.
+        setup: configures the project of another framework; None for a Treadle project.
     """
 
     package_name: str | None

@@ -1,4 +1,4 @@
-"""What the random numbers of a run's nodes are seeded with; it travels with the run. State: none."""
+"""The seeds of a run's random number generators. Made in the parent and sent with the run. State: none."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ class Seeds:
     """The seeds of a run.
 
     Attributes:
-        run: the runner's seed; None where it has none.
-        nodes: by node index, what a node's policy says: a seed of its own, or False for none.
+        run: the runner's seed; None if it has none.
+        nodes: by node index, the seed in the node's policy; False if the policy turns seeding off.
     """
 
     run: int | None = None
@@ -23,7 +23,7 @@ class Seeds:
         return self.run is not None or any(seed is not False for seed in self.nodes.values())
 
     def of(self, index: int) -> int | None:
-        """Return the seed that counts for a node, None where it draws fresh numbers.
+        """Return the seed of a node; None if the node is not seeded.
 
         Args:
             index: plan index of the node.

@@ -1,6 +1,6 @@
-"""What is pickled for a message: the most frequent ones go as plain tuples, which takes a third of the time.
+"""Convert messages to and from the form that is pickled: plain tuples for the most frequent, which takes a third of the time.
 
-State: none. Neighbours: `job.py` has the messages, `channel.py` sends them.
+Used by the parent and the workers. `messages.py` has the messages, `processes/channel.py` sends them. State: none.
 """
 
 from __future__ import annotations
@@ -17,25 +17,32 @@ _JOB, _FINISHED = 0, 1
 
 
 def to_wire(message: Any) -> tuple[int | None, Any]:
-    """Return what is pickled for a message: for the most frequent its plain fields, which takes a third of the time.
+    """Return the form of a message that is pickled.
 
     Args:
         message: a command or a fact.
 
     Returns:
-        A tag and the fields, where a small value goes as the bytes of its pickle; None and the message itself for others.
+        For a frequent message, a tag and its fields, in which an inline value is the bytes of its pickle. For any other message,
+        None and the message itself.
     """
     if type(message) is Finished:
         *fields, outputs = message
-        return _FINISHED, (*fields, tuple([(dataset, _bare(handle)) for dataset, handle in outputs]) if outputs else ())
+        return _FINISHED, (*fields, tuple([(dataset, _compact(handle)) for dataset, handle in outputs]) if outputs else ())
     if type(message) is Job:
         run, nodes, inputs, last, local = message
-        return _JOB, (run, nodes, last, local, tuple([(dataset, _bare(handle)) for dataset, handle in inputs]) if inputs else ())
+        return _JOB, (
+            run,
+            nodes,
+            last,
+            local,
+            tuple([(dataset, _compact(handle)) for dataset, handle in inputs]) if inputs else (),
+        )
     return None, message
 
 
 def from_wire(tag: int | None, received: Any) -> Any:
-    """Return the message that `to_wire` took apart."""
+    """Return the message that `to_wire` converted."""
     if tag is None:
         return received
     handles = received[-1]
@@ -48,8 +55,8 @@ def from_wire(tag: int | None, received: Any) -> Any:
 
 
 _new = tuple.__new__
-"""Makes a named tuple of its fields as they are: its own constructor, which is written in Python, takes twice the time."""
+"""Makes a named tuple from its fields. The generated constructor is written in Python and takes twice the time."""
 
 
-def _bare(handle: Handle) -> Handle | bytes:
+def _compact(handle: Handle) -> Handle | bytes:
     return handle.data if type(handle) is Inline and not handle.buffers else handle

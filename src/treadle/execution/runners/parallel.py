@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from treadle.execution.processes.interrupts import interrupts_held_back
-from treadle.execution.processes.shortage import naming_what_ran_out
+from treadle.execution.processes.interrupts import interrupts_deferred
+from treadle.execution.processes.shortage import explaining_shortages
 from treadle.execution.processes.start_method import StartMethod, choose_start_method
 from treadle.execution.runners.arguments import checked_memory, checked_recycling, checked_workers, refuse_at_exit
 from treadle.execution.runners.runner import Runner
@@ -97,7 +97,7 @@ class ParallelRunner(Runner):
             return
         from treadle.execution.executors.loky.preload import start_early, stop_unused
 
-        with naming_what_ran_out():
+        with explaining_shortages():
             early = start_early(files)
         try:
             yield
@@ -112,7 +112,7 @@ class ParallelRunner(Runner):
         method = choose_start_method(self._requested).method
         self.start_method = method.value
         current, project = self._fingerprint or "", self._project
-        with interrupts_held_back():
+        with interrupts_deferred():
             # The executor must be stored before a pending Ctrl-C is raised, so that it can be closed.
             executor = self._executor = loky_executor(
                 self.max_workers,

@@ -21,8 +21,8 @@ from treadle.execution.attempt.seeding import plan_seeds
 from treadle.execution.loop.loop import RunLoop
 from treadle.execution.loop.observers import Observers
 from treadle.execution.packing.bundle import RunBundle
-from treadle.execution.processes.interrupts import interrupts_held_back
-from treadle.execution.processes.shortage import naming_what_ran_out
+from treadle.execution.processes.interrupts import interrupts_deferred
+from treadle.execution.processes.shortage import explaining_shortages
 from treadle.execution.runners.arguments import (
     check_arguments,
     check_run_options,
@@ -223,7 +223,7 @@ class Runner(ABC):
             outcome, started_at = Outcome.FAILED, time.monotonic()
             observers.notify(started)
             try:
-                with plan_left_out(len(plan.nodes)), naming_what_ran_out():
+                with plan_left_out(len(plan.nodes)), explaining_shortages():
                     result = loop.run()
                 outcome = Outcome.SUCCEEDED
             except KeyboardInterrupt:
@@ -304,7 +304,7 @@ class Runner(ABC):
     def _lease(self, plan: Plan) -> Iterator[Executor]:
         """Yield an executor for the plan; after the run, end it or keep it for the next run."""
         try:
-            with naming_what_ran_out():
+            with explaining_shortages():
                 fitting = self._fitting(plan)
             yield fitting
         except NodeError:  # no node is running any more
@@ -313,7 +313,7 @@ class Runner(ABC):
         except BaseException:  # Ctrl-C, a worker that could not be set up: nodes may still be running
             executor, self._executor = self._executor, None
             if executor is not None:
-                with interrupts_held_back():  # a second Ctrl-C must not interrupt the clean-up
+                with interrupts_deferred():  # a second Ctrl-C must not interrupt the clean-up
                     executor.close(kill=True)
             raise
         else:

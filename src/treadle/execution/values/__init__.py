@@ -1,4 +1,4 @@
-"""Values between nodes: pickling, transfer between processes, ownership (when a copy can be saved), the memory budget.
+"""Values between nodes: pickling, transfer between processes, copying only where necessary, the memory budget.
 
-Owns the values of one process in one run. Runs on both sides. Imports `processes` and `protocol`.
+Owns the values of one process in one run. Used by the parent and the workers. Imports `processes` and `protocol`.
 """

@@ -1,13 +1,13 @@
-"""How much memory the values of a pool's runs take, as the parent and all workers know it at any moment.
+"""Count the memory and the open memory files that the values of a pool take, for the parent and all workers.
 
-A small shared map of words in the pool's scratch directory. The parent counts what it has heard of. What a worker has
-made and not told yet it counts itself, so that many values made at the same time do not pass the limit together::
+State: a small shared memory map of words, a file in the pool's scratch directory. The parent counts the values that were
+reported to it. Each worker counts the values that it has created, and the parent how many of these were reported, so the
+unreported ones count too::
 
-    limits │ bytes, files (the parent's) │ worker 1: bytes made, heard; files made, heard │ worker 2: …
+    limits │ bytes, files (reported) │ worker 1: bytes created, reported; files created, reported │ worker 2: …
 
-Each word has one writer: the parent, but for what a worker has made. To look and to note are two steps, so workers that
-come at the same instant may pass the limit by a value each. Files are open memory files, which are few too.
-State: the map.
+Each word has one writer: a worker writes its created counts, the parent everything else. Checking the limit and adding to it are
+two steps, so workers that create values at the same instant may exceed the limit by one value each.
 """
 
 from __future__ import annotations
@@ -22,23 +22,23 @@ from treadle.execution.processes.scratch import reserve
 from treadle.forks import fork_safe
 
 OPEN_FILES = 128
-"""The number of open memory files past which large values go to scratch files, unless RLIMIT_NOFILE demands fewer."""
+"""Limit of open memory files. Past it, or past a quarter of the descriptors that were free, large values go to scratch files."""
 
-_SHARE = 0.5
-"""Part of the memory that a process may use which values take at most where nothing else is said."""
+_DEFAULT_SHARE = 0.5
+"""Default limit of the values' memory, as a share of the memory that this process may use."""
 
 _HEADER, _PLACE = 4, 4
-_LIMIT, _BYTES, _FILES, _MOST_FILES = 0, 1, 2, 3
-_MADE_BYTES, _HEARD_BYTES, _MADE_FILES, _HEARD_FILES = 0, 1, 2, 3
+_LIMIT, _BYTES, _FILES, _MAX_FILES = 0, 1, 2, 3
+_CREATED_BYTES, _REPORTED_BYTES, _CREATED_FILES, _REPORTED_FILES = 0, 1, 2, 3
 
 
 class Budget:
-    """The shared map.
+    """The shared map. `place` in its methods is the index of a worker's words.
 
     Args:
-        folder: where its file is; made, private to the user, where `places` is given.
-        places: number of workers, needed by the one that makes it.
-        limit: bytes that values may take in memory, likewise.
+        folder: the folder of the map's file.
+        places: number of workers. The parent gives it, and the file is created; workers leave it out.
+        limit: bytes that values may take in memory. Given with `places`.
     """
 
     def __init__(self, folder: str, places: int | None = None, limit: int = 0) -> None:
@@ -50,10 +50,10 @@ class Budget:
         finally:
             os.close(fd)
         self._words = memoryview(self._map).cast("q")
-        self._lock = fork_safe(threading.Lock())  # of what this worker made: its threads publish too
+        self._lock = fork_safe(threading.Lock())  # guards this worker's created counts, which several of its threads change
         if places is not None:
             self._words[_LIMIT] = limit
-            self._words[_MOST_FILES] = min(OPEN_FILES, _free_descriptors() // 4)
+            self._words[_MAX_FILES] = min(OPEN_FILES, _free_descriptors() // 4)
 
     @property
     def limit(self) -> int:
@@ -61,55 +61,55 @@ class Budget:
         return self._words[_LIMIT]
 
     def used(self) -> int:
-        """Return the bytes that they take."""
-        return self._words[_BYTES] + self._unheard(_MADE_BYTES, _HEARD_BYTES)
+        """Return the bytes that values take in memory now."""
+        return self._words[_BYTES] + self._unreported(_CREATED_BYTES, _REPORTED_BYTES)
 
     def has_room(self, size: int) -> bool:
-        """Say whether a value of so many bytes still fits in."""
+        """Return whether a value of `size` bytes fits into the limit."""
         return self.used() + size <= self.limit
 
     @property
-    def is_crowded(self) -> bool:
-        """True where so many memory files are open that large values had better go to scratch files."""
-        return self._words[_FILES] + self._unheard(_MADE_FILES, _HEARD_FILES) >= self._words[_MOST_FILES]
+    def is_short_of_files(self) -> bool:
+        """Whether the limit of open memory files is reached, so that large values should go to scratch files."""
+        return self._words[_FILES] + self._unreported(_CREATED_FILES, _REPORTED_FILES) >= self._words[_MAX_FILES]
 
-    def _unheard(self, made: int, heard: int) -> int:
+    def _unreported(self, created: int, reported: int) -> int:
         words = self._words
-        return sum(words[place + made] - words[place + heard] for place in range(_HEADER, len(words), _PLACE))
+        return sum(words[place + created] - words[place + reported] for place in range(_HEADER, len(words), _PLACE))
 
-    def note_made(self, place: int, size: int, files: int) -> None:
-        """By a worker: it made a value (or took one back, with negative numbers)."""
+    def add_created(self, place: int, size: int, files: int) -> None:
+        """Count a value that a worker created; with negative numbers, take it back. Called in the worker."""
         at = _HEADER + place * _PLACE
         with self._lock:
-            self._words[at + _MADE_BYTES] += size
-            self._words[at + _MADE_FILES] += files
+            self._words[at + _CREATED_BYTES] += size
+            self._words[at + _CREATED_FILES] += files
 
-    def note_heard(self, place: int, size: int, files: int) -> None:
-        """By the parent: a worker told of a value, which is counted here from now on."""
+    def add_reported(self, place: int, size: int, files: int) -> None:
+        """Count a worker's value as reported. Called in the parent, which also calls `add`."""
         at = _HEADER + place * _PLACE
-        self._words[at + _HEARD_BYTES] += size
-        self._words[at + _HEARD_FILES] += files
+        self._words[at + _REPORTED_BYTES] += size
+        self._words[at + _REPORTED_FILES] += files
 
-    def count(self, size: int, files: int) -> None:
-        """By the parent: a value is there, or, with negative numbers, there no more."""
+    def add(self, size: int, files: int) -> None:
+        """Count a value; with negative numbers, a value that was released. Called in the parent."""
         self._words[_BYTES] += size
         self._words[_FILES] += files
 
-    def settle(self, place: int) -> None:
-        """By the parent, while a worker is idle or dead: it has nothing that was not heard of."""
+    def mark_all_reported(self, place: int) -> None:
+        """Count all values of a worker as reported. Called in the parent while the worker is idle or dead."""
         at = _HEADER + place * _PLACE
-        self._words[at + _HEARD_BYTES] = self._words[at + _MADE_BYTES]
-        self._words[at + _HEARD_FILES] = self._words[at + _MADE_FILES]
+        self._words[at + _REPORTED_BYTES] = self._words[at + _CREATED_BYTES]
+        self._words[at + _REPORTED_FILES] = self._words[at + _CREATED_FILES]
 
     def close(self) -> None:
-        """Unmap it; the file belongs to the scratch directory."""
+        """Unmap the file. It is removed with the scratch directory."""
         self._words.release()
         self._map.close()
 
 
 def default_limit() -> int:
-    """Return half of the memory that this process may use."""
-    return int(_SHARE * usable_memory())
+    """Return half of the memory that this process may use, in bytes."""
+    return int(_DEFAULT_SHARE * usable_memory())
 
 
 def _free_descriptors() -> int:
@@ -119,5 +119,5 @@ def _free_descriptors() -> int:
         return 2**31
     try:
         return max(0, may_open - len(os.listdir("/dev/fd")))
-    except OSError:  # not mounted
+    except OSError:  # /dev/fd is not mounted
         return may_open

@@ -1,12 +1,14 @@
-"""The pickler of what leaves a process: cloudpickle's, with what that does not bring across.
+"""A pickler for values that are sent to another process: cloudpickle's, extended for objects that cloudpickle cannot pickle.
 
-Functions and classes of the main script, of a notebook, and of modules that another process cannot import (loaded from a file,
-made at run time, still being imported) travel by value. Beside that it carries what cloudpickle loses or refuses: cached and
-single-dispatch functions, `__slots__`, cached properties, named types, and the file and the source lines of code. No release of
-cloudpickle from 3.0.0 to 3.1.3 brings these across, but for the file, which 3.1.1 still kept; cached properties need no help from
-Python 3.12 on.
+Functions and classes are pickled by value if another process cannot import them: those of the main script, of a notebook, and of
+modules that were loaded from a file, made at run time or are still being imported.
 
-State: none. Neighbours: `restoring.py` makes these things again, in the other process; `pickling.py` is what the engine calls.
+The pickler also preserves what cloudpickle loses or refuses: cached and single-dispatch functions, `__slots__`, cached
+properties, named types, and the file name and source lines of code. No cloudpickle release from 3.0.0 to 3.1.3 supports these,
+except that 3.1.1 kept the file name. Cached properties need no support from Python 3.12 on.
+
+`restoring.py` recreates the objects in the receiving process; other modules call `pickling.py` or `in_band.py`. Used by the
+parent and the workers. State: cloudpickle's registry of modules to pickle by value.
 """
 
 from __future__ import annotations
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _dispatcher: Any = functools.singledispatch(len)
-_DISPATCHER_CODE = _dispatcher.__code__  # all of them share it
+_DISPATCHER_CODE = _dispatcher.__code__  # all single-dispatch functions share it
 _DISPATCHER_PARTS = frozenset(vars(_dispatcher))
 
 
@@ -41,44 +43,47 @@ class Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no 
     dispatch_table: ClassVar[Any]
 
     def reducer_override(self, obj: Any) -> Any:
-        """Return how an object is pickled, NotImplemented where pickle's own way is right."""
+        """Return the reduced form of an object; NotImplemented to let pickle use its own."""
         kind = type(obj)
         if kind is FunctionType and obj.__code__ is not _DISPATCHER_CODE:
-            _note_module(obj.__module__)
-            return _defined(obj, super().reducer_override(obj))
-        if (reduce := _REDUCERS.get(kind)) is not None:  # pickle looks these up by their names
-            _note_module(obj.__module__)
-            return NotImplemented if is_found_by_name(obj) else _defined(obj, reduce(obj))
+            _register_module(obj.__module__)
+            return _reduce_definition(obj, super().reducer_override(obj))
+        if (reduce := _REDUCERS.get(kind)) is not None:  # pickle would only store the name
+            _register_module(obj.__module__)
+            return NotImplemented if is_found_by_name(obj) else _reduce_definition(obj, reduce(obj))
         if issubclass(kind, type):
-            _note_module(getattr(obj, "__module__", None))
-            return _defined(obj, _with_slots(obj, super().reducer_override(obj)))
+            _register_module(getattr(obj, "__module__", None))
+            return _reduce_definition(obj, _with_slots(obj, super().reducer_override(obj)))
         if kind is ModuleType:
-            _note_module(obj.__name__)
+            _register_module(obj.__name__)
         return NotImplemented
 
 
 def dumps(value: Any) -> bytes:
-    """Pickle a value into one piece; what goes wrong is whatever the classes inside raise.
+    """Pickle a value without out-of-band buffers. Raises whatever the classes of the value's objects raise.
 
     Args:
-        value: anything.
+        value: any value.
     """
     stream = BytesIO()
     Pickler(stream, protocol=5).dump(value)
     return stream.getvalue()
 
 
-def _note_module(name: str | None) -> None:
-    """Have cloudpickle carry by value what a module defines, where another process cannot import the module."""
-    if name is None or name == "__main__":  # cloudpickle carries that by value itself
+def _register_module(name: str | None) -> None:
+    """Make cloudpickle pickle a module's functions and classes by value if another process cannot import the module."""
+    if name is None or name == "__main__":  # cloudpickle always pickles this module by value
         return
     module = sys.modules.get(name)
     if module is not None and module.__name__ == name and (name in MAIN_MODULES or not is_importable(module)):
         cloudpickle.register_pickle_by_value(module)
 
 
-def _defined(obj: Any, reduced: Any) -> Any:
-    """Have a worker find by its name, too, what is pickled by value: the plain pickle of a Pool or of a file looks there."""
+def _reduce_definition(obj: Any, reduced: Any) -> Any:
+    """Extend a reduced form so that the worker also defines the object in its module.
+
+    A plain pickle, such as that of a multiprocessing Pool, then finds the object by name in the worker.
+    """
     if not isinstance(reduced, tuple):
         return reduced
     module, name = obj.__module__, obj.__qualname__
@@ -96,7 +101,7 @@ def _with_slots(kind: type, reduced: Any) -> Any:
     if not isinstance(reduced, tuple) or "__slots__" not in vars(kind) or reduced[0].__name__ != "_make_skeleton_class":
         return reduced
     make, (constructor, name, bases, namespace, *others), *rest = reduced
-    slots = {"__slots__": kind.__slots__}  # type: ignore[attr-defined]  # see above
+    slots = {"__slots__": kind.__slots__}  # type: ignore[attr-defined]  # checked at the top of this function
     return (make, (constructor, name, bases, {**namespace, **slots}, *others), *rest)
 
 
@@ -113,12 +118,12 @@ def _reduce_dispatcher(obj: Any) -> tuple[Any, ...]:
 
 
 def _reduce_cached_property(obj: functools.cached_property[Any]) -> tuple[Any, ...]:
-    # Before Python 3.12 it holds a lock.
+    # Before Python 3.12 a cached property has a lock, which cannot be pickled.
     return functools.cached_property, (obj.func,), {"attrname": obj.attrname, "__doc__": obj.__doc__}
 
 
 def _reduce_code(code: CodeType) -> tuple[Any, ...]:
-    """Keep the name of the file, and of code without a file, such as a notebook's, the source lines."""
+    """Preserve the file name and, for code without a file, such as a notebook's, the source lines."""
     make, arguments = cloudpickle.Pickler.dispatch_table[CodeType](code)
     lines = None if _is_file(code.co_filename) else linecache.getlines(code.co_filename)
     return restoring.code, (make, arguments, code.co_filename, lines or None)

@@ -1,7 +1,8 @@
-"""Which modules, functions and classes another process finds by their names.
+"""Find out which modules, functions and classes another process can import by name.
 
-`sys.modules` does not tell: a module that was loaded from a file with `spec_from_file_location`, made with `types.ModuleType`, or
-imported by `pytest --import-mode=importlib` stands there too. So the finders are asked. State: the answers, by module.
+An entry in `sys.modules` is not enough: it may be a module that was loaded from a file with `spec_from_file_location`, made with
+`types.ModuleType`, or imported by `pytest --import-mode=importlib`. This module therefore asks the import system's finders. Used
+by the parent and the workers. State: a cache of the answers, by module.
 """
 
 from __future__ import annotations
@@ -15,20 +16,20 @@ if TYPE_CHECKING:
     from types import ModuleType
 
 MAIN_MODULES = frozenset({"__main__", "__mp_main__"})
-"""Names of the main script's module: what it defines, no other process finds there."""
+"""Names of the main script's module, which another process cannot import."""
 
 _answers: WeakKeyDictionary[ModuleType, bool] = WeakKeyDictionary()
 
 
 def is_found_by_name(obj: Any) -> bool:
-    """Say whether another process finds a function or a class by its module and name.
+    """Return whether another process can import a function or class by its module and name.
 
     Args:
-        obj: has a `__module__` and a `__qualname__`.
+        obj: a function or class: it has a `__module__` and a `__qualname__`.
 
     Returns:
-        False for what belongs to the main script or a notebook, for what is local to a function, for what a module defines that
-        cannot be imported, and for what was registered with `cloudpickle.register_pickle_by_value`.
+        False for an object that is defined in the main script, in a notebook, inside a function or in a module that cannot be
+        imported, and for one whose module is registered with `cloudpickle.register_pickle_by_value`.
     """
     module = sys.modules.get(obj.__module__ or "")
     if module is None or obj.__module__ in MAIN_MODULES:
@@ -41,27 +42,28 @@ def is_found_by_name(obj: Any) -> bool:
 
 
 def is_importable(module: ModuleType) -> bool:
-    """Say whether another process, with the `sys.path` of this one, can import a module.
+    """Return whether another process with the same `sys.path` can import a module.
 
     Args:
-        module: one of `sys.modules`.
+        module: a module in `sys.modules`.
     """
     name = getattr(module, "__name__", None)
     if not isinstance(name, str) or name.partition(".")[0] in sys.stdlib_module_names:
         return True
     spec = getattr(module, "__spec__", None)
     if getattr(spec, "_initializing", False):
-        return False  # to import it would do again what it is doing now: perhaps this very run
+        return False  # the module is still being imported, and its code may be calling this run: do not execute it again
     try:
         answer = _answers.get(module)
         if answer is None:
-            answer = _answers[module] = _finds(module, name, getattr(spec, "origin", None))
-    except TypeError:  # an object that stands in for a module, and cannot be a key
+            answer = _answers[module] = _finders_find(module, name, getattr(spec, "origin", None))
+    except TypeError:  # an object that replaces a module and cannot be a dictionary key
         return True
     return answer
 
 
-def _finds(module: ModuleType, name: str, origin: str | None) -> bool:
+def _finders_find(module: ModuleType, name: str, origin: str | None) -> bool:
+    """Return whether the import system finds a module under its name, in the same file."""
     parent, _, _ = name.rpartition(".")
     path = None
     if parent:
@@ -74,12 +76,12 @@ def _finds(module: ModuleType, name: str, origin: str | None) -> bool:
         if found is not None:
             file = origin or getattr(module, "__file__", None)
             return file is None or found.origin is None or found.origin == file
-    # Packages such as six put modules of their own making below themselves, which come with the package.
+    # Packages such as six create submodules when they are imported: importing the package is enough.
     return bool(parent) and path is None
 
 
 def _travels_by_value(name: str) -> bool:
-    cloudpickle = sys.modules.get("cloudpickle")  # where it is not imported, nothing was registered with it
+    cloudpickle = sys.modules.get("cloudpickle")  # if it is not imported, no module is registered
     if cloudpickle is None:
         return False
     registered = cloudpickle.list_registry_pickle_by_value()

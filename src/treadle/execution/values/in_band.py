@@ -1,26 +1,26 @@
-"""Pickling into one piece: for what travels inside the description of a run. No state.
+"""Pickle the parts of a run's description into one bytes object each, buffers included.
 
-Neighbours: `pickling.py` pickles the values of datasets, whose large buffers travel apart.
+`pickling.py` pickles the values of datasets with separate buffers. Used by the parent and the workers. State: none.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from treadle.execution.protocol.handles import CannotLeaveError
+from treadle.execution.protocol.handles import UnpicklableValueError
 
 
 def pickle_in_band(value: Any) -> bytes:
-    """Pickle a value into one piece; what the main script or a notebook defines travels by value.
+    """Pickle a value into one bytes object; functions and classes that cannot be imported are pickled by value.
 
     Args:
-        value: anything.
+        value: any value.
 
     Returns:
         The pickle.
 
     Raises:
-        CannotLeaveError: the value, or something in it, cannot be pickled.
+        UnpicklableValueError: the value, or something in it, cannot be pickled.
     """
     from treadle.execution.values.by_value import dumps
 
@@ -28,6 +28,6 @@ def pickle_in_band(value: Any) -> bytes:
         return dumps(value)
     except (MemoryError, KeyboardInterrupt):
         raise
-    except BaseException as exc:  # pickling runs the code of any class, which may even call sys.exit
+    except BaseException as exc:  # pickling runs the methods of any class, which may even call sys.exit
         msg = f"{type(value).__module__}.{type(value).__qualname__} cannot be pickled: {exc}"
-        raise CannotLeaveError(msg) from exc
+        raise UnpicklableValueError(msg) from exc

@@ -1,7 +1,7 @@
-"""Pickling what leaves a process: large buffers out of band, what the main script or a notebook defines by value.
+"""Pickle the values of datasets with out-of-band buffers; functions and classes that cannot be imported go by value.
 
-State: none. Neighbours: `in_band.py`, for what travels in one piece; `by_value.py`, which has the pickler. It is imported where
-it is first needed, and cloudpickle with it.
+`in_band.py` pickles into one bytes object. `by_value.py` has the pickler; it is imported on first use, because it imports
+cloudpickle. Used by the parent and the workers. State: none.
 """
 
 from __future__ import annotations
@@ -10,24 +10,24 @@ import pickle
 from io import BytesIO
 from typing import Any
 
-from treadle.execution.protocol.handles import CannotLeaveError
+from treadle.execution.protocol.handles import UnpicklableValueError
 
 ATOMS = frozenset({type(None), bool, int, float, complex, str, bytes})
-"""Kinds of values that nobody can change, and that pickle without help."""
+"""Immutable types that plain pickle handles."""
 
 
 def pickle_value(value: Any) -> tuple[bytes, list[memoryview]]:
-    """Pickle a value, its large buffers out of band (PEP 574).
+    """Pickle a value with out-of-band buffers (PEP 574).
 
     Args:
-        value: anything.
+        value: any value.
 
     Returns:
         The pickle, and a flat view of each buffer.
 
     Raises:
-        CannotLeaveError: the value, or something in it, cannot be pickled.
-        MemoryError: there is not enough memory to pickle it.
+        UnpicklableValueError: the value, or something in it, cannot be pickled.
+        MemoryError: there is not enough memory for the pickle.
     """
     if type(value) in ATOMS:
         return pickle.dumps(value, protocol=5), []
@@ -40,6 +40,6 @@ def pickle_value(value: Any) -> tuple[bytes, list[memoryview]]:
         return stream.getvalue(), [buffer.raw() for buffer in buffers]
     except (MemoryError, KeyboardInterrupt):
         raise
-    except BaseException as exc:  # pickling runs the code of any class, which may even call sys.exit
+    except BaseException as exc:  # pickling runs the methods of any class, which may even call sys.exit
         msg = f"{type(value).__module__}.{type(value).__qualname__} cannot be pickled: {exc}"
-        raise CannotLeaveError(msg) from exc
+        raise UnpicklableValueError(msg) from exc

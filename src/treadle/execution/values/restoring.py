@@ -1,7 +1,7 @@
 """Restore, in the receiving process, the objects that `by_value.py` pickled.
 
-State: whether this process is a worker; workers define the objects that they receive in the module that they come from. Every
-worker imports this module, so it imports only the standard library.
+Every worker imports this module, so it imports only the standard library. State: whether this process is a worker. A worker also
+defines each received object in the module that the object came from.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ def define_received_objects() -> None:
 
 
 def define(module: str, name: str, make: Callable[..., Any], arguments: Sequence[Any]) -> Any:
-    """Restore an object that was pickled by value; in a worker it can be found by its name from then on.
+    """Restore an object that was pickled by value. A worker also defines it in its module, where code can find it by name.
 
     Args:
         module: the module that defines it.
-        name: its name there.
+        name: its name in the module.
         make: creates it.
         arguments: the arguments of `make`.
     """
@@ -40,7 +40,7 @@ def define(module: str, name: str, make: Callable[..., Any], arguments: Sequence
     return made
 
 
-def cached_function(function: Callable[..., Any], maxsize: int | None, typed: bool) -> Any:  # noqa: FBT001 - as lru_cache has it
+def cached_function(function: Callable[..., Any], maxsize: int | None, typed: bool) -> Any:  # noqa: FBT001 - like lru_cache
     """Restore a function decorated with `functools.lru_cache`, with an empty cache."""
     return functools.lru_cache(maxsize, typed)(function)
 

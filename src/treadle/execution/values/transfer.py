@@ -1,14 +1,15 @@
-"""How in-memory datasets cross processes, and how they pass from node to node within one.
+"""Transfer the values of in-memory datasets between processes, and from node to node within a process.
 
-Between processes: a small value travels inside the message. A large one is pickled with protocol 5 (PEP 574), its
-buffers out of band, into one memory file (memfd on Linux, so no limit of /dev/shm applies and nothing is left when its
-last holder is gone; elsewhere, and past a number of open files, a file in the scratch directory). Each consumer maps the
-file privately (MAP_PRIVATE): it copies nothing, may write, and sees nobody's writes. The parent owns every segment and
-closes it when the last taker has it. Values in memory are counted against a limit (`budget`), past which they go to files
-in the scratch directory too.
+Between processes: a small value is sent inside a message. A large one is pickled with protocol 5 (PEP 574) into one file, with
+out-of-band buffers. On Linux the file is a memfd: no limit of /dev/shm applies, and the kernel frees it with its last descriptor.
+On other systems, past the memory limit and past the limit of open files (`budget.py`), it is a scratch file. Each consumer maps
+the file privately (MAP_PRIVATE): nothing is copied, and no consumer sees the writes of another. The parent owns every segment and
+closes it when the value's last consumer has received it.
 
-Within a process: a value is copied when it is saved, so that what its maker does with it later is not seen, unless nobody
-but the exchange holds it any more (`handover`); the last taker gets what is stored itself, every other one a copy.
+Within a process: a value is copied when it is stored, so that later changes by the node that made it have no effect. The copy is
+avoided if the store has the only reference (`ownership.py`). The last consumer gets the stored object, every other one a copy.
+
+Used by the parent and the workers. State: the values in `LocalValues`.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from treadle.execution.processes.sizes import format_bytes
 from treadle.execution.protocol.handles import Inline, Segment
-from treadle.execution.values.ownership import borrow, claim
+from treadle.execution.values.ownership import claim_ownership, share_copy_on_write
 from treadle.execution.values.pickling import ATOMS, pickle_value
 from treadle.io.memory import CopyMode, copy_value
 
@@ -40,24 +41,24 @@ _ALIGNMENT = 64
 
 
 class NoRoomError(Exception):
-    """A value that fits neither into memory nor onto the disk; the text says its size, and what is free where."""
+    """A value fits neither into memory nor onto the disk; the text gives its size and the free space."""
 
 
 def publish(value: Any, scratch: str, *, budget: Budget | None = None, spare: int | None = None) -> Inline | Segment:
-    """Make a value fit to leave this process.
+    """Pickle a value so that other processes can load it.
 
     Args:
         value: any picklable value.
-        scratch: directory for the files of large values for which there is no memory file.
-        budget: what values may take in memory; without it, as much as there is.
-        spare: descriptor of a memory file that nobody maps any more, to be written over; it is closed where it is not used.
+        scratch: directory for the files of large values that do not go to a memory file.
+        budget: the memory limit of values; without it, there is no limit.
+        spare: descriptor of an unused memory file to overwrite. It is closed if it is not used.
 
     Returns:
-        Its handle; a Segment without a path holds a descriptor that the caller closes when it has passed it on.
+        The value's handle. A Segment without a path has a descriptor that the caller closes after sending it.
 
     Raises:
-        CannotLeaveError: the value cannot be pickled.
-        NoRoomError: there is no room for it, in memory nor in the scratch directory.
+        UnpicklableValueError: the value cannot be pickled.
+        NoRoomError: neither memory nor the scratch directory has enough space.
     """
     try:
         try:
@@ -75,19 +76,19 @@ def publish(value: Any, scratch: str, *, budget: Budget | None = None, spare: in
             start = -(-end // _ALIGNMENT) * _ALIGNMENT
             end = start + (piece.nbytes if isinstance(piece, memoryview) else len(piece))
             spans.append((start, end - start))
-        why = []
-        for attempt in (_in_file, _in_memory) if budget is not None and budget.is_crowded else (_in_memory, _in_file):
+        reasons = []
+        for attempt in (_in_file, _in_memory) if budget is not None and budget.is_short_of_files else (_in_memory, _in_file):
             try:
                 path, fd = attempt(pieces, spans, scratch, budget, spare)
             except OSError as exc:
-                why.append(exc.strerror or str(exc))
+                reasons.append(exc.strerror or str(exc))
             else:
                 spare = None if fd is not None else spare
                 return Segment(end, tuple(spans), path, fd)
     finally:
         if spare is not None:
             os.close(spare)
-    raise NoRoomError(_describe_lack(end, why, scratch))
+    raise NoRoomError(_describe_free_space(end, reasons, scratch))
 
 
 def _in_memory(
@@ -102,7 +103,7 @@ def _in_memory(
         used, limit = format_bytes(budget.used()), format_bytes(budget.limit)
         raise OSError(ENOMEM, f"values take {used} of the {limit} of memory that they may have (exchange_memory)")
     if not hasattr(os, "memfd_create"):
-        raise OSError(ENOSYS, "there are no memory files on this system")
+        raise OSError(ENOSYS, "this system has no memory files")
     fd = os.memfd_create("treadle", os.MFD_CLOEXEC) if spare is None else spare
     try:
         _write_pieces(fd, pieces, spans)
@@ -131,7 +132,7 @@ def _in_file(
     return path, None
 
 
-def _describe_lack(size: int, why: Sequence[str], scratch: str) -> str:
+def _describe_free_space(size: int, reasons: Sequence[str], scratch: str) -> str:
     import psutil
 
     try:
@@ -140,29 +141,28 @@ def _describe_lack(size: int, why: Sequence[str], scratch: str) -> str:
         free = exc.strerror or str(exc)
     available = format_bytes(psutil.virtual_memory().available)
     return (
-        f"{format_bytes(size)} fit neither into memory nor into a file in {scratch} ({'; '.join(why)}). "
+        f"{format_bytes(size)} fit neither into memory nor into a file in {scratch} ({'; '.join(reasons)}). "
         f"The machine has {available} of memory available; {os.path.dirname(scratch)}: {free}"
     )
 
 
 def describe_no_room(name: str, node: str | None, lack: object) -> str:
-    """Return what to tell about a value for which there is no room, as one paragraph.
+    """Return the error message about a value for which there is no space.
 
     Args:
-        name: of the dataset.
-        node: that made the value or needs it, where it is known.
+        name: name of the dataset.
+        node: name of the node that made or needs the value, if it is known.
         lack: the NoRoomError that `publish` raised, or its text.
     """
-    whose = f" of node '{node}'" if node else ""
+    of_node = f" of node '{node}'" if node else ""
     return (
-        f"There is no room for the value of '{name}'{whose}: {lack}. Give values more memory (the runner's exchange_memory), "
-        f"point TMPDIR at a disk with more room, run fewer workers, or give '{name}' an entry in the catalog that keeps it in a "
-        "file of its own."
+        f"There is no room for the value of '{name}'{of_node}: {lack}. Give values more memory (the runner's exchange_memory), "
+        f"point TMPDIR at a disk with more space, run fewer workers, or declare '{name}' in the catalog to save it to a file."
     )
 
 
 def _write_pieces(fd: int, pieces: Sequence[bytes | memoryview], spans: Sequence[tuple[int, int]]) -> None:
-    # write() beats copying into a map: the kernel fills fresh pages without a fault for each.
+    # write() is faster than copying into a map: the kernel fills new pages without a page fault for each.
     for piece, (start, _length) in zip(pieces, spans, strict=True):
         os.lseek(fd, start, os.SEEK_SET)
         rest = memoryview(piece)
@@ -172,64 +172,68 @@ def _write_pieces(fd: int, pieces: Sequence[bytes | memoryview], spans: Sequence
 
 
 def snapshot(value: Any, copy_mode: CopyMode | None) -> Any:
-    """Copy a value so that what others do with the original is not seen; the same object where it cannot be copied.
+    """Return a copy of a value, so that changes to the original have no effect on it; the same object if it cannot be copied.
 
     Args:
-        value: what a node returned, or what is stored and will be needed again.
-        copy_mode: as declared for the dataset; inferred from the value where None.
+        value: a node's output, or a stored value that will be needed again.
+        copy_mode: the dataset's declared copy mode; None to infer it from the value.
     """
     if type(value) in ATOMS:
         return value
     try:
         return copy_value(value, copy_mode)
     except MemoryError:
-        raise  # it could be copied, and may not be shared
-    except Exception:  # noqa: BLE001 - a lock, a connection, a generator: such a thing is shared, or it cannot be passed on at all
+        raise  # with more memory the value would be copied: sharing it is not safe
+    except Exception:  # noqa: BLE001 - a lock, a connection or a generator can only be shared
         return value
 
 
 class LocalValues:
-    """The in-memory datasets that live in this process, by dataset index."""
+    """The values of in-memory datasets in this process, by dataset index.
+
+    Args:
+        copy_mode_of: returns the declared copy mode of a dataset; None to infer it from the value.
+    """
 
     def __init__(self, copy_mode_of: Callable[[int], CopyMode | None]) -> None:
         self._copy_mode_of = copy_mode_of
         self._values: dict[int, Any] = {}
 
-    def put(self, dataset: int, value: Any) -> None:
-        """Keep a snapshot of a value."""
+    def store_copy(self, dataset: int, value: Any) -> None:
+        """Store a copy of a value."""
         self._values[dataset] = snapshot(value, self._copy_mode_of(dataset))
 
-    def settle(self, holder: dict[int, Any], dataset: int) -> None:
-        """Keep a value that a node made and that only `holder` has left: as it is where that is safe, else a snapshot."""
+    def store_output(self, holder: dict[int, Any], dataset: int) -> None:
+        """Move a node's output from `holder` into the store: the object itself if nothing else references it, else a copy."""
         mode = self._copy_mode_of(dataset)
-        if mode is None and claim(holder, dataset):
+        if mode is None and claim_ownership(holder, dataset):
             self._values[dataset] = holder.pop(dataset)
         else:
             self._values[dataset] = snapshot(holder.pop(dataset), mode)
 
-    def adopt(self, dataset: int, value: Any) -> None:
-        """Keep a value that nobody else holds."""
+    def store_as_is(self, dataset: int, value: Any) -> None:
+        """Store a value that no other code references, without a copy."""
         self._values[dataset] = value
 
-    def take(self, dataset: int, *, last: bool) -> Any:
-        """Return a value that is the caller's own; the last taker gets the stored one, and it is forgotten."""
+    def load_input(self, dataset: int, *, last: bool) -> Any:
+        """Return a value for a node: a copy, or with `last` the stored object, which is removed from the store."""
         if last:
             return self._values.pop(dataset)
         value, mode = self._values[dataset], self._copy_mode_of(dataset)
-        borrowed = borrow(value) if mode is None else None
-        return snapshot(value, mode) if borrowed is None else borrowed
+        shared = share_copy_on_write(value) if mode is None else None
+        return snapshot(value, mode) if shared is None else shared
 
     def peek(self, dataset: int) -> Any:
-        """Return the stored value itself, to pickle it."""
+        """Return the stored object itself, to pickle it."""
         return self._values[dataset]
 
-    def drop(self, dataset: int) -> None:
-        """Forget a value, where it is here."""
+    def discard(self, dataset: int) -> None:
+        """Remove a value if it is stored."""
         self._values.pop(dataset, None)
 
     def __contains__(self, dataset: int) -> bool:
         return dataset in self._values
 
     def clear(self) -> None:
-        """Forget everything."""
+        """Remove all values."""
         self._values.clear()

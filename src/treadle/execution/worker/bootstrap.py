@@ -157,7 +157,7 @@ def set_up_worker(spec: ProcessSpec, number: int, authkey: bytes, inherited: Inh
         finally:
             os._exit(1)
 
-    watch_parent(spec.parent_pid, gone=orphaned, note=lambda peak: blackboard.peak(place, peak))
+    watch_parent(spec.parent_pid, on_exit=orphaned, on_sample=lambda peak: blackboard.set_peak_memory(place, peak))
     label = f"worker-{number}"
     worker = WorkerProcess(number, label, spec, _connect(scratch.socket, number, authkey), blackboard, place)
     _this_process.append(worker)

@@ -25,7 +25,7 @@ import time
 import warnings
 from typing import Any, NamedTuple
 
-from treadle.execution.protocol.handles import CannotLeaveError
+from treadle.execution.protocol.handles import UnpicklableValueError
 from treadle.execution.values.importable import is_found_by_name
 from treadle.execution.values.in_band import pickle_in_band
 
@@ -221,7 +221,7 @@ def _describe_category(category: type[Warning]) -> bytes | tuple[str, str]:
         return category.__module__, category.__qualname__
     try:
         return pickle_in_band(category)  # a class of the main script
-    except CannotLeaveError:
+    except UnpicklableValueError:
         return category.__module__, category.__qualname__
 
 

@@ -1,6 +1,7 @@
-"""What a worker process has of one run: its nodes, catalog and hooks, each made when it is first used, and its values.
+"""One run in a loky worker process: run the nodes of its jobs, keep their values, report the results.
 
-State: that of the run in this process. Neighbours: `worker.py` hands it jobs, `attempt.py` takes each node through its steps.
+Runs in workers. `server.py` passes it jobs and other commands, `open_run.py` sets up the run's nodes, catalog and hooks, and
+`attempt/attempt.py` runs one node. State: the values of the run that are in this process, and the handles of the job's inputs.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from treadle.errors import DatasetError
 from treadle.execution.attempt.attempt import AttemptFailedError, attempt_node
 from treadle.execution.attempt.failure import record_failure
-from treadle.execution.protocol.handles import CannotLeaveError, Handle, Inline, PinnedValue, RemoteValue, Segment
+from treadle.execution.protocol.handles import Handle, Inline, PinnedValue, RemoteValue, Segment, UnpicklableValueError
 from treadle.execution.protocol.messages import Failed, Finished, Job, RunSpec
 from treadle.execution.values.ownership import large_size
 from treadle.execution.values.pickling import ATOMS
@@ -36,11 +37,19 @@ if TYPE_CHECKING:
     from treadle.execution.worker.bootstrap import WorkerProcess
 
 FLUSH_BATCH_SIZE = 32
-"""So many facts go out at once: half of what may wait in a worker, so that it has work while the parent sends more."""
+"""Number of facts that are sent together: half the nodes that may be queued in a worker, so it has work until more arrive."""
 
 
 class WorkerRun:
-    """What this process has of one run."""
+    """The state of one run in this worker process.
+
+    Args:
+        number: number of the run.
+        spec: description of the run.
+        worker: this process.
+        files: the memory files that this worker received, by dataset: a live dictionary that the server fills.
+        budget: the memory that values take in all processes.
+    """
 
     def __init__(
         self,
@@ -56,63 +65,72 @@ class WorkerRun:
         self._handles: dict[int, Handle] = {}
         self._files = files
         self._budget = budget
-        self._last: dict[int, int] = {}
-        self._is_over = False
+        self._last: dict[int, int] = {}  # of the current job: the last consumer of each dataset that it uses up
+        self._ended = False
         run = OpenRun(spec, worker_facts(worker), worker.between_runs, on_node=self._enter_node)
         self._context = run.context
         self._values = LocalValues(run.copy_modes.get)
         self._values_lock = fork_safe(threading.Lock())  # the monitor thread publishes while the main thread runs nodes
 
     def accept(self, job: Job) -> None:
-        """Take a job's inputs in; those in memory files are among the files already."""
+        """Keep the handles of a job's inputs. The server has added those in memory files to `files` already."""
         self._last = dict(job.last)
         for dataset, handle in job.inputs:
             if not handle.needs_descriptor:
                 self._handles[dataset] = handle
 
     def forget_inputs(self) -> None:
-        """Forget what came with the last job."""
+        """Forget the handles of the last job's inputs."""
         self._handles.clear()
 
     def attempt(self, index: int, job: Job, rest: tuple[int, ...]) -> bool:
-        """Run one node of a job and report; False where it failed, and the rest of the job with it."""
+        """Run one node of a job and report the result.
+
+        Args:
+            index: plan index of the node.
+            job: the job.
+            rest: the later nodes of the job, which are reported as not started if this one fails.
+
+        Returns:
+            Whether the node succeeded.
+        """
         worker = self._worker
-        begun, since = time.time(), time.monotonic()
-        worker.blackboard.begin(worker.place, self._number, index, begun, since)
-        worker.current = (self._number, index, begun)
-        given: dict[int, Handle] = {}
-        made: dict[int, Any] = {}  # what stays in this process
-        keeping: int | None = None
+        started, since = time.time(), time.monotonic()
+        worker.blackboard.begin(worker.place, self._number, index, started, since)
+        worker.current = (self._number, index, started)
+        handles: dict[int, Handle] = {}  # of the outputs that are reported to the parent
+        kept: dict[int, Any] = {}  # outputs that stay in this process
+        storing: int | None = None
         try:
             times = attempt_node(
                 self._context,
                 index,
-                take=lambda dataset: self._take(dataset, index),
-                give=lambda dataset, value: self._give(dataset, value, job, given, made),
+                take=lambda dataset: self._load_input(dataset, index),
+                give=lambda dataset, value: self._store_output(dataset, value, job, handles, kept),
             )
-            if made:
+            if kept:
                 with self._values_lock:
-                    for dataset in list(made):
-                        keeping = dataset
-                        self._values.settle(made, dataset)
-        except BaseException as exc:  # noqa: BLE001 - the worker's edge: copying a value to keep runs the code of its class
-            self._report_failure(index, (begun, begun + time.monotonic() - since), rest, exc, keeping, given)
+                    for dataset in list(kept):
+                        storing = dataset
+                        self._values.store_output(kept, dataset)
+        except BaseException as exc:  # noqa: BLE001 - user code raises anything, copying a value to keep it included: report it
+            self._report_failure(index, (started, started + time.monotonic() - since), rest, exc, storing, handles)
             return False
         finally:
             flush_forwarded()
-            worker.sender.post()  # before the node's own fact
+            worker.sender.post()  # the node's output goes before its result
             worker.running = None
             worker.current = None
             worker.blackboard.end(worker.place)
-        descriptors: list[int] = []  # the channel takes them over
-        for dataset, handle in given.items():
+        descriptors: list[int] = []  # the channel closes them after sending
+        for dataset, handle in handles.items():
             if handle.fd is not None:
                 descriptors.append(handle.fd)
-                given[dataset] = handle.with_descriptor(None)  # as it travels
-        outputs = tuple(given.items())
-        worker.blackboard.finish(worker.place, self._number, index, begun, times.at)
+                handles[dataset] = handle.with_descriptor(None)
+        outputs = tuple(handles.items())
+        worker.blackboard.finish(worker.place, self._number, index, started, times.at)
         message = Finished(
-            self._number, index, begun, times.at, times.load_seconds, times.run_seconds, times.save_seconds, outputs
+            self._number, index, started, times.at, times.load_seconds, times.run_seconds, times.save_seconds, outputs
         )
         if worker.channel.post(message, descriptors) >= FLUSH_BATCH_SIZE:
             worker.channel.flush()
@@ -124,114 +142,137 @@ class WorkerRun:
         times: tuple[float, float],
         rest: tuple[int, ...],
         exc: BaseException,
-        keeping: int | None,
-        given: Mapping[int, Handle],
+        storing: int | None,
+        handles: Mapping[int, Handle],
     ) -> None:
-        """Report that an attempt failed, or that a value that it made could not be kept, and give back what it handed over."""
-        for handle in given.values():
-            self._take_back(handle)
+        """Report a failed attempt and free the outputs that it had published.
+
+        Args:
+            index: plan index of the node.
+            times: start and end of the attempt, in seconds since the epoch.
+            rest: the later nodes of the job.
+            exc: exception of the attempt, or of storing an output in this process.
+            storing: the dataset that was being stored in this process, if any.
+            handles: handles of the published outputs.
+        """
+        for handle in handles.values():
+            self._free_unreported(handle)
         if isinstance(exc, AttemptFailedError):
             failure = exc.failure
         else:
-            name = self._spec.dataset_names[keeping] if keeping is not None else None
+            name = self._spec.dataset_names[storing] if storing is not None else None
             failure = record_failure(exc, phase="save" if name is not None else "run", dataset=name)
         self._worker.channel.send(Failed(self._number, index, *times, failure, rest))
 
-    def _take(self, dataset: int, index: int) -> Any:
+    def _load_input(self, dataset: int, index: int) -> Any:
+        """Load the value of an in-memory input for a node."""
         last = self._last.get(dataset) == index
         with self._values_lock:
             handle = self._files.get(dataset) or self._handles.get(dataset)
             if dataset in self._values and (last or handle is None):
-                return self._values.take(dataset, last=last)
+                return self._values.load_input(dataset, last=last)
         if handle is None:
             name = self._spec.dataset_names[dataset]
-            msg = f"The value of '{name}' is gone: the worker that had it has given it away. Run its node again."
+            msg = (
+                f"The value of '{name}' is no longer in this worker, because its last consumer received it. Run the node that "
+                "makes it again."
+            )
             raise DatasetError(msg, dataset=name)
         return handle.load()
 
     def publish(self, dataset: int, spare: int | None = None) -> Handle:
-        """Make a resident value fit to travel, in a spare memory file where one came along.
+        """Pickle a value that stayed in this worker, so that other processes can load it.
 
-        Who takes it here until the parent has it dropped gets it from the file as well, so that it is not in memory twice.
+        If the pickle is in a file, later nodes of this worker load the value from it too, and the object is freed, so that the
+        value is not in memory twice.
+
+        Args:
+            dataset: index of the dataset.
+            spare: descriptor of an unused memory file to overwrite, if the parent sent one.
 
         Returns:
-            Its handle; PinnedValue, with the reason, where it cannot travel.
+            The value's handle; a PinnedValue with the reason if the value cannot be pickled or there is no space for it.
         """
         with self._values_lock:
-            here = dataset in self._values
-            value = self._values.peek(dataset) if here else None
-        if not here:
+            is_stored = dataset in self._values
+            value = self._values.peek(dataset) if is_stored else None
+        if not is_stored:
             if spare is not None:
                 os.close(spare)
             return PinnedValue(self._worker.number, "its worker no longer has it")
         handle: Handle
         try:
             handle = publish(value, self._worker.spec.scratch, budget=self._budget, spare=spare)
-        except CannotLeaveError as exc:
+        except UnpicklableValueError as exc:
             handle = PinnedValue(self._worker.number, str(exc))
         except NoRoomError as exc:
             handle = PinnedValue(self._worker.number, str(exc), large_size(value))
         del value
         self._count(handle)
-        if isinstance(handle, Segment) and (own := handle.reopened()) is not None:
+        if isinstance(handle, Segment) and (reopened := handle.reopened()) is not None:
             with self._values_lock:
-                if self._is_over:  # meanwhile, and its files are closed
-                    own.close()
+                if self._ended:  # the run ended during the pickling, and its files are closed
+                    reopened.close()
                 else:
-                    self._files[dataset] = own
-                    self._values.drop(dataset)
+                    self._files[dataset] = reopened
+                    self._values.discard(dataset)
         return handle
 
     def end(self) -> None:
-        """The run is over: what is published from now on leaves nothing here."""
+        """Mark the run as ended: a `publish` that is still in progress leaves no open file behind."""
         with self._values_lock:
-            self._is_over = True
+            self._ended = True
 
-    def drop(self, dataset: int) -> None:
-        """Forget a value."""
+    def release(self, dataset: int) -> None:
+        """Free a value if it is stored here."""
         with self._values_lock:
-            self._values.drop(dataset)
+            self._values.discard(dataset)
 
-    def _give(self, dataset: int, value: Any, job: Job, given: dict[int, Handle], made: dict[int, Any]) -> None:
+    def _store_output(self, dataset: int, value: Any, job: Job, handles: dict[int, Handle], kept: dict[int, Any]) -> None:
+        """Store a node's output: add it to `kept` if it stays in this process, and its handle to `handles` if it is reported.
+
+        A generator's dataset is stored once for each chunk; the last chunk replaces the earlier ones.
+        """
         if dataset in job.local:
-            made[dataset] = value
+            kept[dataset] = value
             return
-        made.pop(dataset, None)  # a generator's earlier chunk
-        if (before := given.pop(dataset, None)) is not None:
-            self._take_back(before)
+        kept.pop(dataset, None)
+        if (earlier_chunk := handles.pop(dataset, None)) is not None:
+            self._free_unreported(earlier_chunk)
         size = 0 if type(value) in ATOMS or self._spec.is_result[dataset] else large_size(value)
         if size >= RESIDENT_BYTES and self._worker.spec.keeps_values and self._budget.has_room(size):
-            made[dataset] = value
-            given[dataset] = RemoteValue(self._worker.number, size)
-            self._count(given[dataset])
+            kept[dataset] = value
+            handles[dataset] = RemoteValue(self._worker.number, size)
+            self._count(handles[dataset])
             return
         try:
-            given[dataset] = publish(value, self._worker.spec.scratch, budget=self._budget)
-            self._count(given[dataset])
+            handles[dataset] = publish(value, self._worker.spec.scratch, budget=self._budget)
+            self._count(handles[dataset])
         except NoRoomError as exc:
             name, node = self._spec.dataset_names[dataset], self._worker.running
             raise DatasetError(describe_no_room(name, node, exc), dataset=name, node=node) from exc
-        except CannotLeaveError as exc:
+        except UnpicklableValueError as exc:
             name = self._spec.dataset_names[dataset]
             if self._spec.is_result[dataset]:
                 msg = (
                     f"The value of '{name}' cannot leave the worker process that made it: {exc}. It is a free output, so the run "
-                    "must hand it over; give it an entry in the catalog, return something that pickles, or use a "
-                    "runner without worker processes (sequential or thread)."
+                    "must return it. Give it an entry in the catalog, return something that can be pickled, or use a runner "
+                    "without worker processes (sequential or thread)."
                 )
                 raise DatasetError(msg, dataset=name) from exc
-            made[dataset] = value
-            given[dataset] = PinnedValue(self._worker.number, str(exc))
+            kept[dataset] = value
+            handles[dataset] = PinnedValue(self._worker.number, str(exc))
 
     def _count(self, handle: Handle, sign: int = 1) -> None:
+        """Count a value towards the memory budget; with `sign=-1`, no longer count it."""
         if type(handle) is Inline:
             return
         size, files = handle.memory
         if size:
-            self._budget.note_made(self._worker.place, sign * size, sign * files)
+            self._budget.add_created(self._worker.place, sign * size, sign * files)
 
-    def _take_back(self, handle: Handle) -> None:
-        """Give back what was handed over, before the parent heard of it."""
+    def _free_unreported(self, handle: Handle) -> None:
+        """Free a published value that was not reported to the parent."""
         self._count(handle, -1)
         handle.close()
 

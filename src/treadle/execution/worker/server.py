@@ -104,7 +104,7 @@ class _Server:
     def __init__(self, worker: WorkerProcess) -> None:
         self._worker = worker
         self._channel = worker.channel
-        self._lock = fork_safe(threading.Lock())  # guards the commands: the monitor thread removes jobs
+        self._lock = fork_safe(threading.Lock())  # guards `_commands`, from which the monitor thread removes jobs
         self._commands: deque[tuple[Any, list[int]]] = deque()
         self._specs: dict[int, bytes] = {}
         self._runs: dict[int, WorkerRun] = {}
@@ -122,8 +122,9 @@ class _Server:
         worker.sender.wake = self._request_flush
 
     def serve(self) -> None:
+        """Handle commands until Stop."""
         while True:
-            command, descriptors = self._next()
+            command, descriptors = self._next_command()
             if isinstance(command, Job):
                 self._busy = True
                 if not self._wake_monitor.is_set():  # cheaper than calling set() each time
@@ -135,7 +136,7 @@ class _Server:
             elif isinstance(command, Release):
                 self._files.close(command.run, command.dataset)
                 if command.run in self._runs:
-                    self._runs[command.run].drop(command.dataset)
+                    self._runs[command.run].release(command.dataset)
             elif isinstance(command, BeginRun):
                 self._specs[command.run] = command.spec
             elif isinstance(command, EndRun):
@@ -151,7 +152,8 @@ class _Server:
             run.end()
         self._files.close_all(number)
 
-    def _next(self) -> tuple[Any, list[int]]:
+    def _next_command(self) -> tuple[Any, list[int]]:
+        """Return the next command and its descriptors. Before it blocks, it sends the pending messages."""
         with self._lock:
             if self._commands:
                 return self._commands.popleft()

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from treadle.errors import StoreError
 from treadle.events import Outcome
-from treadle.execution.processes.interrupts import interrupts_held_back
+from treadle.execution.processes.interrupts import interrupts_deferred
 from treadle.forks import fork_safe
 from treadle.observe.store.file import default_file, writing_problem
 from treadle.suggestions import close_names, did_you_mean
@@ -345,7 +345,7 @@ class SQLStore:
 def _import_database() -> None:
     """Import SQLAlchemy with signals deferred: an interrupt during the import would leave it incomplete, and no record saved."""
     if _LAST_IMPORTED not in sys.modules:
-        with interrupts_held_back():
+        with interrupts_deferred():
             from treadle.observe.store import migrations, rows  # noqa: F401 - imported for the side effect
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from treadle.execution.processes.blackboard import Blackboard, Done, Glance
+from treadle.execution.processes.blackboard import Blackboard, FinishedNode, WorkerEntry
 
 
 @pytest.fixture
@@ -20,7 +20,7 @@ def path(tmp_path):
 def test_a_new_board_is_empty(path):
     """Every place of a new board is idle; the file is private."""
     board = Blackboard(path, 3)
-    assert [board.read(place) for place in range(3)] == [Glance(0, None, 0.0, 0)] * 3
+    assert [board.read(place) for place in range(3)] == [WorkerEntry(0, None, 0.0, 0)] * 3
     assert Path(path).stat().st_mode & 0o777 == 0o600
     board.close()
 
@@ -29,15 +29,15 @@ def test_places_do_not_disturb_each_other(path):
     """A worker writes its own place only."""
     board = Blackboard(path, 2)
     board.begin(1, 7, 42, 12.5)
-    board.peak(1, 1_000)
-    assert board.read(0) == Glance(0, None, 0.0, 0)
-    assert board.read(1) == Glance(7, 42, 12.5, 1_000)
+    board.set_peak_memory(1, 1_000)
+    assert board.read(0) == WorkerEntry(0, None, 0.0, 0)
+    assert board.read(1) == WorkerEntry(7, 42, 12.5, 1_000)
     board.begin(1, 7, 43, 13.5)
-    assert board.read(1) == Glance(7, 43, 13.5, 1_000)
+    assert board.read(1) == WorkerEntry(7, 43, 13.5, 1_000)
     board.end(1)
-    assert board.read(1) == Glance(7, None, 13.5, 1_000)
+    assert board.read(1) == WorkerEntry(7, None, 13.5, 1_000)
     board.clear(1)
-    assert board.read(1) == Glance(0, None, 0.0, 0)
+    assert board.read(1) == WorkerEntry(0, None, 0.0, 0)
     board.close()
 
 
@@ -49,7 +49,7 @@ def test_a_killed_process_leaves_its_word(path):
         "Blackboard(sys.argv[1]).begin(0, 3, 5, 1.5)\nos.kill(os.getpid(), signal.SIGKILL)"
     )
     assert subprocess.run([sys.executable, "-c", script, path], check=False).returncode == -signal.SIGKILL
-    assert board.read(0) == Glance(3, 5, 1.5, 0)
+    assert board.read(0) == WorkerEntry(3, 5, 1.5, 0)
     board.close()
 
 
@@ -60,10 +60,10 @@ def test_finished_nodes_are_remembered_in_order(path):
         board.begin(0, 7, node, node + 0.25)
         board.finish(0, 7, node, node + 0.25, node + 0.5)
         board.end(0)
-    assert board.finished_after(0, 97) == [Done(7, node, node + 0.25, node + 0.5) for node in (97, 98, 99)]
+    assert board.finished_after(0, 97) == [FinishedNode(7, node, node + 0.25, node + 0.5) for node in (97, 98, 99)]
     assert [done.node for done in board.finished_after(0, 0)] == list(range(36, 100))
     assert board.finished_after(0, 100) == board.finished_after(1, 0) == []
-    assert board.read(0) == Glance(7, None, 99.25, 0)
+    assert board.read(0) == WorkerEntry(7, None, 99.25, 0)
     board.clear(0)
     assert board.finished_after(0, 0) == []
     board.close()

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from treadle.execution.processes.interrupts import interrupts_held_back
+from treadle.execution.processes.interrupts import interrupts_deferred
 
 
 def _send(number):
@@ -12,7 +12,7 @@ def _send(number):
 
 
 def _held(done, times=1):
-    with interrupts_held_back():
+    with interrupts_deferred():
         for _ in range(times):
             _send(signal.SIGINT)
         done.append("all of it")
@@ -46,7 +46,7 @@ def test_handlers_are_put_back(wait_until):
     heard = []
     before = signal.signal(signal.SIGTERM, lambda number, _frame: heard.append(number))
     try:
-        with interrupts_held_back():
+        with interrupts_deferred():
             _send(signal.SIGTERM)
             assert heard == []
         # Python runs a handler soon, not at once, where other threads are alive.
@@ -71,7 +71,7 @@ def test_an_interrupt_while_handlers_are_put_back_loses_none(monkeypatch):
 
     try:
         monkeypatch.setattr(signal, "signal", interrupted)
-        with pytest.raises(KeyboardInterrupt), interrupts_held_back():
+        with pytest.raises(KeyboardInterrupt), interrupts_deferred():
             pass
         monkeypatch.undo()
         assert signal.getsignal(signal.SIGINT) is handlers[0]
@@ -81,7 +81,7 @@ def test_an_interrupt_while_handlers_are_put_back_loses_none(monkeypatch):
 
 
 def _nested(done):
-    with interrupts_held_back():
+    with interrupts_deferred():
         _held(done)
         done.append("after the inner one")
 
@@ -99,7 +99,7 @@ def test_other_threads_may_use_it():
     masks = []
 
     def work():
-        with interrupts_held_back():
+        with interrupts_deferred():
             masks.append(signal.pthread_sigmask(signal.SIG_BLOCK, ()))
         masks.append(signal.pthread_sigmask(signal.SIG_BLOCK, ()))
 

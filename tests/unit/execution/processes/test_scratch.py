@@ -83,14 +83,14 @@ def test_removing_twice_is_no_error(base):
     scratch = Scratch.create()
     scratch.remove()
     scratch.remove()
-    scratch.let_go()
+    scratch.unlock()
     assert list(base.iterdir()) == []
 
 
 def test_a_sweep_spares_what_is_held_and_removes_what_is_not(base):
     """Directories of living pools stay; those whose holders are gone go."""
     held, left = Scratch.create(), Scratch.create()
-    left.let_go()
+    left.unlock()
     assert sweep(str(base)) == [left.path]
     assert Path(held.path).is_dir()
     held.remove()
@@ -114,7 +114,7 @@ def test_making_one_sweeps_what_killed_pools_left(base, holder):
     """What a process that was killed leaves behind is removed when the next pool is made."""
     left = Scratch.create()
     process = holder(left.path)
-    left.let_go()
+    left.unlock()
     fresh = Scratch.create()
     assert Path(left.path).is_dir()
     process.kill()
@@ -128,7 +128,7 @@ def test_the_last_holder_removes_it(base, holder):
     """Of several processes that lost their parent, the last to go removes the directory, no earlier one does."""
     parent = Scratch.create()
     first, second = holder(parent.path), holder(parent.path)
-    parent.let_go()
+    parent.unlock()
     tell(first, "remove_if_last")
     assert Path(parent.path).is_dir()
     tell(second, "remove_if_last")

@@ -29,7 +29,7 @@ def watched(pid):
         peaks.append(peak)
         noted.set()
 
-    watch_parent(pid, gone=gone.set, note=note)
+    watch_parent(pid, on_exit=gone.set, on_sample=note)
     return gone, noted, peaks
 
 

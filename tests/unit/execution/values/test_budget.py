@@ -23,36 +23,36 @@ def test_both_sides_see_what_either_counts(sides):
     """What a worker made counts at once, and once only when the parent has heard of it."""
     parent, worker = sides
     assert worker.limit == parent.limit == 1000
-    worker.note_made(1, 600, 1)
+    worker.add_created(1, 600, 1)
     assert parent.used() == worker.used() == 600
-    parent.note_heard(1, 600, 1)
-    parent.count(600, 1)
+    parent.add_reported(1, 600, 1)
+    parent.add(600, 1)
     assert parent.used() == worker.used() == 600
     assert worker.has_room(400)
     assert not worker.has_room(401)
-    parent.count(-600, -1)
+    parent.add(-600, -1)
     assert worker.used() == 0
 
 
 def test_a_worker_that_is_gone_takes_along_what_nobody_heard_of(sides):
     """What a lost worker had made and not told is counted no more."""
     parent, worker = sides
-    worker.note_made(0, 300, 1)
-    worker.note_made(2, 100, 0)
-    parent.settle(0)
+    worker.add_created(0, 300, 1)
+    worker.add_created(2, 100, 0)
+    parent.mark_all_reported(0)
     assert worker.used() == 100
-    worker.note_made(2, -100, 0)
+    worker.add_created(2, -100, 0)
     assert parent.used() == 0
 
 
 def test_memory_files_are_few(sides):
     """Open memory files count wherever they are."""
     parent, worker = sides
-    parent.count(0, module.OPEN_FILES - 1)
-    assert not worker.is_crowded
-    worker.note_made(2, 0, 1)
-    assert parent.is_crowded
-    assert worker.is_crowded
+    parent.add(0, module.OPEN_FILES - 1)
+    assert not worker.is_short_of_files
+    worker.add_created(2, 0, 1)
+    assert parent.is_short_of_files
+    assert worker.is_short_of_files
 
 
 def test_the_file_is_private(sides, tmp_path):

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from treadle.execution.values.ownership import borrow, claim, large_size
+from treadle.execution.values.ownership import claim_ownership, large_size, share_copy_on_write
 
 KEPT = []
 ON_WRITE = int(pd.__version__.partition(".")[0]) >= 3
@@ -103,7 +103,7 @@ SHARED = {
 
 def is_claimed(make):
     holder = {0: make()}
-    return claim(holder, 0)
+    return claim_ownership(holder, 0)
 
 
 @pytest.mark.parametrize("name", ARRAYS)
@@ -129,7 +129,7 @@ def test_labels_over_an_array_are_copied():
     """Labels can be made of an array that somebody keeps: the frame is handed over with labels of its own."""
     labels = np.arange(3.0)
     holder = {0: pd.DataFrame({"a": np.zeros(3)}, index=pd.Index(labels, copy=False, name="at"))}
-    assert claim(holder, 0)
+    assert claim_ownership(holder, 0)
     labels[:] = 9
     assert holder[0].index.tolist() == [0, 1, 2]
     assert holder[0].index.name == "at"
@@ -139,7 +139,7 @@ def test_labels_over_an_array_are_copied():
 def test_borrowed_frames_are_isolated_both_ways():
     """A borrowed frame shares memory until either side is written to, labels and their names included."""
     stored = frame()
-    first, second = borrow(stored), borrow(stored)
+    first, second = share_copy_on_write(stored), share_copy_on_write(stored)
     assert np.shares_memory(first["a"].to_numpy(), stored["a"].to_numpy())
     first.loc[0, "a"] = -1
     first.index.name = "changed"
@@ -153,10 +153,10 @@ def test_borrowed_frames_are_isolated_both_ways():
 
 def test_only_plain_frames_are_borrowed():
     """Arrays, extension arrays, which can be written to past the frame, and lists are copied."""
-    assert borrow(np.zeros(3)) is None
-    assert borrow(mixed()) is None
-    assert borrow(pd.DataFrame({"a": [[1]]})) is None
-    assert (borrow(pd.Series([1.0])) is not None) == ON_WRITE
+    assert share_copy_on_write(np.zeros(3)) is None
+    assert share_copy_on_write(mixed()) is None
+    assert share_copy_on_write(pd.DataFrame({"a": [[1]]})) is None
+    assert (share_copy_on_write(pd.Series([1.0])) is not None) == ON_WRITE
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import pickle
 import numpy as np
 import pytest
 
-from treadle.execution.protocol.handles import CannotLeaveError
+from treadle.execution.protocol.handles import UnpicklableValueError
 from treadle.execution.values.pickling import pickle_value
 
 
@@ -36,7 +36,7 @@ def test_what_refuses_is_told():
         def __reduce__(self):
             raise MemoryError
 
-    with pytest.raises(CannotLeaveError, match="generator cannot be pickled"):
+    with pytest.raises(UnpicklableValueError, match="generator cannot be pickled"):
         pickle_value(number for number in range(3))
     with pytest.raises(MemoryError):
         pickle_value(Greedy())

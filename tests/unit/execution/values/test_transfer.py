@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 
 from treadle.execution.protocol import handles
-from treadle.execution.protocol.handles import CannotLeaveError, Inline, LocalValue, PinnedValue, RemoteValue, Segment
+from treadle.execution.protocol.handles import Inline, LocalValue, PinnedValue, RemoteValue, Segment, UnpicklableValueError
 from treadle.execution.values import transfer as exchange
 from treadle.execution.values.budget import Budget
 from treadle.execution.values.pickling import pickle_value
@@ -215,7 +215,7 @@ def test_past_the_budget_a_full_disk_is_the_end(tmp_path, small_files, nothing_l
 def test_a_crowd_of_memory_files_that_the_disk_cannot_take(tmp_path):
     """With many memory files open values go to files; where the disk has no room for them, into memory after all."""
     budget = Budget(str(tmp_path), 1, 1 << 30)
-    budget.count(0, 1000)
+    budget.add(0, 1000)
     handle = publish(BIG, str(tmp_path), budget=budget)
     assert handle.path is not None
     handle.close()
@@ -242,7 +242,7 @@ def test_a_spare_memory_file_is_written_over(tmp_path, size):
 @pytest.mark.parametrize("value", [threading.Lock(), [threading.Lock()], (number for number in range(3))])
 def test_what_cannot_be_pickled_cannot_leave(tmp_path, value):
     """An unpicklable value is an error of our own, that says what and why."""
-    with pytest.raises(CannotLeaveError, match="cannot be pickled") as caught:
+    with pytest.raises(UnpicklableValueError, match="cannot be pickled") as caught:
         publish(value, str(tmp_path))
     assert caught.value.__cause__ is not None
 
@@ -254,7 +254,7 @@ def test_pickling_may_raise_whatever_it_likes(tmp_path):
         def __reduce__(self):
             raise ZeroDivisionError
 
-    with pytest.raises(CannotLeaveError, match="Hostile cannot be pickled"):
+    with pytest.raises(UnpicklableValueError, match="Hostile cannot be pickled"):
         publish(Hostile(), str(tmp_path))
 
 
@@ -283,7 +283,7 @@ def test_other_handles():
     """A local value is handed over as it is, a kept one cannot be had, a segment needs its descriptor."""
     value = object()
     assert LocalValue(value).load() is value
-    with pytest.raises(CannotLeaveError, match="a lock"):
+    with pytest.raises(UnpicklableValueError, match="a lock"):
         PinnedValue(1, "a lock").load()
     with pytest.raises(RuntimeError, match="descriptor"):
         Segment(1, ((0, 1),)).load()
@@ -301,19 +301,19 @@ def test_a_value_is_copied_when_it_is_put():
     """What its maker does with a value later is not seen."""
     values = LocalValues(lambda _dataset: None)
     made = [1]
-    values.put(0, made)
+    values.store_copy(0, made)
     made.append(2)
-    assert values.take(0, last=False) == [1]
+    assert values.load_input(0, last=False) == [1]
 
 
 def test_each_taker_has_its_own_and_the_last_takes_the_stored_one():
     """Takers do not see each other's changes; after the last the value is forgotten."""
     values = LocalValues(lambda _dataset: None)
-    values.put(0, [1])
+    values.store_copy(0, [1])
     stored = values._values[0]
-    first = values.take(0, last=False)
+    first = values.load_input(0, last=False)
     first.append(2)
-    assert values.take(0, last=True) is stored
+    assert values.load_input(0, last=True) is stored
     assert stored == [1]
     assert 0 not in values
 
@@ -322,18 +322,18 @@ def test_an_adopted_value_is_kept_as_it_is():
     """A value that nobody else holds is not copied."""
     values = LocalValues(lambda _dataset: None)
     value = [1]
-    values.adopt(0, value)
-    assert values.take(0, last=True) is value
+    values.store_as_is(0, value)
+    assert values.load_input(0, last=True) is value
 
 
 def test_the_declared_copy_mode_holds():
     """`assign` hands over the very object, every time."""
     values = LocalValues({0: CopyMode.ASSIGN}.get)
     value = [1]
-    values.put(0, value)
-    assert values.take(0, last=False) is value
-    values.drop(0)
-    values.drop(0)
+    values.store_copy(0, value)
+    assert values.load_input(0, last=False) is value
+    values.discard(0)
+    values.discard(0)
     assert 0 not in values
 
 
@@ -348,7 +348,7 @@ def test_clearing_forgets_everything():
     """After a run nothing keeps its values alive."""
     values = LocalValues({0: CopyMode.ASSIGN}.get)
     array = np.zeros(3)
-    values.put(0, array)
+    values.store_copy(0, array)
     values.clear()
     gc.collect()
     assert 0 not in values
@@ -359,7 +359,7 @@ def test_values_hold_no_descriptors_where_many_are_open(keep, monkeypatch):
     """A value is read and not mapped once many files are open: it is the taker's own, and holds none of them."""
     array = np.arange(100_000.0)
     handle = keep(array)
-    monkeypatch.setattr(handles, "MANY_DESCRIPTORS", 0)
+    monkeypatch.setattr(handles, "DESCRIPTOR_LIMIT", 0)
     before = open_files()
     first, second = handle.load(), handle.load()
     assert open_files() == before

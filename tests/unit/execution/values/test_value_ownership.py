@@ -74,10 +74,10 @@ def test_a_frame_reaches_each_taker_as_it_was_made(kinds, names, rows, index, ke
     values = LocalValues(lambda _dataset: None)
     made = {0: build(kinds, names, rows, index)}
     maker = made[0] if kept else None
-    values.settle(made, 0)
+    values.store_output(made, 0)
     if maker is not None:
         spoil(maker)
     for last in (False, False, True):
-        taken = values.take(0, last=last)
+        taken = values.load_input(0, last=last)
         pd.testing.assert_frame_equal(taken, expected)
         spoil(taken)

@@ -18,11 +18,11 @@ def test_a_value_published_past_the_end_of_its_run_leaves_nothing(tmp_path):
             run.end()
             return bytes, (bytes(1 << 17),)
 
-    run = WorkerRun.__new__(WorkerRun)  # what a run needs to come about is more than what this is about
+    run = WorkerRun.__new__(WorkerRun)  # without the set-up of a whole run
     run._worker = SimpleNamespace(number=1, place=0, spec=SimpleNamespace(scratch=str(tmp_path)))
     run._budget = Budget(str(tmp_path), 1, 1 << 30)
-    run._values_lock, run._values, run._files, run._is_over = threading.Lock(), LocalValues({}.get), {}, False
-    run._values.adopt(3, EndsTheRun())
+    run._values_lock, run._values, run._files, run._ended = threading.Lock(), LocalValues({}.get), {}, False
+    run._values.store_as_is(3, EndsTheRun())
     handle = run.publish(3)
     assert handle.size > 1 << 17
     assert not run._files

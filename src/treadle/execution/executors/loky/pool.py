@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from treadle.execution.executors.loky.recycling import Recycling
     from treadle.execution.executors.loky.slot import Slot
     from treadle.execution.packing.bundle import RunBundle
-    from treadle.execution.processes.blackboard import Glance
+    from treadle.execution.processes.blackboard import WorkerEntry
     from treadle.execution.processes.start_method import StartMethod
     from treadle.execution.protocol.handles import Handle
     from treadle.execution.protocol.messages import Cancel, Hello, ProcessSpec, Release
@@ -191,7 +191,7 @@ class LokyPool:
         self._slot_pool.send(slot, self._begin_message)
         return [WorkerUp(slot.number, hello.pid, hello.configured)]
 
-    def worker_lost(self, slot: Slot, pid: int, exitcode: int | None, last: Glance) -> list[PoolEvent]:
+    def worker_lost(self, slot: Slot, pid: int, exitcode: int | None, last: WorkerEntry) -> list[PoolEvent]:
         """Report a lost worker: the nodes that it had finished, and the one that it was running."""
         node = last.node if last.run == self._run else None
         started = last.started if node is not None else None

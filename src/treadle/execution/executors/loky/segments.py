@@ -53,22 +53,22 @@ class Segments:
 
     def forget_worker(self, worker: int) -> None:
         """Forget the values that a worker made and did not report: it is idle or lost, so there are none."""
-        self.budget.settle(worker - 1)
+        self.budget.mark_all_reported(worker - 1)
 
     def add(self, handle: Handle, worker: int) -> None:
         """Add a value that a worker reported to the budget."""
         size, files = handle.memory
         if size:
             if worker != MAIN:
-                self.budget.note_heard(worker - 1, size, files)
-            self.budget.count(size, files)
+                self.budget.add_reported(worker - 1, size, files)
+            self.budget.add(size, files)
             self._trim()
 
     def remove(self, handle: Handle) -> None:
         """Subtract a value from the budget; the caller owns its file now."""
         size, files = handle.memory
         if size:
-            self.budget.count(-size, -files)
+            self.budget.add(-size, -files)
 
     def free(self, handle: Handle) -> None:
         """Subtract a value from the budget, and close its file or keep it for reuse."""
@@ -78,7 +78,7 @@ class Segments:
         if self._reuses and (fd := handle.fd) is not None and self._is_reusable(handle.size):
             self._idle.append((handle.size, fd))
             self._idle_bytes += handle.size
-            self.budget.count(handle.size, 1)
+            self.budget.add(handle.size, 1)
             self._trim()
         else:
             handle.close()
@@ -129,7 +129,7 @@ class Segments:
     def _take_idle(self, place: int) -> int:
         size, fd = self._idle.pop(place)
         self._idle_bytes -= size
-        self.budget.count(-size, -1)
+        self.budget.add(-size, -1)
         return fd
 
     def _drop_idle(self, *, count: bool = True) -> None:

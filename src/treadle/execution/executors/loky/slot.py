@@ -24,10 +24,10 @@ from treadle.execution.executors.loky.starting import (
     naming_missing_semaphores,
     open_standard_descriptors,
 )
-from treadle.execution.processes.interrupts import interrupts_held_back
+from treadle.execution.processes.interrupts import interrupts_deferred
 from treadle.execution.processes.process_tree import end_tree, worker_mark
 from treadle.execution.processes.scratch import adopt_multiprocessing_folder
-from treadle.execution.processes.start_method import StartMethod, default_left_open, multiprocessing_folder
+from treadle.execution.processes.start_method import StartMethod, default_start_method_unchanged, multiprocessing_folder
 from treadle.execution.worker.bootstrap import InheritedResources, set_up_worker
 from treadle.execution.worker.server import serve
 from treadle.forks import fork_safe
@@ -97,8 +97,8 @@ class Slot:
         with ExitStack() as prepared:
             prepared.enter_context(_STARTING)
             prepared.enter_context(_hidden_main())
-            prepared.enter_context(default_left_open())
-            prepared.enter_context(interrupts_held_back())
+            prepared.enter_context(default_start_method_unchanged())
+            prepared.enter_context(interrupts_deferred())
             prepared.enter_context(_fork_warning_silenced(self._method))
             prepared.enter_context(daemons_may_have_children())
             prepared.enter_context(interpreter_flags(self._method))
@@ -218,7 +218,7 @@ def ensure_forkserver() -> None:
     adopt_multiprocessing_folder()
     multiprocessing_folder()  # a child process would use its parent's
     # Signals must not be blocked here: the forkserver and all processes that it starts for other code would keep them blocked.
-    with _STARTING, _hidden_main(), default_left_open():
+    with _STARTING, _hidden_main(), default_start_method_unchanged():
         forkserver.ensure_running()
 
 

@@ -26,7 +26,7 @@ from treadle.execution.executors.loky.listener import ConnectionListener
 from treadle.execution.executors.loky.preload import preload_forkserver
 from treadle.execution.executors.loky.slot import Slot
 from treadle.execution.executors.loky.starting import open_standard_descriptors
-from treadle.execution.processes.blackboard import Blackboard, Done, Glance
+from treadle.execution.processes.blackboard import Blackboard, FinishedNode, WorkerEntry
 from treadle.execution.processes.channel import Channel, ChannelClosedError
 from treadle.execution.processes.scratch import Scratch, adopt_multiprocessing_folder
 from treadle.execution.processes.start_method import StartMethod
@@ -50,7 +50,7 @@ class PoolCallbacks(Protocol):
     def message_received(self, slot: Slot, message: Any, descriptors: list[int]) -> Sequence[PoolEvent]:
         """A worker sent a message; the callback owns the descriptors that came with it."""
 
-    def worker_lost(self, slot: Slot, pid: int, exitcode: int | None, last: Glance) -> list[PoolEvent]:
+    def worker_lost(self, slot: Slot, pid: int, exitcode: int | None, last: WorkerEntry) -> list[PoolEvent]:
         """A worker was lost after its set-up; `last` is its last entry on the blackboard."""
 
     def close_inherited(self) -> None:
@@ -86,7 +86,7 @@ class SlotPool:
             if method is StartMethod.FORKSERVER:
                 adopt_multiprocessing_folder()
             if (folder := method.folder()) is not None:
-                self._scratch.take_along(folder)
+                self._scratch.remove_together_with(folder)
             self._blackboard = files.enter_context(contextlib.closing(Blackboard(self._scratch.blackboard, size)))
             self._authkey = secrets.token_bytes(32)
             self._selector = files.enter_context(selectors.DefaultSelector())
@@ -151,7 +151,7 @@ class SlotPool:
                 slot.channel.abandon()
         self._callbacks.close_inherited()
         self._watchdog.abandon()
-        self._scratch.let_go()
+        self._scratch.unlock()
 
     def _note_end(self, number: int, pid: int) -> None:
         """Note that a slot's process ended; called from a thread of loky's."""
@@ -243,11 +243,11 @@ class SlotPool:
             events += key.data(mask)
         return events
 
-    def read_blackboard(self, slot: Slot) -> Glance:
+    def read_blackboard(self, slot: Slot) -> WorkerEntry:
         """Return a worker's entry on the blackboard."""
         return self._blackboard.read(slot.number - 1)
 
-    def unreported(self, slot: Slot) -> list[Done]:
+    def unreported(self, slot: Slot) -> list[FinishedNode]:
         """Return the nodes that a lost worker finished, according to the blackboard, and had not reported."""
         return self._blackboard.finished_after(slot.number - 1, slot.reported)
 

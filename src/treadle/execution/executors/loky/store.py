@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any
 from treadle.errors import DatasetError
 from treadle.execution.executors.loky.segments import Segments
 from treadle.execution.protocol.handles import (
-    MANY_DESCRIPTORS,
-    CannotLeaveError,
+    DESCRIPTOR_LIMIT,
     Handle,
     Inline,
     LocalValue,
     PinnedValue,
     Segment,
+    UnpicklableValueError,
     open_spilled,
 )
 from treadle.execution.protocol.messages import MAIN
@@ -73,8 +73,8 @@ class SegmentStore:
         with self._lock:
             try:
                 handle = self._publish(dataset, value)
-            except CannotLeaveError as exc:
-                self._local_values.adopt(dataset, value)
+            except UnpicklableValueError as exc:
+                self._local_values.store_as_is(dataset, value)
                 handle = PinnedValue(MAIN, str(exc))
             self.keep(dataset, handle, MAIN)
             return handle.placement
@@ -86,11 +86,11 @@ class SegmentStore:
             DatasetError: there is no room for it.
         """
         with self._lock:
-            self._local_values.drop(dataset)  # an earlier chunk of a generator
+            self._local_values.discard(dataset)  # an earlier chunk of a generator
             try:
                 return self._publish(dataset, value)
-            except CannotLeaveError as exc:
-                self._local_values.put(dataset, value)
+            except UnpicklableValueError as exc:
+                self._local_values.store_copy(dataset, value)
                 return PinnedValue(MAIN, str(exc))
 
     def _publish(self, dataset: int, value: Any) -> Handle:
@@ -106,7 +106,7 @@ class SegmentStore:
         """Return an input for a node in this process, which may change it; `last` is True for the last consumer of the value."""
         with self._lock:
             if dataset in self._local_values:
-                return self._local_values.take(dataset, last=last)
+                return self._local_values.load_input(dataset, last=last)
             handle = self._handles[dataset]
             if handle.fd is None:
                 return handle.load()
@@ -181,7 +181,7 @@ class SegmentStore:
         """Release a value and free its memory."""
         with self._lock:
             handle = self._handles.pop(dataset, None)
-            self._local_values.drop(dataset)
+            self._local_values.discard(dataset)
             if handle is not None:
                 self._segments.free(handle)
 
@@ -189,7 +189,7 @@ class SegmentStore:
         """Remove a value and return its handle; a spilled one is moved out of the scratch directory of the pool."""
         handle = self._handles.pop(dataset, None)
         if handle is None or handle.worker is not None:
-            return LocalValue(self._local_values.take(dataset, last=True)) if dataset in self._local_values else None
+            return LocalValue(self._local_values.load_input(dataset, last=True)) if dataset in self._local_values else None
         self._segments.remove(handle)
         if isinstance(handle, Segment) and handle.path is not None:
             try:
@@ -200,7 +200,7 @@ class SegmentStore:
                 raise DatasetError(msg, dataset=name) from exc
             with open(source, "rb") as spilled, tempfile.TemporaryFile() as kept:
                 fd = os.dup(kept.fileno())
-                if fd > MANY_DESCRIPTORS:
+                if fd > DESCRIPTOR_LIMIT:
                     os.close(fd)
                     content = spilled.read()
                     data, *buffers = (content[start : start + length] for start, length in handle.spans)

@@ -14,7 +14,7 @@ from treadle.execution.protocol.messages import Finished
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from treadle.execution.processes.blackboard import Done
+    from treadle.execution.processes.blackboard import FinishedNode
     from treadle.planning import Plan
 
 
@@ -36,7 +36,7 @@ class UnreportedResults:
         self._run, self._plan = run, plan
         self._accepted.clear()
 
-    def facts(self, worker: int, written: Iterable[Done]) -> list[Finished]:
+    def facts(self, worker: int, written: Iterable[FinishedNode]) -> list[Finished]:
         """Return the facts of the nodes that are accepted as finished.
 
         Args:

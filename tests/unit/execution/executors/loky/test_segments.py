@@ -114,7 +114,7 @@ def test_released_files_are_counted_and_bounded(pool, tmp_path):
         pool.free(handle)
     assert pool.budget.used() == sum(size for size, _fd in pool._idle)
     assert len(pool._idle) == 2
-    pool.budget.note_made(0, 900_000_000, 0)
+    pool.budget.add_created(0, 900_000_000, 0)
     pool.add(RemoteValue(1, 900_000_000), 1)
     assert pool._idle == []
     pool.remove(RemoteValue(1, 900_000_000))
@@ -136,7 +136,7 @@ def test_only_values_with_their_own_memory_are_counted(pool):
     pool.add(Inline(b"abc"), 1)
     pool.add(PinnedValue(1, "a lock"), 1)
     assert pool.budget.used() == 0
-    pool.budget.note_made(0, 70, 0)
+    pool.budget.add_created(0, 70, 0)
     pool.add(RemoteValue(1, 70), 1)
     assert pool.budget.used() == 70
     pool.begin()

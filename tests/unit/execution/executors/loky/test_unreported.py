@@ -6,7 +6,7 @@ import pytest
 
 from treadle import Catalog, Pipeline, node
 from treadle.execution.executors.loky.unreported import UnreportedResults
-from treadle.execution.processes.blackboard import Done
+from treadle.execution.processes.blackboard import FinishedNode
 from treadle.execution.protocol.handles import RemoteValue
 from treadle.planning import compile_plan
 
@@ -21,7 +21,7 @@ def unreported():
 
 
 def done(*nodes, run=1):
-    return [Done(run, index, 2.0, 2.5) for index in nodes]
+    return [FinishedNode(run, index, 2.0, 2.5) for index in nodes]
 
 
 def test_nodes_on_the_blackboard_are_finished_and_their_values_lost(unreported):
