@@ -1,16 +1,21 @@
-"""Hooks: functions of a project and its plugins that are called at defined points of a run."""
+"""Hooks: functions of a project and its plugins that are called at defined points of a run.
+
+The names that need pluggy are imported when first used: every worker imports this package, and few run hooks.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
 
 from treadle.hooks.blame import plugin_at_fault, plugin_that_answered
 from treadle.hooks.facts import WorkerFacts
-from treadle.hooks.manager import (
-    create_hook_manager,
-    describe_plugin,
-    hook_impl,
-    hook_spec,
-    implemented,
-    register_hooks,
-    register_plugins,
-)
+from treadle.hooks.registered import describe_plugin, implemented
+
+if TYPE_CHECKING:
+    from treadle.hooks.manager import create_hook_manager, hook_impl, hook_spec, register_hooks, register_plugins
+
+_NEED_PLUGGY = ("create_hook_manager", "hook_impl", "hook_spec", "register_hooks", "register_plugins")
 
 __all__ = [
     "WorkerFacts",
@@ -24,3 +29,12 @@ __all__ = [
     "register_hooks",
     "register_plugins",
 ]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _NEED_PLUGGY:
+        msg = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(msg)
+    value = getattr(import_module("treadle.hooks.manager"), name)
+    globals()[name] = value
+    return value

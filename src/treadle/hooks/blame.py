@@ -11,7 +11,7 @@ import inspect
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from treadle.hooks.manager import describe_plugin
+from treadle.hooks.registered import describe_plugin
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

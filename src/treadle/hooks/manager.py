@@ -23,10 +23,8 @@ if TYPE_CHECKING:
 __all__ = [
     "ENTRY_POINT_GROUP",
     "create_hook_manager",
-    "describe_plugin",
     "hook_impl",
     "hook_spec",
-    "implemented",
     "register_hooks",
     "register_plugins",
 ]
@@ -100,35 +98,6 @@ def register_plugins(manager: PluginManager, disabled: Collection[str] = ()) -> 
             _register(manager, plugin, name=name, label=f"plugin {name}")
             registered.append(name)
     return tuple(registered)
-
-
-def implemented(manager: PluginManager, hook_name: str) -> bool:
-    """Return whether anything implements a hook, so that a caller can avoid computing the arguments.
-
-    Args:
-        manager: the manager to ask.
-        hook_name: the name of a hook.
-
-    Returns:
-        True if at least one implementation is registered.
-    """
-    return bool(getattr(manager.hook, hook_name).get_hookimpls())
-
-
-def describe_plugin(manager: PluginManager, plugin: Any) -> str:
-    """Return the name and origin of a plugin, for error messages.
-
-    Args:
-        manager: the manager in which it is registered.
-        plugin: the registered object.
-
-    Returns:
-        Its class or module, and its origin if its name contains it: `shop.hooks.Prices (HOOKS[0])`,
-        `treadle_ledger.hooks.LedgerHooks (treadle-ledger:ledger)`.
-    """
-    name = manager.get_name(plugin)
-    what = plugin.__name__ if inspect.ismodule(plugin) else f"{type(plugin).__module__}.{type(plugin).__qualname__}"
-    return what if name is None or name.isdigit() or name == what else f"{what} ({name})"
 
 
 def _register(manager: PluginManager, hook: Any, *, name: str | None, label: str) -> None:

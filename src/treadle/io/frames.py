@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import copy
 import datetime as dt
-import decimal
 from typing import Any, Final
 
 from treadle.io.loaded import loaded_module
 
 _CONSTANT_CELLS: Final[frozenset[type]] = frozenset(
-    {type(None), bool, int, float, complex, str, bytes, decimal.Decimal, dt.date, dt.datetime, dt.timedelta}
+    {type(None), bool, int, float, complex, str, bytes, dt.date, dt.datetime, dt.timedelta}
 )
 
 
@@ -116,5 +115,6 @@ def _is_plain(column: Any, pandas: Any) -> bool:
     if isinstance(dtype, pandas.SparseDtype):
         return bool(dtype.subtype.kind != "O")
     if dtype.kind == "O" and type(dtype).__module__.startswith("numpy"):
-        return set(map(type, column.to_numpy())) <= _CONSTANT_CELLS
+        others = set(map(type, column.to_numpy())) - _CONSTANT_CELLS
+        return all((kind.__module__, kind.__qualname__) == ("decimal", "Decimal") for kind in others)
     return type(dtype).__module__.startswith(("numpy", "pandas.")) or type(dtype).__module__ == "pandas"

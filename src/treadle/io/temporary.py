@@ -10,7 +10,6 @@ from __future__ import annotations
 import fcntl
 import os
 import re
-import uuid
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -34,7 +33,7 @@ def temporary_beside(target: Path) -> Iterator[tuple[Path, int]]:
         The path of the file, and a descriptor of it that can be read and written, and is closed at the end.
     """
     while True:
-        path = target.with_name(f".{target.stem[:40]}.{uuid.uuid4().hex[:12]}.treadle{target.suffix[:20]}")
+        path = target.with_name(f".{target.stem[:40]}.{os.urandom(6).hex()}.treadle{target.suffix[:20]}")
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
         with suppress(OSError):  # this file system has no locks
             fcntl.flock(descriptor, fcntl.LOCK_SH)

@@ -32,8 +32,7 @@ from treadle.execution.protocol.handles import UnpicklableValueError
 from treadle.execution.protocol.messages import HookPayload
 from treadle.execution.values.in_band import pickle_in_band
 from treadle.forks import fork_safe
-from treadle.hooks import WorkerFacts, create_hook_manager, describe_plugin, implemented, plugin_at_fault
-from treadle.hooks.specs import IN_WORKERS
+from treadle.hooks import WorkerFacts, describe_plugin, implemented, plugin_at_fault
 from treadle.plugins import HOOKS, offered, plugin_name
 from treadle.project.configure import configured_project, is_configured
 
@@ -113,6 +112,8 @@ def pack_hooks(manager: pluggy.PluginManager | None) -> tuple[HookPayload, ...]:
     """
     if manager is None:
         return ()
+    from treadle.hooks.specs import IN_WORKERS
+
     called = {id(each.plugin) for name in IN_WORKERS for each in getattr(manager.hook, name).get_hookimpls()}
     plugins = [plugin for _name, plugin in manager.list_name_plugin() if plugin is not None and id(plugin) in called]
     return tuple(_pack(manager, plugin) for plugin in plugins)
@@ -202,6 +203,8 @@ def rebuild_hooks(payloads: tuple[HookPayload, ...]) -> pluggy.PluginManager | N
     """
     if not payloads:
         return None
+    from treadle.hooks import create_hook_manager  # imports pluggy, which a worker without hooks does not need
+
     manager = create_hook_manager()
     for payload in payloads:
         manager.register(rebuild_plugin(payload), payload.name)
