@@ -125,7 +125,7 @@ def test_a_worker_that_dies(start_method):
     pipeline = Pipeline([node(identity, "good", "a", name="fine"), node(Deadly(), "a", "b", name="deadly")])
     (problem,) = check_pipeline(pipeline, make_catalog(), start_method=start_method).problems
     assert problem.nodes == ("deadly",)
-    assert "nodes after it were not looked at" in problem.message
+    assert "later nodes were not checked" in problem.message
 
 
 class LockedHooks:

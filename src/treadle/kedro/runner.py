@@ -216,7 +216,7 @@ class ParallelRunner(AbstractRunner):
             with recorded(bundle.run_id, project.package_name, session) as records, watched() as watchers:
                 own: list[Observer] = [upkeep] if upkeep else []
                 observers = [*own, LogObserver(self._logger), *watchers, *records.observers, resume_hint]
-                self._engine.run_material(bundle, observers, records.durations)
+                self._engine.run_bundle(bundle, observers, records.durations)
                 upkeep.check()
         except BaseException as error:  # re-raised
             cast("EngineCatalog", bundle.catalog).unpin_versions()
@@ -265,7 +265,7 @@ class _Engine(EngineRunner):
         self._project = project
         if self._executor is None:
             self._requested = choose_start_method(self._requested_start_method, prefer_fork=True).method
-        if not self._warm:
+        if not self._keeps_workers:
             self.max_workers = min(self._max_workers_limit, _max_parallel_nodes(plan))
 
 

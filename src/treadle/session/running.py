@@ -139,9 +139,9 @@ def _open_runner(request: RunRequest, choice: RunnerChoice, stack: ExitStack) ->
         opened = stack.enter_context(choice.opened())
     except RunnerError as exc:
         return exc
-    ahead = getattr(opened, "ahead", None)  # optional: a custom runner may not have it
-    if ahead is not None:
-        stack.enter_context(ahead(_sources(request)))
+    start_early = getattr(opened, "start_early", None)  # optional: a custom runner may not have it
+    if start_early is not None:
+        stack.enter_context(start_early(_sources(request)))
     return opened
 
 

@@ -1,6 +1,6 @@
-"""Reads and checks the arguments of runners, so that errors are raised before a run starts.
+"""Read and check the arguments of runners, so that errors are raised before a run starts.
 
-State: none. Runs in the parent. Neighbours: the runners use it; `treadle.pipeline.policy` reads amounts as in node policies.
+Runs in the parent. `treadle.pipeline.policy` reads the amounts of node policies. State: none.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ def check_arguments(pipeline: Any, catalog: Any) -> None:
     """Raise if the pipeline or the catalog of a run has the wrong type, such as a node in place of a pipeline.
 
     Args:
-        pipeline: what should be a pipeline.
-        catalog: what should be a catalog.
+        pipeline: the argument that should be a pipeline.
+        catalog: the argument that should be a catalog.
 
     Raises:
-        RunnerError: one of them is something else.
+        RunnerError: one of them has the wrong type.
     """
     if not isinstance(pipeline, Pipeline):
         msg = f"A runner was given {pipeline!r} to run, a {type(pipeline).__name__}. Give a Pipeline: Pipeline([node(...), ...])."
@@ -42,17 +42,17 @@ def check_arguments(pipeline: Any, catalog: Any) -> None:
 
 
 def check_run_options(hooks: Any, observers: Any, inputs: Any, run_id: Any, durations: Any) -> None:
-    """Raise if an option of a run is of the wrong kind, such as a list of hooks in place of their manager.
+    """Raise if an option of a run has the wrong type, such as a list of hooks in place of a plugin manager.
 
     Args:
-        hooks: what should be a plugin manager, or None.
-        observers: what should be callables.
-        inputs: what should be a mapping, or None.
-        run_id: what should be a text, or None.
-        durations: what should be a callable, or None.
+        hooks: the option that should be a plugin manager or None.
+        observers: the option that should be a list of callables.
+        inputs: the option that should be a mapping or None.
+        run_id: the option that should be a string or None.
+        durations: the option that should be a callable or None.
 
     Raises:
-        RunnerError: one of them is something else.
+        RunnerError: one of them has the wrong type.
     """
     if hooks is not None and not callable(getattr(hooks, "get_plugins", None)):
         msg = (
@@ -79,7 +79,7 @@ def checked_workers(max_workers: Any) -> int:
     """Read a runner's `max_workers`.
 
     Args:
-        max_workers: a number; as many as the process has cores to use where None.
+        max_workers: a number; None for the number of cores that the process may use.
 
     Raises:
         RunnerError: it is not a whole number of at least 1.
@@ -98,22 +98,22 @@ def checked_resources(resources: Mapping[str, Amount] | None) -> dict[str, int]:
     """Read a runner's `resources`.
 
     Args:
-        resources: amounts by name, texts like `"16GB"` among them.
+        resources: amounts by name, as numbers or texts like `"16GB"`.
 
     Raises:
         RunnerError: it is not such a mapping.
     """
-    return dict(_checked("resources", resources, read_resources, said=f"A runner was given {resources=}") or ())
+    return dict(_checked("resources", resources, read_resources, prefix=f"A runner was given {resources=}") or ())
 
 
 def checked_failure_policy(on_failure: str | FailurePolicy | None) -> FailurePolicy | None:
-    """Read an `on_failure`.
+    """Read the argument `on_failure`.
 
     Args:
         on_failure: `"stop"`, `"continue"` or None.
 
     Raises:
-        RunnerError: it is something else.
+        RunnerError: it has another value.
     """
     return _checked("on_failure", on_failure, read_failure_policy)
 
@@ -122,7 +122,7 @@ def checked_memory(exchange_memory: Amount | None) -> int | None:
     """Read a runner's `exchange_memory`.
 
     Args:
-        exchange_memory: bytes, as a number or a text like `"4GB"`; None is half of what the process may use.
+        exchange_memory: bytes, as a number or a text like `"4GB"`; None for half of the memory that the process may use.
 
     Raises:
         RunnerError: it is not an amount of memory.
@@ -138,10 +138,10 @@ def checked_recycling(max_nodes: Any, max_memory: Amount | None) -> Recycling | 
         max_memory: bytes, as a number or a text like `"4GB"`; None for no limit.
 
     Returns:
-        The limits of a worker process; None if it has none.
+        The limits of a worker process; None if there are none.
 
     Raises:
-        RunnerError: they are not such amounts.
+        RunnerError: an argument is not such an amount.
     """
     if max_nodes is not None and (not isinstance(max_nodes, int) or isinstance(max_nodes, bool) or max_nodes < 1):
         msg = f"max_nodes_per_worker must be a whole number of at least 1, not {max_nodes!r}"
@@ -157,7 +157,7 @@ def checked_seed(seed: int | None) -> int | None:
         seed: a whole number, 0 or more; None if the run has no seed.
 
     Raises:
-        RunnerError: it is something else.
+        RunnerError: it has another value.
     """
     return _checked("seed", seed, read_seed)
 
@@ -179,11 +179,12 @@ def refuse_at_exit(runner: str) -> None:
         raise RunnerError(msg, name=runner)
 
 
-def _checked(name: str, given: Any, read: Callable[[Any], _T], *, said: str | None = None) -> _T | None:
-    if given is None:
+def _checked(name: str, argument: Any, read: Callable[[Any], _T], *, prefix: str | None = None) -> _T | None:
+    """Return an argument as `read` converts it; None if it is None. `prefix` starts the message of an error."""
+    if argument is None:
         return None
     try:
-        return read(given)
+        return read(argument)
     except ValueError as exc:
-        msg = f"{said or f'{name} is {given!r}'}: {exc}."
+        msg = f"{prefix or f'{name} is {argument!r}'}: {exc}."
         raise RunnerError(msg, name=name) from None

@@ -1,7 +1,7 @@
-"""Which runner a run uses, read once from the arguments `runner=` and `runner_params=`.
+"""Choose the runner of a run from the arguments `runner=` and `runner_params=`.
 
-State: none. Runs in the main process. Sessions and services read their arguments here and keep the record; `registry.py`
-makes a runner from a name, and is imported only then.
+Runs in the parent. A session or service reads its arguments here once and keeps the `RunnerChoice`. `registry.py` makes a runner
+from a name; it is imported only then. State: none.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from treadle.execution.runners.runner import Runner
 
-_OWN_RUNNERS = "treadle.execution."
+_BUILT_IN_PREFIX = "treadle.execution."
 _RUNNER_PARAMETERS = ("max_workers", "start_method", "resources", "on_failure", "seed")
 
 
@@ -28,38 +28,38 @@ class RunnerChoice:
     """The runner that a run uses.
 
     Attributes:
-        name: its name or the dotted path of its class, with which another process makes the same; None for the default one.
+        name: its name or the dotted path of its class, from which another process can make the same runner; None for the default.
         params: the arguments of its class.
-        given: the runner that the caller made, and will close; None where it is made from the name and closed here.
+        instance: the runner that the caller made and will close; None if the runner is to be made from the name.
     """
 
     name: str | None
     params: Mapping[str, Any] = field(default_factory=dict)
-    given: Runner | None = None
+    instance: Runner | None = None
 
     def opened(self) -> AbstractContextManager[Runner]:
-        """Return the runner as a context manager: one made here is closed at the end, one that was given stays as it is.
+        """Return a context manager that enters with the runner. It closes the runner on exit, unless the caller made it.
 
         Raises:
-            RunnerError: there is no such runner, or its class does not take the parameters.
+            RunnerError: there is no such runner, or its class does not accept the parameters.
         """
-        if self.given is not None:
-            return nullcontext(self.given)
+        if self.instance is not None:
+            return nullcontext(self.instance)
         from treadle.execution.runners.registry import make_runner
 
         return make_runner(self.name, self.params)
 
 
 def choose_runner(runner: str | Runner | type[Any] | None, params: Mapping[str, Any] | None = None) -> RunnerChoice:
-    """Read the arguments `runner=` and `runner_params=`; nothing is made yet.
+    """Read the arguments `runner=` and `runner_params=`. The runner is not made yet.
 
     Args:
-        runner: a name, the dotted path of a class, a runner, or None for the default one. A runner of a program's own needs
-            no more than a `run` method.
-        params: the arguments of the runner's class, where a name or path is given.
+        runner: a name, the dotted path of a class, a runner, or None for the default runner. A custom runner needs only a `run`
+            method.
+        params: the arguments of the runner's class, if `runner` is a name or path.
 
     Raises:
-        RunnerError: a class was given, something that cannot run, or parameters with a runner that is already made.
+        RunnerError: `runner` is a class or has no `run` method, or there are parameters for a runner that is already made.
     """
     if runner is None or isinstance(runner, str):
         return RunnerChoice(runner, dict(params or {}))
@@ -77,7 +77,7 @@ def choose_runner(runner: str | Runner | type[Any] | None, params: Mapping[str, 
         )
         raise RunnerError(msg, name=str(runner))
     path = f"{kind.__module__}.{kind.__qualname__}"
-    name = str(getattr(runner, "name", path)) if path.startswith(_OWN_RUNNERS) else path
+    name = str(getattr(runner, "name", path)) if path.startswith(_BUILT_IN_PREFIX) else path
     accepted = inspect.signature(kind).parameters
     values = {each: getattr(runner, each, None) for each in _RUNNER_PARAMETERS if each in accepted}
     return RunnerChoice(name, {each: value for each, value in values.items() if value is not None}, runner)

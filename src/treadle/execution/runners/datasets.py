@@ -1,6 +1,6 @@
-"""Prepares the datasets that a run saves: drops their caches and leftovers, and releases each after its last consumer.
+"""Prepare the datasets that a run saves: clear their caches, remove leftovers, and release each after its last consumer.
 
-State: none. Runs in the parent. Neighbours: `dataset_state.py` carries attributes that datasets set while saving.
+Runs in the parent. `attempt/dataset_state.py` transfers the attributes that datasets set while saving. State: none.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _logger = logging.getLogger(__name__)
 
 
-class DatasetCare(NamedTuple):
+class DatasetManagement(NamedTuple):
     """The shared state and the observers that a run needs for its datasets."""
 
     state: SharedState | None
@@ -31,8 +31,8 @@ class DatasetCare(NamedTuple):
 
 
 @contextmanager
-def care_for_datasets(plan: Plan, catalog: Catalog, *, has_processes: bool) -> Iterator[DatasetCare]:
-    """Prepare the datasets that a run saves, and release each of them once, after its last consumer.
+def managed_datasets(plan: Plan, catalog: Catalog, *, has_processes: bool) -> Iterator[DatasetManagement]:
+    """Prepare the datasets that a run saves, and release each of them after its last consumer.
 
     Args:
         plan: the plan of the run.
@@ -62,5 +62,5 @@ def care_for_datasets(plan: Plan, catalog: Catalog, *, has_processes: bool) -> I
             released=releasing,
             warn=_logger.warning,
         )
-        yield DatasetCare(state, (upkeep,) if upkeep else ())
+        yield DatasetManagement(state, (upkeep,) if upkeep else ())
         upkeep.check()

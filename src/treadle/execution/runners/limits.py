@@ -1,6 +1,6 @@
-"""The resource limits of a run: from configuration, from the runner, and for memory what the process may use.
+"""Determine the resource limits of a run: from configuration, from the runner, and for memory from the process's limit.
 
-State: none. Runs in the parent. Neighbours: each runner calls it once per run, and the scheduler keeps to the limits.
+Runs in the parent, once for each run. The scheduler enforces the limits. State: none.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def run_limits(plan: Plan, of_runner: Mapping[str, int]) -> Mapping[str, int]:
         of_runner: the runner's own limits, which take precedence.
 
     Returns:
-        Amounts by name; empty where no node needs anything.
+        Amounts by name; empty if no node needs a resource.
 
     Raises:
         RunnerError: a node needs more than the limit, or a resource that has no limit.

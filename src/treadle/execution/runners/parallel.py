@@ -1,6 +1,7 @@
-"""The parallel runner: nodes in worker processes, which are replaced if the project or the environment has changed.
+"""The parallel runner: it runs nodes in worker processes, and replaces these if the project or the environment has changed.
 
-State, in addition to that of every runner: the fingerprint of its workers, and the modules of its pipelines so far.
+Runs in the parent. State, in addition to that of every runner: the fingerprint of its workers, and the modules of its pipelines
+so far.
 """
 
 from __future__ import annotations
@@ -28,18 +29,18 @@ class ParallelRunner(Runner):
     """Run nodes in worker processes, on every core, under any multiprocessing start method.
 
     Args:
-        max_workers: number of processes; as many as the process has cores to use where None.
-        start_method: `"fork"`, `"spawn"`, `"forkserver"` or `"loky"`; chosen safely where None
+        max_workers: number of processes; None for the number of cores that the process may use.
+        start_method: `"fork"`, `"spawn"`, `"forkserver"` or `"loky"`; None to choose a safe one
             (see `treadle.execution.processes.start_method`).
-        is_async: load a node's inputs, and save its outputs, at the same time.
-        resources: how much of each resource nodes may use together: `{"gpu": 1, "memory": "16GB"}`.
-        on_failure: `"continue"` to go on with what does not depend on a node that failed.
-        exchange_memory: how much memory the values of in-memory datasets may take together, in bytes or as `"4GB"`; past it
-            they go to temporary files. Half of what the process may use where None.
-        seed: makes the random numbers of each node reproducible: they depend on it and on the node's name alone.
-        max_nodes_per_worker: nodes that a worker process runs before a new process replaces it; no limit where None.
-        max_worker_memory: memory that a worker process may have after a node, in bytes or as `"4GB"`; above it, a new
-            process replaces it. No limit where None.
+        is_async: load a node's inputs concurrently, and save its outputs concurrently.
+        resources: the total of each resource that running nodes may use: `{"gpu": 1, "memory": "16GB"}`.
+        on_failure: `"continue"` to run the nodes that do not depend on a failed node.
+        exchange_memory: how much memory the values of in-memory datasets may take together, in bytes or as `"4GB"`. Past it,
+            values go to temporary files. None for half of the memory that the process may use.
+        seed: makes the random numbers of each node reproducible: they depend only on the seed and the node's name.
+        max_nodes_per_worker: number of nodes after which a worker process is replaced; None for no limit.
+        max_worker_memory: a worker process that has more memory than this after a node is replaced, in bytes or as `"4GB"`; None
+            for no limit.
 
     Raises:
         RunnerError: the start method is unknown, a number is less than 1, or an amount of memory is invalid.
@@ -53,7 +54,7 @@ class ParallelRunner(Runner):
     name = "parallel"
     has_processes = True
 
-    def __init__(  # noqa: PLR0913 - the options of a runner, each by its name
+    def __init__(  # noqa: PLR0913 - the options of a runner, passed by name
         self,
         max_workers: int | None = None,
         start_method: str | StartMethod | None = None,
@@ -75,7 +76,7 @@ class ParallelRunner(Runner):
         self._recycling = checked_recycling(max_nodes_per_worker, max_worker_memory)
         choose_start_method(start_method)  # raises here for an unknown method, before a run starts
 
-    def _fitting(self, plan: Plan) -> Executor:
+    def _get_executor(self, plan: Plan) -> Executor:
         from treadle.execution.packing.worker_spec import fingerprint
 
         refuse_at_exit(self.name)
@@ -87,11 +88,11 @@ class ParallelRunner(Runner):
             self._executor.close()
             self._executor = None
         self._fingerprint = current
-        return super()._fitting(plan)
+        return super()._get_executor(plan)
 
     @contextmanager
-    def ahead(self, files: Iterable[str]) -> Iterator[None]:
-        """Start the forkserver if workers use one: it imports large libraries while this process imports them too."""
+    def start_early(self, files: Iterable[str]) -> Iterator[None]:
+        """Start the forkserver if workers use one. It imports large libraries while this process imports the pipelines."""
         if self._executor is not None or choose_start_method(self._requested).method is not StartMethod.FORKSERVER:
             yield
             return
@@ -104,7 +105,7 @@ class ParallelRunner(Runner):
         finally:
             stop_unused(early)
 
-    def make_executor(self, plan: Plan) -> Executor:  # noqa: ARG002 - one executor fits every plan
+    def make_executor(self, plan: Plan) -> Executor:  # noqa: ARG002 - the same executor runs every plan
         """Make the executor."""
         from treadle.execution.executors.loky.pool import loky_executor
         from treadle.execution.packing.worker_spec import make_worker_spec
@@ -113,7 +114,7 @@ class ParallelRunner(Runner):
         self.start_method = method.value
         current, project = self._fingerprint or "", self._project
         with interrupts_deferred():
-            # The executor must be stored before a pending Ctrl-C is raised, so that it can be closed.
+            # The attribute must be set before a deferred Ctrl-C is raised, so that the executor can be closed.
             executor = self._executor = loky_executor(
                 self.max_workers,
                 method,

@@ -1,15 +1,16 @@
-"""The pre-flight check: whether every node of a pipeline could run in a worker, without running any of them.
+"""The pre-flight check: check whether each node of a pipeline could run in a worker, without running any of them.
 
 ::
 
-    parent                                                  a real worker, under the chosen start method
-    each node, its datasets ── RunBundle.spec() ──►       set up as for a run: project imported, settings read
-    what cannot be sent is a problem                        unpickle the function, build each dataset
-    problems, each with its nodes          ◄── texts ──     what raises is a problem
+    parent                                                  a worker, under the chosen start method
+    each node, its datasets ── RunBundle.spec() ──►         set up as for a run: project imported, settings read
+    problem: a part cannot be pickled                       unpickle the function, build each dataset
+    problems, each with its nodes          ◄── texts ──     problem: one of these raises
 
-Each node is checked as a run of that one node, packed like a real run, so that no problem hides another.
-The specs are sent to the worker by an ordinary run of an ordinary pipeline, with one checking node for each node to check.
-State: none. Neighbours: `bundle.py` makes the specs, `parallel.py` runs them, `treadle.session.checking` finds what to check.
+Each node is packed as a run of this node alone, so that one problem does not hide another. The specs are sent to the worker by a
+run of a pipeline that has one checking node for each node to check. `packing/bundle.py` makes the specs, `parallel.py` runs the
+pipeline, `treadle.session.checking` selects the nodes to check. `_check_in_worker` runs in the worker, everything else in the
+parent. State: none.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ class Problem:
     """A reason why nodes could not run.
 
     Attributes:
-        message: what is wrong, and what to do.
+        message: text that describes the problem and what to do.
         nodes: names of the affected nodes; empty if all are affected.
         dataset: the dataset at fault, if any.
         traceback: the user's part of the traceback, if any.
@@ -64,9 +65,10 @@ class CheckReport:
     Attributes:
         nodes: number of checked nodes.
         datasets: number of their datasets.
-        start_method: how the worker was started; None if it did not come so far.
-        problems: all of them, in the order of the pipeline.
-        in_main: nodes that will run in the main process, because a dataset of theirs cannot leave it, or their policy says so.
+        start_method: start method of the worker; None if no worker was started.
+        problems: all problems, in the order of the pipeline.
+        in_main: nodes that will run in the main process, because one of their datasets cannot leave it or their policy requires
+        it.
     """
 
     nodes: int = 0
@@ -77,8 +79,8 @@ class CheckReport:
 
 
 @dataclass(frozen=True, slots=True)
-class _Sent:
-    """A node as it is sent to the worker: its name and its pickled spec."""
+class _PackedNode:
+    """A node to check, sent to the worker: its name and its pickled spec."""
 
     name: str
     spec: bytes
@@ -96,21 +98,21 @@ def check_pipeline(
 
     Args:
         pipeline: the nodes.
-        catalog: where their data is.
+        catalog: the catalog of their datasets.
         hooks: the registered hooks, which are sent to the worker too.
-        start_method: how the worker is started; chosen as for a run where None.
-        policies: what configuration says of how nodes are run.
+        start_method: start method of the worker; None to choose it as for a run.
+        policies: the configured policies of nodes.
 
     Returns:
-        What was found.
+        The problems that were found, and what was checked.
 
     Raises:
-        RunnerError: an unknown start method.
+        RunnerError: the start method is unknown.
     """
     runner = ParallelRunner(1, start_method=start_method)
     problems: list[Problem] = list(_missing_data(pipeline, catalog))
     missing = {problem.dataset for problem in problems}
-    sent, in_main, datasets = list[_Sent](), list[str](), set[str]()
+    sent, in_main, datasets = list[_PackedNode](), list[str](), set[str]()
     for node in pipeline.nodes:
         found, spec, stays = _pack(node, catalog, missing, in_main=runs_in_main(policies.of(node)))
         problems += found
@@ -118,13 +120,15 @@ def check_pipeline(
         if stays:
             in_main.append(node.name)
         if spec is not None:
-            sent.append(_Sent(node.name, spec))
+            sent.append(_PackedNode(node.name, spec))
     try:
-        sent.append(_Sent(_HOOKS, RunBundle("check", Plan((), ()), catalog, hooks).spec()[0]))
+        sent.append(_PackedNode(_HOOKS, RunBundle("check", Plan((), ()), catalog, hooks).spec()[0]))
     except TreadleError as exc:
         problems.append(Problem(str(exc.args[0])))
-    problems += _ask_worker(runner, sent)
-    return CheckReport(len(pipeline.nodes), len(datasets), runner.start_method, _in_order(problems, pipeline), tuple(in_main))
+    problems += _check_in_pool(runner, sent)
+    return CheckReport(
+        len(pipeline.nodes), len(datasets), runner.start_method, _merge_and_sort(problems, pipeline), tuple(in_main)
+    )
 
 
 def _missing_data(pipeline: Pipeline, catalog: Catalog) -> Iterator[Problem]:
@@ -160,7 +164,7 @@ def _pack(
         try:
             capabilities = catalog.capabilities(name) if declared else None
             if declared and capabilities is not None and capabilities.main_process_only:
-                _ = catalog[name]  # its nodes run here, so it is built here
+                _ = catalog[name]  # the dataset's nodes run in this process, so build it here
         except TreadleError as exc:
             problems.append(Problem(str(exc.args[0]), (node.name,), name))
             continue
@@ -168,7 +172,7 @@ def _pack(
         main_only = capabilities is not None and capabilities.main_process_only
         datasets.append(PlannedDataset(name, in_memory, main_only, declared and name not in missing, None, (), is_result=False))
     stays = in_main or any(dataset.main_only for dataset in datasets)
-    # Its datasets are listed for the spec, which ships their recipes; the node's own wiring is not needed to unpickle it.
+    # The spec needs the datasets for their recipes. The node is only unpickled, so its inputs and outputs can be left out.
     plan = Plan((PlannedNode(node.name, node, (), tuple(range(len(datasets))), (), (), stays),), tuple(datasets))
     try:
         spec, main_only_nodes = RunBundle("check", plan, catalog, None).spec()
@@ -179,9 +183,9 @@ def _pack(
     return problems, None if stays else spec, stays or bool(main_only_nodes)
 
 
-def _ask_worker(runner: ParallelRunner, sent: list[_Sent]) -> list[Problem]:
-    """Send the specs to a worker, and return what it found; a worker that dies takes the checks behind with it."""
-    checks = [_checking_node(place, each.name) for place, each in enumerate(sent)]
+def _check_in_pool(runner: ParallelRunner, sent: list[_PackedNode]) -> list[Problem]:
+    """Check the specs in a worker and return its problems. If the worker dies, the later specs are not checked."""
+    checks = [_make_checking_node(place, each.name) for place, each in enumerate(sent)]
     values: dict[str, Any] = {f"spec {place}": each for place, each in enumerate(sent)}
     try:
         result = runner.run(Pipeline(checks), Catalog(values))
@@ -190,17 +194,17 @@ def _ask_worker(runner: ParallelRunner, sent: list[_Sent]) -> list[Problem]:
         return [Problem(str(exc.args[0]), traceback=trace)]
     except NodeError as exc:  # the code that a worker imports or builds can end its process
         trace = exc.failure.traceback if exc.failure is not None else ""
-        message = f"{exc.args[0]} The check ended there: nodes after it were not looked at."
+        message = f"{exc.args[0]} The check ended there: later nodes were not checked."
         return [Problem(message, (exc.node,), traceback=trace)]
     return [problem for place in range(len(sent)) for problem in result[f"problems {place}"]]
 
 
-def _checking_node(place: int, name: str) -> Node:
+def _make_checking_node(place: int, name: str) -> Node:
     return Node(_check_in_worker, f"spec {place}", f"problems {place}", name=name)
 
 
-def _check_in_worker(sent: _Sent) -> list[Problem]:
-    """In the worker: do with a spec what the worker of a run does before it calls the function."""
+def _check_in_worker(sent: _PackedNode) -> list[Problem]:
+    """Unpickle and build everything in a spec, as the worker of a run does before it calls the function. Runs in the worker."""
     spec: RunSpec = pickle.loads(sent.spec)  # noqa: S301 - the parent sent it
     nodes = () if sent.name == _HOOKS else (sent.name,)
     problems: list[Problem] = []
@@ -210,7 +214,7 @@ def _check_in_worker(sent: _Sent) -> list[Problem]:
             return build()
         except TreadleError as exc:
             problems.append(Problem(str(exc.args[0]), nodes, dataset))
-        except Exception as exc:  # noqa: BLE001 - unpickling runs the project's code, and whatever comes out of it is what is looked for
+        except Exception as exc:  # noqa: BLE001 - unpickling runs the project's code, whose errors this check looks for
             failure = record_failure(exc, phase="setup")
             message = f"In a worker process {what} cannot be made: {failure.type_name}: {failure.message}"
             problems.append(Problem(message, nodes, dataset, failure.traceback))
@@ -230,8 +234,8 @@ def _check_in_worker(sent: _Sent) -> list[Problem]:
     return problems
 
 
-def _in_order(problems: Iterable[Problem], pipeline: Pipeline) -> tuple[Problem, ...]:
-    """Join problems that say the same of several nodes, and sort them as the pipeline is."""
+def _merge_and_sort(problems: Iterable[Problem], pipeline: Pipeline) -> tuple[Problem, ...]:
+    """Merge equal problems of several nodes, and sort the problems by the order of the pipeline."""
     joined: dict[tuple[str, str | None], Problem] = {}
     for problem in problems:
         known = joined.get((problem.message, problem.dataset))

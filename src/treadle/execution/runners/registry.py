@@ -1,4 +1,7 @@
-"""Runners by name: ours, those that installed packages offer in the entry-point group `treadle.runners`, any by its path."""
+"""Make runners by name: Treadle's own, those of the entry-point group `treadle.runners`, or any class by its dotted path.
+
+Runs in the parent. State: none.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ from treadle.suggestions import close_names, did_you_mean
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_HOMES = {
+_RUNNER_CLASSES = {
     "sequential": "treadle.execution.runners.sequential.SequentialRunner",
     "thread": "treadle.execution.runners.thread.ThreadRunner",
     "parallel": "treadle.execution.runners.parallel.ParallelRunner",
@@ -23,12 +26,12 @@ _HOMES = {
 
 
 def runner_names() -> tuple[str, ...]:
-    """Name the runners that `make_runner` knows by a name.
+    """Return the names that `make_runner` accepts.
 
     Returns:
-        Ours, then those of installed packages.
+        The names of Treadle's own runners, then those of installed packages.
     """
-    return tuple(dict.fromkeys((*_HOMES, *(entry.name for entry in offered(RUNNERS)))))
+    return tuple(dict.fromkeys((*_RUNNER_CLASSES, *(entry.name for entry in offered(RUNNERS)))))
 
 
 def make_runner(name: str | None, params: Mapping[str, Any] | None = None) -> Runner:
@@ -40,14 +43,14 @@ def make_runner(name: str | None, params: Mapping[str, Any] | None = None) -> Ru
         params: arguments of the runner's class.
 
     Raises:
-        RunnerError: no such name or path, or arguments that the class refuses.
+        RunnerError: there is no such name or path, or the class does not accept the arguments.
     """
     name = name or "sequential"
     kind = _offered_class(name) or _imported_class(name)
     try:
         made = kind(**(params or {}))
     except TypeError as exc:
-        raise _refusal(name, kind, params or {}, exc) from exc
+        raise _arguments_error(name, kind, params or {}, exc) from exc
     if not isinstance(made, Runner):
         msg = f"'{name}' is not a Runner class: it made a {type(made).__name__}. Give a class that derives from treadle.Runner."
         raise RunnerError(msg, name=name)
@@ -55,8 +58,8 @@ def make_runner(name: str | None, params: Mapping[str, Any] | None = None) -> Ru
 
 
 def _offered_class(name: str) -> Any:
-    """Import the runner of a plugin; None if none has the name, or it is one of ours."""
-    entry = None if name.lower() in _HOMES else find_offer(RUNNERS, name)
+    """Import the runner class of a plugin; None if no plugin offers the name, or it is the name of one of Treadle's runners."""
+    entry = None if name.lower() in _RUNNER_CLASSES else find_offer(RUNNERS, name)
     if entry is None:
         return None
     try:
@@ -71,7 +74,7 @@ def _offered_class(name: str) -> Any:
 
 
 def _imported_class(name: str) -> Any:
-    module_name, _, class_name = _HOMES.get(name.lower(), name).rpartition(".")
+    module_name, _, class_name = _RUNNER_CLASSES.get(name.lower(), name).rpartition(".")
     known = runner_names()
     if not module_name:
         close = close_names(name, known, most=1)
@@ -98,13 +101,13 @@ def _imported_class(name: str) -> Any:
 
 
 def _close_paths(module_name: str, class_name: str) -> tuple[str, ...]:
-    """Find Runner classes of a module that could be imported, with a name like the one that was asked for."""
+    """Return the dotted path of the class in a module whose name is most similar; empty if the module is not imported."""
     module = sys.modules.get(module_name)
     names = [name for name, kind in vars(module).items() if isinstance(kind, type)] if module is not None else []
     return tuple(f"{module_name}.{name}" for name in close_names(class_name, names, most=1))
 
 
-def _refusal(name: str, kind: Any, params: Mapping[str, Any], exc: TypeError) -> RunnerError:
+def _arguments_error(name: str, kind: Any, params: Mapping[str, Any], exc: TypeError) -> RunnerError:
     try:
         accepted = [parameter.name for parameter in inspect.signature(kind).parameters.values()]
     except (TypeError, ValueError):

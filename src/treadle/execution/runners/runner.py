@@ -1,7 +1,7 @@
-"""The base class of runners: it leases an executor, runs one pipeline at a time on it, and returns the free outputs.
+"""The base class of runners: it opens an executor, runs one pipeline at a time on it, and returns the free outputs.
 
-As a context manager it keeps its workers between runs; otherwise each run starts and stops its own. State: the executor, while
-its workers are kept. Runs in the parent. Neighbours: `arguments.py` checks the arguments of runners.
+As a context manager a runner keeps its workers between runs; otherwise each run starts and stops its workers. Runs in the parent.
+`arguments.py` checks the arguments, `loop/loop.py` runs the nodes. State: the executor, while its workers are kept.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from treadle.execution.runners.arguments import (
     checked_resources,
     checked_seed,
 )
-from treadle.execution.runners.datasets import care_for_datasets
+from treadle.execution.runners.datasets import managed_datasets
 from treadle.execution.runners.limits import run_limits
 from treadle.forks import fork_safe
 from treadle.pipeline.policy import FailurePolicy
@@ -53,25 +53,25 @@ if TYPE_CHECKING:
     from treadle.planning import Plan
     from treadle.planning.policies import PolicyRules
 
-_TURNS: ContextVar[tuple[object, ...]] = ContextVar("treadle_turns", default=())
-"""The turns within which this code runs: its own thread's, and those that its thread was started in with the context."""
+_ENCLOSING_RUNS: ContextVar[tuple[object, ...]] = ContextVar("treadle_turns", default=())
+"""The runs that this code is part of: those of its thread, and those whose context its thread was started with."""
 
 
 class Runner(ABC):
     """Run pipelines; subclasses decide where nodes run.
 
     Attributes:
-        name: what `session.run(runner=…)` calls it.
-        max_workers: how many nodes run at a time.
-        start_method: how worker processes are started; None if there are none.
-        is_async: whether a node's inputs are loaded, and its outputs saved, at the same time, by threads.
-        resources: how much of each resource its nodes may use together; None if it was not said.
-        seed: what the random numbers of its nodes are seeded with; None where they are not.
+        name: the name in `session.run(runner=…)`.
+        max_workers: maximum number of nodes that run at the same time.
+        start_method: start method of worker processes; None if there are none.
+        is_async: whether a node's inputs are loaded concurrently, and its outputs saved concurrently, in threads.
+        resources: the total of each resource that running nodes may use; None if it was not given.
+        seed: seed of the nodes' random numbers; None if they are not seeded.
     """
 
     name: ClassVar[str]
     has_processes: ClassVar[bool] = False
-    """Whether nodes run in other processes, which have dataset objects of their own."""
+    """Whether nodes run in other processes, with copies of the dataset objects."""
 
     def __init__(
         self,
@@ -90,20 +90,18 @@ class Runner(ABC):
         self.start_method: str | None = None
         self._executor: Executor | None = None
         self._process = os.getpid()
-        self._of_parent: list[
-            object
-        ] = []  # executors of the process that forked this one; they must not be garbage-collected here
-        self._warm = False
-        self._one_at_a_time = fork_safe(threading.Lock())
-        self._current: object = None  # the turn of the run that is under way
-        self._seconds: dict[str, float] = {}  # durations of nodes in this runner's own runs, by name
+        self._executors_of_parent: list[object] = []  # in a forked child: kept, so that they are not garbage-collected there
+        self._keeps_workers = False
+        self._run_lock = fork_safe(threading.Lock())
+        self._current_run: object = None  # a marker for the run in progress
+        self._seconds: dict[str, float] = {}  # durations of nodes in this runner's earlier runs, by name
 
     @property
     def on_failure(self) -> str | None:
-        """What a failure means where a node's policy does not say, `"stop"` or `"continue"`; None if it was not said."""
+        """The default for nodes whose policy has no `on_failure`: `"stop"` or `"continue"`; None if it was not given."""
         return self._failure_policy.value if self._failure_policy is not None else None
 
-    def run(  # noqa: PLR0913 - what a run may be told, each by its name
+    def run(  # noqa: PLR0913 - the options of a run, passed by name
         self,
         pipeline: Pipeline,
         catalog: Catalog,
@@ -121,32 +119,33 @@ class Runner(ABC):
 
         Args:
             pipeline: the nodes.
-            catalog: where their data is; datasets that it does not know live in memory for as long as they are needed.
-            hooks: the registered hooks; node and dataset hooks are called where the node runs.
-            run_id: id of the run; made of the time where None.
-            observers: callables that take each event of the run; one that raises is disabled and logged, and the run goes on.
-            inputs: values for free inputs of the pipeline, by dataset name; this run sees them in place of what the catalog
-                has, and the catalog stays as it is.
+            catalog: the catalog of their datasets. Datasets that it does not declare are kept in memory while they are needed.
+            hooks: the registered hooks; node and dataset hooks are called in the process that runs the node.
+            run_id: id of the run; None to make one from the time.
+            observers: callables that receive each event of the run. One that raises is disabled and logged, and the run
+            continues.
+            inputs: values for free inputs of the pipeline, by dataset name. In this run they replace the catalog's datasets; the
+                catalog itself does not change.
             durations: returns the seconds that nodes took in earlier runs, by name, so that the longest path can be
-                started first; asked while workers start. A runner also remembers its own runs.
-            policies: what an `execution.yml` says of how nodes are run (`treadle.planning.policies.read_policies`).
-            on_failure: `"continue"` to go on with what does not depend on a node that failed; this run's word goes before the
-                runner's, and that before the configuration's.
-            load_results: load the free outputs (True), or those named, before the next run of this runner may begin, so that
-                later runs that write the same files do not matter.
+                started first. It is called while workers start. A runner also remembers its own runs.
+            policies: the policies in `execution.yml` (`treadle.planning.policies.read_policies`).
+            on_failure: `"continue"` to run the nodes that do not depend on a failed node. It takes precedence over the runner's
+                setting, which takes precedence over the configuration.
+            load_results: load the free outputs (True), or the named ones, before the next run of this runner may start, so that
+                later runs that write the same files do not change the results.
 
         Returns:
-            A mapping of free output to data, each loaded when it is first asked for.
+            A mapping of free output to data. Each value is loaded when it is first used.
 
         Raises:
-            UnknownNameError: a value is given for what is no free input, or `load_results` names what is no free output.
-            DatasetError: a transcoded dataset has no place from which it could be read as the other type.
-            ConfigError: a typed parameter does not fit the annotation of its node's function.
-            NodeError: a node failed, with the node's own exception as its cause.
+            UnknownNameError: a name in `inputs` is not a free input, or a name in `load_results` is not a free output.
+            DatasetError: a transcoded dataset has no file from which it could be read as the other type.
+            ConfigError: a typed parameter does not match the annotation of its node's function.
+            NodeError: a node failed. The node's own exception is the cause.
             WorkerSetupError: a worker process could not be set up.
-            UnknownDatasetError: the pipeline needs a dataset that neither a node makes nor the catalog has.
+            UnknownDatasetError: the pipeline needs a dataset that no node makes and the catalog does not have.
             RunnerError: an argument has the wrong type, or a node needs more of a resource than is available.
-            KeyboardInterrupt: the run was interrupted; its workers have been stopped.
+            KeyboardInterrupt: the run was interrupted. Its workers have been stopped.
         """
         check_arguments(pipeline, catalog)
         check_run_options(hooks, observers, inputs, run_id, durations)
@@ -160,52 +159,52 @@ class Runner(ABC):
         check_transcoding(plan)
         check_memory_datasets(plan, catalog)
         check_parameters(pipeline, catalog)
-        with care_for_datasets(plan, catalog, has_processes=self.has_processes) as care:
-            material = RunBundle(run_id, plan, catalog, hooks, self.is_async, state=care.state)
-            all_observers = [*care.observers, *observers]
-            return self.run_material(material, all_observers, durations, on_failure=on_failure, load_results=load_results)
+        with managed_datasets(plan, catalog, has_processes=self.has_processes) as managed:
+            bundle = RunBundle(run_id, plan, catalog, hooks, self.is_async, state=managed.state)
+            all_observers = [*managed.observers, *observers]
+            return self.run_bundle(bundle, all_observers, durations, on_failure=on_failure, load_results=load_results)
 
-    def run_material(
+    def run_bundle(
         self,
-        material: RunBundle,
+        bundle: RunBundle,
         observers: Sequence[Observer] = (),
         durations: Callable[[], Mapping[str, float]] | None = None,
         *,
         on_failure: str | FailurePolicy | None = None,
         load_results: bool | Iterable[str] = False,
     ) -> RunResult:
-        """Run what is compiled already: the door for the runs of other frameworks.
+        """Run a compiled run, such as one that another framework's integration has made.
 
         Args:
-            material: the run.
-            observers: callables that take each event of it.
-            durations: as `run` takes it.
-            on_failure: the same.
-            load_results: the same.
+            bundle: the run.
+            observers: callables that receive each event of the run.
+            durations: see `run`.
+            on_failure: see `run`.
+            load_results: see `run`.
 
         Returns:
-            What `run` returns, and it raises what `run` raises.
+            The result, as `run` returns it. The exceptions are those of `run`.
         """
-        wanted = check_results(material.plan, load_results)
-        policy = checked_failure_policy(on_failure) or self._failure_policy or material.plan.on_failure
-        with self._turn():
-            result = self._run_in_turn(material, Observers(observers), durations, policy or FailurePolicy.STOP)
+        wanted = check_results(bundle.plan, load_results)
+        policy = checked_failure_policy(on_failure) or self._failure_policy or bundle.plan.on_failure
+        with self._lock_for_run():
+            result = self._run_locked(bundle, Observers(observers), durations, policy or FailurePolicy.STOP)
             result.load_all(wanted)
         return result
 
-    def _run_in_turn(
+    def _run_locked(
         self,
-        material: RunBundle,
+        bundle: RunBundle,
         observers: Observers,
         durations: Callable[[], Mapping[str, float]] | None,
         on_failure: FailurePolicy,
     ) -> RunResult:
-        material = replace(material, seeds=plan_seeds(material.plan, self.seed) or None)
-        material, limits = self._limited(material)
-        plan = material.plan
-        with self._lease(plan) as executor:
+        bundle = replace(bundle, seeds=plan_seeds(bundle.plan, self.seed) or None)
+        bundle, limits = self._apply_resource_limits(bundle)
+        plan = bundle.plan
+        with self._open_executor(plan) as executor:
             loop = RunLoop(
-                material,
+                bundle,
                 executor,
                 observers,
                 lambda: self._known_seconds(plan, durations),
@@ -213,7 +212,7 @@ class Runner(ABC):
                 on_failure=on_failure,
             )
             started = RunStarted(
-                run_id=material.run_id,
+                run_id=bundle.run_id,
                 at=time.time(),
                 runner=self.name,
                 start_method=self.start_method,
@@ -236,96 +235,96 @@ class Runner(ABC):
             return result
 
     @contextmanager
-    def _turn(self) -> Iterator[None]:
-        """Allow one run at a time; others wait, except a nested run, which would wait for itself."""
+    def _lock_for_run(self) -> Iterator[None]:
+        """Allow one run at a time; other runs wait. Raise for a nested run, which would wait for itself."""
         if self._process != os.getpid():
-            self._leave_parent()
-        if self._current is not None and self._current in _TURNS.get():
+            self._discard_inherited()
+        if self._current_run is not None and self._current_run in _ENCLOSING_RUNS.get():
             msg = (
                 "This runner is already running a pipeline, and a node of the main process, a hook or an observer of that run "
                 "started another one on it: the run would wait for itself. Make another runner for the inner run."
             )
             raise RunnerError(msg, name=self.name)
-        with self._one_at_a_time:
-            turn = object()
-            inside = _TURNS.set((*_TURNS.get(), turn))
+        with self._run_lock:
+            marker = object()
+            token = _ENCLOSING_RUNS.set((*_ENCLOSING_RUNS.get(), marker))
             try:
-                self._current = turn
+                self._current_run = marker
                 yield
             finally:
-                self._current = None  # first: an interrupt here leaves a turn behind that is over
-                _TURNS.reset(inside)
+                self._current_run = None  # first, so that an interrupt here does not leave an ended run as the current one
+                _ENCLOSING_RUNS.reset(token)
 
-    def _leave_parent(self) -> None:
-        """In a forked child: drop the executor and the current run, which belong to the parent."""
+    def _discard_inherited(self) -> None:
+        """Drop the executor and the current run in a forked child: they belong to the parent."""
         self._process = os.getpid()
-        self._of_parent.append(self._executor)
-        self._executor = self._current = None
+        self._executors_of_parent.append(self._executor)
+        self._executor = self._current_run = None
 
-    def _limited(self, material: RunBundle) -> tuple[RunBundle, Mapping[str, int]]:
-        """Return the run, and how much there is of the resources that its nodes need."""
-        return material, run_limits(material.plan, self.resources or {})
+    def _apply_resource_limits(self, bundle: RunBundle) -> tuple[RunBundle, Mapping[str, int]]:
+        """Return the run with the policies that this runner adds, and the limits of the resources that its nodes need."""
+        return bundle, run_limits(bundle.plan, self.resources or {})
 
     def _known_seconds(self, plan: Plan, durations: Callable[[], Mapping[str, float]] | None) -> Mapping[str, float]:
-        """Return what is known of the plan's nodes; the past is only asked about what this runner has not seen."""
+        """Return the known durations of nodes. `durations` is only called if this runner has not run all nodes of the plan."""
         if durations is None or self.max_workers == 1 or all(node.name in self._seconds for node in plan.nodes):
             return self._seconds
         return {**durations(), **self._seconds}
 
     @contextmanager
-    def ahead(self, files: Iterable[str]) -> Iterator[None]:  # noqa: ARG002 - most runners have nothing to begin with
-        """Begin, for a run that is about to be put together, with what takes a while and does not need to know it.
+    def start_early(self, files: Iterable[str]) -> Iterator[None]:  # noqa: ARG002 - most runners have nothing to begin with
+        """Start slow work that does not depend on the pipeline, such as a forkserver, before the run is prepared.
 
         Args:
-            files: source files that will be imported meanwhile.
+            files: source files that will be imported in the meantime.
 
         Yields:
-            While the run is put together, and after it for as long as it lasts; what it did not use is ended then.
+            For the preparation and the duration of the run. Whatever the run has not used is stopped on exit.
         """
         yield
 
     def close(self) -> None:
         """Stop the workers, if any; the runner can be used again."""
         if self._process != os.getpid():
-            self._leave_parent()
-        self._warm = False
+            self._discard_inherited()
+        self._keeps_workers = False
         executor, self._executor = self._executor, None
         if executor is not None:
             executor.close()
 
     def __enter__(self) -> Self:
-        self._warm = True
+        self._keeps_workers = True
         return self
 
     def __exit__(self, *_exc: object) -> None:
         self.close()
 
     @contextmanager
-    def _lease(self, plan: Plan) -> Iterator[Executor]:
+    def _open_executor(self, plan: Plan) -> Iterator[Executor]:
         """Yield an executor for the plan; after the run, end it or keep it for the next run."""
         try:
             with explaining_shortages():
-                fitting = self._fitting(plan)
-            yield fitting
-        except NodeError:  # no node is running any more
-            self._end_lease()
+                executor = self._get_executor(plan)
+            yield executor
+        except NodeError:  # no node is still running
+            self._end_run()
             raise
-        except BaseException:  # Ctrl-C, a worker that could not be set up: nodes may still be running
-            executor, self._executor = self._executor, None
-            if executor is not None:
+        except BaseException:  # Ctrl-C, or a worker could not be set up: nodes may still be running
+            unfinished, self._executor = self._executor, None
+            if unfinished is not None:
                 with interrupts_deferred():  # a second Ctrl-C must not interrupt the clean-up
-                    executor.close(kill=True)
+                    unfinished.close(kill=True)
             raise
         else:
-            self._end_lease()
+            self._end_run()
 
-    def _end_lease(self) -> None:
+    def _end_run(self) -> None:
         if self._executor is not None:
             self._executor.end()
-        if not self._warm:
+        if not self._keeps_workers:
             self.close()
 
-    def _fitting(self, plan: Plan) -> Executor:
+    def _get_executor(self, plan: Plan) -> Executor:
         if self._executor is None:
             self._executor = self.make_executor(plan)
         return self._executor

@@ -1,4 +1,4 @@
-"""The sequential runner: one node after the other, in the thread that called `run`."""
+"""The sequential runner: it runs one node after the other, in the thread that called `run`. State: that of every runner."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ class SequentialRunner(Runner):
     """Run one node after the other in the calling thread: for debugging, and for pipelines of tiny nodes.
 
     Args:
-        is_async: load a node's inputs, and save its outputs, at the same time, by threads.
-        resources: how much of each resource nodes may use together: `{"gpu": 1, "memory": "16GB"}`.
-        on_failure: `"continue"` to go on with what does not depend on a node that failed.
-        seed: makes the random numbers of each node reproducible: they depend on it and on the node's name alone.
+        is_async: load a node's inputs concurrently, and save its outputs concurrently, in threads.
+        resources: the total of each resource that running nodes may use: `{"gpu": 1, "memory": "16GB"}`.
+        on_failure: `"continue"` to run the nodes that do not depend on a failed node.
+        seed: makes the random numbers of each node reproducible: they depend only on the seed and the node's name.
     """
 
     name = "sequential"
@@ -37,6 +37,6 @@ class SequentialRunner(Runner):
     ) -> None:
         super().__init__(1, is_async=is_async, resources=resources, on_failure=on_failure, seed=seed)
 
-    def make_executor(self, plan: Plan) -> Executor:  # noqa: ARG002 - one executor fits every plan
+    def make_executor(self, plan: Plan) -> Executor:  # noqa: ARG002 - the same executor runs every plan
         """Make the executor."""
         return serial_executor()

@@ -1,4 +1,4 @@
-"""The thread runner: nodes in threads of this process."""
+"""The thread runner: it runs nodes in threads of this process. State: that of every runner."""
 
 from __future__ import annotations
 
@@ -19,17 +19,16 @@ if TYPE_CHECKING:
 
 
 _GENERATORS = "the random number generators of the process"
-"""The resource that makes nodes run one at a time where some of them are seeded."""
+"""Name of the resource that makes nodes run one at a time if any of them is seeded."""
 
 
 class ThreadRunner(Runner):
     """Run nodes in threads: for nodes that wait for networks and disks, or whose libraries release the GIL.
 
     Args:
-        max_workers: number of threads; as many as the process has cores to use where None.
+        max_workers: number of threads; None for the number of cores that the process may use.
         is_async, resources, on_failure: as for every `Runner`.
-        seed: makes random numbers reproducible. Threads share the generators, so
-            that with a seed nodes run one at a time.
+        seed: makes random numbers reproducible. Threads share the generators, so nodes run one at a time if there is a seed.
     """
 
     name = "thread"
@@ -45,17 +44,19 @@ class ThreadRunner(Runner):
     ) -> None:
         super().__init__(checked_workers(max_workers), is_async=is_async, resources=resources, on_failure=on_failure, seed=seed)
 
-    def _limited(self, material: RunBundle) -> tuple[RunBundle, Mapping[str, int]]:
-        material, limits = super()._limited(material)
-        if material.seeds is None or self.max_workers == 1:
-            return material, limits
-        # A node that is not seeded draws from the same generators, so it must not run beside one that is.
-        lone = NodePolicy(resources={_GENERATORS: 1})
-        plan = material.plan
-        policies = tuple(lone if policy is None else lone.over(policy) for policy in plan.policies or [None] * len(plan.nodes))
-        return replace(material, plan=replace(plan, policies=policies)), {**limits, _GENERATORS: 1}
+    def _apply_resource_limits(self, bundle: RunBundle) -> tuple[RunBundle, Mapping[str, int]]:
+        bundle, limits = super()._apply_resource_limits(bundle)
+        if bundle.seeds is None or self.max_workers == 1:
+            return bundle, limits
+        # An unseeded node uses the same generators, so it must not run at the same time as a seeded node.
+        exclusive = NodePolicy(resources={_GENERATORS: 1})
+        plan = bundle.plan
+        policies = tuple(
+            exclusive if policy is None else exclusive.over(policy) for policy in plan.policies or [None] * len(plan.nodes)
+        )
+        return replace(bundle, plan=replace(plan, policies=policies)), {**limits, _GENERATORS: 1}
 
-    def make_executor(self, plan: Plan) -> Executor:  # noqa: ARG002 - one executor fits every plan
+    def make_executor(self, plan: Plan) -> Executor:  # noqa: ARG002 - the same executor runs every plan
         """Make the executor."""
         refuse_at_exit(self.name)
         from treadle.execution.executors.threads import thread_executor

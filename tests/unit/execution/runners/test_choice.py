@@ -29,8 +29,8 @@ def test_a_runner_made_from_a_name_is_closed():
     """A runner that was made from its name keeps its workers only while it is open."""
     with choose_runner("thread", {"max_workers": 2}).opened() as runner:
         assert isinstance(runner, ThreadRunner)
-        assert runner._warm
-    assert not runner._warm
+        assert runner._keeps_workers
+    assert not runner._keeps_workers
 
 
 def test_a_given_runner_stays_open():
@@ -39,7 +39,7 @@ def test_a_given_runner_stays_open():
         choice = choose_runner(mine, {})
         with choice.opened() as runner:
             assert runner is mine
-        assert mine._warm
+        assert mine._keeps_workers
     assert (choice.name, choice.params) == ("thread", {"max_workers": 2})
 
 

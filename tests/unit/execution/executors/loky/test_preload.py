@@ -72,32 +72,32 @@ def run():
     with ParallelRunner(1, start_method="forkserver") as runner:
         return runner.run(Pipeline([node(abs, "x", "y")]), Catalog({"x": -1}))["y"]
 
-def ahead():
-    return ParallelRunner(1, start_method="forkserver").ahead([__file__])
+def start_early():
+    return ParallelRunner(1, start_method="forkserver").start_early([__file__])
 
 def pid():
     return preload._forkserver_attribute("_forkserver_pid")
 
 listed = preload._forkserver_attribute("_preload_modules")
-with ahead():  # no pool uses it
+with start_early():  # no pool uses it
     first = pid()
     assert psutil.pid_exists(first)
 assert not psutil.pid_exists(first) and pid() is None and preload._forkserver_attribute("_preload_modules") == listed
-with ahead():  # the pool uses it
+with start_early():  # the pool uses it
     second = pid()
-    with ahead():  # another session shares it
+    with start_early():  # another session shares it
         assert pid() == second
     assert run() == 1
 assert pid() == second and psutil.pid_exists(second)
 preload.forkserver._forkserver._stop()
-with ahead():  # it was started with another environment
+with start_early():  # it was started with another environment
     third = pid()
     os.environ["LATER"] = "1"
     assert run() == 1
 assert pid() != third and not psutil.pid_exists(third) and psutil.pid_exists(pid())
 for method in ("fork", "spawn", "loky"):
     before = pid()
-    with ParallelRunner(1, start_method=method).ahead([]):
+    with ParallelRunner(1, start_method=method).start_early([]):
         assert pid() == before
 print("well")
 """
