@@ -1,4 +1,4 @@
-"""The catalog and its datasets."""
+"""The catalog and its datasets. State: none besides that of the objects."""
 
 from treadle.io.catalog import Catalog
 from treadle.io.dataset import Dataset

@@ -1,4 +1,4 @@
-"""Saving the chunks that a generator node yields: all of them, or none. State: none. Neighbour: `catalog` calls it."""
+"""Save the chunks that a generator node yields: all of them or none. State: none. Neighbour: `catalog` calls it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def save_chunks(name: str, dataset: Dataset, save: Callable[[Any], None]) -> Iterator[Callable[[Any], None]]:
     """Save chunks to a dataset.
 
-    A dataset that appends has its file opened once, and the file changes when the block ends, or not at all if that raises.
+    The file of a dataset that appends is opened once. It changes when the block ends; if the block raises, it does not change.
     Any other dataset is saved chunk by chunk.
 
     Args:
@@ -30,7 +30,7 @@ def save_chunks(name: str, dataset: Dataset, save: Callable[[Any], None]) -> Ite
         A function that saves one chunk.
 
     Raises:
-        DatasetError: the file cannot be opened, written or put into its place.
+        DatasetError: the file cannot be opened, written or replaced.
     """
     if getattr(dataset, "appends", False) is not True:
         yield save

@@ -1,9 +1,9 @@
 """The catalog: datasets by name.
 
-What configuration declares stays a recipe until its first use, in the process that uses it; what code hands in is an
-object from the start; parameters are looked up in their mapping. State: the recipes, the datasets built or handed in
-(under a lock: threads share a catalog), the parameters. Neighbours: `recipe` builds, `parameters` looks up, `failures`
-words the errors; the engine asks for `subset`, the part of the catalog that a worker needs.
+A dataset declared in configuration is a recipe until a process first uses it and builds it. A dataset added by code is an object
+from the start. Parameters are looked up in one mapping. State: the recipes, the datasets that were built or added (under a lock,
+because threads share a catalog), and the parameters. Neighbours: `recipe` builds datasets, `parameters` looks up parameters,
+`failures` writes the error messages. The engine sends a worker the part of the catalog that it needs, with `subset`.
 """
 
 from __future__ import annotations
@@ -46,11 +46,11 @@ __all__ = ["Catalog", "CatalogPart", "new_version"]
 
 @dataclass(frozen=True, slots=True)
 class CatalogPart:
-    """What a worker needs of a catalog.
+    """The part of a catalog that a worker needs.
 
     Attributes:
-        recipes: the datasets that are built where they are used.
-        objects: the datasets that travel as they are, by name.
+        recipes: the datasets that each process builds itself.
+        objects: names and dataset objects that are pickled.
         save_version: the version that this run saves.
     """
 
@@ -63,7 +63,7 @@ class Catalog(Inventory):
     """Datasets by name.
 
     Args:
-        datasets: datasets, or plain values, which become memory datasets.
+        datasets: datasets or plain values by name; a plain value becomes a memory dataset.
 
     Example:
         >>> catalog = Catalog({"numbers": [1, 2]})
@@ -94,37 +94,37 @@ class Catalog(Inventory):
         load_versions: Mapping[str, str] | None = None,
         save_version: str | None = None,
     ) -> Self:
-        """Make a catalog from configuration; no dataset is built yet.
+        """Create a catalog from configuration, without building any dataset.
 
         Args:
             catalog: entries by dataset name, or by a pattern such as `"{name}_csv"`; names that begin with an underscore
-                (anchors of YAML) are passed over.
-            credentials: credentials by the names that entries use.
-            project_path: the folder that relative paths start from, by default the working directory.
+                (YAML anchors) are ignored.
+            credentials: credentials by the names that entries refer to.
+            project_path: the folder that relative paths start from; by default, the working directory.
             load_versions: versions to load, by dataset name.
-            save_version: the version that is saved, whichever run saves it; by default each run of a runner has its own, and
-                what is saved without one gets a version made from the time.
+            save_version: the version that every run saves; by default, each run of a runner has its own, and data saved outside
+                a run gets a version made from the time.
 
         Returns:
             the catalog.
 
         Raises:
-            DatasetError: an entry is not a mapping or has no type, or patterns contradict one another.
+            DatasetError: an entry is not a mapping or has no type, or a pattern is invalid.
         """
         register_secrets(credentials or {})
         catalog = checked_mapping(catalog, "Catalog.from_config(catalog=…)")
         credentials = checked_mapping(credentials, "Catalog.from_config(credentials=…)")
         versions = dict(checked_mapping(load_versions, "Catalog.from_config(load_versions=…)"))
-        made = cls()
-        made.save_version = save_version or new_version()
-        made._save_version_given = save_version is not None
+        result = cls()
+        result.save_version = save_version or new_version()
+        result._save_version_given = save_version is not None
         base = str(Path(project_path or ".").absolute())
-        recipes = read_entries(catalog, credentials, base, versions, made.save_version)
-        made._recipes = {recipe.name: recipe for recipe in recipes if "{" not in recipe.name}
+        recipes = read_entries(catalog, credentials, base, versions, result.save_version)
+        result._recipes = {recipe.name: recipe for recipe in recipes if "{" not in recipe.name}
         templates = [recipe for recipe in recipes if "{" in recipe.name]
-        made._factories = DatasetFactories(templates, credentials, versions)
-        made._check_load_versions(versions)
-        return made
+        result._factories = DatasetFactories(templates, credentials, versions)
+        result._check_load_versions(versions)
+        return result
 
     @classmethod
     def from_part(cls, part: CatalogPart) -> Self:
@@ -136,22 +136,22 @@ class Catalog(Inventory):
         Returns:
             the catalog.
         """
-        made = cls()
-        made.save_version = part.save_version
-        made._recipes.update((recipe.name, recipe) for recipe in part.recipes)
+        result = cls()
+        result.save_version = part.save_version
+        result._recipes.update((recipe.name, recipe) for recipe in part.recipes)
         for name, dataset in part.objects:
-            made[name] = dataset
-        return made
+            result[name] = dataset
+        return result
 
     def subset(self, names: Iterable[str]) -> CatalogPart:
         """Return the part of this catalog that another process needs.
 
         Args:
-            names: the datasets it will use; those unknown here, in memory, or bound to the main process are left out,
-                because the engine transfers the values and runs the nodes of the last kind itself.
+            names: the datasets that it will use. Unknown ones, those in memory and those of the main process are omitted: the
+                engine transfers values in memory, and runs nodes that need the main process there.
 
         Returns:
-            the part; recipes stay recipes, even where they are built here.
+            the part. A dataset from configuration is sent as a recipe, even if it has been built in this process.
         """
         recipes: list[DatasetRecipe] = []
         objects: list[tuple[str, Any]] = []
@@ -177,16 +177,16 @@ class Catalog(Inventory):
         Returns:
             A new catalog of the same class.
         """
-        made = copy.copy(self)
-        made.__dict__.update(
+        result = copy.copy(self)
+        result.__dict__.update(
             _lock=fork_safe(threading.RLock()), _recipes=dict(self._recipes), _datasets=dict(self._datasets), _source=self
         )
         for name, value in data.items():
-            made[name] = MemoryDataset(value)
-        return made
+            result[name] = MemoryDataset(value)
+        return result
 
     def add_parameters(self, params: Mapping[str, Any]) -> None:
-        """Make parameters available as `parameters` and `params:a.b`, in place of those added before.
+        """Make parameters available as `parameters` and `params:a.b`, replacing any that were added before.
 
         Args:
             params: the nested parameters; they are copied.
@@ -216,8 +216,8 @@ class Catalog(Inventory):
         dataset = self[name]
         if data is None:
             msg = (
-                f"Dataset {name!r} was given None, which cannot be saved. Probably the function that makes it lacks a return "
-                "statement; if it should return nothing, declare the node without that output."
+                f"Dataset {name!r} cannot save None. The function of the node probably lacks a return statement. If it should "
+                "return nothing, declare the node without this output."
             )
             raise DatasetError(msg, dataset=name)
         guarded("save", name, dataset, lambda: dataset.save(data))
@@ -232,34 +232,34 @@ class Catalog(Inventory):
         return save_chunks(name, self[name], partial(self.save, name))
 
     def exists(self, name: str) -> bool:
-        """Return whether a dataset has a value to load; a name that is not in the catalog has none.
+        """Return whether a dataset has a value to load; False if the catalog has no such dataset.
 
         Raises:
             DatasetError: the dataset cannot be built, or its storage cannot be reached.
         """
-        return name in self and bool(self._ask("exists", name, otherwise=False))
+        return name in self and bool(self._call("exists", name, default=False))
 
     def file_identity(self, name: str) -> FileIdentity | None:
         """Return the identity of the content that a load of a dataset would read; None if the dataset has none.
 
         Raises:
             UnknownDatasetError: the dataset does not exist.
-            DatasetError: the dataset cannot be built, or its place cannot be reached.
+            DatasetError: the dataset cannot be built, or its storage cannot be reached.
         """
         dataset = self[name]
         identity: FileIdentity | None = guarded("look for", name, dataset, lambda: file_identity_of(dataset))
         return identity
 
     def release(self, name: str) -> None:
-        """Release the memory and handles of a dataset; one that was never built holds none.
+        """Release the memory and handles of a dataset; do nothing if it was never built.
 
         Raises:
             UnknownDatasetError: the dataset does not exist.
-            DatasetError: the dataset could not release it.
+            DatasetError: the dataset raised an error.
         """
         if name not in self._datasets and name in self:
             return
-        self._ask("release", name)
+        self._call("release", name)
 
     def remove_leftovers(self, names: Iterable[str]) -> list[str]:
         """Remove the temporary files that killed processes left beside the local files of datasets.
@@ -270,12 +270,12 @@ class Catalog(Inventory):
         Returns:
             The paths that were removed.
         """
-        return remove_leftovers(place for name in names if (place := self._local_place(name)) is not None)
+        return remove_leftovers(place for name in names if (place := self._local_path(name)) is not None)
 
-    def _local_place(self, name: str) -> str | None:
+    def _local_path(self, name: str) -> str | None:
         recipe = self.recipe(name)
         if recipe is not None:
-            return recipe.local_place()
+            return recipe.absolute_local_path()
         place = getattr(self._datasets.get(name), "filepath", None) or getattr(self._datasets.get(name), "path", None)
         return place if isinstance(place, str) and is_local(place) else None
 
@@ -287,12 +287,12 @@ class Catalog(Inventory):
             DatasetError: the dataset cannot be confirmed, or confirming failed.
         """
         if not callable(getattr(self[name], "confirm", None)):
-            msg = f"Dataset {name!r} ({type(self[name]).__name__}) cannot be confirmed. Take it out of the node's `confirms`."
+            msg = f"Dataset {name!r} ({type(self[name]).__name__}) cannot be confirmed. Remove it from the node's `confirms`."
             raise DatasetError(msg, dataset=name)
-        self._ask("confirm", name)
+        self._call("confirm", name)
 
     def recipe(self, name: str) -> DatasetRecipe | None:
-        """Return the recipe of a dataset that configuration declares, built here or not; None for any other."""
+        """Return the recipe of a dataset that is declared in configuration, whether built here or not; None for any other."""
         recipe = self._recipes.get(name)
         if recipe is None and name not in self._datasets and not _is_parameter(name):
             recipe = self._factories.recipe(name)
@@ -305,11 +305,11 @@ class Catalog(Inventory):
         return self.recipe(name) is not None
 
     def capabilities(self, name: str) -> Capabilities:
-        """Return what a dataset declares about itself; a recipe is not built for it.
+        """Return the capabilities that a dataset declares, without building it.
 
         Raises:
             UnknownDatasetError: the dataset does not exist.
-            DatasetError: it could never be built: unknown type, missing credentials.
+            DatasetError: the dataset cannot be built, for example because its type is unknown or credentials are missing.
         """
         built = self._datasets.get(name)
         if built is not None:
@@ -322,7 +322,7 @@ class Catalog(Inventory):
         raise self._unknown(name)
 
     def dataset_class(self, name: str) -> type[Any]:
-        """Return the class of a dataset that is no parameter; a recipe is not built for it.
+        """Return the class of a dataset other than a parameter, without building it.
 
         Raises:
             UnknownDatasetError: the dataset does not exist.
@@ -334,7 +334,7 @@ class Catalog(Inventory):
 
     def get(self, name: str, default: Dataset | None = None) -> Dataset | None:
         """Return a dataset, which is built if necessary, or the default if the name is unknown."""
-        return self[name] if name in self else default  # noqa: SIM401 - this is `get`
+        return self[name] if name in self else default  # noqa: SIM401 - this method implements `get`
 
     def keys(self) -> Iterator[str]:
         """Yield the names of all datasets, those of the parameters last."""
@@ -346,12 +346,12 @@ class Catalog(Inventory):
             return dataset
         with self._lock:
             if name not in self._datasets:
-                self._datasets[name] = self._make(name)
+                self._datasets[name] = self._create(name)
             return self._datasets[name]
 
     def __setitem__(self, name: str, dataset: Dataset | Any) -> None:
         if not name or not isinstance(name, str):
-            msg = f"A dataset's name must be a text that is not empty, not {name!r}."
+            msg = f"The name of a dataset must be a non-empty string, not {name!r}."
             raise DatasetError(msg)
         with self._lock:
             self._recipes.pop(name, None)
@@ -376,9 +376,9 @@ class Catalog(Inventory):
         count = len(dict.fromkeys((*self._recipes, *self._datasets)))
         return f"{type(self).__name__}({count} datasets, {len(self._recipes)} of them from configuration)"
 
-    def _make(self, name: Any) -> Dataset:
+    def _create(self, name: Any) -> Dataset:
         if not isinstance(name, str):
-            msg = f"A catalog was asked for {name!r}, a {type(name).__name__}. Datasets have texts as names."
+            msg = f"The name of a dataset must be a string, not {name!r} of type {type(name).__name__}."
             raise DatasetError(msg)
         if self._source is not None:
             return self._source[name]
@@ -390,10 +390,10 @@ class Catalog(Inventory):
             raise self._unknown(name)
         return parameter
 
-    def _ask(self, method: str, name: str, *, otherwise: Any = None) -> Any:
+    def _call(self, method: str, name: str, *, default: Any = None) -> Any:
         dataset = self[name]
-        ask = getattr(dataset, method, None)
-        return guarded("look for" if method == "exists" else method, name, dataset, ask) if callable(ask) else otherwise
+        bound = getattr(dataset, method, None)
+        return guarded("look for" if method == "exists" else method, name, dataset, bound) if callable(bound) else default
 
     def _unknown(self, name: str) -> UnknownDatasetError:
         close = close_names(name, self)

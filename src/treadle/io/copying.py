@@ -1,9 +1,9 @@
 """Copy values, so that changes to one copy do not affect another.
 
-Guarantee: in the inferred mode, no change to a loaded value, at any depth, affects the stored one. Values that
-cannot change are not copied; plain arrays and frames are copied by their own library; everything else
-is pickled in memory, which isolates as well as `copy.deepcopy`, is faster, and copies the cells of object columns,
-which `DataFrame.copy` shares. State: none. Neighbours: `memory` copies with it; `frames` knows pandas and numpy.
+In the inferred mode, no change to a loaded value, at any depth, affects the stored one. Immutable values are not copied. Plain
+arrays and frames are copied by their own library. Everything else is pickled and unpickled in memory: this isolates as well as
+`copy.deepcopy`, is faster, and also copies the cells of object columns, which `DataFrame.copy` shares.
+State: none. Neighbours: `memory` copies values with this module; `frames` copies values of pandas, numpy and polars.
 """
 
 from __future__ import annotations
@@ -31,16 +31,16 @@ _ATOMS: Final[frozenset[type]] = frozenset(
         types.FunctionType, types.BuiltinFunctionType, types.ModuleType, type,
     }
 )  # fmt: skip
-"""Types whose values cannot change, or that even a deep copy hands over as they are."""
+"""Types whose values are immutable, or that even a deep copy does not copy."""
 
 _RARE_ATOMS: Final = frozenset({("decimal", "Decimal"), ("fractions", "Fraction"), ("uuid", "UUID")})
 """Others, by module and name: every worker imports this module, and few need these."""
 
 _SHARED_PACKAGES: Final = frozenset({"pyspark", "ibis", "pyarrow"})
-"""Packages whose values are plans or immutable tables: copying them fails or costs, and isolates nothing."""
+"""Packages whose values are query plans or immutable tables: a copy would fail or cost time, without isolating anything."""
 
 _CLONED_PACKAGES: Final = frozenset({"polars"})
-"""Packages whose values clone themselves cheaply (copy on write), cells that are Python objects excepted."""
+"""Packages whose values have a cheap `clone` (copy on write), which does not copy cells that are Python objects."""
 
 
 class CopyMode(enum.Enum):
@@ -52,13 +52,13 @@ class CopyMode(enum.Enum):
 
     @classmethod
     def parse(cls, mode: CopyMode | str | None) -> CopyMode | None:
-        """Return the mode that a word names.
+        """Convert a string to a mode.
 
         Args:
-            mode: a mode, its word, or None.
+            mode: a mode, its value as a string, or None.
 
         Returns:
-            the mode; None for None (to be inferred from the value).
+            the mode; None for None, which means that it is inferred from the value.
 
         Raises:
             DatasetError: no mode has that name.
@@ -68,7 +68,7 @@ class CopyMode(enum.Enum):
         try:
             return cls(mode)
         except ValueError as exc:
-            msg = f"There is no copy mode {mode!r}. Choose 'assign', 'copy' or 'deepcopy', or leave it out to have it inferred."
+            msg = f"There is no copy mode {mode!r}. Choose 'assign', 'copy' or 'deepcopy', or omit it to infer the mode."
             raise DatasetError(msg) from exc
 
 
@@ -77,10 +77,10 @@ def copy_value(value: Any, mode: CopyMode | None = None) -> Any:
 
     Args:
         value: anything.
-        mode: how; None infers the cheapest way that isolates the copy from the original.
+        mode: the copy mode; None infers the cheapest one that isolates the copy from the original.
 
     Returns:
-        the value itself, where it cannot change or the mode is ASSIGN; else a copy.
+        the value itself if it is immutable or the mode is ASSIGN; otherwise a copy.
 
     Raises:
         DatasetError: the value cannot be copied.
@@ -133,16 +133,16 @@ def _copy_view(view: memoryview) -> memoryview:
 
 
 def reduce_view(view: memoryview) -> tuple[Any, tuple[Any, ...]]:
-    """Return what makes a memoryview again over a copy of its memory, in the form that `__reduce__` has.
+    """Return a function and arguments that create a copy of a memoryview, as `__reduce__` would.
 
     Args:
         view: any memoryview, contiguous or not.
 
     Returns:
-        A function and its arguments. The memory is a pickle buffer, so that it can travel out of band.
+        The function and its arguments. The memory is a pickle buffer, so that it can be transferred out of band.
     """
     if not view.nbytes or not _is_castable(view.format, view.itemsize):
-        import numpy as np  # such a view cannot be made by casting, but an array's own view has any format and shape
+        import numpy as np  # casting cannot create such a view, but an array can have any format and shape
 
         return memoryview, (np.array(view),)
     content = view.tobytes()
@@ -159,10 +159,10 @@ def _is_castable(form: str, size: int) -> bool:
 
 
 def restore_view(memory: Any, form: str, shape: tuple[int, ...]) -> memoryview:
-    """Make a memoryview again.
+    """Create a memoryview from its content, format and shape.
 
     Args:
-        memory: the content in C order: bytes, or an object that can be written to.
+        memory: the content in C order: bytes, or a writable buffer.
         form: format of the items.
         shape: number of items along each dimension.
     """
@@ -171,7 +171,7 @@ def restore_view(memory: Any, form: str, shape: tuple[int, ...]) -> memoryview:
 
 
 def _deep_copy(value: Any) -> Any:
-    for copier in (_through_pickle, functools.partial(_through_pickle, keep_code=True)):
+    for copier in (_copy_with_pickle, functools.partial(_copy_with_pickle, keep_code=True)):
         try:
             return copier(value)
         except MemoryError:
@@ -181,30 +181,30 @@ def _deep_copy(value: Any) -> Any:
     try:
         return copy.deepcopy(value)
     except MemoryError:
-        raise  # not the value's fault
+        raise  # memory is exhausted; the value itself can be copied
     except Exception as exc:
         msg = (
-            f"A value of type {type(value).__module__}.{type(value).__qualname__} cannot be copied: {exc}. It probably holds a "
-            "connection, a lock, an open file or a generator. Declare its dataset with `type: MemoryDataset` and "
-            "`copy_mode: assign` to hand over the object itself."
+            f"A value of type {type(value).__module__}.{type(value).__qualname__} cannot be copied: {exc}. It probably "
+            "contains a connection, a lock, an open file or a generator. To pass on the object itself, declare its dataset with "
+            "`type: MemoryDataset` and `copy_mode: assign`."
         )
         raise DatasetError(msg) from exc
 
 
-def _through_pickle(value: Any, *, keep_code: bool = False) -> Any:
+def _copy_with_pickle(value: Any, *, keep_code: bool = False) -> Any:
     stream = io.BytesIO()
     pickler = _CodeKeepingPickler(stream) if keep_code else _Pickler(stream)
     pickler.dump(value)
     stream.seek(0)
-    return _Unpickler(stream, [bytearray(buffer.raw()) for buffer in pickler.buffers], pickler.kept).load()
+    return _Unpickler(stream, [bytearray(buffer.raw()) for buffer in pickler.buffers], pickler.references).load()
 
 
 class _Pickler(pickle.Pickler):
-    """Collect buffers, to copy them once, and make read-only arrays writable, as a deep copy does."""
+    """Pickle buffers out of band, so that they are copied once. Read-only arrays become writable, as in a deep copy."""
 
     def __init__(self, stream: io.BytesIO) -> None:
         self.buffers: list[pickle.PickleBuffer] = []
-        self.kept: list[Any] = []
+        self.references: list[Any] = []
         super().__init__(stream, protocol=5, buffer_callback=self.buffers.append)
 
     def reducer_override(self, obj: Any) -> Any:
@@ -216,19 +216,19 @@ class _Pickler(pickle.Pickler):
 
 
 class _CodeKeepingPickler(_Pickler):
-    """Pickle functions, classes and modules as references, as a deep copy does, so that local ones are accepted."""
+    """Keep functions, classes and modules as references, as a deep copy does, because local ones cannot be pickled."""
 
     def persistent_id(self, obj: Any) -> int | None:
         if isinstance(obj, (types.FunctionType, types.BuiltinFunctionType, types.ModuleType, type)):
-            self.kept.append(obj)
-            return len(self.kept) - 1
+            self.references.append(obj)
+            return len(self.references) - 1
         return None
 
 
 class _Unpickler(pickle.Unpickler):
-    def __init__(self, stream: io.BytesIO, buffers: list[bytearray], kept: list[Any]) -> None:
+    def __init__(self, stream: io.BytesIO, buffers: list[bytearray], references: list[Any]) -> None:
         super().__init__(stream, buffers=buffers)
-        self._kept = kept
+        self._references = references
 
     def persistent_load(self, pid: Any) -> Any:
-        return self._kept[pid]
+        return self._references[pid]

@@ -1,9 +1,9 @@
-"""The protocol of a dataset, and the capabilities it declares.
+"""The protocol of a dataset, and the capabilities that it declares.
 
-A dataset knows how to load and save one value; where the value lives is its own business. The engine never asks what
-class a dataset is, only what it declares: `capabilities_of` reads the declarations of our classes and of kedro's.
-State: none here. Neighbours: `memory` and `datasets/*` implement the protocol, `recipe` builds datasets from
-configuration, `catalog` holds them by name.
+A dataset loads and saves one value, and hides where it is stored. The engine never checks the class of a dataset, only its
+capabilities: `capabilities_of` reads what Treadle's and Kedro's classes declare. State: none. Neighbours: `memory` and
+    `datasets/*`
+implement the protocol, `recipe` builds datasets from configuration, `catalog` stores them by name.
 """
 
 from __future__ import annotations
@@ -71,12 +71,12 @@ class Dataset(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
-    """What a dataset declares about itself.
+    """The capabilities that a dataset declares.
 
     Attributes:
-        in_memory: the value lives in the object, and the engine carries it between processes.
-        main_process_only: the object may not leave the main process.
-        exclusive: name of what it shares with other datasets and only one process may have open, such as a DuckDB file.
+        in_memory: the object itself holds the value, so the engine transfers it between processes.
+        main_process_only: the object can be used only in the main process.
+        exclusive: name of a shared resource that only one process can open, such as a DuckDB file.
     """
 
     in_memory: bool = False
@@ -88,26 +88,26 @@ def capabilities_of(dataset: object) -> Capabilities:
     """Read the capabilities that a dataset, or a dataset class, declares.
 
     Args:
-        dataset: a dataset or a class of datasets, ours or kedro's (which declares `_EPHEMERAL` and `_SINGLE_PROCESS`).
+        dataset: a dataset or dataset class of Treadle or Kedro (which declares `_EPHEMERAL` and `_SINGLE_PROCESS`).
 
     Returns:
         the capabilities; what is not declared is False.
     """
     return Capabilities(
-        in_memory=_declares(dataset, "in_memory", "_EPHEMERAL") or _lives_in_kedro_memory(dataset),
+        in_memory=_declares(dataset, "in_memory", "_EPHEMERAL") or _is_kedro_memory_class(dataset),
         main_process_only=_declares(dataset, "main_process_only", "_SINGLE_PROCESS"),
         exclusive=exclusive_of(dataset),
     )
 
 
 def exclusive_of(dataset: object) -> str | None:
-    """Name what a dataset shares and only one process may have open: as its attribute `exclusive` says, or found from its others.
+    """Return the name of the resource of a dataset that only one process can open: declared, or derived from its attributes.
 
     Args:
-        dataset: a dataset or a class of datasets.
+        dataset: a dataset or a dataset class.
 
     Returns:
-        the name, None if there is no such thing.
+        the name; None if there is no such resource.
     """
     declared = getattr(dataset, "exclusive", None)
     if isinstance(declared, str):
@@ -132,11 +132,11 @@ def releases_itself(kind: type[Any]) -> bool:
 
 
 def is_dataset(value: object) -> TypeGuard[Dataset]:
-    """Return whether a value is a dataset, rather than something to keep in memory.
+    """Return whether a value is a dataset, rather than a plain value to store in memory.
 
     Args:
-        value: anything; a class is never a dataset. An image that can `load` and `save` itself is not one either, so
-            `exists` and `release` are asked for too (all that inherit from `Dataset` have them, and kedro's do).
+        value: any value. A class is not a dataset. Other objects, such as images, may have `load` and `save` too, so the check
+            includes `exists` and `release`, which every subclass of `Dataset` and every dataset of Kedro has.
 
     Returns:
         True for a dataset.
@@ -147,13 +147,13 @@ def is_dataset(value: object) -> TypeGuard[Dataset]:
 
 
 def describe_dataset(dataset: Dataset) -> dict[str, Any]:
-    """Return a dataset's description, by whichever method it has.
+    """Return a dataset's description, from its `describe` or `_describe`.
 
     Args:
-        dataset: a dataset of ours (`describe`) or of kedro (`_describe`).
+        dataset: a dataset of Treadle (`describe`) or Kedro (`_describe`).
 
     Returns:
-        facts by name, empty where it says nothing.
+        facts by name; empty if it has none.
     """
     for method in ("describe", "_describe"):
         describe = getattr(dataset, method, None)
@@ -162,8 +162,8 @@ def describe_dataset(dataset: Dataset) -> dict[str, Any]:
     return {}
 
 
-def _lives_in_kedro_memory(dataset: object) -> bool:
-    """Return whether a class is one of kedro's that keep a value in memory; it declares so only on its instances."""
+def _is_kedro_memory_class(dataset: object) -> bool:
+    """Return whether a class is one of Kedro's in-memory datasets, which declare it only on their instances."""
     kinds = dataset.__mro__ if isinstance(dataset, type) else ()
     return any(kind.__module__ in _KEDRO_MEMORY for kind in kinds)
 

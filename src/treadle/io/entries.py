@@ -1,6 +1,6 @@
 """Create recipes from the catalog's configuration.
 
-State: none. Neighbours: `catalog` calls it; `recipe` is what it makes.
+State: none. Neighbours: `catalog` calls it; `recipe` has the class of the recipes.
 """
 
 from __future__ import annotations
@@ -33,15 +33,15 @@ def read_entries(
         the recipes, in the order of the entries.
 
     Raises:
-        DatasetError: a name is not a string, or an entry is not a mapping, has no type, or has neither true nor false for
-            `versioned`.
+        DatasetError: a name is not a string, or an entry is not a mapping, has no type, or has a `versioned` other than true or
+            false.
     """
     recipes = []
     for name, entry in catalog.items():
         if not isinstance(name, str):
             msg = (
-                f"The catalog has the entry {name!r}, which YAML reads as type {type(name).__name__}; the name of a dataset is a "
-                f'text. Write it in quotes: "{_as_written(name)}".'
+                f"The catalog has an entry named {name!r}, which YAML reads as {type(name).__name__}. The name of a dataset must "
+                f'be a string: write it in quotes: "{_as_written(name)}".'
             )
             raise DatasetError(msg, dataset=str(name))
         if name.startswith("_"):
@@ -53,17 +53,17 @@ def read_entries(
 
 
 def checked_mapping(given: Any, what: str) -> Mapping[Any, Any]:
-    """Return a mapping, an empty one for None.
+    """Check that an argument is a mapping, and return it; return an empty mapping for None.
 
     Args:
-        given: what the user gave.
-        what: the argument that it was given for, used in the message.
+        given: the argument.
+        what: the name of the argument, for the message.
 
     Raises:
-        DatasetError: it is something else.
+        DatasetError: it is not a mapping.
     """
     if given is not None and not isinstance(given, Mapping):
-        msg = f"{what} takes a mapping by name, not {given!r}, a {type(given).__name__}."
+        msg = f"{what} must be a mapping of names, not {given!r} of type {type(given).__name__}."
         raise DatasetError(msg)
     return given or {}
 

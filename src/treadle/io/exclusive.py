@@ -1,9 +1,9 @@
-"""Which database a dataset shares with others, where that database may be open in one process only.
+"""Find the database of a dataset, if only one process can have that database open.
 
-A file of DuckDB is locked by the process that has it open, and lazy tables of an embedded database can only be joined in the
-process that holds its connection. Such datasets are found by their catalog entry, or by the attributes of the object: a
-connection with an embedded backend, an address or a path of DuckDB. State: none. Neighbours: `dataset` and `recipe` put the
-answer into the capabilities, `treadle.planning.exclusive` goes by it.
+The process that opens a DuckDB file locks it, and lazy tables of an embedded database can be joined only in the process with the
+connection. Such datasets are recognised by their catalog entry or their attributes: a connection with an embedded backend, or the
+URL or path of a DuckDB file. State: none. Neighbours: `dataset` and `recipe` add the result to the capabilities,
+`treadle.planning.exclusive` runs the nodes of such datasets in one process.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from pathlib import Path, PurePath
 from typing import Any, Final
 
 _BACKENDS: Final = frozenset({"duckdb", "sqlite", "datafusion", "polars"})
-"""Backends of ibis that live in the process that uses them."""
+"""Ibis backends that run inside the process that uses them."""
 _CONNECTIONS: Final = ("connection", "_connection_config")
-"""Keys of catalog entries, and attributes of datasets, that say how ibis connects."""
+"""Keys of catalog entries, and attributes of datasets, with the connection arguments of ibis."""
 _SUFFIXES: Final = (".duckdb", ".ddb")
 _ADDRESS: Final = "duckdb:"
 _IN_MEMORY: Final = ":memory:"
@@ -24,18 +24,18 @@ _DEPTH: Final = 3
 
 
 def shared_database(facts: Mapping[str, Any], project_path: str | None = None) -> str | None:
-    """Name the database that a dataset shares.
+    """Return the name of the database of a dataset, if only one process can have it open.
 
     Args:
         facts: a catalog entry, or the attributes of a dataset.
         project_path: the folder that relative paths start from; None for the working directory.
 
     Returns:
-        A name that is equal for all datasets of that database; None if there is none that must be open in one process only,
-        such as one that is opened to read alone.
+        A name that is the same for all datasets of that database; None if several processes can open it, for example because it
+        is read-only.
     """
     if str(facts.get("type")).endswith("ibis.TableDataset") and not facts.get("connection"):
-        return f"duckdb {_IN_MEMORY}"  # what that class connects to by itself
+        return f"duckdb {_IN_MEMORY}"  # the default connection of that class
     return next(_databases(facts, project_path or ".", _DEPTH), None)
 
 

@@ -27,7 +27,7 @@ class _Pattern:
 
     @property
     def fixed(self) -> int:
-        """The number of literal characters, which measures how specific the pattern is."""
+        """The number of literal characters; a pattern with more is more specific."""
         return len(_PLACEHOLDER.sub("", self.text))
 
     @property
@@ -39,12 +39,12 @@ class DatasetFactories:
     """The patterns of a catalog, most specific first.
 
     Args:
-        templates: recipes whose names are patterns and whose texts may hold their placeholders.
+        templates: recipes whose names are patterns and whose strings may contain the placeholders.
         credentials: all credentials, because a placeholder may choose among them.
         load_versions: versions to load, by dataset name.
 
     Raises:
-        DatasetError: a pattern is malformed, an entry uses a placeholder that its pattern lacks, or two catch all.
+        DatasetError: a pattern is malformed, an entry uses a placeholder that its pattern lacks, or there are two catch-alls.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class DatasetFactories:
         catch_all = [pattern.text for pattern in self._patterns if not pattern.fixed]
         if len(catch_all) > 1:
             msg = (
-                f"The catalog has {len(catch_all)} patterns that catch every name: {', '.join(map(repr, catch_all))}. "
+                f"The catalog has {len(catch_all)} patterns that match every name: {', '.join(map(repr, catch_all))}. "
                 "Keep one, and give the others some fixed text, such as '{name}_csv'."
             )
             raise DatasetError(msg, dataset=catch_all[1])
@@ -84,7 +84,7 @@ class DatasetFactories:
             the recipe, or None if no pattern matches.
 
         Raises:
-            DatasetError: the name would lead the entry's path out of the folder that the pattern gives it.
+            DatasetError: with this name, the path would be outside the folder of the pattern.
         """
         for pattern in self._patterns:
             match = pattern.regex.fullmatch(name)
@@ -117,7 +117,7 @@ def _compile(template: DatasetRecipe) -> _Pattern:
         last = match.end()
     rest = text[last:]
     if not fields or "{" in _PLACEHOLDER.sub("", text) or "}" in _PLACEHOLDER.sub("", text):
-        msg = f"Catalog pattern {text!r} has a brace without its partner. Write placeholders as '{{name}}'."
+        msg = f"Catalog pattern {text!r} has an unmatched brace. Write placeholders as '{{name}}'."
         raise DatasetError(msg, dataset=text)
     for used in sorted(_placeholders(template.config)):
         if used not in fields:
@@ -130,7 +130,7 @@ def _compile(template: DatasetRecipe) -> _Pattern:
 
 
 def _check_paths(name: str, pattern: _Pattern, template: Mapping[str, Any], filled: Mapping[str, Any]) -> None:
-    """Raise if a name makes a path absolute that the pattern has relative, or climbs with `..` where the pattern does not."""
+    """Raise if a name makes a relative path of the pattern absolute, or adds `..` to it."""
     for key, before in template.items():
         after = filled[key]
         if isinstance(before, Mapping):
@@ -139,8 +139,8 @@ def _check_paths(name: str, pattern: _Pattern, template: Mapping[str, Any], fill
             climbs = _climbs(after) > _climbs(before)
             if climbs or (is_relative(before) and not is_relative(after)):
                 msg = (
-                    f"Dataset {name!r} fits the catalog pattern {pattern.text!r}, whose {key} {before!r} would become {after!r}: "
-                    "outside of the folder that the pattern names. Rename the dataset, or declare it with an entry of its own."
+                    f"Dataset {name!r} matches the catalog pattern {pattern.text!r}, but its {key} {before!r} would become "
+                    f"{after!r}, outside the folder of the pattern. Rename the dataset, or declare it with its own entry."
                 )
                 raise DatasetError(msg, dataset=name)
 

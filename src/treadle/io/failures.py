@@ -23,32 +23,36 @@ _CAUSES: Final[tuple[tuple[tuple[type[Exception], ...], tuple[str, ...], str], .
     (
         (FileNotFoundError,),
         ("load",),
-        "No file is there: run the node that makes it first, or correct the path in the catalog.",
+        "The file does not exist: run the node that saves it first, or correct the path in the catalog.",
     ),
-    ((FileNotFoundError,), ("save",), "The folder cannot be made or was removed: check the path in the catalog."),
-    ((PermissionError,), _ANY, "You may not use that path: check its owner and mode, or the credentials that the catalog names."),
+    ((FileNotFoundError,), ("save",), "The folder cannot be created, or was removed: check the path in the catalog."),
+    (
+        (PermissionError,),
+        _ANY,
+        "You have no permission for that path: check its owner and mode, or the credentials in the catalog entry.",
+    ),
     (
         (IsADirectoryError, NotADirectoryError),
         _ANY,
-        "A folder and a file are taken for one another: check the path, and whether it should be `versioned: true`.",
+        "The path is a folder where a file is expected, or the reverse: check it, and `versioned` in the entry.",
     ),
     (
         (UnicodeDecodeError, UnicodeEncodeError),
         _ANY,
         "The file has another encoding: set `encoding` under `load_args` or `save_args` of the dataset.",
     ),
-    ((json.JSONDecodeError,), _ANY, "The file is not valid JSON, or is cut off."),
-    ((EOFError,), _ANY, "The file is empty or cut off: make it again."),
+    ((json.JSONDecodeError,), _ANY, "The file is not valid JSON, or is truncated."),
+    ((EOFError,), _ANY, "The file is empty or truncated: create it again."),
     (
         (AttributeError, TypeError),
         ("save",),
-        "The value has probably the wrong type for this dataset, or `save_args` holds an argument that its library lacks.",
+        "The value probably has the wrong type, or `save_args` has an argument that the library does not accept.",
     ),
-    ((TypeError,), ("load",), "Probably `load_args` holds an argument that its library lacks."),
+    ((TypeError,), ("load",), "`load_args` probably has an argument that the library does not accept."),
 )
 """Probable causes by exception type and action; the first match is used."""
 _GENERAL: Final = MappingProxyType({"load": "Check the file's content against the dataset's type and arguments in the catalog."})
-_PLACES: Final = ("filepath", "path", "filename", "table_name", "url", "sql")
+_LOCATION_KEYS: Final = ("filepath", "path", "filename", "table_name", "url", "sql")
 
 
 def guarded(action: str, name: str, dataset: Dataset, call: Callable[[], Any]) -> Any:
@@ -85,8 +89,8 @@ def _failure(action: str, name: str, dataset: Dataset, exc: Exception) -> Datase
 def _identity(dataset: Dataset) -> str:
     kind = type(dataset).__name__
     facts: dict[str, Any] = describe_dataset(dataset)
-    place = next((facts[key] for key in _PLACES if facts.get(key)), None)
-    return f"{kind} at {place}" if place is not None else kind
+    location = next((facts[key] for key in _LOCATION_KEYS if facts.get(key)), None)
+    return f"{kind} at {location}" if location is not None else kind
 
 
 def _type_name(exc: Exception) -> str:
@@ -100,9 +104,9 @@ def _probable_cause(action: str, exc: Exception) -> str:
         return f"A library that this dataset needs is not installed: {install_hint(exc.name)}."
     if "Could not set lock on file" in str(exc):
         return (
-            "DuckDB lets one process open a file. If it is a worker of this run that has the file open, list the datasets of "
-            "that file under `exclusive` in conf/<env>/execution.yml, so that their nodes run in one process; else end the "
-            "program that has it open."
+            "Only one process can open a DuckDB file. If another worker of this run has it open, list the datasets of the file "
+            "under `exclusive` in conf/<env>/execution.yml, so that their nodes run in one process. Otherwise close the program "
+            "that has it open."
         )
     if isinstance(exc, OSError) and exc.errno == errno.ENOSPC:
         return "The disk is full."
@@ -120,7 +124,7 @@ def install_hint(module: str | None) -> str:
         module: the module that could not be imported, if known.
 
     Returns:
-        a phrase to put into a sentence.
+        a phrase for use in a sentence.
     """
     root = (module or "").partition(".")[0]
     if root in {"pandas", "pyarrow", "openpyxl"}:

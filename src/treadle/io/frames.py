@@ -1,8 +1,8 @@
 """Isolated copies of plain numpy arrays, pandas objects and polars frames.
 
-Their own `copy` or `clone` is fast, but it shares the cells of object columns; so it is used only where no cell can
-change. This module declines any value that it does not know for certain, and `copying` makes a deep copy. State: none.
-numpy, pandas and polars are never imported here: a value of theirs exists only where they are loaded already.
+The `copy` or `clone` of the library is fast, but shares the cells of object columns, so it is used only if all cells are
+immutable. For any other value, this module returns None and `copying` makes a deep copy. numpy, pandas and polars are not
+imported here: a value of theirs can exist only if they are imported already. State: none.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ _CONSTANT_CELLS: Final[frozenset[type]] = frozenset(
 
 
 def copy_frame(value: Any) -> Any | None:
-    """Copy an array, frame, series or index, if its own copy isolates it.
+    """Copy an array, frame, series or index, if the library's own `copy` isolates it.
 
     Args:
         value: anything.
 
     Returns:
-        the copy, or None where the value is something else, or holds cells that may change.
+        the copy; None if the value is of another type, or has cells that may change.
     """
     numpy = loaded_module("numpy")
     if numpy is not None:
@@ -50,7 +50,7 @@ def is_locked_array(value: Any) -> bool:
 
 
 def is_plain_frame(value: Any) -> bool:
-    """Return whether a value is a frame or a series of pandas none of whose cells can change.
+    """Return whether a value is a pandas frame or series with immutable cells only.
 
     Args:
         value: anything.
@@ -61,14 +61,14 @@ def is_plain_frame(value: Any) -> bool:
     if type(value) is pandas.Series:
         plain = _is_plain(value, pandas)
     else:
-        # Only columns whose type does not say it all are looked into: a frame may have thousands of columns.
-        doubtful = [place for place, dtype in enumerate(value.dtypes) if dtype.kind not in "biufcmM"]
-        plain = all(_is_plain(value.iloc[:, place], pandas) for place in doubtful)
+        # Check only columns whose dtype does not decide it, because a frame may have thousands of columns.
+        unclear = [number for number, dtype in enumerate(value.dtypes) if dtype.kind not in "biufcmM"]
+        plain = all(_is_plain(value.iloc[:, number], pandas) for number in unclear)
     return plain and all(_is_plain_index(axis, pandas) for axis in value.axes)
 
 
 def copy_polars(value: Any) -> Any:
-    """Clone a frame, series, expression or plan of polars; cells that are Python objects are copied.
+    """Clone a polars frame, series, expression or query plan, and copy cells that are Python objects.
 
     Args:
         value: a value of polars that has a method `clone`.
@@ -92,7 +92,7 @@ def _copy_pandas(value: Any, pandas: Any) -> Any | None:
     if not is_plain_frame(value):
         return None
     copied = value.copy(deep=True)
-    # Labels count as immutable and are shared by pandas, but their `values` can be written to under pandas 2.
+    # pandas treats labels as immutable and shares them, but under pandas 2 their `values` are writable.
     for number, axis in enumerate(value.axes):
         if not isinstance(axis, pandas.RangeIndex):
             setattr(copied, "columns" if number else "index", axis.copy(deep=True))
@@ -108,7 +108,7 @@ def _is_plain_index(index: Any, pandas: Any) -> bool:
 
 
 def _is_plain(column: Any, pandas: Any) -> bool:
-    """Return whether copying a series or index isolates it: its cells cannot change."""
+    """Return whether the cells of a series or index are immutable, so that its `copy` isolates it."""
     dtype = column.dtype
     if isinstance(dtype, pandas.CategoricalDtype):
         return _is_plain_index(dtype.categories, pandas)

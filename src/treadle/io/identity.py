@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _HASHED_BYTES: Final = 1 << 20
-"""Files up to this size are hashed: reading them takes about a millisecond."""
+"""Maximum size in bytes of files that are hashed; reading one takes about a millisecond."""
 
 _REMOTE_FACTS: Final = (
     "size", "ETag", "etag", "generation", "md5Hash", "content_md5", "mtime", "LastModified", "last_modified", "updated", "created"
@@ -53,8 +53,7 @@ def identify_local(path: str, saved: tuple[Any, ...] | None = None) -> FileIdent
 
     Args:
         path: the file.
-        saved: the facts of the file as it was saved, if known. Another process may have replaced the file since;
-            these facts are kept in that case.
+        saved: the facts of the file when it was saved, if known. They are returned if another process has replaced the file.
     """
     try:
         found = Path(path).stat()
@@ -85,26 +84,26 @@ def file_identity_of(dataset: object) -> FileIdentity | None:
     """Return the identity of the content that a load of a dataset would read.
 
     Args:
-        dataset: one with a method `file_identity`, as ours with files have it; or one of Kedro's that keeps a local file.
+        dataset: a dataset with a method `file_identity`, such as Treadle's file datasets, or a Kedro dataset with a local file.
 
     Returns:
-        The identity; None if the dataset cannot say, as for a table of a database.
+        The identity; None if the dataset has none, such as a database table.
     """
-    ask = getattr(dataset, "file_identity", None)
-    if callable(ask):
-        found: FileIdentity | None = ask()
+    identify = getattr(dataset, "file_identity", None)
+    if callable(identify):
+        found: FileIdentity | None = identify()
         return found
-    path = getattr(dataset, "_get_load_path", None)  # Kedro's versioned datasets, which most with files are
+    path = getattr(dataset, "_get_load_path", None)  # Kedro's versioned datasets, which include most file datasets
     if callable(path) and getattr(dataset, "_protocol", None) == "file":
         try:
             return identify_local(str(path()))
-        except Exception:  # noqa: BLE001 - without a version to load there is nothing to identify, and each class says so its way
+        except Exception:  # noqa: BLE001 - there is no version to load; each class raises its own error
             return None
     return None
 
 
 def _folder_facts(path: str) -> tuple[Any, ...]:
-    """Return name, size and time of change of each file in a folder, hidden ones (which tools leave behind) left out."""
+    """Return name, size and time of change of each file in a folder, except hidden ones, which tools may create."""
     found = []
     for folder, folders, files in os.walk(path):
         folders[:] = [name for name in folders if not name.startswith(".")]

@@ -1,7 +1,7 @@
-"""Queries about the datasets of a catalog: names by pattern and type, versions, the equivalent configuration.
+"""List and describe the datasets of a catalog: names by pattern and type, versions, the equivalent configuration.
 
-Job: the questions of people and tools, apart from the catalog's own work of finding and building. State: none of its own,
-it reads the catalog's. Neighbours: `catalog` inherits from it; the commands and notebooks ask.
+These methods serve users and tools; finding and building datasets is in `catalog`, whose class inherits from this one.
+State: none besides the catalog's.
 """
 
 from __future__ import annotations
@@ -70,30 +70,30 @@ class Inventory(ABC):
         """Return a catalog with these values in memory, which shares all other datasets with this one."""
 
     def items(self) -> Iterator[tuple[str, Dataset]]:
-        """Yield each name with its dataset, which is built for it."""
+        """Yield each name with its dataset, and build the datasets."""
         for name in self:
             yield name, self[name]
 
     def values(self) -> Iterator[Dataset]:
-        """Yield each dataset, built for it."""
+        """Yield each dataset, and build the datasets."""
         for name in self:
             yield self[name]
 
     def _ipython_key_completions_(self) -> _Names:
-        """Return what IPython offers after `catalog["`."""
+        """Return the completions for `catalog["` in IPython."""
         return [*self]
 
     def list(self, pattern: str | None = None) -> _Names:
         """Return the names of the datasets.
 
         Args:
-            pattern: a regular expression that must be found in a name, upper and lower case alike; None for all names.
+            pattern: a regular expression to search for in the names, ignoring case; None for all names.
 
         Returns:
             the names, in the order of their declaration.
 
         Raises:
-            DatasetError: the expression is not valid.
+            DatasetError: the expression is invalid.
         """
         try:
             wanted = re.compile("" if pattern is None else pattern, re.IGNORECASE)
@@ -103,18 +103,18 @@ class Inventory(ABC):
         return [name for name in self if wanted.search(name)]
 
     def filter(self, name: str | None = None, type: str | type[Any] | None = None) -> _Names:  # noqa: A002 - as in the entries
-        """Return the names of the datasets that fit; none is built for it.
+        """Return the names of the datasets with a name and type, without building them.
 
         Args:
             name: a regular expression, as for `list`.
-            type: a type as entries name it (`pandas.CSVDataset`), a full path, the bare name of a class, or a class, which
-                stands for its subclasses too; None for any.
+            type: a type as in catalog entries (`pandas.CSVDataset`), a full path, the name of a class, or a class, which includes
+                its subclasses; None for any.
 
         Returns:
             the names, in the order of their declaration.
 
         Raises:
-            DatasetError: the expression is not valid, or, where a class is given, a dataset's type cannot be imported.
+            DatasetError: the expression is invalid; or a class is given, and the type of a dataset cannot be imported.
         """
         return [each for each in self.list(name) if type is None or self._has_type(each, type)]
 
@@ -138,13 +138,14 @@ class Inventory(ABC):
         return list(found)
 
     def pin_versions(self, names: Iterable[str]) -> dict[str, str]:
-        """Settle which version of each dataset is loaded from now on, in this process and in workers: the newest there is.
+        """Pin each dataset to its newest version, which is then loaded in this process and in workers.
 
         Args:
-            names: datasets that a run takes and does not make. Those without versions, or whose version was asked for, stay.
+            names: datasets that a run loads but does not save. Unversioned ones, and ones with a given load version, do not
+                change.
 
         Returns:
-            The version of each dataset that was settled.
+            The version of each dataset that was pinned.
         """
         pinned: dict[str, str] = {}
         for name in sorted(names):
@@ -162,28 +163,28 @@ class Inventory(ABC):
         return pinned
 
     def for_run(self, run_id: str, datasets: Iterable[str], inputs: Iterable[str], confirmed: Iterable[str] = ()) -> Self:
-        """Return the catalog that one run sees, its versions settled: one that it saves, and the newest there are to load.
+        """Return the catalog of one run, which saves under the run's version and loads the versions that are newest now.
 
         Args:
-            run_id: becomes the version that the run saves, where none was given when this catalog was made.
-            datasets: all that the run uses.
-            inputs: those that it takes and does not make.
-            confirmed: those that its nodes confirm.
+            run_id: the version that the run saves, unless a save version was given when this catalog was created.
+            datasets: all datasets of the run.
+            inputs: the datasets that the run loads but does not save.
+            confirmed: the datasets that its nodes confirm.
 
         Returns:
-            A catalog that has its own datasets where a version matters, and for all else the very datasets of this one, which
-            stays as it is, for the next run; this one itself, where nothing is to be settled, as in a session.
+            A catalog with new datasets for those that depend on the run, which shares all other datasets with this one. This
+            catalog does not change. If no dataset depends on the run, this catalog itself.
         """
         saved = [] if self._save_version_given else [name for name in sorted(datasets) if self._saves_by_run(name)]
         loaded = [name for name in inputs if self._may_pin(name)]
         confirming = [name for name in confirmed if self._is_per_run(name)]
         if not saved and not loaded and not confirming:
             return self
-        made = self.with_data({})
-        made._save_as(run_id, saved)  # noqa: SLF001 - a catalog of this class
-        made._confirm_in_run(confirming)  # noqa: SLF001 - the same
-        made.pin_versions(loaded)
-        return made
+        result = self.with_data({})
+        result._save_as(run_id, saved)  # noqa: SLF001 - a catalog of this class
+        result._confirm_in_run(confirming)  # noqa: SLF001 - the same
+        result.pin_versions(loaded)
+        return result
 
     def _save_as(self, version: str, names: Iterable[str]) -> None:
         for name in names:
@@ -195,7 +196,7 @@ class Inventory(ABC):
     def _confirm_in_run(self, names: Iterable[str]) -> None:
         for name in names:
             recipe = self._recipes[name] = replace(self._recipes[name], confirmed=True)
-            with suppress(DatasetError):  # an entry that cannot be built is an error of the node that needs it
+            with suppress(DatasetError):  # the node that needs it reports the error
                 self._datasets[name] = recipe.build()
 
     def _saves_by_run(self, name: str) -> bool:
@@ -212,7 +213,7 @@ class Inventory(ABC):
         return recipe is not None and recipe.load_version is None and _is_versioned(recipe.config)
 
     def metadata(self, name: str) -> Any:
-        """Return what a dataset's entry notes under `metadata`, None if it notes nothing; nothing is built for it.
+        """Return the `metadata` of a dataset's entry, without building the dataset; None if it has none.
 
         Raises:
             UnknownDatasetError: the dataset does not exist.
@@ -225,14 +226,14 @@ class Inventory(ABC):
     def to_config(self) -> CatalogConfig:
         """Return this catalog as configuration.
 
-        Datasets that code handed in are described where they can describe themselves, as our file datasets do. Values in
-        memory and parameters are data, not configuration: they are left out.
+        A dataset that was added as an object is included if it has a method `entry`, as Treadle's file datasets have. Values in
+        memory and parameters are data, not configuration, so they are omitted.
 
         Returns:
-            the configuration, patterns of factories included; plain data that can be written as YAML or JSON.
+            the configuration, including the patterns of factories, as plain data that can be written as YAML or JSON.
 
         Raises:
-            DatasetError: a dataset that code handed in cannot be described.
+            DatasetError: a dataset that was added as an object cannot be written as configuration.
         """
         catalog: dict[str, dict[str, Any]] = {}
         credentials: dict[str, Any] = dict(self._factories.credentials)
@@ -240,7 +241,7 @@ class Inventory(ABC):
         project_path = None
         for recipe in (*self._recipes.values(), *self._factories.templates):
             if recipe.pattern is not None:
-                continue  # its pattern is there
+                continue  # the entry of its pattern is included
             catalog[recipe.name] = copy_value(dict(recipe.config))
             credentials.update(recipe.credentials)
             project_path = recipe.project_path
@@ -256,37 +257,37 @@ class Inventory(ABC):
     def _has_type(self, name: str, wanted: str | type[Any]) -> bool:
         recipe = self.recipe(name)
         if isinstance(wanted, str):
-            return wanted in (_type_words(self[name]) if recipe is None else _named_words(recipe.config.get("type")))
+            return wanted in (_type_names(self[name]) if recipe is None else _all_type_names(recipe.config.get("type")))
         kind = type(self[name]) if recipe is None else resolve_type(recipe.config.get("type"), name)
         return issubclass(kind, wanted)
 
 
 def _is_versioned(entry: Mapping[str, Any]) -> bool:
-    within = entry.get("dataset")
-    return bool(entry.get("versioned") or (isinstance(within, Mapping) and within.get("versioned")))
+    wrapped = entry.get("dataset")
+    return bool(entry.get("versioned") or (isinstance(wrapped, Mapping) and wrapped.get("versioned")))
 
 
 def _version_to_load(dataset: Any) -> str | None:
-    """Ask a dataset of ours, or one of Kedro's."""
-    ask = getattr(dataset, "load_version", None) or getattr(dataset, "resolve_load_version", None)
-    version: str | None = ask() if callable(ask) else None
+    """Return the version that a dataset of Treadle or Kedro would load."""
+    method = getattr(dataset, "load_version", None) or getattr(dataset, "resolve_load_version", None)
+    version: str | None = method() if callable(method) else None
     return version
 
 
-def _type_words(dataset: Dataset) -> set[str]:
+def _type_names(dataset: Dataset) -> set[str]:
     kind = type(dataset)
-    return _named_words(f"{kind.__module__}.{kind.__qualname__}")
+    return _all_type_names(f"{kind.__module__}.{kind.__qualname__}")
 
 
-def _named_words(type_name: Any) -> set[str]:
-    """Return all the words for a type: as it was written, its full path, its short name, the class alone."""
+def _all_type_names(type_name: Any) -> set[str]:
+    """Return all names of a type: as written, the full path, the short name and the name of the class."""
     if isinstance(type_name, type):
         type_name = f"{type_name.__module__}.{type_name.__qualname__}"
-    words = {str(type_name)}
+    names = {str(type_name)}
     known = known_type(type_name)
     if known is not None:
-        words |= {known.path, *(short for short, row in KNOWN_TYPES.items() if row is known)}
-    return words | {word.rpartition(".")[2] for word in words}
+        names |= {known.path, *(short for short, row in KNOWN_TYPES.items() if row is known)}
+    return names | {name.rpartition(".")[2] for name in names}
 
 
 def _described(name: str, dataset: Dataset) -> dict[str, Any] | None:
@@ -296,7 +297,7 @@ def _described(name: str, dataset: Dataset) -> dict[str, Any] | None:
     entry = getattr(dataset, "entry", None)
     if not callable(entry):
         msg = (
-            f"Dataset {name!r} ({type(dataset).__name__}) was handed in as an object and cannot be written as configuration. "
+            f"Dataset {name!r} ({type(dataset).__name__}) was added as an object and cannot be written as configuration. "
             "Declare it in the catalog's configuration, or give its class a method `entry()` that returns its catalog entry."
         )
         raise DatasetError(msg, dataset=name)

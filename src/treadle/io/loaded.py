@@ -1,4 +1,4 @@
-"""Libraries that this process has imported, for code that handles their values and must not import them itself. State: none."""
+"""Find libraries that this process has imported, for code that handles their values but must not import them. State: none."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import Any
 def loaded_module(name: str) -> Any | None:
     """Return a module that has been imported completely.
 
-    While a module is being imported by another thread, `sys.modules` has it already, but without most of its names. No
-    value of its classes can have reached a caller by then, so the module counts as absent.
+    While another thread imports a module, `sys.modules` already has it, but without most of its names. No value of its classes
+    can exist yet, so the module counts as not imported.
 
     Args:
         name: name of a top-level module.
 
     Returns:
-        The module, or None where it has not been imported, or not completely yet.
+        The module; None if it has not been imported completely.
     """
     module = sys.modules.get(name)
     if module is None or getattr(getattr(module, "__spec__", None), "_initializing", False):

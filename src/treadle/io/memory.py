@@ -1,4 +1,4 @@
-"""The dataset that keeps its value in memory.
+"""The dataset that stores its value in memory.
 
 A value is copied when it is saved and when it is loaded, so that a node that modifies a loaded value does not affect
 others (see `copying`). State: the value. Neighbours: `catalog` wraps plain values in it.
@@ -18,12 +18,12 @@ _NOTHING: Final = object()
 
 
 class MemoryDataset(Dataset):
-    """Keep a value in memory.
+    """A value in memory.
 
     Args:
-        data: the value to begin with (None is a value); without it the dataset is empty.
+        data: the initial value, which may be None; by default, the dataset is empty.
         copy_mode: `"assign"` returns the same object, `"copy"` a shallow copy, `"deepcopy"` a deep copy; None chooses
-            the cheapest way that isolates the stored value.
+        copy_mode: `"assign"` returns the same object, `"copy"` a shallow copy, `"deepcopy"` a deep copy; None chooses
         metadata: any data of the project about the dataset; Treadle ignores it.
 
     Example:
@@ -53,8 +53,8 @@ class MemoryDataset(Dataset):
         """
         if self._data is _NOTHING:
             msg = (
-                "There is nothing in this memory dataset yet: no node has saved it in this process and it was given no data, "
-                "or its value was released after its last use. Run the node that makes it, or put a value into the catalog."
+                "This memory dataset has no value: no node has saved it in this process, or its value was released after its "
+                "last use. Run the node that saves it, or add a value to the catalog."
             )
             raise DatasetError(msg)
         return copy_value(self._data, self.copy_mode)
@@ -66,7 +66,7 @@ class MemoryDataset(Dataset):
             DatasetError: the value is None, or it cannot be copied.
         """
         if data is None:
-            msg = "None cannot be saved. Probably the function that makes the value lacks a return statement."
+            msg = "None cannot be saved. The function of the node probably lacks a return statement."
             raise DatasetError(msg)
         self._data = copy_value(data, self.copy_mode)
 

@@ -1,8 +1,8 @@
 """The parameters of a run, as datasets.
 
-`parameters` is all of them, `params:a.b.c` one value of the nested mapping. Nothing is made in advance: five thousand
-parameters are one mapping, and a name is looked up when it is asked for. State: the mapping, which is never changed.
-Neighbours: `catalog` asks here for names it does not hold.
+The dataset `parameters` has all parameters, `params:a.b.c` has one value of the nested mapping. A dataset is created when its
+name is looked up, so thousands of parameters cost nothing in advance. State: the mapping, which never changes. Neighbours:
+`catalog` looks up names here that it does not have.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ PREFIX: Final = "params:"
 
 
 class ParameterDataset(MemoryDataset):
-    """A parameter; releasing it keeps its value, which no node could make again."""
+    """A parameter. Releasing it does not remove the value, because no node can produce it again."""
 
     def release(self) -> None:
-        """Keep the value."""
+        """Do nothing: the value stays."""
         return
 
 
 class Parameters:
-    """Nested parameters, by the names that datasets have.
+    """Nested parameters, by dataset name.
 
     Args:
         values: the nested mapping; it is copied.
@@ -45,7 +45,7 @@ class Parameters:
             name: `parameters` or `params:a.b`.
 
         Returns:
-            a new dataset, or None where there is no such parameter.
+            a new dataset; None if there is no such parameter.
         """
         found = self._find(name)
         return ParameterDataset(found[0]) if found else None
@@ -70,7 +70,7 @@ def _look_up(values: Any, path: str) -> tuple[Any, ...]:
     for key, value in values.items() if any(not isinstance(key, str) for key in values) else ():
         if not isinstance(key, str) and str(key) == path:
             return (value,)
-    # A key may hold dots itself, so every way to cut the path is tried, the shortest first key first.
+    # A key may contain dots, so try every way to split the path, the shortest first key first.
     dot = path.find(".")
     while dot >= 0:
         first, rest = path[:dot], path[dot + 1 :]

@@ -1,7 +1,7 @@
 """A dataset that is not built yet: its entry in the catalog's configuration.
 
-A recipe is what travels to a worker; the dataset itself is built in the process that first uses it. State: none, a
-recipe is a fact. Neighbours: `types` resolves `type:`, `catalog` keeps recipes and builds from them.
+A recipe can be pickled and sent to a worker; each process builds the dataset when it first uses it. State: none; recipes are
+immutable. Neighbours: `types` resolves `type:`, `catalog` stores recipes and builds datasets from them.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from treadle.io.types import known_type, resolve_type
 from treadle.suggestions import close_names, did_you_mean
 
 PATH_KEYS: Final = ("filepath", "path", "filename")
-"""Arguments of datasets that hold a path."""
+"""Arguments of datasets that are paths."""
 _OWN_KEYS: Final = frozenset({"type", "versioned"})
 """Keys of an entry that are not arguments of its class."""
 
 
 class Version(NamedTuple):
-    """Which version of a versioned dataset to load, and which to save; None leaves the choice to the dataset."""
+    """The versions to load and to save of a versioned dataset; None lets the dataset choose."""
 
     load: str | None = None
     save: str | None = None
@@ -41,13 +41,13 @@ class DatasetRecipe:
 
     Attributes:
         name: the dataset's name in the catalog.
-        config: its entry, `type` and all; credentials stand there by name.
-        credentials: the credentials that the entry names, by that name.
+        config: its entry including `type`; it refers to credentials by name.
+        credentials: the credentials that the entry refers to, by name.
         project_path: the folder that relative paths start from.
-        load_version: the version to load, None for the newest.
+        load_version: the version to load; None for the newest.
         save_version: the version that this run saves.
-        pattern: the pattern of the dataset factory that it comes from, None if its name is declared outright.
-        confirmed: a node of the run that this recipe is for confirms the dataset.
+        pattern: the pattern of the dataset factory that created it; None if the catalog has an entry with its name.
+        confirmed: whether a node of the run confirms the dataset.
     """
 
     name: str
@@ -60,8 +60,8 @@ class DatasetRecipe:
     confirmed: bool = False
 
     def __repr__(self) -> str:
-        place = next((f", {key}={self.config[key]!r}" for key in PATH_KEYS if key in self.config), "")
-        return f"DatasetRecipe({self.name!r}, type={self.config.get('type')!r}{place})"
+        path = next((f", {key}={self.config[key]!r}" for key in PATH_KEYS if key in self.config), "")
+        return f"DatasetRecipe({self.name!r}, type={self.config.get('type')!r}{path})"
 
     def build(self) -> Dataset:
         """Build the dataset.
@@ -70,17 +70,17 @@ class DatasetRecipe:
             a new dataset.
 
         Raises:
-            DatasetError: the type is unknown, credentials are missing, or the class refuses its arguments.
+            DatasetError: the type is unknown, credentials are missing, or the constructor raises.
         """
         kind = resolve_type(self.config.get("type"), self.name)
-        self._check_kind(kind)  # before the call: any class that can be imported may stand in the catalog
+        self._check_kind(kind)  # before the constructor is called, because the catalog may name any class
         arguments = self._arguments(kind)
         try:
             dataset: Dataset = kind(**arguments)
         except Exception as exc:
-            raise self._refusal(kind, arguments, exc) from exc
+            raise self._build_error(kind, arguments, exc) from exc
         if "metadata" in self.config and not hasattr(dataset, "metadata"):
-            dataset.metadata = copy_value(self.config["metadata"])  # type: ignore[attr-defined]  # what its class did not take
+            dataset.metadata = copy_value(self.config["metadata"])  # type: ignore[attr-defined]  # its class does not accept the argument
         return dataset
 
     def dataset_class(self) -> type[Any]:
@@ -96,8 +96,8 @@ class DatasetRecipe:
         """Return the capabilities of the dataset, without building it.
 
         Raises:
-            DatasetError: the type is unknown, credentials are missing, or the class does not take the entry's keys: it could
-                never be built.
+            DatasetError: the dataset cannot be built, because its type is unknown, credentials are missing, or the class does
+                not accept the entry's keys.
         """
         self._check_credentials()
         type_name = self.config.get("type")
@@ -115,24 +115,24 @@ class DatasetRecipe:
             return Capabilities(main_process_only=True)
         if known.wraps:
             return self.inner().capabilities()
-        if "dataset" in self.config:  # a folder of partitions: each is a file, whatever its dataset is
+        if "dataset" in self.config:  # a partitioned dataset: check the type of its partitions
             resolve_type(self.inner().config.get("type"), self.name)
         return known.capabilities
 
-    def local_place(self) -> str | None:
-        """Return the absolute path of the file or folder, where the entry has one and it is on this machine."""
-        place = next((self.config[key] for key in PATH_KEYS if key in self.config), None)
-        if place is None and isinstance(self.config.get("dataset"), Mapping):
-            return self.inner().local_place()
-        if not isinstance(place, str) or not is_local(place):
+    def absolute_local_path(self) -> str | None:
+        """Return the absolute path of the file or folder; None if the entry has no path or a remote one."""
+        path = next((self.config[key] for key in PATH_KEYS if key in self.config), None)
+        if path is None and isinstance(self.config.get("dataset"), Mapping):
+            return self.inner().absolute_local_path()
+        if not isinstance(path, str) or not is_local(path):
             return None
-        if "://" in place or place.startswith("~"):
-            return local_path(place)
+        if "://" in path or path.startswith("~"):
+            return local_path(path)
         base = "" if self.project_path is None else self.project_path
-        return os.path.normpath(os.path.join(base or os.getcwd(), place))  # noqa: PTH109, PTH118 - of thousands of datasets
+        return os.path.normpath(os.path.join(base or os.getcwd(), path))  # noqa: PTH109, PTH118 - faster for thousands of datasets
 
     def inner(self) -> DatasetRecipe:
-        """Return the recipe of the dataset within this one: of the same name, with the same credentials and versions."""
+        """Return the recipe of the wrapped dataset, with the same name, credentials and versions."""
         entry = self.config.get("dataset")
         config = dict(entry) if isinstance(entry, Mapping) else {"type": entry}
         if self.config.get("versioned"):
@@ -146,7 +146,7 @@ class DatasetRecipe:
         _make_absolute(arguments, self.project_path)
         known = known_type(self.config.get("type"))
         if known is not None and known.wraps:
-            return {**arguments, "dataset": self.inner().build()}  # which has the versions
+            return {**arguments, "dataset": self.inner().build()}  # the wrapped dataset has the versions
         if known is not None and known.per_run:
             arguments.update(run=self.save_version, confirmed=self.confirmed)
         accepted = _accepted_by(kind)
@@ -160,11 +160,11 @@ class DatasetRecipe:
     def _check_kind(self, kind: type[Any]) -> None:
         """Raise if a class is not a dataset class."""
         if not (callable(getattr(kind, "load", None)) and callable(getattr(kind, "save", None))):
-            msg = f"Dataset {self.name!r} has type {self.config['type']!r}, which is no dataset: it has no `load` and `save`."
+            msg = f"Dataset {self.name!r} has type {self.config['type']!r}, which is not a dataset class with `load` and `save`."
             raise DatasetError(msg, dataset=self.name)
 
     def _check_arguments(self, kind: type[Any]) -> None:
-        """Raise if the class does not accept the entry's arguments, before anything runs."""
+        """Raise if the class does not accept the entry's arguments, without calling it."""
         accepted = _accepted_by(kind)
         known = known_type(self.config.get("type"))
         if known is None or not known.wraps:
@@ -176,7 +176,7 @@ class DatasetRecipe:
             try:
                 accepted.signature.bind(**dict.fromkeys(given))
             except TypeError as exc:
-                raise self._refusal(kind, dict.fromkeys(given), exc) from exc
+                raise self._build_error(kind, dict.fromkeys(given), exc) from exc
 
     def _check_version(self, accepted: _Accepted | None) -> None:
         if self.config.get("versioned"):
@@ -186,7 +186,7 @@ class DatasetRecipe:
         elif self.load_version is not None:
             msg = (
                 f"A load version ({self.load_version!r}) is given for dataset {self.name!r}, which is not versioned. "
-                "Add `versioned: true` to its catalog entry, or leave the load version out."
+                "Add `versioned: true` to its catalog entry, or omit the load version."
             )
             raise DatasetError(msg, dataset=self.name)
 
@@ -194,20 +194,21 @@ class DatasetRecipe:
         for wanted in credential_names(self.config):
             if wanted not in self.credentials:
                 msg = (
-                    f"Dataset {self.name!r} asks for the credentials {wanted!r}, which no credentials file holds. "
+                    f"Dataset {self.name!r} refers to the credentials {wanted!r}, which no credentials file has. "
                     f"Add a section {wanted!r} to credentials.yml of your environment."
                 )
                 raise DatasetError(msg, dataset=self.name)
 
-    def _refusal(self, kind: type[Any], arguments: Mapping[str, Any], exc: Exception) -> DatasetError:
+    def _build_error(self, kind: type[Any], arguments: Mapping[str, Any], exc: Exception) -> DatasetError:
         likely = ""
         accepted = _accepted_by(kind)
         if isinstance(exc, TypeError) and accepted is not None:
             for key in (key for key in arguments if key not in accepted.names):
-                hint = did_you_mean(close_names(key, accepted.names, most=1), f"It takes {', '.join(accepted.names)}.")
-                likely = f" It does not know {key!r}.{hint}"
+                hint = did_you_mean(close_names(key, accepted.names, most=1), f"The arguments are {', '.join(accepted.names)}.")
+                likely = f" It has no argument {key!r}.{hint}"
         msg = (
-            f"Dataset {self.name!r} of type {self.config['type']!r} cannot be built: {type(exc).__name__}: {exc}.{likely} "
+            f"Dataset {self.name!r} of type {self.config['type']!r} cannot be built: {type(exc).__name__}: "
+            f"{str(exc).rstrip('.')}.{likely} "
             "Check its entry in the catalog."
         )
         return DatasetError(msg, dataset=self.name)
@@ -217,7 +218,7 @@ def absolute_path(path: Any, project_path: str | None) -> Any:
     """Return a path that no longer depends on the working directory.
 
     Args:
-        path: a path, or an address such as `s3://bucket/key`, which stays as it is; so does what is no path at all.
+        path: a path to make absolute; a URL such as `s3://bucket/key`, or a value that is not a path, is returned unchanged.
         project_path: the folder that relative paths start from; None for the working directory.
 
     Returns:
@@ -231,12 +232,12 @@ def absolute_path(path: Any, project_path: str | None) -> Any:
 
 
 def is_relative(path: str) -> bool:
-    """Return whether a path is relative to the project: neither absolute, nor in the home folder, nor an address."""
+    """Return whether a path is relative to the project: not absolute, not in the home folder, and not a URL."""
     return not ("://" in path or path.startswith(("/", "memory:", "~")) or PureWindowsPath(path).is_absolute())
 
 
 def is_process_bound(filepath: Any) -> bool:
-    """Return whether a path is of a file system that each process has to itself (`memory://`)."""
+    """Return whether a path is on a file system that exists only in its process (`memory://`)."""
     return isinstance(filepath, str) and filepath.startswith("memory:")
 
 
@@ -263,14 +264,14 @@ def _make_absolute(arguments: dict[str, Any], project_path: str | None) -> None:
     for key in PATH_KEYS:
         if key in arguments:
             arguments[key] = absolute_path(arguments[key], project_path)
-    for part in ("dataset", "checkpoint"):  # the entry of a dataset within, as cached and partitioned datasets have; a file
+    for part in ("dataset", "checkpoint"):  # entries of a wrapped dataset or a checkpoint file
         if isinstance(arguments.get(part), dict):
             _make_absolute(arguments[part], project_path)
 
 
 @dataclass(frozen=True, slots=True)
 class _Accepted:
-    """The arguments that a class takes."""
+    """The arguments that a class accepts."""
 
     signature: inspect.Signature
     names: tuple[str, ...]
@@ -278,14 +279,14 @@ class _Accepted:
 
 
 def _accepted_by(kind: Any) -> _Accepted | None:
-    """Return the arguments that a class takes; None if it takes any, or that is not known."""
+    """Return the arguments that a class accepts; None if it accepts any, or has no readable signature."""
     return _read_signature(kind)
 
 
-@lru_cache(maxsize=256)  # a class never changes its answer, and thousands of datasets may have one class
+@lru_cache(maxsize=256)  # thousands of datasets may have the same class
 def _read_signature(kind: Any) -> _Accepted | None:
     try:
-        # A class that has no constructor shows that of the protocol, which takes anything and means nothing.
+        # A class without a constructor inherits that of the protocol, which accepts any arguments but ignores them.
         bare = getattr(kind, "__init__", None) is getattr(Dataset, "__init__", None)
         signature = inspect.Signature() if bare else inspect.signature(kind)
     except (TypeError, ValueError):

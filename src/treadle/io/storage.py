@@ -1,9 +1,9 @@
 """Storage for files: the local disk, or any file system that fsspec supports.
 
-A local file is written under a temporary name and moved into place when complete, so that no reader sees a partial file and a
-failed save keeps the old one. A remote file is written to a temporary file and uploaded when complete.
-State: a remote storage keeps its file system after first use. Neighbours: `datasets.file` reads and writes through
-it; `versions` looks for versions.
+A local file is written under a temporary name and moved to its final name when complete, so that no reader sees a partial file
+and a failed save keeps the old one. A remote file is written to a temporary file and uploaded when complete. State: the file
+system of a remote storage, and the attributes of local files that were just saved. Neighbours: `datasets.file` reads and writes
+files with it; `versions` looks for versions.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _LOCAL_PREFIXES: Final = ("file://", "local://")
 _LOCAL_OPTIONS: Final = frozenset(
     {"auto_mkdir", "use_listings_cache", "listings_expiry_time", "max_paths", "skip_instance_cache"}
 )
-"""Options that fsspec's own file system of local files takes: folders are always created, and listings are not cached."""
+"""Options of fsspec's local file system, which are accepted but have no effect: folders are always created, nothing is cached."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,13 +38,13 @@ class OpenArguments:
     """How to open a file.
 
     Attributes:
-        binary: as bytes, not text.
-        encoding: of the text.
+        binary: open in binary mode instead of text mode.
+        encoding: encoding of the text.
         errors: how to handle encoding errors, as for `open`.
         newline: as for `open`.
         compression: a name known to fsspec, such as `"gzip"`, or `"infer"`; None for none.
         append: append to the file instead of replacing it.
-        buffering: as for `open`; for local files.
+        buffering: as for `open`; only for local files.
         others: further arguments for the `open` of a remote file system.
     """
 
@@ -70,7 +70,7 @@ class OpenArguments:
 
 
 class Storage(Protocol):
-    """A place for files."""
+    """A file system for the files of datasets."""
 
     @property
     def local(self) -> bool:
@@ -172,7 +172,7 @@ class RemoteStorage:
     """Files on a file system that fsspec supports.
 
     Args:
-        address: the address of a file or a folder; paths that begin with it are understood.
+        address: the URL of a file or folder; the methods accept paths that begin with it.
         options: arguments of the file system, including credentials.
     """
 
@@ -184,16 +184,16 @@ class RemoteStorage:
 
     def reading(self, path: str, how: OpenArguments) -> contextlib.AbstractContextManager[IO[Any]]:
         """Open a file to read."""
-        place = self._inside(path)
-        return cast("IO[Any]", self._files.open(place, how.mode("r"), compression=how.compression, **how.text, **how.others))
+        inner = self._inside(path)
+        return cast("IO[Any]", self._files.open(inner, how.mode("r"), compression=how.compression, **how.text, **how.others))
 
     @contextlib.contextmanager
     def writing(self, path: str, how: OpenArguments) -> Iterator[IO[Any]]:
         """Open a file to write; it appears when the block ends without an error."""
-        place = self._inside(path)
+        inner = self._inside(path)
         with tempfile.TemporaryFile() as whole:
-            if how.append and self._files.exists(place):
-                with self._files.open(place, "rb", compression=how.compression) as before:
+            if how.append and self._files.exists(inner):
+                with self._files.open(inner, "rb", compression=how.compression) as before:
                     shutil.copyfileobj(before, whole, 2**20)
             if how.binary:
                 yield whole
@@ -202,10 +202,10 @@ class RemoteStorage:
                 yield text
                 text.detach()
             whole.seek(0)
-            folder = place.rpartition("/")[0]
+            folder = inner.rpartition("/")[0]
             if folder and not self._files.isdir(folder):
                 self._files.makedirs(folder, exist_ok=True)
-            with self._files.open(place, "wb", compression=how.compression, **how.others) as file:
+            with self._files.open(inner, "wb", compression=how.compression, **how.others) as file:
                 shutil.copyfileobj(whole, file, 2**20)
 
     def exists(self, path: str) -> bool:
@@ -245,14 +245,14 @@ class RemoteStorage:
         return identify_remote(path, info)
 
     def _inside(self, path: str) -> str:
-        """Return the path that the file system knows: an address may name several file systems, one in another."""
+        """Return a path as the file system expects it; a URL may chain several file systems."""
         return f"{self._root}{path[len(self._address) :]}" if path.startswith(self._address) else path
 
 
 def _file_system(address: str, options: dict[str, Any]) -> tuple[Any, str]:
-    """Return the file system of an address, and the address without its protocol, as that file system knows it.
+    """Return the file system of a URL, and the path of the URL on that file system.
 
-    A class that fsspec has no name for is named by its path, as the option `filesystem`: so any process can make it.
+    The option `filesystem` may give the full path of a file system class that has no protocol name in fsspec.
     """
     import fsspec.core
 
@@ -264,16 +264,16 @@ def _file_system(address: str, options: dict[str, Any]) -> tuple[Any, str]:
     try:
         kind: Any = getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError, ValueError) as exc:
-        msg = f"The file system {class_path!r} cannot be imported: {exc}. Give the path of a class: package.module.Class."
+        msg = f"The file system {class_path!r} cannot be imported: {exc}. Use the full path of a class: package.module.Class."
         raise DatasetError(msg) from exc
     if fsspec.AbstractFileSystem not in getattr(kind, "__mro__", ()):
-        msg = f"The file system {class_path!r} is not a class of fsspec's: derive it from fsspec.AbstractFileSystem."
+        msg = f"The file system {class_path!r} is not a subclass of fsspec.AbstractFileSystem."
         raise DatasetError(msg)
-    return kind(**options), str(kind._strip_protocol(address))  # noqa: SLF001 - what fsspec itself calls it by
+    return kind(**options), str(kind._strip_protocol(address))  # noqa: SLF001 - fsspec's own method for this
 
 
 def is_local(address: str) -> bool:
-    """Return whether an address is a local path."""
+    """Return whether an address (a path or a URL) is a local path."""
     return address.startswith(_LOCAL_PREFIXES) or (
         "://" not in address and "::" not in address and not address.startswith("memory:")
     )
@@ -325,8 +325,8 @@ def _open(
 ) -> contextlib.AbstractContextManager[IO[Any]]:
     """Open a local file, by its descriptor if it is already open; the descriptor stays open."""
     if how.compression is None:
-        place, closes = (path, True) if descriptor is None else (descriptor, False)
-        return open(place, how.mode(letter), how.buffering, closefd=closes, **cast("Any", how.text))
+        target, closes = (path, True) if descriptor is None else (descriptor, False)
+        return open(target, how.mode(letter), how.buffering, closefd=closes, **cast("Any", how.text))
     import fsspec
 
     return cast("IO[Any]", fsspec.open(str(path), how.mode(letter), compression=how.compression, **how.text))

@@ -1,8 +1,9 @@
 """Create temporary files beside the files that they will replace, and remove those that killed processes left.
 
-The process that writes one holds a shared lock on it (flock(2)) until it has been moved into place or removed. A lock ends with
-its process, so a later run recognises a file of Treadle by its name, and by the missing lock that no process is writing
-it. On file systems without locks, nothing is removed. State: none. Neighbours: `storage` writes, a runner cleans up.
+The process that writes a temporary file holds a shared lock on it (flock(2)) until the file has been moved or removed. A lock
+ends with its process. So a later run recognises Treadle's files by their name, and those that no process is writing by the
+missing lock. On file systems without locks, nothing is removed. State: none. Neighbours: `storage` writes the files, a runner
+removes leftovers.
 """
 
 from __future__ import annotations
@@ -18,19 +19,19 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 _NAME: Final = re.compile(r"\..*\.[0-9a-f]{12}\.treadle(\.[^/]*)?", re.DOTALL)
-_VERSIONS: Final = 5
-"""How many of the newest folders within the folder of a versioned file are looked into: a killed run's is among them."""
+_NEWEST_VERSIONS: Final = 5
+"""Number of version folders that are searched, the newest first; the one of a killed run is among them."""
 
 
 @contextmanager
 def temporary_beside(target: Path) -> Iterator[tuple[Path, int]]:
-    """Make an empty file in the folder of another one, locked by this process; it is removed where the block raises.
+    """Create an empty, locked file in the folder of another file; remove it if the block raises.
 
     Args:
-        target: the file that it will replace; its suffix stays last, because compression is inferred from it.
+        target: the file that it will replace; the new name has the same suffix, because compression is inferred from it.
 
     Yields:
-        The path of the file, and a descriptor of it that can be read and written, and is closed at the end.
+        The path of the file, and a descriptor for reading and writing, which is closed at the end of the block.
     """
     while True:
         path = target.with_name(f".{target.stem[:40]}.{os.urandom(6).hex()}.treadle{target.suffix[:20]}")
@@ -39,7 +40,7 @@ def temporary_beside(target: Path) -> Iterator[tuple[Path, int]]:
             fcntl.flock(descriptor, fcntl.LOCK_SH)
         if os.fstat(descriptor).st_nlink:
             break
-        os.close(descriptor)  # another process took it for a leftover before it was locked
+        os.close(descriptor)  # another process removed it as a leftover before it was locked
     try:
         yield path, descriptor
     except BaseException:
@@ -50,43 +51,43 @@ def temporary_beside(target: Path) -> Iterator[tuple[Path, int]]:
         os.close(descriptor)
 
 
-def remove_leftovers(places: Iterable[str]) -> list[str]:
-    """Remove the temporary files that killed processes left beside files, and within folders of versions or partitions.
+def remove_leftovers(paths: Iterable[str]) -> list[str]:
+    """Remove the temporary files that killed processes left beside files, and in folders of versions or partitions.
 
     Args:
-        places: local paths of files and folders that are about to be written.
+        paths: local paths of files and folders that are about to be written.
 
     Returns:
-        The paths that were removed. A folder that cannot be listed is left alone.
+        The paths that were removed. A folder that cannot be listed is skipped.
     """
     wanted: dict[str, set[str]] = {}
-    for place in places:
-        folder, _, name = place.rpartition(os.sep)
+    for path in paths:
+        folder, _, name = path.rpartition(os.sep)
         wanted.setdefault(folder or os.sep, set()).add(name)
     removed: list[str] = []
     for folder, names in wanted.items():
-        leftovers, within = _look_into(folder, names)
+        leftovers, within = _scan(folder, names)
         removed += filter(_remove_if_dead, leftovers)
         for each in within:
             removed += _remove_within(each)
     return removed
 
 
-def _remove_within(place: str) -> list[str]:
-    """Remove what was left in a folder of partitions or versions, and folders of versions that have nothing else."""
-    leftovers, folders = _look_into(place, None)
+def _remove_within(folder: str) -> list[str]:
+    """Remove the leftovers in a folder of partitions or versions, and version folders that have no other files."""
+    leftovers, folders = _scan(folder, None)
     removed = [*filter(_remove_if_dead, leftovers)]
-    for folder in sorted(folders, reverse=True)[:_VERSIONS]:
-        found = [*filter(_remove_if_dead, _look_into(folder, set())[0])]
+    for subfolder in sorted(folders, reverse=True)[:_NEWEST_VERSIONS]:
+        found = [*filter(_remove_if_dead, _scan(subfolder, set())[0])]
         if found:
-            with suppress(OSError):  # it holds other files
-                Path(folder).rmdir()
+            with suppress(OSError):  # the folder has other files
+                Path(subfolder).rmdir()
         removed += found
     return removed
 
 
-def _look_into(folder: str, names: set[str] | None) -> tuple[list[str], list[str]]:
-    """Return the leftovers in a folder, and the folders in it that have one of some names (None for any)."""
+def _scan(folder: str, names: set[str] | None) -> tuple[list[str], list[str]]:
+    """Return the leftovers in a folder, and its subfolders with one of the names (None for all)."""
     leftovers, within = [], []
     with suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:
@@ -105,7 +106,7 @@ def _remove_if_dead(path: str) -> bool:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         Path(path).unlink()
-    except OSError:  # it is being written, or is gone by now, or may not be removed
+    except OSError:  # a process is writing it, or it is already removed, or removing is not permitted
         return False
     finally:
         os.close(descriptor)

@@ -1,9 +1,9 @@
-"""What the `type:` of a catalog entry means.
+"""Resolve the `type:` of a catalog entry to a class.
 
-A type is one of our short names, else the full path of a class, else one that an installed package offers in the entry-point
-group `treadle.datasets`, else a `kedro_datasets` type where that package is installed. Ours stand in a table with their
-capabilities, so that a plan can be made without importing what they need.
-State: none. Neighbours: `recipe` asks here.
+A type is, in this order: a short name of Treadle's own classes, the full path of a class, the name of a plugin's class in the
+entry-point group `treadle.datasets`, or a type of `kedro_datasets` if that is installed. A table lists Treadle's classes with
+their capabilities, so that a plan can be compiled without importing their libraries. State: caches of installed packages.
+Neighbours: `recipe` resolves types with this module.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ from treadle.suggestions import close_names, did_you_mean
 
 @dataclass(frozen=True, slots=True)
 class KnownType:
-    """A dataset class of ours.
+    """One of Treadle's dataset classes.
 
     Attributes:
         path: the module and name of the class.
-        needs: the optional package without which it cannot work, if any.
-        in_files: its value lives in a file, whose protocol may bind it to its process.
-        capabilities: what its class declares.
-        wraps: it is built around another dataset, its argument `dataset`.
-        per_run: it takes the run that it works for, and whether that confirms it, as its arguments `run` and `confirmed`.
+        needs: the optional package that it requires, if any.
+        in_files: it stores its value in a file, and the protocol of the path may bind it to one process.
+        capabilities: the capabilities that its class declares.
+        wraps: it wraps another dataset, its argument `dataset`.
+        per_run: it has the arguments `run` (the id of the run) and `confirmed` (whether a node of the run confirms it).
     """
 
     path: str
@@ -65,35 +65,35 @@ KNOWN_TYPES: Final = MappingProxyType(
         ),
     }
 )
-"""Our datasets by their short names."""
+"""Treadle's dataset classes by short name."""
 
 _BY_PATH: Final = MappingProxyType({known.path: known for known in KNOWN_TYPES.values()})
 
 
 def known_type(type_name: Any) -> KnownType | None:
-    """Return the row of our table that a type names, by short name or full path; None if it is not ours."""
+    """Return the entry of a type in `KNOWN_TYPES`, by short name or full path; None if it is another class."""
     if not isinstance(type_name, str):
         return None
     return KNOWN_TYPES.get(type_name) or _BY_PATH.get(type_name)
 
 
 def resolve_type(type_name: Any, dataset: str) -> type[Any]:
-    """Import the class that a `type:` names.
+    """Import the class of a `type:`.
 
     Args:
         type_name: a short name, a full path, or the class itself.
-        dataset: the dataset that asks, for the message.
+        dataset: name of the dataset, for the message.
 
     Returns:
         the class.
 
     Raises:
-        DatasetError: there is no such class, or it cannot be imported; close matches are given.
+        DatasetError: there is no such class, or it cannot be imported; the message lists similar types.
     """
     if isinstance(type_name, type):
         return type_name
     if not isinstance(type_name, str) or not type_name.strip():
-        msg = f"Dataset {dataset!r} has no usable `type`: {type_name!r}. Name one, such as `pandas.CSVDataset`, or a class path."
+        msg = f"Dataset {dataset!r} has no valid `type`: {type_name!r}. Use a type such as `pandas.CSVDataset`, or a class path."
         raise DatasetError(msg, dataset=dataset)
     known = known_type(type_name)
     if known is not None:
@@ -103,7 +103,7 @@ def resolve_type(type_name: Any, dataset: str) -> type[Any]:
         return _import_class(known.path, type_name, dataset) or _unknown(type_name, dataset)
     found = (
         _import_class(type_name, type_name, dataset)
-        or _offered_class(type_name, dataset)
+        or _plugin_class(type_name, dataset)
         or _import_class(f"kedro_datasets.{type_name}", type_name, dataset)
     )
     return found or _unknown(type_name, dataset)
@@ -111,12 +111,12 @@ def resolve_type(type_name: Any, dataset: str) -> type[Any]:
 
 @lru_cache(maxsize=32)
 def _is_installed(package: str, _path: tuple[str, ...]) -> bool:
-    """Look for a package; looking takes long enough to be done once for thousands of datasets."""
+    """Return whether a package is installed; cached, because the search is slow for thousands of datasets."""
     return importlib.util.find_spec(package) is not None
 
 
-def _offered_class(type_name: str, dataset: str) -> type[Any] | None:
-    """Import the class that a plugin offers under a name; None if no plugin does."""
+def _plugin_class(type_name: str, dataset: str) -> type[Any] | None:
+    """Import the class that a plugin registers under a name; None if there is none."""
     entry = find_offer(DATASETS, type_name)
     if entry is None:
         return None
@@ -126,7 +126,7 @@ def _offered_class(type_name: str, dataset: str) -> type[Any] | None:
         why = f"{type(exc).__name__}: {exc}"
         msg = (
             f"Dataset {dataset!r} has type {type_name!r} of the plugin {plugin_name(entry)} ({entry.value}), which cannot be "
-            f"imported: {why}. Repair the plugin, or install what it needs."
+            f"imported: {why}. Repair the plugin, or install the packages that it needs."
         )
         raise DatasetError(msg, dataset=dataset) from exc
     if not isinstance(found, type):
@@ -174,16 +174,16 @@ def _broken(type_name: str, module_name: str, dataset: str, exc: Exception) -> D
 
 
 def _unknown(type_name: str, dataset: str) -> type[Any]:
-    offers = [entry.name for entry in offered(DATASETS)]
-    likely = did_you_mean(close_names(type_name, [*KNOWN_TYPES, *offers, *_kedro_names(type_name)]))
+    from_plugins = [entry.name for entry in offered(DATASETS)]
+    likely = did_you_mean(close_names(type_name, [*KNOWN_TYPES, *from_plugins, *_kedro_names(type_name)]))
     kedro = (
         ""
         if importlib.util.find_spec("kedro_datasets")
         else " (and the package kedro-datasets, which has many more types, is not installed)"
     )
     msg = (
-        f"Dataset {dataset!r} has an unknown type {type_name!r}.{likely} It is neither a type of Treadle's "
-        f"({', '.join(KNOWN_TYPES)}), nor a plugin's, nor the full path of a class that can be imported here{kedro}."
+        f"Dataset {dataset!r} has an unknown type {type_name!r}.{likely} It is neither a type of Treadle "
+        f"({', '.join(KNOWN_TYPES)}), nor a plugin's type, nor the full path of a class that can be imported{kedro}."
     )
     raise DatasetError(msg, dataset=dataset)
 

@@ -1,8 +1,8 @@
-"""Versions of a file: `path/<version>/name` for a file declared at `path`.
+"""Find and name the versions of a file: `path/<version>/name` for a file declared at `path`.
 
-A run saves under its own version and loads what it saved itself, whatever other runs save in the meantime. It loads other
-datasets in the newest version, or in the requested one. A version belongs to one run, so a second attempt at a
-node replaces the output of the first. State: none. Neighbours: `datasets.file` gets paths from here.
+A run saves under its own version, and loads that version of datasets that it saved, even if other runs save newer ones. It loads
+other datasets in the newest version, or in the requested one. A version belongs to one run, so a second attempt at a node
+replaces the output of the first. State: none. Neighbours: `datasets.file` gets paths from this module.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _SAFE = re.compile(r"[^/\\\x00]+")
 
 
 def new_version() -> str:
-    """Return a version made from the time: UTC with milliseconds, fit for a file name, in the order of time."""
+    """Return a version made from the current time: UTC with milliseconds, usable as a file name, sorted by time."""
     now = datetime.now(timezone.utc)
     return now.strftime("%Y-%m-%dT%H.%M.%S.") + f"{now.microsecond // 1000:03d}Z"
 
@@ -39,7 +39,7 @@ def version_path(path: str, version: str) -> str:
         the path of the file.
 
     Raises:
-        DatasetError: the version would lead out of its folder.
+        DatasetError: the version would be outside the folder.
     """
     if not _SAFE.fullmatch(version) or version in {".", ".."}:
         msg = f"{version!r} cannot be a version: it must be usable as the name of one folder."
@@ -48,14 +48,14 @@ def version_path(path: str, version: str) -> str:
 
 
 def newest_version(storage: Storage, path: str) -> str | None:
-    """Return the newest version of a file, None if there is none.
+    """Return the newest version of a file; None if there is none.
 
     Args:
         storage: where it is stored.
         path: the path of the dataset.
 
     Returns:
-        the last version in the order of text, among those that hold the file.
+        the last version in lexical order, among those that have the file.
     """
     return next(_newest_first(storage, path), None)
 
@@ -68,7 +68,7 @@ def all_versions(storage: Storage, path: str) -> list[str]:
         path: the path of the dataset.
 
     Returns:
-        the versions that hold the file.
+        the versions that have the file.
     """
     return list(_newest_first(storage, path))
 

@@ -55,7 +55,7 @@ def missing_inputs(pipeline: Pipeline, catalog: Catalog) -> Iterator[WrongFile]:
     for name, nodes in consumers.items():
         if base_name(name) in made or name not in catalog or (recipe := catalog.recipe(name)) is None:
             continue
-        place = recipe.local_place()
+        place = recipe.absolute_local_path()
         try:
             if place is None or not _has_existence_check(catalog[name]) or catalog.exists(name):
                 continue
@@ -105,7 +105,7 @@ def _written_file(recipe: DatasetRecipe, catalog: Catalog, name: str) -> str | N
     mode = save_args.get("mode") if isinstance(save_args, dict) else None
     if "filepath" not in config or any(key in config for key in _WITHIN) or "a" in str(mode or ""):
         return None
-    place = recipe.local_place()
+    place = recipe.absolute_local_path()
     try:
         is_alone = place is not None and catalog.capabilities(name).exclusive is None
     except DatasetError:

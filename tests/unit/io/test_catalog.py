@@ -103,7 +103,7 @@ def test_none_cannot_be_saved(data):
     catalog = Catalog.from_config({"note": TEXT})
     catalog["memory"] = MemoryDataset()
     for name in ("note", "memory"):
-        with pytest.raises(DatasetError, match=f"'{name}' was given None.*return statement") as caught:
+        with pytest.raises(DatasetError, match=f"'{name}' cannot save None.*return statement") as caught:
             catalog.save(name, data)
         assert caught.value.dataset == name
 
@@ -133,7 +133,7 @@ def test_load_errors_name_the_dataset(tmp_path):
     message = str(caught.value)
     assert "Could not load dataset 'note' (TextDataset at" in message
     assert str(tmp_path / "note.txt") in message
-    assert "run the node that makes it first" in message
+    assert "run the node that saves it first" in message
     assert caught.value.dataset == "note"
     assert isinstance(caught.value.__cause__, FileNotFoundError)
 
@@ -147,7 +147,7 @@ def test_save_errors_name_the_dataset():
 
 def test_errors_of_datasets_get_the_name():
     """An error that a dataset raises without knowing its name gets it."""
-    with pytest.raises(DatasetError, match=r"'empty'.*nothing in this memory dataset") as caught:
+    with pytest.raises(DatasetError, match=r"'empty'.*memory dataset has no value") as caught:
         Catalog({"empty": MemoryDataset()}).load("empty")
     assert caught.value.dataset == "empty"
 
@@ -225,7 +225,7 @@ def test_setting_replaces_a_recipe():
     catalog["note"] = "in memory"
     assert catalog.load("note") == "in memory"
     assert catalog.recipe("note") is None
-    with pytest.raises(DatasetError, match="must be a text that is not empty"):
+    with pytest.raises(DatasetError, match="must be a non-empty string"):
         catalog[""] = 1
 
 
@@ -344,7 +344,7 @@ def test_large_catalogs_build_nothing():
 @pytest.mark.parametrize(("name", "written"), [(2020, '"2020"'), (True, '"true"'), (None, '"null"'), (1.5, '"1.5"')])
 def test_a_name_that_yaml_reads_as_something_else(name, written):
     """A name that is no text is an error that says how to write it."""
-    with pytest.raises(DatasetError, match="Write it in quotes: " + written):
+    with pytest.raises(DatasetError, match="write it in quotes: " + written):
         Catalog.from_config({name: {"type": "MemoryDataset"}})
 
 

@@ -54,10 +54,10 @@ def test_credentials_are_chosen_by_placeholder():
 @pytest.mark.parametrize(
     ("patterns", "config", "text"),
     [
-        (("{a}", "{b}"), None, "2 patterns that catch every name"),
+        (("{a}", "{b}"), None, "2 patterns that match every name"),
         (("{a}_csv",), {"type": "x", "filepath": "{b}.csv"}, r"uses the placeholder '\{b\}'.*only \{a\}"),
-        (("{a_csv",), None, "brace without its partner"),
-        (("{a}_{b",), None, "brace without its partner"),
+        (("{a_csv",), None, "unmatched brace"),
+        (("{a}_{b",), None, "unmatched brace"),
         (("{}_csv",), None, "must be a plain name"),
         (("{a b}_csv",), None, "must be a plain name"),
     ],
@@ -88,7 +88,7 @@ def test_a_name_does_not_lead_out_of_the_folder(path, name, inner):
     """A dataset's name cannot make a pattern's path climb out of its folder, or absolute."""
     entry = {"type": "text.TextDataset", "filepath": path}
     made = factories("{name}_x", config={"type": "CachedDataset", "dataset": entry} if inner else entry)
-    with pytest.raises(DatasetError, match="outside of the folder that the pattern names") as caught:
+    with pytest.raises(DatasetError, match="outside the folder of the pattern") as caught:
         made.recipe(name)
     assert caught.value.dataset == name
 

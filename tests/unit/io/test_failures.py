@@ -34,14 +34,14 @@ def decode_error():
 @pytest.mark.parametrize(
     ("action", "exc", "cause"),
     [
-        ("load", FileNotFoundError("x"), "run the node that makes it first"),
+        ("load", FileNotFoundError("x"), "run the node that saves it first"),
         ("save", FileNotFoundError("x"), "check the path"),
         ("load", PermissionError("x"), "owner and mode"),
-        ("save", IsADirectoryError("x"), "taken for one another"),
+        ("save", IsADirectoryError("x"), "folder where a file is expected"),
         ("load", ModuleNotFoundError("x", name="pyarrow.parquet"), 'pip install "treadle[pandas]"'),
         ("load", decode_error(), "another encoding"),
         ("load", json.JSONDecodeError("x", "{", 1), "not valid JSON"),
-        ("load", EOFError("x"), "cut off"),
+        ("load", EOFError("x"), "truncated"),
         ("save", AttributeError("x"), "wrong type"),
         ("load", TypeError("x"), "load_args"),
         ("save", OSError(errno.ENOSPC, "x"), "disk is full"),
@@ -63,7 +63,7 @@ def test_wrapped_causes():
     """Where a dataset wraps what happened in an error of its own, the cause is found behind it."""
     outer = RuntimeError("Failed while loading")
     outer.__cause__ = FileNotFoundError("x")
-    assert "run the node that makes it first" in str(failing("load", outer))
+    assert "run the node that saves it first" in str(failing("load", outer))
 
 
 def test_errors_that_know_their_dataset_pass():

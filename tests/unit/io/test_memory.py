@@ -43,7 +43,7 @@ def test_copy_mode_is_kept_as_a_choice():
 
 def test_loading_nothing_is_an_error():
     """An empty dataset cannot be loaded, and says why."""
-    with pytest.raises(DatasetError, match="nothing in this memory dataset yet"):
+    with pytest.raises(DatasetError, match="memory dataset has no value"):
         MemoryDataset().load()
 
 

@@ -79,7 +79,7 @@ def test_credentials_are_put_in_at_any_depth():
 @pytest.mark.parametrize("ask", [DatasetRecipe.build, DatasetRecipe.capabilities])
 def test_missing_credentials(ask):
     """Credentials that nobody gave are an error that names them, when building and already when planning."""
-    with pytest.raises(DatasetError, match=r"'planes' asks for the credentials 'store'.*credentials\.yml") as caught:
+    with pytest.raises(DatasetError, match=r"'planes' refers to the credentials 'store'.*credentials\.yml") as caught:
         ask(recipe({"type": Table, "filepath": "x", "credentials": "store"}))
     assert caught.value.dataset == "planes"
 
@@ -98,7 +98,7 @@ def test_pickles():
 
 def test_misspelt_argument():
     """An argument that the class lacks is an error that names it and the likely one."""
-    with pytest.raises(DatasetError, match=r"'planes'.*does not know 'filepth'. Did you mean 'filepath'\?"):
+    with pytest.raises(DatasetError, match=r"'planes'.*has no argument 'filepth'. Did you mean 'filepath'\?"):
         recipe({"type": Table, "filepth": "x"}).build()
 
 
@@ -111,7 +111,7 @@ def test_a_constructor_that_fails():
 
 def test_a_type_that_is_no_dataset():
     """A class without load and save is refused."""
-    with pytest.raises(DatasetError, match="is no dataset"):
+    with pytest.raises(DatasetError, match="is not a dataset class"):
         recipe({"type": "pathlib.PurePosixPath"}).build()
 
 

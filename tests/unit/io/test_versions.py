@@ -65,14 +65,14 @@ def test_a_second_attempt_replaces_the_first(tmp_path):
 def test_no_version_yet(tmp_path):
     """Where there is no version, the dataset does not exist, and loading says so."""
     assert not catalog(tmp_path).exists("note")
-    with pytest.raises(DatasetError, match=r"'note'.*no version of it in .*note.txt yet"):
+    with pytest.raises(DatasetError, match=r"'note'.*no version in .*note.txt yet"):
         catalog(tmp_path).load("note")
 
 
 def test_a_plain_file_in_the_way(tmp_path):
     """A file without versions in the place of the folder is an error that says so."""
     (tmp_path / "note.txt").write_text("old")
-    with pytest.raises(DatasetError, match="is a file without versions"):
+    with pytest.raises(DatasetError, match="is a file, but this versioned dataset"):
         catalog(tmp_path).save("note", "new")
     assert (tmp_path / "note.txt").read_text() == "old"
 

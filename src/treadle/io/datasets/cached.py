@@ -1,7 +1,7 @@
 """A dataset that is loaded once per process, and from memory after that.
 
-State: the wrapped dataset, and its value after it was loaded or saved. The value is not pickled: each process has a cache
-of its own. Neighbours: wraps any dataset; `memory` isolates the values that it returns.
+State: the wrapped dataset, and its value after the first load or save. The value is not pickled: each process has its own
+cache. Neighbours: `memory` isolates the values that it returns.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 
 
 class CachedDataset(Dataset):
-    """Keep the value of another dataset in memory after the first load or save.
+    """Cache the value of another dataset in memory after the first load or save.
 
     Args:
-        dataset: the dataset within: an object, or its catalog entry.
+        dataset: the wrapped dataset: an object, or its catalog entry.
         copy_mode: how the value is isolated, as for a memory dataset.
-        metadata: anything a project wants to note; Treadle ignores it.
+        metadata: any data of the project about the dataset; Treadle ignores it.
 
     Example:
         >>> from treadle.io.memory import MemoryDataset
@@ -44,14 +44,14 @@ class CachedDataset(Dataset):
         if isinstance(dataset, Mapping):
             from treadle.io.recipe import DatasetRecipe
 
-            dataset = DatasetRecipe("the dataset within", dataset).build()
+            dataset = DatasetRecipe("the wrapped dataset", dataset).build()
         self.dataset = dataset
         self.metadata = metadata
         self._copy_mode = copy_mode
-        within = capabilities_of(dataset)
-        self.in_memory, self.main_process_only = within.in_memory, within.main_process_only
+        wrapped = capabilities_of(dataset)
+        self.in_memory, self.main_process_only = wrapped.in_memory, wrapped.main_process_only
         self._cache = MemoryDataset(copy_mode=copy_mode)
-        self._lock = fork_safe(threading.Lock())  # threads that ask at the same moment load once
+        self._lock = fork_safe(threading.Lock())  # concurrent threads load only once
 
     def load(self) -> Any:
         """Return the value, from memory if it is cached."""
@@ -63,18 +63,18 @@ class CachedDataset(Dataset):
     def save(self, data: Any) -> None:
         """Save the value to the wrapped dataset, and cache it."""
         with self._lock:
-            self._cache.release()  # a save that fails leaves no value of before behind
+            self._cache.release()  # after a failed save, the old value must not be cached
             self.dataset.save(data)
-            if not self.appends:  # else the value is only a part of what a load returns
+            if not self.appends:  # an appended value is only a part of what a load returns
                 self._cache.save(data)
 
     @property
     def appends(self) -> bool:
-        """Whether saving appends to what the dataset within has."""
+        """Whether saving appends to the wrapped dataset."""
         return getattr(self.dataset, "appends", False) is True
 
     def appending(self) -> AbstractContextManager[Callable[[Any], None]]:
-        """Append to the dataset within, which `appends`; the next load reads all of it."""
+        """Append to the wrapped dataset, if it `appends`; the next load reads all of it."""
         with self._lock:
             self._cache.release()
         opened: AbstractContextManager[Callable[[Any], None]] = self.dataset.appending()  # type: ignore[attr-defined]  # it appends
@@ -94,12 +94,12 @@ class CachedDataset(Dataset):
         self.dataset.confirm()
 
     def versions(self) -> list[str] | None:
-        """Return the versions of the wrapped dataset, None if it has none."""
+        """Return the versions of the wrapped dataset; None if it has none."""
         versions = getattr(self.dataset, "versions", None)
         return versions() if callable(versions) else None
 
     def load_version(self) -> str | None:
-        """Return the version of the dataset within that a load would read, None if it has none."""
+        """Return the version of the wrapped dataset that a load would read; None if it has none."""
         load_version = getattr(self.dataset, "load_version", None)
         return load_version() if callable(load_version) else None
 
@@ -108,7 +108,7 @@ class CachedDataset(Dataset):
         return file_identity_of(self.dataset)
 
     def entry(self) -> dict[str, Any]:
-        """Return the catalog entry that makes this dataset, where the one within has one."""
+        """Return the catalog entry of this dataset, if the wrapped one has a method `entry`."""
         entry = {"type": "CachedDataset", "dataset": self.dataset.entry()}  # type: ignore[attr-defined]  # ours have it
         given = {"copy_mode": self._cache.copy_mode.value if self._cache.copy_mode else None, "metadata": self.metadata}
         return {**entry, **{key: value for key, value in given.items() if value is not None}}

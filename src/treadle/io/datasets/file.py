@@ -32,25 +32,25 @@ class FileDataset(Dataset):
     """A value in a file; subclass it and implement `read` and `write`.
 
     Args:
-        filepath: a path, or an address that fsspec knows, such as `s3://bucket/key`.
-        load_args: arguments for the library that reads; for text files also `encoding`, `errors` and `newline`.
-        save_args: arguments for the library that writes; likewise. `mode: a` appends, where the kind of file allows it.
-        version: which version to load and to save (a pair, None for "the newest" and "by the time"); None for a file
-            without versions.
-        credentials: what the file system needs to let us in.
-        fs_args: other arguments of the file system; `open_args_load` and `open_args_save` in it are for opening files.
-        metadata: anything a project wants to note; Treadle ignores it.
+        filepath: a path, or a URL that fsspec supports, such as `s3://bucket/key`.
+        load_args: arguments of the library that reads the file; for text files also `encoding`, `errors` and `newline`.
+        save_args: arguments of the library that writes the file, likewise. `mode: a` appends, if the file format supports it.
+        version: the versions to load and to save, as a pair; None in it means the newest, or a new one made from the time. None
+            for an unversioned file.
+        credentials: arguments of the file system with credentials.
+        fs_args: other arguments of the file system; its keys `open_args_load` and `open_args_save` are for opening files.
+        metadata: any data of the project about the dataset; Treadle ignores it.
     """
 
     binary: ClassVar[bool] = False
     appendable: ClassVar[bool] = False
-    """True if values saved one after the other form a valid file."""
+    """True if several values written to one file form a valid file."""
     takes_library_args: ClassVar[bool] = True
-    """False where no library takes `load_args` and `save_args`: only those for opening files are known."""
+    """False if no library is involved, so that `load_args` and `save_args` are only for opening files."""
     compresses: ClassVar[bool] = False
-    """True if the library compresses the file itself, by its argument `compression`."""
+    """True if the library has an argument `compression`, and compresses the file itself."""
     load_encoding: ClassVar[str | None] = None
-    """The encoding of text files that are loaded, where none is given; None for UTF-8."""
+    """The default encoding for loading text files; None for UTF-8."""
     default_load_args: ClassVar[Mapping[str, Any]] = {}
     default_save_args: ClassVar[Mapping[str, Any]] = {}
 
@@ -73,7 +73,7 @@ class FileDataset(Dataset):
         self.load_args = {**self.default_load_args, **(load_args or {})}
         self.save_args = {**self.default_save_args, **(save_args or {})}
         self.metadata = metadata
-        self.main_process_only = address.startswith("memory:")  # each process has a file system of that kind to itself
+        self.main_process_only = address.startswith("memory:")  # each process has its own file system of that kind
         options = dict(fs_args or {})
         self._open_load = self._open_arguments("load", self.load_args, options.pop("open_args_load", None))
         self._open_save = self._open_arguments("save", self.save_args, options.pop("open_args_save", None))
@@ -84,7 +84,7 @@ class FileDataset(Dataset):
         self.check_arguments()
 
     def check_arguments(self) -> None:
-        """Raise a DatasetError where the arguments contradict one another; override it where they can."""
+        """Raise a DatasetError if the arguments are inconsistent; a subclass may override it."""
 
     @abstractmethod
     def read(self, file: IO[Any]) -> Any:
@@ -112,12 +112,12 @@ class FileDataset(Dataset):
 
     @property
     def appends(self) -> bool:
-        """Whether saving appends to the file, in place of replacing it."""
+        """Whether saving appends to the file instead of replacing it."""
         return self._open_save.append
 
     @contextmanager
     def appending(self) -> Iterator[Callable[[Any], None]]:
-        """Open the file once for any number of values; it changes when the block ends, or not at all if that raises.
+        """Open the file once for any number of values. It changes when the block ends; if the block raises, it does not change.
 
         Yields:
             A function that writes one value.
@@ -125,7 +125,7 @@ class FileDataset(Dataset):
 
         def save(data: Any) -> None:
             if data is None:
-                msg = "None cannot be saved. Probably the function that makes the value lacks a return statement."
+                msg = "None cannot be saved. The function of the node probably lacks a return statement."
                 raise DatasetError(msg)
             self.write(file, data)
 
@@ -133,7 +133,7 @@ class FileDataset(Dataset):
             yield save
 
     def read_from(self, path: str) -> Any:
-        """Read the value from a path; override it where the library wants the path itself."""
+        """Read the value from a path; a subclass overrides it if its library needs the path itself."""
         with self.storage.reading(path, self._open_load) as file:
             return self.read(file)
 
@@ -157,7 +157,7 @@ class FileDataset(Dataset):
         self._storage = None
 
     def load_version(self) -> str | None:
-        """Return the version that a load would read: the one asked for, this run's own, or the newest; None for none."""
+        """Return the version that a load would read: the requested one, this run's own, or the newest; None if there is none."""
         if self._version is None:
             return None
         wanted, own = self._version
@@ -175,16 +175,17 @@ class FileDataset(Dataset):
         """Return the catalog entry of this dataset.
 
         Raises:
-            DatasetError: it was made with credentials, which have no name here that an entry could give.
+            DatasetError: it was created with credentials, which an entry can only refer to by name.
         """
         if self._has_credentials:
             msg = (
-                f"{self!r} was made with credentials, which no catalog entry may hold. Declare it in the catalog's configuration."
+                f"{self!r} was created with credentials, which a catalog entry cannot contain. Declare it in the catalog's "
+                "configuration."
             )
             raise DatasetError(msg)
         kind = type(self)
-        made: dict[str, Any] = {"type": f"{kind.__module__}.{kind.__qualname__}", "filepath": self.filepath, **self._given}
-        return {**made, "versioned": True} if self._version is not None else made
+        entry: dict[str, Any] = {"type": f"{kind.__module__}.{kind.__qualname__}", "filepath": self.filepath, **self._given}
+        return {**entry, "versioned": True} if self._version is not None else entry
 
     def load_path(self) -> str:
         """Return the path that a load would read.
@@ -196,7 +197,7 @@ class FileDataset(Dataset):
             return self.filepath
         version = self.load_version()
         if version is None:
-            msg = f"There is no version of it in {self._shown_path()} yet. Run the node that makes it first."
+            msg = f"There is no version in {self._shown_path()} yet. Run the node that saves this dataset first."
             raise DatasetError(msg)
         return version_path(self.filepath, version)
 
@@ -204,12 +205,12 @@ class FileDataset(Dataset):
         """Return the path that a save would write.
 
         Raises:
-            DatasetError: the dataset is versioned, and a plain file lies where its versions should.
+            DatasetError: the dataset is versioned, and its path is a file instead of a folder of versions.
         """
         if self._version is None:
             return self.filepath
         if self.storage.exists(self.filepath) and not self.storage.is_folder(self.filepath):
-            msg = f"{self._shown_path()} is a file without versions, where a folder of versions should be. Move it away first."
+            msg = f"{self._shown_path()} is a file, but this versioned dataset needs a folder of versions. Move the file first."
             raise DatasetError(msg)
         wanted, own = self._version
         if own is None:
@@ -238,22 +239,22 @@ class FileDataset(Dataset):
         return _PASSWORD.sub(r"\1:***@", self.filepath)
 
     def take_text_arguments(self, action: str, arguments: dict[str, Any], given: Mapping[str, Any]) -> None:  # noqa: ARG002
-        """Pass on `encoding`, `errors` and `newline` of a binary file to the library; override it where that has them.
+        """Pass `encoding`, `errors` and `newline` of a binary file to the library, in subclasses whose library has them.
 
         Args:
             action: `load` or `save`.
             arguments: the library's arguments, to be changed.
-            given: those that `open_args_load` or `open_args_save` give.
+            given: the arguments in `open_args_load` or `open_args_save`.
 
         Raises:
-            DatasetError: the file has no text.
+            DatasetError: the file is not text.
         """
         key = next(iter(given))
         msg = f"{type(self).__name__} has binary files: {key!r} in `open_args_{action}` would have no effect. Remove it."
         raise DatasetError(msg)
 
     def _open_arguments(self, action: str, arguments: dict[str, Any], more: Mapping[str, Any] | None) -> OpenArguments:
-        """Take the arguments for opening a file out of those for the library, where it would not know them."""
+        """Separate the arguments for opening a file from those of the library."""
         found: dict[str, Any] = {} if self.binary else {key: arguments.pop(key) for key in _TEXT_ARGUMENTS if key in arguments}
         found.update(more or {})
         append = self._take_mode(action, arguments, found)
@@ -262,9 +263,7 @@ class FileDataset(Dataset):
         if self.binary and (texts := {key: found.pop(key) for key in _TEXT_ARGUMENTS[:3] if found.get(key) is not None}):
             self.take_text_arguments(action, arguments, texts)
         if not self.takes_library_args and arguments:
-            msg = (
-                f"{type(self).__name__} has no `{action}_args` {next(iter(arguments))!r}; it knows {', '.join(_TEXT_ARGUMENTS)}."
-            )
+            msg = f"{type(self).__name__} has no `{action}_args` {next(iter(arguments))!r}; it has {', '.join(_TEXT_ARGUMENTS)}."
             raise DatasetError(msg)
         if action == "load" and not self.binary:
             found.setdefault("encoding", self.load_encoding)
@@ -277,25 +276,25 @@ class FileDataset(Dataset):
         compression = found.get("compression")
         if not isinstance(compression, (str, type(None))) or (compression is not None and "buffering" in found):
             msg = (
-                f"{type(self).__name__} takes the name of a compression, such as 'gzip', and no `buffering` beside it; "
-                f"`compression` is {compression!r}."
+                f"`compression` of a {type(self).__name__} must be a name such as 'gzip', without `buffering`; "
+                f"it is {compression!r}."
             )
             raise DatasetError(msg)
         return OpenArguments(binary=self.binary, append=append, others=others, **found)
 
     def _take_mode(self, action: str, arguments: dict[str, Any], found: dict[str, Any]) -> bool:
-        """Take the mode out of the arguments; return whether it is to append."""
+        """Remove the mode from the arguments, and return whether it means appending."""
         mode = str(found.pop("mode", ""))
         if action == "save" and self.appendable and "mode" in arguments:
             mode = str(arguments.pop("mode"))
         if not set(mode) <= set("rbt" if action == "load" else "wabt"):
-            msg = f"A file cannot be opened with the mode {mode!r} to {action} it. Leave `mode` out, or use 'a' to append."
+            msg = f"A file cannot be opened with the mode {mode!r} to {action} it. Omit `mode`, or use 'a' to append."
             raise DatasetError(msg)
         if "a" not in f"{mode}{arguments.get('mode', '')}":
             return False
         if not self.appendable:
             msg = (
-                f"{type(self).__name__} writes files whole and cannot append. Give each part a dataset of its own, or save the "
+                f"{type(self).__name__} writes whole files and cannot append. Save each part as a separate dataset, or save the "
                 "parts with a PartitionedDataset."
             )
             raise DatasetError(msg)

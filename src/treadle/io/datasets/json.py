@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 class JSONDataset(FileDataset):
     """A value in a JSON file; `load_args` go to `json.load`, `save_args` to `json.dump`."""
 
-    load_encoding: ClassVar[str | None] = "utf-8-sig"  # which is UTF-8, with or without a byte order mark
+    load_encoding: ClassVar[str | None] = "utf-8-sig"  # UTF-8 with or without a byte order mark
     default_save_args: ClassVar[Mapping[str, Any]] = {"indent": 2}
 
     def read(self, file: IO[Any]) -> Any:
@@ -22,5 +22,5 @@ class JSONDataset(FileDataset):
         return json.load(file, **self.load_args)
 
     def write(self, file: IO[Any], data: Any) -> None:
-        """Write the value, with a line end after it."""
+        """Write the value and a newline."""
         file.write(json.dumps(data, **self.save_args) + "\n")

@@ -26,18 +26,18 @@ _COMPRESSIONS: Final = MappingProxyType(
         ".zst": "zstd",
     }
 )
-"""What pandas infers from the end of a name; the first that fits counts."""
+"""The compression that pandas infers from the end of a file name; the first match is used."""
 _COMPRESSED_TAR: Final = MappingProxyType({".gz": ("gzip", "GzipFile"), ".bz2": ("bz2", "BZ2File"), ".xz": ("lzma", "LZMAFile")})
 _APPENDABLE: Final = (None, "gzip", "bz2", "xz")
-"""Compressions whose files may be put one after the other."""
+"""Compressions whose files can be concatenated."""
 
 
 class CSVDataset(FileDataset):
     """A frame in a CSV file; `load_args` go to `pandas.read_csv`, `save_args` to `DataFrame.to_csv` (without the index).
 
-    With `chunksize` or `iterator` among the `load_args` a load returns pandas' reader of chunks, and the file stays open until
-    the reader is exhausted, closed or no longer referred to. With `mode: a` among the `save_args` a frame is appended to
-    the file, with a header only where the file is new.
+    With `chunksize` or `iterator` in the `load_args`, a load returns the chunk reader of pandas, and the file stays open until
+    the reader is exhausted, closed or garbage-collected. With `mode: a` in the `save_args`, a frame is appended to the file, with
+    a header only if the file is new.
     """
 
     binary: ClassVar[bool] = True
@@ -46,10 +46,10 @@ class CSVDataset(FileDataset):
     default_save_args: ClassVar[Mapping[str, Any]] = {"index": False}
 
     def check_arguments(self) -> None:
-        """Refuse to append to a file whose compression allows for one part only."""
+        """Raise if the file should be appended to, but its compression does not support that."""
         method = self._compression(self.save_args)[0]
         if self.appends and method not in _APPENDABLE:
-            msg = f"A file that is compressed with {method!r} has one part, so that it cannot be appended to. Use 'gzip'."
+            msg = f"A file compressed with {method!r} cannot be appended to. Use 'gzip'."
             raise DatasetError(msg)
 
     def read_from(self, path: str) -> Any:
@@ -78,17 +78,17 @@ class CSVDataset(FileDataset):
             data.to_csv(target, **given)
 
     def take_text_arguments(self, action: str, arguments: dict[str, Any], given: Mapping[str, Any]) -> None:
-        """Pass on the encoding and its errors to pandas, which decodes and encodes the file itself."""
+        """Pass `encoding` and `errors` to pandas, which decodes and encodes the file itself."""
         for key, value in given.items():
             if key == "newline":
                 if value:
-                    msg = f"A CSV file is not opened with `newline`: give pandas `lineterminator` among the `{action}_args`."
+                    msg = f"A CSV file is not opened with `newline`. Set `lineterminator` in the `{action}_args` instead."
                     raise DatasetError(msg)
                 continue
             arguments.setdefault("encoding_errors" if (key, action) == ("errors", "load") else key, value)
 
     def _compression(self, library_args: Mapping[str, Any]) -> tuple[str | None, dict[str, Any]]:
-        """Return the method of compression, and the arguments for it; pandas would look at the name, but sees an open file."""
+        """Return the compression method and its arguments; pandas cannot infer them, because it gets an open file."""
         given = library_args.get("compression", "infer")
         arguments = dict(given) if isinstance(given, Mapping) else {"method": given}
         method = arguments.pop("method", None)
@@ -98,7 +98,7 @@ class CSVDataset(FileDataset):
         return method, arguments
 
     def _names_within(self, method: str | None) -> dict[str, Any]:
-        """Return what pandas would conclude from the path: the name of the file within a compressed one."""
+        """Return the name of the file inside a compressed one, as pandas would derive it from the path."""
         path = PurePosixPath(self.filepath.replace("\\", "/"))
         if method == "gzip":
             return {"filename": path.name}  # the module strips `.gz`
@@ -111,7 +111,7 @@ class CSVDataset(FileDataset):
 
 
 def _compressed(file: IO[Any], path: str) -> Any:
-    """Compress what is written to a file, a tar archive, as its name says; pandas does so only for a path."""
+    """Compress a tar archive according to the suffix of its name, which pandas does only for a path."""
     kind = _COMPRESSED_TAR.get(PurePosixPath(path).suffix)
     if kind is None:
         return nullcontext(file)
@@ -121,14 +121,14 @@ def _compressed(file: IO[Any], path: str) -> Any:
 
 
 def _close_with(reader: Any, opened: ExitStack) -> None:
-    """Close a file when a reader of chunks is closed, which pandas does at the end, or when nothing refers to it any more."""
-    referred = weakref.ref(reader)
+    """Close a file when its chunk reader is closed, which pandas does at the end, or garbage-collected."""
+    reference = weakref.ref(reader)
     close = weakref.finalize(reader, opened.close)
 
     def close_both() -> None:
-        living = referred()
-        if living is not None:
-            type(living).close(living)
+        target = reference()
+        if target is not None:
+            type(target).close(target)
         close()
 
     reader.close = close_both

@@ -12,7 +12,7 @@ from treadle.io.storage import OpenArguments
 class ParquetDataset(FileDataset):
     """A frame in a Parquet file; `load_args` go to `pandas.read_parquet`, `save_args` to `DataFrame.to_parquet`.
 
-    A folder of Parquet files can be loaded, too.
+    It can also load a folder of Parquet files.
     """
 
     binary: ClassVar[bool] = True
@@ -37,9 +37,9 @@ class ParquetDataset(FileDataset):
         """Write the frame.
 
         Raises:
-            DatasetError: `save_args` ask for partitions, which are many files.
+            DatasetError: `save_args` has `partition_cols`, which would write several files.
         """
         if "partition_cols" in self.save_args:
-            msg = "A Parquet dataset is one file, so it cannot be saved with `partition_cols`. Save each part as a dataset."
+            msg = "A Parquet dataset is one file, so it cannot be saved with `partition_cols`. Use a PartitionedDataset instead."
             raise DatasetError(msg)
         data.to_parquet(file, **self.save_args)

@@ -1,7 +1,8 @@
 """A folder of files as one dataset: a mapping of partition to value.
 
-State: the folder, how a partition's dataset is made, which partitions this object wrote. Neighbours: `storage` lists the
-folder, `recipe` builds the dataset of each partition, `incremental` reads only what is new.
+State: the folder, the template of a partition's dataset, and the partitions that this object wrote. Neighbours: `storage` lists
+    the
+folder, `recipe` builds the dataset of each partition, `incremental` loads only new partitions.
 """
 
 from __future__ import annotations
@@ -26,11 +27,11 @@ _OPENING: Final = frozenset({"open_args_load", "open_args_save"})
 
 @dataclass(frozen=True, slots=True)
 class Partition:
-    """One partition, not loaded yet: call it to load its value. It can be pickled.
+    """A partition that is not loaded yet. Call it to load its value. It can be pickled.
 
     Attributes:
-        name: its name: the path within the folder, without the suffix.
-        recipe: what makes its dataset.
+        name: the path within the folder, without the suffix.
+        recipe: the recipe of its dataset.
     """
 
     name: str
@@ -45,24 +46,24 @@ class Partition:
 
 
 class PartitionedDataset(Dataset):
-    """The files of a folder, each a partition: a mapping of name to value, where a partition is loaded when it is called.
+    """The files of a folder as partitions: a mapping of name to partition, loaded when it is called.
 
-    Saving takes a mapping of name to value, or to a function that makes the value when its turn comes, so that one
-    partition at a time is in memory. Classes and other objects that can be called are values. Files and folders whose names
-    begin with a dot or an underscore do not count.
+    To save, pass a mapping of name to value, or to a function that returns the value; the functions are called one by one, so
+    that only one partition is in memory. Classes and other callable objects are values. Files and folders whose names begin with
+    a dot or an underscore are ignored.
 
     Args:
-        path: the folder, a path or an address that fsspec knows.
-        dataset: what a partition is: a type such as `pandas.CSVDataset`, or an entry without its path.
-        filename_suffix: the end of the files that count, such as `.csv`; it is no part of a partition's name.
-        filepath_arg: the argument of that dataset which takes the path.
-        overwrite: whether saving removes the partitions of before.
-        save_lazily: whether functions are called to make the values: False saves the functions themselves; True calls every
-            object that can be called, as Kedro does.
-        load_args: how to look for partitions: `maxdepth`, the number of levels of folders to look into.
-        credentials: what the file system needs to let us in; partitions have the same, unless their entry has its own.
+        path: the folder, a path or a URL that fsspec supports.
+        dataset: the dataset of a partition: a type such as `pandas.CSVDataset`, or an entry without its path.
+        filename_suffix: the suffix of partition files, such as `.csv`; it is not part of a partition's name.
+        filepath_arg: the name of that dataset's argument for the path.
+        overwrite: whether saving removes the existing partitions.
+        save_lazily: None calls functions to get the values; False saves the functions themselves; True calls every callable
+            object, as Kedro does.
+        load_args: only `maxdepth`, the number of folder levels to search for partitions.
+        credentials: arguments of the file system with credentials; also used for partitions whose entry has none.
         fs_args: other arguments of the file system; likewise.
-        metadata: anything a project wants to note; Treadle ignores it.
+        metadata: any data of the project about the dataset; Treadle ignores it.
 
     Example:
         >>> from tempfile import mkdtemp
@@ -93,7 +94,7 @@ class PartitionedDataset(Dataset):
         self._template: dict[str, Any] = {"type": dataset} if isinstance(dataset, (str, type)) else dict(dataset)
         self._suffix, self._filepath_arg, self._overwrite = filename_suffix, filepath_arg, overwrite
         if filepath_arg in self._template:
-            msg = f"The dataset of a partition must not have {filepath_arg!r}: it is made of the folder and the partition's name."
+            msg = f"The dataset of a partition must not have {filepath_arg!r}, which is set to the path of the partition."
             raise DatasetError(msg)
         if self._template.get("versioned"):
             msg = "Partitions cannot be versioned. Put the run's date or id into their names instead."
@@ -111,7 +112,7 @@ class PartitionedDataset(Dataset):
 
     @property
     def storage(self) -> Storage:
-        """Where the folder is."""
+        """The storage of the folder."""
         if self._storage is None:
             self._storage = self._storage_for(self.path)
         return self._storage
@@ -125,10 +126,10 @@ class PartitionedDataset(Dataset):
         return sorted(file.removesuffix(self._suffix) for file in files)
 
     def load(self) -> dict[str, Any]:
-        """Return the partitions by name, each to be called for its value.
+        """Return the partitions by name; call one to load its value.
 
         Raises:
-            DatasetError: there is none.
+            DatasetError: there are no partitions.
         """
         names = self.names()
         if not names:
@@ -140,7 +141,7 @@ class PartitionedDataset(Dataset):
         """Save partitions by name.
 
         Raises:
-            DatasetError: the data is not a mapping, or a name would lead out of the folder.
+            DatasetError: the data is not a mapping, or a name would be outside the folder.
         """
         if not isinstance(data, Mapping):
             msg = f"A partitioned dataset saves a mapping of partition to value, not {type(data).__name__}."
@@ -148,12 +149,12 @@ class PartitionedDataset(Dataset):
         for name in data:
             if not isinstance(name, str) or not name or not self._counts(f"{name}{self._suffix}"):
                 msg = (
-                    f"{name!r} cannot be a partition: it must be a path within the folder, such as '2024/may', no part of "
-                    "which begins with a dot or an underscore."
+                    f"{name!r} cannot be the name of a partition. It must be a path within the folder, such as '2024/may', "
+                    "without parts that begin with a dot or an underscore."
                 )
                 raise DatasetError(msg)
         if self._overwrite:
-            # A generator node saves chunk by chunk: what this run wrote before stays.
+            # A generator node saves several chunks, so partitions that this object wrote are not removed.
             for name in set(self.names()) - self._written - set(data):
                 self.storage.remove(self._file(name))
         for name, value in data.items():
@@ -161,11 +162,11 @@ class PartitionedDataset(Dataset):
             self._written.add(name)
 
     def exists(self) -> bool:
-        """Return whether there is a partition."""
+        """Return whether there are any partitions."""
         return bool(self.names())
 
     def file_identity(self) -> FileIdentity | None:
-        """Return what identifies the files of all partitions; None if the folder is not on this machine."""
+        """Return the identity of the files of all partitions; None if the folder is remote."""
         return self.storage.identify(self.path) if self.storage.local else None
 
     def release(self) -> None:
@@ -176,11 +177,12 @@ class PartitionedDataset(Dataset):
         """Return the catalog entry of this dataset.
 
         Raises:
-            DatasetError: it was made with credentials, which have no name here that an entry could give.
+            DatasetError: it was created with credentials, which an entry can only refer to by name.
         """
         if self._has_credentials:
             msg = (
-                f"{self!r} was made with credentials, which no catalog entry may hold. Declare it in the catalog's configuration."
+                f"{self!r} was created with credentials, which a catalog entry cannot contain. Declare it in the catalog's "
+                "configuration."
             )
             raise DatasetError(msg)
         kind = type(self)
@@ -193,11 +195,11 @@ class PartitionedDataset(Dataset):
             "fs_args": self._options or None,
             "metadata": self.metadata,
         }
-        made = {"type": f"{kind.__module__}.{kind.__qualname__}", "path": self.path, "dataset": dict(self._template)}
-        return {**made, **{key: value for key, value in given.items() if value is not None}}
+        entry = {"type": f"{kind.__module__}.{kind.__qualname__}", "path": self.path, "dataset": dict(self._template)}
+        return {**entry, **{key: value for key, value in given.items() if value is not None}}
 
     def describe(self) -> dict[str, Any]:
-        """Return the folder and what a partition is."""
+        """Return the folder, and the type and suffix of partitions."""
         return {"path": self.path, "dataset": str(self._template["type"]), "filename_suffix": self._suffix}
 
     def __repr__(self) -> str:
@@ -208,11 +210,11 @@ class PartitionedDataset(Dataset):
 
     def _is_lazy(self, value: Any) -> bool:
         if self._save_lazily is None:
-            return isinstance(value, _MAKERS)
+            return isinstance(value, _LAZY_TYPES)
         return self._save_lazily and callable(value)
 
     def _counts(self, file: str) -> bool:
-        # Files under way, and what tools leave behind, begin so.
+        # Such names belong to temporary files and to files of tools.
         return file.endswith(self._suffix) and not any(part.startswith((".", "_")) or not part for part in file.split("/"))
 
     def _file(self, name: str) -> str:
@@ -222,25 +224,25 @@ class PartitionedDataset(Dataset):
         return DatasetRecipe(f"partition {name}", {**self._template, self._filepath_arg: self._file(name)})
 
 
-_MAKERS: Final = (Partition, partial, FunctionType, BuiltinFunctionType, MethodType)
-"""Values that are called, unless `save_lazily` says otherwise. A model, say, can be called too, but is a value."""
+_LAZY_TYPES: Final = (Partition, partial, FunctionType, BuiltinFunctionType, MethodType)
+"""Types of values that are called by default. Other callable objects, such as models, are saved."""
 
 
 def _read_depth(load_args: Mapping[str, Any] | None) -> int | None:
-    """Return the `maxdepth` among the arguments for looking for partitions.
+    """Return the `maxdepth` of the `load_args`.
 
     Raises:
-        DatasetError: there is another argument, or `maxdepth` is no number of levels.
+        DatasetError: there is another argument, or `maxdepth` is not a positive integer.
     """
     arguments = dict(load_args or {})
     depth = arguments.pop("maxdepth", None)
     if arguments:
         msg = (
-            f"The `load_args` of a folder of partitions take `maxdepth`, and not {next(iter(arguments))!r}. Arguments for "
-            "reading a partition belong into the entry under `dataset`."
+            f"The `load_args` of a partitioned dataset have only `maxdepth`, not {next(iter(arguments))!r}. Put arguments for "
+            "reading a partition into the entry under `dataset`."
         )
         raise DatasetError(msg)
     if depth is not None and (not isinstance(depth, int) or isinstance(depth, bool) or depth < 1):
-        msg = f"`maxdepth` is the number of levels of folders to look into, at least 1, and not {depth!r}."
+        msg = f"`maxdepth` is the number of folder levels to search. It must be an integer of at least 1, not {depth!r}."
         raise DatasetError(msg)
     return depth

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class PickleDataset(FileDataset):
-    """A value in a pickle file; load only files that you trust, because loading a pickle runs its contents.
+    """A value in a pickle file. Load only files that you trust, because a pickle can run any code.
 
     Args:
         filepath: as for every file dataset.
@@ -66,9 +66,9 @@ class PickleDataset(FileDataset):
         importlib.import_module(self.backend).dump(data, file, **self.save_args)
 
     def entry(self) -> dict[str, Any]:
-        """Return the catalog entry that makes this dataset."""
+        """Return the catalog entry of this dataset."""
         return {**super().entry(), "backend": self.backend}
 
     def describe(self) -> dict[str, Any]:
-        """Return the facts of the file, and the backend."""
+        """Return the description of the file, and the backend."""
         return {**super().describe(), "backend": self.backend}

@@ -9,7 +9,7 @@ from treadle.io.datasets.file import FileDataset
 
 
 class TextDataset(FileDataset):
-    """A string in a text file, UTF-8 unless `load_args` and `save_args` give another `encoding`; `mode: a` appends to it.
+    """A string in a text file, in UTF-8 unless `load_args` and `save_args` have an `encoding`; `mode: a` appends.
 
     Example:
         >>> from tempfile import mkdtemp

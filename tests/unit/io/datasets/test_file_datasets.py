@@ -171,7 +171,7 @@ def test_buffering_of_a_local_file(tmp_path):
     [
         ("text.TextDataset", {"load_args": {"sep": ";"}}, "'sep'"),
         ("text.TextDataset", {"save_args": {"indent": 2}}, "'indent'"),
-        ("text.TextDataset", {"save_args": {"compression": {"method": "gzip"}}}, "name of a compression"),
+        ("text.TextDataset", {"save_args": {"compression": {"method": "gzip"}}}, "must be a name"),
         ("pickle.PickleDataset", {"fs_args": {"open_args_load": {"encoding": "utf-8"}}}, "'encoding'"),
         ("pandas.ParquetDataset", {"fs_args": {"open_args_save": {"newline": ""}}}, "'newline'"),
         ("pandas.ExcelDataset", {"save_args": {"writer": {"mode": "a"}}}, "cannot append"),
@@ -198,7 +198,7 @@ def test_library_arguments(tmp_path):
     catalog = one(tmp_path, "pandas.CSVDataset", "x.csv", load_args={"usecols": ["a"], "sep": ";"}, save_args={"sep": ";"})
     catalog.save("x", FRAME)
     assert list(catalog.load("x")) == ["a"]
-    with pytest.raises(DatasetError, match=r"'x'.*load_args.*argument that its library lacks"):
+    with pytest.raises(DatasetError, match=r"'x'.*load_args.*argument that the library does not accept"):
         one(tmp_path, "pandas.CSVDataset", "x.csv", load_args={"nonsense": 1}).load("x")
 
 
@@ -240,7 +240,7 @@ def test_wrong_pickle_backends(tmp_path, backend, text):
 
 @pytest.mark.parametrize(
     ("name", "content", "text"),
-    [("x.json", "{", "not valid JSON"), ("x.pkl", "", "empty or cut off"), ("x.parquet", "none", "Check the file's content")],
+    [("x.json", "{", "not valid JSON"), ("x.pkl", "", "empty or truncated"), ("x.parquet", "none", "Check the file's content")],
 )
 def test_broken_files(tmp_path, name, content, text):
     """A file that is broken is an error that names dataset and path and says the probable cause."""
@@ -251,9 +251,9 @@ def test_broken_files(tmp_path, name, content, text):
 
 
 def test_a_folder_in_the_place_of_a_file(tmp_path):
-    """Saving where a folder is says that a file and a folder are taken for one another."""
+    """Saving where a folder is says that a file and a folder are folder where a file is expected."""
     (tmp_path / "x.txt").mkdir()
-    with pytest.raises(DatasetError, match="folder and a file are taken for one another"):
+    with pytest.raises(DatasetError, match="path is a folder where a file is expected"):
         one(tmp_path, "text.TextDataset", "x.txt").save("x", "text")
 
 

@@ -94,7 +94,7 @@ def test_overwrite(tmp_path):
 @pytest.mark.parametrize("name", ["../up", "/etc/x", "", ".hidden", "a//b", 5])
 def test_names_stay_in_the_folder(tmp_path, name):
     """A name that leads elsewhere, or that would not be found again, is an error."""
-    with pytest.raises(DatasetError, match="cannot be a partition"):
+    with pytest.raises(DatasetError, match="cannot be the name of a partition"):
         parts_of(tmp_path).save({name: "x"})
 
 
@@ -171,7 +171,7 @@ def test_a_resumed_run_confirms_what_the_failed_one_loaded(folder):
     parts_of(folder).save({"03": "c"})
     new_of(folder, run="run-2").confirm()
     assert new_of(folder).checkpoint() == "02"
-    with pytest.raises(DatasetError, match="Nothing of it was loaded"):
+    with pytest.raises(DatasetError, match="No partition has been loaded"):
         new_of(folder, run="run-2").confirm()
 
 
