@@ -2,6 +2,9 @@
 
 As a context manager a runner keeps its workers between runs; otherwise each run starts and stops its workers. Runs in the parent.
 `arguments.py` checks the arguments, `loop/loop.py` runs the nodes. State: the executor, while its workers are kept.
+
+What runs a pipeline is imported by the first run: a spawned worker imports this module together with the main script, and needs
+only the class.
 """
 
 from __future__ import annotations
@@ -17,10 +20,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from treadle.errors import NodeError, RunnerError
 from treadle.events import Outcome, RunStarted
-from treadle.execution.attempt.seeding import plan_seeds
-from treadle.execution.loop.loop import RunLoop
-from treadle.execution.loop.observers import Observers
-from treadle.execution.packing.bundle import RunBundle
 from treadle.execution.processes.interrupts import interrupts_deferred
 from treadle.execution.processes.shortage import explaining_shortages
 from treadle.execution.runners.arguments import (
@@ -30,11 +29,8 @@ from treadle.execution.runners.arguments import (
     checked_resources,
     checked_seed,
 )
-from treadle.execution.runners.datasets import managed_datasets
-from treadle.execution.runners.limits import run_limits
 from treadle.forks import fork_safe
 from treadle.pipeline.policy import FailurePolicy
-from treadle.planning import check_inputs, check_memory_datasets, check_parameters, check_results, check_transcoding, compile_plan
 from treadle.planning.collector import plan_left_out
 from treadle.planning.policies import NO_RULES
 
@@ -46,7 +42,9 @@ if TYPE_CHECKING:
 
     from treadle.events import Observer
     from treadle.execution.executors.executor import Executor
+    from treadle.execution.loop.observers import Observers
     from treadle.execution.loop.result import RunResult
+    from treadle.execution.packing.bundle import RunBundle
     from treadle.io import Catalog
     from treadle.pipeline import Pipeline
     from treadle.pipeline.policy import Amount
@@ -147,6 +145,10 @@ class Runner(ABC):
             RunnerError: an argument has the wrong type, or a node needs more of a resource than is available.
             KeyboardInterrupt: the run was interrupted. Its workers have been stopped.
         """
+        from treadle.execution.packing.bundle import RunBundle
+        from treadle.execution.runners.datasets import managed_datasets
+        from treadle.planning import check_inputs, check_memory_datasets, check_parameters, check_transcoding, compile_plan
+
         check_arguments(pipeline, catalog)
         check_run_options(hooks, observers, inputs, run_id, durations)
         if inputs:
@@ -185,6 +187,9 @@ class Runner(ABC):
         Returns:
             The result, as `run` returns it. The exceptions are those of `run`.
         """
+        from treadle.execution.loop.observers import Observers
+        from treadle.planning import check_results
+
         wanted = check_results(bundle.plan, load_results)
         policy = checked_failure_policy(on_failure) or self._failure_policy or bundle.plan.on_failure
         with self._lock_for_run():
@@ -199,6 +204,9 @@ class Runner(ABC):
         durations: Callable[[], Mapping[str, float]] | None,
         on_failure: FailurePolicy,
     ) -> RunResult:
+        from treadle.execution.attempt.seeding import plan_seeds
+        from treadle.execution.loop.loop import RunLoop
+
         bundle = replace(bundle, seeds=plan_seeds(bundle.plan, self.seed) or None)
         bundle, limits = self._apply_resource_limits(bundle)
         plan = bundle.plan
@@ -263,6 +271,8 @@ class Runner(ABC):
 
     def _apply_resource_limits(self, bundle: RunBundle) -> tuple[RunBundle, Mapping[str, int]]:
         """Return the run with the policies that this runner adds, and the limits of the resources that its nodes need."""
+        from treadle.execution.runners.limits import run_limits
+
         return bundle, run_limits(bundle.plan, self.resources or {})
 
     def _known_seconds(self, plan: Plan, durations: Callable[[], Mapping[str, float]] | None) -> Mapping[str, float]:
