@@ -1,8 +1,8 @@
 """One attempt at one node: load its inputs, call its function, save its outputs, and call the hooks around each step.
 
 The same code runs in the main process, in threads and in worker processes. In-memory values are read and stored through the
-caller's `take` and `give`. State: none. Neighbours: `context.py` defines what an attempt knows of its run, `hooks.py` calls
-the hooks.
+caller's `load_input` and `store_output`. State: none. Neighbours: `context.py` defines what an attempt knows of its run,
+`hooks.py` calls the hooks.
 """
 
 from __future__ import annotations
@@ -42,14 +42,16 @@ class AttemptFailedError(Exception):
         self.original = original
 
 
-def attempt_node(context: RunContext, index: int, *, take: Callable[[int], Any], give: Callable[[int, Any], None]) -> Times:
+def attempt_node(
+    context: RunContext, index: int, *, load_input: Callable[[int], Any], store_output: Callable[[int, Any], None]
+) -> Times:
     """Run one node once.
 
     Args:
         context: the run.
         index: plan index of the node.
-        take: returns the value of an in-memory dataset, given its plan index.
-        give: stores the value of an in-memory output, given its plan index and the value.
+        load_input: returns the value of an in-memory dataset, given its plan index.
+        store_output: stores the value of an in-memory output, given its plan index and the value.
 
     Returns:
         When the attempt started and finished, and how long each part took.
@@ -70,8 +72,8 @@ def attempt_node(context: RunContext, index: int, *, take: Callable[[int], Any],
         attempt = _attempt if context.strategy is None else _attempt_with_strategy
         if context.seeds is not None and (seed := context.seeds.of(index)) is not None:
             with seeded(seed, node.name):
-                return attempt(context, index, node, steps, take, give)
-        return attempt(context, index, node, steps, take, give)
+                return attempt(context, index, node, steps, load_input, store_output)
+        return attempt(context, index, node, steps, load_input, store_output)
     except BaseException as exc:  # whatever a node or a library raises, SystemExit included, is the node's failure
         steps.end_if_forked(exc)
         if context.interruptible and isinstance(exc, KeyboardInterrupt):
@@ -87,22 +89,22 @@ def _attempt(
     index: int,
     node: Node,
     steps: Steps,
-    take: Callable[[int], Any],
-    give: Callable[[int, Any], None],
+    load_input: Callable[[int], Any],
+    store_output: Callable[[int, Any], None],
 ) -> Times:
     clock = time.perf_counter
     started = clock()
 
     hooked = context.hooks is not None  # checked once: for a tiny node, calls that find no hook would dominate its cost
 
-    def load(dataset: int, own: Steps) -> None:
+    def load(dataset: int, item_steps: Steps) -> None:
         name = context.dataset_names[dataset]
-        own.phase, own.dataset = "load", name
+        item_steps.phase, item_steps.dataset = "load", name
         if hooked:
-            call_hook(context, own, "before_dataset_loaded", dataset_name=name, node=node)
-        data = take(dataset) if context.in_memory[dataset] else _load(context, name, node)
+            call_hook(context, item_steps, "before_dataset_loaded", dataset_name=name, node=node)
+        data = load_input(dataset) if context.in_memory[dataset] else _load(context, name, node)
         if hooked:
-            call_hook(context, own, "after_dataset_loaded", dataset_name=name, data=data, node=node)
+            call_hook(context, item_steps, "after_dataset_loaded", dataset_name=name, data=data, node=node)
         steps.inputs[name] = data
 
     inputs_to_load = context.inputs[index]
@@ -116,7 +118,7 @@ def _attempt(
     steps.phase = "run"
     returned = node.call(inputs)
     if node.streams(returned):
-        saving = _save_chunks(context, index, node, inputs, returned, steps, give)
+        saving = _save_chunks(context, index, node, inputs, returned, steps, store_output)
         done = clock()
         return Times(steps.started, steps.started + done - started, loaded - started, done - loaded - saving, saving)
     outputs = dict(node.unpack(returned))
@@ -130,11 +132,11 @@ def _attempt(
     inputs = {}
     steps.inputs = {}
 
-    def store(name: str, own: Steps) -> None:
-        save(name, outputs.pop(name), own)
+    def store(name: str, item_steps: Steps) -> None:
+        save(name, outputs.pop(name), item_steps)
 
     if outputs:
-        save = _Saver(context, index, node, give)
+        save = _Saver(context, index, node, store_output)
         _for_each(context, steps, store, tuple(outputs))
     _confirm(context, steps, node)
     done = clock()
@@ -146,11 +148,11 @@ def _attempt_with_strategy(
     index: int,
     node: Node,
     steps: Steps,
-    take: Callable[[int], Any],
-    give: Callable[[int, Any], None],
+    load_input: Callable[[int], Any],
+    store_output: Callable[[int, Any], None],
 ) -> Times:
     """Let another framework load the node's inputs, call it and save its outputs."""
-    times = cast("AttemptStrategy", context.strategy)(node, index, steps, take, give)
+    times = cast("AttemptStrategy", context.strategy)(node, index, steps, load_input, store_output)
     steps.check_time()
     return times
 
@@ -162,7 +164,7 @@ def _save_chunks(
     inputs: Mapping[str, Any],
     returned: Any,
     steps: Steps,
-    give: Callable[[int, Any], None],
+    store_output: Callable[[int, Any], None],
 ) -> float:
     """Save the chunks that a generator yields, one by one; return the seconds spent saving."""
     outputs: dict[str, Any] = {}
@@ -170,7 +172,7 @@ def _save_chunks(
     with ExitStack() as files:  # files that are appended to are replaced only when the generator has finished without an error
         # In-memory chunks are copied, so that changes that the generator makes to a chunk after yielding it have no effect.
         save = _Saver(
-            context, index, node, lambda dataset, chunk: give(dataset, snapshot(chunk, context.copy_mode(dataset))), files
+            context, index, node, lambda dataset, chunk: store_output(dataset, snapshot(chunk, context.copy_mode(dataset))), files
         )
         for name, chunk in node.unpack(returned):
             before = time.perf_counter()
@@ -183,24 +185,27 @@ def _save_chunks(
         steps.check_time()
         before = time.perf_counter()
         steps.phase = "save"
-    save.give_identities()
+    save.store_identities()
     _confirm(context, steps, node)
     return saving + time.perf_counter() - before
 
 
-def _for_each(context: RunContext, steps: Steps, do: Callable[[_T, Steps], None], items: Sequence[_T]) -> None:
-    """Load a node's inputs or save its outputs: one after the other or, in an asynchronous run, in one thread each."""
+def _for_each(context: RunContext, steps: Steps, function: Callable[[_T, Steps], None], items: Sequence[_T]) -> None:
+    """Load a node's inputs or save its outputs: one after the other or, in an asynchronous run, each in a thread."""
     if not context.is_async or len(items) < 2:
         for item in items:
-            do(item, steps)
+            function(item, steps)
         return
-    item_steps = [Steps(steps.started) for _ in items]
+    steps_of_items = [Steps(steps.started) for _ in items]
     with ThreadPoolExecutor(len(items), thread_name_prefix="treadle-async") as threads:
-        futures = [threads.submit(copy_context().run, do, item, own) for item, own in zip(items, item_steps, strict=True)]
-    for own, future in zip(item_steps, futures, strict=True):
+        futures = [
+            threads.submit(copy_context().run, function, item, item_steps)
+            for item, item_steps in zip(items, steps_of_items, strict=True)
+        ]
+    for item_steps, future in zip(steps_of_items, futures, strict=True):
         error = future.exception()
         if error is not None:
-            steps.phase, steps.dataset, steps.hook = own.phase, own.dataset, own.hook
+            steps.phase, steps.dataset, steps.hook = item_steps.phase, item_steps.dataset, item_steps.hook
             raise error
 
 
@@ -223,19 +228,24 @@ class _Saver:
         context: the run.
         index: plan index of the node.
         node: the node.
-        give: stores the value of an in-memory output.
+        store_output: stores the value of an in-memory output.
         files: for a node that yields chunks: closes the files that chunks are appended to; each is opened once.
     """
 
     def __init__(
-        self, context: RunContext, index: int, node: Node, give: Callable[[int, Any], None], files: ExitStack | None = None
+        self,
+        context: RunContext,
+        index: int,
+        node: Node,
+        store_output: Callable[[int, Any], None],
+        files: ExitStack | None = None,
     ) -> None:
-        self._scope, self._node, self._give, self._files = context, node, give, files
+        self._context, self._node, self._store_output, self._files = context, node, store_output, files
         self._save_chunk: dict[str, Callable[[Any], None]] = {}
         self._index_of = {context.dataset_names[dataset]: dataset for dataset in context.outputs[index]}
 
     def __call__(self, name: str, data: Any, steps: Steps) -> None:
-        context, node = self._scope, self._node
+        context, node = self._context, self._node
         steps.phase, steps.dataset = "save", name
         dataset = self._index_of[name]
         if data is None:
@@ -248,7 +258,7 @@ class _Saver:
         if hooked:
             call_hook(context, steps, "before_dataset_saved", dataset_name=name, data=data, node=node)
         if context.in_memory[dataset]:
-            self._give(dataset, data)
+            self._store_output(dataset, data)
         else:
             state = context.state if context.state is not None and name in context.state.names else None
             try:
@@ -256,7 +266,7 @@ class _Saver:
                     state.before_save(name, context.catalog[name])
                 if self._files is None:
                     context.catalog.save(name, data)
-                    self._give_identity(name, dataset)
+                    self._store_identity(name, dataset)
                 else:
                     self._append(name, data, self._files)
                 if state is not None:
@@ -269,19 +279,19 @@ class _Saver:
 
     def _append(self, name: str, chunk: Any, files: ExitStack) -> None:
         if name not in self._save_chunk:
-            self._save_chunk[name] = files.enter_context(self._scope.catalog.appending(name))
+            self._save_chunk[name] = files.enter_context(self._context.catalog.appending(name))
         self._save_chunk[name](chunk)
 
-    def give_identities(self) -> None:
-        """Return the file identities of the run results that were saved in chunks, once their files are complete."""
+    def store_identities(self) -> None:
+        """Store the file identities of the run's results that were saved in chunks. Called when their files are complete."""
         for name in self._save_chunk:
-            self._give_identity(name, self._index_of[name])
+            self._store_identity(name, self._index_of[name])
 
-    def _give_identity(self, name: str, dataset: int) -> None:
-        """If the dataset is a result of the run, return the identity of its file in place of its value."""
-        context = self._scope
+    def _store_identity(self, name: str, dataset: int) -> None:
+        """If the dataset is a result of the run, store the identity of its file in place of its value."""
+        context = self._context
         if context.is_result and context.is_result[dataset]:
-            self._give(dataset, context.catalog.file_identity(name))
+            self._store_output(dataset, context.catalog.file_identity(name))
 
 
 def _load(context: RunContext, name: str, node: Node) -> Any:

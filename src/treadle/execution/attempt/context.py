@@ -123,7 +123,7 @@ class AttemptStrategy(Protocol):
     """Carries out one attempt for another framework: load the inputs, call the node, save the outputs."""
 
     def __call__(  # noqa: D102 - documented by the class
-        self, node: Node, index: int, steps: Steps, take: Callable[[int], Any], give: Callable[[int, Any], None], /
+        self, node: Node, index: int, steps: Steps, load_input: Callable[[int], Any], store_output: Callable[[int, Any], None], /
     ) -> Times: ...
 
 

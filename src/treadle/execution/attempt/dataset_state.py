@@ -1,4 +1,4 @@
-"""Share the attributes that datasets set when they are saved, and release each dataset after its last consumer.
+"""Share the attributes that datasets set when they are saved between the processes of a run.
 
 A dataset's `save` may set attributes that its `load` or `release` needs, such as an id assigned by a server or the name of a
 temporary file. Each process has its own dataset object, so the attributes that a save changed are written to a file of the
@@ -10,7 +10,8 @@ run, and a process that loads the dataset later applies them first.
     before_save ─► save ─► after_save ───(changed attributes)───►     refresh ─► load
                                                                       DatasetUpkeep: refresh, release after the last consumer
 
-State: the files; for each process, the versions that it has read, and the attributes of its objects before their first save.
+Runs wherever nodes run. State: the files; for each process, the versions that it has read, and the attributes of its objects
+before their first save.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from treadle.forks import fork_safe
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
-_PLACE_ONLY = frozenset(
+_PROCESS_LOCAL = frozenset(
     {"_fs", "_version", "_version_cache", "_cached_load_version", "_cached_save_version", "_exists_function", "_glob_function"}
 )
 """Attributes of Kedro's datasets that are valid in one process only, or that the run has fixed."""
@@ -169,7 +170,7 @@ def _attributes(dataset: Any) -> dict[str, Any]:
                 value = getattr(dataset, slot, _ABSENT)
                 if value is not _ABSENT:
                     found[slot] = value
-    return {key: value for key, value in found.items() if key not in _PLACE_ONLY}
+    return {key: value for key, value in found.items() if key not in _PROCESS_LOCAL}
 
 
 def _differs(value: Any, before: tuple[Any, bytes | None]) -> bool:

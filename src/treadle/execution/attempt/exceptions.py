@@ -2,7 +2,7 @@
 
 Pickle calls an exception's class with its `args`. That fails if the constructor has keyword-only parameters, or passes other
 arguments to `Exception.__init__` than it takes. The exception is then rebuilt without its constructor, from its class, its
-`args` and its attributes. State: none. Neighbour: `failure.py` makes the record that contains the pickle.
+`args` and its attributes. Runs wherever nodes run. `failure.py` makes the record that contains the pickle. State: none.
 """
 
 from __future__ import annotations

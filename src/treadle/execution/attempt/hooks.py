@@ -1,6 +1,7 @@
 """Call the hooks of a node and its datasets in the process that runs the node, and find the plugin behind a hook's error.
 
-State: none. Neighbours: `attempt.py` calls the hooks around each step; `Steps` (`context.py`) records the last hook called.
+Runs wherever nodes run. `attempt.py` calls the hooks around each step; `Steps` (`context.py`) records the last hook called.
+State: none.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Error messages for an attempt that exceeded its timeout and for a process that could not be set up. State: none."""
+"""Error messages for an attempt that exceeded its timeout and for a process that could not be set up.
+
+Used wherever nodes run, and in the parent. State: none.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The events of a worker pool: reports that workers sent, and workers that became ready or were lost. State: none."""
+"""The events of a worker pool: reports that workers sent, and workers that became ready or were lost.
+
+Used in the parent. State: none.
+"""
 
 from __future__ import annotations
 

@@ -128,7 +128,7 @@ class Executor:
             timeout: seconds to wait at most; None for no limit.
         """
         main = self._main
-        if main is None:  # its workers keep their values in this process themselves
+        if main is None:  # the workers are threads of this process, which store their values themselves
             return self.pool.wait(timeout)
         self.pool.flush()
         if self._events:
@@ -183,7 +183,7 @@ class Executor:
         return self.store.put(dataset, value)
 
     def transfer(self, dataset: int, worker: int) -> None:
-        """Have a worker transfer a value to the store; its answer, Transferred, follows."""
+        """Request a value from the worker that has it. The worker reports Transferred when it has pickled the value."""
         self.pool.send(worker, Transfer(self._run, dataset, self.store.spare(dataset)))
 
     def release(self, dataset: int, workers: tuple[int, ...] = ()) -> None:

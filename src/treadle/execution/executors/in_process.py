@@ -1,6 +1,6 @@
 """Runs a job in this process, step by step; shared by the serial pool, the thread pool and the main worker.
 
-State: none. Runs in the parent. Neighbours: `attempt.py` attempts each node.
+Runs in the parent, and in workers whose values travel inside messages. `attempt/attempt.py` attempts each node. State: none.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ def job_steps(  # noqa: PLR0913 - all but the first four are keyword-only
     worker: int,
     job: RunJob | Job,
     *,
-    take: Callable[[int, bool], Any],
-    give: Callable[[int, Any], Handle] | None = None,
+    load_input: Callable[[int, bool], Any],
+    store_output: Callable[[int, Any], Handle] | None = None,
     keep: Callable[[dict[int, Any], int], None] | None = None,
     cancelled: Callable[[], bool] = lambda: False,
     label: str = "main",
@@ -43,10 +43,10 @@ def job_steps(  # noqa: PLR0913 - all but the first four are keyword-only
         context: the run, as this process knows it.
         worker: the worker that runs the job.
         job: the nodes to run.
-        take: returns the value of an in-memory dataset; its second argument is True for the last consumer of the value.
-        give: stores the value of an in-memory output during the attempt, and returns its handle.
-        keep: stores a value after the attempt, out of the dictionary that holds the only reference to it: every output if there
-            is no `give`, else those that only this job uses.
+        load_input: returns the value of an in-memory dataset; its second argument is True for the last consumer of the value.
+        store_output: stores the value of an in-memory output during the attempt, and returns its handle.
+        keep: moves an output from the given dictionary, which has the only reference to it, into the store after the attempt.
+            Called for every output if there is no `store_output`, otherwise for those that only this job uses.
         cancelled: called before each node; if it returns True, the rest of the job is returned.
         label: the worker's label, for log records.
 
@@ -63,20 +63,20 @@ def job_steps(  # noqa: PLR0913 - all but the first four are keyword-only
         handles: dict[int, Handle] = {}
         made: dict[int, Any] = {}
 
-        def load_input(dataset: int, index: int = index) -> Any:
-            return take(dataset, last.get(dataset) == index)
+        def load(dataset: int, index: int = index) -> Any:
+            return load_input(dataset, last.get(dataset) == index)
 
-        def store_output(dataset: int, value: Any, handles: dict[int, Handle] = handles, made: dict[int, Any] = made) -> None:
-            if give is None or (keep is not None and dataset in job.local):
+        def store(dataset: int, value: Any, handles: dict[int, Handle] = handles, made: dict[int, Any] = made) -> None:
+            if store_output is None or (keep is not None and dataset in job.local):
                 made[dataset] = value
                 return
             if dataset in handles:
                 handles.pop(dataset).close()  # an earlier chunk of a generator
-            handles[dataset] = give(dataset, value)
+            handles[dataset] = store_output(dataset, value)
 
         rest = job.nodes[position + 1 :]
         try:
-            times = _attempt_as(label, context, index, load_input, store_output, handles)
+            times = _attempt_as(label, context, index, load, store, handles)
             failed = _keep_outputs(made, keep, run, context, index, rest, started) if keep is not None and made else None
         except AttemptFailedError as exc:
             failed = Failed(run, index, exc.started, exc.at, exc.failure, rest, exc.original)
@@ -131,14 +131,14 @@ def _attempt_as(
     label: str,
     context: RunContext,
     index: int,
-    take: Callable[[int], Any],
-    give: Callable[[int, Any], None],
+    load_input: Callable[[int], Any],
+    store_output: Callable[[int, Any], None],
     handles: dict[int, Handle],
 ) -> Times:
     """Attempt a node; log records of the attempt name the node and the worker. If it fails, close the handles of its outputs."""
     token = node_here.set((context.node(index).name, label))
     try:
-        return attempt_node(context, index, take=take, give=give)
+        return attempt_node(context, index, load_input=load_input, store_output=store_output)
     except AttemptFailedError:
         _close_all(handles)
         raise

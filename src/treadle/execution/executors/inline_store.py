@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def pickled_inline(value: Any) -> Inline:
-    """Pickle a value into a handle that has it.
+    """Pickle a value into a handle that contains it.
 
     Raises:
         UnpicklableValueError: the value cannot be pickled.
@@ -38,11 +38,11 @@ class InlineStore:
     def __init__(self) -> None:
         self._lock = fork_safe(threading.RLock())  # a node in this process runs while another thread runs the loop
         self._handles: dict[int, Handle] = {}
-        self._here = LocalValues(lambda _dataset: None)
+        self._local_values = LocalValues(lambda _dataset: None)
 
     def begin(self, run: RunBundle) -> None:
         """Start a run."""
-        self._handles, self._here = {}, LocalValues(run.copy_mode)
+        self._handles, self._local_values = {}, LocalValues(run.copy_mode)
 
     def put(self, dataset: int, value: Any) -> Placement:
         """Store a value, which then belongs to the store; one that cannot be pickled stays in this process."""
@@ -50,25 +50,29 @@ class InlineStore:
             try:
                 handle: Handle = pickled_inline(value)
             except UnpicklableValueError as exc:
-                self._here.store_as_is(dataset, value)
+                self._local_values.store_as_is(dataset, value)
                 handle = PinnedValue(MAIN, str(exc))
             self.keep(dataset, handle, MAIN)
             return handle.placement
 
-    def give(self, dataset: int, value: Any) -> Handle:
+    def store_output(self, dataset: int, value: Any) -> Handle:
         """Store an output of a node in this process during its attempt; `keep` follows if the attempt succeeds."""
         with self._lock:
-            self._here.discard(dataset)  # an earlier chunk of a generator
+            self._local_values.discard(dataset)  # an earlier chunk of a generator
             try:
                 return pickled_inline(value)
             except UnpicklableValueError as exc:
-                self._here.store_copy(dataset, value)
+                self._local_values.store_copy(dataset, value)
                 return PinnedValue(MAIN, str(exc))
 
-    def take(self, dataset: int, *, last: bool) -> Any:
+    def load_input(self, dataset: int, *, last: bool) -> Any:
         """Return an input for a node in this process, which may change it."""
         with self._lock:
-            return self._here.load_input(dataset, last=last) if dataset in self._here else self._handles[dataset].load()
+            return (
+                self._local_values.load_input(dataset, last=last)
+                if dataset in self._local_values
+                else self._handles[dataset].load()
+            )
 
     def keep(self, dataset: int, handle: Handle, worker: int) -> None:  # noqa: ARG002 - the handle names the worker if it matters
         """Keep the handle of a node's output, unless the store has the value already."""
@@ -94,7 +98,7 @@ class InlineStore:
         """Release a value."""
         with self._lock:
             self._handles.pop(dataset, None)
-            self._here.discard(dataset)
+            self._local_values.discard(dataset)
 
     def size(self, dataset: int) -> int:
         """Return the size of a value in bytes, 0 if the store does not have it."""
@@ -106,7 +110,7 @@ class InlineStore:
         with self._lock:
             handle = self._handles.pop(dataset, None)
             if handle is None or handle.worker is not None:
-                return LocalValue(self._here.load_input(dataset, last=True)) if dataset in self._here else None
+                return LocalValue(self._local_values.load_input(dataset, last=True)) if dataset in self._local_values else None
             return handle
 
     def forget_worker(self, worker: int) -> None:
@@ -119,7 +123,7 @@ class InlineStore:
         """Release the run's values."""
         with self._lock:
             self._handles.clear()
-            self._here.clear()
+            self._local_values.clear()
 
     def close(self) -> None:
         """Free everything."""

@@ -1,4 +1,4 @@
-"""The worker side of a backend whose values travel inside messages: commands in, facts out, whatever carries them.
+"""The worker side of a backend whose values travel inside messages: it receives commands and sends facts over any connection.
 
 ::
 
@@ -52,7 +52,7 @@ if TYPE_CHECKING:
 
 
 class Connection(Protocol):
-    """What carries messages: both ways, in order, whole (a `multiprocessing.connection.Connection` does)."""
+    """A connection that sends and receives whole messages in order, such as a `multiprocessing.connection.Connection`."""
 
     def send(self, message: Any, /) -> None:
         """Send a message; called from one thread at a time."""
@@ -66,7 +66,7 @@ class Connection(Protocol):
 
 
 def serve(connection: Connection, number: int) -> None:
-    """Be a worker until the parent sends a Stop or closes the connection.
+    """Serve as a worker until the parent sends a Stop or closes the connection.
 
     Args:
         connection: to the parent; its first message is the ProjectSpec.
@@ -110,10 +110,10 @@ class InlineWorker:
         self._runs: dict[int, _Run] = {}
 
     def receive(self, command: Command) -> None:
-        """Take a command. One thread calls this, while another one is in `facts`: a Cancel overtakes jobs.
+        """Queue a command of the parent. A Cancel overtakes jobs, so one thread calls this while another one is in `facts`.
 
         Args:
-            command: what the parent sent.
+            command: the command.
         """
         self._received += 1
         if isinstance(command, Cancel):
@@ -122,10 +122,10 @@ class InlineWorker:
             self._commands.put((self._received, command))
 
     def facts(self) -> Iterator[Fact]:
-        """Carry out the commands in their order.
+        """Carry out the commands in order.
 
         Yields:
-            Each fact for the parent, as soon as it holds. The iterator ends after a Stop.
+            The facts for the parent, each without delay. The iterator ends after a Stop.
         """
         while not isinstance((item := self._commands.get())[1], Stop):
             number, command = item
@@ -162,8 +162,8 @@ class InlineWorker:
             run.opened.context,
             self._process.number,
             job,
-            take=run.take,
-            give=run.give,
+            load_input=run.load_input,
+            store_output=run.store_output,
             keep=run.values.store_output,
             cancelled=lambda: number < self._cancelled.get(job.run, 0),
             label=self._process.label,
@@ -185,7 +185,7 @@ class _Run:
         self.inputs: dict[int, Handle] = {}
         self._worker = worker
 
-    def take(self, dataset: int, last: bool) -> Any:  # noqa: FBT001 - the signature that job_steps calls
+    def load_input(self, dataset: int, last: bool) -> Any:  # noqa: FBT001 - the signature that job_steps calls
         if dataset in self.values:
             return self.values.load_input(dataset, last=last)
         if dataset not in self.inputs:
@@ -194,7 +194,7 @@ class _Run:
             raise DatasetError(msg, dataset=name)
         return self.inputs[dataset].load()
 
-    def give(self, dataset: int, value: Any) -> Handle:
+    def store_output(self, dataset: int, value: Any) -> Handle:
         self.values.discard(dataset)  # an earlier chunk of a generator
         try:
             return pickled_inline(value)

@@ -32,12 +32,12 @@ class LocalStore:
         self.values.store_as_is(dataset, value)
         return SHARED
 
-    def give(self, dataset: int, value: Any) -> Handle:
+    def store_output(self, dataset: int, value: Any) -> Handle:
         """Store a snapshot of a value."""
         self.values.store_copy(dataset, value)
         return LocalValue(value)
 
-    def take(self, dataset: int, *, last: bool) -> Any:
+    def load_input(self, dataset: int, *, last: bool) -> Any:
         """Return a value that the caller may change; `last` is True for its last consumer."""
         return self.values.load_input(dataset, last=last)
 

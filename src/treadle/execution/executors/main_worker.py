@@ -102,11 +102,17 @@ class MainWorker:
         if self._bundle is not None:
             self._bundle.start_plugins()
         return job_steps(
-            self._number, self._context, MAIN, job, take=self._take, give=self._store.give, cancelled=lambda: self._cancelled
+            self._number,
+            self._context,
+            MAIN,
+            job,
+            load_input=self._load_input,
+            store_output=self._store.store_output,
+            cancelled=lambda: self._cancelled,
         )
 
-    def _take(self, dataset: int, last: bool) -> Any:  # noqa: FBT001 - the signature that job_steps calls
-        return self._store.take(dataset, last=last)
+    def _load_input(self, dataset: int, last: bool) -> Any:  # noqa: FBT001 - the signature that job_steps calls
+        return self._store.load_input(dataset, last=last)
 
     def end(self) -> None:
         """End the run."""

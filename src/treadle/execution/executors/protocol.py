@@ -119,10 +119,10 @@ class ValueStore(Protocol):
             DatasetError: there is no room for it.
         """
 
-    def give(self, dataset: int, value: Any) -> Handle:
+    def store_output(self, dataset: int, value: Any) -> Handle:
         """Store an output of a node in this process during its attempt; `keep` follows if the attempt succeeds."""
 
-    def take(self, dataset: int, *, last: bool) -> Any:
+    def load_input(self, dataset: int, *, last: bool) -> Any:
         """Return an input for a node in this process, which may change it; `last` is True for the last consumer of the value."""
 
     def keep(self, dataset: int, handle: Handle, worker: int) -> None:

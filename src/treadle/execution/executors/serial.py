@@ -76,7 +76,7 @@ class SerialPool:
                 self._context,
                 MAIN,
                 job,
-                take=lambda dataset, last: values.load_input(dataset, last=last),
+                load_input=lambda dataset, last: values.load_input(dataset, last=last),
                 keep=values.store_output,
             )
         step = next(self._steps)

@@ -198,7 +198,7 @@ def _steps(run: _Run, sequence: int, worker: int, job: Job) -> Iterator[Report]:
         run.context,
         worker,
         job,
-        take=lambda dataset, last: run.values.load_input(dataset, last=last),
+        load_input=lambda dataset, last: run.values.load_input(dataset, last=last),
         keep=run.values.store_output,
         cancelled=lambda: sequence <= run.cancelled.get(worker, 0),
         label=f"thread-{worker}",

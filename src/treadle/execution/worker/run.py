@@ -105,8 +105,8 @@ class WorkerRun:
             times = attempt_node(
                 self._context,
                 index,
-                take=lambda dataset: self._load_input(dataset, index),
-                give=lambda dataset, value: self._store_output(dataset, value, job, handles, kept),
+                load_input=lambda dataset: self._load_input(dataset, index),
+                store_output=lambda dataset, value: self._store_output(dataset, value, job, handles, kept),
             )
             if kept:
                 with self._values_lock:

@@ -161,7 +161,7 @@ class LokyPool:
         return [worker for worker, slot in self._slots.items() if recycling is not None and recycling.is_worn(slot)]
 
     def retire(self, worker: int) -> None:
-        """Let the process of an idle worker exit by itself; `restart` may follow at once."""
+        """Stop the process of an idle worker without waiting for its exit; `restart` may follow at once."""
         self._slot_pool.retire(self._slots[worker])
 
     def restart(self, worker: int) -> None:

@@ -27,7 +27,7 @@ class Recycling:
 
     def is_worn(self, slot: Slot) -> bool:
         """Return whether the process of a slot has reached a limit."""
-        if not slot.ready or not slot.reported:  # a process that has run no node yet is as good as a new one
+        if not slot.ready or not slot.reported:  # replacing a process that has not run a node yet gains nothing
             return False
         if self.max_nodes is not None and slot.reported >= self.max_nodes:
             return True

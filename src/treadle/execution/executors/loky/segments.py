@@ -39,7 +39,7 @@ class Segments:
 
     def __init__(self, scratch: str, workers: int, limit: int | None = None) -> None:
         self.budget = Budget(scratch, workers, default_limit() if limit is None else limit)
-        self._most_idle = min(IDLE_BYTES, self.budget.limit // 8)
+        self._max_idle_bytes = min(IDLE_BYTES, self.budget.limit // 8)
         self._workers = workers
         self._idle: list[tuple[int, int]] = []  # size and descriptor, in the order of their release
         self._idle_bytes = 0
@@ -99,9 +99,8 @@ class Segments:
         try:
             return os.open(f"/proc/self/fd/{fd}", os.O_RDONLY | os.O_CLOEXEC)
         except OSError:
-            self._leases_work = (
-                False  # the copy below shares our open file description, so leases cannot tell its mappings from ours
-            )
+            # The duplicate below shares the parent's open file description, so a lease cannot detect the consumer's mapping.
+            self._leases_work = False
             self._drop_idle()
             return os.dup(fd)
 
@@ -122,7 +121,7 @@ class Segments:
 
     def _trim(self) -> None:
         """Close the oldest released files while there are too many, or the memory is needed."""
-        while self._idle and (self._idle_bytes > self._most_idle or not self.budget.has_room(self.budget.limit // 4)):
+        while self._idle and (self._idle_bytes > self._max_idle_bytes or not self.budget.has_room(self.budget.limit // 4)):
             fd = self._take_idle(0)
             os.close(fd)
 

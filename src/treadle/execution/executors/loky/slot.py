@@ -123,7 +123,7 @@ class Slot:
         future.add_done_callback(lambda _future: self._on_end(self.number, pid))
 
     def retire(self) -> threading.Thread:
-        """Let a thread wait for the end of the process, which has been sent a Stop; the slot is free at once.
+        """Wait in a thread for the end of the process, which has been sent a Stop. The slot can start a new process at once.
 
         Returns:
             The thread.
@@ -223,7 +223,7 @@ def ensure_forkserver() -> None:
 
 
 def _forget_unusable_forkserver() -> None:
-    """Forget a forkserver whose socket was removed; in a forked child, the parent's, which multiprocessing would wait for."""
+    """Forget a forkserver that this process cannot use: its socket was removed, or it belongs to the parent of a forked child."""
     import psutil
 
     server: dict[str, Any] = vars(forkserver._forkserver)  # noqa: SLF001 - no public way

@@ -1,6 +1,6 @@
-"""The slots of the pool: worker processes with a private connection each, and the pool's run-time files.
+"""The slots of the pool: worker processes, each with a private connection, and the pool's files.
 
-It knows nothing about runs: messages and the loss of workers go to its callbacks. Everything happens in the thread that calls
+This module knows nothing about runs: it passes messages and lost workers to callbacks. All work is done in the thread that calls
 `wait`; threads of loky only signal that a process ended, through a socket pair.
 State: slots, selector, scratch directory. Runs in the parent. Neighbours: `pool.py` has the callbacks, `listener.py` accepts
 connections.
@@ -108,7 +108,7 @@ class SlotPool:
 
     @property
     def scratch_path(self) -> str:
-        """The run-time directory, private to the user."""
+        """Path of the pool's scratch directory."""
         return self._scratch.path
 
     @property
@@ -123,7 +123,7 @@ class SlotPool:
 
         Raises:
             OSError: this process has reached its limit of open files, or the user the limit of processes.
-            RunnerError: the run-time directory was removed, so that a new process could not connect.
+            RunnerError: the scratch directory was removed, so a new process could not connect.
         """
         if not os.path.exists(self._scratch.socket):
             msg = (
@@ -178,7 +178,7 @@ class SlotPool:
         return events
 
     def retire(self, slot: Slot) -> None:
-        """Let a slot's idle process exit by itself, while another thread waits for it; the slot is free at once."""
+        """Stop a slot's idle process. Another thread waits for its exit, so the slot can start a new process at once."""
         self.send(slot, Stop())
         self.flush()
         if slot.channel is not None:

@@ -79,7 +79,7 @@ class SegmentStore:
             self.keep(dataset, handle, MAIN)
             return handle.placement
 
-    def give(self, dataset: int, value: Any) -> Handle:
+    def store_output(self, dataset: int, value: Any) -> Handle:
         """Store an output of a node in this process during its attempt; `keep` follows if the attempt succeeds.
 
         Raises:
@@ -102,7 +102,7 @@ class SegmentStore:
             name = self._name(dataset)
             raise DatasetError(describe_no_room(name, None, exc), dataset=name) from exc
 
-    def take(self, dataset: int, *, last: bool) -> Any:
+    def load_input(self, dataset: int, *, last: bool) -> Any:
         """Return an input for a node in this process, which may change it; `last` is True for the last consumer of the value."""
         with self._lock:
             if dataset in self._local_values:

@@ -22,8 +22,8 @@ class UnreportedResults:
     """Restore the facts of nodes from the blackboard entries of lost workers.
 
     Such a node is finished, but its in-memory values were lost with the worker. A node is accepted as finished only once: if its
-    values are lost in this way again, it counts as unfinished, because it may be what kills its worker each time; it is then
-    found to be at fault.
+    values are lost like this again, it counts as unfinished, because the node may be the cause of each loss, and must then be
+    reported as failed.
     """
 
     def __init__(self) -> None:
@@ -53,7 +53,7 @@ class UnreportedResults:
             )
             rejected = rejected or done.node in self._accepted
             if rejected and outputs:
-                continue  # later nodes may have consumed its value, and would wait forever if it failed
+                continue  # later nodes may have consumed its value, and would wait for it forever if the node fails
             self._accepted.add(done.node)
             seconds = done.at - done.started
             facts.append(Finished(done.run, done.node, done.started, done.at, 0.0, seconds, 0.0, outputs))

@@ -107,7 +107,7 @@ def test_a_mapping_that_only_a_child_has_counts(pool, tmp_path):
 
 def test_released_files_are_counted_and_bounded(pool, tmp_path):
     """Released files count against the limit; the oldest are closed if there are too many, or memory runs short."""
-    pool._most_idle = 4_000_000
+    pool._max_idle_bytes = 4_000_000
     for _ in range(4):
         handle = publish(ARRAY, str(tmp_path))
         pool.add(handle, MAIN)
