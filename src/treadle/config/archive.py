@@ -1,6 +1,6 @@
-"""The configuration files inside a zip or tar archive, read into memory.
+"""Read the configuration files of a zip or tar archive into memory.
 
-No state. Neighbour: `source.py` gives them the interface of a folder.
+State: none. Neighbour: `source.py` gives the archive the interface of a folder.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ if TYPE_CHECKING:
     import tarfile
 
 SUFFIXES = (".yml", ".yaml", ".json")
-"""The endings of configuration files."""
+"""Suffixes of configuration files."""
 
 _FOREIGN = "__MACOSX"
-"""The folder in which macOS keeps its own data about the files of a zip archive."""
+"""The folder of a zip archive in which macOS stores its own metadata."""
 _BLOCK = 512
-"""The bytes of one block of a tar archive."""
+"""Size of a block of a tar archive in bytes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """What an archive holds; hidden files and folders are left out.
+    """The contents of an archive, without hidden files and folders.
 
     Attributes:
         files: the bytes of each configuration file, by its path.
@@ -38,10 +38,10 @@ class Contents:
     folders: frozenset[str]
 
     def below(self, folder: str) -> Contents:
-        """Return what one folder holds, by paths relative to it.
+        """Return the contents of one folder, with paths relative to it.
 
         Args:
-            folder: its path; empty for everything.
+            folder: its path; empty for the whole archive.
         """
         prefix = f"{folder}/" if folder else ""
         return Contents(
@@ -57,7 +57,7 @@ def read_archive(path: Path) -> Contents:
         path: the archive.
 
     Returns:
-        What it holds.
+        Its contents.
 
     Raises:
         ConfigError: the file is not an archive, or it is damaged, incomplete or encrypted.
@@ -71,11 +71,12 @@ def read_archive(path: Path) -> Contents:
     except (EOFError, zlib.error, lzma.LZMAError) as exc:
         why = str(exc) or type(exc).__name__
         msg = (
-            f"The archive {path} is damaged or incomplete: {why}. Was it copied or downloaded to its end? Copy or pack it again."
+            f"The archive {path} is damaged or incomplete: {why}. The copy or download may be incomplete: copy or pack it again."
         )
         raise ConfigError(msg, file=str(path)) from exc
     except (OSError, tarfile.TarError, zipfile.BadZipFile, NotImplementedError) as exc:
-        why = "" if isinstance(exc, tarfile.ReadError) and "\n" in str(exc) else f": {exc}"  # it lists each format that it is not
+        listed = isinstance(exc, tarfile.ReadError) and "\n" in str(exc)  # the text lists every format that tarfile tried
+        why = "" if listed else f": {exc}"
         msg = f"{path} is neither a folder nor a readable zip or tar archive of configuration{why}."
         raise ConfigError(msg, file=str(path)) from exc
     files = {name: data for name, data in entries if data is not None}
@@ -85,7 +86,7 @@ def read_archive(path: Path) -> Contents:
 
 
 def has_hidden_part(path: PurePath | str) -> bool:
-    """Return whether a file, or one of the folders on the way to it, is hidden.
+    """Return whether a path has a hidden part: the file or one of its folders.
 
     Args:
         path: a relative path.
@@ -101,7 +102,7 @@ def _zip_entries(path: Path) -> Iterator[tuple[str, bytes | None]]:
         for info in archive.infolist():
             entry = PurePosixPath(info.filename.replace("\\", "/").lstrip("/"))  # some Windows programs write backslashes
             folder = entry if info.is_dir() else entry.parent
-            if _is_left_out(folder):
+            if _is_ignored(folder):
                 continue
             yield folder.as_posix(), None
             if not info.is_dir() and _is_config(entry):
@@ -112,14 +113,14 @@ def _zip_entries(path: Path) -> Iterator[tuple[str, bytes | None]]:
 
 
 def _tar_entries(path: Path) -> Iterator[tuple[str, bytes | None]]:
-    """Yield folders (with None) and configuration files of a tar archive; links to files count as files."""
+    """Yield folders (with None) and configuration files of a tar archive; a link to a file counts as a file."""
     import tarfile
 
     with tarfile.open(path) as archive:
         for member in archive.getmembers():
             entry = PurePosixPath(member.name.lstrip("/"))
             folder = entry if member.isdir() else entry.parent
-            if _is_left_out(folder):
+            if _is_ignored(folder):
                 continue
             yield folder.as_posix(), None
             if _is_config(entry) and (member.isfile() or member.islnk() or member.issym()):
@@ -144,10 +145,10 @@ def _read_member(archive: tarfile.TarFile, member: tarfile.TarInfo, place: str) 
 def _check_end(archive: tarfile.TarFile) -> None:
     """Raise if a tar archive is incomplete.
 
-    `tarfile` takes whatever it cannot read as the end of the archive (a header that was cut off, for one), and reads no
-    checksum at the end. An archive ends with blocks of zeros.
+    `tarfile` treats anything that it cannot read as the end of the archive, such as a truncated header, and does not read a
+    checksum at the end. A complete archive ends with blocks of zeros.
     """
-    assert archive.fileobj is not None  # noqa: S101 - an archive that is open has its file
+    assert archive.fileobj is not None  # noqa: S101 - an open archive has a file object
     archive.fileobj.seek(archive.offset)
     if archive.fileobj.read(_BLOCK) != bytes(_BLOCK):
         msg = "the block that marks the end of a tar archive is missing"
@@ -156,8 +157,8 @@ def _check_end(archive: tarfile.TarFile) -> None:
         pass
 
 
-def _is_left_out(folder: PurePosixPath) -> bool:
-    """Return whether a folder is hidden, outside of the archive (`..`), or macOS's own."""
+def _is_ignored(folder: PurePosixPath) -> bool:
+    """Return whether a folder is hidden, outside the archive (`..`), or metadata of macOS."""
     return has_hidden_part(folder) or folder.parts[:1] == (_FOREIGN,)
 
 

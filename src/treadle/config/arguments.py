@@ -1,6 +1,6 @@
-"""The arguments of a config loader that a project writes in its settings, checked before they are used. No state.
+"""Check the arguments of a config loader that a project sets in settings.py. State: none.
 
-Neighbour: `loader.py` is made with them; `merging.py` knows the merge strategies.
+Neighbours: `loader.py` uses the arguments; `merging.py` checks merge strategies.
 """
 
 from __future__ import annotations
@@ -12,41 +12,41 @@ from treadle.errors import ConfigError
 
 
 def checked_patterns(given: Mapping[str, Any] | None) -> dict[str, tuple[str, ...]]:
-    """Return file patterns by kind.
+    """Check and return file patterns by kind.
 
     Args:
-        given: for each kind a list of patterns, or one.
+        given: for each kind, a list of patterns or one pattern.
 
     Returns:
         A tuple of patterns for each kind.
 
     Raises:
-        ConfigError: a kind has something else.
+        ConfigError: the value of a kind is something else.
     """
     patterns: dict[str, tuple[str, ...]] = {}
     for kind, value in (given or {}).items():
-        some = (value,) if isinstance(value, str) else value
-        if not isinstance(some, Sequence) or not all(isinstance(each, str) for each in some):
+        kind_patterns = (value,) if isinstance(value, str) else value
+        if not isinstance(kind_patterns, Sequence) or not all(isinstance(each, str) for each in kind_patterns):
             msg = (
                 f"config_patterns of CONFIG_LOADER_ARGS in settings.py gives {value!r} for {kind!r}. Give a list of patterns, "
                 f"such as ['{kind}*', '{kind}*/**']."
             )
             raise ConfigError(msg, key="config_patterns")
-        patterns[kind] = tuple(some)
+        patterns[kind] = tuple(kind_patterns)
     return patterns
 
 
 def checked_resolvers(given: Mapping[str, Any] | None) -> dict[str, Callable[..., Any]]:
-    """Return resolvers by name.
+    """Check and return resolvers by name.
 
     Args:
         given: a function for each name.
 
     Returns:
-        The same, as a dictionary of its own.
+        A new dictionary of them.
 
     Raises:
-        ConfigError: one cannot be called.
+        ConfigError: a resolver is not callable.
     """
     for name, function in (given or {}).items():
         if not callable(function):

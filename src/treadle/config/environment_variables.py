@@ -1,6 +1,6 @@
-"""The resolver `${oc.env:NAME}`: an environment variable, in credentials only.
+"""The resolver `${oc.env:NAME}`: reads an environment variable, in credentials only.
 
-No state but the environment's. Neighbour: `loader.py` chooses one of these by the kind of configuration.
+State: none besides the environment. Neighbour: `loader.py` chooses one of these functions by the kind of configuration.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ def environment_variable(name: str, default: Any = MISSING) -> Any:
 
     Args:
         name: its name.
-        default: what to give where it is not set.
+        default: the value to return if it is not set.
 
     Raises:
         ResolutionError: it is not set, and there is no default.
@@ -34,7 +34,7 @@ def environment_variable(name: str, default: Any = MISSING) -> Any:
 
 
 def refused_variable(name: str, default: Any = MISSING) -> Any:
-    """Raise: in other kinds than credentials there are no environment variables.
+    """Raise, because only credentials can refer to environment variables.
 
     Args:
         name: the variable.
@@ -45,7 +45,7 @@ def refused_variable(name: str, default: Any = MISSING) -> Any:
     """
     del default
     msg = (
-        f"${{oc.env:{name}}} is for credentials only, so that a run does not depend on the environment unseen; move it to a "
+        f"${{oc.env:{name}}} is for credentials only, so that a run has no hidden dependency on the environment; move it to a "
         "credentials file, pass the value with --params, or add 'oc.env' to custom_resolvers in CONFIG_LOADER_ARGS"
     )
     raise ResolutionError(msg)

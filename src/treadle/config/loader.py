@@ -1,9 +1,9 @@
-"""The configuration of a project: files of a base environment under those of another, merged, resolved, plain.
+"""Load the configuration of a project: merge the files of two environments, resolve interpolations, return plain containers.
 
-Job: find the files of each kind (catalog, parameters, credentials, globals, a project's own), merge the environments,
-apply the runtime parameters, resolve interpolations, and return plain containers. State: the files read, cached so that
-a loader is consistent for its lifetime; nothing outside the loader. Neighbours: `source.py` reads files,
-`parsing.py` parses them, `merging.py` merges, `resolvers.py` interpolates; a session makes one loader for its context.
+The loader finds the files of each kind (catalog, parameters, credentials, globals, the project's own kinds), merges the
+environments and the runtime parameters, and resolves interpolations. State: a cache of parsed files and resolved kinds, so that a
+loader is consistent for its lifetime. Neighbours: `source.py` reads files, `parsing.py` parses them, `merging.py` merges them,
+`resolvers.py` resolves interpolations; a session creates one loader for its context.
 
     conf/base/*.yml ─┐ merge files of one environment: a duplicate key is an error
     conf/local/*.yml ┴─ merge environments (destructive or soft) ─ runtime parameters over parameters ─ interpolate ─ drop `_keys`
@@ -33,7 +33,7 @@ DEFAULT_PATTERNS: Mapping[str, tuple[str, ...]] = {
     **{kind: (f"{kind}*", f"{kind}*/**", f"**/{kind}*") for kind in ("catalog", "parameters", "credentials", "globals")},
     "execution": ("execution.yml",),
 }
-"""Where each kind of configuration is found, relative to an environment's folder."""
+"""The file patterns of each kind of configuration, relative to the folder of an environment."""
 
 _OPTIONAL = frozenset(DEFAULT_PATTERNS)
 
@@ -41,19 +41,18 @@ _OPTIONAL = frozenset(DEFAULT_PATTERNS)
 class ConfigLoader:
     """Load a project's configuration by kind: `loader["parameters"]`.
 
-    Keys that begin with `_` at the top of a file are templates: they can be interpolated and are left out of the result.
-    Interpolations are resolved after environments are merged, so that an environment may override what a base refers to.
-    Runtime parameters are data: a `${` in them stays as it is.
+    Top-level keys that begin with `_` are templates: interpolations can refer to them, but the result does not contain them.
+    Interpolations are resolved after the environments are merged, so an environment can override a value that the base refers to.
+    Runtime parameters are data: a `${` in them is not an interpolation.
 
     Args:
-        conf_source: the folder or archive that holds the environments.
-        env: the environment whose files lie over the base, a folder that may be nested (`prod/eu`); `default_run_env` where it
-            is None.
-        runtime_params: parameters of this session, laid over those of files at every depth.
-        base_env: the environment below; an empty name means the top of the source.
-        default_run_env: the environment that is used, where its folder exists, when none is named.
-        config_patterns: more kinds, or other patterns for a kind: `*` within a folder, `**` across folders.
-        custom_resolvers: functions behind `${name:...}`, by name; they belong to this loader alone.
+        conf_source: the folder or archive with the environments.
+        env: the environment that overrides the base: a folder, which may be nested (`prod/eu`); None for `default_run_env`.
+        runtime_params: parameters of this session, which override those of files at every depth.
+        base_env: the base environment; an empty name means the top of the source.
+        default_run_env: the environment to use by default, if its folder exists.
+        config_patterns: additional kinds, or other patterns for a kind: `*` matches within a folder, `**` across folders.
+        custom_resolvers: the functions for `${name:...}`, by name, only for this loader.
         merge_strategy: `"destructive"` (the default: a top-level key of the environment replaces the base's) or `"soft"`
             (nested mappings merge), by kind.
     """
@@ -90,23 +89,23 @@ class ConfigLoader:
             path: the keys that lead to the value.
 
         Returns:
-            The uppermost file that has it, and the line; None if no file has even its first key.
+            The file with the highest precedence that has it, and the line; None if no file has its first key.
 
         Raises:
-            ConfigError: a file is wrong.
+            ConfigError: a file is invalid.
         """
         merged = [merge_files(kind, env, files) for env, files in self._files(self._open(), kind)]
         file, line = self._place(merged, tuple(path))
         return None if file is None else (file, line)
 
     def unresolved(self, kind: str) -> dict[Any, Any]:
-        """Give what the files say of a kind, environments merged: without runtime parameters, interpolations as they stand.
+        """Return one kind of configuration from the files, without runtime parameters and with unresolved interpolations.
 
         Args:
             kind: the kind of configuration.
 
         Raises:
-            ConfigError: a file is wrong.
+            ConfigError: a file is invalid.
         """
         merged = [merge_files(kind, env, files) for env, files in self._files(self._open(), kind)]
         return merge_environments(merged, self.merge_strategy.get(kind, Strategy.DESTRUCTIVE))
@@ -115,10 +114,10 @@ class ConfigLoader:
         """Return a loader of the same files with other runtime parameters.
 
         Args:
-            runtime_params: parameters in place of this loader's.
+            runtime_params: the parameters that replace those of this loader.
 
         Returns:
-            A loader that shares the files which either of them has read, and nothing else.
+            A loader that shares only the cache of parsed files with this one.
         """
         other = copy.copy(self)
         other.runtime_params = merge_params(runtime_params, {})
@@ -135,8 +134,8 @@ class ConfigLoader:
             A new copy of plain containers; empty if an optional kind has no file.
 
         Raises:
-            MissingConfigError: the source, the environment below, or every file of a project's own kind is missing.
-            ConfigError: a file or a key is wrong; the error names it with its line.
+            MissingConfigError: the source, the base environment, or every file of a project's own kind is missing.
+            ConfigError: a file or a key is invalid; the error has the file and line.
         """
         if kind not in self.config_patterns:
             known = f"The kinds are: {', '.join(self.config_patterns)}."
@@ -144,7 +143,7 @@ class ConfigLoader:
             msg = f"There is no kind of configuration named {kind!r}.{hint} CONFIG_LOADER_ARGS adds others with config_patterns."
             raise ConfigError(msg, key=kind)
         if kind not in self._resolved:
-            # Two threads may both read; the first to finish decides what all of them see.
+            # Two threads may both read it; `setdefault` makes all of them use the result of the first.
             self._resolved.setdefault(kind, self._read(kind))
         copied: dict[Any, Any] = _copy(self._resolved[kind])
         return copied
@@ -160,13 +159,13 @@ class ConfigLoader:
 
         Args:
             kind: the kind.
-            default: what to give for an unknown kind, or one without files that must have some.
+            default: the result for an unknown kind, or for a mandatory kind without files.
 
         Returns:
             The configuration or the default.
 
         Raises:
-            ConfigError: a file or a key is wrong.
+            ConfigError: a file or a key is invalid.
         """
         if kind not in self:
             return default
@@ -197,11 +196,11 @@ class ConfigLoader:
         tree = merge_environments(merged, self.merge_strategy.get(kind, Strategy.DESTRUCTIVE))
         if kind == "parameters":
             tree = overlay(tree, self.runtime_params)
-        self._refuse_conflicts(kind, merged, tree)
+        self._raise_on_conflict(kind, merged, tree)
         outer = current_scope()
         kinds = outer.kinds if outer is not None and outer.owner is self else ()
         if kind in kinds:
-            msg = f"{' refers to '.join((*kinds, kind))}: the interpolation goes in a circle. Break it."
+            msg = f"the interpolation is circular: {' refers to '.join((*kinds, kind))}"
             raise ResolutionError(msg)
         scope = Scope(self._resolvers(kind), self, (*kinds, kind))
         try:
@@ -217,7 +216,7 @@ class ConfigLoader:
         return {key: value for key, value in resolved.items() if not (isinstance(key, str) and key.startswith("_"))}
 
     def files(self, kind: str | None = None) -> list[str]:
-        """Return the files of a kind of configuration, or all files, as messages name them; none is read."""
+        """Return the paths of the files of one kind, or of all files, without reading them."""
         source = self._open()
         known = [env for env in dict.fromkeys((self.base_env, self.env)) if source.has_environment(env)]
         names = [(env, name) for env in known for name in source.files(env)]
@@ -259,7 +258,7 @@ class ConfigLoader:
             return look_up(self["globals"], str(key), default)
         except LookupError:
             msg = (
-                f"${{globals:{key}}} names a key that globals do not have; add it to a globals file, or give a default: "
+                f"${{globals:{key}}} refers to a key that no globals file has; add it to one, or give a default: "
                 f"${{globals:{key},default}}"
             )
             raise ResolutionError(msg) from None
@@ -269,12 +268,12 @@ class ConfigLoader:
             return look_up(self.runtime_params, str(key), default)
         except LookupError:
             msg = (
-                f"${{runtime_params:{key}}} names a parameter that this session was not given; pass --params {key}=..., or "
+                f"${{runtime_params:{key}}} refers to a parameter that was not passed; pass --params {key}=..., or "
                 f"give a default: ${{runtime_params:{key},default}}"
             )
             raise ResolutionError(msg) from None
 
-    def _refuse_conflicts(self, kind: str, merged: Sequence[MergedEnvironment], tree: Mapping[Any, Any]) -> None:
+    def _raise_on_conflict(self, kind: str, merged: Sequence[MergedEnvironment], tree: Mapping[Any, Any]) -> None:
         for each in merged:
             ambiguous = [conflict for conflict in each.templates if used_template(tree, conflict)]
             for conflict in (*each.conflicts, *ambiguous):
@@ -305,7 +304,7 @@ class ConfigLoader:
         return ConfigError(f"{where}: {subject} cannot be resolved: {exc.message}.", file=file, line=line, key=key)
 
     def _place(self, merged: Sequence[MergedEnvironment], path: tuple[Any, ...]) -> tuple[str | None, int | None]:
-        """Find the value at fault in the uppermost file that has the whole path, or else its beginning."""
+        """Return the file and line of a path, from the file of highest precedence that has the longest part of the path."""
         for depth in range(len(path), 0, -1):
             for each in reversed(merged):
                 for name, data in each.files.items():
@@ -332,7 +331,7 @@ def _has(tree: Any, path: Sequence[Any]) -> bool:
 
 
 def _copy(value: Any) -> Any:
-    """Copy plain containers; everything else is shared."""
+    """Copy plain containers, and share all other values."""
     if type(value) is dict:
         return {key: _copy(each) for key, each in value.items()}
     if type(value) is list:

@@ -1,7 +1,7 @@
-"""Merge configuration: files within an environment, one environment over another, runtime parameters over both.
+"""Merge configuration: the files of an environment, one environment over another, runtime parameters over both.
 
-Job: merge parsed files without silently losing anything. State: none. Neighbours: `loader.py` parses the files
-and resolves the result.
+No value is lost silently: a key in two files of one environment is a conflict. State: none. Neighbours: `loader.py` parses the
+files and resolves the result.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from treadle.config.resolvers import Literal
 __all__ = ["Conflict", "MergedEnvironment", "Strategy", "merge_environments", "merge_files", "overlay"]
 
 _WHOLE_ENTRIES = frozenset({"catalog", "credentials"})
-"""Kinds whose top-level entries belong together, so that two files may not share one."""
+"""Kinds whose top-level entries cannot be spread over two files."""
 
 
 class Strategy(Enum):
@@ -30,11 +30,11 @@ class Strategy(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Conflict:
-    """A key that two files of one environment give.
+    """A key that two files of one environment define.
 
     Attributes:
         path: the keys that lead to it.
-        first: the file that gave it first.
+        first: the file that defines it first.
         second: the other file.
     """
 
@@ -45,14 +45,14 @@ class Conflict:
 
 @dataclass(slots=True)
 class MergedEnvironment:
-    """The files of one environment, and what they make together.
+    """The files of one environment, and their merged content.
 
     Attributes:
         env: the environment's name.
         files: parsed content by file name.
-        merged: all of it in one tree.
-        conflicts: keys that two files give, templates left out.
-        templates: templates (`_key`) that two files give with different values.
+        merged: the content of all files as one tree.
+        conflicts: keys that two files define, except templates.
+        templates: templates (`_key`) that two files define with different values.
     """
 
     env: str
@@ -66,7 +66,7 @@ def merge_files(kind: str, env: str, files: dict[str, dict[Any, Any]]) -> Merged
     """Merge the files of one environment.
 
     Args:
-        kind: the kind of configuration; entries of the catalog and of credentials may not be spread over files.
+        kind: the kind of configuration; an entry of the catalog or of credentials cannot be spread over files.
         env: the environment's name.
         files: parsed content by file name.
 
@@ -83,7 +83,7 @@ def merge_files(kind: str, env: str, files: dict[str, dict[Any, Any]]) -> Merged
                 result.merged[key] = value
                 owners.setdefault((key,), file)
             else:
-                _lay(result, owners, result.merged, (key,), value, file, deep=kind not in _WHOLE_ENTRIES)
+                _add(result, owners, result.merged, (key,), value, file, deep=kind not in _WHOLE_ENTRIES)
     return result
 
 
@@ -91,8 +91,8 @@ def merge_environments(environments: Sequence[MergedEnvironment], strategy: Stra
     """Merge one environment over another.
 
     Args:
-        environments: the base first.
-        strategy: whether a top-level key replaces the one below, or merges with it.
+        environments: the environments, the base first.
+        strategy: whether a top-level key replaces that of the base, or is merged with it.
 
     Returns:
         One new tree.
@@ -111,30 +111,30 @@ def overlay(tree: Mapping[Any, Any], runtime_params: Mapping[Any, Any]) -> dict[
         runtime_params: the parameters of a session.
 
     Returns:
-        A new tree, in which runtime values are literals. A mapping laid over an interpolation waits: the caller merges it
-        once the interpolation is resolved.
+        A new tree, in which runtime values are literals. A mapping that would override an interpolation is omitted: the caller
+        merges it after the interpolation is resolved.
     """
-    laid = dict(tree)
+    result = dict(tree)
     for key, value in runtime_params.items():
-        below = laid.get(key)
+        base = result.get(key)
         if not isinstance(value, Mapping):
-            laid[key] = Literal(value)
-        elif isinstance(below, Mapping):
-            laid[key] = overlay(below, value)
-        elif not (isinstance(below, str) and "${" in below):
-            laid[key] = overlay({}, value)
-    return laid
+            result[key] = Literal(value)
+        elif isinstance(base, Mapping):
+            result[key] = overlay(base, value)
+        elif not (isinstance(base, str) and "${" in base):
+            result[key] = overlay({}, value)
+    return result
 
 
 def used_template(tree: Any, conflict: Conflict) -> bool:
-    """Return whether an interpolation refers to a template that two files give differently.
+    """Return whether an interpolation refers to a template that two files define differently.
 
     Args:
         tree: the merged tree.
         conflict: the template.
 
     Returns:
-        True where a text of the tree interpolates it.
+        True if a string in the tree refers to it.
     """
     if isinstance(tree, str):
         return re.search(r"\$\{\s*" + re.escape(conflict.path[0]) + r"\s*[.\[}]", tree) is not None
@@ -143,7 +143,7 @@ def used_template(tree: Any, conflict: Conflict) -> bool:
     return isinstance(tree, list) and any(used_template(value, conflict) for value in tree)
 
 
-def _lay(
+def _add(
     result: MergedEnvironment,
     owners: dict[tuple[Any, ...], str],
     target: dict[Any, Any],
@@ -156,16 +156,16 @@ def _lay(
     key = path[-1]
     if key not in target:
         target[key] = merge_params(value, {}) if isinstance(value, Mapping) else value
-        _own(owners, path, value, file)
+        _record_owner(owners, path, value, file)
     elif deep and isinstance(value, Mapping) and isinstance(target[key], dict):
         for inner, each in value.items():
-            _lay(result, owners, target[key], (*path, inner), each, file, deep=True)
+            _add(result, owners, target[key], (*path, inner), each, file, deep=True)
     else:
         result.conflicts.append(Conflict(path, owners[path], file))
 
 
-def _own(owners: dict[tuple[Any, ...], str], path: tuple[Any, ...], value: Any, file: str) -> None:
+def _record_owner(owners: dict[tuple[Any, ...], str], path: tuple[Any, ...], value: Any, file: str) -> None:
     owners[path] = file
     if isinstance(value, Mapping):
         for key, each in value.items():
-            _own(owners, (*path, key), each, file)
+            _record_owner(owners, (*path, key), each, file)

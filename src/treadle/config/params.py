@@ -1,7 +1,6 @@
-"""Parameters typed on a command line, and the merging of nested mappings.
+"""Parse parameters from the command line (`model.a=5,b=x`), and merge nested mappings.
 
-Job: turn `model.a=5,b=x` into nested, typed values, and merge one nested mapping into another. State: none. Neighbours:
-`loader.py` merges runtime parameters over those of files; the command line parses `--params` here.
+State: none. Neighbours: `loader.py` merges runtime parameters over those of files; the command line parses `--params` with it.
 """
 
 from __future__ import annotations
@@ -14,25 +13,25 @@ from treadle.errors import ConfigError
 
 _OPENING = {"[": "]", "{": "}", "(": ")"}
 _BEFORE_QUOTE = "[{(,:"
-"""Within brackets, a quote opens a text only behind one of these; elsewhere it is a letter, as in `[it's]`."""
+"""Inside brackets, a quote begins a string only after one of these; elsewhere it is a plain character, as in `[it's]`."""
 
 
 def parse_params(text: str) -> dict[str, Any]:
-    """Parse parameters as they are typed: `key=value` pairs with commas between them.
+    """Parse parameters from the command line: `key=value` pairs separated by commas.
 
-    A dot in a key nests. A value means what it means in a configuration file: a number, `true`, `null`, a list `[1, 2]` or
-    mapping `{a: 1}` in YAML's flow style, a text in quotes, or else a text as it stands. A comma ends a value unless quotes or
-    brackets enclose it. Instead of pairs, one mapping in YAML's flow style may be given, whose keys may be anything.
+    A dot in a key denotes nesting. A value is read as in a configuration file: a number, `true`, `null`, a list `[1, 2]` or
+    mapping `{a: 1}` in YAML's flow style, a quoted string, or otherwise a plain string. A comma ends a value, except inside
+    quotes or brackets. Instead of pairs, the text may be one mapping in YAML's flow style, which allows any keys.
 
     Args:
-        text: what was typed.
+        text: the text to parse.
 
     Returns:
         The nested parameters.
 
     Raises:
-        ConfigError: a pair lacks its `=`, a key is empty or given twice, a value is not valid YAML, or quotes or brackets do not
-            close.
+        ConfigError: a pair has no `=`, a key is empty or repeated, a value is not valid YAML, or a quote or bracket is not
+            closed.
 
     Example:
         >>> parse_params("model.a=5,model.b=x,cols=[id, day]")
@@ -60,8 +59,8 @@ def merge_params(base: Mapping[Any, Any], over: Mapping[Any, Any]) -> dict[Any, 
     """Merge one nested mapping over another, without modifying either.
 
     Args:
-        base: the mapping below.
-        over: the mapping above; where both have a mapping under a key these are merged, else its value wins.
+        base: the base mapping.
+        over: the overriding mapping. If both have a mapping under a key, these are merged; otherwise this one's value is used.
 
     Returns:
         A new mapping; mappings in it are new too, other values are shared.
@@ -96,7 +95,7 @@ def _place(result: dict[str, Any], key: str, value: Any) -> None:
 
 
 def _split(text: str) -> list[str]:
-    """Split at the commas that no quotes and no brackets enclose."""
+    """Split at commas outside quotes and brackets."""
     pairs: list[str] = []
     start = position = 0
     in_key = True
@@ -114,7 +113,7 @@ def _split(text: str) -> list[str]:
 
 
 def _end_of_value(text: str, start: int) -> int:
-    """Return where the quotes or brackets that a value begins with end; the start where it begins with neither."""
+    """Return the end of a value that begins with a quote or bracket; for any other value, return the start."""
     start += len(text[start:]) - len(text[start:].lstrip())
     opening = text[start : start + 1]
     if opening in ("'", '"'):
@@ -139,7 +138,7 @@ def _end_of_value(text: str, start: int) -> int:
 
 
 def _end_of_quotes(text: str, start: int) -> int:
-    """Return the place behind a quoted text; as in YAML, a backslash escapes in double quotes, and a single quote is doubled."""
+    """Return the position after a quoted string. As in YAML, double quotes have backslash escapes, single quotes are doubled."""
     quote = text[start]
     position = start + 1
     while position < len(text):

@@ -1,10 +1,10 @@
 """Parse YAML and JSON text into plain containers, and find the line of a key.
 
-Job: parse one configuration file, with errors that name file and line and never quote its content (it may hold secrets).
-State: none. Neighbours: `loader.py` parses the files of an environment, and looks up lines only for errors.
+Errors name file and line, and never quote the content, which may be secret. State: none. Neighbours: `loader.py` parses the files
+of an environment, and looks up lines only for errors.
 
-YAML is read as is usual in configuration: `1e3` is a number, dates and `12:30` are strings, and a duplicate
-key in one mapping is an error.
+YAML is read as usual for configuration: `1e3` is a number, dates and `12:30` are strings, and a duplicate key in a mapping is an
+error.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 MAX_DEPTH = 100
-"""Levels of nesting in configuration; what reads it further on may call itself once a level."""
+"""Maximum nesting depth of configuration, because code that processes it may be recursive."""
 
 _MERGE_TAG = "tag:yaml.org,2002:merge"
 _INT_TAG = "tag:yaml.org,2002:int"
@@ -40,19 +40,19 @@ def parse_config(text: str, file: str) -> dict[Any, Any]:
 
     Args:
         text: the whole text.
-        file: the file's name for messages; JSON where it ends in `.json`, else YAML.
+        file: the file's name, for messages; a name that ends in `.json` means JSON, any other YAML.
 
     Returns:
         The top-level mapping; empty for an empty file.
 
     Raises:
-        ConfigError: the text is broken, gives a key twice, or is not a mapping.
+        ConfigError: the text is invalid, has a duplicate key, or is not a mapping.
     """
     data = _parse_json(text, file) if file.lower().endswith(".json") else _parse_yaml(text, file)
     if data is None:
         return {}
     if not isinstance(data, dict):
-        msg = f"{file} holds a {type(data).__name__} at its top level; a configuration file is a mapping of keys to values."
+        msg = f"{file} has a {type(data).__name__} at its top level, but configuration must be a mapping of keys to values."
         raise ConfigError(msg, file=file, line=1)
     return data
 
@@ -62,28 +62,28 @@ def parse_value(text: str, file: str) -> Any:
 
     Args:
         text: the value.
-        file: where it comes from, for messages.
+        file: its origin, for messages.
 
     Returns:
         The value as plain containers.
 
     Raises:
-        ConfigError: the text is broken.
+        ConfigError: the text is invalid.
     """
     return _parse_yaml(text, file, pure=True)
 
 
 def parse_scalar(text: str) -> Any:
-    """Read a text as what a configuration file takes it for where it stands there by itself, without quotes.
+    """Parse an unquoted scalar as in a configuration file.
 
     Args:
         text: the text.
 
     Returns:
-        A number, a bool, None, or the text itself, also where YAML would take it for something else than a plain value.
+        A number, a bool, None, or the text itself if it is anything else.
 
     Raises:
-        ConfigError: it is a number of more digits than Python converts.
+        ConfigError: it is a number with more digits than Python can convert.
     """
     import yaml
 
@@ -101,17 +101,17 @@ def line_of(text: str, file: str, path: Sequence[Any]) -> int | None:
     """Find the line of a key.
 
     Args:
-        text: the whole text of a file that parses.
-        file: its name, which tells JSON from YAML.
+        text: the whole text of a valid file.
+        file: its name, which determines whether it is JSON or YAML.
         path: the keys and list indices that lead to it.
 
     Returns:
-        The line, from 1, of the deepest part of the path that the file has; None if it has not even the first key.
+        The line, from 1, of the longest part of the path that the file has; None if it does not have the first key.
     """
     import yaml
 
     try:
-        # JSON is read as YAML here, which takes no tabs as white space
+        # JSON is read as YAML here, which does not allow tabs as white space.
         node = yaml.compose(text.replace("\t", " ") if file.lower().endswith(".json") else text, Loader=loader_class())
     except yaml.YAMLError:
         return None
@@ -147,7 +147,7 @@ def _parse_yaml(text: str, file: str, *, pure: bool = False) -> Any:
 
     try:
         loader = loader_class(pure=pure)(text)
-    except yaml.YAMLError as exc:  # the pure one looks at all characters first
+    except yaml.YAMLError as exc:  # the pure Python loader checks all characters first
         raise _not_text(text, file, exc) from None
     try:
         node = loader.get_single_node()
@@ -159,9 +159,11 @@ def _parse_yaml(text: str, file: str, *, pure: bool = False) -> Any:
         mark = exc.problem_mark or exc.context_mark
         line = mark.line + 1 if mark is not None else None
         where = f"{file}, line {line}, column {mark.column + 1}" if mark is not None else file
-        begun = f"{exc.context} begun on line {exc.context_mark.line + 1}" if exc.context and exc.context_mark else exc.context
-        problem = ", ".join(part for part in (begun, exc.problem) if part)
-        msg = f"{where} is not valid YAML: {problem}. Look at this line and the one above it: indentation, quotes, colons."
+        context = exc.context
+        if exc.context and exc.context_mark:
+            context = f"{exc.context} that begins on line {exc.context_mark.line + 1}"
+        problem = ", ".join(part for part in (context, exc.problem) if part)
+        msg = f"{where} is not valid YAML: {problem}. Check indentation, quotes and colons in this line and the one above it."
         raise ConfigError(msg, file=file, line=line) from None  # the original quotes the line, which may be a secret
     except (yaml.YAMLError, ValueError) as exc:
         raise _not_text(text, file, exc) from None
@@ -180,7 +182,7 @@ def _not_text(text: str, file: str, exc: Exception) -> ConfigError:
 
 def _too_deep(file: str, line: int | None) -> ConfigError:
     where = f"{file}, line {line}" if line else file
-    msg = f"{where} is nested deeper than {MAX_DEPTH} levels, which no configuration needs. Spread it over more keys or files."
+    msg = f"{where} is nested deeper than {MAX_DEPTH} levels, which is the maximum. Spread it over more keys or files."
     return ConfigError(msg, file=file, line=line)
 
 
@@ -192,7 +194,7 @@ def _check(node: Any, file: str, done: set[int], open_: set[int]) -> None:
         return
     if id(node) in open_:
         line = node.start_mark.line + 1
-        msg = f"{file}, line {line}: an alias (*name) stands inside the very value it repeats. Break the circle."
+        msg = f"{file}, line {line}: an alias (*name) is inside the value that it refers to. Remove it."
         raise ConfigError(msg, file=file, line=line)
     if len(open_) >= MAX_DEPTH:
         raise _too_deep(file, node.start_mark.line + 1)
@@ -213,8 +215,8 @@ def _check(node: Any, file: str, done: set[int], open_: set[int]) -> None:
     done.add(id(node))
 
 
-class _DuplicateKey(Exception):  # noqa: N818 - a signal between the JSON decoder and its caller, never seen outside
-    """A key that one JSON object gives twice."""
+class _DuplicateKey(Exception):  # noqa: N818 - internal to this module
+    """A duplicate key in a JSON object."""
 
 
 def _parse_json(text: str, file: str) -> Any:
@@ -228,14 +230,14 @@ def _parse_json(text: str, file: str) -> Any:
         raise _too_deep(file, None) from None
     except json.JSONDecodeError as exc:
         where = f"{file}, line {exc.lineno}, column {exc.colno}"
-        msg = f"{where} is not valid JSON: {exc.msg}. Look at commas, quotes and brackets there."
-        raise ConfigError(msg, file=file, line=exc.lineno) from None  # the original carries the whole text
+        msg = f"{where} is not valid JSON: {exc.msg}. Check commas, quotes and brackets there."
+        raise ConfigError(msg, file=file, line=exc.lineno) from None  # the original exception has the whole text
     except _DuplicateKey as exc:
         import yaml
 
         _check(yaml.compose(text.replace("\t", " "), Loader=loader_class()), file, set(), set())
         key = str(exc)
-        msg = f"{file} gives the key {key!r} twice in one object. Remove one of them."
+        msg = f"{file} has the key {key!r} twice in one object. Remove one of them."
         raise ConfigError(msg, file=file, key=key) from None
 
 
@@ -258,29 +260,27 @@ def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _duplicate(file: str, key: str, line: int, first: int) -> ConfigError:
-    msg = (
-        f"{file}, line {line}: the key {key!r} was given before, on line {first}; that value would be lost. Remove or rename one."
-    )
+    msg = f"{file}, line {line}: the key {key!r} is a duplicate of the one on line {first}. Remove or rename one of them."
     return ConfigError(msg, file=file, line=line, key=key)
 
 
 @functools.cache
 def loader_class(*, pure: bool = False) -> Any:
-    """Make the YAML loader once: the safe one, in C where the library has it, with our reading of scalars.
+    """Create the YAML loader class, once: the safe loader, in C if available, with Treadle's rules for scalars.
 
     Args:
-        pure: the one in Python, which takes every text that Python holds.
+        pure: use the loader written in Python, which accepts any string.
     """
     import yaml
 
     base: Any = yaml.SafeLoader if pure else getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
-    class TreadleLoader(base):  # type: ignore[misc]  # chosen when it is made
+    class TreadleLoader(base):  # type: ignore[misc]  # the base class is chosen at run time
         def construct_yaml_int(self, node: Any) -> int:
             try:
                 return int(base.construct_yaml_int(self, node))
             except ValueError:
-                problem = f"a number of {len(node.value)} digits is more than Python converts; write it in quotes"
+                problem = f"a number of {len(node.value)} digits is too long for Python; write it in quotes"
                 raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark) from None
 
     ours: Any = TreadleLoader

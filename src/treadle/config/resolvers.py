@@ -1,11 +1,13 @@
-"""Interpolation: `${key}`, `${globals:x,default}`, `${runtime_params:x,default}`, `${oc.env:X}` and a project's own resolvers.
+"""Resolve interpolations: `${key}`, `${globals:x,default}`, `${runtime_params:x,default}`, `${oc.env:X}`, custom resolvers.
 
-Job: resolve the interpolations of one tree of configuration through OmegaConf, with resolvers that belong to one loader.
-State: OmegaConf registers resolvers by name for the whole process, so none of ours is registered there under its own
-name. Before a text reaches OmegaConf, `${name:` becomes `${treadle.name:` for each name the loader knows, and what is
-registered as `treadle.name` only looks up the scope of the active resolution in its context. Loaders with
-different parameters, or different resolvers of one name, can therefore resolve concurrently in many threads, and other
-libraries' resolvers are not changed. Neighbours: `loader.py` makes a `Scope` for each kind of configuration.
+OmegaConf resolves a tree of configuration, with resolvers that belong to one loader. But OmegaConf registers resolvers by name
+for the whole process. So `${name:` is replaced by `${treadle.name:` for each resolver of the loader, and the function registered
+as `treadle.name` only looks up the resolver in the scope of the active resolution. Thus loaders with different parameters or
+resolvers can work concurrently in several threads, and the resolvers of other libraries do not change.
+
+State: the registered functions in OmegaConf, and the active scope in a context variable. Neighbours: `loader.py` creates a
+    `Scope`
+for each kind of configuration.
 """
 
 from __future__ import annotations
@@ -30,11 +32,11 @@ MISSING: Any = object()
 
 
 class ResolutionError(Exception):
-    """An interpolation that cannot be resolved; the loader turns it into a ConfigError with file and line.
+    """An interpolation that cannot be resolved; the loader converts it to a ConfigError with file and line.
 
     Args:
-        message: what is wrong.
-        path: the keys that lead to the value, where known.
+        message: the problem.
+        path: the keys that lead to the value, if known.
     """
 
     def __init__(self, message: str, path: tuple[Any, ...] = ()) -> None:
@@ -44,9 +46,9 @@ class ResolutionError(Exception):
 
 
 class Literal:
-    """A value that is data and never a template: runtime parameters, and objects OmegaConf does not know.
+    """A value in which interpolations are not resolved: a runtime parameter, or an object that OmegaConf does not support.
 
-    Not a dataclass: OmegaConf would take one for a schema and look inside.
+    It is not a dataclass, because OmegaConf would treat a dataclass as a schema.
 
     Args:
         value: the value.
@@ -66,9 +68,9 @@ class Scope:
     """The inputs of one resolution.
 
     Attributes:
-        resolvers: the functions behind `${name:...}`, by name.
+        resolvers: the functions for `${name:...}`, by name.
         owner: the loader that resolves.
-        kinds: the kinds of configuration it is resolving, outermost first; it tells circles.
+        kinds: the kinds of configuration that are being resolved, outermost first, to detect circles.
     """
 
     resolvers: Mapping[str, Callable[..., Any]]
@@ -77,13 +79,13 @@ class Scope:
 
 
 def has_interpolation(value: Any) -> bool:
-    """Return whether any text in a tree may hold an interpolation.
+    """Return whether any string in a tree may contain an interpolation.
 
     Args:
         value: plain containers.
 
     Returns:
-        True where `${` occurs in a text of the tree.
+        True if a string contains `${`.
     """
     if isinstance(value, str):
         return "${" in value
@@ -96,14 +98,14 @@ def resolve(tree: dict[Any, Any], scope: Scope) -> dict[Any, Any]:
     """Resolve every interpolation of a tree.
 
     Args:
-        tree: plain containers; `Literal` values in it are taken out as they are.
+        tree: plain containers; `Literal` values are replaced by their content.
         scope: the resolvers to use.
 
     Returns:
         A new tree of plain containers.
 
     Raises:
-        ResolutionError: an interpolation names a missing key or an unknown resolver, or its resolver fails.
+        ResolutionError: an interpolation refers to a missing key or an unknown resolver, or its resolver raises.
     """
     plain: dict[Any, Any]
     if not has_interpolation(tree):
@@ -119,7 +121,7 @@ def resolve(tree: dict[Any, Any], scope: Scope) -> dict[Any, Any]:
         try:
             resolved = OmegaConf.to_container(config, resolve=True)
         except OmegaConfBaseException as exc:
-            path = _culprit(tree, config)
+            path = _failing_path(tree, config)
             raise ResolutionError(_reason(exc, scope), path or _path_of(exc)) from exc
     except OmegaConfBaseException as exc:
         raise ResolutionError(_reason(exc, scope), _path_of(exc)) from exc
@@ -133,7 +135,7 @@ def current_scope() -> Scope | None:
     """Return the scope of the active resolution in this context.
 
     Returns:
-        The scope, None outside of any resolution.
+        The scope; None if no resolution is active.
     """
     return _SCOPE.get(None)
 
@@ -143,8 +145,8 @@ def look_up(values: Mapping[Any, Any], key: str, default: Any) -> Any:
 
     Args:
         values: the mappings.
-        key: the dotted key; `years.2020`, `sizes.0` and `sizes[0]` reach keys that are numbers and elements of lists.
-        default: what to give where it is missing, or MISSING.
+        key: the dotted key; `years.2020`, `sizes.0` and `sizes[0]` refer to keys that are numbers, and to elements of lists.
+        default: the result if the key is missing; MISSING for no default.
 
     Returns:
         The value.
@@ -176,19 +178,19 @@ def _step(value: Any, part: str) -> Any:
 
 
 def _register(resolvers: Mapping[str, Any]) -> None:
-    """Make OmegaConf know the dispatching resolver of each name; it is the same for every loader."""
+    """Register a dispatching function in OmegaConf for each name; it is the same for every loader."""
     from omegaconf import OmegaConf
 
     for name in resolvers:
         if not OmegaConf.has_resolver(_PREFIX + name):
-            # OmegaConf 2.4 renamed the function; in 2.3 the new name is that of an older one, without `replace`
+            # OmegaConf 2.4 renamed the function; in 2.3 the new name belongs to an older function without `replace`.
             renamed = "replace" in inspect.signature(OmegaConf.register_resolver).parameters
             register: Any = OmegaConf.register_resolver if renamed else OmegaConf.register_new_resolver
             register(_PREFIX + name, _dispatcher(name), replace=True)
 
 
 def _dispatcher(name: str) -> Callable[..., Any]:
-    # a lambda, because OmegaConf would check annotations at each call
+    # A lambda, because OmegaConf would check annotations at each call.
     return lambda *args, _parent_, _node_, _root_: _dispatch(name, args, (_parent_, _node_, _root_))
 
 
@@ -197,16 +199,16 @@ def _dispatch(name: str, args: tuple[Any, ...], nodes: tuple[Any, ...]) -> Any:
     try:
         parameters = inspect.signature(resolver).parameters
     except ValueError:  # some builtins have no signature
-        parameters = {}  # type: ignore[assignment]  # an empty stand-in for the mapping proxy
+        parameters = {}  # type: ignore[assignment]  # instead of an empty mapping proxy
     taken = {key: node for key, node in zip(_NODE_ARGUMENTS, nodes, strict=True) if key in parameters}
     result = resolver(*(arg.value if isinstance(arg, Literal) else arg for arg in args), **taken)
     return _prepared(result, None)
 
 
 def _prepared(value: Any, resolvers: Mapping[str, Any] | None) -> Any:
-    """Make a tree that OmegaConf takes: our resolver names in texts, and a `Literal` around what is only carried.
+    """Prepare a tree for OmegaConf: replace resolver names in strings, and wrap values that it does not support in `Literal`.
 
-    Without resolvers, texts are data.
+    Without resolvers, strings are data.
     """
     if type(value) is dict:
         return {key: _prepared(each, resolvers) for key, each in value.items()}
@@ -220,7 +222,7 @@ def _prepared(value: Any, resolvers: Mapping[str, Any] | None) -> Any:
 
 
 def _is_safe(value: Any) -> bool:
-    """Return whether OmegaConf carries a value as it is: a plain scalar without its marks, or one of its own nodes."""
+    """Return whether OmegaConf leaves a value unchanged: a scalar without special characters, or one of OmegaConf's own nodes."""
     if type(value) is str:
         return not any(mark in value for mark in ("${", "???", "\\"))
     if value is None or type(value) in (bool, int, float):
@@ -241,7 +243,7 @@ def _is_escaped(match: re.Match[str]) -> bool:
 
 
 def _plain(value: Any) -> Any:
-    """Copy containers, and take values out of their `Literal`."""
+    """Copy containers, and replace each `Literal` by its value."""
     if type(value) is dict:
         return {key: _plain(each) for key, each in value.items()}
     if type(value) is list:
@@ -249,8 +251,8 @@ def _plain(value: Any) -> Any:
     return value.value if isinstance(value, Literal) else value
 
 
-def _culprit(tree: Any, config: Any) -> tuple[Any, ...]:
-    """Find the first text whose interpolation fails, by resolving each alone."""
+def _failing_path(tree: Any, config: Any) -> tuple[Any, ...]:
+    """Return the path of the first string whose interpolation fails, by resolving each one separately."""
     from omegaconf.errors import OmegaConfBaseException
 
     stack: list[tuple[tuple[Any, ...], Any]] = [((), tree)]
@@ -275,11 +277,11 @@ def _path_of(exc: Any) -> tuple[Any, ...]:
 
 
 def _reason(exc: BaseException, scope: Scope) -> str:
-    """Return the reason in one line: the innermost exception of our own resolvers, or OmegaConf's first line."""
+    """Return the reason in one line: that of the innermost exception of Treadle's resolvers, or OmegaConf's first line."""
     from omegaconf.errors import GrammarParseError, InterpolationKeyError, UnsupportedInterpolationType
 
     if isinstance(exc, GrammarParseError):  # its text may quote the value, which may be a secret
-        return r"it is not a valid interpolation; close each ${...}, and write \${ where the text should keep it"
+        return r"it is not a valid interpolation; close each ${...}, and write \${ for a literal ${"
     inner: BaseException | None = exc
     while inner is not None:
         if isinstance(inner, ResolutionError):
@@ -289,10 +291,10 @@ def _reason(exc: BaseException, scope: Scope) -> str:
         inner = inner.__cause__ or inner.__context__
     text = str(exc).partition("\n")[0].replace(_PREFIX, "").rstrip(".")
     if isinstance(exc, InterpolationKeyError):
-        return f"{text}; write the key's whole path from the top, or ${{globals:...}} for a value of the globals"
+        return f"{text}; write the whole path of the key from the top, or ${{globals:...}} for a value of the globals"
     if not isinstance(exc, UnsupportedInterpolationType):
         return text
     name = text.rpartition(" ")[2]
     known = f"The resolvers are: {', '.join(scope.resolvers)}."
     hint = did_you_mean(close_names(name, scope.resolvers, most=1), known)
-    return f"there is no resolver {name!r}.{hint} Others are added with custom_resolvers in CONFIG_LOADER_ARGS"
+    return f"there is no resolver {name!r}.{hint} CONFIG_LOADER_ARGS adds others with custom_resolvers"

@@ -1,8 +1,8 @@
 """Sources of configuration files: a folder, or a zip or tar archive.
 
-Job: list the environments of a source, the files of one, and read a file. State: the contents of an archive, read once.
-Neighbours: `archive.py` unpacks archives; `loader.py` and the logging setup read from a source. Files are named by `describe`,
-so that errors contain a path that the user can open.
+A source lists its environments and the files of one, and reads a file. `describe` returns a path that the user can open, for
+error messages. State: the contents of an archive, which is read once. Neighbours: `archive.py` unpacks archives; `loader.py` and
+the logging setup read from a source.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class ConfSource(Protocol):
     """
 
     def environments(self, below: str = "") -> list[str]:
-        """List the folders directly inside a folder, by their names from the top."""
+        """List the folders directly inside a folder, as paths from the top."""
 
     def has_environment(self, env: str) -> bool:
         """Return whether the folder exists; the empty name means the top."""
@@ -38,7 +38,7 @@ class ConfSource(Protocol):
         """Read a file as text."""
 
     def describe(self, env: str, file: str = "") -> str:
-        """Name a file or a folder for a message."""
+        """Return the path of a file or folder for a message."""
 
 
 def open_source(path: Path, base_env: str = "base") -> ConfSource:
@@ -46,7 +46,7 @@ def open_source(path: Path, base_env: str = "base") -> ConfSource:
 
     Args:
         path: a folder, or a zip or tar archive whose top is either the environments or one folder with them.
-        base_env: the name of the base environment; an archive without it at its top may hold everything in one folder.
+        base_env: the name of the base environment; an archive without it at the top may have all files in one folder.
 
     Returns:
         The source.
@@ -69,17 +69,17 @@ def check_environments(source: ConfSource, conf_source: Path, base_env: str, env
     Args:
         source: where the environments are.
         conf_source: its path, for messages.
-        base_env: the environment below.
-        env: the environment over it that was asked for; None if none was.
+        base_env: the base environment.
+        env: the requested environment; None for the default.
 
     Raises:
         MissingConfigError: the base environment does not exist.
-        ConfigError: the environment does not exist; the message suggests a close match.
+        ConfigError: the environment does not exist; the message suggests a similar name.
     """
     if not source.has_environment(base_env):
         place = source.describe(base_env)
         msg = (
-            f"There is no base environment {base_env!r} in {conf_source}. Create {place}, or name the right configuration with "
+            f"There is no base environment {base_env!r} in {conf_source}. Create {place}, or set the correct configuration with "
             "--conf-source or CONF_SOURCE."
         )
         raise MissingConfigError(msg, file=place, key=base_env)
@@ -87,14 +87,14 @@ def check_environments(source: ConfSource, conf_source: Path, base_env: str, env
         return
     wanted = PurePosixPath(env)
     if has_hidden_part(wanted) or wanted.is_absolute():
-        create = "An environment is a folder inside the configuration, and no part of its name begins with a dot."
+        create = "An environment is a folder inside the configuration, and no part of its path may begin with a dot."
         wanted = PurePosixPath(wanted.name)
     else:
         create = f"Or create {source.describe(env)}."
     while len(wanted.parts) > 1 and not source.has_environment(wanted.parent.as_posix()):
-        wanted = wanted.parent  # the first part of the name that is wrong
+        wanted = wanted.parent  # find the first part of the path that does not exist
     known = source.environments(wanted.parent.as_posix())
-    hint = did_you_mean(close_names(wanted.as_posix(), known, most=1), f"There are: {', '.join(known) or 'none'}.")
+    hint = did_you_mean(close_names(wanted.as_posix(), known, most=1), f"The environments are: {', '.join(known) or 'none'}.")
     msg = f"There is no environment {env!r} in {conf_source}.{hint} {create}"
     raise ConfigError(msg, file=source.describe(env), key=env)
 
@@ -103,14 +103,14 @@ class FolderSource:
     """Configuration in a folder.
 
     Args:
-        root: the folder that holds the environments.
+        root: the folder with the environments.
     """
 
     def __init__(self, root: Path) -> None:
         self.root = root
 
     def environments(self, below: str = "") -> list[str]:
-        """List the folders directly inside a folder, hidden ones left out."""
+        """List the folders directly inside a folder, except hidden ones."""
         names = [entry.name for entry in (self.root / below).iterdir() if entry.is_dir() and not entry.name.startswith(".")]
         return sorted(PurePosixPath(below, name).as_posix() for name in names)
 
@@ -119,7 +119,7 @@ class FolderSource:
         return not has_hidden_part(env) and not Path(env).is_absolute() and (self.root / env).is_dir()
 
     def files(self, env: str) -> list[str]:
-        """List the configuration files under a folder, hidden ones left out."""
+        """List the configuration files under a folder, except hidden ones."""
         top = self.root / env
         found = (file.relative_to(top) for file in top.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file())
         return sorted(file.as_posix() for file in found if not has_hidden_part(file))
@@ -137,17 +137,17 @@ class FolderSource:
             raise _unreadable(str(path), exc) from exc
 
     def describe(self, env: str, file: str = "") -> str:
-        """Name a file or a folder by its path."""
+        """Return the path of a file or folder."""
         return str(self.root / env / file)
 
 
 class ArchiveSource:
-    """Configuration in a zip or tar archive, read whole when opened: the same as the folder that it unpacks to.
+    """Configuration in a zip or tar archive, which is read completely when opened; it behaves like the unpacked folder.
 
     Args:
         path: the archive.
-        base_env: the name of the base environment; where no folder of this name is at the archive's top, and everything lies
-            in one folder, that folder is taken for the source.
+        base_env: the name of the base environment. If the top of the archive has no such folder, but one folder with all files,
+            that folder is the source.
     """
 
     def __init__(self, path: Path, base_env: str) -> None:
@@ -157,7 +157,7 @@ class ArchiveSource:
         self._contents = contents.below(self._top)
 
     def environments(self, below: str = "") -> list[str]:
-        """List the folders directly inside a folder, hidden ones left out."""
+        """List the folders directly inside a folder, except hidden ones."""
         inside = PurePosixPath(below)
         return sorted(folder for folder in self._contents.folders if PurePosixPath(folder).parent == inside)
 
@@ -182,13 +182,13 @@ class ArchiveSource:
             raise _unreadable(self.describe(env, file), exc) from exc
 
     def describe(self, env: str, file: str = "") -> str:
-        """Name a file or a folder by the archive and its path inside."""
+        """Return the path of the archive and the path inside it."""
         inside = PurePosixPath(self._top, env, file)
         return f"{self.path}!/{inside}" if str(inside) != "." else str(self.path)
 
 
 def _top_folder(contents: Contents, base_env: str) -> str:
-    """Name the one folder that an archive holds everything in; empty if its top is the source itself."""
+    """Return the one folder that contains all files of an archive; empty if the top of the archive is the source."""
     folders = {PurePosixPath(folder).parts[0] for folder in contents.folders}
     if len(folders) != 1 or any("/" not in file for file in contents.files):
         return ""
@@ -197,14 +197,14 @@ def _top_folder(contents: Contents, base_env: str) -> str:
 
 
 def matches(file: str, patterns: tuple[str, ...]) -> bool:
-    """Return whether a relative path fits one of some patterns.
+    """Return whether a relative path matches any of the patterns.
 
     Args:
         file: the path, with slashes.
-        patterns: `*` and `?` stay within a folder, `**` crosses folders.
+        patterns: `*` and `?` match within a folder, `**` across folders.
 
     Returns:
-        True where one fits.
+        True if one matches.
     """
     return any(re.fullmatch(_expression(pattern), file) for pattern in patterns)
 

@@ -1,6 +1,6 @@
-"""Params written as text that is read back as the same values: the inverse of `params.py`.
+"""Format params as text that parses back to the same values: the inverse of `params.py`.
 
-No state. Neighbours: the session writes the command that resumes a run with it, and makes the params of a record plain.
+State: none. Neighbours: a session formats the command that resumes a run with it, and converts the params of its record.
 """
 
 from __future__ import annotations
@@ -21,27 +21,27 @@ from treadle.config.parsing import MAX_DEPTH, loader_class
 from treadle.errors import ConfigError
 
 _MAX_REPR = 500
-"""Characters kept of the repr of an object that YAML has no word for."""
+"""Maximum length of the repr of an object that YAML cannot represent."""
 _PROBE = "treadle-probe"
-"""A second param behind the one that is tried, to see that the first one ends where it should."""
+"""Name of a param for testing a text; a second param after it shows whether the first one ends correctly."""
 
 
 class TextOf(str):
-    """The repr of an object that cannot be written: it can be shown, and stands for no value."""
+    """The repr of an object that cannot be written as YAML: for display only, not a value."""
 
     __slots__ = ()
 
 
 def yaml_value(value: Any, depth: int = 0) -> Any:
-    """Make a value that YAML can say with its type.
+    """Convert a value to one that YAML can represent with its type.
 
     Args:
         value: anything.
-        depth: how deep it lies in what is being made plain.
+        depth: its nesting depth in the value that is being converted.
 
     Returns:
         None, a bool, int, float, str, bytes, date or datetime; or a new list, set or dict of such values. A tuple becomes a list,
-        an Enum its value, a path or a time its text, and any other object a `TextOf`.
+        an Enum its value, a path or a time a string, and any other object a `TextOf`.
     """
     if isinstance(value, Enum):
         value = value.value
@@ -60,14 +60,14 @@ def yaml_value(value: Any, depth: int = 0) -> Any:
 
 
 def format_params(params: Mapping[str, Any]) -> str:
-    """Write params as they are typed.
+    """Format params for the command line.
 
     Args:
         params: nested params.
 
     Returns:
-        `a=1,b.c=x`; where a key or a value cannot be written so (a key with a dot, a number as a key, bytes, a date), one mapping
-        in YAML's flow style: `{a: 1, 2020: x}`. `parse_params` reads either with every type that YAML has.
+        `a=1,b.c=x`; or, if this form cannot represent a key or value (a key with a dot, a number as a key, bytes, a date), one
+        mapping in YAML's flow style: `{a: 1, 2020: x}`. `parse_params` reads both forms back with the same types.
     """
     plain = yaml_value(params)
     pairs = list(_pairs(plain, ""))
@@ -77,7 +77,7 @@ def format_params(params: Mapping[str, Any]) -> str:
 
 
 def dump_flow(value: Any) -> str:
-    """Write a value in YAML's flow style on one line, as configuration is read here.
+    """Format a value in YAML's flow style on one line, as Treadle parses configuration.
 
     Args:
         value: from `yaml_value`.
@@ -131,7 +131,7 @@ def _yaml_key(key: Any) -> Any:
 
 
 def _pairs(params: Mapping[Any, Any], prefix: str) -> Iterator[tuple[str, str | None]]:
-    """Yield dotted keys with the text of their values; None if the short form cannot say it."""
+    """Yield dotted keys with their values as text; None if the short form cannot represent the value."""
     for key, value in params.items():
         if not _is_plain_key(key):
             yield prefix, None
@@ -146,7 +146,7 @@ def _is_plain_key(key: Any) -> bool:
 
 
 def _short(value: Any) -> str | None:
-    """Write a value in the shortest way that is read back as the same."""
+    """Format a value as the shortest text that parses back to it; None if there is none."""
     candidates = [str(value)] if isinstance(value, str) else []
     for text in (*candidates, dump_flow(value)):
         try:
@@ -160,7 +160,7 @@ def _short(value: Any) -> str | None:
 
 @functools.cache
 def _dumper_class() -> Any:
-    """Make the writer once: it leaves out a tag or quotes only where our reader takes the bare text for the same value."""
+    """Create the YAML dumper, once. It omits tags and quotes only if Treadle's parser reads the bare text as the same value."""
     import base64
 
     import yaml
@@ -172,7 +172,7 @@ def _dumper_class() -> Any:
         return dumper.represent_scalar("tag:yaml.org,2002:binary", base64.b64encode(value).decode("ascii"), style='"')
 
     def number(dumper: Any, value: int) -> Any:
-        # Python converts no more than some thousand digits to decimal text
+        # Python limits the conversion of very large integers to decimal text.
         written = str(value) if value.bit_length() < 10_000 else hex(value)
         return dumper.represent_scalar("tag:yaml.org,2002:int", written)
 

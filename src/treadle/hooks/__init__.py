@@ -1,6 +1,6 @@
 """Hooks: functions of a project and its plugins that are called at defined points of a run.
 
-The names that need pluggy are imported when first used: every worker imports this package, and few run hooks.
+The names that need pluggy are imported on first use, because every worker imports this package and few run hooks. State: none.
 """
 
 from __future__ import annotations

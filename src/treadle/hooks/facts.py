@@ -1,4 +1,4 @@
-"""What a plugin is given about its worker. A record; no state.
+"""The description of a worker that plugins receive. State: none; it is a frozen record.
 
 Neighbours: the hook `on_worker_start` in `specs.py` takes it; `treadle.execution` creates it.
 """
@@ -18,7 +18,7 @@ class WorkerFacts:
         pid: its process id.
         package_name: the package of the configured project; None if there is none.
         start_method: how it was started: `fork`, `spawn`, `forkserver` or `loky`; None for the main process.
-        thread_limit: how many threads a numeric library should use, so that the workers share the cores; None for no limit.
+        thread_limit: maximum number of threads of a numeric library, so that workers share the cores; None for no limit.
         working_directory: the folder that relative paths start from.
     """
 
@@ -32,5 +32,5 @@ class WorkerFacts:
 
     @property
     def is_main(self) -> bool:
-        """Whether this is the main process: that of the session."""
+        """Whether this is the main process, which runs the session."""
         return self.number == 0

@@ -1,7 +1,7 @@
 """Create hook managers from the specs, and register a project's hooks and installed plugins.
 
-Errors name the plugin and the problem. State: none in this module; each session and
-each worker owns its manager. Neighbours: `specs.py` declares the hooks; `treadle.project.settings` lists a project's own.
+Errors name the plugin and the problem. State: none; each session and each worker owns its manager. Neighbours: `specs.py`
+declares the hooks; `treadle.project.settings` lists those of a project.
 """
 
 from __future__ import annotations
@@ -54,14 +54,14 @@ def register_hooks(manager: PluginManager, hooks: Iterable[Any], *, source: str 
     Args:
         manager: the manager that will call them; the one registered last is called first.
         hooks: instances of classes, or modules, that have methods or functions marked with `hook_impl`.
-        source: where they come from, for errors: the name of the setting that lists them.
+        source: their origin for errors: the name of the setting that lists them.
 
     Raises:
         HookError: a class was given instead of an instance, it has no marked method, or a marked method matches no hook.
     """
-    for place, hook in enumerate(hooks):
+    for position, hook in enumerate(hooks):
         if not manager.is_registered(hook):
-            name = f"{source}[{place}]" if source is not None else None
+            name = f"{source}[{position}]" if source is not None else None
             _register(manager, hook, name=None if name is None or manager.has_plugin(name) else name, label=_label(hook))
 
 
@@ -76,7 +76,7 @@ def register_plugins(manager: PluginManager, disabled: Collection[str] = ()) -> 
         The names of the plugins registered by this call, as `distribution:entry point`.
 
     Raises:
-        HookError: a plugin cannot be imported or does not fit the specs.
+        HookError: a plugin cannot be imported or does not match the specs.
     """
     skipped = {_canonical(name) for name in disabled}
     registered = []
@@ -110,10 +110,10 @@ def _register(manager: PluginManager, hook: Any, *, name: str | None, label: str
     known = hook_names()
     marked = list(_marked(manager, hook))
     if not marked:
-        alike = [attribute for attribute in known if hasattr(hook, attribute)]
-        hint = f" It has {alike[0]!r}: put @hook_impl above it." if alike else " Mark each implementation with @hook_impl."
-        msg = f"{label} implements no hook: nothing in it is marked with treadle's hook_impl.{hint}"
-        raise HookError(msg, hook=alike[0] if alike else None, plugin=label)
+        unmarked = [attribute for attribute in known if hasattr(hook, attribute)]
+        what = f"It has {unmarked[0]!r}: decorate it" if unmarked else "Decorate each implementation"
+        msg = f"{label} implements no hook: nothing in it is marked with treadle's hook_impl. {what} with @hook_impl."
+        raise HookError(msg, hook=unmarked[0] if unmarked else None, plugin=label)
     for target, optional, implementation in marked:
         if target in known:
             _check_arguments(manager, target, implementation, label)
@@ -127,7 +127,7 @@ def _register(manager: PluginManager, hook: Any, *, name: str | None, label: str
         if manager.is_registered(hook):  # older versions of pluggy leave it registered
             manager.unregister(hook)
         reason = " ".join(str(exc).split())
-        msg = f"{label} cannot be registered: {reason}. Take only arguments that the hook offers, by their names."
+        msg = f"{label} cannot be registered: {reason}. Declare only arguments of the hook, by their names."
         raise HookError(msg, plugin=label) from exc
 
 
@@ -138,8 +138,8 @@ def _check_arguments(manager: PluginManager, target: str, implementation: Any, l
     unknown = [name for name in taken if name not in given]
     if unknown:
         msg = (
-            f"{label} implements {target}({', '.join(taken)}), and that hook offers no {unknown[0]!r}. Take any of these, by "
-            f"their names: {', '.join(given)}."
+            f"{label} implements {target}({', '.join(taken)}), but that hook has no argument {unknown[0]!r}. Its arguments are: "
+            f"{', '.join(given)}."
         )
         raise HookError(msg, hook=target, plugin=label)
 

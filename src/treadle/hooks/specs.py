@@ -1,8 +1,8 @@
 """The hooks of sessions, runs, nodes and datasets that projects and plugins can implement.
 
-Job: declare the name and the arguments of every hook. State: none. Neighbours: `manager.py` turns these declarations
-into a pluggy manager; session hooks and pipeline hooks are called in the parent process, worker, node and
-dataset hooks in the worker that has the data. An implementation may take any part of a hook's arguments, by name.
+Each spec declares the name and arguments of a hook; an implementation may declare any subset of the arguments, by name. Session
+and pipeline hooks are called in the parent process, worker, node and dataset hooks in the process that runs the node. State:
+none. Neighbours: `manager.py` creates a pluggy manager with these specs.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from treadle.pipeline import Node, Pipeline
 
 NAMESPACE = "treadle"
-"""The name of our specs in pluggy, which separates them from those of other programs."""
+"""The project name of the specs in pluggy, which separates them from those of other programs."""
 
 hook_spec = HookspecMarker(NAMESPACE)
 
@@ -37,7 +37,7 @@ class SessionSpecs:
 
     @hook_spec
     def after_context_created(self, context: Any) -> None:
-        """Receive the context, when configuration and catalog can be read.
+        """Receive the context; configuration and catalog can be read from it.
 
         Args:
             context: the session's `Context`.
@@ -73,7 +73,7 @@ class PipelineSpecs:
         """Act before the first node starts.
 
         Args:
-            run_params: the arguments of the run and the facts of its session.
+            run_params: the arguments of the run and the data of its session.
             pipeline: the nodes that will run.
             catalog: the catalog of the run.
         """
@@ -85,8 +85,8 @@ class PipelineSpecs:
         """Act after the last node succeeded.
 
         Args:
-            run_params: the arguments of the run and the facts of its session.
-            run_result: free output to data, loaded on first use.
+            run_params: the arguments of the run and the data of its session.
+            run_result: the data of each free output by name, loaded on first use.
             pipeline: the nodes that ran.
             catalog: the catalog of the run.
         """
@@ -99,7 +99,7 @@ class PipelineSpecs:
 
         Args:
             error: the exception of the run.
-            run_params: the arguments of the run and the facts of its session.
+            run_params: the arguments of the run and the data of its session.
             pipeline: the nodes that were to run.
             catalog: the catalog of the run.
         """
@@ -110,11 +110,11 @@ class WorkerSpecs:
 
     @hook_spec
     def on_worker_start(self, spec: WorkerFacts) -> None:
-        """Act once in a process before this plugin's first hook of a node or a dataset there: connect, seed, patch.
+        """Act once in each process, before this plugin's first node or dataset hook there: for example, open a connection.
 
-        The project and logging are configured before this call. A warm worker that serves many runs calls this once, and
-        so does the main process if nodes run in it. For each run, a worker receives a new
-        copy of the plugin; the attributes that this hook sets are passed on to later copies.
+        The project and logging are configured before this call. A worker that serves several runs calls the hook once, and so
+        does the main process if nodes run in it. For each run, a worker receives a new copy of the plugin; the attributes that
+        this hook sets are copied to later copies.
 
         Args:
             spec: a description of the process.
@@ -143,7 +143,7 @@ class NodeSpecs:
             run_id: the id of the run.
 
         Returns:
-            Inputs to use in place of those loaded, by dataset name; None to change nothing.
+            Inputs that replace loaded ones, by dataset name; None to change nothing.
         """
 
     @hook_spec
@@ -161,8 +161,8 @@ class NodeSpecs:
         Args:
             node: the node.
             catalog: the catalog as the worker sees it.
-            inputs: the data it took, by dataset name.
-            outputs: the data it made, by dataset name.
+            inputs: the input data, by dataset name.
+            outputs: the output data, by dataset name.
             is_async: whether inputs and outputs are loaded and saved in threads.
             run_id: the id of the run.
         """
@@ -198,7 +198,7 @@ class DatasetSpecs:
 
         Args:
             dataset_name: its name in the catalog.
-            node: the node that takes it.
+            node: the node that loads it.
         """
 
     @hook_spec
@@ -207,8 +207,8 @@ class DatasetSpecs:
 
         Args:
             dataset_name: its name in the catalog.
-            data: what was loaded.
-            node: the node that takes it.
+            data: the loaded data.
+            node: the node that loads it.
         """
 
     @hook_spec
@@ -217,8 +217,8 @@ class DatasetSpecs:
 
         Args:
             dataset_name: its name in the catalog.
-            data: what will be saved.
-            node: the node that made it.
+            data: the data to save.
+            node: the node that saves it.
         """
 
     @hook_spec
@@ -227,19 +227,19 @@ class DatasetSpecs:
 
         Args:
             dataset_name: its name in the catalog.
-            data: what was saved.
-            node: the node that made it.
+            data: the saved data.
+            node: the node that saves it.
         """
 
 
 SPECS: tuple[type, ...] = (SessionSpecs, PipelineSpecs, WorkerSpecs, NodeSpecs, DatasetSpecs)
-"""Every class of specs, in the order of a run."""
+"""All classes of specs, in the order of a run."""
 
 
 IN_WORKERS: tuple[str, ...] = tuple(
     name for specs in (WorkerSpecs, NodeSpecs, DatasetSpecs) for name in vars(specs) if not name.startswith("_")
 )
-"""The hooks that are called where nodes run."""
+"""The hooks that are called in the process that runs the node."""
 
 
 def hook_names() -> tuple[str, ...]:

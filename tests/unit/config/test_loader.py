@@ -242,7 +242,7 @@ def test_custom_resolver_may_allow_the_environment_everywhere(tmp_path: Path, mo
         ("a: 1\nb: ${globals:x\n", 2, "b", "not a valid interpolation"),
         ("a: ${b}\nb: ${a}\n", 1, "a", "[Rr]ecursive"),
         ("a: 1\nb: ${fails:}\n", 2, "b", "ZeroDivisionError"),
-        ("a: 1\nb: ${circle:}\n", 2, "b", "circle"),
+        ("a: 1\nb: ${circle:}\n", 2, "b", "circular"),
     ],
 )
 def test_interpolation_errors_name_file_line_and_key(tmp_path: Path, text: str, line: int, key: str, match: str) -> None:

@@ -140,7 +140,7 @@ def test_unmarked_hook_is_refused() -> None:
     class Unmarked:
         def before_node_run(self) -> None: ...
 
-    with pytest.raises(HookError, match="put @hook_impl above it") as caught:
+    with pytest.raises(HookError, match="decorate it with @hook_impl") as caught:
         register_hooks(create_hook_manager(), [Unmarked()])
     assert caught.value.hook == "before_node_run"
 
@@ -153,7 +153,7 @@ def test_unknown_argument_is_refused_and_leaves_no_trace() -> None:
         def before_dataset_loaded(self, dataset: str) -> None: ...
 
     manager = create_hook_manager()
-    with pytest.raises(HookError, match=r"offers no 'dataset'.*: dataset_name, node\."):
+    with pytest.raises(HookError, match=r"has no argument 'dataset'.*: dataset_name, node\."):
         register_hooks(manager, [Greedy()])
     assert manager.hook.before_dataset_loaded(dataset_name="raw", node=None) == []
 
