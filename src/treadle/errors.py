@@ -32,6 +32,7 @@ from __future__ import annotations
 import signal
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from treadle.exits import signal_of
 from treadle.secrets import mask_secrets
 
 if TYPE_CHECKING:
@@ -244,13 +245,8 @@ class WorkerLostError(NodeError):
 
     @property
     def signal(self) -> signal.Signals | None:
-        """The signal that ended the worker; None if it exited by itself or its exit code is unknown."""
-        if self.exitcode is None or self.exitcode >= 0:
-            return None
-        try:
-            return signal.Signals(-self.exitcode)
-        except ValueError:
-            return None
+        """The signal that ended the worker; None if it exited by itself, or if its exit code is unknown."""
+        return signal_of(self.exitcode)
 
 
 class WorkerSetupError(RunError):

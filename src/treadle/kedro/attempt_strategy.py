@@ -14,7 +14,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from typing import TYPE_CHECKING, Any, cast
 
 from treadle.execution.attempt.context import Steps, Times
-from treadle.execution.attempt.failure import format_user_traceback
+from treadle.execution.attempt.hooks import log_failed_error_hook
 from treadle.hooks import plugin_at_fault
 from treadle.kedro.hooks import CATALOG_HOOKS
 
@@ -270,9 +270,7 @@ class KedroAttemptStrategy:
         except BaseException as broken:  # even an exit in the hook must not hide the node's failure
             if self._is_interrupt(broken):
                 raise
-            plugin = plugin_at_fault(self._hooks, "on_node_error", broken) if self._hooks is not None else None
-            text = format_user_traceback(broken)
-            _logger.error("The on_node_error hook of %s itself failed for node '%s'\n%s", plugin or "a plugin", node.name, text)  # noqa: TRY400
+            log_failed_error_hook(_logger, self._hooks, "on_node_error", broken, f"node '{node.name}'")
 
     def _is_interrupt(self, exc: BaseException) -> bool:
         return self._interruptible and isinstance(exc, KeyboardInterrupt)

@@ -8,10 +8,10 @@ total and finished nodes. Neighbours: `progress.py` shows the same on a terminal
 from __future__ import annotations
 
 import logging
-import signal
 from dataclasses import dataclass, field
 
 from treadle.events import Event, NodeFailed, NodeFinished, NodeSkipped, Outcome, RunFinished, RunStarted, WorkerLost
+from treadle.exits import describe_exit
 from treadle.printable import printable
 
 
@@ -103,10 +103,10 @@ class LogObserver:
 
     def _worker_lost(self, event: WorkerLost) -> None:
         self.logger.warning(
-            "%s (pid %d) died%s%s",
+            "%s (pid %d) %s%s",
             event.worker,
             event.pid,
-            _how(event.exitcode),
+            describe_exit(event.exitcode),
             f" while running {printable(event.node)}" if event.node else "",
             extra={"node": event.node, "worker": event.worker},
         )
@@ -137,15 +137,3 @@ class LogObserver:
     def _count(self) -> str:
         width = len(str(self._tally.total))
         return f"[{self._tally.done:>{width}}/{self._tally.total}]"
-
-
-def _how(exitcode: int | None) -> str:
-    """Describe how a process ended, as part of a sentence."""
-    if exitcode is None:
-        return ""
-    if exitcode >= 0:
-        return f" with exit code {exitcode}"
-    try:
-        return f" by {signal.Signals(-exitcode).name}"
-    except ValueError:
-        return f" by signal {-exitcode}"

@@ -21,6 +21,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from treadle.errors import Terminated
+from treadle.exits import signal_name
 
 if TYPE_CHECKING:
     from types import FrameType, TracebackType
@@ -80,7 +81,7 @@ def interrupt_of(number: int) -> KeyboardInterrupt:
     """
     if number == signal.SIGINT:
         return KeyboardInterrupt()
-    return Terminated(f"{signal.Signals(number).name} arrived during the run", number)
+    return Terminated(f"{signal_name(number)} arrived during the run", number)
 
 
 class signals_interrupt:  # noqa: N801 - used like a function; a generator-based context manager has more frames that a signal could interrupt

@@ -160,6 +160,7 @@ def _call_error_hook(
     try:
         call_hook(hooks, "on_pipeline_error", error=error, run_params=run_params, pipeline=pipeline, catalog=catalog)
     except HookError as broken:
-        trace = broken.failure.traceback if broken.failure is not None else ""
-        _logger.error("A hook failed in on_pipeline_error; the run's own error follows.\n%s", trace)  # noqa: TRY400 - the hook's traceback, without Treadle's frames
+        from treadle.execution.attempt.hooks import log_failed_error_hook
+
+        log_failed_error_hook(_logger, hooks, "on_pipeline_error", broken, "the run, whose own error follows")
         add_note(error, f"A hook failed as well: {broken}")

@@ -77,10 +77,10 @@ def test_one_worker_and_one_node_are_said_plainly(observe, caplog):
             "INFO",
             "[ 0/12] fit ended the run with sys.exit(0) after 1.50 s on worker-2",
         ),
-        (WorkerLost("worker-2", 77, 102.5, -9, "fit"), "WARNING", "worker-2 (pid 77) died by SIGKILL while running fit"),
-        (WorkerLost("worker-2", 77, 102.5, 3, None), "WARNING", "worker-2 (pid 77) died with exit code 3"),
-        (WorkerLost("worker-2", 77, 102.5, None, None), "WARNING", "worker-2 (pid 77) died"),
-        (WorkerLost("worker-2", 77, 102.5, -99, None), "WARNING", "worker-2 (pid 77) died by signal 99"),
+        (WorkerLost("worker-2", 77, 102.5, -9, "fit"), "WARNING", "worker-2 (pid 77) was killed by SIGKILL while running fit"),
+        (WorkerLost("worker-2", 77, 102.5, 3, None), "WARNING", "worker-2 (pid 77) exited with code 3"),
+        (WorkerLost("worker-2", 77, 102.5, None, None), "WARNING", "worker-2 (pid 77) died (its exit code is unknown)"),
+        (WorkerLost("worker-2", 77, 102.5, -99, None), "WARNING", "worker-2 (pid 77) was killed by signal 99"),
     ],
 )
 def test_what_goes_wrong_is_a_warning_or_an_error(observe, caplog, event, level, line):

@@ -524,7 +524,8 @@ def test_a_broken_error_hook_does_not_hide_the_error(make_project, inline, caplo
     with pytest.raises(NodeError) as caught, Session.create(save_on_close=False) as session:
         session.run("bad", runner=inline)
     assert "ZeroDivisionError" in caught.value.__notes__[0]
-    assert "A hook failed" in caplog.text
+    assert "The on_pipeline_error hook of session_project" in caplog.text
+    assert "itself failed for the run, whose own error follows\nTraceback" in caplog.text
 
 
 class Stopped:

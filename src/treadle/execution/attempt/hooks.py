@@ -16,6 +16,8 @@ from treadle.hooks import implemented, plugin_at_fault, plugin_that_answered
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    import pluggy
+
     from treadle.execution.attempt.context import RunContext, Steps
     from treadle.pipeline import Node
 
@@ -86,6 +88,24 @@ def report_error(context: RunContext, node: Node, steps: Steps, exc: BaseExcepti
     except BaseException as hook_error:  # the caller must see the node's failure; the hook's, SystemExit included, is only logged
         if context.interruptible and isinstance(hook_error, KeyboardInterrupt):
             raise
-        plugin = plugin_at_fault(context.hooks, "on_node_error", hook_error) if context.hooks is not None else None
-        shown = format_user_traceback(hook_error)
-        _logger.error("The on_node_error hook of %s itself failed for node '%s'\n%s", plugin or "a plugin", node.name, shown)  # noqa: TRY400 - without our frames
+        log_failed_error_hook(_logger, context.hooks, "on_node_error", hook_error, f"node '{node.name}'")
+
+
+def log_failed_error_hook(
+    logger: logging.Logger, hooks: pluggy.PluginManager | None, name: str, exc: BaseException, subject: str
+) -> None:
+    """Log that a hook which was called for an error failed itself; the caller then raises the error that it was called for.
+
+    Args:
+        logger: the caller's.
+        hooks: the manager through which the hook was called.
+        name: the hook.
+        exc: what it raised.
+        subject: what the first error belongs to: a node or the run.
+    """
+    failure = exc.failure if isinstance(exc, HookError) else None  # a caller that already knows the plugin raises a HookError
+    plugin = exc.plugin if isinstance(exc, HookError) else None
+    if plugin is None and hooks is not None:
+        plugin = plugin_at_fault(hooks, name, exc)
+    trace = failure.traceback if failure is not None else format_user_traceback(exc)
+    logger.error("The %s hook of %s itself failed for %s\n%s", name, plugin or "a plugin", subject, trace)

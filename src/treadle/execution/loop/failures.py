@@ -11,8 +11,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from treadle.errors import NodeError, NodeTimeoutError
-from treadle.execution.attempt.failure import format_user_traceback, restore_exception
-from treadle.hooks import implemented, plugin_at_fault
+from treadle.execution.attempt.failure import restore_exception
+from treadle.execution.attempt.hooks import log_failed_error_hook
+from treadle.hooks import implemented
 from treadle.planning.resume import resume_nodes
 from treadle.secrets import masked_exception
 
@@ -110,10 +111,7 @@ class Failures:
         except KeyboardInterrupt:
             raise
         except BaseException as broken:  # noqa: BLE001 - the caller needs the error of the lost worker; the hook's is logged
-            plugin = plugin_at_fault(hooks, "on_node_error", broken) or "a plugin"
-            name = self._bundle.plan.nodes[node].name
-            trace = format_user_traceback(broken)
-            _logger.error("The on_node_error hook of %s itself failed for node '%s'\n%s", plugin, name, trace)  # noqa: TRY400 - the traceback without our own frames
+            log_failed_error_hook(_logger, hooks, "on_node_error", broken, f"node '{self._bundle.plan.nodes[node].name}'")
 
 
 def _describe(node: object, worker: str | None, attempt: int, failure: Failure) -> str:

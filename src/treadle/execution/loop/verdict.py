@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from treadle.execution.attempt.verdict import describe_failed_start
 from treadle.execution.processes.sizes import format_bytes
+from treadle.exits import describe_exit, signal_of
 
 if TYPE_CHECKING:
     from treadle.execution.executors.events import SetupFailed, WorkerDown
@@ -46,7 +47,7 @@ def describe_loss(worker: str, event: WorkerDown, node: str | None, sizes: tuple
         parts.append(f"Its memory had peaked at {format_bytes(event.peak_memory)}.")
     if sizes:
         parts.append(f"The node's inputs: {', '.join(f'{name} {format_bytes(size)}' for name, size in sizes)}.")
-    number = _signal(event.exitcode)
+    number = signal_of(event.exitcode)
     if event.failure is not None:
         parts.append("Memory or file descriptors probably ran out; otherwise this is a bug in Treadle, so please report it.")
     elif number in _LIKELY_CAUSES:
@@ -63,7 +64,7 @@ def describe_setup_failure(worker: str, event: SetupFailed) -> str:
     """Describe a worker that could not be set up, in one paragraph."""
     if event.failure is None:
         pid = f" (pid {event.pid})" if event.pid else ""
-        likely = _LIKELY_CAUSES.get(number) if (number := _signal(event.exitcode)) is not None else None
+        likely = _LIKELY_CAUSES.get(number) if (number := signal_of(event.exitcode)) is not None else None
         if likely is None:
             likely = (
                 "Its last output may be above. Probably the project's package ends the process when it is imported, or "
@@ -71,22 +72,3 @@ def describe_setup_failure(worker: str, event: SetupFailed) -> str:
             )
         return f"{worker}{pid} {describe_exit(event.exitcode)} before it was set up. {likely}"
     return describe_failed_start(worker, event.failure)
-
-
-def describe_exit(exitcode: int | None) -> str:
-    """Describe how a process ended."""
-    if exitcode is None:
-        return "stopped responding and was killed"
-    number = _signal(exitcode)
-    if number is not None:
-        return f"was killed by {number.name}"
-    return f"died of signal {-exitcode}" if exitcode < 0 else f"exited with code {exitcode}"
-
-
-def _signal(exitcode: int | None) -> signal.Signals | None:
-    if exitcode is None or exitcode >= 0:
-        return None
-    try:
-        return signal.Signals(-exitcode)
-    except ValueError:
-        return None
