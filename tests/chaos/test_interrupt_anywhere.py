@@ -1,7 +1,7 @@
 """Ctrl-C at every call and at every import between the start and the end of a session leaves exactly one record, which is true.
 
 A run is repeated with a signal at other places each time. The short form takes a few of them, evenly spread and different for
-each length of the run; `TREADLE_CHAOS=full` takes many.
+each length of the run. `TREADLE_CHAOS_ROUNDS` sets their number, for every runner and start method.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from pathlib import Path
 import pytest
 
 INTERRUPT_AT = Path(__file__).parent / "interrupt_at.py"
-FULL = os.environ.get("TREADLE_CHAOS") == "full"
-PLACES = 150 if FULL else 2
+FULL = "TREADLE_CHAOS_ROUNDS" in os.environ
+PLACES = int(os.environ.get("TREADLE_CHAOS_ROUNDS", "2"))
 EXIT_CALLS = 200
-"""So many calls at the end are the command's exit, after its record is closed: a signal there changes the exit code at most."""
+"""The last calls of a run are the command's exit, after its record is closed: a signal there changes at most the exit code."""
 
 PROJECT = {
     "pyproject.toml": '[tool.treadle]\npackage_name = "tiny"\n',
