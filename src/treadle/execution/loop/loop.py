@@ -212,8 +212,9 @@ class RunLoop:
             self._scheduler.value_arrived(load.dataset, placement)
 
     def _release(self, release: ReleaseValue) -> None:
-        self._executor.release(release.dataset, release.workers)
-        if self._observers:
+        if not release.is_local:
+            self._executor.release(release.dataset, release.workers)
+        if self._observers.active:
             self._observers.notify(DatasetReleased(self._plan.datasets[release.dataset].name, time.time()))
 
     def _restart(self, restart: RestartWorker) -> None:
@@ -260,7 +261,7 @@ class RunLoop:
         self._observers.notify(NodeStarted(node.name, self._executor.label(worker), self._scheduler.attempt(fact.node), fact.at))
 
     def _node_finished(self, worker: int, fact: Finished) -> None:
-        if self._observers:  # for tiny nodes, most of the time here goes into these reports
+        if self._observers.active:  # for tiny nodes, most of the time here goes into these reports
             self._report_started(worker, Started(fact.run, fact.node, fact.started))
             self._announced.discard(fact.node)
         for dataset, handle in fact.outputs:
@@ -271,7 +272,7 @@ class RunLoop:
         self.seconds[name] = seconds
         attempt = self._scheduler.attempt(fact.node)
         self._scheduler.finish(fact.node, worker, seconds)
-        if self._observers:
+        if self._observers.active:
             datasets = self._plan.datasets
             self._observers.notify(
                 NodeFinished(

@@ -26,11 +26,8 @@ class Observers:
     """
 
     def __init__(self, observers: Iterable[Observer]) -> None:
-        self._active = list(observers)
-
-    def __bool__(self) -> bool:
-        """True while an observer is active."""
-        return bool(self._active)
+        self.active = list(observers)
+        """Those that have not raised."""
 
     def notify(self, event: Event) -> None:
         """Give an event to each active observer; one that raises receives no more events.
@@ -39,7 +36,7 @@ class Observers:
             event: what happened.
         """
         failed = []
-        for observer in self._active:
+        for observer in self.active:
             try:
                 observer(event)
             except Exception:
@@ -50,7 +47,7 @@ class Observers:
                     type(event).__name__,
                 )
         if failed:
-            self._active = [each for each in self._active if not any(each is one for one in failed)]
+            self.active = [each for each in self.active if not any(each is one for one in failed)]
 
 
 def _name_of(observer: Observer) -> str:

@@ -43,6 +43,8 @@ class ReleaseValue(NamedTuple):
 
     dataset: int
     workers: tuple[int, ...]
+    is_local: bool = False
+    """Whether it never left the job that made it: the last consumer has released it."""
 
 
 class SkipNode(NamedTuple):

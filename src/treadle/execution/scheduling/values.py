@@ -298,10 +298,11 @@ class Values:
         worker = self.pins.pop(dataset, None)
         if worker is None and dataset in self.homes:
             worker = self.homes.pop(dataset)[0]
-        if worker is not None and dataset not in self._local:  # the worker has dropped a local value itself
+        is_local = worker is not None and dataset in self._local
+        if worker is not None and not is_local:
             holders = {*holders, worker}
         if self._retained:
             self._retained.discard(dataset)
         if self.of[dataset] is not ValueState.RELEASED:
             self._move(dataset, ValueState.RELEASED)
-        self._emit(ReleaseValue(dataset, tuple(sorted(holders)) if holders else ()))
+        self._emit(ReleaseValue(dataset, tuple(sorted(holders)) if holders else (), is_local))
