@@ -1,7 +1,7 @@
 """The timers of a run: when a delayed node may be attempted again, and when a running attempt reaches its timeout.
 
-State: the pending deadlines, on the monotonic clock. Runs in the parent. Neighbours: `loop.py` waits for events no longer than
-until the next deadline, `failure_handler.py` acts on those that are due.
+Runs in the parent. `loop.py` waits for events until the next deadline at most; `failure_handler.py` handles the deadlines that
+are due. State: the pending deadlines, on the monotonic clock.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Deadlines:
         """Return the seconds until the next deadline, None if there is none."""
         return max(0.0, self.queue[0][0] - time.monotonic()) if self.queue else None
 
-    def take_due(self) -> list[Wake | TimeoutCheck]:
+    def pop_due(self) -> list[Wake | TimeoutCheck]:
         """Remove and return the deadlines that are due by now."""
         now = time.monotonic()
         due = []

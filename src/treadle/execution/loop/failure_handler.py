@@ -164,7 +164,7 @@ class FailureHandler:
 
     def handle_due(self) -> None:
         """Act on the deadlines that are due: wake nodes for their next attempt, kill workers whose node reached its timeout."""
-        for due in self._deadlines.take_due():
+        for due in self._deadlines.pop_due():
             if isinstance(due, Wake):
                 self._scheduler.wake(due.node)
             elif self._scheduler.holds(due.worker, due.node) and self._scheduler.attempt(due.node) == due.attempt:

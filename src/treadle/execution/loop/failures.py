@@ -1,7 +1,7 @@
 """The failures of a run: collected as errors, reported to hooks for nodes whose worker is lost, and combined for the caller.
 
-State: the failures of one run, in order. Runs in the parent. Neighbours: `failure_handler.py` adds them, `verdict.py` words the
-messages about lost workers.
+Runs in the parent. `failure_handler.py` adds the failures, `verdict.py` has the messages about lost workers. State: the failures
+of one run, in order.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class Failures:
         Args:
             node: its index.
             failure: the record of the failure.
-            original: the exception itself, where it was raised in this process; restored from the record where None.
+            original: the exception object; None to restore it from the record, because it was raised in another process.
             worker: label of the worker, None if the node was not assigned.
             attempt: the attempt's number.
         """

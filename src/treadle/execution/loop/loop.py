@@ -80,18 +80,18 @@ class RunLoop:
         self._durations = durations
         self.seconds: dict[str, float] = {}
         """How long each finished node took, by name."""
-        can = executor.capabilities
+        capabilities = executor.capabilities
         self._scheduler = Scheduler(
             bundle.plan,
-            separate_main=can.processes,
-            depth=None if can.queues else 1,
-            fuse=not can.recycles,
+            separate_main=capabilities.processes,
+            depth=None if capabilities.queues else 1,
+            fuse=not capabilities.recycles,
             limits=resource_limits,
             policy=on_failure,
         )
-        self._recycles = can.recycles
+        self._recycles = capabilities.recycles
         # Nodes that run in this process cannot be killed: their attempts check the time themselves.
-        self._timeouts = bundle.plan.timeouts if can.can_kill else {}
+        self._timeouts = bundle.plan.timeouts if capabilities.can_kill else {}
         self._deadlines = Deadlines()
         self._workers: dict[int, int] = {}  # worker -> process id, in the order in which they became ready
         self._failure_handler = FailureHandler(
@@ -103,8 +103,8 @@ class RunLoop:
             timeouts=self._timeouts,
             workers=self._workers.keys(),
         )
-        # Where nodes run inside `wait`, it does not return while one of them is stuck.
-        self._stalls = Stalls(bundle.plan, executor, self._scheduler, self._workers) if can.concurrent else None
+        # If nodes run inside `wait`, it does not return while a node is stuck, so stalls cannot be reported.
+        self._stalls = Stalls(bundle.plan, executor, self._scheduler, self._workers) if capabilities.concurrent else None
         self._received: Sequence[PoolEvent] = ()  # the batch of events that is being handled
         self._loaded = False  # whether a LoadValue was carried out since the last `assign`
         self._announced: set[int] = set()  # running nodes whose start was reported to the observers
@@ -132,16 +132,16 @@ class RunLoop:
         """
         scheduler = self._scheduler
         main_only = self._executor.begin(self._bundle, self._run_until)
-        scheduler.expect(expected_seconds(self._plan, self._durations()), main_only)
+        scheduler.prepare(expected_seconds(self._plan, self._durations()), main_only)
         self._run_until(lambda: False)
         if (error := self._failure_handler.failures.combine_errors(scheduler.done())) is not None:
             raise error
         return gather_results(self._bundle, self._executor)
 
-    def _run_until(self, over: Callable[[], bool]) -> None:
-        """Run the loop until the run has ended, or until a condition holds."""
+    def _run_until(self, condition: Callable[[], bool]) -> None:
+        """Run the loop until the run has ended or a condition is true."""
         scheduler, failure_handler, deadlines = self._scheduler, self._failure_handler, self._deadlines.queue
-        while not scheduler.is_finished() and not over():
+        while not scheduler.is_finished() and not condition():
             while scheduler.assign():
                 self._carry_out()
                 if not self._loaded:
@@ -164,11 +164,11 @@ class RunLoop:
         timeout, stalls = self._deadlines.seconds_left() if self._deadlines.queue else None, self._stalls
         if stalls is None:
             return self._executor.wait(timeout)
-        began = time.monotonic()
+        started = time.monotonic()
         left = stalls.seconds_left() if stalls.since is not None else stalls.patience
         received = self._executor.wait(left if timeout is None else min(timeout, left))
         if not received:
-            stalls.note_silence(began)
+            stalls.note_silence(started)
         elif stalls.since is not None:
             stalls.end()
         return received

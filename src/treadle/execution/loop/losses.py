@@ -29,7 +29,7 @@ class Losses:
 
     Args:
         bundle: the run.
-        executor: has the workers.
+        executor: the executor, which has the workers.
         timeouts: seconds that an attempt may take, by node.
     """
 

@@ -1,7 +1,7 @@
 """The observers of a run: each one receives every event, in the parent process.
 
 An observer that raises is disabled for the rest of the run and its traceback is logged once, because progress bars and
-recorders must not decide whether work succeeds. (A hook that raises is an error: hooks are the user's.)
+recorders must not decide whether work succeeds. (A hook that raises fails its node or run: hooks are user code.)
 State: which observers are still active. Runs in the parent. Neighbours: `loop.py` and `failure_handler.py` notify.
 """
 
@@ -30,10 +30,10 @@ class Observers:
         """Those that have not raised."""
 
     def notify(self, event: Event) -> None:
-        """Give an event to each active observer; one that raises receives no more events.
+        """Call each active observer with an event. An observer that raises receives no more events.
 
         Args:
-            event: what happened.
+            event: the event.
         """
         failed = []
         for observer in self.active:

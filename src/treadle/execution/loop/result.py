@@ -112,7 +112,7 @@ class RunResult(Mapping[str, Any]):
         )
         msg = (
             f"'{name}' of the run {self.run_id} can no longer be loaded: {saved.path} {happened} after the run had saved it, "
-            f"probably by another run. {remedy} each run a file of its own: `versioned: true` in the catalog entry, or a path "
+            f"probably by another run. {remedy} each run a separate file: `versioned: true` in the catalog entry, or a path "
             "that contains a parameter."
         )
         raise DatasetError(msg, dataset=name)
@@ -121,7 +121,7 @@ class RunResult(Mapping[str, Any]):
         """Load results now, so that later changes to their files have no effect.
 
         Args:
-            names: the outputs to load; all where None.
+            names: the outputs to load; None for all.
 
         Raises:
             KeyError: a name is not a free output of the run.

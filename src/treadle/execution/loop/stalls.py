@@ -1,7 +1,7 @@
-"""Report the nodes that are running while nothing happens: for how long, in which process, and what that process waits for.
+"""Log the running nodes if no event arrives for a while: how long each has run, in which process, and what the process waits for.
 
-The first report comes once no node or worker has reported anything for a while, the next ones after twice that time each. State:
-when the silence began. Runs in the parent. Neighbour: `loop.py` calls it when a wait has returned without an event.
+The first report is logged after 20 s without an event, each later one after twice the time of the one before. Runs in the parent;
+`loop.py` calls it when a wait has returned without an event. State: when the silence began.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ PATIENCE_SECONDS = 20.0
 """Seconds without an event before the first report."""
 
 _STATES = {"disk-sleep": "uninterruptible", "tracing-stop": "stopped", "idle": "sleeping"}
-"""psutil's names of process states that have a clearer one."""
+"""Clearer names for some of psutil's process states."""
 _STUCK = frozenset({"uninterruptible", "stopped", "zombie"})
 """States in which a process does not run its node: reported as warnings."""
 _NO_PLACE = ("", "0")
-"""What the kernel says of a process that waits nowhere, or that it keeps to itself."""
+"""Contents of /proc/PID/wchan if the process does not wait in the kernel, or the kernel hides the function."""
 
 
 class Stalls:
@@ -57,24 +57,24 @@ class Stalls:
         self.patience = PATIENCE_SECONDS
         """Seconds of silence before the next report."""
         self.since: float | None = None
-        """When the present silence began, by the monotonic clock; None while events arrive."""
+        """When the current silence began, by the monotonic clock; None while events arrive."""
 
     def seconds_left(self) -> float:
         """Return the seconds until the next report, if nothing happens."""
         return self.patience if self.since is None else max(0.0, self.since + self.patience - time.monotonic())
 
     def end(self) -> None:
-        """Note that something happened."""
+        """Record that an event arrived."""
         self.since, self.patience = None, PATIENCE_SECONDS
 
-    def note_silence(self, began: float) -> None:
-        """Note a wait that returned without an event, and report the running nodes if the silence has lasted long enough.
+    def note_silence(self, started: float) -> None:
+        """Record a wait that returned without an event, and log the running nodes if the silence has lasted long enough.
 
         Args:
-            began: when the wait began, by the monotonic clock.
+            started: when the wait started, by the monotonic clock.
         """
         if self.since is None:
-            self.since = began
+            self.since = started
         if time.monotonic() < self.since + self.patience:
             return
         self.patience *= 2
@@ -111,12 +111,12 @@ class Stalls:
 
 
 def _seconds(started: Started) -> float:
-    """Return how long a node has been running; the wall clock is used where its worker gave no other."""
+    """Return how long a node has been running, by the wall clock if its worker did not report the monotonic time."""
     return time.monotonic() - started.since if started.since else max(0.0, time.time() - started.at)
 
 
 def _state_of(pid: int) -> tuple[str, str]:
-    """Return a process's state, and the function of the kernel that it waits in, where that is known."""
+    """Return a process's state, and the kernel function that it waits in, if known."""
     import psutil
 
     try:
@@ -126,19 +126,19 @@ def _state_of(pid: int) -> tuple[str, str]:
     state = _STATES.get(status, status)
     place = ""
     if state in ("sleeping", "uninterruptible"):
-        with suppress(OSError):  # not Linux, or the kernel keeps it to itself
+        with suppress(OSError):  # not Linux, or the kernel does not allow reading it
             place = Path(f"/proc/{pid}/wchan").read_text().strip()
     return state, "" if place in _NO_PLACE else place
 
 
 def _thread_named(name: str) -> int | None:
-    """Return the thread with a name; None where there are several, as when two runs of this process are under way."""
+    """Return the id of the thread with a name; None if several have it, because two runs are in progress in this process."""
     found = [thread.ident for thread in threading.enumerate() if thread.name == name]
     return found[0] if len(found) == 1 else None
 
 
 def _place_of_thread(ident: int | None) -> str:
-    """Return where the Python code of a thread is now; an empty text where that is not known."""
+    """Return the function, file and line that a thread is executing; empty if unknown."""
     if ident is None:
         return ""
     frame = sys._current_frames().get(ident)  # noqa: SLF001 - documented in spite of its name (sys)

@@ -28,11 +28,11 @@ _LIKELY_CAUSES = {
 
 
 def describe_loss(worker: str, event: WorkerDown, node: str | None, sizes: tuple[tuple[str, int], ...]) -> str:
-    """Describe a lost worker in one paragraph.
+    """Return the message about a lost worker, one paragraph.
 
     Args:
         worker: its label.
-        event: how it ended.
+        event: the event that reports how it ended.
         node: the node that it was running, None if it was idle.
         sizes: bytes of the node's in-memory inputs, by name.
     """

@@ -1,5 +1,5 @@
-"""What runs where and when: pure decisions, and the simulator that puts them to a virtual clock.
+"""Decide which node runs when and on which worker; simulate these decisions on a virtual clock.
 
-Owns the state of nodes and values of a run. Runs in the parent. Imports the plan and `protocol`; no clock, process, thread or
-file.
+Owns the state of a run's nodes and values. Runs in the parent. Imports the plan and `protocol`, and uses no clock, process,
+thread or file.
 """

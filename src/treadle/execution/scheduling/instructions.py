@@ -1,4 +1,4 @@
-"""The instructions that the scheduler returns. State: none. Neighbours: `scheduler.py` issues them, the loop carries them out."""
+"""The instructions that the scheduler returns and the loop carries out. Used in the parent. State: none."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ class RunJob(NamedTuple):
         worker: the worker.
         nodes: plan indices, in order.
         inputs: in-memory datasets whose values are sent with the job: those of its inputs that the worker does not have yet.
-        last: (dataset, node) where the node is the dataset's last consumer: after it the value is no longer needed.
-        local: datasets that are made and used up within the job.
+        last: (dataset, node) if the node is the dataset's last consumer: after it the value is no longer needed.
+        local: datasets that are made and consumed within the job.
     """
 
     worker: int
@@ -32,7 +32,7 @@ class LoadValue(NamedTuple):
 
 
 class TransferValue(NamedTuple):
-    """Have a worker transfer a value to the store, because another worker needs it; answered by `value_arrived`."""
+    """Request a value from the worker that has it, because another worker needs it; answered by `value_arrived`."""
 
     dataset: int
     worker: int

@@ -1,6 +1,6 @@
 """The state of a scheduler, and the state changes that its events and decisions consist of.
 
-State: everything that the scheduler knows. Neighbours: `view.py` has the queries, `scheduler.py` the events and decisions.
+Runs in the parent. `view.py` has the queries, `scheduler.py` the events and decisions. State: the whole state of the scheduler.
 """
 
 from __future__ import annotations
@@ -53,11 +53,11 @@ class SchedulerMoves(SchedulerView):
         self._values = Values(plan, self._instructions.append)
         self._pending = PendingJobs()
         self._policies = Policies(plan, policy)
-        self._values.keep_inputs_of(self._policies.retried)
+        self._values.keep_inputs_for(self._policies.retried)
         self._resources = Resources(plan, limits) if limits else None
         scarce = self._resources.nodes if self._resources is not None else frozenset()
-        self._alone = self._policies.retried | self._policies.limited | scarce  # each of them is a job of its own
-        self._apart = set(self._alone)  # nodes that do not share a job with their parent
+        self._single_node_jobs = self._policies.retried | self._policies.limited | scarce  # nodes that never share a job
+        self._not_fusable = set(self._single_node_jobs)  # nodes that do not share a job with their parent
         self._weights = weights
         self._queues = ReadyQueues(plan, self._states, self._values, self._resources, separate_main=separate_main)
         self._workers = Workers(depth)
@@ -138,7 +138,7 @@ class SchedulerMoves(SchedulerView):
         self._instructions.append(job._replace(inputs=self._values.mark_sent(job.inputs, job.worker)))
 
     def _request(self, dataset: int, job: RunJob) -> None:
-        """Have a missing value loaded or transferred, unless that was requested already."""
+        """Issue the instruction to load or transfer a missing value, unless it was issued already."""
         source = self._values.request(dataset)
         if source is None:
             return
@@ -166,7 +166,7 @@ class SchedulerMoves(SchedulerView):
         if len(children) != 1:
             return None
         child = children[0]
-        if self._missing[child] != 1 or self._states[child] is not NodeState.WAITING or child in self._apart:
+        if self._missing[child] != 1 or self._states[child] is not NodeState.WAITING or child in self._not_fusable:
             return None
         required = self._queues.required_worker(child)
         if any(holder != required for holder in self._values.pinned_inputs(child).values()):

@@ -1,6 +1,7 @@
 """Jobs that are assigned to a worker and wait for values that are being loaded or transferred.
 
-State: these jobs. A part of the scheduler, which adds and removes them. Neighbours: `values.py` knows which values a job lacks.
+Runs in the parent, as a part of the scheduler, which adds and removes the jobs. `values.py` knows which values a job lacks.
+State: these jobs.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ class PendingJobs:
         self._jobs[job.nodes[0]] = (job, set(missing))
 
     def value_arrived(self, dataset: int) -> list[RunJob]:
-        """Note the arrival of a value; remove and return the jobs that now wait for no other."""
+        """Record that a value has arrived; remove and return the jobs that wait for no other value."""
         complete = []
         for first, (job, missing) in list(self._jobs.items()):
             missing.discard(dataset)
@@ -44,7 +45,7 @@ class PendingJobs:
         """Remove and return the jobs for which a condition holds.
 
         Args:
-            condition: gets a job and the datasets that it waits for.
+            condition: called with a job and the datasets that it waits for.
         """
         removed = [(first, job) for first, (job, missing) in self._jobs.items() if condition(job, missing)]
         for first, _job in removed:

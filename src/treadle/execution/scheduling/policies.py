@@ -1,6 +1,6 @@
 """The policies of a run's nodes: retries, timeouts, and whether a failure stops the run.
 
-State: how many retries each node has left. Neighbours: `scheduler.py` uses it.
+Runs in the parent, as a part of the scheduler. State: how many retries each node has left.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ class Policies:
         self.limited = frozenset(plan.timeouts)
         """Nodes that have a timeout."""
 
-    def take_retry(self, node: int) -> float | None:
-        """Use up one of a node's retries; return the seconds until it is due, None if no retry is left."""
+    def use_retry(self, node: int) -> float | None:
+        """Use one of a node's retries; return the seconds until the next attempt, None if no retry is left."""
         left = self._left.get(node, 0)
         if not left:
             return None

@@ -1,7 +1,7 @@
-"""The scheduler's ready nodes, by priority, in one queue for each worker that they are bound to or should run on.
+"""The scheduler's ready nodes, by priority: one queue for each worker that nodes must or should run on, one for all others.
 
-State: the queues, and the nodes that must run in the main process. Neighbours: `scheduler.py` adds and removes nodes,
-`values.py` knows where their inputs are, `resources.py` has the nodes that wait for limited resources.
+Runs in the parent, as a part of the scheduler, which adds and removes nodes. `values.py` knows where their inputs are,
+`resources.py` has the nodes that wait for limited resources. State: the queues, and the nodes that must run in the main process.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ class ReadyQueues:
     Args:
         plan: the nodes.
         states: the state of each node; the scheduler's own list, which is only read here.
-        values: where values are.
-        resources: takes the nodes that need what is scarce; None if nothing is.
-        separate_main: True if nodes that need the main process go to the worker MAIN, and no others.
+        values: the location of each value.
+        resources: queues the nodes that need a limited resource; None if there are no limits.
+        separate_main: True if the worker MAIN runs the nodes that need the main process, and no others.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class ReadyQueues:
         self._resources = resources
         self._separate_main = separate_main
         self.main_only = {index for index, node in enumerate(plan.nodes) if node.main_only}
-        self._near: dict[int, list[Entry]] = {}  # ready nodes by the worker that has most bytes of their inputs
+        self._preferred: dict[int, list[Entry]] = {}  # ready nodes by the worker that has most bytes of their inputs
         self._ready: dict[int | None, list[Entry]] = {None: []}  # by required worker; None: any but main
         self._unplaceable: deque[int] = deque()
 
@@ -69,7 +69,7 @@ class ReadyQueues:
             heappush(self._ready.setdefault(required, []), entry)
         else:
             near = values.nearest_worker(node) if values.homes else None
-            heappush(self._ready[None] if near is None else self._near.setdefault(near, []), entry)
+            heappush(self._ready[None] if near is None else self._preferred.setdefault(near, []), entry)
 
     def requeue(self, nodes: Iterable[int]) -> None:
         """Add ready nodes to the queues that they belong to now; their entries in other queues become stale."""
@@ -79,13 +79,13 @@ class ReadyQueues:
 
     def clear(self) -> None:
         """Remove all nodes."""
-        self._ready, self._near = {None: []}, {}
+        self._ready, self._preferred = {None: []}, {}
         if self._resources is not None:
             self._resources.clear()
 
     def lose_worker(self, worker: int) -> None:
         """Move the nodes whose inputs were mostly in a lost worker to the common queue."""
-        for _priority, node in self._near.pop(worker, ()):
+        for _priority, node in self._preferred.pop(worker, ()):
             if self._states[node] is NodeState.READY:
                 heappush(self._ready[None], (-self.priority[node], node))
 
@@ -98,7 +98,7 @@ class ReadyQueues:
         return None
 
     def required_worker(self, node: int) -> int | None:
-        """Return the worker that a node must run in, None if any will do."""
+        """Return the worker that a node must run on; None if it can run on any."""
         if self._separate_main and node in self.main_only:
             return MAIN
         return next(iter(self._values.pinned_inputs(node).values()), None)
@@ -114,18 +114,18 @@ class ReadyQueues:
     def best_queue(self, worker: int) -> list[Entry] | None:
         """Return the queue whose head is the most urgent ready node that this worker may run.
 
-        Among equally urgent nodes, those that only this worker can run come first, then those whose inputs it has. If there are
-        no others, it gets a node whose inputs another worker has, so that no worker is idle while nodes are ready.
+        Among equally urgent nodes, those that only this worker can run come first, then those whose inputs it has. A worker with
+        no such nodes gets a node whose inputs another worker has, so that no worker is idle while nodes are ready.
         """
         queues = [self._ready[worker]] if worker in self._ready else []
         if worker == MAIN and self._separate_main:
             return self._most_urgent(queues, worker)
-        if worker in self._near:
-            queues.append(self._near[worker])
+        if worker in self._preferred:
+            queues.append(self._preferred[worker])
         queues.append(self._ready[None])
         best = self._most_urgent(queues, worker)
-        if best is None and self._near:
-            best = self._most_urgent(list(self._near.values()), worker)
+        if best is None and self._preferred:
+            best = self._most_urgent(list(self._preferred.values()), worker)
         return best
 
     def _most_urgent(self, queues: list[list[Entry]], worker: int) -> list[Entry] | None:

@@ -1,10 +1,11 @@
-"""The limited resources of a run: how much of each is free, and the ready nodes that wait for some.
+"""The limited resources of a run: how much of each is free, and the ready nodes that wait for resources.
 
-The rule: nodes are considered in the order of their priority, and the amounts of a node that cannot start yet are reserved, so
-that less urgent nodes get only the rest. So a node that needs much is never overtaken by less urgent ones, however many they are,
-and the same facts give the same decisions. Nodes that need no limited resource are not handled here.
+Nodes are considered in the order of their priority. If a node cannot start yet, its amounts are reserved, and less urgent nodes
+get only the rest. So less urgent nodes can never delay a node that needs much, and the same events give the same decisions. Nodes
+that need no limited resource are not handled here.
 
-State: free amounts, the nodes that hold resources, the queues. Neighbours: `scheduler.py` starts nodes, `queues.py` adds them.
+Runs in the parent, as a part of the scheduler. `queues.py` adds nodes, `scheduler.py` starts them. State: free amounts, the nodes
+that hold resources, the queues.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ class Candidate(NamedTuple):
 
     entry: Entry
     required: int | None
-    """The worker that it must run in, None if any will do."""
+    """The worker that it must run on; None if it can run on any."""
 
 
 class Resources:
@@ -109,14 +110,14 @@ class Resources:
         for_any = 0
         while heads and most:
             entry, order, required, needs = heads[0]
-            has_room = required is not None or for_any < most  # nodes behind it may require a worker that has room
-            fits = has_room and all(amount <= available[name] for name, amount in needs)
+            has_worker = required is not None or for_any < most  # later nodes may require a worker that is free
+            fits = has_worker and all(amount <= available[name] for name, amount in needs)
             for name, amount in needs:
                 available[name] -= amount
             queue = self._queues[required, needs]
             if fits:
                 found.append(Candidate(entry, required))
-                while queue and queue[0] == entry:  # queued twice, if it was pinned meanwhile
+                while queue and queue[0] == entry:  # the node was queued twice, because one of its inputs was pinned meanwhile
                     heappop(queue)
                 _drop_stale_heads(queue, required, is_current)
             if fits and required is None and queue:

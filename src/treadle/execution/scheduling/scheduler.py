@@ -4,12 +4,13 @@ It is pure: it does no I/O and knows no process, thread, clock or file. Events g
 or was returned, a value arrived, a worker was lost, a delay is over), instructions come out (`instructions.py`). The same events
 in the same order give the same instructions.
 
-Order: the ready node with the longest remaining path first, ties by plan order. A node whose sole child needs nothing else
-shares a job with that child, so that the value between them never leaves the worker.
+The ready node with the longest remaining path runs first; plan order breaks ties. A node and its only child share a job if the
+child has no other parent, so that the value between them never leaves the worker.
 
-Neighbours, which are parts of this one object and are changed only by it: `states.py` (states and legal moves), `queues.py`
-(ready nodes), `pending.py` (jobs that wait for values), `workers.py` (the nodes that each worker holds), `values.py` (where
-values are), `resources.py` (limited resources), `policies.py` (retries), `view.py` (queries), `moves.py` (state changes).
+Runs in the parent. State: that of one run. These modules are parts of the scheduler, and only the scheduler changes their state:
+`states.py` (states and legal moves), `queues.py` (ready nodes), `pending.py` (jobs that wait for values), `workers.py` (the nodes
+that each worker holds), `values.py` (where values are), `resources.py` (limited resources), `policies.py` (retries), `view.py`
+(queries), `moves.py` (state changes).
 """
 
 from __future__ import annotations
@@ -44,22 +45,22 @@ class Scheduler(SchedulerMoves):
 
     Args:
         plan: the nodes, with their policies.
-        weights: seconds that each node is expected to take; equal where None.
+        weights: seconds that each node is expected to take; None if all are equal.
         policy: whether a failure stops the run, for nodes whose own policy does not set it.
         depth: jobs that a worker may hold at once; None adapts it to the durations of nodes, starting with one.
         fuse: whether a node may share a job with its sole child.
         separate_main: True if the workers are other processes: the worker MAIN runs only nodes that need the main process.
-        limits: how much of each resource nodes may use at the same time; a resource without a limit is ignored.
+        limits: the total of each resource that running nodes may use; a resource without a limit is ignored.
     """
 
     # --- events: nodes ---------------------------------------------------------------------------------------------------
 
-    def expect(self, weights: Sequence[float] | None = None, main_only: Iterable[int] = ()) -> None:
-        """Set what becomes known only while workers start; called before any node is assigned.
+    def prepare(self, weights: Sequence[float] | None = None, main_only: Iterable[int] = ()) -> None:
+        """Set the expected durations, and nodes that need the main process. Called before any node is assigned.
 
         Args:
             weights: the expected duration of each node, in any unit, which determines the priorities.
-            main_only: nodes that turned out to need the main process.
+            main_only: nodes that need the main process, in addition to those of the plan.
         """
         self._weights = weights
         self._queues.main_only.update(main_only)
@@ -70,7 +71,7 @@ class Scheduler(SchedulerMoves):
         Args:
             node: its index.
             worker: where it ran.
-            seconds: how long it took, if that is known.
+            seconds: how long it took, if known.
         """
         self._move(node, NodeState.DONE)
         if self._resources is not None:
@@ -98,9 +99,9 @@ class Scheduler(SchedulerMoves):
             worker: where it ran; None if the worker is lost.
 
         Returns:
-            True if there is a next attempt, now or after a DelayNode; False where `fail` has to be called.
+            True if there is a next attempt, now or after a DelayNode; False if the caller must call `fail`.
         """
-        delay = None if self._stopped else self._policies.take_retry(node)
+        delay = None if self._stopped else self._policies.use_retry(node)
         if delay is None:
             return False
         if worker is not None:
@@ -226,7 +227,7 @@ class Scheduler(SchedulerMoves):
         """
         self._values.load_failed(dataset)
         returned = self._return_pending(lambda _job, missing: dataset in missing)
-        self._apart.add(node)
+        self._not_fusable.add(node)
         return any(job.nodes[0] == node for job in returned)
 
     # --- decisions -------------------------------------------------------------------------------------------------------
@@ -246,7 +247,7 @@ class Scheduler(SchedulerMoves):
         Returns:
             True if there are instructions.
         """
-        if not self._queues.priority:  # the first call: `expect` may change the weights until then
+        if not self._queues.priority:  # the first call: `prepare` may change the weights until then
             self._begin()
         if self._values.lost:
             self._repeat_lost()
@@ -267,7 +268,7 @@ class Scheduler(SchedulerMoves):
             chosen = next((each for each in scarce if queues.may_run(worker, each.required)), None) if scarce else None
             if chosen is not None and resources is not None and (best is None or chosen.entry < best[0]):
                 scarce.remove(chosen)
-                if state.jobs:  # it gets no other job until it is free for that node
+                if state.jobs:  # the worker gets no other job until it is idle and can run this node
                     resources.put(*chosen)
                     continue
                 resources.acquire(chosen.entry[1])
@@ -283,7 +284,7 @@ class Scheduler(SchedulerMoves):
     def _assign_job(self, first: int, worker: int, state: WorkerState) -> None:
         nodes = [first]
         self._move(first, NodeState.ASSIGNED)
-        if self._fuse and first not in self._alone:
+        if self._fuse and first not in self._single_node_jobs:
             while (successor := self._sole_successor(nodes[-1], worker)) is not None:
                 self._move(successor, NodeState.ASSIGNED)
                 nodes.append(successor)
@@ -307,7 +308,7 @@ class Scheduler(SchedulerMoves):
         if len(children) != 1:
             return None
         child = children[0]
-        if self._missing[child] != 1 or self._states[child] is not NodeState.WAITING or child in self._apart:
+        if self._missing[child] != 1 or self._states[child] is not NodeState.WAITING or child in self._not_fusable:
             return None
         required = self._queues.required_worker(child)
         if any(holder != required for holder in self._values.pinned_inputs(child).values()):

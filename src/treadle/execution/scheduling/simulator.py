@@ -1,7 +1,8 @@
 """Simulate a run on a virtual clock: the Scheduler of real runs, with workers that only take time.
 
 Deterministic and pure: no process, thread or real clock. Tests compare makespans with lower bounds, and
-`treadle sessions what-if` estimates how long a recorded run would have taken with other numbers of workers. State: none.
+`treadle sessions what-if` estimates how long a recorded run would have taken with other numbers of workers. Runs in the parent.
+State: none.
 """
 
 from __future__ import annotations

@@ -19,8 +19,8 @@ The value of an in-memory dataset::
     RESIDENT, TRANSFERRING, PINNED ──► ABSENT      lost with its worker
     any ──► RELEASED ──► ABSENT                    no longer needed; needed again, because another value was lost
 
-State: the state of each node and value of a run, and its history. Neighbours: only `scheduler.py` moves nodes, and only its part
-`values.py` moves values.
+Used in the parent. Only `scheduler.py` moves nodes, and only `values.py`, a part of the scheduler, moves values. State: the state
+of each node and value of a run, and its history.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ Entry: TypeAlias = "tuple[float, int]"
 
 
 class NodeState(IntEnum):
-    """State of a node; integers, because every move of every node looks one up."""
+    """State of a node. Members are integers, because each move of a node is a table look-up."""
 
     WAITING = 0
     READY = 1
@@ -92,14 +92,14 @@ class States(Generic[StateT]):
     """The states of all nodes, or of all values, of a run; every move is checked.
 
     Args:
-        count: how many there are; all start in state 0.
+        count: number of nodes or values; all start in state 0.
         moves: the legal moves, by the state before.
         describe: returns a name for an index, for error messages.
     """
 
     def __init__(self, count: int, moves: Mapping[StateT, frozenset[StateT]], describe: Callable[[int], str]) -> None:
         self.of: list[StateT] = [next(iter(moves))] * count
-        self._moves = tuple(moves.values())  # by the state's number: a tuple is looked up faster than a mapping
+        self._moves = tuple(moves.values())  # by the state's number: indexing a tuple is faster than a dict look-up
         self._describe = describe
         self._history: deque[tuple[int, StateT, StateT]] = deque(maxlen=10_000)
 

@@ -1,7 +1,7 @@
 """The values of a run's in-memory datasets: where each is, which workers have copies, and how many consumers are left.
 
-State: all of that; nothing else in the parent process tracks where a value is. A part of the scheduler, which reports events to
-it; `queues.py` looks up where a node's inputs are.
+Runs in the parent, as a part of the scheduler, which reports events to it. `queues.py` looks up where a node's inputs are. State:
+the location and remaining uses of each value. Nothing else in the parent tracks where a value is.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Values:
 
     Args:
         plan: the run.
-        emit: receives the instructions to release values.
+        emit: called with each instruction to release a value.
     """
 
     def __init__(self, plan: Plan, emit: Callable[[ReleaseValue], None]) -> None:
@@ -38,20 +38,20 @@ class Values:
         self._states = States(len(datasets), VALUE_MOVES, lambda index: f"the value of '{datasets[index].name}'")
         self._move, self.of = self._states.move, self._states.of
         self.pins: dict[int, int] = {}
-        """The worker of each value that cannot leave it (PINNED)."""
+        """The worker of each value that cannot be transferred (PINNED)."""
         self.homes: dict[int, tuple[int, int]] = {}
-        """The worker of each value that can leave it, and its bytes (RESIDENT and TRANSFERRING)."""
+        """The worker of each value that can be transferred, and its size in bytes (RESIDENT and TRANSFERRING)."""
         self._copies: dict[int, set[int]] = {}  # workers that keep a copy in addition to the store or the owner
         self._retained: set[int] = set()  # shared values that a worker keeps once it has received them
         self._local: set[int] = set()  # datasets that stay within the job that makes them
-        self._spent: set[int] = set()  # values whose last consumer is assigned to the only worker that has them
+        self._used_up: set[int] = set()  # values whose last consumer is assigned to the only worker that has them
         self.lost: list[int] = []
         """Datasets whose only value was lost with a worker since the last `pop_nodes_to_repeat`."""
-        self._keep: frozenset[int] = frozenset()  # nodes that may need their inputs again, so they never count as last consumers
+        self._repeatable: frozenset[int] = frozenset()  # nodes that may run again: they never count as last consumers
 
-    def keep_inputs_of(self, nodes: frozenset[int]) -> None:
+    def keep_inputs_for(self, nodes: frozenset[int]) -> None:
         """Keep the inputs of nodes that may run again until those nodes have finished or failed."""
-        self._keep = nodes
+        self._repeatable = nodes
 
     # --- where values are ------------------------------------------------------------------------------------------------
 
@@ -66,7 +66,7 @@ class Values:
         return worker in self.pins.values() or any(home == worker for home, _size in self.homes.values())
 
     def nearest_worker(self, node: int) -> int | None:
-        """Return the worker that has most bytes of a node's inputs, None if no worker has any."""
+        """Return the worker that has the most bytes of a node's inputs; None if no worker has any."""
         bytes_in: dict[int, int] = {}
         for dataset in self._plan.nodes[node].inputs:
             if dataset in self.homes:
@@ -75,14 +75,14 @@ class Values:
         return max(bytes_in, key=lambda worker: (bytes_in[worker], -worker)) if bytes_in else None
 
     def place(self, dataset: int, placement: Placement, *, moved: bool = False) -> None:
-        """Set where a value is.
+        """Record the location of a value.
 
-        If the store has it already, or is about to get it, its node ran again because another of its outputs was lost: the
-        first value is kept, and the new one is a copy.
+        If the store already has the value, or is about to receive it, the node ran again because another of its outputs was
+        lost. The first value is kept, and the new one is recorded as a copy.
 
         Args:
             dataset: its index.
-            placement: where it is.
+            placement: its location.
             moved: True if it was loaded or transferred, False if a node made it.
         """
         state, worker = self.of[dataset], placement.worker
@@ -100,7 +100,7 @@ class Values:
                 self._retained.add(dataset)
             self._move(dataset, ValueState.SHARED)
             return
-        if state in (ValueState.RESIDENT, ValueState.PINNED):  # it was made again
+        if state in (ValueState.RESIDENT, ValueState.PINNED):  # the node ran again
             self._move(dataset, ValueState.ABSENT)
         if placement.movable:
             self._move(dataset, ValueState.RESIDENT)
@@ -147,12 +147,12 @@ class Values:
             made.update(planned.outputs)
         uses = self.uses
         last = tuple([(dataset, final[dataset]) for dataset, count in consumers.items() if uses[dataset] == count])
-        if self._keep:
-            last = tuple(pair for pair in last if pair[1] not in self._keep)
+        if self._repeatable:
+            last = tuple(pair for pair in last if pair[1] not in self._repeatable)
         local = tuple([dataset for dataset, _ in last if dataset in made])
         self._local.update(local)
         if self.pins or self.homes:
-            self._spent.update(dataset for dataset, _ in last if self._is_only_in(dataset, worker))
+            self._used_up.update(dataset for dataset, _ in last if self._is_only_in(dataset, worker))
         return tuple(inputs), last, local
 
     def missing(self, inputs: Iterable[int], worker: int) -> list[int]:
@@ -196,7 +196,7 @@ class Values:
         for node in nodes:
             planned = self._plan.nodes[node]
             self._local.difference_update(planned.outputs)
-            self._spent.difference_update(planned.inputs)
+            self._used_up.difference_update(planned.inputs)
 
     # --- uses ------------------------------------------------------------------------------------------------------------
 
@@ -217,8 +217,8 @@ class Values:
 
     def inputs_used(self, inputs: Sequence[int]) -> None:
         """Note that a consumer of these datasets finished, failed or was skipped."""
-        if self._spent:
-            self._spent.difference_update(inputs)
+        if self._used_up:
+            self._used_up.difference_update(inputs)
         uses = self.uses
         for dataset in inputs:
             uses[dataset] -= 1
@@ -264,8 +264,8 @@ class Values:
         producers = []
         for dataset in planned.inputs:
             self.uses[dataset] += 1
-            if self.of[dataset] is ValueState.RELEASED or dataset in self._spent:
-                self._spent.discard(dataset)
+            if self.of[dataset] is ValueState.RELEASED or dataset in self._used_up:
+                self._used_up.discard(dataset)
                 self._forget_place(dataset)
                 self._move(dataset, ValueState.ABSENT)
                 producers.append(self._plan.datasets[dataset].producer)

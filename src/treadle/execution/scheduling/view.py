@@ -1,4 +1,4 @@
-"""The queries of a scheduler, which change nothing. State: that of `moves.py`. Neighbours: `scheduler.py` inherits them."""
+"""The queries of the scheduler, which change nothing. Runs in the parent. State: that of `moves.py`."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class SchedulerView:
     _stopped: bool
 
     def is_finished(self) -> bool:
-        """True if no node runs or will run, not even again for a result that was lost with its worker."""
+        """True if no node is running and no node will run, including nodes that must run again because their value was lost."""
         return self._unfinished == 0 and (self._stopped or not self._values.needs_lost)
 
     def is_stopped(self) -> bool:

@@ -1,6 +1,7 @@
 """The nodes that each worker holds.
 
-State: the workers, their nodes, and which nodes form a job. A part of the scheduler, which assigns jobs and removes nodes.
+Runs in the parent, as a part of the scheduler, which assigns jobs and removes nodes. State: the workers, their nodes, and which
+nodes form a job.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ class WorkerState:
 
     nodes: dict[int, None] = field(default_factory=dict)  # assigned and not yet reported, in order
     jobs: int = 0
-    slow: bool = False  # in a node that takes long: no job is queued behind it
+    slow: bool = False  # it is running a long node: no job is queued behind that node
 
 
 class Workers:

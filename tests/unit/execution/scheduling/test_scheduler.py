@@ -334,7 +334,7 @@ def test_without_separate_workers_main_only_means_nothing(schedule):
 def test_nodes_told_to_be_main_only_later_still_reach_main(schedule):
     """A node that was ready before it was known to need the main process is given to MAIN at once."""
     scheduler = Scheduler(make_plan([("", "a")]), separate_main=True)
-    scheduler.expect(main_only=iter([0]))
+    scheduler.prepare(main_only=iter([0]))
     scheduler.add_worker(MAIN)
     assert jobs(scheduler) == [(MAIN, (0,))]
 
@@ -783,7 +783,7 @@ class Simulation:
     def assign(self):
         scheduler = self.scheduler
         while True:
-            near = any(scheduler._queues._near.values())  # of equally urgent nodes a worker takes those first
+            near = any(scheduler._queues._preferred.values())  # of equally urgent nodes a worker takes those first
             if not scheduler.assign():
                 return
             jobs = [each for each in scheduler._instructions if isinstance(each, RunJob)]
