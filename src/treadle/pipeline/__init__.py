@@ -1,4 +1,4 @@
-"""Nodes and pipelines: what is to be run, and in which order."""
+"""Nodes and pipelines: functions connected by the datasets that they load and save. State: none."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""How a node's datasets meet its function: what is passed in, and what comes back.
+"""Map datasets to the arguments of a node's function, and its returned value to datasets.
 
-`Arguments` and `Returns` are frozen values that `node.py` makes once from what the user wrote. Neither knows the
-node; the errors they raise carry the name they are told.
+`node.py` creates `Arguments` and `Returns` from the inputs and outputs that the user declares. They do not refer to the node; the
+caller passes its name for error messages. State: none.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Arguments:
 
 
 class Shape(Enum):
-    """What a function's returned value is to a node."""
+    """How the returned value of a function maps to the outputs of a node."""
 
     NOTHING = "nothing"
     VALUE = "value"
@@ -51,7 +51,7 @@ class Shape(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Returns:
-    """The datasets that a function's returned value goes to."""
+    """The datasets that store the returned value of a function."""
 
     shape: Shape
     datasets: tuple[str, ...] = ()
@@ -63,7 +63,7 @@ class Returns:
         return Returns(self.shape, tuple(map(rename, self.datasets)), self.keys)
 
     def streams(self, returned: Any) -> bool:
-        """Return whether the value comes chunk by chunk: it is a generator, or one of its parts is."""
+        """Return whether the value is produced in chunks: it is a generator, or contains one."""
         if isinstance(returned, GeneratorType):
             return True
         if self.shape is Shape.SEQUENCE and isinstance(returned, (list, tuple)):
@@ -73,10 +73,10 @@ class Returns:
         return False
 
     def unpack(self, returned: Any, owner: str) -> Iterator[tuple[str, Any]]:
-        """Yield pairs of dataset and value, in the datasets' order; a generator gives pairs for each of its chunks.
+        """Yield pairs of dataset and value, in the order of the datasets; for a generator, yield pairs for each chunk.
 
         Args:
-            returned: what the function returned.
+            returned: the returned value of the function.
             owner: the node's name, for errors.
 
         Yields:
@@ -140,14 +140,14 @@ class Returns:
         extra = [str(key) for key in returned if key not in self.keys]
         if missing or extra:
             wrong = [f"without the keys {listed(missing)}"] if missing else []
-            wrong += [f"with the keys {listed(extra)}, which no output takes"] if extra else []
-            msg = f"Node {owner!r} returned a dict {' and '.join(wrong)}. Its outputs take the keys {listed(self.keys)}."
+            wrong += [f"with the keys {listed(extra)}, which are not outputs"] if extra else []
+            msg = f"Node {owner!r} returned a dict {' and '.join(wrong)}. Its outputs have the keys {listed(self.keys)}."
             raise PipelineError(msg, nodes=(owner,))
         return [returned[key] for key in self.keys]
 
 
 def parse_arguments(inputs: Any, owner: str) -> Arguments:
-    """Make the arguments from what the user wrote: None, a name, a list of names, or a dict of parameter to name.
+    """Parse the declared inputs: None, a name, a list of names, or a dict of parameter to name.
 
     Raises:
         PipelineError: it is none of these.
@@ -164,7 +164,7 @@ def parse_arguments(inputs: Any, owner: str) -> Arguments:
 
 
 def parse_returns(outputs: Any, owner: str) -> Returns:
-    """Make the returns from what the user wrote: None, a name, a list of names, or a dict of returned key to name.
+    """Parse the declared outputs: None, a name, a list of names, or a dict of returned key to name.
 
     Raises:
         PipelineError: it is none of these.
@@ -197,8 +197,8 @@ def _not_datasets(side: str, given: Any, mapping: str, owner: str) -> PipelineEr
 
 def _nothing_yielded(owner: str, datasets: tuple[str, ...]) -> PipelineError:
     return PipelineError(
-        f"Node {owner!r} is a generator that ended without yielding, so {listed(datasets)} was never saved, and older data"
-        " would be taken for new. Yield at least one chunk; an empty one will do.",
+        f"Node {owner!r} is a generator that ended without yielding, so {listed(datasets)} was not saved, and older data"
+        " would be used as if it were new. Yield at least one chunk, which may be empty.",
         nodes=(owner,),
     )
 

@@ -1,7 +1,8 @@
 """Convert plain data to annotated types: dataclasses, pydantic models, and the types nested in and around them.
 
-Pure functions. A value that has the type already is kept. Plain data (mappings, lists, strings, numbers) is converted if
-it has one meaning, and rejected otherwise: `"5"` is not a number, `1` is not a boolean. Neighbour: `typed.py` calls it.
+A value that already has the type is returned unchanged. Plain data (mappings, lists, strings, numbers) is converted if the
+conversion is unambiguous, and rejected otherwise: `"5"` is not a number, `1` is not a boolean. State: none. Neighbour: `typed.py`
+calls it.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from treadle.suggestions import close_names, did_you_mean
 _WRAPPERS = frozenset({"Annotated", "Required", "NotRequired", "ReadOnly", "Final"})
 _UNIONS = (Union, types.UnionType)
 _BARE_COLLECTIONS: tuple[type[Any], ...] = (tuple, frozenset, set, deque)
-"""Collections that configuration has no word for: a list becomes one."""
+"""Collections that configuration cannot express; a list is converted to them."""
 _REST = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 _WORDS: Mapping[type, str] = {
     bool: "true or false",
@@ -36,7 +37,7 @@ _WORDS: Mapping[type, str] = {
 
 
 class InvalidValueError(Exception):
-    """A value that does not fit: the path to it within the parameter, what is wrong with it, and a hint as a sentence."""
+    """A value that does not match a type: its path within the parameter, the problem, and a hint as a sentence."""
 
     def __init__(self, problem: str, path: tuple[Any, ...] = (), *, hint: str = "") -> None:
         super().__init__(problem)
@@ -46,14 +47,14 @@ class InvalidValueError(Exception):
 
 
 def holds_model(annotation: Any) -> bool:
-    """Return whether a type is a dataclass or a pydantic model, or a list, a mapping or a choice of such."""
+    """Return whether a type is or contains a dataclass or a pydantic model, for example as a list of them."""
     if isinstance(annotation, type) and get_origin(annotation) is None:
         return _is_model(annotation) or dataclasses.is_dataclass(annotation)
     return any(holds_model(each) for each in get_args(annotation))
 
 
-def convert(value: Any, kind: Any) -> Any:  # noqa: PLR0911 - one way out for each kind of type
-    """Make a value what a type says.
+def convert(value: Any, kind: Any) -> Any:  # noqa: PLR0911 - one return per kind of type
+    """Convert a value to a type.
 
     Args:
         value: plain data, or an instance.
@@ -63,7 +64,7 @@ def convert(value: Any, kind: Any) -> Any:  # noqa: PLR0911 - one way out for ea
         The value of that type.
 
     Raises:
-        InvalidValueError: it does not fit.
+        InvalidValueError: the value does not match the type.
     """
     kind = _unwrapped(kind)
     origin = get_origin(kind)
@@ -74,7 +75,7 @@ def convert(value: Any, kind: Any) -> Any:  # noqa: PLR0911 - one way out for ea
     if isinstance(origin, type):
         return _collection(value, origin, get_args(kind))
     if kind is Any or not isinstance(kind, type):
-        return value  # anything goes; so it does for a type variable
+        return value  # `Any` and type variables accept any value
     if hasattr(kind, "__required_keys__"):  # a TypedDict, of `typing` or of `typing_extensions`
         return _typed_dict(value, kind)
     if not _is_checkable(kind):
@@ -89,7 +90,7 @@ def convert(value: Any, kind: Any) -> Any:  # noqa: PLR0911 - one way out for ea
 
 
 def _unwrapped(kind: Any) -> Any:
-    """Return the type within `Annotated[…]`, `InitVar[…]`, `Required[…]` and the like, and behind a `NewType`."""
+    """Return the type inside `Annotated[…]`, `InitVar[…]`, `Required[…]` or a `NewType`."""
     while True:
         if _wrapper(kind) in _WRAPPERS:
             kind = get_args(kind)[0]
@@ -107,7 +108,7 @@ def _wrapper(kind: Any) -> str | None:
 
 
 def _is_checkable(kind: type) -> bool:
-    """Return whether `isinstance` takes a class: a TypedDict, and a protocol that was not made for it, raise."""
+    """Return whether `isinstance` accepts a class; TypedDicts and non-runtime protocols raise."""
     try:
         isinstance(None, kind)
     except TypeError:
@@ -120,7 +121,7 @@ def _is_model(kind: type) -> bool:
 
 
 def _is_plain_instance(value: Any, kind: type) -> bool:
-    # True is an int to Python, and no number to whoever wrote it.
+    # A bool is an int in Python, but not a number in configuration.
     return _is_checkable(kind) and isinstance(value, kind) and not (isinstance(value, bool) and kind in {int, float})
 
 
@@ -142,12 +143,12 @@ def _single(value: Any, kind: type) -> Any:
 
 
 def _full_name(kind: type) -> str:
-    """Name a class with its module: a worker imports neither module only to compare."""
+    """Return the name of a class with its module, so that a comparison does not import the module."""
     return f"{kind.__module__}.{kind.__qualname__}"
 
 
 def _reader(kind: type) -> Callable[[str], Any] | None:
-    """Return what reads a type out of a text."""
+    """Return the function that parses a string to a type; None if there is none."""
     if issubclass(kind, PurePath):
         return Path if kind is Path else kind
     if _full_name(kind) in {"decimal.Decimal", "uuid.UUID"}:
@@ -177,7 +178,7 @@ def _one_of(value: Any, kinds: Sequence[Any]) -> Any:
     if value is None and type(None) in kinds:
         return None
     others = [each for each in kinds if each is not type(None)]
-    for each in others:  # what it is already, before what it could be made
+    for each in others:  # a type that the value already has takes precedence over a conversion
         if isinstance(each, type) and _is_plain_instance(value, each):
             return value
     wrong: list[InvalidValueError] = []
@@ -230,7 +231,7 @@ def _at(step: Any, value: Any, kind: Any) -> Any:
 def _dataclass(value: Any, kind: type) -> Any:
     if not isinstance(value, Mapping):
         raise InvalidValueError(f"it must be a mapping with the keys of {kind.__name__}, not {value!r}")
-    # What it is made with, not its fields: an InitVar is none, and it may have a constructor of its own.
+    # Use the constructor's parameters, not the fields: an InitVar is not a field, and the class may have its own constructor.
     parameters = inspect.signature(kind).parameters.values()
     known = [each.name for each in parameters if each.kind not in _REST]
     needed = [each.name for each in parameters if each.default is each.empty and each.kind not in _REST]
@@ -243,7 +244,7 @@ def _typed_dict(value: Any, kind: Any) -> Any:
         raise InvalidValueError(f"it must be a mapping with the keys of {kind.__name__}, not {value!r}")
     hints = _hints(kind)
     known = [*hints] or [*kind.__required_keys__, *kind.__optional_keys__]
-    # Annotations that are texts hide from the class which of its keys are not required.
+    # If annotations are strings, the class itself does not know which keys are not required.
     needed = [name for name in known if name in kind.__required_keys__ and _wrapper(hints.get(name)) != "NotRequired"]
     return _by_key(value, kind, known, needed)
 
@@ -259,7 +260,7 @@ def _named_tuple(value: Any, kind: Any) -> Any:
 
 
 def _by_key(value: Mapping[Any, Any], kind: type, known: Sequence[str] | None, needed: Sequence[str]) -> dict[Any, Any]:
-    """Convert what stands under each key; any key is allowed where `known` is None."""
+    """Convert the value of each key; any key is allowed if `known` is None."""
     for key in value:
         if known is not None and key not in known:
             hint = did_you_mean(close_names(key, known, most=1), f"It has {', '.join(known) or 'none'}.")
@@ -268,23 +269,23 @@ def _by_key(value: Mapping[Any, Any], kind: type, known: Sequence[str] | None, n
     given = {key: _at(key, each, hints.get(key, Any)) for key, each in value.items()}
     for name in needed:
         if name not in given:
-            raise InvalidValueError(f"{kind.__name__} needs it, and it is missing", (name,))
+            raise InvalidValueError(f"{kind.__name__} requires it, but it is missing", (name,))
     return given
 
 
 def _hints(kind: type) -> Mapping[str, Any]:
     try:
         return typing.get_type_hints(kind, include_extras=True)
-    except Exception:  # noqa: BLE001 - a name for type checkers only, or, in Python 3.10, an InitVar: each annotation by itself
+    except Exception:  # noqa: BLE001 - one fails (a name for type checkers; InitVar in 3.10): evaluate them one by one
         annotations = [
             (name, each, base) for base in reversed(kind.__mro__) for name, each in inspect.get_annotations(base).items()
         ]
     found = {name: _evaluated(annotation, base) for name, annotation, base in annotations}
-    return {name: hint for name, hint in found.items() if hint is not None}  # the others are taken as they are
+    return {name: hint for name, hint in found.items() if hint is not None}  # the values of the others are not converted
 
 
 def _evaluated(annotation: Any, kind: type) -> Any:
-    """Return the type that an annotation means, None if it cannot be evaluated."""
+    """Evaluate an annotation; return None if that fails."""
     if not isinstance(annotation, str):
         return annotation
     module = sys.modules.get(kind.__module__)
@@ -299,7 +300,7 @@ def _model(value: Any, kind: Any) -> Any:
 
 
 def _called(make: Callable[[], Any], kind: type) -> Any:
-    """Make an instance; what its own code refuses is the value's problem. pydantic says where in the value it lies."""
+    """Create an instance, and convert an exception to an InvalidValueError; pydantic's have the path of the value."""
     try:
         return make()
     except Exception as exc:
@@ -309,4 +310,4 @@ def _called(make: Callable[[], Any], kind: type) -> Any:
             more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
             shown = f", not {first['input']!r}" if first.get("type") != "missing" and "input" in first else ""
             raise InvalidValueError(f"{first['msg']}{shown}{more}", tuple(first["loc"])) from exc
-        raise InvalidValueError(f"{kind.__name__} refuses it: {type(exc).__name__}: {exc}") from exc
+        raise InvalidValueError(f"{kind.__name__} rejects it: {type(exc).__name__}: {exc}") from exc

@@ -1,7 +1,4 @@
-"""Pipelines in words, for people and for programs.
-
-Pure functions of nodes; `pipeline.py` offers them as `describe` and `to_json`.
-"""
+"""Describe a pipeline as text and as JSON. State: none. `pipeline.py` has both as methods, `describe` and `to_json`."""
 
 from __future__ import annotations
 
@@ -22,7 +19,7 @@ def describe(nodes: Sequence[Node], inputs: Iterable[str], outputs: Iterable[str
 
 
 def to_json(nodes: Sequence[Node], parents: Sequence[Sequence[int]], inputs: Iterable[str], outputs: Iterable[str]) -> str:
-    """Return the structure as JSON; `parents` holds the places of the nodes that each node waits for."""
+    """Return the structure as JSON; `parents` has the indices of the nodes that each node depends on."""
     import json
 
     entries = [
@@ -34,9 +31,9 @@ def to_json(nodes: Sequence[Node], parents: Sequence[Sequence[int]], inputs: Ite
             "tags": sorted(node.tags),
             "namespace": node.namespace,
             "confirms": list(node.confirms),
-            "depends_on": [nodes[place].name for place in befores],
+            "depends_on": [nodes[parent].name for parent in node_parents],
         }
-        for node, befores in zip(nodes, parents, strict=True)
+        for node, node_parents in zip(nodes, parents, strict=True)
     ]
     return json.dumps({"inputs": sorted(inputs), "outputs": sorted(outputs), "nodes": entries})
 

@@ -1,7 +1,7 @@
-"""What Treadle knows about a node's function: its name, whether it can take the inputs, whether two are the same.
+"""Inspect the function of a node: its name, whether it accepts the inputs, whether it equals another one.
 
-Pure functions without state, used by `node.py`. A function may be anything that can be called: a plain function, a
-lambda, a closure, a partial, a bound method, a class, an object with `__call__`, or a builtin.
+A function may be any callable: a plain function, a lambda, a closure, a partial, a bound method, a class, an object with
+`__call__`, or a builtin. State: none. Neighbour: `node.py`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _PLAIN = (str, int, float, bool, bytes)
 
 
 def function_name(func: Callable[..., Any]) -> str:
-    """Return the function's own name; a partial has that of the function inside, an object that of its class."""
+    """Return the name of a function; for a partial, that of the wrapped function; for an object, that of its class."""
     while isinstance(func, functools.partial):
         func = func.func
     name = getattr(func, "__name__", None)
@@ -29,33 +29,33 @@ def function_name(func: Callable[..., Any]) -> str:
 
 
 def is_async(func: Callable[..., Any]) -> bool:
-    """Return whether calling the function makes a coroutine or an asynchronous generator instead of running it."""
+    """Return whether a call of the function only creates a coroutine or an asynchronous generator."""
     while isinstance(func, functools.partial):
         func = func.func
     if type(func) not in (FunctionType, MethodType):
-        func = getattr(type(func), "__call__", func)  # noqa: B004 - the method itself is wanted, not whether there is one
+        func = getattr(type(func), "__call__", func)  # noqa: B004 - needs the method itself
     code = getattr(func, "__code__", None)
     return code is not None and bool(code.co_flags & (inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR))
 
 
 def why_not_callable_with(func: Callable[..., Any], positional: int, keywords: Collection[str]) -> str | None:
-    """Say why a function cannot be called with so many positional arguments and these keywords.
+    """Return why a function cannot be called with the given arguments.
 
-    The wrapper's own signature counts, not that of the function it wraps, because the wrapper is what is called.
+    A wrapper is checked by its own signature, not by that of the wrapped function, because the wrapper is called.
 
     Args:
-        func: the function; where its signature cannot be known (some builtins), nothing is wrong with it.
-        positional: how many positional arguments it gets.
-        keywords: the names of its keyword arguments.
+        func: the function; one without a readable signature (some builtins) is accepted.
+        positional: the number of positional arguments.
+        keywords: the names of the keyword arguments.
 
     Returns:
-        None where the call fits, else a text such as `clean(table) cannot take them: too many positional arguments`.
+        None if the call is valid; otherwise a text such as `clean(table) cannot take them: too many positional arguments`.
     """
-    if _plainly_fits(func, positional, keywords):
+    if _accepts_positional(func, positional, keywords):
         return None
     try:
         signature = _signature(_called(func), follow_wrapped=False)
-    except (ValueError, TypeError):  # the documented way of saying that a callable tells no signature
+    except (ValueError, TypeError):  # the documented exceptions for a callable without a readable signature
         return None
     try:
         signature.bind(*(None,) * positional, **dict.fromkeys(keywords))
@@ -67,47 +67,47 @@ def why_not_callable_with(func: Callable[..., Any], positional: int, keywords: C
 def bound_parameters(
     func: Callable[..., Any], call_arguments: Sequence[tuple[str | None, str]]
 ) -> tuple[tuple[inspect.Parameter | None, str], ...]:
-    """Say which parameter of a function takes which dataset.
+    """Match the parameters of a function with the datasets that are passed to them.
 
     Args:
         func: the function.
         call_arguments: pairs of keyword, None for a positional argument, and dataset, in the order of the call.
 
     Returns:
-        Pairs of parameter and dataset in the same order; the parameter is None where the signature cannot be known.
+        Pairs of parameter and dataset in the same order; the parameter is None if the function has no readable signature.
     """
     try:
         parameters = _signature(_called(func), follow_wrapped=True).parameters
     except (ValueError, TypeError):
         return tuple((None, dataset) for _, dataset in call_arguments)
-    by_place = [each for each in parameters.values() if each.kind in (each.POSITIONAL_ONLY, each.POSITIONAL_OR_KEYWORD)]
+    by_position = [each for each in parameters.values() if each.kind in (each.POSITIONAL_ONLY, each.POSITIONAL_OR_KEYWORD)]
     rest = next((each for each in parameters.values() if each.kind is each.VAR_POSITIONAL), None)
     other = next((each for each in parameters.values() if each.kind is each.VAR_KEYWORD), None)
     bound: list[tuple[inspect.Parameter | None, str]] = []
-    for place, (keyword, dataset) in enumerate(call_arguments):
+    for position, (keyword, dataset) in enumerate(call_arguments):
         if keyword is not None:
             named = parameters.get(keyword)
             bound.append((other if named is None or named in (rest, other) else named, dataset))
         else:
-            bound.append((by_place[place] if place < len(by_place) else rest, dataset))
+            bound.append((by_position[position] if position < len(by_position) else rest, dataset))
     return tuple(bound)
 
 
 def _signature(func: Callable[..., Any], *, follow_wrapped: bool) -> inspect.Signature:
-    """Return the signature; from Python 3.14 on, an annotation with a name for type checkers only stays a reference."""
+    """Return the signature; from Python 3.14 on, annotations that cannot be evaluated stay references."""
     lazy = tuple(sys.version_info) >= (3, 14)
     more: dict[str, Any] = {"annotation_format": import_module("annotationlib").Format.FORWARDREF} if lazy else {}
     return inspect.signature(func, follow_wrapped=follow_wrapped, **more)
 
 
 def _called(func: Callable[..., Any]) -> Callable[..., Any]:
-    """Return the bound `__call__` of an object of the user's own class: `inspect` would compare the object by its `==`."""
-    called = getattr(type(func), "__call__", None)  # noqa: B004 - the method itself is wanted, not whether there is one
+    """Return the bound `__call__` of an object, because `inspect` would call the `==` of the user's class."""
+    called = getattr(type(func), "__call__", None)  # noqa: B004 - needs the method itself
     return MethodType(called, func) if isinstance(called, FunctionType) and not hasattr(func, "__signature__") else func
 
 
-def _plainly_fits(func: Callable[..., Any], positional: int, keywords: Collection[str]) -> bool:
-    """Say yes at once for a plain function that gets positional arguments; `inspect` takes 30 times as long."""
+def _accepts_positional(func: Callable[..., Any], positional: int, keywords: Collection[str]) -> bool:
+    """Return True for a plain function that accepts the positional arguments; `inspect` takes 30 times as long."""
     if type(func) is not FunctionType or keywords or "__signature__" in func.__dict__:
         return False
     code = func.__code__
@@ -119,16 +119,16 @@ def _plainly_fits(func: Callable[..., Any], positional: int, keywords: Collectio
 
 
 def same_function(one: Any, other: Any) -> bool:
-    """Return whether two callables are the same function, made once or made again by the same code.
+    """Return whether two callables are the same function, or were created by the same code with the same values.
 
-    A pipeline that is created twice holds new lambdas, closures and partials; they are the same where their code and
-    all they carry are the same. `==` of foreign objects is never asked, because it may do anything.
+    A pipeline that is created twice has new lambdas, closures and partials. They are the same if their code, defaults and
+    captured values are the same. `==` of other objects is not called, because it may run any code.
     """
     return _same(one, other, frozenset())
 
 
 def _same(one: Any, other: Any, asked: frozenset[tuple[int, int]]) -> bool:
-    """Compare two values; `asked` holds the pairs whose comparison led here, as a closure may carry itself."""
+    """Compare two values; `asked` has the pairs that are being compared, because a closure may contain itself."""
     if one is other or (id(one), id(other)) in asked:
         return True
     if type(one) is not type(other) or type(one) in _PLAIN:
@@ -148,7 +148,7 @@ def _same(one: Any, other: Any, asked: frozenset[tuple[int, int]]) -> bool:
             and one.__globals__ is other.__globals__
             and _same_all(one.__defaults__ or (), other.__defaults__ or (), asked)
             and _same_keywords(one.__kwdefaults__ or {}, other.__kwdefaults__ or {}, asked)
-            and _same_all(_carried(one), _carried(other), asked)
+            and _same_all(_captured(one), _captured(other), asked)
         )
     return False
 
@@ -161,13 +161,13 @@ def _same_keywords(ones: dict[str, Any], others: dict[str, Any], asked: frozense
     return ones.keys() == others.keys() and all(_same(ones[key], others[key], asked) for key in ones)
 
 
-def _carried(func: FunctionType) -> tuple[Any, ...]:
-    """Return the values a closure carries; a cell that is still empty stands for itself."""
+def _captured(func: FunctionType) -> tuple[Any, ...]:
+    """Return the captured values of a closure; for an empty cell, the cell itself."""
     return tuple(_contents(cell) for cell in func.__closure__ or ())
 
 
 def _contents(cell: Any) -> Any:
     try:
         return cell.cell_contents
-    except ValueError:  # the documented answer of an empty cell
+    except ValueError:  # the documented exception for an empty cell
         return cell

@@ -1,7 +1,7 @@
 """Algorithms on a directed graph of numbered nodes, each linear in nodes and edges.
 
-Nodes are 0, 1, 2, … in the order their owner gave them, and know nothing else: `wiring.py` and `selection.py` turn
-names into numbers and back.
+Nodes are the numbers 0, 1, 2, …, in the caller's order. State: none. Neighbours: `wiring.py` and `selection.py` convert between
+names and numbers.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ class Graph:
     """The dependencies between nodes.
 
     Attributes:
-        parents: for each node, the nodes it waits for, each once.
-        children: for each node, the nodes that wait for it, in ascending order.
+        parents: for each node, the nodes that it depends on, without duplicates.
+        children: for each node, the nodes that depend on it, in ascending order.
     """
 
     parents: Edges
@@ -30,7 +30,7 @@ class Graph:
 
     @classmethod
     def from_parents(cls, parents: Sequence[Sequence[int]]) -> Graph:
-        """Make the graph from each node's parents, without repeats."""
+        """Create the graph from each node's parents, which have no duplicates."""
         children: list[list[int]] = [[] for _ in parents]
         for node, befores in enumerate(parents):
             for before in befores:
@@ -41,10 +41,10 @@ class Graph:
         return len(self.parents)
 
     def order(self) -> list[int]:
-        """Return the nodes, parents first; of those that could come next, always the one that was given first.
+        """Return the nodes in topological order; ties are resolved by the caller's order.
 
         Returns:
-            All nodes, or fewer where some wait for one another: see `cycle`.
+            All nodes; fewer if there is a cycle (see `cycle`).
         """
         waiting = [len(befores) for befores in self.parents]
         ready = [node for node, count in enumerate(waiting) if not count]
@@ -59,14 +59,14 @@ class Graph:
         return order
 
     def cycle(self) -> list[int]:
-        """Return the nodes of one cycle, each waiting for the one before it; empty if there is none."""
+        """Return the nodes of one cycle, each depending on the previous one; empty if there is none."""
         stuck = set(range(len(self))).difference(self.order())
         if not stuck:
             return []
         seen: dict[int, int] = {}
         path: list[int] = []
         node = min(stuck)
-        while node not in seen:  # each stuck node has a stuck parent, so walking up must meet itself
+        while node not in seen:  # every stuck node has a stuck parent, so the walk must return to a visited node
             seen[node] = len(path)
             path.append(node)
             node = next(before for before in self.parents[node] if before in stuck)
@@ -83,7 +83,7 @@ class Graph:
         return _reach(self.children, starts)
 
     def layers(self) -> list[list[int]]:
-        """Return the nodes in layers: each node stands one below the lowest of its parents. The graph has no cycle."""
+        """Return the nodes in layers: each node is in the layer after the last of its parents. The graph must have no cycle."""
         depth = [0] * len(self)
         for node in self.order():
             depth[node] = max((depth[before] + 1 for before in self.parents[node]), default=0)

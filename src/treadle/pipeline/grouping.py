@@ -1,6 +1,6 @@
 """Group the nodes of a pipeline by namespace, for an external scheduler (Airflow, a job queue) that runs each as a task.
 
-Pure: nodes and their dependencies in, groups out. `pipeline.py` offers it as `group_by_namespace`.
+State: none. `pipeline.py` has it as a method, `group_by_namespace`.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ class NodeGroup:
     """Nodes that can run as one task.
 
     Attributes:
-        name: the namespace, or the name of the one node where it has none.
+        name: the namespace; for a node without one, the name of the node.
         namespace: the namespace; None for a node without one.
         nodes: names of the nodes, in order.
-        depends_on: names of the groups that have to be done before.
+        depends_on: names of the groups that have to finish first.
     """
 
     name: str
@@ -35,7 +35,7 @@ class NodeGroup:
 
 
 def group_by_namespace(nodes: Sequence[Node], graph: Graph) -> tuple[NodeGroup, ...]:
-    """Put the nodes of each top-level namespace into a group, any other node into one of its own. Linear.
+    """Group the nodes by top-level namespace; a node without a namespace is a separate group. Takes linear time.
 
     Args:
         nodes: the pipeline's nodes, in order.
@@ -45,32 +45,34 @@ def group_by_namespace(nodes: Sequence[Node], graph: Graph) -> tuple[NodeGroup, 
         The groups, each after those it depends on.
 
     Raises:
-        CircularDependencyError: two groups wait for one another; names the nodes at which they do.
+        CircularDependencyError: two groups depend on each other; the error names the nodes that cause it.
         PipelineError: a node without a namespace has the name of one.
     """
     keys = [(True, node.namespace.partition(".")[0]) if node.namespace else (False, node.name) for node in nodes]
-    number = {key: place for place, key in enumerate(dict.fromkeys(keys))}
+    number = {key: index for index, key in enumerate(dict.fromkeys(keys))}
     group_of = [number[key] for key in keys]
     members: list[list[int]] = [[] for _ in number]
-    parents: list[dict[int, tuple[int, int]]] = [{} for _ in number]  # group waited for -> the two nodes that show it
-    for place, group in enumerate(group_of):
-        members[group].append(place)
-        for before in graph.parents[place]:
+    parents: list[dict[int, tuple[int, int]]] = [{} for _ in number]  # parent group -> the pair of nodes that causes it
+    for index, group in enumerate(group_of):
+        members[group].append(index)
+        for before in graph.parents[index]:
             if group_of[before] != group:
-                parents[group].setdefault(group_of[before], (before, place))
+                parents[group].setdefault(group_of[before], (before, index))
     between = Graph.from_parents([sorted(each) for each in parents])
     labels = [name for _, name in number]
     for name in labels:
         if (True, name) in number and (False, name) in number:
-            msg = f"A node and a namespace are both called {name!r}, so their groups cannot be told apart. Rename one of them."
+            msg = (
+                f"A node and a namespace are both called {name!r}, so their groups would have the same name. Rename one of them."
+            )
             raise PipelineError(msg, nodes=(name,))
     if cycle := between.cycle():
-        raise _circular(nodes, labels, [(cycle[place - 1], group) for place, group in enumerate(cycle)], parents)
+        raise _circular(nodes, labels, [(cycle[index - 1], group) for index, group in enumerate(cycle)], parents)
     return tuple(
         NodeGroup(
             labels[group],
             labels[group] if nodes[members[group][0]].namespace else None,
-            tuple(nodes[place].name for place in members[group]),
+            tuple(nodes[index].name for index in members[group]),
             tuple(labels[before] for before in between.parents[group]),
         )
         for group in between.order()
@@ -84,10 +86,10 @@ def _circular(
     parents: Sequence[Mapping[int, tuple[int, int]]],
 ) -> CircularDependencyError:
     pairs = [parents[group][before] for before, group in edges]
-    steps = "; ".join(f"'{nodes[after].name}' waits for '{nodes[before].name}'" for before, after in pairs)
+    steps = "; ".join(f"'{nodes[after].name}' depends on '{nodes[before].name}'" for before, after in pairs)
     groups = ", ".join(f"'{labels[group]}'" for _, group in edges)
     msg = (
-        f"The groups {groups} cannot be run one after the other, because they wait for one another: {steps}. Put the nodes "
+        f"The groups {groups} cannot be run one after the other, because they depend on each other: {steps}. Put the nodes "
         "between into the namespace too, or split it."
     )
-    return CircularDependencyError(msg, nodes=tuple(dict.fromkeys(nodes[place].name for pair in pairs for place in pair)))
+    return CircularDependencyError(msg, nodes=tuple(dict.fromkeys(nodes[index].name for pair in pairs for index in pair)))

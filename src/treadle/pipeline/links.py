@@ -1,7 +1,7 @@
-"""A pipeline as numbers: the inputs and outputs of each node, and the dependencies between nodes.
+"""The nodes and datasets of a pipeline as integer indices: inputs and outputs of each node, and dependencies between nodes.
 
-`link` makes the links of nodes in one pass; a pipeline keeps its own, so that whoever runs it many times pays for them once.
-The planner adds what a catalog knows.
+`link` computes them in one pass; a pipeline caches the result for its later runs. State: none. Neighbour: the planner combines
+the links with a catalog.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Links:
-    """Nodes by their places in a topological order, datasets by their places in `names`.
+    """Nodes as indices into `nodes`, datasets as indices into `names`.
 
     Attributes:
-        nodes: the nodes.
+        nodes: the nodes in topological order.
         inputs, outputs: for each node, its datasets, in its own order.
-        parents, children: for each node, those that it waits for, and those that wait for it.
-        names: the datasets, each as written: `table@pandas` and `table@spark` are two of them, and one to the graph.
-        producers: for each dataset, the node that makes it under this very name.
-        consumers: for each dataset, the nodes that take it under this very name.
-        results: for each dataset, whether a node makes it and none takes it, under whatever format.
-        made: base names of what the nodes make.
+        parents, children: for each node, the nodes that it depends on, and the nodes that depend on it.
+        names: the names of datasets as written: `table@pandas` and `table@spark` are two names, but one dataset in the graph.
+        producers: for each dataset, the node that produces it under exactly this name.
+        consumers: for each dataset, the nodes that use it under exactly this name.
+        results: for each dataset, whether a node produces it and no node uses it, in any format.
+        made: base names of all outputs.
     """
 
     nodes: tuple[Node, ...]
@@ -46,49 +46,51 @@ class Links:
 
 
 def link(nodes: Sequence[Node]) -> Links:
-    """Number the datasets of nodes and find who makes and who takes them.
+    """Number the datasets of nodes, and find their producers and consumers.
 
     Args:
-        nodes: in a topological order; no dataset is made twice.
+        nodes: the nodes in topological order; each dataset has one producer.
 
     Returns:
-        The links. Linear in nodes + edges.
+        The links, computed in linear time.
     """
-    place_of: dict[str, int] = {}
-    maker_of: dict[str, int] = {}
+    index_of: dict[str, int] = {}
+    producer_of: dict[str, int] = {}
     for position, node in enumerate(nodes):
         for name in node.outputs:
-            place_of.setdefault(name, len(place_of))
-            maker_of[base_name(name)] = position
+            index_of.setdefault(name, len(index_of))
+            producer_of[base_name(name)] = position
         for name in node.inputs:
-            place_of.setdefault(name, len(place_of))
-    consumers: list[list[int]] = [[] for _ in place_of]
-    producers: list[int | None] = [None] * len(place_of)
+            index_of.setdefault(name, len(index_of))
+    consumers: list[list[int]] = [[] for _ in index_of]
+    producers: list[int | None] = [None] * len(index_of)
     consumed: set[str] = set()
     children: list[dict[int, None]] = [{} for _ in nodes]
     parents: list[tuple[int, ...]] = []
     for position, node in enumerate(nodes):
-        mine: dict[int, None] = {}
+        node_parents: dict[int, None] = {}
         for name in node.inputs:
-            consumers[place_of[name]].append(position)
+            consumers[index_of[name]].append(position)
             base = base_name(name)
             consumed.add(base)
-            if (parent := maker_of.get(base)) is not None:
-                mine[parent] = None
+            if (parent := producer_of.get(base)) is not None:
+                node_parents[parent] = None
                 children[parent][position] = None
         for name in node.outputs:
-            producers[place_of[name]] = position
-        parents.append(tuple(mine))
-    results = [maker is not None and base_name(name) not in consumed for name, maker in zip(place_of, producers, strict=True)]
+            producers[index_of[name]] = position
+        parents.append(tuple(node_parents))
+    results = [
+        producer is not None and base_name(name) not in consumed for name, producer in zip(index_of, producers, strict=True)
+    ]
     return Links(
         nodes=tuple(nodes),
-        inputs=tuple([tuple([place_of[name] for name in node.inputs]) for node in nodes]),
-        outputs=tuple([tuple([place_of[name] for name in node.outputs]) for node in nodes]),
+        inputs=tuple([tuple([index_of[name] for name in node.inputs]) for node in nodes]),
+        outputs=tuple([tuple([index_of[name] for name in node.outputs]) for node in nodes]),
         parents=tuple(parents),
         children=tuple(map(tuple, children)),
-        names=tuple(place_of),
+        names=tuple(index_of),
         producers=tuple(producers),
         consumers=tuple(map(tuple, consumers)),
         results=tuple(results),
-        made=frozenset(maker_of),
+        made=frozenset(producer_of),
     )

@@ -1,7 +1,6 @@
-"""The grammar of names: datasets, parameters, transcoding, and the labels that users type.
+"""The syntax of names: datasets, parameters, transcoding, and labels on the command line.
 
-Pure functions without state. `node.py`, `wiring.py`, `selection.py` and `namespace.py` ask here instead of looking
-into strings themselves.
+State: none. `node.py`, `wiring.py`, `selection.py` and `namespace.py` use these functions instead of parsing names themselves.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ _NAMED_INPUTS = 3
 
 
 def base_name(name: str) -> str:
-    """Return the name of the data behind a dataset: `table` for `table@pandas`.
+    """Return the name of a dataset without its format: `table` for `table@pandas`.
 
     Args:
         name: a dataset's name, transcoded or not.
@@ -34,7 +33,7 @@ def base_name(name: str) -> str:
 
 
 def is_parameter(name: str) -> bool:
-    """Return whether a dataset holds parameters: `parameters` as a whole, or one of them as `params:…`.
+    """Return whether a dataset is `parameters` (all parameters) or `params:…` (one of them).
 
     Args:
         name: a dataset's name.
@@ -46,11 +45,11 @@ def is_parameter(name: str) -> bool:
 
 
 def check_dataset_name(name: Any, owner: str) -> str:
-    """Return the name if it can name a dataset.
+    """Check the name of a dataset, and return it.
 
     Args:
-        name: what the user gave.
-        owner: who uses it, for the message, such as `Node 'clean'`.
+        name: the name to check.
+        owner: the object that uses it, for the message, such as `Node 'clean'`.
 
     Returns:
         The name itself.
@@ -59,39 +58,41 @@ def check_dataset_name(name: Any, owner: str) -> str:
         PipelineError: it is not a string, is empty, or has a malformed transcoding.
     """
     if not isinstance(name, str):
-        msg = f"{owner} names a dataset by {name!r}, a {type(name).__name__}. Dataset names are strings."
+        msg = f"{owner} has {name!r} of type {type(name).__name__} as the name of a dataset. Dataset names are strings."
         raise PipelineError(msg)
     if not name or name == PARAMETER_PREFIX:
-        msg = f"{owner} names a dataset by {name!r}, which holds no name. Write the dataset's name, or None for no dataset."
+        msg = f"{owner} has {name!r} as the name of a dataset, which is empty. Write the dataset's name, or None for no dataset."
         raise PipelineError(msg)
     if TRANSCODING in name and not is_parameter(name):
         base, _, kind = name.partition(TRANSCODING)
         if not base or not kind or TRANSCODING in kind:
-            msg = f"{owner} uses the dataset {name!r}. A transcoded name is a name, one '@' and a format, such as 'table@pandas'."
+            msg = (
+                f"{owner} uses the dataset {name!r}. A transcoded name consists of a name, one '@' and a format: 'table@pandas'."
+            )
             raise PipelineError(msg)
     return name
 
 
 def check_label(text: Any, kind: str, owner: str) -> str:
-    """Return the text if it can be typed on the command line as a node's name or a tag.
+    """Check that a text can be used on the command line as a node's name or a tag, and return it.
 
     Args:
-        text: what the user gave.
-        kind: what it is, for the message: `name` or `tag`.
-        owner: who carries it, for the message.
+        text: the text to check.
+        kind: `name` or `tag`, for the message.
+        owner: the object that has it, for the message.
 
     Returns:
         The text itself.
 
     Raises:
-        PipelineError: it is not a string, is empty, holds a comma or a line break, or begins or ends with a space.
+        PipelineError: it is not a string, is empty, contains a comma or a line break, or begins or ends with a space.
     """
     if not isinstance(text, str):
         msg = f"{owner} has the {kind} {text!r}, a {type(text).__name__}. Write a string."
         raise PipelineError(msg)
     if not text or text != text.strip() or "," in text or not text.isprintable():
         msg = (
-            f"{owner} has the {kind} {text!r}. A {kind} has at least one character, holds no comma (the command line separates"
+            f"{owner} has the {kind} {text!r}. A {kind} has at least one character, has no comma (the command line separates"
             " names by commas) and no line break, and neither begins nor ends with a space."
         )
         raise PipelineError(msg)
@@ -99,35 +100,34 @@ def check_label(text: Any, kind: str, owner: str) -> str:
 
 
 def check_namespace(text: Any, owner: str) -> str:
-    """Return the text if it can be a namespace: labels joined by full stops.
+    """Check a namespace, which consists of labels joined by dots, and return it.
 
     Args:
-        text: what the user gave.
-        owner: who is put into it, for the message.
+        text: the text to check.
+        owner: the object in it, for the message.
 
     Returns:
         The text itself.
 
     Raises:
-        PipelineError: it is not a label, one of its parts is empty, or it holds an `@` or a `:`.
+        PipelineError: it is not a label, a part of it is empty, or it contains an `@` or a `:`.
     """
     check_label(text, "namespace", owner)
     namespace = str(text)
     if not all(namespace.split(".")) or TRANSCODING in namespace or ":" in namespace:
         msg = (
-            f"{owner} has the namespace {namespace!r}. A namespace is a name, or names joined by single full stops, without"
-            " '@' or ':'."
+            f"{owner} has the namespace {namespace!r}. A namespace is a name, or names joined by single dots, without '@' or ':'."
         )
         raise PipelineError(msg)
     return namespace
 
 
 def as_names(given: Any, what: str) -> tuple[str, ...]:
-    """Return names in their order, given one name, some, or None; repeated ones count once.
+    """Convert one name, several names or None to a tuple of unique names, in order.
 
     Args:
-        given: what the user gave.
-        what: the argument, for the message.
+        given: one name, a collection of names, or None.
+        what: the name of the argument, for the message.
 
     Raises:
         PipelineError: it is neither a name nor a collection of names.
@@ -140,25 +140,25 @@ def as_names(given: Any, what: str) -> tuple[str, ...]:
     for name in names:
         if not isinstance(name, str):
             value = "" if len(names) == 1 and names[0] is given else f", in {given!r}"
-            msg = f"{what} was given {name!r}, a {type(name).__name__}{value}. Give a name, or a list of names."
+            msg = f"{what} has {name!r} of type {type(name).__name__}{value}. Pass a name or a list of names."
             raise PipelineError(msg)
     return tuple(dict.fromkeys(names))
 
 
 def listed(names: Collection[str]) -> str:
-    """Return names for a message: quoted, in their order, at most ten of them."""
+    """Format names for a message: quoted, in order, at most ten of them."""
     shown = ", ".join(repr(name) for name in list(names)[:SHOWN])
     return shown if len(names) <= SHOWN else f"{shown} and {len(names) - SHOWN} more"
 
 
 def made_name(func: str, inputs: tuple[str, ...], outputs: tuple[str, ...], namespace: str | None) -> str:
-    """Make the short name of a node that was given none, the same in every process; `Node` has the rule.
+    """Create the short name of a node without a name; it is the same in every process. `Node` documents the rule.
 
     Args:
         func: the function's name.
-        inputs: the datasets that the node takes; the first few are in the name, where it makes none.
-        outputs: the datasets that it makes; the first is in the name.
-        namespace: the node's; the datasets' names are told without it.
+        inputs: the inputs of the node; the name has the first few if there are no outputs.
+        outputs: the outputs of the node; the name has the first one.
+        namespace: the namespace of the node, which is removed from the names of datasets.
     """
     prefix = "" if namespace is None else f"{namespace}."
     if outputs:

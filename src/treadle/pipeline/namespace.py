@@ -1,6 +1,6 @@
-"""Modular pipelines: the same nodes again, on other datasets, under a name of their own. State: none.
+"""Modular pipelines: reuse nodes with other datasets, in a namespace. State: none.
 
-Neighbour: `renaming.py` gives the new names.
+Neighbour: `renaming.py` computes the new names.
 """
 
 from __future__ import annotations
@@ -26,28 +26,28 @@ def pipeline(
     namespace: str | None = None,
     prefix_datasets_with_namespace: bool = True,
 ) -> Pipeline:
-    """Make a pipeline of nodes, or a copy of one on other datasets and under a namespace.
+    """Create a pipeline from nodes, or a copy of one with other datasets and a namespace.
 
-    Under a namespace, nodes, datasets and `params:` entries get it as prefix, except for the datasets and parameters
-    that are named here (they keep their names, or get those they are mapped to) and for `parameters` as a whole.
+    A namespace becomes the prefix of nodes, datasets and `params:` entries. Exceptions: datasets and parameters that are listed
+    here keep their names or get the mapped ones, and `parameters` as a whole keeps its name.
 
     Example: `pipeline(train, inputs="table", outputs={"model": "north_model"}, namespace="north")`.
 
     Args:
         pipe: a pipeline, or nodes and pipelines.
-        inputs: free inputs that are shared with the world outside: a name, some, or a dict of old name to new.
-        outputs: the same for datasets that the nodes make.
-        parameters: the same for parameters, with or without `params:`.
-        tags: one tag or some, for all the nodes.
+        inputs: free inputs that are shared with other pipelines: a name, several names, or a dict of old name to new name.
+        outputs: likewise, for outputs of the nodes.
+        parameters: likewise, for parameters, with or without `params:`.
+        tags: one or more tags for all nodes.
         namespace: the prefix.
-        prefix_datasets_with_namespace: False puts the namespace before the names of the nodes alone.
+        prefix_datasets_with_namespace: False applies the prefix to the names of nodes only.
 
     Returns:
         A new pipeline.
 
     Raises:
-        UnknownNameError: a mapped name that the pipeline does not have, with close matches.
-        PipelineError: a mapping that cannot be, or a pipeline that is invalid after it.
+        UnknownNameError: the pipeline does not have a mapped name; the error lists similar names.
+        PipelineError: a mapping is invalid, or makes the pipeline invalid.
     """
     whole = pipe if isinstance(pipe, Pipeline) else Pipeline(pipe)
     from treadle.pipeline.renaming import renamed_nodes

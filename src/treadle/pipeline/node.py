@@ -1,8 +1,8 @@
-"""A node: a function, wired by the names of the datasets it takes and makes.
+"""A node: a function with the names of its input and output datasets.
 
-A Node is frozen and checked when it is made. It holds no data and no catalog: the engine hands values in by `call`
-and takes them out by `unpack`. `arguments.py` knows the shapes, `functions.py` the function, `node_checks.py` what is refused;
-`pipeline.py` joins nodes.
+A Node is frozen, and checked when it is created. It has no data and no catalog: the engine passes values to `call`, and gets the
+outputs from `unpack`. State: none. Neighbours: `arguments.py` maps datasets to arguments and returned values, `functions.py`
+inspects the function, `node_checks.py` checks a new node, `pipeline.py` connects nodes.
 """
 
 from __future__ import annotations
@@ -27,25 +27,24 @@ Datasets: TypeAlias = "str | Sequence[str] | Mapping[str, str] | None"
 
 @dataclass(frozen=True, slots=True, init=False, eq=False, repr=False)
 class Node:
-    """A function and the datasets it takes and makes.
+    """A function with its input and output datasets.
 
-    Two nodes are equal where function, inputs, outputs, name, tags, confirms and namespace are. A node that is given
-    no name makes one of its function and its first output (`clean__table`), or of its inputs where it has no output
-    (`report__table__model`): the same code gives the same name in every process. Such names do not clash in a
-    pipeline, where each dataset has one maker; two nodes without outputs that call the same function on the same
-    inputs need names, and the pipeline says so.
+    Two nodes are equal if they have equal functions, inputs, outputs, names, tags, confirms and namespaces. A node without a
+    given name gets one made from its function and its first output (`clean__table`), or from its inputs if it has no outputs
+    (`report__table__model`). The same code results in the same name in every process. Such names are unique in a pipeline,
+    because each dataset has one producer. Only nodes without outputs that call the same function with the same inputs need
+    explicit names; otherwise the pipeline raises an error.
 
     Args:
-        func: what to run: any callable but a coroutine function.
-        inputs: what to call it with: one dataset, a list in the order of its parameters, a dict of parameter to
-            dataset, or None.
-        outputs: where the result goes: one dataset for the whole, a list for a returned list or tuple, a dict of
-            returned key to dataset, or None. What a generator yields is saved chunk by chunk.
-        name: what users call the node; unique in a pipeline.
+        func: the function: any callable except a coroutine function.
+        inputs: the arguments: one dataset, a list in the order of the parameters, a dict of parameter to dataset, or None.
+        outputs: the datasets for the result: one dataset for the whole result, a list for a returned list or tuple, a dict of
+            returned key to dataset, or None. The values that a generator yields are saved chunk by chunk.
+        name: the node's name, unique in a pipeline.
         tags: labels to select it by.
-        confirms: datasets to confirm when the node succeeded.
-        namespace: the group it belongs to; the prefix of its name.
-        policy: how it is to be run: retries, timeout, resources and so on. It is no part of what makes two nodes equal.
+        confirms: datasets to confirm after the node has succeeded.
+        namespace: the group that it belongs to; the prefix of its name.
+        policy: how it is run: retries, timeout, resources and so on. It does not affect equality.
 
     Raises:
         PipelineError: the function cannot be called with these inputs, a name is malformed, an output is a
@@ -113,7 +112,7 @@ class Node:
         namespace: str | None,
         policy: NodePolicy | None,
     ) -> None:
-        """Set the fields, once; check what renaming can break."""
+        """Set the fields, and check the constraints that renaming can violate."""
         put = object.__setattr__
         put(self, "func", func)
         put(self, "_arguments", arguments)
@@ -140,9 +139,9 @@ class Node:
         """Return the node with renamed datasets, under one more namespace, with more tags.
 
         Args:
-            rename: gives the new name of each dataset; None leaves them.
-            namespace: goes before the namespace the node has.
-            tags: are added.
+            rename: returns the new name of each dataset; None keeps the names.
+            namespace: the prefix of the node's namespace.
+            tags: tags to add.
 
         Returns:
             A new node; its function is not checked again.
@@ -163,14 +162,14 @@ class Node:
 
     @property
     def func_name(self) -> str:
-        """The function's own name; a partial has that of the function inside."""
+        """The name of the function; for a partial, that of the wrapped function."""
         return function_name(self.func)
 
     def tag(self, tags: str | Iterable[str]) -> Node:
         """Return the same node with more tags.
 
         Args:
-            tags: one tag or some.
+            tags: one or more tags.
 
         Returns:
             A new node.
@@ -187,10 +186,10 @@ class Node:
         """Call the function with the values of the node's inputs.
 
         Args:
-            inputs: values by dataset name; more than the node needs do no harm.
+            inputs: values by dataset name; additional ones are ignored.
 
         Returns:
-            What the function returned, as it is.
+            The returned value of the function.
 
         Raises:
             PipelineError: an input is missing.
@@ -202,40 +201,40 @@ class Node:
         return self._arguments.call(self.func, inputs)
 
     def unpack(self, returned: Any) -> Iterator[tuple[str, Any]]:
-        """Yield what the function returned as pairs of dataset name and value, in the order of the outputs.
+        """Yield the returned value as pairs of dataset name and value, in the order of the outputs.
 
-        The result of a generator is yielded chunk by chunk: the same name comes again with each chunk.
+        The result of a generator is yielded chunk by chunk, with the same names for each chunk.
 
         Args:
-            returned: what `call` gave.
+            returned: the result of `call`.
 
         Yields:
             Pairs of dataset name and value.
 
         Raises:
-            PipelineError: the value does not fit the node's outputs, or a generator yielded nothing.
+            PipelineError: the value does not match the node's outputs, or a generator yielded nothing.
         """
         return self._returns.unpack(returned, self.name)
 
     def streams(self, returned: Any) -> bool:
-        """Return whether what `call` gave comes chunk by chunk, so that each pair of `unpack` is to be saved as it comes.
+        """Return whether the result of `call` is produced in chunks, so that each pair of `unpack` has to be saved immediately.
 
         Args:
-            returned: what `call` gave.
+            returned: the result of `call`.
         """
         return self._returns.streams(returned)
 
     def run(self, inputs: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        """Call the function and return its outputs by name, for tests and for trying things out.
+        """Call the function and return its outputs by name, for tests and interactive use.
 
         Args:
             inputs: values by dataset name.
 
         Returns:
-            Values by dataset name; of a generator's chunks the last.
+            Values by dataset name; for a generator, those of the last chunk.
 
         Raises:
-            PipelineError: an input is missing, or the returned value does not fit the outputs.
+            PipelineError: an input is missing, or the returned value does not match the outputs.
         """
         return dict(self.unpack(self.call({} if inputs is None else inputs)))
 
@@ -244,7 +243,7 @@ class Node:
         return self.run(inputs)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # Flat and explicit: thousands of nodes go to each worker, and what dataclasses generate is slow.
+        # Written out for speed: thousands of nodes are sent to each worker, and the code that dataclasses generate is slow.
         arguments, returns = self._arguments, self._returns
         call = (arguments.positional, arguments.keywords, returns.shape.value, returns.datasets, returns.keys)
         own = (self.func, self.inputs, self.outputs, self._given_name, self.short_name, self.name, self.tags)
@@ -285,25 +284,25 @@ def node(
     namespace: str | None = None,
     policy: NodePolicy | None = None,
 ) -> Node:
-    """Make a node: a function, the datasets it is called with, and the datasets its result goes to.
+    """Create a node: a function with its input and output datasets.
 
     Example: `node(fit, ["table", "params:fit"], {"model": "model", "score": "metrics"}, name="fit")`.
 
     Args:
-        func: what to run.
+        func: the function.
         inputs: one dataset, a list, a dict of parameter to dataset, or None.
         outputs: one dataset, a list, a dict of returned key to dataset, or None.
-        name: what users call the node.
+        name: the node's name.
         tags: labels to select it by.
-        confirms: datasets to confirm when the node succeeded.
-        namespace: the group it belongs to.
-        policy: how it is to be run: `NodePolicy(retries=3, timeout="5m")`.
+        confirms: datasets to confirm after the node has succeeded.
+        namespace: the group that it belongs to.
+        policy: how it is run: `NodePolicy(retries=3, timeout="5m")`.
 
     Returns:
-        The node, checked.
+        The node.
 
     Raises:
-        PipelineError: the parts do not fit; see `Node`.
+        PipelineError: the arguments are invalid; see `Node`.
     """
     return Node(func, inputs, outputs, name=name, tags=tags, confirms=confirms, namespace=namespace, policy=policy)
 
@@ -316,16 +315,16 @@ def _restore(
     keys: tuple[str, ...],
     *own: Any,
 ) -> Node:
-    """Make a node of its pickled parts, which were checked when it was first made."""
+    """Create a node from its pickled parts, which were checked when the node was first created."""
     node = object.__new__(Node)
     _PUT_ARGUMENTS(node, Arguments(positional, keywords))
     _PUT_RETURNS(node, Returns(_SHAPES[shape], datasets, keys))
-    for put, value in zip(_PUT_OWN, own):  # noqa: B905 - strict costs as much as the rest; `__reduce__` above wrote them
+    for put, value in zip(_PUT_OWN, own):  # noqa: B905 - strict would double the time, and `__reduce__` wrote as many
         put(node, value)
     return node
 
 
-# The fields' own setters: a frozen dataclass offers no other way, and object.__setattr__ takes half as long again.
+# The setters of the slots, because the dataclass is frozen and object.__setattr__ takes 1.5 times as long.
 _PUT_ARGUMENTS, _PUT_RETURNS, *_PUT_OWN = (
     vars(Node)[field].__set__
     for field in (

@@ -1,6 +1,6 @@
-"""Checks of a new node: that it has a function, that the function accepts its inputs, and that its outputs are valid.
+"""Check a new node: it has a function, the function accepts its inputs, and its outputs are valid.
 
-Pure functions without state, used by `node.py`; each raises an error with the node, the problem and the remedy.
+State: none. Neighbour: `node.py` calls it. Each error has the node, the problem and the remedy.
 """
 
 from __future__ import annotations
@@ -21,34 +21,34 @@ def check_callable(func: object) -> None:
     """Raise if a value is not a function.
 
     Args:
-        func: what was given as one.
+        func: the value.
 
     Raises:
         PipelineError: it cannot be called.
     """
     if not callable(func):
         msg = (
-            f"A node was given {func!r} as its function, a {type(func).__name__} that cannot be called. The function"
-            " comes first: node(function, inputs, outputs)."
+            f"A node was created with {func!r} as its function, a {type(func).__name__} that cannot be called. The function"
+            " is the first argument: node(function, inputs, outputs)."
         )
         raise PipelineError(msg)
 
 
 def check_function(node: str, func: Callable[..., Any], arguments: Arguments) -> None:
-    """Refuse a function that the node could not call.
+    """Raise if the node cannot call its function with its inputs.
 
     Args:
-        node: its name.
-        func: what it is to call.
-        arguments: what with.
+        node: the name of the node.
+        func: the function.
+        arguments: the datasets that are passed to it.
 
     Raises:
-        PipelineError: it is a coroutine function, or does not take these inputs.
+        PipelineError: it is a coroutine function, or does not accept these inputs.
     """
     if is_async(func):
         msg = (
-            f"Node {node!r} has the coroutine function {function_name(func)!r}, which no runner awaits. Give it a plain"
-            " function; one that calls asyncio.run will do."
+            f"Node {node!r} has the coroutine function {function_name(func)!r}, which no runner awaits. Use a plain"
+            " function, for example one that calls asyncio.run."
         )
         raise PipelineError(msg, nodes=(node,))
     wrong = why_not_callable_with(func, len(arguments.positional), [key for key, _ in arguments.keywords])
@@ -62,30 +62,27 @@ def check_function(node: str, func: Callable[..., Any], arguments: Arguments) ->
 
 
 def check_wiring(node: str, inputs: tuple[str, ...], outputs: tuple[str, ...]) -> None:
-    """Raise if outputs cannot be made.
+    """Raise if an output is invalid.
 
     Args:
-        node: its name.
-        inputs: the datasets that it takes.
-        outputs: the datasets that it makes.
+        node: the name of the node.
+        inputs: its inputs.
+        outputs: its outputs.
 
     Raises:
         PipelineError: an output is a parameter, is listed twice or is also an input.
     """
     for output in outputs:
         if is_parameter(output):
-            msg = f"Node {node!r} has the output {output!r}, but parameters are read only. Give the output another name."
+            msg = f"Node {node!r} has the output {output!r}, but parameters are read-only. Give the output another name."
             raise PipelineError(msg, nodes=(node,))
     if not outputs:
         return
     made = {base_name(output) for output in outputs}
     if len(made) < len(outputs):
-        msg = f"Node {node!r} has an output twice: {listed(outputs)}. Each output is a dataset of its own."
+        msg = f"Node {node!r} has an output twice: {listed(outputs)}. Each output must be a different dataset."
         raise PipelineError(msg, nodes=(node,))
     both = [name for name in inputs if base_name(name) in made and not is_parameter(name)]
     if both:
-        msg = (
-            f"Node {node!r} has {listed(both)} both as input and as output, so it would wait for itself. Give what it"
-            " makes a name of its own."
-        )
+        msg = f"Node {node!r} has {listed(both)} both as input and as output, so it would depend on itself. Rename the output."
         raise PipelineError(msg, nodes=(node,))

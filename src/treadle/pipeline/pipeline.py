@@ -1,8 +1,8 @@
-"""A pipeline: nodes joined by the names of their datasets.
+"""A pipeline: nodes connected by the names of their datasets.
 
-A Pipeline is immutable: it is checked and sorted when it is created (`wiring.py`), and each operation returns a new
-one. The dependencies as indices, which not every caller needs, are computed on first use and cached. It knows no
-catalog and no runner; the planner compiles it for running.
+A Pipeline is immutable: it is checked and sorted when it is created (`wiring.py`), and each operation returns a new one. It has
+no catalog and no runner; the planner compiles it for a run. State: a cache of the dependencies as indices, which are computed on
+first use.
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ class Pipeline:
     """Nodes in the order of their dependencies.
 
     Args:
-        nodes: nodes, or pipelines whose nodes are taken. A node that several of the pipelines hold is taken once.
-        inputs: free inputs that keep their names under the namespace, or get others, as `pipeline(...)` takes it.
-        outputs: the same for datasets that the nodes make.
-        parameters: the same for parameters.
-        tags: one tag or some, for all the nodes.
-        namespace: goes before the names of nodes, datasets and parameters.
-        prefix_datasets_with_namespace: False puts the namespace before the names of the nodes alone.
+        nodes: nodes, or pipelines that supply their nodes. A node that several pipelines have is included once.
+        inputs: free inputs that keep their names in the namespace, or get others, as in `pipeline(...)`.
+        outputs: likewise, for outputs of the nodes.
+        parameters: likewise, for parameters.
+        tags: one or more tags for all nodes.
+        namespace: the prefix of the names of nodes, datasets and parameters.
+        prefix_datasets_with_namespace: False applies the prefix to the names of nodes only.
 
     Raises:
-        CircularDependencyError: some nodes wait for one another.
-        PipelineError: two nodes have one name or make one dataset, or something else than a node was given.
+        CircularDependencyError: some nodes depend on each other.
+        PipelineError: two nodes have the same name or output, or an element is neither a node nor a pipeline.
     """
 
     __slots__ = ("_links", "_wiring")
@@ -81,18 +81,18 @@ class Pipeline:
 
     @classmethod
     def _of(cls, wiring: Wiring) -> Pipeline:
-        made = object.__new__(cls)
-        made._set(wiring)
-        return made
+        result = object.__new__(cls)
+        result._set(wiring)
+        return result
 
     def __setattr__(self, name: str, value: Any) -> None:
-        msg = f"A pipeline is frozen: {name!r} cannot be set. Make a new one, with Pipeline(...), tag() or + - & |."
+        msg = f"A pipeline is frozen: {name!r} cannot be set. Create a new one, with Pipeline(...), tag() or + - & |."
         raise AttributeError(msg)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Pipeline, (self.nodes,)
 
-    # -- what it holds
+    # -- nodes and datasets
 
     @property
     def nodes(self) -> tuple[Node, ...]:
@@ -106,7 +106,7 @@ class Pipeline:
 
     @property
     def links(self) -> Links:
-        """Nodes and datasets as numbers, for running the pipeline."""
+        """Nodes and datasets as indices, for the planner."""
         links = self._links
         if links is None:
             links = link(self.nodes)
@@ -115,22 +115,22 @@ class Pipeline:
 
     @property
     def node_dependencies(self) -> dict[Node, frozenset[Node]]:
-        """For each node, in order, the nodes whose outputs it takes."""
+        """For each node, in order, the nodes that it depends on."""
         nodes = self.nodes
         return {
-            node: frozenset([nodes[place] for place in befores]) for node, befores in zip(nodes, self.graph.parents, strict=True)
+            node: frozenset([nodes[index] for index in parents]) for node, parents in zip(nodes, self.graph.parents, strict=True)
         }
 
     @property
     def grouped_nodes(self) -> tuple[tuple[Node, ...], ...]:
-        """The nodes in layers: those of one layer wait only for layers above it."""
-        return tuple(tuple(self.nodes[place] for place in layer) for layer in self.graph.layers())
+        """The nodes in layers: the nodes of a layer depend only on earlier layers."""
+        return tuple(tuple(self.nodes[index] for index in layer) for layer in self.graph.layers())
 
     def group_by_namespace(self) -> tuple[NodeGroup, ...]:
-        """Return the nodes in groups, one a top-level namespace and one a node without; each after those it depends on.
+        """Return groups of nodes, one for each top-level namespace and one for each other node, in topological order.
 
         Raises:
-            CircularDependencyError: two groups wait for one another.
+            CircularDependencyError: two groups depend on each other.
         """
         return group_by_namespace(self.nodes, self.graph)
 
@@ -138,43 +138,43 @@ class Pipeline:
         """Return the node of that name.
 
         Args:
-            name: its whole name, with its namespace.
+            name: its full name, with its namespace.
 
         Returns:
             The node.
 
         Raises:
-            UnknownNameError: no node has the name; carries close matches.
+            UnknownNameError: no node has the name; the error lists similar names.
         """
-        (place,) = selection.with_names(self._wiring, [name])
-        return self.nodes[place]
+        (index,) = selection.with_names(self._wiring, [name])
+        return self.nodes[index]
 
     def inputs(self) -> set[str]:
-        """Return the free inputs: the datasets that nodes use and no node makes, including parameters."""
-        makers = self._wiring.makers
-        return {name for name in self._wiring.taken if base_name(name) not in makers}
+        """Return the free inputs: the datasets that nodes use and no node produces, including parameters."""
+        producers = self._wiring.producers
+        return {name for name in self._wiring.inputs if base_name(name) not in producers}
 
     def outputs(self) -> set[str]:
-        """Return the free outputs: the datasets that nodes make and no node uses."""
-        awaited = self._wiring.awaited
-        return {name for name in self._wiring.made if base_name(name) not in awaited}
+        """Return the free outputs: the datasets that nodes produce and no node uses."""
+        input_bases = self._wiring.input_bases
+        return {name for name in self._wiring.outputs if base_name(name) not in input_bases}
 
     def all_inputs(self) -> set[str]:
-        """Return all datasets that some node takes."""
-        return set(self._wiring.taken)
+        """Return all inputs of all nodes."""
+        return set(self._wiring.inputs)
 
     def all_outputs(self) -> set[str]:
-        """Return all datasets that some node makes."""
-        return set(self._wiring.made)
+        """Return all outputs of all nodes."""
+        return set(self._wiring.outputs)
 
     def datasets(self) -> set[str]:
-        """Return all datasets that some node takes or makes."""
-        return set(self._wiring.taken | self._wiring.made)
+        """Return all inputs and outputs of all nodes."""
+        return set(self._wiring.inputs | self._wiring.outputs)
 
-    # -- choosing from it
+    # -- selection
 
     def only_nodes(self, *names: str) -> Pipeline:
-        """Return the nodes of these names.
+        """Return the nodes with these names.
 
         Raises:
             UnknownNameError: an unknown name.
@@ -182,7 +182,7 @@ class Pipeline:
         return self._at(selection.with_names(self._wiring, names))
 
     def only_nodes_with_tags(self, *tags: str) -> Pipeline:
-        """Return the nodes that carry at least one of the tags.
+        """Return the nodes with at least one of the tags.
 
         Raises:
             UnknownNameError: an unknown tag.
@@ -198,20 +198,20 @@ class Pipeline:
         return self._at(selection.with_namespaces(self._wiring, namespaces))
 
     def only_nodes_with_inputs(self, *datasets: str) -> Pipeline:
-        """Return the nodes that take one of the datasets themselves.
+        """Return the nodes with one of the datasets as an input.
 
         Raises:
             UnknownNameError: a dataset the pipeline does not have.
         """
-        return self._at(selection.taking(self._wiring, datasets))
+        return self._at(selection.with_inputs(self._wiring, datasets))
 
     def only_nodes_with_outputs(self, *datasets: str) -> Pipeline:
-        """Return the nodes that make one of the datasets.
+        """Return the nodes with one of the datasets as an output.
 
         Raises:
             UnknownNameError: a dataset the pipeline does not have.
         """
-        return self._at(selection.making(self._wiring, datasets))
+        return self._at(selection.with_outputs(self._wiring, datasets))
 
     def from_nodes(self, *names: str) -> Pipeline:
         """Return these nodes and all their descendants.
@@ -235,7 +235,7 @@ class Pipeline:
         Raises:
             UnknownNameError: a dataset the pipeline does not have.
         """
-        return self._at(self.graph.descendants(selection.taking(self._wiring, datasets)))
+        return self._at(self.graph.descendants(selection.with_inputs(self._wiring, datasets)))
 
     def to_outputs(self, *datasets: str) -> Pipeline:
         """Return the nodes that these datasets depend on, directly or indirectly.
@@ -243,7 +243,7 @@ class Pipeline:
         Raises:
             UnknownNameError: a dataset the pipeline does not have.
         """
-        return self._at(self.graph.ancestors(selection.making(self._wiring, datasets)))
+        return self._at(self.graph.ancestors(selection.with_outputs(self._wiring, datasets)))
 
     def filter(
         self,
@@ -259,8 +259,8 @@ class Pipeline:
 
         Args:
             tags: nodes with one of these tags.
-            from_nodes: these nodes and what waits for them.
-            to_nodes: these nodes and what they wait for.
+            from_nodes: these nodes and their descendants.
+            to_nodes: these nodes and their ancestors.
             node_names: these nodes.
             from_inputs: nodes that depend on these datasets.
             to_outputs: nodes that these datasets depend on.
@@ -270,8 +270,8 @@ class Pipeline:
             The nodes in the same order.
 
         Raises:
-            UnknownNameError: an unknown name; carries close matches.
-            PipelineError: no node passes all the filters.
+            UnknownNameError: an unknown name; the error lists similar names.
+            PipelineError: no node matches all filters.
         """
         wiring, graph = self._wiring, self.graph
         filters: dict[str, tuple[str | Iterable[str] | None, Callable[[tuple[str, ...]], set[int]]]] = {
@@ -279,8 +279,8 @@ class Pipeline:
             "from_nodes": (from_nodes, lambda names: graph.descendants(selection.with_names(wiring, names))),
             "to_nodes": (to_nodes, lambda names: graph.ancestors(selection.with_names(wiring, names))),
             "node_names": (node_names, lambda names: selection.with_names(wiring, names)),
-            "from_inputs": (from_inputs, lambda names: graph.descendants(selection.taking(wiring, names))),
-            "to_outputs": (to_outputs, lambda names: graph.ancestors(selection.making(wiring, names))),
+            "from_inputs": (from_inputs, lambda names: graph.descendants(selection.with_inputs(wiring, names))),
+            "to_outputs": (to_outputs, lambda names: graph.ancestors(selection.with_outputs(wiring, names))),
             "namespaces": (namespaces, lambda names: selection.with_namespaces(wiring, names)),
         }
         chosen = {
@@ -288,17 +288,17 @@ class Pipeline:
         }
         kept = set(range(len(self))).intersection(*chosen.values())
         if not kept:
-            raise selection.nothing_left(len(self), chosen)
+            raise selection.no_match_error(len(self), chosen)
         return self if len(kept) == len(self) else self._at(kept)
 
     def tag(self, tags: str | Iterable[str]) -> Pipeline:
-        """Return a pipeline whose nodes carry these tags (one or some) too."""
+        """Return a pipeline whose nodes also have these tags (one or more)."""
         return Pipeline(self.nodes, tags=tags)
 
-    def _at(self, places: set[int]) -> Pipeline:
-        return Pipeline._of(wire([self.nodes[place] for place in sorted(places)]))
+    def _at(self, indices: set[int]) -> Pipeline:
+        return Pipeline._of(wire([self.nodes[index] for index in sorted(indices)]))
 
-    # -- telling about it
+    # -- description
 
     def describe(self, *, names_only: bool = True) -> str:
         """Return a readable description: free inputs, nodes in order, free outputs.
@@ -312,7 +312,7 @@ class Pipeline:
         """Return the structure as JSON: `inputs`, `outputs`, `nodes`, each of these with its datasets and `depends_on`."""
         return to_json(self.nodes, self.graph.parents, self.inputs(), self.outputs())
 
-    # -- together with others
+    # -- operators
 
     def __add__(self, other: object) -> Pipeline:
         if not isinstance(other, Pipeline):
@@ -359,9 +359,9 @@ class Pipeline:
 
 
 def _flat(nodes: Any) -> list[Node]:
-    """Return the nodes, and those of the pipelines among them, in order."""
+    """Return the nodes, including the nodes of pipelines, in order."""
     if isinstance(nodes, (Node, str)) or not isinstance(nodes, Iterable):
-        msg = f"A pipeline was made of {nodes!r}. Give it a list of nodes or pipelines: Pipeline([node(...), ...])."
+        msg = f"A pipeline cannot be created from {nodes!r}. Pass a list of nodes or pipelines: Pipeline([node(...), ...])."
         raise PipelineError(msg)
     flat: list[Node] = []
     known: set[Node] = set()
@@ -375,6 +375,8 @@ def _flat(nodes: Any) -> list[Node]:
             known.add(entry)
         else:
             kind = type(entry).__name__
-            msg = f"A pipeline was given {entry!r}, a {kind}. It takes nodes and pipelines; make a node with node(...)."
+            msg = (
+                f"A pipeline has {entry!r} of type {kind} as an element. Pass nodes and pipelines; create a node with node(...)."
+            )
             raise PipelineError(msg)
     return flat

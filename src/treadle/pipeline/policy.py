@@ -1,8 +1,8 @@
-"""How a node is to be run: again when it fails, for how long at most, where, with how much of what is scarce.
+"""The policy of a node: retries, timeout, process, resources, failure handling, seed.
 
-Job: `NodePolicy`, the frozen record that a node carries and that configuration lays over, and how its values are read: `"5m"` is
-300 seconds, `"4GB"` is 4,000,000,000 bytes. A policy says nothing about what a node is: two nodes that differ in it alone are
-equal. State: none. Neighbours: `node.py` carries it, `treadle.planning.policies` reads it from `execution.yml`.
+`NodePolicy` is a frozen record that a node has and that configuration can override. This module also parses its values: `"5m"` is
+300 seconds, `"4GB"` is 4,000,000,000 bytes. Two nodes that differ only in their policy are equal. State: none. Neighbours:
+`node.py` stores it, `treadle.planning.policies` reads it from `execution.yml`.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from typing import Any, Literal, TypeAlias
 from treadle.errors import PipelineError
 
 Duration: TypeAlias = "float | str"
-"""Seconds, or a text: `30`, `"30s"`, `"5m"`."""
+"""Seconds, or a string with a unit: `30`, `"30s"`, `"5m"`."""
 Amount: TypeAlias = "int | str"
-"""A whole number, or a text with a unit of bytes: `1`, `"4GB"`, `"512MiB"`."""
+"""An integer, or a string with a unit of bytes: `1`, `"4GB"`, `"512MiB"`."""
 
 
 class FailurePolicy(Enum):
-    """What happens to the rest of the run after a failed node."""
+    """How a run continues after a failed node."""
 
     STOP = "stop"
-    """Start no further node; running nodes may finish."""
+    """Start no more nodes; running nodes may finish."""
     CONTINUE = "continue"
     """Skip the nodes that depend on it and run the rest."""
 
@@ -35,35 +35,35 @@ class Place(Enum):
     """Where a node runs."""
 
     MAIN = "main"
-    """In the process that called `run`."""
+    """In the main process, which called `run`."""
     WORKER = "worker"
-    """Wherever its runner runs nodes."""
+    """In a worker of the runner."""
 
 
 @dataclass(frozen=True, slots=True, init=False)
 class NodePolicy:
-    """How a node is run; fields that are None are not set.
+    """How a node is run. A field that is None is not set.
 
     Attributes:
-        retries: how many more attempts a node has that failed, was too slow, or lost its worker.
+        retries: number of further attempts after a failure, a timeout or the loss of the worker.
         retry_delay: seconds between two attempts.
-        timeout: seconds that one attempt may take; infinity where configuration takes a limit away.
-        run_in: where it runs.
-        resources: (name, amount) of what an attempt occupies while it runs, sorted; bytes for `memory`.
-        on_failure: what its failure means for the rest of the run.
-        seed: seeds its random numbers, in place of the runner's seed; False: they are not seeded.
+        timeout: maximum duration of one attempt in seconds; infinity if configuration removes the limit.
+        run_in: the process in which it runs.
+        resources: pairs (name, amount) that an attempt occupies while it runs, sorted; bytes for `memory`.
+        on_failure: how the run continues after the node fails.
+        seed: the seed of its random numbers, which replaces the runner's seed; False for no seed.
 
     Args:
         retries: 0 or more.
         retry_delay: seconds, or `"30s"`, `"5m"`, `"1h"`.
-        timeout: the same, more than 0.
+        timeout: likewise, more than 0.
         run_in: `"main"` or `"worker"`.
         resources: amounts by name: `{"gpu": 1, "memory": "4GB"}`.
         on_failure: `"stop"` or `"continue"`.
-        seed: a whole number, 0 or more; False for a node that is to draw fresh numbers in a run that has a seed.
+        seed: an integer, 0 or more; False for different random numbers in each run, even if the run has a seed.
 
     Raises:
-        PipelineError: a value is none of these.
+        PipelineError: a value is invalid.
 
     Example:
         >>> from treadle import NodePolicy, node
@@ -109,13 +109,13 @@ class NodePolicy:
             object.__setattr__(self, name, read)
 
     def over(self, below: NodePolicy) -> NodePolicy:
-        """Merge this policy over another: fields not set here are taken from it; resources are merged by name.
+        """Merge this policy over another one, which supplies the fields that are not set here; resources are merged by name.
 
         Args:
-            below: the other one.
+            below: the other policy.
 
         Returns:
-            Both in one.
+            The merged policy.
         """
         values = {each.name: getattr(self, each.name) for each in fields(NodePolicy)}
         joined = {name: getattr(below, name) if value is None else value for name, value in values.items()}
@@ -128,10 +128,10 @@ class NodePolicy:
 
 
 def policy_of(values: Mapping[str, Any]) -> NodePolicy:
-    """Make a policy of values that are read already.
+    """Create a policy from parsed values.
 
     Args:
-        values: by the names of the fields; those that are missing are not set.
+        values: values by field name; missing ones are not set.
     """
     policy = object.__new__(NodePolicy)
     for each in fields(NodePolicy):
@@ -143,14 +143,14 @@ def check_policy(policy: object, owner: str) -> None:
     """Raise if a value is not a policy.
 
     Args:
-        policy: what a node was given.
-        owner: the node in words.
+        policy: the value.
+        owner: a description of the node, for the message.
 
     Raises:
         PipelineError: it is not a NodePolicy.
     """
     if not isinstance(policy, NodePolicy):
-        msg = f"{owner} has policy={policy!r}. Give a NodePolicy: policy=NodePolicy(retries=3)."
+        msg = f"{owner} has policy={policy!r}. Pass a NodePolicy: policy=NodePolicy(retries=3)."
         raise PipelineError(msg)
 
 
@@ -171,19 +171,19 @@ _NUMBER_AND_UNIT = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*")
 
 
 def read_duration(value: object) -> float:
-    """Read seconds.
+    """Parse a duration.
 
     Args:
-        value: a number of seconds, or a text like `"30s"`, `"5m"`, `"1.5h"`.
+        value: a number of seconds, or a string such as `"30s"`, `"5m"`, `"1.5h"`.
 
     Returns:
         Seconds, 0 or more.
 
     Raises:
-        ValueError: it is neither; the text says what would be.
+        ValueError: it is neither; the message describes valid values.
     """
     if isinstance(value, str) and (found := _NUMBER_AND_UNIT.fullmatch(value)) and (found[2] or "s") in _SECONDS:
-        return round(float(found[1]) * _SECONDS[found[2] or "s"], 9)  # 700 ms are 0.7 s, and no hair more
+        return round(float(found[1]) * _SECONDS[found[2] or "s"], 9)  # so that 700 ms are exactly 0.7 s
     if isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < math.inf:
         return float(value)
     msg = 'give seconds, as a number or a text like "30s", "5m", "1h"'
@@ -191,16 +191,16 @@ def read_duration(value: object) -> float:
 
 
 def read_amount(value: object) -> int:
-    """Read an amount of a resource.
+    """Parse an amount of a resource.
 
     Args:
-        value: a whole number, or a text with a unit of bytes: `"4GB"` (10^9 bytes each), `"512MiB"` (2^20 bytes each).
+        value: an integer, or a string with a unit of bytes: `"4GB"` (1 GB is 10^9 bytes), `"512MiB"` (1 MiB is 2^20 bytes).
 
     Returns:
         The number, 0 or more.
 
     Raises:
-        ValueError: it is neither; the text says what would be.
+        ValueError: it is neither; the message describes valid values.
     """
     if isinstance(value, str) and (found := _NUMBER_AND_UNIT.fullmatch(value)) and (found[2] or "B") in _BYTES:
         amount = float(found[1]) * _BYTES[found[2] or "B"]
@@ -213,7 +213,7 @@ def read_amount(value: object) -> int:
 
 
 def read_resources(value: object) -> tuple[tuple[str, int], ...]:
-    """Read amounts by name.
+    """Parse amounts by name.
 
     Args:
         value: a mapping of names to amounts.
@@ -222,11 +222,11 @@ def read_resources(value: object) -> tuple[tuple[str, int], ...]:
         (name, amount) pairs, sorted.
 
     Raises:
-        ValueError: it is not a mapping, or an amount is wrong; the text names it.
+        ValueError: it is not a mapping, or an amount is invalid; the message names it.
     """
     if not isinstance(value, Mapping):
         msg = "give amounts by name, like {gpu: 1, memory: 4GB}"
-        raise ValueError(msg)  # noqa: TRY004 - one kind of error for all that can be wrong with a value
+        raise ValueError(msg)  # noqa: TRY004 - one exception type for all invalid values
     amounts = {}
     for name, amount in value.items():
         if not isinstance(name, str) or not name.strip():
@@ -241,13 +241,13 @@ def read_resources(value: object) -> tuple[tuple[str, int], ...]:
 
 
 def read_failure_policy(value: object) -> FailurePolicy:
-    """Read what a failure means for the rest of a run.
+    """Parse a failure policy.
 
     Args:
-        value: `"stop"` or `"continue"`, or the member.
+        value: `"stop"`, `"continue"` or a FailurePolicy.
 
     Raises:
-        ValueError: it is neither; the text says what would be.
+        ValueError: it is neither; the message describes valid values.
     """
     policy: FailurePolicy = _member(FailurePolicy, value)
     return policy
@@ -278,13 +278,13 @@ def _read_timeout(value: object) -> float:
 
 
 def read_seed(value: object) -> int:
-    """Read a seed.
+    """Parse a seed.
 
     Args:
-        value: a whole number, 0 or more.
+        value: an integer, 0 or more.
 
     Raises:
-        ValueError: it is something else; the text says what a seed is.
+        ValueError: it is something else; the message describes valid values.
     """
     if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
         return value
@@ -305,4 +305,4 @@ READERS = {
     "on_failure": read_failure_policy,
     "seed": _read_node_seed,
 }
-"""How each field of a policy is read; each raises ValueError with what would be right."""
+"""The parser of each field; it raises ValueError with a description of valid values."""

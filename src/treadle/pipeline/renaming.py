@@ -1,8 +1,7 @@
-"""New names for a pipeline's datasets, and the nodes that have them.
+"""Rename the datasets of a pipeline, for `pipeline(...)` with mappings or a namespace.
 
-A dataset that the caller maps gets the mapped name, one that is named without a mapping keeps its own, and all others get the
-namespace as prefix. `Renaming` is that decision as a value. State: none.
-Neighbours: `pipeline.py` and `namespace.py` ask here.
+A mapped dataset gets its new name, a dataset that is listed without a mapping keeps its name, and all others get the namespace as
+a prefix. State: none. Neighbours: `pipeline.py` and `namespace.py` call it.
 """
 
 from __future__ import annotations
@@ -37,8 +36,8 @@ class Renaming:
     """New names for datasets.
 
     Attributes:
-        mapping: old name to new; without a format it holds for all formats.
-        namespace: the prefix of all others, None to leave them.
+        mapping: old name to new name; a name without a format applies to all formats.
+        namespace: the prefix of all other names; None to keep them.
     """
 
     mapping: Mapping[str, str]
@@ -59,7 +58,7 @@ class Renaming:
 
 
 class NamedNodes(Protocol):
-    """What is asked of a pipeline."""
+    """The methods of a pipeline that renaming uses."""
 
     def __iter__(self) -> Iterator[Node]: ...
 
@@ -67,13 +66,13 @@ class NamedNodes(Protocol):
         """Return the names of the free inputs."""
 
     def all_outputs(self) -> set[str]:
-        """Return the names of all datasets that nodes make."""
+        """Return the names of all outputs of nodes."""
 
     def only_nodes_with_inputs(self, *names: str) -> Iterable[Node]:
-        """Return the nodes that take any of these."""
+        """Return the nodes with one of these inputs."""
 
     def only_nodes_with_outputs(self, *names: str) -> Iterable[Node]:
-        """Return the nodes that make any of these."""
+        """Return the nodes with one of these outputs."""
 
 
 def renamed_nodes(
@@ -86,20 +85,20 @@ def renamed_nodes(
     namespace: str | None = None,
     prefix_datasets_with_namespace: bool = True,
 ) -> list[Node] | None:
-    """Return a pipeline's nodes on other datasets and under a namespace; None if nothing is to be changed.
+    """Return a pipeline's nodes with renamed datasets and a namespace; None if nothing changes.
 
     Args:
         whole: the pipeline.
-        inputs: as `pipeline(...)` takes it, and the others too.
-        outputs: see there.
-        parameters: see there.
-        tags: see there.
-        namespace: see there.
-        prefix_datasets_with_namespace: see there.
+        inputs: as in `pipeline(...)`.
+        outputs: as in `pipeline(...)`.
+        parameters: as in `pipeline(...)`.
+        tags: as in `pipeline(...)`.
+        namespace: as in `pipeline(...)`.
+        prefix_datasets_with_namespace: as in `pipeline(...)`.
 
     Raises:
-        UnknownNameError: a mapped name that the pipeline does not have, with close matches.
-        PipelineError: a mapping that cannot be.
+        UnknownNameError: the pipeline does not have a mapped name; the error lists similar names.
+        PipelineError: a mapping is invalid.
     """
     if namespace is not None:
         check_namespace(namespace, "The pipeline")
@@ -123,11 +122,11 @@ def _mapped_inputs(whole: NamedNodes, given: Names) -> dict[str, str]:
     made = _with_bases(whole.all_outputs())
     for name in mapping:
         if is_parameter(name):
-            msg = f"inputs= of pipeline() names the parameter {name!r}. Name parameters in parameters=."
+            msg = f"inputs= of pipeline() has the parameter {name!r}. List parameters in parameters=."
             raise PipelineError(msg)
         if name in made:
             maker = next(iter(whole.only_nodes_with_outputs(name)))
-            msg = f"inputs= of pipeline() names {name!r}, which node {maker.name!r} makes. Name it in outputs=."
+            msg = f"inputs= of pipeline() has {name!r}, which is an output of node {maker.name!r}. List it in outputs=."
             raise PipelineError(msg, nodes=(maker.name,))
     _check_known(mapping, _with_bases(free), "inputs", "free input")
     _check_targets(mapping, free, "inputs")
@@ -143,7 +142,7 @@ def _mapped_outputs(whole: NamedNodes, given: Names) -> dict[str, str]:
         if name in free:
             takers = tuple(node.name for node in whole.only_nodes_with_inputs(name))
             where = "parameters=" if is_parameter(name) else "inputs="
-            msg = f"outputs= of pipeline() names {name!r}, which no node makes; {listed(takers)} takes it. Name it in {where}."
+            msg = f"outputs= of pipeline() has {name!r}, an input of {listed(takers)} that no node produces. List it in {where}."
             raise PipelineError(msg, nodes=takers)
     _check_known(mapping, _with_bases(whole.all_outputs()), "outputs", "output")
     _check_targets(mapping, whole.all_outputs(), "outputs")
@@ -158,7 +157,7 @@ def _mapped_parameters(whole: NamedNodes, given: Names) -> dict[str, str]:
 
 
 def _as_mapping(given: Names, side: str) -> dict[str, str]:
-    """Return old names to new ones, checked to be names."""
+    """Convert names or a mapping to a mapping of valid old and new names."""
     owner = f"{side}= of pipeline()"
     pairs = given.items() if isinstance(given, Mapping) else [(name, name) for name in as_names(given, owner)]
     return {check_dataset_name(old, owner): check_dataset_name(new, owner) for old, new in pairs}
@@ -179,7 +178,7 @@ def _check_known(mapping: Mapping[str, str], known: set[str], side: str, kind: s
         close = close_names(name, known)
         known_ones = f"It has {listed(sorted(known))}." if known else "It has none."
         hint = did_you_mean(close, known_ones)
-        msg = f"{side}= of pipeline() names {name!r}, but the pipeline has no {kind} of that name.{hint}"
+        msg = f"{side}= of pipeline() has {name!r}, but the pipeline has no {kind} of that name.{hint}"
         raise UnknownNameError(msg, name=name, close=close)
 
 

@@ -1,7 +1,7 @@
-"""A node as the text of a notebook cell: its inputs loading, its function's source, the call.
+"""Write a node as code for a notebook cell: load its inputs, define its function, call it.
 
-Job: write what a person needs to work on one node by hand, in one cell that runs as it stands. State: none. Neighbours:
-`node.py` is what goes in; `treadle.ipython` puts the text into the next cell.
+The cell runs without changes, so that a user can work on one node interactively. State: none. Neighbour: `treadle.ipython` puts
+the code into the next cell.
 """
 
 from __future__ import annotations
@@ -22,23 +22,23 @@ if TYPE_CHECKING:
 
     from treadle.pipeline.node import Node
 
-_NO_NAME = re.compile(r"\W+")
+_NON_WORD = re.compile(r"\W+")
 
 
 def notebook_cell(node: Node, *, known: Callable[[str], bool]) -> str:
-    """Write a node as a cell.
+    """Write the code of a cell for a node.
 
     Args:
         node: the node.
-        known: says whether the catalog has a dataset; one that it has not is made by another node, in memory.
+        known: returns whether the catalog has a dataset; another node produces any other dataset in memory.
 
     Returns:
-        Python code that uses `catalog` and, for a function that cannot be written as text, `pipelines`.
+        Python code that uses `catalog` and, for a function without available source, `pipelines`.
     """
     variables = _variables(node)
     lines = [f"# Node {node.name}", "", "# Its inputs"]
     for variable, dataset in variables.items():
-        where = "" if known(dataset) or is_parameter(dataset) else "  # made in memory by another node: make it here first"
+        where = "" if known(dataset) or is_parameter(dataset) else "  # another node produces it in memory: create it here first"
         lines.append(f"{variable} = catalog.load({dataset!r}){where}")
     code, called = _function(node)
     lines += ["", "# Its function", *code, "", _call(node, called, variables)]
@@ -46,13 +46,13 @@ def notebook_cell(node: Node, *, known: Callable[[str], bool]) -> str:
 
 
 def _variables(node: Node) -> dict[str, str]:
-    """Name a variable for each input: as the function names its parameter where that is known, else like the dataset."""
+    """Choose a variable name for each input: the function's parameter if known, otherwise the name of the dataset."""
     named: dict[str, str] = {}
     for parameter, dataset in bound_parameters(node.func, node.call_arguments):
         if dataset in named.values():
             continue
         single = parameter is not None and parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
-        wanted = parameter.name if parameter is not None and single else _NO_NAME.sub("_", dataset).strip("_")
+        wanted = parameter.name if parameter is not None and single else _NON_WORD.sub("_", dataset).strip("_")
         if not wanted.isidentifier() or keyword.iskeyword(wanted) or wanted in named:
             wanted = f"input_{len(named) + 1}"
         named[wanted] = dataset
@@ -60,12 +60,12 @@ def _variables(node: Node) -> dict[str, str]:
 
 
 def _function(node: Node) -> tuple[list[str], str]:
-    """Return the lines that define the function, and what to call."""
+    """Return the lines that define the function, and the name to call it by."""
     func = node.func
     if isinstance(func, FunctionType) and func.__name__.isidentifier() and not func.__closure__:
         try:
             source = textwrap.dedent(inspect.getsource(func))
-        except (OSError, TypeError):  # the documented answer where the source is not to be had
+        except (OSError, TypeError):  # the documented exceptions if there is no source
             source = ""
         if source:
             return [*_needs(func, source), *source.rstrip().splitlines()], func.__name__
@@ -74,7 +74,7 @@ def _function(node: Node) -> tuple[list[str], str]:
 
 
 def _needs(func: FunctionType, source: str) -> list[str]:
-    """Return the imports that the function's text needs: those of its module that it uses, and what its module defines."""
+    """Return the imports that the function's source needs: imports of its module, and names that its module defines."""
     try:
         used = {each.id for each in ast.walk(ast.parse(source)) if isinstance(each, ast.Name)} - {func.__name__}
         module = inspect.getmodule(func)
@@ -82,7 +82,7 @@ def _needs(func: FunctionType, source: str) -> list[str]:
     except (OSError, TypeError, SyntaxError):
         return []
     if func.__module__ == "__main__":
-        return []  # the notebook's own: all it uses is there
+        return []  # defined in the notebook, where all names exist
     lines = []
     for statement in _imports(tree):
         names = [each for each in statement.names if (each.asname or each.name).partition(".")[0] in used]
@@ -96,7 +96,7 @@ def _needs(func: FunctionType, source: str) -> list[str]:
 
 
 def _imports(tree: ast.Module) -> list[ast.Import | ast.ImportFrom]:
-    """Return the import statements at the top of a module, those for type checkers too: annotations may need them."""
+    """Return the import statements at the top of a module, including those for type checkers, which annotations may need."""
     found: list[ast.Import | ast.ImportFrom] = []
     for statement in tree.body:
         block = statement.body if isinstance(statement, ast.If) else [statement]
@@ -123,5 +123,5 @@ def _is_builtin(name: str, func: FunctionType) -> bool:
 def _call(node: Node, called: str, variables: dict[str, str]) -> str:
     by_dataset = {dataset: variable for variable, dataset in variables.items()}
     words = [by_dataset[dataset] if key is None else f"{key}={by_dataset[dataset]}" for key, dataset in node.call_arguments]
-    made = f"  # makes {', '.join(node.outputs)}" if node.outputs else ""
-    return f"returned = {called}({', '.join(words)}){made}"
+    outputs = f"  # produces {', '.join(node.outputs)}" if node.outputs else ""
+    return f"returned = {called}({', '.join(words)}){outputs}"

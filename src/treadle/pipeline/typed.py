@@ -1,8 +1,8 @@
-"""Typed parameters: what a node's function wants its parameters to be, and making them so.
+"""Typed parameters: convert parameters to the types that the annotations of a node's function declare.
 
-A function whose argument is annotated with a dataclass or a pydantic model, and which takes it from `params:…` or `parameters`,
-is given an instance, validated against the annotation. No state; pydantic is never imported here, only recognised. Neighbours:
-`conversion.py` makes the values; plans check with `build_parameter` before anything runs, attempts build with `typed_inputs`.
+If an argument is annotated with a dataclass or a pydantic model, and its input is `params:…` or `parameters`, the function
+receives a validated instance. pydantic is recognised but not imported. State: none. Neighbours: `conversion.py` converts values;
+a plan checks parameters with `build_parameter` before the run, an attempt converts them with `typed_inputs`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _PREFIX = "params:"
 
 
 def typed_parameters(node: Node) -> dict[str, Any]:
-    """Say which of a node's parameters its function wants built.
+    """Return the inputs of a node that are typed parameters, with their annotations.
 
     Args:
         node: the node.
@@ -34,7 +34,7 @@ def typed_parameters(node: Node) -> dict[str, Any]:
         Annotation by dataset, for parameters whose annotation has a dataclass or a pydantic model in it. An annotation that
         cannot be resolved, such as one imported for type checkers only, says nothing.
     """
-    for name in node.inputs:  # a plain loop: this is asked for each of thousands of nodes
+    for name in node.inputs:  # a plain loop is faster, and there may be thousands of nodes
         if name.startswith(_PREFIX) or name == "parameters":
             break
     else:
@@ -50,19 +50,19 @@ def typed_parameters(node: Node) -> dict[str, Any]:
 
 
 def build_parameter(node: Node, dataset: str, annotation: Any, value: Any) -> Any:
-    """Make a parameter what its annotation says.
+    """Convert a parameter to the type of its annotation.
 
     Args:
-        node: the node that takes it.
+        node: the node with this input.
         dataset: the dataset it comes from.
-        annotation: what the function wants.
-        value: plain data, as configuration has it; or an instance, which is kept.
+        annotation: the annotation of the function's argument.
+        value: plain data, as in configuration; an instance is returned unchanged.
 
     Returns:
-        The value, built and validated.
+        The converted and validated value.
 
     Raises:
-        ConfigError: it does not fit; names the key and the node.
+        ConfigError: the value does not match; the error has the key and the node.
     """
     root = dataset.removeprefix(_PREFIX) if dataset.startswith(_PREFIX) else ""
     try:
@@ -72,24 +72,24 @@ def build_parameter(node: Node, dataset: str, annotation: Any, value: Any) -> An
         what = f"The parameter {key!r}" if key else "The parameters"
         msg = (
             f"{what} cannot be used: {exc.problem}.{exc.hint} Node {node.name!r} takes {dataset!r} as {_shown(annotation)}. "
-            "Correct it in the parameters files, or in --params where it was given there."
+            "Correct it in the parameters files, or in --params if it was given there."
         )
         cause = exc.__cause__
         raise ConfigError(msg, key=key or None) from (masked_exception(cause) if cause is not None else None)
 
 
 def typed_inputs(node: Node, inputs: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Build the typed parameters among a node's inputs.
+    """Convert the typed parameters among a node's inputs.
 
     Args:
         node: the node.
         inputs: values by dataset.
 
     Returns:
-        The same mapping where nothing is typed, else a new one.
+        The same mapping if no parameter is typed; otherwise a new one.
 
     Raises:
-        ConfigError: a parameter does not fit.
+        ConfigError: a parameter does not match its annotation.
     """
     wanted = typed_parameters(node)
     if not wanted:
@@ -109,7 +109,7 @@ def _resolved(annotation: Any, func: Any) -> Any:
     names = getattr(target, "__globals__", {})
     try:
         return eval(annotation, dict(names))  # noqa: S307 - the function's own annotation, as typing evaluates it
-    except Exception:  # noqa: BLE001 - any expression may stand there; one that cannot be had says nothing
+    except Exception:  # noqa: BLE001 - any expression is possible; one that fails is ignored
         return None
 
 

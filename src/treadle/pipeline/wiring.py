@@ -1,8 +1,8 @@
-"""Nodes joined by their datasets' names: validated, put in order, indexed.
+"""Connect nodes by the names of their datasets: validate, sort and index them.
 
-`wire` makes a `Wiring` of nodes in one pass, and sorts only if the given order is not valid. `join` adds one
-wiring to another without looking at the first one's nodes again, so summing many pipelines stays linear in practice.
-`pipeline.py` provides the public interface; `selection.py` selects from it.
+`wire` creates a `Wiring` in one pass, and sorts the nodes only if their order is not valid. `join` adds one wiring to another
+without processing the nodes of the first again, so summing many pipelines takes linear time in practice. State: none.
+Neighbours: `pipeline.py` has the public interface; `selection.py` selects nodes of a wiring.
 """
 
 from __future__ import annotations
@@ -22,74 +22,74 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Wiring:
-    """Nodes in an order in which each comes after those it waits for, and what is known about their names.
+    """Nodes in topological order, and indices of their names and datasets.
 
     Attributes:
-        nodes: the nodes, makers before takers.
-        positions: each node's place in `nodes`, by its name.
-        makers: the place of the node that makes a dataset, by the dataset's base name.
-        taken: all datasets that some node takes, as written.
-        made: all datasets that some node makes, as written.
-        awaited: base names of the datasets in `taken`.
+        nodes: the nodes, producers before consumers.
+        positions: the index of each node in `nodes`, by its name.
+        producers: the index of the node that produces a dataset, by the dataset's base name.
+        inputs: all datasets that are inputs of a node, as written.
+        outputs: all datasets that are outputs of a node, as written.
+        input_bases: base names of the datasets in `inputs`.
         transcoded: base names of the datasets that are written with an `@`.
     """
 
     nodes: tuple[Node, ...]
     positions: dict[str, int]
-    makers: dict[str, int]
-    taken: frozenset[str]
-    made: frozenset[str]
-    awaited: frozenset[str]
+    producers: dict[str, int]
+    inputs: frozenset[str]
+    outputs: frozenset[str]
+    input_bases: frozenset[str]
     transcoded: frozenset[str]
 
     def graph(self) -> Graph:
         """Return the dependencies between nodes, as indices into `nodes`."""
-        makers = self.makers
+        producers = self.producers
         parents = []
         for node in self.nodes:
             names = map(base_name, node.inputs) if self.transcoded else node.inputs
-            parents.append(tuple(dict.fromkeys([makers[name] for name in names if name in makers])))
+            parents.append(tuple(dict.fromkeys([producers[name] for name in names if name in producers])))
         return Graph.from_parents(parents)
 
 
 def wire(nodes: Sequence[Node]) -> Wiring:
-    """Join nodes by their datasets' names.
+    """Connect nodes by the names of their datasets.
 
     Args:
-        nodes: in any order; it is kept as far as the datasets allow.
+        nodes: the nodes in any order, which is preserved as far as the dependencies allow.
 
     Returns:
         The wiring.
 
     Raises:
-        CircularDependencyError: some nodes wait for one another.
-        PipelineError: two nodes have one name, or make one dataset, or a dataset is used with and without a format.
+        CircularDependencyError: some nodes depend on each other.
+        PipelineError: two nodes have the same name or the same output, or a dataset is used with and without a format.
     """
-    taken = frozenset([name for node in nodes for name in node.inputs])
-    made = frozenset([name for node in nodes for name in node.outputs])
-    transcoded = _transcoded(taken, made)
-    awaited = frozenset(map(base_name, taken)) if transcoded else taken
-    positions, makers = _index(nodes, with_formats=bool(transcoded))
-    given = Wiring(tuple(nodes), positions, makers, taken, made, awaited, transcoded)
+    inputs = frozenset([name for node in nodes for name in node.inputs])
+    outputs = frozenset([name for node in nodes for name in node.outputs])
+    transcoded = _transcoded(inputs, outputs)
+    input_bases = frozenset(map(base_name, inputs)) if transcoded else inputs
+    positions, producers = _index(nodes, with_formats=bool(transcoded))
+    given = Wiring(tuple(nodes), positions, producers, inputs, outputs, input_bases, transcoded)
     _check_names(given)
-    _check_makers(given)
-    _check_transcoding(given.nodes, transcoded & (taken | made))
+    _check_producers(given)
+    _check_transcoding(given.nodes, transcoded & (inputs | outputs))
     if _in_order(given):
         return given
     graph = given.graph()
     order = graph.order()
     if len(order) < len(nodes):
-        raise _circular([nodes[place] for place in graph.cycle()])
-    in_order = tuple([nodes[place] for place in order])
-    return Wiring(in_order, *_index(in_order, with_formats=bool(transcoded)), taken, made, awaited, transcoded)
+        raise _circular([nodes[index] for index in graph.cycle()])
+    in_order = tuple([nodes[index] for index in order])
+    return Wiring(in_order, *_index(in_order, with_formats=bool(transcoded)), inputs, outputs, input_bases, transcoded)
 
 
 def join(one: Wiring, other: Wiring) -> Wiring:
-    """Join two wirings: the nodes of one, then those of the other that are not in it.
+    """Join two wirings: the nodes of the first, then those of the second that the first does not have.
 
     Args:
-        one: its order comes first, where the datasets allow.
-        other: what is added.
+        one: the first wiring; its nodes come first, as far as the dependencies allow.
+        other: the second wiring.
 
     Returns:
         The same as `wire` of all the nodes.
@@ -99,30 +99,30 @@ def join(one: Wiring, other: Wiring) -> Wiring:
     """
     appends = (
         not any(name in one.positions for name in other.positions)
-        and not any(name in one.makers or name in one.awaited for name in other.makers)
-        and one.transcoded.isdisjoint(other.taken | other.made)
-        and other.transcoded.isdisjoint(one.taken)
-        and other.transcoded.isdisjoint(one.made)
+        and not any(name in one.producers or name in one.input_bases for name in other.producers)
+        and one.transcoded.isdisjoint(other.inputs | other.outputs)
+        and other.transcoded.isdisjoint(one.inputs)
+        and other.transcoded.isdisjoint(one.outputs)
     )
     if not appends:
         return wire(union(one.nodes, other.nodes))
     start = len(one.nodes)
-    positions, makers = one.positions.copy(), one.makers.copy()
-    positions.update({name: start + place for name, place in other.positions.items()})
-    makers.update({name: start + place for name, place in other.makers.items()})
+    positions, producers = one.positions.copy(), one.producers.copy()
+    positions.update({name: start + index for name, index in other.positions.items()})
+    producers.update({name: start + index for name, index in other.producers.items()})
     return Wiring(
         one.nodes + other.nodes,
         positions,
-        makers,
-        one.taken | other.taken,
-        one.made | other.made,
-        one.awaited | other.awaited,
+        producers,
+        one.inputs | other.inputs,
+        one.outputs | other.outputs,
+        one.input_bases | other.input_bases,
         one.transcoded | other.transcoded,
     )
 
 
 def union(ones: Iterable[Node], others: Iterable[Node]) -> list[Node]:
-    """Return the first nodes, then those of the others that equal none of them, each in its order."""
+    """Return the nodes of the first collection, then those of the second that the first does not have."""
     nodes = list(ones)
     known = set(nodes)
     nodes.extend([node for node in others if node not in known])
@@ -134,35 +134,35 @@ def _transcoded(*names: frozenset[str]) -> frozenset[str]:
 
 
 def _index(nodes: Sequence[Node], *, with_formats: bool) -> tuple[dict[str, int], dict[str, int]]:
-    positions = {node.name: place for place, node in enumerate(nodes)}
+    positions = {node.name: index for index, node in enumerate(nodes)}
     if with_formats:
-        return positions, {base_name(name): place for place, node in enumerate(nodes) for name in node.outputs}
-    return positions, {name: place for place, node in enumerate(nodes) for name in node.outputs}
+        return positions, {base_name(name): index for index, node in enumerate(nodes) for name in node.outputs}
+    return positions, {name: index for index, node in enumerate(nodes) for name in node.outputs}
 
 
 def _check_names(wiring: Wiring) -> None:
     if len(wiring.positions) == len(wiring.nodes):
         return
-    twice = list(_repeated(node.name for node in wiring.nodes))
-    shown = "; ".join(str(node) for node in [node for node in wiring.nodes if node.name == twice[0]][:SHOWN])
+    duplicates = list(_repeated(node.name for node in wiring.nodes))
+    shown = "; ".join(str(node) for node in [node for node in wiring.nodes if node.name == duplicates[0]][:SHOWN])
     msg = (
-        f"More than one node is called {listed(twice)} ({shown}). Give each node a name of its own with name=, or put one"
+        f"More than one node is called {listed(duplicates)} ({shown}). Give each node a unique name with name=, or put one"
         " copy under a namespace with pipeline(..., namespace=...)."
     )
-    raise PipelineError(msg, nodes=tuple(twice))
+    raise PipelineError(msg, nodes=tuple(duplicates))
 
 
-def _check_makers(wiring: Wiring) -> None:
-    if len(wiring.makers) == sum(len(node.outputs) for node in wiring.nodes):
+def _check_producers(wiring: Wiring) -> None:
+    if len(wiring.producers) == sum(len(node.outputs) for node in wiring.nodes):
         return
-    twice = list(_repeated(base_name(name) for node in wiring.nodes for name in node.outputs))
-    makers = [node.name for node in wiring.nodes if any(base_name(name) == twice[0] for name in node.outputs)]
-    others = f", and so it is with {listed(twice[1:])}" if twice[1:] else ""
+    duplicates = list(_repeated(base_name(name) for node in wiring.nodes for name in node.outputs))
+    producers = [node.name for node in wiring.nodes if any(base_name(name) == duplicates[0] for name in node.outputs)]
+    others = f" (likewise {listed(duplicates[1:])})" if duplicates[1:] else ""
     msg = (
-        f"The dataset {twice[0]!r} is made by {len(makers)} nodes: {listed(makers)}{others}. One node makes a dataset:"
-        " rename one of the outputs, or put one node under a namespace."
+        f"The dataset {duplicates[0]!r} is an output of {len(producers)} nodes: {listed(producers)}{others}. Only one node may"
+        " produce it: rename one of the outputs, or put one node under a namespace."
     )
-    raise PipelineError(msg, nodes=tuple(makers))
+    raise PipelineError(msg, nodes=tuple(producers))
 
 
 def _check_transcoding(nodes: Sequence[Node], mixed: frozenset[str]) -> None:
@@ -177,13 +177,13 @@ def _check_transcoding(nodes: Sequence[Node], mixed: frozenset[str]) -> None:
 
 
 def _in_order(wiring: Wiring) -> bool:
-    """Return whether no node uses an output of itself or of a later node."""
-    makers = wiring.makers
+    """Return whether no node has an input that itself or a later node produces."""
+    producers = wiring.producers
     after_all = len(wiring.nodes)
-    for place, node in enumerate(wiring.nodes):
+    for index, node in enumerate(wiring.nodes):
         for name in node.inputs:
-            maker = makers.get(base_name(name) if wiring.transcoded else name, -1)
-            if place <= maker < after_all:
+            producer = producers.get(base_name(name) if wiring.transcoded else name, -1)
+            if index <= producer < after_all:
                 return False
     return True
 
@@ -191,25 +191,25 @@ def _in_order(wiring: Wiring) -> bool:
 def _circular(cycle: list[Node]) -> CircularDependencyError:
     def links() -> Iterator[str]:
         for node, after in zip(cycle, [*cycle[1:], cycle[0]], strict=True):
-            made = {base_name(name) for name in node.outputs}
-            dataset = next(name for name in after.inputs if base_name(name) in made)
-            yield f"makes {dataset!r} for {after.name!r}"
+            outputs = {base_name(name) for name in node.outputs}
+            dataset = next(name for name in after.inputs if base_name(name) in outputs)
+            yield f"produces {dataset!r} for {after.name!r}"
 
     shown = list(links())
     more = f", and so on ({len(shown) - SHOWN} more)" if len(shown) > SHOWN else ""
     names = tuple(node.name for node in cycle)
     msg = (
-        f"{len(cycle)} nodes wait for one another: {cycle[0].name!r} {', which '.join(shown[:SHOWN])}{more}. Break the circle:"
-        " rename an output, or drop an input."
+        f"{len(cycle)} nodes depend on each other: {cycle[0].name!r} {', which '.join(shown[:SHOWN])}{more}. Break the cycle:"
+        " rename an output, or remove an input."
     )
     return CircularDependencyError(msg, nodes=names)
 
 
 def _repeated(names: Iterable[str]) -> Iterator[str]:
     seen: set[str] = set()
-    twice: dict[str, None] = {}
+    duplicates: dict[str, None] = {}
     for name in names:
         if name in seen:
-            twice[name] = None
+            duplicates[name] = None
         seen.add(name)
-    return iter(twice)
+    return iter(duplicates)

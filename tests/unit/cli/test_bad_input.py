@@ -105,7 +105,7 @@ CASES = [
     Case("namespace", "run --namespaces nowhere", ("nowhere",)),
     Case("input", "run --from-inputs wrods", ("wrods", "words")),
     Case("output", "run --to-outputs nubmer", ("nubmer", "number")),
-    Case("nothing left", "run --tags voice --nodes count_letters", ("Nothing is left", "tags")),
+    Case("nothing left", "run --tags voice --nodes count_letters", ("match none", "tags")),
     Case("runner", "run --runner paralel", ("'paralel'", "Did you mean 'parallel'")),
     Case("path of a runner", "run --runner treadle.ParalelRunner", ("treadle.ParalelRunner",)),
     Case("module of a runner", "run --runner nowhere.Runner", ("nowhere.Runner",)),
@@ -523,7 +523,7 @@ CASES = [
     Case(
         "nodes in a circle",
         "registry describe",
-        ("'one'", "'two'", "wait for one another"),
+        ("'one'", "'two'", "depend on each other"),
         registry(
             "from treadle import Pipeline, node\ndef register_pipelines():\n"
             "    return {'__default__': Pipeline([node(len, 'a', 'b', name='one'), node(len, 'b', 'a', name='two')])}\n"

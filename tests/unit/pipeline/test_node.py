@@ -273,7 +273,7 @@ class TestUnpack:
 
         with pytest.raises(PipelineError, match="Node 'n' is a generator that ended without yielding"):
             node(empty, None, outputs, name="n").run()
-        with pytest.raises(PipelineError, match="'b' was never saved"):
+        with pytest.raises(PipelineError, match="'b' was not saved"):
             node(lambda: (1, empty()), None, ["a", "b"], name="n").run()
 
     @pytest.mark.parametrize(

@@ -82,7 +82,7 @@ class TestOrder:
 class TestErrors:
     def test_a_cycle_names_its_nodes(self) -> None:
         """A cycle is an error that tells its nodes and datasets, and not the nodes that hang on it."""
-        with pytest.raises(CircularDependencyError, match="'one' makes 'b' for 'two', which makes 'a' for 'one'") as caught:
+        with pytest.raises(CircularDependencyError, match="'one' produces 'b' for 'two', which produces 'a' for 'one'") as caught:
             Pipeline([step("x", "y", "before"), step(["a", "y"], "b", "one"), step("b", "a", "two"), step("a", "c", "after")])
         assert caught.value.nodes == ("one", "two")
 
@@ -111,14 +111,14 @@ class TestErrors:
 
     def test_unnamed_nodes_that_cannot_be_told_apart(self) -> None:
         """Two unnamed nodes without outputs that do the same are an error that asks for names."""
-        with pytest.raises(PipelineError, match=r"called 'same__a'.*Give each node a name"):
+        with pytest.raises(PipelineError, match=r"called 'same__a'.*Give each node a unique name"):
             Pipeline([step("a", None), step("a", None)])
         assert len(Pipeline([step("a", None), step("b", None), step("a", None, "again")])) == 3
 
     @pytest.mark.parametrize(("one", "other"), [("b", "b"), ("b@x", "b@y")])
     def test_a_dataset_with_two_makers(self, one: str, other: str) -> None:
         """A dataset that two nodes make, in any format, is an error that names both."""
-        with pytest.raises(PipelineError, match="'b' is made by 2 nodes: 'one', 'two'") as caught:
+        with pytest.raises(PipelineError, match="'b' is an output of 2 nodes: 'one', 'two'") as caught:
             Pipeline([step("a", one, "one"), step("a", other, "two")])
         assert caught.value.nodes == ("one", "two")
 
@@ -172,7 +172,7 @@ class TestAlgebra:
             Pipeline([step("a", "b", "1")]) + Pipeline([step("b", "a", "2")])
         with pytest.raises(PipelineError, match="called '1'"):
             Pipeline([step("a", "b", "1")]) + Pipeline([step("a", "c", "1")])
-        with pytest.raises(PipelineError, match="'b' is made by"):
+        with pytest.raises(PipelineError, match="'b' is an output of"):
             Pipeline([step("a", "b", "1")]) + Pipeline([step("a", "b", "2")])
 
     def test_nested_pipelines_share_nodes(self, diamond: Pipeline) -> None:
@@ -275,7 +275,7 @@ class TestGroups:
         """A node between two of one namespace makes a circle of groups: an error that names the nodes."""
         part = Pipeline([step("x", "y", "one"), step("w", "z", "two")])
         flow = Pipeline([pipeline(part, namespace="s", inputs="x"), step("s.y", "s.w", "between")])
-        with pytest.raises(CircularDependencyError, match=r"'between' waits for 's\.one'") as caught:
+        with pytest.raises(CircularDependencyError, match=r"'between' depends on 's\.one'") as caught:
             flow.group_by_namespace()
         assert set(caught.value.nodes or ()) == {"s.one", "between", "s.two"}
 

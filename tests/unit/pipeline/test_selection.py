@@ -105,7 +105,7 @@ def test_unknown_names_without_close_ones(flow: Pipeline) -> None:
     """Where nothing is close, the error lists what there is, or that there is nothing."""
     with pytest.raises(UnknownNameError, match=r"no tag 'zzz'. It has 'early', 'io', 'model', 'slow'"):
         flow.filter(tags=["zzz"])
-    with pytest.raises(UnknownNameError, match="no namespace at all"):
+    with pytest.raises(UnknownNameError, match="It has no namespaces"):
         Pipeline([step("a", "b", "n")]).filter(namespaces="x")
     with pytest.raises(UnknownNameError, match="none of the nodes 'q1', 'q2'"):
         flow.filter(node_names=["q1", "q2"])
@@ -114,9 +114,9 @@ def test_unknown_names_without_close_ones(flow: Pipeline) -> None:
 @pytest.mark.parametrize(
     ("filters", "message"),
     [
-        ({"tags": "io", "node_names": "compare"}, "no node passes tags and node_names at once"),
-        ({"to_outputs": "raw"}, "no node passes to_outputs"),
-        ({"from_inputs": "report"}, "no node passes from_inputs"),
+        ({"tags": "io", "node_names": "compare"}, "no node matches tags and node_names at the same time"),
+        ({"to_outputs": "raw"}, "no node matches to_outputs"),
+        ({"from_inputs": "report"}, "no node matches from_inputs"),
     ],
 )
 def test_an_empty_selection_is_an_error(flow: Pipeline, filters: Any, message: str) -> None:

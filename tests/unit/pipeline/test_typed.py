@@ -179,7 +179,7 @@ def test_what_is_left_alone():
 
 
 WRONG = [
-    ({"layers": [{"width": 3}]}, "model.name", "needs it, and it is missing"),
+    ({"layers": [{"width": 3}]}, "model.name", "requires it, but it is missing"),
     ({**PLAIN, "nmae": "x"}, "model.nmae", "Did you mean 'name'"),
     ({**PLAIN, "layers": [{"width": 3}, {"width": "4"}]}, "model.layers.1.width", "must be a whole number, not '4'"),
     ({**PLAIN, "layers": [{"width": True}]}, "model.layers.0.width", "must be a whole number, not True"),
@@ -187,7 +187,7 @@ WRONG = [
     ({**PLAIN, "layers": []}, "model", "ValueError: a model needs a layer"),
     ({**PLAIN, "colour": "rde"}, "model.colour", "Did you mean 'red'"),
     ({**PLAIN, "kind": "lien"}, "model.kind", "must be one of 'tree', 'line', not 'lien'. Did you mean 'line'?"),
-    ({**PLAIN, "since": "soon"}, "model.since", "date refuses it"),
+    ({**PLAIN, "since": "soon"}, "model.since", "date rejects it"),
     ({**PLAIN, "extra": {"last": 5}}, "model.extra.last", "must be a mapping with the keys of Layer, not 5"),
     ("oak", "model", "must be a mapping with the keys of Model, not 'oak'"),
 ]
