@@ -32,7 +32,7 @@ def collection_paused() -> Iterator[None]:
 
 
 @contextmanager
-def plan_left_out(nodes: int) -> Iterator[None]:
+def plan_excluded_from_gc(nodes: int) -> Iterator[None]:
     """Exclude all current objects from garbage collection during the block; new objects are collected as usual.
 
     Args:

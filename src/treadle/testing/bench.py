@@ -1,7 +1,7 @@
-"""A bench for executors: it does for an executor under test what the scheduler and the loop do, one call at a time.
+"""A test bench for executors: it does the work of the scheduler and the loop for an executor under test, one call at a time.
 
-State: of the run that is under way, the numbers of its nodes and datasets, and where each value is. Neighbours: `contract.py`
-tests executors on it.
+Runs in the parent. `contract.py` tests executors with it. State: for the current run, the indices of its nodes and datasets, and
+where each value is.
 """
 
 from __future__ import annotations
@@ -31,22 +31,22 @@ _T = TypeVar("_T")
 
 
 class Bench:
-    """An executor under test, with what the scheduler and the loop would do for it.
+    """An executor under test, with methods that replace the scheduler and the loop.
 
     Args:
         executor: the executor.
         max_workers: the number of workers that it was made with.
 
     Attributes:
-        pids: the process of each worker that is up.
-        seen: the events that the last `until` or `run` took.
+        pids: process id of each worker that is ready.
+        seen: the events that the last `until` or `run` received.
     """
 
     def __init__(self, executor: Executor, max_workers: int) -> None:
         self.executor = executor
         self.capabilities = executor.capabilities
         self.workers: tuple[int, ...] = tuple(range(1, max_workers + 1)) if self.capabilities.concurrent else (MAIN,)
-        """Numbers of the workers that take ordinary jobs."""
+        """Numbers of the workers that run ordinary jobs."""
         self.pids: dict[int, int] = {}
         self.seen: list[PoolEvent] = []
         self.numbers: dict[str, int] = {}
@@ -57,27 +57,27 @@ class Bench:
         self._placements: dict[int, Placement] = {}
         self._copies: dict[int, set[int]] = {}
         self._unread: list[PoolEvent] = []
-        self._submitted: dict[tuple[int, ...], Callable[[], None]] = {}  # by its nodes: how a job is submitted again
+        self._submitted: dict[tuple[int, ...], Callable[[], None]] = {}  # by the nodes of a job: submits it again
 
     @property
     def plan(self) -> Plan:
-        """The plan of the run that began last."""
+        """The plan of the last run."""
         if self._plan is None:
-            msg = "no run has begun on this bench"
+            msg = "no run has started on this bench"
             raise RuntimeError(msg)
         return self._plan
 
     # --- a run -----------------------------------------------------------------------------------------------------------
 
     def begin(self, *nodes: Node, **data: Any) -> frozenset[int]:
-        """Begin a run of these nodes and wait until every worker is up.
+        """Start a run of these nodes and wait until every worker is ready.
 
         Args:
             nodes: the nodes.
             data: the contents of the catalog.
 
         Returns:
-            What the executor returned: the nodes that must run in the main process.
+            The nodes that must run in the main process, as the executor returned them.
         """
         main_only = self.begin_only(*nodes, **data)
         while not set(self.workers) <= set(self.pids):
@@ -87,20 +87,20 @@ class Bench:
         return main_only
 
     def begin_only(self, *nodes: Node, **data: Any) -> frozenset[int]:
-        """Begin a run of these nodes, and wait for nothing."""
+        """Start a run of these nodes without waiting for workers."""
         self._plan = compile_plan(Pipeline(nodes), Catalog(data))
         self.numbers = {dataset.name: number for number, dataset in enumerate(self.plan.datasets)}
         self.nodes = {planned.name: number for number, planned in enumerate(self.plan.nodes)}
         return self.begin_again(**data)
 
     def begin_again(self, **data: Any) -> frozenset[int]:
-        """Begin another run of the nodes of the last one, and wait for nothing."""
+        """Start another run of the last run's nodes without waiting for workers."""
         self._placements, self._copies, self._unread, self.pids = {}, {}, [], {}
         self._submitted = {}
         return self.executor.begin(RunBundle("run", self.plan, Catalog(data), None))
 
     def end(self) -> None:
-        """End the run, where one has begun."""
+        """End the run if one was started."""
         if self._plan is not None:
             self.executor.end()
 
@@ -109,14 +109,14 @@ class Bench:
     def submit(
         self, worker: int, *names: str, last: Sequence[tuple[str, str]] = (), local: Sequence[str] = (), flush: bool = False
     ) -> None:
-        """Submit a job; values that are in another worker are transferred first.
+        """Submit a job. Inputs that are in another worker are transferred first.
 
         Args:
-            worker: the worker that gets it.
+            worker: the worker to run it.
             names: the nodes, in order.
-            last: (dataset, node) where the node is the last one that takes the dataset.
-            local: datasets that are made within the job and that no other job takes.
-            flush: have the pool send the job now; else the next `wait` does.
+            last: (dataset, node) if the node is the last consumer of the dataset.
+            local: datasets that are made within the job and that no other job consumes.
+            flush: make the pool send the job now; otherwise the next `wait` sends it.
         """
         made = {name for each in names for name in self.planned(each).outputs}
         inputs = dict.fromkeys(name for each in names for name in self.planned(each).inputs)
@@ -124,7 +124,7 @@ class Bench:
         job = RunJob(
             worker,
             tuple(self.nodes[name] for name in names),
-            tuple(number for number in needed if self._travels(number, worker)),
+            tuple(number for number in needed if self._must_send(number, worker)),
             tuple((self.numbers[dataset], self.nodes[name]) for dataset, name in last),
             tuple(self.numbers[dataset] for dataset in local),
         )
@@ -134,14 +134,14 @@ class Bench:
             self.flush()
 
     def flush(self) -> None:
-        """Have the pool send what was submitted so far."""
+        """Make the pool send the jobs that were submitted."""
         self.executor.pool.flush()
 
     def run(self, worker: int, *names: str, **job: Any) -> Any:
-        """Run a job to its end, submitted again where the worker returns it.
+        """Run a job to its end. If the worker returns the job, submit it again.
 
         Returns:
-            The Finished or Failed of its node, or a list of them where the job has several nodes.
+            The Finished or Failed of its node, or a list of them if the job has several nodes.
         """
         self.submit(worker, *names, **job)
         self.seen = []
@@ -150,7 +150,7 @@ class Bench:
             for event in self.wait():
                 self.seen.append(event)
                 fact = self.fact(event)
-                if isinstance(fact, JobsReturned):  # the worker is in a long node, and another might have been free
+                if isinstance(fact, JobsReturned):  # the worker is running a long node
                     self.submit(worker, *names, **job)
                 elif isinstance(fact, (Finished, Failed)):
                     reports.append(fact)
@@ -164,11 +164,11 @@ class Bench:
 
     @staticmethod
     def fact(event: PoolEvent) -> Any:
-        """Return the fact that an event reports, else the event itself."""
+        """Return the fact of a Report; any other event itself."""
         return event.fact if isinstance(event, Report) else event
 
     def wait(self) -> list[PoolEvent]:
-        """Return the next events, and note where the values are that they report."""
+        """Return the next events, and record the placements of the values that they report."""
         if self._unread:
             events, self._unread = self._unread, []
             return events
@@ -182,9 +182,10 @@ class Bench:
         return events
 
     def all_until(self, kind: type[_T], count: int) -> list[_T]:
-        """Wait for a number of facts or events of a kind, and return them; `seen` has all that came.
+        """Wait for a number of facts or events of a type, and return them; `seen` contains all events that arrived.
 
-        A job that a worker returns meanwhile, because it was still in a node of an earlier run, is submitted again.
+        If a worker returns a job in the meantime, because it was still running a node of an earlier run, the job is submitted
+        again.
         """
         self.seen = []
         while sum(isinstance(self.fact(event), kind) for event in self.seen) < count:
@@ -197,18 +198,18 @@ class Bench:
         return [self.fact(event) for event in self.seen if isinstance(self.fact(event), kind)]
 
     def until(self, kind: type[_T]) -> _T:
-        """Wait for a fact or an event of a kind, and return it; `seen` has all that came."""
+        """Wait for a fact or an event of a type, and return it; `seen` contains all events that arrived."""
         return self.all_until(kind, 1)[0]
 
     # --- values ----------------------------------------------------------------------------------------------------------
 
     def put(self, name: str, value: Any) -> Placement:
-        """Put a value into the store, and return where it is."""
+        """Put a value into the store, and return its placement."""
         placement = self._placements[self.numbers[name]] = self.executor.put(self.numbers[name], value)
         return placement
 
     def value(self, name: str) -> Any:
-        """Take a value out of the executor."""
+        """Remove a value from the store and return it."""
         handle = self.executor.detach(self.numbers[name])
         assert handle is not None, f"the store does not have '{name}'"
         value = handle.load()
@@ -223,7 +224,7 @@ class Bench:
         self.executor.release(number, tuple(sorted(holders)))
 
     def transfer(self, dataset: int, worker: int) -> Transferred:
-        """Have a worker give a value to the store; return what it answers."""
+        """Transfer a value from a worker to the store, and return the worker's Transferred."""
         self.executor.transfer(dataset, worker)
         seen: list[PoolEvent] = []
         while True:
@@ -234,8 +235,8 @@ class Bench:
                 return answers[0]
             seen += self.wait()
 
-    def _travels(self, dataset: int, worker: int) -> bool:
-        """Say whether a value travels with a job, once it is in the store or in the job's worker."""
+    def _must_send(self, dataset: int, worker: int) -> bool:
+        """Return whether a value must be sent with a job; transfer it to the store first if it is in another worker."""
         placement = self._placements.get(dataset, SHARED)
         if placement.worker not in {None, worker} and placement.movable:
             self.transfer(dataset, placement.worker or MAIN)

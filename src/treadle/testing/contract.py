@@ -1,4 +1,4 @@
-"""The executor contract: what the loop relies on, as a pytest class that the tests of a backend subclass.
+"""The executor contract: tests of the behaviour that the loop relies on, in a pytest class that a backend's tests subclass.
 
 ::
 
@@ -6,8 +6,8 @@
         def make_executor(self, max_workers):
             return my_executor(max_workers)
 
-The tests are in four parts: `job_contract.py`, `value_contract.py`, `process_contract.py` and `setup_contract.py`. State: one
-executor a class, which all tests share that leave it whole; it is closed after the last of them.
+The tests are in four modules: `job_contract.py`, `value_contract.py`, `process_contract.py` and `setup_contract.py`. State: one
+executor for each test class. Tests that do not damage the executor share it; it is closed after the last test.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from treadle.testing.value_contract import ValueContract
 
 
 class ExecutorContract(JobContract, ValueContract, ProcessContract, SetupContract):
-    """Every test of the contract. A subclass writes `make_executor`.
+    """All tests of the contract. A subclass defines `make_executor`.
 
-    A test that needs a capability which the pool does not declare is skipped, and its reason names the capability.
+    A test that needs a capability which the pool does not declare is skipped, and the reason names the capability.
     """

@@ -1,6 +1,6 @@
-"""The fixtures of the contract: an executor that tests share, executors of their own, and a node that waits.
+"""The fixtures of the contract: a shared executor, an executor for one test, and nodes that wait for the test.
 
-State: the shared executor, which belongs to the test class.
+State: the shared executor of each test class.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from treadle.execution.executors.executor import Executor
 
 WORKERS = 2
-"""The number of workers that executors under test have."""
+"""Number of workers of the executors under test."""
 
 _SHARED: pytest.StashKey[Executor] = pytest.StashKey()
 
@@ -34,7 +34,7 @@ _PATIENCE = 60.0
 
 
 class Gate:
-    """Hold a node back, in whatever process or machine it runs: it waits on a TCP connection to the test.
+    """Make a node wait until the test continues it, on any machine: the node reads from a TCP connection to the test.
 
     Args:
         address: an address of this machine that the workers can reach.
@@ -59,7 +59,7 @@ class Gate:
 
     @property
     def killing(self) -> Callable[[], int]:
-        """A node's function that returns at once; its process is killed when the gate is opened."""
+        """A node's function that returns at once. When the gate is opened, the node's process is killed."""
         waits = self.waiting
 
         def kill_later() -> int:
@@ -73,7 +73,7 @@ class Gate:
         return kill_later
 
     def open(self) -> None:
-        """Let one node continue; return when it has. Blocks until a node waits."""
+        """Wait until a node is waiting, let it continue, and return when it has continued."""
         with self._accept() as connection:
             connection.sendall(b".")
             with suppress(ConnectionError):
@@ -102,7 +102,7 @@ class Gate:
 
 
 class ContractFixtures:
-    """What every part of the contract has.
+    """The fixtures that all parts of the contract use.
 
     Attributes:
         address: an address of this machine that the workers can reach.
@@ -114,7 +114,7 @@ class ContractFixtures:
         """Make an executor of the backend under test.
 
         Args:
-            max_workers: number of workers; a backend that has one worker only, which is the main process, ignores it.
+            max_workers: number of workers; a backend whose only worker is the main process ignores it.
         """
         raise NotImplementedError
 
@@ -137,28 +137,28 @@ class ContractFixtures:
 
     @pytest.fixture
     def bench(self, request: pytest.FixtureRequest) -> Iterator[Bench]:
-        """A bench on the executor that all tests share which leave it whole."""
+        """A bench with the shared executor, for tests that do not damage it."""
         made = Bench(self._shared_executor(request), WORKERS)
         yield made
         made.end()
 
     @pytest.fixture
     def own_bench(self) -> Iterator[Bench]:
-        """A bench on an executor of the test's own, which is killed after it."""
+        """A bench with a new executor, which is killed after the test."""
         executor = self.make_executor(WORKERS)
         yield Bench(executor, WORKERS)
         executor.close(kill=True)
 
     @pytest.fixture
     def gate(self) -> Iterator[Gate]:
-        """A node that waits."""
+        """A gate, which makes functions of nodes that wait."""
         made = Gate(self.address)
         yield made
         made.close()
 
     @pytest.fixture
     def failing_project(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-        """Configure a project whose settings can be read in this process only; return what they raise elsewhere."""
+        """Configure a project whose settings raise LookupError in any other process; return the message of the error."""
         package, message = tmp_path / f"project_{os.urandom(4).hex()}", "these settings are for the main process only"
         package.mkdir()
         (package / "__init__.py").touch()

@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
 
 class JobContract(ContractFixtures):
-    """What an executor does with jobs."""
+    """Tests of jobs."""
 
     def test_begin_announces_the_workers(self, bench: Bench) -> None:
-        """Each worker comes up once a run with its pid, which is this process's if it is a thread, and has a label of its own."""
+        """Each run reports each worker as ready with its pid (this process's pid for threads); each worker has a unique label."""
         assert bench.begin(node(lambda: 1, None, "a", name="n")) == frozenset()
         assert set(bench.workers) <= set(bench.pids)
         if bench.capabilities.processes:
@@ -33,8 +33,8 @@ class JobContract(ContractFixtures):
         assert len(set(labels)) == len(labels)
 
     @needs("processes", "local")
-    def test_each_worker_is_a_process_of_its_own(self, bench: Bench) -> None:
-        """The pids of the workers are different, and that of this process is not among them."""
+    def test_each_worker_is_a_separate_process(self, bench: Bench) -> None:
+        """The workers have different pids, and none has the pid of this process."""
         bench.begin(node(os.getpid, None, "pid", name="n"))
         for worker in bench.workers:
             bench.run(worker, "n")
@@ -42,13 +42,13 @@ class JobContract(ContractFixtures):
         assert len({os.getpid(), *(bench.pids[worker] for worker in bench.workers)}) == 1 + WORKERS
 
     def test_a_job_is_reported_step_by_step(self, bench: Bench) -> None:
-        """Started, where it is reported, then Finished, with ordered times and the worker's number; then the value is there."""
+        """A node is reported as Started (optional) and Finished, with ordered times and its worker; its value is available."""
         bench.begin(node(lambda r: r + 1, "r", "a", name="n"), r=0)
         bench.put("r", 41)
         for worker in bench.workers:
             fact = bench.run(worker, "n")
             reports = [event for event in bench.seen if isinstance(event, Report)]
-            # The start of a node that is over at once need not be reported: its Finished says when it was.
+            # A worker need not report the start of a short node separately: its Finished contains the time.
             assert [type(report.fact) for report in reports][-2:] in ([Started, Finished], [Finished])
             assert {report.worker for report in reports} == {worker}
             assert {bench.fact(report).node for report in reports} == {bench.nodes["n"]}
@@ -57,8 +57,8 @@ class JobContract(ContractFixtures):
         assert bench.value("a") == 42
         assert bench.executor.detach(bench.numbers["a"]) is None
 
-    def test_a_job_of_several_nodes_passes_values_on(self, bench: Bench) -> None:
-        """What passes between the nodes of a job is not handed over, and an input of two of its nodes reaches both."""
+    def test_a_job_of_several_nodes_passes_values_between_them(self, bench: Bench) -> None:
+        """A value that only the job uses is not reported, and an input of two nodes reaches both."""
         bench.begin(node(lambda r: [r], "r", "a", name="first"), node(lambda a, r: [*a, r], ["a", "r"], "b", name="second"), r=0)
         bench.put("r", 5)
         worker = bench.workers[-1]
@@ -68,7 +68,7 @@ class JobContract(ContractFixtures):
         assert bench.value("b") == [5, 5]
 
     def test_a_failure_is_a_fact(self, bench: Bench) -> None:
-        """A node that raises is reported with its failure; the rest of its job comes back, and the worker goes on."""
+        """A node that raises is reported with its failure and the unstarted nodes of its job; the worker continues."""
 
         def fail(r: Any) -> None:
             raise ValueError(f"no {r}")
@@ -91,22 +91,22 @@ class JobContract(ContractFixtures):
         assert isinstance(bench.run(worker, "good"), Finished)
 
     def test_an_exit_is_a_failure_of_its_node(self, bench: Bench) -> None:
-        """A node that calls sys.exit fails, and its worker goes on."""
+        """A node that calls sys.exit fails, and its worker continues."""
         bench.begin(node(lambda: sys.exit(3), None, "a", name="exits"), node(lambda: 1, None, "b", name="good"))
         failed = bench.run(bench.workers[0], "exits")
         assert failed.failure.type_name == "SystemExit"
         assert isinstance(bench.run(bench.workers[0], "good"), Finished)
 
     def test_a_worker_without_jobs_can_be_cancelled(self, bench: Bench) -> None:
-        """A cancel that finds no job returns none, and the next job runs."""
+        """Cancelling an idle worker returns no job, and the next job runs."""
         bench.begin(node(lambda: 1, None, "a", name="n"))
         bench.executor.cancel(bench.workers[0])
         bench.flush()
         assert isinstance(bench.run(bench.workers[0], "n"), Finished)
 
     @needs("concurrent")
-    def test_what_has_not_begun_can_be_cancelled(self, bench: Bench, gate: Gate) -> None:
-        """A cancel returns the jobs that wait; the one that runs finishes, and the worker takes jobs again."""
+    def test_queued_jobs_can_be_cancelled(self, bench: Bench, gate: Gate) -> None:
+        """A cancel returns the queued jobs; the running one finishes, and the worker accepts jobs again."""
         bench.begin(node(gate.waiting, None, "a", name="runs"), node(lambda: 1, None, "b", name="waits"))
         worker = bench.workers[0]
         bench.submit(worker, "runs")
@@ -121,7 +121,7 @@ class JobContract(ContractFixtures):
 
     @needs("concurrent")
     def test_the_rest_of_a_job_can_be_cancelled(self, bench: Bench, gate: Gate) -> None:
-        """A cancel during the first node of a job returns the others."""
+        """A cancel during the first node of a job returns its other nodes."""
         bench.begin(node(gate.waiting, None, "a", name="first"), node(lambda a: a, "a", "b", name="second"))
         worker = bench.workers[0]
         bench.submit(worker, "first", "second")
@@ -132,7 +132,7 @@ class JobContract(ContractFixtures):
         assert bench.until(JobsReturned).nodes == (bench.nodes["second"],)
 
     def test_a_job_of_nodes_that_wait_runs_to_its_end(self, bench: Bench, gate: Gate) -> None:
-        """A job whose first node blocks goes on with its second one."""
+        """A job whose first node blocks continues with its second node."""
         bench.begin(node(gate.waiting, None, "a", name="first"), node(lambda a: a, "a", "b", name="second"))
         bench.submit(bench.workers[0], "first", "second", last=[("a", "second")], local=["a"], flush=True)
         opener = threading.Thread(target=gate.open)
@@ -142,7 +142,7 @@ class JobContract(ContractFixtures):
 
     @needs("processes")
     def test_the_rest_of_a_job_of_the_main_worker_can_be_cancelled(self, bench: Bench) -> None:
-        """A cancel between two nodes of a job that runs in the main process returns the others."""
+        """A cancel between two nodes of a job in the main process returns the unstarted nodes."""
         bench.begin(node(lambda: 1, None, "a", name="first"), node(lambda a: a, "a", "b", name="second"))
         bench.submit(MAIN, "first", "second")
         bench.until(Finished)
@@ -150,7 +150,7 @@ class JobContract(ContractFixtures):
         assert bench.until(JobsReturned).nodes == (bench.nodes["second"],)
 
     def test_runs_follow_each_other(self, bench: Bench) -> None:
-        """Ending a run forgets it; the next one has its own nodes and values under the same numbers."""
+        """The next run has its own nodes and values under the same indices."""
         for text in ("one", "two"):
             bench.begin(node(lambda text=text: text, None, "a", name="n"))
             bench.run(bench.workers[0], "n")
@@ -158,7 +158,7 @@ class JobContract(ContractFixtures):
             bench.end()
 
     def test_a_run_that_ends_before_its_jobs_does_not_disturb_the_next(self, bench: Bench) -> None:
-        """A job that was submitted and never waited for leaves nothing in the next run."""
+        """A job that was submitted and not waited for has no effect on the next run."""
         bench.begin(node(lambda: 1, None, "a", name="n"))
         bench.submit(bench.workers[0], "n")
         bench.end()
@@ -166,7 +166,7 @@ class JobContract(ContractFixtures):
 
     @needs("concurrent")
     def test_a_run_that_ends_during_a_node_does_not_disturb_the_next(self, bench: Bench, gate: Gate) -> None:
-        """What a job of an abandoned run still reports is not heard in the next run."""
+        """The next run does not receive facts of a job that was running when the last run ended."""
         bench.begin(node(gate.waiting, None, "a", name="old"))
         bench.submit(bench.workers[0], "old")
         bench.until(Started)
@@ -182,10 +182,10 @@ class JobContract(ContractFixtures):
         assert finished.node == 0
         assert bench.value("b") == "new"
 
-    def test_a_wait_has_an_end(self, bench: Bench) -> None:
-        """Where nothing happens, `wait` comes back empty when its time is over."""
+    def test_a_wait_ends_at_its_timeout(self, bench: Bench) -> None:
+        """If nothing happens, `wait` returns an empty list when its timeout is over."""
         bench.begin(node(lambda: 1, None, "a", name="n"))
-        for _ in range(20):  # what is left from the start comes first
+        for _ in range(20):  # events of the start arrive first
             if not bench.executor.wait(0.02):
                 break
         assert bench.executor.wait(0.02) == []

@@ -14,7 +14,7 @@ _T = TypeVar("_T")
 
 
 def needs(*capabilities: str) -> Callable[[_T], _T]:
-    """Skip a test of the contract, with a reason that names the capability, where the pool under test lacks one.
+    """Skip a test of the contract if the pool under test lacks a capability; the reason names the capability.
 
     Args:
         capabilities: names of fields of `Capabilities`.

@@ -1,4 +1,4 @@
-"""The part of the executor contract about the life of workers: deaths, replacement, kills, and the end. State: none."""
+"""The part of the executor contract about worker processes: deaths, replacement, kills, and closing. State: none."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ if TYPE_CHECKING:
 
 
 class ProcessContract(ContractFixtures):
-    """What becomes of an executor's workers."""
+    """Tests of worker processes."""
 
     @needs("processes")
     def test_a_killed_worker_is_reported_with_its_node(self, own_bench: Bench) -> None:
-        """A kill is an event with pid and node; the others go on, and another worker takes the place."""
+        """A killed worker is reported with its pid and node; the other workers continue, and a new worker replaces it."""
         bench = own_bench
         bench.begin(
             node(lambda: os.kill(os.getpid(), signal.SIGKILL), None, "a", name="dies"),
@@ -47,7 +47,7 @@ class ProcessContract(ContractFixtures):
 
     @needs("processes")
     def test_a_worker_that_exits_is_reported_with_its_node(self, own_bench: Bench) -> None:
-        """A library that ends the process is reported with the node that it was in, be it the second of a job."""
+        """A worker whose process exits is reported with its running node, even if that is the second node of a job."""
         bench = own_bench
         bench.begin(node(lambda: os._exit(5), None, "a", name="exits"), node(lambda: 1, None, "b", name="before"))
         bench.submit(1, "before", "exits")
@@ -56,7 +56,7 @@ class ProcessContract(ContractFixtures):
 
     @needs("processes", "local")
     def test_the_exit_code_of_a_lost_worker_is_reported(self, own_bench: Bench) -> None:
-        """The code of an exit is positive, a signal negative, as in `subprocess`."""
+        """The exit code is positive for an exit and negative for a signal, as in `subprocess`."""
         bench = own_bench
         bench.begin(
             node(lambda: os._exit(5), None, "a", name="exits"),
@@ -68,8 +68,8 @@ class ProcessContract(ContractFixtures):
         assert bench.until(WorkerDown).exitcode == -signal.SIGKILL
 
     @needs("processes")
-    def test_the_death_of_an_idle_worker_is_no_nodes_fault(self, own_bench: Bench, gate: Gate) -> None:
-        """A worker that dies between jobs is an event without a node, in a run and between two."""
+    def test_the_death_of_an_idle_worker_is_reported_without_a_node(self, own_bench: Bench, gate: Gate) -> None:
+        """A worker that dies between jobs is reported without a node, during a run and between two runs."""
         bench = own_bench
         bench.begin(node(gate.killing, None, "a", name="last"), node(lambda: 1, None, "b", name="n"))
         bench.run(1, "last")
@@ -94,8 +94,8 @@ class ProcessContract(ContractFixtures):
         assert isinstance(bench.run(2, "n"), Finished)
 
     @needs("can_kill")
-    def test_a_worker_is_ended_in_the_middle_of_a_node(self, own_bench: Bench, gate: Gate) -> None:
-        """An executor that can end a node says how long it has run, ends and reports its worker, and the next worker works."""
+    def test_a_worker_can_be_killed_in_the_middle_of_a_node(self, own_bench: Bench, gate: Gate) -> None:
+        """`running` returns the node and its start; `kill` ends the worker, which is reported; a new worker runs nodes."""
         bench = own_bench
         bench.begin(node(gate.waiting, None, "a", name="waits"), node(lambda: 2, None, "b", name="n"))
         bench.submit(1, "waits")
@@ -112,13 +112,13 @@ class ProcessContract(ContractFixtures):
         assert isinstance(bench.run(1, "n"), Finished)
 
     @needs("processes")
-    def test_what_a_node_forks_does_not_speak_for_the_worker(self, bench: Bench) -> None:
-        """A forked child that prints repeats no facts of the worker, and does not end its conversation."""
+    def test_a_forked_child_does_not_use_the_workers_connection(self, bench: Bench) -> None:
+        """A child process that a node forked and that prints sends no facts of the worker, and does not close its connection."""
 
         def forks(_a: Any) -> int:
             pid = os.fork()
             if pid == 0:
-                print("child", flush=True)  # noqa: T201 - what this is about
+                print("child", flush=True)  # noqa: T201 - the test is about printing
                 os._exit(0)
             return os.waitpid(pid, 0)[1]
 
@@ -129,8 +129,8 @@ class ProcessContract(ContractFixtures):
         assert bench.value("b") == 0
 
     @needs("can_kill")
-    def test_closing_ends_what_runs(self, own_bench: Bench, gate: Gate) -> None:
-        """`close(kill=True)` ends workers whatever they do."""
+    def test_closing_kills_running_nodes(self, own_bench: Bench, gate: Gate) -> None:
+        """`close(kill=True)` ends workers that are running a node."""
         bench = own_bench
         bench.begin(node(gate.waiting, None, "a", name="hangs"))
         bench.submit(1, "hangs")
@@ -141,7 +141,7 @@ class ProcessContract(ContractFixtures):
 
     @needs("can_kill", "local")
     def test_a_killed_worker_leaves_no_process(self, own_bench: Bench, gate: Gate) -> None:
-        """A worker that the executor kills, in a run or when it closes, has the exit code of a kill, and is reaped."""
+        """A worker that the executor kills, during a run or when it closes, has the exit code of a kill, and is reaped."""
         bench = own_bench
         bench.begin(node(gate.waiting, None, "a", name="hangs"))
         for worker in (1, 2):
@@ -154,7 +154,7 @@ class ProcessContract(ContractFixtures):
 
     @needs("processes", "local")
     def test_closing_ends_the_processes(self) -> None:
-        """After `close` the process of no worker is left."""
+        """After `close` no worker process exists."""
         bench = Bench(self.make_executor(WORKERS), WORKERS)
         bench.begin(node(lambda: 1, None, "a", name="n"))
         bench.run(1, "n")
@@ -163,10 +163,10 @@ class ProcessContract(ContractFixtures):
         assert not [pid for pid in bench.pids.values() if pid != os.getpid() and psutil.pid_exists(pid)]
 
     @pytest.mark.parametrize("kill", [False, True])
-    def test_closing_leaves_nothing(self, kill: bool) -> None:  # noqa: FBT001 - a parameter of a test
-        """After `close` there is no more descriptor, thread or child process here, and closing again is no error."""
+    def test_closing_frees_all_resources(self, kill: bool) -> None:  # noqa: FBT001 - a parameter of a test
+        """After `close` all descriptors, threads and child processes are gone from this process; closing twice is no error."""
         states = []
-        for _ in range(2):  # the first makes what Python keeps until it ends: a fork server, a resource tracker
+        for _ in range(2):  # the first executor starts processes that Python keeps: a forkserver, a resource tracker
             threads = set(threading.enumerate())
             bench = Bench(self.make_executor(WORKERS), WORKERS)
             bench.begin(node(lambda: bytearray(1_000_000), None, "a", name="n"), r=0)
@@ -175,33 +175,33 @@ class ProcessContract(ContractFixtures):
             bench.executor.close(kill=kill)
             bench.executor.close()
             for thread in set(threading.enumerate()) - threads:
-                thread.join(10)  # one that was not waited for may be on its way out
-            states.append(what_is_open())
+                thread.join(10)  # it may still be ending
+            states.append(open_resources())
         assert states[0] == states[1]
 
-    def test_closing_before_anything_began_leaves_nothing(self) -> None:
-        """An executor that was never used closes too."""
+    def test_closing_an_unused_executor_frees_all_resources(self) -> None:
+        """An executor that never ran anything can be closed too."""
         self.make_executor(WORKERS).close()
-        before = what_is_open()
+        before = open_resources()
         self.make_executor(WORKERS).close()
-        assert what_is_open() == before
+        assert open_resources() == before
 
 
-def what_is_open() -> tuple[list[str], list[str], list[int]]:
-    """Return what a closed executor must not leave: kinds of descriptors, names of threads, child processes."""
+def open_resources() -> tuple[list[str], list[str], list[int]]:
+    """Return the resources that a closed executor must have freed: types of descriptors, names of threads, child processes."""
     gc.collect()
     files = [path.readlink() for path in Path("/proc/self/fd").iterdir() if path.is_symlink()]
     return (
         sorted(str(file).partition(":[")[0] for file in files),
         sorted(thread.name for thread in threading.enumerate()),
-        sorted(child.pid for child in psutil.Process().children(recursive=True) if not _python_keeps(child)),
+        sorted(child.pid for child in psutil.Process().children(recursive=True) if not _is_kept_by_python(child)),
     )
 
 
-def _python_keeps(process: psutil.Process) -> bool:
-    """Say whether a process is one that Python or loky keeps until this process ends."""
+def _is_kept_by_python(process: psutil.Process) -> bool:
+    """Return whether Python or loky keeps a child process until this process ends."""
     try:
         words = " ".join(process.cmdline())
     except psutil.Error:
-        return True  # it is gone
+        return True  # it has ended
     return "resource_tracker" in words or "forkserver import main" in words

@@ -1,6 +1,6 @@
-"""An executor that follows a script: for tests of the loop that need events which real workers seldom send.
+"""An executor that returns scripted events: for tests of the loop with events that real workers rarely send.
 
-State: what is left of the script, and what the loop has sent. Runs in the parent; there are no workers.
+Runs in the parent; there are no workers. State: the rest of the script, and the commands that the loop has sent.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class ScriptedPool:
 
     Args:
         script: for each call of `wait`, the events that it returns.
-        capabilities: what the pool says that it can do.
+        capabilities: the capabilities that the pool declares.
 
     Attributes:
         sent: each command with its worker, in order.
@@ -40,12 +40,12 @@ class ScriptedPool:
         self.killed: list[int] = []
         self._script = deque(script)
 
-    def start(self, number: int, run: RunBundle) -> frozenset[int]:  # noqa: ARG002 - the script says which workers come up
-        """Start a run; the script says which workers come up."""
+    def start(self, number: int, run: RunBundle) -> frozenset[int]:  # noqa: ARG002 - the script determines the events
+        """Start a run; the script contains the events of workers that become ready."""
         return frozenset()
 
     def send(self, worker: int, command: Job | Transfer | Release | Cancel) -> None:
-        """Note a command."""
+        """Record a command."""
         self.sent.append((worker, command))
 
     def flush(self) -> None:
@@ -63,14 +63,14 @@ class ScriptedPool:
         return list(self._script.popleft())
 
     def wake(self) -> None:
-        """Do nothing: one thread waits."""
+        """Do nothing: only one thread waits."""
 
     def running(self) -> dict[int, Started]:
         """Return nothing: no node runs."""
         return {}
 
     def kill(self, worker: int) -> None:
-        """Note that a worker was killed; the script has what follows."""
+        """Record that a worker was killed; the script contains the events that follow."""
         self.killed.append(worker)
 
     def worn(self) -> list[int]:
@@ -81,7 +81,7 @@ class ScriptedPool:
         """Do nothing."""
 
     def restart(self, worker: int) -> None:
-        """Note that a worker was restarted; the script has the WorkerUp."""
+        """Record that a worker was restarted; the script contains its WorkerUp."""
         self.restarted.append(worker)
 
     def end(self) -> None:
@@ -92,14 +92,14 @@ class ScriptedPool:
 
 
 def scripted_executor(*script: Sequence[PoolEvent], capabilities: Capabilities | None = None) -> tuple[Executor, ScriptedPool]:
-    """Make an executor that follows a script.
+    """Make an executor that returns scripted events.
 
     Args:
         script: for each `wait` of the loop, the events that it returns.
-        capabilities: what the pool can do; in the default, workers queue jobs and share this process.
+        capabilities: the capabilities of the pool; by default its workers queue jobs and are in this process.
 
     Returns:
-        The executor, and its pool, which knows what the loop sent.
+        The executor, and its pool, which records the commands that the loop sends.
     """
     pool = ScriptedPool(script, capabilities or Capabilities(processes=False, can_kill=False, queues=True, sets_up_project=False))
     return Executor(pool, LocalStore()), pool

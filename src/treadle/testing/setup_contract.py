@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 class SetupContract(ContractFixtures):
-    """What an executor does when a worker cannot be set up."""
+    """Tests of workers that cannot be set up."""
 
     @needs("processes", "sets_up_project")
     def test_a_failed_set_up_is_an_event_with_its_traceback(self, failing_project: str) -> None:
@@ -56,7 +56,7 @@ class SetupContract(ContractFixtures):
         assert f"LookupError: {failing_project}" in str(error)
 
     def test_a_plugin_that_cannot_start_ends_the_run(self, own_bench: Bench) -> None:
-        """What a plugin raises in `on_worker_start` ends the run, with its traceback."""
+        """An exception of a plugin's `on_worker_start` ends the run, and the error contains its traceback."""
 
         class Plugin:
             @hook_impl
@@ -73,7 +73,7 @@ class SetupContract(ContractFixtures):
 
 
 def _error_of_run(executor: Executor, hooks: pluggy.PluginManager | None = None) -> WorkerSetupError:
-    """Run a node in the main loop, and return the error that ends the run; the node has not started."""
+    """Run a node with the run loop, and return the error that ends the run; check that the node was not started."""
     seen: list[object] = []
     plan = compile_plan(Pipeline([node(lambda: 1, None, "a", name="n")]), Catalog())
     with pytest.raises(WorkerSetupError) as caught:

@@ -1,4 +1,4 @@
-"""The part of the executor contract about values: they are isolated, whole, released, and stay where they must. State: none."""
+"""The part of the executor contract about values: isolation, transfer, release, and values that cannot be sent. State: none."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ if TYPE_CHECKING:
     from treadle.testing.fixtures import Gate
 
 LENGTH = 100_000
-"""Numbers in an array that no backend sends as a small value."""
+"""Length of an array that is too large for any backend to send as a small value."""
 
 
 class ValueContract(ContractFixtures):
-    """What an executor does with values."""
+    """Tests of values."""
 
     @pytest.mark.parametrize("length", [4, LENGTH])
     def test_nodes_do_not_see_each_others_changes(self, bench: Bench, length: int) -> None:
-        """A node that changes its input changes nothing for the others, nor for the result, however it travels."""
+        """If a node modifies its input, other nodes and the result do not see the change, for small and large values."""
 
         def spoil(values: Any) -> float:
             values[0] = -1.0
@@ -50,7 +50,7 @@ class ValueContract(ContractFixtures):
         assert bench.value("values")[0] == 1.0
 
     def test_large_values_cross_between_workers(self, bench: Bench) -> None:
-        """What one worker makes another takes, writable and whole."""
+        """A worker receives a value of another worker completely, and may write to it."""
         big = np.arange(float(LENGTH))
         bench.begin(node(lambda: big * 2, None, "a", name="make"), node(lambda a: a.sum(), "a", "b", name="take"))
         finished = bench.run(bench.workers[0], "make")
@@ -61,7 +61,7 @@ class ValueContract(ContractFixtures):
         assert bench.value("b") == big.sum() * 2
 
     def test_released_values_are_gone(self, bench: Bench) -> None:
-        """After a release the executor has nothing of a value; releasing twice is no error."""
+        """After a release the store does not have the value; releasing twice is no error."""
         bench.begin(node(lambda r: r, "r", "a", name="n"), r=0)
         bench.put("r", np.arange(float(LENGTH)))
         bench.release("r")
@@ -69,8 +69,8 @@ class ValueContract(ContractFixtures):
         assert bench.executor.size(bench.numbers["r"]) == 0
         assert bench.executor.detach(bench.numbers["r"]) is None
 
-    def test_the_last_chunk_of_a_generator_counts(self, bench: Bench) -> None:
-        """Of chunks of one dataset the last is taken, whatever kinds they are, and as it was when it was yielded."""
+    def test_the_last_chunk_of_a_generator_is_stored(self, bench: Bench) -> None:
+        """If a generator yields several chunks of a dataset, the last one is stored, as it was when it was yielded."""
 
         def chunks() -> Iterator[Any]:
             yield np.zeros(300_000)
@@ -96,8 +96,8 @@ class ValueContract(ContractFixtures):
         assert bench.value("c") == (10, 10.0)
 
     @needs("processes")
-    def test_a_value_can_be_had_while_its_worker_is_busy(self, bench: Bench, gate: Gate) -> None:
-        """What another worker asks for between two nodes of a job does not wait for the end of that job."""
+    def test_a_value_can_be_transferred_while_its_worker_is_busy(self, bench: Bench, gate: Gate) -> None:
+        """A worker transfers a value that another worker needs while it runs a long node."""
         pause = threading.Event
         bench.begin(
             node(lambda: np.ones(300_000), None, "big", name="make"),
@@ -109,13 +109,13 @@ class ValueContract(ContractFixtures):
         made = bench.run(first, "make")
         stays = dict(made.outputs)[bench.numbers["big"]].placement.worker == first
         bench.submit(first, "short", "long", last=[("p", "long")], local=["p"])
-        bench.submit(second, "take")  # its worker asks the first for the value, behind the job
+        bench.submit(second, "take")  # requests the value from the first worker, which has just received a job
         transferred, ended = [], set()
-        while bench.nodes["take"] not in ended:  # it comes to its end while the long node waits
+        while bench.nodes["take"] not in ended:  # it finishes while the long node waits
             facts = [bench.fact(event) for event in bench.wait()]
             transferred += [fact.dataset for fact in facts if isinstance(fact, Transferred)]
             ended |= {fact.node for fact in facts if isinstance(fact, Finished)}
-            if any(isinstance(fact, JobsReturned) for fact in facts):  # its worker was still in what came before
+            if any(isinstance(fact, JobsReturned) for fact in facts):  # the worker was still running an earlier node
                 bench.submit(second, "take")
         assert transferred == ([bench.numbers["big"]] if stays else [])
         assert bench.nodes["long"] not in ended
@@ -124,8 +124,8 @@ class ValueContract(ContractFixtures):
         while bench.nodes["long"] not in ended:
             ended |= {fact.node for fact in map(bench.fact, bench.executor.wait()) if isinstance(fact, Finished)}
 
-    def test_what_cannot_leave_stays_where_it_is(self, bench: Bench) -> None:
-        """An unpicklable value is kept by its worker, and the next job there takes it."""
+    def test_an_unpicklable_value_stays_in_its_worker(self, bench: Bench) -> None:
+        """An unpicklable value stays in the worker that made it, and the next job there can load it."""
         bench.begin(node(threading.Lock, None, "lock", name="make"), node(lambda lock: lock.acquire(), "lock", "b", name="take"))
         worker = bench.workers[-1]
         finished = bench.run(worker, "make")
@@ -138,7 +138,7 @@ class ValueContract(ContractFixtures):
         assert bench.value("b") is True
 
     def test_a_value_that_cannot_be_sent_needs_the_main_process(self, bench: Bench) -> None:
-        """`put` says where a value can be had: only here, if it does not pickle and workers are elsewhere."""
+        """`put` pins an unpicklable value to the main process if the workers are other processes."""
         elsewhere = bench.capabilities.processes
         lock = threading.Lock()
         bench.begin(node(lambda lock: lock.locked(), "lock", "b", name="n"), lock=MemoryDataset(lock, copy_mode="assign"))
@@ -151,7 +151,7 @@ class ValueContract(ContractFixtures):
 
     @needs("processes")
     def test_the_main_worker_runs_here(self, bench: Bench) -> None:
-        """Where workers are processes, MAIN is this one, and its values reach the others."""
+        """If workers are processes, MAIN is the calling thread, and its values can be sent to the workers."""
         big, here = np.arange(float(LENGTH)), threading.get_ident()
         seen: list[int] = []
 
@@ -169,7 +169,7 @@ class ValueContract(ContractFixtures):
         assert bench.value("b") == big.sum()
 
     def test_an_ended_run_leaves_no_files_open(self, bench: Bench) -> None:
-        """Values that no node took, of jobs that failed or never ran, are freed here and in the workers."""
+        """Values of jobs that failed or never ran are freed in this process and in the workers."""
 
         def open_files() -> int:
             gc.collect()
@@ -193,7 +193,7 @@ class ValueContract(ContractFixtures):
             bench.begin(node(open_files, None, "c", name="last"))
             in_workers = []
             for worker in bench.workers:
-                bench.run(worker, "last")  # once it answers, what came before is done
+                bench.run(worker, "last")  # when it has finished, the worker has handled all earlier commands
                 in_workers.append(bench.value("c"))
             bench.end()
             counts.append((open_files(), in_workers))

@@ -2,7 +2,7 @@ import gc
 
 import pytest
 
-from treadle.planning.collector import collection_paused, plan_left_out
+from treadle.planning.collector import collection_paused, plan_excluded_from_gc
 
 
 def test_pausing_puts_back_what_it_found():
@@ -27,9 +27,9 @@ def test_pausing_puts_back_what_it_found():
 
 def test_a_long_run_leaves_out_what_was_there():
     """What was there before is frozen for the length of the block, and for that alone."""
-    with plan_left_out(nodes=100_000):
+    with plan_excluded_from_gc(nodes=100_000):
         assert gc.get_freeze_count() > 1_000
-        with plan_left_out(nodes=100_000):  # another run, at the same time
+        with plan_excluded_from_gc(nodes=100_000):  # another run, at the same time
             pass
         assert gc.get_freeze_count() > 1_000
     assert gc.get_freeze_count() == 0
@@ -38,7 +38,7 @@ def test_a_long_run_leaves_out_what_was_there():
 def test_a_short_run_changes_nothing():
     """With few nodes the collector works as ever."""
     before = gc.get_freeze_count()
-    with plan_left_out(nodes=10):
+    with plan_excluded_from_gc(nodes=10):
         assert gc.get_freeze_count() == before
 
 
@@ -46,7 +46,7 @@ def test_what_the_application_froze_stays_frozen():
     """An application that froze its own objects keeps them so."""
     gc.freeze()
     try:
-        with plan_left_out(nodes=100_000):
+        with plan_excluded_from_gc(nodes=100_000):
             pass
         assert gc.get_freeze_count() > 0
     finally:

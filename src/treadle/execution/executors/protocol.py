@@ -29,9 +29,9 @@ class Capabilities:
         queues: a worker can queue jobs, and returns them when it is asked to or when a node takes long.
         label: name of its workers, before their number.
         recycles: its workers are replaced when they reach a limit; it has the methods `worn` and `retire`.
-        concurrent: nodes run while the caller does something else; False where the only worker is the thread that waits.
+        concurrent: nodes run while the caller does something else; False if the only worker is the thread that calls `wait`.
         local: its workers run on this machine: their process ids are valid here, and the exit code of a lost one is known.
-        sets_up_project: its workers import and configure the project themselves; False where they have this process's memory.
+        sets_up_project: its workers import and configure the project themselves; False if they have this process's memory.
     """
 
     processes: bool

@@ -170,7 +170,7 @@ class Channel:
             except BlockingIOError:
                 return
             except OSError as exc:
-                msg = "the other side of the channel is gone"
+                msg = "the other process has closed the connection or has ended"
                 raise ChannelClosedError(msg) from exc
             if sent == len(frame):
                 self._unsent.popleft()
@@ -236,7 +236,7 @@ class Channel:
         except BlockingIOError:
             return False
         except OSError as exc:
-            msg = "the other side of the channel is gone"
+            msg = "the other process has closed the connection or has ended"
             raise ChannelClosedError(msg) from exc
         if message_flags & _TRUNCATED:
             msg = "this process may not open more files (ulimit -n), so it cannot receive a value that another process sent"
@@ -247,7 +247,7 @@ class Channel:
                 descriptors.frombytes(payload[: len(payload) - len(payload) % descriptors.itemsize])
                 self._descriptors.extend(descriptors)
         if not data:
-            msg = "the other side of the channel has closed it"
+            msg = "the other process has closed the connection"
             raise ChannelClosedError(msg)
         self._received += data
         return len(data) == _READ_BYTES or bool(ancillary)

@@ -31,7 +31,7 @@ from treadle.execution.runners.arguments import (
 )
 from treadle.forks import fork_safe
 from treadle.pipeline.policy import FailurePolicy
-from treadle.planning.collector import plan_left_out
+from treadle.planning.collector import plan_excluded_from_gc
 from treadle.planning.policies import NO_RULES
 
 if TYPE_CHECKING:
@@ -230,7 +230,7 @@ class Runner(ABC):
             outcome, started_at = Outcome.FAILED, time.monotonic()
             observers.notify(started)
             try:
-                with plan_left_out(len(plan.nodes)), explaining_shortages():
+                with plan_excluded_from_gc(len(plan.nodes)), explaining_shortages():
                     result = loop.run()
                 outcome = Outcome.SUCCEEDED
             except KeyboardInterrupt:

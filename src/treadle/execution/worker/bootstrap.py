@@ -32,7 +32,7 @@ from treadle.execution.worker.exit import drop_inherited_exit_handlers
 from treadle.execution.worker.forwarding import ForwardHandler, stop_forwarding, take_over_logging
 from treadle.execution.worker.open_run import BetweenRuns
 from treadle.execution.worker.pacing import PacedSender
-from treadle.execution.worker.questions import disable_prompts
+from treadle.execution.worker.prompts import disable_prompts
 from treadle.execution.worker.streams import ForwardStream
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ _this_process: list[WorkerProcess] = []
 
 
 def this_worker() -> WorkerProcess:
-    """Return the worker that this process is."""
+    """Return the state of this worker process."""
     return _this_process[0]
 
 

@@ -1,7 +1,7 @@
-"""Open a run in a worker process: nodes, catalog, hooks and context, made from a RunSpec. For the workers of any backend.
+"""Open a run in a worker process: make its nodes, catalog, hooks and context from a RunSpec. Used by the workers of all backends.
 
-State: what one run has in this process, and what the process keeps from one run to the next. Runs in workers. Neighbours:
-`run.py` runs jobs on it for loky's workers, `executors/inline_worker.py` for backends whose values travel inside messages.
+Runs in workers. `run.py` runs jobs with it in loky's workers, `executors/inline_worker.py` in those of backends whose values
+travel inside messages. State: the nodes and context of one run, and the objects that the process keeps from one run to the next.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class BetweenRuns:
-    """What a worker process keeps from one run to the next.
+    """The state that a worker process keeps from one run to the next.
 
     Attributes:
         levels: the logging levels that the last run applied.
         state: the state of the parent process that the last run applied.
-        nodes: nodes of the last run that the next one may have too, by their pickle.
+        nodes: nodes of the last run by their pickle, because the next run may have them too.
     """
 
     levels: LoggingLevels | None = None
@@ -45,12 +45,12 @@ class BetweenRuns:
 
 
 class OpenRun:
-    """A run as a worker process has it.
+    """One run in a worker process.
 
     Args:
-        spec: the run.
-        facts: this process, for plugins.
-        between: what the process keeps between runs; it is updated.
+        spec: the description of the run.
+        facts: the description of this process, for plugins.
+        between: the objects that the process keeps between runs; they are updated.
         on_node: called with the name of each node before it is attempted.
 
     Raises:
@@ -74,7 +74,7 @@ class OpenRun:
         if spec.process_state != between.state:
             process_state.apply(spec.process_state)
             between.state = spec.process_state
-        # A run of another framework has its own catalog, which its strategy holds; this one stays empty then.
+        # In a run of another framework, the strategy has that framework's catalog, and this catalog stays empty.
         catalog_class = pickle.loads(spec.catalog_class) if spec.opener is None else Catalog  # noqa: S301 - the parent sent it
         self._catalog: Catalog = catalog_class.from_part(CatalogPart(spec.recipes, (), spec.save_version))
         if spec.parameters is not None:
@@ -115,7 +115,7 @@ class OpenRun:
         pickled = self.spec.node_groups[group]
         nodes: tuple[Node, ...] | None = self._known.get(pickled)
         if nodes is None:
-            with collection_paused():  # a group may be ten thousand nodes, which stay
+            with collection_paused():  # a group may have ten thousand nodes, all long-lived
                 nodes = tuple(pickle.loads(pickled))  # noqa: S301 - the parent sent it
         if group in self.spec.lasting_groups:
             self._lasting[pickled] = nodes

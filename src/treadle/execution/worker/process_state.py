@@ -5,7 +5,8 @@ started. So the parent describes its settings once per run, and a worker whose s
 callables such as `warnings.showwarning` and pandas' options are not covered: a plugin sets these in `on_worker_start`.
 docs/runners.md lists both kinds.
 
-State: none. Neighbours: `packing` describes the parent's settings; `bootstrap.py` and `run.py` apply them in the worker.
+`packing` calls `describe` in the parent; `bootstrap.py` and `open_run.py` call `apply` in the worker. State: the pickle of the
+last description.
 """
 
 from __future__ import annotations
@@ -64,7 +65,7 @@ class ProcessState(NamedTuple):
 
 
 _described: list[tuple[Any, bytes]] = [(None, b"")]
-"""What was found last, and its pickle: one tuple, so that threads can replace it."""
+"""The settings found by the last `describe`, and their pickle; in one tuple, so that threads can replace both at once."""
 
 
 def describe() -> bytes:
@@ -91,7 +92,7 @@ def describe() -> bytes:
         _describe_filters(tuple(warnings.filters)),
     )
     before, described = _described[0]
-    if before != facts:  # most runs of a process find it as the one before did
+    if before != facts:  # in most runs nothing has changed since the one before
         described = pickle.dumps(ProcessState(*facts), protocol=5)
         _described[0] = (facts, described)
     return described

@@ -1,7 +1,7 @@
-"""Set up the project in a worker process that inherited nothing: the first thing that the worker of any backend does.
+"""Set up the project in a worker process that does not have the parent's memory. For the workers of any backend but loky's.
 
-State: that of the process, which this changes: `sys.path`, signal handlers, logging, the configured project. Runs in workers.
-Neighbours: `bootstrap.py` sets up loky's workers, which have more to do.
+Runs in workers. `bootstrap.py` sets up loky's workers, which need more. State: that of the process: this changes `sys.path`,
+signal handlers, logging and the configured project.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def set_up_project(spec: ProjectSpec, number: int, send: Callable[[Fact], None])
         send: sends a fact to the parent; it may be called from any thread.
 
     Returns:
-        What plugins learn of this process, and what the project's code raised; None if it raised nothing.
+        The description of this process for plugins, and the failure of the project's code, None if it did not fail.
     """
     signal.signal(signal.SIGINT, lambda _number, _frame: None)
     define_received_objects()

@@ -64,10 +64,10 @@ CANCEL_CHECK_SECONDS = 0.001
 
 
 def serve() -> None:
-    """Serve the parent until it sends Stop or is gone: the pool's only task in this process."""
+    """Serve the parent until it sends Stop or has ended: the pool's only task in this process."""
     worker = this_worker()
     worker.channel.send(Hello(worker.number, os.getpid(), configure_count(), worker.failure))
-    with contextlib.suppress(ChannelClosedError):  # the parent closed the connection, or is gone
+    with contextlib.suppress(ChannelClosedError):  # the parent closed the connection, or has ended
         if worker.failure is None:
             try:
                 _Server(worker).serve()

@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from treadle.errors import RunnerError
-from treadle.execution.worker.questions import disable_prompts
+from treadle.execution.worker.prompts import disable_prompts
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 """Make `input()` and `breakpoint()` raise a helpful error in a worker process, which has no terminal to read from.
 
-State: none of its own; it replaces `sys.stdin` and `sys.breakpointhook`. Runs in workers. Neighbours: `bootstrap.py` calls it.
+Runs in workers; `bootstrap.py` calls it. State: `sys.stdin` and `sys.breakpointhook`, which are replaced.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 
 from treadle.errors import RunnerError
 
-_OWN_DEBUGGER = frozenset({"", "pdb.set_trace"})
+_PYTHON_DEBUGGER = frozenset({"", "pdb.set_trace"})
 """Values of PYTHONBREAKPOINT that select Python's own debugger, which reads from the terminal."""
 
 
@@ -29,8 +29,8 @@ def disable_prompts(*, kedro: bool) -> None:
         msg = f"{what} needs a terminal, but a node in a worker process has none. Run it in the main process: {how}."
         raise RunnerError(msg)
 
-    # Decided once, without a wrapper around other debuggers: they inspect the calling frame, which must be the node's.
-    if os.environ.get("PYTHONBREAKPOINT", "") in _OWN_DEBUGGER:
+    # Other debuggers are called without a wrapper, because they inspect the calling frame, which must be the node's.
+    if os.environ.get("PYTHONBREAKPOINT", "") in _PYTHON_DEBUGGER:
         sys.breakpointhook = lambda *_args, **_options: refuse("breakpoint()")
     if sys.stdin is not None:
         sys.stdin = _NoInput(sys.stdin, refuse)
