@@ -219,7 +219,7 @@ def test_what_cannot_be_transferred_is_answered(fresh):
             bench.run(1, "other")
     failed = bench.run(1, "takes")
     assert isinstance(failed, Failed)
-    assert "'lost' is gone" in failed.failure.message
+    assert "'lost' is not in this worker" in failed.failure.message
 
 
 def test_the_fork_server_takes_signals(fresh):

@@ -174,7 +174,7 @@ class WorkerRun:
         if handle is None:
             name = self._spec.dataset_names[dataset]
             msg = (
-                f"The value of '{name}' is no longer in this worker, because its last consumer received it. Run the node that "
+                f"The value of '{name}' is not in this worker: it was released, or moved to another process. Run the node that "
                 "makes it again."
             )
             raise DatasetError(msg, dataset=name)
