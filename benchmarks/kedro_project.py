@@ -64,7 +64,7 @@ WORKLOADS = {
     "busy_8": "8 nodes that compute for 50 ms",
     "busy_16": "16 nodes that compute for 50 ms",
     "busy_40": "40 nodes that compute for 50 ms",
-    "arrays": "4 chains of 5 nodes that hand on 64 MB arrays",
+    "arrays": "4 chains of 5 nodes that pass on 64 MB arrays",
     "tables": "12 pandas nodes: 4 files of 300,000 rows read, cleaned, aggregated, joined, written",
 }
 IN_A_SHELL = ("noop_10", "noop_100", "busy_8", "busy_16", "tables")

@@ -177,7 +177,7 @@ def test_load_node_writes_a_cell_that_runs(project):
     assert "numbers = catalog.load('numbers')\nby = catalog.load('params:by')\n" in texts[1]
     assert "import json\nfrom weft.nodes import FACTOR\n\ndef grow(numbers, by):\n" in texts[1]
     assert "import os" not in texts[1]
-    assert "returned = grow(numbers, by)  # makes grown" in texts[1]
+    assert "returned = grow(numbers, by)  # produces grown" in texts[1]
     assert texts[1].rstrip().endswith("gives [20, 40]")
     assert "grown = catalog.load('grown')" in texts[3]
     assert texts[3].rstrip().endswith("gives 1")
