@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from treadle.hooks.blame import plugin_at_fault, plugin_that_answered
 from treadle.hooks.facts import WorkerFacts
-from treadle.hooks.registered import describe_plugin, implemented
+from treadle.hooks.registered import describe_plugin, implemented, plugins_implementing
 
 if TYPE_CHECKING:
     from treadle.hooks.manager import create_hook_manager, hook_impl, hook_spec, register_hooks, register_plugins
@@ -26,6 +26,7 @@ __all__ = [
     "implemented",
     "plugin_at_fault",
     "plugin_that_answered",
+    "plugins_implementing",
     "register_hooks",
     "register_plugins",
 ]

@@ -9,6 +9,8 @@ import inspect
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from pluggy import PluginManager
 
 
@@ -23,6 +25,20 @@ def implemented(manager: PluginManager, hook_name: str) -> bool:
         True if at least one implementation is registered.
     """
     return bool(getattr(manager.hook, hook_name).get_hookimpls())
+
+
+def plugins_implementing(manager: PluginManager, hook_names: Iterable[str]) -> dict[str, Any]:
+    """Return the plugins that implement any of these hooks.
+
+    Args:
+        manager: the manager to ask.
+        hook_names: names of hooks.
+
+    Returns:
+        The plugins by the names under which they are registered, in the order of their registration.
+    """
+    called = {id(each.plugin) for name in hook_names for each in getattr(manager.hook, name).get_hookimpls()}
+    return {name: plugin for name, plugin in manager.list_name_plugin() if plugin is not None and id(plugin) in called}
 
 
 def describe_plugin(manager: PluginManager, plugin: Any) -> str:

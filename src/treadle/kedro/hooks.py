@@ -16,6 +16,9 @@ from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any
 
 from treadle.errors import HookError
+from treadle.execution.attempt.plugins import reference_to, referred_plugin
+from treadle.execution.protocol.messages import HookPayload
+from treadle.hooks import plugins_implementing
 from treadle.kedro.hook_pickling import RunObjects, dump_plugin, is_picklable, load_plugin
 from treadle.kedro.plugin_state import has_mergeable_state
 
@@ -43,37 +46,12 @@ _logger = logging.getLogger("kedro.runner.treadle")
 
 
 @dataclass(frozen=True, slots=True)
-class PluginPayload:
-    """One plugin for a worker: pickled, or its place in settings.py or entry point together with its picklable attributes."""
-
-    name: str
-    pickled: bytes | None = None
-    settings_index: int | None = None
-    entry_point: str | None = None
-    attributes: bytes | None = None
-
-    def plugin(self, catalog: Any) -> Any:
-        """Return the plugin, in a worker."""
-        if self.pickled is not None:
-            return load_plugin(self.pickled, catalog)
-        if self.settings_index is not None:
-            from kedro.framework.project import settings
-
-            plugin = settings.HOOKS[self.settings_index]
-        else:
-            plugin = next(iter(entry_points(group=_ENTRY_POINTS, name=self.entry_point or ""))).load()
-        if self.attributes is not None:
-            vars(plugin).update(load_plugin(self.attributes, catalog))
-        return plugin
-
-
-@dataclass(frozen=True, slots=True)
 class HooksPayload:
     """The plugins of a run: pickled together, so that objects they share stay shared; one by one if that fails."""
 
     names: tuple[str, ...] = ()
     together: bytes | None = None
-    singly: tuple[PluginPayload, ...] = ()
+    singly: tuple[HookPayload, ...] = ()
     use_catalog: bool = False
     """True if a plugin holds the run's catalog or one of its datasets."""
 
@@ -82,7 +60,7 @@ class HooksPayload:
         if self.together is not None:
             plugins: list[Any] = load_plugin(self.together, catalog)
             return plugins
-        return [payload.plugin(catalog) for payload in self.singly]
+        return [_rebuild(payload, catalog) for payload in self.singly]
 
     def manager(self, plugins: Iterable[Any]) -> pluggy.PluginManager | None:
         """Build the manager of these plugins, in a worker; None if there are no hooks."""
@@ -102,10 +80,7 @@ def worker_plugins(manager: pluggy.PluginManager | None) -> dict[str, Any]:
     Args:
         manager: Kedro's manager in this process; None if the run has no hooks.
     """
-    if manager is None:
-        return {}
-    called = {id(impl.plugin) for name in WORKER_HOOKS for impl in getattr(manager.hook, name).get_hookimpls()}
-    return {name: plugin for name, plugin in manager.list_name_plugin() if plugin is not None and id(plugin) in called}
+    return plugins_implementing(manager, WORKER_HOOKS) if manager is not None else {}
 
 
 def pack_hooks(manager: pluggy.PluginManager | None, objects: RunObjects) -> HooksPayload:
@@ -132,11 +107,14 @@ def pack_hooks(manager: pluggy.PluginManager | None, objects: RunObjects) -> Hoo
     return HooksPayload(tuple(plugins), together, use_catalog=objects.referenced)
 
 
-def _pack(manager: pluggy.PluginManager, name: str, plugin: Any, objects: RunObjects) -> PluginPayload:
+def _pack(manager: pluggy.PluginManager, name: str, plugin: Any, objects: RunObjects) -> HookPayload:
     try:
-        return PluginPayload(name, dump_plugin(plugin, objects))
+        return HookPayload(name, dump_plugin(plugin, objects))
     except Exception as exc:  # as above: pickling may raise anything
-        found = _find_again(manager, name, plugin)
+        from kedro.framework.project import settings
+
+        installed = (name for known, _distribution in manager.list_plugin_distinfo() if known is plugin)
+        found = reference_to(name, plugin, settings.HOOKS, installed)
         label = f"{type(plugin).__module__}.{type(plugin).__qualname__}"
         if found is None:
             msg = (
@@ -156,15 +134,18 @@ def _pack(manager: pluggy.PluginManager, name: str, plugin: Any, objects: RunObj
         return replace(found, attributes=dump_plugin(picklable, objects))
 
 
-def _find_again(manager: pluggy.PluginManager, name: str, plugin: Any) -> PluginPayload | None:
+def _rebuild(payload: HookPayload, catalog: Any) -> Any:
+    """Return a plugin, in a worker."""
+    if payload.pickled is not None:
+        return load_plugin(payload.pickled, catalog)
     from kedro.framework.project import settings
 
-    for index, hook in enumerate(settings.HOOKS):
-        if hook is plugin:
-            return PluginPayload(name, settings_index=index)
-    if any(known is plugin for known, _distribution in manager.list_plugin_distinfo()):
-        return PluginPayload(name, entry_point=name)
-    return None
+    plugin = referred_plugin(
+        payload, lambda: settings.HOOKS, lambda name: next(iter(entry_points(group=_ENTRY_POINTS, name=name))).load()
+    )
+    if payload.attributes is not None:
+        vars(plugin).update(load_plugin(payload.attributes, catalog))
+    return plugin
 
 
 class LoopHooks:

@@ -32,12 +32,12 @@ from treadle.execution.protocol.handles import UnpicklableValueError
 from treadle.execution.protocol.messages import HookPayload
 from treadle.execution.values.in_band import pickle_in_band
 from treadle.forks import fork_safe
-from treadle.hooks import WorkerFacts, describe_plugin, implemented, plugin_at_fault
+from treadle.hooks import WorkerFacts, describe_plugin, implemented, plugin_at_fault, plugins_implementing
 from treadle.plugins import HOOKS, offered, plugin_name
 from treadle.project.configure import configured_project, is_configured
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable
+    from collections.abc import Callable, Hashable, Iterable, Sequence
 
     import pluggy
 
@@ -114,9 +114,7 @@ def pack_hooks(manager: pluggy.PluginManager | None) -> tuple[HookPayload, ...]:
         return ()
     from treadle.hooks.specs import IN_WORKERS
 
-    called = {id(each.plugin) for name in IN_WORKERS for each in getattr(manager.hook, name).get_hookimpls()}
-    plugins = [plugin for _name, plugin in manager.list_name_plugin() if plugin is not None and id(plugin) in called]
-    return tuple(_pack(manager, plugin) for plugin in plugins)
+    return tuple(_pack(manager, plugin) for plugin in plugins_implementing(manager, IN_WORKERS).values())
 
 
 def _pack(manager: pluggy.PluginManager, plugin: Any) -> HookPayload:
@@ -124,7 +122,8 @@ def _pack(manager: pluggy.PluginManager, plugin: Any) -> HookPayload:
     try:
         return HookPayload(name, pickle_in_band(_unstarted(manager, plugin)))
     except UnpicklableValueError as exc:
-        found = _find_again(name, plugin)
+        own = configured_project().settings.HOOKS if is_configured() else ()
+        found = reference_to(name, plugin, own, (plugin_name(entry) for entry in offered(HOOKS)))
         if found is None:
             msg = (
                 f"The hooks {describe_plugin(manager, plugin)} cannot be sent to worker processes: {exc}. Either register them "
@@ -155,14 +154,30 @@ def _unstarted(manager: pluggy.PluginManager, plugin: Any) -> Any:
     return bare
 
 
-def _find_again(name: str, plugin: Any) -> HookPayload | None:
-    """Return how a worker finds a plugin, in settings.py or by its entry point; None if it cannot."""
-    for index, hook in enumerate(configured_project().settings.HOOKS if is_configured() else ()):
+def reference_to(name: str, plugin: Any, settings_hooks: Sequence[Any], entry_points: Iterable[str]) -> HookPayload | None:
+    """Return how a worker finds a plugin that cannot be pickled, in settings.py or by its entry point; None if it cannot.
+
+    Args:
+        name: the name under which it is registered.
+        plugin: the plugin.
+        settings_hooks: HOOKS of settings.py.
+        entry_points: the names under which plugins of entry points are registered.
+    """
+    for index, hook in enumerate(settings_hooks):
         if hook is plugin:
             return HookPayload(name, None, settings_index=index)
-    if any(plugin_name(entry) == name for entry in offered(HOOKS)):
-        return HookPayload(name, None)
-    return None
+    return HookPayload(name, None) if name in entry_points else None
+
+
+def referred_plugin(payload: HookPayload, settings_hooks: Callable[[], Sequence[Any]], load: Callable[[str], Any]) -> Any:
+    """Return this process's own instance of a plugin that `reference_to` describes.
+
+    Args:
+        payload: the reference.
+        settings_hooks: returns HOOKS of settings.py.
+        load: loads the entry point of the plugin with a name.
+    """
+    return settings_hooks()[payload.settings_index] if payload.settings_index is not None else load(payload.name)
 
 
 def rebuild_plugin(payload: HookPayload) -> Any:
@@ -180,13 +195,15 @@ def rebuild_plugin(payload: HookPayload) -> Any:
     try:
         if payload.pickled is not None:
             return pickle.loads(payload.pickled)  # noqa: S301 - the parent sent it
-        if payload.settings_index is not None:
-            return configured_project().settings.HOOKS[payload.settings_index]
-        return next(entry for entry in offered(HOOKS) if plugin_name(entry) == payload.name).load()
+        return referred_plugin(payload, lambda: configured_project().settings.HOOKS, _load_entry_point)
     except Exception as exc:
         which = "" if payload.name.startswith(_ANONYMOUS) else f" {payload.name}"
         msg = f"The hooks{which} cannot be created in a worker process: {type(exc).__name__}: {exc}"
         raise HookError(msg, plugin=payload.name) from exc
+
+
+def _load_entry_point(name: str) -> Any:
+    return next(entry for entry in offered(HOOKS) if plugin_name(entry) == name).load()
 
 
 def rebuild_hooks(payloads: tuple[HookPayload, ...]) -> pluggy.PluginManager | None:

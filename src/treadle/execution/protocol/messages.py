@@ -66,6 +66,8 @@ class HookPayload:
     pickled: bytes | None
     settings_index: int | None = None
     """Its index in HOOKS of settings.py, if it cannot be pickled."""
+    attributes: bytes | None = None
+    """Pickled attributes for the plugin that the worker finds; None if it keeps its own."""
 
 
 class WatchedDatasets(NamedTuple):

@@ -32,6 +32,7 @@ from treadle.execution.worker.exit import drop_inherited_exit_handlers
 from treadle.execution.worker.forwarding import ForwardHandler, stop_forwarding, take_over_logging
 from treadle.execution.worker.open_run import BetweenRuns
 from treadle.execution.worker.pacing import PacedSender
+from treadle.execution.worker.project import configure_worker
 from treadle.execution.worker.prompts import disable_prompts
 from treadle.execution.worker.streams import ForwardStream
 
@@ -168,16 +169,8 @@ def set_up_worker(spec: ProcessSpec, number: int, authkey: bytes, inherited: Inh
         disable_prompts(kedro=spec.project.setup is not None)
         mark_programs(mark)
         _limit_threads(spec.thread_limit)
-        if spec.project.package_name is not None and not spec.inherits:
-            from treadle.project import configure_project
-
-            configure_project(spec.project.package_name)
-            from treadle.project.configure import configured_project
-
-            _ = configured_project().settings  # read now: an error in settings.py is a set-up failure
-        if spec.project.setup is not None and not spec.inherits:
-            spec.project.setup.configure()
-            take_over_logging(handler)
+        if not spec.inherits:
+            configure_worker(spec.project, handler)
     except BaseException as exc:  # noqa: BLE001 - the parent must learn why the project's code failed, SystemExit included
         worker.failure = record_failure(exc, phase="setup")
 

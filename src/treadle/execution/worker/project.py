@@ -1,7 +1,7 @@
 """Set up the project in a worker process that does not have the parent's memory. For the workers of any backend but loky's.
 
-Runs in workers. `bootstrap.py` sets up loky's workers, which need more. State: that of the process: this changes `sys.path`,
-signal handlers, logging and the configured project.
+Runs in workers. `bootstrap.py` sets up loky's workers, which need more, and calls `configure_worker`. State: that of the process:
+this changes `sys.path`, signal handlers, logging and the configured project.
 """
 
 from __future__ import annotations
@@ -46,14 +46,7 @@ def set_up_project(spec: ProjectSpec, number: int, send: Callable[[Fact], None])
     take_over_logging(handler)
     failure = None
     try:
-        if spec.package_name is not None:
-            from treadle.project.configure import configure_project, configured_project
-
-            configure_project(spec.package_name)
-            _ = configured_project().settings  # read now: an error in settings.py is a set-up failure
-        if spec.setup is not None:
-            spec.setup.configure()
-            take_over_logging(handler)
+        configure_worker(spec, handler)
         apply_levels(spec.levels)
     except BaseException as exc:  # noqa: BLE001 - importing the project's code may raise anything, even an exit: the parent reports it
         failure = record_failure(exc, phase="setup")
@@ -67,3 +60,23 @@ def set_up_project(spec: ProjectSpec, number: int, send: Callable[[Fact], None])
         working_directory=os.getcwd(),
     )
     return facts, failure
+
+
+def configure_worker(spec: ProjectSpec, handler: ForwardHandler) -> None:
+    """Configure the project in this process, which inherited none; `sys.path` already has its folders.
+
+    Args:
+        spec: the project.
+        handler: stays the only handler of logging, whatever the project's code installs.
+
+    Raises:
+        BaseException: whatever the project's code raises, `SystemExit` included.
+    """
+    if spec.package_name is not None:
+        from treadle.project.configure import configure_project, configured_project
+
+        configure_project(spec.package_name)
+        _ = configured_project().settings  # read now: an error in settings.py is a set-up failure
+    if spec.setup is not None:
+        spec.setup.configure()
+        take_over_logging(handler)
