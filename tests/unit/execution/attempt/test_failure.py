@@ -1,4 +1,4 @@
-"""Failures: plain facts of any exception, and back."""
+"""Failures: plain records of any exception, and exceptions restored from them."""
 
 from __future__ import annotations
 
@@ -70,8 +70,8 @@ class ExitsError(Exception):
         return (sys.exit, (3,))
 
 
-def test_an_ordinary_exception_comes_back():
-    """Type, text, phase and traceback are kept, and the exception itself survives."""
+def test_an_ordinary_exception_is_restored():
+    """The record has type, text, phase and traceback, and the exception itself is restored."""
     failure = record(ValueError("bad value"), dataset="table")
     assert (failure.type_name, failure.message, failure.phase, failure.dataset) == ("ValueError", "bad value", "run", "table")
     assert failure.traceback.endswith("ValueError: bad value\n")
@@ -82,7 +82,7 @@ def test_an_ordinary_exception_comes_back():
 
 
 class OddError(Exception):
-    """Has a keyword-only parameter, a slot and an attribute that does not pickle."""
+    """Has a keyword-only parameter, a slot and an attribute that cannot be pickled."""
 
     __slots__ = ("slot",)
 
@@ -100,7 +100,7 @@ class OddOSError(OSError):
 
 
 class ShowsLockError(Exception):
-    """Its text depends on what cannot be pickled."""
+    """Its text depends on an object that cannot be pickled."""
 
     def __init__(self):
         self.lock = threading.Lock()
@@ -122,8 +122,8 @@ class ShowsLockError(Exception):
     ],
     ids=lambda exc: type(exc).__name__,
 )
-def test_an_exception_comes_back_in_its_class(exc):
-    """Whatever its constructor and its own pickling do, class, text and attributes come back, so that `except` finds it."""
+def test_an_exception_is_restored_with_its_class(exc):
+    """Class, text and attributes are restored whatever its constructor and its pickling do, so that `except` works."""
     back = restore_exception(record(exc))
     assert type(back) is type(exc)
     assert str(back) == str(exc)
@@ -134,8 +134,8 @@ def test_an_exception_comes_back_in_its_class(exc):
     assert getattr(back, "filename", None) == getattr(exc, "filename", None)
 
 
-def test_what_does_not_survive_has_a_stand_in():
-    """An exception whose text cannot be had without what does not pickle is told by its type and text."""
+def test_an_unpicklable_exception_is_replaced():
+    """An exception that cannot be pickled without losing its text is replaced by one with its type and text."""
     failure = record(ShowsLockError())
     assert failure.pickled is None
     back = restore_exception(failure)
@@ -144,15 +144,15 @@ def test_what_does_not_survive_has_a_stand_in():
 
 
 def test_an_exception_that_cannot_be_printed_is_still_a_failure():
-    """A __str__ that raises is told, not fatal."""
+    """A __str__ that raises is reported in the record."""
     failure = record(UnprintableError())
     assert failure.message == "<its __str__ raised RuntimeError>"
     assert "UnprintableError" in failure.traceback
     assert isinstance(restore_exception(failure), OriginalError)
 
 
-def test_a_class_that_is_gone_has_a_stand_in():
-    """A pickle that this process cannot read is no second error."""
+def test_an_exception_that_cannot_be_restored_is_replaced():
+    """If this process cannot unpickle an exception, it is replaced by one with its type and text."""
     failure = record(ValueError("x"))
     broken = type(failure)("lost.Error", "x", "", b"cnowhere_at_all\nThing\n.")
     assert str(restore_exception(broken)) == "lost.Error: x"
@@ -160,8 +160,8 @@ def test_a_class_that_is_gone_has_a_stand_in():
     assert str(restore_exception(no_exception)) == "lost.Error: x"
 
 
-def test_causes_and_contexts_are_told():
-    """The chain is in the text, in Python's own words."""
+def test_causes_and_contexts_are_in_the_text():
+    """The text contains the chain as Python prints it."""
 
     def chained():
         try:
@@ -181,15 +181,15 @@ def test_causes_and_contexts_are_told():
     assert "During handling of the above exception" in format_user_traceback(caught(during))
 
 
-def test_a_circle_of_causes_ends():
-    """Exceptions that cause each other are formatted once each."""
+def test_a_cycle_of_causes_ends():
+    """Exceptions that are each other's causes are formatted once each."""
     first, second = ValueError("first"), ValueError("second")
     first.__cause__, second.__cause__ = second, first
     assert "first" in format_user_traceback(caught(lambda: throw(first)))
 
 
 def test_our_own_frames_are_hidden():
-    """The user sees their function and not the engine between."""
+    """The traceback shows the user's function without the frames of Treadle."""
 
     def users_function():
         raise ValueError("mine")
@@ -204,15 +204,15 @@ def test_our_own_frames_are_hidden():
 
 
 def test_an_exit_is_a_failure():
-    """SystemExit is recorded as any exception is."""
+    """SystemExit is recorded like any exception."""
     failure = record(SystemExit(3))
     assert (failure.type_name, failure.message) == ("SystemExit", "3")
     assert isinstance(restore_exception(failure), SystemExit)
 
 
 @pytest.mark.skipif(sys.version_info < (3, 11), reason="exception groups came with Python 3.11")
-def test_exception_groups_are_told_whole():
-    """Every member of a group is in the text."""
+def test_exception_groups_are_formatted_completely():
+    """The text contains every member of a group."""
     group = ExceptionGroup("several", [ValueError("one"), ExceptionGroup("inner", [KeyError("two")])])  # noqa: F821
     failure = record(group)
     assert "ValueError: one" in failure.traceback
@@ -221,19 +221,19 @@ def test_exception_groups_are_told_whole():
 
 
 def test_a_dataset_error_names_its_dataset():
-    """Where nobody says which dataset failed, the error itself may."""
+    """If the caller does not name the dataset, that of the error is used."""
     assert record(DatasetError("gone", dataset="table")).dataset == "table"
     assert record(DatasetError("gone", dataset="table"), dataset="other").dataset == "other"
 
 
 def test_a_class_of_a_function_is_named_fully():
-    """The type is named with its module, builtins without."""
+    """The type is named with its module, except for builtins."""
     assert record(TakesTwoError(1, 2)).type_name.endswith("test_failure.TakesTwoError")
     assert record(OSError(2, "none")).type_name == "FileNotFoundError"
 
 
 def test_an_exception_whose_own_attributes_raise():
-    """An exception that cannot even be looked at still leaves a record."""
+    """An exception whose attributes raise is still recorded."""
 
     class OpaqueError(Exception):
         @property

@@ -1,4 +1,4 @@
-"""Plugins where nodes run: they arrive in their order, and each is started once in a process."""
+"""Plugins in the processes that run nodes: they keep their order, and each is started once per process."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ WORKER = ProcessSpec(
 
 
 class Client:
-    """Keeps a connection for each process, counts its starts, and learns something in the parent for each run."""
+    """Has a connection for each process, counts its starts, and changes its state in the parent for each run."""
 
     starts = 0
 
@@ -58,8 +58,8 @@ def arrive(manager):
     return [plugin for _name, plugin in rebuilt.list_name_plugin()]
 
 
-def test_a_plugin_is_started_once_and_keeps_what_it_has():
-    """Later runs bring new copies with new lessons: they are not started again, and have the connection as it is by then."""
+def test_a_plugin_is_started_once_and_keeps_its_attributes():
+    """Copies of later runs have the parent's new state; they are not started again, and get the current connection."""
 
     class Mine(Client):
         pass
@@ -75,7 +75,7 @@ def test_a_plugin_is_started_once_and_keeps_what_it_has():
 
 
 def test_each_plugin_is_started():
-    """Two instances of a class are two plugins, registered by name or without; one that comes later is started then."""
+    """Two instances of a class are two plugins, with or without a name; one that is registered later is started then."""
 
     class Mine(Client):
         pass
@@ -88,7 +88,7 @@ def test_each_plugin_is_started():
 
 
 def test_in_the_main_process_the_instance_itself_is_started():
-    """Where nodes run here, each session's manager finds the plugin started; threads that ask at once start it once."""
+    """In this process, the plugin is started once for all sessions, even if several threads start it at once."""
 
     class Mine(Client):
         pass
@@ -112,8 +112,8 @@ def test_in_the_main_process_the_instance_itself_is_started():
     assert (facts.is_main, facts.number, facts.pid, facts.start_method) == (True, 0, os.getpid(), None)
 
 
-def test_what_the_main_process_has_stays_there():
-    """A connection that was made in this process does not travel, and does not keep the plugin from it."""
+def test_attributes_set_by_a_start_are_not_sent():
+    """A connection that was made in this process is not sent, and does not make the plugin unpicklable."""
 
     class Mine(Client):
         @hook_impl
@@ -129,7 +129,7 @@ def test_what_the_main_process_has_stays_there():
 
 
 def test_a_module_keeps_its_own_state():
-    """A module is the same one in every run: it is started once, and nothing is put into it."""
+    """A module is the same object in every run: it is started once, and no attribute is set on it."""
     module = types.ModuleType("test_plugins_module")
     module.calls = []
     module.on_worker_start = hook_impl(lambda spec: module.calls.append(spec.label))
@@ -139,7 +139,7 @@ def test_a_module_keeps_its_own_state():
 
 
 def test_a_slotted_plugin_is_started_once_too():
-    """A class without a __dict__, or without room for weak references, is no error."""
+    """A class without a __dict__ or without weak references is no error."""
 
     class Slotted:
         __slots__ = ("calls",)
@@ -158,7 +158,7 @@ def test_a_slotted_plugin_is_started_once_too():
 
 
 def test_a_start_that_fails_names_hook_and_plugin_and_is_tried_again():
-    """The error carries the user's exception; once its cause is gone, the next run starts the plugin."""
+    """The error has the user's exception; when the cause is removed, the next run starts the plugin."""
 
     class Mine(Client):
         broken = True
@@ -179,7 +179,7 @@ def test_a_start_that_fails_names_hook_and_plugin_and_is_tried_again():
 
 
 class Ordered:
-    """Says when it is called; some ask to be first or last."""
+    """Records its calls; some instances ask to be first or last."""
 
     def __init__(self, label, calls=None):
         self.label = label
@@ -210,7 +210,7 @@ class Around(Ordered):
 
 
 def test_the_order_of_calls_is_that_of_the_parent():
-    """Wrappers, tryfirst, last in first out, trylast: a worker calls the plugins as the parent would."""
+    """A worker calls plugins in the parent's order: wrappers, tryfirst, last in first out, trylast."""
     manager = manager_of(Last("last"), Ordered("a"), First("first"), Around("around"), Ordered("b"), Last("last too"))
     arguments = dict.fromkeys(("node", "catalog", "inputs", "is_async", "run_id"))
     here, there = [], []
@@ -225,8 +225,8 @@ class Locked(Client):
         self.lock = threading.Lock()
 
 
-def test_only_what_workers_call_has_to_get_there():
-    """A plugin with hooks of the parent alone may hold what does not pickle; another one is an error that names it."""
+def test_only_plugins_with_hooks_of_workers_are_sent():
+    """A plugin with hooks of the parent only need not pickle; for any other, the error names it."""
 
     class ParentOnly:
         def __init__(self):
@@ -241,8 +241,8 @@ def test_only_what_workers_call_has_to_get_there():
         pack_hooks(manager_of(Locked()))
 
 
-def test_a_plugin_with_an_entry_point_is_made_anew_where_it_does_not_pickle(tmp_path, monkeypatch, caplog):
-    """Each worker imports it by its entry point, under the name by which errors know it, and starts it."""
+def test_an_unpicklable_plugin_with_an_entry_point_is_imported(tmp_path, monkeypatch, caplog):
+    """Each worker imports it by its entry point, under the same name, and starts it."""
     (tmp_path / "shop_prices.py").write_text(
         "import threading\n"
         "from treadle import hook_impl\n"
@@ -269,14 +269,14 @@ def test_a_plugin_with_an_entry_point_is_made_anew_where_it_does_not_pickle(tmp_
     assert rebuilt.get_plugin("shop-prices:prices").label == "worker-1"
 
 
-def test_a_plugin_that_cannot_be_made_here_is_named():
-    """Where the copy cannot be made, the error says whose it is and why."""
+def test_a_plugin_that_cannot_be_restored_is_named():
+    """The error names the plugin and the reason."""
     with pytest.raises(HookError, match=r"The hooks shop:prices cannot be created in a worker process: UnpicklingError"):
         rebuild_hooks((HookPayload("shop:prices", b"broken"),))
 
 
-def test_facts_hold_no_secrets():
-    """What a plugin is told of a worker has nothing of its environment."""
+def test_facts_contain_no_secrets():
+    """The description of a worker that plugins receive contains no environment variables."""
     facts = worker_facts(WorkerProcess(3, "worker-3", WORKER, None, None, 2))
     assert facts == WorkerFacts(3, "worker-3", os.getpid(), None, "loky", 2, "/")
     assert "secret" not in repr(facts)

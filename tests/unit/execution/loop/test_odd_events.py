@@ -1,4 +1,4 @@
-"""The loop with events that real workers seldom send: an executor follows a script, and no process is started."""
+"""The loop with events that real workers rarely send, from a scripted executor without processes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def finished(index):
 
 
 def run(*script):
-    """Run two independent nodes without outputs by a script; return the pool and what observers saw."""
+    """Run two independent nodes without outputs with a script; return the pool and the events that observers received."""
     seen = []
     plan = compile_plan(Pipeline([node(lambda p: None, "p", None, name=name) for name in ("one", "two")]), Catalog({"p": 1}))
     executor, pool = scripted_executor(*script)
@@ -39,20 +39,20 @@ def names(seen, kind):
 
 
 def test_a_start_that_is_reported_late_is_not_announced_twice():
-    """A Started that arrives after the Finished of its node changes nothing."""
+    """A Started that arrives after the node's Finished has no effect."""
     _pool, seen = run([UP], [finished(0), Report(1, Started(1, 0, 1.0))], [finished(1)])
     assert names(seen, NodeStarted) == names(seen, NodeFinished) == ["one", "two"]
 
 
-def test_jobs_that_come_back_are_sent_again():
-    """What a worker returns without having started it is submitted once more."""
+def test_returned_jobs_are_sent_again():
+    """Jobs that a worker returns unstarted are submitted again."""
     pool, seen = run([UP], [Report(1, JobsReturned(1, (0,)))], [finished(0)], [finished(1)])
     assert sorted(jobs(pool)) == [(0,), (0,), (1,)]
     assert sorted(names(seen, NodeFinished)) == ["one", "two"]
 
 
 def test_an_idle_worker_that_is_lost_is_replaced_and_gets_its_jobs_again():
-    """A worker that dies before it starts a node costs no attempt: its successor gets the job."""
+    """If a worker dies before it starts a node, the node loses no attempt, and the new worker gets the job."""
     pool, seen = run([UP], [WorkerDown(1, 11, -9, None, None, 0)], [UP], [finished(0)], [finished(1)])
     assert pool.restarted == [1]
     assert sorted(jobs(pool)) == [(0,), (0,), (1,)]
@@ -61,6 +61,6 @@ def test_an_idle_worker_that_is_lost_is_replaced_and_gets_its_jobs_again():
 
 
 def test_a_script_that_is_too_short_is_an_error():
-    """Where the loop waits for more than the script has, the test fails and shows what was sent."""
+    """If the loop waits for more events than the script has, the test fails and shows the sent commands."""
     with pytest.raises(AssertionError, match="the script has ended"):
         run([UP], [finished(0)])

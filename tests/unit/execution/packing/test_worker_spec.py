@@ -1,4 +1,4 @@
-"""The spec of workers and the fingerprint that stands for it."""
+"""The spec of workers and its fingerprint."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ def project(tmp_path, monkeypatch):
 
 
 def test_nothing_changed_is_the_same_fingerprint(project):
-    """The same process asked twice says the same."""
+    """Without a change, the fingerprint stays the same."""
     assert fingerprint([]) == fingerprint([])
     assert fingerprint(["os", "sys"]) == fingerprint(["sys", "os", "os"])
 
 
-def test_changed_code_is_another(project):
-    """An edited, an added and a removed file of the package each make another fingerprint."""
+def test_changed_code_changes_the_fingerprint(project):
+    """An edited, added or removed file of the package changes the fingerprint."""
     seen = {fingerprint([])}
     (project / "nodes.py").write_text("def f(): return 2000\n")
     seen.add(fingerprint([]))
@@ -47,8 +47,8 @@ def test_changed_code_is_another(project):
     assert len(seen) == 4
 
 
-def test_a_changed_module_of_a_node_is_another(tmp_path, monkeypatch):
-    """Without a project, the files of the modules that nodes come from count."""
+def test_a_changed_module_of_a_node_changes_the_fingerprint(tmp_path, monkeypatch):
+    """Without a project, the files of the nodes' modules are covered."""
     file = tmp_path / "loose_nodes.py"
     file.write_text("x = 1\n")
     monkeypatch.syspath_prepend(str(tmp_path))
@@ -63,8 +63,8 @@ def test_a_changed_module_of_a_node_is_another(tmp_path, monkeypatch):
         del sys.modules["loose_nodes"]
 
 
-def test_a_changed_environment_is_another(monkeypatch):
-    """A variable that is set, changed or removed counts; those that change by themselves do not."""
+def test_a_changed_environment_changes_the_fingerprint(monkeypatch):
+    """A set, changed or removed variable counts, except variables that change by themselves."""
     before = fingerprint([])
     monkeypatch.setenv("COLUMNS", "123")
     assert fingerprint([]) == before
@@ -78,13 +78,13 @@ def test_a_changed_environment_is_another(monkeypatch):
 
 
 def test_an_undecodable_environment_is_no_problem(monkeypatch):
-    """Bytes that are no text can stand in an environment."""
+    """The environment may contain bytes that are not valid text."""
     monkeypatch.setitem(os.environb, b"TREADLE_TEST_BYTES", b"\xff\xfe")
     assert fingerprint([])
 
 
-def test_another_path_or_directory_is_another(monkeypatch, tmp_path):
-    """sys.path and the working directory count."""
+def test_another_path_or_directory_changes_the_fingerprint(monkeypatch, tmp_path):
+    """The fingerprint covers sys.path and the working directory."""
     before = fingerprint([])
     monkeypatch.chdir(tmp_path)
     moved = fingerprint([])
@@ -92,15 +92,15 @@ def test_another_path_or_directory_is_another(monkeypatch, tmp_path):
     assert len({before, moved, fingerprint([])}) == 3
 
 
-def test_another_project_is_another(project):
-    """The same process with another project configured has another fingerprint."""
+def test_another_project_changes_the_fingerprint(project):
+    """With another configured project, the fingerprint is different."""
     configured = fingerprint([])
     configure._process.project = None
     assert fingerprint([]) != configured
 
 
-def test_a_spec_says_what_this_process_is(project, monkeypatch):
-    """Package, paths, environment, directory and pid, by value and absolute."""
+def test_a_spec_describes_this_process(project, monkeypatch):
+    """It has the package, absolute paths, the environment, the directory and the pid."""
     monkeypatch.setenv("TREADLE_TEST_VARIABLE", "1")
     monkeypatch.setattr(sys, "path", ["", "relative", *sys.path])
     spec = make_worker_spec(StartMethod.SPAWN, 2, "/scratch", "print")
@@ -118,7 +118,7 @@ def test_a_spec_says_what_this_process_is(project, monkeypatch):
 
 
 def test_workers_share_the_cores():
-    """Each worker's libraries get their share of the cores, and one at least."""
+    """The libraries of each worker get their share of the cores, at least one."""
     assert usable_cores() >= 1
     assert make_worker_spec(StartMethod.SPAWN, 1, "", "").thread_limit == usable_cores()
     assert make_worker_spec(StartMethod.SPAWN, 10_000, "", "").thread_limit == 1

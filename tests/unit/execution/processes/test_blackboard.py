@@ -1,4 +1,4 @@
-"""The blackboard: what each worker is in, readable by others, even after a kill."""
+"""The blackboard: the running node of each worker, readable by other processes even after a kill."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ def path(tmp_path):
 
 
 def test_a_new_board_is_empty(path):
-    """Every place of a new board is idle; the file is private."""
+    """Every entry of a new blackboard is idle, and the file is private."""
     board = Blackboard(path, 3)
     assert [board.read(place) for place in range(3)] == [WorkerEntry(0, None, 0.0, 0)] * 3
     assert Path(path).stat().st_mode & 0o777 == 0o600
     board.close()
 
 
-def test_places_do_not_disturb_each_other(path):
-    """A worker writes its own place only."""
+def test_entries_are_independent(path):
+    """A worker writes only its own entry."""
     board = Blackboard(path, 2)
     board.begin(1, 7, 42, 12.5)
     board.set_peak_memory(1, 1_000)
@@ -41,8 +41,8 @@ def test_places_do_not_disturb_each_other(path):
     board.close()
 
 
-def test_a_killed_process_leaves_its_word(path):
-    """What a worker wrote is there after it was killed."""
+def test_the_entry_of_a_killed_process_stays_readable(path):
+    """The entry of a process is readable after it was killed."""
     board = Blackboard(path, 1)
     script = (
         "import os, signal, sys\nfrom treadle.execution.processes.blackboard import Blackboard\n"
@@ -53,8 +53,8 @@ def test_a_killed_process_leaves_its_word(path):
     board.close()
 
 
-def test_finished_nodes_are_remembered_in_order(path):
-    """Those after the ones that were told of, at most the latest that there is room for; a new worker begins anew."""
+def test_finished_nodes_are_recorded_in_order(path):
+    """The nodes after the given count are returned, at most the latest that fit; a new worker starts empty."""
     board = Blackboard(path, 2)
     for node in range(100):
         board.begin(0, 7, node, node + 0.25)

@@ -1,4 +1,4 @@
-"""Channel: framed messages over a local socket, with descriptors beside them."""
+"""Channel: framed messages with file descriptors over a local socket."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from treadle.execution.processes.channel import Channel, ChannelClosedError
 
 @pytest.fixture
 def ends():
-    """Make the two ends of a conversation: the parent's, which never waits, and the worker's, which does."""
+    """Make the two ends of a connection: the parent's, which never blocks, and the worker's, which does."""
     made = []
 
     def make(buffer_bytes=None):
@@ -39,15 +39,15 @@ def open_descriptors():
 
 
 def test_messages_arrive_whole_and_in_order(ends):
-    """What is sent is received, one message at a time, in order."""
+    """Messages are received one at a time, complete and in order."""
     parent, worker = ends()
     for number in range(50):
         parent.send({"number": number, "payload": b"x" * number})
     assert [worker.receive()[0]["number"] for _ in range(50)] == list(range(50))
 
 
-def test_what_is_sent_while_a_message_is_made_follows_it(ends):
-    """A finalizer that prints while this thread sends waits for nothing, and its message goes out too."""
+def test_a_message_sent_during_a_flush_follows_it(ends):
+    """A finalizer that prints while this thread flushes does not block, and its message is sent too."""
     parent, worker = ends()
 
     class Speaks:
@@ -59,8 +59,8 @@ def test_what_is_sent_while_a_message_is_made_follows_it(ends):
     assert [message for message, _ in parent.receive_ready()] == ["first", "meanwhile"]
 
 
-def test_a_message_that_does_not_pickle_takes_no_other_along(ends):
-    """Who sends it hears of it; what was posted before goes out with the next flush, and its descriptors with it."""
+def test_an_unpicklable_message_does_not_affect_others(ends):
+    """The caller gets the error; messages that were posted before are sent by the next flush, with their descriptors."""
     parent, worker = ends()
     before = open_descriptors()
     worker.post("first", [os.dup(0)])
@@ -75,7 +75,7 @@ def test_a_message_that_does_not_pickle_takes_no_other_along(ends):
 
 
 def test_posted_messages_wait_for_a_flush(ends):
-    """Messages that are posted go out together with the next flush or send."""
+    """Posted messages are sent together by the next flush or send."""
     parent, worker = ends()
     worker.post("one")
     worker.post("two")
@@ -87,13 +87,13 @@ def test_posted_messages_wait_for_a_flush(ends):
 
 
 def test_nothing_to_read_is_no_message(ends):
-    """Asking for what is ready does not wait, at either end."""
+    """`receive_ready` does not block at either end."""
     for channel in ends():
         assert channel.receive_ready() == []
 
 
 def test_a_message_larger_than_the_buffers_is_sent_in_parts(ends):
-    """The parent keeps what the socket does not take, and goes on when it is told to."""
+    """The parent keeps what the socket does not accept, and sends it with the next flush."""
     parent, worker = ends(4096)
     big = os.urandom(1_000_000)
     parent.send(big)
@@ -111,7 +111,7 @@ def test_a_message_larger_than_the_buffers_is_sent_in_parts(ends):
 
 
 def test_both_sides_may_flood_each_other(ends):
-    """Much to say on both sides at once ends in two readers that have all of it."""
+    """If both sides send much at the same time, both receive all of it."""
     parent, worker = ends(4096)
     messages = [os.urandom(3000) for _ in range(200)]
     echoed = []
@@ -142,7 +142,7 @@ def test_both_sides_may_flood_each_other(ends):
 
 
 def test_many_threads_may_send_at_once(ends):
-    """Messages of several threads are not mixed up: logs and results share a channel."""
+    """Messages that several threads send at the same time do not mix."""
     parent, worker = ends()
     threads = [threading.Thread(target=lambda name=name: [worker.send((name, index)) for index in range(100)]) for name in "abcd"]
     for thread in threads:
@@ -159,8 +159,8 @@ def test_many_threads_may_send_at_once(ends):
         assert [index for sender, index in received if sender == name] == list(range(100))
 
 
-def test_descriptors_travel_beside_their_message(ends, tmp_path):
-    """A descriptor that is sent is another descriptor of the same file, closed on exec, with its own message."""
+def test_descriptors_are_sent_with_their_message(ends, tmp_path):
+    """The receiver gets a new descriptor of the same file, closed on exec, with its message."""
     parent, worker = ends()
     for number in range(3):
         path = tmp_path / str(number)
@@ -177,8 +177,8 @@ def test_descriptors_travel_beside_their_message(ends, tmp_path):
             os.close(fd)
 
 
-def test_all_that_is_there_is_read_across_descriptors(ends):
-    """The kernel ends a read at descriptors; one look still brings every message that has arrived."""
+def test_all_messages_are_read_across_descriptors(ends):
+    """The kernel ends a read at descriptors; one call still returns every message that has arrived."""
     parent, worker = ends()
     read, write = os.pipe()
     for number in range(20):
@@ -190,7 +190,7 @@ def test_all_that_is_there_is_read_across_descriptors(ends):
 
 
 def test_a_waiting_message_keeps_its_descriptors(ends):
-    """Descriptors stay open until the message that waits is sent, and are closed here then."""
+    """Descriptors stay open until their message is sent, and are then closed in this process."""
     parent, worker = ends(4096)
     parent.send(b"x" * 500_000)
     read, write = os.pipe()
@@ -216,14 +216,14 @@ def test_a_waiting_message_keeps_its_descriptors(ends):
 
 
 def test_too_many_descriptors_are_refused(ends):
-    """The kernel carries some 250 descriptors a message; more is an error before anything is sent."""
+    """More descriptors than the kernel allows in a message are an error before anything is sent."""
     parent, _worker = ends()
     with pytest.raises(ValueError, match="at most 250 descriptors, not 251"):
         parent.send("many", [0] * 251)
 
 
 def test_as_many_descriptors_as_allowed_arrive(ends):
-    """250 descriptors go through."""
+    """250 descriptors arrive."""
     parent, worker = ends()
     read, write = os.pipe()
     parent.send("many", [os.dup(read) for _ in range(250)])
@@ -243,8 +243,8 @@ def test_a_closed_peer_is_an_error_on_both_ways(ends):
         worker.send("hello")
 
 
-def test_what_was_said_before_the_end_is_heard(ends):
-    """Messages that arrived before the other side went are handed out before its end is."""
+def test_messages_sent_before_closing_are_received(ends):
+    """Messages that arrived before the other side closed are returned before the error."""
     parent, worker = ends()
     worker.send("last words")
     worker.close()
@@ -253,8 +253,8 @@ def test_what_was_said_before_the_end_is_heard(ends):
         parent.receive_ready()
 
 
-def test_closing_is_heard_though_a_copy_of_the_socket_is_open(ends):
-    """Closing says goodbye, so a copy that a forked child holds does not keep the other side waiting."""
+def test_closing_works_while_a_copy_of_the_socket_is_open(ends):
+    """The other side sees the end of the connection, even if a forked child has a copy of the socket."""
     parent, worker = ends()
     copy = os.dup(parent.fileno())
     parent.close()
@@ -263,8 +263,8 @@ def test_closing_is_heard_though_a_copy_of_the_socket_is_open(ends):
     os.close(copy)
 
 
-def test_abandoning_says_nothing_to_the_other_side(ends):
-    """A child that lets go of its copy does not end the parent's conversation."""
+def test_abandoning_does_not_end_the_connection(ends):
+    """A child that abandons its copy does not end the parent's connection."""
     parent, worker = ends()
     Channel(socket.socket(fileno=os.dup(parent.fileno())), blocking=False).abandon()
     parent.send("still here")

@@ -19,15 +19,15 @@ def _held(done, times=1):
 
 
 def test_interrupt_waits_for_the_end_of_the_block():
-    """Ctrl-C within the block is raised after it, once, and not in the middle."""
+    """Ctrl-C inside the block is raised once, after the block."""
     done = []
     with pytest.raises(KeyboardInterrupt):
         _held(done, times=2)
     assert done == ["all of it"]
 
 
-def test_interrupt_waits_though_other_threads_take_signals():
-    """A thread that has the signal open does not let it through to the main thread."""
+def test_interrupt_waits_if_other_threads_receive_signals():
+    """A thread that does not block the signal does not pass it to the main thread early."""
     gone = threading.Event()
     thread = threading.Thread(target=gone.wait)
     thread.start()
@@ -41,8 +41,8 @@ def test_interrupt_waits_though_other_threads_take_signals():
     assert done == ["all of it"]
 
 
-def test_handlers_are_put_back(wait_until):
-    """The application's own handlers are as they were, and hear of what came meanwhile."""
+def test_handlers_are_restored(wait_until):
+    """The application's handlers are restored, and called for the signals that arrived meanwhile."""
     heard = []
     before = signal.signal(signal.SIGTERM, lambda number, _frame: heard.append(number))
     try:
@@ -57,8 +57,8 @@ def test_handlers_are_put_back(wait_until):
         signal.signal(signal.SIGTERM, before)
 
 
-def test_an_interrupt_while_handlers_are_put_back_loses_none(monkeypatch):
-    """Ctrl-C between two handlers is raised when the other one is back too."""
+def test_an_interrupt_while_handlers_are_restored_loses_none(monkeypatch):
+    """Ctrl-C after the first handler was restored is raised when the others are restored too."""
     handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
     ours, sent = lambda _number, _frame: None, []
     set_one, before = signal.signal, signal.signal(signal.SIGTERM, ours)
@@ -87,7 +87,7 @@ def _nested(done):
 
 
 def test_blocks_nest():
-    """What an inner block held back waits for the outer one too."""
+    """Signals that an inner block deferred also wait for the end of the outer block."""
     done = []
     with pytest.raises(KeyboardInterrupt):
         _nested(done)
@@ -95,7 +95,7 @@ def test_blocks_nest():
 
 
 def test_other_threads_may_use_it():
-    """Only the main thread can set handlers; elsewhere the signals are blocked and nothing fails."""
+    """Only the main thread can set handlers; in other threads signals are blocked, and nothing fails."""
     masks = []
 
     def work():

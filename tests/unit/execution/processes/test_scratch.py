@@ -1,4 +1,4 @@
-"""Scratch: a pool's run-time directory, its locks, and who removes it."""
+"""Scratch: a pool's scratch directory, its locks, and its removal."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def tell(process, word):
 
 
 def test_it_is_private_and_short(base):
-    """Only the user can enter it, and a socket's path fits."""
+    """Only the user can enter the directory, and the socket's path is short enough."""
     scratch = Scratch.create()
     path = Path(scratch.path)
     assert path.parent == base
@@ -69,7 +69,7 @@ def test_it_is_private_and_short(base):
 
 
 def test_a_long_temporary_directory_is_not_used(monkeypatch, tmp_path):
-    """Where the temporary directory's own path is long, /tmp holds the directory, so that the socket's path fits."""
+    """If the temporary directory's path is too long for a socket, the directory is below /tmp."""
     deep = tmp_path / ("d" * 60) / ("e" * 60)
     deep.mkdir(parents=True)
     monkeypatch.setattr(tempfile, "tempdir", str(deep))
@@ -79,7 +79,7 @@ def test_a_long_temporary_directory_is_not_used(monkeypatch, tmp_path):
 
 
 def test_removing_twice_is_no_error(base):
-    """Removing and letting go may happen in any order, any number of times."""
+    """Removing and unlocking may happen in any order, any number of times."""
     scratch = Scratch.create()
     scratch.remove()
     scratch.remove()
@@ -87,8 +87,8 @@ def test_removing_twice_is_no_error(base):
     assert list(base.iterdir()) == []
 
 
-def test_a_sweep_spares_what_is_held_and_removes_what_is_not(base):
-    """Directories of living pools stay; those whose holders are gone go."""
+def test_a_sweep_removes_only_unlocked_directories(base):
+    """Directories of living pools stay; those without a lock are removed."""
     held, left = Scratch.create(), Scratch.create()
     left.unlock()
     assert sweep(str(base)) == [left.path]
@@ -97,7 +97,7 @@ def test_a_sweep_spares_what_is_held_and_removes_what_is_not(base):
 
 
 def test_a_sweep_follows_no_links_and_touches_nothing_else(base):
-    """A link in a directory's place, another's file, a directory without a lock: all are left alone."""
+    """Links, other users' files and directories without a lock file are left alone."""
     prefix = f"treadle-{os.getuid()}-"
     target = base / "precious"
     target.mkdir()
@@ -110,8 +110,8 @@ def test_a_sweep_follows_no_links_and_touches_nothing_else(base):
     assert (base / f"{prefix}unlocked").is_dir()
 
 
-def test_making_one_sweeps_what_killed_pools_left(base, holder):
-    """What a process that was killed leaves behind is removed when the next pool is made."""
+def test_creating_one_removes_leftovers_of_killed_pools(base, holder):
+    """The directory of a killed process is removed when the next pool is created."""
     left = Scratch.create()
     process = holder(left.path)
     left.unlock()
@@ -125,7 +125,7 @@ def test_making_one_sweeps_what_killed_pools_left(base, holder):
 
 
 def test_the_last_holder_removes_it(base, holder):
-    """Of several processes that lost their parent, the last to go removes the directory, no earlier one does."""
+    """Of several workers whose parent was killed, the last one to end removes the directory."""
     parent = Scratch.create()
     first, second = holder(parent.path), holder(parent.path)
     parent.unlock()
@@ -136,7 +136,7 @@ def test_the_last_holder_removes_it(base, holder):
 
 
 def test_a_living_parent_keeps_it(base, holder):
-    """A worker that goes while the parent lives removes nothing."""
+    """A worker that ends while the parent lives does not remove the directory."""
     parent = Scratch.create()
     worker = holder(parent.path)
     tell(worker, "remove_if_last")
@@ -155,8 +155,8 @@ if sys.argv[1] == "kill":
 
 
 @pytest.mark.parametrize("end", ["exit", "kill"])
-def test_the_folder_of_a_forkserver_goes(base, end):
-    """With its process, or, where that was killed before it had a pool, with the next pool's sweep."""
+def test_the_folder_of_a_forkserver_is_removed(base, end):
+    """It is removed with its process or, if that was killed before it had a pool, by the next pool's sweep."""
     started = subprocess.run(
         [sys.executable, "-c", START_FORKSERVER, end],
         stdout=subprocess.PIPE,

@@ -1,4 +1,4 @@
-"""Which start method is chosen, and why; what is the whole process's is tried in processes of its own."""
+"""The choice of the start method and its reason; process-wide state is tested in separate processes."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def ask(setup="", argument="", teardown="", **environment):
 
 
 def test_the_argument_comes_first():
-    """What the caller asks for beats everything else, as a name or as a StartMethod."""
+    """The argument takes precedence over everything else, as a name or as a StartMethod."""
     method, reason, _ = ask("multiprocessing.set_start_method('fork')", "'spawn'", **{ENVIRONMENT_VARIABLE: "loky"})
     assert method is StartMethod.SPAWN
     assert "argument" in reason
@@ -50,7 +50,7 @@ def test_the_argument_comes_first():
 
 
 def test_the_environment_comes_second():
-    """The environment variable beats what the application set."""
+    """The environment variable takes precedence over the application's setting."""
     method, reason, _ = ask("multiprocessing.set_start_method('fork')", **{ENVIRONMENT_VARIABLE: "loky"})
     assert method is StartMethod.LOKY
     assert ENVIRONMENT_VARIABLE in reason
@@ -58,14 +58,14 @@ def test_the_environment_comes_second():
 
 @pytest.mark.parametrize("fixed", ["fork", "spawn", "forkserver"])
 def test_the_applications_own_default_comes_third(fixed):
-    """What the application set with set_start_method is taken over."""
+    """The method that the application set with set_start_method is used."""
     method, reason, default = ask(f"multiprocessing.set_start_method({fixed!r})")
     assert method.value == default == fixed
     assert "set_start_method" in reason
 
 
 def test_an_inferred_fork_gives_way_where_threads_are_alive():
-    """Fork beside threads was not asked for, so forkserver takes its place (failure 10)."""
+    """If threads are alive and fork was not requested, forkserver is used instead (failure 10)."""
     method, reason, default = ask(f"multiprocessing.set_start_method('fork')\n{THREAD}", teardown=END)
     assert method is StartMethod.FORKSERVER
     assert "threads" in reason
@@ -73,18 +73,18 @@ def test_an_inferred_fork_gives_way_where_threads_are_alive():
 
 
 def test_a_requested_fork_does_not_give_way():
-    """Who asks for fork gets fork, threads or not."""
+    """A requested fork is used even if threads are alive."""
     assert ask(THREAD, "'fork'", END)[0] is StartMethod.FORK
 
 
 def test_a_lock_that_fixes_the_default_changes_nothing():
-    """`multiprocessing.Lock()` fixes the platform's default; that is no wish of the application for fork beside threads."""
+    """`multiprocessing.Lock()` sets the platform's default, which does not count as a request for fork."""
     method, _, _ = ask(f"lock = multiprocessing.Lock()\n{THREAD}", teardown=END)
     assert method is StartMethod.FORKSERVER
 
 
-def test_without_a_wish_the_platforms_safe_default_is_taken():
-    """On Linux that is forkserver; choosing fixes nothing for the process."""
+def test_the_default_is_the_platforms_safe_method():
+    """On Linux that is forkserver; the choice does not set the process's default."""
     method, reason, default = ask()
     assert method is StartMethod.FORKSERVER
     assert "safe default" in reason
@@ -92,7 +92,7 @@ def test_without_a_wish_the_platforms_safe_default_is_taken():
 
 
 def test_without_forkserver_spawn_is_safe(monkeypatch):
-    """A platform without forkserver gets spawn."""
+    """A platform without forkserver uses spawn."""
     monkeypatch.delenv(ENVIRONMENT_VARIABLE, raising=False)
     monkeypatch.setattr(multiprocessing, "get_all_start_methods", lambda: ["spawn"])
     monkeypatch.setattr(multiprocessing, "get_start_method", lambda *, allow_none: None)
@@ -101,15 +101,15 @@ def test_without_forkserver_spawn_is_safe(monkeypatch):
 
 
 @pytest.mark.parametrize("method", ["fork", "forkserver"])
-def test_what_the_platform_lacks_is_refused(monkeypatch, method):
-    """Asking for a method that is not there is an error that names two that are."""
+def test_an_unavailable_method_is_refused(monkeypatch, method):
+    """The error about a method that the platform lacks names two that it has."""
     monkeypatch.setattr(multiprocessing, "get_all_start_methods", lambda: ["spawn"])
     with pytest.raises(RunnerError, match=rf"no start method '{method}'.*loky or spawn"):
         choose_start_method(method)
 
 
 def test_an_unknown_name_is_refused_with_its_source(monkeypatch):
-    """The error lists the methods and says where the name came from; it is a ValueError too."""
+    """The error lists the methods and names the source of the unknown name; it is a ValueError too."""
     with pytest.raises(RunnerError, match=r"'frok' in the start_method argument. .*Use one of: fork, spawn") as caught:
         choose_start_method("frok")
     assert caught.value.close == ("fork",)
@@ -120,14 +120,14 @@ def test_an_unknown_name_is_refused_with_its_source(monkeypatch):
 
 @pytest.mark.parametrize("method", list(StartMethod))
 def test_each_method_has_its_context(method):
-    """Each gives a context that can make processes; only a forked child inherits the configured project."""
+    """Each method has a context that can make processes; only a forked child inherits the configured project."""
     assert callable(method.context().Process)
     assert method.child_inherits == (method is StartMethod.FORK)
     assert method in available_start_methods()
 
 
 def test_fork_is_preferred_where_it_is_safe():
-    """Who prefers fork gets it beside numpy's idle threads, which are ready for it; beside any other thread nobody does."""
+    """With `prefer_fork`, fork is chosen beside numpy's idle threads, and not beside any other thread."""
     assert ask("import numpy", "prefer_fork=True")[0] is StartMethod.FORK
     assert ask(f"import numpy\n{THREAD}", "prefer_fork=True", END)[0] is StartMethod.FORKSERVER
     spawn = "multiprocessing.set_start_method('spawn')"
@@ -146,8 +146,8 @@ multiprocessing.set_start_method("spawn")
 """
 
 
-def test_starting_workers_decides_nothing_for_the_process():
-    """Workers of any kind leave the application's default open, so that the next pool is started as the first was."""
+def test_starting_workers_does_not_set_the_default():
+    """Workers of any method leave the application's default unset, so the next pool starts like the first."""
     inherited = {name: value for name, value in os.environ.items() if name != ENVIRONMENT_VARIABLE}
     done = subprocess.run([sys.executable, "-c", STARTS], env=inherited, check=True, capture_output=True, text=True)
     default = "spawn" if sys.platform == "darwin" else "forkserver"

@@ -1,4 +1,4 @@
-"""The watch over the parent: a worker ends with it."""
+"""The watch over the parent: a worker ends when the parent does."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from treadle.execution.processes.watch import peak_memory, watch_parent
 
 @pytest.fixture
 def sleeper():
-    """A process that lives until it is told to end."""
+    """A process that runs until it is terminated."""
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
         yield process
         process.kill()
@@ -35,7 +35,7 @@ def watched(pid):
 
 @pytest.mark.parametrize("has_pidfd", [True, False])
 def test_the_end_of_the_parent_is_noticed(sleeper, monkeypatch, has_pidfd):
-    """Killed or not, when the watched process is gone the worker is told; until then memory is noted."""
+    """When the watched process has ended or was killed, `on_exit` is called; until then memory is sampled."""
     if not has_pidfd:
         monkeypatch.delattr(os, "pidfd_open", raising=False)
     gone, noted, peaks = watched(sleeper.pid)
@@ -48,8 +48,8 @@ def test_the_end_of_the_parent_is_noticed(sleeper, monkeypatch, has_pidfd):
 
 
 @pytest.mark.parametrize("has_pidfd", [True, False])
-def test_a_parent_that_is_gone_already_is_noticed(sleeper, monkeypatch, has_pidfd):
-    """A parent that died before the watch began counts as gone."""
+def test_a_parent_that_has_ended_already_is_noticed(sleeper, monkeypatch, has_pidfd):
+    """`on_exit` is called for a parent that ended before the watch started."""
     sleeper.kill()
     sleeper.wait()
     if not has_pidfd:
@@ -59,7 +59,7 @@ def test_a_parent_that_is_gone_already_is_noticed(sleeper, monkeypatch, has_pidf
 
 
 def test_a_kernel_that_refuses_pidfd_is_no_problem(sleeper, monkeypatch):
-    """Where pidfd_open is there and forbidden, psutil does the watching."""
+    """If pidfd_open exists and is forbidden, psutil is used."""
 
     def refuse(_pid):
         raise PermissionError
@@ -73,7 +73,7 @@ def test_a_kernel_that_refuses_pidfd_is_no_problem(sleeper, monkeypatch):
 
 
 def test_peak_memory_is_in_bytes(monkeypatch):
-    """The kernel counts in kilobytes, macOS in bytes."""
+    """Linux reports kilobytes, macOS bytes."""
     here = peak_memory()
     assert here > 10_000_000
     monkeypatch.setattr(watch.sys, "platform", "darwin")

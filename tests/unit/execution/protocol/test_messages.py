@@ -1,4 +1,4 @@
-"""What crosses a process pickles both ways, each type of it."""
+"""Each type of message and handle can be pickled and restored."""
 
 from __future__ import annotations
 
@@ -101,14 +101,14 @@ MESSAGES = [
 @pytest.mark.parametrize("message", MESSAGES, ids=lambda message: type(message).__name__)
 @pytest.mark.parametrize("protocol", [2, 5])
 def test_every_message_pickles_both_ways(message, protocol):
-    """What comes out is equal to what went in, and of the same type, by the way that the channel takes."""
+    """A restored message has the same type and is equal, also in the form that the channel sends."""
     back = from_wire(*pickle.loads(pickle.dumps(to_wire(message), protocol=protocol)))
     assert back == message
     assert type(back) is type(message)
 
 
 def test_no_message_type_is_left_out():
-    """Each class of the modules stands in the list above."""
+    """The list above contains each class of the modules."""
     classes = {
         value
         for module in (job, handles, project)
@@ -120,12 +120,12 @@ def test_no_message_type_is_left_out():
 
 
 def test_a_spec_never_shows_the_environment():
-    """The environment may hold secrets, so printing a spec leaves it out."""
+    """The environment may contain secrets, so the repr of a spec omits it."""
     assert "secret-value" not in repr(SPEC)
 
 
-def test_a_log_record_travels_as_text():
-    """Message and arguments become text, a traceback too, and what is no plain value its repr."""
+def test_a_log_record_is_sent_as_text():
+    """Message, arguments and traceback become text; other objects become their repr."""
     try:
         _ = 1 / 0
     except ZeroDivisionError:

@@ -1,4 +1,4 @@
-"""What a runner is made with: each argument is read, or refused by its name."""
+"""The arguments of runners: each is read, or an error names it."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from treadle.execution.runners.arguments import checked_memory
 
 
 @pytest.mark.parametrize("kind", [SequentialRunner, ThreadRunner, ParallelRunner])
-def test_runners_say_what_there_is(kind):
-    """Every runner takes limits and what a failure means, and refuses what is neither."""
+def test_runners_accept_limits_and_a_failure_policy(kind):
+    """Every runner accepts `resources` and `on_failure`, and refuses invalid values."""
     runner = kind(resources={"gpu": 1, "memory": "16GB"}, on_failure="continue")
     assert (runner.resources, runner.on_failure) == ({"gpu": 1, "memory": 16 * 10**9}, "continue")
     assert (kind().resources, kind().on_failure) == (None, None)
@@ -23,12 +23,12 @@ def test_runners_say_what_there_is(kind):
 
 
 @pytest.mark.parametrize(("given", "read"), [(None, None), (0, 0), (5_000_000, 5_000_000), ("4GB", 4 * 10**9), ("1 GiB", 2**30)])
-def test_a_limit_may_be_a_text(given, read):
-    """Numbers are bytes; texts have units."""
+def test_a_limit_may_be_a_string(given, read):
+    """Numbers are bytes; strings have units."""
     assert checked_memory(given) == read
 
 
-def test_what_is_no_limit():
+def test_an_invalid_limit_is_refused():
     """The error names the argument."""
     with pytest.raises(RunnerError, match="exchange_memory is 'plenty'") as caught:
         checked_memory("plenty")
@@ -49,8 +49,8 @@ def test_what_is_no_limit():
         ("durations", {"n": 1.0}, "callable"),
     ],
 )
-def test_options_of_a_run_of_the_wrong_kind(option, given, hint):
-    """An option of the wrong kind is an error that names it and says what to give, before anything runs."""
+def test_options_of_the_wrong_type_are_refused(option, given, hint):
+    """The error names the option and says what to pass, before anything runs."""
     ran = []
     pipeline = Pipeline([node(lambda: ran.append(1), None, "x", name="n")])
     with pytest.raises(RunnerError, match=f"A runner was given {option}") as caught:

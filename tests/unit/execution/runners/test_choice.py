@@ -1,4 +1,4 @@
-"""choose_runner: the arguments `runner=` and `runner_params=`, read once."""
+"""choose_runner reads the arguments `runner=` and `runner_params=`."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from treadle.execution.runners.choice import RunnerChoice, choose_runner
 
 
 class OwnRunner(SequentialRunner):
-    """A runner of a program's own."""
+    """A custom runner."""
 
 
 class Duck:
-    """Something else that can run."""
+    """Another object with a `run` method."""
 
     def run(self) -> None: ...
 
 
 @pytest.mark.parametrize("name", [None, "thread", "package.module.Runner", "nonsense"])
-def test_a_name_is_kept_and_nothing_is_made(name):
-    """A name and its parameters are what another process makes the same runner with; a wrong name is no error yet."""
+def test_a_name_is_kept_and_no_runner_is_made(name):
+    """The choice has the name and the parameters; a wrong name is no error yet."""
     assert choose_runner(name, {"max_workers": 2}) == RunnerChoice(name, {"max_workers": 2}, None)
 
 
 def test_a_runner_made_from_a_name_is_closed():
-    """A runner that was made from its name keeps its workers only while it is open."""
+    """A runner that is made from a name keeps its workers only while it is open."""
     with choose_runner("thread", {"max_workers": 2}).opened() as runner:
         assert isinstance(runner, ThreadRunner)
         assert runner._keeps_workers
@@ -34,7 +34,7 @@ def test_a_runner_made_from_a_name_is_closed():
 
 
 def test_a_given_runner_stays_open():
-    """A runner that the caller made is used as it is, and its caller closes it."""
+    """A runner that the caller made is used unchanged, and stays open."""
     with ThreadRunner(2) as mine:
         choice = choose_runner(mine, {})
         with choice.opened() as runner:
@@ -51,8 +51,8 @@ def test_a_given_runner_stays_open():
         (Duck(), f"{__name__}.Duck", {}),
     ],
 )
-def test_a_given_runner_in_words(runner, name, params):
-    """The name and the parameters of a runner that was given are those that make the same one."""
+def test_a_given_runner_has_a_name_and_parameters(runner, name, params):
+    """Another process can make the same runner from the name and the parameters."""
     choice = choose_runner(runner)
     assert (choice.name, choice.params) == (name, params)
 
@@ -66,7 +66,7 @@ def test_a_given_runner_in_words(runner, name, params):
         (["thread"], None, r"was given \['thread'\], a list"),
     ],
 )
-def test_what_cannot_be_a_runner(runner, params, words):
-    """What cannot run, or cannot be changed any more, is refused with a way out."""
+def test_an_invalid_runner_is_refused(runner, params, words):
+    """An object that cannot run, or parameters for a runner that is already made, are an error that says what to do."""
     with pytest.raises(RunnerError, match=words):
         choose_runner(runner, params)

@@ -1,4 +1,4 @@
-"""How much there is: control groups of both versions, and what wins."""
+"""Resource limits: control groups of both versions, and their precedence."""
 
 from __future__ import annotations
 
@@ -34,18 +34,18 @@ def groups(tmp_path, own, files):
     ],
 )
 def test_control_groups(tmp_path, own, files, limits):
-    """The limits of the process's group and of those above it, in a container too."""
+    """The limits of the process's group and of its ancestors are found, in a container too."""
     assert groups(tmp_path, own, files) == limits
 
 
 def test_no_control_groups(tmp_path):
-    """Where there are none, the machine's memory is what there is."""
+    """Without control groups, the limit is the machine's memory."""
     assert cgroup_limits(tmp_path, tmp_path / "nothing") == []
     assert 0 < usable_memory() <= psutil.virtual_memory().total
 
 
-def test_what_wins():
-    """A runner's limit goes before the configuration's; memory has one of its own; where nothing is needed nothing is asked."""
+def test_precedence():
+    """A runner's limit overrides the configuration; memory has a default; without needs no limit is determined."""
     policy = NodePolicy(resources={"gpu": 1, "memory": "1kB", "licence": 1})
     rules = read_policies({"resources": {"gpu": 1, "licence": 1}})
     plan = compile_plan(Pipeline([node(len, "x", "a", policy=policy)]), Catalog({"x": "abc"}), rules)

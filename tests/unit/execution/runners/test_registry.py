@@ -1,4 +1,4 @@
-"""make_runner: by name or by path."""
+"""make_runner makes a runner from a name or a path."""
 
 from __future__ import annotations
 
@@ -22,25 +22,25 @@ from treadle.execution.runners.registry import make_runner
     ],
 )
 def test_names_and_paths(name, kind):
-    """Our names, in any case, and the dotted path of a class."""
+    """It accepts Treadle's names in any case, and the dotted path of a class."""
     assert type(make_runner(name)) is kind
 
 
-def test_parameters_go_to_the_class():
+def test_parameters_are_passed_to_the_class():
     """Parameters are the arguments of the class."""
     runner = make_runner("parallel", {"max_workers": 3, "start_method": "spawn"})
     assert (runner.max_workers, repr(runner)) == (3, "ParallelRunner(max_workers=3, start_method='spawn')")
 
 
-def test_parameters_that_the_class_does_not_take_are_told():
-    """The class's own words say which argument is wrong."""
+def test_unknown_parameters_are_refused():
+    """The error contains the class's own message."""
     with pytest.raises(RunnerError, match=r"'thread' does not take.*workers"):
         make_runner("thread", {"workers": 2})
 
 
 @pytest.mark.parametrize("count", [0, -1, 2.5, True, "two"])
-def test_a_number_of_workers_must_be_one(count):
-    """Less than one worker, or no whole number, is refused where it is said."""
+def test_an_invalid_number_of_workers_is_refused(count):
+    """Less than one worker, or a number that is not whole, is an error."""
     with pytest.raises(ValueError, match=r"at least 1"):
         make_runner("parallel", {"max_workers": count})
 
@@ -56,7 +56,7 @@ def test_a_number_of_workers_must_be_one(count):
         ("os.path.join", "is not a Runner class but a function"),
     ],
 )
-def test_what_is_no_runner_is_told(name, words):
-    """Wrong names come with a guess, wrong paths with the reason."""
+def test_an_unknown_runner_is_refused(name, words):
+    """The error about a wrong name suggests another one; that about a wrong path has the reason."""
     with pytest.raises(RunnerError, match=words):
         make_runner(name)

@@ -1,4 +1,4 @@
-"""Runners: what becomes of an executor when a run does not end as it should."""
+"""Runners: the executor after a run that did not end normally."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from treadle.events import NodeFinished
 from treadle.execution.packing import worker_spec as spec
 
 
-def test_an_interrupt_while_the_pool_is_made_leaves_nothing(monkeypatch, tmp_path):
-    """Ctrl-C that comes while the pool is made ends it: its directory is gone."""
+def test_an_interrupt_while_the_pool_is_made_closes_it(monkeypatch, tmp_path):
+    """Ctrl-C while the pool is made closes it and removes its directory."""
     make = spec.make_worker_spec
 
     def interrupted(*args):
@@ -34,7 +34,7 @@ def test_an_interrupt_while_the_pool_is_made_leaves_nothing(monkeypatch, tmp_pat
 
 
 def test_an_interrupt_in_an_observer_ends_the_run_and_leaves_nothing_running(tmp_path):
-    """After an interrupt, workers that are inside a node are ended; the next run has new ones."""
+    """After an interrupt, workers that are running a node are killed; the next run has new workers."""
     gate = str(tmp_path / "gate")
     os.mkfifo(gate)
 
@@ -53,8 +53,8 @@ def test_an_interrupt_in_an_observer_ends_the_run_and_leaves_nothing_running(tmp
         assert runner.run(Pipeline(nodes[:1]), Catalog({"x": "abc"}))["y"] == 3
 
 
-def test_a_pipeline_of_other_modules_finds_its_workers_warm():
-    """Pipelines that take turns, an empty one among them, run on the same workers once each has run."""
+def test_pipelines_of_several_modules_keep_the_workers():
+    """Alternating pipelines, one of them empty, run on the same workers once each has run."""
     one = Pipeline([node(os.getpid, None, "pid"), node(statistics.mean, "x", "mean")])
     two = Pipeline([node(os.getpid, None, "pid"), node(fnmatch.translate, "y", "regex")])
     catalog = Catalog({"x": [1, 2], "y": "*"})
@@ -65,8 +65,8 @@ def test_a_pipeline_of_other_modules_finds_its_workers_warm():
 
 
 @pytest.mark.parametrize("make", [SequentialRunner, lambda: ThreadRunner(2)], ids=["sequential", "thread"])
-def test_a_run_within_a_run_of_the_same_runner_is_an_error_and_does_not_wait_for_itself(make):
-    """A node in this process that asks its own runner for another run fails with the reason; the runner works on."""
+def test_a_nested_run_on_the_same_runner_is_an_error(make):
+    """A node in this process that starts another run on its own runner fails with the reason; the runner still works."""
     runner = make()
     inner = Pipeline([node(len, "x", "y")])
     outer = Pipeline([node(lambda x: dict(runner.run(inner, Catalog({"x": x}))), "x", "z", name="outer")])
@@ -76,8 +76,8 @@ def test_a_run_within_a_run_of_the_same_runner_is_an_error_and_does_not_wait_for
     assert runner.run(inner, Catalog({"x": "abc"}))["y"] == 3
 
 
-def test_an_observer_that_asks_for_a_run_while_this_process_is_in_a_node_does_not_wait_for_itself(tmp_path, caplog):
-    """Events that another thread delivers meanwhile are within the run too: the observer fails with the reason."""
+def test_a_nested_run_in_an_observer_is_an_error(tmp_path, caplog):
+    """Observers that another thread calls are part of the run too: a nested run fails with the reason."""
     os.mkfifo(tmp_path / "gate")
     inner, seen = Pipeline([node(len, "x", "y")]), []
 

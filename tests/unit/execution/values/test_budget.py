@@ -1,4 +1,4 @@
-"""The budget: what values take of memory, as the parent and the workers see it."""
+"""The memory budget, as the parent and the workers see it."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ def sides(tmp_path):
     parent.close()
 
 
-def test_both_sides_see_what_either_counts(sides):
-    """What a worker made counts at once, and once only when the parent has heard of it."""
+def test_both_sides_see_the_same_usage(sides):
+    """A value counts as soon as a worker created it, and only once after it was reported to the parent."""
     parent, worker = sides
     assert worker.limit == parent.limit == 1000
     worker.add_created(1, 600, 1)
@@ -34,8 +34,8 @@ def test_both_sides_see_what_either_counts(sides):
     assert worker.used() == 0
 
 
-def test_a_worker_that_is_gone_takes_along_what_nobody_heard_of(sides):
-    """What a lost worker had made and not told is counted no more."""
+def test_unreported_values_of_a_lost_worker_no_longer_count(sides):
+    """Values that a lost worker created and did not report are no longer counted."""
     parent, worker = sides
     worker.add_created(0, 300, 1)
     worker.add_created(2, 100, 0)
@@ -45,8 +45,8 @@ def test_a_worker_that_is_gone_takes_along_what_nobody_heard_of(sides):
     assert parent.used() == 0
 
 
-def test_memory_files_are_few(sides):
-    """Open memory files count wherever they are."""
+def test_memory_files_are_limited(sides):
+    """Open memory files of the parent and of the workers count towards one limit."""
     parent, worker = sides
     parent.add(0, module.OPEN_FILES - 1)
     assert not worker.is_short_of_files
@@ -56,10 +56,10 @@ def test_memory_files_are_few(sides):
 
 
 def test_the_file_is_private(sides, tmp_path):
-    """Nobody else reads or writes it."""
+    """Only the user can read or write the file."""
     assert (tmp_path / "budget").stat().st_mode & 0o077 == 0
 
 
-def test_half_of_what_may_be_used_where_nothing_is_said():
-    """The other half is for the nodes' own work."""
+def test_the_default_limit_is_half_of_the_memory():
+    """By default, values may take half of the memory that the process may use."""
     assert default_limit() == pytest.approx(usable_memory() / 2)

@@ -1,4 +1,4 @@
-"""Handing values over uncopied: only where nothing else leads to their memory."""
+"""Values are passed on without a copy only if no other code can reach their memory."""
 
 from __future__ import annotations
 
@@ -107,26 +107,26 @@ def is_claimed(make):
 
 
 @pytest.mark.parametrize("name", ARRAYS)
-def test_an_array_of_its_own_is_handed_over(name):
-    """Plain arrays that own their memory, and that nobody else has."""
+def test_an_unshared_array_is_not_copied(name):
+    """A plain array that owns its memory and has no other reference can be passed on without a copy."""
     assert is_claimed(ARRAYS[name])
 
 
 @pytest.mark.parametrize("name", FRAMES)
-def test_a_frame_of_its_own_is_handed_over(name):
-    """Frames and series under copy-on-write whose every block is theirs alone."""
+def test_an_unshared_frame_is_not_copied(name):
+    """A frame or series under copy-on-write whose blocks have no other reference can be passed on without a copy."""
     assert is_claimed(FRAMES[name]) == ON_WRITE
 
 
 @pytest.mark.parametrize("name", SHARED)
-def test_what_others_may_change_is_copied(name):
-    """Whatever else leads to an object, its memory or its cells, it is not handed over."""
+def test_a_shared_value_is_copied(name):
+    """A value is copied if there is another reference to the object, its memory or its cells."""
     assert not is_claimed(SHARED[name])
 
 
 @pytest.mark.skipif(not ON_WRITE, reason="frames are handed over under copy-on-write only")
 def test_labels_over_an_array_are_copied():
-    """Labels can be made of an array that somebody keeps: the frame is handed over with labels of its own."""
+    """Labels may be made of an array that other code still references, so they are copied."""
     labels = np.arange(3.0)
     holder = {0: pd.DataFrame({"a": np.zeros(3)}, index=pd.Index(labels, copy=False, name="at"))}
     assert claim_ownership(holder, 0)
@@ -136,8 +136,8 @@ def test_labels_over_an_array_are_copied():
 
 
 @pytest.mark.skipif(not ON_WRITE, reason="this pandas does not copy on write")
-def test_borrowed_frames_are_isolated_both_ways():
-    """A borrowed frame shares memory until either side is written to, labels and their names included."""
+def test_frames_that_share_memory_are_isolated():
+    """The new frame shares memory until either frame is written to; labels and their names are isolated too."""
     stored = frame()
     first, second = share_copy_on_write(stored), share_copy_on_write(stored)
     assert np.shares_memory(first["a"].to_numpy(), stored["a"].to_numpy())
@@ -151,8 +151,8 @@ def test_borrowed_frames_are_isolated_both_ways():
     assert not second["a"].to_numpy().flags.writeable
 
 
-def test_only_plain_frames_are_borrowed():
-    """Arrays, extension arrays, which can be written to past the frame, and lists are copied."""
+def test_only_plain_frames_share_memory():
+    """Arrays, lists and frames with extension arrays, which can be written to past the frame, do not share memory."""
     assert share_copy_on_write(np.zeros(3)) is None
     assert share_copy_on_write(mixed()) is None
     assert share_copy_on_write(pd.DataFrame({"a": [[1]]})) is None
@@ -162,6 +162,6 @@ def test_only_plain_frames_are_borrowed():
 @pytest.mark.parametrize(
     ("value", "size"), [(np.zeros(9), 72), (pd.Series(np.zeros(9)), 72), (pd.DataFrame({"a": np.zeros(9)}), 72), ([1], 0)]
 )
-def test_the_size_of_what_is_plain(value, size):
-    """Bytes of the cells; 0 for what may not pickle, or not without being copied."""
+def test_the_size_of_plain_values(value, size):
+    """The size is that of the cells; 0 for values that may not pickle, or only with a copy."""
     assert large_size(value) == size

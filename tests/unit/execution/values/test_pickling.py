@@ -1,4 +1,4 @@
-"""Pickling what leaves a process."""
+"""Pickling of values that are sent to another process."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def through(value):
 
 @pytest.mark.parametrize("memory", [bytearray(b"abc"), b"abc", np.arange(6.0).reshape(2, 3), np.arange(9)[::3]])
 def test_a_memoryview_stays_one(memory):
-    """A view comes back as a view of a copy, with its format and shape, writable where it was."""
+    """A memoryview is restored as a view of a copy, with its format and shape, writable if it was writable."""
     view = memoryview(memory)
     (back,) = through([view])
     assert isinstance(back, memoryview)
@@ -29,8 +29,8 @@ def test_a_memoryview_stays_one(memory):
         assert back != view
 
 
-def test_what_refuses_is_told():
-    """The error names the type and the reason; a lack of memory is no refusal."""
+def test_an_unpicklable_value_is_named():
+    """The error names the type and the reason; running out of memory is another error."""
 
     class Greedy:
         def __reduce__(self):

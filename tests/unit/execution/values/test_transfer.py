@@ -1,4 +1,4 @@
-"""The exchange: values between processes and within one."""
+"""Transfer of values between processes and within a process."""
 
 from __future__ import annotations
 
@@ -60,15 +60,15 @@ BIG = np.arange(100_000, dtype="float64")
 
 @pytest.mark.parametrize("value", [None, 3, "text", b"bytes", [1, {"a": (2,)}], {1, 2}, 1 + 2j])
 def test_small_values_travel_inline(keep, value):
-    """What pickles small is a few bytes in the message."""
+    """A small value is inside the message."""
     handle = keep(value)
     assert isinstance(handle, Inline)
     assert handle.load() == value
     assert 0 < handle.size <= INLINE_BYTES
 
 
-def test_a_small_array_is_writable_and_the_takers_own(keep):
-    """Buffers that travel inline come out writable, and two takers do not see each other's writes."""
+def test_a_small_array_is_writable_and_isolated(keep):
+    """Inline buffers are writable, and two consumers do not see each other's writes."""
     handle = keep(np.arange(4))
     first, second = handle.load(), handle.load()
     first[0] = 99
@@ -77,7 +77,7 @@ def test_a_small_array_is_writable_and_the_takers_own(keep):
 
 
 def test_large_values_go_into_a_memory_file(keep, tmp_path):
-    """What is large is one memory file, each buffer at a 64-byte boundary, and no file in the scratch directory."""
+    """A large value is one memory file with each buffer at a 64-byte boundary, and no scratch file."""
     handle = keep({"a": BIG, "b": BIG[:11].copy(), "text": "x" * 100})
     assert isinstance(handle, Segment)
     assert handle.path is None
@@ -91,7 +91,7 @@ def test_large_values_go_into_a_memory_file(keep, tmp_path):
 
 @pytest.mark.parametrize("spill", [False, True])
 def test_mapped_arrays_are_writable_and_isolated(keep, spill, nothing_left):
-    """A taker may write into its array; the value, and every other taker, stays as it was."""
+    """A consumer may write into its array; the value and the arrays of other consumers do not change."""
     handle = keep(BIG, budget=nothing_left if spill else None)
     assert (handle.path is not None) == spill
     first, second = handle.load(), handle.load()
@@ -123,13 +123,13 @@ def test_frames_are_writable_and_isolated(keep):
     ids=["fortran", "strided", "objects", "empty", "bytes"],
 )
 def test_any_layout_survives(keep, value):
-    """Order, strides, object cells, emptiness: what comes out is equal."""
+    """Arrays of any order, strides and element type, and empty ones, are restored equal."""
     loaded = keep(value).load()
     assert np.array_equal(loaded, value) if isinstance(value, np.ndarray) else loaded == value
 
 
 def test_a_value_outlives_its_handle(tmp_path):
-    """Once loaded, a value keeps its map: the handle may be closed."""
+    """A loaded value stays valid after its handle is closed."""
     handle = publish(BIG, str(tmp_path))
     loaded = handle.load()
     handle.close()
@@ -137,7 +137,7 @@ def test_a_value_outlives_its_handle(tmp_path):
 
 
 def test_spilled_values_are_files_that_closing_removes(tmp_path, nothing_left):
-    """A value past the budget is one file in the scratch directory, private to the user, gone when its handle is closed."""
+    """A value past the budget is one private file in the scratch directory, removed when its handle is closed."""
     handle = publish(BIG, str(tmp_path), budget=nothing_left)
     assert handle.memory == (0, 0)
     (file,) = tmp_path.iterdir()
@@ -149,8 +149,8 @@ def test_spilled_values_are_files_that_closing_removes(tmp_path, nothing_left):
 
 
 @pytest.mark.parametrize("missing", [True, False], ids=["no memfd here", "memfd refused"])
-def test_without_memfd_the_scratch_directory_does_it(tmp_path, monkeypatch, missing):
-    """Where there is no memfd_create, or it fails, large values go to files."""
+def test_without_memfd_values_are_scratch_files(tmp_path, monkeypatch, missing):
+    """If memfd_create does not exist or fails, large values go to scratch files."""
     if missing:
         monkeypatch.delattr(os, "memfd_create")
     else:
@@ -166,7 +166,7 @@ def test_without_memfd_the_scratch_directory_does_it(tmp_path, monkeypatch, miss
 
 
 def test_a_memory_file_that_cannot_be_filled_is_closed_and_spilled(tmp_path, monkeypatch):
-    """When memory runs out while a value is written, the file descriptor goes and the scratch directory takes over."""
+    """If memory runs out while a value is written, its memory file is closed and the value goes to a scratch file."""
     write, failed = exchange._write_pieces, []
 
     def fail_once(fd, pieces, spans):
@@ -193,7 +193,7 @@ def small_files():
 
 
 def test_no_room_anywhere_leaves_nothing_behind(tmp_path, small_files):
-    """Where not even the scratch directory has room, the error says what is free where; neither file nor descriptor stays."""
+    """If no space is left at all, the error names the free space, and no file or descriptor stays open."""
     before = open_files()
     with pytest.raises(NoRoomError, match=r"800\.\d kB fit neither into memory nor .*File too large; File too large") as no:
         publish(BIG, str(tmp_path))
@@ -203,8 +203,8 @@ def test_no_room_anywhere_leaves_nothing_behind(tmp_path, small_files):
     assert open_files() == before
 
 
-def test_past_the_budget_a_full_disk_is_the_end(tmp_path, small_files, nothing_left):
-    """A full disk does not make a value go into memory that it may not have; a spare memory file is given back."""
+def test_past_the_budget_a_full_disk_is_an_error(tmp_path, small_files, nothing_left):
+    """A value past the budget does not go into memory when the disk is full; a spare memory file is closed."""
     spare = os.memfd_create("spare")
     with pytest.raises(NoRoomError, match=r"values take 0 bytes of the 0 bytes .*exchange_memory.*File too large"):
         publish(BIG, str(tmp_path), budget=nothing_left, spare=spare)
@@ -212,8 +212,8 @@ def test_past_the_budget_a_full_disk_is_the_end(tmp_path, small_files, nothing_l
         os.fstat(spare)
 
 
-def test_a_crowd_of_memory_files_that_the_disk_cannot_take(tmp_path):
-    """With many memory files open values go to files; where the disk has no room for them, into memory after all."""
+def test_at_the_limit_of_files_a_full_disk_is_no_error(tmp_path):
+    """Past the limit of open files values go to disk, but into memory if the disk is full."""
     budget = Budget(str(tmp_path), 1, 1 << 30)
     budget.add(0, 1000)
     handle = publish(BIG, str(tmp_path), budget=budget)
@@ -226,8 +226,8 @@ def test_a_crowd_of_memory_files_that_the_disk_cannot_take(tmp_path):
 
 
 @pytest.mark.parametrize("size", [100, 2_000_000], ids=["smaller", "larger"])
-def test_a_spare_memory_file_is_written_over(tmp_path, size):
-    """A value goes into the spare file, whatever was in there; small ones do not, and it is closed."""
+def test_a_spare_memory_file_is_overwritten(tmp_path, size):
+    """A large value overwrites the spare file; for a small value the spare file is closed."""
     spare = os.memfd_create("spare")
     os.write(spare, b"x" * size)
     handle = publish(BIG, str(tmp_path), spare=spare)
@@ -240,15 +240,15 @@ def test_a_spare_memory_file_is_written_over(tmp_path, size):
 
 
 @pytest.mark.parametrize("value", [threading.Lock(), [threading.Lock()], (number for number in range(3))])
-def test_what_cannot_be_pickled_cannot_leave(tmp_path, value):
-    """An unpicklable value is an error of our own, that says what and why."""
+def test_an_unpicklable_value_is_an_error(tmp_path, value):
+    """The error about an unpicklable value names its type and the reason."""
     with pytest.raises(UnpicklableValueError, match="cannot be pickled") as caught:
         publish(value, str(tmp_path))
     assert caught.value.__cause__ is not None
 
 
-def test_pickling_may_raise_whatever_it_likes(tmp_path):
-    """An error of the value's own __reduce__ is told in the same way."""
+def test_any_exception_of_pickling_is_caught(tmp_path):
+    """An exception of the value's own __reduce__ is reported in the same way."""
 
     class Hostile:
         def __reduce__(self):
@@ -258,8 +258,8 @@ def test_pickling_may_raise_whatever_it_likes(tmp_path):
         publish(Hostile(), str(tmp_path))
 
 
-def test_classes_and_functions_of_no_module_travel_by_value(keep):
-    """What the main script or a notebook defines is in no module that another process can import; it still travels."""
+def test_objects_that_cannot_be_imported_are_pickled_by_value(keep):
+    """Functions and classes of the main script or a notebook are pickled by value."""
     namespace: dict[str, object] = {"__name__": "__main__"}
     exec(
         "class Point:\n    def __init__(self, x): self.x = x\n    def double(self): return twice(self.x)\n"
@@ -273,14 +273,14 @@ def test_classes_and_functions_of_no_module_travel_by_value(keep):
 
 
 def test_buffers_are_out_of_band():
-    """The pickle of an array holds none of its data."""
+    """The pickle of an array does not contain its data."""
     data, buffers = pickle_value({"big": BIG})
     assert len(data) < 1000
     assert [buffer.nbytes for buffer in buffers] == [BIG.nbytes]
 
 
 def test_other_handles():
-    """A local value is handed over as it is, a kept one cannot be had, a segment needs its descriptor."""
+    """A local value loads as the object itself, a pinned value cannot be loaded, a segment needs its descriptor."""
     value = object()
     assert LocalValue(value).load() is value
     with pytest.raises(UnpicklableValueError, match="a lock"):
@@ -297,8 +297,8 @@ def test_other_handles():
 # --- within one process --------------------------------------------------------------------------------------------------
 
 
-def test_a_value_is_copied_when_it_is_put():
-    """What its maker does with a value later is not seen."""
+def test_a_value_is_copied_when_it_is_stored():
+    """Later changes by the node that made a value have no effect."""
     values = LocalValues(lambda _dataset: None)
     made = [1]
     values.store_copy(0, made)
@@ -306,8 +306,8 @@ def test_a_value_is_copied_when_it_is_put():
     assert values.load_input(0, last=False) == [1]
 
 
-def test_each_taker_has_its_own_and_the_last_takes_the_stored_one():
-    """Takers do not see each other's changes; after the last the value is forgotten."""
+def test_each_consumer_gets_a_copy_and_the_last_the_stored_object():
+    """Consumers do not see each other's changes; the last one removes the value."""
     values = LocalValues(lambda _dataset: None)
     values.store_copy(0, [1])
     stored = values._values[0]
@@ -318,16 +318,16 @@ def test_each_taker_has_its_own_and_the_last_takes_the_stored_one():
     assert 0 not in values
 
 
-def test_an_adopted_value_is_kept_as_it_is():
-    """A value that nobody else holds is not copied."""
+def test_a_value_can_be_stored_without_a_copy():
+    """A value that no other code references is stored without a copy."""
     values = LocalValues(lambda _dataset: None)
     value = [1]
     values.store_as_is(0, value)
     assert values.load_input(0, last=True) is value
 
 
-def test_the_declared_copy_mode_holds():
-    """`assign` hands over the very object, every time."""
+def test_the_declared_copy_mode_applies():
+    """`assign` returns the same object every time."""
     values = LocalValues({0: CopyMode.ASSIGN}.get)
     value = [1]
     values.store_copy(0, value)
@@ -337,15 +337,15 @@ def test_the_declared_copy_mode_holds():
     assert 0 not in values
 
 
-def test_what_cannot_be_copied_is_shared():
-    """A lock or a generator has no copy: it is handed on itself."""
+def test_a_value_that_cannot_be_copied_is_shared():
+    """A lock or a generator cannot be copied, so the object itself is passed on."""
     lock = threading.Lock()
     assert snapshot(lock, None) is lock
     assert snapshot(5, CopyMode.DEEPCOPY) == 5
 
 
-def test_clearing_forgets_everything():
-    """After a run nothing keeps its values alive."""
+def test_clearing_removes_all_values():
+    """After a run no reference keeps its values alive."""
     values = LocalValues({0: CopyMode.ASSIGN}.get)
     array = np.zeros(3)
     values.store_copy(0, array)
@@ -355,8 +355,8 @@ def test_clearing_forgets_everything():
     assert not [referrer for referrer in gc.get_referrers(array) if isinstance(referrer, dict) and 0 in referrer]
 
 
-def test_values_hold_no_descriptors_where_many_are_open(keep, monkeypatch):
-    """A value is read and not mapped once many files are open: it is the taker's own, and holds none of them."""
+def test_values_use_no_descriptors_if_many_are_open(keep, monkeypatch):
+    """If many files are open, a value is read and not mapped: it is isolated and keeps no descriptor open."""
     array = np.arange(100_000.0)
     handle = keep(array)
     monkeypatch.setattr(handles, "DESCRIPTOR_LIMIT", 0)
@@ -367,8 +367,8 @@ def test_values_hold_no_descriptors_where_many_are_open(keep, monkeypatch):
     assert (second == array).all()
 
 
-def test_a_value_that_finds_no_room_for_its_copy_is_not_shared():
-    """What cannot be copied at all is shared; a lack of memory is the node's error, because sharing would break the promise."""
+def test_running_out_of_memory_for_a_copy_is_an_error():
+    """A value is only shared if it cannot be copied at all; without memory for the copy, the node fails."""
 
     class Large:
         def __reduce__(self):

@@ -1,4 +1,4 @@
-"""Frames of any composition: takers change what they get, and the stored frame stays as it was made."""
+"""Frames with any columns: consumers may change their copies, and the stored frame does not change."""
 
 from __future__ import annotations
 
@@ -68,8 +68,8 @@ def spoil(frame):
     index=st.sampled_from(sorted(INDEXES)),
     kept=st.booleans(),
 )
-def test_a_frame_reaches_each_taker_as_it_was_made(kinds, names, rows, index, kept):
-    """Without rows or columns, with names that occur twice, with every kind of column and of labels."""
+def test_each_consumer_gets_the_original_frame(kinds, names, rows, index, kept):
+    """Frames without rows or columns, with duplicate names, and with every type of column and label."""
     expected = build(kinds, names, rows, index)
     values = LocalValues(lambda _dataset: None)
     made = {0: build(kinds, names, rows, index)}

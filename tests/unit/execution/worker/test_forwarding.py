@@ -1,4 +1,4 @@
-"""Forwarding: a worker's logs and prints reach the parent."""
+"""A worker's log records and printed output are forwarded to the parent."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from treadle.execution.worker.streams import LONG_LINE, ForwardStream
 
 @pytest.fixture
 def logger():
-    """A logger whose records go to a list, as they come out of the other process."""
+    """A logger whose records go to a list, as the parent receives them."""
     sent = []
     log = logging.getLogger("test_forwarding")
     handler = ForwardHandler(lambda fact: sent.append(pickle.loads(pickle.dumps(fact)).record()), "worker-3", lambda: "clean")
@@ -43,14 +43,14 @@ def logger():
 
 
 def test_records_are_tagged_and_formatted(logger):
-    """Each record says worker and node, and its message is text."""
+    """Each record has the worker and the node, and its message is formatted."""
     logger.info("%s of %d", ["a"], 3)
     (record,) = logger.sent
     assert (record.worker, record.node, record.getMessage(), record.levelname) == ("worker-3", "clean", "['a'] of 3", "INFO")
 
 
-def test_exceptions_travel_as_text(logger):
-    """The traceback of a logged exception is in the record that arrives."""
+def test_exceptions_are_sent_as_text(logger):
+    """The record that arrives contains the traceback of a logged exception."""
     try:
         _ = int("no good")
     except ValueError:
@@ -62,15 +62,15 @@ def test_exceptions_travel_as_text(logger):
 
 
 def test_unpicklable_extras_become_their_repr(logger):
-    """What a caller adds to a record does not have to pickle."""
+    """Objects that a caller adds to a record need not be picklable."""
     logger.info("x", extra={"socket": lambda: None, "number": 3})
     (record,) = logger.sent
     assert record.socket.startswith("<function")
     assert record.number == 3
 
 
-def test_numbers_and_texts_travel_without_their_classes(logger):
-    """A member of an enum is a text or a number as well; its class may be one that the parent does not find."""
+def test_numbers_and_strings_are_sent_without_their_classes(logger):
+    """Members of an enum are sent as plain strings or numbers, because the parent may not find their class."""
 
     class Stage(str, Enum):
         FIRST = "first"
@@ -84,8 +84,8 @@ def test_numbers_and_texts_travel_without_their_classes(logger):
     assert {type(record.stage), type(record.share), type(record.levelno)} == {str, float, int}
 
 
-def test_a_parent_that_is_gone_is_nobodys_error(capsys):
-    """Where the parent is gone, logging and printing go on in silence."""
+def test_logging_without_a_parent_is_no_error(capsys):
+    """If the parent has ended, logging and printing do nothing."""
 
     def gone(_fact):
         raise BrokenPipeError
@@ -96,7 +96,7 @@ def test_a_parent_that_is_gone_is_nobodys_error(capsys):
 
 
 def test_a_record_that_cannot_be_formatted_is_reported(capsys):
-    """Wrong arguments of a log call are told on stderr, as logging does, and the node goes on."""
+    """Wrong arguments of a log call are reported on stderr, as logging does, and the node continues."""
     sent = []
     handler = ForwardHandler(sent.append, "worker-1", lambda: None)
     handler.handle(logging.LogRecord("name", logging.INFO, __file__, 1, "%d", ("no number",), None))
@@ -104,8 +104,8 @@ def test_a_record_that_cannot_be_formatted_is_reported(capsys):
     assert "no number" in capsys.readouterr().err
 
 
-def test_lines_go_out_whole():
-    """Text is sent at the ends of lines; a flush sends the rest."""
+def test_lines_are_sent_complete():
+    """Text is sent at line ends; a flush sends the rest."""
     sent = []
     stream = ForwardStream("stdout", sent.append, None)
     print("one", 2, file=stream)
@@ -118,7 +118,7 @@ def test_lines_go_out_whole():
 
 
 def test_threads_print_whole_lines():
-    """What several threads print at the same time, piece by piece, comes out line by line; the end of a node sends the rest."""
+    """Output that several threads print piece by piece arrives line by line; the end of a node sends the rest."""
     sent = []
     stream = ForwardStream("stdout", sent.append, None)
     at_once = threading.Barrier(4)
@@ -143,7 +143,7 @@ def test_threads_print_whole_lines():
 
 
 def test_nothing_is_lost_of_lines_that_are_sent_while_threads_print_them():
-    """The end of a node sends the unfinished lines of all threads, also of those that print at that moment."""
+    """The end of a node sends the unfinished lines of all threads, even of those that are printing."""
     sent = []
     stream = ForwardStream("stdout", sent.append, None)
     interval = sys.getswitchinterval()
@@ -168,7 +168,7 @@ def test_nothing_is_lost_of_lines_that_are_sent_while_threads_print_them():
 
 
 def test_a_line_without_end_does_not_pile_up():
-    """A line that does not end is sent in pieces, and nothing of it is lost."""
+    """A line without an end is sent in pieces, and no text is lost."""
     sent = []
     stream = ForwardStream("stderr", sent.append, None)
     for _ in range(LONG_LINE // 8):
@@ -178,8 +178,8 @@ def test_a_line_without_end_does_not_pile_up():
     assert "".join(output.text for output in sent) == "123456789" * (LONG_LINE // 8)
 
 
-def test_bytes_arrive_as_they_are(capfdbinary):
-    """`sys.stdout.buffer` is there, for bytes that are no text too, and keeps its place among the text."""
+def test_bytes_arrive_unchanged(capfdbinary):
+    """`sys.stdout.buffer` accepts any bytes, and their order with text is kept."""
     sent = []
     stream = ForwardStream("stdout", sent.append, sys.__stdout__)
     stream.write("before ")
@@ -200,7 +200,7 @@ def test_bytes_arrive_as_they_are(capfdbinary):
 
 
 def test_text_that_a_terminal_cannot_show_is_no_error():
-    """A parent whose stream takes ASCII only shows the rest escaped; one without a stream shows nothing."""
+    """If the parent's stream is ASCII only, other characters are escaped; without a stream, nothing is shown."""
     raw = io.BytesIO()
     terminal = io.TextIOWrapper(raw, "ascii")
     with contextlib.redirect_stdout(terminal):
@@ -210,8 +210,8 @@ def test_text_that_a_terminal_cannot_show_is_no_error():
         write_output(Output("stdout", "nowhere\n"))
 
 
-def test_a_reader_that_is_gone():
-    """Text that cannot be written ends the run with an error that says so, and names the stream."""
+def test_a_reader_that_has_ended_is_an_error():
+    """Output that cannot be written ends the run with an error that names the stream."""
 
     class Gone(io.BytesIO):
         def write(self, _content):
@@ -224,7 +224,7 @@ def test_a_reader_that_is_gone():
 
 
 def test_the_stream_is_a_text_stream(capfd):
-    """It looks like one to libraries: writable, no terminal, with the process's own descriptor."""
+    """To libraries it looks like a text stream: writable, no terminal, with the process's descriptor."""
     stream = ForwardStream("stderr", lambda _fact: None, sys.__stderr__)
     assert stream.writable()
     assert not stream.isatty()
@@ -233,8 +233,8 @@ def test_the_stream_is_a_text_stream(capfd):
     assert ForwardStream("stdout", lambda _fact: None, None).fileno() == 1
 
 
-def test_what_a_node_left_of_a_line_is_sent_with_its_end(monkeypatch):
-    """A line that was begun and not ended does not wait for the next node."""
+def test_an_unfinished_line_is_sent_at_the_end_of_the_node(monkeypatch):
+    """An unfinished line does not wait for the next node."""
     sent = []
     monkeypatch.setattr(sys, "stdout", ForwardStream("stdout", sent.append, None))
     print("no newline", end="")
@@ -242,15 +242,15 @@ def test_what_a_node_left_of_a_line_is_sent_with_its_end(monkeypatch):
     assert sent == [Output("stdout", "no newline")]
 
 
-def test_output_is_written_to_the_streams_of_now(capsys):
-    """The parent writes to what its sys.stdout and sys.stderr are at that moment."""
+def test_output_is_written_to_the_current_streams(capsys):
+    """The parent writes to its current sys.stdout and sys.stderr."""
     write_output(Output("stdout", "out\n"))
     write_output(Output("stderr", "err\n"))
     assert capsys.readouterr() == ("out\n", "err\n")
 
 
-def test_inherited_handlers_are_dropped():
-    """A worker logs through one handler alone, whatever was set up before."""
+def test_inherited_handlers_are_removed():
+    """A worker logs through one handler only."""
     root, child = logging.getLogger(), logging.getLogger("test_forwarding.child")
     before = list(root.handlers)
     others = {name: list(log.handlers) for name, log in root.manager.loggerDict.items() if isinstance(log, logging.Logger)}
@@ -267,7 +267,7 @@ def test_inherited_handlers_are_dropped():
 
 
 def test_records_reach_the_parents_loggers(logger, caplog):
-    """A record is handled by the logger of its name, if that logger takes its level."""
+    """A record is handled by the logger of its name, if its level is enabled."""
     caplog.set_level(logging.WARNING, logger="elsewhere")
     logger.name = "elsewhere"
     try:
@@ -283,8 +283,8 @@ def test_records_reach_the_parents_loggers(logger, caplog):
     assert [(record.name, record.getMessage()) for record in caplog.records] == [("elsewhere", "above it")]
 
 
-def test_what_prints_in_the_middle_of_a_send_waits_for_nobody():
-    """A finalizer that prints while a fact is pickled, and a thread that prints at the same time, both come to their end."""
+def test_printing_in_the_middle_of_a_send_does_not_deadlock():
+    """A finalizer that prints while a fact is pickled, and a thread that prints meanwhile, both finish."""
     ours, theirs = socket.socketpair()
     channel, other = Channel(ours, blocking=True), Channel(theirs, blocking=True)
     stream = ForwardStream("stdout", channel.send, None, channel.lock)
@@ -319,7 +319,7 @@ def test_what_prints_in_the_middle_of_a_send_waits_for_nobody():
 
 
 def test_a_progress_bar_is_one_line():
-    """Of a line that carriage returns write again, the last state is sent when it ends, and now and then the present one."""
+    """Of a line rewritten with carriage returns, the last state is sent, and sometimes an intermediate one."""
     sent = []
     stream = ForwardStream("stderr", sent.append, None, node=lambda: "fit")
     for step in range(1000):
@@ -333,7 +333,7 @@ def test_a_progress_bar_is_one_line():
 
 
 def test_a_progress_bar_that_does_not_end():
-    """What is left of one when its node ends is sent as a line; one that blanked itself is not; lines of Windows stay."""
+    """At the end of a node the rest is sent as a line; an erased bar is not; Windows line ends are kept."""
     sent = []
     stream = ForwardStream("stderr", lambda output: output.passing or sent.append(output.text), None)
     stream.write("\r1/2")
@@ -346,8 +346,8 @@ def test_a_progress_bar_that_does_not_end():
     assert sent == ["2/2\n", "a\r\nb\r\n"]
 
 
-def test_a_passing_state_is_written_nowhere(capsys):
-    """Where nothing shows it, the present state of a progress bar is left out."""
+def test_a_passing_state_is_not_written(capsys):
+    """If no display shows it, the intermediate state of a progress bar is left out."""
     write_output(Output("stdout", "1/2", "fit", passing=True))
     write_output(Output("stdout", "2/2\n", "fit"))
     assert capsys.readouterr().out == "2/2\n"

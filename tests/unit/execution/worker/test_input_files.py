@@ -1,4 +1,4 @@
-"""The memory files that a worker was sent."""
+"""The memory files that a worker received."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def job(run, *datasets):
 
 
 def test_files_stay_until_they_are_closed(descriptors):
-    """What came with a job is there for all later ones of its run, and for no other run."""
+    """The files of a job are kept for all later jobs of its run, and for no other run."""
     files = InputFiles()
     first, second = descriptors(2)
     files.accept(job(1, 5, 6), [first, second])
@@ -54,8 +54,8 @@ def test_files_stay_until_they_are_closed(descriptors):
     assert dict(files.of(1)) == {}
 
 
-def test_a_newer_file_takes_the_place(descriptors):
-    """A value that was made again comes with another file; the earlier one is closed."""
+def test_a_newer_file_replaces_the_earlier_one(descriptors):
+    """A value that was made again has another file; the earlier one is closed."""
     files = InputFiles()
     seen = files.of(1)
     old, new = descriptors(2)

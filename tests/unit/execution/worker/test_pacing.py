@@ -1,4 +1,4 @@
-"""What nodes print on its way: at once, in its order, and in few messages where it is much."""
+"""Printed output is sent at once and in order, but in few messages if there is much."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def ends():
 
 
 def test_the_first_lines_are_sent_at_once(ends):
-    """A few lines reach the parent without a wait, so that they are known where the process dies."""
+    """A few lines reach the parent immediately, so that they are not lost if the process dies."""
     sender, woken, other = ends
     for text in ("a\n", "b\n", "c\n"):
         sender.send(Output("stdout", text))
@@ -36,7 +36,7 @@ def test_the_first_lines_are_sent_at_once(ends):
 
 
 def test_many_lines_are_few_messages(ends):
-    """Lines in quick succession travel together; what another stream, another node or a log record says keeps its place."""
+    """Lines in quick succession are sent together; the order of streams, nodes and log records is kept."""
     sender, woken, other = ends
     sent = [Output("stdout", f"{number}\n", node="x") for number in range(5000)]
     sent += [Output("stderr", "error\n", node="x"), Logged({"msg": "record"}), Output("stdout", "last\n", node="y")]
@@ -54,8 +54,8 @@ def test_many_lines_are_few_messages(ends):
     assert arrived[-3].stream == "stderr"
 
 
-def test_nothing_waits_where_nobody_is_woken(ends):
-    """Without another thread that would send what waits, everything is sent at once."""
+def test_nothing_is_pending_without_another_thread(ends):
+    """Without another thread to flush the output, everything is sent at once."""
     sender, _woken, other = ends
     sender.wake = None
     for number in range(100):
@@ -70,8 +70,8 @@ def print_and_wait(pipe):
     return Path(pipe).read_text()
 
 
-def test_a_node_that_printed_much_and_waits(tmp_path, monkeypatch):
-    """The last line arrives while the node that printed it still runs."""
+def test_the_last_line_arrives_while_the_node_runs(tmp_path, monkeypatch):
+    """The last of many lines arrives while the node that printed it still runs."""
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
 

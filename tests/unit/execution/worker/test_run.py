@@ -1,4 +1,4 @@
-"""WorkerRun: what a worker has of a run, and what is left of it."""
+"""WorkerRun: the values of one run in a worker."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from treadle.execution.values.transfer import LocalValues
 from treadle.execution.worker.run import WorkerRun
 
 
-def test_a_value_published_past_the_end_of_its_run_leaves_nothing(tmp_path):
-    """The run ends while the monitor thread pickles a value of it: no file of it stays open here."""
+def test_a_value_published_after_the_end_of_its_run_keeps_no_file_open(tmp_path):
+    """The run ends while the monitor thread pickles one of its values: no file stays open."""
 
     class EndsTheRun:
         def __reduce__(self):
