@@ -164,26 +164,26 @@ class CellProgress:
     """
 
     def __init__(self, show: Callable[[str], None]) -> None:
-        from treadle.observe.progress import Board
+        from treadle.observe.progress import RunProgress
 
-        self._board = Board()
+        self._progress = RunProgress()
         self._show = show
         self._shown = 0.0
 
     def __call__(self, event: Event, /) -> None:
         """Handle one event; update the text at most a few times per second."""
-        self._board.take(event)
+        self._progress.update(event)
         now = time.monotonic()
-        if self._board.total and (self._board.finished is not None or now - self._shown >= _SECONDS_SHOWN):
+        if self._progress.total and (self._progress.finished is not None or now - self._shown >= _SECONDS_SHOWN):
             self._shown = now
             self._show(self._text())
 
     def _text(self) -> str:
-        board = self._board
-        end = board.finished.at if board.finished is not None else time.time()
-        failed = f", {len(board.failed)} failed" if board.failed else ""
-        busy = f": {', '.join(node for node, _ in board.busy.values())}" if board.busy else ""
-        return f"{board.done}/{board.total} nodes in {end - board.started:.1f} s ({board.how}){failed}{busy}"
+        progress = self._progress
+        end = progress.finished.at if progress.finished is not None else time.time()
+        failed = f", {len(progress.failed)} failed" if progress.failed else ""
+        busy = f": {', '.join(node for node, _ in progress.busy.values())}" if progress.busy else ""
+        return f"{progress.done}/{progress.total} nodes in {end - progress.started:.1f} s ({progress.description}){failed}{busy}"
 
 
 @contextmanager

@@ -34,7 +34,7 @@ def watching() -> Iterator[Observer]:
     if is_terminal() and _logger.isEnabledFor(logging.INFO):
         from treadle.observe.progress import Progress
 
-        with Progress(at_once=False) as progress:
+        with Progress(start_immediately=False) as progress:
             yield progress
     else:
         from treadle.observe.log import LogObserver

@@ -2,7 +2,7 @@
 
 Log handlers that write to the terminal are redirected to the display's console and restored at the end, so that log lines appear
 above the display. The output of nodes appears above it too, and the current state of their progress bars next to the node. During
-user input (`input()`, a debugger) the display is hidden until the node ends. State: a `Board`, updated by events in the
+user input (`input()`, a debugger) the display is hidden until the node ends. State: a `RunProgress`, updated by events in the
 thread of the run and drawn by rich's refresh thread, under one lock; the redirected handlers and streams.
 Neighbours: `log.py` logs the same if there is no terminal; `cli/display.py` chooses between the two.
 """
@@ -31,8 +31,8 @@ from treadle.events import (
     WorkerStarted,
 )
 from treadle.forks import fork_safe
-from treadle.observe.asking import Asking
 from treadle.observe.output import NodeStream
+from treadle.observe.user_input import UserInputMonitor
 from treadle.printable import printable
 
 if TYPE_CHECKING:
@@ -46,12 +46,12 @@ _REFRESHES_PER_SECOND = 8
 
 
 @dataclass(slots=True)
-class Board:
+class RunProgress:
     """The state of a run as displayed; independent of clock and terminal."""
 
     total: int = 0
     workers: int = 1
-    how: str = ""
+    description: str = ""
     started: float = 0.0
     done: int = 0
     skipped: int = 0
@@ -60,27 +60,27 @@ class Board:
     """The node that each busy worker runs and its start time, by label of the worker."""
     busy_seconds: float = 0.0
     """Total seconds of the finished nodes."""
-    passing: dict[str, str] = field(default_factory=dict)
+    unfinished_lines: dict[str, str] = field(default_factory=dict)
     """The current state of a line that a busy node overwrites repeatedly, such as a progress bar, by node."""
     finished: RunFinished | None = None
     ended_by: str | None = None
     """The node that ended the run with `sys.exit(0)`."""
 
-    def take(self, event: Event) -> None:
+    def update(self, event: Event) -> None:
         """Apply one event of the run."""
         match event:
             case RunStarted():
                 self.total, self.workers, self.started = len(event.nodes), event.workers, event.at
-                self.how = event.runner if event.workers <= 1 else f"{event.runner}, {event.workers} workers"
-                self.how += f", {event.start_method}" if event.start_method else ""
+                self.description = event.runner if event.workers <= 1 else f"{event.runner}, {event.workers} workers"
+                self.description += f", {event.start_method}" if event.start_method else ""
             case NodeStarted():
                 self.busy[event.worker] = (event.node, event.at)
             case NodeFinished():
-                self._leave(event.worker, event.node)
+                self._remove_busy(event.worker, event.node)
                 self.done += 1
                 self.busy_seconds += event.at - event.started
             case NodeFailed():
-                self._leave(event.worker, event.node)
+                self._remove_busy(event.worker, event.node)
                 if event.final:
                     self.failed.append(event.node)
                     self.ended_by = event.node if event.failure.ends_well else None
@@ -111,8 +111,8 @@ class Board:
         spread = (mean * max(0, waiting) + sum(running)) / max(1, self.workers)
         return max([spread, *running])
 
-    def _leave(self, worker: str, node: str) -> None:
-        self.passing.pop(node, None)
+    def _remove_busy(self, worker: str, node: str) -> None:
+        self.unfinished_lines.pop(node, None)
         if self.busy.get(worker, ("", 0.0))[0] == node:
             del self.busy[worker]
 
@@ -132,7 +132,7 @@ def watched() -> Iterator[tuple[Progress, ...]]:
     if not is_terminal():
         yield ()
         return
-    with Progress(at_once=False) as progress:
+    with Progress(start_immediately=False) as progress:
         yield (progress,)
 
 
@@ -143,7 +143,8 @@ class Progress:
         console: the console to draw on; by default standard error.
         clock: returns the time, in seconds since the epoch.
         auto_refresh: redraw several times a second in a thread; if False, only `refresh()` draws.
-        at_once: start drawing immediately; if False, when workers have started, so that no thread is alive when they fork.
+        start_immediately: start drawing immediately; if False, when workers have started, so that no thread is alive when they
+            fork.
     """
 
     def __init__(
@@ -152,34 +153,34 @@ class Progress:
         *,
         clock: Callable[[], float] = time.time,
         auto_refresh: bool = True,
-        at_once: bool = True,
+        start_immediately: bool = True,
     ) -> None:
         from rich.console import Console
 
-        self.board = Board()
+        self.state = RunProgress()
         self._console = console or Console(stderr=True)
         self._clock = clock
         self._auto_refresh = auto_refresh
-        self._at_once = at_once
+        self._start_immediately = start_immediately
         self._lock = fork_safe(threading.Lock())
         self._live: Live | None = None
-        self._borrowed: list[tuple[logging.Handler, str, Any]] = []
+        self._redirected_handlers: list[tuple[logging.Handler, str, Any]] = []
         self._streams: list[tuple[str, Any, Any]] = []  # name in sys, replacement, original
-        self._asking: Asking | None = None
+        self._user_input: UserInputMonitor | None = None
 
     def __enter__(self) -> Progress:
-        if self._at_once:
+        if self._start_immediately:
             self._start()
         return self
 
     def _start(self) -> None:
         # The handlers' streams must be compared before sys.stdout and sys.stderr are replaced.
-        self._borrow_handlers()
+        self._redirect_handlers()
         self._show()
         if self._console.is_terminal:
-            self._asking = Asking(self._hide, self._show)
-            self._replace_streams(self._asking)
-            self._asking.begin()
+            self._user_input = UserInputMonitor(self._hide, self._show)
+            self._replace_streams(self._user_input)
+            self._user_input.start()
 
     def _show(self) -> None:
         from rich.live import Live
@@ -204,13 +205,13 @@ class Progress:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
         with suppress(OSError):  # a closed terminal must not fail the run
             try:
-                if self._asking is not None:
-                    self._asking.end()
-                self._return_streams()
+                if self._user_input is not None:
+                    self._user_input.stop()
+                self._restore_streams()
                 self._hide()
             finally:
-                self._live = self._asking = None
-                self._return_handlers()
+                self._live = self._user_input = None
+                self._restore_handlers()
             summary = self._summary(kind)
             if summary:
                 self._console.print(summary, highlight=False)
@@ -218,10 +219,10 @@ class Progress:
     def __call__(self, event: Event, /) -> None:
         """Handle one event."""
         with self._lock:
-            self.board.take(event)
-        if self._asking is not None:
-            self._asking.resume()
-        if isinstance(event, WorkerStarted) and self._asking is None and self._live is None and not self._at_once:
+            self.state.update(event)
+        if self._user_input is not None:
+            self._user_input.resume()
+        if isinstance(event, WorkerStarted) and self._user_input is None and self._live is None and not self._start_immediately:
             self._start()
 
     def refresh(self) -> None:
@@ -239,11 +240,11 @@ class Progress:
 
         now = self._clock()
         with self._lock:
-            board = self.board
-            busy = sorted(((since, worker, node) for worker, (node, since) in board.busy.items()), key=lambda line: line[0])
-            passing = dict(board.passing)
-            done, total, started, failed = board.done, board.total, board.started, len(board.failed)
-            left = board.seconds_left(now)
+            state = self.state
+            busy = sorted(((since, worker, node) for worker, (node, since) in state.busy.items()), key=lambda line: line[0])
+            unfinished_lines = dict(state.unfinished_lines)
+            done, total, started, failed = state.done, state.total, state.started, len(state.failed)
+            left = state.seconds_left(now)
         if not total:
             return Group()
 
@@ -258,8 +259,8 @@ class Progress:
             spinner = Spinner("dots", style="cyan")
             spinner.start_time = 0.0
             shown = Text(printable(node))
-            if node in passing:
-                shown.append(f"  {printable(passing[node])}", style="dim")
+            if node in unfinished_lines:
+                shown.append(f"  {printable(unfinished_lines[node])}", style="dim")
             lines.add_row(spinner, escape(worker), shown, _seconds(now - since))
         if len(busy) > room:
             lines.add_row("", "", f"… and {len(busy) - room} more", "", style="dim")
@@ -276,50 +277,50 @@ class Progress:
     def _summary(self, kind: type[BaseException] | None) -> str:
         from rich.markup import escape
 
-        board = self.board
-        if not board.total:
+        state = self.state
+        if not state.total:
             return ""
-        end = board.finished.at if board.finished else self._clock()
-        took = _seconds(end - board.started)
-        outcome = board.finished.outcome if board.finished else Outcome.SUCCEEDED if kind is None else Outcome.FAILED
+        end = state.finished.at if state.finished else self._clock()
+        took = _seconds(end - state.started)
+        outcome = state.finished.outcome if state.finished else Outcome.SUCCEEDED if kind is None else Outcome.FAILED
         if kind is not None and issubclass(kind, KeyboardInterrupt):
             outcome = Outcome.INTERRUPTED
         if outcome is Outcome.SUCCEEDED:
-            nodes = "1 node" if board.done == 1 else f"{board.done} nodes"
-            return f"[green]{outcome.symbol}[/green] {nodes} in {took} ({board.how})"
+            nodes = "1 node" if state.done == 1 else f"{state.done} nodes"
+            return f"[green]{outcome.symbol}[/green] {nodes} in {took} ({state.description})"
         if outcome is Outcome.INTERRUPTED:
             return (
-                f"[yellow]{outcome.symbol}[/yellow] interrupted after {took}, with {board.done} of {board.total} nodes finished"
+                f"[yellow]{outcome.symbol}[/yellow] interrupted after {took}, with {state.done} of {state.total} nodes finished"
             )
-        if board.ended_by is not None and len(board.failed) == 1:
-            how = f"ended by {escape(printable(board.ended_by))} after {took}, with {board.done} of {board.total} nodes finished"
+        if state.ended_by is not None and len(state.failed) == 1:
+            how = f"ended by {escape(printable(state.ended_by))} after {took}, with {state.done} of {state.total} nodes finished"
             return f"[yellow]{Outcome.INTERRUPTED.symbol}[/yellow] {how}"
-        return f"[red]{outcome.symbol}[/red] failed after {took}, with {board.done} of {board.total} nodes finished"
+        return f"[red]{outcome.symbol}[/red] failed after {took}, with {state.done} of {state.total} nodes finished"
 
-    def _replace_streams(self, asking: Asking) -> None:
+    def _replace_streams(self, user_input: UserInputMonitor) -> None:
         """Show the output of nodes above the display, each line with its node."""
         from rich.file_proxy import FileProxy
 
         def show(node: str, line: str) -> None:
             with self._lock:
-                self.board.passing[node] = line
+                self.state.unfinished_lines[node] = line
 
         for name in ("stdout", "stderr"):
             original = getattr(sys, name)
             if original is not None:
                 sink: Any = FileProxy(self._console, original) if original.isatty() else None
-                stream = NodeStream(original, sink, show=show, is_raw=asking.is_asking)
+                stream = NodeStream(original, sink, show=show, is_raw=user_input.is_active)
                 self._streams.append((name, stream, original))
                 setattr(sys, name, stream)
 
-    def _return_streams(self) -> None:
+    def _restore_streams(self) -> None:
         while self._streams:
             name, stream, original = self._streams.pop()
             stream.finish()
             if getattr(sys, name) is stream:
                 setattr(sys, name, original)
 
-    def _borrow_handlers(self) -> None:
+    def _redirect_handlers(self) -> None:
         """Redirect every log handler that writes to this terminal to the display's console."""
         from rich.file_proxy import FileProxy
 
@@ -328,17 +329,17 @@ class Progress:
             # A RichHandler, or another handler with a rich console.
             console = getattr(handler, "console", None)
             if console is not None and console is not self._console and getattr(console, "is_terminal", False):
-                self._borrowed.append((handler, "console", console))
+                self._redirected_handlers.append((handler, "console", console))
                 handler.console = self._console  # type: ignore[attr-defined]  # it has one: see above
             # Handlers without an own stream look up sys.stderr and need no redirection.
             stream = vars(handler).get("stream")
             if stream is not None and isinstance(handler, logging.StreamHandler) and any(stream is each for each in terminals):
-                self._borrowed.append((handler, "stream", stream))
+                self._redirected_handlers.append((handler, "stream", stream))
                 handler.setStream(FileProxy(self._console, stream))
 
-    def _return_handlers(self) -> None:
-        while self._borrowed:
-            handler, attribute, value = self._borrowed.pop()
+    def _restore_handlers(self) -> None:
+        while self._redirected_handlers:
+            handler, attribute, value = self._redirected_handlers.pop()
             setattr(handler, attribute, value)
 
 

@@ -25,7 +25,7 @@ from treadle.events import (
     RunStarted,
     WorkerLost,
 )
-from treadle.observe.progress import Board, Progress, watched
+from treadle.observe.progress import Progress, RunProgress, watched
 from treadle.project.logging import StderrHandler
 
 NODES = ("split", "fit", "score", "plot")
@@ -249,29 +249,29 @@ def test_failures_are_counted(scene):
 class TestBoard:
     def test_a_lost_worker_is_not_busy(self):
         """A worker that died has no line any more, and a late word of its node changes nothing."""
-        board = Board()
+        board = RunProgress()
         for event in (STARTED, NodeStarted("fit", "worker-1", 1, 100.0), WorkerLost("worker-1", 7, 101.0, -9, "fit")):
-            board.take(event)
-        board.take(NodeFailed("fit", "worker-1", 1, 100.0, 101.0, FAILURE))
+            board.update(event)
+        board.update(NodeFailed("fit", "worker-1", 1, 100.0, 101.0, FAILURE))
         assert (board.busy, board.failed) == ({}, ["fit"])
 
     def test_the_next_node_of_a_worker_stays(self):
         """Word of a node's end does not remove the node that its worker has begun since."""
-        board = Board()
+        board = RunProgress()
         for event in (STARTED, NodeStarted("fit", "worker-1", 1, 100.0), NodeStarted("score", "worker-1", 1, 101.0)):
-            board.take(event)
-        board.take(finished("fit", 100.0, 101.0))
+            board.update(event)
+        board.update(finished("fit", 100.0, 101.0))
         assert board.busy == {"worker-1": ("score", 101.0)}
 
     def test_no_estimate_without_a_finished_node(self):
         """Nothing is promised while nothing is known."""
-        board = Board()
-        board.take(STARTED)
+        board = RunProgress()
+        board.update(STARTED)
         assert board.seconds_left(105.0) is None
 
     def test_the_estimate_is_no_shorter_than_a_running_node(self):
         """The rest takes as long as the node that has most before it; what overran and what is skipped costs nothing more."""
-        board = Board()
+        board = RunProgress()
         for event in (
             STARTED,
             finished("split", 100.0, 110.0),
@@ -280,6 +280,6 @@ class TestBoard:
             NodeSkipped("plot", 110.0),
             DatasetReleased("table", 110.0),
         ):
-            board.take(event)
+            board.update(event)
         assert board.seconds_left(112.0) == 8.0
         assert board.seconds_left(150.0) == 0.0

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 
-class Asking:
-    """Detects pending user input, and hides the display meanwhile.
+class UserInputMonitor:
+    """Detect pending user input, and hide the display meanwhile.
 
     Args:
         hide: hides the display.
@@ -29,39 +29,39 @@ class Asking:
     def __init__(self, hide: Callable[[], None], show: Callable[[], None]) -> None:
         self._hide, self._show = hide, show
         self._lock = fork_safe(threading.RLock())
-        self._questions = 0
-        self._away = False
+        self._pending_prompts = 0
+        self._is_hidden = False
         self._replaced: list[tuple[Any, str, Any, Any]] = []
 
-    def begin(self) -> None:
+    def start(self) -> None:
         """Replace `input` and `sys.stdin` to detect user input."""
-        ask = builtins.input
+        original_input = builtins.input
 
         def input(prompt: object = "", /) -> str:  # noqa: A001 - replaces the builtin
             with self._prompt():
-                return ask(prompt)
+                return original_input(prompt)
 
         self._replace(builtins, "input", input)
         if sys.stdin is not None:
             self._replace(sys, "stdin", _Stdin(sys.stdin, self._prompt))
 
-    def end(self) -> None:
+    def stop(self) -> None:
         """Restore `input` and `sys.stdin`."""
         while self._replaced:
             owner, name, replacement, original = self._replaced.pop()
             if getattr(owner, name) is replacement:
                 setattr(owner, name, original)
 
-    def is_asking(self) -> bool:
+    def is_active(self) -> bool:
         """Return whether the display is hidden."""
-        return self._away
+        return self._is_hidden
 
     def resume(self) -> None:
         """Show the display again, unless a prompt is pending."""
-        if self._away:
+        if self._is_hidden:
             with self._lock:
-                if not self._questions:
-                    self._away = False
+                if not self._pending_prompts:
+                    self._is_hidden = False
                     self._show()
 
     def _replace(self, owner: Any, name: str, replacement: Any) -> None:
@@ -71,18 +71,18 @@ class Asking:
     @contextmanager
     def _prompt(self) -> Iterator[None]:
         with self._lock:
-            self._questions += 1
+            self._pending_prompts += 1
             self._hide_display()
         try:
             yield
         finally:
             with self._lock:
-                self._questions -= 1
+                self._pending_prompts -= 1
 
     def _hide_display(self) -> None:
         with self._lock:
-            if not self._away:
-                self._away = True
+            if not self._is_hidden:
+                self._is_hidden = True
                 self._hide()
 
 

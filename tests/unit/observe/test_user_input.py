@@ -1,4 +1,4 @@
-"""Asking: the progress display is away while a person types."""
+"""The progress display is hidden while a node waits for user input."""
 
 from __future__ import annotations
 
