@@ -1,4 +1,4 @@
-"""Scheduler: event in, assertion out; then whole runs of random pipelines, simulated."""
+"""Scheduler: single events with assertions, then simulated runs of random pipelines."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ WAITING, READY, ASSIGNED = NodeState.WAITING, NodeState.READY, NodeState.ASSIGNE
 
 
 def make_plan(wiring, *, persisted=(), main_only=(), policies=()):
-    """Make a plan of (inputs, outputs) per node, in topological order; datasets are named by a letter each."""
+    """Make a plan of (inputs, outputs) for each node, in topological order; each dataset is named by a letter."""
     index_of: dict[str, int] = {}
     for inputs, outputs in wiring:
         for name in (*outputs, *inputs):
@@ -69,7 +69,7 @@ def make_plan(wiring, *, persisted=(), main_only=(), policies=()):
 
 
 def validate(scheduler: Scheduler) -> None:
-    """Check what must hold after every fact and every decision."""
+    """Check the invariants that hold after every event and every decision."""
     plan = scheduler._plan
     states = scheduler._states
     held: dict[int, int] = {}
@@ -135,7 +135,7 @@ FORK = [("r", "a"), ("a", "b"), ("a", "c")]
 
 
 def drain(scheduler, *, load=True):
-    """Take all instructions; free inputs are loaded into the store at once, unless `load` is False."""
+    """Return all instructions; free inputs are loaded into the store at once, unless `load` is False."""
     taken = []
     while (instruction := scheduler.next_instruction()) is not None:
         taken.append(instruction)
@@ -145,7 +145,7 @@ def drain(scheduler, *, load=True):
 
 
 def assign(scheduler):
-    """Assign, and return the jobs that are to be run."""
+    """Assign jobs and return them."""
     scheduler.assign()
     return [each for each in drain(scheduler) if isinstance(each, RunJob)]
 
@@ -155,12 +155,12 @@ def jobs(scheduler):
 
 
 def released(scheduler):
-    """Return the datasets that are to be released."""
+    """Return the released datasets."""
     return [each.dataset for each in drain(scheduler) if isinstance(each, ReleaseValue)]
 
 
 def skipped(scheduler):
-    """Return the nodes that were skipped."""
+    """Return the skipped nodes."""
     return [each.node for each in drain(scheduler) if isinstance(each, SkipNode)]
 
 
@@ -171,17 +171,17 @@ def rejected(scheduler):
 
 
 def pin(scheduler, dataset, worker):
-    """A node made a value that cannot leave its worker."""
+    """Report a value that cannot leave its worker."""
     scheduler.value_made(dataset, Placement(worker, movable=False))
 
 
 def reside(scheduler, dataset, worker, size):
-    """A node made a value that stays in its worker until another one needs it."""
+    """Report a value that stays in its worker until another worker needs it."""
     scheduler.value_made(dataset, Placement(worker, size=size))
 
 
 def retry(scheduler, node, worker):
-    """An attempt failed: return the delay before the next one, None where there is none."""
+    """Report a failed attempt; return the delay before the next one, None if there is none."""
     if not scheduler.retry(node, worker):
         return None
     return next((each.seconds for each in drain(scheduler) if isinstance(each, DelayNode)), 0.0)
@@ -199,7 +199,7 @@ def test_nothing_is_assigned_without_workers(schedule):
 
 
 def test_a_chain_is_one_job(schedule):
-    """A node takes its sole child along, and what passes between them is local."""
+    """A node shares a job with its only child, and the value between them is local."""
     scheduler = schedule(CHAIN)
     (job,) = assign(scheduler)
     assert job.nodes == (0, 1, 2)
@@ -209,8 +209,8 @@ def test_a_chain_is_one_job(schedule):
     assert assign(scheduler) == []
 
 
-def test_an_input_of_two_nodes_of_a_job_is_last_taken_by_the_second(schedule):
-    """A dataset that two nodes of one job take is let go of after the second."""
+def test_an_input_of_two_nodes_of_a_job_is_last_used_by_the_second(schedule):
+    """The second node is the last consumer of an input of two nodes of a job."""
     scheduler = schedule([("d", "a"), ("ad", "b")])
     (job,) = assign(scheduler)
     assert job.nodes == (0, 1)
@@ -218,7 +218,7 @@ def test_an_input_of_two_nodes_of_a_job_is_last_taken_by_the_second(schedule):
 
 
 def test_without_fusing_each_node_is_a_job(schedule):
-    """With fuse off nothing goes along, and use counts fall to zero when the last taker is done."""
+    """With fuse off, each node is a job, and a value is released when its last consumer has finished."""
     scheduler = schedule(CHAIN, fuse=False)
     assert jobs(scheduler) == [(1, (0,))]
     scheduler.finish(0, 1)
@@ -233,8 +233,8 @@ def test_without_fusing_each_node_is_a_job(schedule):
     assert scheduler.done() == {0, 1, 2}
 
 
-def test_a_shared_value_is_released_after_its_last_taker(schedule):
-    """A value with two takers goes when both are done, and only the later job is its last taker."""
+def test_a_shared_value_is_released_after_its_last_consumer(schedule):
+    """A value with two consumers is released after both; only the later job is its last consumer."""
     scheduler = schedule(FORK, workers=2)
     assert jobs(scheduler) == [(1, (0,))]
     scheduler.finish(0, 1)
@@ -247,8 +247,8 @@ def test_a_shared_value_is_released_after_its_last_taker(schedule):
     assert released(scheduler) == [0]
 
 
-def test_persisted_datasets_are_neither_carried_nor_released(schedule):
-    """What lives outside memory is no input of a job and no release."""
+def test_persisted_datasets_are_neither_sent_nor_released(schedule):
+    """A persistent dataset is no input of a job and is not released."""
     scheduler = schedule(CHAIN, persisted="rabc")
     (job,) = assign(scheduler)
     assert (job.inputs, job.last, job.local) == ((), (), ())
@@ -258,7 +258,7 @@ def test_persisted_datasets_are_neither_carried_nor_released(schedule):
 
 
 def test_a_result_is_never_released(schedule):
-    """A free output keeps one use: the run's result."""
+    """The result of the run counts as a use of a free output."""
     scheduler = schedule([("r", "a")])
     assign(scheduler)
     scheduler.finish(0, 1)
@@ -267,33 +267,33 @@ def test_a_result_is_never_released(schedule):
 
 
 def test_the_longest_remaining_path_goes_first(schedule):
-    """Priority is the path below a node, not its place."""
+    """The priority of a node is the length of the path below it."""
     scheduler = schedule([("", "a"), ("", "b"), ("b", "c"), ("c", "d")], fuse=False)
     assert jobs(scheduler) == [(1, (1,))]
 
 
 def test_ties_break_by_plan_order(schedule):
-    """Equal paths run in the order of the plan."""
+    """Nodes with equal paths run in plan order."""
     scheduler = schedule([("", "a"), ("", "b"), ("", "c")], workers=2)
     assert jobs(scheduler) == [(1, (0,)), (2, (1,))]
 
 
 def test_weights_decide_over_counts(schedule):
-    """One long node beats a chain of short ones."""
+    """One long node precedes a chain of short ones."""
     scheduler = schedule([("", "a"), ("", "b"), ("b", "c")], weights=[9.0, 1.0, 1.0])
     assert jobs(scheduler) == [(1, (0,))]
 
 
-def test_jobs_are_dealt_one_a_worker_at_a_time(schedule):
-    """With depth 2 each worker gets its first job before any gets its second."""
+def test_each_worker_gets_one_job_before_any_gets_two(schedule):
+    """With depth 2, each worker gets its first job before any gets its second."""
     scheduler = schedule([("", name) for name in "abcde"], workers=2, depth=2)
     assert jobs(scheduler) == [(1, (0,)), (2, (1,)), (1, (2,)), (2, (3,))]
     assert scheduler.assigned(1) == (0, 2)
     assert scheduler.assigned(7) == ()
 
 
-def test_a_child_with_another_undone_parent_does_not_go_along(schedule):
-    """Only a child that waits for nothing else is taken along."""
+def test_a_child_with_another_unfinished_parent_is_not_fused(schedule):
+    """Only a child that waits for no other node shares its parent's job."""
     scheduler = schedule([("", "a"), ("", "b"), ("ab", "c")])
     assert jobs(scheduler) == [(1, (0,))]
     scheduler.finish(0, 1)
@@ -301,7 +301,7 @@ def test_a_child_with_another_undone_parent_does_not_go_along(schedule):
 
 
 def test_an_input_that_cannot_be_loaded_fails_its_own_node_only(schedule):
-    """What goes before that node in its job runs first; the node is assigned again by itself, and is the one to be failed."""
+    """Earlier nodes of its job run first; then the node is assigned alone and fails."""
     scheduler = schedule([("", "a"), ("ax", "b"), ("b", "c")])
     scheduler.assign()
     (load,) = drain(scheduler, load=False)
@@ -319,28 +319,28 @@ def test_an_input_that_cannot_be_loaded_fails_its_own_node_only(schedule):
 # --- the main process ----------------------------------------------------------------------------------------------------
 
 
-def test_main_takes_only_what_must_run_there(schedule):
-    """With separate workers, main-only nodes go to MAIN and nothing else does."""
+def test_main_runs_only_main_only_nodes(schedule):
+    """With a separate main worker, main-only nodes go to MAIN and no others do."""
     scheduler = schedule([("", "a"), ("", "b")], main_only={1}, separate_main=True)
     assert jobs(scheduler) == [(MAIN, (1,)), (1, (0,))]
 
 
-def test_without_separate_workers_main_only_means_nothing(schedule):
-    """Where workers share the process any of them takes a main-only node."""
+def test_without_a_separate_main_worker_any_worker_runs_main_only_nodes(schedule):
+    """If workers share the process, any of them runs a main-only node."""
     scheduler = schedule([("", "a")], main_only={0})
     assert jobs(scheduler) == [(1, (0,))]
 
 
-def test_nodes_told_to_be_main_only_later_still_reach_main(schedule):
-    """A node that was ready before it was known to need the main process is given to MAIN at once."""
+def test_nodes_that_become_main_only_later_reach_main(schedule):
+    """A ready node that turns out to need the main process is assigned to MAIN."""
     scheduler = Scheduler(make_plan([("", "a")]), separate_main=True)
     scheduler.prepare(main_only=iter([0]))
     scheduler.add_worker(MAIN)
     assert jobs(scheduler) == [(MAIN, (0,))]
 
 
-def test_a_main_only_child_does_not_go_along_to_a_worker(schedule):
-    """Fusing never takes a node out of its process, in either direction."""
+def test_a_main_only_child_is_not_fused(schedule):
+    """Fusing never moves a node to or from the main process."""
     scheduler = schedule(CHAIN, main_only={1}, separate_main=True)
     assert jobs(scheduler) == [(1, (0,))]
     scheduler.finish(0, 1)
@@ -352,8 +352,8 @@ def test_a_main_only_child_does_not_go_along_to_a_worker(schedule):
 # --- pins ----------------------------------------------------------------------------------------------------------------
 
 
-def test_a_pinned_value_draws_its_takers_to_its_worker(schedule):
-    """A value that one worker has makes all its takers run there."""
+def test_consumers_of_a_pinned_value_run_in_its_worker(schedule):
+    """All consumers of a pinned value run in the worker that has it."""
     scheduler = schedule(FORK, workers=2)
     assign(scheduler)
     pin(scheduler, 0, 1)
@@ -365,8 +365,8 @@ def test_a_pinned_value_draws_its_takers_to_its_worker(schedule):
     assert released(scheduler) == [0]
 
 
-def test_a_value_pinned_while_its_takers_are_ready_moves_them(schedule):
-    """A root value that turns out to stay in the main process takes its ready takers there, and nobody waits for long."""
+def test_a_value_pinned_while_its_consumers_are_ready_moves_them(schedule):
+    """Ready consumers of a free input that cannot leave the main process are moved to MAIN."""
     scheduler = schedule([("r", "a"), ("r", "b")], separate_main=True)
     scheduler.assign()
     (load,) = drain(scheduler, load=False)
@@ -376,8 +376,8 @@ def test_a_value_pinned_while_its_takers_are_ready_moves_them(schedule):
     assert jobs(scheduler) == [(MAIN, (1,))]
 
 
-def test_a_node_between_two_pins_is_torn(schedule):
-    """A node whose values are in two workers can run nowhere, and is handed out to be failed, once."""
+def test_a_node_with_values_pinned_to_two_workers_is_rejected(schedule):
+    """No worker can run the node, so it is rejected, once."""
     scheduler = schedule([("", "a"), ("", "b"), ("ab", "c")], workers=2, fuse=False)
     assign(scheduler)
     pin(scheduler, 0, 1)
@@ -390,8 +390,8 @@ def test_a_node_between_two_pins_is_torn(schedule):
     assert rejected(scheduler) == []
 
 
-def test_a_torn_node_does_not_go_along(schedule):
-    """A child is not taken along into a worker that lacks another value of it."""
+def test_a_child_with_a_value_in_another_worker_is_not_fused(schedule):
+    """A child is not fused into a job of a worker that cannot get another input of it."""
     scheduler = schedule([("", "a"), ("", "b"), ("ab", "c")], workers=2)
     assert jobs(scheduler) == [(1, (0,)), (2, (1,))]
     pin(scheduler, 0, 1)
@@ -400,8 +400,8 @@ def test_a_torn_node_does_not_go_along(schedule):
     assert jobs(scheduler)[0] == (1, (1, 2))
 
 
-def test_torn_nodes_that_were_skipped_are_not_told(schedule):
-    """After the first torn node stops the run, the others are skipped and not failed."""
+def test_rejected_nodes_that_were_skipped_are_not_failed(schedule):
+    """If the first rejected node stops the run, the others are skipped and not failed."""
     scheduler = schedule([("", "a"), ("", "b"), ("ab", "c"), ("ab", "d")], workers=2, fuse=False)
     assign(scheduler)
     for dataset, worker in ((0, 1), (1, 2)):
@@ -417,8 +417,8 @@ def test_torn_nodes_that_were_skipped_are_not_told(schedule):
 # --- failures ------------------------------------------------------------------------------------------------------------
 
 
-def test_stop_skips_all_that_is_not_running(schedule):
-    """Under STOP a failure skips what is not assigned; what runs may finish."""
+def test_stop_skips_all_unassigned_nodes(schedule):
+    """Under STOP, a failure skips the nodes that are not assigned; running nodes may finish."""
     scheduler = schedule([("", "a"), ("", "b"), ("", "c"), ("c", "d")], workers=2)
     assert jobs(scheduler) == [(1, (2, 3)), (2, (0,))]
     scheduler.return_nodes([3], 1)
@@ -431,8 +431,8 @@ def test_stop_skips_all_that_is_not_running(schedule):
     assert scheduler.done() == {0}
 
 
-def test_what_is_given_back_after_a_stop_is_skipped(schedule):
-    """A job that comes back after a failure does not run."""
+def test_a_job_returned_after_a_stop_is_skipped(schedule):
+    """A job that is returned after a failure does not run."""
     scheduler = schedule([("", "a"), ("", "b")], workers=2)
     assign(scheduler)
     scheduler.fail(0, 1)
@@ -442,7 +442,7 @@ def test_what_is_given_back_after_a_stop_is_skipped(schedule):
 
 
 def test_continue_skips_descendants_only(schedule):
-    """Under CONTINUE only what depends on the failed node is skipped, and its inputs are let go of."""
+    """Under CONTINUE, only descendants of the failed node are skipped, and its inputs are released."""
     scheduler = schedule([("r", "a"), ("a", "b"), ("b", "c"), ("r", "d")], fuse=False, workers=2, policy=FailurePolicy.CONTINUE)
     assert jobs(scheduler) == [(1, (0,)), (2, (3,))]
     scheduler.fail(0, 1)
@@ -454,8 +454,8 @@ def test_continue_skips_descendants_only(schedule):
     assert scheduler.is_finished()
 
 
-def test_a_node_that_is_given_back_keeps_its_attempt_number(schedule):
-    """An attempt that did not begin does not count."""
+def test_a_returned_node_keeps_its_attempt_number(schedule):
+    """An attempt that did not start does not count."""
     scheduler = schedule([("", "a")])
     assign(scheduler)
     assert scheduler.attempt(0) == 1
@@ -465,8 +465,8 @@ def test_a_node_that_is_given_back_keeps_its_attempt_number(schedule):
     assert scheduler.attempt(0) == 1
 
 
-def test_an_impossible_fact_is_an_error_that_tells_the_story(schedule):
-    """A fact that cannot be true names the node, its state and how it came there."""
+def test_an_impossible_event_is_an_error_with_the_history(schedule):
+    """The error names the node, its state and its history."""
     scheduler = schedule([("", "a")])
     assign(scheduler)
     scheduler.finish(0, 1)
@@ -477,8 +477,8 @@ def test_an_impossible_fact_is_an_error_that_tells_the_story(schedule):
 # --- lost workers --------------------------------------------------------------------------------------------------------
 
 
-def test_what_a_lost_worker_held_is_free_again(schedule):
-    """The culprit fails, the others run elsewhere with the same attempt number."""
+def test_nodes_of_a_lost_worker_are_assigned_again(schedule):
+    """The culprit fails; the other nodes run elsewhere with the same attempt number."""
     scheduler = schedule([("", "a"), ("", "b")], depth=2, policy=FailurePolicy.CONTINUE)
     assign(scheduler)
     scheduler.lose_worker(1, 0)
@@ -492,7 +492,7 @@ def test_what_a_lost_worker_held_is_free_again(schedule):
 
 
 def test_values_that_were_lost_are_made_again(schedule):
-    """A value that lived in the lost worker is remade, with what it was made of, if somebody still needs it."""
+    """A lost value that is still needed is made again, with the released values that it was made from."""
     scheduler = schedule([("r", "a"), ("a", "b"), ("b", "c"), ("b", "d")], fuse=False, policy=FailurePolicy.CONTINUE, workers=2)
     assign(scheduler)
     scheduler.finish(0, 1)
@@ -511,7 +511,7 @@ def test_values_that_were_lost_are_made_again(schedule):
 
 
 def test_a_value_within_a_job_is_lost_with_its_worker(schedule):
-    """A worker that dies between two nodes of a job loses what passed between them: the first is run again."""
+    """If a worker dies between two nodes of a job, the value between them is lost, and the first node runs again."""
     scheduler = schedule(CHAIN)
     assign(scheduler)
     scheduler.finish(0, 1)
@@ -521,8 +521,8 @@ def test_a_value_within_a_job_is_lost_with_its_worker(schedule):
     assert [scheduler.attempt(node) for node in (0, 1, 2)] == [2, 1, 1]
 
 
-def test_the_rest_of_a_job_that_was_given_back_stays_with_its_worker(schedule):
-    """What passed between the nodes of a job is in its worker only, so the rest of the job runs there."""
+def test_the_rest_of_a_returned_job_stays_with_its_worker(schedule):
+    """The values between a job's nodes are only in its worker, so the rest runs there."""
     scheduler = schedule(CHAIN, workers=2)
     assign(scheduler)
     scheduler.finish(0, 1)
@@ -531,7 +531,7 @@ def test_the_rest_of_a_job_that_was_given_back_stays_with_its_worker(schedule):
 
 
 def test_a_long_chain_of_lost_values_is_no_recursion(schedule):
-    """Thousands of values lost at once are put back without recursing."""
+    """Thousands of values lost at once are handled without recursion."""
     names = [chr(0x4E00 + number) for number in range(3000)]
     wiring = [("" if not number else names[number - 1], name) for number, name in enumerate(names)]
     scheduler = schedule(wiring)
@@ -544,7 +544,7 @@ def test_a_long_chain_of_lost_values_is_no_recursion(schedule):
 
 
 def test_lost_values_are_not_made_again_after_a_stop(schedule):
-    """After a failure under STOP a lost worker brings nothing back: what was done stays done, and the run ends."""
+    """After a stop, finished nodes stay finished when a worker is lost, and the run ends."""
     scheduler = schedule([("", "a"), ("a", "b"), ("a", "c"), ("", "d")], workers=2)
     assign(scheduler)
     pin(scheduler, 0, 1)
@@ -557,8 +557,8 @@ def test_lost_values_are_not_made_again_after_a_stop(schedule):
 
 
 @pytest.mark.parametrize("how", ["lost", "given back", "retried"])
-def test_a_node_whose_parent_failed_when_it_ran_again_is_skipped_when_it_comes_back(how):
-    """It was at work while the parent ran again for another child's sake: there is nothing it could wait for."""
+def test_a_returned_node_whose_parent_failed_meanwhile_is_skipped(how):
+    """Its parent ran again for another child and failed, so the returned node can never run."""
     policies = (None, None, NodePolicy(retries=1), None, None) if how == "retried" else ()
     plan = make_plan([("", "ab"), ("a", "c"), ("b", "d"), ("c", "e"), ("d", "f")], policies=policies)
     scheduler = Scheduler(plan, policy=FailurePolicy.CONTINUE, fuse=False, depth=1)
@@ -584,7 +584,7 @@ def test_a_node_whose_parent_failed_when_it_ran_again_is_skipped_when_it_comes_b
 
 
 def test_a_run_is_not_over_while_a_result_is_lost(schedule):
-    """Every node is done, but a result went with its worker before it was handed over: its node runs again."""
+    """Every node is done, but a result was lost with its worker: its node runs again."""
     scheduler = schedule([("", "a"), ("a", "b")], fuse=False)
     for node in (0, 1):
         assign(scheduler)
@@ -605,7 +605,7 @@ def test_a_run_is_not_over_while_a_result_is_lost(schedule):
 
 
 def resident_in_the_first_of_two(schedule, **options):
-    """Return a scheduler in which worker 1 has the value 0 and works on node 3, and node 1 is assigned to worker 2."""
+    """Make a scheduler with value 0 in worker 1, which runs node 3; node 1 is assigned to worker 2."""
     scheduler = schedule([("", "a"), ("a", "b"), ("a", "c"), ("", "d")], workers=2, weights=[9, 5, 1, 7], fuse=False, **options)
     assert jobs(scheduler) == [(1, (0,)), (2, (3,))]
     reside(scheduler, 0, 1, 100)
@@ -618,7 +618,7 @@ def resident_in_the_first_of_two(schedule, **options):
 
 
 def test_a_job_waits_in_the_scheduler_until_its_value_was_transferred(schedule):
-    """The job is issued when the value has arrived, and until then its worker is not said to run it."""
+    """The job is issued when the value has arrived; until then it is not among its worker's assigned nodes."""
     scheduler = resident_in_the_first_of_two(schedule)
     assert (scheduler.state(2), scheduler.assigned(2)) == (ASSIGNED, ())
     scheduler.value_arrived(0, Placement(retained=True), 1)
@@ -626,7 +626,7 @@ def test_a_job_waits_in_the_scheduler_until_its_value_was_transferred(schedule):
     assert scheduler.assigned(2) == (2,)
 
 
-def test_a_job_whose_value_cannot_be_transferred_goes_to_the_value(schedule):
+def test_a_job_whose_value_cannot_be_transferred_runs_where_it_is(schedule):
     """The only worker that has the value runs the job."""
     scheduler = resident_in_the_first_of_two(schedule)
     scheduler.value_arrived(0, Placement(1, movable=False), 1)
@@ -636,7 +636,7 @@ def test_a_job_whose_value_cannot_be_transferred_goes_to_the_value(schedule):
 
 
 def test_a_job_whose_value_is_lost_on_its_way_waits_for_it_to_be_made_again(schedule):
-    """The worker that was to send it died: what it ran and made runs again, then the job."""
+    """If the worker that was to send the value dies, its nodes run again, and then the job."""
     scheduler = resident_in_the_first_of_two(schedule)
     scheduler.lose_worker(1, None)
     assert jobs(scheduler) == [(2, (0,))]
@@ -646,8 +646,8 @@ def test_a_job_whose_value_is_lost_on_its_way_waits_for_it_to_be_made_again(sche
     assert jobs(scheduler) == [(2, (1,))]
 
 
-def test_a_job_is_assigned_again_where_its_worker_dies_before_its_value_arrives(schedule):
-    """It was never started there, so the worker's death is not its fault, and the transfer serves whichever worker is next."""
+def test_a_job_is_assigned_again_if_its_worker_dies_before_its_value_arrives(schedule):
+    """The job was not started, so it loses no attempt, and the next worker gets the value."""
     scheduler = resident_in_the_first_of_two(schedule)
     scheduler.lose_worker(2, None)
     scheduler.value_arrived(0, SHARED, 1)
@@ -658,7 +658,7 @@ def test_a_job_is_assigned_again_where_its_worker_dies_before_its_value_arrives(
 
 
 def test_a_stop_skips_jobs_that_wait_for_values(schedule):
-    """After a failure such a job is skipped, and only workers that run something are asked to cancel."""
+    """After a failure a waiting job is skipped, and only workers with running nodes are asked to cancel."""
     scheduler = resident_in_the_first_of_two(schedule)
     scheduler.stop()
     taken = drain(scheduler)
@@ -668,8 +668,8 @@ def test_a_stop_skips_jobs_that_wait_for_values(schedule):
     assert [each for each in drain(scheduler) if isinstance(each, RunJob)] == []
 
 
-def test_a_value_is_asked_for_once_and_sent_once_to_each_worker(schedule):
-    """Two jobs share one transfer; a worker that keeps what it receives gets it with its first job, and its release."""
+def test_a_value_is_transferred_once_and_sent_once_to_each_worker(schedule):
+    """Two jobs share one transfer; a worker that keeps the value gets it with its first job only."""
     wiring = [("", "a"), ("a", "b"), ("a", "c"), ("a", "d"), ("", "e"), ("", "f")]
     scheduler = schedule(wiring, workers=3, depth=2, fuse=False)
     assert jobs(scheduler)[0] == (1, (0,))
@@ -689,7 +689,7 @@ def test_a_value_is_asked_for_once_and_sent_once_to_each_worker(schedule):
 
 
 def test_a_value_that_is_made_again_while_it_is_transferred_stays_one_value(schedule):
-    """Its second copy is released with it, and the transfer still answers the job that waits."""
+    """Its second copy is released with it, and the transfer still completes the waiting job."""
     scheduler = resident_in_the_first_of_two(schedule)
     reside(scheduler, 0, 3, 100)
     scheduler.value_arrived(0, SHARED, 3)
@@ -702,7 +702,7 @@ def test_a_value_that_is_made_again_while_it_is_transferred_stays_one_value(sche
 
 
 def test_an_illegal_move_of_a_value_has_its_history(schedule):
-    """The error names the dataset, its state, and how it came there."""
+    """The error names the dataset, its state and its history."""
     scheduler = schedule([("", "a"), ("a", "b")])
     with pytest.raises(InvalidTransitionError, match=r"the value of 'a' cannot go from ABSENT to TRANSFERRING"):
         scheduler._values._move(0, ValueState.TRANSFERRING)
@@ -713,7 +713,7 @@ def test_an_illegal_move_of_a_value_has_its_history(schedule):
 
 @st.composite
 def pipelines(draw):
-    """Random wiring: each node makes one or two datasets and takes some of what was made before, or of three roots."""
+    """Random graphs: each node makes one or two datasets and loads some earlier ones, or some of three free inputs."""
     count = draw(st.integers(1, 12))
     wiring: list[tuple[str, str]] = []
     names = iter("abcdefghijklmnopqrstuvwxyz")
@@ -731,7 +731,7 @@ def pipelines(draw):
 
 
 class Simulation:
-    """A tiny executor: workers with a queue each, values here and there, faults by a seeded random."""
+    """A small executor with a queue for each worker, values in several places, and seeded random faults."""
 
     def __init__(self, pipeline, *, seed, workers, processes, faults, policies=(), **options):
         wiring, persisted, unpicklable, main_only, resident = pipeline
@@ -793,7 +793,7 @@ class Simulation:
             validate(scheduler)
 
     def carry_out(self):
-        """Do what the scheduler says, until it says nothing more."""
+        """Carry out all instructions of the scheduler."""
         handlers = {
             RunJob: self.run_job,
             LoadValue: self.load,
@@ -809,7 +809,7 @@ class Simulation:
             handlers[type(instruction)](instruction)
 
     def check_order(self, jobs):
-        """Each job's first node is more urgent than the next one's, and than every node that is left."""
+        """Check that each job's first node is more urgent than that of the next job, and than every remaining node."""
         if (
             not jobs
             or any(self.plan.policies)
@@ -883,7 +883,7 @@ class Simulation:
     # --- events ---
 
     def answer(self, dataset, worker):
-        """A worker answers a TransferValue, for which it may be too late."""
+        """Report the result of a TransferValue, which may no longer be expected."""
         if dataset not in self.private[worker]:
             return  # it was lost, or released, meanwhile
         if self.may_stick and self.random.random() < 0.2:
@@ -978,7 +978,7 @@ class Simulation:
             self.fail(node, None)
 
     def finish_unreported(self, worker):
-        """What a worker finished, and had not reported when it was lost, is done, but for the values that go with it."""
+        """Report the nodes that a lost worker finished and had not reported; their values are lost."""
         nodes = [node for _job, rest in self.queues[worker] for node in rest]
         for node in nodes[: self.random.choice([0, 0, 1, 2, 12])]:
             self.runs[node] += 1
@@ -1007,7 +1007,7 @@ QUIET = settings(max_examples=120, deadline=None, suppress_health_check=[HealthC
 @given(**RUNS)
 @example(pipeline=([("", ""), ("", "")], set(), set(), {0}, set()), seed=0, workers=1, processes=True, depth=1, fuse=True)
 def test_every_node_runs_once(pipeline, seed, workers, processes, depth, fuse):
-    """Without faults each node runs once, after its parents, and all that is left is the result."""
+    """Without faults, each node runs once, after its parents, and only the result is left."""
     options = {"seed": seed, "workers": workers, "processes": processes, "depth": depth, "fuse": fuse}
     wiring, persisted, _, main_only, resident = pipeline
     simulation = Simulation((wiring, persisted, (), main_only, resident), faults=0, **options).run()
@@ -1028,7 +1028,7 @@ def test_every_node_runs_once(pipeline, seed, workers, processes, depth, fuse):
     fuse=False,
 )
 def test_faults_skip_descendants_only(pipeline, seed, workers, processes, depth, fuse, faults):
-    """Under CONTINUE, whatever is lost, torn or given back: only what follows a failure is skipped, and nothing is kept."""
+    """Under CONTINUE, whatever the faults, only descendants of failures are skipped, and no other value is kept."""
     simulation = Simulation(
         pipeline,
         seed=seed,
@@ -1061,7 +1061,7 @@ def test_faults_skip_descendants_only(pipeline, seed, workers, processes, depth,
 @QUIET
 @given(faults=st.integers(1, 4), **RUNS)
 def test_a_stopped_run_ends(pipeline, seed, workers, processes, depth, fuse, faults):
-    """Under STOP a run with faults ends, every node in a last state, and nothing that was done is undone afterwards."""
+    """Under STOP, a run with faults ends with every node in a final state, and no finished node runs again."""
     simulation = Simulation(
         pipeline, seed=seed, workers=workers, processes=processes, faults=faults, depth=depth, fuse=fuse
     ).run()
@@ -1073,13 +1073,13 @@ def test_a_stopped_run_ends(pipeline, seed, workers, processes, depth, fuse, fau
 @QUIET
 @given(faults=st.integers(0, 4), **RUNS)
 def test_the_same_facts_give_the_same_schedule(faults, **run):
-    """Two runs with the same facts in the same order make the same decisions."""
+    """Two runs with the same events in the same order make the same decisions."""
     first, second = (Simulation(faults=faults, policy=FailurePolicy.CONTINUE, **run).run().trace for _ in range(2))
     assert first == second
 
 
-def test_a_value_in_the_hands_of_its_last_taker_is_made_again():
-    """What is made again needs a value whose last taker has it already, in the one worker that had it: that is made again too."""
+def test_a_value_that_its_last_consumer_holds_is_made_again():
+    """A repeated node needs a value whose last consumer already has it: that value is made again too."""
     plan = make_plan([((), "d"), ("d", "q"), ("q", "e"), ("d", "j"), ("e", "k")])
     d, e = (next(index for index, dataset in enumerate(plan.datasets) if dataset.name == name) for name in "de")
     scheduler = Scheduler(plan, weights=[1, 10, 1, 5, 1], depth=1, fuse=False)
@@ -1112,8 +1112,8 @@ def test_a_value_in_the_hands_of_its_last_taker_is_made_again():
 # --- policies of nodes ---------------------------------------------------------------------------------------------------
 
 
-def test_an_attempt_that_failed_is_made_again(schedule):
-    """A node with a retry is put aside with its delay, is ready when it is woken, and fails for good after that."""
+def test_a_failed_attempt_is_retried(schedule):
+    """A node with a retry is delayed, ready when it is woken, and fails after its last attempt."""
     scheduler = schedule(CHAIN, policies=[None, NodePolicy(retries=1, retry_delay=30), None])
     assert jobs(scheduler) == [(1, (0,))]
     scheduler.finish(0, 1)
@@ -1132,8 +1132,8 @@ def test_an_attempt_that_failed_is_made_again(schedule):
     assert scheduler.is_finished()
 
 
-def test_a_node_that_may_be_tried_again_is_never_the_last_taker(schedule):
-    """Its inputs stay as they are until it is through, and are released then."""
+def test_a_node_that_may_be_retried_is_never_the_last_consumer(schedule):
+    """Its inputs are kept until it has finished or failed."""
     scheduler = schedule([("r", "a"), ("ra", "b")], policies=[None, NodePolicy(retries=2)])
     assign(scheduler)
     scheduler.finish(0, 1)
@@ -1153,8 +1153,8 @@ def test_a_node_that_may_be_tried_again_is_never_the_last_taker(schedule):
     ids=["retries", "timeout", "resources"],
 )
 @pytest.mark.parametrize("place", range(3))
-def test_a_node_with_such_a_policy_is_a_job_by_itself(schedule, policy, place):
-    """It neither goes along with its parent nor takes its child along."""
+def test_a_node_with_such_a_policy_is_a_job_of_one_node(schedule, policy, place):
+    """It is fused neither with its parent nor with its child."""
     policies = [policy if number == place else None for number in range(3)]
     scheduler = schedule(CHAIN, policies=policies, limits={"x": 1})
     order = []
@@ -1167,8 +1167,8 @@ def test_a_node_with_such_a_policy_is_a_job_by_itself(schedule, policy, place):
     assert sum(order, ()) == (0, 1, 2)
 
 
-def test_nothing_is_tried_again_after_a_stop(schedule):
-    """When the run stops, nodes that wait for their next attempt are skipped, and a failure is for good."""
+def test_nothing_is_retried_after_a_stop(schedule):
+    """When the run stops, nodes that wait for their next attempt are skipped, and a failure is final."""
     again = NodePolicy(retries=3)
     scheduler = schedule([("", "a"), ("", "b"), ("", "c")], workers=3, policies=[again, again, None])
     assign(scheduler)
@@ -1183,7 +1183,7 @@ def test_nothing_is_tried_again_after_a_stop(schedule):
 
 @pytest.mark.parametrize("woken_before", [False, True])
 def test_an_input_that_is_lost_meanwhile_is_made_again_first(schedule, woken_before):
-    """A node that killed its worker, and its input with it, waits for both: its time, and its input."""
+    """A node that killed the worker with its input waits for its delay and for its input."""
     scheduler = schedule([("", "a"), ("a", "b")], workers=2, policies=[None, NodePolicy(retries=1, retry_delay=1)])
     assign(scheduler)
     reside(scheduler, 0, 1, 1_000_000)
@@ -1204,7 +1204,7 @@ def test_an_input_that_is_lost_meanwhile_is_made_again_first(schedule, woken_bef
 
 
 def test_delays_on_a_virtual_clock(schedule):
-    """Each attempt begins when its delay is over, and other nodes have the worker meanwhile."""
+    """Each attempt starts when its delay is over, and the worker runs other nodes meanwhile."""
     flaky = NodePolicy(retries=2, retry_delay=10)
     scheduler = schedule([("", "a"), ("", "b"), ("b", "c")], weights=[9, 1, 1], policies=[flaky, None, None], fuse=False)
     seconds, attempts_failing, now = [1, 4, 4], 2, 0.0
@@ -1225,7 +1225,7 @@ def test_delays_on_a_virtual_clock(schedule):
 
 
 def test_continue_for_one_node_alone(schedule):
-    """A node's own policy says what its failure means, whatever the run's default is."""
+    """A node's own policy takes precedence over the run's default."""
     goes_on, stops = NodePolicy(on_failure="continue"), NodePolicy(on_failure="stop")
     wiring = [("", "a"), ("", "b"), ("", "c")]
     scheduler = schedule(wiring, policies=[goes_on, None, None])
@@ -1242,8 +1242,8 @@ def needs(*amounts, name="gpu"):
     return [NodePolicy(resources={name: amount}) if amount else None for amount in amounts]
 
 
-def test_a_node_starts_only_when_what_it_needs_is_free(schedule):
-    """What a node holds is free again when it finished, failed, was given back or lost its worker."""
+def test_a_node_starts_only_when_its_resources_are_free(schedule):
+    """Resources are freed when their node finished, failed, was returned or lost its worker."""
     independent = [("", letter) for letter in "abcd"]
     scheduler = schedule(independent, workers=2, policies=needs(2, 2, 0, 0), limits={"gpu": 2}, policy=FailurePolicy.CONTINUE)
     assert jobs(scheduler) == [(1, (0,)), (2, (2,))]
@@ -1257,7 +1257,7 @@ def test_a_node_starts_only_when_what_it_needs_is_free(schedule):
 
 
 def test_a_node_with_needs_waits_for_an_idle_worker(schedule):
-    """It is not put behind what a worker holds; a worker that holds tiny nodes gets no more of them until it is free for it."""
+    """It is not queued behind other jobs, and its worker gets no more tiny nodes until it is idle."""
     wiring = [("", "a"), ("", "b"), ("", "c"), ("a", "d"), ("d", "e"), *(("", letter) for letter in "uvwxyz")]
     scheduler = schedule(
         wiring, depth=2, fuse=False, policies=[None, None, None, *needs(1), None, *[None] * 6], limits={"gpu": 1}
@@ -1272,8 +1272,8 @@ def test_a_node_with_needs_waits_for_an_idle_worker(schedule):
     assert jobs(scheduler) == [(1, (2,)), (1, (4,))]
 
 
-def test_a_big_node_is_not_overtaken_by_small_ones(schedule):
-    """However many small nodes there are behind it, a big one starts as soon as what was running before has ended."""
+def test_a_large_node_is_not_delayed_by_small_ones(schedule):
+    """A node that needs much starts as soon as the nodes that ran before have ended."""
     small = 40
     wiring = [*(("", f"{chr(0x4E00 + number)}") for number in range(small + 3))]
     weights = [3.0, 3.0, 2.0, *[1.0] * small]  # two small ones, the big one, then the rest
@@ -1287,8 +1287,8 @@ def test_a_big_node_is_not_overtaken_by_small_ones(schedule):
     assert [job.nodes for job in assign(scheduler)] == [(2,)]
 
 
-def test_a_node_that_waits_for_one_thing_leaves_the_others_alone(schedule):
-    """What a waiting node does not need is used by those behind it, and of what it needs they get what is left."""
+def test_a_waiting_node_reserves_only_what_it_needs(schedule):
+    """Less urgent nodes use the resources that it does not need, and the rest of those that it needs."""
     gpu, memory, both = ({"gpu": 1}, {"memory": 1}, {"gpu": 2, "memory": 1})
     policies = [NodePolicy(resources=each) for each in (gpu, both, gpu, memory, {"disk": 1})]
     wiring = [("", letter) for letter in "abcde"]
@@ -1298,7 +1298,7 @@ def test_a_node_that_waits_for_one_thing_leaves_the_others_alone(schedule):
 
 
 def test_a_pinned_node_with_needs_waits_for_its_worker(schedule):
-    """A node whose value only one worker has, and which needs something scarce, runs there as soon as both are free."""
+    """A node with a pinned input and a resource request starts when both its worker and the resource are free."""
     wiring = [("", "a"), ("", "b"), ("a", "c")]
     scheduler = schedule(wiring, workers=2, fuse=False, policies=needs(0, 1, 1), limits={"gpu": 1})
     assert jobs(scheduler) == [(1, (0,)), (2, (1,))]
@@ -1309,8 +1309,8 @@ def test_a_pinned_node_with_needs_waits_for_its_worker(schedule):
     assert jobs(scheduler) == [(1, (2,))]
 
 
-def test_the_main_worker_gets_its_node_from_behind_others():
-    """Nodes for which no worker has room are no reason for the main process to idle; what they need is set aside still."""
+def test_the_main_worker_is_not_idle_behind_other_nodes():
+    """Nodes that wait for a worker do not block MAIN, and their resources stay reserved."""
     plan = make_plan([("", letter) for letter in "abc"], main_only={2}, policies=needs(1, 1, 1))
     for limit, at_once in ((3, [(1, (0,)), (MAIN, (2,))]), (2, [(1, (0,))])):
         scheduler = Scheduler(plan, separate_main=True, limits={"gpu": limit}, depth=1)
@@ -1321,7 +1321,7 @@ def test_the_main_worker_gets_its_node_from_behind_others():
 
 @pytest.mark.parametrize("workers", [1, 2, 3])
 def test_every_small_case_of_one_resource(workers):
-    """For all needs of four nodes, and each order in which they can end: within the limit, and nobody idle for nothing."""
+    """For all requests of four nodes and each order of their ends, the limit holds and no worker idles needlessly."""
     limit = 2
     for amounts in product(range(limit + 1), repeat=4):
         plan = make_plan([("", letter) for letter in "abcd"], policies=needs(*amounts))
@@ -1361,7 +1361,7 @@ POLICIES = st.lists(
 @QUIET
 @given(faults=st.integers(0, 4), policies=POLICIES, policy=st.sampled_from(FailurePolicy), run=st.fixed_dictionaries(RUNS))
 def test_runs_with_policies_end(faults, policies, policy, run):
-    """Whatever the policies and the faults: within the limits, and every node in a last state."""
+    """Whatever the policies and faults, the limits hold, and every node ends in a final state."""
     own = policies[: len(run["pipeline"][0])]
     simulation = Simulation(faults=faults, policy=policy, policies=own, limits={"gpu": 2, "memory": 3}, **run).run()
     scheduler = simulation.scheduler

@@ -16,7 +16,7 @@ from treadle.planning import compile_plan
 
 
 def plan_of(parents):
-    """Compile a plan of nodes that wait for the nodes before them of the given indices."""
+    """Compile a plan of nodes that depend on the nodes with the given indices."""
     nodes = [
         node(lambda *_values: 1, [f"d{parent}" for parent in sorted(waits)], f"d{index}", name=f"n{index}")
         for index, waits in enumerate(parents)
@@ -25,13 +25,13 @@ def plan_of(parents):
 
 
 def in_plan_order(plan, seconds):
-    """Give the seconds, listed by the number in the node's name, in the order of the plan."""
+    """Return the seconds, listed by the number in the node's name, in plan order."""
     return [seconds[int(each.name[1:])] for each in plan.nodes]
 
 
 @st.composite
 def graphs(draw, most=9):
-    """Random graphs, with what their nodes take."""
+    """Random graphs with durations."""
     size = draw(st.integers(1, most))
     parents = [draw(st.sets(st.integers(0, index - 1), max_size=3)) if index else set() for index in range(size)]
     seconds = draw(st.lists(st.integers(1, 9), min_size=size, max_size=size))
@@ -58,7 +58,7 @@ def best_makespan(plan, seconds, workers):
 @given(graphs(), st.integers(1, 3))
 @settings(deadline=None)
 def test_a_schedule_keeps_order_and_bounds(graph, workers):
-    """No node begins before its parents ended, no worker runs two at a time, and no bound is beaten."""
+    """No node starts before its parents ended, no worker runs two nodes at once, and no lower bound is broken."""
     parents, listed = graph
     plan = plan_of(parents)
     seconds = in_plan_order(plan, listed)
@@ -75,7 +75,7 @@ def test_a_schedule_keeps_order_and_bounds(graph, workers):
 @given(graphs(most=6))
 @settings(deadline=None, max_examples=40)
 def test_no_schedule_is_worse_than_grahams_bound(graph):
-    """On small graphs the makespan is within (2 - 1/m) of the best one that exhaustive search finds (Graham 1969)."""
+    """On small graphs the makespan is within (2 - 1/m) of the optimum of an exhaustive search (Graham 1969)."""
     parents, listed = graph
     plan = plan_of(parents)
     seconds = in_plan_order(plan, listed)
@@ -83,20 +83,20 @@ def test_no_schedule_is_worse_than_grahams_bound(graph):
 
 
 def long_path_among_short_nodes():
-    """A chain of ten long nodes, and a hundred short ones that wait for nothing."""
+    """A chain of ten long nodes, and a hundred independent short ones."""
     parents = [set() for _ in range(100)] + [set()] + [{100 + link} for link in range(9)]
     plan = plan_of(parents)
     return plan, in_plan_order(plan, [0.1] * 100 + [1.0] * 10)
 
 
 def test_a_long_path_is_started_first_when_durations_are_known():
-    """With learned durations a long path hidden among short nodes ends within 4 % of the lower bound (failure 19)."""
+    """With known durations, a long path among short nodes ends within 4 % of the lower bound (failure 19)."""
     plan, seconds = long_path_among_short_nodes()
     assert simulate(plan, seconds, 2).makespan <= 1.04 * bounds(plan, seconds).lower(2)
 
 
 def test_a_long_path_is_started_early_when_nothing_is_known():
-    """With equal weights the same path ends within 10 % of the lower bound: its length in nodes stands out."""
+    """With equal weights, the same path ends within 10 % of the lower bound, because it has many nodes."""
     plan, seconds = long_path_among_short_nodes()
     equal = [1.0] * len(seconds)
     assert simulate(plan, seconds, 2, expected=equal).makespan <= 1.10 * bounds(plan, seconds).lower(2)
@@ -111,8 +111,8 @@ def test_the_critical_path_is_named():
     assert found.work == pytest.approx(9.0)
 
 
-def test_what_is_scarce_bounds_the_makespan():
-    """Nodes that need the same one thing run one after the other, however many workers there are; others do not wait for it."""
+def test_a_scarce_resource_bounds_the_makespan():
+    """Nodes that need the same single resource run one after the other; other nodes do not wait for them."""
     needs = NodePolicy(resources={"gpu": 1})
     nodes = [node(len, "x", f"d{number}", name=f"n{number}", policy=needs if number < 3 else None) for number in range(5)]
     plan = compile_plan(Pipeline(nodes), Catalog({"x": "abc"}))
