@@ -164,7 +164,7 @@ class CellProgress:
     """
 
     def __init__(self, show: Callable[[str], None]) -> None:
-        from treadle.observe.progress import RunProgress
+        from treadle.observe.run_progress import RunProgress
 
         self._progress = RunProgress()
         self._show = show

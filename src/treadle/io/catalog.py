@@ -2,8 +2,9 @@
 
 A dataset declared in configuration is a recipe until a process first uses it and builds it. A dataset added by code is an object
 from the start. Parameters are looked up in one mapping. State: the recipes, the datasets that were built or added (under a lock,
-because threads share a catalog), and the parameters. Neighbours: `recipe` builds datasets, `parameters` looks up parameters,
-`failures` writes the error messages. The engine sends a worker the part of the catalog that it needs, with `subset`.
+because threads share a catalog), and the parameters. Neighbours: `recipe` builds datasets, `parameters` looks up parameters;
+`Catalog` inherits the methods that use datasets from `access`, and those that list them from `inventory`. The engine sends a
+worker the part of the catalog that it needs, with `subset`.
 """
 
 from __future__ import annotations
@@ -11,31 +12,25 @@ from __future__ import annotations
 import copy
 import threading
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from treadle.errors import DatasetError, UnknownDatasetError
 from treadle.forks import fork_safe
-from treadle.io.appending import save_chunks
+from treadle.io.access import DatasetAccess
 from treadle.io.dataset import Capabilities, Dataset, capabilities_of, is_dataset
 from treadle.io.entries import checked_mapping, read_entries
 from treadle.io.factories import DatasetFactories
-from treadle.io.failures import guarded
-from treadle.io.identity import FileIdentity, file_identity_of
 from treadle.io.inventory import Inventory
 from treadle.io.memory import MemoryDataset
 from treadle.io.parameters import ALL_PARAMETERS, PREFIX, Parameters
-from treadle.io.storage import is_local
-from treadle.io.temporary import remove_leftovers
 from treadle.io.versions import new_version
 from treadle.secrets import register_secrets
 from treadle.suggestions import close_names, did_you_mean
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Iterable, Iterator, Mapping
-    from contextlib import AbstractContextManager
+    from collections.abc import Iterable, Iterator, Mapping
 
     from typing_extensions import Self
 
@@ -59,7 +54,7 @@ class CatalogPart:
     save_version: str | None = None
 
 
-class Catalog(Inventory):
+class Catalog(DatasetAccess, Inventory):
     """Datasets by name.
 
     Args:
@@ -196,101 +191,6 @@ class Catalog(Inventory):
                 self._datasets.pop(name, None)
             self._parameters = Parameters(checked_mapping(params, "Catalog.add_parameters"))
 
-    def load(self, name: str) -> Any:
-        """Load a dataset.
-
-        Raises:
-            UnknownDatasetError: the dataset does not exist.
-            DatasetError: it cannot be built or loaded.
-        """
-        dataset = self[name]
-        return guarded("load", name, dataset, dataset.load)
-
-    def save(self, name: str, data: Any) -> None:
-        """Save a value to a dataset.
-
-        Raises:
-            UnknownDatasetError: the dataset does not exist.
-            DatasetError: the value is None, or the dataset cannot be built or saved.
-        """
-        dataset = self[name]
-        if data is None:
-            msg = (
-                f"Dataset {name!r} cannot save None. The function of the node probably lacks a return statement. If it should "
-                "return nothing, declare the node without this output."
-            )
-            raise DatasetError(msg, dataset=name)
-        guarded("save", name, dataset, lambda: dataset.save(data))
-
-    def appending(self, name: str) -> AbstractContextManager[Callable[[Any], None]]:
-        """Return a context in which the chunks that a node yields for a dataset are saved (`appending.save_chunks`).
-
-        Raises:
-            UnknownDatasetError: the dataset does not exist.
-            DatasetError: it cannot be built; in the context: it cannot be saved.
-        """
-        return save_chunks(name, self[name], partial(self.save, name))
-
-    def exists(self, name: str) -> bool:
-        """Return whether a dataset has a value to load; False if the catalog has no such dataset.
-
-        Raises:
-            DatasetError: the dataset cannot be built, or its storage cannot be reached.
-        """
-        return name in self and bool(self._call("exists", name, default=False))
-
-    def file_identity(self, name: str) -> FileIdentity | None:
-        """Return the identity of the content that a load of a dataset would read; None if the dataset has none.
-
-        Raises:
-            UnknownDatasetError: the dataset does not exist.
-            DatasetError: the dataset cannot be built, or its storage cannot be reached.
-        """
-        dataset = self[name]
-        identity: FileIdentity | None = guarded("look for", name, dataset, lambda: file_identity_of(dataset))
-        return identity
-
-    def release(self, name: str) -> None:
-        """Release the memory and handles of a dataset; do nothing if it was never built.
-
-        Raises:
-            UnknownDatasetError: the dataset does not exist.
-            DatasetError: the dataset raised an error.
-        """
-        if name not in self._datasets and name in self:
-            return
-        self._call("release", name)
-
-    def remove_leftovers(self, names: Iterable[str]) -> list[str]:
-        """Remove the temporary files that killed processes left beside the local files of datasets.
-
-        Args:
-            names: datasets that are about to be saved.
-
-        Returns:
-            The paths that were removed.
-        """
-        return remove_leftovers(place for name in names if (place := self._local_path(name)) is not None)
-
-    def _local_path(self, name: str) -> str | None:
-        recipe = self.recipe(name)
-        if recipe is not None:
-            return recipe.absolute_local_path()
-        place = getattr(self._datasets.get(name), "filepath", None) or getattr(self._datasets.get(name), "path", None)
-        return place if isinstance(place, str) and is_local(place) else None
-
-    def confirm(self, name: str) -> None:
-        """Confirm that the data loaded from a dataset has been processed.
-
-        Raises:
-            UnknownDatasetError: the dataset does not exist.
-            DatasetError: the dataset cannot be confirmed, or confirming failed.
-        """
-        if not callable(getattr(self[name], "confirm", None)):
-            msg = f"Dataset {name!r} ({type(self[name]).__name__}) cannot be confirmed. Remove it from the node's `confirms`."
-            raise DatasetError(msg, dataset=name)
-        self._call("confirm", name)
-
     def recipe(self, name: str) -> DatasetRecipe | None:
         """Return the recipe of a dataset that is declared in configuration, whether built here or not; None for any other."""
         recipe = self._recipes.get(name)
@@ -389,11 +289,6 @@ class Catalog(Inventory):
         if parameter is None:
             raise self._unknown(name)
         return parameter
-
-    def _call(self, method: str, name: str, *, default: Any = None) -> Any:
-        dataset = self[name]
-        bound = getattr(dataset, method, None)
-        return guarded("look for" if method == "exists" else method, name, dataset, bound) if callable(bound) else default
 
     def _unknown(self, name: str) -> UnknownDatasetError:
         close = close_names(name, self)

@@ -4,7 +4,7 @@ Log handlers that write to the terminal are redirected to the display's console 
 above the display. The output of nodes appears above it too, and the current state of their progress bars next to the node. During
 user input (`input()`, a debugger) the display is hidden until the node ends. State: a `RunProgress`, updated by events in the
 thread of the run and drawn by rich's refresh thread, under one lock; the redirected handlers and streams.
-Neighbours: `log.py` logs the same if there is no terminal; `cli/display.py` chooses between the two.
+Neighbours: `run_progress.py` has the state; `log.py` logs the same without a terminal; `cli/display.py` chooses between the two.
 """
 
 from __future__ import annotations
@@ -15,23 +15,12 @@ import sys
 import threading
 import time
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from treadle.events import (
-    Event,
-    NodeFailed,
-    NodeFinished,
-    NodeSkipped,
-    NodeStarted,
-    Outcome,
-    RunFinished,
-    RunStarted,
-    WorkerLost,
-    WorkerStarted,
-)
+from treadle.events import Event, Outcome, WorkerStarted
 from treadle.forks import fork_safe
 from treadle.observe.output import NodeStream
+from treadle.observe.run_progress import RunProgress, format_seconds
 from treadle.observe.user_input import UserInputMonitor
 from treadle.printable import printable
 
@@ -43,78 +32,6 @@ if TYPE_CHECKING:
     from rich.live import Live
 
 _REFRESHES_PER_SECOND = 8
-
-
-@dataclass(slots=True)
-class RunProgress:
-    """The state of a run as displayed; independent of clock and terminal."""
-
-    total: int = 0
-    workers: int = 1
-    description: str = ""
-    started: float = 0.0
-    done: int = 0
-    skipped: int = 0
-    failed: list[str] = field(default_factory=list)
-    busy: dict[str, tuple[str, float]] = field(default_factory=dict)
-    """The node that each busy worker runs and its start time, by label of the worker."""
-    busy_seconds: float = 0.0
-    """Total seconds of the finished nodes."""
-    unfinished_lines: dict[str, str] = field(default_factory=dict)
-    """The current state of a line that a busy node overwrites repeatedly, such as a progress bar, by node."""
-    finished: RunFinished | None = None
-    ended_by: str | None = None
-    """The node that ended the run with `sys.exit(0)`."""
-
-    def update(self, event: Event) -> None:
-        """Apply one event of the run."""
-        match event:
-            case RunStarted():
-                self.total, self.workers, self.started = len(event.nodes), event.workers, event.at
-                self.description = event.runner if event.workers <= 1 else f"{event.runner}, {event.workers} workers"
-                self.description += f", {event.start_method}" if event.start_method else ""
-            case NodeStarted():
-                self.busy[event.worker] = (event.node, event.at)
-            case NodeFinished():
-                self._remove_busy(event.worker, event.node)
-                self.done += 1
-                self.busy_seconds += event.at - event.started
-            case NodeFailed():
-                self._remove_busy(event.worker, event.node)
-                if event.final:
-                    self.failed.append(event.node)
-                    self.ended_by = event.node if event.failure.ends_well else None
-            case NodeSkipped():
-                self.skipped += 1
-            case WorkerLost():
-                self.busy.pop(event.worker, None)
-            case RunFinished():
-                self.busy.clear()
-                self.finished = event
-            case _:
-                pass
-
-    def seconds_left(self, now: float) -> float | None:
-        """Estimate the remaining time from the mean duration of finished nodes and the number of workers.
-
-        Args:
-            now: the time, in seconds since the epoch.
-
-        Returns:
-            Seconds; None before the first node has finished.
-        """
-        if not self.done:
-            return None
-        mean = self.busy_seconds / self.done
-        waiting = self.total - self.done - self.skipped - len(self.failed) - len(self.busy)
-        running = [max(0.0, mean - (now - since)) for _, since in self.busy.values()]
-        spread = (mean * max(0, waiting) + sum(running)) / max(1, self.workers)
-        return max([spread, *running])
-
-    def _remove_busy(self, worker: str, node: str) -> None:
-        self.unfinished_lines.pop(node, None)
-        if self.busy.get(worker, ("", 0.0))[0] == node:
-            del self.busy[worker]
 
 
 def is_terminal() -> bool:
@@ -261,15 +178,15 @@ class Progress:
             shown = Text(printable(node))
             if node in unfinished_lines:
                 shown.append(f"  {printable(unfinished_lines[node])}", style="dim")
-            lines.add_row(spinner, escape(worker), shown, _seconds(now - since))
+            lines.add_row(spinner, escape(worker), shown, format_seconds(now - since))
         if len(busy) > room:
             lines.add_row("", "", f"… and {len(busy) - room} more", "", style="dim")
 
         foot = Table.grid(padding=(0, 1))
         foot.add_column(width=24)
         foot.add_column(no_wrap=True)
-        text = f"{done}/{total} nodes · {_seconds(now - started)}"
-        text += f" · about {_seconds(left)} left" if left is not None and left >= 1 else ""
+        text = f"{done}/{total} nodes · {format_seconds(now - started)}"
+        text += f" · about {format_seconds(left)} left" if left is not None and left >= 1 else ""
         text += f" · [red]{failed} failed[/red]" if failed else ""
         foot.add_row(ProgressBar(total=total, completed=done, width=24), text)
         return Group(lines, foot)
@@ -281,7 +198,7 @@ class Progress:
         if not state.total:
             return ""
         end = state.finished.at if state.finished else self._clock()
-        took = _seconds(end - state.started)
+        took = format_seconds(end - state.started)
         outcome = state.finished.outcome if state.finished else Outcome.SUCCEEDED if kind is None else Outcome.FAILED
         if kind is not None and issubclass(kind, KeyboardInterrupt):
             outcome = Outcome.INTERRUPTED
@@ -346,13 +263,3 @@ class Progress:
 def _all_handlers() -> list[logging.Handler]:
     named = [entry for entry in logging.root.manager.loggerDict.values() if isinstance(entry, logging.Logger)]
     return list(dict.fromkeys(handler for logger in (logging.root, *named) for handler in logger.handlers))
-
-
-def _seconds(seconds: float) -> str:
-    """Format a duration: 3.2 s, 4 min 05 s, 2 h 10 min."""
-    if seconds < 60:
-        return f"{max(0.0, seconds):.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes < 60:
-        return f"{minutes} min {rest:02d} s"
-    return f"{minutes // 60} h {minutes % 60:02d} min"

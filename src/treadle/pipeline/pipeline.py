@@ -2,12 +2,12 @@
 
 A Pipeline is immutable: it is checked and sorted when it is created (`wiring.py`), and each operation returns a new one. It has
 no catalog and no runner; the planner compiles it for a run. State: a cache of the dependencies as indices, which are computed on
-first use.
+first use. Neighbours: `selections.py` has the methods that select nodes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from treadle.errors import PipelineError
@@ -18,13 +18,16 @@ from treadle.pipeline.grouping import NodeGroup, group_by_namespace
 from treadle.pipeline.links import Links, link
 from treadle.pipeline.names import as_names, base_name, check_label
 from treadle.pipeline.node import Node
+from treadle.pipeline.selections import Selections
 from treadle.pipeline.wiring import Wiring, join, wire
 
 if TYPE_CHECKING:
+    from typing_extensions import Self
+
     from treadle.pipeline.renaming import Names
 
 
-class Pipeline:
+class Pipeline(Selections):
     """Nodes in the order of their dependencies.
 
     Args:
@@ -80,7 +83,7 @@ class Pipeline:
         object.__setattr__(self, "_links", None)
 
     @classmethod
-    def _of(cls, wiring: Wiring) -> Pipeline:
+    def _of(cls, wiring: Wiring) -> Self:
         result = object.__new__(cls)
         result._set(wiring)
         return result
@@ -171,132 +174,14 @@ class Pipeline:
         """Return all inputs and outputs of all nodes."""
         return set(self._wiring.inputs | self._wiring.outputs)
 
-    # -- selection
-
-    def only_nodes(self, *names: str) -> Pipeline:
-        """Return the nodes with these names.
-
-        Raises:
-            UnknownNameError: an unknown name.
-        """
-        return self._at(selection.with_names(self._wiring, names))
-
-    def only_nodes_with_tags(self, *tags: str) -> Pipeline:
-        """Return the nodes with at least one of the tags.
-
-        Raises:
-            UnknownNameError: an unknown tag.
-        """
-        return self._at(selection.with_tags(self._wiring, tags))
-
-    def only_nodes_with_namespaces(self, *namespaces: str) -> Pipeline:
-        """Return the nodes in one of the namespaces, or in one inside it.
-
-        Raises:
-            UnknownNameError: a namespace without nodes.
-        """
-        return self._at(selection.with_namespaces(self._wiring, namespaces))
-
-    def only_nodes_with_inputs(self, *datasets: str) -> Pipeline:
-        """Return the nodes with one of the datasets as an input.
-
-        Raises:
-            UnknownNameError: a dataset the pipeline does not have.
-        """
-        return self._at(selection.with_inputs(self._wiring, datasets))
-
-    def only_nodes_with_outputs(self, *datasets: str) -> Pipeline:
-        """Return the nodes with one of the datasets as an output.
-
-        Raises:
-            UnknownNameError: a dataset the pipeline does not have.
-        """
-        return self._at(selection.with_outputs(self._wiring, datasets))
-
-    def from_nodes(self, *names: str) -> Pipeline:
-        """Return these nodes and all their descendants.
-
-        Raises:
-            UnknownNameError: an unknown name.
-        """
-        return self._at(self.graph.descendants(selection.with_names(self._wiring, names)))
-
-    def to_nodes(self, *names: str) -> Pipeline:
-        """Return these nodes and all their ancestors.
-
-        Raises:
-            UnknownNameError: an unknown name.
-        """
-        return self._at(self.graph.ancestors(selection.with_names(self._wiring, names)))
-
-    def from_inputs(self, *datasets: str) -> Pipeline:
-        """Return the nodes that depend on these datasets, directly or indirectly.
-
-        Raises:
-            UnknownNameError: a dataset the pipeline does not have.
-        """
-        return self._at(self.graph.descendants(selection.with_inputs(self._wiring, datasets)))
-
-    def to_outputs(self, *datasets: str) -> Pipeline:
-        """Return the nodes that these datasets depend on, directly or indirectly.
-
-        Raises:
-            UnknownNameError: a dataset the pipeline does not have.
-        """
-        return self._at(self.graph.ancestors(selection.with_outputs(self._wiring, datasets)))
-
-    def filter(
-        self,
-        tags: str | Iterable[str] | None = None,
-        from_nodes: str | Iterable[str] | None = None,
-        to_nodes: str | Iterable[str] | None = None,
-        node_names: str | Iterable[str] | None = None,
-        from_inputs: str | Iterable[str] | None = None,
-        to_outputs: str | Iterable[str] | None = None,
-        namespaces: str | Iterable[str] | None = None,
-    ) -> Pipeline:
-        """Return the nodes that match all filters; None and empty filters match every node.
-
-        Args:
-            tags: nodes with one of these tags.
-            from_nodes: these nodes and their descendants.
-            to_nodes: these nodes and their ancestors.
-            node_names: these nodes.
-            from_inputs: nodes that depend on these datasets.
-            to_outputs: nodes that these datasets depend on.
-            namespaces: nodes in these namespaces.
-
-        Returns:
-            The nodes in the same order.
-
-        Raises:
-            UnknownNameError: an unknown name; the error lists similar names.
-            PipelineError: no node matches all filters.
-        """
-        wiring, graph = self._wiring, self.graph
-        filters: dict[str, tuple[str | Iterable[str] | None, Callable[[tuple[str, ...]], set[int]]]] = {
-            "tags": (tags, lambda names: selection.with_tags(wiring, names)),
-            "from_nodes": (from_nodes, lambda names: graph.descendants(selection.with_names(wiring, names))),
-            "to_nodes": (to_nodes, lambda names: graph.ancestors(selection.with_names(wiring, names))),
-            "node_names": (node_names, lambda names: selection.with_names(wiring, names)),
-            "from_inputs": (from_inputs, lambda names: graph.descendants(selection.with_inputs(wiring, names))),
-            "to_outputs": (to_outputs, lambda names: graph.ancestors(selection.with_outputs(wiring, names))),
-            "namespaces": (namespaces, lambda names: selection.with_namespaces(wiring, names)),
-        }
-        chosen = {
-            name: choose(names) for name, (given, choose) in filters.items() if (names := as_names(given, f"{name}= of filter()"))
-        }
-        kept = set(range(len(self))).intersection(*chosen.values())
-        if not kept:
-            raise selection.no_match_error(len(self), chosen)
-        return self if len(kept) == len(self) else self._at(kept)
+    # -- new pipelines from this one
 
     def tag(self, tags: str | Iterable[str]) -> Pipeline:
         """Return a pipeline whose nodes also have these tags (one or more)."""
         return Pipeline(self.nodes, tags=tags)
 
-    def _at(self, indices: set[int]) -> Pipeline:
-        return Pipeline._of(wire([self.nodes[index] for index in sorted(indices)]))
+    def _at(self, indices: set[int]) -> Self:
+        return self._of(wire([self.nodes[index] for index in sorted(indices)]))
 
     # -- description
 

@@ -25,7 +25,8 @@ from treadle.events import (
     RunStarted,
     WorkerLost,
 )
-from treadle.observe.progress import Progress, RunProgress, watched
+from treadle.observe.progress import Progress, watched
+from treadle.observe.run_progress import RunProgress
 from treadle.project.logging import StderrHandler
 
 NODES = ("split", "fit", "score", "plot")

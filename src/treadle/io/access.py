@@ -1,0 +1,144 @@
+"""Use the datasets of a catalog by name: load, save, confirm, release, and look for what is saved.
+
+Each method builds the dataset on first use, and its errors name the dataset. Finding and building datasets is in `catalog`, whose
+class inherits from this one. State: none besides the catalog's. Neighbours: `failures` writes the error messages, `appending`
+saves chunks.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from treadle.errors import DatasetError
+from treadle.io.appending import save_chunks
+from treadle.io.failures import guarded
+from treadle.io.identity import FileIdentity, file_identity_of
+from treadle.io.storage import is_local
+from treadle.io.temporary import remove_leftovers
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from contextlib import AbstractContextManager
+
+    from treadle.io.dataset import Dataset
+    from treadle.io.recipe import DatasetRecipe
+
+
+class DatasetAccess(ABC):
+    """The methods of a catalog that use its datasets."""
+
+    _datasets: dict[str, Dataset]
+
+    @abstractmethod
+    def __getitem__(self, name: str) -> Dataset:
+        """Return a dataset."""
+
+    @abstractmethod
+    def __contains__(self, name: object) -> bool:
+        """Return whether there is a dataset of this name."""
+
+    @abstractmethod
+    def recipe(self, name: str) -> DatasetRecipe | None:
+        """Return the recipe of a dataset that configuration declares."""
+
+    def load(self, name: str) -> Any:
+        """Load a dataset.
+
+        Raises:
+            UnknownDatasetError: the dataset does not exist.
+            DatasetError: it cannot be built or loaded.
+        """
+        dataset = self[name]
+        return guarded("load", name, dataset, dataset.load)
+
+    def save(self, name: str, data: Any) -> None:
+        """Save a value to a dataset.
+
+        Raises:
+            UnknownDatasetError: the dataset does not exist.
+            DatasetError: the value is None, or the dataset cannot be built or saved.
+        """
+        dataset = self[name]
+        if data is None:
+            msg = (
+                f"Dataset {name!r} cannot save None. The function of the node probably lacks a return statement. If it should "
+                "return nothing, declare the node without this output."
+            )
+            raise DatasetError(msg, dataset=name)
+        guarded("save", name, dataset, lambda: dataset.save(data))
+
+    def appending(self, name: str) -> AbstractContextManager[Callable[[Any], None]]:
+        """Return a context in which the chunks that a node yields for a dataset are saved (`appending.save_chunks`).
+
+        Raises:
+            UnknownDatasetError: the dataset does not exist.
+            DatasetError: it cannot be built; in the context: it cannot be saved.
+        """
+        return save_chunks(name, self[name], partial(self.save, name))
+
+    def exists(self, name: str) -> bool:
+        """Return whether a dataset has a value to load; False if the catalog has no such dataset.
+
+        Raises:
+            DatasetError: the dataset cannot be built, or its storage cannot be reached.
+        """
+        return name in self and bool(self._call("exists", name, default=False))
+
+    def file_identity(self, name: str) -> FileIdentity | None:
+        """Return the identity of the content that a load of a dataset would read; None if the dataset has none.
+
+        Raises:
+            UnknownDatasetError: the dataset does not exist.
+            DatasetError: the dataset cannot be built, or its storage cannot be reached.
+        """
+        dataset = self[name]
+        identity: FileIdentity | None = guarded("look for", name, dataset, lambda: file_identity_of(dataset))
+        return identity
+
+    def release(self, name: str) -> None:
+        """Release the memory and handles of a dataset; do nothing if it was never built.
+
+        Raises:
+            UnknownDatasetError: the dataset does not exist.
+            DatasetError: the dataset raised an error.
+        """
+        if name not in self._datasets and name in self:
+            return
+        self._call("release", name)
+
+    def remove_leftovers(self, names: Iterable[str]) -> list[str]:
+        """Remove the temporary files that killed processes left beside the local files of datasets.
+
+        Args:
+            names: datasets that are about to be saved.
+
+        Returns:
+            The paths that were removed.
+        """
+        return remove_leftovers(place for name in names if (place := self._local_path(name)) is not None)
+
+    def _local_path(self, name: str) -> str | None:
+        recipe = self.recipe(name)
+        if recipe is not None:
+            return recipe.absolute_local_path()
+        place = getattr(self._datasets.get(name), "filepath", None) or getattr(self._datasets.get(name), "path", None)
+        return place if isinstance(place, str) and is_local(place) else None
+
+    def confirm(self, name: str) -> None:
+        """Confirm that the data loaded from a dataset has been processed.
+
+        Raises:
+            UnknownDatasetError: the dataset does not exist.
+            DatasetError: the dataset cannot be confirmed, or confirming failed.
+        """
+        if not callable(getattr(self[name], "confirm", None)):
+            msg = f"Dataset {name!r} ({type(self[name]).__name__}) cannot be confirmed. Remove it from the node's `confirms`."
+            raise DatasetError(msg, dataset=name)
+        self._call("confirm", name)
+
+    def _call(self, method: str, name: str, *, default: Any = None) -> Any:
+        dataset = self[name]
+        bound = getattr(dataset, method, None)
+        return guarded("look for" if method == "exists" else method, name, dataset, bound) if callable(bound) else default
