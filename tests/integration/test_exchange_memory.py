@@ -1,4 +1,4 @@
-"""How much memory values may take: past the limit they go to files, and where there is no room at all, one clear error."""
+"""The memory limit of values: past it they go to files; without any space left there is one clear error."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def make(number):
 
 
 def make_dictionary(number):
-    """Return 8 MB that cannot stay in their worker."""
+    """Return 8 MB in a type that is never kept in the worker."""
     return {"array": np.full(MEGABYTE, float(number))}
 
 
@@ -40,7 +40,7 @@ def total(*values):
 
 
 def spilled():
-    """List the sizes of this pool's files of values, in megabytes, and count the memory files that the main process has open."""
+    """List the sizes of this pool's value files in megabytes, and count the memory files that the main process has open."""
     spec = this_worker().spec
     files = [path.stat().st_size // MEGABYTE for path in Path(spec.scratch).glob("value-*")]
     open_files = 0
@@ -51,13 +51,13 @@ def spilled():
 
 
 def leftovers(runner):
-    """List the files of values that a pool has left."""
+    """List the value files that a pool has left."""
     return list(Path(runner._executor.pool.spec.scratch).glob("value-*"))
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_past_the_limit_values_are_files(method):
-    """Values that do not fit into the limit together are files while they are needed; the results are the same."""
+    """Values that exceed the limit together are files while they are needed; the results are the same."""
     names = [f"value {number}" for number in range(8)]
     pipeline = Pipeline(
         [
@@ -75,7 +75,7 @@ def test_past_the_limit_values_are_files(method):
 
 
 def test_no_memory_at_all():
-    """With a limit of 0 bytes everything large is a file, what the catalog gives and what comes back among it."""
+    """With a limit of 0 bytes, every large value is a file, also catalog inputs and results."""
     pipeline = Pipeline([node(lambda given: given + 1, "given", "made"), node(total, ["given", "made"], "total")])
     events = []
     with ParallelRunner(2, "fork", exchange_memory=0) as runner:
@@ -87,7 +87,7 @@ def test_no_memory_at_all():
 
 @pytest.fixture
 def small_files():
-    """No file of this process and of those it starts, on disk or in memory, may grow past 20 MB."""
+    """Limit files of this process and its children, on disk or in memory, to 20 MB."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (20 * MEGABYTE, before[1]))
     yield
@@ -95,13 +95,13 @@ def small_files():
 
 
 def make_larger(number):
-    """Return 40 MB that must leave their worker at once."""
+    """Return 40 MB in a type that is never kept in the worker."""
     return {"array": np.full(5 * MEGABYTE, float(number))}
 
 
 @pytest.mark.parametrize("method", ["fork", "spawn"])
 def test_no_room_anywhere(method, small_files):
-    """A value for which there is no room is its node's failure, told in full; what others made is kept, nothing is left."""
+    """A value without space fails its node with a full message; other outputs are kept, and nothing is left."""
     kept = MemoryDataset()
     pipeline = Pipeline(
         [
@@ -126,14 +126,14 @@ def test_no_room_anywhere(method, small_files):
 
 
 def test_no_room_for_what_the_catalog_gives(small_files):
-    """An input for which there is no room fails the node that takes it, by the names of both."""
+    """An input without space fails the node that loads it; the error names both."""
     pipeline = Pipeline([node(len, "large", "length", name="measure")])
     with pytest.raises(NodeError, match=r"'measure' could not load 'large'.*There is no room for the value of 'large'"):
         ParallelRunner(1, "fork").run(pipeline, Catalog({"large": make_larger(0)}))
 
 
 def test_no_room_to_bring_values_together(small_files, tmp_path):
-    """Where large values cannot leave the workers that made them, the node that needs them all says so."""
+    """If large values cannot be moved from their workers, the error of the node that needs them says so."""
     meeting = str(tmp_path / "meeting")
     os.mkfifo(meeting)
 
@@ -155,14 +155,14 @@ def test_no_room_to_bring_values_together(small_files, tmp_path):
 
 @pytest.mark.parametrize("limit", ["much", "-5MB", -1, True, 1.5])
 def test_a_limit_is_an_amount_of_memory(limit):
-    """What is no amount of memory is an error before anything starts, and says what is one."""
+    """An invalid limit is an error before anything starts, and the error says what is valid."""
     with pytest.raises(RunnerError, match=r"exchange_memory is .*: give a whole number, or bytes as a text"):
         ParallelRunner(2, exchange_memory=limit)
 
 
 @pytest.mark.parametrize("method", ["fork", "forkserver"])
 def test_memory_is_given_back_in_time(method):
-    """Each value is released after its last use, and only then: the memory files follow the events."""
+    """Each value is released after its last use, and not before: the memory files follow the events."""
     steps = 6
     nodes = [node(make_dictionary, "params:0", "d0", name="n0")]
     nodes += [

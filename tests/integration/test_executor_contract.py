@@ -57,13 +57,13 @@ class TestLokyUnderLoky(_LokyContract):
 
 
 def test_an_unknown_capability_is_an_error():
-    """A test of the contract that asks for a capability which no pool can declare is refused where it is written."""
+    """`needs` raises if there is no such capability."""
     with pytest.raises(ValueError, match="there is no capability 'flight'"):
         needs("flight")
 
 
 def test_a_missing_capability_skips_by_its_name(tmp_path):
-    """A test that needs what the pool does not declare is skipped, and the reason names the capability."""
+    """A test that needs a capability which the pool does not declare is skipped; the reason names it."""
     (tmp_path / "test_mine.py").write_text(
         """
         from treadle.execution.executors.serial import serial_executor
@@ -82,7 +82,7 @@ def test_a_missing_capability_skips_by_its_name(tmp_path):
 
 
 class TestSubprocesses(ExecutorContract):
-    """The backend of `subprocess_pool.py`, which knows nothing but the public protocols."""
+    """The backend of `subprocess_pool.py`, which uses only the public protocols."""
 
     def make_executor(self, max_workers):
         return Executor(SubprocessPool(max_workers), InlineStore())

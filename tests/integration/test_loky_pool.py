@@ -1,4 +1,4 @@
-"""What is particular to worker processes of loky: their set-up, spilled values, descriptors, and the fork server."""
+"""Behaviour specific to loky's worker processes: set-up, spilled values, descriptors, the forkserver."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ BIG = np.arange(100_000.0)
 
 
 def make_executor(method, **changes):
-    """Make an executor; `changes` are made to the spec of its workers."""
+    """Make an executor; `changes` are applied to the spec of its workers."""
     method = StartMethod(method)
 
     def spec(scratch):
@@ -41,7 +41,7 @@ def make_executor(method, **changes):
 
 @pytest.fixture
 def fresh():
-    """Make benches with executors of their own, closed after the test."""
+    """Make benches with new executors, closed after the test."""
     made = []
 
     def make(method, **changes):
@@ -60,7 +60,7 @@ def method(request):
 
 @pytest.mark.parametrize("kill", [False, True])
 def test_closing_removes_the_scratch_directory(fresh, method, kill):
-    """The pool's directory lasts as long as the pool, whether its workers are asked to end or are killed."""
+    """The pool's directory is removed with the pool, whether its workers are stopped or killed."""
     bench = fresh(method)
     bench.begin(node(lambda: BIG * 1, None, "a", name="n"))
     bench.run(1, "n")
@@ -72,7 +72,7 @@ def test_closing_removes_the_scratch_directory(fresh, method, kill):
 
 
 def test_a_set_up_that_raises_keeps_its_error(fresh, method, tmp_path):
-    """Where a worker's set-up fails the event has the real error, and the next run starts a new worker."""
+    """If a worker's set-up fails, the event has the actual error, and the next run starts a new worker."""
     folder = tmp_path / "later"
     bench = fresh(method, working_directory=str(folder))
     with pytest.raises(AssertionError, match="SetupFailed") as caught:
@@ -98,7 +98,7 @@ def test_a_set_up_that_raises_keeps_its_error(fresh, method, tmp_path):
 
 
 def test_a_death_during_the_set_up_is_reported(fresh, method, tmp_path):
-    """A project that ends the process at import is an event with the exit code, not a wait."""
+    """If a project ends the process at import, an event reports the exit code."""
     package = tmp_path / f"ends_at_import_{method}"
     package.mkdir()
     (package / "__init__.py").write_text("")
@@ -112,7 +112,7 @@ def test_a_death_during_the_set_up_is_reported(fresh, method, tmp_path):
 
 
 def test_workers_are_what_the_spec_says(fresh, method, tmp_path, monkeypatch):
-    """Environment, working directory and path of a worker are the spec's, whatever a fork server had before."""
+    """A worker has the spec's environment, working directory and path, whatever the forkserver had before."""
     monkeypatch.setenv("TREADLE_TEST_CONTRACT", method)
     bench = fresh(method, working_directory=str(tmp_path))
     bench.begin(
@@ -129,7 +129,7 @@ def test_workers_are_what_the_spec_says(fresh, method, tmp_path, monkeypatch):
 
 
 def test_many_large_values_spill(fresh, monkeypatch):
-    """Past a number of open memory files values go to scratch files, and come back from there."""
+    """Past the limit of open memory files, values go to scratch files and are loaded from there."""
     from treadle.execution.executors.loky import store
     from treadle.execution.values import budget
 
@@ -158,7 +158,7 @@ def test_many_large_values_spill(fresh, monkeypatch):
 
 
 def test_more_values_than_a_message_carries(fresh, monkeypatch):
-    """A job that takes more memory files than one message can carry gets the others in messages before it."""
+    """If a job has more memory files than a message can carry, the others are sent in messages before it."""
     from treadle.execution.executors.loky import pool as loky
     from treadle.execution.values import budget
 
@@ -176,7 +176,7 @@ def test_more_values_than_a_message_carries(fresh, monkeypatch):
 
 
 def test_a_value_is_sent_to_a_worker_once(fresh):
-    """However many jobs that wait in a worker take the same value, the worker has one descriptor of it; then none."""
+    """However many queued jobs use a value, the worker gets one descriptor of it, and releases it after them."""
 
     def descriptors(_array):
         names = [str(path.readlink()) for path in Path("/proc/self/fd").iterdir() if path.is_symlink()]
@@ -208,7 +208,7 @@ def test_a_value_is_sent_to_a_worker_once(fresh):
 
 
 def test_what_cannot_be_transferred_is_answered(fresh):
-    """A worker that is asked for a value which it does not have says so, and a job that needs the value fails there."""
+    """A worker reports that it does not have a requested value, and a job there that needs the value fails."""
     bench = fresh("fork")
     bench.begin(node(len, "lost", "length", name="takes"), node(lambda: 1, None, "one", name="other"), lost=0)
     lost = bench.numbers["lost"]
@@ -223,7 +223,7 @@ def test_what_cannot_be_transferred_is_answered(fresh):
 
 
 def test_the_fork_server_takes_signals(fresh):
-    """What others have the fork server start can be terminated: it was not started with signals blocked."""
+    """Processes that other code starts with the forkserver can be terminated: they do not inherit blocked signals."""
     resource_tracker.ensure_running()  # it would unblock them, when it is started
     if (server := forkserver._forkserver._forkserver_pid) is not None:
         os.kill(server, signal.SIGKILL)  # it would not end by itself: forked workers hold on to what it waits for

@@ -1,4 +1,4 @@
-"""Workers that die: the verdict names node and signal, what the others finish is kept, and the runner goes on."""
+"""Lost workers: the error names node and signal, outputs of other nodes are kept, and the runner stays usable."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ ENDS = {
 
 @pytest.fixture
 def lose(parallel_runner, accidents, tmp_path):
-    """`lose(function, hooks)`: lose a worker while another node runs; returns the error, the events, and what was kept."""
+    """`lose(function, hooks)`: lose a worker while another node runs; returns the error, the events and the saved outputs."""
 
     def run(function, hooks=None):
         pipe, kept, events = tmp_path / "pipe", tmp_path / "kept.json", []
@@ -72,7 +72,7 @@ def test_verdict(lose, function):
 
 
 def test_runner_goes_on(lose, parallel_runner, accidents):
-    """After a loss the runner has its full number of workers again, a new one among them."""
+    """After a loss the runner has its full number of workers again, one of them new."""
     _error, events, _kept = lose("die_of_sigkill")
     before = {event.pid for event in events if isinstance(event, WorkerStarted)}
     (lost,) = [event.pid for event in events if isinstance(event, WorkerLost)]
@@ -99,7 +99,7 @@ def test_error_hook_is_called_in_the_parent(lose, caplog):
 
 
 def test_lost_between_runs(parallel_runner, accidents):
-    """A warm worker that is killed while it is idle is replaced; the next run does not fail for it."""
+    """A warm worker that is killed while it is idle is replaced, and the next run succeeds."""
     pipeline = Pipeline([node(accidents.count_up, "number", "n")])
     events = []
     parallel_runner.run(pipeline, Catalog({"number": 1}), observers=(events.append,))
@@ -110,7 +110,7 @@ def test_lost_between_runs(parallel_runner, accidents):
 
 
 class Unable(logging.Handler):
-    """Cannot log, as one that would have to open a file."""
+    """Cannot log, like a handler that would have to open a file."""
 
     def emit(self, record):
         raise OSError("too many open files")
@@ -118,7 +118,7 @@ class Unable(logging.Handler):
 
 @pytest.mark.parametrize("handler", [logging.NullHandler, Unable])
 def test_a_worker_that_may_open_no_more_files_is_lost(tmp_path, handler):
-    """Whoever asks such a worker for a value would wait for the answer for ever."""
+    """Otherwise a process that needs a value from such a worker would wait forever."""
     for name in ("meet", "busy"):
         os.mkfifo(tmp_path / name)
 
@@ -153,7 +153,7 @@ def test_a_worker_that_may_open_no_more_files_is_lost(tmp_path, handler):
 
 
 def test_no_more_files(start_method, accidents):
-    """Where the parent may open no more files, the error says so and what to do, and another run is as good as ever."""
+    """If the parent may open no more files, the error says so and what to do, and the next run works."""
     pipeline, limits = Pipeline([node(accidents.count_up, "number", "n")]), resource.getrlimit(resource.RLIMIT_NOFILE)
     with ParallelRunner(1, start_method) as other:
         other.run(pipeline, Catalog({"number": 1}))  # all is imported
@@ -169,13 +169,13 @@ def test_no_more_files(start_method, accidents):
 
 
 def _open_files():
-    """Return the numbers of this process's open files; not of the one that it is listed with."""
+    """Return the numbers of this process's open files, without the one used to list them."""
     return {int(link.name) for link in Path("/proc/self/fd").iterdir() if link.exists()}
 
 
 @pytest.mark.parametrize("left", [3, 5, 7])
 def test_no_more_files_for_the_pool_itself(tmp_path, monkeypatch, left):
-    """What was open when one could not be opened is closed, and its directory is removed."""
+    """If a file cannot be opened, the files that are already open are closed, and the directory is removed."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     runner = ParallelRunner(1, "fork")
     pipeline, limits = Pipeline([node(len, "text", "length")]), resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -195,7 +195,7 @@ def test_no_more_files_for_the_pool_itself(tmp_path, monkeypatch, left):
 
 
 def test_what_is_here_stays_when_its_node_runs_again_for_another_output(tmp_path, start_method):
-    """One output was lost with its worker: the node runs again, and the other output is what its takers have seen so far."""
+    """A node runs again for a lost output; its other output stays the one that consumers received before."""
 
     def make():
         with (tmp_path / "calls").open("a") as calls:
@@ -219,7 +219,7 @@ def test_what_is_here_stays_when_its_node_runs_again_for_another_output(tmp_path
 
 
 def test_what_a_lost_worker_had_finished_is_not_done_again(tmp_path, start_method):
-    """Tiny nodes are told of together; those that ended before the worker was killed, and were not told yet, are done too."""
+    """Tiny nodes that ended before the worker was killed, and were not reported yet, count as finished."""
 
     def write(name):
         with (tmp_path / name).open("a") as file:
@@ -243,7 +243,7 @@ def test_what_a_lost_worker_had_finished_is_not_done_again(tmp_path, start_metho
 
 
 def _make_and_die(folder, times):
-    """Make a value, in a worker that is killed after the node and before it tells of it, so many times."""
+    """Make a value in a worker that is killed after the node and before the report, a number of times."""
     from treadle.execution.processes.blackboard import Blackboard
 
     with (folder / "calls").open("a") as calls:
@@ -260,7 +260,7 @@ def _make_and_die(folder, times):
 
 
 def test_a_result_that_was_lost_with_its_worker_is_made_again(tmp_path, start_method):
-    """It is not enough that every node is done: the run hands its results over."""
+    """The run does not end until its results are available, even if every node is done."""
     pipeline = Pipeline([node(lambda folder: _make_and_die(folder, times=1), "folder", "result", name="make")])
     with ParallelRunner(1, start_method) as runner:
         assert runner.run(pipeline, Catalog({"folder": tmp_path}))["result"] == 1
@@ -269,7 +269,7 @@ def test_a_result_that_was_lost_with_its_worker_is_made_again(tmp_path, start_me
 
 @pytest.mark.parametrize("more", [False, True])
 def test_a_node_whose_worker_dies_after_it_each_time_is_at_fault(tmp_path, start_method, more):
-    """What it made is lost each time, so it would run for ever; and the node behind it in its job has done nothing."""
+    """Its value is lost each time, so the run would never end; the next node of its job is not at fault."""
     nodes = [node(lambda folder: _make_and_die(folder, times=100), "folder", "made", name="make")]
     if more:
         nodes.append(node(lambda made: made, "made", "taken", name="take"))
@@ -280,7 +280,7 @@ def test_a_node_whose_worker_dies_after_it_each_time_is_at_fault(tmp_path, start
 
 @pytest.fixture
 def mortal(monkeypatch, tmp_path):
-    """`mortal(first, last)`: from the first to the last, each worker process that is started is killed while it is set up."""
+    """`mortal(first, last)`: from the first to the last, each worker process is killed during its set-up."""
     monkeypatch.syspath_prepend(Path(__file__).parent)
     make = worker_specs.make_worker_spec
 
@@ -299,7 +299,7 @@ def mortal(monkeypatch, tmp_path):
 
 
 def test_a_worker_that_dies_during_its_set_up_is_replaced(start_method, mortal, accidents, caplog):
-    """It has raised nothing, so it is a lost worker, and no node's attempt; the next run of the runner is as good as ever."""
+    """It counts as a lost worker, and no node loses an attempt; the next run of the runner works."""
     mortal(1, 2)
     events = []
     pipeline = Pipeline([node(accidents.count_up, "number", f"n{index}", name=f"n{index}") for index in range(4)])
@@ -315,7 +315,7 @@ def test_a_worker_that_dies_during_its_set_up_is_replaced(start_method, mortal, 
 
 
 def test_workers_that_die_during_their_set_up_each_time(start_method, mortal):
-    """After a few of them the run ends with an error, whose last event knows where to go on."""
+    """After a few of them the run ends with an error; its last event has the nodes to resume from."""
     mortal(2, 100)
 
     def die():
@@ -333,7 +333,7 @@ def test_workers_that_die_during_their_set_up_each_time(start_method, mortal):
 
 
 def test_a_silent_peer_at_the_pools_socket(start_method):
-    """It holds nothing up: the worker that takes a lost one's place connects beside it."""
+    """It blocks nothing: the worker that replaces a lost one can connect."""
     pipeline = Pipeline([node(os.getpid, None, "pid", name="n")])
     with ParallelRunner(1, start_method) as runner, socket.socket(socket.AF_UNIX) as silent:
         first = runner.run(pipeline, Catalog())["pid"]

@@ -1,4 +1,4 @@
-"""Nodes that run in the main process: the worker processes do not wait for them."""
+"""Nodes in the main process: the worker processes do not wait for them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ METHODS = ["fork", "spawn", "forkserver", "loky"]
 
 
 def wait_for_the_last(folder):
-    """Begin before any other node has ended, and end after all of them: a named pipe opens where both its ends do."""
+    """Start before any other node has ended, and end after all of them: opening a named pipe waits for the other end."""
     with Path(folder, "begun").open("w"):
         pass
     with Path(folder, "last").open() as last:
@@ -24,14 +24,14 @@ def wait_for_the_last(folder):
 
 
 def wait_for_main(folder):
-    """End only when the node in the main process has begun; the first attempt dies instead."""
+    """End only when the node in the main process has started; the first attempt dies instead."""
     with Path(folder, "begun").open():
         pass
     return 1
 
 
 def die_once(folder, first):
-    """Be killed at the first attempt."""
+    """Kill the process in the first attempt."""
     try:
         os.close(os.open(f"{folder}/died", os.O_CREAT | os.O_EXCL))
     except FileExistsError:
@@ -49,7 +49,7 @@ def end_all(folder, one, other):
 
 @pytest.mark.parametrize("method", METHODS)
 def test_others_go_on_while_a_node_runs_in_the_main_process(tmp_path, method):
-    """Nodes are handed out, tried again and finished meanwhile, and a lost worker is replaced afterwards."""
+    """Other nodes are assigned, retried and finished meanwhile; a lost worker is replaced afterwards."""
     os.mkfifo(tmp_path / "begun")
     os.mkfifo(tmp_path / "last")
     nodes = [
@@ -75,7 +75,7 @@ def test_others_go_on_while_a_node_runs_in_the_main_process(tmp_path, method):
 
 
 def test_what_goes_wrong_meanwhile_ends_the_run(tmp_path):
-    """A node that fails while another runs in the main process stops the run, once that one is over."""
+    """If a node fails while another runs in the main process, the run stops when that one has ended."""
     os.mkfifo(tmp_path / "begun")
     os.mkfifo(tmp_path / "last")
 
@@ -103,7 +103,7 @@ def test_what_goes_wrong_meanwhile_ends_the_run(tmp_path):
 
 
 def test_what_an_interrupted_node_had_handed_over_is_given_back():
-    """A memory file that nobody has heard of is closed."""
+    """A memory file that was not reported is closed."""
 
     def memory_files():
         gc.collect()
@@ -123,7 +123,7 @@ def test_what_an_interrupted_node_had_handed_over_is_given_back():
 
 
 def test_an_interrupt_of_the_node_in_the_main_process(tmp_path):
-    """Ctrl-C in such a node ends the run as it does anywhere, and leaves no worker."""
+    """Ctrl-C in such a node ends the run like any other Ctrl-C, and no worker is left."""
     import psutil
 
     os.mkfifo(tmp_path / "begun")

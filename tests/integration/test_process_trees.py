@@ -1,4 +1,4 @@
-"""What a node starts ends with its worker, and the workers end with the parent, whatever the node does."""
+"""The processes of a node end with its worker, and workers end with the parent, whatever the node does."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def _script(text, **values):
 
 
 def test_nothing_outlives_the_parent(begin, leftovers, start_method):
-    """After `kill -9` of the parent no worker, program, socket or file is left, whatever state the workers are in."""
+    """After `kill -9` of the parent, no worker, program, socket or file is left, whatever the workers are doing."""
     launched, _pids = begin(_script(KILLED, METHOD=start_method, HOW=HOW), HOW)
     launched.process.kill()
     assert launched.wait() == -signal.SIGKILL
@@ -86,7 +86,7 @@ def test_nothing_outlives_the_parent(begin, leftovers, start_method):
 
 
 def test_nothing_outlives_the_process_group(begin, leftovers):
-    """A shell or a batch system that kills the parent's whole process group does not reach the watchdog, which does the rest."""
+    """A kill of the parent's process group does not reach the watchdog, which cleans up."""
     launched, _pids = begin(_script(KILLED, METHOD="spawn", HOW=HOW), HOW)
     os.killpg(launched.process.pid, signal.SIGKILL)
     launched.wait()
@@ -132,7 +132,7 @@ if __name__ == "__main__":
 
 
 def test_the_programs_of_a_lost_worker_end_with_it(launch, leftovers, start_method, tmp_path):
-    """When the error of a timeout, or of a worker that was killed, is raised, nothing runs any more that the node had started."""
+    """When the error of a timeout or a killed worker is raised, no program of the node is running."""
     launched = launch(_script(LOST, METHOD=start_method), tmp_path)
     assert launched.wait() == 0, launched.output
     assert launched.output == "NodeTimeoutError 0\nWorkerLostError 0\n"
@@ -173,7 +173,7 @@ if __name__ == "__main__":
 
 
 def test_a_run_that_ends_well_leaves_no_process(launch, leftovers, start_method, tmp_path):
-    """What a node left running ends with the pool: no wait, no warning, no traceback, nothing that holds standard output."""
+    """Processes that a node left running end with the pool, without a wait, a warning or an open standard output."""
     launched = launch(_script(PEACE, METHOD=start_method), tmp_path)
     assert launched.wait() == 0, launched.output
     assert launched.output == "6 6 6 6\n"
@@ -201,7 +201,7 @@ if __name__ == "__main__":
 
 
 def test_exit_handlers_run_in_a_worker_that_ends_in_peace(launch, leftovers, start_method, tmp_path):
-    """`atexit` and `weakref.finalize` of a node's code run once, and those of the parent run only in the parent."""
+    """Exit handlers of a node's code run once in the worker; those of the parent only in the parent."""
     log = tmp_path / "log.txt"
     launched = launch(_script(HANDLERS, METHOD=start_method, LOG=str(log)), tmp_path)
     assert launched.wait() == 0, launched.output
@@ -237,7 +237,7 @@ if __name__ == "__main__":
 
 
 def test_programs_of_a_node_hear_signals(launch, start_method, tmp_path):
-    """A program that a node starts has SIGINT, SIGHUP and SIGTERM as the system gives them to any program."""
+    """A program that a node starts has the system's default handling of SIGINT, SIGHUP and SIGTERM."""
     launched = launch(_script(SIGNALS, METHOD=start_method), tmp_path)
     assert launched.wait() == 0, launched.output
     assert launched.output == "[] []\n"
@@ -254,7 +254,7 @@ SUSPENDED = KILLED.replace(
 
 @pytest.mark.parametrize("method", ["fork", "forkserver"])
 def test_ctrl_z_stops_the_workers(begin, leftovers, method, wait_until):
-    """Suspending the run, as Ctrl-Z in a terminal does, suspends its workers, and continuing it continues them."""
+    """Suspending the run, as Ctrl-Z does, suspends its workers; continuing it continues them."""
     launched, pids = begin(_script(SUSPENDED, METHOD=method, HOW=["asleep"]), ["asleep"])
     worker = psutil.Process(pids["asleep"])
     (parent,) = psutil.Process(launched.process.pid).children()
@@ -283,7 +283,7 @@ if __name__ == "__main__":
 
 
 def test_sigusr1_shows_what_a_worker_does(launch, leftovers, start_method, tmp_path):
-    """The stacks of a worker's threads are printed on request, and the worker goes on."""
+    """SIGUSR1 prints the stacks of a worker's threads, and the worker continues."""
     launched = launch(_script(STACKS, METHOD=start_method), tmp_path)
     assert launched.wait() == 0, launched.output
     assert "in look_stuck" in launched.output

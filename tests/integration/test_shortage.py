@@ -1,4 +1,4 @@
-"""A system that has run out of something: disk space, threads, processes, open files, or the run's own temporary directory."""
+"""A system without free disk space, threads, processes or open files, or with a removed scratch directory."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ONE = Pipeline([node(len, "text", "length", name="one")])
 
 @pytest.fixture
 def short():
-    """A directory with a short name: sockets need one, so pools go elsewhere where TMPDIR is long."""
+    """A directory with a short path, because pools go elsewhere if TMPDIR is too long for sockets."""
     with tempfile.TemporaryDirectory(prefix="t-", dir="/tmp") as folder:
         yield Path(folder)
 
@@ -63,7 +63,7 @@ print(ParallelRunner(2, method).run(pipeline, Catalog({"text": "abc"}))["length"
 
 
 def test_a_full_temporary_directory(launch, small, tmp_path, start_method):
-    """One clear error, and not a signal that kills the process; nothing is left, and with some space it works."""
+    """It is one clear error and no fatal signal; nothing is left, and with some free space the run works."""
     script = tmp_path / "full.py"
     script.write_text(FULL)
     launched = launch([sys.executable, str(script), start_method, str(small)], tmp_path)
@@ -79,7 +79,7 @@ def test_a_full_temporary_directory(launch, small, tmp_path, start_method):
 
 
 def test_no_more_threads(any_way_runner, monkeypatch):
-    """The error says so and what to do; nothing hangs, and another run is as good as ever."""
+    """The error says so and what to do; nothing hangs, and the next run works."""
     before = {thread.name for thread in threading.enumerate()}
     start = threading.Thread.start
 
@@ -98,12 +98,12 @@ def test_no_more_threads(any_way_runner, monkeypatch):
 
 @pytest.fixture(params=["thread", "fork", "spawn", "forkserver", "loky"])
 def any_way_runner(request, runner_for):
-    """A new runner of each way that starts threads or processes."""
+    """A new runner of each type that starts threads or processes."""
     return runner_for(request.param)
 
 
 def test_no_more_processes(start_method, monkeypatch):
-    """As where the limit of a container is reached (root is above `ulimit -u`, so the refusal is put in here)."""
+    """Like the limit of a container (root is exempt from `ulimit -u`, so the test raises the error itself)."""
 
     def refuse(*_arguments, **_keywords):
         raise BlockingIOError(11, "Resource temporarily unavailable")
@@ -116,7 +116,7 @@ def test_no_more_processes(start_method, monkeypatch):
 
 @pytest.mark.parametrize("held", [0, 200])
 def test_many_large_values_and_few_open_files(held):
-    """Values go to files where memory files would take a large part of the descriptors that the process has left."""
+    """Values go to files if memory files would take many of the descriptors that are left."""
     files = [os.open(os.devnull, os.O_RDONLY) for _ in range(held)]
     names = [f"n{number}" for number in range(80)]
     nodes = [node(lambda number=number: np.full(20_000, number), None, f"n{number}") for number in range(len(names))]
@@ -134,7 +134,7 @@ def test_many_large_values_and_few_open_files(held):
 
 @pytest.mark.parametrize("needed", ["", "by a node", "as a result"])
 def test_the_scratch_directory_is_removed_in_the_middle_of_a_run(short, monkeypatch, start_method, needed):
-    """By a cleaner of old files: a value that was in it and is needed is a clear error of the run; else the run succeeds."""
+    """If a value in it is still needed, the run fails with a clear error; otherwise the run succeeds."""
     monkeypatch.setattr(tempfile, "tempdir", str(short))
 
     def make():
@@ -167,7 +167,7 @@ def test_the_scratch_directory_is_removed_in_the_middle_of_a_run(short, monkeypa
 
 
 def test_a_worker_is_replaced_after_the_scratch_directory_was_removed(short, monkeypatch, start_method):
-    """No new worker can connect then: one clear error, and nothing is left."""
+    """No new worker can connect: one clear error, and nothing is left."""
     monkeypatch.setattr(tempfile, "tempdir", str(short))
 
     def clean_and_end():
