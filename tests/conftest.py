@@ -1,4 +1,4 @@
-"""The six ways to run a pipeline, as fixtures, for every test that has to hold under all of them."""
+"""Fixtures with the six ways to run a pipeline (sequential, threads, four start methods), and general helpers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from treadle.secrets import known
 
 
 def pytest_configure(config):
-    """Where tox runs the tests without a terminal, they say how far they are in whole lines."""
+    """Report progress as whole lines if tox runs the tests without a terminal."""
     spec = importlib.util.spec_from_file_location("reporting", Path(__file__).with_name("reporting.py"))
     reporting = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(reporting)
@@ -29,7 +29,7 @@ WAYS = ("sequential", "thread", *START_METHODS)
 
 
 def make_runner(way, max_workers=2):
-    """Make the runner of a way, cold."""
+    """Create a new runner for a way to run pipelines."""
     if way == "sequential":
         return SequentialRunner()
     if way == "thread":
@@ -38,15 +38,15 @@ def make_runner(way, max_workers=2):
 
 
 @pytest.fixture(scope="session", autouse=True)
-def ctrl_c_is_heard():
-    """What a shell starts in the background ignores Ctrl-C: not the tests, nor the processes that they start."""
+def restore_ctrl_c():
+    """Restore the handling of Ctrl-C, which a shell disables for background processes."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture
-def hangup_is_heard():
-    """What `nohup` starts ignores the end of the terminal: not this test, nor the processes that it starts."""
+def restore_hangup():
+    """Restore the handling of SIGHUP, which `nohup` disables, for one test and its processes."""
     before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
     yield
     signal.signal(signal.SIGHUP, before)
@@ -54,7 +54,7 @@ def hangup_is_heard():
 
 @pytest.fixture(scope="session")
 def runner_for():
-    """`runner_for(way, max_workers=2)`: a new runner, cold."""
+    """`runner_for(way, max_workers=2)`: a new runner without warm workers."""
     return make_runner
 
 
@@ -66,7 +66,7 @@ def way(request):
 
 @pytest.fixture(scope="module")
 def any_runner(way):
-    """A runner of each way, kept warm over a module's tests."""
+    """A runner for each way, whose workers stay warm for the tests of a module."""
     with make_runner(way) as runner:
         yield runner
 
@@ -79,14 +79,14 @@ def start_method(request):
 
 @pytest.fixture(scope="module")
 def parallel_runner(start_method):
-    """A parallel runner of two workers for each start method, kept warm over a module's tests."""
+    """A parallel runner with two workers for each start method; the workers stay warm for the tests of a module."""
     with make_runner(start_method) as runner:
         yield runner
 
 
 @pytest.fixture(scope="session")
 def wait_until():
-    """`wait_until(predicate, what)`: wait for a fact that nothing announces; fail where it does not come about."""
+    """`wait_until(predicate, what)`: poll until the predicate is true; fail after 20 seconds."""
 
     def wait(predicate, what, seconds=20.0):
         deadline = time.monotonic() + seconds
@@ -102,7 +102,7 @@ def wait_until():
 
 @pytest.fixture(autouse=True)
 def own_secrets(monkeypatch):
-    """An empty registry of secrets, so that one test's are not masked in another's texts; the log record factory is put back."""
+    """Use an empty registry of secrets for each test, and restore the log record factory afterwards."""
     factory = logging.getLogRecordFactory()
     monkeypatch.setattr(known, "_registry", known._Registry())
     yield

@@ -1,7 +1,7 @@
-"""What the integration tests stand on: the loom project on disk, processes with deadlines, gates, and a search for leftovers.
+"""Fixtures of the integration tests: a project on disk, processes with deadlines, gates, and checks for leftovers.
 
-`loom/` beside this file is a small real project. `in_project` stands in a copy of it within this process; `launch` starts
-other processes, in sessions of their own, with a mark in their environment by which `leftovers` finds all that came of them.
+`loom/` in this folder is a small real project. `in_project` configures a copy of it in this process. `launch` starts other
+processes, each in a new session, with a mark in the environment by which `leftovers` finds them and all their descendants.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from treadle.project import bootstrap_project, configure
 
 LOOM = Path(__file__).parent / "loom"
 DEADLINE = 60
-"""Seconds after which something hangs."""
+"""Seconds after which a process counts as hanging."""
 _MARK = "TREADLE_TEST_MARK"
 
 
 @pytest.fixture(scope="session")
 def make_loom(tmp_path_factory):
-    """Make new copies of the loom project: a call returns the path of one."""
+    """`make_loom()`: create a copy of the loom project, and return its path."""
 
     def make():
         root = tmp_path_factory.mktemp("project") / "loom"
@@ -42,10 +42,10 @@ def make_loom(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def in_project():
-    """Stand in a project, bootstrapped, for the length of a `with`; afterwards this process is as it was."""
+    """Provide a context manager that bootstraps a project in its folder, and restores the state of this process at the end."""
 
     @contextmanager
-    def stand(root, **environment):
+    def enter(root, **environment):
         before = Path.cwd(), list(sys.path), dict(os.environ), configure._process.project
         os.chdir(root)
         os.environ.update({"LOOM_TALLY": str(root / "tally.txt"), **environment})
@@ -60,7 +60,7 @@ def in_project():
             configure._process.project = before[3]
             _forget_loom()
 
-    return stand
+    return enter
 
 
 def _forget_loom():
@@ -70,7 +70,7 @@ def _forget_loom():
 
 @pytest.fixture(scope="module")
 def accidents():
-    """The project's module of nodes that fail, importable here and in workers; no project is configured."""
+    """The project's module of failing nodes, importable here and in workers, without a configured project."""
     source = str(LOOM / "src")
     sys.path.insert(0, source)
     _forget_loom()
@@ -82,7 +82,7 @@ def accidents():
 
 
 class Gate:
-    """Two named pipes between a run and its test: by one the test hears that a node runs, by the other the node waits."""
+    """Two named pipes between a run and its test: one reports that a node runs, the other lets the node continue."""
 
     def __init__(self, folder):
         self.environment = {"GATE_REACHED": str(folder / "reached"), "GATE_OPEN": str(folder / "open")}
@@ -106,23 +106,23 @@ class Gate:
 
 @pytest.fixture
 def gate(tmp_path):
-    """A gate for one node."""
+    """A `Gate` for one node."""
     made = Gate(tmp_path)
     yield made
     made.close()
 
 
 class Leftovers:
-    """What a test's processes must not leave behind: other processes, and files in their temporary directory or /dev/shm."""
+    """Finds leftovers of a test's processes: other processes, and files in their temporary directory or /dev/shm."""
 
     def __init__(self, wait_until):
         self._wait_until = wait_until
         self._mark = uuid.uuid4().hex
-        # Short, because a socket's path is: a longer one makes the pool go elsewhere.
+        # A short path, because the length of socket paths is limited: with a longer one, the pool would use another directory.
         self.folder = Path(tempfile.mkdtemp(prefix="tr-", dir="/tmp"))
         self.environment = {_MARK: self._mark, "TMPDIR": str(self.folder)}
         self.launched = []
-        """Process ids of those that were launched."""
+        """Process ids of the launched processes."""
 
     def processes(self):
         """Find every process that has the mark in its environment."""
@@ -145,10 +145,10 @@ class Leftovers:
         """Wait for the last process to end, then look for files."""
         self._wait_until(lambda: not self.processes(), lambda: f"all processes ended: {self._commands()}")
         assert self.files() == []
-        self._wait_until(lambda: not self._shared(), lambda: f"shared memory is given back: {self._shared()}")
+        self._wait_until(lambda: not self._shared(), lambda: f"shared memory is released: {self._shared()}")
 
     def _shared(self):
-        """Find what the libraries under us made in shared memory; its name tells which process did."""
+        """Find files that Treadle and loky created in shared memory; loky's names contain the process id."""
         folder = Path("/dev/shm")
         names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
         return [name for name in names if "treadle" in name or any(f"loky-{pid}-" in name for pid in self.launched)]
@@ -161,14 +161,14 @@ class Leftovers:
 
 @pytest.fixture
 def leftovers(wait_until):
-    """The search for what is left; its `environment` marks the processes of this test."""
+    """A `Leftovers`; its `environment` marks the processes of this test."""
     made = Leftovers(wait_until)
     yield made
     made.remove()
 
 
 class Launched:
-    """A process in a session of its own, with its output in files."""
+    """A process in a new session, whose output is written to a file."""
 
     def __init__(self, words, cwd, environment, folder):
         self._out = folder / f"out-{uuid.uuid4().hex}"
@@ -190,16 +190,16 @@ class Launched:
         try:
             return self.process.wait(seconds)
         except subprocess.TimeoutExpired:
-            self.process.send_signal(signal.SIGABRT)  # faulthandler, where it is on, says where it hangs
+            self.process.send_signal(signal.SIGABRT)  # faulthandler prints the stacks
             psutil.wait_procs([psutil.Process(self.process.pid)], 5)
             os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait()
-            pytest.fail(f"it hangs; so far it said:\n{self.output}")
+            pytest.fail(f"the process hangs; its output so far:\n{self.output}")
 
 
 @pytest.fixture
 def launch(tmp_path, leftovers):
-    """`launch(words, cwd, **environment)`: a process; a text for `words` is a Python script, which is written to `cwd`."""
+    """`launch(words, cwd, **environment)`: start a process; a string for `words` is a Python script, written to `cwd`."""
     launched = []
 
     def start(words, cwd, **environment):
@@ -222,7 +222,7 @@ def launch(tmp_path, leftovers):
 
 @pytest.fixture
 def treadle(launch):
-    """`treadle(root, "run", …, **environment)`: the command line in a process of its own."""
+    """`treadle(root, "run", …, **environment)`: start the command line in a new process."""
 
     def start(root, *words, **environment):
         command = [sys.executable, "-m", "treadle", *words]

@@ -18,14 +18,14 @@ HERE = str(Path(__file__).parent)
 
 
 @pytest.fixture(scope="module", autouse=True)
-def stock():
+def custom_datasets():
     """The module of the tests' own datasets, importable here and in workers."""
     sys.path.insert(0, HERE)
-    import stock as module
+    import custom_datasets as module
 
     yield module
     sys.path.remove(HERE)
-    sys.modules.pop("stock", None)
+    sys.modules.pop("custom_datasets", None)
 
 
 def test_transcoding(any_runner, tmp_path):
@@ -157,14 +157,14 @@ def test_incremental(any_runner, tmp_path):
 
 
 @pytest.mark.parametrize("given", ["recipe", "object"])
-def test_confirms(any_runner, way, tmp_path, stock, given):
+def test_confirms(any_runner, way, tmp_path, custom_datasets, given):
     """A node's datasets are confirmed once, after it succeeded, in the process where it ran."""
     file = tmp_path / "x.txt"
     if given == "recipe":
-        entry = {"type": "stock.Confirmable", "filepath": str(file)}
+        entry = {"type": "custom_datasets.Confirmable", "filepath": str(file)}
         catalog = Catalog.from_config({"seen": entry, "other": {**entry, "filepath": str(tmp_path / "y.txt")}})
     else:
-        catalog = Catalog({"seen": stock.Confirmable(file), "other": stock.Confirmable(tmp_path / "y.txt")})
+        catalog = Catalog({"seen": custom_datasets.Confirmable(file), "other": custom_datasets.Confirmable(tmp_path / "y.txt")})
     catalog["kept"] = 1
     pipeline = Pipeline(
         [
@@ -178,18 +178,18 @@ def test_confirms(any_runner, way, tmp_path, stock, given):
     assert (here == os.getpid()) is (way in {"sequential", "thread"})
 
 
-def test_failed_nodes_confirm_nothing(any_runner, tmp_path, stock):
+def test_failed_nodes_confirm_nothing(any_runner, tmp_path, custom_datasets):
     """A node that fails, in its function or while it saves, confirms nothing."""
     for number, func in enumerate((lambda seen: 1 / 0, lambda seen: None)):
-        catalog = Catalog({"seen": stock.Confirmable(tmp_path / f"{number}.txt")})
+        catalog = Catalog({"seen": custom_datasets.Confirmable(tmp_path / f"{number}.txt")})
         with pytest.raises(NodeError):
             any_runner.run(Pipeline([node(func, "seen", "out", confirms="seen")]), catalog)
         assert not (tmp_path / f"{number}.confirmed").exists()
 
 
-def test_a_failed_confirmation_names_node_and_dataset(any_runner, tmp_path, stock):
+def test_a_failed_confirmation_names_node_and_dataset(any_runner, tmp_path, custom_datasets):
     """A dataset that cannot be confirmed is its node's failure, which says so."""
-    catalog = Catalog({"seen": stock.Unconfirmable(tmp_path / "x.txt")})
+    catalog = Catalog({"seen": custom_datasets.Unconfirmable(tmp_path / "x.txt")})
     with pytest.raises(NodeError, match=r"'tell'.*could not confirm 'seen'.*no pen at hand") as caught:
         any_runner.run(Pipeline([node(lambda seen: 1, "seen", "out", name="tell", confirms="seen")]), catalog)
     assert caught.value.failure.phase == "confirm"
@@ -198,8 +198,8 @@ def test_a_failed_confirmation_names_node_and_dataset(any_runner, tmp_path, stoc
 
 def test_confirming_in_the_main_process(any_runner, tmp_path):
     """A node that confirms a dataset which may not leave the main process runs there."""
-    entry = {"type": "stock.Confirmable", "filepath": str(tmp_path / "x.txt"), "main_process_only": True}
-    from stock import Confirmable
+    entry = {"type": "custom_datasets.Confirmable", "filepath": str(tmp_path / "x.txt"), "main_process_only": True}
+    from custom_datasets import Confirmable
 
     catalog = Catalog({"seen": Confirmable(entry["filepath"], main_process_only=True), "start": 1})
     pipeline = Pipeline([node(lambda start: os.getpid(), "start", "here", confirms="seen")])
@@ -214,10 +214,13 @@ def test_confirming_what_nobody_has(runner_for):
         runner_for("sequential").run(pipeline, Catalog({"text": "abc"}))
 
 
-def test_object_store_in_workers(any_runner, tmp_path, stock):
+def test_object_store_in_workers(any_runner, tmp_path, custom_datasets):
     """A file system whose client does not pickle works in workers, versions and folders too: each builds its own (failure 10)."""
     (tmp_path / "bucket").mkdir()
-    options = {"credentials": "bucket", "fs_args": {"filesystem": "stock.BucketFileSystem", "root": str(tmp_path / "bucket")}}
+    options = {
+        "credentials": "bucket",
+        "fs_args": {"filesystem": "custom_datasets.BucketFileSystem", "root": str(tmp_path / "bucket")},
+    }
     config = {
         "text": {"type": "text.TextDataset", "filepath": "bucket://data/in.txt", **options},
         "table": {"type": "pandas.CSVDataset", "filepath": "bucket://data/table.csv", "versioned": True, **options},
@@ -247,8 +250,8 @@ def test_object_store_in_workers(any_runner, tmp_path, stock):
 
 def test_unknown_file_system():
     """A file system that cannot be imported is an error that names it."""
-    entry = {"type": "text.TextDataset", "filepath": "bucket://x", "fs_args": {"filesystem": "stock.Nothing"}}
-    with pytest.raises(DatasetError, match=r"'x'.*'stock.Nothing' cannot be imported"):
+    entry = {"type": "text.TextDataset", "filepath": "bucket://x", "fs_args": {"filesystem": "custom_datasets.Nothing"}}
+    with pytest.raises(DatasetError, match=r"'x'.*'custom_datasets.Nothing' cannot be imported"):
         Catalog.from_config({"x": entry}).load("x")
 
 

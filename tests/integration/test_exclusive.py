@@ -16,10 +16,10 @@ TABLES = ("u", "v", "w", "x", "y", "z")
 
 
 @pytest.fixture(scope="module")
-def stock():
-    """The datasets of `stock.py`, importable here and in workers."""
+def custom_datasets():
+    """The datasets of `custom_datasets.py`, importable here and in workers."""
     sys.path.insert(0, HERE)
-    import stock as module
+    import custom_datasets as module
 
     yield module
     sys.path.remove(HERE)
@@ -34,10 +34,12 @@ def pipeline():
 
 
 def _entries(path):
-    return {table: {"type": "stock.LockingDatabase", "filepath": str(path), "table": f"{table}.txt"} for table in TABLES}
+    return {
+        table: {"type": "custom_datasets.LockingDatabase", "filepath": str(path), "table": f"{table}.txt"} for table in TABLES
+    }
 
 
-@pytest.mark.usefixtures("stock")
+@pytest.mark.usefixtures("custom_datasets")
 def test_a_known_database_needs_no_declaration(any_runner, pipeline, tmp_path):
     """A path that ends with .duckdb says enough: no two processes open the file."""
     catalog = Catalog.from_config(_entries(tmp_path / "x.duckdb"))
@@ -45,13 +47,13 @@ def test_a_known_database_needs_no_declaration(any_runner, pipeline, tmp_path):
     assert [result[name] for name in ("uv", "wx", "yz")] == [3, 7, 11]
 
 
-def test_datasets_that_code_made(any_runner, stock, pipeline, tmp_path):
+def test_datasets_that_code_made(any_runner, custom_datasets, pipeline, tmp_path):
     """The attributes of an object say it too."""
-    catalog = Catalog({table: stock.LockingDatabase(tmp_path / "x.duckdb", f"{table}.txt") for table in TABLES})
+    catalog = Catalog({table: custom_datasets.LockingDatabase(tmp_path / "x.duckdb", f"{table}.txt") for table in TABLES})
     assert any_runner.run(pipeline, catalog, inputs={"number": 1})["yz"] == 11
 
 
-@pytest.mark.usefixtures("stock")
+@pytest.mark.usefixtures("custom_datasets")
 def test_a_database_that_is_declared(any_runner, pipeline, tmp_path):
     """What nothing else says, `exclusive` does."""
     rules = read_policies({"exclusive": {"warehouse": ["[uvw]", "x", "y", "z"]}})
@@ -59,15 +61,15 @@ def test_a_database_that_is_declared(any_runner, pipeline, tmp_path):
     assert any_runner.run(pipeline, catalog, policies=rules, inputs={"number": 1})["yz"] == 11
 
 
-@pytest.mark.usefixtures("stock")
+@pytest.mark.usefixtures("custom_datasets")
 def test_one_at_a_time(any_runner, pipeline, tmp_path):
     """Where each access opens and closes the thing, its nodes may run in any process, one after the other."""
     rules = read_policies({"exclusive": {"gate": {"datasets": list(TABLES), "run": "one_at_a_time"}}})
-    entries = {table: {"type": "stock.Turnstile", "folder": str(tmp_path), "table": table} for table in TABLES}
+    entries = {table: {"type": "custom_datasets.Turnstile", "folder": str(tmp_path), "table": table} for table in TABLES}
     assert any_runner.run(pipeline, Catalog.from_config(entries), policies=rules, inputs={"number": 1})["yz"] == 11
 
 
-@pytest.mark.usefixtures("stock")
+@pytest.mark.usefixtures("custom_datasets")
 def test_the_error_names_the_remedy(parallel_runner, tmp_path):
     """Where two processes open the file after all, the error says how to declare it."""
     path = tmp_path / "x.duckdb"

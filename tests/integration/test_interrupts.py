@@ -68,7 +68,7 @@ def test_stopped(begin, way, leftovers, kind):
     assert ["on_pipeline_error", "KeyboardInterrupt" if kind == "ctrl-c" else "Terminated"] in hooks
 
 
-@pytest.mark.usefixtures("hangup_is_heard")
+@pytest.mark.usefixtures("restore_hangup")
 @pytest.mark.parametrize("method", ["fork", "forkserver"])
 def test_a_terminal_that_is_closed(begin, leftovers, method):
     """SIGHUP to the whole group, as a terminal's end sends it, is the parent's to deal with: the run stops like by SIGTERM."""

@@ -285,7 +285,7 @@ def mortal(monkeypatch, tmp_path):
     make = worker_specs.make_worker_spec
 
     def apply(first, last):
-        from stock import Mortal
+        from custom_datasets import Mortal
 
         project = Mortal(tmp_path / "tally", first, last)
 

@@ -1,7 +1,7 @@
-"""What the Kedro tests stand on: real projects, copied to temporary folders and run by the `kedro` command.
+"""Fixtures of the Kedro tests: real projects, copied to temporary folders and run with the `kedro` command.
 
-`mill` has one of everything a Kedro project can have; `lane` has a catalog class of its own, and nodes that fail in every
-way; a third is made by `kedro new`. Nothing here imports Kedro: without it the tests are skipped.
+The project `mill` uses every feature of Kedro. The project `lane` has a custom catalog class, and nodes that fail in different
+ways. A third project is created by `kedro new`. This module does not import Kedro: without it the tests are skipped.
 """
 
 from __future__ import annotations
@@ -22,30 +22,30 @@ import pytest
 PROJECTS = Path(__file__).parent / "projects"
 START_METHODS = tuple(os.environ.get("START_METHODS_UNDER_TEST", "fork,spawn,forkserver,loky").split(","))
 DEADLINE = 120
-"""Seconds after which something hangs."""
+"""Seconds after which a process counts as hanging."""
 _VERSION = re.compile(r"\d{4}-\d{2}-\d{2}T[\d.]+Z")
 _ADDRESS = re.compile(r"0x[0-9a-f]+")
 
 
 def has_flag(flag):
-    """Say whether the installed Kedro's `run` has a flag: `--runner-params` and `--pipelines` came after 1.0."""
+    """Return whether `kedro run` of the installed version has a flag; `--runner-params` and `--pipelines` are newer than 1.0."""
     kedro = Path(find_spec("kedro").origin).parent
     return f'"{flag}"' in (kedro / "framework/cli/project.py").read_text(encoding="utf-8")
 
 
-def as_this_kedro_says(arguments):
-    """Spell flags as the installed Kedro has them."""
+def for_installed_kedro(arguments):
+    """Convert flags to those of the installed version of Kedro."""
     return arguments if has_flag("--pipelines") else [each.replace("--pipelines=", "--pipeline=") for each in arguments]
 
 
 @dataclass(frozen=True)
 class Project:
-    """A project on disk, and what its runs left there."""
+    """A project on disk, with the files that its runs wrote."""
 
     root: Path
 
     def environment(self, **extra):
-        """Variables for its commands: no telemetry, no warnings, the plugin installed."""
+        """Return the environment variables for commands: no telemetry, no warnings, the test plugin on the path."""
         python_path = os.pathsep.join([str(PROJECTS / "plugin"), *filter(None, [os.environ.get("PYTHONPATH")])])
         quiet = {"KEDRO_DISABLE_TELEMETRY": "1", "DO_NOT_TRACK": "1", "PYTHONWARNINGS": "ignore", "COLUMNS": "400"}
         inherited = {
@@ -66,13 +66,13 @@ class Project:
         )
 
     def kedro(self, *arguments, fails=False, **extra):
-        """Run `kedro run`; it must succeed, or fail where that is expected."""
-        done = self.command("-m", "kedro", "run", *as_this_kedro_says(arguments), **extra)
+        """Run `kedro run`, and check that it succeeds (or fails, with `fails=True`)."""
+        done = self.command("-m", "kedro", "run", *for_installed_kedro(arguments), **extra)
         assert (done.returncode != 0) == fails, done.stdout + done.stderr
         return done
 
     def treadle(self, method, *arguments, fails=False, **extra):
-        """Run it on Treadle's runner: with two workers, where this Kedro has a flag for that."""
+        """Run `kedro run` with Treadle's runner; with two workers if Kedro has a flag for that."""
         runner = ["--runner=treadle.kedro.ParallelRunner"]
         if has_flag("--runner-params"):
             runner.append(f"--runner-params=max_workers=2,start_method={method}")
@@ -88,32 +88,32 @@ class Project:
         return done.stdout
 
     def lines(self, name):
-        """The lines of a file that a run left, none where there is no file."""
+        """Return the lines of a file that a run wrote; none if there is no such file."""
         path = self.root / name
         return path.read_text(encoding="utf-8").splitlines() if path.exists() else []
 
     def records(self, name):
-        """The JSON lines of a file that a run left."""
+        """Return the JSON lines of a file that a run wrote."""
         return [json.loads(line) for line in self.lines(name)]
 
     def events(self, name="hooks.jsonl"):
-        """What hooks wrote down, counted, without the processes they ran in."""
+        """Return the records of hooks with their counts, without process ids."""
         return Counter(json.dumps({key: value for key, value in record.items() if key != "pid"}) for record in self.records(name))
 
     def node_events(self):
-        """What hooks wrote down of each node, in order."""
-        told = {}
+        """Return the records of hooks for each node, in order."""
+        records = {}
         for record in self.records("hooks.jsonl"):
             if "node" in record:
-                told.setdefault(record["node"], []).append({key: value for key, value in record.items() if key != "pid"})
-        return told
+                records.setdefault(record["node"], []).append({key: value for key, value in record.items() if key != "pid"})
+        return records
 
     def log(self):
-        """The lines of the log that conf/logging.yml asks for, counted."""
+        """Return the lines of the log file with their counts."""
         return Counter(_ADDRESS.sub("0x", line) for line in self.lines("project.log"))
 
     def files(self):
-        """The content of every file under data/, versions without their time."""
+        """Return the content of every file under data/, with the time of versions replaced."""
         data = self.root / "data"
         return {
             _VERSION.sub("VERSION", str(path.relative_to(data))): path.read_bytes() for path in data.rglob("*") if path.is_file()
@@ -122,19 +122,19 @@ class Project:
 
 @pytest.fixture(scope="session")
 def spelled():
-    """`spelled(arguments)`: flags as the installed Kedro has them."""
-    return as_this_kedro_says
+    """`spelled(arguments)`: convert flags to those of the installed version of Kedro."""
+    return for_installed_kedro
 
 
 @pytest.fixture(scope="session", name="has_flag")
 def has_flag_fixture():
-    """`has_flag("--runner-params")`: whether the installed Kedro's `run` has a flag."""
+    """`has_flag("--runner-params")`: whether `kedro run` of the installed version has a flag."""
     return has_flag
 
 
 @pytest.fixture(scope="session")
 def spelled_arguments():
-    """`spelled_arguments(arguments)`: arguments of `session.run` as the installed Kedro has them."""
+    """`spelled_arguments(arguments)`: convert arguments of `session.run` to those of the installed version of Kedro."""
 
     def spell(arguments):
         if has_flag("--pipelines") or "pipeline_names" not in arguments:
@@ -165,7 +165,7 @@ def lane(make_project):
 
 @pytest.fixture(scope="session", params=START_METHODS)
 def method(request):
-    """Each start method; those of START_METHODS_UNDER_TEST where that is set."""
+    """Each start method; only those in START_METHODS_UNDER_TEST if that is set."""
     return request.param
 
 
@@ -195,7 +195,7 @@ def sequential_lane(make_project):
 
 @pytest.fixture(scope="session")
 def lane_runs(method, make_project):
-    """What each of the lane project's pipelines left, run one after the other by one process a start method."""
+    """The files of each pipeline of the lane project; one process per start method runs them one after the other."""
     again = {"pipeline_names": ["versions"], "from_nodes": ["recall"], "from_inputs": ["history"]}
     names = ("versions", "stopping", "resuming", "kill", "stubborn", "leave", "fail", "absent")
     runs = {"default": {}, **{name: {"pipeline_names": [name]} for name in names}, "versions again": again}
@@ -207,7 +207,7 @@ def lane_runs(method, make_project):
 
 @pytest.fixture(scope="session")
 def warm_runner(method):
-    """Treadle's runner with two workers that are kept from test to test, under each start method."""
+    """Treadle's runner with two workers that stay warm between tests, under each start method."""
     from treadle.kedro import ParallelRunner
 
     with ParallelRunner(max_workers=2, start_method=method) as runner:
@@ -216,7 +216,7 @@ def warm_runner(method):
 
 @pytest.fixture(scope="session")
 def knots():
-    """The module of functions, importable here and in workers."""
+    """The module `knots` with functions of nodes, importable here and in workers."""
     source = str(PROJECTS / "library")
     sys.path.insert(0, source)
     import knots as module
@@ -228,7 +228,7 @@ def knots():
 
 @pytest.fixture
 def run(warm_runner, knots):
-    """`run(nodes, {"name": dataset or value})`: the loaded outputs of a run on two workers."""
+    """`run(nodes, {"name": dataset or value})`: run nodes on two workers, and return the loaded outputs."""
     from kedro.io import AbstractDataset, DataCatalog, MemoryDataset
     from kedro.pipeline import pipeline
 

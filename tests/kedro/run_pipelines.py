@@ -1,4 +1,4 @@
-"""Run pipelines of the project in this folder one after the other, on workers that stay; move what each leaves to `left/<name>`.
+"""Run pipelines of the project in this folder one after the other, on warm workers, and move the files of each to `left/<name>`.
 
 Arguments: a start method; a JSON object of the arguments of `session.run` by the run's name.
 """
@@ -20,18 +20,18 @@ LEFT = ("hooks.jsonl", "audit.jsonl", "run.log", "ran.txt")
 
 
 def run(runner, arguments):
-    """Run one pipeline as `kedro run` does; return what there is to tell of it."""
+    """Run one pipeline as `kedro run` does, and return its outcome."""
     logging.config.dictConfig(yaml.safe_load(Path("conf/logging.yml").read_text(encoding="utf-8")))
     try:
         with KedroSession.create(project_path=Path.cwd()) as session:
-            session.run(runner=runner, **as_this_kedro_says(arguments))
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - what a run raises is its outcome
+            session.run(runner=runner, **for_installed_kedro(arguments))
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - the exception is the outcome
         return {"pid": os.getpid(), "error": "".join(traceback.format_exception(error))}
     return {"pid": os.getpid(), "error": None}
 
 
-def as_this_kedro_says(arguments):
-    """Spell arguments as the installed Kedro has them."""
+def for_installed_kedro(arguments):
+    """Convert arguments to those of the installed version of Kedro."""
     if "pipeline_names" not in KedroSession.run.__annotations__ and "pipeline_names" in arguments:
         (name,) = arguments["pipeline_names"]
         return {**{key: value for key, value in arguments.items() if key != "pipeline_names"}, "pipeline_name": name}
@@ -39,7 +39,7 @@ def as_this_kedro_says(arguments):
 
 
 def main(method, runs):
-    """Run them all."""
+    """Run all pipelines."""
     bootstrap_project(Path.cwd())
     with ParallelRunner(max_workers=2, start_method=method) as runner:
         for name, arguments in runs.items():

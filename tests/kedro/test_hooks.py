@@ -1,4 +1,4 @@
-"""Hooks of Kedro projects in workers: that fail, that do not pickle, of plugins that are switched off."""
+"""Hooks of Kedro projects in workers: hooks that fail, plugins that cannot be pickled, disabled plugins."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Plugins that gather state in their process: what workers gather is in the main process when the run is over."""
+"""Data that plugins collect in workers is merged into the plugins of the main process."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ pytestmark = pytest.mark.filterwarnings("ignore")  # Kedro's own, and those of w
 
 @pytest.fixture
 def gathered(knots, warm_runner, tmp_path, caplog):
-    """A plugin after a run on two workers, with a dataset in the catalog that does not pickle; and what was logged."""
+    """A plugin after a run on two workers, with an unpicklable dataset in the catalog; and the log."""
     from kedro.framework.hooks.manager import _create_hook_manager
     from kedro.io import DataCatalog, MemoryDataset
     from kedro.pipeline import node, pipeline
@@ -43,8 +43,8 @@ def gathered(knots, warm_runner, tmp_path, caplog):
     return hooks, caplog.text
 
 
-def test_what_workers_gather_is_merged(gathered):
-    """Entries, items, members and counts from two workers and the main process are all there, beside what was known before."""
+def test_data_of_workers_is_merged(gathered):
+    """Entries, items, members and counts from two workers and the main process are added to the earlier ones."""
     hooks, log = gathered
     assert set(hooks.stats) == {"earlier", "first", "second", "third", "kept"}
     assert hooks.stats["earlier"] == {"rows": 1}
@@ -76,8 +76,8 @@ def test_what_workers_gather_is_merged(gathered):
         ({}, {"rows": 4}, {"rows": 4}, {"rows": 4}),
     ],
 )
-def test_how_a_value_is_merged(before, mine, theirs, merged):
-    """What changed elsewhere since `before` is added to what changed here."""
+def test_merging_values(before, mine, theirs, merged):
+    """Changes of the other process since `before` are added to the changes of this one."""
     from treadle.kedro.plugin_state import merge_into
 
     holder = {"value": mine}
@@ -86,7 +86,7 @@ def test_how_a_value_is_merged(before, mine, theirs, merged):
 
 
 def test_frames_and_arrays_are_replaced():
-    """Values that have no truth value when compared are replaced by the latest."""
+    """Values whose comparison has no truth value are replaced by the latest one."""
     import numpy as np
 
     from treadle.kedro.plugin_state import merge_into

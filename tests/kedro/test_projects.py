@@ -1,4 +1,4 @@
-"""Real Kedro projects on Treadle's runner: what Kedro's SequentialRunner makes, under every start method."""
+"""Real Kedro projects on Treadle's runner: the same results as with Kedro's SequentialRunner, under every start method."""
 
 from __future__ import annotations
 

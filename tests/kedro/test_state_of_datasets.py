@@ -1,4 +1,4 @@
-"""Kedro datasets whose objects change: what saving teaches them travels, and each is released once, after its last consumer."""
+"""Attributes that saving sets on Kedro datasets are copied to other processes; each dataset is released once."""
 
 from __future__ import annotations
 

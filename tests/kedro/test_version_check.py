@@ -1,4 +1,4 @@
-"""What is said where Kedro is missing, or is one that Treadle does not know."""
+"""Errors if Kedro is not installed, or its version is not supported."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Kedro's failures 10 to 13: what its parallel runner cannot send to workers, or spoils on the way."""
+"""Problems 10 to 13 of Kedro's parallel runner: objects that it cannot send to workers, or that it changes."""
 
 from __future__ import annotations
 

@@ -54,7 +54,7 @@ def test_a_handler_set_during_the_run_stays() -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
-@pytest.mark.usefixtures("hangup_is_heard")
+@pytest.mark.usefixtures("restore_hangup")
 def test_a_signal_that_is_ignored_stays_so() -> None:
     """Under `nohup` a closed terminal ends nothing; a signal that does end the run is named."""
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
@@ -243,7 +243,7 @@ with Session.create(sys.argv[1]) as session:
 """
 
 
-@pytest.mark.usefixtures("hangup_is_heard")
+@pytest.mark.usefixtures("restore_hangup")
 @pytest.mark.parametrize(
     ("number", "error"),
     [
