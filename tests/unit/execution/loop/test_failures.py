@@ -13,24 +13,7 @@ from treadle.execution.loop.failures import Failures
 from treadle.execution.loop.losses import Losses
 from treadle.execution.packing.bundle import RunBundle
 from treadle.planning import compile_plan
-
-
-class Pool:
-    """The part of an executor that handles lost workers."""
-
-    def __init__(self):
-        self.killed = []
-
-    def kill(self, worker):
-        self.killed.append(worker)
-
-    @staticmethod
-    def label(worker):
-        return f"worker-{worker}"
-
-    @staticmethod
-    def size(_dataset):
-        return 1000
+from treadle.testing import scripted_executor
 
 
 @pytest.fixture
@@ -96,7 +79,7 @@ def down(node_, worker=1):
 
 def test_which_node_is_at_fault_for_a_lost_worker(bundle):
     """The node on the blackboard is; otherwise none, except a node before which workers die repeatedly."""
-    losses = Losses(bundle, Pool(), {})
+    losses = Losses(bundle, scripted_executor()[0], {})
     assert losses.attribute(down(3), (3, 4)) == (3, False)
     assert losses.attribute(down(3), (5,)) == (None, False)  # the node on the blackboard has already finished
     assert losses.attribute(down(None), ()) == (None, False)
@@ -108,8 +91,8 @@ def test_which_node_is_at_fault_for_a_lost_worker(bundle):
 
 def test_a_worker_that_was_killed_for_a_timeout(bundle):
     """Its node is at fault if the worker still held it; a node that finished at the last moment is not."""
-    pool = Pool()
-    losses = Losses(bundle, pool, {3: 5.0})
+    executor, pool = scripted_executor()
+    losses = Losses(bundle, executor, {3: 5.0})
     losses.kill_worker(1, 3)
     assert pool.killed == [1]
     assert losses.attribute(down(3), (3,)) == (3, True)
