@@ -141,7 +141,7 @@ class KedroRunBundle(RunBundle):
             run_id=self.given_id,
             is_async=self.is_async,
         )
-        spec = replace(self._bare_spec(pickled), opener=pickle.dumps(pickled_run, protocol=5))
+        spec = replace(self._base_spec(pickled), opener=pickle.dumps(pickled_run, protocol=5))
         return pickle.dumps(spec, protocol=5), frozenset(unpicklable_nodes | held_by_dataset | confirming)
 
     def _transferred(self) -> dict[str, int]:

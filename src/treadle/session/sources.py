@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_LEFT_OUT = frozenset({"__pycache__", ".ipynb_checkpoints"})
-_LARGEST = 4_000_000
+_EXCLUDED = frozenset({"__pycache__", ".ipynb_checkpoints"})
+_MAX_SIZE = 4_000_000
 """In bytes; a larger file is not considered a source, and only its size is included."""
 
 
@@ -56,12 +56,12 @@ def _files(place: Path) -> Iterator[Path]:
         yield place
     for file in sorted(place.rglob("*")) if place.is_dir() else ():
         inside = file.relative_to(place)
-        is_source = _LEFT_OUT.isdisjoint(inside.parts) and not any(part.startswith("credentials") for part in inside.parts)
+        is_source = _EXCLUDED.isdisjoint(inside.parts) and not any(part.startswith("credentials") for part in inside.parts)
         if is_source and file.suffix != ".pyc" and file.is_file():
             yield file
 
 
 def _content(file: Path) -> bytes:
     size = file.stat().st_size
-    content = file.read_bytes() if size <= _LARGEST else b""
+    content = file.read_bytes() if size <= _MAX_SIZE else b""
     return f"{size}\0".encode() + content

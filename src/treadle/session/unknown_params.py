@@ -33,11 +33,11 @@ def warn_about_unknown_params(context: Context, pipeline: Pipeline) -> None:
     declared = getattr(context.config_loader, "unresolved", None)  # a custom loader may not have it
     if not context.extra_params or declared is None:
         return
-    taken = [name.removeprefix(_PREFIX) for name in pipeline.inputs() if name.startswith(_PREFIX)]
+    used = [name.removeprefix(_PREFIX) for name in pipeline.inputs() if name.startswith(_PREFIX)]
     for path, close in _misspelt(context.extra_params, declared("parameters"), ()):
         name = ".".join(path)
         mention = re.compile(r"\bruntime_params:\s*" + re.escape(name) + r"\b")
-        if _is_taken(name, taken) or any(_matches(declared(kind), mention) for kind in context.config_loader):
+        if _is_used(name, used) or any(_matches(declared(kind), mention) for kind in context.config_loader):
             continue
         _logger.warning(
             "The configuration has no parameter %r, and no node uses it, so it has no effect.%s",
@@ -60,9 +60,9 @@ def _misspelt(given: Mapping[Any, Any], declared: Any, above: tuple[str, ...]) -
             yield path, close[0]
 
 
-def _is_taken(name: str, taken: Iterable[str]) -> bool:
+def _is_used(name: str, used: Iterable[str]) -> bool:
     """Return whether a node uses a param, or a param nested in it, by name."""
-    return any(each == name or each.startswith(f"{name}.") for each in taken)
+    return any(each == name or each.startswith(f"{name}.") for each in used)
 
 
 def _matches(value: Any, wanted: re.Pattern[str]) -> bool:

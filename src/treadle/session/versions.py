@@ -61,8 +61,8 @@ def _own_version(catalog: Catalog, name: str) -> str | None:
     """Return the version of a dataset that this run has saved; None if there is none or it cannot be determined."""
     try:
         dataset = catalog[name]
-        ask = getattr(dataset, "load_version", None)
-        version: str | None = guarded("look for", name, dataset, ask) if callable(ask) else None
+        find_version = getattr(dataset, "load_version", None)
+        version: str | None = guarded("look for", name, dataset, find_version) if callable(find_version) else None
     except DatasetError:  # do not replace the run's own error, which is propagating
         return None
     return version
@@ -81,14 +81,14 @@ def check_load_versions(catalog: Catalog, pipeline: Pipeline, versions: Mapping[
         UnknownNameError: no node loads a dataset; has close matches.
         DatasetError: a version does not exist; names a close match or the newest versions.
     """
-    taken = pipeline.all_inputs()
+    loaded_names = pipeline.all_inputs()
     for name in versions:
-        if name not in taken:
-            raise _not_taken(name, taken)
+        if name not in loaded_names:
+            raise _not_loaded_error(name, loaded_names)
     for name, version in versions.items():
         dataset = catalog[name]
-        ask = getattr(dataset, "versions", None)
-        found = guarded("look for", name, dataset, ask) if callable(ask) else None
+        list_versions = getattr(dataset, "versions", None)
+        found = guarded("look for", name, dataset, list_versions) if callable(list_versions) else None
         if found is None or version in found:
             continue
         newest = f"The newest are: {', '.join(found[:_SHOWN])}." if found else "It has none yet."
@@ -99,10 +99,10 @@ def check_load_versions(catalog: Catalog, pipeline: Pipeline, versions: Mapping[
         raise error
 
 
-def _not_taken(name: str, taken: Iterable[str]) -> UnknownNameError:
-    datasets = sorted(each for each in taken if not is_parameter(each))
+def _not_loaded_error(name: str, loaded_names: Iterable[str]) -> UnknownNameError:
+    datasets = sorted(each for each in loaded_names if not is_parameter(each))
     close = close_names(name, datasets, most=_SHOWN)
     loaded = f"{', '.join(datasets[:_LISTED]) or 'none'}{', …' if len(datasets) > _LISTED else ''}"
     hint = did_you_mean(close, f"They load: {loaded}.")
-    msg = f"A version of dataset {name!r} was asked for, and no node of those that would run loads it.{hint}"
+    msg = f"A version of dataset {name!r} was requested, but none of the nodes to run loads it.{hint}"
     return UnknownNameError(msg, name=name, close=close)

@@ -50,7 +50,7 @@ _logger = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
-class _Start:
+class _StartedPlugin:
     """A plugin that was started in this process."""
 
     names: tuple[str, ...]
@@ -61,13 +61,13 @@ class _Start:
     """Returns the latest copy of the plugin, which has these attributes."""
 
 
-class _Process:
+class _ProcessPlugins:
     """The plugins that were started in one process, and names for plugins that were registered without one."""
 
     def __init__(self) -> None:
         self.pid = os.getpid()
         self.lock = fork_safe(threading.RLock())  # runs in several threads must not start plugins at the same time
-        self.started: dict[Hashable, _Start] = {}
+        self.started: dict[Hashable, _StartedPlugin] = {}
         self._numbers = itertools.count(1)
         self._anonymous: list[tuple[int, Callable[[], Any]]] = []
 
@@ -86,12 +86,12 @@ class _Process:
             return f"{_ANONYMOUS}{number}"
 
 
-_current = [_Process()]
+_current = [_ProcessPlugins()]
 
 
-def _process() -> _Process:
+def _process_plugins() -> _ProcessPlugins:
     if _current[0].pid != os.getpid():  # a forked child: the plugins that its parent started are not started here
-        _current[0] = _Process()
+        _current[0] = _ProcessPlugins()
     return _current[0]
 
 
@@ -118,7 +118,7 @@ def pack_hooks(manager: pluggy.PluginManager | None) -> tuple[HookPayload, ...]:
 
 
 def _pack(manager: pluggy.PluginManager, plugin: Any) -> HookPayload:
-    name = _process().name(manager, plugin)
+    name = _process_plugins().name(manager, plugin)
     try:
         return HookPayload(name, pickle_in_band(_unstarted(manager, plugin)))
     except UnpicklableValueError as exc:
@@ -142,7 +142,7 @@ def _pack(manager: pluggy.PluginManager, plugin: Any) -> HookPayload:
 
 def _unstarted(manager: pluggy.PluginManager, plugin: Any) -> Any:
     """Return a copy without the attributes that `on_worker_start` set here, such as a connection: they are invalid elsewhere."""
-    process = _process()
+    process = _process_plugins()
     start = process.started.get(_key(process, manager, plugin))
     if start is None or not start.names:
         return plugin
@@ -250,7 +250,7 @@ def start_plugins(manager: pluggy.PluginManager | None, facts: WorkerFacts, run_
     """
     if manager is None or not implemented(manager, _START):
         return
-    process = _process()
+    process = _process_plugins()
     with process.lock:
         plugins = {id(each.plugin): each.plugin for each in getattr(manager.hook, _START).get_hookimpls()}
         keys = {each: _key(process, manager, plugin) for each, plugin in plugins.items()}
@@ -273,10 +273,10 @@ def start_plugins(manager: pluggy.PluginManager | None, facts: WorkerFacts, run_
             # The main process makes no copies, so a weak reference is enough there: an unnamed plugin must not be kept alive.
             weak = facts.is_main and process.name(manager, plugin).startswith(_ANONYMOUS)
             latest = _reference(plugin) if weak else partial(_same, plugin)
-            process.started[keys[id(plugin)]] = _Start(names, {name: had[name] for name in names if name in had}, latest)
+            process.started[keys[id(plugin)]] = _StartedPlugin(names, {name: had[name] for name in names if name in had}, latest)
 
 
-def _key(process: _Process, manager: pluggy.PluginManager, plugin: Any) -> Hashable:
+def _key(process: _ProcessPlugins, manager: pluggy.PluginManager, plugin: Any) -> Hashable:
     """Return a key that identifies a plugin across runs as long as the project's code is unchanged."""
     project = (configured_project().package_name, configured_project().stamp) if is_configured() else None
     return project, process.name(manager, plugin), plugin if inspect.ismodule(plugin) else type(plugin)
@@ -287,7 +287,7 @@ def _attributes(plugin: Any) -> dict[str, Any]:
     return {} if inspect.ismodule(plugin) else getattr(plugin, "__dict__", {})
 
 
-def _copy_attributes(start: _Start, plugin: Any) -> None:
+def _copy_attributes(start: _StartedPlugin, plugin: Any) -> None:
     """Copy the attributes that `on_worker_start` set from the latest copy of a plugin to a new copy."""
     earlier = start.latest()
     if earlier is not plugin and earlier is not None:

@@ -111,7 +111,7 @@ class RunBundle:
             if not stay.isdisjoint((*node.node.inputs, *node.node.outputs, *node.node.confirms))
         ]
         spec = replace(
-            self._bare_spec(self._nodes()),
+            self._base_spec(self._nodes()),
             recipes=part.recipes,
             objects=tuple(objects),
             hooks=pack_hooks(self.hooks),
@@ -123,7 +123,7 @@ class RunBundle:
         )
         return pickle.dumps(spec, protocol=5), frozenset(main_only)
 
-    def _bare_spec(self, nodes: PickledNodes) -> RunSpec:
+    def _base_spec(self, nodes: PickledNodes) -> RunSpec:
         """Return a RunSpec with the nodes and their inputs and outputs, without datasets and hooks."""
         plan = self.plan
         declared = [index for index, dataset in enumerate(plan.datasets) if dataset.declared]
