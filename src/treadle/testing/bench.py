@@ -238,14 +238,14 @@ class Bench:
     def _must_send(self, dataset: int, worker: int) -> bool:
         """Return whether a value must be sent with a job; transfer it to the store first if it is in another worker."""
         placement = self._placements.get(dataset, SHARED)
-        if placement.worker not in {None, worker} and placement.movable:
+        if placement.worker not in {None, worker} and placement.movable and not placement.direct:
             self.transfer(dataset, placement.worker or MAIN)
             placement = self._placements[dataset]
-        if placement.worker is not None:
+        if placement.worker == worker or (placement.worker is not None and not placement.direct):
             return False
         copies = self._copies.setdefault(dataset, set())
         if worker in copies:
             return False
-        if placement.retained and worker != MAIN:
+        if (placement.retained or placement.direct) and worker != MAIN:
             copies.add(worker)
         return True

@@ -107,7 +107,8 @@ class ValueContract(ContractFixtures):
         )
         first, second = bench.workers
         made = bench.run(first, "make")
-        stays = dict(made.outputs)[bench.numbers["big"]].placement.worker == first
+        placement = dict(made.outputs)[bench.numbers["big"]].placement
+        stays = placement.worker == first and not placement.direct
         bench.submit(first, "short", "long", last=[("p", "long")], local=["p"])
         bench.submit(second, "take")  # requests the value from the first worker, which has just received a job
         transferred, ended = [], set()
@@ -168,6 +169,7 @@ class ValueContract(ContractFixtures):
         assert seen == [here]
         assert bench.value("b") == big.sum()
 
+    @needs("local")
     def test_an_ended_run_leaves_no_files_open(self, bench: Bench) -> None:
         """Values of jobs that failed or never ran are freed in this process and in the workers."""
 

@@ -50,7 +50,10 @@ class Executor:
 
     def label(self, worker: int) -> str:
         """Return a worker's label, as events and logs show it."""
-        return "main" if worker == MAIN else f"{self.capabilities.label}-{worker}"
+        if worker == MAIN:
+            return "main"
+        label_of = self.capabilities.label_of
+        return f"{self.capabilities.label}-{worker}" if label_of is None else label_of(worker)
 
     # --- a run -----------------------------------------------------------------------------------------------------------
 

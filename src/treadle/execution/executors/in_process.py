@@ -32,6 +32,7 @@ def job_steps(  # noqa: PLR0913 - all but the first four are keyword-only
     *,
     load_input: Callable[[int, bool], Any],
     store_output: Callable[[int, Any], Handle] | None = None,
+    stays: Callable[[int, Any], Handle | None] = lambda _dataset, _value: None,
     keep: Callable[[dict[int, Any], int], None] | None = None,
     cancelled: Callable[[], bool] = lambda: False,
     label: str = "main",
@@ -45,8 +46,10 @@ def job_steps(  # noqa: PLR0913 - all but the first four are keyword-only
         job: the nodes to run.
         load_input: returns the value of an in-memory dataset; its second argument is True for the last consumer of the value.
         store_output: stores the value of an in-memory output during the attempt, and returns its handle.
+        stays: returns the handle of an output that stays in this process as an object, which `keep` stores after the attempt;
+            None for one that is passed to `store_output`.
         keep: moves an output from the given dictionary, which has the only reference to it, into the store after the attempt.
-            Called for every output if there is no `store_output`, otherwise for those that only this job uses.
+            Called for every output if there is no `store_output`, else for those that only this job uses and those that stay.
         cancelled: called before each node; if it returns True, the rest of the job is returned.
         label: the worker's label, for log records.
 
@@ -72,6 +75,10 @@ def job_steps(  # noqa: PLR0913 - all but the first four are keyword-only
                 return
             if dataset in handles:
                 handles.pop(dataset).close()  # an earlier chunk of a generator
+                made.pop(dataset, None)
+            if (handle := stays(dataset, value)) is not None:
+                made[dataset], handles[dataset] = value, handle
+                return
             handles[dataset] = store_output(dataset, value)
 
         rest = job.nodes[position + 1 :]

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from treadle.execution.executors.events import PoolEvent
     from treadle.execution.packing.bundle import RunBundle
@@ -32,6 +32,7 @@ class Capabilities:
         concurrent: nodes run while the caller does something else; False if the only worker is the thread that calls `wait`.
         local: its workers run on this machine: their process ids are valid here, and the exit code of a lost one is known.
         sets_up_project: its workers import and configure the project themselves; False if they have this process's memory.
+        label_of: returns the label of a worker, if its number does not say enough; None for `label` and the number.
     """
 
     processes: bool
@@ -42,6 +43,7 @@ class Capabilities:
     concurrent: bool = True
     local: bool = True
     sets_up_project: bool = True
+    label_of: Callable[[int], str] | None = None
 
 
 class WorkerPool(Protocol):

@@ -74,7 +74,7 @@ def usable_cores() -> int:
     return int(cpu_count())
 
 
-def fingerprint(modules: Iterable[str], project: ProjectSetup | None = None) -> str:
+def fingerprint(modules: Iterable[str], project: ProjectSetup | None = None, *, environment: bool = True) -> str:
     """Return a fingerprint that changes when warm workers would differ from newly started ones.
 
     It covers the project's package and its files on disk, the files of the modules that define the nodes' functions, the
@@ -83,6 +83,7 @@ def fingerprint(modules: Iterable[str], project: ProjectSetup | None = None) -> 
     Args:
         modules: names of the modules of the nodes' functions.
         project: configures the project of another framework; None for a Treadle project.
+        environment: include the environment and the working directory; False for workers that have their own.
     """
     digest = hashlib.blake2b(digest_size=16)
 
@@ -102,6 +103,7 @@ def fingerprint(modules: Iterable[str], project: ProjectSetup | None = None) -> 
             except OSError:
                 continue  # a module inside an archive, which is not edited in place
             add(file, status.st_mtime_ns, status.st_size)
-    add(sorted((name, value) for name, value in os.environ.items() if name not in _VOLATILE))
-    add(sys.path, _working_directory())
+    if environment:
+        add(sorted((name, value) for name, value in os.environ.items() if name not in _VOLATILE), _working_directory())
+    add(sys.path)
     return digest.hexdigest()

@@ -14,6 +14,7 @@ class Placement(NamedTuple):
         size: size of the value in bytes; 0 if it is not known.
         retained: whether a worker that receives the value keeps it until it is released.
         reason: why the value cannot be transferred.
+        direct: whether other workers read the value from its worker themselves, so that the store never has it.
     """
 
     worker: int | None = None
@@ -21,6 +22,7 @@ class Placement(NamedTuple):
     size: int = 0
     retained: bool = False
     reason: str = ""
+    direct: bool = False
 
 
 SHARED = Placement()

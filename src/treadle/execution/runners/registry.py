@@ -22,6 +22,7 @@ _RUNNER_CLASSES = {
     "sequential": "treadle.execution.runners.sequential.SequentialRunner",
     "thread": "treadle.execution.runners.thread.ThreadRunner",
     "parallel": "treadle.execution.runners.parallel.ParallelRunner",
+    "dask": "treadle.execution.runners.dask.DaskRunner",
 }
 
 

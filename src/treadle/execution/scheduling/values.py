@@ -42,7 +42,8 @@ class Values:
         self.homes: dict[int, tuple[int, int]] = {}
         """The worker of each value that can be transferred, and its size in bytes (RESIDENT and TRANSFERRING)."""
         self._copies: dict[int, set[int]] = {}  # workers that keep a copy in addition to the store or the owner
-        self._retained: set[int] = set()  # shared values that a worker keeps once it has received them
+        self._retained: set[int] = set()  # values that a worker keeps once it has received them
+        self._direct: set[int] = set()  # values in a worker that the others read from it
         self._local: set[int] = set()  # datasets that stay within the job that makes them
         self._used_up: set[int] = set()  # values whose last consumer is assigned to the only worker that has them
         self.lost: list[int] = []
@@ -105,6 +106,9 @@ class Values:
         if placement.movable:
             self._move(dataset, ValueState.RESIDENT)
             self.homes[dataset] = (worker, placement.size)
+            if placement.direct:
+                self._direct.add(dataset)
+                self._retained.add(dataset)
         else:
             self._move(dataset, ValueState.PINNED)
             self.pins[dataset] = worker
@@ -157,8 +161,12 @@ class Values:
 
     def missing(self, inputs: Iterable[int], worker: int) -> list[int]:
         """Return the inputs that a worker cannot get yet, because they must first be loaded or transferred."""
-        of, shared = self.of, ValueState.SHARED
-        return [dataset for dataset in inputs if of[dataset] is not shared and not self._is_only_in(dataset, worker)]
+        of, shared, direct = self.of, ValueState.SHARED, self._direct
+        return [
+            dataset
+            for dataset in inputs
+            if of[dataset] is not shared and dataset not in direct and not self._is_only_in(dataset, worker)
+        ]
 
     def request(self, dataset: int) -> int | None:
         """Mark a missing value as requested.
@@ -181,7 +189,7 @@ class Values:
             return inputs
         sent = []
         for dataset in inputs:
-            if self.of[dataset] is not ValueState.SHARED:
+            if self.of[dataset] is not ValueState.SHARED and (dataset not in self._direct or self._is_only_in(dataset, worker)):
                 continue  # it is in that worker
             if dataset in self._retained and worker != MAIN:
                 copies = self._copies.setdefault(dataset, set())
@@ -232,6 +240,8 @@ class Values:
         lost = [dataset for dataset, holder in self.pins.items() if holder == worker]
         lost += [dataset for dataset, (holder, _size) in self.homes.items() if holder == worker]
         for dataset in lost:
+            if dataset in self._direct:  # a job that was to read it may not have done so: nobody is known to have a copy
+                self._copies.pop(dataset, None)
             self._forget_place(dataset)
             self._move(dataset, ValueState.ABSENT)
         for copies in self._copies.values():
@@ -287,6 +297,8 @@ class Values:
     def _forget_place(self, dataset: int) -> int | None:
         """Forget which worker has a value; return it."""
         worker = self.pins.pop(dataset, None)
+        if self._direct:
+            self._direct.discard(dataset)
         if worker is None and dataset in self.homes:
             worker = self.homes.pop(dataset)[0]
         return worker

@@ -96,7 +96,7 @@ class Slot:
         # Signals are blocked until the process is recorded here; the child starts with them blocked, and unblocks them itself.
         with ExitStack() as prepared:
             prepared.enter_context(_STARTING)
-            prepared.enter_context(_hidden_main())
+            prepared.enter_context(hidden_main())
             prepared.enter_context(default_start_method_unchanged())
             prepared.enter_context(interrupts_deferred())
             prepared.enter_context(_fork_warning_silenced(self._method))
@@ -218,7 +218,7 @@ def ensure_forkserver() -> None:
     adopt_multiprocessing_folder()
     multiprocessing_folder()  # a child process would use its parent's
     # Signals must not be blocked here: the forkserver and all processes that it starts for other code would keep them blocked.
-    with _STARTING, _hidden_main(), default_start_method_unchanged():
+    with _STARTING, hidden_main(), default_start_method_unchanged():
         forkserver.ensure_running()
 
 
@@ -254,7 +254,7 @@ class _RecordingContext:
 
 
 @contextmanager
-def _hidden_main() -> Iterator[None]:
+def hidden_main() -> Iterator[None]:
     """Hide the file of `__main__`: otherwise a child would run the script again.
 
     Functions and classes of the main script are pickled by value instead.

@@ -1,0 +1,5 @@
+"""The backend of dask.distributed: each dask worker process is a worker, and values move from worker to worker.
+
+`pool.py`, `link.py`, `members.py` and `store.py` are the driver's side, `host.py`, `hosted_pool.py` and `hosted_run.py` the
+worker's; `messages.py` has what crosses between them beside the messages of every backend.
+"""

@@ -1,0 +1,110 @@
+"""What a dask worker process has of Treadle: handlers for streams of drivers and for values, and the tasks that run jobs.
+
+State: the pools that have a part in this process, kept with the dask worker. Runs in dask workers. Neighbours: `link.py` is the
+other end of a stream.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import signal
+from typing import TYPE_CHECKING, Any
+
+from treadle.execution.executors.dask.fetching import answer
+from treadle.execution.executors.dask.hosted_pool import HostedPool
+from treadle.execution.executors.dask.messages import FETCH, KILL, OPEN
+from treadle.execution.executors.dask.project import HostedProject
+from treadle.execution.protocol.handles import UnpicklableValueError
+
+if TYPE_CHECKING:
+    from treadle.execution.protocol.project import ProjectSpec
+
+_ATTRIBUTE = "_treadle_host"
+
+
+class Host:
+    """The pools that have a part in a dask worker.
+
+    Args:
+        worker: the dask worker.
+    """
+
+    def __init__(self, worker: Any) -> None:
+        self._worker = worker
+        self.pools: dict[str, HostedPool] = {}
+        worker.handlers.update({OPEN: self.open, FETCH: self.fetch, KILL: self.kill})
+
+    async def open(self, comm: Any, pool: str, number: int, label: str, project: bytes) -> Any:
+        """Be one end of a driver's stream, until it is closed.
+
+        Args:
+            comm: the connection.
+            pool: id of the driver's pool.
+            number: this worker's number in it.
+            label: this worker's label.
+            project: the pickled ProjectSpec.
+        """
+        from distributed.core import Status
+
+        spec: ProjectSpec = pickle.loads(project)  # noqa: S301 - the driver sent it
+        hosted = self.pools[pool] = HostedPool(self._worker, comm, pool, number, HostedProject(spec, label))
+        try:
+            await hosted.listen()
+        finally:
+            if self.pools.get(pool) is hosted:
+                del self.pools[pool]
+        return Status.dont_reply
+
+    async def fetch(self, pool: str, run: int, dataset: int) -> dict[str, Any]:
+        """Return a value to another worker, or to the driver.
+
+        Args:
+            pool: id of the pool.
+            run: number of the run.
+            dataset: index of the value.
+        """
+        from distributed.utils import offload
+
+        hosted = self.pools.get(pool)
+        in_run = hosted.has_run(run) if hosted is not None else None
+        if in_run is None:
+            return answer(None, "its run is over there")
+        try:
+            return answer(await offload(in_run.read, dataset))
+        except UnpicklableValueError as exc:
+            return answer(None, str(exc))
+
+    async def kill(self, pool: str) -> None:
+        """End this process, whatever it does: the nanny starts another one.
+
+        Args:
+            pool: id of the pool that asks for it.
+        """
+        if pool in self.pools:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+def install(dask_worker: Any) -> None:
+    """Give a dask worker the handlers, unless it has them.
+
+    Args:
+        dask_worker: the worker, which dask passes by this name.
+    """
+    if not hasattr(dask_worker, _ATTRIBUTE):
+        setattr(dask_worker, _ATTRIBUTE, Host(dask_worker))
+
+
+def run_turn(pool: str, ticket: int) -> None:
+    """Run the jobs of a pool that have arrived: the function of Treadle's dask tasks.
+
+    Args:
+        pool: id of the pool.
+        ticket: number of the last job that belongs to this turn.
+    """
+    from distributed import get_worker
+
+    host = getattr(get_worker(), _ATTRIBUTE, None)
+    hosted = host.pools.get(pool) if host is not None else None
+    if hosted is not None:  # else the driver has closed the pool
+        hosted.run_turn(ticket)

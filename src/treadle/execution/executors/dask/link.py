@@ -1,0 +1,212 @@
+"""The driver's end of the stream to one dask worker.
+
+::
+
+    thread of the run                 event loop of the client
+    queue, flush ───────────────────► stream to the worker ; a dask task (a turn) for the jobs of each flush
+    DaskPool.wait ◄── queue of news ── facts of the worker, and the end of the stream
+
+State: the commands that were not flushed, the running node, the dask tasks. Runs in the driver, in two threads.
+Neighbours: `pool.py` owns the links, `host.py` is the other end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import pickle
+import uuid
+from collections import deque
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from treadle.execution.attempt.failure import record_failure
+from treadle.execution.executors.dask.host import install, run_turn
+from treadle.execution.executors.dask.messages import KILL, OPEN, Ticketed
+from treadle.execution.protocol.messages import Cancel, Hello, Job
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from treadle.execution.protocol.messages import Started
+
+_KILL_SECONDS = 1.0
+"""A worker that has not ended itself after this time, because compiled code holds it up, is ended by its nanny."""
+_WRITE_SECONDS = 10.0
+"""The longest time for which a cancellation that does not get through is waited for."""
+
+
+class Ended(NamedTuple):
+    """The end of a link; `reason` says why it could not be set up, None if it was."""
+
+    reason: str | None
+
+
+class Link:
+    """One dask worker.
+
+    Args:
+        client: the client of the cluster.
+        address: the worker's address.
+        number: its number in the pool.
+        pool: id of the pool.
+        news: takes what happens: the link, and a list of facts or an Ended. Called on the client's event loop.
+    """
+
+    def __init__(self, client: Any, address: str, number: int, pool: str, news: Callable[[Link, Any], None]) -> None:
+        self.address, self.number = address, number
+        self.pid = 0
+        self.ready = False
+        """True once the worker is set up."""
+        self.started: Started | None = None
+        """The running node, as far as it was reported."""
+        self._client, self._pool, self._news = client, pool, news
+        self._id = uuid.uuid4().hex[:12]
+        self._commands: list[Any] = []
+        self._ticket = 0
+        self._turns: deque[Any] = deque()  # dask futures, in order
+        self._comm: Any = None
+        self._is_closed = False
+
+    @property
+    def label(self) -> str:
+        """The worker's number and its place in the cluster."""
+        return f"worker-{self.number}@{self.address.partition('://')[2]}"
+
+    # --- the thread of the run -------------------------------------------------------------------------------------------
+
+    def queue(self, command: Any) -> None:
+        """Add a command to the next flush."""
+        self._commands.append(command)
+
+    def flush(self, name_of: Callable[[int], str]) -> None:
+        """Send the commands; submit a dask task for the jobs among them, under the name of the first node.
+
+        Args:
+            name_of: returns the name of a node.
+        """
+        if not self._commands:
+            return
+        commands, self._commands = self._commands, []
+        first = None
+        for position, command in enumerate(commands):
+            if type(command) is Job:
+                self._ticket += 1
+                first = command.nodes[0] if first is None else first
+                commands[position] = Ticketed(self._ticket, command)
+        written = asyncio.run_coroutine_threadsafe(
+            self._write(pickle.dumps(commands, protocol=5)), self._client.loop.asyncio_loop
+        )
+        if any(type(command) is Cancel for command in commands):  # it is worth nothing if it comes too late
+            with suppress(TimeoutError):
+                written.result(_WRITE_SECONDS)
+        if first is not None:
+            self._submit(name_of(first))
+
+    def _submit(self, name: str) -> None:
+        self._turns.append(
+            self._client.submit(
+                run_turn,
+                self._pool,
+                self._ticket,
+                key=f"{name}-{self._id}-{self._ticket}",  # never used before: dask would not run a known key again
+                workers=[self.address],
+                allow_other_workers=False,
+                pure=False,
+                retries=0,
+            )
+        )
+
+    def failed_turn(self) -> BaseException | None:
+        """Return the error of a dask task that failed outside of any job, None if there is none."""
+        for turn in self._turns:
+            if turn.status == "error" and not self._is_closed:
+                error: BaseException = turn.exception()
+                return error
+        return None
+
+    def release_turns(self) -> None:
+        """Have dask forget the tasks, also those that its dead worker can no longer run."""
+        self._turns.clear()
+
+    @property
+    def has_turns(self) -> bool:
+        """Whether there are dask tasks that were not released."""
+        return bool(self._turns)
+
+    # --- the event loop of the client ------------------------------------------------------------------------------------
+
+    async def run(self, project: bytes) -> None:
+        """Set the worker up and pass on what it reports, until the stream ends.
+
+        Args:
+            project: the pickled ProjectSpec.
+        """
+        reason: str | None = None
+        try:
+            await self._open(project)
+        except OSError as exc:
+            reason = f"{type(exc).__name__}: {exc}"
+        except Exception as exc:  # noqa: BLE001 - what installing the handlers raised in the worker: the pool reports it
+            self._news(self, [Hello(self.number, 0, 0, record_failure(exc, phase="setup"))])
+        else:
+            with suppress(OSError):  # CommClosedError is one
+                while True:
+                    self._news(self, pickle.loads(await self._comm.read()))  # noqa: S301 - a worker of the user's cluster
+        self.close()
+        self._news(self, Ended(reason))
+
+    async def _open(self, project: bytes) -> None:
+        from distributed.comm import connect
+
+        async with self.remote() as worker:
+            answer = await worker.run(function=pickle.dumps(install))
+        if answer["status"] != "OK":
+            raise answer["exception"]
+        self._comm = await connect(self.address, **self._client.security.get_connection_args("client"))
+        message = {"op": OPEN, "reply": False, "pool": self._pool, "number": self.number, "label": self.label}
+        await self._comm.write({**message, "project": project})
+        self._submit("treadle-setup")
+
+    def remote(self) -> Any:
+        """Return a connection to the worker, for a `with`; the client would keep its own open."""
+        return remote(self._client, self.address)
+
+    async def _write(self, data: bytes) -> None:
+        with suppress(OSError):  # the worker is gone, and `run` reports it
+            await self._comm.write(data)
+
+    def release_done_turns(self) -> None:
+        """Have dask forget the tasks that are done: it would run them again if the worker that holds their results died."""
+        while self._turns and self._turns[0].status == "finished":
+            self._turns.popleft()
+
+    async def kill(self) -> None:
+        """End the worker's process."""
+        worker = asyncio.ensure_future(self._ask_to_end())
+        _done, waiting = await asyncio.wait([worker], timeout=_KILL_SECONDS)
+        if waiting:
+            worker.cancel()
+            await self._client.scheduler.restart_workers(workers=[self.address], timeout=30, on_error="return")
+
+    async def _ask_to_end(self) -> None:
+        with suppress(OSError):  # it has ended
+            async with self.remote() as worker:
+                await getattr(worker, KILL)(pool=self._pool)
+
+    def close(self) -> None:
+        """End the stream: the worker then forgets all that the pool has there."""
+        self._is_closed = True
+        if self._comm is not None:
+            self._comm.abort()
+
+
+def remote(client: Any, address: str) -> Any:
+    """Return a connection to a worker, for an `async with`.
+
+    Args:
+        client: has the security settings of the cluster.
+        address: the worker's address.
+    """
+    from distributed.core import rpc
+
+    return rpc(address, connection_args=client.security.get_connection_args("client"))

@@ -1,0 +1,127 @@
+"""What a driver and a dask worker send each other in addition to the messages of every backend. State: none."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from treadle.execution.protocol.handles import UnpicklableValueError
+from treadle.execution.protocol.placement import Placement
+
+if TYPE_CHECKING:
+    from treadle.execution.protocol.handles import Handle
+    from treadle.execution.protocol.messages import Job
+
+OPEN, FETCH, KILL = "treadle_open", "treadle_fetch", "treadle_kill"
+"""Operations that a dask worker with Treadle's handlers understands: open a stream, read a value, end the process."""
+
+
+class Ticketed(NamedTuple):
+    """A job, and the number of the turn (a dask task) in which it may run at the latest."""
+
+    ticket: int
+    job: Job
+
+
+class InputsLost(NamedTuple):
+    """Nodes that did not start, because an input could not be read from its worker; its address, and why."""
+
+    run: int
+    nodes: tuple[int, ...]
+    address: str
+    reason: str
+
+
+class ClusterValue(NamedTuple):
+    """A large value in the dask worker that made it; other workers read it from there."""
+
+    worker: int
+    size: int
+    address: str
+    pool: str
+    """The pool whose value it is: the worker may have values of several."""
+
+    @property
+    def memory(self) -> tuple[int, int]:
+        """Nothing in this process."""
+        return 0, 0
+
+    @property
+    def placement(self) -> Placement:
+        """In its worker, from which the others read it."""
+        return Placement(self.worker, size=self.size, direct=True)
+
+    @property
+    def fd(self) -> int | None:
+        """None: it has no file."""
+        return None
+
+    @property
+    def needs_descriptor(self) -> bool:
+        """False: it has no file."""
+        return False
+
+    def with_descriptor(self, fd: int | None) -> Handle:  # noqa: ARG002 - it has no file
+        """Return the handle itself."""
+        return self
+
+    def load(self) -> Any:
+        """Raise: the value must be read from its worker first.
+
+        Raises:
+            UnpicklableValueError: always.
+        """
+        msg = f"it is in the dask worker at {self.address}"
+        raise UnpicklableValueError(msg)
+
+    def close(self) -> None:
+        """Do nothing: the worker releases it."""
+
+
+class Pushed(NamedTuple):
+    """A large pickled value from the driver; a worker keeps it until it is released."""
+
+    data: bytes
+    buffers: tuple[bytes, ...] = ()
+
+    @property
+    def size(self) -> int:
+        """Bytes of the pickle and its buffers."""
+        return len(self.data) + sum(map(len, self.buffers))
+
+    @property
+    def memory(self) -> tuple[int, int]:
+        """Nothing that is counted."""
+        return 0, 0
+
+    @property
+    def placement(self) -> Placement:
+        """In the store; workers keep it."""
+        return Placement(size=self.size, retained=True)
+
+    @property
+    def worker(self) -> int | None:
+        """None: it can be loaded from this handle."""
+        return None
+
+    @property
+    def fd(self) -> int | None:
+        """None: it has no file."""
+        return None
+
+    @property
+    def needs_descriptor(self) -> bool:
+        """False: it has no file."""
+        return False
+
+    def with_descriptor(self, fd: int | None) -> Handle:  # noqa: ARG002 - it has no file
+        """Return the handle itself."""
+        return self
+
+    def load(self) -> Any:
+        """Unpickle the value."""
+        import pickle
+
+        return pickle.loads(self.data, buffers=[bytearray(buffer) for buffer in self.buffers])  # noqa: S301 - see Inline
+
+    def close(self) -> None:
+        """Do nothing: it owns nothing."""

@@ -1,0 +1,357 @@
+"""The pool of a dask cluster's workers: it finds them, also while a run goes on, and runs jobs on them through `link.py`.
+
+::
+
+    driver                                               dask worker n
+    ┌──────────────────────────────┐                    ┌───────────────────────────────────────┐
+    │ DaskPool      jobs ──► Link n ════ stream ═══════►│ HostedPool: mailbox                   │
+    │               turns ─► scheduler ── dask task ───►│ run_turn: runs the jobs               │
+    │   facts, logs ◄─────── Link n ◄═══ stream ════════│ facts, logs                           │
+    │ ClusterStore: handles        │                    │ values ◄═══ read by other workers ═══►│
+    └──────────────────────────────┘                    └───────────────────────────────────────┘
+
+State: the links, by the numbers of the workers, and the current run. Runs in the driver.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import pickle
+import time
+import uuid
+from queue import Empty, SimpleQueue
+from typing import TYPE_CHECKING, Any
+
+from treadle.errors import RunnerError
+from treadle.execution.executors.dask.fetching import read_value
+from treadle.execution.executors.dask.link import Ended, Link, remote
+from treadle.execution.executors.dask.messages import InputsLost
+from treadle.execution.executors.dask.store import ClusterStore
+from treadle.execution.executors.events import Report, SetupFailed, WorkerDown, WorkerUp
+from treadle.execution.executors.executor import Executor
+from treadle.execution.executors.protocol import Capabilities
+from treadle.execution.protocol.messages import (
+    BeginRun,
+    EndRun,
+    Failed,
+    Finished,
+    Hello,
+    JobsReturned,
+    Logged,
+    Output,
+    Started,
+)
+from treadle.execution.worker.forwarding import log_record, write_output
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from treadle.execution.executors.dask.hosted_run import PickledValue
+    from treadle.execution.executors.dask.messages import ClusterValue
+    from treadle.execution.executors.events import PoolEvent
+    from treadle.execution.packing.bundle import RunBundle
+    from treadle.execution.protocol.messages import Cancel, Job, Release, Transfer
+    from treadle.execution.protocol.project import ProjectSpec
+
+_CHECK_SECONDS = 0.5
+"""How often a `wait` without news looks after the cluster."""
+_LOOK_SECONDS = 0.25
+"""How often the scheduler is asked for its workers."""
+_GRACE_SECONDS = 1.0
+"""How long `close` waits for the dask tasks, which end by themselves; dask logs a warning for each that it has to cancel."""
+_CONNECTS = 3
+"""How often a worker's address is tried."""
+
+
+class DaskPool:
+    """The workers of a dask cluster.
+
+    Args:
+        client: the client, which stays open when the pool is closed.
+        project: what the workers are set up from.
+        max_workers: the most workers to use; None for all.
+        worker_timeout: seconds without any worker after which a run fails.
+        closed: called when the pool has been closed.
+    """
+
+    def __init__(
+        self,
+        client: Any,
+        project: ProjectSpec,
+        *,
+        max_workers: int | None = None,
+        worker_timeout: float = 60.0,
+        closed: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.capabilities = Capabilities(processes=True, can_kill=True, queues=True, local=False, label_of=self._label)
+        self._client, self._project = client, pickle.dumps(project, protocol=5)
+        self._max_workers, self._worker_timeout, self._closed = max_workers, worker_timeout, closed
+        self._id = uuid.uuid4().hex[:8]
+        self._links: dict[int, Link] = {}
+        self._labels: dict[int, str] = {}
+        self._news: SimpleQueue[tuple[Link, Any] | None] = SimpleQueue()
+        self._run = 0
+        self._message: BeginRun | None = None
+        self._name_of: Callable[[int], str] = str
+        self._ready: list[PoolEvent] = []
+        self._alone_since = time.monotonic()
+        self._refused: dict[str, int] = {}  # by address: how often it could not be connected to
+        self._watching: Any = None
+        self._is_closed = False
+
+    def _label(self, worker: int) -> str:
+        return self._labels.get(worker, f"worker-{worker}")
+
+    # --- a run -----------------------------------------------------------------------------------------------------------
+
+    def start(self, number: int, run: RunBundle) -> frozenset[int]:
+        """Start a run on the workers that are set up; others are reported when they are."""
+        spec, main_only = run.spec()
+        if self._watching is None:
+            self._watching = True
+            self._client.loop.add_callback(self._watch)
+        self._run, nodes = number, run.plan.nodes
+        self._message = None
+        while not self._news.empty():  # of the time between two runs
+            self._handle(self._news.get())
+        self._message = BeginRun(number, spec)
+        self._name_of = lambda index: nodes[index].name
+        self._alone_since = time.monotonic()
+        self._ready = []
+        for link in self._links.values():
+            link.started = None
+            if link.ready:
+                link.queue(self._message)
+                self._ready.append(WorkerUp(link.number, link.pid, 0))
+        return main_only
+
+    def send(self, worker: int, command: Job | Transfer | Release | Cancel) -> None:
+        """Queue a command; `flush` sends it."""
+        if (link := self._links.get(worker)) is not None:
+            link.queue(command)
+
+    def flush(self) -> None:
+        """Send the queued commands."""
+        for link in list(self._links.values()):
+            link.flush(self._name_of)
+
+    def wait(self, timeout: float | None = None) -> list[PoolEvent]:
+        """Block until there are events."""
+        events, self._ready = self._ready, []
+        self.flush()
+        end = None if timeout is None else time.monotonic() + timeout
+        while not events:
+            left = _CHECK_SECONDS if end is None else min(_CHECK_SECONDS, end - time.monotonic())
+            try:
+                item = self._news.get(timeout=max(0.0, left)) if left > 0 else self._news.get_nowait()
+            except Empty:
+                self._check()
+                if end is not None and time.monotonic() >= end:
+                    break
+                continue
+            if item is None:  # `wake`
+                break
+            events += self._handle(item)
+        while not self._news.empty() and (item := self._news.get()) is not None:
+            events += self._handle(item)
+        return events
+
+    def wake(self) -> None:
+        """End a `wait` that another thread is in."""
+        self._news.put(None)
+
+    def running(self) -> dict[int, Started]:
+        """Return the running nodes, as far as they were reported."""
+        return {number: link.started for number, link in list(self._links.items()) if link.started is not None}
+
+    def kill(self, worker: int) -> None:
+        """End a worker's process; its nanny starts another one."""
+        if (link := self._links.get(worker)) is not None:
+            self._client.loop.add_callback(link.kill)
+
+    def restart(self, worker: int) -> None:
+        """Do nothing: the nanny, or whatever manages the cluster, starts workers, and the pool uses those that come."""
+
+    def worn(self) -> list[int]:
+        """Return no worker: workers are not replaced."""
+        return []
+
+    def retire(self, worker: int) -> None:
+        """Do nothing: workers are not replaced."""
+
+    def end(self) -> None:
+        """End the run: its values are freed in the workers."""
+        self._message = None
+        for link in list(self._links.values()):
+            if link.ready:
+                link.queue(EndRun(self._run))
+                link.flush(self._name_of)
+            link.started = None
+
+    def close(self, *, kill: bool = False) -> None:
+        """Close the streams: the workers forget the pool; `kill` ends those that are in a node."""
+        if self._is_closed:
+            return
+        self._is_closed = True
+        busy = [link for link in self._links.values() if link.started is not None] if kill else []
+        self._client.sync(self._close, busy)
+        for link in self._links.values():
+            link.release_turns()
+        self._links.clear()
+        self._closed()
+
+    async def _close(self, busy: list[Link]) -> None:
+        await asyncio.gather(*(link.kill() for link in busy), return_exceptions=True)
+        for link in self._links.values():
+            link.close()
+        end = time.monotonic() + _GRACE_SECONDS
+        while any(link.has_turns for link in self._links.values()) and time.monotonic() < end:
+            await asyncio.sleep(0.005)
+            for link in self._links.values():
+                link.release_done_turns()
+
+    # --- values ----------------------------------------------------------------------------------------------------------
+
+    def read(self, handle: ClusterValue, dataset: int) -> Any:
+        """Read a value from its worker, for a node of the main process.
+
+        Args:
+            handle: where it is.
+            dataset: its index.
+        """
+        return self._client.sync(self._read, handle, dataset).load(last=True)
+
+    async def _read(self, handle: ClusterValue, dataset: int) -> PickledValue:
+        async with remote(self._client, handle.address) as worker:
+            return await read_value(lambda _address: worker, handle, self._run, dataset)
+
+    # --- what happens in the cluster -------------------------------------------------------------------------------------
+
+    async def _watch(self) -> None:
+        """Link the workers of the cluster, as they come, on the client's event loop."""
+        while not self._is_closed:
+            try:
+                workers = (await self._client.scheduler.identity())["workers"]
+            except OSError:
+                workers = {}  # `_check` notices a scheduler that is gone
+            for link in list(self._links.values()):
+                link.release_done_turns()
+            self._add_links(workers)
+            await asyncio.sleep(_LOOK_SECONDS)
+
+    def _add_links(self, workers: Iterable[str]) -> None:
+        linked = {link.address for link in list(self._links.values())}
+        for address in workers:
+            number = next(each for each in range(1, len(self._links) + 2) if each not in self._links)
+            if self._is_closed or (self._max_workers is not None and number > self._max_workers):
+                return
+            if address not in linked and self._refused.get(address, 0) < _CONNECTS:
+                link = self._links[number] = Link(self._client, address, number, self._id, self._note)
+                self._labels[number] = link.label
+                asyncio.ensure_future(link.run(self._project))  # noqa: RUF006 - the link's news report its end
+
+    def _note(self, link: Link, news: Any) -> None:
+        self._news.put((link, news))
+
+    def _handle(self, item: tuple[Link, Any] | None) -> list[PoolEvent]:
+        if item is None:
+            return []
+        link, news = item
+        if isinstance(news, Ended):
+            return self._lost(link, news)
+        events: list[PoolEvent] = []
+        for fact in news:
+            events += self._heard(link, fact)
+        return events
+
+    def _heard(self, link: Link, fact: Any) -> list[PoolEvent]:
+        kind = type(fact)
+        if kind is Logged:
+            log_record(fact)
+        elif kind is Output:
+            write_output(fact)
+        elif kind is Hello:
+            return self._set_up(link, fact)
+        elif fact.run != self._run or self._message is None or self._links.get(link.number) is not link:
+            pass  # of an earlier run
+        elif kind is InputsLost:
+            return self._inputs_lost(link, fact)
+        elif kind is Started:
+            link.started = fact._replace(since=time.monotonic())
+            return [Report(link.number, link.started)]
+        else:
+            if kind is Finished or kind is Failed:
+                link.started = None
+            return [Report(link.number, fact)]
+        return []
+
+    def _set_up(self, link: Link, hello: Hello) -> list[PoolEvent]:
+        if hello.failure is not None:
+            return [SetupFailed(link.number, hello.failure, None, hello.pid)]
+        link.ready, link.pid = True, hello.pid
+        if self._message is None:
+            return []
+        link.queue(self._message)
+        return [WorkerUp(link.number, hello.pid, hello.configured)]
+
+    def _lost(self, link: Link, ended: Ended) -> list[PoolEvent]:
+        if self._links.get(link.number) is not link:
+            return []
+        del self._links[link.number]
+        link.release_turns()
+        if not any(each.ready for each in self._links.values()):
+            self._alone_since = time.monotonic()
+        if ended.reason is not None:
+            self._refused[link.address] = self._refused.get(link.address, 0) + 1
+            if self._refused[link.address] == _CONNECTS:
+                msg = (
+                    f"The dask worker at {link.address} cannot be reached from this process: {ended.reason}. Treadle connects to "
+                    "each worker, not only to the scheduler. Run where the workers' network can be reached."
+                )
+                raise RunnerError(msg, name="dask")
+        if not link.ready or self._message is None:
+            return []
+        started = link.started
+        if started is None:
+            return [WorkerDown(link.number, link.pid, None, None, None, 0)]
+        seconds = time.monotonic() - started.since
+        return [WorkerDown(link.number, link.pid, None, started.node, started.at, 0, seconds)]
+
+    def _inputs_lost(self, link: Link, fact: InputsLost) -> list[PoolEvent]:
+        """Give up the worker that an input could not be read from; the nodes that were to take it run later."""
+        events: list[PoolEvent] = []
+        for holder in [each for each in self._links.values() if each.address == fact.address]:
+            self._client.loop.add_callback(holder.close)
+            events += self._lost(holder, Ended(None))
+        return [*events, Report(link.number, JobsReturned(fact.run, fact.nodes))]
+
+    def _check(self) -> None:
+        """Raise if no run can go on in this cluster.
+
+        Raises:
+            RunnerError: there is no worker, or a dask task failed outside of any job.
+        """
+        for link in self._links.values():
+            if (error := link.failed_turn()) is not None:
+                msg = f"The dask worker at {link.address} could not run a task of Treadle's: {type(error).__name__}: {error}"
+                raise RunnerError(msg, name="dask") from error
+        if any(link.ready for link in self._links.values()):
+            return
+        if time.monotonic() - self._alone_since > self._worker_timeout:
+            msg = (
+                f"The dask cluster has had no worker that could run a node for {self._worker_timeout:.0f} s. Start workers, or "
+                "give them more time to start (worker_timeout)."
+            )
+            raise RunnerError(msg, name="dask")
+
+
+def dask_executor(client: Any, project: ProjectSpec, **options: Any) -> Executor:
+    """Make an executor that runs jobs on the workers of a dask cluster.
+
+    Args:
+        client: the client.
+        project: what the workers are set up from.
+        options: as `DaskPool` takes them.
+    """
+    pool = DaskPool(client, project, **options)
+    return Executor(pool, ClusterStore(pool.read))

@@ -1,0 +1,98 @@
+"""The project of a driver in a dask worker process: made importable and configured once, and active while its jobs run.
+
+State: that of the process, which is changed while a project is active: root handlers of logging, `sys.stdout` and `sys.stderr`.
+Runs in dask workers. Neighbours: `hosted_pool.py` runs jobs within `active`.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import threading
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from treadle.execution.attempt.failure import record_failure
+from treadle.execution.values.restoring import define_received_objects
+from treadle.execution.worker.forwarding import ForwardHandler
+from treadle.execution.worker.streams import ForwardStream
+from treadle.hooks import WorkerFacts
+from treadle.project.logging import apply_levels
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from treadle.events import Failure
+    from treadle.execution.protocol.messages import Fact
+    from treadle.execution.protocol.project import ProjectSpec
+
+_one_at_a_time = threading.Lock()
+"""A process has one `sys.stdout`, one root logger, one configured project: its projects take turns, a job at a time."""
+
+
+class HostedProject:
+    """A project in this process.
+
+    Args:
+        spec: the project.
+        label: this worker's label.
+    """
+
+    def __init__(self, spec: ProjectSpec, label: str) -> None:
+        self._spec = spec
+        self.label = label
+
+    @contextmanager
+    def active(self, send: Callable[[Fact], None], node: Callable[[], str | None]) -> Iterator[None]:
+        """Send log records and printed lines to the driver while a job runs; other projects wait.
+
+        Args:
+            send: sends a fact.
+            node: returns the name of the running node.
+        """
+        with _one_at_a_time:
+            root, streams = logging.getLogger(), (sys.stdout, sys.stderr)
+            handlers = root.handlers[:]
+            root.handlers[:] = [ForwardHandler(send, self.label, node)]
+            sys.stdout = ForwardStream("stdout", send, sys.__stdout__, node=node)
+            sys.stderr = ForwardStream("stderr", send, sys.__stderr__, node=node)
+            try:
+                yield
+            finally:
+                root.handlers[:] = handlers
+                sys.stdout, sys.stderr = streams
+
+    def set_up(self, number: int) -> tuple[WorkerFacts, Failure | None]:
+        """Make the project importable and configure it.
+
+        Args:
+            number: this worker's number.
+
+        Returns:
+            What plugins learn of this process, and what the project's code raised; None if it raised nothing.
+        """
+        failure = None
+        try:
+            define_received_objects()
+            sys.path[:0] = [entry for entry in self._spec.code_paths if entry not in sys.path]
+            if self._spec.package_name is not None:
+                from treadle.project.configure import configure_project, configured_project
+
+                configure_project(self._spec.package_name)
+                _ = configured_project().settings  # read now: an error in settings.py is a set-up failure
+            if self._spec.setup is not None:
+                self._spec.setup.configure()
+            apply_levels(self._spec.levels)
+        except BaseException as exc:  # noqa: BLE001 - the project's code may raise anything, even an exit: the driver reports it
+            failure = record_failure(exc, phase="setup")
+        facts = WorkerFacts(
+            number=number,
+            label=self.label,
+            pid=os.getpid(),
+            package_name=self._spec.package_name,
+            start_method=None,
+            thread_limit=None,
+            working_directory=os.getcwd(),
+        )
+        return facts, failure

@@ -1,0 +1,125 @@
+"""The dask runner: nodes on the workers of a dask.distributed cluster, which it starts, or which runs already.
+
+State, in addition to that of every runner: the fingerprint of the project that the workers were set up for. Runs in the driver.
+Neighbours: `executors/dask/cluster.py` finds or starts the cluster.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from treadle.errors import RunnerError
+from treadle.execution.processes.interrupts import interrupts_deferred
+from treadle.execution.runners.arguments import refuse_at_exit
+from treadle.execution.runners.runner import Runner
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from treadle.execution.executors.executor import Executor
+    from treadle.execution.protocol.project import ProjectSetup
+    from treadle.pipeline.policy import Amount, FailurePolicy
+    from treadle.planning import Plan
+
+
+class DaskRunner(Runner):
+    """Run nodes on the workers of a dask.distributed cluster.
+
+    Without an address, a client or a cluster, it uses the cluster that `DASK_SCHEDULER_ADDRESS` names, and else starts a
+    `LocalCluster` of processes with one thread each, which it closes with the runner.
+
+    Args:
+        address: address of a running scheduler, such as `"tcp://10.0.0.1:8786"`; the cluster is left running.
+        client: a `distributed.Client`; it is left open.
+        cluster: a cluster object, such as a `dask_jobqueue.SLURMCluster`; it is left running.
+        max_workers: the most workers to use, and the number of workers of a `LocalCluster`; None for all, and for one a core.
+        worker_timeout: seconds that a run waits while the cluster has no worker.
+        is_async, resources, on_failure, seed: as for every runner.
+
+    Raises:
+        RunnerError: an argument is invalid, or dask.distributed is not installed.
+    """
+
+    name = "dask"
+    has_processes = True
+
+    def __init__(  # noqa: PLR0913 - the options of a runner, each by its name
+        self,
+        address: str | None = None,
+        *,
+        client: Any = None,
+        cluster: Any = None,
+        max_workers: Any = None,
+        worker_timeout: Any = 60.0,
+        is_async: bool = False,
+        resources: Mapping[str, Amount] | None = None,
+        on_failure: str | FailurePolicy | None = None,
+        seed: int | None = None,
+    ) -> None:
+        from treadle.execution.executors.dask.cluster import check_installed
+
+        if max_workers is not None and (not isinstance(max_workers, int) or isinstance(max_workers, bool) or max_workers < 1):
+            msg = f"max_workers must be a whole number of at least 1, not {max_workers!r}"
+            raise RunnerError(msg, name="max_workers")
+        if not isinstance(worker_timeout, (int, float)) or isinstance(worker_timeout, bool) or worker_timeout <= 0:
+            msg = f"worker_timeout must be a number of seconds above 0, not {worker_timeout!r}"
+            raise RunnerError(msg, name="worker_timeout")
+        given = [name for name, value in (("address", address), ("client", client), ("cluster", cluster)) if value is not None]
+        if len(given) > 1:
+            msg = f"The runner 'dask' was given {' and '.join(given)}. Give one of address, client and cluster."
+            raise RunnerError(msg, name=given[1])
+        check_installed()
+        super().__init__(max_workers or 1, is_async=is_async, resources=resources, on_failure=on_failure, seed=seed)
+        self._address, self._client, self._cluster = address, client, cluster
+        self._limit, self._worker_timeout = max_workers, float(worker_timeout)
+        self._project: ProjectSetup | None = None
+        self._fingerprint: str | None = None
+        self._modules: set[str] = set()
+        self._connection: tuple[Any, Callable[[], None]] | None = None
+        self._keep_connection = False
+
+    def _get_executor(self, plan: Plan) -> Executor:
+        from treadle.execution.packing.worker_spec import fingerprint
+
+        refuse_at_exit(self.name)
+        self._modules.update(getattr(node.node.func, "__module__", None) or "" for node in plan.nodes)
+        current = fingerprint(self._modules, self._project, environment=False)
+        if self._executor is not None and current != self._fingerprint:
+            executor, self._executor, self._keep_connection = self._executor, None, True
+            try:
+                executor.close()  # a new pool sets the project up anew, on the same cluster
+            finally:
+                self._keep_connection = False
+        self._fingerprint = current
+        return super()._get_executor(plan)
+
+    def make_executor(self, plan: Plan) -> Executor:  # noqa: ARG002 - one executor fits every plan
+        """Make the executor."""
+        from treadle.execution.executors.dask.cluster import connected
+        from treadle.execution.executors.dask.pool import dask_executor
+        from treadle.execution.packing.project_spec import make_project_spec
+
+        with interrupts_deferred():
+            # The executor must be stored before a pending Ctrl-C is raised, so that it can be closed.
+            if self._connection is None:
+                self._connection = connected(self._address, self._client, self._cluster, self._limit)
+            client, _close = self._connection
+            try:
+                self.max_workers = self._limit or max(1, len(client.scheduler_info(n_workers=-1)["workers"]))
+                executor = self._executor = dask_executor(
+                    client,
+                    make_project_spec(self._project),
+                    max_workers=self._limit,
+                    worker_timeout=self._worker_timeout,
+                    closed=self._disconnect,
+                )
+            except BaseException:
+                self._disconnect()
+                raise
+        return executor
+
+    def _disconnect(self) -> None:
+        """Close what was opened for the executor, unless another executor follows."""
+        if not self._keep_connection and self._connection is not None:
+            (_client, close), self._connection = self._connection, None
+            close()

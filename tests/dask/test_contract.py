@@ -1,0 +1,19 @@
+"""The executor contract (`treadle.testing`) for the dask backend, on a scheduler and workers in processes of their own."""
+
+from __future__ import annotations
+
+import pytest
+
+from treadle.execution.executors.dask.pool import dask_executor
+from treadle.execution.packing.project_spec import make_project_spec
+from treadle.testing import ExecutorContract
+
+
+class TestDask(ExecutorContract):
+    @pytest.fixture(autouse=True, scope="class")
+    @classmethod
+    def use_client(cls, client):
+        cls.client = client
+
+    def make_executor(self, max_workers):
+        return dask_executor(self.client, make_project_spec(), max_workers=max_workers)

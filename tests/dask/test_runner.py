@@ -1,0 +1,92 @@
+"""`DaskRunner` on a cluster of processes, each with a working directory of its own."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import threading
+
+import numpy as np
+import pytest
+
+from treadle import Catalog, NodeError, Pipeline, node
+from treadle.errors import RunnerError, WorkerLostError
+from treadle.events import NodeFinished, WorkerLost
+from treadle.execution.runners.dask import DaskRunner
+from treadle.execution.runners.registry import make_runner
+
+
+@pytest.fixture(scope="module")
+def runner(client):
+    """A runner that is kept between the tests."""
+    with DaskRunner(client=client) as made:
+        yield made
+
+
+def test_values_pass_from_worker_to_worker(runner):
+    """Large values, small ones and those from the driver reach their nodes, and the result comes back."""
+    nodes = [
+        node(lambda n: np.full(n, 1.0), "n", "a", name="a"),
+        node(lambda n: np.full(n, 2.0), "n", "b", name="b"),
+        node(lambda a, b, table: float((a + b + table).sum()), ["a", "b", "table"], "sum", name="sum"),
+    ]
+    catalog = Catalog({"n": 300_000, "table": np.full(300_000, 3.0)})
+    assert dict(runner.run(Pipeline(nodes), catalog)) == {"sum": 6.0 * 300_000}
+
+
+def test_a_failure_names_its_node(runner):
+    """A node that raises fails the run with its own exception, and the worker's address is in the label."""
+
+    def fail():
+        raise ValueError("no yarn")
+
+    with pytest.raises(NodeError) as caught:
+        runner.run(Pipeline([node(fail, None, "a", name="spin")]), Catalog())
+    assert caught.value.node == "spin"
+    assert isinstance(caught.value.__cause__, ValueError)
+    assert "@127.0.0.1:" in caught.value.worker
+
+
+def test_a_value_that_cannot_be_pickled_is_used_where_it_is(runner):
+    """It stays in the worker that made it, and its consumer runs there."""
+    nodes = [node(threading.Lock, None, "lock", name="make"), node(lambda lock: lock.locked(), "lock", "held", name="look")]
+    assert dict(runner.run(Pipeline(nodes), Catalog())) == {"held": False}
+
+
+def test_log_records_name_node_and_worker(runner, caplog):
+    """What a node logs and prints reaches the driver."""
+
+    def speak():
+        logging.getLogger("yarn").warning("thin")
+        return 1
+
+    with caplog.at_level(logging.WARNING):
+        runner.run(Pipeline([node(speak, None, "a", name="spin")]), Catalog())
+    (record,) = [each for each in caplog.records if each.name == "yarn"]
+    assert (record.getMessage(), record.node) == ("thin", "spin")
+    assert record.worker.startswith("worker-")
+
+
+def test_a_node_that_kills_its_worker_is_named(runner):
+    """The node is at fault after one worker; what had finished does not run again."""
+    events = []
+    nodes = [node(lambda: 1, None, "a", name="fine"), node(lambda a: os.kill(os.getpid(), signal.SIGKILL), "a", "b", name="dies")]
+    with pytest.raises(WorkerLostError, match="dies") as caught:
+        runner.run(Pipeline(nodes), Catalog(), observers=[events.append])
+    assert caught.value.node == "dies"
+    assert len([event for event in events if isinstance(event, WorkerLost)]) == 1
+    assert [event.node for event in events if isinstance(event, NodeFinished)] == ["fine"]
+
+
+def test_an_address_where_nobody_answers():
+    """The error comes within ten seconds and names the address."""
+    with pytest.raises(RunnerError, match=r"No dask scheduler answers at tcp://127\.0\.0\.1:9"):
+        make_runner("dask", {"address": "tcp://127.0.0.1:9"}).run(Pipeline([node(lambda: 1, None, "a")]), Catalog())
+
+
+@pytest.mark.parametrize("arguments", [{"max_workers": 0}, {"worker_timeout": 0}, {"address": "tcp://h:1", "client": 1}])
+def test_invalid_arguments(arguments):
+    """An argument that means nothing is an error before a cluster is looked for."""
+    with pytest.raises(RunnerError):
+        DaskRunner(**arguments)
