@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
@@ -84,7 +85,7 @@ def _check_client(client: Any) -> None:
 
 
 def _started(workers: int | None) -> tuple[Any, Callable[[], None]]:
-    """Start a cluster on this machine: processes with one thread each."""
+    """Start a cluster on this machine: processes with one thread each. Meanwhile dask logs warnings and errors only."""
     import distributed
 
     from treadle.execution.packing.worker_spec import usable_cores
@@ -96,6 +97,10 @@ def _started(workers: int | None) -> tuple[Any, Callable[[], None]]:
             with hidden_main():
                 return await super().instantiate()
 
+    logger = logging.getLogger("distributed")
+    level = logger.level
+    if level == logging.INFO:  # its default: a line for each step of a start and an end
+        logger.setLevel(logging.WARNING)
     cluster = distributed.LocalCluster(
         n_workers=workers or usable_cores(),
         threads_per_worker=1,
@@ -108,5 +113,6 @@ def _started(workers: int | None) -> tuple[Any, Callable[[], None]]:
     def close() -> None:
         client.close()
         cluster.close()
+        logger.setLevel(level)
 
     return client, close
