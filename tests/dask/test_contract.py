@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from treadle.execution.executors.dask.code import pack_code
 from treadle.execution.executors.dask.pool import dask_executor
 from treadle.execution.packing.project_spec import make_project_spec
 from treadle.testing import ExecutorContract
@@ -16,4 +17,5 @@ class TestDask(ExecutorContract):
         cls.client = client
 
     def make_executor(self, max_workers):
-        return dask_executor(self.client, make_project_spec(), max_workers=max_workers)
+        project = make_project_spec()
+        return dask_executor(self.client, project, pack_code([project.package_name or ""]), max_workers=max_workers)

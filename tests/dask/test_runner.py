@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 import logging
 import os
 import signal
+import sys
 import threading
 
 import numpy as np
@@ -90,3 +92,30 @@ def test_invalid_arguments(arguments):
     """An argument that means nothing is an error before a cluster is looked for."""
     with pytest.raises(RunnerError):
         DaskRunner(**arguments)
+
+
+def test_the_code_of_the_project_is_sent(client, tmp_path, monkeypatch):
+    """Workers that do not have a module get it, and get it again when it has changed; a run beside it keeps its own version."""
+    monkeypatch.syspath_prepend(tmp_path)
+    package = tmp_path / "woven_goods"
+    package.mkdir()
+    (package / "pattern.txt").write_text("twill")
+
+    def write(count):
+        (package / "__init__.py").write_text(
+            f"from pathlib import Path\n\ndef look():\n    here = Path(__file__).with_name('pattern.txt')\n"
+            f"    return [{count}, here.read_text(), str(here)]\n"
+        )
+        for name in [each for each in sys.modules if each.partition(".")[0] == "woven_goods"]:
+            del sys.modules[name]
+        importlib.invalidate_caches()
+        return Pipeline([node(importlib.import_module("woven_goods").look, None, "seen", name="look")])
+
+    first = write(1)
+    with DaskRunner(client=client) as older, DaskRunner(client=client) as newer:
+        one = dict(older.run(first, Catalog()))["seen"]
+        second = write(222)
+        two = dict(newer.run(second, Catalog()))["seen"]
+        three = dict(older.run(second, Catalog()))["seen"]
+    assert [one[:2], two[:2], three[:2]] == [[1, "twill"], [222, "twill"], [222, "twill"]]
+    assert not one[2].startswith(str(tmp_path))

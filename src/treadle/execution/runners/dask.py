@@ -96,6 +96,7 @@ class DaskRunner(Runner):
     def make_executor(self, plan: Plan) -> Executor:  # noqa: ARG002 - one executor fits every plan
         """Make the executor."""
         from treadle.execution.executors.dask.cluster import connected
+        from treadle.execution.executors.dask.code import pack_code
         from treadle.execution.executors.dask.pool import dask_executor
         from treadle.execution.packing.project_spec import make_project_spec
 
@@ -106,9 +107,12 @@ class DaskRunner(Runner):
             client, _close = self._connection
             try:
                 self.max_workers = self._limit or max(1, len(client.scheduler_info(n_workers=-1)["workers"]))
+                spec = make_project_spec(self._project)
+                package = self._project.package_name if self._project is not None else spec.package_name
                 executor = self._executor = dask_executor(
                     client,
-                    make_project_spec(self._project),
+                    spec,
+                    pack_code((*self._modules, package or "")),
                     max_workers=self._limit,
                     worker_timeout=self._worker_timeout,
                     closed=self._disconnect,

@@ -11,6 +11,7 @@ import pickle
 import signal
 from typing import TYPE_CHECKING, Any
 
+from treadle.execution.executors.dask.code import ProjectCode, code_folder, unpack_code
 from treadle.execution.executors.dask.fetching import answer
 from treadle.execution.executors.dask.hosted_pool import HostedPool
 from treadle.execution.executors.dask.messages import FETCH, KILL, OPEN
@@ -35,7 +36,7 @@ class Host:
         self.pools: dict[str, HostedPool] = {}
         worker.handlers.update({OPEN: self.open, FETCH: self.fetch, KILL: self.kill})
 
-    async def open(self, comm: Any, pool: str, number: int, label: str, project: bytes) -> Any:
+    async def open(self, comm: Any, pool: str, number: int, label: str, project: bytes, code: tuple[str, bytes]) -> Any:
         """Be one end of a driver's stream, until it is closed.
 
         Args:
@@ -44,12 +45,18 @@ class Host:
             number: this worker's number in it.
             label: this worker's label.
             project: the pickled ProjectSpec.
+            code: the digest of the project's code, and the archive, which is empty if this worker has that version.
         """
         from distributed.core import Status
+        from distributed.utils import offload
 
         spec: ProjectSpec = pickle.loads(project)  # noqa: S301 - the driver sent it
-        hosted = self.pools[pool] = HostedPool(self._worker, comm, pool, number, HostedProject(spec, label))
+        folder = code_folder(self._worker.local_directory, code[0]) if code[0] else ""
+        if folder:
+            await offload(unpack_code, ProjectCode(*code), folder)
+        hosted = self.pools[pool] = HostedPool(self._worker, comm, pool, number, HostedProject(spec, label, folder))
         try:
+            await comm.write("open")  # a dask task finds the pool from now on
             await hosted.listen()
         finally:
             if self.pools.get(pool) is hosted:
@@ -85,14 +92,19 @@ class Host:
             os.kill(os.getpid(), signal.SIGKILL)
 
 
-def install(dask_worker: Any) -> None:
+def install(dask_worker: Any, digest: str) -> bool:
     """Give a dask worker the handlers, unless it has them.
 
     Args:
         dask_worker: the worker, which dask passes by this name.
+        digest: of the code that the worker will need.
+
+    Returns:
+        Whether it has that code.
     """
     if not hasattr(dask_worker, _ATTRIBUTE):
         setattr(dask_worker, _ATTRIBUTE, Host(dask_worker))
+    return os.path.exists(code_folder(dask_worker.local_directory, digest))
 
 
 def run_turn(pool: str, ticket: int) -> None:

@@ -27,6 +27,7 @@ from treadle.execution.protocol.messages import Cancel, Hello, Job
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from treadle.execution.executors.dask.code import ProjectCode
     from treadle.execution.protocol.messages import Started
 
 _KILL_SECONDS = 1.0
@@ -135,15 +136,16 @@ class Link:
 
     # --- the event loop of the client ------------------------------------------------------------------------------------
 
-    async def run(self, project: bytes) -> None:
+    async def run(self, project: bytes, code: ProjectCode) -> None:
         """Set the worker up and pass on what it reports, until the stream ends.
 
         Args:
             project: the pickled ProjectSpec.
+            code: the project's code.
         """
         reason: str | None = None
         try:
-            await self._open(project)
+            await self._open(project, code)
         except OSError as exc:
             reason = f"{type(exc).__name__}: {exc}"
         except Exception as exc:  # noqa: BLE001 - what installing the handlers raised in the worker: the pool reports it
@@ -155,16 +157,17 @@ class Link:
         self.close()
         self._news(self, Ended(reason))
 
-    async def _open(self, project: bytes) -> None:
+    async def _open(self, project: bytes, code: ProjectCode) -> None:
         from distributed.comm import connect
 
         async with self.remote() as worker:
-            answer = await worker.run(function=pickle.dumps(install))
+            answer = await worker.run(function=pickle.dumps(install), kwargs=pickle.dumps({"digest": code.digest}))
         if answer["status"] != "OK":
             raise answer["exception"]
         self._comm = await connect(self.address, **self._client.security.get_connection_args("client"))
         message = {"op": OPEN, "reply": False, "pool": self._pool, "number": self.number, "label": self.label}
-        await self._comm.write({**message, "project": project})
+        await self._comm.write({**message, "project": project, "code": (code.digest, b"" if answer["result"] else code.archive)})
+        await self._comm.read()  # it is open
         self._submit("treadle-setup")
 
     def remote(self) -> Any:

@@ -19,10 +19,12 @@ import asyncio
 import pickle
 import time
 import uuid
+from dataclasses import replace
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from treadle.errors import RunnerError
+from treadle.execution.executors.dask.code import ProjectCode
 from treadle.execution.executors.dask.fetching import read_value
 from treadle.execution.executors.dask.link import Ended, Link, remote
 from treadle.execution.executors.dask.messages import InputsLost
@@ -61,6 +63,7 @@ _GRACE_SECONDS = 1.0
 """How long `close` waits for the dask tasks, which end by themselves; dask logs a warning for each that it has to cancel."""
 _CONNECTS = 3
 """How often a worker's address is tried."""
+_NO_CODE = ProjectCode("", b"")
 
 
 class DaskPool:
@@ -69,6 +72,7 @@ class DaskPool:
     Args:
         client: the client, which stays open when the pool is closed.
         project: what the workers are set up from.
+        code: the project's code, for workers that do not have it.
         max_workers: the most workers to use; None for all.
         worker_timeout: seconds without any worker after which a run fails.
         closed: called when the pool has been closed.
@@ -78,13 +82,15 @@ class DaskPool:
         self,
         client: Any,
         project: ProjectSpec,
+        code: ProjectCode = _NO_CODE,
         *,
         max_workers: int | None = None,
         worker_timeout: float = 60.0,
         closed: Callable[[], None] = lambda: None,
     ) -> None:
         self.capabilities = Capabilities(processes=True, can_kill=True, queues=True, local=False, label_of=self._label)
-        self._client, self._project = client, pickle.dumps(project, protocol=5)
+        self._client, self._code = client, code
+        self._project = pickle.dumps(replace(project, code_paths=()), protocol=5)  # they are paths of this machine
         self._max_workers, self._worker_timeout, self._closed = max_workers, worker_timeout, closed
         self._id = uuid.uuid4().hex[:8]
         self._links: dict[int, Link] = {}
@@ -248,7 +254,7 @@ class DaskPool:
             if address not in linked and self._refused.get(address, 0) < _CONNECTS:
                 link = self._links[number] = Link(self._client, address, number, self._id, self._note)
                 self._labels[number] = link.label
-                asyncio.ensure_future(link.run(self._project))  # noqa: RUF006 - the link's news report its end
+                asyncio.ensure_future(link.run(self._project, self._code))  # noqa: RUF006 - the link's news report its end
 
     def _note(self, link: Link, news: Any) -> None:
         self._news.put((link, news))
@@ -345,13 +351,14 @@ class DaskPool:
             raise RunnerError(msg, name="dask")
 
 
-def dask_executor(client: Any, project: ProjectSpec, **options: Any) -> Executor:
+def dask_executor(client: Any, project: ProjectSpec, code: ProjectCode = _NO_CODE, **options: Any) -> Executor:
     """Make an executor that runs jobs on the workers of a dask cluster.
 
     Args:
         client: the client.
         project: what the workers are set up from.
+        code: the project's code, for workers that do not have it.
         options: as `DaskPool` takes them.
     """
-    pool = DaskPool(client, project, **options)
+    pool = DaskPool(client, project, code, **options)
     return Executor(pool, ClusterStore(pool.read))

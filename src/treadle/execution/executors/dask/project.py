@@ -11,9 +11,10 @@ import os
 import sys
 import threading
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from treadle.execution.attempt.failure import record_failure
+from treadle.execution.executors.dask.code import CodeFolders
 from treadle.execution.values.restoring import define_received_objects
 from treadle.execution.worker.forwarding import ForwardHandler
 from treadle.execution.worker.streams import ForwardStream
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from treadle.execution.protocol.messages import Fact
     from treadle.execution.protocol.project import ProjectSpec
 
+_folders = CodeFolders()
 _one_at_a_time = threading.Lock()
 """A process has one `sys.stdout`, one root logger, one configured project: its projects take turns, a job at a time."""
 
@@ -37,10 +39,12 @@ class HostedProject:
     Args:
         spec: the project.
         label: this worker's label.
+        folder: where the project's code was unpacked; empty if nothing was sent.
     """
 
-    def __init__(self, spec: ProjectSpec, label: str) -> None:
-        self._spec = spec
+    def __init__(self, spec: ProjectSpec, label: str, folder: str = "") -> None:
+        self._spec, self._folder = spec, folder
+        self._configured: Any = None
         self.label = label
 
     @contextmanager
@@ -51,7 +55,11 @@ class HostedProject:
             send: sends a fact.
             node: returns the name of the running node.
         """
+        from treadle.project import configure
+
         with _one_at_a_time:
+            _folders.use(self._folder)
+            configure._process.project = self._configured  # noqa: SLF001 - projects take turns in this process only
             root, streams = logging.getLogger(), (sys.stdout, sys.stderr)
             handlers = root.handlers[:]
             root.handlers[:] = [ForwardHandler(send, self.label, node)]
@@ -60,6 +68,7 @@ class HostedProject:
             try:
                 yield
             finally:
+                self._configured = configure._process.project  # noqa: SLF001 - see above
                 root.handlers[:] = handlers
                 sys.stdout, sys.stderr = streams
 
@@ -75,7 +84,6 @@ class HostedProject:
         failure = None
         try:
             define_received_objects()
-            sys.path[:0] = [entry for entry in self._spec.code_paths if entry not in sys.path]
             if self._spec.package_name is not None:
                 from treadle.project.configure import configure_project, configured_project
 
