@@ -37,6 +37,38 @@ def test_values_pass_from_worker_to_worker(runner):
     assert dict(runner.run(Pipeline(nodes), catalog)) == {"sum": 6.0 * 300_000}
 
 
+def test_inputs_from_another_worker_may_arrive_in_any_order(runner):
+    """A node waits for all of its inputs, also if the first of them is the largest and arrives last."""
+    far = [f"far_{index}" for index in range(9)]
+    nodes = [
+        node(lambda: np.full(6_000_000, 1.0), None, "near", name="near"),
+        node(lambda: [np.full(3_000_000, 1.0), *(np.full(20_000, 1.0) for _ in far[1:])], None, far, name="far"),
+        node(lambda *arrays: sum(array.size for array in arrays), [*far, "near"], "size", name="use"),
+    ]
+    assert dict(runner.run(Pipeline(nodes), Catalog())) == {"size": 9_000_000 + 8 * 20_000}
+
+
+def test_settings_of_the_drivers_machine_are_not_applied(runner):
+    """A worker keeps its own umask, cores and limits, but adopts Python's settings."""
+
+    def settings():
+        mask = os.umask(0)
+        os.umask(mask)
+        return mask, len(os.sched_getaffinity(0)), sys.getrecursionlimit()
+
+    pipeline = Pipeline([node(settings, None, "settings", name="look")])
+    before = runner.run(pipeline, Catalog())["settings"]
+    cores, limit, mask = os.sched_getaffinity(0), sys.getrecursionlimit(), os.umask(0o077)
+    try:
+        os.sched_setaffinity(0, {min(cores)})
+        sys.setrecursionlimit(limit + 234)
+        assert runner.run(pipeline, Catalog())["settings"] == (*before[:2], limit + 234)
+    finally:
+        os.umask(mask)
+        os.sched_setaffinity(0, cores)
+        sys.setrecursionlimit(limit)
+
+
 def test_a_failure_names_its_node(runner):
     """A node that raises fails the run with its own exception, and the worker's address is in the label."""
 

@@ -37,11 +37,14 @@ class BetweenRuns:
         levels: the logging levels that the last run applied.
         state: the state of the parent process that the last run applied.
         nodes: nodes of the last run by their pickle, because the next run may have them too.
+        system_settings: whether the parent's umask, priority, usable cores and resource limits are applied; False where the
+            process may be on another machine.
     """
 
     levels: LoggingLevels | None = None
     state: bytes = b""
     nodes: dict[bytes, tuple[Node, ...]] = field(default_factory=dict)
+    system_settings: bool = True
 
 
 class OpenRun:
@@ -72,7 +75,7 @@ class OpenRun:
         apply_levels(spec.levels, between.levels)
         between.levels = spec.levels
         if spec.process_state != between.state:
-            process_state.apply(spec.process_state)
+            process_state.apply(spec.process_state, system=between.system_settings)
             between.state = spec.process_state
         # In a run of another framework, the strategy has that framework's catalog, and this catalog stays empty.
         catalog_class = pickle.loads(spec.catalog_class) if spec.opener is None else Catalog  # noqa: S301 - the parent sent it

@@ -98,16 +98,18 @@ def describe() -> bytes:
     return described
 
 
-def apply(described: bytes, *, filters: bool = True) -> None:
+def apply(described: bytes, *, filters: bool = True, system: bool = True) -> None:
     """Apply the settings of another process to this one; settings that the system refuses are logged as warnings.
 
     Args:
         described: the return value of `describe` in the other process.
         filters: whether to apply the warning filters too.
+        system: whether to apply umask, priority, usable cores and resource limits too; False on another machine.
     """
     state: ProcessState = pickle.loads(described)  # noqa: S301 - the parent sent it
-    os.umask(state.umask)
-    _apply_system_settings(state)
+    if system:
+        os.umask(state.umask)
+        _apply_system_settings(state)
     time.tzset()
     if locale.setlocale(locale.LC_ALL) != state.locale:
         with _warn_on_error("the locale"):

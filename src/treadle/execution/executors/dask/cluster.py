@@ -106,7 +106,7 @@ def _started(workers: int | None) -> tuple[Any, Callable[[], None]]:
         threads_per_worker=1,
         processes=True,
         worker_class=Nanny,
-        dashboard_address=":0",
+        dashboard_address="127.0.0.1:0",
     )
     client = distributed.Client(cluster, set_as_default=False)
 

@@ -79,7 +79,7 @@ class HostedPool:
         self._loop = worker.loop.asyncio_loop
         self._project = project
         self._facts: WorkerFacts | None = None
-        self._between = BetweenRuns()
+        self._between = BetweenRuns(system_settings=False)
         self._mail: deque[Ticketed] = deque()
         self._news = threading.Condition()
         self._last_ticket = 0
@@ -162,10 +162,12 @@ class HostedPool:
     async def _wait_for_inputs(self, run: HostedRun, job: Job) -> tuple[str, str] | None:
         """Wait until a job's inputs are here; return the address of a worker that cannot give one of them, and why."""
         self._prepare(run, job)
-        for dataset, handle in run.elsewhere(job.nodes):
-            reason = await self._fetches[job.run, dataset]
+        # Collected before the first wait: a fetch that ends is removed from the dictionary.
+        fetches = [(handle.address, self._fetches[job.run, dataset]) for dataset, handle in run.elsewhere(job.nodes)]
+        for address, fetch in fetches:
+            reason = await fetch
             if reason is not None:
-                return handle.address, reason
+                return address, reason
         return None
 
     def has_run(self, run: int) -> HostedRun | None:
