@@ -12,7 +12,7 @@ import importlib.util
 from typing import TYPE_CHECKING, Any
 
 from light import noop
-from peers import DaskCluster, FuturesLoop, JoblibGenerations, KedroRunner, PlainLoop
+from peers import DaskCluster, FuturesLoop, JoblibGenerations, KedroRunner, PlainLoop, SubmitLoop
 
 if TYPE_CHECKING:
     from workloads import Workload
@@ -55,6 +55,10 @@ class Treadle:
     def _make(self) -> Any:
         from treadle import ParallelRunner, SequentialRunner, ThreadRunner
 
+        if self._runner_name == "dask":
+            from treadle.execution.runners.dask import DaskRunner
+
+            return DaskRunner(max_workers=self._workers)
         if self._runner_name == "parallel":
             return ParallelRunner(self._workers, start_method=self.method)
         return ThreadRunner(self._workers) if self._runner_name == "thread" else SequentialRunner()
@@ -143,7 +147,8 @@ def engines(methods: list[str], workers: int, *, cold: bool = False) -> list[Any
     for method in methods:
         chosen += [FuturesLoop(method, workers), Treadle("parallel", method, workers), TreadleUnlearned(method, workers)]
     chosen += [JoblibGenerations(workers)] if "joblib" in there else []
-    chosen += [DaskCluster(workers)] if "distributed" in there else []
+    if "distributed" in there:
+        chosen += [DaskCluster(workers), SubmitLoop(workers), Treadle("dask", "spawn", workers)]
     if "kedro" in there:
         chosen += [KedroRunner(kind, workers) for kind in ("Sequential", "Thread", "Parallel")]
     return [Cold(engine) for engine in chosen if engine.method != "-"] if cold else chosen

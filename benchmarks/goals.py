@@ -22,6 +22,12 @@ SECONDS = {
     "6 nodes": 0.003,
     "6 nodes, workers started for them": 0.35,
 }
+DASK = "treadle dask"
+TIMES_A_DASK_PEER = {
+    "1,000 no-ops": ("dask submit loop", 0.20),
+    "6 × 64 MB arrays, 25 nodes": ("dask", 1.10),
+}
+"""For a workload: an engine on a cluster of the same size, and how many times as long as it the dask runner may take."""
 TIMES_THE_BOUND = {TREADLE: 1.04, FIRST_RUN: 1.10}
 
 
@@ -54,6 +60,7 @@ def verdicts(workloads: list[Workload], measurements: list[Measurement]) -> list
     found = []
     for workload in workloads:
         rows = [row for row in measurements if row.workload == workload.name and row.seconds and not row.problem]
+        found += _on_dask(workload.name, rows)
         ours = {row.method: row for row in rows if row.engine == TREADLE}
         if not ours:
             continue
@@ -69,3 +76,14 @@ def verdicts(workloads: list[Workload], measurements: list[Measurement]) -> list
             peaks = {method: row.peak_bytes / workload.live_bytes for method, row in ours.items()}
             found.append(Verdict(workload.name, "peak memory, by the live data", MEMORY, "×", peaks))
     return [verdict for verdict in found if verdict.measured]
+
+
+def _on_dask(workload: str, rows: list[Measurement]) -> list[Verdict]:
+    if workload not in TIMES_A_DASK_PEER:
+        return []
+    peer, times = TIMES_A_DASK_PEER[workload]
+    took = {row.engine: row for row in rows}
+    if DASK not in took or peer not in took:
+        return []
+    ratio = took[DASK].median / took[peer].median
+    return [Verdict(workload, f"dask runner, by the {peer}", times, "×", {took[DASK].method: ratio})]

@@ -152,7 +152,7 @@ class JoblibGenerations:
 
 
 class DaskCluster:
-    """Dask's distributed scheduler, one thread a worker; fresh keys every run, so that nothing is remembered."""
+    """Dask's distributed scheduler is given a whole graph, under fresh keys in every run, so that nothing is remembered."""
 
     name = "dask"
     method = "spawn"
@@ -160,6 +160,7 @@ class DaskCluster:
     def __init__(self, workers: int) -> None:
         self._workers = workers
         self._runs = 0
+        self._client: Any = None
 
     def refuses(self, _workload: Workload) -> str | None:
         """It takes all."""
@@ -192,6 +193,23 @@ class DaskCluster:
         """End the cluster."""
         self._client.close()
         self._cluster.close()
+
+
+class SubmitLoop(DaskCluster):
+    """What people write by hand on a dask cluster: one `Client.submit` for each task, whose inputs are futures."""
+
+    name = "dask submit loop"
+
+    def run(self, workload: Workload) -> dict[str, Any]:
+        """Submit the tasks in order, and gather the results. Futures of values that are no longer needed are dropped."""
+        last = {name: task.name for task in workload.tasks for name in task.inputs}
+        data = dict(workload.sources)
+        for task in workload.tasks:
+            data[task.output] = self._client.submit(task.func, *[data[name] for name in task.inputs], pure=False)
+            for name in set(task.inputs):
+                if last[name] == task.name and name not in workload.results:
+                    del data[name]
+        return dict(zip(workload.results, self._client.gather([data[name] for name in workload.results]), strict=True))
 
 
 class KedroRunner:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from goals import TREADLE, verdicts
+from goals import DASK, TREADLE, verdicts
 
 if TYPE_CHECKING:
     from figures import Figure
@@ -25,7 +25,8 @@ def markdown(
         notes: what was left out, and why.
     """
     parts = [f"Measured {heading}.", *(f"- {note}" for note in notes)]
-    parts += ["", *_goals(workloads, measurements, alone), *_summary(workloads, measurements), *_alone(alone)]
+    parts += ["", *_goals(workloads, measurements, alone), *_summary(workloads, measurements)]
+    parts += [*_on_dask(workloads, measurements), *_alone(alone)]
     for workload in workloads:
         parts += _workload(workload, [row for row in measurements if row.workload == workload.name])
     return "\n".join(parts)
@@ -72,6 +73,32 @@ def _summary(workloads: list[Workload], measurements: list[Measurement]) -> list
         cells = [workload.name, _seconds(plain), best.label, _seconds(best.median), _seconds(max(ours)), by_plain]
         lines.append(f"| {' | '.join(cells)} | {max(ours) / best.median:.2f} |")
     return [*lines, ""] if workloads else []
+
+
+def _on_dask(workloads: list[Workload], measurements: list[Measurement]) -> list[str]:
+    lines = []
+    for workload in workloads:
+        rows = [row for row in measurements if row.workload == workload.name and row.seconds and not row.problem]
+        took = {row.engine: row.median for row in rows}
+        parallel = max((row.median for row in rows if row.engine == TREADLE), default=None)
+        if DASK not in took:
+            continue
+        peers = [took.get("dask submit loop"), took.get("dask"), parallel]
+        ratios = [f"{took[DASK] / seconds:.2f}" if seconds else "" for seconds in peers]
+        cells = [*map(_seconds, peers), _seconds(took[DASK]), *ratios]
+        lines.append(f"| {workload.name} | {' | '.join(cells)} |")
+    if not lines:
+        return []
+    return [
+        "## On a dask cluster",
+        "",
+        "Each engine on a LocalCluster of its own; Treadle's parallel runner beside it, with its slowest start method.",
+        "",
+        "| work | submit loop | dask's graph | treadle parallel | treadle dask | ÷ submit loop | ÷ dask's graph | ÷ parallel |",
+        "|---|---:|---:|---:|---:|---:|---:|---:|",
+        *lines,
+        "",
+    ]
 
 
 def _alone(alone: list[Figure]) -> list[str]:

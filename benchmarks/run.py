@@ -3,6 +3,7 @@
 python benchmarks/run.py                     every workload, one start method, few repeats: some minutes
 python benchmarks/run.py --full              every start method, more repeats: some ten minutes
 python benchmarks/run.py --only arrays chain workloads by a part of their name; `alone` and `shell` are names too
+python benchmarks/run.py --engines dask forkserver   engines by a part of their name or start method
 python benchmarks/run.py --output FOLDER     writes benchmarks.md, benchmarks.json and benchmarks.png there
 
 It ends with code 1 where an engine failed or computed something else than the others. Run it on a quiet machine.
@@ -47,6 +48,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, help="repeats at the most; 3, or 7 where full")
     parser.add_argument("--budget", type=float, help="seconds for all repeats of one engine on one workload; 1, or 2 where full")
     parser.add_argument("--only", nargs="+", default=[], help="only workloads whose name contains one of these")
+    parser.add_argument("--engines", nargs="+", default=[], help="only engines whose name or start method contains one of these")
     parser.add_argument("--output", type=Path, help="folder for the report, the figures and the chart")
     options = parser.parse_args()
     methods = options.methods or (METHODS if options.full else QUICK_METHODS)
@@ -64,7 +66,11 @@ def main() -> None:
     measurements: list[Measurement] = []
     for workload in chosen:
         _say(f"{time.monotonic() - began:4.0f} s  {workload.name}: {workload.about}")
-        found = engines(methods, options.workers, cold=workload.cold)
+        found = [
+            engine
+            for engine in engines(methods, options.workers, cold=workload.cold)
+            if _is_wanted(f"{engine.name}, {engine.method}", options.engines)
+        ]
         measurements += measure(workload, found, repeats, budget)
     alone: list[Figure] = []
     for method in methods if _is_wanted("alone", options.only) else ():
