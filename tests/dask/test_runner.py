@@ -8,13 +8,14 @@ import os
 import signal
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 
 from treadle import Catalog, NodeError, Pipeline, node
 from treadle.errors import RunnerError, WorkerLostError
-from treadle.events import NodeFinished, WorkerLost
+from treadle.events import NodeFinished, NodeStarted, WorkerLost
 from treadle.execution.runners.dask import DaskRunner
 from treadle.execution.runners.registry import make_runner
 
@@ -151,3 +152,46 @@ def test_the_code_of_the_project_is_sent(client, tmp_path, monkeypatch):
         three = dict(older.run(second, Catalog()))["seen"]
     assert [one[:2], two[:2], three[:2]] == [[1, "twill"], [222, "twill"], [222, "twill"]]
     assert not one[2].startswith(str(tmp_path))
+
+
+def test_two_runs_at_once_do_not_disturb_each_other(client):
+    """Both use the same workers and the same names, and each has its own values."""
+
+    def weave(times):
+        nodes = [node(lambda: np.full(200_000, float(times)), None, "cloth", name="weave")]
+        nodes += [node(lambda cloth: float(cloth.sum()), "cloth", f"sum{each}", name=f"sum{each}") for each in range(8)]
+        with DaskRunner(client=client) as mine:
+            return set(dict(mine.run(Pipeline(nodes), Catalog())).values())
+
+    with ThreadPoolExecutor(2) as threads:
+        assert list(threads.map(weave, (1, 2))) == [{200_000.0}, {400_000.0}]
+
+
+def test_files_that_workers_do_not_see(runner, client, tmp_path):
+    """A dataset on this machine only is refused before anything runs; one that the workers see is used."""
+    config = {"yarn": {"type": "text.TextDataset", "filepath": str(tmp_path / "yarn.txt")}}
+    catalog = Catalog.from_config(config)
+    pipeline = Pipeline([node(lambda: "wool", None, "yarn", name="spin"), node(len, "yarn", "length", name="measure")])
+    with pytest.raises(RunnerError, match="Dataset 'yarn' has its file in"):
+        DaskRunner(client=client, shared_file_system=False).run(pipeline, catalog)
+    assert list(tmp_path.iterdir()) == []
+    assert dict(runner.run(pipeline, catalog)) == {"length": 4}
+    assert [path.name for path in tmp_path.iterdir()] == ["yarn.txt"]
+
+
+def test_a_scheduler_that_ends(make_cluster):
+    """The run ends with one error that says how to go on."""
+    cluster = make_cluster(1, "--no-nanny")
+    with cluster.client() as client, DaskRunner(client=client) as mine:
+        mine.run(Pipeline([node(lambda: 1, None, "a", name="n")]), Catalog())
+        nodes = [node(lambda: threading.Event().wait(60), None, "a", name="waits")]
+        kill = lambda event: cluster.processes["scheduler"].kill() if isinstance(event, NodeStarted) else None
+        with pytest.raises(RunnerError, match="--resume"):
+            mine.run(Pipeline(nodes), Catalog(), observers=[kill])
+
+
+def test_a_cluster_without_workers(make_cluster):
+    """A run waits for workers for as long as it was told."""
+    cluster = make_cluster(0)
+    with cluster.client() as client, pytest.raises(RunnerError, match="has had no worker that could run a node for 1 s"):
+        DaskRunner(client=client, worker_timeout=1).run(Pipeline([node(lambda: 1, None, "a", name="n")]), Catalog())

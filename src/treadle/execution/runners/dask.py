@@ -34,6 +34,7 @@ class DaskRunner(Runner):
         cluster: a cluster object, such as a `dask_jobqueue.SLURMCluster`; it is left running.
         max_workers: the most workers to use, and the number of workers of a `LocalCluster`; None for all, and for one a core.
         worker_timeout: seconds that a run waits while the cluster has no worker.
+        shared_file_system: whether workers see the files of this machine; None to find out before nodes run.
         is_async, resources, on_failure, seed: as for every runner.
 
     Raises:
@@ -51,6 +52,7 @@ class DaskRunner(Runner):
         cluster: Any = None,
         max_workers: Any = None,
         worker_timeout: Any = 60.0,
+        shared_file_system: bool | None = None,
         is_async: bool = False,
         resources: Mapping[str, Amount] | None = None,
         on_failure: str | FailurePolicy | None = None,
@@ -72,6 +74,7 @@ class DaskRunner(Runner):
         super().__init__(max_workers or 1, is_async=is_async, resources=resources, on_failure=on_failure, seed=seed)
         self._address, self._client, self._cluster = address, client, cluster
         self._limit, self._worker_timeout = max_workers, float(worker_timeout)
+        self._shared_file_system = shared_file_system
         self._project: ProjectSetup | None = None
         self._fingerprint: str | None = None
         self._modules: set[str] = set()
@@ -115,6 +118,7 @@ class DaskRunner(Runner):
                     pack_code((*self._modules, package or "")),
                     max_workers=self._limit,
                     worker_timeout=self._worker_timeout,
+                    shared_file_system=self._shared_file_system,
                     closed=self._disconnect,
                 )
             except BaseException:

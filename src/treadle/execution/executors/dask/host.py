@@ -9,19 +9,31 @@ from __future__ import annotations
 import os
 import pickle
 import signal
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from treadle.execution.executors.dask.code import ProjectCode, code_folder, unpack_code
 from treadle.execution.executors.dask.fetching import answer
 from treadle.execution.executors.dask.hosted_pool import HostedPool
 from treadle.execution.executors.dask.messages import FETCH, KILL, OPEN
 from treadle.execution.executors.dask.project import HostedProject
+from treadle.execution.executors.dask.shared_files import unseen
+from treadle.execution.executors.dask.versions import versions
 from treadle.execution.protocol.handles import UnpicklableValueError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from treadle.execution.protocol.project import ProjectSpec
 
 _ATTRIBUTE = "_treadle_host"
+
+
+class Installed(NamedTuple):
+    """A worker that has the handlers: whether it has the project's code, its versions, and the files that it does not see."""
+
+    has_code: bool
+    versions: dict[str, str]
+    unseen: list[str]
 
 
 class Host:
@@ -92,19 +104,21 @@ class Host:
             os.kill(os.getpid(), signal.SIGKILL)
 
 
-def install(dask_worker: Any, digest: str) -> bool:
+def install(dask_worker: Any, digest: str, probes: Sequence[str]) -> Installed:
     """Give a dask worker the handlers, unless it has them.
 
     Args:
         dask_worker: the worker, which dask passes by this name.
         digest: of the code that the worker will need.
+        probes: files of the driver.
 
     Returns:
-        Whether it has that code.
+        What the driver has to know of this worker.
     """
     if not hasattr(dask_worker, _ATTRIBUTE):
         setattr(dask_worker, _ATTRIBUTE, Host(dask_worker))
-    return os.path.exists(code_folder(dask_worker.local_directory, digest))
+    has_code = os.path.exists(code_folder(dask_worker.local_directory, digest))
+    return Installed(has_code, versions(), unseen(probes))
 
 
 def run_turn(pool: str, ticket: int) -> None:

@@ -14,8 +14,10 @@ pool in this process, and the jobs that wait. Runs in dask workers. Neighbours: 
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import os
 import pickle
+import signal
 import threading
 import time
 from collections import deque
@@ -53,6 +55,8 @@ if TYPE_CHECKING:
     from treadle.execution.protocol.messages import Fact, Job
     from treadle.hooks import WorkerFacts
 
+_ORPHAN_SECONDS = 5.0
+"""How often a node that outlives its driver is asked to end."""
 _ROUNDS = 5
 """How often the event loop goes round between the arrival of a message and its end in `HostedPool`."""
 
@@ -112,6 +116,18 @@ class HostedPool:
             self._runs.clear()
             self._specs.clear()
             self._comm.abort()
+        await self._end_running_node()
+
+    async def _end_running_node(self) -> None:
+        """End a node that still runs after the driver has gone: by an exception, and if that fails by ending the process."""
+        for seconds in (_ORPHAN_SECONDS, _ORPHAN_SECONDS):
+            await asyncio.sleep(seconds)
+            if (thread := self.thread) is None or self.running is None:
+                return
+            ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), ctypes.py_object(KeyboardInterrupt))
+        await asyncio.sleep(_ORPHAN_SECONDS)
+        if self.thread is not None and self.running is not None and self._worker.nanny is not None:
+            os.kill(os.getpid(), signal.SIGKILL)  # the nanny starts another process
 
     def _receive(self, command: Any) -> None:
         if isinstance(command, Ticketed):

@@ -13,6 +13,8 @@ Neighbours: `pool.py` owns the links, `host.py` is the other end.
 from __future__ import annotations
 
 import asyncio
+import logging
+import os
 import pickle
 import uuid
 from collections import deque
@@ -22,13 +24,18 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from treadle.execution.attempt.failure import record_failure
 from treadle.execution.executors.dask.host import install, run_turn
 from treadle.execution.executors.dask.messages import KILL, OPEN, Ticketed
+from treadle.execution.executors.dask.shared_files import probes, unseen
+from treadle.execution.executors.dask.versions import differences, table, versions
 from treadle.execution.protocol.messages import Cancel, Hello, Job
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from treadle.execution.executors.dask.code import ProjectCode
+    from treadle.execution.executors.dask.host import Installed
     from treadle.execution.protocol.messages import Started
+
+_logger = logging.getLogger(__name__)
 
 _KILL_SECONDS = 1.0
 """A worker that has not ended itself after this time, because compiled code holds it up, is ended by its nanny."""
@@ -40,6 +47,16 @@ class Ended(NamedTuple):
     """The end of a link; `reason` says why it could not be set up, None if it was."""
 
     reason: str | None
+
+
+class Unusable(NamedTuple):
+    """A worker that cannot run the nodes of this driver, and why: the run ends."""
+
+    reason: str
+
+
+class UnusableWorkerError(Exception):
+    """A worker cannot run the nodes of this driver; the text says why."""
 
 
 class Link:
@@ -136,16 +153,19 @@ class Link:
 
     # --- the event loop of the client ------------------------------------------------------------------------------------
 
-    async def run(self, project: bytes, code: ProjectCode) -> None:
+    async def run(self, project: bytes, code: ProjectCode, folders: Mapping[str, str]) -> None:
         """Set the worker up and pass on what it reports, until the stream ends.
 
         Args:
             project: the pickled ProjectSpec.
             code: the project's code.
+            folders: folders that the worker must see, each with the name of a dataset that has a file there.
         """
         reason: str | None = None
         try:
-            await self._open(project, code)
+            await self._open(project, code, folders)
+        except UnusableWorkerError as exc:
+            self._news(self, Unusable(str(exc)))
         except OSError as exc:
             reason = f"{type(exc).__name__}: {exc}"
         except Exception as exc:  # noqa: BLE001 - what installing the handlers raised in the worker: the pool reports it
@@ -157,22 +177,74 @@ class Link:
         self.close()
         self._news(self, Ended(reason))
 
-    async def _open(self, project: bytes, code: ProjectCode) -> None:
+    async def _open(self, project: bytes, code: ProjectCode, folders: Mapping[str, str]) -> None:
         from distributed.comm import connect
 
-        async with self.remote() as worker:
-            answer = await worker.run(function=pickle.dumps(install), kwargs=pickle.dumps({"digest": code.digest}))
-        if answer["status"] != "OK":
-            raise answer["exception"]
+        with probes(folders) as files:
+            installed: Installed = await self._call(install, digest=code.digest, probes=list(files))
+            self._check_versions(installed.versions)
+            self._check_files(installed.unseen, files)
         self._comm = await connect(self.address, **self._client.security.get_connection_args("client"))
         message = {"op": OPEN, "reply": False, "pool": self._pool, "number": self.number, "label": self.label}
-        await self._comm.write({**message, "project": project, "code": (code.digest, b"" if answer["result"] else code.archive)})
+        await self._comm.write(
+            {**message, "project": project, "code": (code.digest, b"" if installed.has_code else code.archive)}
+        )
         await self._comm.read()  # it is open
         self._submit("treadle-setup")
 
     def remote(self) -> Any:
         """Return a connection to the worker, for a `with`; the client would keep its own open."""
         return remote(self._client, self.address)
+
+    async def _call(self, function: Callable[..., Any], **arguments: Any) -> Any:
+        """Call a function of Treadle's in the worker, on its event loop."""
+        async with self.remote() as worker:
+            answer = await worker.run(function=pickle.dumps(function), kwargs=pickle.dumps(arguments))
+        if answer["status"] == "OK":
+            return answer["result"]
+        if isinstance(answer["exception"], ModuleNotFoundError):
+            missing = answer["exception"].name
+            msg = (
+                f"The dask worker at {self.address} cannot import '{missing}'. Workers need Treadle, in the version of this "
+                f"process ({versions()['treadle']}): install 'treadle[dask]' in their environment."
+            )
+            raise UnusableWorkerError(msg)
+        raise answer["exception"]
+
+    async def check_folders(self, folders: Mapping[str, str]) -> None:
+        """Raise if the worker does not see folders of this machine.
+
+        Args:
+            folders: the folders, each with the name of a dataset that has a file there.
+
+        Raises:
+            UnusableWorkerError: it does not.
+        """
+        with probes(folders) as files:
+            self._check_files(await self._call(unseen, paths=list(files)), files)
+
+    def _check_files(self, missing: list[str], files: Mapping[str, str]) -> None:
+        if missing:
+            folder = os.path.dirname(missing[0])
+            msg = (
+                f"The dask worker at {self.address} does not see the files of this machine: dataset '{files[missing[0]]}' has "
+                f"its file in {folder}. Keep it where all workers can reach it (a shared file system, S3, a database), or run "
+                "its nodes in the main process (run_in: main). If the file system is shared and this is a mistake, say so: "
+                "shared_file_system=True."
+            )
+            raise UnusableWorkerError(msg)
+
+    def _check_versions(self, there: Mapping[str, str]) -> None:
+        here = versions()
+        breaking, differ = differences(here, there)
+        if breaking:
+            msg = (
+                f"The dask worker at {self.address} has other versions of {', '.join(breaking)} than this process, so that "
+                f"values could not be passed on:\n{table(here, there, differ)}\nInstall the same versions on both sides."
+            )
+            raise UnusableWorkerError(msg)
+        if differ:
+            _logger.warning("The dask worker at %s has other versions:\n%s", self.address, table(here, there, differ))
 
     async def _write(self, data: bytes) -> None:
         with suppress(OSError):  # the worker is gone, and `run` reports it

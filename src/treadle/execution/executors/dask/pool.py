@@ -26,7 +26,8 @@ from typing import TYPE_CHECKING, Any
 from treadle.errors import RunnerError
 from treadle.execution.executors.dask.code import ProjectCode
 from treadle.execution.executors.dask.fetching import read_value
-from treadle.execution.executors.dask.link import Ended, Link, remote
+from treadle.execution.executors.dask.health import ClusterHealth
+from treadle.execution.executors.dask.link import Ended, Link, Unusable, remote
 from treadle.execution.executors.dask.messages import InputsLost
 from treadle.execution.executors.dask.store import ClusterStore
 from treadle.execution.executors.events import Report, SetupFailed, WorkerDown, WorkerUp
@@ -75,6 +76,7 @@ class DaskPool:
         code: the project's code, for workers that do not have it.
         max_workers: the most workers to use; None for all.
         worker_timeout: seconds without any worker after which a run fails.
+        shared_file_system: whether workers see the files of this machine; None to find out.
         closed: called when the pool has been closed.
     """
 
@@ -86,12 +88,13 @@ class DaskPool:
         *,
         max_workers: int | None = None,
         worker_timeout: float = 60.0,
+        shared_file_system: bool | None = None,
         closed: Callable[[], None] = lambda: None,
     ) -> None:
         self.capabilities = Capabilities(processes=True, can_kill=True, queues=True, local=False, label_of=self._label)
         self._client, self._code = client, code
         self._project = pickle.dumps(replace(project, code_paths=()), protocol=5)  # they are paths of this machine
-        self._max_workers, self._worker_timeout, self._closed = max_workers, worker_timeout, closed
+        self._max_workers, self._closed = max_workers, closed
         self._id = uuid.uuid4().hex[:8]
         self._links: dict[int, Link] = {}
         self._labels: dict[int, str] = {}
@@ -100,10 +103,10 @@ class DaskPool:
         self._message: BeginRun | None = None
         self._name_of: Callable[[int], str] = str
         self._ready: list[PoolEvent] = []
-        self._alone_since = time.monotonic()
         self._refused: dict[str, int] = {}  # by address: how often it could not be connected to
         self._watching: Any = None
         self._is_closed = False
+        self._health = ClusterHealth(client, worker_timeout, shared_file_system=shared_file_system)
 
     def _label(self, worker: int) -> str:
         return self._labels.get(worker, f"worker-{worker}")
@@ -113,6 +116,7 @@ class DaskPool:
     def start(self, number: int, run: RunBundle) -> frozenset[int]:
         """Start a run on the workers that are set up; others are reported when they are."""
         spec, main_only = run.spec()
+        self._health.check_folders(run, self._links.values())
         if self._watching is None:
             self._watching = True
             self._client.loop.add_callback(self._watch)
@@ -122,7 +126,7 @@ class DaskPool:
             self._handle(self._news.get())
         self._message = BeginRun(number, spec)
         self._name_of = lambda index: nodes[index].name
-        self._alone_since = time.monotonic()
+        self._health.begin()
         self._ready = []
         for link in self._links.values():
             link.started = None
@@ -151,7 +155,7 @@ class DaskPool:
             try:
                 item = self._news.get(timeout=max(0.0, left)) if left > 0 else self._news.get_nowait()
             except Empty:
-                self._check()
+                self._health.check(self._links.values())
                 if end is not None and time.monotonic() >= end:
                     break
                 continue
@@ -239,7 +243,7 @@ class DaskPool:
             try:
                 workers = (await self._client.scheduler.identity())["workers"]
             except OSError:
-                workers = {}  # `_check` notices a scheduler that is gone
+                workers = {}  # `health.py` notices a scheduler that is gone
             for link in list(self._links.values()):
                 link.release_done_turns()
             self._add_links(workers)
@@ -254,7 +258,7 @@ class DaskPool:
             if address not in linked and self._refused.get(address, 0) < _CONNECTS:
                 link = self._links[number] = Link(self._client, address, number, self._id, self._note)
                 self._labels[number] = link.label
-                asyncio.ensure_future(link.run(self._project, self._code))  # noqa: RUF006 - the link's news report its end
+                asyncio.ensure_future(link.run(self._project, self._code, self._health.folders))  # noqa: RUF006 - the link's news report its end
 
     def _note(self, link: Link, news: Any) -> None:
         self._news.put((link, news))
@@ -265,6 +269,8 @@ class DaskPool:
         link, news = item
         if isinstance(news, Ended):
             return self._lost(link, news)
+        if isinstance(news, Unusable):
+            raise RunnerError(news.reason, name="dask")
         events: list[PoolEvent] = []
         for fact in news:
             events += self._heard(link, fact)
@@ -305,8 +311,7 @@ class DaskPool:
             return []
         del self._links[link.number]
         link.release_turns()
-        if not any(each.ready for each in self._links.values()):
-            self._alone_since = time.monotonic()
+        self._health.begin()
         if ended.reason is not None:
             self._refused[link.address] = self._refused.get(link.address, 0) + 1
             if self._refused[link.address] == _CONNECTS:
@@ -330,25 +335,6 @@ class DaskPool:
             self._client.loop.add_callback(holder.close)
             events += self._lost(holder, Ended(None))
         return [*events, Report(link.number, JobsReturned(fact.run, fact.nodes))]
-
-    def _check(self) -> None:
-        """Raise if no run can go on in this cluster.
-
-        Raises:
-            RunnerError: there is no worker, or a dask task failed outside of any job.
-        """
-        for link in self._links.values():
-            if (error := link.failed_turn()) is not None:
-                msg = f"The dask worker at {link.address} could not run a task of Treadle's: {type(error).__name__}: {error}"
-                raise RunnerError(msg, name="dask") from error
-        if any(link.ready for link in self._links.values()):
-            return
-        if time.monotonic() - self._alone_since > self._worker_timeout:
-            msg = (
-                f"The dask cluster has had no worker that could run a node for {self._worker_timeout:.0f} s. Start workers, or "
-                "give them more time to start (worker_timeout)."
-            )
-            raise RunnerError(msg, name="dask")
 
 
 def dask_executor(client: Any, project: ProjectSpec, code: ProjectCode = _NO_CODE, **options: Any) -> Executor:
