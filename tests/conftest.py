@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import logging
 import signal
@@ -34,6 +35,8 @@ def make_runner(way, max_workers=2):
         return SequentialRunner()
     if way == "thread":
         return ThreadRunner(max_workers)
+    if way == "dask":
+        return importlib.import_module("treadle.execution.runners.dask").DaskRunner(max_workers=max_workers)
     return ParallelRunner(max_workers, start_method=way)
 
 

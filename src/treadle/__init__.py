@@ -37,6 +37,7 @@ if TYPE_CHECKING:
         WorkerSetupError,
     )
     from treadle.execution.loop.result import RunResult
+    from treadle.execution.runners.dask import DaskRunner
     from treadle.execution.runners.parallel import ParallelRunner
     from treadle.execution.runners.runner import Runner
     from treadle.execution.runners.sequential import SequentialRunner
@@ -54,6 +55,7 @@ _MODULES = {
     "CircularDependencyError": "treadle.errors",
     "ConfigError": "treadle.errors",
     "Context": "treadle.session",
+    "DaskRunner": "treadle.execution.runners.dask",
     "Dataset": "treadle.io",
     "DatasetError": "treadle.errors",
     "HookError": "treadle.errors",
@@ -93,6 +95,7 @@ __all__ = [
     "CircularDependencyError",
     "ConfigError",
     "Context",
+    "DaskRunner",
     "Dataset",
     "DatasetError",
     "HookError",

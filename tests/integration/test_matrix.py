@@ -1,4 +1,4 @@
-"""One project, run in each of the six ways: the same outputs, hooks and logs, and each worker configured once."""
+"""One project, run in each of the seven ways: the same outputs, hooks and logs, and each worker configured once."""
 
 from __future__ import annotations
 
@@ -84,6 +84,14 @@ def see(make_loom, in_project, runner_for):
         return seen[way]
 
     return once
+
+
+@pytest.fixture(scope="module", params=("sequential", "thread", "fork", "spawn", "forkserver", "loky", "dask"))
+def way(request):
+    """Each way to run, dask on a cluster of this machine among them."""
+    if request.param == "dask":
+        pytest.importorskip("distributed")
+    return request.param
 
 
 @pytest.fixture
@@ -175,7 +183,7 @@ def test_every_log_line_arrives(seen, way):
     assert len(seen.records) == 2
     if way not in IN_PROCESS:
         assert {record.node for record in seen.records} == {"clean", "sum_by_city"}
-        assert {record.worker for record in seen.records} <= {"worker-1", "worker-2"}
+        assert {record.worker.partition("@")[0] for record in seen.records} <= {"worker-1", "worker-2"}
 
 
 def test_every_print_arrives(seen):
@@ -199,8 +207,8 @@ def test_record_tells_all(seen, way):
     assert seen.session.outcome is Outcome.SUCCEEDED
     assert seen.session.extra_params == {"way": way}
     (run,) = seen.session.runs
-    assert run.runner == (way if way in IN_PROCESS else "parallel")
-    assert run.start_method == (None if way in IN_PROCESS else way)
+    assert run.runner == (way if way in (*IN_PROCESS, "dask") else "parallel")
+    assert run.start_method == (None if way in (*IN_PROCESS, "dask") else way)
     assert len(run.nodes) == 20
     for node in run.nodes:
         assert node.outcome is Outcome.SUCCEEDED
@@ -210,7 +218,7 @@ def test_record_tells_all(seen, way):
     workers = {worker.worker: worker.pid for worker in run.workers}
     assert {node.worker for node in run.nodes} <= set(workers)
     if way not in IN_PROCESS:
-        assert set(workers) & {"worker-1", "worker-2"}
+        assert {label.partition("@")[0] for label in workers} & {"worker-1", "worker-2"}
         assert len(set(workers.values())) == len(workers)
         sizes = {name: size for node in run.nodes for name, size in node.sizes}
         assert sizes["cloth"] >= 2_000_000

@@ -15,6 +15,7 @@ import treadle
 PUBLIC = {
     "Catalog",
     "Context",
+    "DaskRunner",
     "Dataset",
     "MemoryDataset",
     "Node",
