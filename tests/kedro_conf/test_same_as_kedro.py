@@ -190,7 +190,7 @@ DIFFERENCES: dict[tuple[str, str], tuple[str, Any]] = {
     ),
     ("templates_in_parameters", "parameters"): (TEMPLATES, {"m": {"a": 1}}),
     ("yaml_base_60", "parameters"): ("numbers of base 60 are texts: 12:30 is a time", {"time": "12:30", "long": "1:30:00"}),
-    ("yaml_null_key", "parameters"): ("null may be a key, as any other value of YAML's", {"a": {None: "x"}}),
+    ("yaml_null_key", "parameters"): ("null may be a key, like any other YAML value", {"a": {None: "x"}}),
 }
 CASES = find_cases()
 
