@@ -56,7 +56,7 @@ class Treadle:
         from treadle import ParallelRunner, SequentialRunner, ThreadRunner
 
         if self._runner_name == "dask":
-            from treadle.execution.runners.dask import DaskRunner
+            from treadle import DaskRunner
 
             return DaskRunner(max_workers=self._workers)
         if self._runner_name == "parallel":
