@@ -155,7 +155,7 @@ def _shown(kind: str, given: Any) -> dict[str, Any]:
     return facts
 
 
-OVER_ENVIRONMENTS = "interpolations are resolved after environments are merged, so that one may override what the base refers to"
+OVER_ENVIRONMENTS = "interpolations are resolved after environments are merged, so that an environment can override a value that the base refers to"
 GLOBALS = "globals may use runtime_params, and keys that begin with an underscore"
 TEMPLATES = "keys of parameters that begin with an underscore are templates, as in the catalog"
 DIFFERENCES: dict[tuple[str, str], tuple[str, Any]] = {
@@ -177,7 +177,7 @@ DIFFERENCES: dict[tuple[str, str], tuple[str, Any]] = {
     ),
     ("interpolation_over_environments", "t"): (OVER_ENVIRONMENTS, {"class": "TextDataset", "filepath": "/mnt/t.txt"}),
     ("integer_as_name", "catalog"): (
-        "a name that is no text is an error of the catalog, which says how to write it",
+        "a name that is not a string is an error, which says how to write it",
         {2020: {"type": "MemoryDataset"}},
     ),
     ("runtime_params_in_globals", "catalog"): (GLOBALS, {}),
@@ -185,11 +185,11 @@ DIFFERENCES: dict[tuple[str, str], tuple[str, Any]] = {
     ("runtime_params_in_globals", "globals"): (GLOBALS, {"a": 1}),
     ("runtime_params_in_globals", "parameters"): (GLOBALS, {"b": 1}),
     ("runtime_params_over_environment", "parameters"): (
-        "params of a run lie over the files at every depth, also where an environment has a file of its own",
+        "params of a run override the files at every depth, even if an environment has its own file",
         {"model": {"a": 5, "b": 2}, "other": 1},
     ),
     ("templates_in_parameters", "parameters"): (TEMPLATES, {"m": {"a": 1}}),
-    ("yaml_base_60", "parameters"): ("numbers of base 60 are texts: 12:30 is a time", {"time": "12:30", "long": "1:30:00"}),
+    ("yaml_base_60", "parameters"): ("numbers of base 60 are strings: 12:30 is a time", {"time": "12:30", "long": "1:30:00"}),
     ("yaml_null_key", "parameters"): ("null may be a key, like any other YAML value", {"a": {None: "x"}}),
 }
 CASES = find_cases()
