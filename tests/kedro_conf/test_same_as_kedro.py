@@ -155,7 +155,10 @@ def _shown(kind: str, given: Any) -> dict[str, Any]:
     return facts
 
 
-OVER_ENVIRONMENTS = "interpolations are resolved after environments are merged, so that an environment can override a value that the base refers to"
+OVER_ENVIRONMENTS = (
+    "interpolations are resolved after environments are merged, so that an environment can override a value that the base "
+    "refers to"
+)
 GLOBALS = "globals may use runtime_params, and keys that begin with an underscore"
 TEMPLATES = "keys of parameters that begin with an underscore are templates, as in the catalog"
 DIFFERENCES: dict[tuple[str, str], tuple[str, Any]] = {
