@@ -17,6 +17,7 @@ from treadle import Catalog, NodeError, Pipeline, node
 from treadle.errors import RunnerError, WorkerLostError
 from treadle.events import NodeFinished, NodeStarted, WorkerLost
 from treadle.execution.runners.dask import DaskRunner
+from treadle.execution.runners.preflight import check_pipeline
 from treadle.execution.runners.registry import make_runner
 
 
@@ -195,3 +196,12 @@ def test_a_cluster_without_workers(make_cluster):
     cluster = make_cluster(0)
     with cluster.client() as client, pytest.raises(RunnerError, match="has had no worker that could run a node for 1 s"):
         DaskRunner(client=client, worker_timeout=1).run(Pipeline([node(lambda: 1, None, "a", name="n")]), Catalog())
+
+
+def test_the_check_uses_a_worker_of_the_cluster(client):
+    """`treadle check --runner dask` builds everything in a worker, and reports what cannot be made there."""
+    lock = threading.Lock()
+    nodes = [node(lambda: 1, None, "a", name="fine"), node(lambda a: lock.locked(), "a", "b", name="locked")]
+    report = check_pipeline(Pipeline(nodes), Catalog(), runner=DaskRunner(client=client))
+    assert (report.nodes, report.start_method) == (2, "dask")
+    assert [problem.nodes for problem in report.problems] == [("locked",)]

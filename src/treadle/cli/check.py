@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from treadle.cli import completion, options
+from treadle.cli import completion, options, values
 from treadle.cli.failure import ExitCode
 from treadle.cli.values import join_names, join_params
 from treadle.printable import printable
@@ -29,6 +29,19 @@ if TYPE_CHECKING:
     help="How the worker is started: fork, spawn, forkserver or loky; by default as for a run.",
     shell_complete=completion.start_methods,
 )
+@click.option(
+    "--runner",
+    metavar="RUNNER",
+    help="The runner whose worker is used, parallel (the default) or dask.",
+    shell_complete=completion.runners,
+)
+@click.option(
+    "--runner-params",
+    multiple=True,
+    type=values.params,
+    metavar="PARAMS",
+    help="Arguments of the runner: address=tcp://10.0.0.1:8786.",
+)
 @options.env
 @options.params
 @options.conf_source
@@ -38,6 +51,8 @@ def check(
     *,
     pipelines: Groups,
     start_method: str | None,
+    runner: str | None,
+    runner_params: tuple[Mapping[str, Any], ...],
     env: str | None,
     params: tuple[Mapping[str, Any], ...],
     conf_source: str | None,
@@ -48,6 +63,7 @@ def check(
     problems are listed with their nodes; the exit code is 1 if there are any.
     """
     from treadle.cli.location import check_environment, enter_any_project, session_class
+    from treadle.execution.runners.registry import make_runner
     from treadle.session.checking import check_session
 
     project_path = enter_any_project(context)
@@ -55,7 +71,11 @@ def check(
     session = session_class().create(
         project_path, save_on_close=False, env=env, extra_params=join_params(params), conf_source=conf_source
     )
-    report = check_session(session, join_names(pipelines), start_method=start_method)
+    made = make_runner(runner, join_params(runner_params)) if runner is not None else None
+    if made is not None and not made.has_processes:
+        msg = f"The nodes of runner '{runner}' run in this process, so there is no worker to check. Give parallel or dask."
+        raise click.UsageError(msg)
+    report = check_session(session, join_names(pipelines), start_method=start_method, runner=made)
     for number, problem in enumerate(report.problems, 1):
         _show(number, problem)
     for name in report.in_main:

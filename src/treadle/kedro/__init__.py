@@ -25,9 +25,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from treadle.kedro.runner import DaskRunner as DaskRunner
     from treadle.kedro.runner import ParallelRunner as ParallelRunner
 
-__all__ = ["ParallelRunner"]
+__all__ = ["DaskRunner", "ParallelRunner"]
 
 
 def __getattr__(name: str) -> object:
@@ -36,7 +37,7 @@ def __getattr__(name: str) -> object:
         if name in ("SequentialRunner", "ThreadRunner"):
             hint = f"; use Kedro's own with --runner={name}"
         elif name.endswith("Runner"):
-            hint = "; the one runner for Kedro projects is treadle.kedro.ParallelRunner"
+            hint = "; the runners for Kedro projects are treadle.kedro.ParallelRunner and DaskRunner"
         msg = f"module {__name__!r} has no attribute {name!r}{hint}"
         raise AttributeError(msg)
     from treadle.kedro.version_check import require_kedro

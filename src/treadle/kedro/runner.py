@@ -18,6 +18,7 @@ from treadle.errors import NodeError, WorkerSetupError
 from treadle.execution.attempt.dataset_state import SharedState, run_folder
 from treadle.execution.processes.interrupts import interrupts_deferred
 from treadle.execution.processes.start_method import ENVIRONMENT_VARIABLE, StartMethod, choose_start_method
+from treadle.execution.runners.dask import DaskRunner as EngineDaskRunner
 from treadle.execution.runners.dataset_upkeep import DatasetUpkeep
 from treadle.execution.runners.parallel import ParallelRunner as EngineRunner
 from treadle.io.catalog import new_version
@@ -93,7 +94,7 @@ class ParallelRunner(AbstractRunner):
         super().__init__(is_async=is_async)
         if start_method is None and not os.environ.get(ENVIRONMENT_VARIABLE):
             start_method = os.environ.get(_KEDRO_VARIABLE) or None
-        self._engine = _Engine(
+        self._engine: _Engine | _DaskEngine = _Engine(
             max_workers,
             start_method,
             resources=resources,
@@ -242,6 +243,55 @@ class ParallelRunner(AbstractRunner):
         return f"treadle.kedro.{self._engine!r}"
 
 
+class DaskRunner(ParallelRunner):
+    """Run a Kedro project's pipeline on the workers of a dask.distributed cluster.
+
+    Args:
+        max_workers: the most workers to use, and the number of workers of a cluster that is started here.
+        is_async: load inputs and save outputs in threads, as with Kedro's `--async`.
+        address: address of a running scheduler; without one, that of dask's configuration (`DASK_SCHEDULER_ADDRESS`), and else
+            a cluster is started on this machine.
+        client: a `distributed.Client`, which stays open.
+        cluster: a cluster object, which stays up.
+        worker_timeout: seconds that a run waits while the cluster has no worker.
+        resources: the limits of resources that running nodes share: `{"gpu": 1, "memory": "16GB"}`.
+        on_failure: `"continue"` to run the nodes that do not depend on a failed one.
+        seed: makes the random numbers of each node reproducible: they depend only on the seed and the node's name.
+
+    Raises:
+        RunnerError: an invalid argument, or dask.distributed is not installed.
+
+    Example:
+        `kedro run --runner=treadle.kedro.DaskRunner --runner-params=address=tcp://10.0.0.1:8786`
+    """
+
+    def __init__(  # noqa: PLR0913 - the options of a runner, each by its name
+        self,
+        max_workers: int | None = None,
+        is_async: bool = False,  # noqa: FBT001, FBT002 - Kedro's own signature
+        *,
+        address: str | None = None,
+        client: Any = None,
+        cluster: Any = None,
+        worker_timeout: float = 60.0,
+        resources: Mapping[str, int | str] | None = None,
+        on_failure: str | None = None,
+        seed: int | None = None,
+    ) -> None:
+        AbstractRunner.__init__(self, is_async=is_async)
+        self._engine: _Engine | _DaskEngine = _DaskEngine(
+            address,
+            client=client,
+            cluster=cluster,
+            max_workers=max_workers,
+            worker_timeout=worker_timeout,
+            resources=resources,
+            on_failure=on_failure,
+            seed=seed,
+        )
+        self._recipes = {}
+
+
 def _start_forkserver() -> None:
     """Start this process's forkserver early, so that it imports while Kedro reads the project's configuration."""
     from treadle.execution.executors.loky.preload import preload_forkserver
@@ -267,6 +317,14 @@ class _Engine(EngineRunner):
             self._requested = choose_start_method(self._requested_start_method, prefer_fork=True).method
         if not self._keeps_workers:
             self.max_workers = min(self._max_workers_limit, _max_parallel_nodes(plan))
+
+
+class _DaskEngine(EngineDaskRunner):
+    """Treadle's dask runner, whose workers are set up for a Kedro project."""
+
+    def use(self, project: KedroProject, plan: Plan) -> None:  # noqa: ARG002 - every worker of the cluster may be used
+        """Set the project of the next run's workers."""
+        self._project = project
 
 
 def _max_parallel_nodes(plan: Plan) -> int:

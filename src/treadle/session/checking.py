@@ -23,12 +23,17 @@ from treadle.session.policies import configured_policies
 from treadle.session.selection import DEFAULT_PIPELINE
 
 if TYPE_CHECKING:
+    from treadle.execution.runners.runner import Runner
     from treadle.pipeline import Pipeline
     from treadle.session.session import Session
 
 
 def check_session(
-    session: Session, pipeline_names: Iterable[str] | None = None, *, start_method: str | None = None
+    session: Session,
+    pipeline_names: Iterable[str] | None = None,
+    *,
+    start_method: str | None = None,
+    runner: Runner | None = None,
 ) -> CheckReport:
     """Check that every node of the pipelines could run in a worker, without running any.
 
@@ -37,6 +42,7 @@ def check_session(
         pipeline_names: the pipelines to check; the default pipeline if None. If the default pipeline cannot be built, each
             registered pipeline is checked on its own.
         start_method: how the worker is started; if None, chosen as for a run.
+        runner: runs the checks; None for a process of this machine.
 
     Returns:
         The problems found.
@@ -71,7 +77,9 @@ def check_session(
         policies = NO_RULES
     problems += [Problem(_text(exc)) for exc in wrong_parameters(joined, catalog)]
     files = [*missing_inputs(joined, catalog), *contested_files(joined, catalog)]
-    report = check_pipeline(joined, catalog, hooks=context.hook_manager, start_method=start_method, policies=policies)
+    report = check_pipeline(
+        joined, catalog, hooks=context.hook_manager, start_method=start_method, policies=policies, runner=runner
+    )
     if report.problems and (missing := missing_catalog(context.config_loader)) is not None:
         problems.append(Problem(missing))
     found_in_files = tuple(Problem(wrong.message, wrong.nodes, wrong.dataset) for wrong in files)

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     import pluggy
 
     from treadle.execution.protocol.messages import RunSpec
+    from treadle.execution.runners.runner import Runner
     from treadle.planning.policies import PolicyRules
 
 _HOOKS = "the registered hooks"
@@ -93,6 +94,7 @@ def check_pipeline(
     hooks: pluggy.PluginManager | None = None,
     start_method: str | None = None,
     policies: PolicyRules = NO_RULES,
+    runner: Runner | None = None,
 ) -> CheckReport:
     """Check whether each node of a pipeline could run in a worker process, without running any.
 
@@ -102,6 +104,7 @@ def check_pipeline(
         hooks: the registered hooks, which are sent to the worker too.
         start_method: start method of the worker; None to choose it as for a run.
         policies: the configured policies of nodes.
+        runner: runs the checks, in a worker of its own; None for a process of this machine.
 
     Returns:
         The problems that were found, and what was checked.
@@ -109,7 +112,7 @@ def check_pipeline(
     Raises:
         RunnerError: the start method is unknown.
     """
-    runner = ParallelRunner(1, start_method=start_method)
+    runner = ParallelRunner(1, start_method=start_method) if runner is None else runner
     problems: list[Problem] = list(_missing_data(pipeline, catalog))
     missing = {problem.dataset for problem in problems}
     sent, in_main, datasets = list[_PackedNode](), list[str](), set[str]()
@@ -127,7 +130,11 @@ def check_pipeline(
         problems.append(Problem(str(exc.args[0])))
     problems += _check_in_pool(runner, sent)
     return CheckReport(
-        len(pipeline.nodes), len(datasets), runner.start_method, _merge_and_sort(problems, pipeline), tuple(in_main)
+        len(pipeline.nodes),
+        len(datasets),
+        runner.start_method or runner.name,
+        _merge_and_sort(problems, pipeline),
+        tuple(in_main),
     )
 
 
@@ -183,7 +190,7 @@ def _pack(
     return problems, None if stays else spec, stays or bool(main_only_nodes)
 
 
-def _check_in_pool(runner: ParallelRunner, sent: list[_PackedNode]) -> list[Problem]:
+def _check_in_pool(runner: Runner, sent: list[_PackedNode]) -> list[Problem]:
     """Check the specs in a worker and return its problems. If the worker dies, the later specs are not checked."""
     checks = [_make_checking_node(place, each.name) for place, each in enumerate(sent)]
     values: dict[str, Any] = {f"spec {place}": each for place, each in enumerate(sent)}

@@ -90,7 +90,9 @@ class HostedProject:
                 configure_project(self._spec.package_name)
                 _ = configured_project().settings  # read now: an error in settings.py is a set-up failure
             if self._spec.setup is not None:
+                forwarding = logging.root.handlers[:]
                 self._spec.setup.configure()
+                logging.root.handlers[:] = forwarding  # another framework's configuration of logging is not for this process
             apply_levels(self._spec.levels)
         except BaseException as exc:  # noqa: BLE001 - the project's code may raise anything, even an exit: the driver reports it
             failure = record_failure(exc, phase="setup")
