@@ -109,7 +109,7 @@ class DaskRunner(Runner):
                 self._connection = connected(self._address, self._client, self._cluster, self._limit)
             client, _close = self._connection
             try:
-                self.max_workers = self._limit or max(1, len(client.scheduler_info(n_workers=-1)["workers"]))
+                self.max_workers = self._limit or max(1, len(client.sync(client.scheduler.identity)["workers"]))
                 spec = make_project_spec(self._project)
                 package = self._project.package_name if self._project is not None else spec.package_name
                 executor = self._executor = dask_executor(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 from importlib.util import find_spec
@@ -60,7 +61,7 @@ def connected(address: str | None, client: Any, cluster: Any, workers: int | Non
         return _started(workers)
     try:
         ours = distributed.Client(address, set_as_default=False, timeout=_CONNECT_SECONDS)
-    except (OSError, TimeoutError, ValueError) as exc:
+    except (OSError, asyncio.TimeoutError, ValueError) as exc:
         msg = (
             f"No dask scheduler answers at {address}: {type(exc).__name__}: {exc}. Check the address (the argument 'address', or "
             "DASK_SCHEDULER_ADDRESS), and that the scheduler runs."

@@ -5,6 +5,7 @@ State: none. `read_value` runs on the event loop of a dask worker or of a client
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any
 
 from treadle.execution.executors.dask.hosted_run import PickledValue
@@ -32,7 +33,7 @@ async def read_value(rpc: Any, handle: ClusterValue, run: int, dataset: int) -> 
     """
     try:
         answer = await getattr(rpc(handle.address), FETCH)(pool=handle.pool, run=run, dataset=dataset)
-    except (OSError, TimeoutError) as exc:
+    except (OSError, asyncio.TimeoutError) as exc:
         msg = f"the dask worker at {handle.address} cannot be reached ({type(exc).__name__}: {exc})"
         raise ValueGoneError(msg) from exc
     if answer["status"] != "OK":

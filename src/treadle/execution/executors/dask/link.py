@@ -13,6 +13,7 @@ Neighbours: `pool.py` owns the links, `host.py` is the other end.
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import logging
 import os
 import pickle
@@ -115,7 +116,7 @@ class Link:
             self._write(pickle.dumps(commands, protocol=5)), self._client.loop.asyncio_loop
         )
         if any(type(command) is Cancel for command in commands):  # it is worth nothing if it comes too late
-            with suppress(TimeoutError):
+            with suppress(concurrent.futures.TimeoutError):  # the built-in one from Python 3.11 on
                 written.result(_WRITE_SECONDS)
         if first is not None:
             self._submit(name_of(first))
