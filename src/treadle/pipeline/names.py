@@ -140,7 +140,7 @@ def as_names(given: Any, what: str) -> tuple[str, ...]:
     for name in names:
         if not isinstance(name, str):
             value = "" if len(names) == 1 and names[0] is given else f", in {given!r}"
-            msg = f"{what} has {name!r} of type {type(name).__name__}{value}. Pass a name or a list of names."
+            msg = f"{what} contains {name!r}, of type {type(name).__name__}{value}. Pass a name or a list of names."
             raise PipelineError(msg)
     return tuple(dict.fromkeys(names))
 

@@ -92,10 +92,14 @@ class Node:
             name,
             frozenset()
             if tags is None
-            else frozenset([check_label(tag, "tag", owner) for tag in as_names(tags, f"tags of {owner}")]),
+            else frozenset(
+                [check_label(tag, "tag", owner) for tag in as_names(tags, f"tags= of {owner[:1].lower()}{owner[1:]}")]
+            ),
             ()
             if confirms is None
-            else tuple([check_dataset_name(name, owner) for name in as_names(confirms, f"confirms of {owner}")]),
+            else tuple(
+                [check_dataset_name(name, owner) for name in as_names(confirms, f"confirms= of {owner[:1].lower()}{owner[1:]}")]
+            ),
             namespace,
             policy,
         )

@@ -45,6 +45,7 @@ from treadle.execution.protocol.messages import (
 )
 from treadle.execution.worker.forwarding import flush_forwarded
 from treadle.execution.worker.open_run import BetweenRuns, OpenRun
+from treadle.forks import fork_safe
 from treadle.project.configure import configure_count
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ class HostedPool:
         self._facts: WorkerFacts | None = None
         self._between = BetweenRuns(system_settings=False)
         self._mail: deque[Ticketed] = deque()
-        self._news = threading.Condition()
+        self._news = fork_safe(threading.Condition())
         self._last_ticket = 0
         self._cancelled: dict[int, int] = {}  # run -> the last ticket that was cancelled
         self._specs: dict[int, bytes] = {}
@@ -93,7 +94,7 @@ class HostedPool:
         self._fetches: dict[tuple[int, int], asyncio.Task[str | None]] = {}
         self._outbox: list[Any] = []
         self._is_flush_scheduled = False
-        self._outbox_lock = threading.Lock()
+        self._outbox_lock = fork_safe(threading.Lock())
         self._writing = asyncio.Lock()
 
     # --- the event loop's side -------------------------------------------------------------------------------------------

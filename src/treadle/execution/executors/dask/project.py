@@ -18,6 +18,7 @@ from treadle.execution.executors.dask.code import CodeFolders
 from treadle.execution.values.restoring import define_received_objects
 from treadle.execution.worker.forwarding import ForwardHandler
 from treadle.execution.worker.streams import ForwardStream
+from treadle.forks import fork_safe
 from treadle.hooks import WorkerFacts
 from treadle.project.logging import apply_levels
 
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from treadle.execution.protocol.project import ProjectSpec
 
 _folders = CodeFolders()
-_one_at_a_time = threading.Lock()
+_one_at_a_time = fork_safe(threading.Lock())
 """A process has one `sys.stdout`, one root logger, one configured project: its projects take turns, a job at a time."""
 
 
