@@ -27,7 +27,7 @@ def pickle_exception(exc: BaseException) -> bytes | None:
         A pickle that restores an exception of the same class with the same text; None if that is impossible. Attributes that
         cannot be pickled are left out.
     """
-    return _checked_pickle(exc, exc) or _checked_pickle(exc, _Parts(exc))
+    return _checked_pickle(exc, _OwnReduce(exc)) or _checked_pickle(exc, exc) or _checked_pickle(exc, _Parts(exc))
 
 
 def _checked_pickle(exc: BaseException, candidate: Any) -> bytes | None:
@@ -42,6 +42,19 @@ def _checked_pickle(exc: BaseException, candidate: Any) -> bytes | None:
         raise
     except BaseException:  # noqa: BLE001 - unpickling runs the exception's own code; if that raises, the pickle is of no use
         return None
+
+
+class _OwnReduce:
+    """Pickles an exception as its class says, even if a library has registered another way with `copyreg`.
+
+    `tblib`, which dask.distributed imports, does so for all exceptions, and loses attributes such as the code of a SystemExit.
+    """
+
+    def __init__(self, exc: BaseException) -> None:
+        self._exc = exc
+
+    def __reduce__(self) -> str | tuple[Any, ...]:
+        return self._exc.__reduce_ex__(pickle.HIGHEST_PROTOCOL)
 
 
 class _Parts:

@@ -86,6 +86,7 @@ class Watchdog:
         self._process = subprocess.Popen(  # noqa: S603 - fixed words and paths of our own
             [_SHELL, "-c", _WAIT, _SHELL, *python, *arguments],
             stdin=subprocess.PIPE,
+            bufsize=0,  # a buffered file has a lock, which another thread may hold while this process is forked
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             cwd="/",
@@ -98,7 +99,6 @@ class Watchdog:
         if self._process is not None and self._process.stdin is not None:
             with suppress(BrokenPipeError):  # the watchdog was killed; the workers still watch this process
                 self._process.stdin.write(line.encode() + b"\n")
-                self._process.stdin.flush()
 
     def close(self) -> None:
         """End the watchdog process. Called after the pool has ended its workers."""

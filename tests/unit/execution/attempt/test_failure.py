@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copyreg
 import pickle
 import sys
 import threading
@@ -243,3 +244,18 @@ def test_an_exception_whose_own_attributes_raise():
     failure = record(OpaqueError("x"))
     assert failure.type_name.endswith("OpaqueError")
     assert failure.traceback
+
+
+def _rebuild_without_attributes(kind, args):
+    exc = kind.__new__(kind)
+    exc.args = args
+    return exc
+
+
+def test_an_exception_keeps_its_attributes_if_a_library_pickles_it_in_another_way(monkeypatch):
+    """As tblib does, which comes with dask.distributed: it restores the arguments only."""
+    reducer = lambda exc: (_rebuild_without_attributes, (type(exc), exc.args))
+    monkeypatch.setitem(copyreg.dispatch_table, SystemExit, reducer)
+    assert pickle.loads(pickle.dumps(SystemExit(3))).code is None
+    restored = restore_exception(record_failure(SystemExit(3), phase="run"))
+    assert (type(restored), restored.code) == (SystemExit, 3)
