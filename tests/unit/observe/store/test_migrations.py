@@ -98,7 +98,7 @@ with open_engine(resolve_url(None, path), 60).connect() as connection:
 
 
 def test_many_processes_migrate_at_once(tmp_path: Path) -> None:
-    """Of eight processes that open a new database together, one makes it and all succeed."""
+    """If eight processes open a new database together, all succeed, and each migration is applied once."""
     command = [sys.executable, "-c", MIGRATOR, str(tmp_path)]
     processes = [subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(8)]
     for process in processes:
@@ -110,4 +110,4 @@ def test_many_processes_migrate_at_once(tmp_path: Path) -> None:
         process.stdin.flush()
     applied = [process.communicate(timeout=60)[0].strip() for process in processes]
     assert [process.returncode for process in processes] == [0] * 8
-    assert sorted(applied) == ["0"] * 7 + [str(len(ALL_MIGRATIONS))]
+    assert sum(map(int, applied)) == len(ALL_MIGRATIONS)
