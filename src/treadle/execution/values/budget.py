@@ -24,6 +24,9 @@ from treadle.forks import fork_safe
 OPEN_FILES = 128
 """Limit of open memory files. Past it, or past a quarter of the descriptors that were free, large values go to scratch files."""
 
+_POOL_FILES, _WORKER_FILES = 12, 10
+"""The descriptors that a pool opens for itself, and for each of its workers, at most."""
+
 _DEFAULT_SHARE = 0.5
 """Default limit of the values' memory, as a share of the memory that this process may use."""
 
@@ -53,7 +56,8 @@ class Budget:
         self._lock = fork_safe(threading.Lock())  # guards this worker's created counts, which several of its threads change
         if places is not None:
             self._words[_LIMIT] = limit
-            self._words[_MAX_FILES] = min(OPEN_FILES, _free_descriptors() // 4)
+            spare = _free_descriptors() - _POOL_FILES - _WORKER_FILES * places
+            self._words[_MAX_FILES] = min(OPEN_FILES, max(0, spare) // 4)
 
     @property
     def limit(self) -> int:
