@@ -96,7 +96,7 @@ def _install_kernel(project: ProjectMetadata, env: str | None) -> str:
 
 
 def _kernel_spec(project: ProjectMetadata, env: str | None) -> Mapping[str, object]:
-    from treadle.session.session import ENV_VARIABLE
+    from treadle.session.creation import ENV_VARIABLE
 
     return {
         "argv": [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}", "--ext", "treadle.ipython"],

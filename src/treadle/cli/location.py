@@ -93,7 +93,7 @@ def choose_environment(env: str | None) -> None:
         env: the environment; None changes nothing.
     """
     if env is not None:
-        from treadle.session.session import ENV_VARIABLE
+        from treadle.session.creation import ENV_VARIABLE
 
         os.environ[ENV_VARIABLE] = env
 

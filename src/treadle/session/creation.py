@@ -26,6 +26,15 @@ if TYPE_CHECKING:
     from treadle.project import ConfiguredProject, Settings
 
 
+ENV_VARIABLE = "TREADLE_ENV"
+"""The environment variable that names the configuration environment if no argument does."""
+
+
+def choose_env(env: str | None) -> str | None:
+    """Return the configuration environment of an argument, else of `TREADLE_ENV`; None if neither names one."""
+    return env or os.environ.get(ENV_VARIABLE) or None
+
+
 def make_facts(
     project: ConfiguredProject,
     *,

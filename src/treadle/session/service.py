@@ -12,7 +12,6 @@ State: the shared parts, the number of active runs, whether the service is close
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -23,10 +22,10 @@ from typing import TYPE_CHECKING, Any
 from treadle.errors import SessionError
 from treadle.forks import fork_safe
 from treadle.session.claims import OutputClaims
-from treadle.session.creation import make_config_loader, make_facts, make_hook_manager, make_store, start_git_probe
+from treadle.session.creation import choose_env, make_config_loader, make_facts, make_hook_manager, make_store, start_git_probe
 from treadle.session.hooking import call_hook
 from treadle.session.identity import new_session_id
-from treadle.session.session import ENV_VARIABLE, Session
+from treadle.session.session import Session
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -116,7 +115,7 @@ class ServiceSession:
         facts = make_facts(
             project,
             project_path=project_path,
-            env=env or os.environ.get(ENV_VARIABLE) or None,
+            env=choose_env(env),
             extra_params=extra_params or {},
             conf_source=conf_source,
             command=command,

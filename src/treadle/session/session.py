@@ -18,7 +18,6 @@ a run, `recording.py` saves the record.
 from __future__ import annotations
 
 import logging
-import os
 import sys
 import threading
 from contextlib import nullcontext
@@ -30,7 +29,7 @@ from treadle.execution.runners.choice import choose_runner
 from treadle.forks import fork_safe
 from treadle.secrets import masked_exception, register_secrets
 from treadle.session.context import Context
-from treadle.session.creation import make_config_loader, make_facts, make_hook_manager, make_store
+from treadle.session.creation import choose_env, make_config_loader, make_facts, make_hook_manager, make_store
 from treadle.session.hooking import call_hook
 from treadle.session.interruption import signals_interrupt, signals_wait
 from treadle.session.masking import secret_params
@@ -59,9 +58,6 @@ if TYPE_CHECKING:
     from treadle.project import ConfiguredProject
     from treadle.session.claims import OutputClaims
     from treadle.session.facts import GitProbe
-
-ENV_VARIABLE = "TREADLE_ENV"
-"""The environment variable that names the configuration environment if no argument does."""
 
 _logger = logging.getLogger(__name__)
 
@@ -138,7 +134,7 @@ class Session:
         facts = make_facts(
             project,
             project_path=project_path,
-            env=env or os.environ.get(ENV_VARIABLE) or None,
+            env=choose_env(env),
             extra_params=extra_params or runtime_params or {},
             conf_source=conf_source,
             command=command,

@@ -2,7 +2,8 @@
 
 A handle contains a small value itself. For a larger one it names the worker or the file that has the value. Code outside this
 module uses a handle's attributes and never checks its type. Handles are sent between processes inside messages (`messages.py`),
-and each type has a pickle test. `values/transfer.py` makes handles of values. Used by the parent and the workers. State: none.
+and each type has a pickle test. `values/transfer.py` makes handles of values, `spilled.py` reads scratch files. Used by the
+parent and the workers. State: none.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from contextlib import suppress
 from typing import Any, NamedTuple, Protocol
 
 from treadle.execution.protocol.placement import SHARED, Placement
+from treadle.execution.protocol.spilled import open_spilled, read_all
 
 DESCRIPTOR_LIMIT = 256
 """Values do not use descriptors above this number if they can avoid it: a process may often open 1,024 (RLIMIT_NOFILE)."""
@@ -164,7 +166,7 @@ class Segment(NamedTuple):
             # mmap duplicates the descriptor and keeps it while the value lives. It would get the same number as this duplicate.
             os.close(next_free := os.dup(fd))
             short_of_files = next_free > DESCRIPTOR_LIMIT
-            mapped = memoryview(_read_all(fd, self.size) if short_of_files else mmap.mmap(fd, self.size, access=mmap.ACCESS_COPY))
+            mapped = memoryview(read_all(fd, self.size) if short_of_files else mmap.mmap(fd, self.size, access=mmap.ACCESS_COPY))
         finally:
             if self.path is not None:
                 os.close(fd)
@@ -321,35 +323,3 @@ class LocalValue(NamedTuple):
 
     def close(self) -> None:
         """Do nothing: it owns nothing."""
-
-
-def open_spilled(path: str) -> int:
-    """Open the scratch file of a value.
-
-    Args:
-        path: path of the file.
-
-    Returns:
-        The file's descriptor.
-
-    Raises:
-        FileNotFoundError: the file was removed; the message gives the probable cause.
-    """
-    try:
-        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except FileNotFoundError as exc:
-        msg = (
-            "the file was removed during the run, probably by a program that cleans up temporary files (exclude "
-            f"{os.path.dirname(os.path.dirname(path))}/treadle-* from it, or point TMPDIR elsewhere)"
-        )
-        raise FileNotFoundError(exc.errno, msg, path) from None
-
-
-def _read_all(fd: int, size: int) -> mmap.mmap:
-    memory = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-    with memoryview(memory) as view:
-        at = 0
-        while at < size:
-            with view[at:] as rest:
-                at += os.preadv(fd, [rest], at)
-    return memory

@@ -147,6 +147,7 @@ class Runner(ABC):
         """
         from treadle.execution.packing.bundle import RunBundle
         from treadle.execution.runners.datasets import managed_datasets
+        from treadle.io.versions import new_version
         from treadle.planning import check_inputs, check_memory_datasets, check_parameters, check_transcoding, compile_plan
 
         check_arguments(pipeline, catalog)
@@ -154,7 +155,7 @@ class Runner(ABC):
         if inputs:
             check_inputs(pipeline, inputs)
             catalog = catalog.with_data(inputs)
-        run_id = run_id or _new_run_id()
+        run_id = run_id or new_version()
         confirmed = dict.fromkeys(name for node in pipeline.nodes for name in node.confirms)
         catalog = catalog.for_run(run_id, pipeline.datasets(), pipeline.inputs(), confirmed)
         plan = compile_plan(pipeline, catalog, policies)
@@ -345,9 +346,3 @@ class Runner(ABC):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(max_workers={self.max_workers})"
-
-
-def _new_run_id() -> str:
-    from treadle.io.catalog import new_version
-
-    return new_version()

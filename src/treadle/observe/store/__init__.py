@@ -1,5 +1,6 @@
 """The session store: records, the observer that creates them from a run's events, and the database."""
 
+from treadle.observe.store.protocol import SessionStore
 from treadle.observe.store.recorder import RunRecorder
 from treadle.observe.store.records import (
     ErrorRecord,
@@ -9,7 +10,7 @@ from treadle.observe.store.records import (
     SessionSummary,
     WorkerRecord,
 )
-from treadle.observe.store.store import SessionStore, SQLStore
+from treadle.observe.store.store import SQLStore
 
 __all__ = [
     "ErrorRecord",

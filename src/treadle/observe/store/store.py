@@ -1,4 +1,4 @@
-"""Session stores: the protocol, and the default implementation on SQLAlchemy.
+"""The default session store, on SQLAlchemy.
 
 ::
 
@@ -19,7 +19,7 @@ import threading
 from collections import defaultdict
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from treadle.errors import StoreError
 from treadle.events import Outcome
@@ -39,26 +39,6 @@ if TYPE_CHECKING:
 
 DEFAULT_BUSY_TIMEOUT = 60.0
 """Seconds that a writer waits for other writers: many processes may save at the same time."""
-
-
-class SessionStore(Protocol):
-    """The protocol of session stores; a project sets its store as SESSION_STORE_CLASS.
-
-    A store is created by `cls(project_path=..., **settings.SESSION_STORE_ARGS)` for each session, before the run, so creating
-    one should be cheap.
-    """
-
-    def save(self, record: SessionRecord) -> None:
-        """Keep a session; one that is already there by the same id is replaced."""
-
-    def load(self, session_id: str) -> SessionRecord:
-        """Return a session by its id."""
-
-    def list(self, limit: int = 20) -> Sequence[SessionSummary]:
-        """Return the newest sessions, newest first."""
-
-    def close(self) -> None:
-        """Release the store's resources; closing twice has no effect."""
 
 
 class SQLStore:

@@ -22,9 +22,9 @@ from treadle.execution.protocol.handles import (
     PinnedValue,
     Segment,
     UnpicklableValueError,
-    open_spilled,
 )
 from treadle.execution.protocol.messages import MAIN
+from treadle.execution.protocol.spilled import open_spilled
 from treadle.execution.values.ownership import large_size
 from treadle.execution.values.transfer import LocalValues, NoRoomError, describe_no_room, publish
 from treadle.forks import fork_safe
