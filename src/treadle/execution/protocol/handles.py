@@ -11,6 +11,7 @@ from __future__ import annotations
 import mmap
 import os
 import pickle
+import resource
 from contextlib import suppress
 from typing import Any, NamedTuple, Protocol
 
@@ -114,6 +115,11 @@ class Inline(NamedTuple):
         """Do nothing: it owns nothing."""
 
 
+def _descriptors_allowed() -> int:
+    limit, _maximum = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return limit if limit != resource.RLIM_INFINITY else 1 << 30
+
+
 class Segment(NamedTuple):
     """A large value: a pickle and its out-of-band buffers in one file, each buffer at a 64-byte boundary.
 
@@ -165,7 +171,7 @@ class Segment(NamedTuple):
         try:
             # mmap duplicates the descriptor and keeps it while the value lives. It would get the same number as this duplicate.
             os.close(next_free := os.dup(fd))
-            short_of_files = next_free > DESCRIPTOR_LIMIT
+            short_of_files = next_free > min(DESCRIPTOR_LIMIT, _descriptors_allowed() * 3 // 4)
             mapped = memoryview(read_all(fd, self.size) if short_of_files else mmap.mmap(fd, self.size, access=mmap.ACCESS_COPY))
         finally:
             if self.path is not None:
