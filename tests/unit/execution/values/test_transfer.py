@@ -378,3 +378,20 @@ def test_running_out_of_memory_for_a_copy_is_an_error():
         exchange.snapshot(Large(), None)
     lock = threading.Lock()
     assert exchange.snapshot(lock, None) is lock
+
+
+def test_inputs_are_copied_where_descriptors_are_few(tmp_path):
+    """A map keeps a descriptor of its file, so a node with many large inputs would need one for each."""
+    buffers: list[pickle.PickleBuffer] = []
+    data = pickle.dumps(np.arange(1000), protocol=5, buffer_callback=buffers.append).ljust(1024, b"\0")
+    path = tmp_path / "value"
+    path.write_bytes(data + buffers[0].raw())
+    segment = Segment(9024, ((0, 1024), (1024, 8000)), str(path))
+    os.close(next_free := os.dup(0))
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (next_free + 40, limits[1]))
+    try:
+        values = [segment.load() for _ in range(next_free + 80)]
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    assert {int(value[-1]) for value in values} == {999}
