@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+from contextlib import ExitStack
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from treadle.errors import RunnerError
-from treadle.execution.executors.loky.slot import hidden_main
+from treadle.execution.processes.main_module import hidden_main
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -98,22 +99,19 @@ def _started(workers: int | None) -> tuple[Any, Callable[[], None]]:
             with hidden_main():
                 return await super().instantiate()
 
-    logger = logging.getLogger("distributed")
-    level = logger.level
-    if level == logging.INFO:  # its default: a line for each step of a start and an end
-        logger.setLevel(logging.WARNING)
-    cluster = distributed.LocalCluster(
-        n_workers=workers or usable_cores(),
-        threads_per_worker=1,
-        processes=True,
-        worker_class=Nanny,
-        dashboard_address="127.0.0.1:0",
-    )
-    client = distributed.Client(cluster, set_as_default=False)
-
-    def close() -> None:
-        client.close()
-        cluster.close()
-        logger.setLevel(level)
-
-    return client, close
+    with ExitStack() as opened:
+        logger = logging.getLogger("distributed")
+        if logger.level == logging.INFO:  # its default: a line for each step of a start and an end
+            logger.setLevel(logging.WARNING)
+            opened.callback(logger.setLevel, logging.INFO)
+        cluster = distributed.LocalCluster(
+            n_workers=workers or usable_cores(),
+            threads_per_worker=1,
+            processes=True,
+            worker_class=Nanny,
+            dashboard_address="127.0.0.1:0",
+        )
+        opened.callback(cluster.close)
+        client = distributed.Client(cluster, set_as_default=False)
+        opened.callback(client.close)
+        return client, opened.pop_all().close

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 import os
-import sys
 import threading
 import warnings
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
@@ -25,6 +24,7 @@ from treadle.execution.executors.loky.starting import (
     open_standard_descriptors,
 )
 from treadle.execution.processes.interrupts import interrupts_deferred
+from treadle.execution.processes.main_module import hidden_main
 from treadle.execution.processes.process_tree import end_tree, worker_mark
 from treadle.execution.processes.scratch import adopt_multiprocessing_folder
 from treadle.execution.processes.start_method import StartMethod, default_start_method_unchanged, multiprocessing_folder
@@ -251,23 +251,6 @@ class _RecordingContext:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._context, name)
-
-
-@contextmanager
-def hidden_main() -> Iterator[None]:
-    """Hide the file of `__main__`: otherwise a child would run the script again.
-
-    Functions and classes of the main script are pickled by value instead.
-    """
-    main: dict[str, Any] = vars(sys.modules["__main__"])
-    hidden: dict[str, Any] = {name: main[name] for name in ("__file__", "__spec__") if name in main}
-    main.pop("__file__", None)
-    main["__spec__"] = None
-    try:
-        yield
-    finally:
-        del main["__spec__"]
-        main.update(hidden)
 
 
 @contextmanager
