@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from treadle.execution.executors.dask.code import pack_code
-from treadle.execution.executors.dask.pool import dask_executor
+from treadle.execution.executors.dask.executor import dask_executor
 from treadle.execution.packing.project_spec import make_project_spec
 from treadle.testing import ExecutorContract
 

@@ -181,13 +181,13 @@ def test_files_that_workers_do_not_see(runner, client, tmp_path):
 
 
 def test_a_scheduler_that_ends(make_cluster):
-    """The run ends with one error that says how to go on."""
+    """The run ends with one error that says how to resume it."""
     cluster = make_cluster(1, "--no-nanny")
     with cluster.client() as client, DaskRunner(client=client) as mine:
         mine.run(Pipeline([node(lambda: 1, None, "a", name="n")]), Catalog())
         nodes = [node(lambda: threading.Event().wait(60), None, "a", name="waits")]
         kill = lambda event: cluster.processes["scheduler"].kill() if isinstance(event, NodeStarted) else None
-        with pytest.raises(RunnerError, match="--resume"):
+        with pytest.raises(RunnerError, match="resume the run: `treadle run` shows the command"):
             mine.run(Pipeline(nodes), Catalog(), observers=[kill])
 
 

@@ -100,7 +100,7 @@ class DaskRunner(Runner):
         """Make the executor."""
         from treadle.execution.executors.dask.cluster import connected
         from treadle.execution.executors.dask.code import pack_code
-        from treadle.execution.executors.dask.pool import dask_executor
+        from treadle.execution.executors.dask.executor import dask_executor
         from treadle.execution.packing.project_spec import make_project_spec
 
         with interrupts_deferred():

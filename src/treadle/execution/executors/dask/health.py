@@ -66,13 +66,13 @@ class ClusterHealth:
         added = {folder: name for folder, name in found.items() if folder not in self.folders}
         self.folders = {**self.folders, **added}  # workers that join from now on are asked for all of them
         ready = [link for link in links if link.ready] if added else []
-        try:
-            for link in ready:
+        for link in ready:
+            try:
                 self._client.sync(link.check_folders, added)
-        except UnusableWorkerError as exc:
-            raise RunnerError(str(exc), name="dask") from exc
-        except OSError:
-            pass  # the worker is gone, which `wait` reports
+            except UnusableWorkerError as exc:
+                raise RunnerError(str(exc), name="dask") from exc
+            except OSError:
+                continue  # this worker is gone, which `wait` reports
 
     def check(self, links: Iterable[Link]) -> None:
         """Raise if no run can go on in this cluster.
@@ -94,7 +94,7 @@ class ClusterHealth:
             if self._client.status == "closed" or time.monotonic() - self._scheduler_lost > _SCHEDULER_SECONDS:
                 msg = (
                     "The connection to the dask scheduler was lost, so the run ends. Nodes that saved their outputs need not run "
-                    "again: when the scheduler is back, `treadle run --resume` goes on from there."
+                    "again. When the scheduler is back, resume the run: `treadle run` shows the command."
                 )
                 raise RunnerError(msg, name="dask")
         if any(link.ready for link in links):

@@ -29,9 +29,8 @@ from treadle.execution.executors.dask.fetching import read_value
 from treadle.execution.executors.dask.health import ClusterHealth
 from treadle.execution.executors.dask.link import Ended, Link, Unusable, remote
 from treadle.execution.executors.dask.messages import InputsLost
-from treadle.execution.executors.dask.store import ClusterStore
+from treadle.execution.executors.dask.sent_secrets import with_needed_secrets
 from treadle.execution.executors.events import Report, SetupFailed, WorkerDown, WorkerUp
-from treadle.execution.executors.executor import Executor
 from treadle.execution.executors.protocol import Capabilities
 from treadle.execution.protocol.messages import (
     BeginRun,
@@ -115,7 +114,8 @@ class DaskPool:
 
     def start(self, number: int, run: RunBundle) -> frozenset[int]:
         """Start a run on the workers that are set up; others are reported when they are."""
-        spec, main_only = run.spec()
+        pickled, main_only = run.spec()
+        spec = with_needed_secrets(pickled)
         self._health.check_folders(run, self._links.values())
         if self._watching is None:
             self._watching = True
@@ -335,16 +335,3 @@ class DaskPool:
             self._client.loop.add_callback(holder.close)
             events += self._lost(holder, Ended(None))
         return [*events, Report(link.number, JobsReturned(fact.run, fact.nodes))]
-
-
-def dask_executor(client: Any, project: ProjectSpec, code: ProjectCode = _NO_CODE, **options: Any) -> Executor:
-    """Make an executor that runs jobs on the workers of a dask cluster.
-
-    Args:
-        client: the client.
-        project: what the workers are set up from.
-        code: the project's code, for workers that do not have it.
-        options: as `DaskPool` takes them.
-    """
-    pool = DaskPool(client, project, code, **options)
-    return Executor(pool, ClusterStore(pool.read))
