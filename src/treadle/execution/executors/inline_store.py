@@ -48,7 +48,7 @@ class InlineStore:
         """Store a value, which then belongs to the store; one that cannot be pickled stays in this process."""
         with self._lock:
             try:
-                handle: Handle = pickled_inline(value)
+                handle = self._pickle(value)
             except UnpicklableValueError as exc:
                 self._local_values.store_as_is(dataset, value)
                 handle = PinnedValue(MAIN, str(exc))
@@ -60,10 +60,14 @@ class InlineStore:
         with self._lock:
             self._local_values.discard(dataset)  # an earlier chunk of a generator
             try:
-                return pickled_inline(value)
+                return self._pickle(value)
             except UnpicklableValueError as exc:
                 self._local_values.store_copy(dataset, value)
                 return PinnedValue(MAIN, str(exc))
+
+    def _pickle(self, value: Any) -> Handle:
+        """Return a handle that contains the pickled value; a subclass may choose another kind."""
+        return pickled_inline(value)
 
     def load_input(self, dataset: int, *, last: bool) -> Any:
         """Return an input for a node in this process, which may change it."""

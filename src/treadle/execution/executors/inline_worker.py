@@ -38,7 +38,7 @@ from treadle.execution.protocol.messages import (
     Transfer,
     Transferred,
 )
-from treadle.execution.values.transfer import LocalValues
+from treadle.execution.values.transfer import LocalValues, describe_lost_value, describe_unpicklable_result
 from treadle.execution.worker.open_run import BetweenRuns, OpenRun
 from treadle.execution.worker.project import set_up_project
 from treadle.forks import fork_safe
@@ -190,7 +190,7 @@ class _Run:
             return self.values.load_input(dataset, last=last)
         if dataset not in self.inputs:
             name = self.opened.spec.dataset_names[dataset]
-            msg = f"The value of '{name}' was lost with the worker that had it. Run its node again."
+            msg = describe_lost_value(name)
             raise DatasetError(msg, dataset=name)
         return self.inputs[dataset].load()
 
@@ -201,11 +201,7 @@ class _Run:
         except UnpicklableValueError as exc:
             if self.opened.spec.is_result[dataset]:
                 name = self.opened.spec.dataset_names[dataset]
-                msg = (
-                    f"The value of '{name}' cannot leave the worker process that made it: {exc}. It is a free output, so the run "
-                    "must return it. Give it an entry in the catalog, return something that can be pickled, or use a runner "
-                    "without worker processes (sequential or thread)."
-                )
+                msg = describe_unpicklable_result(name, exc)
                 raise DatasetError(msg, dataset=name) from exc
             self.values.store_copy(dataset, value)
             return PinnedValue(self._worker, str(exc))

@@ -240,7 +240,7 @@ class Values:
         lost = [dataset for dataset, holder in self.pins.items() if holder == worker]
         lost += [dataset for dataset, (holder, _size) in self.homes.items() if holder == worker]
         for dataset in lost:
-            if dataset in self._direct:  # a job that was to read it may not have done so: nobody is known to have a copy
+            if dataset in self._direct:  # the workers of queued jobs may not have read it yet, so no copy is certain
                 self._copies.pop(dataset, None)
             self._forget_place(dataset)
             self._move(dataset, ValueState.ABSENT)

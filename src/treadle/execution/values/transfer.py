@@ -146,6 +146,29 @@ def _describe_free_space(size: int, reasons: Sequence[str], scratch: str) -> str
     )
 
 
+def describe_unpicklable_result(name: str, reason: object) -> str:
+    """Return the error message about a free output that cannot be sent to the main process.
+
+    Args:
+        name: name of the dataset.
+        reason: why its value cannot be pickled.
+    """
+    return (
+        f"The value of '{name}' cannot leave the worker process that made it: {reason}. It is a free output, so the run "
+        "must return it. Give it an entry in the catalog, return something that can be pickled, or use a runner "
+        "without worker processes (sequential or thread)."
+    )
+
+
+def describe_lost_value(name: str) -> str:
+    """Return the error message about an input whose worker is gone.
+
+    Args:
+        name: name of the dataset.
+    """
+    return f"The value of '{name}' was lost with the worker that had it. Run its node again."
+
+
 def describe_no_room(name: str, node: str | None, lack: object) -> str:
     """Return the error message about a value for which there is no space.
 

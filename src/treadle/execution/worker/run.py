@@ -23,6 +23,7 @@ from treadle.execution.values.transfer import (
     LocalValues,
     NoRoomError,
     describe_no_room,
+    describe_unpicklable_result,
     publish,
 )
 from treadle.execution.worker.facts import worker_facts
@@ -254,11 +255,7 @@ class WorkerRun:
         except UnpicklableValueError as exc:
             name = self._spec.dataset_names[dataset]
             if self._spec.is_result[dataset]:
-                msg = (
-                    f"The value of '{name}' cannot leave the worker process that made it: {exc}. It is a free output, so the run "
-                    "must return it. Give it an entry in the catalog, return something that can be pickled, or use a runner "
-                    "without worker processes (sequential or thread)."
-                )
+                msg = describe_unpicklable_result(name, exc)
                 raise DatasetError(msg, dataset=name) from exc
             kept[dataset] = value
             handles[dataset] = PinnedValue(self._worker.number, str(exc))

@@ -3,8 +3,8 @@
 ::
 
     driver                       event loop of the dask worker              thread of a dask task
-    commands ──── stream ──────► receive: mailbox, inputs are read ahead
-    turn n ─────── dask ───────────────────────────────────────────────────► run_turn(n): jobs of the mailbox
+    commands ──── stream ──────► receive: queue, inputs are read ahead
+    turn n ─────── dask ───────────────────────────────────────────────────► run_turn(n): jobs of the queue
              ◄─── stream ─────── flush: facts and log records ◄───────────── send
 
 The start of a node is on its way before the node runs, so the driver knows which node a worker died in. State: the runs of the
@@ -85,8 +85,8 @@ class HostedPool:
         self._project = project
         self._facts: WorkerFacts | None = None
         self._between = BetweenRuns(system_settings=False)
-        self._mail: deque[Ticketed] = deque()
-        self._news = fork_safe(threading.Condition())
+        self._queued: deque[Ticketed] = deque()
+        self._jobs_arrived = fork_safe(threading.Condition())
         self._last_ticket = 0
         self._cancelled: dict[int, int] = {}  # run -> the last ticket that was cancelled
         self._specs: dict[int, bytes] = {}
@@ -104,14 +104,14 @@ class HostedPool:
         try:
             while True:  # until the stream ends
                 for command in pickle.loads(await self._comm.read()):  # noqa: S301 - the driver sent it
-                    self._receive(command)
+                    self._handle_command(command)
         except OSError:
             pass  # CommClosedError is one
         finally:
-            with self._news:
+            with self._jobs_arrived:
                 self.is_over = True
-                self._mail.clear()
-                self._news.notify_all()
+                self._queued.clear()
+                self._jobs_arrived.notify_all()
             for fetch in self._fetches.values():
                 fetch.cancel()
             self._runs.clear()
@@ -130,15 +130,15 @@ class HostedPool:
         if self.thread is not None and self.running is not None and self._worker.nanny is not None:
             os.kill(os.getpid(), signal.SIGKILL)  # the nanny starts another process
 
-    def _receive(self, command: Any) -> None:
+    def _handle_command(self, command: Any) -> None:
         if isinstance(command, Ticketed):
             run = self._runs.get(command.job.run)
             if run is not None:
                 self._prepare(run, command.job)
-            with self._news:
-                self._mail.append(command)
+            with self._jobs_arrived:
+                self._queued.append(command)
                 self._last_ticket = command.ticket
-                self._news.notify_all()
+                self._jobs_arrived.notify_all()
         elif isinstance(command, BeginRun):
             self._specs[command.run] = command.spec
         elif isinstance(command, EndRun):
@@ -147,9 +147,9 @@ class HostedPool:
             self._cancelled.pop(command.run, None)
         elif isinstance(command, Cancel):
             self._cancelled[command.run] = self._last_ticket
-            with self._news:
-                returned = [each.job for each in self._mail if each.job.run == command.run]
-                self._mail = deque(each for each in self._mail if each.job.run != command.run)
+            with self._jobs_arrived:
+                returned = [each.job for each in self._queued if each.job.run == command.run]
+                self._queued = deque(each for each in self._queued if each.job.run != command.run)
             for job in returned:
                 self.send(JobsReturned(job.run, job.nodes))
         elif isinstance(command, Release):
@@ -161,15 +161,15 @@ class HostedPool:
 
     def _prepare(self, run: HostedRun, job: Job) -> None:
         """Begin to read a job's inputs from other workers, while the jobs before it run."""
-        run.expect(job.inputs)
-        for dataset, handle in run.elsewhere(job.nodes):
+        run.add_inputs(job.inputs)
+        for dataset, handle in run.missing_inputs(job.nodes):
             if (job.run, dataset) not in self._fetches:
                 self._fetches[job.run, dataset] = self._loop.create_task(self._fetch(run, job.run, dataset, handle))
 
     async def _fetch(self, run: HostedRun, number: int, dataset: int, handle: ClusterValue) -> str | None:
         """Read a value; return why it cannot be had, None if it is here."""
         try:
-            run.arrived(dataset, await read_value(self._worker.rpc, handle, number, dataset))
+            run.add_fetched(dataset, await read_value(self._worker.rpc, handle, number, dataset))
         except ValueGoneError as exc:
             return str(exc)
         finally:
@@ -180,7 +180,7 @@ class HostedPool:
         """Wait until a job's inputs are here; return the address of a worker that cannot give one of them, and why."""
         self._prepare(run, job)
         # Collected before the first wait: a fetch that ends is removed from the dictionary.
-        fetches = [(handle.address, self._fetches[job.run, dataset]) for dataset, handle in run.elsewhere(job.nodes)]
+        fetches = [(handle.address, self._fetches[job.run, dataset]) for dataset, handle in run.missing_inputs(job.nodes)]
         for address, fetch in fetches:
             reason = await fetch
             if reason is not None:
@@ -250,10 +250,10 @@ class HostedPool:
         return failure is None
 
     def _next_job(self, ticket: int) -> Job | None:
-        with self._news:
+        with self._jobs_arrived:
             # The stream and the task come by different ways: wait for what this turn is about.
-            self._news.wait_for(lambda: self.is_over or self._mail or self._last_ticket >= ticket)
-            return self._mail.popleft().job if self._mail else None
+            self._jobs_arrived.wait_for(lambda: self.is_over or self._queued or self._last_ticket >= ticket)
+            return self._queued.popleft().job if self._queued else None
 
     def _run_job(self, job: Job) -> None:
         started = time.time()
@@ -267,8 +267,8 @@ class HostedPool:
             return
         if run is None:
             return  # the run is over
-        run.expect(job.inputs)
-        if run.elsewhere(job.nodes):
+        run.add_inputs(job.inputs)
+        if run.missing_inputs(job.nodes):
             lost = asyncio.run_coroutine_threadsafe(self._wait_for_inputs(run, job), self._loop).result()
             if lost is not None:
                 self.send(InputsLost(job.run, job.nodes, *lost))
@@ -279,9 +279,9 @@ class HostedPool:
             run.opened.context,
             self._number,
             job,
-            load_input=run.take,
-            store_output=run.give,
-            stays=run.stays,
+            load_input=run.load_input,
+            store_output=run.store_output,
+            stays=run.keep_large,
             keep=run.keep,
             cancelled=lambda: self._is_cancelled(job, ticket),
             label=self._project.label,

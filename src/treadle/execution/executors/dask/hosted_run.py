@@ -15,7 +15,13 @@ from treadle.execution.executors.inline_store import pickled_inline
 from treadle.execution.protocol.handles import Inline, PinnedValue, UnpicklableValueError
 from treadle.execution.values.ownership import large_size
 from treadle.execution.values.pickling import ATOMS, pickle_value
-from treadle.execution.values.transfer import INLINE_BYTES, RESIDENT_BYTES, LocalValues
+from treadle.execution.values.transfer import (
+    INLINE_BYTES,
+    RESIDENT_BYTES,
+    LocalValues,
+    describe_lost_value,
+    describe_unpicklable_result,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -60,11 +66,11 @@ class HostedRun:
 
     # --- values that come in ---------------------------------------------------------------------------------------------
 
-    def expect(self, inputs: Sequence[tuple[int, Handle]]) -> None:
+    def add_inputs(self, inputs: Sequence[tuple[int, Handle]]) -> None:
         """Note the handles of a job's inputs; they are kept until the values are released."""
         self._handles.update(inputs)
 
-    def elsewhere(self, nodes: Sequence[int]) -> list[tuple[int, ClusterValue]]:
+    def missing_inputs(self, nodes: Sequence[int]) -> list[tuple[int, ClusterValue]]:
         """Return those of the inputs of some nodes that must be read from other workers first."""
         missing: list[tuple[int, ClusterValue]] = []
         for node in nodes if self._handles else ():
@@ -74,11 +80,11 @@ class HostedRun:
                     missing.append((dataset, handle))
         return missing
 
-    def arrived(self, dataset: int, value: PickledValue) -> None:
+    def add_fetched(self, dataset: int, value: PickledValue) -> None:
         """Keep a value that was read from another worker."""
         self._pickled[dataset] = value
 
-    def take(self, dataset: int, last: bool) -> Any:  # noqa: FBT001 - the signature that job_steps calls
+    def load_input(self, dataset: int, last: bool) -> Any:  # noqa: FBT001 - the signature that job_steps calls
         """Return an input for a node."""
         if dataset in self._values:
             return self._values.load_input(dataset, last=last)
@@ -88,20 +94,20 @@ class HostedRun:
         handle = self._handles.get(dataset)
         if handle is None or handle.worker is not None:
             name = self.opened.spec.dataset_names[dataset]
-            msg = f"The value of '{name}' was lost with the worker that had it. Run its node again."
+            msg = describe_lost_value(name)
             raise DatasetError(msg, dataset=name)
         return handle.load()
 
     # --- values that nodes make ------------------------------------------------------------------------------------------
 
-    def stays(self, dataset: int, value: Any) -> Handle | None:
+    def keep_large(self, dataset: int, value: Any) -> Handle | None:
         """Return the handle of a large array or frame that stays here as it is; None for any other value."""
         if type(value) in ATOMS or self.opened.spec.is_result[dataset]:
             return None
         size = large_size(value)
         return ClusterValue(self._worker, size, self._address, self._pool) if size >= RESIDENT_BYTES else None
 
-    def give(self, dataset: int, value: Any) -> Handle:
+    def store_output(self, dataset: int, value: Any) -> Handle:
         """Store an output: a small one, or a result of the run, travels with the report; a large one stays here."""
         self.drop(dataset)  # an earlier chunk of a generator, or an earlier attempt
         is_result = self.opened.spec.is_result[dataset]
@@ -112,11 +118,7 @@ class HostedRun:
         except UnpicklableValueError as exc:
             if is_result:
                 name = self.opened.spec.dataset_names[dataset]
-                msg = (
-                    f"The value of '{name}' cannot leave the worker process that made it: {exc}. It is a free output, so the run "
-                    "must return it. Give it an entry in the catalog, return something that can be pickled, or use a runner "
-                    "without worker processes (sequential or thread)."
-                )
+                msg = describe_unpicklable_result(name, exc)
                 raise DatasetError(msg, dataset=name) from exc
             self._values.store_copy(dataset, value)
             return PinnedValue(self._worker, str(exc))

@@ -9,15 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from treadle.execution.executors.dask.messages import ClusterValue, Pushed
 from treadle.execution.executors.inline_store import InlineStore, pickled_inline
-from treadle.execution.protocol.handles import PinnedValue, UnpicklableValueError
-from treadle.execution.protocol.messages import MAIN
 from treadle.execution.values.transfer import INLINE_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from treadle.execution.protocol.handles import Handle
-    from treadle.execution.protocol.placement import Placement
 
 
 class ClusterStore(InlineStore):
@@ -31,26 +28,9 @@ class ClusterStore(InlineStore):
         super().__init__()
         self._read = read
 
-    def put(self, dataset: int, value: Any) -> Placement:
-        """Store a value that jobs need; one that cannot be pickled stays in this process."""
-        with self._lock:
-            try:
-                handle = _pickled(value)
-            except UnpicklableValueError as exc:
-                self._local_values.store_as_is(dataset, value)
-                handle = PinnedValue(MAIN, str(exc))
-            self.keep(dataset, handle, MAIN)
-            return handle.placement
-
-    def store_output(self, dataset: int, value: Any) -> Handle:
-        """Store an output of a node in this process during its attempt; `keep` follows if the attempt succeeds."""
-        with self._lock:
-            self._local_values.discard(dataset)  # an earlier chunk of a generator
-            try:
-                return _pickled(value)
-            except UnpicklableValueError as exc:
-                self._local_values.store_copy(dataset, value)
-                return PinnedValue(MAIN, str(exc))
+    def _pickle(self, value: Any) -> Handle:
+        handle = pickled_inline(value)
+        return handle if handle.size <= INLINE_BYTES else Pushed(*handle)
 
     def load_input(self, dataset: int, *, last: bool) -> Any:
         """Return an input for a node in this process, read from its worker if it is in one."""
@@ -65,10 +45,5 @@ class ClusterStore(InlineStore):
         with self._lock:
             handle = self._handles.get(dataset)
             if isinstance(handle, ClusterValue):
-                self._handles[dataset] = _pickled(self._read(handle, dataset))
+                self._handles[dataset] = self._pickle(self._read(handle, dataset))
         return super().detach(dataset)
-
-
-def _pickled(value: Any) -> Handle:
-    handle = pickled_inline(value)
-    return handle if handle.size <= INLINE_BYTES else Pushed(*handle)
