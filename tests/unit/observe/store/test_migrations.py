@@ -87,13 +87,13 @@ def test_each_step_is_applied_once_and_wholly(tmp_path: Path) -> None:
 MIGRATOR = """
 import sys
 from pathlib import Path
-from treadle.observe.store.engine import open_engine, resolve_url
+from treadle.observe.store.engine import open_engine, resolve_url, retry_while_locked
 from treadle.observe.store.migrations import migrate
-path = Path(sys.argv[1])
+engine = open_engine(resolve_url(None, Path(sys.argv[1])), 60)
 print("ready", flush=True)
 sys.stdin.readline()
-with open_engine(resolve_url(None, path), 60).connect() as connection:
-    print(migrate(connection))
+with retry_while_locked(60, engine.connect) as connection:
+    print(retry_while_locked(60, lambda: migrate(connection)))
 """
 
 
