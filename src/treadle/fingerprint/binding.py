@@ -1,0 +1,196 @@
+"""Follow a name in a function to the object that it means, through modules of the project as far as attributes lead.
+
+State: none of its own; neighbours: `objects.py` says which objects have facts of their own.
+"""
+
+from __future__ import annotations
+
+import builtins
+from collections.abc import Callable, Mapping
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from treadle.fingerprint.modules import Modules, absolute
+from treadle.fingerprint.names import Chain, Import, References
+
+if TYPE_CHECKING:
+    from treadle.fingerprint.facts import Facts
+
+_WHOLE_PACKAGE = {
+    "builtins.__import__",
+    "builtins.eval",
+    "builtins.exec",
+    "importlib.__import__",
+    "importlib.import_module",
+    "importlib.reload",
+    "pkgutil.iter_modules",
+    "pkgutil.resolve_name",
+    "pkgutil.walk_packages",
+    "runpy.run_module",
+    "sys.modules",
+}
+"""What can lead to any module of the project."""
+_OWN_MODULE = {"builtins.globals"}
+"""What can lead to any name of the function's own module."""
+_ANYTHING = {
+    "importlib.metadata.entry_points",
+    "importlib.util.module_from_spec",
+    "importlib.util.spec_from_file_location",
+    "runpy.run_path",
+}
+"""What can lead to code that nothing in the project names."""
+_IMPORTING = {"builtins.__import__", "importlib.import_module"}
+
+
+class Binding:
+    """Follows the names of one function or class.
+
+    Args:
+        owner: the function or class, for sentences.
+        module: the module that it was defined in.
+        namespace: the global variables of the module.
+        modules: the project's modules.
+        mark: notes an object that has facts of its own and returns its label; None for any other object.
+        mark_global: notes a global variable, by its module and name, with its value.
+    """
+
+    def __init__(
+        self,
+        owner: str,
+        module: str,
+        namespace: Mapping[str, Any],
+        modules: Modules,
+        mark: Callable[[Any, Facts], str | None],
+        mark_global: Callable[[str, str, Any, Facts], None],
+    ) -> None:
+        self._owner = owner
+        self._module = module
+        self._namespace = namespace
+        self._modules = modules
+        self._mark = mark
+        self._mark_global = mark_global
+
+    def follow_all(self, found: References, cells: Mapping[str, Any], facts: Facts) -> str:
+        """Follow everything that a function or a class refers to.
+
+        Args:
+            found: the names.
+            cells: the values of the variables that a closure captures; only modules among them are followed here.
+            facts: receives references.
+
+        Returns:
+            A text that says what each name means.
+        """
+        meanings = [f"{'.'.join(chain)}={self._follow(chain, found, cells, facts)}" for chain in sorted(found.chains)]
+        self._modules.note_imports(found.imports, self._module, facts)
+        for chain in found.annotations:
+            self._follow_annotation(chain, facts)
+        for each in found.imports:
+            self._note_dynamic_import(each, found, facts)
+        if "__subclasses__" in found.attributes:
+            facts.unknown.add(f"{self._owner} uses __subclasses__: it depends on every module of the project.")
+            facts.edges.add(("package",))
+        return "\n".join(meanings)
+
+    def _follow(self, chain: Chain, found: References, cells: Mapping[str, Any], facts: Facts) -> str:
+        name = chain[0]
+        texts = found.texts.get(chain, {None})
+        if name in cells:
+            value = cells[name]
+            return self._through_module(value, chain[1:], texts, facts) if isinstance(value, ModuleType) else "cell"
+        if name not in self._namespace:
+            if hasattr(builtins, name):
+                self._note_dynamic(f"builtins.{name}", texts, facts)
+                return "builtin"
+            return "missing"
+        value = self._namespace[name]
+        if isinstance(value, ModuleType):
+            return self._through_module(value, chain[1:], texts, facts)
+        return self._to_value(value, self._module, name, texts, facts)
+
+    def _note_dynamic_import(self, imported: Import, found: References, facts: Facts) -> None:
+        """Note a function that can lead to any code, if the function under examination imports it itself."""
+        module = absolute(imported.module, self._modules.package_of(self._module))
+        if imported.attribute is not None:
+            module = f"{module}.{imported.attribute}"
+        elif not imported.is_whole_path:
+            module = imported.name
+        for chain in found.read:
+            if chain[0] == imported.name:
+                names = [module, *chain[1:]]
+                self._note_dynamic(".".join(names), found.texts.get(chain, {None}), facts)
+
+    def _follow_annotation(self, chain: Chain, facts: Facts) -> None:
+        """Follow an annotation to a class of the project, because its methods are called through the parameter."""
+        value = self._namespace.get(chain[0])
+        for attribute in chain[1:]:
+            value = vars(value).get(attribute) if isinstance(value, ModuleType) else None
+        if isinstance(value, type) and self._modules.contains(value.__module__):
+            self._mark(value, facts)
+
+    def _through_module(self, module: ModuleType, attributes: Chain, texts: set[str | None], facts: Facts) -> str:
+        while attributes and isinstance(inner := vars(module).get(attributes[0]), ModuleType):
+            module, attributes = inner, attributes[1:]
+        name = module.__name__
+        if not self._modules.contains(name):
+            path = f"{name}.{attributes[0]}" if attributes else name
+            facts.edges.add(("outside", path))
+            self._note_dynamic(path, texts, facts)
+            return path
+        if not attributes:
+            return self._whole_module(name, f"uses the module {name} as a value, so any of its names may be meant", facts)
+        attribute = attributes[0]
+        if attribute in vars(module):
+            return self._to_value(vars(module)[attribute], name, attribute, texts, facts)
+        if self._modules.file(f"{name}.{attribute}"):
+            facts.edges.add(("module", f"{name}.{attribute}"))
+            return f"module {name}.{attribute}"
+        if "__getattr__" in vars(module):
+            return self._whole_module(name, f"uses {name}.{attribute}, which __getattr__ of the module makes", facts)
+        return "missing"
+
+    def _whole_module(self, name: str, why: str, facts: Facts) -> str:
+        facts.edges.add(("module", name))
+        facts.unknown.add(f"{self._owner} {why}: it depends on the whole module {name} and on those that it imports.")
+        return f"module {name}"
+
+    def _to_value(self, value: Any, home: str, name: str, texts: set[str | None], facts: Facts) -> str:
+        source = self._modules.source(home)
+        imported = source.imports.get(name) if source is not None else None
+        if imported is not None:
+            outside = self._outside_name(imported, home)
+            if outside is not None:
+                # Whatever it is, the version of its distribution says what it is.
+                facts.edges.add(("outside", outside))
+                self._note_dynamic(outside, texts, facts)
+                return outside
+        label = self._mark(value, facts)
+        if label is not None:
+            return label
+        self._mark_global(home, name, value, facts)
+        return f"global {home}.{name}"
+
+    def _outside_name(self, imported: Import, home: str) -> str | None:
+        module = absolute(imported.module, self._modules.package_of(home))
+        if self._modules.contains(module):
+            return None
+        return f"{module}.{imported.attribute}" if imported.attribute is not None else module
+
+    def _note_dynamic(self, name: str, texts: set[str | None], facts: Facts) -> None:
+        """Note a function that can lead to code that its arguments name only when it is called."""
+        constant = [each for each in texts if each is not None]
+        if name in _IMPORTING and len(constant) == len(texts):
+            self._modules.note_imports([Import("_", each, None, is_whole_path=True) for each in constant], self._module, facts)
+        elif name in _WHOLE_PACKAGE:
+            facts.edges.add(("package",))
+            short = name.removeprefix("builtins.")
+            facts.unknown.add(
+                f"{self._owner} uses {short}, which can lead to any code of the project: it depends on every module of"
+                " the project."
+            )
+        elif name in _OWN_MODULE:
+            self._whole_module(
+                self._module, f"uses {name.removeprefix('builtins.')}, so any name of its module may be meant", facts
+            )
+        elif name in _ANYTHING:
+            facts.cannot_tell(f"{self._owner} uses {name}, which can lead to code outside the project: the node always runs.")

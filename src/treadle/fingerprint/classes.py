@@ -1,0 +1,137 @@
+"""Describe a class of the project: its definition, its methods, its attributes, its base classes.
+
+Methods are functions with facts of their own, so that a change of one is reported as that. Values of attributes are read from the
+live class. What remains of the definition (fields, their annotations, decorators, base classes) is its syntax tree. State: none.
+"""
+
+from __future__ import annotations
+
+import ast
+import enum
+import sys
+from collections.abc import Iterator, Mapping
+from types import FunctionType
+from typing import TYPE_CHECKING, Any
+
+from treadle.fingerprint.facts import Facts, digest_of
+from treadle.fingerprint.functions import definition_of, module_of
+from treadle.fingerprint.names import references
+from treadle.fingerprint.syntax import dump
+
+if TYPE_CHECKING:
+    from treadle.fingerprint.context import Context
+    from treadle.fingerprint.sources import Definition
+
+_IGNORED = frozenset({"_abc_impl"})
+_METHODS = (ast.FunctionDef, ast.AsyncFunctionDef)
+
+
+def class_parts(kind: type, context: Context, facts: Facts) -> None:
+    """Note the parts of a class, and what it refers to.
+
+    Args:
+        kind: a class of the project.
+        context: what describing it needs.
+        facts: receives the parts.
+    """
+    label = f"{kind.__module__}.{kind.__qualname__}"
+    source = context.modules.source(kind.__module__)
+    definitions = source.classes(kind.__qualname__) if source is not None else []
+    covered: set[int] = set()
+    texts = [f"{name}={token}" for name, token in _members(kind, label, definitions, context, covered, facts)]
+    texts += _bases(kind, bool(definitions), context, facts)
+    module = sys.modules.get(kind.__module__)
+    namespace: Mapping[str, Any] = vars(module) if module is not None else {}
+    for each in definitions:
+        node = each.node
+        if isinstance(node, ast.ClassDef):
+            rest = ast.ClassDef(
+                name=node.name,
+                bases=node.bases,
+                keywords=node.keywords,
+                body=[statement for statement in node.body if id(statement) not in covered],
+                decorator_list=node.decorator_list,
+            )
+            cells = _cells_of(kind)
+            texts += [dump(rest), context.binding(label, kind.__module__, namespace).follow_all(references(rest), cells, facts)]
+    if definitions and source is not None and context.is_edited(source.path):
+        texts.append("edited")
+        facts.cannot_tell(f"The file of the class {label} was edited after it was imported: the node runs.")
+    own = digest_of("\n".join(texts))
+    facts.add(f"class {label}", own, own[:12])
+
+
+def _bases(kind: type, is_defined: bool, context: Context, facts: Facts) -> Iterator[str]:  # noqa: FBT001 - private
+    """Yield the base classes of the project, and refer to those of libraries.
+
+    Those of the standard library are left out, because they differ between versions of Python; the definition names them.
+    """
+    direct = () if is_defined else kind.__bases__
+    for each in (*kind.__mro__[1:], type(kind)):
+        label = context.mark(each, facts)
+        if each in direct or context.modules.contains(each.__module__):
+            yield f"base {label}"
+
+
+def _members(
+    kind: type, label: str, definitions: list[Definition], context: Context, covered: set[int], facts: Facts
+) -> Iterator[tuple[str, str]]:
+    """Yield the names and tokens of a class's attributes, and collect the definitions of its methods in `covered`."""
+    if issubclass(kind, enum.Enum):
+        for name, member in kind.__members__.items():
+            yield name, context.part(f"attribute {label}.{name}", name, member.value, facts)
+    in_body = {each.name for definition in definitions for each in ast.walk(definition.node) if isinstance(each, _METHODS)}
+    for name, member in sorted(vars(kind).items()):
+        functions = list(_functions_in(member))
+        found = [definition for each in functions if (definition := definition_of(each, context)) is not None]
+        covered.update(id(each.node) for each in found)
+        if functions:
+            if found or name in in_body or not (definitions or _is_of_library(functions, context)):
+                yield name, context.values.describe(member, name, facts, f"class {label}")
+        elif not _is_left_out(name, member, kind, bool(definitions), context):
+            yield name, context.part(f"attribute {label}.{name}", name, member, facts)
+
+
+def _is_of_library(functions: list[FunctionType], context: Context) -> bool:
+    """Return whether a library made these functions, as `collections.namedtuple` does."""
+    return not any(context.modules.contains(module_of(each)) for each in functions)
+
+
+def _is_left_out(name: str, member: Any, kind: type, is_defined: bool, context: Context) -> bool:  # noqa: FBT001 - private
+    if (
+        name.startswith("__")
+        or name in _IGNORED
+        or (issubclass(kind, enum.Enum) and (name.startswith("_") or name in kind.__members__))
+    ):
+        return True
+    if type(member).__name__ == "_tuplegetter":  # a field of a named tuple
+        return True
+    # A descriptor of a library (a column, a field, a slot) is made by the definition.
+    home = type(member).__module__
+    return is_defined and hasattr(type(member), "__get__") and home != "builtins" and not context.modules.contains(home)
+
+
+def _functions_in(member: Any) -> Iterator[FunctionType]:
+    """Yield the functions in an attribute of a class: a method, or those of a property."""
+    if isinstance(member, FunctionType):
+        yield member
+    elif isinstance(member, (staticmethod, classmethod)):
+        yield from _functions_in(member.__func__)
+    elif isinstance(member, property):
+        for each in (member.fget, member.fset, member.fdel):
+            yield from _functions_in(each)
+    elif type(member).__module__ == "functools" and hasattr(type(member), "__get__"):  # cached_property, partialmethod
+        yield from _functions_in(vars(member).get("func"))
+
+
+def _cells_of(kind: type) -> dict[str, Any]:
+    """Return the variables that the methods of a class capture, which its body may read too."""
+    found: dict[str, Any] = {}
+    for member in vars(kind).values():
+        for each in _functions_in(member):
+            for name, cell in zip(each.__code__.co_freevars, each.__closure__ or (), strict=True):
+                try:
+                    found[name] = cell.cell_contents
+                except ValueError:
+                    continue
+    return found

@@ -1,0 +1,138 @@
+"""The fingerprint of a node's function: everything that is reachable from it.
+
+State: a `Fingerprinter` caches what it found out, so that 10,000 nodes over a few hundred functions take well under a second.
+Values are read once: make a new one for each plan.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from treadle.fingerprint.facts import Facts, Key, Part, digest_of
+from treadle.fingerprint.objects import Objects
+
+if TYPE_CHECKING:
+    from treadle.project.code import CodeStamp
+
+_MOST_SHOWN = 3
+
+
+class CodeFingerprint(NamedTuple):
+    """What a node's function depends on.
+
+    Attributes:
+        digest: of everything; equal digests mean that the function computes the same from the same inputs.
+        parts: what it consists of, for people: `{"function demo.nodes.clean": "<hash>", "global demo.nodes.LIMIT": "3",
+            "distribution pandas": "3.1.1"}`. Values are short texts or hashes; secrets are never readable.
+        unknown: what could not be followed, a sentence each.
+        is_complete: False if the function depends on something that cannot be compared, so that the node always has to run.
+    """
+
+    digest: str
+    parts: Mapping[str, str]
+    unknown: tuple[str, ...]
+    is_complete: bool
+
+
+class _Reached(NamedTuple):
+    """What is reachable from a set of objects."""
+
+    parts: dict[str, frozenset[Part]]
+    unknown: frozenset[str]
+    is_complete: bool
+
+
+class Fingerprinter:
+    """Computes the fingerprints of functions of one project.
+
+    Example: `Fingerprinter("demo").of(demo.nodes.clean).digest`.
+
+    Args:
+        package: the project's package: its functions and classes are followed. Code outside it counts by the version of its
+            distribution.
+        imported: the state of the package's files when they were imported (`treadle.project.code.code_stamp`), to detect
+            classes that were edited since. Functions are always compared with what was imported.
+    """
+
+    def __init__(self, package: str, imported: CodeStamp | None = None) -> None:
+        self._stamp = {os.path.realpath(path): (mtime, size) for path, mtime, size in imported or ()}
+        self._edited: dict[str, bool] = {}
+        self._objects = Objects(package, self._is_edited)
+        self._known: dict[int, tuple[Any, CodeFingerprint]] = {}
+        self._reached: dict[frozenset[Key], _Reached] = {}
+
+    def of(self, function: Callable[..., Any]) -> CodeFingerprint:
+        """Return the fingerprint of a function.
+
+        Args:
+            function: any callable: a function, a lambda, a closure, a partial, a bound method, a class, an object with
+                `__call__`.
+
+        Returns:
+            Its fingerprint.
+        """
+        known = self._known.get(id(function))
+        if known is None:
+            known = self._known[id(function)] = function, self._find_out(function)
+        return known[1]
+
+    def _find_out(self, function: Callable[..., Any]) -> CodeFingerprint:
+        own = Facts()
+        token = self._objects.describe(function, own)
+        reached = self._reach(frozenset(own.edges))
+        parts = reached.parts
+        if own.parts:
+            parts = dict(parts)
+            for label, each in own.parts.items():
+                parts[label] = parts.get(label, frozenset()) | each
+        labels = sorted(parts)
+        texts = [f"{label}: {', '.join(sorted(part.token for part in parts[label]))}" for label in labels]
+        return CodeFingerprint(
+            digest=digest_of("\n".join([token, *texts])),
+            parts={label: _shown(parts[label]) for label in labels},
+            unknown=tuple(sorted(reached.unknown | own.unknown)),
+            is_complete=reached.is_complete and own.is_complete,
+        )
+
+    def _reach(self, edges: frozenset[Key]) -> _Reached:
+        known = self._reached.get(edges)
+        if known is None:
+            known = self._reached[edges] = self._walk(edges)
+        return known
+
+    def _walk(self, edges: frozenset[Key]) -> _Reached:
+        seen: set[Key] = set(edges)
+        pending = list(edges)
+        parts: dict[str, frozenset[Part]] = {}
+        unknown: set[str] = set()
+        is_complete = True
+        while pending:
+            facts = self._objects.facts(pending.pop())
+            for label, each in facts.parts.items():
+                parts[label] = parts.get(label, frozenset()) | each
+            unknown |= facts.unknown
+            is_complete = is_complete and facts.is_complete
+            new = facts.edges - seen
+            seen |= new
+            pending += new
+        return _Reached(parts, frozenset(unknown), is_complete)
+
+    def _is_edited(self, path: str) -> bool:
+        path = os.path.realpath(path)
+        known = self._stamp.get(path)
+        if known is None:
+            return False
+        if path not in self._edited:
+            try:
+                status = os.stat(path)  # noqa: PTH116 - paths of code are strings
+                self._edited[path] = (status.st_mtime_ns, status.st_size) != known
+            except OSError:
+                self._edited[path] = True
+        return self._edited[path]
+
+
+def _shown(parts: frozenset[Part]) -> str:
+    shown = sorted(part.shown for part in parts)
+    return ", ".join(shown) if len(shown) <= _MOST_SHOWN else f"{len(shown)} values #{digest_of(' '.join(shown))[:12]}"

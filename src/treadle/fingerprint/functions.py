@@ -1,0 +1,142 @@
+"""Describe a function of the project: its syntax tree, what its names mean, default values, captured variables.
+
+Without source, or if the file was edited after the import, the code object is compared instead of the tree. State: none.
+"""
+
+from __future__ import annotations
+
+import sys
+from types import CodeType, FunctionType
+from typing import TYPE_CHECKING, Any
+
+from treadle.fingerprint.facts import Facts, digest_of
+from treadle.fingerprint.names import References
+from treadle.fingerprint.syntax import dump
+
+if TYPE_CHECKING:
+    from treadle.fingerprint.context import Context
+    from treadle.fingerprint.sources import Definition
+
+_COMPILER_CELLS = frozenset({"__class__", "__classdict__"})
+
+
+def definition_of(function: FunctionType, context: Context) -> Definition | None:
+    """Return the definition of a function; None if the source is missing, is not what was imported, or is outside the project."""
+    if not context.modules.contains(module_of(function)):
+        return None
+    source = context.sources.of_code(function.__code__, function.__globals__)
+    return source.function(function.__code__) if source is not None else None
+
+
+def module_of(function: FunctionType) -> str:
+    """Return the module that a function's code belongs to, also if a decorator gave the function another `__module__`."""
+    return str(function.__globals__.get("__name__", function.__module__))
+
+
+def label_of(function: FunctionType, definition: Definition | None) -> str:
+    """Return the module and qualified name of a function, as they stand in the source."""
+    qualname = definition.qualname if definition is not None else getattr(function.__code__, "co_qualname", function.__qualname__)
+    return f"{module_of(function)}.{qualname}"
+
+
+def function_parts(function: FunctionType, context: Context, facts: Facts) -> str:
+    """Note the parts of a function, and what it refers to.
+
+    Args:
+        function: a function of the project.
+        context: what describing it needs.
+        facts: receives the parts.
+
+    Returns:
+        A token of all parts.
+    """
+    definition = definition_of(function, context)
+    label = label_of(function, definition)
+    module = module_of(function)
+    cells = _cells(function)
+    if definition is not None:
+        text = dump(definition.node, defaults=False)
+        source = context.sources.of_code(function.__code__, function.__globals__)
+        found = source.references_of(definition) if source is not None else References()
+    else:
+        text = f"{code_text(function.__code__)} python {sys.version_info[0]}.{sys.version_info[1]}"
+        found = code_references(function.__code__, function.__globals__)
+        facts.unknown.add(_why_without_source(function, label, context))
+    meanings = context.binding(label, module, function.__globals__).follow_all(found, cells, facts)
+    own = digest_of(f"{text}\n{meanings}")
+    facts.add(f"function {label}", own, own[:12])
+    tokens = [own]
+    for name, value in _defaults(function):
+        tokens.append(f"{name}={context.part(f'default {label}({name})', name, value, facts)}")
+    tokens += [f"{name}={context.part(f'closure {label} {name}', name, cells[name], facts)}" for name in sorted(cells)]
+    for name, value in sorted(vars(function).items()):
+        if name == "__wrapped__":
+            tokens.append(f"wrapped={context.values.describe(value, '', facts, f'function {label}')}")
+        elif not name.startswith("__"):
+            tokens.append(f".{name}={context.part(f'attribute {label}.{name}', name, value, facts)}")
+    return f"{label} #{digest_of(' '.join(tokens))}"
+
+
+def code_text(code: CodeType) -> str:
+    """Return a text that identifies a code object under one minor version of Python."""
+    constants = ", ".join(code_text(each) if isinstance(each, CodeType) else _constant(each) for each in code.co_consts)
+    names = (code.co_argcount, code.co_posonlyargcount, code.co_kwonlyargcount, code.co_flags, code.co_names)
+    variables = (code.co_varnames, code.co_freevars, code.co_cellvars)
+    return f"code {code.co_name} {names!a} {variables!a} {code.co_code.hex()} [{constants}]"
+
+
+def code_references(code: CodeType, namespace: dict[str, Any]) -> References:
+    """Return the names of a code object that are global variables, as far as they can be told from attributes.
+
+    Args:
+        code: the code.
+        namespace: its global variables.
+    """
+    found = References()
+    pending = [code]
+    names: set[str] = set()
+    while pending:
+        each = pending.pop()
+        names.update(each.co_names)
+        pending += [inner for inner in each.co_consts if isinstance(inner, CodeType)]
+    found.attributes = names
+    for name in names:
+        value = namespace.get(name)
+        # `co_names` has global variables and attributes in one list.
+        inner = [(name, other) for other in names if hasattr(value, "__spec__") and other in vars(value)]
+        found.chains.update(inner or [(name,)])
+    return found
+
+
+def _constant(value: Any) -> str:
+    if isinstance(value, frozenset):
+        return f"frozenset({sorted(map(ascii, value))})"
+    return f"{type(value).__name__} {value!a}"
+
+
+def _why_without_source(function: FunctionType, label: str, context: Context) -> str:
+    if context.sources.of_code(function.__code__, function.__globals__) is None:
+        return f"The source of {label} is not available: its compiled code is compared, and the minor version of Python counts."
+    return (
+        f"The source of {label} on disk is not what was imported (it was edited since, or an import hook changed it): the"
+        " compiled code is compared, and the minor version of Python counts."
+    )
+
+
+def _defaults(function: FunctionType) -> list[tuple[str, Any]]:
+    code = function.__code__
+    positional = function.__defaults__ or ()
+    names = code.co_varnames[code.co_argcount - len(positional) : code.co_argcount]
+    return [*zip(names, positional, strict=True), *sorted((function.__kwdefaults__ or {}).items())]
+
+
+def _cells(function: FunctionType) -> dict[str, Any]:
+    """Return the captured variables; a missing one is not set yet."""
+    found: dict[str, Any] = {}
+    for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
+        if name not in _COMPILER_CELLS:
+            try:
+                found[name] = cell.cell_contents
+            except ValueError:
+                continue
+    return found

@@ -1,0 +1,181 @@
+"""Whole modules of the project, for where single names cannot be followed.
+
+A module is identified by its normalised syntax tree, and depends on the modules of the project that it imports. Nothing is
+imported to find this out. State: the modules found so far.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from treadle.fingerprint.facts import Facts, digest_of
+
+if TYPE_CHECKING:
+    from treadle.fingerprint.names import Import
+    from treadle.fingerprint.sources import SourceFile, Sources
+
+_COMPILED = (".so", ".pyd")
+
+
+class Modules:
+    """The modules of a package, as files.
+
+    Args:
+        package: the project's package.
+        sources: the parsed files.
+    """
+
+    def __init__(self, package: str, sources: Sources) -> None:
+        self._package = package
+        self._sources = sources
+        self._folders = [os.path.realpath(each) for each in _folders(package)]
+        self._files: dict[str, str | None] = {}
+
+    @property
+    def root(self) -> str:
+        """The project's folder: the nearest one with a pyproject.toml around the package, else the one that contains it."""
+        if not self._folders:
+            return ""
+        folder = outer = os.path.dirname(self._folders[0])  # noqa: PTH120 - paths here are strings
+        for _ in range(4):
+            if os.path.basename(outer) in {"site-packages", "dist-packages"}:  # noqa: PTH119 - the same
+                break
+            if os.path.exists(os.path.join(outer, "pyproject.toml")):  # noqa: PTH110, PTH118 - the same
+                return outer
+            outer = os.path.dirname(outer)  # noqa: PTH120 - the same
+        return folder
+
+    def contains(self, module: str) -> bool:
+        """Return whether a module belongs to the project: to its package, or to the main script."""
+        return module == self._package or module.startswith(f"{self._package}.") or module == "__main__"
+
+    def file(self, module: str) -> str | None:
+        """Return the path of a module's file; None if the project has no such module."""
+        if module not in self._files:
+            self._files[module] = self._find(module)
+        return self._files[module]
+
+    def source(self, module: str) -> SourceFile | None:
+        """Return a module's parsed file; None if it has no source."""
+        loaded = sys.modules.get(module)
+        path = getattr(loaded, "__file__", None) or self.file(module)
+        if not isinstance(path, str) or path.endswith(_COMPILED):
+            return None
+        return self._sources.at(path, vars(loaded) if loaded is not None else None)
+
+    def all(self) -> Iterator[str]:
+        """Yield the names of all modules of the package."""
+        for folder in self._folders:
+            for root, inner, names in os.walk(folder):
+                inner[:] = sorted(each for each in inner if each.isidentifier() and each != "__pycache__")
+                steps = Path(root).relative_to(folder).parts
+                for name in sorted(names):
+                    stem = name.partition(".")[0]
+                    if name.endswith((".py", *_COMPILED)):
+                        yield ".".join((self._package, *steps, *([] if stem == "__init__" else [stem])))
+
+    def describe(self, module: str, facts: Facts) -> None:
+        """Note the content of a module, and what it imports.
+
+        Args:
+            module: its name.
+            facts: receives them.
+        """
+        source = self.source(module)
+        if source is not None:
+            facts.add(f"module {module}", source.digest)
+            self.note_imports(source.references.imports, module, facts)
+            return
+        path = self.file(module)
+        if path is not None and os.path.isfile(path):  # noqa: PTH113 - a string
+            with open(path, "rb") as file:  # noqa: PTH123 - the same
+                facts.add(f"module {module}", digest_of(file.read()))
+            if path.endswith(_COMPILED):
+                facts.cannot_tell(f"The module {module} is compiled, so what it imports is not known: the node always runs.")
+        elif module == "__main__":
+            facts.cannot_tell("The source of the main script is not available: the node always runs.")
+
+    def note_imports(self, imports: Iterable[Import], module: str, facts: Facts) -> None:
+        """Note the modules that import statements import.
+
+        Args:
+            imports: the statements.
+            module: the module that contains them.
+            facts: receives a reference to each imported module.
+        """
+        for each in imports:
+            name = absolute(each.module, self.package_of(module))
+            if not self.contains(name):
+                facts.edges.add(("outside", f"{name}.{each.attribute}" if each.attribute not in {None, "*"} else name))
+                continue
+            inner = f"{name}.{each.attribute}"
+            for found in (*_with_parents(name, self._package), *([inner] if self.file(inner) else [])):
+                if found != module and self.file(found):
+                    facts.edges.add(("module", found))
+
+    def package_of(self, module: str) -> str:
+        """Return the package that relative imports of a module begin at."""
+        path = self.file(module) or ""
+        return module if os.path.basename(path).startswith("__init__.") else module.rpartition(".")[0]  # noqa: PTH119 - a string
+
+    def _find(self, module: str) -> str | None:
+        if module == "__main__":
+            main = getattr(sys.modules.get("__main__"), "__file__", None)
+            return str(main) if main is not None else None
+        if not self.contains(module):
+            return None
+        steps = module.removeprefix(self._package).split(".")[1:]
+        for folder in self._folders:
+            place = os.path.join(folder, *steps)  # noqa: PTH118 - the same
+            for path in (os.path.join(place, "__init__.py"), f"{place}.py"):  # noqa: PTH118 - the same
+                if os.path.isfile(path):  # noqa: PTH113 - the same
+                    return path
+            around = os.path.dirname(place)  # noqa: PTH120 - the same
+            if steps and os.path.isdir(around):  # noqa: PTH112 - the same
+                for name in sorted(os.listdir(around)):  # noqa: PTH208 - the same
+                    if name.startswith(f"{steps[-1]}.") and name.endswith(_COMPILED):
+                        return os.path.join(around, name)  # noqa: PTH118 - the same
+        if not self._folders and module == self._package:  # a project that is one module
+            spec = importlib.util.find_spec(module)
+            return spec.origin if spec is not None else None
+        return None
+
+
+def absolute(module: str, package: str) -> str:
+    """Return the absolute name of a module as an import statement has it.
+
+    Args:
+        module: the name, with a dot for each level of a relative import.
+        package: the package that it is relative to.
+    """
+    name = module.lstrip(".")
+    level = len(module) - len(name)
+    if not level:
+        return name
+    steps = package.split(".")
+    base = ".".join(steps[: len(steps) - level + 1])
+    return f"{base}.{name}" if name and base else base or name
+
+
+def _with_parents(module: str, package: str) -> Iterator[str]:
+    """Yield a module and the packages around it, which are imported with it."""
+    yield module
+    while module != package and "." in module:
+        module = module.rpartition(".")[0]
+        yield module
+
+
+def _folders(package: str) -> list[str]:
+    loaded = sys.modules.get(package)
+    if loaded is not None:
+        return [*getattr(loaded, "__path__", [])]
+    try:
+        spec = importlib.util.find_spec(package) if package else None
+    except (ImportError, ValueError):
+        return []
+    return [*(spec.submodule_search_locations or [])] if spec is not None else []

@@ -1,0 +1,276 @@
+"""Identify values: constants, containers, instances of classes, arrays.
+
+Each value becomes a token: a text that is equal in two processes exactly if the values are. Short tokens can be read (`[1,
+'a']`), longer ones are hashes. Pickles are no identity, because equal values may have different pickles. No code of the value's
+class is called: the state of an instance is read from its `__dict__` and slots. Values that refer to code are described by
+`objects.py`.
+
+State: the location of the project, and the description that is going on.
+"""
+
+from __future__ import annotations
+
+import collections
+import datetime as dt
+import decimal
+import enum
+import logging
+import pathlib
+import re
+import threading
+import types
+import zoneinfo
+from collections.abc import Callable, Iterable
+from contextvars import ContextVar
+from typing import Any
+
+from treadle.fingerprint.arrays import array_token
+from treadle.fingerprint.facts import Facts, digest_of, hidden
+from treadle.secrets import looks_secret, mask_setting
+
+_MOST_VALUES = 100_000
+_DEEPEST = 100
+_LONGEST_TOKEN = 200
+_MOST_BYTES = 64 * 2**20
+
+_CONTAINERS = (list, tuple, dict, set, frozenset, collections.deque, types.MappingProxyType)
+_LEAVES = (str, int, float, complex, bytes, bytearray)
+_READABLE = (dt.date, dt.datetime, dt.time, dt.timedelta, dt.timezone, decimal.Decimal, range, slice, zoneinfo.ZoneInfo)
+"""Types whose repr is exact."""
+_WITHOUT_STATE = (
+    threading.local,
+    type(threading.Lock()),
+    type(threading.RLock()),
+    threading.Event,
+    threading.Condition,
+    threading.Semaphore,
+)
+"""Types whose state says nothing about what a function computes."""
+_ARRAYS = {"numpy", "pandas"}
+"""Libraries whose values are either described by `arrays.py` or not at all."""
+_HEAP_TYPE = 1 << 9
+
+
+class TooLargeError(Exception):
+    """A value has too many parts, or is nested too deeply, to be compared."""
+
+
+class Values:
+    """Identifies values.
+
+    Args:
+        root: the project's folder; its path in a value does not count.
+        code: describes a value that refers to code, such as a function; None for any other value.
+    """
+
+    def __init__(self, root: str, code: Callable[[Any, str, Facts], str | None]) -> None:
+        self._code = code
+        self._root = re.compile(rf"{re.escape(root)}(?=[/\\]|$)") if len(root) > 1 else None
+        self._stack: list[int] = []
+        self._lowest = 0
+        self._count = 0
+        self._label = ""
+        self._done: dict[int, tuple[Any, str]] = {}
+
+    def describe(self, value: Any, name: str, facts: Facts, label: str) -> str:
+        """Return the token of a value, and note what it refers to.
+
+        Args:
+            value: any value.
+            name: of the variable, which may say that the value is secret.
+            facts: receives references, and what cannot be compared.
+            label: the variable in sentences, such as `global demo.nodes.LIMIT`.
+
+        Returns:
+            The token.
+        """
+        outermost = not self._stack
+        if outermost:
+            self._count, self._done, self._lowest, self._label = 0, {}, 0, label
+        try:
+            return self._describe(value, name, facts)
+        except (TooLargeError, RecursionError):
+            if not outermost:
+                raise
+            facts.cannot_tell(
+                f"The {label} has more than {_MOST_VALUES} parts, is nested more than {_DEEPEST} levels deep or is larger than"
+                f" {_MOST_BYTES >> 20} MB, so it is not compared: the node always runs."
+            )
+            return "unknown: too large"
+        finally:
+            if outermost:
+                self._stack, self._done = [], {}
+
+    def _describe(self, value: Any, name: str, facts: Facts) -> str:
+        leaf = self._leaf(value, name)
+        if leaf is not None:
+            return leaf
+        identity = id(value)
+        if identity in self._done:
+            return self._done[identity][1]
+        if identity in self._stack:
+            at = self._stack.index(identity)
+            self._lowest = min(self._lowest, at)
+            return f"^{len(self._stack) - at}"
+        self._count += 1
+        if self._count > _MOST_VALUES or len(self._stack) >= _DEEPEST:
+            raise TooLargeError
+        around, self._lowest = self._lowest, len(self._stack)
+        self._stack.append(identity)
+        try:
+            token = self._inside(value, name, facts)
+        finally:
+            self._stack.pop()
+        if len(token) > _LONGEST_TOKEN:
+            token = f"#{digest_of(token)}"
+        if self._lowest >= len(self._stack):
+            # It refers to nothing around it, so it is the same wherever it occurs. (The value is kept, so its id stays its own.)
+            self._done[identity] = value, token
+        self._lowest = min(around, self._lowest)
+        return token
+
+    def _leaf(self, value: Any, name: str) -> str | None:
+        kind = type(value)
+        if value is None or kind is bool or value is ... or value is NotImplemented:
+            return repr(value)
+        if kind is str:
+            return self._text(value, name)
+        if kind is int or kind is float or kind is complex:
+            token = hex(value) if kind is int and value.bit_length() > 10_000 else repr(value)
+            return hidden(token, name) if name and looks_secret(name) else token
+        if kind is bytes or kind is bytearray:
+            if len(value) > _MOST_BYTES:
+                raise TooLargeError
+            if name and looks_secret(name):
+                return hidden(bytes(value).hex(), name)
+            return f"{kind.__name__} {bytes(value)!r}" if len(value) < _LONGEST_TOKEN else f"{kind.__name__} #{digest_of(value)}"
+        return None
+
+    def _text(self, text: str, name: str) -> str:
+        if len(text) > _MOST_BYTES:
+            raise TooLargeError
+        if self._root is not None:
+            text = self._root.sub("<project>", text)
+        if (name and looks_secret(name)) or (len(text) < 10_000 and mask_setting(text) != text):
+            return hidden(text, name)
+        token = "'" + text.replace("\\", "\\\\").replace("'", "\\'").replace("\n", "\\n") + "'"
+        return token if len(token) <= _LONGEST_TOKEN else f"str #{digest_of(token)}"
+
+    def _inside(self, value: Any, name: str, facts: Facts) -> str:
+        kind = type(value)
+        if kind in _CONTAINERS:
+            return self._container(value, kind, name, facts)
+        token = self._code(value, name, facts)
+        if token is None:
+            token = self._simple(value, kind, name, facts)
+        if token is None:
+            token = array_token(value)
+            if token is not None:
+                facts.edges.add(("outside", kind.__module__))
+        return self._instance(value, kind, name, facts) if token is None else token
+
+    def _simple(self, value: Any, kind: type, name: str, facts: Facts) -> str | None:  # noqa: PLR0911 - one line a kind
+        """Describe a value of the standard library that its text identifies, or that has no state that counts."""
+        if kind in _READABLE:
+            return repr(value)
+        if issubclass(kind, enum.Enum):
+            return f"{self._kind(kind, facts)}.{value._name_}"
+        if issubclass(kind, (logging.Logger, ContextVar)):
+            return f"{kind.__qualname__} {value.name!r}"
+        if kind is object or issubclass(kind, _WITHOUT_STATE):
+            return f"{kind.__qualname__}()"
+        if issubclass(kind, pathlib.PurePath):
+            return f"Path({self._text(value.as_posix(), name)})"
+        if kind is re.Pattern:
+            return f"re.compile({self._describe(value.pattern, name, facts)}, {value.flags})"
+        return None
+
+    def _container(self, value: Any, kind: type, name: str, facts: Facts) -> str:
+        if issubclass(kind, (dict, types.MappingProxyType)):
+            pairs = (self._pair(key, each, name, facts) for key, each in value.items())
+            return f"{'' if kind is dict else kind.__name__}{{{self._joined(pairs)}}}"
+        tokens = [self._describe(each, name, facts) for each in value]
+        if issubclass(kind, (set, frozenset)):
+            return f"{kind.__name__}{{{self._joined(sorted(tokens))}}}"
+        if issubclass(kind, tuple):
+            return f"({self._joined(tokens)}{',' * (len(value) == 1)})"
+        return f"{'' if kind is list else kind.__name__}[{self._joined(tokens)}]"
+
+    def _pair(self, key: Any, value: Any, name: str, facts: Facts) -> str:
+        inner = key if isinstance(key, str) and key else name
+        return f"{self._describe(key, '', facts)}: {self._describe(value, inner, facts)}"
+
+    def _joined(self, tokens: Iterable[str]) -> str:
+        """Join tokens; many of them are hashed one by one, because a large list need not become a large text."""
+        text = ""
+        for each in tokens:
+            text = f"{text}, {each}" if text else each
+            if len(text) > 10_000:
+                text = f"#{digest_of(text)}"
+        return text
+
+    def _instance(self, value: Any, kind: type, name: str, facts: Facts) -> str:
+        """Describe an instance of a class by its class, its content if the class extends a container, and its attributes."""
+        label = self._kind(kind, facts)
+        if not _has_readable_state(kind) or kind.__module__.partition(".")[0] in _ARRAYS:
+            wrapped = _own_attributes(value).get("__wrapped__")
+            if wrapped is not None:  # made by a decorator, such as numba.njit
+                return f"<{label} {self._describe(wrapped, name, facts)}>"
+            facts.cannot_tell(
+                f"The {self._label} is or contains an object of the type {kind.__module__}.{kind.__qualname__}, whose state"
+                " cannot be compared: the node always runs. Create the object inside the function, or give the node a version."
+            )
+            return f"unknown <{label}>"
+        content = ""
+        base = next((each for each in kind.__mro__ if each in _CONTAINERS or each in _LEAVES), None)
+        if base in _LEAVES:
+            content = f"{self._leaf(base(value), name)} "
+        elif base is not None:
+            content = f"{self._container(value, base, name, facts)} "
+        elif issubclass(kind, BaseException):
+            content = f"{self._describe(value.args, name, facts)} "
+        if issubclass(kind, collections.defaultdict):
+            content += f"{self._describe(value.default_factory, name, facts)} "
+        attributes = _own_attributes(value)
+        state = (f"{each}={self._describe(attributes[each], each, facts)}" for each in sorted(attributes))
+        return f"<{label} {content}{self._joined(state)}>"
+
+    def _kind(self, kind: type, facts: Facts) -> str:
+        return self._code(kind, "", facts) or kind.__qualname__
+
+
+def _own_attributes(value: Any) -> dict[str, Any]:
+    """Read the attributes of an instance from its `__dict__` and its slots, without calling code of its class."""
+    found: dict[str, Any] = {}
+    for each in type(value).__mro__:
+        for name, descriptor in vars(each).items():
+            if name == "__dict__" and type(descriptor) in {types.GetSetDescriptorType, types.MemberDescriptorType}:
+                found.update((str(key), item) for key, item in descriptor.__get__(value).items())
+            elif type(descriptor) is types.MemberDescriptorType and "__slots__" in vars(each):
+                try:
+                    found.setdefault(name, descriptor.__get__(value))
+                except AttributeError:
+                    continue  # a slot without a value
+    return found
+
+
+def _has_readable_state(kind: type) -> bool:
+    """Return whether the attributes and the content are the whole state: no class on the way has fields of its own in C."""
+    return all(_is_python_class(each) for each in kind.__mro__ if each not in _TRANSPARENT and not _is_builtin_exception(each))
+
+
+_TRANSPARENT = frozenset(
+    {object, *_CONTAINERS, *_LEAVES, collections.OrderedDict, collections.defaultdict, types.SimpleNamespace}
+)
+
+
+def _is_builtin_exception(kind: type) -> bool:
+    return issubclass(kind, BaseException) and kind.__module__ == "builtins"
+
+
+def _is_python_class(kind: type) -> bool:
+    if not kind.__flags__ & _HEAP_TYPE or kind.__base__ is None:
+        return False
+    own = vars(kind)
+    places = sum(type(each) is types.MemberDescriptorType for each in own.values())
+    return kind.__basicsize__ - kind.__base__.__basicsize__ <= 8 * (places + ("__dict__" in own) + ("__weakref__" in own))

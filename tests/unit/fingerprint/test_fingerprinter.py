@@ -1,0 +1,412 @@
+# ruff: noqa: E501 - the source of a module stands in one line
+"""What a fingerprint covers beyond the table of edits: each kind of callable, what cannot be followed, and bad input."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import threading
+
+import pytest
+
+from treadle.fingerprint import Fingerprinter
+from treadle.project.code import code_stamp
+from treadle.secrets import register_secrets
+
+
+def differ(checkout, one, other, **more):
+    """Return whether the function `node` of the module `nodes` has another digest if the module has another source."""
+    return checkout(nodes=one, **more).of("nodes").digest != checkout(nodes=other, **more).of("nodes").digest
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        pytest.param("node = (lambda: 1, lambda: 2)[0]", "node = (lambda: 1, lambda: 2)[1]", id="lambdas of one line"),
+        pytest.param("node = lambda x=1: x", "node = lambda x=2: x", id="the default of a lambda"),
+        pytest.param(
+            "def scale(k):\n    return lambda x: x * k\ndef both(f, g):\n    return lambda x: f(g(x))\nnode = both(scale(2), scale(3))",
+            "def scale(k):\n    return lambda x: x * k\ndef both(f, g):\n    return lambda x: f(g(x))\nnode = both(scale(3), scale(2))",
+            id="closures in closures, exchanged",
+        ),
+        pytest.param(
+            "from shop.a import f\nfrom shop.b import f as g\ndef node():\n    return f() - g()",
+            "from shop.b import f\nfrom shop.a import f as g\ndef node():\n    return f() - g()",
+            id="two names, exchanged",
+        ),
+        pytest.param(
+            "class node:\n    def __init__(self, x):\n        pass",
+            "class node:\n    def __init__(self, x):\n        self.x = x",
+            id="a class",
+        ),
+        pytest.param(
+            "class Call:\n    def __init__(self, k):\n        self.k = k\n    def __call__(self, x):\n        return self.k\nnode = Call(1)",
+            "class Call:\n    def __init__(self, k):\n        self.k = k\n    def __call__(self, x):\n        return self.k\nnode = Call(2)",
+            id="the state of a callable object",
+        ),
+        pytest.param(
+            "class A:\n    k = 1\n    def m(self):\n        return 1\nnode = A().m",
+            "class A:\n    k = 1\n    def m(self):\n        return 2\nnode = A().m",
+            id="a bound method",
+        ),
+        pytest.param(
+            "class A:\n    @classmethod\n    def m(cls):\n        return 1\nnode = A.m",
+            "class A:\n    @classmethod\n    def m(cls):\n        return 2\nnode = A.m",
+            id="a class method",
+        ),
+        pytest.param(
+            "import functools\n@functools.lru_cache(2)\ndef node():\n    return 1",
+            "import functools\n@functools.lru_cache(2)\ndef node():\n    return 2",
+            id="a cache",
+        ),
+        pytest.param(
+            "import functools\n@functools.lru_cache(2)\ndef node():\n    return 1",
+            "import functools\n@functools.lru_cache(3)\ndef node():\n    return 1",
+            id="its size",
+        ),
+        pytest.param(
+            "import functools\n@functools.singledispatch\ndef node(x):\n    return 1\n@node.register\ndef _(x: int):\n    return 2",
+            "import functools\n@functools.singledispatch\ndef node(x):\n    return 1\n@node.register\ndef _(x: int):\n    return 3",
+            id="a registered implementation",
+        ),
+        pytest.param(
+            "import contextlib\n@contextlib.contextmanager\ndef node(x):\n    yield 1",
+            "import contextlib\n@contextlib.contextmanager\ndef node(x):\n    yield 2",
+            id="a function in the wrapper of a library",
+        ),
+        pytest.param(
+            "REGISTRY = {}\ndef register(f):\n    REGISTRY[f.__name__] = f\n    return f\n@register\ndef up(x):\n    return 1\ndef node(x):\n    return REGISTRY[x](x)",
+            "REGISTRY = {}\ndef register(f):\n    REGISTRY[f.__name__] = f\n    return f\n@register\ndef up(x):\n    return 2\ndef node(x):\n    return REGISTRY[x](x)",
+            id="a registry of functions",
+        ),
+        pytest.param(
+            "def node():\n    from shop.a import f\n    return f()",
+            "def node():\n    from shop.b import f\n    return f()",
+            id="an import in the function",
+        ),
+        pytest.param(
+            "import enum\nclass C(enum.Enum):\n    A = 1\n    B = 2\ndef node():\n    return C.A.value",
+            "import enum\nclass C(enum.Enum):\n    A = 2\n    B = 3\ndef node():\n    return C.A.value",
+            id="an enumeration",
+        ),
+        pytest.param(
+            "from typing import NamedTuple\nclass P(NamedTuple):\n    x: int = 1\ndef node():\n    return P()",
+            "from typing import NamedTuple\nclass P(NamedTuple):\n    x: int = 2\ndef node():\n    return P()",
+            id="a named tuple",
+        ),
+        pytest.param(
+            "from collections import namedtuple\nP = namedtuple('P', 'x y')\ndef node():\n    return P(1, 2)",
+            "from collections import namedtuple\nP = namedtuple('P', 'y x')\ndef node():\n    return P(1, 2)",
+            id="a named tuple made by a call",
+        ),
+        pytest.param(
+            "class M:\n    def fit(self, x):\n        return 1\ndef node(model: M):\n    return model.fit(1)",
+            "class M:\n    def fit(self, x):\n        return 2\ndef node(model: M):\n    return model.fit(1)",
+            id="the class that a parameter is annotated with",
+        ),
+        pytest.param(
+            "def other(f):\n    return f\n@other\ndef node(x: int):\n    return x",
+            "def other(f):\n    return f\n@other\ndef node(x: float):\n    return x",
+            id="an annotation that a decorator may read",
+        ),
+        pytest.param(
+            "import importlib\ndef node(name):\n    return importlib.import_module(name).f()\n",
+            "import importlib\ndef node(name):\n    return importlib.import_module(name).f() + 0\n",
+            id="a dynamic import",
+        ),
+        pytest.param(
+            "K = 1\ndef node():\n    global K\n    K += 1",
+            "K = 2\ndef node():\n    global K\n    K += 1",
+            id="a global variable that is changed",
+        ),
+        pytest.param(
+            "def node(x):\n    return [K for K in K]\nK = [1]",
+            "def node(x):\n    return [K for K in K]\nK = [2]",
+            id="a name that a comprehension hides",
+        ),
+        pytest.param(
+            "K = 1\ndef node(x):\n    class A:\n        K = K\n    return A",
+            "K = 2\ndef node(x):\n    class A:\n        K = K\n    return A",
+            id="a name that a class hides",
+        ),
+        pytest.param(
+            "K = [1]\nK.append(K)\ndef node():\n    return K",
+            "K = [2]\nK.append(K)\ndef node():\n    return K",
+            id="a list that contains itself",
+        ),
+    ],
+)
+def test_a_change_is_seen(checkout, one, other):
+    """Each of these pairs computes something else."""
+    assert differ(checkout, one, other, a="def f():\n    return 1\n", b="def f():\n    return 1\n")
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        pytest.param(
+            "def node(x):\n    K = x\n    return K\nK = 1",
+            "def node(x):\n    K = x\n    return K\nK = 2",
+            id="a global variable hidden by a local one",
+        ),
+        pytest.param(
+            "def node(K):\n    return lambda: K\nK = 1",
+            "def node(K):\n    return lambda: K\nK = 2",
+            id="one hidden by a parameter",
+        ),
+        pytest.param(
+            "def node(x):\n    return [K for K in x]\nK = 1",
+            "def node(x):\n    return [K for K in x]\nK = 2",
+            id="one hidden by a comprehension",
+        ),
+        pytest.param(
+            "import logging\nlog = logging.getLogger('a')\ndef node():\n    log.info('')",
+            "# ..\nimport logging\nlog = logging.getLogger('a')\ndef node():\n    log.info('')",
+            id="a logger",
+        ),
+        pytest.param(
+            "import threading\nlock = threading.Lock()\ndef node():\n    with lock:\n        pass",
+            "\nimport threading\nlock = threading.Lock()\ndef node():\n    with lock:\n        pass",
+            id="a lock",
+        ),
+        pytest.param(
+            "import os\nfrom os import environ\ndef node():\n    return environ['HOME'], os.sep",
+            "\nimport os\nfrom os import environ\ndef node():\n    return environ['HOME'], os.sep",
+            id="the standard library",
+        ),
+        pytest.param("def node():\n    '''One.'''", "def node():\n    pass", id="a function with only a docstring"),
+        pytest.param(
+            "def node(x):\n    def f(n):\n        return f(n - 1)\n    return f",
+            "\ndef node(x):\n    def f(n):\n        return f(n - 1)\n    return f",
+            id="recursion",
+        ),
+        pytest.param(
+            "def a(n):\n    return b(n)\ndef b(n):\n    return a(n)\nnode = a",
+            "def b(n):\n    return a(n)\ndef a(n):\n    return b(n)\nnode = a",
+            id="mutual recursion, moved",
+        ),
+        pytest.param(
+            "def make():\n    def f(n):\n        return f(n - 1)\n    return f\nnode = make()",
+            "\ndef make():\n    def f(n):\n        return f(n - 1)\n    return f\nnode = make()",
+            id="a closure that captures itself",
+        ),
+    ],
+)
+def test_what_does_not_count(checkout, one, other):
+    """Each of these pairs is the same for the node, and complete."""
+    assert not differ(checkout, one, other)
+    assert checkout(nodes=one).of("nodes").is_complete
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "import importlib\ndef node(x):\n    return importlib.import_module(x)",
+        "from importlib import import_module as load\ndef node(x):\n    return load(x)",
+        "def node(x):\n    import importlib\n    return importlib.import_module(x)",
+        "def node(x):\n    return eval(x)",
+        "def node(x):\n    exec(x)",
+        "def node(x):\n    return __import__(x)",
+        "import sys\ndef node(x):\n    return sys.modules[x]",
+        "class A:\n    pass\ndef node(x):\n    return A.__subclasses__()",
+        "import pkgutil\ndef node(x):\n    return [*pkgutil.iter_modules(x)]",
+    ],
+)
+def test_what_can_lead_anywhere_depends_on_every_module(checkout, source):
+    """Where a function can reach any code of the project, every module counts, and a sentence says why."""
+    one = checkout(nodes=source, plugins__a="def f():\n    return 1\n", plugins____init__="").of("nodes")
+    other = checkout(nodes=source, plugins__a="def f():\n    return 2\n", plugins____init__="").of("nodes")
+    assert one.digest != other.digest
+    assert len(one.unknown) == 1
+    assert "every module of the project" in one.unknown[0]
+    assert one.is_complete
+    assert "module shop.plugins.a" in one.parts
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "def node(x):\n    return globals()[x]()",
+        "from shop import nodes\ndef node(x):\n    return getattr(nodes, x)()",
+        "import sys\nM = sys.modules[__name__]\ndef node(x):\n    return vars(M)[x]()",
+    ],
+)
+def test_any_name_of_a_module_depends_on_the_module_and_its_imports(checkout, source):
+    """Where a function can use any name of a module, the module counts, and those that it imports, but no others."""
+    source += "\nfrom shop.a import f\n"
+    files = {"a": "from shop import b\ndef f():\n    return 1\n", "b": "K = 1", "c": "K = 1"}
+    before = checkout(nodes=source, **files).of("nodes")
+    assert checkout(nodes=source, **{**files, "b": "K = 2"}).of("nodes").digest != before.digest
+    assert checkout(nodes=source, **{**files, "c": "K = 2"}).of("nodes").digest == before.digest
+    assert "shop.nodes" in before.unknown[0]
+    assert before.is_complete
+
+
+def test_an_import_with_a_constant_name_is_followed(checkout):
+    """`import_module("shop.a")` depends on that module, and there is nothing to say."""
+    source = "from importlib import import_module\ndef node():\n    return import_module('shop.a').f()"
+    before = checkout(nodes=source, a="def f():\n    return 1", b="").of("nodes")
+    assert checkout(nodes=source, a="def f():\n    return 2", b="").of("nodes").digest != before.digest
+    assert checkout(nodes=source, a="def f():\n    return 1", b="K = 1").of("nodes").digest == before.digest
+    assert before.unknown == ()
+
+
+@pytest.mark.parametrize(
+    ("source", "says"),
+    [
+        ("import itertools\nK = iter([1])\ndef node():\n    return next(K)", "global shop.nodes.K"),
+        ("K = open(__file__)\ndef node():\n    return K.read()\nK.close()", "TextIOWrapper"),
+        ("def make(source):\n    return lambda: next(source)\nnode = make(x for x in [1])", "generator"),
+        ("def node(x=iter([1])):\n    return x", "default shop.nodes.node(x)"),
+        ("from importlib.metadata import entry_points\ndef node():\n    return entry_points()", "entry_points"),
+        ("K = []\nfor _ in range(300):\n    K = [K]\ndef node():\n    return K", "levels deep"),
+        ("K = [object() for _ in range(100_001)]\ndef node():\n    return K", "100000 parts"),
+    ],
+)
+def test_what_cannot_be_compared_always_runs(checkout, source, says):
+    """A value that cannot be compared is named, and the fingerprint is not complete."""
+    found = checkout(nodes=source).of("nodes")
+    assert not found.is_complete
+    assert len(found.unknown) == 1
+    assert says in found.unknown[0]
+
+
+def test_code_without_source(checkout, tmp_path):
+    """A function that was made by exec is compared by its compiled code, and a sentence says so."""
+    source = "names = {{'__name__': __name__}}\nexec('def node(x):\\n    return x + {}', names)\nnode = names['node']"
+    one, same, other = (checkout(nodes=source.format(number)).of("nodes") for number in (1, 1, 2))
+    assert one == same
+    assert one.digest != other.digest
+    assert one.is_complete
+    assert "source of shop.nodes.node is not available" in one.unknown[0]
+
+
+def test_code_edited_after_the_import(checkout):
+    """What was imported counts, not what is on disk now: the fingerprint is not that of the edited file."""
+    project = checkout(nodes="class A:\n    x: int = 1\ndef node(x):\n    return 1\ndef other(x):\n    return A(), 1\n")
+    before, before_other = project.of("nodes"), project.of("nodes", "other")
+    loaded = project.load("shop.nodes")
+    stamp = code_stamp("shop")
+    project.write(
+        "src/shop/nodes.py", "class A:\n    x: float = 1\ndef node(x):\n    return 1 + 1\ndef other(x):\n    return A(), 1\n"
+    )
+    fingerprinter = Fingerprinter("shop", stamp)
+    found, found_other = fingerprinter.of(loaded.node), fingerprinter.of(loaded.other)
+    edited = project.of("nodes"), project.of("nodes", "other")
+    assert len({before.digest, found.digest, edited[0].digest}) == 3
+    assert "not what was imported" in found.unknown[0]
+    assert len({before_other.digest, found_other.digest, edited[1].digest}) == 3
+    assert not found_other.is_complete
+
+
+def test_lines_inserted_after_the_import(checkout):
+    """An edit above a function does not count: its code is still what was imported."""
+    project = checkout(nodes="def node(x):\n    return 1\n")
+    before = project.of("nodes")
+    loaded = project.load("shop.nodes")
+    project.write("src/shop/nodes.py", "K = 1\n\n\ndef node(x):\n    return 1\n")
+    assert Fingerprinter("shop").of(loaded.node) == before
+
+
+def test_a_file_that_is_no_python_any_more(checkout):
+    """A file with a syntax error is no source: the compiled code is compared."""
+    project = checkout(nodes="def node(x):\n    return 1\n")
+    loaded = project.load("shop.nodes")
+    project.write("src/shop/nodes.py", "def node(x:\n")
+    assert "not available" in Fingerprinter("shop").of(loaded.node).unknown[0]
+
+
+def test_secrets_are_never_readable(checkout):
+    """Neither values with secret names, nor passwords in URLs, nor registered secrets can be read, but a change is seen."""
+    source = (
+        "API_KEY = 'k{0}-hunter2'\nURL = 'postgresql://me:pw{0}-hunter2@host/db'\nNOTE = 'x{0}-hunter2'\nCONF = {{'password': 'p{0}-hunter2'}}\n"
+        "PIN = 123{0}\ndef node(token='t{0}-hunter2'):\n    return API_KEY, URL, NOTE, CONF, PIN\n"
+    )
+    register_secrets(["x1-hunter2"])
+    one = checkout(nodes=source.format(1)).of("nodes")
+    other = checkout(nodes=source.format(2)).of("nodes")
+    assert "hunter2" not in repr([value for label, value in one.parts.items() if "NOTE" in label])
+    changed = {label for label, value in one.parts.items() if other.parts[label] != value}
+    assert changed == {
+        *(f"global shop.nodes.{name}" for name in ("API_KEY", "URL", "NOTE", "CONF", "PIN")),
+        "default shop.nodes.node(token)",
+    }
+    assert "1231" not in repr(one)
+    del other
+    hidden = {label: value for label, value in one.parts.items() if label != "function shop.nodes.node"}
+    assert "hunter2" not in repr(hidden)
+
+
+def test_registering_a_secret_does_not_change_the_digest(checkout):
+    """The digest does not depend on which secrets are known, because that may differ from run to run."""
+    project = checkout(nodes="K = 'correct horse'\ndef node():\n    return K\n")
+    before = project.of("nodes")
+    assert before.parts["global shop.nodes.K"] == "'correct horse'"
+    register_secrets(["correct horse"])
+    after = project.of("nodes")
+    assert after.digest == before.digest
+    assert "horse" not in after.parts["global shop.nodes.K"]
+
+
+def test_the_version_of_a_library_counts(checkout, monkeypatch):
+    """Code outside the project counts by the version of its distribution."""
+    import importlib.metadata
+
+    project = checkout(
+        nodes="import click\nfrom click.utils import echo as say\ndef node():\n    return click.style('x'), say('x')\n"
+    )
+    before = project.of("nodes")
+    assert before.parts["distribution click"] == importlib.metadata.version("click")
+    monkeypatch.setattr(importlib.metadata.Distribution, "version", "99.0")
+    after = project.of("nodes")
+    assert after.parts["distribution click"] == "99.0"
+    assert after.digest != before.digest
+
+
+def test_treadle_does_not_count(checkout):
+    """An upgrade of Treadle alone runs nothing again."""
+    found = checkout(nodes="from treadle import node as make, Pipeline\ndef node():\n    return make, Pipeline\n").of("nodes")
+    assert set(found.parts) == {"function shop.nodes.node"}
+
+
+def test_a_package_beside_the_project_counts_by_content(checkout):
+    """Modules that no distribution contains count by the content of their files."""
+    project = checkout(nodes="from aside import f\ndef node():\n    return f()\n")
+    project.write("src/aside/__init__.py", "from aside.inner import f\n")
+    project.write("src/aside/inner.py", "def f():\n    return 1\n")
+    try:
+        before = project.of("nodes")
+        project.write("src/aside/inner.py", "def f():\n    return 2\n")
+        after = project.of("nodes")
+    finally:
+        for name in ("aside", "aside.inner"):
+            sys.modules.pop(name, None)
+    assert before.parts["package aside"] != after.parts["package aside"]
+    assert before.digest != after.digest
+
+
+@pytest.mark.parametrize("function", [len, sorted, str.upper, "x".join, dict, importlib.import_module, threading.Thread.run])
+def test_functions_that_are_not_the_project_s(function):
+    """Functions of the standard library have fingerprints without parts; two functions have two."""
+    found = Fingerprinter("shop").of(function)
+    assert found.is_complete
+    assert dict(found.parts) == {}
+    assert found.digest != Fingerprinter("shop").of(print).digest
+
+
+def test_the_same_function_object_is_read_once(checkout, monkeypatch):
+    """10,000 nodes of a few functions: each file is parsed once, each function is read once."""
+    import functools
+
+    from treadle.fingerprint import functions, sources
+
+    project = checkout(nodes="K = 1\ndef one(x, k):\n    return x + K\ndef node(x, k):\n    return one(x, k)\n")
+    loaded = project.load("shop.nodes")
+    parsed, read = [], []
+    real_parse, real_dump = sources.ast.parse, functions.dump
+    monkeypatch.setattr(sources.ast, "parse", lambda *args: parsed.append(args) or real_parse(*args))
+    monkeypatch.setattr(functions, "dump", lambda *args, **options: read.append(args) or real_dump(*args, **options))
+    fingerprinter = Fingerprinter("shop")
+    found = [fingerprinter.of(functools.partial(loaded.node, k=number)) for number in range(10_000)]
+    assert len({each.digest for each in found}) == 10_000
+    assert (len(parsed), len(read)) == (1, 2)

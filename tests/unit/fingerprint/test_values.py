@@ -1,0 +1,285 @@
+"""Tokens of values: equal exactly if the values are; readable if short."""
+
+from __future__ import annotations
+
+import collections
+import datetime as dt
+import decimal
+import fractions
+import functools
+import itertools
+import logging
+import operator
+import pathlib
+import re
+import string
+import types
+import uuid
+import zoneinfo
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from treadle.fingerprint.facts import Facts
+from treadle.fingerprint.objects import Objects
+
+
+@dataclass
+class Point:
+    x: int = 1
+    y: object = None
+
+
+class Slotted:
+    __slots__ = ("a", "b")
+
+    def __init__(self, a):
+        self.a = a
+
+
+class MyList(list):
+    pass
+
+
+class Lazy:
+    """Raises whatever is done with it."""
+
+    def __getattribute__(self, name):
+        raise RuntimeError(name)
+
+    def __eq__(self, other):
+        raise RuntimeError
+
+    def __hash__(self):
+        raise RuntimeError
+
+
+def extended(items, **attributes):
+    made = MyList(items)
+    vars(made).update(attributes)
+    return made
+
+
+def described(value, name=""):
+    facts = Facts()
+    values = Objects("no_package", lambda path: False)._context.values
+    return values.describe(value, name, facts, "value"), facts
+
+
+UTC, BERLIN = dt.timezone.utc, zoneinfo.ZoneInfo("Europe/Berlin")
+
+KINDS = [
+    lambda: [
+        None,
+        True,
+        False,
+        0,
+        1,
+        -1,
+        0.0,
+        -0.0,
+        float("nan"),
+        float("inf"),
+        1j,
+        "",
+        "0",
+        "1",
+        b"",
+        b"1",
+        bytearray(b"1"),
+        ...,
+    ],
+    lambda: [[], (), set(), frozenset(), {}, [1], (1,), {1}, frozenset({1}), {1: 1}, [[1]], [1, 1], ([1], 1), ([1, 1],)],
+    lambda: [{"a": 1, "b": 2}, {"b": 2, "a": 1}, {"a": 1}, {"a": "1"}, {"a": None}, types.MappingProxyType({"a": 1})],
+    lambda: [
+        collections.deque([1]),
+        collections.OrderedDict(a=1),
+        collections.Counter("a"),
+        collections.defaultdict(int, a=1),
+        collections.defaultdict(list, a=1),
+    ],
+    lambda: ["a', 'b", ["a", "b"], ["a', 'b"], "['a', 'b']", "a\nb", "a\\nb", "é", "e\u0301", "\ud800"],
+    lambda: ["x" * 300, "x" * 301, b"x" * 300, b"x" * 301, [1] * 300, [1] * 301, {"x" * 300}, [["x" * 300]]],
+    lambda: [
+        dt.date(2020, 1, 1),
+        dt.datetime(2020, 1, 1),  # noqa: DTZ001 - one without a zone
+        dt.datetime(2020, 1, 1, tzinfo=UTC),
+        dt.datetime(2020, 1, 1, tzinfo=BERLIN),
+        dt.time(1),
+        dt.timedelta(1),
+        UTC,
+        BERLIN,
+    ],
+    lambda: [
+        decimal.Decimal("1.0"),
+        decimal.Decimal("1.00"),
+        fractions.Fraction(1, 2),
+        fractions.Fraction(1, 3),
+        uuid.UUID(int=1),
+        uuid.UUID(int=2),
+    ],
+    lambda: [
+        range(3),
+        range(0, 3, 2),
+        slice(1),
+        slice(2),
+        re.compile("a"),
+        re.compile("a", re.IGNORECASE),
+        re.compile(b"a"),
+        string.Template("a"),
+        string.Template("b"),
+    ],
+    lambda: [
+        pathlib.Path("a"),
+        pathlib.Path("b"),
+        "a",
+        logging.getLogger("a"),
+        logging.getLogger("b"),
+        object(),
+        len,
+        print,
+        int,
+        str,
+    ],
+    lambda: [
+        Point(),
+        Point(2),
+        Point(1, Point()),
+        Point(y=[1]),
+        Slotted(1),
+        Slotted(2),
+        types.SimpleNamespace(a=1),
+        types.SimpleNamespace(a=2),
+    ],
+    lambda: [MyList([1]), MyList([2]), extended([1], a=1), extended([1], a=2), ValueError(1), ValueError(2), KeyError(1)],
+    lambda: [
+        functools.partial(len),
+        functools.partial(len, 1),
+        functools.partial(len, a=1),
+        operator.itemgetter(1),
+        operator.itemgetter(2),
+        operator.attrgetter("a"),
+        operator.methodcaller("a", 1),
+    ],
+    lambda: [list[int], list[str], int | None, "a".join, "b".join, str.join, Point.__init__, [].append],
+    lambda: [
+        np.array([1, 2]),
+        np.array([1, 3]),
+        np.array([[1, 2]]),
+        np.array([1.0, 2.0]),
+        np.array([1, 2], "i4"),
+        np.float64(1),
+        np.int64(1),
+        np.float32(1),
+        np.dtype("i4"),
+        np.dtype("f4"),
+        np.sin,
+        np.cos,
+    ],
+    lambda: [np.random.default_rng(1), np.random.default_rng(2), np.random.RandomState(1), np.random.RandomState(2)],
+    lambda: [
+        pd.DataFrame({"a": [1, 2]}),
+        pd.DataFrame({"b": [1, 2]}),
+        pd.DataFrame({"a": [1, 3]}),
+        pd.DataFrame({"a": [1.0, 2.0]}),
+        pd.DataFrame({"a": [1, 2]}, index=[5, 6]),
+        pd.DataFrame(),
+    ],
+    lambda: [
+        pd.Series([1, 2]),
+        pd.Series([1, 2], name="a"),
+        pd.Series(["1", "2"]),
+        pd.Index([1, 2]),
+        pd.Index([1, 2], name="a"),
+        pd.Timestamp("2020-01-01"),
+        pd.Timestamp("2020-01-01", tz="UTC"),
+        pd.NaT,
+    ],
+    lambda: [
+        pd.Series(["a", "b"], dtype="category"),
+        pd.Series(["b", "a"], dtype="category"),
+        pd.date_range("2020", periods=2),
+        pd.MultiIndex.from_tuples([(1, 2)]),
+        pd.MultiIndex.from_tuples([(1, 3)]),
+    ],
+]
+
+
+@pytest.mark.parametrize("make", KINDS)
+def test_equal_values_have_equal_tokens_and_others_do_not(make):
+    """Two values that are made alike have the same token; different ones have different tokens."""
+    ones, others = make(), make()
+    tokens = [described(value) for value in ones]
+    assert [token for token, _ in tokens] == [described(value)[0] for value in others]
+    assert len({token for token, _ in tokens}) == len(ones)
+    assert all(facts.is_complete for _, facts in tokens)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        iter([1]),
+        itertools.count(),
+        (each for each in ()),
+        types.SimpleNamespace(a=iter([])),
+        np.array([object()]),
+        pd.DataFrame({"a": [[1]]}),
+    ],
+)
+def test_a_value_with_hidden_state_is_not_complete(value):
+    """The state of an iterator cannot be read, nor that of what contains one."""
+    _, facts = described(value)
+    assert not facts.is_complete
+    assert len(facts.unknown) == 1
+
+
+def test_short_values_can_be_read():
+    """The token of a short value is the value, as one writes it."""
+    assert described([1, "a", (2,), {"b": None}])[0] == "[1, 'a', (2,), {'b': None}]"
+
+
+def test_no_code_of_a_class_is_called():
+    """The state is read without `__getattribute__`, `__eq__` or `__hash__` of the class."""
+    token, facts = described([Lazy(), Lazy()])
+    assert facts.is_complete
+    assert "Lazy" in token
+
+
+def test_values_that_contain_themselves():
+    """A cycle ends where it closes; the token does not depend on where in a larger value it is."""
+    one, other = [1], [1]
+    one.append(one)
+    other.append(other)
+    assert described(one) == described(other)
+    assert described(one)[0] != described([1, [1]])[0]
+    point = Point()
+    point.y = [point]
+    assert described([point, point])[0] == described([point, point])[0]
+
+
+def test_shared_values_cost_once():
+    """A value that contains the same list 2**60 times over is described at once."""
+    value = []
+    for _ in range(60):
+        value = [value, value]
+    assert described(value)[1].is_complete
+
+
+def test_a_set_has_no_order():
+    """Sets whose elements are in another order have the same token."""
+    assert described({"a", ("b", 1), 3})[0] == described({3, "a", ("b", 1)})[0]
+
+
+@pytest.mark.parametrize(
+    ("value", "name"),
+    [("abc", "password"), (1234, "PIN"), (b"abc", "token"), ({"api_key": "abc"}, ""), ("https://me:abc@host", "")],
+)
+def test_secrets_are_hashed(value, name):
+    """A value that looks secret has a token that does not show it."""
+    token = described(value, name)[0]
+    assert "abc" not in token
+    assert "1234" not in token
+    assert "hidden" in token
+    assert described(value, name)[0] == token
