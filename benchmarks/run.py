@@ -2,7 +2,7 @@
 
 python benchmarks/run.py                     every workload, one start method, few repeats: some minutes
 python benchmarks/run.py --full              every start method, more repeats: some ten minutes
-python benchmarks/run.py --only arrays chain workloads by a part of their name; `alone` and `shell` are names too
+python benchmarks/run.py --only arrays chain workloads by a part of their name; `alone`, `record` and `shell` are names too
 python benchmarks/run.py --engines dask forkserver   engines by a part of their name or start method
 python benchmarks/run.py --output FOLDER     writes benchmarks.md, benchmarks.json and benchmarks.png there
 
@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+import record
 import scale
 import shell
 from chart import draw
@@ -76,6 +77,9 @@ def main() -> None:
     for method in methods if _is_wanted("alone", options.only) else ():
         _say(f"{time.monotonic() - began:4.0f} s  alone: plan and scheduler, growth, processor, namespaces, catalog; {method}")
         alone += scale.figures(method, options.workers, repeats, quick=not options.full, first=method == methods[0])
+    if _is_wanted("record", options.only):
+        _say(f"{time.monotonic() - began:4.0f} s  record: what it costs to write it during a run")
+        alone += record.figures(repeats)
     if _is_wanted("shell", options.only):
         _say(f"{time.monotonic() - began:4.0f} s  shell: imports, --help, cold starts")
         alone += shell.figures(methods, options.workers, min(repeats, 3))

@@ -172,7 +172,10 @@ Event: TypeAlias = (
 
 
 class Observer(Protocol):
-    """Receives the events of a run. It is called in the thread that runs the loop, so it must not block."""
+    """Receives the events of a run. It is called in the thread that runs the loop, so it must not block.
+
+    It may have a method `before_first_node()`, which is called once while the workers start; the first node waits for it.
+    """
 
     def __call__(self, event: Event, /) -> Any:
         """Handle one event."""

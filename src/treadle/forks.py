@@ -1,15 +1,22 @@
-"""Reset Treadle's locks in forked child processes.
+"""Reset Treadle's locks in forked child processes, and keep Treadle's own threads out of forks.
 
 A fork copies only the thread that calls it. A lock that another thread holds at that moment would never be released in the child.
-So every registered lock is reset in the child, whether a worker pool, a node or the application forked it.
-State: weak references to the locks.
+So every registered lock is reset in the child, whether a worker pool, a node or the application forked it. The locks of a library
+that another thread is using (a database, the import of a module) cannot be reset, so a thread that uses one ends before a fork,
+and is started again after it in the parent.
+State: weak references to the locks and to the threads.
 """
 
 from __future__ import annotations
 
 import os
-from typing import Any, TypeVar
+import threading
+import time
+from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakSet
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _Lock = TypeVar("_Lock")
 
@@ -29,10 +36,112 @@ def fork_safe(lock: _Lock) -> _Lock:
     return lock
 
 
-def _reset_locks() -> None:
+class ForkSafeThread:
+    """A daemon thread that ends before a fork and is started again after it, in the parent only.
+
+    Args:
+        work: called in the thread, with an event; returns soon after the event is set, and can be called again.
+        name: the thread's name.
+        forget: called in a forked child, to give up what the thread would have done.
+    """
+
+    def __init__(self, work: Callable[[threading.Event], None], name: str, forget: Callable[[], None]) -> None:
+        self._work = work
+        self._name = name
+        self._forget = forget
+        self._thread: threading.Thread | None = None
+        self._ending = threading.Event()
+        self._continues = False
+        _threads.add(self)
+
+    @property
+    def native_id(self) -> int | None:
+        """The system's id of the thread; None if it does not run."""
+        thread = self._thread
+        return thread.native_id if thread is not None and thread.is_alive() else None
+
+    def start(self) -> None:
+        """Start the thread.
+
+        Raises:
+            RuntimeError: the system allows no further thread.
+        """
+        self._ending = threading.Event()
+        thread = threading.Thread(target=self._work, args=(self._ending,), name=self._name, daemon=True)
+        thread.start()
+        self._thread = thread
+
+    def stop(self, seconds: float) -> bool:
+        """Ask the thread to end, and wait for it.
+
+        Args:
+            seconds: how long to wait at most.
+
+        Returns:
+            Whether it has ended, or did not run.
+        """
+        thread = self._thread
+        if thread is None:
+            return True
+        self._ending.set()
+        thread.join(seconds)
+        if thread.is_alive():
+            return False
+        self._thread = None
+        return True
+
+    def before_fork(self) -> None:
+        """End the thread, if it runs."""
+        native_id = self.native_id
+        self._continues = native_id is not None
+        if self.stop(_FORK_SECONDS) and native_id is not None:
+            # `join` returns a moment before the system's thread has ended, and Python warns about forks with other threads.
+            deadline = time.monotonic() + _EXIT_SECONDS
+            while os.path.exists(f"/proc/self/task/{native_id}") and time.monotonic() < deadline:  # noqa: PTH110 - must be fast
+                time.sleep(0.0002)
+
+    def after_fork_in_parent(self) -> None:
+        """Start the thread again."""
+        if self._continues:
+            self._continues = False
+            self.start()
+
+    def after_fork_in_child(self) -> None:
+        """Forget the thread, which does not exist here."""
+        self._thread = None
+        self._continues = False
+        self._forget()
+
+
+_FORK_SECONDS = 3.0
+"""How long a fork waits for a thread to end. Later it goes ahead, because the thread may be waiting for a database server."""
+
+_EXIT_SECONDS = 0.1
+
+_threads: WeakSet[ForkSafeThread] = WeakSet()
+
+
+def fork_safe_threads() -> set[int]:
+    """Return the system's ids of running threads that end before a fork."""
+    return {native_id for thread in list(_threads) if (native_id := thread.native_id) is not None}
+
+
+def _before() -> None:
+    for thread in list(_threads):
+        thread.before_fork()
+
+
+def _after_in_parent() -> None:
+    for thread in list(_threads):
+        thread.after_fork_in_parent()
+
+
+def _after_in_child() -> None:
     for lock in list(_locks):
         lock._at_fork_reinit()  # noqa: SLF001 - threading and logging reset their own locks with it
+    for thread in list(_threads):
+        thread.after_fork_in_child()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_reset_locks)
+    os.register_at_fork(before=_before, after_in_parent=_after_in_parent, after_in_child=_after_in_child)

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import os
+import socket
 import subprocess
 import sys
+import threading
 import uuid
 from pathlib import Path
 
 import pytest
 from sqlalchemy import create_engine, make_url, text
 
+from treadle import Session
 from treadle.errors import StoreError
-from treadle.events import Outcome
-from treadle.observe.store import NodeRecord, RunRecord, SessionRecord, SQLStore
+from treadle.events import NodeFinished, Outcome
+from treadle.observe.store import NodeRecord, RunRecord, SessionRecord, SessionState, SQLStore, live
+from treadle.observe.store.engine import open_engine
+from treadle.observe.store.migrations import ALL_MIGRATIONS, migrate
 
 SERVER = os.environ.get("TREADLE_TEST_POSTGRES", "")
 pytestmark = pytest.mark.skipif(not SERVER, reason="TREADLE_TEST_POSTGRES names no server")
@@ -116,3 +123,105 @@ def test_a_server_that_refuses_is_a_clear_error(url):
     assert "SESSION_STORE_ARGS" in told
     assert secret not in told
     assert make_url(url).password not in told
+
+
+def test_a_database_of_an_earlier_version(url):
+    """Its records stay, and sessions that have not finished are added."""
+    with open_engine(make_url(url), 60).connect() as connection:
+        assert migrate(connection, ALL_MIGRATIONS[:2]) == 2
+        with connection.begin():
+            connection.exec_driver_sql(
+                "INSERT INTO treadle_sessions (session_id, project_path, package_name, conf_source, extra_params, started, "
+                "finished, pid, environment, versions) VALUES ('2025', 'p', 'p', 'c', '{}', 1.0, 2.0, 1, '{}', '{}')"
+            )
+    with contextlib.closing(SQLStore(url)) as store:
+        assert store.load("2025").state is SessionState.FINISHED
+        store.save(record(1))
+        assert store.load("2026") == record(1)
+
+
+class Proxy:
+    """Passes connections on to a server; without it, the server cannot be reached at this address."""
+
+    def __init__(self, host, port):
+        self._server = (host, port)
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listener.getsockname()[1]
+        self._sockets = []
+        threading.Thread(target=self._accept, args=(self._listener,), daemon=True).start()
+
+    def _accept(self, listener):
+        with contextlib.suppress(OSError):
+            while True:
+                client, _ = listener.accept()
+                server = socket.create_connection(self._server)
+                self._sockets += [client, server]
+                for source, target in ((client, server), (server, client)):
+                    threading.Thread(target=self._pass_on, args=(source, target), daemon=True).start()
+
+    @staticmethod
+    def _pass_on(source, target):
+        with contextlib.suppress(OSError):
+            while data := source.recv(65536):
+                target.sendall(data)
+            target.shutdown(socket.SHUT_RDWR)
+
+    def disappear(self):
+        """Refuse new connections, and break those that are open."""
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        for each in self._sockets:
+            with contextlib.suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+            each.close()
+        self._sockets.clear()
+
+    def come_back(self):
+        """Pass connections on again, at the same port."""
+        self._listener = socket.create_server(("127.0.0.1", self.port))
+        threading.Thread(target=self._accept, args=(self._listener,), daemon=True).start()
+
+
+@pytest.mark.parametrize("comes_back", [True, False])
+def test_a_server_that_disappears_during_the_run(url, make_loom, in_project, monkeypatch, caplog, wait_until, comes_back):
+    """The run succeeds with one warning; if the server comes back, everything is recorded."""
+    for name in ("INTERVAL_SECONDS", "RETRY_SECONDS"):
+        monkeypatch.setattr(live, name, 0.02)
+    monkeypatch.setattr(live, "HEARTBEAT_SECONDS", 0.1)
+    server = make_url(url)
+    proxy = Proxy(server.host, server.port)
+    root = make_loom()
+    through = server.set(host="127.0.0.1", port=proxy.port).render_as_string(hide_password=False)
+    settings = root / "src" / "loom" / "settings.py"
+    settings.write_text(f"{settings.read_text()}\nSESSION_STORE_ARGS = {{'url': {through!r}}}\n")
+    finished = []
+
+    def act(event):
+        if isinstance(event, NodeFinished):
+            finished.append(event.node)
+            if len(finished) == 2:
+                proxy.disappear()
+                wait_until(lambda: _warnings(caplog), "the warning")
+            elif len(finished) == 4 and comes_back:
+                proxy.come_back()
+
+    with in_project(root), caplog.at_level(logging.WARNING), Session.create() as session:
+        session.run(runner="sequential", observers=[act])
+    said = _warnings(caplog)
+    assert "is not up to date in its store: The session store at postgresql" in said[0]
+    with contextlib.closing(SQLStore(url)) as store:
+        kept = store.load(session.session_id)
+    if comes_back:
+        assert len(said) == 1
+        assert (kept.state, kept.outcome) == (SessionState.FINISHED, Outcome.SUCCEEDED)
+        assert {node.node for node in kept.runs[0].nodes} == set(finished)
+        proxy.disappear()
+    else:
+        assert len(said) == 2
+        assert "The run itself succeeded" in said[1]
+        assert kept.finished is None
+        assert {node.node for node in kept.runs[0].nodes if node.outcome is not None} <= set(finished[:2])
+
+
+def _warnings(caplog):
+    return [each.getMessage() for each in caplog.records if each.levelno >= logging.WARNING and "session" in each.getMessage()]

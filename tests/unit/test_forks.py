@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 import treadle
-from treadle.forks import fork_safe
+from treadle.execution.processes.start_method import _has_threads
+from treadle.forks import ForkSafeThread, fork_safe, fork_safe_threads
 
 
 @pytest.mark.parametrize("kind", [threading.Lock, threading.RLock, threading.Condition])
@@ -37,6 +38,49 @@ def test_a_lock_that_another_thread_holds_is_free_in_a_forked_child(kind):
     release.set()
     holder.join()
     assert (status, taken) == (0, False)
+
+
+def test_a_thread_that_ends_before_a_fork():
+    """It ends and is started again around a fork, in the parent only; it does not count as a thread that a fork would meet."""
+    log, begun, alone = [], threading.Semaphore(0), not _has_threads()
+
+    def work(ending):
+        log.append("begin")
+        begun.release()
+        ending.wait()
+        log.append("end")
+
+    thread = ForkSafeThread(work, "own", lambda: log.append("forgotten"))
+    thread.start()
+    assert begun.acquire(timeout=20)
+    assert fork_safe_threads() == {thread.native_id}
+    assert _has_threads() is not alone
+    with warnings.catch_warnings():
+        if alone:
+            warnings.simplefilter("error")  # Python 3.12 warns of a fork beside another thread
+        else:
+            warnings.simplefilter("ignore")
+        child = os.fork()
+    if child == 0:
+        os._exit(0 if log == ["begin", "end", "forgotten"] and thread.native_id is None else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert begun.acquire(timeout=20)
+    assert thread.stop(20)
+    assert log == ["begin", "end", "begin", "end"]
+    assert fork_safe_threads() == set()
+    assert os.waitstatus_to_exitcode(_forked(log)) == 0
+
+
+def _forked(log):
+    """Fork a child, which tells whether a thread that does not run stays so."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        child = os.fork()
+    if child == 0:
+        os._exit(0 if log[-1] == "forgotten" else 1)
+    status = os.waitpid(child, 0)[1]
+    assert log[-1] == "end"
+    return status
 
 
 def test_each_lock_of_the_package_is_safe():

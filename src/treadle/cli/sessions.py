@@ -7,7 +7,6 @@ to the arguments of a run.
 from __future__ import annotations
 
 from contextlib import closing
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,15 +15,16 @@ import click
 from treadle.cli import completion, values
 from treadle.cli.groups import SuggestingGroup
 from treadle.cli.invocation import typed_command
+from treadle.cli.session_lines import last_known, session_lines
 from treadle.cli.tables import aligned
 from treadle.cli.values import join_params
-from treadle.events import Outcome
+from treadle.observe.store.records import SessionState
 from treadle.printable import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
-    from treadle.observe.store import ErrorRecord, NodeRecord, RunRecord, SessionRecord, SessionStore, SessionSummary
+    from treadle.observe.store import NodeRecord, SessionStore, SessionSummary
     from treadle.observe.store.diff import Change, NodeTimes, SessionDiff
     from treadle.session.what_if import WhatIf
 
@@ -90,15 +90,26 @@ def list_sessions(context: click.Context, limit: int) -> None:
 
 @sessions.command("show")
 @click.argument("session_id", metavar="ID", shell_complete=completion.sessions)
+@click.option(
+    "--follow", "-f", is_flag=True, help="Print what happens in a running session as it happens, until the session ends."
+)
 @click.pass_context
-def show_session(context: click.Context, session_id: str) -> None:
+def show_session(context: click.Context, session_id: str, *, follow: bool) -> None:
     """Show the record of a session.
 
-    A unique prefix of its ID is sufficient.
+    A unique prefix of its ID is sufficient. The session may be running, or may have been lost: its process ended without
+    completing the record.
     """
+    if follow:
+        from treadle.cli.follow import follow_session
+
+        with closing(_open_store(context)) as store:
+            for line in follow_session(store, session_id):
+                click.echo(printable(line))
+        return
     with closing(_open_store(context)) as store:
         record = store.load(session_id)
-    for line in _session_lines(record):
+    for line in session_lines(record):
         click.echo(printable(line))
 
 
@@ -227,7 +238,7 @@ def _shown(value: Any) -> str:
 
 
 def _node_change(each: NodeTimes) -> tuple[str, ...]:
-    outcomes = [node.outcome.value if node is not None else "–" for node in (each.before, each.after)]
+    outcomes = [_outcome_value(node) for node in (each.before, each.after)]
     seconds = [
         node.finished - node.started if node is not None and node.started is not None and node.finished is not None else None
         for node in (each.before, each.after)
@@ -237,88 +248,17 @@ def _node_change(each: NodeTimes) -> tuple[str, ...]:
     return (each.node, *outcomes, *("" if took is None else f"{took:.3f}" for took in seconds), change)
 
 
+def _outcome_value(node: NodeRecord | None) -> str:
+    if node is None:
+        return "–"
+    return node.outcome.value if node.outcome is not None else "running"
+
+
 def _summary_line(each: SessionSummary) -> tuple[str, ...]:
     nodes = f"{each.succeeded}" + (f" ✔ {each.failed} ✘" if each.failed else "")
     runner = (each.runner or "–") + (f" ({each.start_method})" if each.start_method else "")
     outcome = each.outcome.value if each.outcome else "–"
-    return (each.session_id, outcome, nodes, f"{each.finished - each.started:.1f}", runner, each.command or "(a program)")
-
-
-def _session_lines(record: SessionRecord) -> Iterator[str]:
-    dirty = {True: ", with uncommitted changes", False: "", None: ""}[record.git_dirty]
-    facts = {
-        "session": record.session_id,
-        "outcome": record.outcome.value if record.outcome else "nothing ran",
-        "command": record.command or "(made by a program)",
-        "project": f"{record.project_path} (package {record.package_name})",
-        "configuration": record.conf_source + (f", environment {record.env}" if record.env else ""),
-        "params": ", ".join(f"{name}={value!r}" for name, value in record.extra_params.items()),
-        "started": _moment(record.started),
-        "finished": f"{_moment(record.finished)}, {record.finished - record.started:.2f} s later",
-        "by": f"{record.user or 'unknown user'} on {record.host or 'unknown host'}, pid {record.pid}",
-        "git": f"{record.git_commit}{dirty}" if record.git_commit else "",
-        "versions": ", ".join(f"{name} {record.versions[name]}" for name in ("python", "treadle") if name in record.versions),
-    }
-    yield from _facts(facts)
-    if record.environment:
-        yield "\nEnvironment"
-        yield from (f"  {name}={value}" for name, value in sorted(record.environment.items()))
-    for run in record.runs:
-        yield from _run_lines(run)
-    if record.error and not any(run.error for run in record.runs):
-        yield f"\nError\n{_error_text(record.error)}"
-
-
-def _run_lines(run: RunRecord) -> Iterator[str]:
-    workers = f", {run.worker_count} workers" if run.worker_count and run.worker_count > 1 else ""
-    yield f"\nRun {run.number}: {run.outcome.value} after {run.finished - run.started:.2f} s"
-    yield from _facts(
-        {
-            "pipelines": ", ".join(run.pipelines),
-            "runner": f"{run.runner}{workers}" + (f", {run.start_method}" if run.start_method else ""),
-            "arguments": ", ".join(f"{name}={value!r}" for name, value in run.params.items()),
-        },
-        indent="  ",
-    )
-    if run.nodes:
-        yield ""
-        rows = [
-            ("  NODE", "OUTCOME", "SECONDS", "LOAD", "RUN", "SAVE", "BYTES", "WORKER"),
-            *(_node_line(node) for node in run.nodes),
-        ]
-        yield from aligned(rows)
-    if run.error and run.outcome is not Outcome.INTERRUPTED:
-        yield f"\n{_error_text(run.error)}"
-
-
-def _error_text(error: ErrorRecord) -> str:
-    """Return an error as it was first shown; an error that Treadle itself raised is shown without its traceback."""
-    trace = error.traceback.rstrip()
-    ours = error.type_name.startswith("treadle.errors.") and trace.endswith(error.message)
-    if ours or not trace:
-        return error.message
-    raised = trace.splitlines()[-1]  # the message must not repeat it
-    return f"{trace}\n{error.message.replace(f': {raised}', '.', 1)}"
-
-
-def _node_line(node: NodeRecord) -> tuple[str, ...]:
-    took = node.finished - node.started if node.finished is not None and node.started is not None else None
-    name = f"  {node.node}" + (f" (attempt {node.attempt})" if node.attempt > 1 else "")
-    size = sum(size for _, size in node.sizes)
-    times = (took, node.load_seconds, node.run_seconds, node.save_seconds)
-    return (
-        name,
-        f"{node.outcome.symbol} {node.outcome.value}",
-        *("" if seconds is None else f"{seconds:.3f}" for seconds in times),
-        f"{size:,}" if size else "",
-        node.worker or "",
-    )
-
-
-def _facts(facts: dict[str, str], indent: str = "") -> Iterable[str]:
-    width = max(len(name) for name in facts)
-    return [f"{indent}{name:<{width}}  {value}" for name, value in facts.items() if value]
-
-
-def _moment(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, tz=timezone.utc).strftime("%Y-%m-%d %H:%M:%S UTC")
+    if each.state is not SessionState.FINISHED:
+        outcome = each.state.value
+    seconds = last_known(each) - each.started
+    return (each.session_id, outcome, nodes, f"{seconds:.1f}", runner, each.command or "(a program)")

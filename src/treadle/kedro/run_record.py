@@ -11,6 +11,7 @@ import shlex
 import sys
 import time
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -23,8 +24,9 @@ if TYPE_CHECKING:
     from treadle.events import Observer
     from treadle.kedro.session import SessionInfo
     from treadle.observe.store import SessionRecord, SQLStore
-    from treadle.observe.store.recorder import RunRecorder
-    from treadle.session.facts import GitProbe
+    from treadle.observe.store.live import LiveRecord
+    from treadle.observe.store.liveness import SessionProcess
+    from treadle.session.record import SessionFacts
 
 _ARGUMENTS = (
     "tags",
@@ -68,25 +70,13 @@ def recorded(run_id: str, package_name: str | None, session: SessionInfo) -> Ite
         yield RunRecording()
         return
     from treadle.observe.store import SQLStore
-    from treadle.observe.store.recorder import RunRecorder
-    from treadle.session.facts import GitProbe
     from treadle.session.interruption import signals_wait
 
-    git, started = GitProbe(root), time.time()
-    params = session.run_params
-    recorder = RunRecorder(
-        run_id,
-        number=1,
-        pipelines=tuple(params.get("pipeline_names") or [params.get("pipeline_name") or "__default__"]),
-        runner="treadle.kedro.ParallelRunner",
-        params={name: params[name] for name in _ARGUMENTS if params.get(name)},
-        started=started,
-    )
-    store = SQLStore(project_path=root)
+    run = _RecordedRun(SQLStore(project_path=root), run_id, package_name, root, session)
     outcome = Outcome.FAILED
     error: BaseException | None = None
     try:
-        yield RunRecording((recorder,), lambda: _durations(store))
+        yield RunRecording((run.recorder,), lambda: _durations(run.store))
         outcome = Outcome.SUCCEEDED
     except KeyboardInterrupt as exc:
         outcome, error = Outcome.INTERRUPTED, exc
@@ -96,28 +86,71 @@ def recorded(run_id: str, package_name: str | None, session: SessionInfo) -> Ite
         raise
     finally:
         with signals_wait(error):  # a second Ctrl-C must not lose the record
-            _save_record(store, _record(root, package_name, session, recorder, git, started, outcome, error))
+            run.complete(outcome, error)
 
 
-def _record(
-    root: Path,
-    package_name: str,
-    session: SessionInfo,
-    recorder: RunRecorder,
-    git: GitProbe,
-    started: float,
-    outcome: Outcome,
-    error: BaseException | None,
-) -> SessionRecord:
-    from treadle.observe.store.records import ErrorRecord
-    from treadle.session.facts import host_name, recorded_environment, user_name
-    from treadle.session.record import SessionFacts, make_record, masked_run
+class _RecordedRun:
+    """The record of one run: written while it goes on, completed at its end."""
 
-    finished = time.time()
-    error_record = ErrorRecord.from_exception(error) if error is not None else None
-    run = recorder.record(outcome, finished=finished, error=error_record)
-    facts = SessionFacts(
-        session_id=run.run_id,
+    def __init__(self, store: SQLStore, run_id: str, package_name: str, root: Path, session: SessionInfo) -> None:
+        from treadle.observe.store.recorder import RunRecorder
+        from treadle.session.facts import GitProbe
+
+        params = session.run_params
+        self.store = store
+        self._git = GitProbe(root)
+        self._facts = _facts(run_id, package_name, root, session)
+        self._live: LiveRecord | None = None
+        self._process: SessionProcess | None = None
+        self.recorder = RunRecorder(
+            run_id,
+            number=1,
+            pipelines=tuple(params.get("pipeline_names") or [params.get("pipeline_name") or "__default__"]),
+            runner="treadle.kedro.ParallelRunner",
+            params={name: params[name] for name in _ARGUMENTS if params.get(name)},
+            started=self._facts.started,
+        )
+        self.recorder.on_first_node = self._begin
+
+    def _begin(self) -> None:
+        """Write the rows of the run, and more while it goes on."""
+        from treadle.observe.store.live import LiveRecord
+        from treadle.observe.store.liveness import this_process
+        from treadle.session.record import make_record, masked_run
+
+        writer = self.store.live_writer(self._facts.session_id)
+        if writer is None:
+            return
+        self._process = process = this_process()
+
+        def describe() -> SessionRecord:
+            git = self._git.facts_so_far()
+            return make_record(_with_environment(self._facts), (), git, error=None, finished=None, process=process)
+
+        self._live = LiveRecord(self._facts.session_id, writer, describe=describe, mask=masked_run, logger=_logger)
+        self._live.begin_run(self.recorder)
+
+    def complete(self, outcome: Outcome, error: BaseException | None) -> None:
+        """Save the whole record; a failure is logged."""
+        from treadle.observe.store.records import ErrorRecord
+        from treadle.session.record import make_record, masked_run
+
+        finished = time.time()
+        error_record = ErrorRecord.from_exception(error) if error is not None else None
+        run = masked_run(self.recorder.record(outcome, finished=finished, error=error_record))
+        if self._live is not None:
+            self._live.stop()
+        facts = _with_environment(self._facts)
+        record = make_record(facts, [run], self._git.facts(), error=error, finished=finished, process=self._process)
+        _save_record(self.store, record)
+
+
+def _facts(run_id: str, package_name: str, root: Path, session: SessionInfo) -> SessionFacts:
+    from treadle.session.facts import host_name, user_name
+    from treadle.session.record import SessionFacts
+
+    return SessionFacts(
+        session_id=run_id,
         project_path=root,
         package_name=package_name,
         env=session.env or os.environ.get("KEDRO_ENV"),
@@ -125,13 +158,19 @@ def _record(
         given_conf_source=None,
         extra_params=session.run_params.get("runtime_params") or {},
         command=f"{Path(sys.argv[0]).name} {shlex.join(sys.argv[1:])}".strip(),  # argv[0] may be "python -m kedro"
-        started=started,
+        started=time.time(),
         user=user_name(),
         host=host_name(),
         pid=os.getpid(),
-        environment=recorded_environment(os.environ),
+        environment={},
     )
-    return make_record(facts, [masked_run(run)], git.facts(), error=error, finished=finished)
+
+
+def _with_environment(facts: SessionFacts) -> SessionFacts:
+    """Add the environment variables, with all secrets masked that are known by now."""
+    from treadle.session.facts import recorded_environment
+
+    return replace(facts, environment=recorded_environment(os.environ))
 
 
 def _durations(store: SQLStore) -> Mapping[str, float]:

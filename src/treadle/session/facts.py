@@ -112,6 +112,13 @@ class GitProbe:
             # Ends the process of a session that is never closed.
             self._abandon = weakref.finalize(self, _end, self._process, answer)
 
+    def facts_so_far(self) -> GitFacts:
+        """Return the facts without waiting; unknown if git has not finished yet."""
+        with self._lock:
+            if self._process is not None and self._process.poll() is None:
+                return GitFacts()
+        return self.facts()
+
     def facts(self, deadline: float = GIT_DEADLINE) -> GitFacts:
         """Wait for git and read its output; later calls return the same facts.
 

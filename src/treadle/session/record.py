@@ -1,4 +1,4 @@
-"""Build the record of a session from its facts when it closes.
+"""Build the record of a session from its facts: as it is while it runs, and when it closes.
 
 State: none. Neighbours: `session.py` holds the facts, `facts.py` collects git state and versions, `masking.py` masks secrets,
 `treadle.observe.store` stores the record.
@@ -6,6 +6,7 @@ State: none. Neighbours: `session.py` holds the facts, `facts.py` collects git s
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,8 @@ from treadle.session.masking import mask_command, mask_params
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from treadle.observe.store.liveness import SessionProcess
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +45,7 @@ class SessionFacts:
     host: str | None
     pid: int
     environment: Mapping[str, str]
+    resumed_from: str | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Return the facts as a dictionary, for plugins.
@@ -124,8 +128,10 @@ def make_record(
     git: GitFacts,
     *,
     error: BaseException | None,
-    finished: float,
+    finished: float | None,
     sources: str | None = None,
+    process: SessionProcess | None = None,
+    versions: Mapping[str, str] | None = None,
 ) -> SessionRecord:
     """Make the record of a session, secrets masked.
 
@@ -134,8 +140,10 @@ def make_record(
         runs: the runs of the session, in order.
         git: the git state of the sources.
         error: the exception that left the session's `with` block, if any.
-        finished: when it closed, seconds since the epoch.
+        finished: when it closed, seconds since the epoch; None for a session that is running.
         sources: the digest of code and configuration.
+        process: the process of the session, by which its end can be noticed; None if the record is only saved as a whole.
+        versions: the installed versions, if they were read before.
 
     Returns:
         The record.
@@ -161,8 +169,12 @@ def make_record(
         git_commit=git.commit,
         git_dirty=git.dirty,
         environment=facts.environment,
-        versions=installed_versions(),
+        versions=installed_versions() if versions is None else versions,
         runs=tuple(runs),
         error=recorded_error,
         sources=sources,
+        process_started=process.started if process is not None else None,
+        boot_id=process.boot_id if process is not None else None,
+        heartbeat=time.time() if process is not None else None,
+        resumed_from=facts.resumed_from,
     )

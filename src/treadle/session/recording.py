@@ -1,20 +1,28 @@
-"""Record a session: collect its runs as they end, save its record in the store, and read durations from earlier records.
+"""Record a session: write its record while it runs, complete it at the end, and read durations from earlier records.
 
-State: the store until the session is closed, the records of its runs, and the running git probe. Neighbours: `session.py`
-reports the start and end of each run, `record.py` builds the record, `treadle.observe.store` has the stores.
+A store that can write a record in parts (`SQLStore`) has the session from the start of its first run, and is brought up to date
+by a `LiveRecord` meanwhile; any other store gets the whole record when the session closes.
+
+State: the store until the session is closed, the records of its runs, the running git probe, and the live record. Neighbours:
+`session.py` reports the start and end of each run, `record.py` builds the record, `treadle.observe.store` has the stores.
 """
 
 from __future__ import annotations
 
 import logging
 import time
+import weakref
 from contextlib import closing
+from functools import partial
 from typing import TYPE_CHECKING
 
 from treadle.errors import StoreError
 from treadle.events import Outcome
 from treadle.observe.store import RunRecorder
+from treadle.observe.store.live import LiveRecord
+from treadle.observe.store.liveness import this_process
 from treadle.session.creation import start_git_probe
+from treadle.session.facts import GitFacts, installed_versions
 from treadle.session.interruption import SAVING_SECONDS, signals_wait
 from treadle.session.record import is_failure, make_record, masked_run
 from treadle.session.running import add_note
@@ -25,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from treadle.observe.store import RunRecord, SessionRecord, SessionStore
+    from treadle.observe.store.liveness import SessionProcess
     from treadle.observe.store.records import ErrorRecord
     from treadle.project import ConfiguredProject
     from treadle.session.facts import GitProbe
@@ -52,6 +61,9 @@ class Recording:
         self._store = store
         self._git = git
         self._sources: str | None = None
+        self._live: LiveRecord | None = None
+        self._process: SessionProcess | None = None
+        self._versions: Mapping[str, str] | None = None
         self.saves = store is not None
         """Whether closing saves the record."""
         self.runs: list[RunRecord] = []
@@ -86,7 +98,7 @@ class Recording:
             self._sources = sources_digest(self._project.package_name, self._facts.project_path, self._facts.conf_source)
         if self._store is not None and self._git is None:
             self._git = start_git_probe(self._project, self._facts)
-        return RunRecorder(
+        recorder = RunRecorder(
             self._facts.session_id,
             number=len(self.runs) + 1,
             pipelines=request.pipeline_names or (DEFAULT_PIPELINE,),
@@ -94,6 +106,8 @@ class Recording:
             params=request.given(),
             started=time.time(),
         )
+        recorder.on_first_node = partial(self._record_live, recorder)
+        return recorder
 
     def end_run(self, recorder: RunRecorder, outcome: Outcome, error: ErrorRecord | None) -> None:
         """Add the record of a run that has ended.
@@ -103,8 +117,10 @@ class Recording:
             outcome: how the run ended.
             error: the error of the run, with secrets masked.
         """
-        record = recorder.record(outcome, finished=time.time(), error=error)
-        self.runs.append(masked_run(record))
+        record = masked_run(recorder.record(outcome, finished=time.time(), error=error))
+        self.runs.append(record)
+        if self._live is not None:
+            self._live.end_run(record)
 
     def save(self) -> None:
         """Save the record as it stands; signals are deferred meanwhile.
@@ -114,7 +130,10 @@ class Recording:
         """
         if self._store is not None:
             with signals_wait():
-                self._store.save(self._make_record(None))
+                if self._live is not None:
+                    self._live.flush()
+                else:
+                    self._store.save(self._make_record(None))
 
     def close(self, error: BaseException | None) -> None:
         """Save the final record and close the store; closing twice has no effect.
@@ -135,6 +154,8 @@ class Recording:
             ends_with = error or waiting.interrupt()
             try:
                 with closing(store):
+                    if self._live is not None:
+                        self._live.stop()
                     record = self._make_record(ends_with)
                     store.save(record)
                     self._store = None
@@ -164,6 +185,52 @@ class Recording:
                 add_note(impatient, lost)
                 raise
 
+    def _record_live(self, recorder: RunRecorder) -> None:
+        """Write the rows of the session and of a run, and more while the run goes on, if the store can do that."""
+        if self._live is None:
+            open_writer = getattr(self._store, "live_writer", None)  # optional: a custom store may not have it
+            try:
+                writer = open_writer(self._facts.session_id) if open_writer is not None else None
+            except StoreError as exc:
+                _logger.warning("The record of this session is saved when it closes, not while it runs: %s", exc)
+                return
+            if writer is None:
+                return
+            # Weak: the thread of a session that is never closed ends when the session is deleted.
+            describe = weakref.WeakMethod(self._describe)
+            self._live = LiveRecord(
+                self._facts.session_id,
+                writer,
+                describe=lambda: method() if (method := describe()) is not None else None,
+                mask=masked_run,
+            )
+        self._live.begin_run(recorder)
+
+    def _describe(self) -> SessionRecord:
+        """Return the record of the session as it is while it runs."""
+        git = self._git.facts_so_far() if self._git is not None else GitFacts()
+        if self._process is None:
+            self._process, self._versions = this_process(), installed_versions()
+        return make_record(
+            self._facts,
+            self.runs,
+            git,
+            error=None,
+            finished=None,
+            sources=self._sources,
+            process=self._process,
+            versions=self._versions,
+        )
+
     def _make_record(self, error: BaseException | None) -> SessionRecord:
         self._git = self._git or start_git_probe(self._project, self._facts)
-        return make_record(self._facts, self.runs, self._git.facts(), error=error, finished=time.time(), sources=self._sources)
+        return make_record(
+            self._facts,
+            self.runs,
+            self._git.facts(),
+            error=error,
+            finished=time.time(),
+            sources=self._sources,
+            process=self._process,
+            versions=self._versions,
+        )

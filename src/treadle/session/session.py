@@ -158,7 +158,7 @@ class Session:
             **self._facts.as_dict(),
             "save_on_close": self._recording.saves,
             "runs": len(runs),
-            "outcome": runs[-1].outcome.value if runs else None,
+            "outcome": runs[-1].outcome.value if runs and runs[-1].outcome is not None else None,
         }
 
     def load_context(self) -> Context:
@@ -287,8 +287,7 @@ class Session:
         self._close(active if active is self._run_error else None)
 
     def __repr__(self) -> str:
-        past = [run.outcome.value for run in self._recording.runs] or ["not run yet"]
-        state = "running" if self._running.locked() else past[-1]
+        state = "running" if self._running.locked() else self.store["outcome"] or "not run yet"
         return f"<{type(self).__name__} {self.session_id} of {self._facts.package_name}, env={self._facts.env!r}: {state}>"
 
     def __enter__(self) -> Self:

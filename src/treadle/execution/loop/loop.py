@@ -132,6 +132,7 @@ class RunLoop:
         """
         scheduler = self._scheduler
         main_only = self._executor.begin(self._bundle, self._run_until)
+        self._observers.before_first_node()  # while the workers start
         scheduler.prepare(expected_seconds(self._plan, self._durations()), main_only)
         self._run_until(lambda: False)
         if (error := self._failure_handler.failures.combine_errors(scheduler.done())) is not None:

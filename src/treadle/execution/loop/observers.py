@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 _logger = logging.getLogger(__name__)
 
+_DISABLED = "The observer %s raised an exception while %s. It receives no more events; the run continues."
+
 
 class Observers:
     """Pass the events of one run to its observers, in order.
@@ -41,13 +43,25 @@ class Observers:
                 observer(event)
             except Exception:
                 failed.append(observer)
-                _logger.exception(
-                    "The observer %s raised an exception while handling %s. It receives no more events; the run continues.",
-                    _name_of(observer),
-                    type(event).__name__,
-                )
+                _logger.exception(_DISABLED, _name_of(observer), f"handling {type(event).__name__}")
         if failed:
-            self.active = [each for each in self.active if not any(each is one for one in failed)]
+            self._disable(failed)
+
+    def before_first_node(self) -> None:
+        """Call the method `before_first_node` of each active observer that has one; the first node starts afterwards."""
+        failed = []
+        for observer in self.active:
+            prepare = getattr(observer, "before_first_node", None)
+            if prepare is not None:
+                try:
+                    prepare()
+                except Exception:
+                    failed.append(observer)
+                    _logger.exception(_DISABLED, _name_of(observer), "preparing for the first node")
+        self._disable(failed)
+
+    def _disable(self, failed: list[Observer]) -> None:
+        self.active = [each for each in self.active if not any(each is one for one in failed)]
 
 
 def _name_of(observer: Observer) -> str:

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from treadle.errors import RunnerError
+from treadle.forks import fork_safe_threads
 from treadle.suggestions import close_names, did_you_mean
 
 if TYPE_CHECKING:
@@ -177,13 +178,15 @@ def default_start_method_unchanged() -> Iterator[None]:
 def may_fork() -> bool:
     """Return whether a fork is safe now: on Linux, if all other threads belong to libraries that handle forks.
 
-    Those are the idle threads of OpenBLAS, which numpy starts at import, and jemalloc's: both libraries end them before a fork
-    and restart them after it. Any other thread may hold a lock that would never be released in the child.
+    Those are Treadle's own (`treadle.forks`), the idle threads of OpenBLAS, which numpy starts at import, and jemalloc's. All of
+    them end before a fork and are started again after it. Any other thread may hold a lock that would never be released in the
+    child.
     """
-    if platform.system() != "Linux" or threading.active_count() > 1:
+    own = fork_safe_threads()
+    if platform.system() != "Linux" or threading.active_count() - len(own) > 1:
         return False
     try:
-        tasks = os.listdir("/proc/self/task")
+        tasks = [task for task in os.listdir("/proc/self/task") if int(task) not in own]
         names = [Path(f"/proc/self/task/{task}/comm").read_text(encoding="utf-8").strip() for task in tasks]
     except OSError:  # a thread has just ended, or /proc is missing: assume that a fork is not safe
         return False
@@ -205,11 +208,12 @@ def _is_nested() -> bool:
 
 
 def _has_threads() -> bool:
-    """Return whether this process has more than one thread, including native threads of numeric libraries."""
+    """Return whether this process has other threads that a fork would meet, including native threads of numeric libraries."""
+    own = len(fork_safe_threads())
     try:
-        return len(os.listdir("/proc/self/task")) > 1
+        return len(os.listdir("/proc/self/task")) - own > 1
     except OSError:  # without /proc, only Python threads can be counted
-        return threading.active_count() > 1
+        return threading.active_count() - own > 1
 
 
 def _without_fork() -> StartMethod:

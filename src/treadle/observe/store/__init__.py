@@ -7,6 +7,7 @@ from treadle.observe.store.records import (
     NodeRecord,
     RunRecord,
     SessionRecord,
+    SessionState,
     SessionSummary,
     WorkerRecord,
 )
@@ -19,6 +20,7 @@ __all__ = [
     "RunRecorder",
     "SQLStore",
     "SessionRecord",
+    "SessionState",
     "SessionStore",
     "SessionSummary",
     "WorkerRecord",

@@ -88,6 +88,11 @@ def sqlite_file(url: URL) -> Path | None:
     return Path(database)
 
 
+def is_in_memory(url: URL) -> bool:
+    """Return whether a URL is that of a SQLite database in memory."""
+    return url.get_backend_name() == "sqlite" and (url.database or ":memory:") == ":memory:"
+
+
 def shown_url(url: URL) -> str:
     """Format a URL with its secrets masked.
 
@@ -146,7 +151,7 @@ def open_engine(url: URL, busy_timeout: float) -> Engine:
     file = sqlite_file(url)
     if file is not None:
         _make_private_file(file)
-    in_memory = (url.database or ":memory:") == ":memory:"
+    in_memory = is_in_memory(url)
     engine = create_engine(
         url,
         poolclass=StaticPool if in_memory else NullPool,

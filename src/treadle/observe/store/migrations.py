@@ -23,7 +23,7 @@ from treadle.observe.store.engine import shown_url, writing
 from treadle.observe.store.schema import MIGRATIONS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
 _ADVISORY_LOCK = 7_233_205_501
 """An arbitrary constant that identifies the lock among all users of a PostgreSQL database."""
@@ -84,9 +84,41 @@ def _add_sources(connection: Connection) -> None:
     connection.execute(text("ALTER TABLE treadle_sessions ADD COLUMN sources VARCHAR(64)"))
 
 
+def _add_running_sessions(connection: Connection) -> None:
+    double = "DOUBLE PRECISION" if connection.dialect.name == "postgresql" else "DOUBLE"
+    short, unfinished = "VARCHAR(16)", {"finished": double}
+    _allow_null(connection, "treadle_sessions", unfinished)
+    _allow_null(connection, "treadle_runs", unfinished | {"outcome": short})
+    _allow_null(connection, "treadle_nodes", {"outcome": short})
+    for column in (f"process_started {double}", "boot_id VARCHAR(64)", f"heartbeat {double}", "resumed_from VARCHAR(64)"):
+        connection.execute(text(f"ALTER TABLE treadle_sessions ADD COLUMN {column}"))
+    connection.execute(text("ALTER TABLE treadle_runs ADD COLUMN node_count INTEGER"))
+
+
+def _allow_null(connection: Connection, table: str, columns: Mapping[str, str]) -> None:
+    """Remove NOT NULL from columns, given with their types. SQLite cannot, so there the table is copied and replaced."""
+    dialect = connection.dialect.name
+    if dialect != "sqlite":
+        for column, type_name in columns.items():
+            mysql = f"MODIFY {column} {type_name} NULL"
+            change = mysql if dialect in ("mysql", "mariadb") else f"ALTER COLUMN {column} DROP NOT NULL"
+            connection.execute(text(f"ALTER TABLE {table} {change}"))
+        return
+    old = text("SELECT sql FROM sqlite_master WHERE type = 'table' AND name = :table")
+    created = str(connection.execute(old, {"table": table}).scalar_one())
+    for column, type_name in columns.items():
+        created = created.replace(f" {column} {type_name} NOT NULL", f" {column} {type_name}")
+    # Not through `text`, which would take a colon for a parameter.
+    connection.exec_driver_sql(created.replace(table, f"{table}_new", 1))
+    for statement in (f"INSERT INTO {table}_new SELECT * FROM {table}", f"DROP TABLE {table}"):  # noqa: S608 - our own names
+        connection.execute(text(statement))
+    connection.execute(text(f"ALTER TABLE {table}_new RENAME TO {table}"))
+
+
 ALL_MIGRATIONS: tuple[Migration, ...] = (
     Migration(1, "create the tables", _create_tables),
     Migration(2, "add the digest of code and configuration", _add_sources),
+    Migration(3, "add sessions that have not finished", _add_running_sessions),
 )
 
 

@@ -15,6 +15,9 @@ class SessionStore(Protocol):
 
     A store is created by `cls(project_path=..., **settings.SESSION_STORE_ARGS)` for each session, before the run, so creating
     one should be cheap.
+
+    A store with these methods gets each record as a whole when its session closes. `SQLStore.live_writer` and
+    `check_writable` are optional: if a store has them, records are written during a run, and checked for before it.
     """
 
     def save(self, record: SessionRecord) -> None:

@@ -1,14 +1,18 @@
-"""The observer that records a run: it collects events and creates a `RunRecord`.
+"""The observer that records a run: it collects events and creates a `RunRecord`, at the end or while the run goes on.
 
-Receiving an event only appends it to a list, because this happens in the run loop; the events are converted to records once, when
-the run is over. State: the events of one run.
+Receiving an event only appends it to a queue, because this happens in the run loop. The events are converted to records by the
+thread that reads them: the one that writes the record while the run goes on, and the run's own thread when it is over.
+State: the records of one run, and the events that are not converted yet.
 
-Neighbours: `treadle.events` defines the events, `records.py` the records; `treadle.session` creates one recorder per run.
+Neighbours: `treadle.events` defines the events, `records.py` the records; `treadle.session` creates one recorder per run,
+`live.py` reads what has changed.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
+import threading
+from collections import deque
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from treadle.events import (
@@ -23,10 +27,26 @@ from treadle.events import (
     WorkerLost,
     WorkerStarted,
 )
+from treadle.forks import fork_safe
 from treadle.observe.store.records import ErrorRecord, NodeRecord, RunRecord, WorkerRecord
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
+
+
+@dataclass(frozen=True, slots=True)
+class RunChanges:
+    """What has changed in a run since some moment.
+
+    Attributes:
+        run: the run as it is; its `nodes` and `workers` are only those that have changed.
+        places: for each of the nodes, its place in the plan.
+        worker_places: for each of the workers, its place among all workers of the run.
+    """
+
+    run: RunRecord
+    places: tuple[int, ...]
+    worker_places: tuple[int, ...]
 
 
 class RunRecorder:
@@ -59,12 +79,32 @@ class RunRecorder:
             start_method=None,
             worker_count=None,
             started=started,
-            finished=started,
-            outcome=Outcome.FAILED,
+            finished=None,
+            outcome=None,
             params=params,
         )
-        self._events: list[Event] = []
-        self._take = self._events.append
+        self.on_first_node: Callable[[], None] = lambda: None
+        """Called once, before the first node starts; the run waits for it."""
+        self._events: deque[Event] = deque()
+        self._take: Callable[[Event], None] = self._take_before_first_node
+        self._lock = fork_safe(threading.Lock())  # of everything below: two threads convert events
+        self._places: dict[str, int] = {}
+        self._attempts: dict[tuple[str, int], NodeRecord] = {}
+        self._skipped: dict[str, None] = {}
+        self._workers: dict[tuple[str, int], WorkerRecord] = {}
+        self._resume_from: tuple[str, ...] = ()
+        self._changed: dict[tuple[str, int], None] = {}  # keys of attempts
+        self._changed_workers: dict[tuple[str, int], None] = {}
+        self._handlers: dict[type, Callable[[Any], None]] = {
+            RunStarted: self._run_started,
+            RunFinished: self._run_finished,
+            NodeStarted: self._node_started,
+            NodeFinished: self._node_finished,
+            NodeFailed: self._node_failed,
+            NodeSkipped: self._node_skipped,
+            WorkerStarted: self._worker_started,
+            WorkerLost: self._worker_lost,
+        }
 
     def __call__(self, event: Event, /) -> None:
         """Append one event.
@@ -74,10 +114,18 @@ class RunRecorder:
         """
         self._take(event)
 
+    def before_first_node(self) -> None:
+        """Call `on_first_node`, once. Treadle's runners call this while their workers start."""
+        if self._take == self._take_before_first_node:
+            self._take = self._events.append
+            self.on_first_node()
+
     @property
     def resume_from(self) -> tuple[str, ...]:
         """The nodes from which an interrupted run can be resumed; empty for any other run."""
-        return next((event.resume_from for event in reversed(self._events) if isinstance(event, RunFinished)), ())
+        with self._lock:
+            self._convert()
+            return self._resume_from
 
     def note_versions(self, versions: Mapping[str, str]) -> None:
         """Record the dataset versions that the run loads, so that it can be repeated with them.
@@ -86,7 +134,33 @@ class RunRecorder:
             versions: version by dataset name.
         """
         if versions:
-            self._record = replace(self._record, params={**self._record.params, "load_versions": dict(versions)})
+            with self._lock:
+                self._record = replace(self._record, params={**self._record.params, "load_versions": dict(versions)})
+
+    def changes(self, *, everything: bool = False) -> RunChanges:
+        """Return what has changed since the last call.
+
+        Args:
+            everything: return the whole run as it is; nodes that have not started are not included.
+
+        Returns:
+            The run, which may not have ended. The outcome of a node that is running is None.
+        """
+        with self._lock:
+            self._convert()
+            keys = list(self._attempts if everything else self._changed)
+            workers = list(self._workers if everything else self._changed_workers)
+            self._changed.clear()
+            self._changed_workers.clear()
+            worker_places = {key: place for place, key in enumerate(self._workers)} if workers else {}
+            run = replace(
+                self._record,
+                nodes=tuple(self._attempts[key] for key in keys),
+                workers=tuple(self._workers[key] for key in workers),
+            )
+            return RunChanges(
+                run, tuple(self._place(node) for node, _ in keys), tuple(worker_places[worker] for worker in workers)
+            )
 
     def record(self, outcome: Outcome, *, finished: float, error: ErrorRecord | None = None) -> RunRecord:
         """Create the record of the run from its events.
@@ -99,48 +173,84 @@ class RunRecorder:
         Returns:
             The record. A node that started but did not end is interrupted; one that never started is skipped.
         """
-        record = self._record
-        for event in self._events:
-            if isinstance(event, RunStarted):
-                record = replace(
-                    record, runner=event.runner, start_method=event.start_method, worker_count=event.workers, started=event.at
-                )
-        return replace(
-            record, finished=finished, outcome=outcome, error=error, nodes=self._nodes(finished), workers=self._workers()
+        with self._lock:
+            self._convert()
+            return replace(
+                self._record,
+                finished=finished,
+                outcome=outcome,
+                error=error,
+                nodes=self._nodes(finished),
+                workers=tuple(self._workers.values()),
+            )
+
+    def _take_before_first_node(self, event: Event) -> None:
+        self._events.append(event)
+        if isinstance(event, (NodeStarted, NodeFinished, NodeFailed)):  # another runner, which does not call `before_first_node`
+            self.before_first_node()
+
+    def _convert(self) -> None:
+        """Convert the events that have arrived; the caller holds the lock."""
+        while self._events:
+            event = self._events.popleft()
+            handler = self._handlers.get(type(event))
+            if handler is not None:
+                handler(event)
+
+    def _run_started(self, event: RunStarted) -> None:
+        self._places = {name: place for place, name in enumerate(event.nodes)}
+        self._record = replace(
+            self._record,
+            runner=event.runner,
+            start_method=event.start_method,
+            worker_count=event.workers,
+            started=event.at,
+            node_count=len(event.nodes),
         )
 
-    def _nodes(self, finished: float) -> tuple[NodeRecord, ...]:
-        order: dict[str, int] = {}
-        attempts: dict[tuple[str, int], NodeRecord] = {}
-        skipped: set[str] = set()
-        for event in self._events:
-            if isinstance(event, RunStarted):
-                order = {name: position for position, name in enumerate(event.nodes)}
-            elif isinstance(event, NodeStarted):
-                attempts[event.node, event.attempt] = NodeRecord(
-                    event.node, event.attempt, Outcome.INTERRUPTED, event.worker, event.at, finished
-                )
-            elif isinstance(event, NodeFinished):
-                attempts[event.node, event.attempt] = _finished(event)
-            elif isinstance(event, NodeFailed):
-                attempts[event.node, event.attempt] = _failed(event)
-            elif isinstance(event, NodeSkipped):
-                skipped.add(event.node)
-        begun = {node for node, _ in attempts}
-        skipped.update(name for name in order if name not in begun)
-        rows = [*attempts.values(), *(NodeRecord(name, 0, Outcome.SKIPPED) for name in skipped - begun)]
-        rows.sort(key=lambda row: (order.get(row.node, len(order)), row.node, row.attempt))
-        return tuple(rows)
+    def _run_finished(self, event: RunFinished) -> None:
+        self._resume_from = event.resume_from
 
-    def _workers(self) -> tuple[WorkerRecord, ...]:
-        workers: dict[tuple[str, int], WorkerRecord] = {}
-        for event in self._events:
-            if isinstance(event, WorkerStarted):
-                workers[event.worker, event.pid] = WorkerRecord(event.worker, event.pid, event.at)
-            elif isinstance(event, WorkerLost):
-                known = workers.get((event.worker, event.pid), WorkerRecord(event.worker, event.pid))
-                workers[event.worker, event.pid] = replace(known, lost=event.at, exitcode=event.exitcode)
-        return tuple(workers.values())
+    def _node_started(self, event: NodeStarted) -> None:
+        self._keep(NodeRecord(event.node, event.attempt, None, event.worker, event.at))
+
+    def _node_finished(self, event: NodeFinished) -> None:
+        self._keep(_finished(event))
+
+    def _node_failed(self, event: NodeFailed) -> None:
+        self._keep(_failed(event))
+
+    def _node_skipped(self, event: NodeSkipped) -> None:
+        self._skipped[event.node] = None
+
+    def _worker_started(self, event: WorkerStarted) -> None:
+        self._workers[event.worker, event.pid] = WorkerRecord(event.worker, event.pid, event.at)
+        self._changed_workers[event.worker, event.pid] = None
+
+    def _worker_lost(self, event: WorkerLost) -> None:
+        known = self._workers.get((event.worker, event.pid), WorkerRecord(event.worker, event.pid))
+        self._workers[event.worker, event.pid] = replace(known, lost=event.at, exitcode=event.exitcode)
+        self._changed_workers[event.worker, event.pid] = None
+
+    def _keep(self, record: NodeRecord) -> None:
+        key = (record.node, record.attempt)
+        self._attempts[key] = record
+        self._changed[key] = None
+
+    def _place(self, node: str) -> int:
+        return self._places.setdefault(node, len(self._places))
+
+    def _nodes(self, finished: float) -> tuple[NodeRecord, ...]:
+        ended = [
+            replace(node, outcome=Outcome.INTERRUPTED, finished=finished) if node.outcome is None else node
+            for node in self._attempts.values()
+        ]
+        begun = {node for node, _ in self._attempts}
+        not_begun = dict.fromkeys(name for name in (*self._places, *self._skipped) if name not in begun)
+        records = [*ended, *(NodeRecord(name, 0, Outcome.SKIPPED) for name in not_begun)]
+        places = self._places
+        records.sort(key=lambda record: (places.get(record.node, len(places)), record.node, record.attempt))
+        return tuple(records)
 
 
 def _finished(event: NodeFinished) -> NodeRecord:

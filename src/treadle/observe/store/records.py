@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import traceback
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 from treadle.errors import HookError, NodeError, WorkerSetupError
@@ -19,6 +20,15 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from treadle.events import Failure, Outcome
+
+
+class SessionState(Enum):
+    """Whether a session still runs, as far as a reader of its record can tell."""
+
+    RUNNING = "running"
+    FINISHED = "finished"
+    LOST = "lost"
+    """Its process is gone and did not complete the record: it was killed, or its machine went down."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +81,11 @@ class ErrorRecord:
 
 @dataclass(frozen=True, slots=True)
 class NodeRecord:
-    """One attempt at a node; attempt 0 is a node that never started."""
+    """One attempt at a node; attempt 0 is a node that never started. `outcome` is None while the node runs."""
 
     node: str
     attempt: int
-    outcome: Outcome
+    outcome: Outcome | None
     worker: str | None = None
     started: float | None = None
     finished: float | None = None
@@ -109,13 +119,14 @@ class RunRecord:
         runner: the runner's name.
         start_method: how worker processes were started; None without worker processes.
         worker_count: number of workers at the start; None if the run never started.
-        started, finished: when it began and ended.
-        outcome: how it ended.
+        started, finished: when it began and ended; `finished` is None until then.
+        outcome: how it ended; None until then.
         params: the given arguments of the run, by name; `load_versions` contains all loaded versions, whether requested or
             the newest at that time.
         nodes: every attempt at every node of the run, in plan order.
         workers: the workers of the run, in order of appearance.
         error: the error that ended it; None if it succeeded.
+        node_count: number of nodes of its plan; None if the run never started.
     """
 
     number: int
@@ -125,12 +136,13 @@ class RunRecord:
     start_method: str | None
     worker_count: int | None
     started: float
-    finished: float
-    outcome: Outcome
+    finished: float | None
+    outcome: Outcome | None
     params: Mapping[str, Any] = field(default_factory=dict)
     nodes: tuple[NodeRecord, ...] = ()
     workers: tuple[WorkerRecord, ...] = ()
     error: ErrorRecord | None = None
+    node_count: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,8 +157,8 @@ class SessionRecord:
         conf_source: the configuration folder or archive.
         extra_params: params given to the session; values with secret-looking names are masked.
         command: the command line as typed, with secrets masked; None if a program created the session.
-        started, finished: when it was created and closed.
-        outcome: the outcome of the session; None if nothing ran and nothing failed.
+        started, finished: when it was created and closed; `finished` is None until then.
+        outcome: the outcome of the session, until it closes that of its last run; None if no run has ended and nothing failed.
         user, host, pid: user, machine and process.
         git_commit, git_dirty: the commit, and whether code or configuration differed from it; None if unknown.
         environment: relevant environment variables, with secrets masked.
@@ -154,6 +166,12 @@ class SessionRecord:
         runs: its runs, in order.
         error: the error that ended the session, if any.
         sources: digest of the code and configuration files at the first run; None if unknown.
+        process_started: when the process was started, in seconds after the machine's; with `pid` and `boot_id` it identifies the
+            process. None if unknown.
+        boot_id: identifies the machine's current boot, and the process's namespace of process ids.
+        heartbeat: when the session was last known to run; written every few seconds during a run.
+        resumed_from: id of the session that this one resumes, if any.
+        state: whether it runs, has finished, or is lost; determined when the record is read.
     """
 
     session_id: str
@@ -164,7 +182,7 @@ class SessionRecord:
     extra_params: Mapping[str, Any]
     command: str | None
     started: float
-    finished: float
+    finished: float | None
     outcome: Outcome | None
     user: str | None
     host: str | None
@@ -176,6 +194,11 @@ class SessionRecord:
     runs: tuple[RunRecord, ...] = ()
     error: ErrorRecord | None = None
     sources: str | None = None
+    process_started: float | None = None
+    boot_id: str | None = None
+    heartbeat: float | None = None
+    resumed_from: str | None = None
+    state: SessionState = SessionState.FINISHED
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +212,7 @@ class SessionSummary:
     env: str | None
     command: str | None
     started: float
-    finished: float
+    finished: float | None
     outcome: Outcome | None
     user: str | None
     git_commit: str | None
@@ -202,6 +225,12 @@ class SessionSummary:
     failed: int
     error: str | None
     """Message of the error that ended the session."""
+    state: SessionState = SessionState.FINISHED
+    """Whether it runs, has finished, or is lost."""
+    heartbeat: float | None = None
+    """When the session was last known to run."""
+    resumed_from: str | None = None
+    """Id of the session that this one resumes, if any."""
 
 
 def class_name(cls: type) -> str:

@@ -10,8 +10,18 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
 from treadle.events import Outcome
+from treadle.observe.store.liveness import SessionProcess, is_alive
 from treadle.observe.store.plain import plain_text, plain_value
-from treadle.observe.store.records import ErrorRecord, NodeRecord, RunRecord, SessionRecord, SessionSummary, WorkerRecord
+from treadle.observe.store.positions import in_plan_order
+from treadle.observe.store.records import (
+    ErrorRecord,
+    NodeRecord,
+    RunRecord,
+    SessionRecord,
+    SessionState,
+    SessionSummary,
+    WorkerRecord,
+)
 from treadle.observe.store.typed_json import decode, encode
 
 Row: TypeAlias = Mapping[str, Any]
@@ -46,6 +56,10 @@ def session_row(record: SessionRecord) -> Row:
         "environment": plain_value(record.environment),
         "versions": plain_value(record.versions),
         "sources": record.sources,
+        "process_started": record.process_started,
+        "boot_id": record.boot_id,
+        "heartbeat": record.heartbeat,
+        "resumed_from": record.resumed_from,
         **_error_columns(record.error),
     }
 
@@ -70,8 +84,9 @@ def run_row(session_id: str, record: RunRecord) -> Row:
         "worker_count": record.worker_count,
         "started": record.started,
         "finished": record.finished,
-        "outcome": record.outcome.value,
+        "outcome": record.outcome.value if record.outcome else None,
         "params": encode(record.params),
+        "node_count": record.node_count,
         **_error_columns(record.error),
     }
 
@@ -94,7 +109,7 @@ def node_row(session_id: str, run: int, position: int, record: NodeRecord) -> Ro
         "position": position,
         "node": plain_text(record.node),
         "attempt": record.attempt,
-        "outcome": record.outcome.value,
+        "outcome": record.outcome.value if record.outcome else None,
         "worker": _text(record.worker),
         "started": record.started,
         "finished": record.finished,
@@ -161,6 +176,11 @@ def session_from(row: Row, runs: Sequence[RunRecord]) -> SessionRecord:
         runs=tuple(runs),
         error=_error(row),
         sources=row["sources"],
+        process_started=row["process_started"],
+        boot_id=row["boot_id"],
+        heartbeat=row["heartbeat"],
+        resumed_from=row["resumed_from"],
+        state=_state(row),
     )
 
 
@@ -169,7 +189,7 @@ def run_from(row: Row, nodes: Sequence[NodeRecord], workers: Sequence[WorkerReco
 
     Args:
         row: from `schema.RUNS`.
-        nodes: its attempts, in order.
+        nodes: its attempts, by position.
         workers: its workers, in order.
 
     Returns:
@@ -184,11 +204,12 @@ def run_from(row: Row, nodes: Sequence[NodeRecord], workers: Sequence[WorkerReco
         worker_count=row["worker_count"],
         started=row["started"],
         finished=row["finished"],
-        outcome=Outcome(row["outcome"]),
+        outcome=_outcome(row),
         params=decode(row["params"]),
-        nodes=tuple(nodes),
+        nodes=in_plan_order(nodes),
         workers=tuple(workers),
         error=_error(row),
+        node_count=row["node_count"],
     )
 
 
@@ -204,7 +225,7 @@ def node_from(row: Row) -> NodeRecord:
     return NodeRecord(
         node=row["node"],
         attempt=row["attempt"],
-        outcome=Outcome(row["outcome"]),
+        outcome=_outcome(row),
         worker=row["worker"],
         started=row["started"],
         finished=row["finished"],
@@ -257,11 +278,21 @@ def summary_from(row: Row, runs: Sequence[Row], counts: Mapping[str, int]) -> Se
         succeeded=counts.get(Outcome.SUCCEEDED.value, 0),
         failed=counts.get(Outcome.FAILED.value, 0),
         error=row["error_message"],
+        state=_state(row),
+        heartbeat=row["heartbeat"],
+        resumed_from=row["resumed_from"],
     )
 
 
 def _text(text: str | None) -> str | None:
     return None if text is None else plain_text(text)
+
+
+def _state(row: Row) -> SessionState:
+    if row["finished"] is not None:
+        return SessionState.FINISHED
+    process = SessionProcess(row["host"], row["pid"], row["process_started"], row["boot_id"])
+    return SessionState.RUNNING if is_alive(process, row["heartbeat"]) else SessionState.LOST
 
 
 def _outcome(row: Row) -> Outcome | None:

@@ -45,7 +45,7 @@ SESSIONS = Table(
     Column("extra_params", JSON, nullable=False),
     Column("command", Text),
     Column("started", Double, nullable=False),
-    Column("finished", Double, nullable=False),
+    Column("finished", Double),
     Column("outcome", String(16)),
     Column("user_name", Text),
     Column("host", Text),
@@ -59,6 +59,10 @@ SESSIONS = Table(
     Column("error_traceback", Text),
     Column("error_node", Text),
     Column("sources", String(64)),
+    Column("process_started", Double),
+    Column("boot_id", String(64)),
+    Column("heartbeat", Double),
+    Column("resumed_from", String(64)),
 )
 
 RUNS = Table(
@@ -72,13 +76,14 @@ RUNS = Table(
     Column("start_method", String(32)),
     Column("worker_count", Integer),
     Column("started", Double, nullable=False),
-    Column("finished", Double, nullable=False),
-    Column("outcome", String(16), nullable=False),
+    Column("finished", Double),
+    Column("outcome", String(16)),
     Column("params", JSON, nullable=False),
     Column("error_type", Text),
     Column("error_message", Text),
     Column("error_traceback", Text),
     Column("error_node", Text),
+    Column("node_count", Integer),
 )
 
 NODES = Table(
@@ -89,7 +94,7 @@ NODES = Table(
     Column("position", Integer, primary_key=True, autoincrement=False),
     Column("node", Text, nullable=False),
     Column("attempt", Integer, nullable=False),
-    Column("outcome", String(16), nullable=False),
+    Column("outcome", String(16)),
     Column("worker", Text),
     Column("started", Double),
     Column("finished", Double),

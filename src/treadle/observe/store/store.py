@@ -2,13 +2,14 @@
 
 ::
 
-    Session.close() ── SessionRecord ──▶ SQLStore.save ── rows ──▶ SQLite file of the project, or another database
+    during a run ── RecordParts ──▶ LiveWriter ─┐
+    Session.close() ── SessionRecord ──▶ SQLStore.save ──┴─ rows ──▶ SQLite file of the project, or another database
     treadle sessions list | show ◀── SessionSummary | SessionRecord ── SQLStore.list | load
 
 The database is opened on first use, so creating a store is cheap and `import treadle.session` does not import SQLAlchemy.
-State: the engine of an open, migrated database.
+State: the engine of an open, migrated database; for each session that is being recorded, the rows that are in the database.
 
-Neighbours: `records.py` defines the records, `rows.py` converts them, `engine.py` and `migrations.py` open the database.
+Neighbours: `records.py` defines the records, `session_rows.py` writes them, `engine.py` and `migrations.py` open the database.
 """
 
 from __future__ import annotations
@@ -26,16 +27,18 @@ from treadle.events import Outcome
 from treadle.execution.processes.interrupts import interrupts_deferred
 from treadle.forks import fork_safe
 from treadle.observe.store.file import default_file, writing_problem
-from treadle.suggestions import close_names, did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
     from sqlalchemy import Connection, Engine
     from sqlalchemy.engine import URL
 
+    from treadle.observe.store.live_writer import LiveWriter
+    from treadle.observe.store.parts import RecordParts
     from treadle.observe.store.records import SessionRecord, SessionSummary
     from treadle.observe.store.rows import Row
+    from treadle.observe.store.session_rows import SessionRows
 
 DEFAULT_BUSY_TIMEOUT = 60.0
 """Seconds that a writer waits for other writers: many processes may save at the same time."""
@@ -66,6 +69,7 @@ class SQLStore:
         self._busy_timeout = busy_timeout
         self._opened: Engine | None = None
         self._lock = fork_safe(threading.Lock())
+        self._recorded: dict[str, SessionRows] = {}  # of sessions that are being recorded, by id
 
     def save(self, record: SessionRecord) -> None:
         """Keep a session; one that is already there by the same id is replaced.
@@ -77,38 +81,60 @@ class SQLStore:
             StoreError: it could not be written.
         """
         _import_database()
-        from sqlalchemy import select
+        from treadle.observe.store.parts import RecordParts
+        from treadle.observe.store.session_rows import RowsGoneError, SessionRows
 
-        from treadle.observe.store import rows
-        from treadle.observe.store.engine import retry_while_locked, writing
-        from treadle.observe.store.schema import NODES, RUNS, SESSIONS, WORKERS
+        parts = RecordParts()
+        parts.add_session(record)
+        rows = self._recorded.pop(record.session_id, None) or SessionRows(record.session_id)
+        was_known = rows.is_known
+        try:
+            self._write(rows, parts)
+        except (StoreError, RowsGoneError):
+            if not was_known:
+                raise
+            # The database may have been replaced during the run: open it as a new one, and write all rows.
+            self.close()
+            rows.forget()
+            self._write(rows, parts)
 
-        session_id = record.session_id
-        runs = [rows.run_row(session_id, run) for run in record.runs]
-        nodes = [
-            rows.node_row(session_id, run.number, position, node)
-            for run in record.runs
-            for position, node in enumerate(run.nodes)
-        ]
-        workers = [
-            rows.worker_row(session_id, run.number, position, worker)
-            for run in record.runs
-            for position, worker in enumerate(run.workers)
-        ]
-
-        def write(connection: Connection) -> None:
-            with writing(connection):
-                known = select(SESSIONS.c.session_id).where(SESSIONS.c.session_id == session_id)
-                if connection.execute(known).first() is not None:
-                    for table in (WORKERS, NODES, RUNS, SESSIONS):
-                        connection.execute(table.delete().where(table.c.session_id == session_id))
-                connection.execute(SESSIONS.insert(), rows.session_row(record))
-                for table, lines in ((RUNS, runs), (NODES, nodes), (WORKERS, workers)):
-                    if lines:
-                        connection.execute(table.insert(), lines)
+    def _write(self, rows: SessionRows, parts: RecordParts) -> None:
+        from treadle.observe.store.engine import retry_while_locked
 
         with self._connected("written") as connection:
-            retry_while_locked(self._busy_timeout, lambda: write(connection))
+            retry_while_locked(self._busy_timeout, lambda: rows.write(connection, parts, is_whole=True))
+
+    def live_writer(self, session_id: str) -> LiveWriter | None:
+        """Return a writer for the record of a session that is running.
+
+        Args:
+            session_id: the session.
+
+        Returns:
+            The writer, for one thread at a time; None if records are only saved as a whole: in a database in memory, which no
+            other process can read, and in a subclass with its own `save`.
+        """
+        if type(self).save is not SQLStore.save:
+            return None
+        _import_database()
+        from treadle.observe.store.engine import is_in_memory
+        from treadle.observe.store.live_writer import BUSY_TIMEOUT, LiveWriter
+        from treadle.observe.store.session_rows import SessionRows
+
+        if is_in_memory(self._url()):
+            return None
+        rows = self._recorded[session_id] = SessionRows(session_id)
+        # Another instance, with its own engine and a shorter timeout: the writer may try again later.
+        store = SQLStore(self._given_url, project_path=self._project_path, busy_timeout=BUSY_TIMEOUT)
+        return LiveWriter(rows, store._connect, store.close)
+
+    def _connect(self) -> Connection:
+        """Open a connection to the migrated database; the caller closes it."""
+        from treadle.observe.store.engine import store_errors
+
+        url = self._url()
+        with store_errors("opened", url):
+            return self._open(url)
 
     def check_writable(self) -> None:
         """Check before a run that its record can be saved; does not import SQLAlchemy for the project's default file.
@@ -147,12 +173,13 @@ class SQLStore:
         from sqlalchemy import select
 
         from treadle.observe.store import rows
+        from treadle.observe.store.lookup import unknown_session, whole_id
         from treadle.observe.store.schema import NODES, RUNS, SESSIONS, WORKERS
 
         if self._is_missing():
-            raise self._unknown(session_id, [])
+            raise unknown_session(session_id, [])
         with self._connected("read") as connection:
-            whole = self._whole_id(connection, session_id)
+            whole = whole_id(connection, session_id)
             session = connection.execute(select(SESSIONS).where(SESSIONS.c.session_id == whole)).mappings().one()
             run_rows = connection.execute(select(RUNS).where(RUNS.c.session_id == whole).order_by(RUNS.c.number)).mappings()
             nodes = defaultdict(list)
@@ -223,7 +250,7 @@ class SQLStore:
         _import_database()
         from statistics import median
 
-        from sqlalchemy import select
+        from sqlalchemy import exists, select
 
         from treadle.observe.store.schema import NODES, SESSIONS
 
@@ -231,7 +258,12 @@ class SQLStore:
             return {}
         seconds: defaultdict[str, list[float]] = defaultdict(list)
         with self._connected("read") as connection:
-            latest = select(SESSIONS.c.session_id).order_by(SESSIONS.c.session_id.desc()).limit(sessions).scalar_subquery()
+            # Not a session that has just begun, such as the one that asks.
+            has_durations = exists().where(
+                NODES.c.session_id == SESSIONS.c.session_id, NODES.c.outcome == Outcome.SUCCEEDED.value
+            )
+            newest = select(SESSIONS.c.session_id).where(has_durations).order_by(SESSIONS.c.session_id.desc())
+            latest = newest.limit(sessions).scalar_subquery()
             for node, started, finished in connection.execute(
                 select(NODES.c.node, NODES.c.started, NODES.c.finished)
                 .where(NODES.c.session_id.in_(latest))
@@ -298,35 +330,12 @@ class SQLStore:
         file = sqlite_file(self._url())
         return file is not None and not file.exists()
 
-    def _whole_id(self, connection: Connection, session_id: str) -> str:
-        from sqlalchemy import select
-
-        from treadle.observe.store.schema import SESSIONS
-
-        known = select(SESSIONS.c.session_id)
-        if connection.execute(known.where(SESSIONS.c.session_id == session_id)).first() is not None:
-            return session_id
-        matching = known.where(SESSIONS.c.session_id.startswith(session_id, autoescape=True)).limit(10)
-        found = list(connection.execute(matching.order_by(SESSIONS.c.session_id.desc())).scalars())
-        if len(found) == 1 and session_id:
-            return str(found[0])
-        if found and session_id:
-            msg = f"Several sessions begin with {session_id!r}: {', '.join(found)}. Pass a longer prefix."
-            raise StoreError(msg)
-        newest = connection.execute(known.order_by(SESSIONS.c.session_id.desc()).limit(1000)).scalars()
-        raise self._unknown(session_id, list(newest))
-
-    def _unknown(self, session_id: str, known: Sequence[str]) -> StoreError:
-        newest = f"The newest are: {', '.join(known[:3])}." if known else "No session is recorded yet."
-        hint = did_you_mean(close_names(session_id, known), newest)
-        return StoreError(f"The session store has no session {session_id!r}.{hint} `treadle sessions list` shows them.")
-
 
 def _import_database() -> None:
     """Import SQLAlchemy with signals deferred: an interrupt during the import would leave it incomplete, and no record saved."""
     if _LAST_IMPORTED not in sys.modules:
         with interrupts_deferred():
-            from treadle.observe.store import migrations, rows  # noqa: F401 - imported for the side effect
+            from treadle.observe.store import live_writer, migrations  # noqa: F401 - imported for the side effect
 
 
 _LAST_IMPORTED = "treadle.observe.store.migrations"

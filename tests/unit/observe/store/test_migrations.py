@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from sqlalchemy import Connection, Engine, inspect, text
 from sqlalchemy.exc import OperationalError
 
 from treadle.errors import StoreError
+from treadle.observe.store import SessionState, SQLStore
 from treadle.observe.store.engine import open_engine, resolve_url
 from treadle.observe.store.migrations import ALL_MIGRATIONS, Migration, migrate
 from treadle.observe.store.schema import METADATA
@@ -48,6 +50,31 @@ def test_the_migrations_make_the_schema(tmp_path: Path) -> None:
     migrated(made)
     METADATA.create_all(declared)
     assert shape(made) == shape(declared)
+
+
+def test_earlier_records_stay(tmp_path: Path) -> None:
+    """A database of an earlier version keeps its rows, and then takes sessions that have not finished."""
+    engine = engine_of(tmp_path)
+    migrated(engine, *ALL_MIGRATIONS[:2])
+    with engine.begin() as connection:
+        for table, values in {
+            "sessions (session_id, project_path, package_name, conf_source, extra_params, started, finished, outcome, pid, "
+            "environment, versions, sources)": "('s', 'p', 'p', 'c', '{}', 1.0, 2.0, 'failed', 1, '{}', '{}', 'x')",
+            "runs (session_id, number, run_id, pipelines, runner, started, finished, outcome, params)": (
+                "('s', 1, 's', '[]', 'thread', 1.0, 2.0, 'failed', '{}')"
+            ),
+            "nodes (session_id, run, position, node, attempt, outcome, sizes)": (
+                "('s', 1, 0, 'a', 1, 'failed', '[]'), ('s', 1, 1, 'a', 2, 'failed', '[]'), ('s', 1, 2, 'b', 0, 'skipped', '[]')"
+            ),
+        }.items():
+            connection.exec_driver_sql(f"INSERT INTO treadle_{table} VALUES {values}")
+    store = SQLStore(f"sqlite:///{tmp_path}/test.db", project_path=tmp_path)
+    record = store.load("s")
+    assert (record.state, record.finished, record.sources, record.boot_id) == (SessionState.FINISHED, 2.0, "x", None)
+    assert [(node.node, node.attempt) for node in record.runs[0].nodes] == [("a", 1), ("a", 2), ("b", 0)]
+    store.save(replace(record, session_id="t", finished=None, outcome=None))
+    assert [line.state for line in store.list()] == [SessionState.LOST, SessionState.FINISHED]
+    store.close()
 
 
 def test_numbers_have_no_gaps() -> None:

@@ -1,0 +1,87 @@
+"""The connection over which the record of a running session is written.
+
+It stays open between writes, and is opened again after an error. Importing this module imports SQLAlchemy; see `schema.py`.
+State: the connection. Neighbours: `live.py` uses a writer in its thread, `session_rows.py` writes the rows.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from treadle.errors import StoreError
+from treadle.observe.store.engine import retry_while_locked, store_errors
+from treadle.observe.store.session_rows import RowsGoneError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sqlalchemy import Connection
+
+    from treadle.observe.store.parts import RecordParts
+    from treadle.observe.store.session_rows import SessionRows
+
+BUSY_TIMEOUT = 1.0
+"""Seconds to wait for other writers: short, because a writer can try again, and a fork waits for it."""
+
+
+class LiveWriter:
+    """Write parts of the record of one session.
+
+    Args:
+        rows: the rows of the session that are in the database.
+        connect: opens a connection to the migrated database; raises a StoreError if that fails.
+        disconnect: called after an error, to open and migrate the database as a new one next time: it may have been replaced.
+    """
+
+    def __init__(self, rows: SessionRows, connect: Callable[[], Connection], disconnect: Callable[[], None]) -> None:
+        self._rows = rows
+        self._connect = connect
+        self._disconnect = disconnect
+        self._connection: Connection | None = None
+
+    @property
+    def needs_whole(self) -> bool:
+        """Whether the next write must be of the whole record as it is: it is not known which rows are in the database."""
+        return not self._rows.is_known
+
+    def write(self, parts: RecordParts, *, is_whole: bool) -> None:
+        """Write parts of the record, in one transaction.
+
+        Args:
+            parts: the parts; rows that are in the database already are not written again.
+            is_whole: these are all parts of the record as it is now.
+
+        Raises:
+            StoreError: they could not be written.
+        """
+        try:
+            if self._connection is None:
+                self._connection = self._connect()
+            connection = self._connection
+            with store_errors("written", connection.engine.url):
+                retry_while_locked(BUSY_TIMEOUT, lambda: self._rows.write(connection, parts, is_whole=is_whole))
+        except RowsGoneError:
+            self._reset()
+            msg = "Rows of this session that were written before are no longer in the session store, or the store was replaced."
+            raise StoreError(msg) from None
+        except BaseException:
+            self._reset()
+            raise
+
+    def forget(self) -> None:
+        """Assume nothing about the rows in the database, because another thread or process may be writing them."""
+        self._rows.forget()
+
+    def close(self) -> None:
+        """Close the connection; the next write opens it again. The rows that are in the database stay known."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with suppress(SQLAlchemyError):  # it is broken already
+                connection.close()
+
+    def _reset(self) -> None:
+        self.close()
+        self._disconnect()

@@ -1,0 +1,159 @@
+"""The rows of one session in the database: only what has changed is written.
+
+A session's rows are inserted when its first run starts, more follow while it runs, and the same rows are completed at the end. If
+it is not known which rows are in the database (before the first write, and after a failed one), all rows of the session are
+deleted and written again.
+
+Importing this module imports SQLAlchemy; see `schema.py`. State: the parts of the record that are known to be in the database.
+Neighbours: `parts.py` has the parts, `rows.py` converts them; `store.py` and `live_writer.py` write them.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from sqlalchemy import Connection, Table, bindparam
+
+from treadle.observe.store import rows
+from treadle.observe.store.engine import writing
+from treadle.observe.store.parts import RecordParts
+from treadle.observe.store.schema import NODES, RUNS, SESSIONS, WORKERS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from typing import TypeAlias
+
+    from treadle.observe.store.rows import Row
+
+    Key: TypeAlias = tuple[int, ...]
+
+
+class RowsGoneError(Exception):
+    """It is not known which rows of a session are in the database, so its whole record must be written."""
+
+
+class _Change(NamedTuple):
+    """The rows of one table to insert and to update, and the keys of those to delete."""
+
+    table: Table
+    new: list[Row]
+    changed: list[Row]
+    gone: list[Row]
+
+
+class SessionRows:
+    """The rows of one session.
+
+    Args:
+        session_id: the session.
+    """
+
+    def __init__(self, session_id: str) -> None:
+        self._session_id = session_id
+        self._stored: RecordParts | None = None
+
+    @property
+    def is_known(self) -> bool:
+        """Whether it is known which rows are in the database."""
+        return self._stored is not None
+
+    def forget(self) -> None:
+        """Assume nothing about the rows in the database; the next write has to be complete."""
+        self._stored = None
+
+    def write(self, connection: Connection, parts: RecordParts, *, is_whole: bool) -> None:
+        """Write the parts that differ from what is in the database, in one transaction.
+
+        Args:
+            connection: of an engine from `open_engine`, without a transaction.
+            parts: parts of the record.
+            is_whole: these are all parts of the record as it is now, so other rows are deleted.
+
+        Raises:
+            RowsGoneError: the parts are not the whole record, and it is not known which other rows are in the database, or rows
+                that were written before are no longer there.
+            sqlalchemy.exc.SQLAlchemyError: the database cannot be written. The transaction was rolled back, or if its end failed,
+                it is not known whether it was committed.
+        """
+        known = self._stored
+        if known is None and not is_whole:
+            raise RowsGoneError
+        changes = self._changes(known or RecordParts(), parts, is_whole=is_whole)
+        if not changes and known is not None:
+            return
+        is_committing = False
+        try:
+            with writing(connection):
+                if known is None:
+                    self._delete_all(connection)
+                for change in changes:
+                    _insert_or_update(connection, change)
+                for change in reversed(changes):
+                    _delete(connection, change)
+                is_committing = True
+        except BaseException as exc:
+            if is_committing or isinstance(exc, RowsGoneError):  # otherwise it was rolled back
+                self._stored = None
+            raise
+        if is_whole:
+            self._stored = parts
+        elif known is not None:
+            known.update(parts)
+
+    def _changes(self, stored: RecordParts, parts: RecordParts, *, is_whole: bool) -> list[_Change]:
+        """Return the changes of each table, in the order in which rows can be inserted."""
+        session_id = self._session_id
+        session = _changes(SESSIONS, stored.session, parts.session, lambda _key, record: rows.session_row(record))
+        runs = _changes(RUNS, stored.runs, parts.runs, lambda _key, record: rows.run_row(session_id, record))
+        nodes = _changes(NODES, stored.nodes, parts.nodes, lambda key, record: rows.node_row(session_id, key[0], key[1], record))
+        workers = _changes(
+            WORKERS, stored.workers, parts.workers, lambda key, record: rows.worker_row(session_id, key[0], key[1], record)
+        )
+        if is_whole:
+            runs.gone.extend({"session_id": session_id, "number": number} for (number,) in stored.runs.keys() - parts.runs.keys())
+            for change, known, now in ((nodes, stored.nodes, parts.nodes), (workers, stored.workers, parts.workers)):
+                gone = known.keys() - now.keys()
+                change.gone.extend({"session_id": session_id, "run": run, "position": position} for run, position in gone)
+        return [change for change in (session, runs, nodes, workers) if change.new or change.changed or change.gone]
+
+    def _delete_all(self, connection: Connection) -> None:
+        for table in (WORKERS, NODES, RUNS, SESSIONS):
+            connection.execute(table.delete().where(table.c.session_id == self._session_id))
+
+
+def _changes(table: Table, stored: Mapping[Any, Any], parts: Mapping[Any, Any], to_row: Callable[[Any, Any], Row]) -> _Change:
+    change = _Change(table, [], [], [])
+    for key, record in parts.items():
+        before = stored.get(key)
+        if before is None:
+            change.new.append(to_row(key, record))
+        elif before is not record and before != record:
+            change.changed.append(to_row(key, record))
+    return change
+
+
+def _insert_or_update(connection: Connection, change: _Change) -> None:
+    table = change.table
+    if change.new:
+        connection.execute(table.insert(), change.new)
+    if change.changed:
+        keys = {column.name for column in table.primary_key}
+        values = {
+            column.name: bindparam(f"new_{column.name}", type_=column.type) for column in table.columns if column.name not in keys
+        }
+        update = table.update().where(*_is_row(table)).values(values)
+        params = [
+            {f"key_{name}" if name in keys else f"new_{name}": value for name, value in row.items()} for row in change.changed
+        ]
+        if connection.execute(update, params).rowcount not in (-1, len(params)):  # -1: the driver does not count
+            raise RowsGoneError
+
+
+def _delete(connection: Connection, change: _Change) -> None:
+    if change.gone:
+        keys = [{f"key_{name}": value for name, value in row.items()} for row in change.gone]
+        connection.execute(change.table.delete().where(*_is_row(change.table)), keys)
+
+
+def _is_row(table: Table) -> list[Any]:
+    return [column == bindparam(f"key_{column.name}", type_=column.type) for column in table.primary_key]
