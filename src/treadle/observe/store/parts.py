@@ -48,7 +48,7 @@ class RecordParts:
         """Add what has changed in a run that may not have ended."""
         run = changes.run
         count = run.node_count or 0
-        places = [position(place, node.attempt, count) for place, node in zip(changes.places, run.nodes, strict=True)]
+        places = [position(place, node.attempt - 1, count) for place, node in zip(changes.places, run.nodes, strict=True)]
         self._add(run, places, changes.worker_places)
 
     def update(self, other: RecordParts) -> None:

@@ -4,7 +4,7 @@ Rows are written while the run goes on, before it is known how many attempts eac
 nodes come first, in plan order, and then the second attempts::
 
     attempts     a 1   b 1   b 2   c 1
-    position      0     1     4     2        position = place in the plan + 3 nodes × (attempt - 1)
+    position      0     1     4     2        position = place in the plan + 3 nodes × earlier attempts
 
 State: none. Neighbours: `parts.py` computes positions, `rows.py` puts the attempts back in plan order.
 """
@@ -19,15 +19,15 @@ if TYPE_CHECKING:
     from treadle.observe.store.records import NodeRecord
 
 
-def position(place: int, attempt: int, node_count: int) -> int:
-    """Return the position of an attempt.
+def position(place: int, earlier: int, node_count: int) -> int:
+    """Return the position of an attempt, or of a node that never started.
 
     Args:
         place: the node's place in the plan, from 0.
-        attempt: number of the attempt; 0 for a node that never started.
+        earlier: number of earlier attempts at the node.
         node_count: number of nodes in the plan.
     """
-    return place + node_count * max(attempt - 1, 0)
+    return place + node_count * earlier
 
 
 def positions(nodes: Iterable[NodeRecord]) -> list[int]:
@@ -38,7 +38,12 @@ def positions(nodes: Iterable[NodeRecord]) -> list[int]:
     """
     nodes = list(nodes)
     places = _places(nodes)
-    return [position(places[each.node], each.attempt, len(places)) for each in nodes]
+    earlier = dict.fromkeys(places, -1)
+    found = []
+    for each in nodes:
+        earlier[each.node] += 1
+        found.append(position(places[each.node], earlier[each.node], len(places)))
+    return found
 
 
 def in_plan_order(nodes: Sequence[NodeRecord]) -> tuple[NodeRecord, ...]:
