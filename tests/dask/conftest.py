@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import sys
+import threading
 
 import pytest
 
@@ -11,25 +13,26 @@ distributed = pytest.importorskip("distributed")
 
 
 class Cluster:
-    """A scheduler and workers in processes of their own, on loopback ports.
+    """A scheduler and workers in processes of their own.
 
     Args:
         folder: where each process gets a working directory.
+        host: the address of this machine where the scheduler listens.
     """
 
-    def __init__(self, folder):
+    def __init__(self, folder, host="127.0.0.1"):
         self._folder = folder
         self._file = folder / "scheduler.json"
         self.processes = {}
-        self.start("scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--scheduler-file", str(self._file))
+        self.start("scheduler", "--host", host, "--port", "0", "--no-dashboard", "--scheduler-file", str(self._file))
 
-    def start(self, name, *words):
-        """Start a process of the cluster."""
+    def start(self, name, *words, before=()):
+        """Start a process of the cluster, by a command that begins with the words `before`."""
         home = self._folder / name
         home.mkdir()
         with (home / "log").open("wb") as log:
             self.processes[name] = subprocess.Popen(
-                [sys.executable, "-m", "dask", name.partition("-")[0], *words],
+                [*before, sys.executable, "-m", "dask", name.partition("-")[0], *words],
                 cwd=home,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -57,13 +60,67 @@ class Cluster:
                 process.wait()
 
 
+class Meeting:
+    """Make nodes in several processes wait for one another: each connects to the test, which answers when all have come.
+
+    Args:
+        count: the number of nodes.
+        host: the address of this machine that the nodes connect to.
+    """
+
+    def __init__(self, count, host="127.0.0.1"):
+        self._listener = socket.create_server((host, 0))
+        self._count = count
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self):
+        for connection in [self._listener.accept()[0] for _ in range(self._count)]:
+            connection.close()
+
+    @property
+    def attend(self):
+        """A function for the nodes, which returns when all have called it."""
+        address = self._listener.getsockname()
+
+        def attend():
+            with socket.create_connection(address, timeout=60) as connection:
+                connection.settimeout(60)
+                connection.recv(1)
+
+        return attend
+
+    def close(self):
+        """Free the socket."""
+        self._listener.close()
+
+
+@pytest.fixture
+def attend_at():
+    """`attend_at(host)`: a function that two nodes call to run at the same time, so in two workers."""
+    made = []
+
+    def make(host="127.0.0.1"):
+        made.append(Meeting(2, host))
+        return made[-1].attend
+
+    yield make
+    for each in made:
+        each.close()
+
+
+@pytest.fixture
+def attend(attend_at):
+    """A function that two nodes call to run at the same time, so in two workers."""
+    return attend_at()
+
+
 @pytest.fixture(scope="session")
 def make_cluster(tmp_path_factory):
     """Make clusters; they are closed after the last test."""
     made = []
 
-    def make(workers=2, *words):
-        cluster = Cluster(tmp_path_factory.mktemp("cluster"))
+    def make(workers=2, *words, host="127.0.0.1"):
+        cluster = Cluster(tmp_path_factory.mktemp("cluster"), host)
         made.append(cluster)
         for number in range(workers):
             cluster.start_worker(f"w{number}", *words)

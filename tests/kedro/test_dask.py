@@ -3,21 +3,62 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 
 import pytest
 
 pytest.importorskip("kedro", reason="the Kedro runner's tests need Kedro")
 pytest.importorskip("kedro_datasets", reason="the projects use kedro-datasets")
-pytest.importorskip("distributed")
+distributed = pytest.importorskip("distributed")
 
 
-def test_a_project_runs_as_under_the_sequential_runner(sequential_mill, make_project):
-    """28 nodes with one of everything have the same outputs and files, and each hook fires once."""
-    project = make_project("mill")
-    project.kedro("--runner=treadle.kedro.DaskRunner", LOKY_MAX_CPU_COUNT="2")
+@pytest.fixture
+def project(make_project):
+    """A copy of the project."""
+    return make_project("mill")
+
+
+@pytest.fixture
+def address(project, tmp_path):
+    """The address of a cluster whose workers do not have the project's code on their path. Its hooks write to their directory."""
+    file, processes = tmp_path / "scheduler.json", []
+
+    def start(*words):
+        with (tmp_path / f"log-{len(processes)}").open("wb") as log:
+            command = [sys.executable, "-m", "dask", *words, "--host", "127.0.0.1", "--no-dashboard"]
+            processes.append(subprocess.Popen(command, cwd=project.root, env=project.environment(), stdout=log, stderr=log))
+
+    start("scheduler", "--port", "0", "--scheduler-file", str(file))
+    for _ in range(2):
+        start("worker", "--scheduler-file", str(file), "--nthreads", "1", "--no-nanny")
+    with distributed.Client(scheduler_file=str(file), set_as_default=False) as client:
+        client.wait_for_workers(2, timeout=60)
+        yield client.scheduler.address
+    for process in reversed(processes):
+        process.terminate()
+        process.wait(30)
+
+
+def check(project, sequential_mill):
+    """Compare what a run of a project left with what the run of Kedro's own runner left."""
     left = [json.loads((each.root / "results.json").read_text()) for each in (sequential_mill, project)]
     assert left[0] == left[1]
     assert project.files() == sequential_mill.files()
     assert project.events() == sequential_mill.events()
     assert project.node_events() == sequential_mill.node_events()
     assert len({record["pid"] for record in project.records("hooks.jsonl")}) > 1
+
+
+def test_a_project_runs_as_under_the_sequential_runner(sequential_mill, project):
+    """28 nodes with one of everything have the same outputs and files, and each hook fires once."""
+    project.kedro("--runner=treadle.kedro.DaskRunner", LOKY_MAX_CPU_COUNT="2")
+    check(project, sequential_mill)
+
+
+def test_a_project_runs_on_a_cluster_that_was_started_elsewhere(sequential_mill, project, address):
+    """The same on workers that get the project's code from the run; they still run afterwards."""
+    project.kedro("--runner=treadle.kedro.DaskRunner", DASK_SCHEDULER_ADDRESS=address)
+    check(project, sequential_mill)
+    with distributed.Client(address, set_as_default=False) as client:
+        assert len(client.scheduler_info()["workers"]) == 2

@@ -133,10 +133,18 @@ class Catalog(DatasetAccess, Inventory):
         """
         result = cls()
         result.save_version = part.save_version
-        result._recipes.update((recipe.name, recipe) for recipe in part.recipes)
-        for name, dataset in part.objects:
-            result[name] = dataset
+        result.add_part(part)
         return result
+
+    def add_part(self, part: CatalogPart) -> None:
+        """Add the datasets of a part to a worker's catalog.
+
+        Args:
+            part: the part.
+        """
+        self._recipes.update((recipe.name, recipe) for recipe in part.recipes)
+        for name, dataset in part.objects:
+            self[name] = dataset
 
     def subset(self, names: Iterable[str]) -> CatalogPart:
         """Return the part of this catalog that another process needs.

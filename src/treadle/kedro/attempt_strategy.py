@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextvars
 import inspect
 import logging
+import pickle
 import time
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from typing import TYPE_CHECKING, Any, cast
@@ -87,6 +88,10 @@ class KedroAttemptStrategy:
             self._catalog.remove_values()
             if self._state_writer is not None:
                 self._state_writer.write()
+
+    def add_dataset(self, name: str, pickled: bytes, /) -> None:
+        """Add a PackedDataset, pickled, that this worker did not receive with the run."""
+        self._catalog.add_packed(name, pickle.loads(pickled))  # noqa: S301 - the parent sent it
 
     def _attempt(
         self, node: Node, steps: Steps, load_value: Callable[[int], Any], store_value: Callable[[int, Any], None]

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from treadle.errors import DatasetError
+from treadle.execution.attempt.dataset_state import SharedState
 from treadle.kedro.attempt_strategy import KedroAttemptStrategy
 from treadle.kedro.dataset_pickling import LazyDataset, PackedDataset, pack_dataset, recipe_of
 from treadle.kedro.plugin_state import PluginStateWriter
@@ -20,7 +21,6 @@ from treadle.kedro.process_catalog import ProcessCatalog
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
-    from treadle.execution.attempt.dataset_state import SharedState
     from treadle.kedro.hooks import HooksPayload
 
 _NOT_PICKLED = frozenset({"_datasets", "_lazy_datasets", "_config_resolver", "_validators", "_save_validated"})
@@ -116,15 +116,21 @@ class PickledKedroRun:
     run_id: str | None
     is_async: bool
 
-    def open(self) -> KedroAttemptStrategy:
-        """Return the object that runs nodes in this process."""
+    def open(self, folder: str | None = None, /) -> KedroAttemptStrategy:
+        """Return the object that runs nodes in this process.
+
+        Args:
+            folder: this process's directory of the run, if it does not see the parent's.
+        """
         packed = {dataset.name: dataset for dataset in self.datasets}
         catalog = self.catalog.open()
         if self.for_hooks:
             catalog._lazy_datasets.update({each.name: LazyDataset(each) for each in (*self.unused_datasets, *self.datasets)})
-        process_catalog = ProcessCatalog(catalog, self.transferred, packed, self.state)
+        folder = folder or self.folder
+        state = SharedState(folder, self.state.names) if self.state is not None and folder is not None else None
+        process_catalog = ProcessCatalog(catalog, self.transferred, packed, state)
         plugins = self.hooks.plugins(catalog)
-        state_writer = PluginStateWriter(self.folder, plugins, catalog) if self.folder is not None and plugins else None
+        state_writer = PluginStateWriter(folder, plugins, catalog) if folder is not None and plugins else None
         return KedroAttemptStrategy(
             process_catalog, self.hooks.manager(plugins), run_id=self.run_id, is_async=self.is_async, state_writer=state_writer
         )

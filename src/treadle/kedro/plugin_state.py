@@ -10,19 +10,19 @@ State: in a worker, the attributes of its plugins when the run began; in the par
 from __future__ import annotations
 
 import inspect
-import os
 import pickle
+import uuid
 from collections import Counter, defaultdict, deque
 from collections.abc import MutableMapping, MutableSequence, MutableSet
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from treadle.execution.attempt.dataset_state import PLUGIN_FILES
 from treadle.kedro.hook_pickling import RunObjects, dump_plugin, load_plugin
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-_PREFIX = "hooks-"
 _LARGE = 1 << 20
 """A larger attribute (bytes of its pickle when the run begins) is sent back only if it was replaced by another object."""
 
@@ -39,7 +39,7 @@ class PluginStateWriter:
     """
 
     def __init__(self, folder: str, plugins: Sequence[Any], catalog: Any) -> None:
-        self._path = str(Path(folder, f"{_PREFIX}{os.getpid()}"))
+        self._path = str(Path(folder, f"{PLUGIN_FILES}{uuid.uuid4().hex}"))
         self._objects = RunObjects(catalog)
         self._plugins = [(index, plugin) for index, plugin in enumerate(plugins) if has_mergeable_state(plugin)]
         self._before = {index: _snapshot(plugin, self._objects) for index, plugin in self._plugins}
@@ -89,7 +89,7 @@ class PluginStateMerger:
             folder: the run's directory.
             warn: logs a warning about an attribute that cannot be merged.
         """
-        files = [path for path in Path(folder).glob(f"{_PREFIX}*") if path.suffix != ".partial"]
+        files = [path for path in Path(folder).glob(f"{PLUGIN_FILES}*") if path.suffix != ".partial"]
         for path in sorted(files, key=lambda each: each.stat().st_mtime_ns):
             changes: dict[int, dict[str, bytes | None]] = pickle.loads(path.read_bytes())  # noqa: S301 - a worker wrote it
             for index, changed in changes.items():

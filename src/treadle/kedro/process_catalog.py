@@ -40,6 +40,10 @@ class ProcessCatalog:
         self._packed = dict(packed or {})
         self._hidden: dict[str, Any] = {}
 
+    def add_packed(self, name: str, dataset: PackedDataset) -> None:
+        """Add a pickled dataset, which is built when a node first needs it."""
+        self._packed[name] = dataset
+
     def build_datasets(self, names: Iterable[str]) -> None:
         """Build the datasets of a node that are not in the catalog yet."""
         for name in names:

@@ -11,13 +11,13 @@ import pickle
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, cast
 
-from treadle.execution.packing.bundle import RunBundle
+from treadle.execution.packing.bundle import RunBundle, SplitSpec, local_file_of, takes_catalog
 from treadle.execution.packing.node_groups import NodeGroups
 from treadle.kedro.attempt_strategy import KedroAttemptStrategy
 from treadle.kedro.catalog import EngineCatalog, Placement
 from treadle.kedro.dataset_pickling import pack_dataset
 from treadle.kedro.hook_pickling import RunObjects
-from treadle.kedro.hooks import CATALOG_HOOKS, pack_hooks, worker_plugins
+from treadle.kedro.hooks import pack_hooks, worker_plugins
 from treadle.kedro.pickled_run import PickledKedroRun, pack_catalog, pack_unused_datasets
 from treadle.kedro.plugin_state import PluginStateMerger
 from treadle.kedro.process_catalog import ProcessCatalog
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     import pluggy
 
     from treadle.execution.attempt.context import RunContext
+    from treadle.execution.protocol.messages import RunSpec
     from treadle.io.memory import CopyMode
     from treadle.kedro.dataset_pickling import ConfigRecipe, Versions
 
@@ -60,6 +61,11 @@ class KedroRunBundle(RunBundle):
     def _engine_catalog(self) -> EngineCatalog:
         return cast("EngineCatalog", self.catalog)
 
+    @property
+    def shared_folder(self) -> str | None:
+        """The directory that the processes of the run share; None if they share no files."""
+        return self.folder
+
     def copy_mode(self, dataset: int) -> CopyMode | None:
         """Return the declared copy mode of an in-memory dataset."""
         planned = self.plan.datasets[dataset]
@@ -81,16 +87,38 @@ class KedroRunBundle(RunBundle):
         )
         return replace(RunBundle.context(self, interruptible=interruptible), strategy=strategy)
 
-    def spec(self) -> tuple[bytes, frozenset[int]]:
-        """Pickle the run for worker processes.
+    def _dataset_class(self, name: str) -> type:
+        return type(self._engine_catalog.dataset(name))
 
-        Returns:
-            The pickled RunSpec, and the nodes that run in the main process: those with a function or dataset that cannot
-            be pickled, or that confirm a dataset of the main process.
+    def local_files(self) -> dict[str, str]:
+        """Return the datasets in files of this machine that nodes use in workers, each with its absolute path."""
+        catalog = self._engine_catalog
+        names = [name for name in self._names_in_workers() if catalog.placement(name) is Placement.ANY_PROCESS]
+        return {name: path for name in names if (path := local_file_of(catalog.dataset(name))) is not None}
+
+    def split_spec(self) -> SplitSpec:
+        """Return the run for workers that receive each dataset when one of their nodes needs it.
 
         Raises:
             HookError: a plugin can neither be pickled nor be created again.
             DatasetError: the catalog cannot be pickled.
+        """
+        base, run, main_only = self._pack()
+        if run.for_hooks:
+            return SplitSpec(replace(base, opener=pickle.dumps(run, protocol=5)), {}, main_only)
+        datasets = {dataset.name: pickle.dumps(dataset, protocol=5) for dataset in run.datasets}
+        return SplitSpec(replace(base, opener=pickle.dumps(replace(run, datasets=()), protocol=5)), datasets, main_only)
+
+    def _make_spec(self) -> tuple[RunSpec, frozenset[int]]:
+        base, run, main_only = self._pack()
+        return replace(base, opener=pickle.dumps(run, protocol=5)), main_only
+
+    def _pack(self) -> tuple[RunSpec, PickledKedroRun, frozenset[int]]:
+        """Prepare the run for worker processes.
+
+        Returns:
+            The RunSpec without the run of Kedro's; that run; and the nodes that run in the main process: those with a function or
+            dataset that cannot be pickled, or that confirm a dataset of the main process.
         """
         nodes = [cast("Any", planned.node) for planned in self.plan.nodes]
         unpicklable_nodes: set[int] = set()
@@ -124,7 +152,7 @@ class KedroRunBundle(RunBundle):
             for index, node in enumerate(nodes)
             if any(self._engine_catalog.placement(name) is Placement.MAIN_PROCESS for name in node.kedro.confirms)
         }
-        for_hooks = self.manager is not None and any(getattr(self.manager.hook, name).get_hookimpls() for name in CATALOG_HOOKS)
+        for_hooks = takes_catalog(self.manager)
         objects = RunObjects(self._engine_catalog.kedro)
         hooks = pack_hooks(self.manager, objects)
         self.mergers[:] = [PluginStateMerger(tuple(worker_plugins(self.manager).values()), objects)]
@@ -141,8 +169,7 @@ class KedroRunBundle(RunBundle):
             run_id=self.given_id,
             is_async=self.is_async,
         )
-        spec = replace(self._base_spec(pickled), opener=pickle.dumps(pickled_run, protocol=5))
-        return pickle.dumps(spec, protocol=5), frozenset(unpicklable_nodes | held_by_dataset | confirming)
+        return self._base_spec(pickled), pickled_run, frozenset(unpicklable_nodes | held_by_dataset | confirming)
 
     def _transferred(self) -> dict[str, int]:
         return {dataset.name: index for index, dataset in enumerate(self.plan.datasets) if dataset.in_memory}

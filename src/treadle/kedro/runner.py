@@ -254,6 +254,7 @@ class DaskRunner(ParallelRunner):
         client: a `distributed.Client`, which stays open.
         cluster: a cluster object, which stays up.
         worker_timeout: seconds that a run waits while the cluster has no worker.
+        shared_file_system: whether workers see the files of this machine; None to find out before nodes run.
         resources: the limits of resources that running nodes share: `{"gpu": 1, "memory": "16GB"}`.
         on_failure: `"continue"` to run the nodes that do not depend on a failed one.
         seed: makes the random numbers of each node reproducible: they depend only on the seed and the node's name.
@@ -274,6 +275,7 @@ class DaskRunner(ParallelRunner):
         client: Any = None,
         cluster: Any = None,
         worker_timeout: float = 60.0,
+        shared_file_system: bool | None = None,
         resources: Mapping[str, int | str] | None = None,
         on_failure: str | None = None,
         seed: int | None = None,
@@ -285,6 +287,7 @@ class DaskRunner(ParallelRunner):
             cluster=cluster,
             max_workers=max_workers,
             worker_timeout=worker_timeout,
+            shared_file_system=shared_file_system,
             resources=resources,
             on_failure=on_failure,
             seed=seed,

@@ -126,9 +126,16 @@ class AttemptStrategy(Protocol):
         self, node: Node, index: int, steps: Steps, load_input: Callable[[int], Any], store_output: Callable[[int, Any], None], /
     ) -> Times: ...
 
+    def add_dataset(self, name: str, pickled: bytes, /) -> None:
+        """Add a dataset that was sent to this worker after the run had begun."""
+
 
 class RunOpener(Protocol):
     """Creates a worker's `AttemptStrategy` for a run of another framework; pickled by the parent."""
 
-    def open(self) -> AttemptStrategy:
-        """Return the strategy for the run's nodes in this process."""
+    def open(self, folder: str | None = None, /) -> AttemptStrategy:
+        """Return the strategy for the run's nodes in this process.
+
+        Args:
+            folder: this process's directory of the run, if it does not see the parent's; None for the parent's.
+        """

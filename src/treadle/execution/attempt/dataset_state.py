@@ -29,6 +29,9 @@ from treadle.forks import fork_safe
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
+STATE_FILES, PLUGIN_FILES = "state-", "hooks-"
+"""How the names of a run's files begin: the attributes of a dataset, and what a plugin of another framework has collected."""
+
 _PROCESS_LOCAL = frozenset(
     {"_fs", "_version", "_version_cache", "_cached_load_version", "_cached_save_version", "_exists_function", "_glob_function"}
 )
@@ -148,7 +151,7 @@ class SharedState:
     def _path(self, name: str) -> str:
         import hashlib
 
-        return os.path.join(self.folder, f"state-{hashlib.blake2b(name.encode(), digest_size=12).hexdigest()}")
+        return os.path.join(self.folder, f"{STATE_FILES}{hashlib.blake2b(name.encode(), digest_size=12).hexdigest()}")
 
 
 def describe_unpicklable(name: str, unpicklable: Iterable[tuple[str, str]]) -> str:

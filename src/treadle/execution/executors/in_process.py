@@ -143,7 +143,11 @@ def _attempt_as(
     handles: dict[int, Handle],
 ) -> Times:
     """Attempt a node; log records of the attempt name the node and the worker. If it fails, close the handles of its outputs."""
-    token = node_here.set((context.node(index).name, label))
+    try:
+        token = node_here.set((context.node(index).name, label))
+    except Exception as exc:  # unpickling a node or its datasets imports the project's code
+        now = time.time()
+        raise AttemptFailedError(record_failure(exc, phase="setup"), now, now, exc) from exc
     try:
         return attempt_node(context, index, load_input=load_input, store_output=store_output)
     except AttemptFailedError:

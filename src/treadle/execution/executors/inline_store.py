@@ -69,6 +69,10 @@ class InlineStore:
         """Return a handle that contains the pickled value; a subclass may choose another kind."""
         return pickled_inline(value)
 
+    def fetch(self, datasets: Iterable[int]) -> bool:  # noqa: ARG002 - the values are here
+        """Return True: every value that a node of this process loads is in this process."""
+        return True
+
     def load_input(self, dataset: int, *, last: bool) -> Any:
         """Return an input for a node in this process, which may change it."""
         with self._lock:

@@ -37,6 +37,10 @@ class LocalStore:
         self.values.store_copy(dataset, value)
         return LocalValue(value)
 
+    def fetch(self, datasets: Iterable[int]) -> bool:  # noqa: ARG002 - the values are here
+        """Return True: every value that a node of this process loads is in this process."""
+        return True
+
     def load_input(self, dataset: int, *, last: bool) -> Any:
         """Return a value that the caller may change; `last` is True for its last consumer."""
         return self.values.load_input(dataset, last=last)

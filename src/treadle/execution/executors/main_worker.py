@@ -11,13 +11,13 @@ from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from treadle.execution.executors.background_loop import BackgroundLoop
+from treadle.execution.executors.events import Report
 from treadle.execution.executors.in_process import job_steps
-from treadle.execution.protocol.messages import MAIN, Started
+from treadle.execution.protocol.messages import MAIN, JobsReturned, Started
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from treadle.execution.executors.events import Report
     from treadle.execution.executors.protocol import ValueStore
     from treadle.execution.packing.bundle import RunBundle
     from treadle.execution.scheduling.instructions import RunJob
@@ -101,9 +101,15 @@ class MainWorker:
         self._cancelled = False
         if self._bundle is not None:
             self._bundle.start_plugins()
-        return job_steps(
+        context = self._context
+        made = {dataset for node in job.nodes for dataset in context.outputs[node]}
+        used = dict.fromkeys(dataset for node in job.nodes for dataset in context.inputs[node] if dataset not in made)
+        if not self._store.fetch([dataset for dataset in used if context.in_memory[dataset]]):
+            yield Report(MAIN, JobsReturned(self._number, job.nodes))  # its worker is lost, and the value is made again
+            return
+        yield from job_steps(
             self._number,
-            self._context,
+            context,
             MAIN,
             job,
             load_input=self._load_input,

@@ -124,6 +124,9 @@ class ValueStore(Protocol):
     def store_output(self, dataset: int, value: Any) -> Handle:
         """Store an output of a node in this process during its attempt; `keep` follows if the attempt succeeds."""
 
+    def fetch(self, datasets: Iterable[int]) -> bool:
+        """Read the inputs of a job of this process that only a worker has; return False if one was lost with its worker."""
+
     def load_input(self, dataset: int, *, last: bool) -> Any:
         """Return an input for a node in this process, which may change it; `last` is True for the last consumer of the value."""
 

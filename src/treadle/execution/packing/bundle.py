@@ -6,9 +6,11 @@ Runs in the parent. State: pickled nodes, cached for each pipeline.
 from __future__ import annotations
 
 import logging
+import os
 import pickle
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from itertools import chain
+from typing import TYPE_CHECKING, NamedTuple
 from weakref import WeakKeyDictionary
 
 from treadle.execution.attempt.context import RunContext
@@ -19,10 +21,13 @@ from treadle.execution.protocol.messages import RunSpec, WatchedDatasets
 from treadle.execution.values.in_band import pickle_in_band
 from treadle.execution.worker import process_state
 from treadle.hooks import implemented
+from treadle.io.storage import is_local, local_path
 from treadle.project.logging import snapshot_levels
 from treadle.secrets import known_secrets
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import pluggy
 
     from treadle.execution.attempt.dataset_state import SharedState
@@ -34,6 +39,21 @@ if TYPE_CHECKING:
     from treadle.planning import Plan
 
 _logger = logging.getLogger(__name__)
+
+
+class SplitSpec(NamedTuple):
+    """A run for workers that receive each dataset when one of their nodes needs it.
+
+    Attributes:
+        spec: the description of the run, without these datasets.
+        datasets: pickled datasets by name, as `OpenRun.add_dataset` takes them. It is empty if a hook takes the catalog, and may
+            use any dataset: then all are in the spec.
+        main_only: the nodes that must run in the main process.
+    """
+
+    spec: RunSpec
+    datasets: Mapping[str, bytes]
+    main_only: frozenset[int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +68,11 @@ class RunBundle:
     seeds: Seeds | None = field(default=None, kw_only=True)
     state: SharedState | None = field(default=None, kw_only=True)
     """The state that dataset objects change when they save in another process; None if no dataset of the run has such state."""
+
+    @property
+    def shared_folder(self) -> str | None:
+        """The directory that the processes of the run share; None if they share no files."""
+        return self.state.folder if self.state is not None else None
 
     def copy_mode(self, dataset: int) -> CopyMode | None:
         """Return the declared copy mode of an in-memory dataset; None if it declares none."""
@@ -95,6 +120,48 @@ class RunBundle:
             NodeError: a node's function cannot be pickled.
             HookError: a plugin can neither be pickled nor imported in a worker.
         """
+        spec, main_only = self._make_spec()
+        return pickle.dumps(spec, protocol=5), main_only
+
+    def split_spec(self) -> SplitSpec:
+        """Return the form of the run for workers that receive each dataset when one of their nodes needs it.
+
+        Raises:
+            NodeError: a node's function cannot be pickled.
+            HookError: a plugin can neither be pickled nor imported in a worker.
+        """
+        spec, main_only = self._make_spec()
+        if takes_catalog(self.hooks):
+            return SplitSpec(spec, {}, main_only)
+        datasets = {recipe.name: pickle.dumps(recipe, protocol=5) for recipe in spec.recipes} | dict(spec.objects)
+        return SplitSpec(replace(spec, recipes=(), objects=()), datasets, main_only)
+
+    def modules(self) -> set[str]:
+        """Return the modules from which the nodes, datasets and plugins of the run come."""
+        files = [each.name for each in self.plan.datasets if each.declared and not each.in_memory]
+        plugins = self.hooks.get_plugins() if self.hooks is not None else ()
+        sources = [node.node.func for node in self.plan.nodes], map(self._dataset_class, files), map(type, plugins)
+        return {name for each in chain(*sources) if isinstance(name := getattr(each, "__module__", None), str)}
+
+    def _dataset_class(self, name: str) -> type:
+        return self.catalog.dataset_class(name)
+
+    def local_files(self) -> dict[str, str]:
+        """Return the datasets in files of this machine that nodes use in workers, each with its absolute path."""
+        names = self._names_in_workers()
+        part = self.catalog.subset(names)
+        paths = {recipe.name: recipe.absolute_local_path() for recipe in part.recipes}
+        for name, dataset in part.objects:
+            paths[name] = local_file_of(dataset)
+        return {name: paths[name] or "" for name in names if paths.get(name)}
+
+    def _names_in_workers(self) -> list[str]:
+        """Return the names of the datasets that nodes load and save in workers."""
+        used = {index for node in self.plan.nodes if not node.main_only for index in (*node.inputs, *node.outputs)}
+        planned = enumerate(self.plan.datasets)
+        return [each.name for index, each in planned if index in used and each.declared and not each.in_memory]
+
+    def _make_spec(self) -> tuple[RunSpec, frozenset[int]]:
         plan = self.plan
         used = [dataset.name for dataset in plan.datasets if dataset.declared and not dataset.in_memory]
         used += [name for node in plan.nodes for name in node.node.confirms]
@@ -121,7 +188,7 @@ class RunBundle:
             is_async=self.is_async,
             watched=WatchedDatasets(self.state.folder, tuple(sorted(self.state.names))) if self.state is not None else None,
         )
-        return pickle.dumps(spec, protocol=5), frozenset(main_only)
+        return spec, frozenset(main_only)
 
     def _base_spec(self, nodes: PickledNodes) -> RunSpec:
         """Return a RunSpec with the nodes and their inputs and outputs, without datasets and hooks."""
@@ -166,6 +233,30 @@ class RunBundle:
             return None  # a node that uses these params runs in the main process, where hooks can load them
 
 
+def local_file_of(dataset: object) -> str | None:
+    """Return the absolute path of the local file or folder of a dataset object; None if it has none.
+
+    Args:
+        dataset: a file dataset of Treadle or of Kedro, or one that has its path in an attribute of the same name.
+    """
+    path = next((value for name in ("filepath", "_filepath", "path", "_path") if (value := getattr(dataset, name, None))), None)
+    if getattr(dataset, "_protocol", "file") not in ("file", "local") or not isinstance(path, (str, os.PathLike)):
+        return None
+    return local_path(address) if is_local(address := os.fspath(path)) else None
+
+
 _groups: WeakKeyDictionary[Links, NodeGroups] = WeakKeyDictionary()
 
 _HOOKS_WITH_CATALOG = ("before_node_run", "after_node_run", "on_node_error")
+
+
+def takes_catalog(manager: pluggy.PluginManager | None) -> bool:
+    """Return whether an implementation of a node's hooks takes the catalog, and may use any dataset.
+
+    Args:
+        manager: the hooks; None if there are none.
+    """
+    if manager is None:
+        return False
+    implementations = (each for name in _HOOKS_WITH_CATALOG for each in getattr(manager.hook, name).get_hookimpls())
+    return any("catalog" in (*each.argnames, *each.kwargnames) for each in implementations)

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from treadle.execution.executors.executor import Executor
+    from treadle.execution.loop.result import RunResult
+    from treadle.execution.packing.bundle import RunBundle
     from treadle.execution.protocol.project import ProjectSetup
     from treadle.pipeline.policy import Amount, FailurePolicy
     from treadle.planning import Plan
@@ -81,11 +83,14 @@ class DaskRunner(Runner):
         self._connection: tuple[Any, Callable[[], None]] | None = None
         self._keep_connection = False
 
+    def _run_locked(self, bundle: RunBundle, *arguments: Any) -> RunResult:
+        self._modules.update(bundle.modules())  # workers need their code
+        return super()._run_locked(bundle, *arguments)
+
     def _get_executor(self, plan: Plan) -> Executor:
         from treadle.execution.packing.worker_spec import fingerprint
 
         refuse_at_exit(self.name)
-        self._modules.update(getattr(node.node.func, "__module__", None) or "" for node in plan.nodes)
         current = fingerprint(self._modules, self._project, environment=False)
         if self._executor is not None and current != self._fingerprint:
             executor, self._executor, self._keep_connection = self._executor, None, True

@@ -16,6 +16,7 @@ from treadle.execution.attempt.plugins import rebuild_hooks, start_plugins
 from treadle.execution.worker import process_state
 from treadle.io.catalog import Catalog, CatalogPart
 from treadle.io.memory import CopyMode
+from treadle.io.recipe import DatasetRecipe
 from treadle.planning.collector import collection_paused
 from treadle.project.logging import apply_levels
 from treadle.secrets import register_secrets
@@ -55,13 +56,19 @@ class OpenRun:
         facts: the description of this process, for plugins.
         between: the objects that the process keeps between runs; they are updated.
         on_node: called with the name of each node before it is attempted.
+        folder: this process's directory of the run, if it does not see the parent's; None for the parent's.
 
     Raises:
         WorkerSetupError: a plugin's `on_worker_start` failed.
     """
 
     def __init__(
-        self, spec: RunSpec, facts: WorkerFacts, between: BetweenRuns, on_node: Callable[[str], None] = lambda _name: None
+        self,
+        spec: RunSpec,
+        facts: WorkerFacts,
+        between: BetweenRuns,
+        on_node: Callable[[str], None] = lambda _name: None,
+        folder: str | None = None,
     ) -> None:
         self.spec = spec
         self.copy_modes = {dataset: CopyMode(mode) for dataset, mode in spec.copy_modes}
@@ -96,10 +103,24 @@ class OpenRun:
             timeouts=dict(spec.timeouts),
             is_result=spec.is_result if spec.opener is None else (),
             seeds=spec.seeds,
-            state=SharedState(*spec.watched) if spec.watched is not None else None,
-            strategy=pickle.loads(spec.opener).open() if spec.opener is not None else None,  # noqa: S301 - the parent sent it
+            state=SharedState(folder or spec.watched.folder, spec.watched.names) if spec.watched is not None else None,
+            strategy=pickle.loads(spec.opener).open(folder) if spec.opener is not None else None,  # noqa: S301 - the parent sent it
         )
         start_plugins(self.context.hooks, facts, spec.run_id)
+
+    def add_dataset(self, name: str, pickled: bytes, secrets: tuple[str, ...] = ()) -> None:
+        """Add a dataset that was sent after the run had begun.
+
+        Args:
+            name: its name.
+            pickled: a DatasetRecipe or the dataset, pickled; a packed dataset in a run of another framework.
+            secrets: the values in it that must be masked.
+        """
+        register_secrets(secrets)
+        if self.context.strategy is not None:
+            self.context.strategy.add_dataset(name, pickled)
+        else:
+            self._pickled[name] = pickled
 
     def _node(self, index: int) -> Node:
         """Return a node, unpickled when it is first needed, with the datasets that were given as objects."""
@@ -110,7 +131,11 @@ class OpenRun:
         self._on_node(node.name)
         for name in (*node.inputs, *node.outputs, *node.confirms) if self._pickled else ():
             if name in self._pickled:
-                self._catalog[name] = pickle.loads(self._pickled[name])  # noqa: S301 - the parent sent it
+                dataset = pickle.loads(self._pickled[name])  # noqa: S301 - the parent sent it
+                if isinstance(dataset, DatasetRecipe):
+                    self._catalog.add_part(CatalogPart((dataset,)))
+                else:
+                    self._catalog[name] = dataset
                 del self._pickled[name]
         return node
 

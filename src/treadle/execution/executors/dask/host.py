@@ -133,4 +133,4 @@ def run_turn(pool: str, ticket: int) -> None:
     host = getattr(get_worker(), _ATTRIBUTE, None)
     hosted = host.pools.get(pool) if host is not None else None
     if hosted is not None:  # else the driver has closed the pool
-        hosted.run_turn(ticket)
+        hosted.turns.run(ticket)

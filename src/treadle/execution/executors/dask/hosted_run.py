@@ -7,6 +7,8 @@ dask workers. Neighbours: `hosted_pool.py` runs jobs on it, `fetching.py` reads 
 from __future__ import annotations
 
 import pickle
+from collections import deque
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from treadle.errors import DatasetError
@@ -26,6 +28,8 @@ from treadle.execution.values.transfer import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from treadle.execution.executors.dask.messages import DatasetPart
+    from treadle.execution.executors.dask.run_files import RunFolder
     from treadle.execution.protocol.handles import Handle
     from treadle.execution.worker.open_run import OpenRun
 
@@ -45,6 +49,28 @@ class PickledValue(NamedTuple):
         """Unpickle the value, for the last consumer without a copy of its buffers."""
         buffers = [each if last and not each.readonly else bytearray(each) for each in self.buffers]
         return pickle.loads(self.data, buffers=buffers)  # noqa: S301 - a worker of the same cluster pickled it
+
+
+@dataclass(slots=True)
+class RunSlot:
+    """A run that has begun, as this process was told of it.
+
+    Attributes:
+        spec: the pickled RunSpec.
+        datasets: datasets that were sent with jobs and are not in the run's catalog yet.
+        folder: this process's directory of the run; None if the run's processes share no files.
+        run: the run, once a job of it has been here.
+    """
+
+    spec: bytes
+    datasets: deque[DatasetPart] = field(default_factory=deque)
+    folder: RunFolder | None = None
+    run: HostedRun | None = None
+
+    def close(self) -> None:
+        """Remove the directory."""
+        if self.folder is not None:
+            self.folder.remove()
 
 
 class HostedRun:

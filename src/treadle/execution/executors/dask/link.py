@@ -3,10 +3,12 @@
 ::
 
     thread of the run                 event loop of the client
-    queue, flush ───────────────────► stream to the worker ; a dask task (a turn) for the jobs of each flush
+    queue, flush ───────────────────► stream to the worker ; a dask task (a turn), unless one takes the jobs already
     DaskPool.wait ◄── queue of news ── facts of the worker, and the end of the stream
 
-State: the commands that were not flushed, the running node, the dask tasks. Runs in the driver, in two threads.
+A turn takes jobs until none is left, and reports its end with the ticket of the last job that it knew of. Jobs that were sent
+after that one need another turn. State: the commands that were not flushed, the running node, the dask tasks. Runs in the driver,
+in two threads.
 Neighbours: `pool.py` owns the links, `host.py` is the other end.
 """
 
@@ -24,22 +26,27 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from treadle.execution.attempt.failure import record_failure
 from treadle.execution.executors.dask.host import install, run_turn
-from treadle.execution.executors.dask.messages import KILL, OPEN, Ticketed
+from treadle.execution.executors.dask.messages import KILL, OPEN, RunFiles, Ticketed
+from treadle.execution.executors.dask.sent_parts import SentParts
 from treadle.execution.executors.dask.shared_files import probes, unseen
 from treadle.execution.executors.dask.versions import differences, table, versions
-from treadle.execution.protocol.messages import Cancel, Hello, Job
+from treadle.execution.protocol.messages import Cancel, Failed, Finished, Hello, Job, JobsReturned, Release, Started
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from treadle.execution.executors.dask.code import ProjectCode
     from treadle.execution.executors.dask.host import Installed
-    from treadle.execution.protocol.messages import Started
+    from treadle.execution.executors.dask.messages import TurnEnded
+    from treadle.execution.executors.dask.sent_parts import RunParts
+    from treadle.execution.protocol.messages import BeginRun, Fact
 
 _logger = logging.getLogger(__name__)
 
 _KILL_SECONDS = 1.0
 """A worker that has not ended itself after this time, because compiled code holds it up, is ended by its nanny."""
+_ENOUGH_NODES = 16
+"""A worker that has so many nodes is not sent more of them one by one: a message costs more than a tiny node."""
 _WRITE_SECONDS = 10.0
 """The longest time for which a cancellation that does not get through is waited for."""
 
@@ -80,8 +87,14 @@ class Link:
         """The running node, as far as it was reported."""
         self._client, self._pool, self._news = client, pool, news
         self._id = uuid.uuid4().hex[:12]
+        self._unreported = 0  # how many nodes were sent to the worker and not reported yet
+        self._sent: SentParts | None = None  # what the worker has of the current run
         self._commands: list[Any] = []
+        self._is_urgent = False  # whether a command other than a job or a release was queued
         self._ticket = 0
+        self._turn = 0
+        self._waiting: deque[tuple[int, str]] = deque()  # jobs that no turn has reported: ticket, name of the first node
+        self._has_turn = False  # whether a dask task takes the jobs that are sent
         self._turns: deque[Any] = deque()  # dask futures, in order
         self._comm: Any = None
         self._is_closed = False
@@ -93,41 +106,86 @@ class Link:
 
     # --- the thread of the run -------------------------------------------------------------------------------------------
 
+    def begin(self, message: BeginRun, parts: RunParts) -> None:
+        """Start a run on the worker.
+
+        Args:
+            message: the run without its datasets.
+            parts: its datasets and files.
+        """
+        self.started, self._unreported = None, 0
+        self._sent = SentParts(parts, self._id)
+        self.queue(message)
+        if parts.files is not None:
+            self.queue(RunFiles(message.run))  # the worker makes a directory
+
+    def note(self, fact: Fact | RunFiles) -> None:
+        """Note what a fact of the current run says of the nodes that were sent."""
+        if isinstance(fact, Started):
+            self.started = fact
+        elif isinstance(fact, RunFiles):
+            if self._sent is not None:
+                self._sent.receive(fact)
+        elif isinstance(fact, Finished):
+            self.started = None
+            self._unreported -= 1
+        elif isinstance(fact, Failed):
+            self.started = None
+            self._unreported -= 1 + len(fact.dropped)
+        elif isinstance(fact, JobsReturned):
+            self._unreported -= len(fact.nodes)
+
     def queue(self, command: Any) -> None:
         """Add a command to the next flush."""
         self._commands.append(command)
+        self._is_urgent = self._is_urgent or type(command) not in (Job, Release)
 
     def flush(self, name_of: Callable[[int], str]) -> None:
-        """Send the commands; submit a dask task for the jobs among them, under the name of the first node.
+        """Send the commands; submit a dask task if none takes the jobs. Some jobs for a worker that has enough wait for others.
 
         Args:
             name_of: returns the name of a node.
         """
-        if not self._commands:
+        waits = self._unreported >= _ENOUGH_NODES > len(self._commands) and not self._is_urgent
+        if waits or not self._commands:
             return
-        commands, self._commands = self._commands, []
-        first = None
+        commands, self._commands, self._is_urgent = self._commands, [], False
+        if self._sent is not None:
+            commands = [*self._sent.new_files(commands), *commands]
         for position, command in enumerate(commands):
             if type(command) is Job:
                 self._ticket += 1
-                first = command.nodes[0] if first is None else first
-                commands[position] = Ticketed(self._ticket, command)
+                self._waiting.append((self._ticket, name_of(command.nodes[0])))
+                self._unreported += len(command.nodes)
+                datasets = self._sent.new_datasets(command) if self._sent is not None else ()
+                commands[position] = Ticketed(self._ticket, command, datasets)
         written = asyncio.run_coroutine_threadsafe(
             self._write(pickle.dumps(commands, protocol=5)), self._client.loop.asyncio_loop
         )
         if any(type(command) is Cancel for command in commands):  # it is worth nothing if it comes too late
             with suppress(concurrent.futures.TimeoutError):  # the built-in one from Python 3.11 on
                 written.result(_WRITE_SECONDS)
-        if first is not None:
-            self._submit(name_of(first))
+        self._need_turn()
 
-    def _submit(self, name: str) -> None:
+    def turn_ended(self, ended: TurnEnded) -> None:
+        """A turn ended: submit another one for the jobs that it did not know of."""
+        self._has_turn = False
+        while self._waiting and self._waiting[0][0] <= ended.ticket:
+            self._waiting.popleft()
+        self._need_turn()
+
+    def _need_turn(self) -> None:
+        if self._waiting and not self._has_turn:
+            self._submit(self._waiting[0][1], self._waiting[0][0])
+
+    def _submit(self, name: str, ticket: int) -> None:
+        self._has_turn, self._turn = True, self._turn + 1
         self._turns.append(
             self._client.submit(
                 run_turn,
                 self._pool,
-                self._ticket,
-                key=f"{name}-{self._id}-{self._ticket}",  # never used before: dask would not run a known key again
+                ticket,
+                key=f"{name}-{self._turn}-{self._id}",  # never used before: dask would not run a known key again
                 workers=[self.address],
                 allow_other_workers=False,
                 pure=False,
@@ -191,7 +249,7 @@ class Link:
             {**message, "project": project, "code": (code.digest, b"" if installed.has_code else code.archive)}
         )
         await self._comm.read()  # it is open
-        self._submit("treadle-setup")
+        self._submit("treadle-setup", 0)
 
     def remote(self) -> Any:
         """Return a connection to the worker, for a `with`; the client would keep its own open."""

@@ -15,11 +15,36 @@ OPEN, FETCH, KILL = "treadle_open", "treadle_fetch", "treadle_kill"
 """Operations that a dask worker with Treadle's handlers understands: open a stream, read a value, end the process."""
 
 
+class DatasetPart(NamedTuple):
+    """A dataset for a worker: its name, its pickle, and the secrets in it."""
+
+    name: str
+    pickled: bytes
+    secrets: tuple[str, ...]
+
+    def __repr__(self) -> str:
+        return f"DatasetPart({self.name!r})"  # the pickle may contain credentials
+
+
 class Ticketed(NamedTuple):
-    """A job, and the number of the turn (a dask task) in which it may run at the latest."""
+    """A job, its number in the order of the jobs for a worker, and the datasets that it is the first there to use."""
 
     ticket: int
     job: Job
+    datasets: tuple[DatasetPart, ...] = ()
+
+
+class TurnEnded(NamedTuple):
+    """A turn ended; jobs with a later ticket wait for another one."""
+
+    ticket: int
+
+
+class RunFiles(NamedTuple):
+    """Files of the directory that the processes of a run share, by name; the first such message, to a worker, may have none."""
+
+    run: int
+    files: tuple[tuple[str, bytes], ...] = ()
 
 
 class InputsLost(NamedTuple):

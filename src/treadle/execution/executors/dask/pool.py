@@ -16,6 +16,7 @@ State: the links, by the numbers of the workers, and the current run. Runs in th
 from __future__ import annotations
 
 import asyncio
+import logging
 import pickle
 import time
 import uuid
@@ -25,18 +26,16 @@ from typing import TYPE_CHECKING, Any
 
 from treadle.errors import RunnerError
 from treadle.execution.executors.dask.code import ProjectCode
-from treadle.execution.executors.dask.fetching import read_value
+from treadle.execution.executors.dask.fetching import ValueGoneError, read_value
 from treadle.execution.executors.dask.health import ClusterHealth
 from treadle.execution.executors.dask.link import Ended, Link, Unusable, remote
-from treadle.execution.executors.dask.messages import InputsLost
-from treadle.execution.executors.dask.sent_secrets import with_needed_secrets
+from treadle.execution.executors.dask.messages import InputsLost, RunFiles, TurnEnded
+from treadle.execution.executors.dask.sent_parts import RunParts, masked
 from treadle.execution.executors.events import Report, SetupFailed, WorkerDown, WorkerUp
 from treadle.execution.executors.protocol import Capabilities
 from treadle.execution.protocol.messages import (
     BeginRun,
     EndRun,
-    Failed,
-    Finished,
     Hello,
     JobsReturned,
     Logged,
@@ -54,6 +53,8 @@ if TYPE_CHECKING:
     from treadle.execution.packing.bundle import RunBundle
     from treadle.execution.protocol.messages import Cancel, Job, Release, Transfer
     from treadle.execution.protocol.project import ProjectSpec
+
+_logger = logging.getLogger(__name__)
 
 _CHECK_SECONDS = 0.5
 """How often a `wait` without news looks after the cluster."""
@@ -100,6 +101,7 @@ class DaskPool:
         self._news: SimpleQueue[tuple[Link, Any] | None] = SimpleQueue()
         self._run = 0
         self._message: BeginRun | None = None
+        self._parts: RunParts | None = None
         self._name_of: Callable[[int], str] = str
         self._ready: list[PoolEvent] = []
         self._refused: dict[str, int] = {}  # by address: how often it could not be connected to
@@ -114,8 +116,7 @@ class DaskPool:
 
     def start(self, number: int, run: RunBundle) -> frozenset[int]:
         """Start a run on the workers that are set up; others are reported when they are."""
-        pickled, main_only = run.spec()
-        spec = with_needed_secrets(pickled)
+        self._parts = RunParts(run)
         self._health.check_folders(run, self._links.values())
         if self._watching is None:
             self._watching = True
@@ -124,16 +125,16 @@ class DaskPool:
         self._message = None
         while not self._news.empty():  # of the time between two runs
             self._handle(self._news.get())
-        self._message = BeginRun(number, spec)
+        self._message = BeginRun(number, self._parts.spec)
         self._name_of = lambda index: nodes[index].name
         self._health.begin()
         self._ready = []
         for link in self._links.values():
             link.started = None
             if link.ready:
-                link.queue(self._message)
+                link.begin(self._message, self._parts)
                 self._ready.append(WorkerUp(link.number, link.pid, 0))
-        return main_only
+        return self._parts.main_only
 
     def send(self, worker: int, command: Job | Transfer | Release | Cancel) -> None:
         """Queue a command; `flush` sends it."""
@@ -191,7 +192,7 @@ class DaskPool:
 
     def end(self) -> None:
         """End the run: its values are freed in the workers."""
-        self._message = None
+        self._message = self._parts = None
         for link in list(self._links.values()):
             if link.ready:
                 link.queue(EndRun(self._run))
@@ -222,14 +223,22 @@ class DaskPool:
 
     # --- values ----------------------------------------------------------------------------------------------------------
 
-    def read(self, handle: ClusterValue, dataset: int) -> Any:
-        """Read a value from its worker, for a node of the main process.
+    def read(self, handle: ClusterValue, dataset: int) -> PickledValue | None:
+        """Read a value from its worker, for a node of the main process; None if it cannot be had, and the worker is given up.
 
         Args:
             handle: where it is.
             dataset: its index.
         """
-        return self._client.sync(self._read, handle, dataset).load(last=True)
+        try:
+            value: PickledValue = self._client.sync(self._read, handle, dataset)
+        except ValueGoneError as exc:
+            _logger.warning("A value for a node of the main process was lost: %s.", exc)
+            for holder in [each for each in list(self._links.values()) if each.address == handle.address]:
+                self._client.loop.add_callback(holder.close)
+                self._news.put((holder, Ended(None)))
+            return None
+        return value
 
     async def _read(self, handle: ClusterValue, dataset: int) -> PickledValue:
         async with remote(self._client, handle.address) as worker:
@@ -272,7 +281,7 @@ class DaskPool:
         if isinstance(news, Unusable):
             raise RunnerError(news.reason, name="dask")
         events: list[PoolEvent] = []
-        for fact in news:
+        for fact in masked(news):
             events += self._heard(link, fact)
         return events
 
@@ -284,26 +293,26 @@ class DaskPool:
             write_output(fact)
         elif kind is Hello:
             return self._set_up(link, fact)
+        elif kind is TurnEnded:
+            link.turn_ended(fact)
         elif fact.run != self._run or self._message is None or self._links.get(link.number) is not link:
             pass  # of an earlier run
         elif kind is InputsLost:
             return self._inputs_lost(link, fact)
-        elif kind is Started:
-            link.started = fact._replace(since=time.monotonic())
-            return [Report(link.number, link.started)]
         else:
-            if kind is Finished or kind is Failed:
-                link.started = None
-            return [Report(link.number, fact)]
+            if kind is Started:
+                fact = fact._replace(since=time.monotonic())
+            link.note(fact)
+            return [Report(link.number, fact)] if kind is not RunFiles else []
         return []
 
     def _set_up(self, link: Link, hello: Hello) -> list[PoolEvent]:
         if hello.failure is not None:
             return [SetupFailed(link.number, hello.failure, None, hello.pid)]
         link.ready, link.pid = True, hello.pid
-        if self._message is None:
+        if self._message is None or self._parts is None:
             return []
-        link.queue(self._message)
+        link.begin(self._message, self._parts)
         return [WorkerUp(link.number, hello.pid, hello.configured)]
 
     def _lost(self, link: Link, ended: Ended) -> list[PoolEvent]:
@@ -334,4 +343,6 @@ class DaskPool:
         for holder in [each for each in self._links.values() if each.address == fact.address]:
             self._client.loop.add_callback(holder.close)
             events += self._lost(holder, Ended(None))
-        return [*events, Report(link.number, JobsReturned(fact.run, fact.nodes))]
+        returned = JobsReturned(fact.run, fact.nodes)
+        link.note(returned)
+        return [*events, Report(link.number, returned)]

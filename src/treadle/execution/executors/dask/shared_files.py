@@ -23,17 +23,10 @@ def folders_of(run: RunBundle) -> dict[str, str]:
     Args:
         run: the run.
     """
-    if not hasattr(run.catalog, "subset"):
-        return {}  # the catalog of another framework, whose datasets do not say where their files are
-    plan = run.plan
-    used = {dataset for node in plan.nodes if not node.main_only for dataset in (*node.inputs, *node.outputs)}
-    names = [each.name for index, each in enumerate(plan.datasets) if index in used and each.declared and not each.in_memory]
     folders: dict[str, str] = {}
-    for recipe in run.catalog.subset(names).recipes:
-        path = recipe.absolute_local_path()
-        if path is not None:
-            folder = next((each for each in Path(path).parents if each.is_dir()), Path("/"))
-            folders.setdefault(str(folder), recipe.name)
+    for name, path in run.local_files().items():
+        folder = next((each for each in Path(path).parents if each.is_dir()), Path("/"))
+        folders.setdefault(str(folder), name)
     return folders
 
 

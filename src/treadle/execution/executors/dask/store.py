@@ -12,8 +12,9 @@ from treadle.execution.executors.inline_store import InlineStore, pickled_inline
 from treadle.execution.values.transfer import INLINE_BYTES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
+    from treadle.execution.executors.dask.hosted_run import PickledValue
     from treadle.execution.protocol.handles import Handle
 
 
@@ -21,29 +22,57 @@ class ClusterStore(InlineStore):
     """The handles of a run's values.
 
     Args:
-        read: reads a value from a worker: takes its handle and its index, and returns it.
+        read: reads a value from a worker: takes its handle and its index; returns None if the value was lost.
     """
 
-    def __init__(self, read: Callable[[ClusterValue, int], Any]) -> None:
+    def __init__(self, read: Callable[[ClusterValue, int], PickledValue | None]) -> None:
         super().__init__()
         self._read = read
+        self._fetched: dict[int, PickledValue] = {}
 
     def _pickle(self, value: Any) -> Handle:
         handle = pickled_inline(value)
         return handle if handle.size <= INLINE_BYTES else Pushed(*handle)
 
+    def fetch(self, datasets: Iterable[int]) -> bool:
+        """Read the inputs of a job of this process from their workers; return False if one was lost with its worker."""
+        for dataset in datasets:
+            with self._lock:
+                handle = self._handles.get(dataset)
+                if handle is None and dataset not in self._local_values and dataset not in self._fetched:
+                    return False
+            if isinstance(handle, ClusterValue) and dataset not in self._fetched:
+                value = self._read(handle, dataset)
+                if value is None:
+                    return False
+                self._fetched[dataset] = value
+        return True
+
     def load_input(self, dataset: int, *, last: bool) -> Any:
-        """Return an input for a node in this process, read from its worker if it is in one."""
+        """Return an input for a node in this process."""
         with self._lock:
-            if dataset in self._local_values:
-                return self._local_values.load_input(dataset, last=last)
-            handle = self._handles[dataset]
-        return self._read(handle, dataset) if isinstance(handle, ClusterValue) else handle.load()
+            fetched = self._fetched.pop(dataset, None) if last else self._fetched.get(dataset)
+        return super().load_input(dataset, last=last) if fetched is None else fetched.load(last=last)
 
     def detach(self, dataset: int) -> Handle | None:
         """Remove a value and return its handle, with the value in this process; None if the store does not have it."""
-        with self._lock:
-            handle = self._handles.get(dataset)
-            if isinstance(handle, ClusterValue):
-                self._handles[dataset] = self._pickle(self._read(handle, dataset))
+        handle = self._handles.get(dataset)
+        if isinstance(handle, ClusterValue) and (value := self._read(handle, dataset)) is not None:
+            self._handles[dataset] = self._pickle(value.load(last=True))
         return super().detach(dataset)
+
+    def release(self, dataset: int) -> None:
+        """Release a value."""
+        self._fetched.pop(dataset, None)
+        super().release(dataset)
+
+    def forget_worker(self, worker: int) -> None:
+        """Forget the values that only this worker held; a node of this process may use those that it has read."""
+        with self._lock:
+            for dataset in [each for each, handle in self._handles.items() if handle.worker == worker]:
+                super().release(dataset)
+
+    def clear(self) -> None:
+        """Release the run's values."""
+        self._fetched.clear()
+        super().clear()

@@ -1,0 +1,70 @@
+"""Send facts and log records of a pool's part in a dask worker to its driver: from any thread, in order, by the event loop.
+
+State: what was not sent yet. Runs in dask workers. Neighbours: `hosted_pool.py` owns it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import pickle
+import threading
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from treadle.forks import fork_safe
+
+if TYPE_CHECKING:
+    from treadle.execution.executors.dask.messages import InputsLost, RunFiles, TurnEnded
+    from treadle.execution.protocol.messages import Fact
+
+
+class Outbox:
+    """The facts for a driver.
+
+    Args:
+        comm: the stream to the driver.
+        loop: the event loop of the dask worker.
+    """
+
+    def __init__(self, comm: Any, loop: asyncio.AbstractEventLoop) -> None:
+        self._comm, self._loop = comm, loop
+        self._facts: list[Any] = []
+        self._lock = fork_safe(threading.Lock())
+        self._writing = asyncio.Lock()
+        self._is_flush_scheduled = False
+        self._is_closed = False
+
+    def post(self, fact: Fact | InputsLost | RunFiles | TurnEnded) -> None:
+        """Add a fact to the next message."""
+        with self._lock:
+            self._facts.append(fact)
+
+    def flush(self) -> None:
+        """Have the event loop send what was posted."""
+        with self._lock:
+            scheduled, self._is_flush_scheduled = self._is_flush_scheduled, True
+        if not scheduled and not self._is_closed:
+            self._loop.call_soon_threadsafe(self._loop.create_task, self._flush())
+
+    def send(self, fact: Fact | InputsLost | RunFiles | TurnEnded) -> None:
+        """Send a fact soon."""
+        self.post(fact)
+        self.flush()
+
+    def send_and_wait(self, fact: Fact) -> None:
+        """Send a fact, and wait until it is on its way; not called by the event loop's own thread."""
+        self.post(fact)
+        if not self._is_closed:
+            asyncio.run_coroutine_threadsafe(self._flush(), self._loop).result()
+
+    def close(self) -> None:
+        """Send nothing more."""
+        self._is_closed = True
+
+    async def _flush(self) -> None:
+        async with self._writing:
+            with self._lock:
+                facts, self._facts, self._is_flush_scheduled = self._facts, [], False
+            if facts and not self._is_closed:
+                with suppress(OSError):  # the driver is gone, and `HostedPool.listen` ends
+                    await self._comm.write(pickle.dumps(facts, protocol=5))
