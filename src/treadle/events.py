@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any, Protocol, TypeAlias
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 
 class Outcome(Enum):
@@ -54,6 +54,37 @@ class Failure:
     def ends_well(self) -> bool:
         """Whether it is a `sys.exit(0)`: the node's code ended the run on purpose, with success."""
         return self.type_name == "SystemExit" and self.message in {"", "0", "None", "False"}
+
+
+class ContentRecord(NamedTuple):
+    """The content of a dataset at one time.
+
+    Attributes:
+        dataset: name of the dataset.
+        location: the path or URI of its file or folder, with passwords masked; None if it has no file.
+        version: the version, if the dataset is versioned.
+        size: bytes; of a folder, of all its files.
+        mtime_ns: time of the last modification; of a folder, that of the file that was modified last. None for remote files.
+        digest: `xxh3:…`, a hash of the bytes (of a folder: of the names and bytes of its files); or `md5:…`, `etag:…` or
+            `version:…` from the metadata of a remote file; None if the content cannot be verified.
+        taken_ns: when the other fields were read, in nanoseconds since the epoch.
+        listing: of a folder, a hash of the name, size and time of modification of each file.
+        problem: why there is no digest, in one sentence.
+    """
+
+    dataset: str
+    location: str | None
+    version: str | None
+    size: int | None
+    mtime_ns: int | None
+    digest: str | None
+    taken_ns: int | None
+    listing: str | None = None
+    problem: str | None = None
+
+    def same_content(self, other: ContentRecord | None) -> bool:
+        """Return whether both are known to have the same content; False if either cannot be verified."""
+        return other is not None and self.digest is not None and self.digest == other.digest
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +134,8 @@ class NodeFinished:
     save_seconds: float
     sizes: tuple[tuple[str, int], ...] = ()
     """Dataset name and bytes of each in-memory output that was transferred."""
+    outputs: tuple[ContentRecord, ...] = ()
+    """The content of each persistent output as the node saved it, by name; empty if no observer of the run `records_outputs`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +208,9 @@ class Observer(Protocol):
     """Receives the events of a run. It is called in the thread that runs the loop, so it must not block.
 
     It may have a method `before_first_node()`, which is called once while the workers start; the first node waits for it.
+
+    If it has an attribute `records_outputs` that is True, the run records the content of each persistent output when it is saved,
+    for `NodeFinished.outputs`. That costs reading the files that other libraries have written.
     """
 
     def __call__(self, event: Event, /) -> Any:

@@ -1,7 +1,8 @@
 """Identify the data of a dataset at one time, so that later changes can be detected.
 
 A run stores the identity of each result that it saved to a file; before a result is loaded later, it is compared with the file
-at that time. State: none. Neighbours: `storage` identifies files, datasets with files call it from `file_identity`.
+at that time. Large files are not read for it; `contents` compares bytes across runs. State: none. Neighbours: `storage`
+identifies files, datasets with files call it from `file_identity`, `kedro_files` finds the files of Kedro's datasets.
 """
 
 from __future__ import annotations
@@ -10,6 +11,9 @@ import os
 import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from treadle.io.contents import digest_of, folder_files
+from treadle.io.kedro_files import kedro_file
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -69,9 +73,7 @@ def identify_local(path: str, saved: tuple[Any, ...] | None = None) -> FileIdent
             unchanged = stat_facts(os.fstat(file.fileno())) == facts
     except OSError:
         return FileIdentity(path, saved) if saved is not None else None
-    import hashlib
-
-    return FileIdentity(path, facts, hashlib.blake2b(content, digest_size=16).hexdigest() if unchanged else None)
+    return FileIdentity(path, facts, digest_of(content) if unchanged else None)
 
 
 def identify_remote(path: str, info: Mapping[str, Any]) -> FileIdentity | None:
@@ -93,22 +95,13 @@ def file_identity_of(dataset: object) -> FileIdentity | None:
     if callable(identify):
         found: FileIdentity | None = identify()
         return found
-    path = getattr(dataset, "_get_load_path", None)  # Kedro's versioned datasets, which include most file datasets
-    if callable(path) and getattr(dataset, "_protocol", None) == "file":
-        try:
-            return identify_local(str(path()))
-        except Exception:  # noqa: BLE001 - there is no version to load; each class raises its own error
-            return None
-    return None
+    try:
+        file = kedro_file(dataset)
+    except Exception:  # noqa: BLE001 - it has no file, or raises; loading it will raise the same error
+        return None
+    return None if file is None or file.files is not None else identify_local(file.path)
 
 
 def _folder_facts(path: str) -> tuple[Any, ...]:
-    """Return name, size and time of change of each file in a folder, except hidden ones, which tools may create."""
-    found = []
-    for folder, folders, files in os.walk(path):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        for name in files:
-            if not name.startswith("."):
-                file = Path(folder, name)
-                found.append((file.relative_to(path).as_posix(), *stat_facts(file.stat())))
-    return tuple(sorted(found))
+    """Return name, size and time of change of each file in a folder, except hidden ones."""
+    return tuple(sorted((name, *stat_facts(Path(path, name).stat())) for name in folder_files(path)))

@@ -20,11 +20,14 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final, Protocol, cast
 
 from treadle.errors import DatasetError
+from treadle.io.contents import local_content, note_written, remote_content
 from treadle.io.identity import FileIdentity, identify_local, identify_remote, stat_facts
 from treadle.io.temporary import temporary_beside
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from treadle.io.contents import ContentRecord
 
 _LOCAL_PREFIXES: Final = ("file://", "local://")
 _LOCAL_OPTIONS: Final = frozenset(
@@ -94,6 +97,8 @@ class Storage(Protocol):
     def files(self, path: str, depth: int | None = None) -> list[str]:
         """Return the files in a folder and those below it, relative to it, with slashes; none if it does not exist.
 
+        Hidden folders may be left out.
+
         Args:
             path: the folder.
             depth: the number of levels to list, of which the folder itself is the first; None for all.
@@ -104,6 +109,18 @@ class Storage(Protocol):
 
     def identify(self, path: str) -> FileIdentity | None:
         """Return the identity of a file's content: as this object has just saved it, or else as it is now."""
+
+    def content(
+        self, blank: ContentRecord, path: str, known: ContentRecord | None, names: Iterable[str] | None = None
+    ) -> ContentRecord | None:
+        """Complete the record of a file or folder; None if there is none.
+
+        Args:
+            blank: a record with the name of the dataset, the location and the version.
+            path: the file or folder.
+            known: an earlier record, to save reading a file that was not touched since.
+            names: the files of a folder that belong to the dataset, relative to it; None for all.
+        """
 
 
 class LocalStorage:
@@ -138,6 +155,8 @@ class LocalStorage:
                 yield file
             if mode is not None:
                 os.fchmod(descriptor, stat.S_IMODE(mode))
+            os.close(os.dup(descriptor))  # network file systems write the file, and report a full disk, when it is closed
+            note_written(path, descriptor)
             saved = stat_facts(os.fstat(descriptor))  # of this file, even if another process replaces it next
             temporary.replace(target)
             self._saved[path] = saved
@@ -156,8 +175,15 @@ class LocalStorage:
 
     def files(self, path: str, depth: int | None = None) -> list[str]:
         """Return the files in a folder and those below it, relative to it; none if it does not exist."""
-        found = (file.relative_to(path) for file in Path(path).rglob("*") if file.is_file())
-        return [file.as_posix() for file in found if depth is None or len(file.parts) <= depth]
+        found: list[str] = []
+        for folder, folders, names in os.walk(path):
+            place = Path(folder).relative_to(path)
+            # Another process may remove its temporary folder at any time.
+            folders[:] = [
+                name for name in folders if not name.startswith(".") and (depth is None or len(place.parts) + 1 < depth)
+            ]
+            found += [(place / name).as_posix() for name in names if Path(folder, name).is_file()]
+        return found
 
     def remove(self, path: str) -> None:
         """Remove a file."""
@@ -166,6 +192,12 @@ class LocalStorage:
     def identify(self, path: str) -> FileIdentity | None:
         """Return the identity of a file's content: as this object has just saved it, or else as it is now."""
         return identify_local(path, self._saved.pop(path, None))
+
+    def content(
+        self, blank: ContentRecord, path: str, known: ContentRecord | None, names: Iterable[str] | None = None
+    ) -> ContentRecord | None:
+        """Complete the record of a file or folder; None if there is none."""
+        return local_content(blank, path, known, names)
 
 
 class RemoteStorage:
@@ -243,6 +275,17 @@ class RemoteStorage:
         except FileNotFoundError:
             return None
         return identify_remote(path, info)
+
+    def content(
+        self,
+        blank: ContentRecord,
+        path: str,
+        known: ContentRecord | None,  # noqa: ARG002 - metadata is always read again
+        names: Iterable[str] | None = None,
+    ) -> ContentRecord | None:
+        """Complete the record of a file or folder from its file system's metadata; None if there is none."""
+        self._files.invalidate_cache()
+        return remote_content(blank, self._files, self._inside(path), names)
 
     def _inside(self, path: str) -> str:
         """Return a path as the file system expects it; a URL may chain several file systems."""

@@ -1,9 +1,9 @@
-"""Create temporary files beside the files that they will replace, and remove those that killed processes left.
+"""Create temporary files and folders beside the files that they will replace, and remove those that killed processes left.
 
-The process that writes a temporary file holds a shared lock on it (flock(2)) until the file has been moved or removed. A lock
+The process that writes a temporary file or folder holds a shared lock on it (flock(2)) until it has been moved or removed. A lock
 ends with its process. So a later run recognises Treadle's files by their name, and those that no process is writing by the
-missing lock. On file systems without locks, nothing is removed. State: none. Neighbours: `storage` writes the files, a runner
-removes leftovers.
+missing lock. On file systems without locks, nothing is removed. State: none. Neighbours: `storage` writes the files, `staging`
+the folders, a runner removes leftovers.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import fcntl
 import os
 import re
+import shutil
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -48,6 +49,32 @@ def temporary_beside(target: Path) -> Iterator[tuple[Path, int]]:
             path.unlink()
         raise
     finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def temporary_folder_in(folder: Path) -> Iterator[Path]:
+    """Create an empty, locked folder inside another one; at the end of the block, remove it with everything that is still in it.
+
+    Args:
+        folder: an existing folder.
+
+    Yields:
+        The path of the new folder.
+    """
+    while True:
+        path = folder / f".{folder.stem[:40]}.{os.urandom(6).hex()}.treadle"
+        path.mkdir()
+        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        with suppress(OSError):  # this file system has no locks for folders
+            fcntl.flock(descriptor, fcntl.LOCK_SH)
+        if path.exists():
+            break
+        os.close(descriptor)  # another process removed it as a leftover before it was locked
+    try:
+        yield path
+    finally:
+        shutil.rmtree(path, ignore_errors=True)  # what cannot be removed now is a leftover for a later run
         os.close(descriptor)
 
 
@@ -99,13 +126,18 @@ def _scan(folder: str, names: set[str] | None) -> tuple[list[str], list[str]]:
 
 
 def _remove_if_dead(path: str) -> bool:
+    is_folder = Path(path).is_dir()
+    access = os.O_RDONLY | os.O_DIRECTORY if is_folder else os.O_RDWR
     try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+        descriptor = os.open(path, access | os.O_CLOEXEC | os.O_NOFOLLOW)
     except OSError:
         return False
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        Path(path).unlink()
+        if is_folder:
+            shutil.rmtree(path)
+        else:
+            Path(path).unlink()
     except OSError:  # a process is writing it, or it is already removed, or removing is not permitted
         return False
     finally:

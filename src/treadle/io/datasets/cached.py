@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from treadle.forks import fork_safe
+from treadle.io.contents import content_of
 from treadle.io.dataset import Dataset, capabilities_of, describe_dataset
 from treadle.io.identity import file_identity_of
 from treadle.io.memory import MemoryDataset
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractContextManager
 
+    from treadle.io.contents import ContentRecord
     from treadle.io.identity import FileIdentity
     from treadle.io.memory import CopyMode
 
@@ -106,6 +108,10 @@ class CachedDataset(Dataset):
     def file_identity(self) -> FileIdentity | None:
         """Return the identity of the content of the wrapped dataset; None if that has none."""
         return file_identity_of(self.dataset)
+
+    def content_record(self, name: str, known: ContentRecord | None) -> ContentRecord | None:
+        """Return the content of the wrapped dataset, as `contents.content_of` does."""
+        return content_of(self.dataset, name, known)
 
     def entry(self) -> dict[str, Any]:
         """Return the catalog entry of this dataset, if the wrapped one has a method `entry`."""

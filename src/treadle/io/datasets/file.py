@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, Any, ClassVar, Final
 
 from treadle.errors import DatasetError
+from treadle.io.contents import blank_record
 from treadle.io.dataset import Dataset
 from treadle.io.storage import OpenArguments, Storage, check_options, is_local, local_path, storage_for
 from treadle.io.versions import all_versions, new_version, newest_version, version_path
@@ -21,6 +22,7 @@ from treadle.io.versions import all_versions, new_version, newest_version, versi
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
+    from treadle.io.contents import ContentRecord
     from treadle.io.identity import FileIdentity
 
 _PASSWORD: Final = re.compile(r"(://[^/@:]*):[^/@]*@")
@@ -151,6 +153,14 @@ class FileDataset(Dataset):
         except DatasetError:
             return None
         return self.storage.identify(path)
+
+    def content_record(self, name: str, known: ContentRecord | None) -> ContentRecord | None:
+        """Return the content that a load would read, as `contents.content_of` does; None if the file does not exist."""
+        version = self.load_version()
+        if self._version is not None and version is None:
+            return None
+        path = self.load_path()
+        return self.storage.content(blank_record(name, path, version), path, known)
 
     def release(self) -> None:
         """Release the connection to the storage."""

@@ -15,11 +15,14 @@ from __future__ import annotations
 import os
 import posixpath
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from treadle.errors import DatasetError
 from treadle.io.datasets.partitioned import Partition, PartitionedDataset
 from treadle.io.storage import OpenArguments, Storage, is_local, local_path
+
+if TYPE_CHECKING:
+    from treadle.io.contents import ContentRecord
 
 _CHECKPOINT = "CHECKPOINT"
 _POSITION_PREFIX = f".{_CHECKPOINT}."
@@ -91,7 +94,7 @@ class IncrementalDataset(PartitionedDataset):
     def load(self) -> dict[str, Any]:
         """Load the new partitions, and remember the last one."""
         confirmed = self.checkpoint()
-        new = [name for name in self.names() if name > confirmed]
+        new = self._new_names(confirmed)
         values = {name: Partition(name, self._recipe(name))() for name in new}
         self._last_read = new[-1] if new else confirmed
         if self._writes_position:
@@ -126,6 +129,10 @@ class IncrementalDataset(PartitionedDataset):
             if position == self._own_position or self._read(self._position_path(position)) <= read:
                 self._checkpoint_storage.remove(self._position_path(position))
 
+    def content_record(self, name: str, known: ContentRecord | None) -> ContentRecord | None:
+        """Return the content of the new partitions, which may be none, as `contents.content_of` does."""
+        return self._content_of_partitions(name, known, self._new_names(self.checkpoint()))
+
     def entry(self) -> dict[str, Any]:
         """Return the catalog entry of this dataset."""
         entry = super().entry()
@@ -135,6 +142,10 @@ class IncrementalDataset(PartitionedDataset):
     def describe(self) -> dict[str, Any]:
         """Return the description of the folder, and the forced checkpoint."""
         return {**super().describe(), **({} if self._forced is None else {"checkpoint": self._forced})}
+
+    def _new_names(self, confirmed: str) -> list[str]:
+        """Return the names of the partitions after a checkpoint."""
+        return [name for name in self.names() if name > confirmed]
 
     def _counts(self, file: str) -> bool:
         return file != _CHECKPOINT and super()._counts(file)

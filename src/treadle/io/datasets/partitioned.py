@@ -15,11 +15,14 @@ from types import BuiltinFunctionType, FunctionType, MethodType
 from typing import TYPE_CHECKING, Any, Final
 
 from treadle.errors import DatasetError
+from treadle.io.contents import blank_record
 from treadle.io.dataset import Dataset
 from treadle.io.recipe import DatasetRecipe, is_process_bound
+from treadle.io.staging import staged_files
 from treadle.io.storage import Storage, check_options, is_local, local_path, storage_for
 
 if TYPE_CHECKING:
+    from treadle.io.contents import ContentRecord
     from treadle.io.identity import FileIdentity
 
 _OPENING: Final = frozenset({"open_args_load", "open_args_save"})
@@ -140,6 +143,8 @@ class PartitionedDataset(Dataset):
     def save(self, data: Any) -> None:
         """Save partitions by name.
 
+        Local partitions appear in the folder when all are written; if the save fails, the folder stays as it was.
+
         Raises:
             DatasetError: the data is not a mapping, or a name would be outside the folder.
         """
@@ -153,13 +158,27 @@ class PartitionedDataset(Dataset):
                     "without parts that begin with a dot or an underscore."
                 )
                 raise DatasetError(msg)
-        if self._overwrite:
-            # A generator node saves several chunks, so partitions that this object wrote are not removed.
-            for name in set(self.names()) - self._written - set(data):
+        if self.storage.local and not self._appends():
+            with staged_files(self.path, lambda: map(self._file, self._obsolete(data))) as folder:
+                self._save_partitions(data, str(folder))
+        else:
+            self._save_partitions(data, self.path)
+            for name in self._obsolete(data):
                 self.storage.remove(self._file(name))
+        self._written.update(data)
+
+    def _obsolete(self, data: Mapping[str, Any]) -> list[str]:
+        """Return the partitions that saving removes."""
+        # A generator node saves several chunks, so partitions that this object wrote are not removed.
+        return sorted(set(self.names()) - self._written - set(data)) if self._overwrite else []
+
+    def _save_partitions(self, data: Mapping[str, Any], folder: str) -> None:
         for name, value in data.items():
-            self._recipe(name).build().save(value() if self._is_lazy(value) else value)
-            self._written.add(name)
+            self._recipe(name, folder).build().save(value() if self._is_lazy(value) else value)
+
+    def _appends(self) -> bool:
+        """Return whether saving appends to the existing partitions."""
+        return getattr(self._recipe("any").build(), "appends", False) is True
 
     def exists(self) -> bool:
         """Return whether there are any partitions."""
@@ -168,6 +187,15 @@ class PartitionedDataset(Dataset):
     def file_identity(self) -> FileIdentity | None:
         """Return the identity of the files of all partitions; None if the folder is remote."""
         return self.storage.identify(self.path) if self.storage.local else None
+
+    def content_record(self, name: str, known: ContentRecord | None) -> ContentRecord | None:
+        """Return the content of all partitions, as `contents.content_of` does; None if there are none."""
+        names = self.names()
+        return self._content_of_partitions(name, known, names) if names else None
+
+    def _content_of_partitions(self, name: str, known: ContentRecord | None, names: list[str]) -> ContentRecord | None:
+        files = [f"{each}{self._suffix}" for each in names]
+        return self.storage.content(blank_record(name, self.path), self.path, known, files)
 
     def release(self) -> None:
         """Release the connection to the storage."""
@@ -217,11 +245,11 @@ class PartitionedDataset(Dataset):
         # Such names belong to temporary files and to files of tools.
         return file.endswith(self._suffix) and not any(part.startswith((".", "_")) or not part for part in file.split("/"))
 
-    def _file(self, name: str) -> str:
-        return f"{self.path}/{name}{self._suffix}"
+    def _file(self, name: str, folder: str | None = None) -> str:
+        return f"{folder or self.path}/{name}{self._suffix}"
 
-    def _recipe(self, name: str) -> DatasetRecipe:
-        return DatasetRecipe(f"partition {name}", {**self._template, self._filepath_arg: self._file(name)})
+    def _recipe(self, name: str, folder: str | None = None) -> DatasetRecipe:
+        return DatasetRecipe(f"partition {name}", {**self._template, self._filepath_arg: self._file(name, folder)})
 
 
 _LAZY_TYPES: Final = (Partition, partial, FunctionType, BuiltinFunctionType, MethodType)

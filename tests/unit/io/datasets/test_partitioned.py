@@ -35,7 +35,7 @@ def test_one_value_in_memory_at_a_time(tmp_path):
     seen = []
 
     def make(name):
-        seen.append((name, sorted(file.name for file in tmp_path.glob("*.txt"))))
+        seen.append((name, sorted(file.name for file in tmp_path.rglob("*.txt"))))
         return name
 
     parts_of(tmp_path).save({"a": lambda: make("a"), "b": lambda: make("b")})
@@ -89,6 +89,42 @@ def test_overwrite(tmp_path):
     assert parts.names() == ["a", "b"]
     parts_of(tmp_path).save({"c": "3"})
     assert parts.names() == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_failed_save_leaves_the_folder_as_it_was(tmp_path, overwrite):
+    """Whatever was written before the failure; nothing else is left."""
+    parts_of(tmp_path).save({"a": "old", "b": "old"})
+
+    def fail():
+        assert [name for name in parts_of(tmp_path).names() if name == "c/d"] == []
+        raise ValueError("no thread")
+
+    with pytest.raises(ValueError, match="no thread"):
+        parts_of(tmp_path, overwrite=overwrite).save({"a": "new", "c/d": "new", "e": fail})
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"a.txt": "old", "b.txt": "old"}
+
+
+def test_partitions_that_are_replaced(tmp_path):
+    """They keep their modes, and a link stays a link."""
+    folder = tmp_path / "parts"
+    parts_of(folder).save({"a": "old"})
+    (folder / "a.txt").chmod(0o600)
+    (tmp_path / "elsewhere.txt").write_text("old")
+    (folder / "b.txt").symlink_to(tmp_path / "elsewhere.txt")
+    parts_of(folder).save({"a": "new", "b": "new", "c": "new"})
+    assert (folder / "a.txt").stat().st_mode & 0o777 == 0o600
+    assert (folder / "b.txt").is_symlink()
+    assert (tmp_path / "elsewhere.txt").read_text() == "new"
+    assert sorted(path.name for path in folder.iterdir()) == ["a.txt", "b.txt", "c.txt"]
+
+
+def test_partitions_that_are_appended_to(tmp_path):
+    """Each has what it had before."""
+    appending = {"dataset": {"type": "text.TextDataset", "save_args": {"mode": "a"}}}
+    for text in ("1", "2"):
+        PartitionedDataset(tmp_path, **appending).save({"a": text})
+    assert (tmp_path / "a").read_text() == "12"
 
 
 @pytest.mark.parametrize("name", ["../up", "/etc/x", "", ".hidden", "a//b", 5])

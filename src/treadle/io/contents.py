@@ -1,0 +1,358 @@
+"""Record the content of a dataset at one time, so that a later run can tell whether it is still the same.
+
+A `FileIdentity` says whether a file is the same unmodified file, within one run. A `ContentRecord` says whether the bytes are
+the same, on any later day and on any machine: it has a hash of them, or the entity tag that a remote file system keeps. A file
+whose size and times show that it was not touched since an earlier record is not hashed again.
+
+State: while `written_files_noted` is active, the contents of the files that the current context has written. Neighbours: datasets
+implement `content_record`, `kedro_files` finds the files of Kedro's datasets, `storage` notes the files that it writes.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import time
+from contextlib import contextmanager
+from contextvars import ContextVar
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from treadle.events import ContentRecord
+from treadle.io.kedro_files import NoFileError, kedro_file
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+__all__ = [
+    "ContentRecord",
+    "WrittenFile",
+    "blank_record",
+    "content_of",
+    "digest_of",
+    "folder_files",
+    "local_content",
+    "note_moved",
+    "note_written",
+    "remote_content",
+    "shown_location",
+    "unverifiable",
+    "written_files_noted",
+]
+
+_CLEARLY_OLDER_NS: Final = 2_000_000_000
+"""How much older than a record the last change of a file must be to be trusted. Some file systems count in steps of two seconds;
+it also allows for the clock of a file server that differs from the clock of this machine."""
+
+_BLOCK: Final = 1 << 20
+_READS: Final = 3
+"""How often a file is read that changes while it is read."""
+
+_REMOTE_DIGESTS: Final = MappingProxyType(
+    {
+        "md5Hash": "md5",
+        "ETag": "etag",
+        "etag": "etag",
+        "generation": "version",
+        "VersionId": "version",
+        "version_id": "version",
+    }
+)
+"""Metadata that a file system changes with the content, the most exact first: a file that is saved again with equal bytes keeps
+its MD5 hash, and on some file systems its entity tag, but has a new version."""
+
+
+class WrittenFile(NamedTuple):
+    """The content of a file that this process wrote, read before the file had its final name."""
+
+    size: int
+    mtime_ns: int
+    digest: str
+    taken_ns: int
+
+
+_written: ContextVar[dict[str, WrittenFile] | None] = ContextVar("treadle_written_files", default=None)
+
+
+def content_of(dataset: object, name: str, known: ContentRecord | None = None) -> ContentRecord | None:
+    """Return the content that a load of a dataset would read now.
+
+    Args:
+        dataset: a dataset of Treadle or Kedro. One of another class may have a method `content_record` with the arguments `name`
+            and `known`.
+        name: its name in the catalog.
+        known: an earlier record. If the file has not been touched since, the digest is taken from there and nothing is read.
+
+    Returns:
+        The record; None if there is no data. If the content cannot be verified (a database table, a dataset that raises), the
+        record has no digest and says why. It never raises because of the dataset.
+    """
+    try:
+        describe = getattr(dataset, "content_record", None)
+        record: ContentRecord | None = describe(name, known) if callable(describe) else _kedro_content(dataset, name, known)
+    except NoFileError as exc:
+        return unverifiable(name, str(exc))
+    except Exception as exc:  # noqa: BLE001 - a dataset may raise anything; the record says what, and the node runs
+        from treadle.secrets import mask_patterns, mask_secrets
+
+        text = mask_patterns(mask_secrets(f"{type(exc).__name__}: {exc}"))
+        return unverifiable(name, f"Its content cannot be determined: {text}")
+    return record
+
+
+def unverifiable(name: str, problem: str) -> ContentRecord:
+    """Return the record of a dataset whose content cannot be verified.
+
+    Args:
+        name: the dataset.
+        problem: why, in one sentence.
+    """
+    return ContentRecord(name, None, None, None, None, None, time.time_ns(), problem=problem)
+
+
+def blank_record(name: str, address: str, version: str | None = None) -> ContentRecord:
+    """Return a record of which only the place is known.
+
+    Args:
+        name: the dataset.
+        address: path or URL of its file or folder.
+        version: its version.
+    """
+    return ContentRecord(name, shown_location(address), version, None, None, None, None)
+
+
+def shown_location(address: str) -> str:
+    """Return a path, or a URL with its secrets masked."""
+    if "://" not in address:
+        return address
+    from treadle.secrets import mask_secrets, mask_setting
+
+    return mask_setting(mask_secrets(address))
+
+
+@contextmanager
+def written_files_noted() -> Iterator[None]:
+    """Note the content of each local file that Treadle's storage writes inside the block.
+
+    `content_of` inside the block returns what was written, even if another process has replaced the file since.
+    """
+    token = _written.set({})
+    try:
+        yield
+    finally:
+        _written.reset(token)
+
+
+def note_written(path: str, descriptor: int) -> None:
+    """Note the content of a complete file, if `written_files_noted` is active. Called before the file is moved to its path.
+
+    Args:
+        path: the path that the file will have.
+        descriptor: the open file.
+    """
+    written = _written.get()
+    if written is not None:
+        status = os.fstat(descriptor)
+        written[path] = WrittenFile(status.st_size, status.st_mtime_ns, _digest(descriptor, status.st_size), time.time_ns())
+
+
+def _kedro_content(dataset: object, name: str, known: ContentRecord | None) -> ContentRecord | None:
+    found = kedro_file(dataset)
+    if found is None:
+        return None
+    blank = blank_record(name, found.address, found.version)
+    if found.files is None:
+        return local_content(blank, found.path, known, found.names)
+    found.files.invalidate_cache()
+    return remote_content(blank, found.files, found.path, found.names)
+
+
+def note_moved(path: str, target: str) -> None:
+    """Note that a file that was written has been moved, if `written_files_noted` is active."""
+    written = _written.get()
+    if written is not None and path in written:
+        written[target] = written.pop(path)
+
+
+# --- local files --------------------------------------------------------------------------------------------------------
+
+
+def local_content(
+    blank: ContentRecord, path: str, known: ContentRecord | None, names: Iterable[str] | None = None
+) -> ContentRecord | None:
+    """Return the record of a local file or folder.
+
+    Args:
+        blank: a record with the name of the dataset, the location and the version.
+        path: the file or folder.
+        known: an earlier record.
+        names: the files of a folder that belong to the dataset, relative to it; None for all except hidden ones.
+
+    Returns:
+        The record; None if there is no file.
+    """
+    if known is not None and known.location != blank.location:
+        known = None
+    try:
+        if names is not None:
+            return _folder(blank, path, sorted(names), known)
+        if (written := (_written.get() or {}).get(path)) is not None:
+            return blank._replace(**written._asdict())
+        mode = Path(path).stat().st_mode
+        if stat.S_ISDIR(mode):
+            return _folder(blank, path, sorted(folder_files(path)), known)
+        if not stat.S_ISREG(mode):
+            return blank._replace(taken_ns=time.time_ns(), problem="It is neither a file nor a folder.")
+        return _file(blank, path, known)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+
+
+def folder_files(path: str) -> Iterator[str]:
+    """Yield the files of a folder and those below it, relative to it, except hidden ones, which tools may create."""
+    seen = set()
+    for folder, folders, files in os.walk(path, followlinks=True):
+        place = Path(folder).stat()
+        if (place.st_dev, place.st_ino) in seen:  # a link to a folder above
+            folders.clear()
+            continue
+        seen.add((place.st_dev, place.st_ino))
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        for name in files:
+            if not name.startswith("."):
+                yield Path(folder, name).relative_to(path).as_posix()
+
+
+def digest_of(content: bytes) -> str:
+    """Return the digest of a file with this content."""
+    import xxhash
+
+    return f"xxh3:{xxhash.xxh3_128_hexdigest(content)}"
+
+
+def _file(blank: ContentRecord, path: str, known: ContentRecord | None) -> ContentRecord:
+    status = Path(path).stat()
+    if known is not None and known.digest is not None and (status.st_size, status.st_mtime_ns) == (known.size, known.mtime_ns):
+        taken = time.time_ns()
+        if _is_older(status, known.taken_ns):
+            return known._replace(taken_ns=taken, version=blank.version)
+    read = _read_file(path)
+    if read is None:
+        return blank._replace(taken_ns=time.time_ns(), problem="It changed each time while it was read.")
+    return blank._replace(**read._asdict())
+
+
+def _read_file(path: str) -> WrittenFile | None:
+    """Hash a file; None if it changes while it is read."""
+    with Path(path).open("rb", buffering=0) as file:
+        for _ in range(_READS):
+            taken, before = time.time_ns(), os.fstat(file.fileno())
+            digest = _digest(file.fileno(), before.st_size)
+            after = os.fstat(file.fileno())
+            if (before.st_size, before.st_mtime_ns) == (after.st_size, after.st_mtime_ns):
+                return WrittenFile(before.st_size, before.st_mtime_ns, digest, taken)
+    return None
+
+
+def _folder(blank: ContentRecord, path: str, names: list[str], known: ContentRecord | None) -> ContentRecord:
+    import xxhash
+
+    taken = time.time_ns()
+    statuses = [Path(path, name).stat() for name in names]
+    facts = "".join(f"{name}\0{status.st_size}\0{status.st_mtime_ns}\n" for name, status in zip(names, statuses, strict=True))
+    listing = xxhash.xxh3_128_hexdigest(facts.encode("utf-8", "surrogateescape"))
+    record = blank._replace(
+        size=sum(status.st_size for status in statuses),
+        mtime_ns=max((status.st_mtime_ns for status in statuses), default=None),
+        taken_ns=taken,
+        listing=listing,
+    )
+    if known is not None and known.listing == listing and all(_is_older(status, known.taken_ns) for status in statuses):
+        return record._replace(digest=known.digest, problem=known.problem)
+    hasher = xxhash.xxh3_128()
+    written = _written.get() or {}
+    for name in names:
+        read = written.get(f"{path}/{name}") or _read_file(f"{path}/{name}")
+        if read is None:
+            return record._replace(problem=f"Its file {name} changed each time while it was read.")
+        hasher.update(f"{name}\0{read.digest}\n".encode("utf-8", "surrogateescape"))
+    return record._replace(digest=f"xxh3:{hasher.hexdigest()}")
+
+
+def _is_older(status: os.stat_result, taken_ns: int | None) -> bool:
+    """Return whether a file was last changed clearly before a time.
+
+    The time of the last status change counts too: it cannot be set back, so a file that was replaced by one with the same size
+    and time of modification is noticed.
+    """
+    return taken_ns is not None and max(status.st_mtime_ns, status.st_ctime_ns) + _CLEARLY_OLDER_NS < taken_ns
+
+
+def _digest(descriptor: int, size: int) -> str:
+    """Hash an open file from its beginning, without moving its position."""
+    import xxhash
+
+    hasher = xxhash.xxh3_128()
+    block, offset = min(size + 1, _BLOCK), 0
+    while content := os.pread(descriptor, block, offset):
+        hasher.update(content)
+        offset += len(content)
+    return f"xxh3:{hasher.hexdigest()}"
+
+
+# --- remote files -------------------------------------------------------------------------------------------------------
+
+
+def remote_content(blank: ContentRecord, files: Any, path: str, names: Iterable[str] | None = None) -> ContentRecord | None:
+    """Return the record of a remote file or folder from the metadata of its file system; nothing is downloaded.
+
+    Args:
+        blank: a record with the name of the dataset, the location and the version.
+        files: a file system of fsspec, whose cache of listings has been cleared.
+        path: the file or folder, as the file system expects it.
+        names: the files of a folder that belong to the dataset, relative to it; None for all.
+
+    Returns:
+        The record; None if there is no file.
+    """
+    taken = time.time_ns()
+    try:
+        info: Mapping[str, Any] = files.info(path) if names is None else {"type": "directory"}
+        if info.get("type") != "directory":
+            digest = _remote_digest(info)
+            problem = None if digest is not None else "Its file system has no hash, entity tag or version of the file."
+            return blank._replace(size=_size(info), digest=digest, taken_ns=taken, problem=problem)
+        found: dict[str, Mapping[str, Any]] = files.find(path, detail=True)
+    except FileNotFoundError:
+        return None
+    root = str(files._strip_protocol(path)).rstrip("/")  # noqa: SLF001 - fsspec's own method for this
+    infos = {each[len(root) :].lstrip("/"): facts for each, facts in found.items()}
+    if names is not None:
+        infos = {name: infos[name] for name in names if name in infos}
+    return _remote_folder(blank._replace(taken_ns=taken), infos)
+
+
+def _remote_folder(record: ContentRecord, infos: Mapping[str, Mapping[str, Any]]) -> ContentRecord:
+    import xxhash
+
+    hasher = xxhash.xxh3_128()
+    for name in sorted(infos):
+        digest = _remote_digest(infos[name])
+        if digest is None:
+            return record._replace(problem=f"Its file system has no hash, entity tag or version of the file {name}.")
+        hasher.update(f"{name}\0{digest}\n".encode("utf-8", "surrogateescape"))
+    return record._replace(size=sum(_size(info) or 0 for info in infos.values()), digest=f"etag:{hasher.hexdigest()}")
+
+
+def _remote_digest(info: Mapping[str, Any]) -> str | None:
+    for key, kind in _REMOTE_DIGESTS.items():
+        value = info.get(key)
+        if value and not str(value).startswith("W/"):  # equal weak entity tags do not mean equal bytes
+            return f"{kind}:{str(value).strip(chr(34))}"
+    return None
+
+
+def _size(info: Mapping[str, Any]) -> int | None:
+    size = info.get("size")
+    return int(size) if size is not None else None
