@@ -6,14 +6,15 @@ State: none of its own; neighbours: `objects.py` says which objects have facts o
 from __future__ import annotations
 
 import builtins
-from collections.abc import Callable, Mapping
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from treadle.fingerprint.modules import Modules, absolute
+from treadle.fingerprint.modules import Modules, absolute, is_module
 from treadle.fingerprint.names import Chain, Import, References
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from types import ModuleType
+
     from treadle.fingerprint.facts import Facts
 
 _WHOLE_PACKAGE = {
@@ -97,14 +98,14 @@ class Binding:
         texts = found.texts.get(chain, {None})
         if name in cells:
             value = cells[name]
-            return self._through_module(value, chain[1:], texts, facts) if isinstance(value, ModuleType) else "cell"
+            return self._through_module(value, chain[1:], texts, facts) if is_module(value) else "cell"
         if name not in self._namespace:
             if hasattr(builtins, name):
                 self._note_dynamic(f"builtins.{name}", texts, facts)
                 return "builtin"
             return "missing"
         value = self._namespace[name]
-        if isinstance(value, ModuleType):
+        if is_module(value):
             return self._through_module(value, chain[1:], texts, facts)
         return self._to_value(value, self._module, name, texts, facts)
 
@@ -124,12 +125,12 @@ class Binding:
         """Follow an annotation to a class of the project, because its methods are called through the parameter."""
         value = self._namespace.get(chain[0])
         for attribute in chain[1:]:
-            value = vars(value).get(attribute) if isinstance(value, ModuleType) else None
+            value = vars(value).get(attribute) if is_module(value) else None
         if isinstance(value, type) and self._modules.contains(value.__module__):
             self._mark(value, facts)
 
     def _through_module(self, module: ModuleType, attributes: Chain, texts: set[str | None], facts: Facts) -> str:
-        while attributes and isinstance(inner := vars(module).get(attributes[0]), ModuleType):
+        while attributes and is_module(inner := vars(module).get(attributes[0])):
             module, attributes = inner, attributes[1:]
         name = module.__name__
         if not self._modules.contains(name):

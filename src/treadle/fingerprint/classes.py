@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import ast
 import enum
+import functools
 import sys
-from collections.abc import Iterator, Mapping
 from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,8 @@ from treadle.fingerprint.names import references
 from treadle.fingerprint.syntax import dump
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
     from treadle.fingerprint.context import Context
     from treadle.fingerprint.sources import Definition
 
@@ -26,13 +28,16 @@ _IGNORED = frozenset({"_abc_impl"})
 _METHODS = (ast.FunctionDef, ast.AsyncFunctionDef)
 
 
-def class_parts(kind: type, context: Context, facts: Facts) -> None:
+def class_parts(kind: type, context: Context, facts: Facts) -> str:
     """Note the parts of a class, and what it refers to.
 
     Args:
         kind: a class of the project.
         context: what describing it needs.
         facts: receives the parts.
+
+    Returns:
+        A token of all parts.
     """
     label = f"{kind.__module__}.{kind.__qualname__}"
     source = context.modules.source(kind.__module__)
@@ -59,6 +64,7 @@ def class_parts(kind: type, context: Context, facts: Facts) -> None:
         facts.cannot_tell(f"The file of the class {label} was edited after it was imported: the node runs.")
     own = digest_of("\n".join(texts))
     facts.add(f"class {label}", own, own[:12])
+    return f"class {label} #{own}"
 
 
 def _bases(kind: type, is_defined: bool, context: Context, facts: Facts) -> Iterator[str]:  # noqa: FBT001 - private
@@ -68,9 +74,10 @@ def _bases(kind: type, is_defined: bool, context: Context, facts: Facts) -> Iter
     """
     direct = () if is_defined else kind.__bases__
     for each in (*kind.__mro__[1:], type(kind)):
-        label = context.mark(each, facts)
-        if each in direct or context.modules.contains(each.__module__):
-            yield f"base {label}"
+        if each in direct or context.modules.contains(str(each.__module__)):
+            yield f"base {context.values.describe(each, '', facts, 'class')}"
+        else:
+            context.mark(each, facts)
 
 
 def _members(
@@ -113,15 +120,16 @@ def _is_left_out(name: str, member: Any, kind: type, is_defined: bool, context: 
 
 def _functions_in(member: Any) -> Iterator[FunctionType]:
     """Yield the functions in an attribute of a class: a method, or those of a property."""
-    if isinstance(member, FunctionType):
+    kind = type(member)
+    if kind is FunctionType:
         yield member
-    elif isinstance(member, (staticmethod, classmethod)):
+    elif issubclass(kind, (staticmethod, classmethod)):
         yield from _functions_in(member.__func__)
-    elif isinstance(member, property):
+    elif issubclass(kind, property):
         for each in (member.fget, member.fset, member.fdel):
             yield from _functions_in(each)
-    elif type(member).__module__ == "functools" and hasattr(type(member), "__get__"):  # cached_property, partialmethod
-        yield from _functions_in(vars(member).get("func"))
+    elif kind in {functools.cached_property, functools.partialmethod}:
+        yield from _functions_in(member.func)
 
 
 def _cells_of(kind: type) -> dict[str, Any]:

@@ -5,13 +5,14 @@ State: none of its own.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from treadle.fingerprint.binding import Binding
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     from treadle.fingerprint.facts import Facts
     from treadle.fingerprint.modules import Modules
     from treadle.fingerprint.sources import Sources

@@ -55,6 +55,14 @@ class Facts:
         """
         self.parts.setdefault(label, set()).add(Part(token, shown_value(token) if shown is None else shown))
 
+    def include(self, other: Facts) -> None:
+        """Add the facts of a part of the object."""
+        for label, parts in other.parts.items():
+            self.parts.setdefault(label, set()).update(parts)
+        self.edges |= other.edges
+        self.unknown |= other.unknown
+        self.is_complete = self.is_complete and other.is_complete
+
     def cannot_tell(self, sentence: str) -> None:
         """Note that something cannot be compared, so that the node always runs."""
         self.unknown.add(sentence)

@@ -7,13 +7,16 @@ Values are read once: make a new one for each plan.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from treadle.fingerprint.facts import Facts, Key, Part, digest_of
 from treadle.fingerprint.objects import Objects
+from treadle.project.configure import configured_project, is_configured
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from collections.abc import Set as AbstractSet
+
     from treadle.project.code import CodeStamp
 
 _MOST_SHOWN = 3
@@ -39,7 +42,9 @@ class CodeFingerprint(NamedTuple):
 class _Reached(NamedTuple):
     """What is reachable from a set of objects."""
 
+    digest: str
     parts: dict[str, frozenset[Part]]
+    shown: dict[str, str]
     unknown: frozenset[str]
     is_complete: bool
 
@@ -53,10 +58,13 @@ class Fingerprinter:
         package: the project's package: its functions and classes are followed. Code outside it counts by the version of its
             distribution.
         imported: the state of the package's files when they were imported (`treadle.project.code.code_stamp`), to detect
-            classes that were edited since. Functions are always compared with what was imported.
+            classes that were edited since; by default that of the configured project. Functions are always compared with what was
+            imported.
     """
 
     def __init__(self, package: str, imported: CodeStamp | None = None) -> None:
+        if imported is None and is_configured() and configured_project().package_name == package:
+            imported = configured_project().stamp
         self._stamp = {os.path.realpath(path): (mtime, size) for path, mtime, size in imported or ()}
         self._edited: dict[str, bool] = {}
         self._objects = Objects(package, self._is_edited)
@@ -82,16 +90,15 @@ class Fingerprinter:
         own = Facts()
         token = self._objects.describe(function, own)
         reached = self._reach(frozenset(own.edges))
-        parts = reached.parts
+        parts = reached.shown
         if own.parts:
-            parts = dict(parts)
-            for label, each in own.parts.items():
-                parts[label] = parts.get(label, frozenset()) | each
-        labels = sorted(parts)
-        texts = [f"{label}: {', '.join(sorted(part.token for part in parts[label]))}" for label in labels]
+            parts = {
+                **parts,
+                **{label: _shown(each | reached.parts.get(label, frozenset())) for label, each in own.parts.items()},
+            }
         return CodeFingerprint(
-            digest=digest_of("\n".join([token, *texts])),
-            parts={label: _shown(parts[label]) for label in labels},
+            digest=digest_of(f"{token}\n{_text(own.parts)}\n{reached.digest}"),
+            parts=parts,
             unknown=tuple(sorted(reached.unknown | own.unknown)),
             is_complete=reached.is_complete and own.is_complete,
         )
@@ -117,7 +124,8 @@ class Fingerprinter:
             new = facts.edges - seen
             seen |= new
             pending += new
-        return _Reached(parts, frozenset(unknown), is_complete)
+        shown = {label: _shown(parts[label]) for label in sorted(parts)}
+        return _Reached(digest_of(_text(parts)), parts, shown, frozenset(unknown), is_complete)
 
     def _is_edited(self, path: str) -> bool:
         path = os.path.realpath(path)
@@ -133,6 +141,11 @@ class Fingerprinter:
         return self._edited[path]
 
 
-def _shown(parts: frozenset[Part]) -> str:
+def _text(parts: Mapping[str, AbstractSet[Part]]) -> str:
+    """Return a text that identifies parts exactly."""
+    return "\n".join(f"{label}: {', '.join(sorted(part.token for part in parts[label]))}" for label in sorted(parts))
+
+
+def _shown(parts: AbstractSet[Part]) -> str:
     shown = sorted(part.shown for part in parts)
     return ", ".join(shown) if len(shown) <= _MOST_SHOWN else f"{len(shown)} values #{digest_of(' '.join(shown))[:12]}"

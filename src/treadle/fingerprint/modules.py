@@ -9,13 +9,16 @@ from __future__ import annotations
 import importlib.util
 import os
 import sys
-from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 from treadle.fingerprint.facts import Facts, digest_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from typing import TypeGuard
+
     from treadle.fingerprint.names import Import
     from treadle.fingerprint.sources import SourceFile, Sources
 
@@ -28,9 +31,11 @@ class Modules:
     Args:
         package: the project's package.
         sources: the parsed files.
+        is_edited: returns whether the file at a path was changed after it was imported.
     """
 
-    def __init__(self, package: str, sources: Sources) -> None:
+    def __init__(self, package: str, sources: Sources, is_edited: Callable[[str], bool]) -> None:
+        self._is_edited = is_edited
         self._package = package
         self._sources = sources
         self._folders = [os.path.realpath(each) for each in _folders(package)]
@@ -88,7 +93,11 @@ class Modules:
         """
         source = self.source(module)
         if source is not None:
-            facts.add(f"module {module}", source.digest)
+            if module in sys.modules and self._is_edited(source.path):
+                facts.add(f"module {module}", f"edited {source.digest}")
+                facts.cannot_tell(f"The file of the module {module} was edited after it was imported: the node runs.")
+            else:
+                facts.add(f"module {module}", source.digest)
             self.note_imports(source.references.imports, module, facts)
             return
         path = self.file(module)
@@ -144,6 +153,11 @@ class Modules:
             spec = importlib.util.find_spec(module)
             return spec.origin if spec is not None else None
         return None
+
+
+def is_module(value: Any) -> TypeGuard[ModuleType]:
+    """Return whether a value is a module, without asking the value: a proxy may raise."""
+    return issubclass(type(value), ModuleType)
 
 
 def absolute(module: str, package: str) -> str:

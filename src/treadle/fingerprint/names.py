@@ -8,11 +8,13 @@ are found rather than too few. State: none.
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
-from treadle.fingerprint.syntax import is_annotated
+from treadle.fingerprint.syntax import children, is_annotated
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
 
 Chain: TypeAlias = "tuple[str, ...]"
 
@@ -166,7 +168,7 @@ def _visit(nodes: Sequence[ast.AST], scope: _Scope, found: References) -> None:
         elif isinstance(node, ast.AugAssign) and isinstance(node.target, ast.Name):
             scope.read.add((node.target.id,))
         _note_bound(node, scope, found)
-        pending.extend(ast.iter_child_nodes(node))
+        pending += children(node)
 
 
 def _outside_of_scope(node: ast.AST, scope: _Scope, found: References) -> list[ast.AST]:
@@ -250,6 +252,20 @@ def _chain(node: ast.AST | None) -> Chain | None:
 def _chains_of(nodes: list[ast.AST]) -> Iterator[Chain]:
     for node in nodes:
         for each in ast.walk(node):
+            if isinstance(each, ast.Constant) and isinstance(each.value, str):  # a class that is defined or imported later
+                yield from _chains_in(each.value)
             chain = _chain(each)
             if chain is not None:
                 yield chain
+
+
+def _chains_in(text: str) -> Iterator[Chain]:
+    """Yield the names in an annotation that is written as text."""
+    try:
+        tree = ast.parse(text.strip(), mode="eval")
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return
+    for each in ast.walk(tree):
+        chain = _chain(each)
+        if chain is not None:
+            yield chain

@@ -12,7 +12,6 @@ import operator
 import sys
 import types
 import typing
-from collections.abc import Callable
 from types import FunctionType, ModuleType
 from typing import Any
 
@@ -21,9 +20,12 @@ from treadle.fingerprint.context import Context
 from treadle.fingerprint.distributions import Distributions
 from treadle.fingerprint.facts import Facts, Key
 from treadle.fingerprint.functions import definition_of, function_parts, label_of, module_of
-from treadle.fingerprint.modules import Modules
+from treadle.fingerprint.modules import Modules, is_module
 from treadle.fingerprint.sources import Sources
 from treadle.fingerprint.values import Values
+
+if typing.TYPE_CHECKING:
+    from collections.abc import Callable
 
 _DESCRIPTORS = (
     types.MethodDescriptorType,
@@ -46,7 +48,7 @@ class Objects:
 
     def __init__(self, package: str, is_edited: Callable[[str], bool]) -> None:
         sources = Sources()
-        self._modules = Modules(package, sources)
+        self._modules = Modules(package, sources, is_edited)
         self._distributions = Distributions()
         values = Values(self._modules.root, self._describe_code)
         self._context = Context(sources, self._modules, values, self._mark, self._mark_global, is_edited)
@@ -112,7 +114,7 @@ class Objects:
         """Note a function or class that has facts of its own, or that is outside the project, and return its label."""
         if type(value) is FunctionType:
             return self._mark_function(value, facts)
-        if isinstance(type(value), type) and issubclass(type(value), type):
+        if issubclass(type(value), type):
             return self._mark_class(value, facts)
         return None
 
@@ -147,11 +149,13 @@ class Objects:
             self._live["alive", identity] = function
         return self._labels[identity]
 
-    def _mark_class(self, kind: type, facts: Facts) -> str:
-        module = kind.__module__
+    def _mark_class(self, kind: type, facts: Facts) -> str | None:
+        module = str(kind.__module__)
         if not self._modules.contains(module):
             facts.edges.add(("outside", module))
             return f"{module}.{kind.__qualname__}"
+        if "<locals>" in kind.__qualname__:
+            return None
         key = ("class", id(kind))
         self._live[key] = kind
         facts.edges.add(key)
@@ -166,9 +170,11 @@ class Objects:
         if kind is FunctionType:
             inside = self._modules.contains(module_of(value))
             return function_parts(value, self._context, facts) if inside else self._outside_function(value, name, facts)
+        if issubclass(kind, type):
+            return class_parts(value, self._context, facts)
         if kind is functools.partial:
             return self._partial(value, name, facts)
-        if issubclass(kind, ModuleType):
+        if is_module(value):
             return self._module_value(value, facts)
         parts_of = _PARTS_OF.get(kind)
         if parts_of is not None:
@@ -192,10 +198,8 @@ class Objects:
         """Describe a function that is not written in Python."""
         if kind is types.BuiltinFunctionType:
             owner = value.__self__
-            if owner is None or isinstance(owner, ModuleType):
-                module = value.__module__ or "builtins"
-                facts.edges.add(("outside", module))
-                return f"{module}.{value.__qualname__}"
+            if owner is None or is_module(owner):
+                return self._compiled(str(value.__module__ or "builtins"), value.__qualname__, facts)
             return self._call(f"builtin {value.__name__}", (owner,), name, facts)
         if kind is types.MethodWrapperType:
             return self._call(f"builtin {value.__name__}", (value.__self__,), name, facts)
@@ -205,6 +209,11 @@ class Objects:
             facts.edges.add(("outside", "numpy"))
             return f"numpy.{value.__name__}"
         return None
+
+    def _compiled(self, module: str, name: str, facts: Facts) -> str:
+        """Refer to a function that is not written in Python: by its module in the project, or by the distribution."""
+        facts.edges.add(("module" if self._modules.contains(module) else "outside", module))
+        return f"{module}.{name}"
 
     def _outside_function(self, function: FunctionType, name: str, facts: Facts) -> str:
         """Describe a function that code outside the project made, such as the wrapper that a decorator returns."""
@@ -283,5 +292,5 @@ def _is_found_by_name(function: FunctionType) -> bool:
     """Return whether a function is what its module has under its name, and so is given by the module's version."""
     found: Any = sys.modules.get(function.__module__)
     for each in function.__qualname__.split("."):
-        found = vars(found).get(each) if isinstance(found, (ModuleType, type)) else None
+        found = vars(found).get(each) if is_module(found) or isinstance(found, type) else None
     return found is function

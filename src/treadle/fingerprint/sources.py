@@ -10,16 +10,18 @@ import ast
 import linecache
 import os
 import warnings
-from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from types import CodeType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from treadle.fingerprint.facts import digest_of
 from treadle.fingerprint.names import Import, References, imports_of, references
-from treadle.fingerprint.syntax import Function, dump
+from treadle.fingerprint.syntax import Function, children, dump
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 
@@ -242,7 +244,7 @@ def _codes(tree: ast.Module, path: str) -> dict[tuple[int, str], list[CodeType]]
 
 def _walk(node: ast.AST, around: str) -> Iterator[tuple[Function | ast.ClassDef, str]]:
     """Yield the functions and classes under a node with their qualified names."""
-    pending = [(child, around) for child in reversed(list(ast.iter_child_nodes(node)))]
+    pending = [(child, around) for child in reversed(children(node))]
     while pending:
         each, prefix = pending.pop()
         inside = prefix
@@ -250,7 +252,7 @@ def _walk(node: ast.AST, around: str) -> Iterator[tuple[Function | ast.ClassDef,
             name = "<lambda>" if isinstance(each, ast.Lambda) else each.name
             yield each, f"{prefix}{name}"
             inside = f"{prefix}{name}." if isinstance(each, ast.ClassDef) else f"{prefix}{name}.<locals>."
-        pending += [(child, inside) for child in reversed(list(ast.iter_child_nodes(each)))]
+        pending += [(child, inside) for child in reversed(children(each))]
 
 
 def _walk_module_level(tree: ast.Module) -> Iterator[ast.AST]:
@@ -260,7 +262,7 @@ def _walk_module_level(tree: ast.Module) -> Iterator[ast.AST]:
         node = pending.pop()
         yield node
         if not isinstance(node, (*_FUNCTIONS, ast.ClassDef)):
-            pending += ast.iter_child_nodes(node)
+            pending += children(node)
 
 
 def _first_line(node: Function | ast.ClassDef) -> int:

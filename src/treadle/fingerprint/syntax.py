@@ -12,8 +12,10 @@ for example `DataFrame.query("x > @limit")`. State: none.
 from __future__ import annotations
 
 import ast
-from collections.abc import Collection, Iterator
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
 
 Function: TypeAlias = "ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda"
 
@@ -86,6 +88,18 @@ def dump(tree: ast.AST, *, defaults: bool = True, without: Collection[ast.AST] =
         else:
             text.append(f"'{item!a}")
     return "".join(text)
+
+
+def children(node: ast.AST) -> list[ast.AST]:
+    """Return the nodes directly under a node, in order, without those that say whether a name is read or written."""
+    found: list[ast.AST] = []
+    for name in node._fields:
+        value = getattr(node, name, None)
+        if isinstance(value, list):
+            found += [each for each in value if isinstance(each, ast.AST)]
+        elif isinstance(value, ast.AST) and name != "ctx":
+            found.append(value)
+    return found
 
 
 def constant(value: Any) -> str:

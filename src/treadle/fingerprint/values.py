@@ -5,7 +5,7 @@ Each value becomes a token: a text that is equal in two processes exactly if the
 class is called: the state of an instance is read from its `__dict__` and slots. Values that refer to code are described by
 `objects.py`.
 
-State: the location of the project, and the description that is going on.
+State: the location of the project, large values that were described, and the description that is going on.
 """
 
 from __future__ import annotations
@@ -20,16 +20,21 @@ import re
 import threading
 import types
 import zoneinfo
-from collections.abc import Callable, Iterable
 from contextvars import ContextVar
-from typing import Any
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
 
 from treadle.fingerprint.arrays import array_token
 from treadle.fingerprint.facts import Facts, digest_of, hidden
 from treadle.secrets import looks_secret, mask_setting
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
 _MOST_VALUES = 100_000
 _DEEPEST = 100
+_LARGE = 100
+"""Containers with as many elements are described once, however many nodes use them."""
 _LONGEST_TOKEN = 200
 _MOST_BYTES = 64 * 2**20
 
@@ -71,6 +76,8 @@ class Values:
         self._count = 0
         self._label = ""
         self._done: dict[int, tuple[Any, str]] = {}
+        self._arrays: dict[int, tuple[Any, str | None]] = {}
+        self._large: dict[tuple[int, bool], tuple[Any, str, Facts]] = {}
 
     def describe(self, value: Any, name: str, facts: Facts, label: str) -> str:
         """Return the token of a value, and note what it refers to.
@@ -108,6 +115,11 @@ class Values:
         identity = id(value)
         if identity in self._done:
             return self._done[identity][1]
+        is_secret = bool(self._large) and looks_secret(name)
+        if (identity, is_secret) in self._large:
+            _, token, known = self._large[identity, is_secret]
+            facts.include(known)
+            return token
         if identity in self._stack:
             at = self._stack.index(identity)
             self._lowest = min(self._lowest, at)
@@ -115,10 +127,12 @@ class Values:
         self._count += 1
         if self._count > _MOST_VALUES or len(self._stack) >= _DEEPEST:
             raise TooLargeError
+        large = type(value) in _CONTAINERS and len(value) >= _LARGE
+        own = Facts() if large else facts
         around, self._lowest = self._lowest, len(self._stack)
         self._stack.append(identity)
         try:
-            token = self._inside(value, name, facts)
+            token = self._inside(value, name, own)
         finally:
             self._stack.pop()
         if len(token) > _LONGEST_TOKEN:
@@ -126,6 +140,10 @@ class Values:
         if self._lowest >= len(self._stack):
             # It refers to nothing around it, so it is the same wherever it occurs. (The value is kept, so its id stays its own.)
             self._done[identity] = value, token
+            if large:
+                self._large[identity, looks_secret(name)] = value, token, own
+        if large:
+            facts.include(own)
         self._lowest = min(around, self._lowest)
         return token
 
@@ -137,11 +155,11 @@ class Values:
             return self._text(value, name)
         if kind is int or kind is float or kind is complex:
             token = hex(value) if kind is int and value.bit_length() > 10_000 else repr(value)
-            return hidden(token, name) if name and looks_secret(name) else token
+            return hidden(token, name) if name and _is_secret(name) else token
         if kind is bytes or kind is bytearray:
             if len(value) > _MOST_BYTES:
                 raise TooLargeError
-            if name and looks_secret(name):
+            if name and _is_secret(name):
                 return hidden(bytes(value).hex(), name)
             return f"{kind.__name__} {bytes(value)!r}" if len(value) < _LONGEST_TOKEN else f"{kind.__name__} #{digest_of(value)}"
         return None
@@ -151,7 +169,7 @@ class Values:
             raise TooLargeError
         if self._root is not None:
             text = self._root.sub("<project>", text)
-        if (name and looks_secret(name)) or (len(text) < 10_000 and mask_setting(text) != text):
+        if (name and _is_secret(name)) or (len(text) < 10_000 and mask_setting(text) != text):
             return hidden(text, name)
         token = "'" + text.replace("\\", "\\\\").replace("'", "\\'").replace("\n", "\\n") + "'"
         return token if len(token) <= _LONGEST_TOKEN else f"str #{digest_of(token)}"
@@ -164,10 +182,21 @@ class Values:
         if token is None:
             token = self._simple(value, kind, name, facts)
         if token is None:
-            token = array_token(value)
-            if token is not None:
-                facts.edges.add(("outside", kind.__module__))
+            token = self._array(value, kind, facts)
         return self._instance(value, kind, name, facts) if token is None else token
+
+    def _array(self, value: Any, kind: type, facts: Facts) -> str | None:
+        if kind.__module__.partition(".")[0] not in _ARRAYS:
+            return None
+        facts.edges.add(("outside", kind.__module__))
+        known = self._arrays.get(id(value))
+        if known is None:
+            try:
+                token = array_token(value)
+            except Exception:  # noqa: BLE001 - the library cannot hash it, so it is not compared
+                token = None
+            known = self._arrays[id(value)] = value, token
+        return known[1]
 
     def _simple(self, value: Any, kind: type, name: str, facts: Facts) -> str | None:  # noqa: PLR0911 - one line a kind
         """Describe a value of the standard library that its text identifies, or that has no state that counts."""
@@ -236,7 +265,10 @@ class Values:
         return f"<{label} {content}{self._joined(state)}>"
 
     def _kind(self, kind: type, facts: Facts) -> str:
-        return self._code(kind, "", facts) or kind.__qualname__
+        return self._describe(kind, "", facts)
+
+
+_is_secret = lru_cache(maxsize=10_000)(looks_secret)
 
 
 def _own_attributes(value: Any) -> dict[str, Any]:

@@ -74,15 +74,15 @@ print(json.dumps({name: [each.digest, dict(each.parts), each.unknown] for name, 
 """
 
 GOLDEN = {
-    "clean": "51eca6da643681f1b0027ee19e878727",
-    "price": "ad93ed71625114ea663dc6278756b3f6",
-    "fit": "f70761171d38ad721884ff5efc591787",
-    "report": "0c3e06c401fae05cf0e6243a75135de3",
-    "scale": "67b4a109108b6e63be19187f5b8ab135",
-    "add": "58b20ed47f3619d9a001f48d7d848cf8",
-    "pick": "f213ea0c024df552a4cf6eb6b83aed40",
-    "shout": "8730d7bab215d666fd2cc25ae56f230b",
-    "many": "560ccaad25d585a270792a4f4cc5be2e",
+    "clean": "6b85467d6164b5c28bb62694e9414379",
+    "price": "e1bc1f9428c55183c2a5f1c179f88426",
+    "fit": "e113d8ad53b39f0c189007588542c94b",
+    "report": "78ef0ef45f9aa9004dbe9092262dde49",
+    "scale": "a9b2406d026f7db15b7138a6fcaa5aa0",
+    "add": "0190ab3c285a1ed5a7d94b4dd939ca0a",
+    "pick": "90d018d41807b56c82a1cbf47d857e51",
+    "shout": "0ba363599c9fa6296125d13833f2d18f",
+    "many": "f835721865195b280d07f3d3969f1c3a",
 }
 
 
