@@ -11,8 +11,11 @@ import os
 import re
 import sys
 from dataclasses import dataclass
-from importlib import metadata
 from importlib.machinery import ModuleSpec, PathFinder
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from importlib.metadata import Distribution
 
 _MOST_FILES = 5000
 """A package outside all distributions is identified by the content of its files, at most this many."""
@@ -41,7 +44,7 @@ class Distributions:
 
     def __init__(self) -> None:
         self._known: dict[str, Outside | None] = {}
-        self._owners: dict[str, list[metadata.Distribution]] | None = None
+        self._owners: dict[str, list[Distribution]] | None = None
 
     def of_module(self, module: str) -> Outside | None:
         """Identify a module outside the project.
@@ -62,13 +65,15 @@ class Distributions:
             self._known[module] = self._known[package]
         return self._known[module]
 
-    def containing(self, package: str, file: str) -> metadata.Distribution | None:
+    def containing(self, package: str, file: str) -> Distribution | None:
         """Return the distribution that contains a file.
 
         Args:
             package: the dotted name of the package or module that the file is.
             file: its path.
         """
+        from importlib import metadata  # takes longer than all the rest, and not every project needs it
+
         relative = "/".join((*package.split(".")[:-1], *_end(package, file)))
         try:
             same_name = metadata.distribution(package.partition(".")[0])
@@ -131,7 +136,7 @@ def _end(package: str, file: str) -> tuple[str, ...]:
     return (package.rpartition(".")[2], last) if last.startswith("__init__.") else (last,)
 
 
-def _owned(distribution: metadata.Distribution) -> set[str]:
+def _owned(distribution: Distribution) -> set[str]:
     """Return the packages and modules that a distribution contains, as paths of files, from its list of files."""
     text = distribution.read_text("RECORD")
     if text is None:  # an egg, or a package of the operating system
@@ -139,12 +144,12 @@ def _owned(distribution: metadata.Distribution) -> set[str]:
     return set(_PACKAGES.findall(text))
 
 
-def _is_at(distribution: metadata.Distribution, relative: str, file: str) -> bool:
+def _is_at(distribution: Distribution, relative: str, file: str) -> bool:
     located = str(distribution.locate_file(relative))
     return os.path.realpath(located) == os.path.realpath(file)
 
 
-def _name(distribution: metadata.Distribution) -> str:
+def _name(distribution: Distribution) -> str:
     return re.sub(r"[-_.]+", "-", distribution.metadata["Name"]).lower()
 
 

@@ -12,14 +12,12 @@ from __future__ import annotations
 
 import collections
 import datetime as dt
-import decimal
 import enum
 import logging
 import pathlib
 import re
 import threading
 import types
-import zoneinfo
 from contextvars import ContextVar
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -40,8 +38,9 @@ _MOST_BYTES = 64 * 2**20
 
 _CONTAINERS = (list, tuple, dict, set, frozenset, collections.deque, types.MappingProxyType)
 _LEAVES = (str, int, float, complex, bytes, bytearray)
-_READABLE = (dt.date, dt.datetime, dt.time, dt.timedelta, dt.timezone, decimal.Decimal, range, slice, zoneinfo.ZoneInfo)
-"""Types whose repr is exact."""
+_READABLE = (dt.date, dt.datetime, dt.time, dt.timedelta, dt.timezone, range, slice)
+_READABLE_ELSEWHERE = {("decimal", "Decimal"), ("zoneinfo", "ZoneInfo")}
+"""Types whose repr is exact; the second are not imported here."""
 _WITHOUT_STATE = (
     threading.local,
     type(threading.Lock()),
@@ -200,7 +199,7 @@ class Values:
 
     def _simple(self, value: Any, kind: type, name: str, facts: Facts) -> str | None:  # noqa: PLR0911 - one line a kind
         """Describe a value of the standard library that its text identifies, or that has no state that counts."""
-        if kind in _READABLE:
+        if kind in _READABLE or (kind.__module__, kind.__qualname__) in _READABLE_ELSEWHERE:
             return repr(value)
         if issubclass(kind, enum.Enum):
             return f"{self._kind(kind, facts)}.{value._name_}"
