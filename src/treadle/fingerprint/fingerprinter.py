@@ -28,7 +28,8 @@ class CodeFingerprint(NamedTuple):
     Attributes:
         digest: of everything; equal digests mean that the function computes the same from the same inputs.
         parts: what it consists of, for people: `{"function demo.nodes.clean": "<hash>", "global demo.nodes.LIMIT": "3",
-            "distribution pandas": "3.1.1"}`. Values are short texts or hashes; secrets are never readable.
+            "distribution pandas": "3.1.1"}`. Values are short texts or hashes; secrets are never readable. The part `callable`
+            is the function itself. Parts differ where digests do.
         unknown: what could not be followed, a sentence each.
         is_complete: False if the function depends on something that cannot be compared, so that the node always has to run.
     """
@@ -88,7 +89,7 @@ class Fingerprinter:
 
     def _find_out(self, function: Callable[..., Any]) -> CodeFingerprint:
         own = Facts()
-        token = self._objects.describe(function, own)
+        self._objects.describe(function, own)
         reached = self._reach(frozenset(own.edges))
         parts = reached.shown
         if own.parts:
@@ -97,7 +98,7 @@ class Fingerprinter:
                 **{label: _shown(each | reached.parts.get(label, frozenset())) for label, each in own.parts.items()},
             }
         return CodeFingerprint(
-            digest=digest_of(f"{token}\n{_text(own.parts)}\n{reached.digest}"),
+            digest=digest_of(f"{_text(own.parts)}\n{reached.digest}"),
             parts=parts,
             unknown=tuple(sorted(reached.unknown | own.unknown)),
             is_complete=reached.is_complete and own.is_complete,

@@ -71,7 +71,7 @@ def function_parts(function: FunctionType, context: Context, facts: Facts) -> st
     tokens += [f"{name}={context.part(f'closure {label} {name}', name, cells[name], facts)}" for name in sorted(cells)]
     for name, value in sorted(vars(function).items()):
         if name == "__wrapped__":
-            tokens.append(f"wrapped={context.values.describe(value, '', facts, f'function {label}')}")
+            tokens.append(f"wrapped={context.part(f'wrapped by {label}', '', value, facts)}")
         elif not name.startswith("__"):
             tokens.append(f".{name}={context.part(f'attribute {label}.{name}', name, value, facts)}")
     return f"{label} #{digest_of(' '.join(tokens))}"

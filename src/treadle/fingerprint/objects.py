@@ -56,19 +56,16 @@ class Objects:
         self._live: dict[Key, Any] = {}
         self._labels: dict[int, str | None] = {}
 
-    def describe(self, function: Any, facts: Facts) -> str:
-        """Return the token of a node's function, and note what it refers to.
+    def describe(self, function: Any, facts: Facts) -> None:
+        """Note what a node's function consists of and refers to.
 
         Args:
             function: any callable.
-            facts: receives its parts, if it has no facts of its own.
+            facts: receives the token, and the parts of a function that has no facts of its own.
         """
         token = self._context.values.describe(function, "", facts, "function of the node")
-        if type(function) is types.MethodType or (
-            type(function).__module__ != "builtins" and not isinstance(function, (functools.partial, type))
-        ):
-            facts.add(f"callable {type(function).__qualname__}", token)
-        return token
+        is_name = type(function) is FunctionType or isinstance(function, type)
+        facts.add("callable", token, token if is_name else None)
 
     def facts(self, key: Key) -> Facts:
         """Return the facts of an object.

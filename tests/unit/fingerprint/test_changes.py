@@ -8,6 +8,7 @@ import pytest
 def differ(checkout, template, one, other, **more):
     """Return whether `node` of a module has two digests if § in the module's source is the one or the other text."""
     found = [checkout(nodes=template.replace("§", each), **more).of("nodes") for each in (one, other)]
+    assert (found[0].digest != found[1].digest) == (found[0].parts != found[1].parts)
     return found[0].digest != found[1].digest
 
 

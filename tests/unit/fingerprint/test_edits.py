@@ -43,12 +43,14 @@ def test_the_parts_say_what_a_node_depends_on(unedited):
     """Each function, class, constant, default value and captured value is a part of its own; short values can be read."""
     parts = unedited["clean"].parts
     assert set(parts) == {
+        "callable",
         "function shop.nodes.clean",
         "function shop.tools.trim",
         "function shop.tools.smaller",
         "global shop.nodes.LIMIT",
     }
     assert parts["global shop.nodes.LIMIT"] == "100"
+    assert parts["callable"] == "function shop.nodes.clean"
     assert unedited["price"].parts["default shop.nodes.price(discount)"] == "10"
     assert unedited["price"].parts["global shop.conf.RATES"] == "{'eur': 2, 'usd': [3, 4]}"
     assert unedited["add"].parts["closure shop.nodes.make_adder.<locals>.add amount"] == "3"

@@ -74,15 +74,15 @@ print(json.dumps({name: [each.digest, dict(each.parts), each.unknown] for name, 
 """
 
 GOLDEN = {
-    "clean": "6b85467d6164b5c28bb62694e9414379",
-    "price": "e1bc1f9428c55183c2a5f1c179f88426",
-    "fit": "e113d8ad53b39f0c189007588542c94b",
-    "report": "78ef0ef45f9aa9004dbe9092262dde49",
-    "scale": "a9b2406d026f7db15b7138a6fcaa5aa0",
-    "add": "0190ab3c285a1ed5a7d94b4dd939ca0a",
-    "pick": "90d018d41807b56c82a1cbf47d857e51",
-    "shout": "0ba363599c9fa6296125d13833f2d18f",
-    "many": "f835721865195b280d07f3d3969f1c3a",
+    "clean": "d7430388633c660e3342eeff9e69bdc6",
+    "price": "bc282a7cf492eb1934f3367fee78b154",
+    "fit": "24cdf54c0725f97414f16c0b10a0893b",
+    "report": "b0842e69ade8d458f83fd1804903929e",
+    "scale": "621720d7acfc00a56c7a81bab09a30d9",
+    "add": "9af5bdb9354b5925fdc92e13731b0646",
+    "pick": "d0ecfe8cf89cec25ce35e00bb77f0f5c",
+    "shout": "abcf9b8f0c7810257c320c46cb845dd4",
+    "many": "6727f4e5cb17a049a0fed3a2baab9c08",
 }
 
 
