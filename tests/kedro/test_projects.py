@@ -7,10 +7,13 @@ import os
 import subprocess
 import sys
 from collections import Counter
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
+
+from treadle.io.contents import digest_of
+from treadle.observe.store import SQLStore
 
 pytest.importorskip("kedro", reason="the Kedro runner's tests need Kedro")
 pytest.importorskip("kedro_datasets", reason="the projects use kedro-datasets")
@@ -141,6 +144,12 @@ def test_runs_are_recorded_where_the_project_asks_for_it(lane):
     shown = lane.command("-m", "treadle", "sessions", "show", listed[2].split()[0]).stdout
     for fact in ("make_left", "factor=5", "tags=['sides']", "kedro run", str(lane.root / "conf")):
         assert fact in shown
+    with closing(SQLStore(project_path=lane.root)) as store:
+        nodes = store.load(listed[2].split()[0]).runs[0].nodes
+    outputs = [record for node in nodes for record in node.outputs]
+    assert outputs
+    for record in outputs:
+        assert record.digest == digest_of((lane.root / record.location).read_bytes())
 
 
 TWICE = """

@@ -93,13 +93,17 @@ def list_sessions(context: click.Context, limit: int) -> None:
 @click.option(
     "--follow", "-f", is_flag=True, help="Print what happens in a running session as it happens, until the session ends."
 )
+@click.option("--json", "as_json", is_flag=True, help="Print the whole record as one JSON object.")
 @click.pass_context
-def show_session(context: click.Context, session_id: str, *, follow: bool) -> None:
+def show_session(context: click.Context, session_id: str, *, follow: bool, as_json: bool) -> None:
     """Show the record of a session.
 
     A unique prefix of its ID is sufficient. The session may be running, or may have been lost: its process ended without
     completing the record.
     """
+    if follow and as_json:
+        msg = "--follow prints lines and cannot be combined with --json."
+        raise click.UsageError(msg)
     if follow:
         from treadle.cli.follow import follow_session
 
@@ -109,6 +113,11 @@ def show_session(context: click.Context, session_id: str, *, follow: bool) -> No
         return
     with closing(_open_store(context)) as store:
         record = store.load(session_id)
+    if as_json:
+        from treadle.cli.session_json import session_json
+
+        click.echo(session_json(record))
+        return
     for line in session_lines(record):
         click.echo(printable(line))
 

@@ -113,8 +113,7 @@ class KedroAttemptStrategy:
         ran = clock()
         self._call_hooks(steps, "after_node_run", node=node, **self._hook_arguments(inputs), outputs=outputs)
         if outputs and inspect.isgeneratorfunction(node.func):
-            for name, chunk in self._chunks(node, inputs, outputs, steps):
-                self._save(node, name, chunk, steps, store_value)
+            self._save_chunks(node, inputs, outputs, steps, store_value)
         else:
             # Saving is the peak of memory use, so the inputs are released first, and each output once it is saved.
             # The hooks' own dictionaries are not modified, because a hook may have kept them.
@@ -192,15 +191,34 @@ class KedroAttemptStrategy:
 
     # --- outputs -----------------------------------------------------------------------------------------------------------
 
+    def _save_chunks(
+        self,
+        node: Node,
+        inputs: Mapping[str, Any],
+        outputs: Mapping[str, Any],
+        steps: Steps,
+        store_value: Callable[[int, Any], None],
+    ) -> None:
+        contents, steps.contents = steps.contents, None  # recorded once, when the last chunk is saved
+        for name, chunk in self._chunks(node, inputs, outputs, steps):
+            self._save(node, name, chunk, steps, store_value)
+        steps.contents = contents
+        persistent = [name for name in outputs if name not in self._catalog.transferred]
+        steps.record_contents(persistent, self._catalog.kedro_catalog.get)
+
     def _save(self, node: Node, name: str, data: Any, steps: Steps, store_value: Callable[[int, Any], None]) -> None:
         steps.phase, steps.dataset = "save", name
         self._call_hooks(steps, "before_dataset_saved", dataset_name=name, data=data, node=node)
         index = self._catalog.transferred.get(name)
         if index is None:
-            self._catalog.save_dataset(name, data)
+            self._save_dataset(name, data, steps)
         else:
             store_value(index, self._catalog.save(name, data))
         self._call_hooks(steps, "after_dataset_saved", dataset_name=name, data=data, node=node)
+
+    def _save_dataset(self, name: str, data: Any, steps: Steps) -> None:
+        catalog = self._catalog
+        steps.save_output(name, lambda: catalog.kedro_catalog.get(name), lambda: catalog.save_dataset(name, data))
 
     def _save_in_threads(
         self, node: Node, outputs: dict[str, Any], steps: Steps, store_value: Callable[[int, Any], None]
@@ -212,7 +230,7 @@ class KedroAttemptStrategy:
                 if name not in self._catalog.transferred:
                     steps.phase, steps.dataset = "save", name
                     self._call_hooks(steps, "before_dataset_saved", dataset_name=name, data=data, node=node)
-                    saving[pool.submit(contextvars.copy_context().run, self._catalog.save_dataset, name, data)] = name
+                    saving[pool.submit(contextvars.copy_context().run, self._save_dataset, name, data, steps)] = name
             for name in [name for name in outputs if name in self._catalog.transferred]:
                 self._save(node, name, outputs.pop(name), steps, store_value)
             for future in as_completed(saving):

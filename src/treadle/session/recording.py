@@ -106,6 +106,7 @@ class Recording:
             params=request.given(),
             started=time.time(),
         )
+        recorder.records_outputs = self._store is not None
         recorder.on_first_node = partial(self._record_live, recorder)
         return recorder
 

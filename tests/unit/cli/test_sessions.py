@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import pytest
 
 from treadle.cli.main import main
-from treadle.events import Outcome
+from treadle.events import ContentRecord, Outcome
+from treadle.io.contents import unverifiable
 from treadle.observe.store import ErrorRecord, NodeRecord, RunRecord, SessionRecord, SQLStore
 
 NODES = (
@@ -133,6 +135,28 @@ def test_show_tells_everything(store, capsys):
         ["fit", "(attempt", "2)", "✘", "failed", "0.500", "worker-2"],
         ["plot", "·", "skipped"],
     ]
+
+
+def test_show_as_json(store, capsys):
+    """The record is one JSON object, with the contents of each node's outputs."""
+    content = ContentRecord("table", "/data/table.csv", "v1", 5, 1_700_000_000_123_456_789, "xxh3:ab", 1_700_000_001_000_000_000)
+    node = replace(NODES[0], outputs=(content, unverifiable("log", "It has no file.")))
+    store.save(session("2026-01-01", replace(FAILED, nodes=(node, *NODES[1:]))))
+    assert store.load("2026-01-01").runs[0].nodes[0] == node
+    assert main(["sessions", "show", "--json", "2026"]) == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert (shown["session_id"], shown["outcome"], shown["runs"][0]["params"]) == ("2026-01-01", "failed", {"tags": ["fast"]})
+    split, fit, _ = shown["runs"][0]["nodes"]
+    assert split["outputs"][0] == content._asdict()
+    assert split["outputs"][1]["problem"] == "It has no file."
+    assert (fit["outputs"], fit["error"]["message"]) == ([], "bad")
+
+
+def test_show_as_json_or_follow(store, capsys):
+    """One of them can be asked for."""
+    store.save(session("2026-01-01", FAILED))
+    assert main(["sessions", "show", "--json", "--follow", "2026"]) == 2
+    assert "cannot be combined" in capsys.readouterr().err
 
 
 def test_show_a_session_that_never_ran(store, capsys):

@@ -63,6 +63,8 @@ def attempt_node(
     # The wall clock may be adjusted during the attempt, so durations come from the performance counter.
     started, started_counter = time.time(), time.perf_counter()
     steps = Steps(started)
+    if context.records_outputs:
+        steps.contents = {}
     node: Node | None = None
     try:
         node = context.node(index)
@@ -72,8 +74,10 @@ def attempt_node(
         attempt = _attempt if context.strategy is None else _attempt_with_strategy
         if context.seeds is not None and (seed := context.seeds.of(index)) is not None:
             with seeded(seed, node.name):
-                return attempt(context, index, node, steps, load_input, store_output)
-        return attempt(context, index, node, steps, load_input, store_output)
+                times = attempt(context, index, node, steps, load_input, store_output)
+        else:
+            times = attempt(context, index, node, steps, load_input, store_output)
+        return times._replace(contents=tuple(sorted(steps.contents.values()))) if steps.contents else times
     except BaseException as exc:  # whatever a node or a library raises, SystemExit included, is the node's failure
         steps.end_if_forked(exc)
         if context.interruptible and isinstance(exc, KeyboardInterrupt):
@@ -169,23 +173,30 @@ def _save_chunks(
     """Save the chunks that a generator yields, one by one; return the seconds spent saving."""
     outputs: dict[str, Any] = {}
     saving = 0.0
-    with ExitStack() as files:  # files that are appended to are replaced only when the generator has finished without an error
-        # In-memory chunks are copied, so that changes that the generator makes to a chunk after yielding it have no effect.
-        save = _Saver(
-            context, index, node, lambda dataset, chunk: store_output(dataset, snapshot(chunk, context.copy_mode(dataset))), files
-        )
-        for name, chunk in node.unpack(returned):
-            before = time.perf_counter()
+    with steps.saving_chunks():
+        with (
+            ExitStack() as files
+        ):  # files that are appended to are replaced only when the generator has finished without an error
+            # In-memory chunks are copied, so that changes that the generator makes to a chunk after yielding it have no effect.
+            save = _Saver(
+                context,
+                index,
+                node,
+                lambda dataset, chunk: store_output(dataset, snapshot(chunk, context.copy_mode(dataset))),
+                files,
+            )
+            for name, chunk in node.unpack(returned):
+                before = time.perf_counter()
+                steps.check_time()
+                save(name, chunk, steps)
+                saving += time.perf_counter() - before
+                steps.phase, steps.dataset = "run", None
+                outputs[name] = chunk
+            call_hook(context, steps, "after_node_run", **node_arguments(context, node, inputs), outputs=outputs)
             steps.check_time()
-            save(name, chunk, steps)
-            saving += time.perf_counter() - before
-            steps.phase, steps.dataset = "run", None
-            outputs[name] = chunk
-        call_hook(context, steps, "after_node_run", **node_arguments(context, node, inputs), outputs=outputs)
-        steps.check_time()
-        before = time.perf_counter()
-        steps.phase = "save"
-    save.store_identities()
+            before = time.perf_counter()
+            steps.phase = "save"
+        save.record_files(steps)
     _confirm(context, steps, node)
     return saving + time.perf_counter() - before
 
@@ -197,6 +208,8 @@ def _for_each(context: RunContext, steps: Steps, function: Callable[[_T, Steps],
             function(item, steps)
         return
     steps_of_items = [Steps(steps.started) for _ in items]
+    for item_steps in steps_of_items:
+        item_steps.contents = steps.contents
     with ThreadPoolExecutor(len(items), thread_name_prefix="treadle-async") as threads:
         futures = [
             threads.submit(copy_context().run, function, item, item_steps)
@@ -265,8 +278,7 @@ class _Saver:
                 if state is not None:
                     state.before_save(name, context.catalog[name])
                 if self._files is None:
-                    context.catalog.save(name, data)
-                    self._store_identity(name, dataset)
+                    steps.save_output(name, lambda: context.catalog[name], lambda: self._save_whole(name, data, dataset))
                 else:
                     self._append(name, data, self._files)
                 if state is not None:
@@ -277,15 +289,20 @@ class _Saver:
         if hooked:
             call_hook(context, steps, "after_dataset_saved", dataset_name=name, data=data, node=node)
 
+    def _save_whole(self, name: str, data: Any, dataset: int) -> None:
+        self._context.catalog.save(name, data)
+        self._store_identity(name, dataset)
+
     def _append(self, name: str, chunk: Any, files: ExitStack) -> None:
         if name not in self._save_chunk:
             self._save_chunk[name] = files.enter_context(self._context.catalog.appending(name))
         self._save_chunk[name](chunk)
 
-    def store_identities(self) -> None:
-        """Store the file identities of the run's results that were saved in chunks. Called when their files are complete."""
+    def record_files(self, steps: Steps) -> None:
+        """Record the files that were saved in chunks, as results and with their contents. Called when they are complete."""
         for name in self._save_chunk:
             self._store_identity(name, self._index_of[name])
+        steps.record_contents(self._save_chunk, self._context.catalog.__getitem__)
 
     def _store_identity(self, name: str, dataset: int) -> None:
         """If the dataset is a result of the run, store the identity of its file in place of its value."""

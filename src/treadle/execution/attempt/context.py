@@ -8,18 +8,22 @@ from __future__ import annotations
 
 import os
 import time
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from treadle.errors import NodeTimeoutError
 from treadle.execution.attempt.verdict import describe_timeout
 from treadle.execution.processes.forked import end_forked_child
+from treadle.io.contents import content_of, written_files_noted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from contextlib import AbstractContextManager
 
     import pluggy
 
+    from treadle.events import ContentRecord
     from treadle.execution.attempt.dataset_state import SharedState
     from treadle.execution.protocol.seeds import Seeds
     from treadle.io import Catalog
@@ -54,6 +58,8 @@ class RunContext:
     """By dataset index, whether the dataset is a result of the run; empty if another framework keeps the results."""
     seeds: Seeds | None = None
     """The seeds of the nodes' random numbers; None if no node is seeded."""
+    records_outputs: bool = False
+    """Whether the content of each persistent output is recorded after it was saved."""
 
 
 class Times(NamedTuple):
@@ -64,6 +70,8 @@ class Times(NamedTuple):
     load_seconds: float
     run_seconds: float
     save_seconds: float
+    contents: tuple[ContentRecord, ...] = ()
+    """The content of each persistent output as the attempt saved it, if the run records outputs."""
 
 
 class Steps:
@@ -80,6 +88,8 @@ class Steps:
         self.inputs: dict[str, Any] = {}
         self.node: str | None = None
         """Name of the node, once it is known."""
+        self.contents: dict[str, ContentRecord] | None = None
+        """The content of each persistent output that was saved, by name; None if the run does not record outputs."""
         self._process = os.getpid()
         self._limit: tuple[str, float, float] | None = None
 
@@ -91,6 +101,38 @@ class Steps:
         """
         if os.getpid() != self._process:
             end_forked_child(self.node, exc)
+
+    def save_output(self, name: str, dataset: Callable[[], object], save: Callable[[], None]) -> None:
+        """Save a persistent output, and record its content if the run records outputs.
+
+        Args:
+            name: the dataset.
+            dataset: returns the dataset object.
+            save: saves the output.
+        """
+        if self.contents is None:
+            save()
+            return
+        with written_files_noted():
+            save()
+            self.record_contents([name], lambda _name: dataset())
+
+    def saving_chunks(self) -> AbstractContextManager[None]:
+        """Return a context in which chunks are saved; at its end, `record_contents` is called if the run records outputs."""
+        return nullcontext() if self.contents is None else written_files_noted()
+
+    def record_contents(self, names: Iterable[str], dataset: Callable[[str], object]) -> None:
+        """Record the contents of persistent outputs that were just saved, if the run records outputs.
+
+        Args:
+            names: the datasets.
+            dataset: returns a dataset object.
+        """
+        if self.contents is not None:
+            for name in names:
+                content = content_of(dataset(name), name)
+                if content is not None:
+                    self.contents[name] = content
 
     def limit_time(self, node: str, seconds: float) -> None:
         """Start the attempt's timeout.

@@ -93,7 +93,17 @@ def job_steps(  # noqa: PLR0913 - all but the first four are keyword-only
         outputs = tuple(handles.items())
         yield Report(
             worker,
-            Finished(run, index, times.started, times.at, times.load_seconds, times.run_seconds, times.save_seconds, outputs),
+            Finished(
+                run,
+                index,
+                times.started,
+                times.at,
+                times.load_seconds,
+                times.run_seconds,
+                times.save_seconds,
+                outputs,
+                times.contents,
+            ),
         )
 
 

@@ -290,6 +290,7 @@ class RunLoop:
                         for dataset, handle in fact.outputs
                         if datasets[dataset].in_memory and (size := handle.size)
                     ),
+                    outputs=fact.contents,
                 )
             )
 

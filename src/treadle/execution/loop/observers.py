@@ -31,6 +31,11 @@ class Observers:
         self.active = list(observers)
         """Those that have not raised."""
 
+    @property
+    def record_outputs(self) -> bool:
+        """Whether an observer has an attribute `records_outputs` that is true: it needs the `outputs` of each `NodeFinished`."""
+        return any(getattr(observer, "records_outputs", False) is True for observer in self.active)
+
     def notify(self, event: Event) -> None:
         """Call each active observer with an event. An observer that raises receives no more events.
 

@@ -68,6 +68,8 @@ class RunBundle:
     seeds: Seeds | None = field(default=None, kw_only=True)
     state: SharedState | None = field(default=None, kw_only=True)
     """The state that dataset objects change when they save in another process; None if no dataset of the run has such state."""
+    records_outputs: bool = field(default=False, kw_only=True)
+    """Whether the content of each persistent output is recorded after it was saved."""
 
     @property
     def shared_folder(self) -> str | None:
@@ -98,6 +100,7 @@ class RunBundle:
             is_result=[dataset.is_result for dataset in plan.datasets],
             seeds=self.seeds,
             state=self.state,
+            records_outputs=self.records_outputs,
         )
 
     def start_plugins(self) -> None:
@@ -208,6 +211,7 @@ class RunBundle:
             timeouts=tuple(self.plan.timeouts.items()),
             secrets=known_secrets(),
             seeds=self.seeds,
+            records_outputs=self.records_outputs,
             process_state=process_state.describe(),
             copy_modes=tuple((index, mode.value) for index in declared if (mode := self.copy_mode(index))),
         )

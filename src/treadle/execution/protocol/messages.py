@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 if TYPE_CHECKING:
     import logging
 
-    from treadle.events import Failure
+    from treadle.events import ContentRecord, Failure
     from treadle.execution.protocol.handles import Handle
     from treadle.execution.protocol.project import ProjectSpec
     from treadle.execution.protocol.seeds import Seeds
@@ -106,6 +106,7 @@ class RunSpec:
         secrets: values that the worker masks in all text. They are sent over a private socket and never shown.
         process_state: the state of the parent process, made by `process_state.describe`; empty if none is to be applied.
         seeds: seeds of the random number generators; None if no node is seeded.
+        records_outputs: whether the content of each persistent output is recorded after it was saved.
     """
 
     run_id: str
@@ -132,6 +133,7 @@ class RunSpec:
     seeds: Seeds | None = None
     watched: WatchedDatasets | None = None
     process_state: bytes = b""
+    records_outputs: bool = False
 
 
 # --- parent to worker -----------------------------------------------------------------------------------------------------
@@ -229,6 +231,8 @@ class Finished(NamedTuple):
     save_seconds: float
     outputs: tuple[tuple[int, Handle], ...] = ()
     """Handles of the in-memory outputs that another job or the parent needs."""
+    contents: tuple[ContentRecord, ...] = ()
+    """The content of each persistent output as the node saved it, if the run records outputs."""
 
 
 class Failed(NamedTuple):

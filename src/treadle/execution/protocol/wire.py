@@ -27,8 +27,12 @@ def to_wire(message: Any) -> tuple[int | None, Any]:
         None and the message itself.
     """
     if type(message) is Finished:
-        *fields, outputs = message
-        return _FINISHED, (*fields, tuple([(dataset, _compact(handle)) for dataset, handle in outputs]) if outputs else ())
+        *fields, outputs, contents = message
+        return _FINISHED, (
+            *fields,
+            contents,
+            tuple([(dataset, _compact(handle)) for dataset, handle in outputs]) if outputs else (),
+        )
     if type(message) is Job:
         run, nodes, inputs, last, local = message
         return _JOB, (
@@ -49,7 +53,7 @@ def from_wire(tag: int | None, received: Any) -> Any:
     if handles:
         handles = tuple([(dataset, _new(Inline, (each, ())) if type(each) is bytes else each) for dataset, each in handles])
     if tag == _FINISHED:
-        return _new(Finished, (*received[:-1], handles))
+        return _new(Finished, (*received[:-2], handles, received[-2]))
     run, nodes, last, local, _values = received
     return _new(Job, (run, nodes, handles, last, local))
 

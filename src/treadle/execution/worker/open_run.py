@@ -103,6 +103,7 @@ class OpenRun:
             timeouts=dict(spec.timeouts),
             is_result=spec.is_result if spec.opener is None else (),
             seeds=spec.seeds,
+            records_outputs=spec.records_outputs,
             state=SharedState(folder or spec.watched.folder, spec.watched.names) if spec.watched is not None else None,
             strategy=pickle.loads(spec.opener).open(folder) if spec.opener is not None else None,  # noqa: S301 - the parent sent it
         )

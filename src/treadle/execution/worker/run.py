@@ -131,7 +131,15 @@ class WorkerRun:
         outputs = tuple(handles.items())
         worker.blackboard.finish(worker.place, self._number, index, started, times.at)
         message = Finished(
-            self._number, index, started, times.at, times.load_seconds, times.run_seconds, times.save_seconds, outputs
+            self._number,
+            index,
+            started,
+            times.at,
+            times.load_seconds,
+            times.run_seconds,
+            times.save_seconds,
+            outputs,
+            times.contents,
         )
         if worker.channel.post(message, descriptors) >= FLUSH_BATCH_SIZE:
             worker.channel.flush()

@@ -115,10 +115,15 @@ def _allow_null(connection: Connection, table: str, columns: Mapping[str, str]) 
     connection.execute(text(f"ALTER TABLE {table}_new RENAME TO {table}"))
 
 
+def _add_outputs(connection: Connection) -> None:
+    connection.execute(text("ALTER TABLE treadle_nodes ADD COLUMN outputs JSON"))
+
+
 ALL_MIGRATIONS: tuple[Migration, ...] = (
     Migration(1, "create the tables", _create_tables),
     Migration(2, "add the digest of code and configuration", _add_sources),
     Migration(3, "add sessions that have not finished", _add_running_sessions),
+    Migration(4, "add the contents of outputs", _add_outputs),
 )
 
 

@@ -83,6 +83,8 @@ class RunRecorder:
             outcome=None,
             params=params,
         )
+        self.records_outputs = True
+        """Whether the run records the contents of its persistent outputs."""
         self.on_first_node: Callable[[], None] = lambda: None
         """Called once, before the first node starts; the run waits for it."""
         self._events: deque[Event] = deque()
@@ -265,6 +267,7 @@ def _finished(event: NodeFinished) -> NodeRecord:
         run_seconds=event.run_seconds,
         save_seconds=event.save_seconds,
         sizes=event.sizes,
+        outputs=event.outputs,
     )
 
 

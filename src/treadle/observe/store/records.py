@@ -19,7 +19,7 @@ from treadle.errors import HookError, NodeError, WorkerSetupError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from treadle.events import Failure, Outcome
+    from treadle.events import ContentRecord, Failure, Outcome
 
 
 class SessionState(Enum):
@@ -94,6 +94,8 @@ class NodeRecord:
     save_seconds: float | None = None
     sizes: tuple[tuple[str, int], ...] = ()
     """Size of each in-memory output that was transferred, by dataset name."""
+    outputs: tuple[ContentRecord, ...] = ()
+    """The content of each persistent output as the attempt saved it."""
     error: ErrorRecord | None = None
 
 

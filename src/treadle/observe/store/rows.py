@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
-from treadle.events import Outcome
+from treadle.events import ContentRecord, Outcome
 from treadle.observe.store.liveness import SessionProcess, is_alive
 from treadle.observe.store.plain import plain_text, plain_value
 from treadle.observe.store.positions import in_plan_order
@@ -117,6 +117,7 @@ def node_row(session_id: str, run: int, position: int, record: NodeRecord) -> Ro
         "run_seconds": record.run_seconds,
         "save_seconds": record.save_seconds,
         "sizes": plain_value(record.sizes),
+        "outputs": [plain_value(each._asdict()) for each in record.outputs] or None,
         **_error_columns(record.error),
     }
 
@@ -233,6 +234,7 @@ def node_from(row: Row) -> NodeRecord:
         run_seconds=row["run_seconds"],
         save_seconds=row["save_seconds"],
         sizes=tuple((name, size) for name, size in row["sizes"]),
+        outputs=tuple(ContentRecord(**each) for each in row["outputs"] or ()),
         error=_error(row),
     )
 

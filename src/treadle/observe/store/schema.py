@@ -106,6 +106,7 @@ NODES = Table(
     Column("error_message", Text),
     Column("error_traceback", Text),
     Column("error_node", Text),
+    Column("outputs", JSON(none_as_null=True)),
     ForeignKeyConstraint(["session_id", "run"], ["treadle_runs.session_id", "treadle_runs.number"]),
 )
 
