@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from workloads import Workload
 
 SAMPLE_SECONDS = 0.02
+LONG_SECONDS = 60.0
+"""An engine whose first round takes longer has no other."""
 _START_ORDER = ("fork", "spawn", "forkserver", "loky", "-")
 
 
@@ -61,7 +63,7 @@ def measure(workload: Workload, engines: list[Any], repeats: int, budget: float)
         workload: the work.
         engines: who does it; one that refuses it with an empty reason is left out.
         repeats: how often, after the first round.
-        budget: seconds that one engine may take for all its repeats; one whose first round takes longer keeps that figure.
+        budget: seconds that one engine may take for all its repeats; one whose first round takes longer has one repeat.
 
     Returns:
         A measurement an engine, in the order of the engines.
@@ -86,7 +88,8 @@ def measure(workload: Workload, engines: list[Any], repeats: int, budget: float)
             with _PeakSampler() as sampler:
                 took = _checked(engine, workload, measurement)
             measurement.peak_bytes = max(0, sampler.peak - before)
-            rounds[id(engine)] = max(0, min(repeats, int(budget / took)))
+            least = 0 if workload.cold or took > LONG_SECONDS else 1  # the first round includes the imports of the workers
+            rounds[id(engine)] = max(least, min(repeats, int(budget / took)))
             if not rounds[id(engine)] and not measurement.problem:
                 measurement.seconds.append(took)
         for repeat in range(repeats):

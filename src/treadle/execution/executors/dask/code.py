@@ -11,6 +11,7 @@ import os
 import sys
 import sysconfig
 import zipfile
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -78,8 +79,14 @@ def _own_path(name: str) -> Path | None:
     if path.suffix in (".so", ".pyd") or not path.exists():
         return None
     resolved = str(path.resolve())
-    installed = [sysconfig.get_path(each) for each in ("stdlib", "platstdlib", "purelib", "platlib")]
-    return None if any(resolved.startswith(os.path.realpath(each) + os.sep) for each in installed) else path
+    return None if resolved.startswith(_installed_folders()) else path
+
+
+@cache
+def _installed_folders() -> tuple[str, ...]:
+    """Return the folders of Python's own modules and of installed packages; finding them takes a millisecond."""
+    paths = {sysconfig.get_path(each) for each in ("stdlib", "platstdlib", "purelib", "platlib")}
+    return tuple(os.path.realpath(path) + os.sep for path in paths)
 
 
 def _files(path: Path) -> Iterator[Path]:
