@@ -63,6 +63,8 @@ def _pandas(value: Any, kind: str) -> str | None:
         return f"{kind} {value.isoformat()} {value.unit} {getattr(value, 'tz', None)}"
     if kind in {"NaTType", "NAType"}:
         return kind
+    if kind.endswith("Dtype"):
+        return f"{kind} {_dtype_text(value)}"
     if kind not in _TABLES:
         return None
     is_table = kind == "DataFrame"
@@ -97,6 +99,10 @@ def _dtype(column: Any) -> str | None:
         from pandas.api.types import infer_dtype
 
         return "object" if infer_dtype(column, skipna=True) in {"string", "empty"} else None
+    return _dtype_text(dtype)
+
+
+def _dtype_text(dtype: Any) -> str:
     if hasattr(dtype, "categories"):
-        return f"category {[*map(repr, dtype.categories)]} {dtype.ordered}"
-    return str(dtype)
+        return f"category {dtype.categories if dtype.categories is None else [*map(repr, dtype.categories)]} {dtype.ordered}"
+    return repr(dtype)

@@ -96,7 +96,30 @@ def _members(
             if found or name in in_body or not (definitions or _is_of_library(functions, context)):
                 yield name, context.values.describe(member, name, facts, f"class {label}")
         elif not _is_left_out(name, member, kind, bool(definitions), context):
-            yield name, context.part(f"attribute {label}.{name}", name, member, facts)
+            own = Facts()
+            token = context.part(f"attribute {label}.{name}", name, member, own)
+            if own.is_complete or not (definitions and _is_set_by_library(name, member, kind, definitions, context)):
+                facts.include(own)
+                yield name, token
+
+
+def _is_set_by_library(name: str, member: Any, kind: type, definitions: list[Definition], context: Context) -> bool:
+    """Return whether a base class or metaclass of a library set an attribute, so that it follows from the definition.
+
+    An example is the registry that SQLAlchemy adds to the classes of tables.
+    """
+    makers = [
+        str(each.__module__).partition(".")[0]
+        for each in (*kind.__mro__, type(kind))
+        if not context.modules.contains(each.__module__)
+    ]
+    bound = {
+        each.id
+        for definition in definitions
+        for each in ast.walk(definition.node)
+        if isinstance(each, ast.Name) and not isinstance(each.ctx, ast.Load)
+    }
+    return name not in bound and type(member).__module__.partition(".")[0] in set(makers) - sys.stdlib_module_names
 
 
 def _is_of_library(functions: list[FunctionType], context: Context) -> bool:

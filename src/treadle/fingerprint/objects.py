@@ -191,7 +191,7 @@ class Objects:
         ]
         return f"<partial {', '.join((function, *tokens))}>"
 
-    def _builtin(self, value: Any, kind: type, name: str, facts: Facts) -> str | None:
+    def _builtin(self, value: Any, kind: type[Any], name: str, facts: Facts) -> str | None:
         """Describe a function that is not written in Python."""
         if kind is types.BuiltinFunctionType:
             owner = value.__self__
@@ -203,8 +203,11 @@ class Objects:
         if kind in _DESCRIPTORS:
             return self._call(f"builtin {value.__name__}", (value.__objclass__,), name, facts)
         if kind.__module__ == "numpy" and kind.__name__ in {"ufunc", "_ArrayFunctionDispatcher"}:
-            facts.edges.add(("outside", "numpy"))
-            return f"numpy.{value.__name__}"
+            home = str(getattr(value, "__module__", None) or "numpy")
+            found = vars(sys.modules[home]).get(value.__name__) if home in sys.modules else None
+            if found is not None and found is value:  # and not made by numpy.frompyfunc
+                facts.edges.add(("outside", home))
+                return f"{home}.{value.__name__}"
         return None
 
     def _compiled(self, module: str, name: str, facts: Facts) -> str:

@@ -14,6 +14,7 @@ import collections
 import datetime as dt
 import enum
 import logging
+import os
 import pathlib
 import re
 import threading
@@ -74,6 +75,7 @@ class Values:
         self._lowest = 0
         self._count = 0
         self._label = ""
+        self._is_told = False
         self._done: dict[int, tuple[Any, str]] = {}
         self._arrays: dict[int, tuple[Any, str | None]] = {}
         self._large: dict[tuple[int, bool], tuple[Any, str, Facts]] = {}
@@ -92,7 +94,7 @@ class Values:
         """
         outermost = not self._stack
         if outermost:
-            self._count, self._done, self._lowest, self._label = 0, {}, 0, label
+            self._count, self._done, self._lowest, self._label, self._is_told = 0, {}, 0, label, False
         try:
             return self._describe(value, name, facts)
         except (TooLargeError, RecursionError):
@@ -205,7 +207,7 @@ class Values:
             return f"{self._kind(kind, facts)}.{value._name_}"
         if issubclass(kind, (logging.Logger, ContextVar)):
             return f"{kind.__qualname__} {value.name!r}"
-        if kind is object or issubclass(kind, _WITHOUT_STATE):
+        if kind is object or issubclass(kind, _WITHOUT_STATE) or value is os.environ:
             return f"{kind.__qualname__}()"
         if issubclass(kind, pathlib.PurePath):
             return f"Path({self._text(value.as_posix(), name)})"
@@ -240,14 +242,17 @@ class Values:
     def _instance(self, value: Any, kind: type, name: str, facts: Facts) -> str:
         """Describe an instance of a class by its class, its content if the class extends a container, and its attributes."""
         label = self._kind(kind, facts)
-        if not _has_readable_state(kind) or kind.__module__.partition(".")[0] in _ARRAYS:
+        if not _has_readable_state(kind):
             wrapped = _own_attributes(value).get("__wrapped__")
             if wrapped is not None:  # made by a decorator, such as numba.njit
                 return f"<{label} {self._describe(wrapped, name, facts)}>"
-            facts.cannot_tell(
-                f"The {self._label} is or contains an object of the type {kind.__module__}.{kind.__qualname__}, whose state"
-                " cannot be compared: the node always runs. Create the object inside the function, or give the node a version."
-            )
+            facts.is_complete = False
+            if not self._is_told:  # one sentence for each variable is enough
+                self._is_told = True
+                facts.unknown.add(
+                    f"The {self._label} is or contains an object of type {kind.__module__}.{kind.__qualname__}. Its state"
+                    " cannot be compared: the node always runs. Create the object inside the function, or set a version."
+                )
             return f"unknown <{label}>"
         content = ""
         base = next((each for each in kind.__mro__ if each in _CONTAINERS or each in _LEAVES), None)

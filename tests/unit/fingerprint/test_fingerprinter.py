@@ -176,6 +176,19 @@ def test_the_version_of_a_library_counts(checkout, monkeypatch):
     assert after.digest != before.digest
 
 
+def test_a_class_of_a_library_that_adds_attributes(checkout):
+    """What SQLAlchemy adds to the class of a table follows from its definition: it is not compared, the definition is."""
+    source = (
+        "from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column\nclass Base(DeclarativeBase):\n    pass\n"
+        "class Row(Base):\n    __tablename__ = 'row'\n    id: Mapped[int] = mapped_column(primary_key=True, default={})\n"
+        "def node():\n    return Row(id=1)\n"
+    )
+    one, same, other = (checkout(nodes=source.format(each)).of("nodes") for each in (1, 1, 2))
+    assert one.is_complete
+    assert one == same
+    assert one.digest != other.digest
+
+
 def test_treadle_does_not_count(checkout):
     """An upgrade of Treadle alone runs nothing again."""
     found = checkout(nodes="from treadle import node as make, Pipeline\ndef node():\n    return make, Pipeline\n").of("nodes")

@@ -10,6 +10,7 @@ import functools
 import itertools
 import logging
 import operator
+import os
 import pathlib
 import re
 import string
@@ -233,6 +234,20 @@ def test_a_value_with_hidden_state_is_not_complete(value):
     _, facts = described(value)
     assert not facts.is_complete
     assert len(facts.unknown) == 1
+
+
+def test_a_universal_function_of_numpy_is_not_mistaken_for_one_of_the_project():
+    """`numpy.frompyfunc` hides the function that it is given, so the result is not complete; `numpy.sin` is."""
+    assert not described(np.frompyfunc(len, 1, 1))[1].is_complete
+    assert described(np.sin)[1].is_complete
+
+
+def test_the_environment_does_not_count():
+    """Objects of libraries that refer to `os.environ` are the same in another environment."""
+    before = described([os.environ])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SOMETHING_ELSE", "1")
+        assert described([os.environ]) == before
 
 
 def test_short_values_can_be_read():
