@@ -19,6 +19,7 @@ from treadle.events import NodeFinished, NodeStarted, WorkerLost
 from treadle.execution.runners.dask import DaskRunner
 from treadle.execution.runners.preflight import check_pipeline
 from treadle.execution.runners.registry import make_runner
+from treadle.io.contents import digest_of
 
 
 @pytest.fixture(scope="module")
@@ -69,6 +70,21 @@ def test_settings_of_the_drivers_machine_are_not_applied(runner):
         os.umask(mask)
         os.sched_setaffinity(0, cores)
         sys.setrecursionlimit(limit)
+
+
+def test_contents_of_outputs_come_back(runner, tmp_path):
+    """An observer that asks for them gets the hash that the worker took of the file it saved."""
+    seen = []
+
+    class Contents:
+        records_outputs = True
+
+        def __call__(self, event):
+            seen.extend(event.outputs if isinstance(event, NodeFinished) else ())
+
+    catalog = Catalog.from_config({"x": {"type": "text.TextDataset", "filepath": str(tmp_path / "x.txt")}})
+    runner.run(Pipeline([node(lambda: "hello", None, "x", name="save")]), catalog, observers=[Contents()])
+    assert [(each.dataset, each.digest) for each in seen] == [("x", digest_of(b"hello"))]
 
 
 def test_a_failure_names_its_node(runner):

@@ -237,7 +237,7 @@ class RemoteStorage:
             folder = inner.rpartition("/")[0]
             if folder and not self._files.isdir(folder):
                 self._files.makedirs(folder, exist_ok=True)
-            with self._files.open(inner, "wb", compression=how.compression, **how.others) as file:
+            with self._uploading(inner, how) as file:
                 shutil.copyfileobj(whole, file, 2**20)
 
     def exists(self, path: str) -> bool:
@@ -286,6 +286,28 @@ class RemoteStorage:
         """Complete the record of a file or folder from its file system's metadata; None if there is none."""
         self._files.invalidate_cache()
         return remote_content(blank, self._files, self._inside(path), names)
+
+    @contextlib.contextmanager
+    def _uploading(self, inner: str, how: OpenArguments) -> Iterator[IO[Any]]:
+        """Open a remote file to write. If the block raises, the upload is given up: closing the file would complete it."""
+        from fsspec.compression import compr
+        from fsspec.core import get_compression
+
+        file = self._files.open(inner, "wb", **how.others)
+        try:
+            target = compr[get_compression(inner, how.compression)](file, mode="w")
+            yield target
+            target.close()
+            file.close()
+        except BaseException:
+            discard = getattr(file, "discard", None)
+            if callable(discard):
+                discard()
+            try:
+                file.closed = True  # fsspec's own files do nothing more then
+            except AttributeError:
+                file.close()
+            raise
 
     def _inside(self, path: str) -> str:
         """Return a path as the file system expects it; a URL may chain several file systems."""

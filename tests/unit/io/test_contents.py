@@ -335,9 +335,12 @@ def test_a_dataset_that_raises(tmp_path):
     assert (record.digest, record.problem) == (None, "Its content cannot be determined: ConnectionError: no server at ***")
 
 
-def test_pipes_and_devices():
-    """They have no content that could be read twice."""
+def test_pipes_and_devices(tmp_path):
+    """They have no content that could be read twice, and are not waited for."""
     assert content_of(TextDataset(os.devnull), "x").problem == "It is neither a file nor a folder."
+    (tmp_path / "folder").mkdir()
+    os.mkfifo(tmp_path / "folder" / "pipe")
+    assert "such as a pipe" in content_of(TextDataset(tmp_path / "folder"), "x").problem
 
 
 def test_what_was_written_counts_although_it_was_replaced(tmp_path, file, folder, reads):

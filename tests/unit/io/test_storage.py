@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import gc
 import gzip
 import os
+import random
 import stat
 import threading
 import zipfile
@@ -9,6 +11,7 @@ from pathlib import Path
 
 import fsspec
 import pytest
+from fsspec.spec import AbstractBufferedFile, AbstractFileSystem
 
 from treadle.io.storage import LocalStorage, OpenArguments, RemoteStorage, is_local, local_path, storage_for
 
@@ -163,6 +166,62 @@ def test_a_failed_remote_save_sends_nothing(remote):
     with pytest.raises(ValueError, match="stop"):
         fail()
     assert not remote.exists("memory://x/x.txt")
+
+
+class Uploads(AbstractFileSystem):
+    """A remote file system that stores a file when it is closed, as object stores do, and whose connection may break."""
+
+    protocol = "uploads"
+    cachable = False
+    store = {}  # noqa: RUF012 - shared by all instances, as a server is
+    breaks = False
+
+    def _open(self, path, mode="rb", block_size=None, autocommit=True, cache_options=None, **kwargs):
+        return Upload(self, path, mode, block_size=1 << 20)
+
+    def isdir(self, path):
+        return True
+
+    def info(self, path, **kwargs):
+        return {"name": path, "size": len(self.store[path]), "type": "file"}
+
+
+class Upload(AbstractBufferedFile):
+    """A file that is stored when its last block is written."""
+
+    def _initiate_upload(self):
+        self.blocks = []
+
+    def _upload_chunk(self, final=False):
+        if self.fs.breaks and self.blocks:
+            self.fs.breaks = False  # closing the file could complete it
+            raise ConnectionError("the line is dead")
+        self.blocks.append(self.buffer.getvalue())
+        if final:
+            self.fs.store[self.path] = b"".join(self.blocks)
+        return True
+
+
+@pytest.mark.parametrize("compression", [None, "gzip"])
+def test_an_upload_that_breaks_leaves_the_old_file(monkeypatch, compression):
+    """Nothing is stored of what was sent before the connection broke."""
+    fsspec.register_implementation("uploads", Uploads, clobber=True)
+    storage = RemoteStorage("uploads://x", {})
+    how = OpenArguments(binary=True, compression=compression)
+
+    def save(data):
+        with storage.writing("uploads://x/x.bin", how) as file:
+            file.write(data)
+
+    save(b"old")
+    (stored,) = Uploads.store.values()
+    assert stored == b"old" if compression is None else gzip.decompress(stored) == b"old"
+    monkeypatch.setattr(Uploads, "breaks", True)
+    with pytest.raises(ConnectionError, match="the line is dead"):
+        save(random.Random(1).randbytes(5 << 20))
+    gc.collect()
+    assert list(Uploads.store.values()) == [stored]
+    Uploads.store.clear()
 
 
 def test_a_file_inside_an_archive(tmp_path):
