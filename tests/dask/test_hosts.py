@@ -9,15 +9,18 @@ import importlib
 import logging
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
+from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from treadle import Catalog, Pipeline, node
-from treadle.errors import RunnerError
+from treadle.errors import RunnerError, WorkerLostError
 from treadle.execution.runners.dask import DaskRunner
 
 HERE, THERE = "10.213.77.1", "10.213.77.2"
@@ -87,8 +90,8 @@ def far_client(far_cluster, other_host, tmp_path_factory):
     with cluster.client() as client:
         address = client.scheduler.address
         hidden = tmp_path_factory.getbasetemp()
-        words = ("--nthreads", "1", "--no-dashboard", "--no-nanny")
-        script = 'mount -t tmpfs none "$1" && shift && exec "$@"'
+        words = ("--nthreads", "1", "--no-dashboard")
+        script = 'mount -t tmpfs none "$1" && cd "$1" && mkdir tmp && export TMPDIR="$1/tmp" && shift && exec "$@"'
         before = ("ip", "netns", "exec", other_host, "unshare", "--mount", "sh", "-c", script, "sh", str(hidden))
         far = ("--host", THERE, "--name", "far", "--local-directory", str(hidden / "dask"))
         cluster.start("worker-far", address, *far, *words, before=before)
@@ -141,6 +144,25 @@ def test_code_and_the_state_of_datasets_reach_another_host(far_client, notes):
     assert result["exists"]
     assert result["file"] != notes.__file__
     assert catalog["note"].content == "written far away"
+
+
+def test_a_node_that_kills_a_worker_on_another_host(far_client):
+    """It is named, because the worker's nanny says which node ran; short nodes that had finished do not run again."""
+    marks = tempfile.mkdtemp()  # which both hosts see
+
+    def mark(name):
+        with Path(marks, name).open("a") as file:
+            file.write(".")
+
+    nodes = [node(partial(mark, f"n{index}"), None, None, name=f"mark_{index}") for index in range(30)]
+    nodes.append(node(lambda: os.kill(os.getpid(), signal.SIGKILL), None, None, name="dies"))
+    try:
+        with DaskRunner(client=far_client, on_failure="continue") as runner, pytest.raises(WorkerLostError) as caught:
+            runner.run(Pipeline(nodes), Catalog())
+        assert caught.value.node == "dies"
+        assert {path.name: path.read_text() for path in Path(marks).iterdir()} == {f"n{index}": "." for index in range(30)}
+    finally:
+        shutil.rmtree(marks)
 
 
 def test_values_move_between_hosts(far_client, far_cluster, attend_at, caplog):

@@ -14,7 +14,7 @@ import mmap
 import os
 import struct
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from treadle.execution.processes.scratch import reserve
 
@@ -72,11 +72,22 @@ class Blackboard:
         try:
             if places is not None:
                 reserve(fd, places * _ENTRY_SIZE)
-            self._map = mmap.mmap(fd, 0)
+            self._map: Any = mmap.mmap(fd, 0)
         finally:
             os.close(fd)
         for place in range(places or 0):
             self.clear(place)
+
+    @classmethod
+    def of(cls, content: bytes) -> Blackboard:
+        """Return a blackboard that can only be read.
+
+        Args:
+            content: what was read from the file of another blackboard.
+        """
+        found = cls.__new__(cls)
+        found._map = content  # noqa: SLF001 - of this class
+        return found
 
     def begin(self, place: int, run: int, node: int, started: float, since: float = 0.0) -> None:
         """Record that a worker starts a node."""

@@ -29,11 +29,19 @@ _ATTRIBUTE = "_treadle_host"
 
 
 class Installed(NamedTuple):
-    """A worker that has the handlers: whether it has the project's code, its versions, and the files that it does not see."""
+    """A worker that has the handlers.
+
+    Attributes:
+        has_code: whether it has the project's code.
+        versions: its versions.
+        unseen: the files that it does not see.
+        nanny: the address of its nanny; None if it has none.
+    """
 
     has_code: bool
     versions: dict[str, str]
     unseen: list[str]
+    nanny: str | None
 
 
 class Host:
@@ -68,7 +76,7 @@ class Host:
             await offload(unpack_code, ProjectCode(*code), folder)
         hosted = self.pools[pool] = HostedPool(self._worker, comm, pool, number, HostedProject(spec, label, folder))
         try:
-            await comm.write("open")  # a dask task finds the pool from now on
+            await comm.write(hosted.board.path)  # a dask task finds the pool from now on
             await hosted.listen()
         finally:
             if self.pools.get(pool) is hosted:
@@ -118,7 +126,7 @@ def install(dask_worker: Any, digest: str, probes: Sequence[str]) -> Installed:
     if not hasattr(dask_worker, _ATTRIBUTE):
         setattr(dask_worker, _ATTRIBUTE, Host(dask_worker))
     has_code = os.path.exists(code_folder(dask_worker.local_directory, digest))
-    return Installed(has_code, versions(), unseen(probes))
+    return Installed(has_code, versions(), unseen(probes), dask_worker.nanny)
 
 
 def run_turn(pool: str, ticket: int) -> None:

@@ -23,10 +23,11 @@ import tempfile
 import time
 from typing import TYPE_CHECKING, Any
 
+from treadle.execution.executors.dask.board import make_board
 from treadle.execution.executors.dask.fetching import InputFetcher
 from treadle.execution.executors.dask.hosted_run import RunSlot
 from treadle.execution.executors.dask.job_queue import JobQueue
-from treadle.execution.executors.dask.messages import RunFiles, Ticketed
+from treadle.execution.executors.dask.messages import RunFiles, Ticketed, UseBoard
 from treadle.execution.executors.dask.outbox import Outbox
 from treadle.execution.executors.dask.run_files import RunFolder
 from treadle.execution.executors.dask.turns import Turns
@@ -68,6 +69,7 @@ class HostedPool:
             worker, pool, number, project, runs=self._runs, jobs=self._jobs, inputs=self._inputs, outbox=self._outbox
         )
         """Runs the pool's jobs."""
+        self.board = make_board(f"{pool}-{number}")
         self._monitored: Started | None = None  # the node that ran at the last look of the monitor
         self._is_monitoring = False
         self._paused_since: float | None = None
@@ -83,6 +85,7 @@ class HostedPool:
         finally:
             self._jobs.close()
             self._outbox.close()
+            self.board.remove()
             self._inputs.cancel()
             for number in list(self._runs):
                 self._runs.pop(number).close()
@@ -106,14 +109,18 @@ class HostedPool:
             self._queue(command)
         elif isinstance(command, BeginRun):
             self._runs[command.run] = RunSlot(command.spec)
+        elif isinstance(command, UseBoard):
+            self.turns.board = self.board.blackboard
         elif isinstance(command, Cancel):
             self._return(self._jobs.cancel(command.run))
         elif isinstance(command, Transfer):
             pinned = PinnedValue(self._number, "its worker does not have it in a form that can be sent")
             self._outbox.send(Transferred(command.run, command.dataset, pinned))
-        elif (slot := self._runs.get(command.run)) is None:
-            pass  # the run is over
-        elif isinstance(command, RunFiles):
+        elif (slot := self._runs.get(command.run)) is not None:  # else the run is over
+            self._handle_in_run(command, slot)
+
+    def _handle_in_run(self, command: Any, slot: RunSlot) -> None:
+        if isinstance(command, RunFiles):
             if slot.folder is None:
                 slot.folder = RunFolder(tempfile.mkdtemp(prefix="treadle-", dir=self._worker.local_directory))
             slot.folder.write(command.files)

@@ -22,11 +22,13 @@ import pickle
 import uuid
 from collections import deque
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from treadle.execution.attempt.failure import record_failure
+from treadle.execution.executors.dask.board import BoardReader
 from treadle.execution.executors.dask.host import install, run_turn
-from treadle.execution.executors.dask.messages import KILL, OPEN, RunFiles, Ticketed
+from treadle.execution.executors.dask.messages import KILL, OPEN, RunFiles, Ticketed, UseBoard
 from treadle.execution.executors.dask.sent_parts import SentParts
 from treadle.execution.executors.dask.shared_files import probes, unseen
 from treadle.execution.executors.dask.versions import differences, table, versions
@@ -52,9 +54,15 @@ _WRITE_SECONDS = 10.0
 
 
 class Ended(NamedTuple):
-    """The end of a link; `reason` says why it could not be set up, None if it was."""
+    """The end of a link.
+
+    Attributes:
+        reason: why it could not be set up; None if it was.
+        board: the content of the worker's blackboard; None if there is none.
+    """
 
     reason: str | None
+    board: bytes | None = None
 
 
 class Unusable(NamedTuple):
@@ -96,6 +104,9 @@ class Link:
         self._waiting: deque[tuple[int, str]] = deque()  # jobs that no turn has reported: ticket, name of the first node
         self._has_turn = False  # whether a dask task takes the jobs that are sent
         self._turns: deque[Any] = deque()  # dask futures, in order
+        self.finished = 0
+        """How many nodes the worker has reported as finished, in all runs."""
+        self._board: BoardReader | None = None
         self._comm: Any = None
         self._is_closed = False
 
@@ -233,8 +244,10 @@ class Link:
             with suppress(OSError):  # CommClosedError is one
                 while True:
                     self._news(self, pickle.loads(await self._comm.read()))  # noqa: S301 - a worker of the user's cluster
+        has_died = self._board is not None and not self._is_closed
         self.close()
-        self._news(self, Ended(reason))
+        board = await self._board.read(partial(remote, self._client)) if self._board is not None and has_died else None
+        self._news(self, Ended(reason, board))
 
     async def _open(self, project: bytes, code: ProjectCode, folders: Mapping[str, str]) -> None:
         from distributed.comm import connect
@@ -248,7 +261,9 @@ class Link:
         await self._comm.write(
             {**message, "project": project, "code": (code.digest, b"" if installed.has_code else code.archive)}
         )
-        await self._comm.read()  # it is open
+        self._board = BoardReader(await self._comm.read(), installed.nanny)
+        if self._board.is_possible:
+            await self._write(pickle.dumps([UseBoard()]))
         self._submit("treadle-setup", 0)
 
     def remote(self) -> Any:

@@ -40,6 +40,10 @@ class TurnEnded(NamedTuple):
     ticket: int
 
 
+class UseBoard(NamedTuple):
+    """The driver or a nanny can read the worker's blackboard, so nodes may start before their start was sent."""
+
+
 class RunFiles(NamedTuple):
     """Files of the directory that the processes of a run share, by name; the first such message, to a worker, may have none."""
 

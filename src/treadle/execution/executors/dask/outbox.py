@@ -17,6 +17,11 @@ if TYPE_CHECKING:
     from treadle.execution.executors.dask.messages import InputsLost, RunFiles, TurnEnded
     from treadle.execution.protocol.messages import Fact
 
+_BATCH = 64
+"""Facts that are sent together at the most: the starts and ends of half the nodes that a blackboard has room for."""
+_DELAY_SECONDS = 0.005
+"""How long a fact waits for others."""
+
 
 class Outbox:
     """The facts for a driver.
@@ -31,13 +36,32 @@ class Outbox:
         self._facts: list[Any] = []
         self._lock = fork_safe(threading.Lock())
         self._writing = asyncio.Lock()
-        self._is_flush_scheduled = False
+        self._is_flush_scheduled = self._is_timed = False
         self._is_closed = False
 
     def post(self, fact: Fact | InputsLost | RunFiles | TurnEnded) -> None:
         """Add a fact to the next message."""
         with self._lock:
             self._facts.append(fact)
+
+    def post_soon(self, fact: Fact) -> None:
+        """Send a fact together with others, within some milliseconds; wait if there are many. Not called by the event loop.
+
+        Args:
+            fact: the fact. The blackboard has what it says, in case this process dies before.
+        """
+        with self._lock:
+            self._facts.append(fact)
+            is_full = len(self._facts) >= _BATCH
+            is_timed, self._is_timed = self._is_timed, True
+        if is_full and not self._is_closed:
+            asyncio.run_coroutine_threadsafe(self._flush(), self._loop).result()
+        elif not is_timed:
+            self._loop.call_soon_threadsafe(self._loop.call_later, _DELAY_SECONDS, self._flush_in_time)
+
+    def _flush_in_time(self) -> None:
+        self._is_timed = False
+        self.flush()
 
     def flush(self) -> None:
         """Have the event loop send what was posted."""

@@ -25,6 +25,7 @@ from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from treadle.errors import RunnerError
+from treadle.execution.executors.dask.board import last_nodes
 from treadle.execution.executors.dask.code import ProjectCode
 from treadle.execution.executors.dask.fetching import ValueGoneError, read_value
 from treadle.execution.executors.dask.health import ClusterHealth
@@ -33,9 +34,11 @@ from treadle.execution.executors.dask.messages import InputsLost, RunFiles, Turn
 from treadle.execution.executors.dask.sent_parts import RunParts, masked
 from treadle.execution.executors.events import Report, SetupFailed, WorkerDown, WorkerUp
 from treadle.execution.executors.protocol import Capabilities
+from treadle.execution.executors.unreported import UnreportedResults
 from treadle.execution.protocol.messages import (
     BeginRun,
     EndRun,
+    Finished,
     Hello,
     JobsReturned,
     Logged,
@@ -102,6 +105,7 @@ class DaskPool:
         self._run = 0
         self._message: BeginRun | None = None
         self._parts: RunParts | None = None
+        self._unreported = UnreportedResults()
         self._name_of: Callable[[int], str] = str
         self._ready: list[PoolEvent] = []
         self._refused: dict[str, int] = {}  # by address: how often it could not be connected to
@@ -127,6 +131,7 @@ class DaskPool:
             self._handle(self._news.get())
         self._message = BeginRun(number, self._parts.spec)
         self._name_of = lambda index: nodes[index].name
+        self._unreported.begin(number, run.plan)
         self._health.begin()
         self._ready = []
         for link in self._links.values():
@@ -282,6 +287,7 @@ class DaskPool:
             raise RunnerError(news.reason, name="dask")
         events: list[PoolEvent] = []
         for fact in masked(news):
+            link.finished += type(fact) is Finished
             events += self._heard(link, fact)
         return events
 
@@ -331,11 +337,15 @@ class DaskPool:
                 raise RunnerError(msg, name="dask")
         if not link.ready or self._message is None:
             return []
-        started = link.started
+        started, finished = link.started, []
+        if ended.board is not None:
+            started, unreported = last_nodes(ended.board, self._run, link.finished)
+            finished = self._unreported.facts(link.number, unreported)
+        events: list[PoolEvent] = [Report(link.number, fact) for fact in finished]
         if started is None:
-            return [WorkerDown(link.number, link.pid, None, None, None, 0)]
-        seconds = time.monotonic() - started.since
-        return [WorkerDown(link.number, link.pid, None, started.node, started.at, 0, seconds)]
+            return [*events, WorkerDown(link.number, link.pid, None, None, None, 0)]
+        seconds = max(0.0, time.time() - started.at)
+        return [*events, WorkerDown(link.number, link.pid, None, started.node, started.at, 0, seconds)]
 
     def _inputs_lost(self, link: Link, fact: InputsLost) -> list[PoolEvent]:
         """Give up the worker that an input could not be read from; the nodes that were to take it run later."""

@@ -1,7 +1,8 @@
 """Run the jobs of a pool in a dask worker, in the threads of dask tasks (turns). Neighbours: `hosted_pool.py` receives the jobs.
 
-A turn runs what has arrived and what arrives meanwhile, until nothing is left or its time is over. The start of a node is on its
-way before the node runs, so the driver knows which node a worker died in. State: the node that runs. Runs in dask workers.
+A turn runs what has arrived and what arrives meanwhile, until nothing is left or its time is over. Before a node runs, its start
+is on the blackboard, or on its way to the driver if nobody could read that: so the driver knows which node a worker died in.
+State: the node that runs. Runs in dask workers.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from treadle.execution.attempt.failure import record_failure
 from treadle.execution.executors.dask.hosted_run import HostedRun
 from treadle.execution.executors.dask.messages import InputsLost, RunFiles, TurnEnded
 from treadle.execution.executors.in_process import job_steps
-from treadle.execution.protocol.messages import Failed, Hello, Started
+from treadle.execution.protocol.messages import Failed, Finished, Hello, Started
 from treadle.execution.worker.forwarding import flush_forwarded
 from treadle.execution.worker.open_run import BetweenRuns, OpenRun
 from treadle.project.configure import configure_count
@@ -32,7 +33,8 @@ if TYPE_CHECKING:
     from treadle.execution.executors.dask.job_queue import JobQueue
     from treadle.execution.executors.dask.outbox import Outbox
     from treadle.execution.executors.dask.project import HostedProject
-    from treadle.execution.protocol.messages import Job
+    from treadle.execution.processes.blackboard import Blackboard
+    from treadle.execution.protocol.messages import Fact, Job
     from treadle.hooks import WorkerFacts
 
 _TURN_SECONDS = 0.25
@@ -79,6 +81,8 @@ class Turns:
         """Name of the running node, for log records."""
         self.current: Started | None = None
         """The start of the running node."""
+        self.board: Blackboard | None = None
+        """Where the nodes that run and have finished are written; None if nobody could read it after this process has died."""
         self.thread: int | None = None
         """The thread that runs the pool's jobs now, None between turns."""
         self._worker, self._pool, self._number, self._project = worker, pool, number, project
@@ -190,13 +194,31 @@ class Turns:
             fact = report.fact
             if isinstance(fact, Started):
                 self.current = fact
-                self._outbox.send_and_wait(fact)
+                self._announce(fact)
                 continue
             flush_forwarded()
             self.running = self.current = None
             if folder is not None and (files := folder.changed()):
                 self._outbox.post(RunFiles(job.run, files))
-            self._outbox.post(fact._replace(original=None) if isinstance(fact, Failed) else fact)
+            self._conclude(fact._replace(original=None) if isinstance(fact, Failed) else fact)
+
+    def _announce(self, started: Started) -> None:
+        """Make the start of a node known, before the node can end this process."""
+        if self.board is None:
+            self._outbox.send_and_wait(started)
+            return
+        self.board.begin(0, started.run, started.node, started.at, time.monotonic())
+        self._outbox.post_soon(started)
+
+    def _conclude(self, fact: Fact) -> None:
+        """Report the end of a node."""
+        if self.board is None:
+            self._outbox.post(fact)
+            return
+        self.board.end(0)
+        if isinstance(fact, Finished):
+            self.board.finish(0, fact.run, fact.node, fact.started, fact.at)
+        self._outbox.post_soon(fact)
 
     def _is_cancelled(self, job: Job, ticket: int) -> bool:
         """Return whether the rest of a job was cancelled; the event loop reads what has come in before."""

@@ -26,8 +26,8 @@ from treadle.execution.executors.events import PoolEvent, Report, WorkerDown, Wo
 from treadle.execution.executors.executor import Executor
 from treadle.execution.executors.loky.slots import SlotPool
 from treadle.execution.executors.loky.store import SegmentStore
-from treadle.execution.executors.loky.unreported import UnreportedResults
 from treadle.execution.executors.protocol import Capabilities
+from treadle.execution.executors.unreported import UnreportedResults
 from treadle.execution.processes.channel import MAX_DESCRIPTORS
 from treadle.execution.protocol.messages import (
     BeginRun,

@@ -1,7 +1,7 @@
 """The nodes that a lost worker had finished and not reported: their facts are restored from the blackboard.
 
-State: the nodes of the current run that were restored once. Runs in the parent. Neighbours: `slots.py` reads the blackboard,
-`pool.py` reports the facts.
+State: the nodes of the current run that were restored once. Runs in the parent. Neighbours: the pools of loky and dask workers,
+which read the blackboard and report the facts.
 """
 
 from __future__ import annotations

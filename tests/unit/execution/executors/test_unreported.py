@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from treadle import Catalog, Pipeline, node
-from treadle.execution.executors.loky.unreported import UnreportedResults
+from treadle.execution.executors.unreported import UnreportedResults
 from treadle.execution.processes.blackboard import FinishedNode
 from treadle.execution.protocol.handles import RemoteValue
 from treadle.planning import compile_plan

@@ -1,0 +1,123 @@
+"""The blackboard of a dask worker: a file that says which nodes it runs and has finished, readable after the process has died.
+
+A worker then reports short nodes in batches. Its nanny reads the file for the driver, or the driver itself if it sees the file. A
+worker whose file nobody could read sends the start of each node before it runs it. State: the files. `make_board` runs in dask
+workers, `take_board` in a nanny or in the driver, the rest in the driver. Neighbours: `turns.py` writes, `link.py` reads.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import pickle
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from treadle.execution.processes.blackboard import Blackboard
+from treadle.execution.protocol.messages import Started
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from treadle.execution.processes.blackboard import FinishedNode
+
+_PREFIX = "treadle-board-"
+_READ_SECONDS = 3.0
+"""How long a nanny may take to read the blackboard of its worker."""
+
+
+class Board(NamedTuple):
+    """A worker's blackboard and its file."""
+
+    path: str
+    blackboard: Blackboard
+
+    def remove(self) -> None:
+        """Remove the file; the process may still write."""
+        with suppress(FileNotFoundError):
+            os.unlink(self.path)
+
+
+def make_board(pool: str) -> Board:
+    """Make the blackboard of a pool in this process, and remove those of processes that died unread.
+
+    Args:
+        pool: id of the pool.
+    """
+    folder = tempfile.gettempdir()
+    _remove_stale_boards(folder)
+    path = os.path.join(folder, f"{_PREFIX}{os.getuid()}-{os.getpid()}-{pool}")
+    return Board(path, Blackboard(path, 1))
+
+
+def _remove_stale_boards(folder: str) -> None:
+    """Remove the files of this user's processes that have ended."""
+    for path in Path(folder).glob(f"{_PREFIX}{os.getuid()}-*"):
+        pid = path.name.removeprefix(f"{_PREFIX}{os.getuid()}-").partition("-")[0]
+        try:
+            os.kill(int(pid), 0)
+        except ProcessLookupError:
+            path.unlink(missing_ok=True)
+        except (OSError, ValueError):
+            continue  # not a process of this user
+
+
+class BoardReader:
+    """Reads the blackboard of a worker that has died.
+
+    Args:
+        path: the file on the worker's host.
+        nanny: the address of the worker's nanny; None if it has none.
+    """
+
+    def __init__(self, path: str, nanny: str | None) -> None:
+        self._path, self._nanny = path, nanny
+        self.is_possible = os.path.exists(path) or nanny is not None
+        """Whether the file can be read after the worker has died."""
+
+    async def read(self, connect: Callable[[str], Any]) -> bytes | None:
+        """Return the content of the blackboard; None if nobody can read it.
+
+        Args:
+            connect: opens a connection to an address, for an `async with`.
+        """
+        content = take_board(self._path)
+        if content is None and self._nanny is not None:
+            with suppress(OSError, asyncio.TimeoutError):  # the host may be gone
+                async with connect(self._nanny) as nanny:
+                    call = nanny.run(function=pickle.dumps(take_board), kwargs=pickle.dumps({"path": self._path}))
+                    content = (await asyncio.wait_for(call, _READ_SECONDS)).get("result")
+        return content
+
+
+def last_nodes(content: bytes, run: int, reported: int) -> tuple[Started | None, list[FinishedNode]]:
+    """Return what a dead worker did last.
+
+    Args:
+        content: its blackboard.
+        run: number of the current run.
+        reported: how many nodes it has reported as finished.
+
+    Returns:
+        The node that it was running, None if there was none; and the nodes that it had finished and not reported.
+    """
+    blackboard = Blackboard.of(content)
+    entry = blackboard.read(0)
+    started = Started(run, entry.node, entry.started) if entry.run == run and entry.node is not None else None
+    return started, blackboard.finished_after(0, reported)
+
+
+def take_board(path: str) -> bytes | None:
+    """Return the content of a dead worker's blackboard and remove the file; None if there is no file.
+
+    Args:
+        path: the file.
+    """
+    try:
+        content = Path(path).read_bytes()
+        os.unlink(path)
+    except OSError:
+        return None
+    return content
