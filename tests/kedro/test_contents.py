@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 
 pytest.importorskip("kedro_datasets")
 
 import fsspec
-from kedro.io import CachedDataset, MemoryDataset
+from kedro.io import CachedDataset, DataCatalog, MemoryDataset
 from kedro.io.core import Version
+from kedro.pipeline import node
 from kedro_datasets.json import JSONDataset
 from kedro_datasets.pandas import SQLTableDataset
 from kedro_datasets.partitions import IncrementalDataset, PartitionedDataset
 from kedro_datasets.text import TextDataset
 
+from treadle.execution.attempt.context import Steps
 from treadle.io.contents import content_of, digest_of
 from treadle.io.identity import file_identity_of
+from treadle.kedro.attempt_strategy import KedroAttemptStrategy
+from treadle.kedro.process_catalog import ProcessCatalog
 
 
 def test_a_file(tmp_path):
@@ -82,6 +88,34 @@ def test_datasets_without_a_file(dataset):
     record = content_of(dataset, "x")
     assert record.digest is None
     assert "no file" in record.problem
+
+
+def parts():
+    """Yield values for two outputs in turn."""
+    for number in range(3):
+        yield {f"p{number}": "text"}, f"chunk {number}"
+
+
+@pytest.mark.parametrize("way", ["sequential", "async", "chunks"])
+def test_contents_of_outputs(tmp_path, way):
+    """They are recorded when all of an output is saved, however a node saves it; values in memory have none."""
+    catalog = DataCatalog(
+        {
+            "folder": PartitionedDataset(path=str(tmp_path / "folder"), dataset="text.TextDataset"),
+            "text": TextDataset(filepath=str(tmp_path / "x.txt")),
+        }
+    )
+    function, outputs = (
+        (parts, ["folder", "text"]) if way == "chunks" else (lambda: ({"a": "1"}, "2", 3), ["folder", "text", "value"])
+    )
+    strategy = KedroAttemptStrategy(ProcessCatalog(catalog, {"value": 0}), None, run_id=None, is_async=way == "async")
+    steps, stored = Steps(0.0), {}
+    steps.contents = {}
+    strategy(SimpleNamespace(kedro=node(function, None, outputs)), 0, steps, None, stored.__setitem__)
+    assert sorted(steps.contents) == ["folder", "text"]
+    assert steps.contents["text"].digest == digest_of((tmp_path / "x.txt").read_bytes())
+    assert steps.contents["folder"].same_content(content_of(catalog.get("folder"), "folder"))
+    assert stored == ({} if way == "chunks" else {0: 3})
 
 
 def test_remote_files():
