@@ -12,7 +12,7 @@ PACKAGE = "shop"
 FILES = {
     "pyproject.toml": '[tool.treadle]\npackage_name = "shop"\nproject_name = "Shop"\n',
     "conf/base/catalog.yml": "\n".join(
-        f"{name}:\n  type: json\n  filepath: data/{name}.json\n"
+        f"{name}:\n  type: json.JSONDataset\n  filepath: data/{name}.json\n"
         for name in ("numbers", "cleaned", "priced", "fitted", "reported", "scaled", "added", "picked", "shouted")
     ),
     "data/numbers.json": "[3, 1, 2]\n",
@@ -211,6 +211,7 @@ def _edit(name: str, file: str, old: str, new: str, *changed: str) -> Edit:
 
 _TOTAL = "    def total(self, numbers):\n        return sum(numbers) * self.weight\n"
 _HALF = "    @staticmethod\n    def half(number):\n        return number / 2\n"
+_LEVEL = "    @property\n    def level(self):\n        return self.size\n"
 
 EDITS = (
     # What changes a node.
@@ -234,7 +235,7 @@ EDITS = (
     _edit("an attribute of a base class", "models.py", "weight = 2", "weight = 3", "fit"),
     _edit("a static method", "models.py", "number / 2", "number // 2", "fit"),
     _edit("a property", "models.py", "return self.size", "return -self.size", "fit"),
-    _edit("a property made a method", "models.py", "    @property\n", "", "fit"),
+    _edit("a property made a constant", "models.py", _LEVEL, "    level = 5\n", "fit"),
     _edit("a default of a dataclass", "models.py", "bias: int = 0", "bias: int = 1", "fit"),
     _edit("a type in a dataclass", "models.py", "size: int", "size: float", "fit"),
     _edit("an added base class", "models.py", "class Base:", "class Base(Exception):", "fit"),
