@@ -33,17 +33,21 @@ def array_token(value: Any) -> str | None:
 
 
 def _numpy(value: Any, kind: str) -> str | None:
-    if kind == "ndarray":
-        return f"array {value.dtype.str} {value.shape} {_content(value)}" if _is_plain(value) else None
+    if kind in {"ndarray", "matrix", "memmap", "recarray"}:
+        return f"{kind} {_array_dtype(value.dtype)} {value.shape} {_content(value)}" if _is_plain(value) else None
     if kind.startswith("dtype") or kind.endswith("DType"):
-        return f"dtype {value.str if value.names is None else value.descr!r}"
+        return f"dtype {_array_dtype(value)}"
     if kind == "Generator" and hasattr(value, "bit_generator"):
         return f"random {value.bit_generator.state!r}"
     if kind == "RandomState":
         return f"random {[*map(_plain, value.get_state())]!r}"
-    if hasattr(value, "dtype") and hasattr(value, "tobytes") and not value.dtype.hasobject:
-        return f"{kind} {value.dtype.str} {value.tobytes().hex()}"
+    if any(each.__name__ == "generic" for each in type(value).__mro__) and not value.dtype.hasobject:  # a scalar
+        return f"{kind} {_array_dtype(value.dtype)} {value.tobytes().hex()}"
     return None
+
+
+def _array_dtype(dtype: Any) -> str:
+    return str(dtype.str) if dtype.names is None else repr(dtype.descr)
 
 
 def _plain(value: Any) -> Any:

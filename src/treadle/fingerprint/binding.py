@@ -6,6 +6,8 @@ State: none of its own; neighbours: `objects.py` says which objects have facts o
 from __future__ import annotations
 
 import builtins
+import sys
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from treadle.fingerprint.modules import Modules, absolute, is_module
@@ -13,7 +15,6 @@ from treadle.fingerprint.names import Chain, Import, References
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from types import ModuleType
 
     from treadle.fingerprint.facts import Facts
 
@@ -41,6 +42,10 @@ _ANYTHING = {
 }
 """What can lead to code that nothing in the project names."""
 _IMPORTING = {"builtins.__import__", "importlib.import_module"}
+
+_DATA = (bool, int, float, str, bytes, list, tuple, dict, set, frozenset)
+"""Types of global variables that count by value where any name of a module may be meant; its tree has the others."""
+_NO_MODULE = ModuleType("none")
 
 
 class Binding:
@@ -152,6 +157,9 @@ class Binding:
 
     def _whole_module(self, name: str, why: str, facts: Facts) -> str:
         facts.edges.add(("module", name))
+        for variable, value in vars(sys.modules.get(name, _NO_MODULE)).items():
+            if type(value) in _DATA and not variable.startswith("__"):
+                self._mark_global(name, variable, value, facts)
         facts.unknown.add(f"{self._owner} {why}: it depends on the whole module {name} and on those that it imports.")
         return f"module {name}"
 

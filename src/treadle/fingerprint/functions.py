@@ -66,6 +66,8 @@ def function_parts(function: FunctionType, context: Context, facts: Facts) -> st
     own = digest_of(f"{text}\n{meanings}")
     facts.add(f"function {label}", own, own[:12])
     tokens = [own]
+    if definition is not None and "<" not in definition.qualname:
+        _refer_to_class(function, definition.qualname, context, facts)
     for name, value in _defaults(function):
         tokens.append(f"{name}={context.part(f'default {label}({name})', name, value, facts)}")
     tokens += [f"{name}={context.part(f'closure {label} {name}', name, cells[name], facts)}" for name in sorted(cells)]
@@ -75,6 +77,15 @@ def function_parts(function: FunctionType, context: Context, facts: Facts) -> st
         elif not name.startswith("__"):
             tokens.append(f".{name}={context.part(f'attribute {label}.{name}', name, value, facts)}")
     return f"{label} #{digest_of(' '.join(tokens))}"
+
+
+def _refer_to_class(function: FunctionType, qualname: str, context: Context, facts: Facts) -> None:
+    """Refer to the class of a method, because a method that is used by itself (`Model.fit`) calls others of its class."""
+    found: Any = function.__globals__.get(qualname.partition(".")[0])
+    for name in qualname.split(".")[1:-1]:
+        found = vars(found).get(name) if isinstance(found, type) else None
+    if "." in qualname and isinstance(found, type):
+        context.mark(found, facts)
 
 
 def code_text(code: CodeType) -> str:

@@ -244,7 +244,7 @@ class Objects:
 
 def _reduced(value: Any) -> tuple[Any, ...]:
     """Return what a value of the standard library is made from."""
-    return tuple(value.__reduce__()[1:])
+    return tuple(value.__reduce__())
 
 
 def _wrapped(value: Any) -> tuple[Any, ...]:

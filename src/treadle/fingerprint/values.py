@@ -204,7 +204,9 @@ class Values:
         if kind in _READABLE or (kind.__module__, kind.__qualname__) in _READABLE_ELSEWHERE:
             return repr(value)
         if issubclass(kind, enum.Enum):
-            return f"{self._kind(kind, facts)}.{value._name_}"
+            is_member = value._name_ in kind.__members__  # and not a combination of flags
+            which = f".{value._name_}" if is_member else f"({self._describe(value._value_, '', facts)})"
+            return f"{self._kind(kind, facts)}{which}"
         if issubclass(kind, (logging.Logger, ContextVar)):
             return f"{kind.__qualname__} {value.name!r}"
         if kind is object or issubclass(kind, _WITHOUT_STATE) or value is os.environ:

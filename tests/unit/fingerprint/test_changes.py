@@ -570,6 +570,51 @@ def node():
         "1",
         "2",
     ),
+    "a method that is used by itself": (
+        """\
+class A:
+    def m(self):
+        return self.n()
+    def n(self):
+        return §
+node = A.m
+""",
+        "1",
+        "2",
+    ),
+    "a constant of a module that is used as a value": (
+        """\
+import os
+from shop import nodes
+K = len('§')
+def node(x):
+    return getattr(nodes, x)
+""",
+        "a",
+        "ab",
+    ),
+    "combined flags": (
+        """\
+import enum
+class F(enum.Flag):
+    A = 1
+    B = 2
+    C = 4
+K = F.A | F.§
+def node():
+    return K
+""",
+        "B",
+        "C",
+    ),
+    "a keyword of a method caller": (
+        """\
+import operator
+node = operator.methodcaller('split', sep=§)
+""",
+        "','",
+        "';'",
+    ),
 }
 
 

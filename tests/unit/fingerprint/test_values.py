@@ -179,6 +179,12 @@ KINDS = [
         np.sin,
         np.cos,
     ],
+    lambda: [
+        np.zeros(2, [("a", "i4")]),
+        np.zeros(2, [("b", "i4")]),
+        np.zeros(2, [("a", "i4")])[0],
+        np.zeros((1, 2)).view(np.matrix),
+    ],
     lambda: [np.random.default_rng(1), np.random.default_rng(2), np.random.RandomState(1), np.random.RandomState(2)],
     lambda: [
         pd.DataFrame({"a": [1, 2]}),
