@@ -10,6 +10,7 @@ import ast
 import enum
 import functools
 import sys
+import types
 from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from treadle.fingerprint.sources import Definition
 
 _IGNORED = frozenset({"_abc_impl"})
+_SLOTS = (types.MemberDescriptorType, types.GetSetDescriptorType)
 _METHODS = (ast.FunctionDef, ast.AsyncFunctionDef)
 
 
@@ -134,7 +136,7 @@ def _is_left_out(name: str, member: Any, kind: type, is_defined: bool, context: 
         or (issubclass(kind, enum.Enum) and (name.startswith("_") or name in kind.__members__))
     ):
         return True
-    if type(member).__name__ == "_tuplegetter":  # a field of a named tuple
+    if type(member).__name__ == "_tuplegetter" or type(member) in _SLOTS:  # a field of a named tuple, a slot
         return True
     # A descriptor of a library (a column, a field, a slot) is made by the definition.
     home = type(member).__module__

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from treadle.fingerprint.context import Context
     from treadle.fingerprint.sources import Definition
 
-_COMPILER_CELLS = frozenset({"__class__", "__classdict__"})
+_COMPILER_CELLS = frozenset({"__class__", "__classdict__", "__conditional_annotations__"})
 
 
 def definition_of(function: FunctionType, context: Context) -> Definition | None:
@@ -147,7 +147,9 @@ def _cells(function: FunctionType) -> dict[str, Any]:
     for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
         if name not in _COMPILER_CELLS:
             try:
-                found[name] = cell.cell_contents
+                value = cell.cell_contents
             except ValueError:
                 continue
+            if type(value).__module__ != "typing":  # a type parameter, which annotations capture
+                found[name] = value
     return found

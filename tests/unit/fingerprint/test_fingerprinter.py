@@ -177,16 +177,31 @@ def test_the_version_of_a_library_counts(checkout, monkeypatch):
 
 
 def test_a_class_of_a_library_that_adds_attributes(checkout):
-    """What SQLAlchemy adds to the class of a table follows from its definition: it is not compared, the definition is."""
-    source = (
-        "from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column\nclass Base(DeclarativeBase):\n    pass\n"
-        "class Row(Base):\n    __tablename__ = 'row'\n    id: Mapped[int] = mapped_column(primary_key=True, default={})\n"
-        "def node():\n    return Row(id=1)\n"
-    )
-    one, same, other = (checkout(nodes=source.format(each)).of("nodes") for each in (1, 1, 2))
-    assert one.is_complete
-    assert one == same
-    assert one.digest != other.digest
+    """What a library adds to a class, as SQLAlchemy does, follows from its definition: that is compared, and not the addition."""
+    found = []
+    try:
+        for size in (1, 1, 2):
+            project = checkout(
+                nodes=f"from tables import Table\nclass Row(Table):\n    size = {size}\ndef node():\n    return Row()\n"
+            )
+            project.write("src/tables.py", ADDING)
+            found.append(project.of("nodes"))
+    finally:
+        sys.modules.pop("tables", None)
+    assert found[0].is_complete
+    assert found[0] == found[1]
+    assert found[0].digest != found[2].digest
+
+
+ADDING = """
+class Registry:
+    def __init__(self, kind):
+        self.weak = iter([kind])
+
+class Table:
+    def __init_subclass__(cls):
+        cls.registry = Registry(cls)
+"""
 
 
 def test_treadle_does_not_count(checkout):

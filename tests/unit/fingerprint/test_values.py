@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import copy
 import datetime as dt
 import decimal
 import fractions
@@ -22,6 +23,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from treadle.fingerprint.facts import Facts
 from treadle.fingerprint.objects import Objects
@@ -286,6 +289,37 @@ def test_shared_values_cost_once():
     for _ in range(60):
         value = [value, value]
     assert described(value)[1].is_complete
+
+
+LEAVES = st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary()
+NESTED = st.recursive(
+    LEAVES,
+    lambda inner: (
+        st.lists(inner) | st.tuples(inner, inner) | st.dictionaries(st.text() | st.integers(), inner) | st.frozensets(LEAVES)
+    ),
+    max_leaves=20,
+)
+
+
+def typed(value):
+    """Return a value that is equal to that of another value exactly if both have equal parts of equal types."""
+    if isinstance(value, dict):
+        return "dict", [(typed(key), typed(each)) for key, each in value.items()]
+    if isinstance(value, frozenset):
+        return "frozenset", sorted(repr(typed(each)) for each in value)
+    if isinstance(value, (list, tuple)):
+        return type(value).__name__, [typed(each) for each in value]
+    return type(value).__name__, repr(value)
+
+
+@given(NESTED, NESTED)
+@settings(max_examples=50)
+def test_tokens_are_equal_exactly_if_values_are(one, other):
+    """Any two values have the same token if they are the same in value, type and order of keys, and only then."""
+    values = Objects("no_package", lambda path: False)._context.values
+    tokens = [values.describe(each, "", Facts(), "value") for each in (one, other, copy.deepcopy(one))]
+    assert (tokens[0] == tokens[1]) == (typed(one) == typed(other))
+    assert tokens[0] == tokens[2]
 
 
 def test_a_set_has_no_order():
