@@ -141,8 +141,8 @@ class DatasetRecipe:
 
     def _arguments(self, kind: type[Any]) -> dict[str, Any]:
         self._check_credentials()
-        arguments: dict[str, Any] = {key: value for key, value in self.config.items() if key not in _OWN_KEYS}
-        arguments = _with_credentials(copy_value(arguments), self.credentials)
+        arguments: dict[str, Any] = {key: copy_value(value) for key, value in self.config.items() if key not in _OWN_KEYS}
+        arguments = _with_credentials(arguments, self.credentials)
         _make_absolute(arguments, self.project_path)
         known = known_type(self.config.get("type"))
         if known is not None and known.wraps:

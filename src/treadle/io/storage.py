@@ -350,7 +350,9 @@ def local_path(address: str) -> str:
     """Return the absolute path of a local address."""
     for prefix in _LOCAL_PREFIXES:
         address = address.removeprefix(prefix)
-    return os.path.normpath(Path(address).expanduser().absolute())
+    if address.startswith("~"):
+        address = str(Path(address).expanduser())
+    return os.path.abspath(address)  # noqa: PTH100 - four times as fast as `Path.absolute`, and also removes `..`
 
 
 def check_options(address: str, options: Mapping[str, Any]) -> None:
