@@ -65,7 +65,7 @@ def class_parts(kind: type, context: Context, facts: Facts) -> str:
         texts.append("edited")
         facts.cannot_tell(f"The file of the class {label} was edited after it was imported: the node runs.")
     own = digest_of("\n".join(texts))
-    facts.add(f"class {label}", own, own[:12])
+    facts.add(f"class {label}", own, own[:16])
     return f"class {label} #{own}"
 
 

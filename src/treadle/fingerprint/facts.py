@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import NamedTuple, TypeAlias
@@ -13,6 +14,8 @@ Key: TypeAlias = "tuple[str, ...] | tuple[str, int]"
 """Names an object: `("function", id)`, `("class", id)`, `("global", module, name)`, `("module", name)`, `("outside", module)`."""
 
 _LONGEST_SHOWN = 60
+_HASH = re.compile(r"#[0-9a-f]{32}")
+"""A hash in a token, in place of something long."""
 _ITERATIONS = 20_000
 """Of the hash of a secret: slow enough to make guessing expensive, fast enough for the few that a project has."""
 
@@ -74,11 +77,16 @@ def digest_of(text: str | bytes) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text).hexdigest()[:32]
 
 
+def short_hash(text: str) -> str:
+    """Return the hash that is shown in place of a text: 16 hexadecimal digits."""
+    return digest_of(text)[:16]
+
+
 def shown_value(token: str) -> str:
     """Return a token for people: as it is if it is short, else a hash. A registered secret is never shown."""
     if mask_secrets(token) != token:
         return hidden(token, "")
-    return token if len(token) <= _LONGEST_SHOWN else f"#{digest_of(token)[:12]}"
+    return token if len(token) <= _LONGEST_SHOWN and _HASH.search(token) is None else short_hash(token)
 
 
 @lru_cache(maxsize=1000)
@@ -90,4 +98,4 @@ def hidden(text: str, name: str) -> str:
         name: of the variable that contains it; it is the salt.
     """
     salt = f"treadle fingerprint of {name}".encode("utf-8", "surrogatepass")
-    return f"hidden {hashlib.pbkdf2_hmac('sha256', text.encode('utf-8', 'surrogatepass'), salt, _ITERATIONS).hex()[:16]}"
+    return f"hidden:{hashlib.pbkdf2_hmac('sha256', text.encode('utf-8', 'surrogatepass'), salt, _ITERATIONS).hex()[:16]}"

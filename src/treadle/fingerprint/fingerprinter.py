@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from treadle.fingerprint.facts import Facts, Key, Part, digest_of
+from treadle.fingerprint.facts import Facts, Key, Part, digest_of, shown_value
 from treadle.fingerprint.objects import Objects
 from treadle.project.configure import configured_project, is_configured
 
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet
 
     from treadle.project.code import CodeStamp
-
-_MOST_SHOWN = 3
 
 
 class CodeFingerprint(NamedTuple):
@@ -149,4 +147,4 @@ def _text(parts: Mapping[str, AbstractSet[Part]]) -> str:
 
 def _shown(parts: AbstractSet[Part]) -> str:
     shown = sorted(part.shown for part in parts)
-    return ", ".join(shown) if len(shown) <= _MOST_SHOWN else f"{len(shown)} values #{digest_of(' '.join(shown))[:12]}"
+    return shown[0] if len(shown) == 1 else shown_value(", ".join(shown))

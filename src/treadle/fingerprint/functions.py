@@ -64,7 +64,7 @@ def function_parts(function: FunctionType, context: Context, facts: Facts) -> st
         facts.unknown.add(_why_without_source(function, label, context))
     meanings = context.binding(label, module, function.__globals__).follow_all(found, cells, facts)
     own = digest_of(f"{text}\n{meanings}")
-    facts.add(f"function {label}", own, own[:12])
+    facts.add(f"function {label}", own, own[:16])
     tokens = [own]
     if definition is not None and "<" not in definition.qualname:
         _refer_to_class(function, definition.qualname, context, facts)

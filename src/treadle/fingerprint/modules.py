@@ -97,14 +97,14 @@ class Modules:
                 facts.add(f"module {module}", f"edited {source.digest}")
                 facts.cannot_tell(f"The file of the module {module} was edited after it was imported: the node runs.")
             else:
-                facts.add(f"module {module}", source.digest, source.digest[:12])
+                facts.add(f"module {module}", source.digest, source.digest[:16])
             self.note_imports(source.references.imports, module, facts)
             return
         path = self.file(module)
         if path is not None and os.path.isfile(path):  # noqa: PTH113 - a string
             with open(path, "rb") as file:  # noqa: PTH123 - the same
                 digest = digest_of(file.read())
-            facts.add(f"module {module}", digest, digest[:12])
+            facts.add(f"module {module}", digest, digest[:16])
             if path.endswith(_COMPILED):
                 facts.cannot_tell(f"The module {module} is compiled, so what it imports is not known: the node always runs.")
         elif module == "__main__":

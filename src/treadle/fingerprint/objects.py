@@ -64,7 +64,7 @@ class Objects:
             facts: receives the token, and the parts of a function that has no facts of its own.
         """
         token = self._context.values.describe(function, "", facts, "function of the node")
-        is_name = type(function) is FunctionType or isinstance(function, type)
+        is_name = token.startswith(("function ", "class ")) and "#" not in token
         facts.add("callable", token, token if is_name else None)
 
     def facts(self, key: Key) -> Facts:

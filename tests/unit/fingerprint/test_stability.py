@@ -82,7 +82,7 @@ GOLDEN = {
     "add": "9af5bdb9354b5925fdc92e13731b0646",
     "pick": "d0ecfe8cf89cec25ce35e00bb77f0f5c",
     "shout": "abcf9b8f0c7810257c320c46cb845dd4",
-    "many": "6727f4e5cb17a049a0fed3a2baab9c08",
+    "many": "7f07b1c08fcc6f91b60eb2f69274f050",
 }
 
 
