@@ -296,8 +296,8 @@ class RemoteStorage:
         from fsspec.core import get_compression
 
         file = self._files.open(inner, "wb", **how.others)
+        target = compr[get_compression(inner, how.compression)](file, mode="w")
         try:
-            target = compr[get_compression(inner, how.compression)](file, mode="w")
             yield target
             target.close()
             file.close()
@@ -309,6 +309,8 @@ class RemoteStorage:
                 file.closed = True  # fsspec's own files do nothing more then
             except AttributeError:
                 file.close()
+            with contextlib.suppress(Exception):  # compressing to a file that is closed fails, as it should
+                target.close()
             raise
 
     def _inside(self, path: str) -> str:
