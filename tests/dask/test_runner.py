@@ -171,6 +171,18 @@ def test_the_code_of_the_project_is_sent(client, tmp_path, monkeypatch):
     assert not one[2].startswith(str(tmp_path))
 
 
+def test_a_traceback_has_the_paths_of_this_machine(client, tmp_path, monkeypatch):
+    """A node that fails in the copy of the project's code on a worker is shown with the file that the user has."""
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "torn_goods.py").write_text("def tear():\n    raise ValueError('torn in ' + __file__)\n")
+    torn = importlib.import_module("torn_goods")
+    with DaskRunner(client=client) as mine, pytest.raises(NodeError) as caught:
+        mine.run(Pipeline([node(torn.tear, None, "a", name="tear")]), Catalog())
+    del sys.modules["torn_goods"]
+    assert f'File "{tmp_path}/torn_goods.py", line 2, in tear' in caught.value.failure.traceback
+    assert f"torn in {tmp_path}/torn_goods.py" in caught.value.failure.message
+
+
 def test_two_runs_at_once_do_not_disturb_each_other(client):
     """Both use the same workers and the same names, and each has its own values."""
 

@@ -23,6 +23,14 @@ from treadle.io.datasets.text import TextDataset
 from treadle.planning.policies import read_policies
 
 
+@pytest.fixture(scope="module", params=("sequential", "thread", "fork", "spawn", "forkserver", "loky", "dask"))
+def way(request):
+    """Each way to run, dask on a cluster of this machine among them."""
+    if request.param == "dask":
+        pytest.importorskip("distributed")
+    return request.param
+
+
 @pytest.fixture(scope="module")
 def rules(accidents):
     """The project's module of nodes for policies, importable here and in workers."""
@@ -179,7 +187,7 @@ def test_the_main_process(any_runner, rules, tmp_path):
     policies = read_policies({"tags": {"here": {"run_in": "main"}}, "nodes": {"d": {"run_in": "worker"}}})
     run = Run(any_runner, nodes, {"folder": str(tmp_path)}, policies=policies)
     here = {name for name, pid in run.result.items() if pid == os.getpid()}
-    assert here == ({"a", "c"} if any_runner.name == "parallel" else {"a", "b", "c", "d"})
+    assert here == ({"a", "c"} if any_runner.has_processes else {"a", "b", "c", "d"})
 
 
 def test_what_is_scarce_is_used_by_one_at_a_time(any_runner, rules, marks, tmp_path):

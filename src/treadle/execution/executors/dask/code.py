@@ -8,29 +8,51 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import re
 import sys
 import sysconfig
 import zipfile
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from treadle.errors import RunnerError
 from treadle.execution.processes.sizes import format_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
 _MAX_BYTES = 64 << 20
+_FOLDER = "treadle-code"
+"""Folder for code in a dask worker's own directory."""
 _SKIPPED = frozenset({"__pycache__", ".git", ".ipynb_checkpoints", "node_modules", ".venv"})
 
 
 class ProjectCode(NamedTuple):
-    """Packages and modules, as an archive; the digest stands for the content of all files."""
+    """Packages and modules, as an archive.
+
+    Attributes:
+        digest: stands for the content of all files.
+        archive: the files.
+        folders: where each package and module is on this machine, by its file name.
+    """
 
     digest: str
     archive: bytes
+    folders: Mapping[str, str] = MappingProxyType({})
+
+    def with_local_paths(self, text: str) -> str:
+        """Replace the paths of a worker's copy of the code by those of this machine.
+
+        Args:
+            text: of a traceback, for example.
+        """
+        if not self.digest or self.digest not in text:
+            return text
+        pattern = rf"[^\s\"']*{_FOLDER}/{self.digest}/(?P<name>[^/\s\"']+)"
+        return re.sub(pattern, lambda found: os.path.join(self.folders.get(found["name"], ""), found["name"]), text)
 
 
 def pack_code(names: Iterable[str]) -> ProjectCode:
@@ -63,7 +85,8 @@ def pack_code(names: Iterable[str]) -> ProjectCode:
                 digest.update(f"{place}\0{len(content)}\0".encode())
                 digest.update(content)
                 archive.writestr(zipfile.ZipInfo(place), content)
-    return ProjectCode(digest.hexdigest() if size else "", stream.getvalue())
+    folders = {path.name: str(path.parent) for path in tops.values()}
+    return ProjectCode(digest.hexdigest() if size else "", stream.getvalue(), folders)
 
 
 def _own_path(name: str) -> Path | None:
@@ -105,7 +128,7 @@ def code_folder(local_directory: str, digest: str) -> str:
         local_directory: the dask worker's own directory.
         digest: of the code.
     """
-    return os.path.join(local_directory, "treadle-code", digest)
+    return os.path.join(local_directory, _FOLDER, digest)
 
 
 def unpack_code(code: ProjectCode, folder: str) -> None:

@@ -31,13 +31,15 @@ from treadle.execution.executors.dask.fetching import ValueGoneError, read_value
 from treadle.execution.executors.dask.health import ClusterHealth
 from treadle.execution.executors.dask.link import Ended, Link, Unusable, remote
 from treadle.execution.executors.dask.messages import InputsLost, RunFiles, TurnEnded
-from treadle.execution.executors.dask.sent_parts import RunParts, masked
+from treadle.execution.executors.dask.received import for_this_machine
+from treadle.execution.executors.dask.sent_parts import RunParts
 from treadle.execution.executors.events import Report, SetupFailed, WorkerDown, WorkerUp
 from treadle.execution.executors.protocol import Capabilities
 from treadle.execution.executors.unreported import UnreportedResults
 from treadle.execution.protocol.messages import (
     BeginRun,
     EndRun,
+    Failed,
     Finished,
     Hello,
     JobsReturned,
@@ -67,6 +69,7 @@ _GRACE_SECONDS = 1.0
 """How long `close` waits for the dask tasks, which end by themselves; dask logs a warning for each that it has to cancel."""
 _CONNECTS = 3
 """How often a worker's address is tried."""
+_WITH_TEXTS = frozenset({Logged, Output, Hello, Failed})
 _NO_CODE = ProjectCode("", b"")
 
 
@@ -286,13 +289,15 @@ class DaskPool:
         if isinstance(news, Unusable):
             raise RunnerError(news.reason, name="dask")
         events: list[PoolEvent] = []
-        for fact in masked(news):
+        for fact in news:
             link.finished += type(fact) is Finished
             events += self._heard(link, fact)
         return events
 
     def _heard(self, link: Link, fact: Any) -> list[PoolEvent]:
         kind = type(fact)
+        if kind in _WITH_TEXTS:
+            fact = for_this_machine(fact, self._code)
         if kind is Logged:
             log_record(fact)
         elif kind is Output:

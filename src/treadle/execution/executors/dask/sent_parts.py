@@ -13,11 +13,10 @@ from typing import TYPE_CHECKING
 
 from treadle.execution.executors.dask.messages import DatasetPart, RunFiles
 from treadle.execution.executors.dask.run_files import FileExchange
-from treadle.execution.protocol.messages import Job, Logged, Output
-from treadle.secrets import known_secrets, mask_secrets
+from treadle.execution.protocol.messages import Job
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from treadle.execution.packing.bundle import RunBundle
 
@@ -120,21 +119,3 @@ class SentParts:
         """
         if self._parts.files is not None:
             self._parts.files.receive(message.files, self._link)
-
-
-def masked(facts: Iterable[object]) -> list[object]:
-    """Mask this process's secrets in the log records and the printed text of a worker.
-
-    Args:
-        facts: what the worker sent.
-    """
-    return [_masked(fact) if type(fact) in (Logged, Output) else fact for fact in facts] if known_secrets() else list(facts)
-
-
-def _masked(fact: object) -> object:
-    if isinstance(fact, Logged):
-        texts = {key: mask_secrets(value) for key in ("msg", "exc_text") if isinstance(value := fact.attributes.get(key), str)}
-        return Logged({**fact.attributes, **texts})
-    if isinstance(fact, Output) and isinstance(fact.text, str):
-        return fact._replace(text=mask_secrets(fact.text))
-    return fact
