@@ -131,7 +131,7 @@ class Binding:
         value = self._namespace.get(chain[0])
         for attribute in chain[1:]:
             value = vars(value).get(attribute) if is_module(value) else None
-        if isinstance(value, type) and self._modules.contains(value.__module__):
+        if isinstance(value, type) and self._modules.contains(str(value.__module__)):
             self._mark(value, facts)
 
     def _through_module(self, module: ModuleType, attributes: Chain, texts: set[str | None], facts: Facts) -> str:
@@ -156,10 +156,7 @@ class Binding:
         return "missing"
 
     def _whole_module(self, name: str, why: str, facts: Facts) -> str:
-        facts.edges.add(("module", name))
-        for variable, value in vars(sys.modules.get(name, _NO_MODULE)).items():
-            if type(value) in _DATA and not variable.startswith("__"):
-                self._mark_global(name, variable, value, facts)
+        mark_module(name, self._mark_global, facts)
         facts.unknown.add(f"{self._owner} {why}: it depends on the whole module {name} and on those that it imports.")
         return f"module {name}"
 
@@ -203,3 +200,17 @@ class Binding:
             )
         elif name in _ANYTHING:
             facts.cannot_tell(f"{self._owner} uses {name}, which can lead to code outside the project: the node always runs.")
+
+
+def mark_module(name: str, mark_global: Callable[[str, str, Any, Facts], None], facts: Facts) -> None:
+    """Refer to a whole module of the project, and to the constants in it.
+
+    Args:
+        name: the module.
+        mark_global: notes a global variable, by its module and name, with its value.
+        facts: receives the references.
+    """
+    facts.edges.add(("module", name))
+    for variable, value in vars(sys.modules.get(name, _NO_MODULE)).items():
+        if type(value) in _DATA and not variable.startswith("__"):
+            mark_global(name, variable, value, facts)

@@ -88,7 +88,7 @@ def _members(
     """Yield the names and tokens of a class's attributes, and collect the definitions of its methods in `covered`."""
     if issubclass(kind, enum.Enum):
         for name, member in kind.__members__.items():
-            yield name, context.part(f"attribute {label}.{name}", name, member.value, facts)
+            yield name, context.part(f"attribute {label}.{name}", name, member._value_, facts)
     in_body = {each.name for definition in definitions for each in ast.walk(definition.node) if isinstance(each, _METHODS)}
     for name, member in sorted(vars(kind).items()):
         functions = list(_functions_in(member))
@@ -113,7 +113,7 @@ def _is_set_by_library(name: str, member: Any, kind: type, definitions: list[Def
     makers = [
         str(each.__module__).partition(".")[0]
         for each in (*kind.__mro__, type(kind))
-        if not context.modules.contains(each.__module__)
+        if not context.modules.contains(str(each.__module__))
     ]
     bound = {
         each.id

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from treadle.fingerprint.context import Context
     from treadle.fingerprint.sources import Definition
 
+_TYPE_PARAMETERS = {"TypeVar", "ParamSpec", "TypeVarTuple"}
 _COMPILER_CELLS = frozenset({"__class__", "__classdict__", "__conditional_annotations__"})
 
 
@@ -122,6 +123,8 @@ def code_references(code: CodeType, namespace: dict[str, Any]) -> References:
 def _constant(value: Any) -> str:
     if isinstance(value, frozenset):
         return f"frozenset({sorted(map(ascii, value))})"
+    if isinstance(value, tuple):
+        return f"({', '.join(map(_constant, value))})"
     return f"{type(value).__name__} {value!a}"
 
 
@@ -150,6 +153,6 @@ def _cells(function: FunctionType) -> dict[str, Any]:
                 value = cell.cell_contents
             except ValueError:
                 continue
-            if type(value).__module__ != "typing":  # a type parameter, which annotations capture
+            if type(value).__name__ not in _TYPE_PARAMETERS:  # annotations capture them
                 found[name] = value
     return found

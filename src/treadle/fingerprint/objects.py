@@ -15,6 +15,7 @@ import typing
 from types import FunctionType, ModuleType
 from typing import Any
 
+from treadle.fingerprint.binding import mark_module
 from treadle.fingerprint.classes import class_parts
 from treadle.fingerprint.context import Context
 from treadle.fingerprint.distributions import Distributions
@@ -184,7 +185,9 @@ class Objects:
     def _partial(self, value: functools.partial[Any], name: str, facts: Facts) -> str:
         """Describe a partial; each of its arguments is a part."""
         function = self._context.values.describe(value.func, name, facts, "")
-        called = f"{getattr(value.func, '__module__', None)}.{getattr(value.func, '__qualname__', type(value.func).__qualname__)}"
+        called = function.partition(" #")[0].removeprefix("function ").removeprefix("class ")
+        if called.startswith(("<", "#", "^")):
+            called = type(value.func).__qualname__
         arguments = {**{f"argument {number}": each for number, each in enumerate(value.args, 1)}, **value.keywords}
         tokens = [
             f"{key}={self._context.part(f'partial {called}({key})', key, each, facts)}" for key, each in sorted(arguments.items())
@@ -219,7 +222,7 @@ class Objects:
         """Describe a function that code outside the project made, such as the wrapper that a decorator returns."""
         module = module_of(function)
         facts.edges.add(("outside", module))
-        if hasattr(function, "registry") and hasattr(function, "dispatch"):  # functools.singledispatch: its cells have a cache
+        if module == "functools" and hasattr(function, "registry"):  # functools.singledispatch, whose cells have a cache
             return self._call("singledispatch", (dict(function.registry),), name, facts)
         cells = [each.cell_contents for each in function.__closure__ or () if _is_set(each)]
         parts = (*cells, function.__defaults__, function.__kwdefaults__, vars(function).get("__wrapped__"))
@@ -228,7 +231,7 @@ class Objects:
     def _module_value(self, module: ModuleType, facts: Facts) -> str:
         name = module.__name__
         if self._modules.contains(name):
-            facts.edges.add(("module", name))
+            mark_module(name, self._mark_global, facts)
             facts.unknown.add(
                 f"The module {name} is used as a value, so any of its names may be meant: the node depends on the whole module"
                 f" {name} and on those that it imports."
@@ -260,6 +263,7 @@ _PARTS_OF: dict[type, Callable[[Any], tuple[Any, ...]]] = {
     functools.partialmethod: lambda value: (value.func, value.args, value.keywords),
     functools.singledispatchmethod: lambda value: (value.dispatcher, value.func),
     type(functools.lru_cache(lambda: None)): lambda value: (value.__wrapped__, value.cache_parameters()),
+    slice: lambda value: (value.start, value.stop, value.step),
     operator.itemgetter: _reduced,
     operator.attrgetter: _reduced,
     operator.methodcaller: _reduced,

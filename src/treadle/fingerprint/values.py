@@ -21,7 +21,7 @@ import threading
 import types
 from contextvars import ContextVar
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from treadle.fingerprint.arrays import array_token
 from treadle.fingerprint.facts import Facts, digest_of, hidden
@@ -39,7 +39,7 @@ _MOST_BYTES = 64 * 2**20
 
 _CONTAINERS = (list, tuple, dict, set, frozenset, collections.deque, types.MappingProxyType)
 _LEAVES = (str, int, float, complex, bytes, bytearray)
-_READABLE = (dt.date, dt.datetime, dt.time, dt.timedelta, dt.timezone, range, slice)
+_READABLE = (dt.date, dt.datetime, dt.time, dt.timedelta, dt.timezone, range)
 _READABLE_ELSEWHERE = {("decimal", "Decimal"), ("zoneinfo", "ZoneInfo")}
 """Types whose repr is exact; the second are not imported here."""
 _WITHOUT_STATE = (
@@ -56,8 +56,20 @@ _ARRAYS = {"numpy", "pandas"}
 _HEAP_TYPE = 1 << 9
 
 
+_is_secret = lru_cache(maxsize=10_000)(looks_secret)
+
+
 class TooLargeError(Exception):
     """A value has too many parts, or is nested too deeply, to be compared."""
+
+
+class _Large(NamedTuple):
+    """The description of a large container; without a token, it is too large."""
+
+    value: Any
+    token: str | None
+    visited: int
+    facts: Facts
 
 
 class Values:
@@ -78,7 +90,7 @@ class Values:
         self._is_told = False
         self._done: dict[int, tuple[Any, str]] = {}
         self._arrays: dict[int, tuple[Any, str | None]] = {}
-        self._large: dict[tuple[int, bool], tuple[Any, str, Facts]] = {}
+        self._large: dict[tuple[int, bool], _Large] = {}
 
     def describe(self, value: Any, name: str, facts: Facts, label: str) -> str:
         """Return the token of a value, and note what it refers to.
@@ -116,11 +128,6 @@ class Values:
         identity = id(value)
         if identity in self._done:
             return self._done[identity][1]
-        is_secret = bool(self._large) and looks_secret(name)
-        if (identity, is_secret) in self._large:
-            _, token, known = self._large[identity, is_secret]
-            facts.include(known)
-            return token
         if identity in self._stack:
             at = self._stack.index(identity)
             self._lowest = min(self._lowest, at)
@@ -128,12 +135,11 @@ class Values:
         self._count += 1
         if self._count > _MOST_VALUES or len(self._stack) >= _DEEPEST:
             raise TooLargeError
-        large = type(value) in _CONTAINERS and len(value) >= _LARGE
-        own = Facts() if large else facts
         around, self._lowest = self._lowest, len(self._stack)
         self._stack.append(identity)
         try:
-            token = self._inside(value, name, own)
+            is_large = type(value) in _CONTAINERS and len(value) >= _LARGE
+            token = self._once(value, name, facts) if is_large else self._inside(value, name, facts)
         finally:
             self._stack.pop()
         if len(token) > _LONGEST_TOKEN:
@@ -141,12 +147,38 @@ class Values:
         if self._lowest >= len(self._stack):
             # It refers to nothing around it, so it is the same wherever it occurs. (The value is kept, so its id stays its own.)
             self._done[identity] = value, token
-            if large:
-                self._large[identity, looks_secret(name)] = value, token, own
-        if large:
-            facts.include(own)
         self._lowest = min(around, self._lowest)
         return token
+
+    def _once(self, value: Any, name: str, facts: Facts) -> str:
+        """Describe a large container, or take the description that it got when another node used it."""
+        key = id(value), _is_secret(name)
+        known = self._large.get(key)
+        if known is None:
+            known = self._describe_large(value, name)
+            if self._lowest >= len(self._stack) - 1:  # else it refers to something around it
+                self._large[key] = known
+        else:
+            self._count += known.visited
+        if known.token is None or self._count > _MOST_VALUES:
+            raise TooLargeError
+        facts.include(known.facts)
+        return known.token
+
+    def _describe_large(self, value: Any, name: str) -> _Large:
+        """Describe a container by itself: what was described before does not shorten its facts."""
+        done, is_told, before = self._done, self._is_told, self._count
+        self._done, self._is_told, self._count = {}, False, 0
+        own = Facts()
+        try:
+            token = self._inside(value, name, own) if len(value) < _MOST_VALUES else None
+        except TooLargeError:
+            if self._count <= _MOST_VALUES:  # it is nested too deeply where it is
+                raise
+            token = None
+        finally:
+            count, self._done, self._is_told, self._count = self._count, done, is_told, before + self._count
+        return _Large(value, token, count, own)
 
     def _leaf(self, value: Any, name: str) -> str | None:
         kind = type(value)
@@ -190,6 +222,8 @@ class Values:
         if kind.__module__.partition(".")[0] not in _ARRAYS:
             return None
         facts.edges.add(("outside", kind.__module__))
+        if kind.__name__ == "ndarray" and value.dtype == object:
+            return f"array {value.shape} {self._describe(value.tolist(), '', facts)}"
         known = self._arrays.get(id(value))
         if known is None:
             try:
@@ -211,7 +245,7 @@ class Values:
             return f"{kind.__qualname__} {value.name!r}"
         if kind is object or issubclass(kind, _WITHOUT_STATE) or value is os.environ:
             return f"{kind.__qualname__}()"
-        if issubclass(kind, pathlib.PurePath):
+        if issubclass(kind, pathlib.PurePath) and kind.__module__.partition(".")[0] == "pathlib":
             return f"Path({self._text(value.as_posix(), name)})"
         if kind is re.Pattern:
             return f"re.compile({self._describe(value.pattern, name, facts)}, {value.flags})"
@@ -272,9 +306,6 @@ class Values:
 
     def _kind(self, kind: type, facts: Facts) -> str:
         return self._describe(kind, "", facts)
-
-
-_is_secret = lru_cache(maxsize=10_000)(looks_secret)
 
 
 def _own_attributes(value: Any) -> dict[str, Any]:

@@ -234,7 +234,7 @@ def test_equal_values_have_equal_tokens_and_others_do_not(make):
         itertools.count(),
         (each for each in ()),
         types.SimpleNamespace(a=iter([])),
-        np.array([object()]),
+        np.array([iter([])]),
         pd.DataFrame({"a": [[1]]}),
     ],
 )
@@ -320,6 +320,31 @@ def test_tokens_are_equal_exactly_if_values_are(one, other):
     tokens = [values.describe(each, "", Facts(), "value") for each in (one, other, copy.deepcopy(one))]
     assert (tokens[0] == tokens[1]) == (typed(one) == typed(other))
     assert tokens[0] == tokens[2]
+
+
+def test_a_large_value_has_the_same_facts_for_each_node():
+    """A large list that several nodes use is described once, with what it refers to and what cannot be compared in it."""
+    values = Objects("no_package", lambda path: False)._context.values
+    hidden = iter([])
+    large = [hidden, np.array([1]), *range(200)]
+    found = []
+    for value in ([hidden, np.array([1]), large], [large], large):
+        facts = Facts()
+        values.describe(value, "", facts, "value")
+        found.append((facts.edges, facts.unknown, facts.is_complete))
+    assert found[0] == found[1] == found[2]
+    assert not found[0][2]
+    assert found[0][1]
+
+
+def test_whether_a_value_is_too_large_does_not_depend_on_others():
+    """Two large lists exceed the limit together, whether they were described before or not."""
+    values = Objects("no_package", lambda path: False)._context.values
+    lists = [[(number,) for number in range(60_000)] for _ in range(2)]
+    for value, is_complete in ((lists, False), (lists[0], True), (lists[1], True), (lists, False), ([lists, 1], False)):
+        facts = Facts()
+        values.describe(value, "", facts, "value")
+        assert facts.is_complete is is_complete
 
 
 def test_a_set_has_no_order():
