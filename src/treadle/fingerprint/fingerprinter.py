@@ -44,6 +44,7 @@ class _Reached(NamedTuple):
     digest: str
     parts: dict[str, frozenset[Part]]
     shown: dict[str, str]
+    classes: frozenset[Key]
     unknown: frozenset[str]
     is_complete: bool
 
@@ -85,6 +86,24 @@ class Fingerprinter:
             known = self._known[id(function)] = function, self._find_out(function)
         return known[1]
 
+    def classes_of(self, function: Callable[..., Any]) -> str | None:
+        """Return a digest of the project's classes that a function refers to, with everything that these refer to.
+
+        What the function returns may be an instance of one of them. Its methods run in the nodes that load it, and their
+        functions need not refer to the class: `def predict(model): return model.predict(1)`. So such a node depends on this
+        digest of the node that made the value, also if the pickled value is the same as before.
+
+        Args:
+            function: any callable.
+
+        Returns:
+            The digest; None if the function refers to no class of the project.
+        """
+        own = Facts()
+        self._objects.describe(function, own)
+        classes = self._reach(frozenset(own.edges)).classes
+        return self._reach(classes).digest if classes else None
+
     def _find_out(self, function: Callable[..., Any]) -> CodeFingerprint:
         own = Facts()
         self._objects.describe(function, own)
@@ -124,7 +143,8 @@ class Fingerprinter:
             seen |= new
             pending += new
         shown = {label: _shown(parts[label]) for label in sorted(parts)}
-        return _Reached(digest_of(_text(parts)), parts, shown, frozenset(unknown), is_complete)
+        classes = frozenset(key for key in seen if key[0] == "class")
+        return _Reached(digest_of(_text(parts)), parts, shown, classes, frozenset(unknown), is_complete)
 
     def _is_edited(self, path: str) -> bool:
         path = os.path.realpath(path)

@@ -161,6 +161,24 @@ def test_registering_a_secret_does_not_change_the_digest(checkout):
     assert "horse" not in after.parts["global shop.nodes.K"]
 
 
+def test_the_classes_of_what_a_function_returns(checkout):
+    """A node that loads an object depends on the classes of the node that made it, and on what their methods use."""
+    source = (
+        "def rate():\n    return §\nclass Model:\n    def predict(self, x):\n        return x * rate()\n"
+        "def node():\n    return Model()  # §\ndef load(model):\n    return model.predict(1)\n"
+    )
+    found = []
+    for number in "12":
+        loaded = checkout(nodes=source.replace("§", number)).load("shop.nodes")
+        fingerprinter = Fingerprinter("shop")
+        found.append(
+            (fingerprinter.classes_of(loaded.node), fingerprinter.of(loaded.load), fingerprinter.classes_of(loaded.load))
+        )
+    assert found[0][0] != found[1][0]
+    assert found[0][1] == found[1][1]
+    assert found[0][2] is None
+
+
 def test_the_version_of_a_library_counts(checkout, monkeypatch):
     """Code outside the project counts by the version of its distribution."""
     import importlib.metadata
