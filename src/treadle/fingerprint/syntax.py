@@ -15,7 +15,7 @@ import ast
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Iterator
 
 Function: TypeAlias = "ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda"
 
@@ -58,18 +58,17 @@ _IN_CLASS = _Place(in_class=True, annotated=False)
 _ANNOTATED = _Place(in_class=False, annotated=True)
 
 
-def dump(tree: ast.AST, *, defaults: bool = True, without: Collection[ast.AST] = ()) -> str:
+def dump(tree: ast.AST, *, defaults: bool = True) -> str:
     """Write a tree as text.
 
     Args:
         tree: a module, a class, a function or any part of one.
         defaults: whether the default values of the function's own parameters are written.
-        without: statements to leave out.
 
     Returns:
         The text, to be hashed.
     """
-    left_out = {id(each) for each in without}
+    left_out: set[int] = set()
     if not defaults and isinstance(tree, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)):
         left_out.update(id(each) for each in (*tree.args.defaults, *tree.args.kw_defaults) if each is not None)
     text: list[str] = []
@@ -81,6 +80,10 @@ def dump(tree: ast.AST, *, defaults: bool = True, without: Collection[ast.AST] =
             text.append(item)
         elif isinstance(item, ast.Constant):
             text.append(constant(item.value))
+        elif isinstance(item, ast.Name):
+            text.append(f"Name(id='{item.id!a})")
+        elif isinstance(item, ast.AST) and not item._fields:
+            text.append(f"{type(item).__name__}()")
         elif isinstance(item, ast.AST):
             text.append(type(item).__name__ + "(" if not isinstance(item, ast.AnnAssign) or place.in_class else "Assign(")
             pending.append((")", place))
