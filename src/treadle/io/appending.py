@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from treadle.io.failures import guarded
 
@@ -13,18 +13,20 @@ if TYPE_CHECKING:
 
     from treadle.io.dataset import Dataset
 
+    _OpenChunks: TypeAlias = Callable[[], AbstractContextManager[Callable[[Any], None]]]
+
 
 @contextmanager
 def save_chunks(name: str, dataset: Dataset, save: Callable[[Any], None]) -> Iterator[Callable[[Any], None]]:
     """Save chunks to a dataset.
 
-    The file of a dataset that appends is opened once. It changes when the block ends; if the block raises, it does not change.
-    Any other dataset is saved chunk by chunk.
+    The file of a dataset that appends is opened once. It changes when the block ends; if the block raises, it does not change. So
+    are the partitions of a dataset with a method `saving_chunks`. Any other dataset is saved chunk by chunk.
 
     Args:
         name: the dataset's name in the catalog.
         dataset: the dataset.
-        save: saves a chunk to a dataset that does not append.
+        save: saves a chunk to a dataset that has no such method and does not append.
 
     Yields:
         A function that saves one chunk.
@@ -32,10 +34,12 @@ def save_chunks(name: str, dataset: Dataset, save: Callable[[Any], None]) -> Ite
     Raises:
         DatasetError: the file cannot be opened, written or replaced.
     """
-    if getattr(dataset, "appends", False) is not True:
+    appends = getattr(dataset, "appends", False) is True
+    open_chunks: _OpenChunks | None = dataset.appending if appends else getattr(dataset, "saving_chunks", None)  # type: ignore[attr-defined]  # it appends
+    if open_chunks is None:
         yield save
         return
-    opened: AbstractContextManager[Callable[[Any], None]] = dataset.appending()  # type: ignore[attr-defined]  # it appends
+    opened = open_chunks()
     write = guarded("save", name, dataset, opened.__enter__)
     try:
         yield lambda chunk: guarded("save", name, dataset, lambda: write(chunk))

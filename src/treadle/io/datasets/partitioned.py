@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from types import BuiltinFunctionType, FunctionType, MethodType
@@ -22,6 +23,8 @@ from treadle.io.staging import staged_files
 from treadle.io.storage import Storage, check_options, is_local, local_path, storage_for
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from treadle.io.contents import ContentRecord
     from treadle.io.identity import FileIdentity
 
@@ -148,6 +151,39 @@ class PartitionedDataset(Dataset):
         Raises:
             DatasetError: the data is not a mapping, or a name would be outside the folder.
         """
+        with self.saving_chunks() as save:
+            save(data)
+
+    @contextmanager
+    def saving_chunks(self) -> Iterator[Callable[[Any], None]]:
+        """Save several mappings, such as the chunks of a generator node; the partitions appear together when the block ends.
+
+        Remote partitions, and those that are appended to, appear one by one.
+
+        Yields:
+            A function that saves one mapping.
+        """
+        saved: set[str] = set()
+        with ExitStack() as stack:
+            if self.storage.local and not self._appends():
+                folder = str(stack.enter_context(staged_files(self.path, lambda: map(self._file, self._obsolete(saved)))))
+            else:
+                folder = self.path
+
+            def save(data: Any) -> None:
+                self._check(data)
+                for name, value in data.items():
+                    self._recipe(name, folder).build().save(value() if self._is_lazy(value) else value)
+                    saved.add(name)
+
+            yield save
+        if folder == self.path:
+            for name in self._obsolete(saved):
+                self.storage.remove(self._file(name))
+        self._written |= saved
+
+    def _check(self, data: Any) -> None:
+        """Raise if a value cannot be saved, before any of it is."""
         if not isinstance(data, Mapping):
             msg = f"A partitioned dataset saves a mapping of partition to value, not {type(data).__name__}."
             raise DatasetError(msg)
@@ -158,23 +194,10 @@ class PartitionedDataset(Dataset):
                     "without parts that begin with a dot or an underscore."
                 )
                 raise DatasetError(msg)
-        if self.storage.local and not self._appends():
-            with staged_files(self.path, lambda: map(self._file, self._obsolete(data))) as folder:
-                self._save_partitions(data, str(folder))
-        else:
-            self._save_partitions(data, self.path)
-            for name in self._obsolete(data):
-                self.storage.remove(self._file(name))
-        self._written.update(data)
 
-    def _obsolete(self, data: Mapping[str, Any]) -> list[str]:
-        """Return the partitions that saving removes."""
-        # A generator node saves several chunks, so partitions that this object wrote are not removed.
-        return sorted(set(self.names()) - self._written - set(data)) if self._overwrite else []
-
-    def _save_partitions(self, data: Mapping[str, Any], folder: str) -> None:
-        for name, value in data.items():
-            self._recipe(name, folder).build().save(value() if self._is_lazy(value) else value)
+    def _obsolete(self, saved: set[str]) -> list[str]:
+        """Return the partitions that saving removes: those that this object did not write, if it overwrites."""
+        return sorted(set(self.names()) - self._written - saved) if self._overwrite else []
 
     def _appends(self) -> bool:
         """Return whether saving appends to the existing partitions."""

@@ -105,6 +105,31 @@ def test_a_failed_save_leaves_the_folder_as_it_was(tmp_path, overwrite):
     assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"a.txt": "old", "b.txt": "old"}
 
 
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_chunks_appear_together(tmp_path, overwrite):
+    """Those that a generator node yields; if it fails, the folder stays as it was."""
+    parts_of(tmp_path).save({"a": "old", "b": "old"})
+    fails = [True]
+
+    def make():
+        for name in "acd":
+            yield {name: "new"}
+            assert parts_of(tmp_path).names() == ["a", "b"]
+        if fails.pop():
+            raise ValueError("no thread")
+        yield {"a": "newer"}
+
+    catalog = Catalog({"parts": parts_of(tmp_path, overwrite=overwrite)})
+    pipeline = Pipeline([node(make, None, "parts", name="make")])
+    with pytest.raises(NodeError, match="no thread"):
+        SequentialRunner().run(pipeline, catalog)
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"a.txt": "old", "b.txt": "old"}
+    fails[:] = [False]
+    SequentialRunner().run(pipeline, catalog)
+    expected = {"a.txt": "newer", "c.txt": "new", "d.txt": "new", **({} if overwrite else {"b.txt": "old"})}
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == expected
+
+
 def test_partitions_that_are_replaced(tmp_path):
     """They keep their modes, and a link stays a link."""
     folder = tmp_path / "parts"
