@@ -12,11 +12,15 @@ from contextlib import closing
 
 import pytest
 
+from treadle.cli import follow
+from treadle.cli.main import main
 from treadle.events import Outcome
 from treadle.observe.store import SessionState, SQLStore, live, live_writer
 from treadle.session import Session
 
 WAYS = ("sequential", "thread", "fork", "spawn")
+DEADLINE = 100
+"""Seconds after which a process counts as hanging."""
 
 NODES = """
 import json, os, sqlite3
@@ -83,7 +87,8 @@ def run_waiting(waiting_project, wait_until):
     def start(way):
         process = subprocess.Popen([sys.executable, "run.py", way], cwd=waiting_project, stderr=subprocess.PIPE, text=True)
         started.append(process)
-        wait_until(lambda: process.poll() is not None or _running(waiting_project) == {"wait"}, "the second node is recorded")
+        seen = lambda: process.poll() is not None or _running(waiting_project) == {"wait"}
+        wait_until(seen, "the second node is recorded", seconds=DEADLINE)
         assert process.poll() is None, process.communicate()[1]
         return process
 
@@ -109,32 +114,37 @@ def _outcomes(record):
     return [(node.node, node.outcome) for node in record.runs[0].nodes]
 
 
-@pytest.mark.parametrize("way", WAYS)
+def _check_running(record, process):
+    assert (record.state, record.finished, record.outcome, record.pid) == (SessionState.RUNNING, None, None, process.pid)
+    (run,) = record.runs
+    assert (run.finished, run.outcome, run.node_count, run.pipelines) == (None, None, 3, ("__default__",))
+    assert run.workers
+    assert _outcomes(record) == [("look", Outcome.SUCCEEDED), ("wait", None)]
+
+
+@pytest.mark.parametrize("way", ["sequential", "spawn"])
 def test_a_reader_sees_the_run(waiting_project, run_waiting, way):
     """Session and run are recorded before the first node starts, nodes as they end; the same rows are completed at the end."""
     process = run_waiting(way)
     seen = _newest(waiting_project)
-    assert (seen.state, seen.finished, seen.outcome, seen.pid) == (SessionState.RUNNING, None, None, process.pid)
-    (run,) = seen.runs
-    assert (run.finished, run.outcome, run.node_count, run.pipelines) == (None, None, 3, ("__default__",))
-    assert run.workers
-    assert _outcomes(seen) == [("look", Outcome.SUCCEEDED), ("wait", None)]
+    _check_running(seen, process)
 
     (waiting_project / "gate").write_text("")
-    assert (process.communicate(timeout=60)[1], process.returncode) == ("", 0)
+    assert (process.communicate(timeout=DEADLINE)[1], process.returncode) == ("", 0)
     record = _newest(waiting_project)
     assert (record.state, record.outcome, record.runs[0].outcome) == (SessionState.FINISHED, Outcome.SUCCEEDED, Outcome.SUCCEEDED)
     assert _outcomes(record) == [(name, Outcome.SUCCEEDED) for name in ("look", "wait", "last")]
-    assert record.runs[0].nodes[0] == run.nodes[0]
+    assert record.runs[0].nodes[0] == seen.runs[0].nodes[0]
     assert record.finished >= record.runs[0].finished >= record.runs[0].nodes[-1].finished
     looked = json.loads(json.loads((waiting_project / "data" / "scaled.json").read_text()))
     assert looked == {"state": "running", "outcome": None, "nodes": 3}
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_a_killed_session_is_lost(waiting_project, run_waiting, way):
+def test_a_killed_session_is_lost(waiting_project, run_waiting, capsys, way):
     """After `kill -9` the session is lost, and the record has the nodes that had ended."""
     process = run_waiting(way)
+    _check_running(_newest(waiting_project), process)
     process.kill()
     process.wait()
     with closing(SQLStore(project_path=waiting_project)) as store:
@@ -144,7 +154,16 @@ def test_a_killed_session_is_lost(waiting_project, run_waiting, way):
     assert record.state is SessionState.LOST
     assert record.heartbeat >= record.started
     assert _outcomes(record) == [("look", Outcome.SUCCEEDED), ("wait", None)]
-    assert [node.node for node in record.runs[0].nodes if node.outcome is Outcome.SUCCEEDED] == ["look"]
+
+    assert main(["sessions", "list"]) == 0
+    assert capsys.readouterr().out.splitlines()[1].split()[1] == "lost"
+    assert main(["sessions", "show", "20"]) == 0
+    shown = capsys.readouterr().out
+    for text in ("lost: its process is gone", "Run 1: not finished, 1 of 3 nodes have ended", "… running"):
+        assert text in shown
+    assert main(["sessions", "show", "--follow", "20"]) == 0
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last == "The session is lost: its process is gone and did not complete its record."
 
 
 def test_a_session_that_is_not_closed_is_lost(make_project):
@@ -154,7 +173,7 @@ def test_a_session_that_is_not_closed_is_lost(make_project):
         "from treadle import Session\nfrom treadle.project import bootstrap_project\nbootstrap_project('.')\n"
         "session = Session.create()\nsession.run(runner='sequential')\nsession.save()"
     )
-    done = subprocess.run([sys.executable, "-c", script], cwd=root, capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run([sys.executable, "-c", script], cwd=root, capture_output=True, text=True, timeout=DEADLINE, check=True)
     assert done.stderr == ""
     record = _newest(root)
     assert (record.state, record.outcome) == (SessionState.LOST, Outcome.SUCCEEDED)
@@ -280,7 +299,7 @@ def test_a_disk_that_is_full_during_the_run(make_project, freed):
     """The run succeeds with one warning. The record is complete if there is room again at the end; otherwise an error says so."""
     root = make_project()
     words = [sys.executable, "-c", FULL, "freed" if freed else "full"]
-    done = subprocess.run(words, cwd=root, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(words, cwd=root, capture_output=True, text=True, timeout=DEADLINE, check=False)
     assert (done.stdout, done.returncode) == ("succeeded\n", 0), done.stderr
     said = [line for line in done.stderr.splitlines() if line.startswith(("WARNING", "ERROR"))]
     assert said[0].startswith("WARNING The record of session")
@@ -354,27 +373,41 @@ def test_a_node_that_forks_while_the_record_is_written(make_project, caplog):
 
 
 PROCESSES = 8
+AT_ONCE = """
+import os, sys, traceback
+from treadle import Session
+from treadle.observe.store import live_writer, migrations  # once, for all children
+from treadle.project import bootstrap_project
+
+bootstrap_project(".")
+released, release = os.pipe()
+children = []
+for number in range(int(sys.argv[1])):
+    children.append(os.fork())
+    if not children[-1]:
+        try:
+            os.close(release)
+            os.read(released, 1)  # ends when no process holds the other end any more
+            with Session.create() as session:
+                session.run(runner="sequential")
+            os._exit(0)
+        except BaseException:
+            traceback.print_exc()
+            os._exit(1)
+os.close(release)
+print([os.waitpid(child, 0)[1] for child in children])
+"""
 
 
 def test_eight_processes_run_at_once(make_project):
     """Eight sessions of one project on a store that does not exist yet: no error, no warning, each record complete."""
     root = make_project()
-    (root / "run.py").write_text(RUN)
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-W", "error", "run.py", "sequential"],
-            cwd=root,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        for _ in range(PROCESSES)
-    ]
-    assert [process.communicate(timeout=120)[0] for process in processes] == [""] * PROCESSES
-    assert [process.returncode for process in processes] == [0] * PROCESSES
+    words = [sys.executable, "-W", "error", "-c", AT_ONCE, str(PROCESSES)]
+    done = subprocess.run(words, cwd=root, capture_output=True, text=True, timeout=DEADLINE, check=False)
+    assert (done.stderr, json.loads(done.stdout)) == ("", [0] * PROCESSES)
     with closing(SQLStore(project_path=root)) as store:
         records = [store.load(each.session_id) for each in store.list()]
-    assert sorted(record.pid for record in records) == sorted(process.pid for process in processes)
+    assert len({record.pid for record in records}) == PROCESSES
     for record in records:
         assert (record.state, record.outcome) == (SessionState.FINISHED, Outcome.SUCCEEDED)
         assert _outcomes(record) == [("count", Outcome.SUCCEEDED), ("scale", Outcome.SUCCEEDED)]
@@ -383,54 +416,29 @@ def test_eight_processes_run_at_once(make_project):
 # --- sessions show --follow -----------------------------------------------------------------------------------------------
 
 
-def _follow(root):
-    words = [sys.executable, "-m", "treadle", "sessions", "show", "--follow", "20"]
-    return subprocess.Popen(words, cwd=root, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-
-
-def test_following_a_session(waiting_project, run_waiting):
-    """What has happened is printed first, what happens then as it happens; the command ends with the session."""
-    process = run_waiting("sequential")
-    with _follow(waiting_project) as follower:
-        lines = [follower.stdout.readline().rstrip() for _ in range(4)]
-        assert [line[10:].partition(",")[0] for line in lines[1:]] == [
-            "run 1 of 3 nodes", "✔ look succeeded", "… wait started on main",
-        ]  # fmt: skip
+def test_following_a_session(waiting_project, run_waiting, monkeypatch):
+    """What has happened is told first, what happens then as it happens; it ends with the session."""
+    monkeypatch.setattr(follow, "POLL_SECONDS", 0.05)
+    run_waiting("sequential")
+    with closing(SQLStore(project_path=waiting_project)) as store:
+        lines = follow.follow_session(store, "20")
+        first = [next(lines)[10:].partition(",")[0] for _ in range(4)]
+        assert first[0].startswith("session 20")
+        assert first[1:] == ["run 1 of 3 nodes", "✔ look succeeded", "… wait started on main"]
         (waiting_project / "gate").write_text("")
-        rest, errors = follower.communicate(timeout=60)
-    assert (follower.returncode, errors) == (0, "")
-    process.wait()
-    said = rest.splitlines()
-    assert [line[10:].partition(",")[0] for line in said[:2]] == ["✔ wait succeeded", "✔ last succeeded"]
-    assert "run 1 succeeded after" in said[2]
-    assert said[3:] == ["The session has ended: succeeded."]
+        rest = list(lines)
+    assert [line[10:].partition(",")[0] for line in rest[:2]] == ["✔ wait succeeded", "✔ last succeeded"]
+    assert "run 1 succeeded after" in rest[2]
+    assert rest[3:] == ["The session has ended: succeeded."]
 
 
 def test_ctrl_c_ends_following(waiting_project, run_waiting):
-    """Ctrl-C ends the command with its usual exit code; the session continues. A lost session ends it, too."""
+    """Ctrl-C ends the command with its usual exit code; the session continues."""
     process = run_waiting("sequential")
-    with _follow(waiting_project) as follower:
+    words = [sys.executable, "-m", "treadle", "sessions", "show", "--follow", "20"]
+    with subprocess.Popen(words, cwd=waiting_project, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as follower:
         assert "session 20" in follower.stdout.readline()
         follower.send_signal(signal.SIGINT)
-        _, errors = follower.communicate(timeout=60)
+        _, errors = follower.communicate(timeout=DEADLINE)
     assert (follower.returncode, errors.strip()) == (130, "Interrupted.")
     assert process.poll() is None
-    process.kill()
-    process.wait()
-    with _follow(waiting_project) as follower:
-        output, _ = follower.communicate(timeout=60)
-    assert output.splitlines()[-1] == "The session is lost: its process is gone and did not complete its record."
-    listed = subprocess.run(
-        [sys.executable, "-m", "treadle", "sessions", "list"], cwd=waiting_project, capture_output=True, text=True, check=True
-    )
-    assert "  lost  " in listed.stdout
-    shown = subprocess.run(
-        [sys.executable, "-m", "treadle", "sessions", "show", "20"],
-        cwd=waiting_project,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert "lost: its process is gone" in shown.stdout
-    assert "Run 1: not finished, 1 of 3 nodes have ended" in shown.stdout
-    assert "… running" in shown.stdout
