@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from treadle import Catalog, NodeError, ParallelRunner, Pipeline, SequentialRunner, node
-from treadle.events import NodeFinished
+from treadle.events import NodeFinished, Outcome
 from treadle.io.contents import content_of, digest_of
 from treadle.io.datasets.text import TextDataset
+from treadle.observe.store import SQLStore
 
 
 class Contents:
@@ -131,3 +135,44 @@ def test_a_worker_that_is_killed_between_saving_and_reporting(tmp_path):
     assert seen.of == {}
     assert [path.name for path in tmp_path.iterdir()] == ["x.txt"]
     assert (tmp_path / "x.txt").read_text() == "whole"
+
+
+RECORDED = """
+import os, signal, sys
+from pathlib import Path
+from treadle import Session
+from treadle.project import bootstrap_project
+
+move = Path.replace
+
+def move_and_die(self, target):
+    move(self, target)
+    if Path(target).name == sys.argv[1]:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+Path.replace = move_and_die
+bootstrap_project(Path.cwd())
+with Session.create() as session:
+    session.run(runner="sequential", to_nodes=["write_report"])
+"""
+
+
+def test_a_run_that_is_killed_between_saving_and_recording(make_loom):
+    """The session is lost, the file is that of an undisturbed run, and the record has no content for it."""
+
+    def run(kills_at):
+        root = make_loom()
+        environment = {**os.environ, "LOOM_TALLY": str(root / "tally.txt")}
+        done = subprocess.run([sys.executable, "-c", RECORDED, kills_at], cwd=root, env=environment, check=False)
+        with closing(SQLStore(project_path=root)) as store:
+            record = store.load(store.list()[0].session_id)
+        outputs = {output.dataset: output for node in record.runs[-1].nodes for output in node.outputs}
+        return done.returncode, record.outcome, outputs, (root / "data" / "report.txt").read_bytes()
+
+    code, outcome, outputs, report = run("report.txt")
+    assert (code, outcome) == (-signal.SIGKILL, None)
+    assert "report" not in outputs
+    code, outcome, outputs, undisturbed = run("nothing")
+    assert (code, outcome) == (0, Outcome.SUCCEEDED)
+    assert report == undisturbed
+    assert outputs["report"].digest == digest_of(report)
