@@ -83,7 +83,7 @@ def test_the_dashboard_has_the_names_of_nodes(runner, client):
     """A node that takes some time is a dask task of its own, under its name, and events have the addresses of workers."""
 
     def work():
-        threading.Event().wait(0.02)  # longer than nodes that share a dask task
+        threading.Event().wait(0.06)  # longer than nodes that share a dask task
 
     names = ["carding", "spinning", "weaving", "dyeing"]
     events = []

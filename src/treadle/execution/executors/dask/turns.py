@@ -39,8 +39,10 @@ if TYPE_CHECKING:
 
 _TURN_SECONDS = 0.25
 """After this time a turn takes no more jobs, so that the worker's other dask tasks can run; another turn follows."""
-_SHORT_SECONDS = 0.005
-"""A job that takes less time is short: its turn waits so long for more jobs, because another turn would not begin earlier."""
+_SHORT_SECONDS = 0.05
+"""A job that takes less time is short: its turn waits for more jobs, because another turn would take a part of that to begin."""
+_WAIT_SECONDS = 0.01
+"""How long a turn waits for more jobs after a short one."""
 _PAUSED_SECONDS = 0.1
 """How often a turn in a worker that dask has paused looks whether it still is."""
 _CANCEL_CHECK_SECONDS = 0.001
@@ -147,7 +149,7 @@ class Turns:
                 return
             if (job := self._jobs.take()) is None and now - started < _SHORT_SECONDS:
                 self._outbox.flush()
-                job = self._jobs.take(seconds=_SHORT_SECONDS)
+                job = self._jobs.take(seconds=_WAIT_SECONDS)
             while job is None and self.is_paused and not self._jobs.is_closed:  # dask would not start another turn
                 self._outbox.flush()
                 job = self._jobs.take(seconds=_PAUSED_SECONDS)
