@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import operator
+import re
 import sys
 import types
 import typing
@@ -35,6 +36,7 @@ _DESCRIPTORS = (
     types.GetSetDescriptorType,
     types.MemberDescriptorType,
 )
+_BUILTIN_FUNCTIONS = {types.BuiltinFunctionType, type(re.compile("").match)}
 _UNION = type(int | str)
 _TYPING = (types.GenericAlias, _UNION, typing.TypeVar, typing.ParamSpec)
 
@@ -196,7 +198,7 @@ class Objects:
 
     def _builtin(self, value: Any, kind: type[Any], name: str, facts: Facts) -> str | None:
         """Describe a function that is not written in Python."""
-        if kind is types.BuiltinFunctionType:
+        if kind in _BUILTIN_FUNCTIONS:
             owner = value.__self__
             if owner is None or is_module(owner):
                 return self._compiled(str(value.__module__ or "builtins"), value.__qualname__, facts)

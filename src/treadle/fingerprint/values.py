@@ -51,6 +51,8 @@ _WITHOUT_STATE = (
     threading.Semaphore,
 )
 """Types whose state says nothing about what a function computes."""
+_WEAK = {"WeakKeyDictionary", "WeakSet", "WeakValueDictionary"}
+"""Containers of the standard library that can be compared while they are empty, as caches are before a run."""
 _ARRAYS = {"numpy", "pandas"}
 """Libraries whose values are either described by `arrays.py` or not at all."""
 _HEAP_TYPE = 1 << 9
@@ -243,6 +245,8 @@ class Values:
             return f"{self._kind(kind, facts)}{which}"
         if issubclass(kind, (logging.Logger, ContextVar)):
             return f"{kind.__qualname__} {value.name!r}"
+        if kind.__module__ in {"weakref", "_weakrefset"} and kind.__name__ in _WEAK and not len(value):
+            return f"{kind.__qualname__}()"
         if kind is object or issubclass(kind, _WITHOUT_STATE) or value is os.environ:
             return f"{kind.__qualname__}()"
         if issubclass(kind, pathlib.PurePath) and kind.__module__.partition(".")[0] == "pathlib":

@@ -17,6 +17,7 @@ import re
 import string
 import types
 import uuid
+import weakref
 import zoneinfo
 from dataclasses import dataclass
 
@@ -167,7 +168,18 @@ KINDS = [
         operator.attrgetter("a"),
         operator.methodcaller("a", 1),
     ],
-    lambda: [list[int], list[str], int | None, "a".join, "b".join, str.join, Point.__init__, [].append],
+    lambda: [
+        list[int],
+        list[str],
+        int | None,
+        "a".join,
+        "b".join,
+        str.join,
+        Point.__init__,
+        [].append,
+        re.compile("a").match,
+        re.compile("b").match,
+    ],
     lambda: [
         np.array([1, 2]),
         np.array([1, 3]),
@@ -249,6 +261,15 @@ def test_a_universal_function_of_numpy_is_not_mistaken_for_one_of_the_project():
     """`numpy.frompyfunc` hides the function that it is given, so the result is not complete; `numpy.sin` is."""
     assert not described(np.frompyfunc(len, 1, 1))[1].is_complete
     assert described(np.sin)[1].is_complete
+
+
+def test_a_cache_with_weak_references_is_compared_while_it_is_empty():
+    """An empty cache has no state; what a full one holds cannot be compared."""
+    cache = weakref.WeakValueDictionary()
+    assert described(cache)[1].is_complete
+    kept = MyList()
+    cache["a"] = kept
+    assert not described(cache)[1].is_complete
 
 
 def test_the_environment_does_not_count():
