@@ -17,12 +17,14 @@ class Outcome(Enum):
     SUCCEEDED = "succeeded"
     FAILED = "failed"
     SKIPPED = "skipped"
+    REUSED = "reused"
+    """Of a node: it was up to date, and its outputs from an earlier run were used."""
     INTERRUPTED = "interrupted"
 
     @property
     def symbol(self) -> str:
         """One character for a terminal."""
-        return {"succeeded": "✔", "failed": "✘", "skipped": "·", "interrupted": "■"}[self.value]
+        return {"succeeded": "✔", "failed": "✘", "skipped": "·", "reused": "=", "interrupted": "■"}[self.value]
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +163,17 @@ class NodeSkipped:
 
 
 @dataclass(frozen=True, slots=True)
+class NodeReused:
+    """A node did not run, because it is up to date: its outputs from an earlier run are used.
+
+    If a node that runs needs one of its values in memory, it runs after all, and its `NodeStarted` follows.
+    """
+
+    node: str
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
 class DatasetReleased:
     """An in-memory dataset was released after its last consumer, and its memory freed."""
 
@@ -198,6 +211,7 @@ Event: TypeAlias = (
     | NodeFinished
     | NodeFailed
     | NodeSkipped
+    | NodeReused
     | DatasetReleased
     | WorkerLost
     | RunFinished

@@ -13,7 +13,18 @@ import pytest
 from treadle.cli.scaffold import create_project
 
 DOCS = Path(__file__).parents[2] / "docs"
-PAGES = ("notebooks", "embedding", "catalog", "configuration", "pipelines", "runners", "policies", "sessions", "distributed")
+PAGES = (
+    "notebooks",
+    "embedding",
+    "catalog",
+    "configuration",
+    "pipelines",
+    "runners",
+    "policies",
+    "sessions",
+    "resuming",
+    "distributed",
+)
 SKIPPED = "# Node clean"
 """The example of a generated cell stands for itself; tests/integration/test_notebooks.py runs such cells."""
 

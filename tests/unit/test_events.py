@@ -14,6 +14,7 @@ from treadle.events import (
     Failure,
     NodeFailed,
     NodeFinished,
+    NodeReused,
     NodeSkipped,
     NodeStarted,
     Outcome,
@@ -24,6 +25,7 @@ from treadle.events import (
 )
 
 FACTS = [
+    NodeReused("a", 1.0),
     RunStarted("id", 1.0, "parallel", "spawn", 2, ("a", "b")),
     WorkerStarted("worker-1", 7, 1.0),
     NodeStarted("a", "worker-1", 1, 1.0),

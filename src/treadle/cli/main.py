@@ -36,6 +36,10 @@ _COMMANDS = {
     "new": "Create a new project.",
     "demo": "Create a project with real data, and run it in parallel.",
     "check": "Check that every node can run in a worker, without running any.",
+    "status": "Show which nodes are up to date, and why the others would run.",
+    "explain": "Show why a node would run, and everything that its outputs depend on.",
+    "accept": "Take nodes as up to date as they are now.",
+    "invalidate": "Let nodes run the next time, whatever has changed.",
     "registry": "List and describe the project's pipelines.",
     "catalog": "List and describe the project's datasets.",
     "pipeline": "Create or delete a pipeline.",
@@ -45,7 +49,8 @@ _COMMANDS = {
     "package": "Build a wheel of the project and an archive of its configuration.",
     "info": "Show versions, cores, start methods, the project and plugins.",
 }
-"""Commands with their help line; command NAME is the object NAME in the module treadle.cli.NAME."""
+"""Commands with their help line; command NAME is the object NAME in the module treadle.cli.NAME, or in that of `_MODULES`."""
+_MODULES = {"explain": "status", "accept": "status", "invalidate": "status"}
 
 
 _WITHOUT_PROJECT = frozenset({"new", "demo"})
@@ -62,7 +67,7 @@ class _Commands(SuggestingGroup):
         if cmd_name not in _WITHOUT_PROJECT and cmd_name in self._own(ctx):
             return self._own(ctx)[cmd_name]
         if cmd_name in _COMMANDS:
-            command = getattr(import_module(f"treadle.cli.{cmd_name}"), cmd_name)
+            command = getattr(import_module(f"treadle.cli.{_MODULES.get(cmd_name, cmd_name)}"), cmd_name)
             assert isinstance(command, click.Command)  # noqa: S101 - for the type checker
             return command
         return plugin_command(cmd_name)

@@ -5,6 +5,7 @@ Neighbours: `values.py` parses flag values, `flags_file.py` reads flags from a f
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from treadle.cli.options import Groups
+    from treadle.session import Session
 
 
 @click.command()
@@ -95,6 +97,23 @@ if TYPE_CHECKING:
 )
 @options.conf_source
 @click.option("--only-missing-outputs", is_flag=True, help="Only nodes needed for persistent outputs that do not exist yet.")
+@click.option(
+    "--skip-unchanged",
+    is_flag=True,
+    help="Do not run nodes that are up to date: their code, params, inputs and outputs are as at their last success.",
+)
+@click.option("--force", is_flag=True, help="With --skip-unchanged or --resume: run all nodes, whether up to date or not.")
+@click.option(
+    "--resume",
+    is_flag=False,
+    flag_value="last",
+    metavar="[ID]",
+    help="Continue a session that failed, was interrupted or was lost, by default the newest one: repeat its run, but only the "
+    "nodes that are not done. Other flags override those of that session.",
+    shell_complete=completion.sessions,
+)
+@click.option("--dry-run", is_flag=True, help="Show which nodes would run, why, and how long it takes; run nothing.")
+@click.option("--json", "as_json", is_flag=True, help="With --dry-run: print JSON.")
 @click.option("--no-record", is_flag=True, help="Do not record this run; `treadle sessions` will not show it.")
 @click.option("--quiet", "-q", is_flag=True, help="Show only warnings, errors and the output of nodes, no progress.")
 @click.option("--verbose", "-v", is_flag=True, help="Show all log records of Treadle and the project, including DEBUG.")
@@ -122,6 +141,11 @@ def run(  # noqa: PLR0913 - one argument per flag
     params: tuple[Mapping[str, Any], ...],
     conf_source: str | None,
     only_missing_outputs: bool,
+    skip_unchanged: bool,
+    force: bool,
+    resume: str | None,
+    dry_run: bool,
+    as_json: bool,
     no_record: bool,
     quiet: bool,
     verbose: bool,
@@ -147,33 +171,54 @@ def run(  # noqa: PLR0913 - one argument per flag
     if workers is not None:
         runner_params = (*runner_params, {"max_workers": workers})
         runner = runner or ("parallel" if workers > 1 else None)
-    run_session(
-        context,
-        lambda: session_class().create(
+    arguments: dict[str, Any] = {
+        "pipeline_names": join_names(pipelines),
+        "tags": join_names(tags),
+        "node_names": join_names(nodes),
+        "from_nodes": join_names(from_nodes),
+        "to_nodes": join_names(to_nodes),
+        "from_inputs": join_names(from_inputs),
+        "to_outputs": join_names(to_outputs),
+        "load_versions": join_params(load_versions),
+        "namespaces": join_names(namespaces),
+        "only_missing_outputs": only_missing_outputs,
+    }
+
+    # Pass only what is given, because a project's own session class may not accept it.
+    continues: dict[str, Any] = {"resume": resume} if resume is not None else {}
+    skipping: dict[str, Any] = {"skip_unchanged": True} if skip_unchanged else {}
+    skipping |= {"force": True} if force else {}
+
+    def create() -> Session:
+        session: Session = session_class().create(
             project_path,
             save_on_close=not no_record,
             env=env,
             extra_params=given,
             conf_source=conf_source,
             command=typed_command(context),
-        ),
+            **continues,
+        )
+        return session
+
+    if dry_run:
+        from treadle.cli.status import show_status
+
+        skips = skip_unchanged or resume is not None
+        count = {**(join_params(runner_params) or {})}.get("max_workers") or (os.cpu_count() if runner == "parallel" else 1)
+        show_status(create().status(force=force or not skips, **arguments), as_json=as_json, workers=count)
+        return
+    runner_values = (*runner_params, {"is_async": True} if is_async else {}, {} if seed is None else {"seed": seed})
+    run_session(
+        context,
+        create,
         lambda session, observer: session.run(
-            pipeline_names=join_names(pipelines),
-            tags=join_names(tags),
+            **arguments,
             runner=runner,
-            node_names=join_names(nodes),
-            from_nodes=join_names(from_nodes),
-            to_nodes=join_names(to_nodes),
-            from_inputs=join_names(from_inputs),
-            to_outputs=join_names(to_outputs),
-            load_versions=join_params(load_versions),
-            namespaces=join_names(namespaces),
-            only_missing_outputs=only_missing_outputs,
             on_failure=on_failure,
-            runner_params=join_params(
-                (*runner_params, {"is_async": True} if is_async else {}, {} if seed is None else {"seed": seed})
-            ),
+            runner_params=join_params(runner_values),
             observers=(observer,),
+            **skipping,
         ),
     )
 

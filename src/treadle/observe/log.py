@@ -10,7 +10,18 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass, field
 
-from treadle.events import Event, NodeFailed, NodeFinished, NodeSkipped, Outcome, RunFinished, RunStarted, WorkerLost
+from treadle.events import (
+    Event,
+    NodeFailed,
+    NodeFinished,
+    NodeReused,
+    NodeSkipped,
+    NodeStarted,
+    Outcome,
+    RunFinished,
+    RunStarted,
+    WorkerLost,
+)
 from treadle.exits import describe_exit
 from treadle.printable import printable
 
@@ -21,6 +32,7 @@ class _Tally:
     started: float = 0.0
     done: int = 0
     skipped: int = 0
+    reused: set[str] = field(default_factory=set)
     ended_well: bool = False
 
 
@@ -46,6 +58,10 @@ class LogObserver:
                 self._node_failed(event)
             case NodeSkipped():
                 self._tally.skipped += 1
+            case NodeReused():
+                self._tally.reused.add(event.node)
+            case NodeStarted():
+                self._tally.reused.discard(event.node)
             case WorkerLost():
                 self._worker_lost(event)
             case RunFinished():
@@ -117,7 +133,8 @@ class LogObserver:
         if not tally.total:
             return
         if event.outcome is Outcome.SUCCEEDED:
-            self.logger.info("Finished %d of %d nodes in %.2f s.", tally.done, tally.total, seconds)
+            reused = f", {len(tally.reused)} up to date" if tally.reused else ""
+            self.logger.info("Finished %d of %d nodes in %.2f s%s.", tally.done, tally.total, seconds, reused)
         elif event.outcome is Outcome.INTERRUPTED:
             self.logger.warning("Interrupted after %.2f s, with %d of %d nodes finished.", seconds, tally.done, tally.total)
         elif tally.ended_well and len(event.failed) == 1:

@@ -204,7 +204,8 @@ class Progress:
             outcome = Outcome.INTERRUPTED
         if outcome is Outcome.SUCCEEDED:
             nodes = "1 node" if state.done == 1 else f"{state.done} nodes"
-            return f"[green]{outcome.symbol}[/green] {nodes} in {took} ({state.description})"
+            reused = f", {len(state.reused)} up to date" if state.reused else ""
+            return f"[green]{outcome.symbol}[/green] {nodes} in {took}{reused} ({state.description})"
         if outcome is Outcome.INTERRUPTED:
             return (
                 f"[yellow]{outcome.symbol}[/yellow] interrupted after {took}, with {state.done} of {state.total} nodes finished"

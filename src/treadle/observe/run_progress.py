@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from treadle.events import (
     NodeFailed,
     NodeFinished,
+    NodeReused,
     NodeSkipped,
     NodeStarted,
     RunFinished,
@@ -32,6 +33,8 @@ class RunProgress:
     started: float = 0.0
     done: int = 0
     skipped: int = 0
+    reused: set[str] = field(default_factory=set)
+    """Nodes that did not run, because they are up to date."""
     failed: list[str] = field(default_factory=list)
     busy: dict[str, tuple[str, float]] = field(default_factory=dict)
     """The node that each busy worker runs and its start time, by label of the worker."""
@@ -51,6 +54,7 @@ class RunProgress:
                 self.description = event.runner if event.workers <= 1 else f"{event.runner}, {event.workers} workers"
                 self.description += f", {event.start_method}" if event.start_method else ""
             case NodeStarted():
+                self.reused.discard(event.node)
                 self.busy[event.worker] = (event.node, event.at)
             case NodeFinished():
                 self._remove_busy(event.worker, event.node)
@@ -63,6 +67,8 @@ class RunProgress:
                     self.ended_by = event.node if event.failure.ends_well else None
             case NodeSkipped():
                 self.skipped += 1
+            case NodeReused():
+                self.reused.add(event.node)
             case WorkerLost():
                 self.busy.pop(event.worker, None)
             case RunFinished():
@@ -83,7 +89,7 @@ class RunProgress:
         if not self.done:
             return None
         mean = self.busy_seconds / self.done
-        waiting = self.total - self.done - self.skipped - len(self.failed) - len(self.busy)
+        waiting = self.total - self.done - self.skipped - len(self.reused) - len(self.failed) - len(self.busy)
         running = [max(0.0, mean - (now - since)) for _, since in self.busy.values()]
         spread = (mean * max(0, waiting) + sum(running)) / max(1, self.workers)
         return max([spread, *running])

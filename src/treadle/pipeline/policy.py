@@ -31,6 +31,17 @@ class FailurePolicy(Enum):
     """Skip the nodes that depend on it and run the rest."""
 
 
+class CachePolicy(Enum):
+    """When an up-to-date node may be skipped, in a run that skips such nodes."""
+
+    AUTO = "auto"
+    """If everything that its outputs depend on can be compared and is unchanged."""
+    NEVER = "never"
+    """Never: it always runs."""
+    ALWAYS = "always"
+    """If everything that can be compared is unchanged; what cannot be compared counts as unchanged."""
+
+
 class Place(Enum):
     """Where a node runs."""
 
@@ -52,6 +63,9 @@ class NodePolicy:
         resources: pairs (name, amount) that an attempt occupies while it runs, sorted; bytes for `memory`.
         on_failure: how the run continues after the node fails.
         seed: the seed of its random numbers, which replaces the runner's seed; False for no seed.
+        cache: when it may be skipped, in a run that skips up-to-date nodes.
+        version: a text that the user changes to make the node run again.
+        max_age: seconds after which its last success is too old to skip it.
 
     Args:
         retries: 0 or more.
@@ -61,6 +75,9 @@ class NodePolicy:
         resources: amounts by name: `{"gpu": 1, "memory": "4GB"}`.
         on_failure: `"stop"` or `"continue"`.
         seed: an integer, 0 or more; False for different random numbers in each run, even if the run has a seed.
+        cache: `"auto"` (the default), `"never"` or `"always"`.
+        version: any text or number.
+        max_age: seconds, or `"12h"`, `"7d"`.
 
     Raises:
         PipelineError: a value is invalid.
@@ -79,8 +96,11 @@ class NodePolicy:
     resources: tuple[tuple[str, int], ...] | None
     on_failure: FailurePolicy | None
     seed: int | Literal[False] | None
+    cache: CachePolicy | None
+    version: str | None
+    max_age: float | None
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - one argument per field, passed by name
         self,
         *,
         retries: int | None = None,
@@ -90,6 +110,9 @@ class NodePolicy:
         resources: Mapping[str, Amount] | None = None,
         on_failure: str | FailurePolicy | None = None,
         seed: int | Literal[False] | None = None,
+        cache: str | CachePolicy | None = None,
+        version: str | float | None = None,
+        max_age: Duration | None = None,
     ) -> None:
         given = {
             "retries": retries,
@@ -99,6 +122,9 @@ class NodePolicy:
             "resources": resources,
             "on_failure": on_failure,
             "seed": seed,
+            "cache": cache,
+            "version": version,
+            "max_age": max_age,
         }
         for name, value in given.items():
             try:
@@ -296,6 +322,13 @@ def _read_node_seed(value: object) -> int | Literal[False]:
     return False if value is False else read_seed(value)
 
 
+def _read_version(value: object) -> str:
+    if isinstance(value, (str, int, float)) and not isinstance(value, bool) and str(value).strip():
+        return str(value)
+    msg = "give a text or a number"
+    raise ValueError(msg)
+
+
 READERS = {
     "retries": _read_retries,
     "retry_delay": read_duration,
@@ -304,5 +337,8 @@ READERS = {
     "resources": read_resources,
     "on_failure": read_failure_policy,
     "seed": _read_node_seed,
+    "cache": lambda value: _member(CachePolicy, value),
+    "version": _read_version,
+    "max_age": read_duration,
 }
 """The parser of each field; it raises ValueError with a description of valid values."""

@@ -35,6 +35,35 @@ def choose_env(env: str | None) -> str | None:
     return env or os.environ.get(ENV_VARIABLE) or None
 
 
+def given_params(extra_params: Mapping[str, Any] | None, runtime_params: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    """Return the params of a session, which may be given by one of two names.
+
+    Raises:
+        SessionError: both were given.
+    """
+    if extra_params and runtime_params:
+        msg = "Session.create was given both extra_params and its alias runtime_params. Pass only one of them."
+        raise SessionError(msg)
+    return extra_params or runtime_params or {}
+
+
+def check_kinds(**arguments: Any) -> None:
+    """Raise if an argument of a session has the wrong type.
+
+    Args:
+        **arguments: `project_path`, `env`, `extra_params`, `conf_source`; None if not given.
+
+    Raises:
+        SessionError: an argument has the wrong type.
+    """
+    kinds: dict[str, tuple[type, ...]] = {"env": (str,), "extra_params": (Mapping,)}
+    for name, value in arguments.items():
+        if value is not None and not isinstance(value, kinds.get(name, (str, os.PathLike))):
+            wanted = {"env": "a string", "extra_params": "a mapping"}.get(name, "a path")
+            msg = f"A session cannot be created with {name}={value!r}, a {type(value).__name__}. Pass {wanted}."
+            raise SessionError(msg)
+
+
 def make_facts(
     project: ConfiguredProject,
     *,
@@ -43,6 +72,7 @@ def make_facts(
     extra_params: Mapping[str, Any],
     conf_source: str | Path | None,
     command: str | None,
+    resumed_from: str | None = None,
 ) -> SessionFacts:
     """Collect the facts that are known when a session is created, and give it an id.
 
@@ -53,6 +83,7 @@ def make_facts(
         extra_params: params that override those of the configuration; they are copied.
         conf_source: the configuration source given by the caller, if any; relative to the project.
         command: the command line as typed.
+        resumed_from: the id of the session that it continues.
 
     Returns:
         The facts of a new session.
@@ -63,16 +94,7 @@ def make_facts(
     """
     from treadle.config.params import merge_params
 
-    for name, value, kinds in (
-        ("project_path", project_path, (str, os.PathLike)),
-        ("env", env, (str,)),
-        ("extra_params", extra_params, (Mapping,)),
-        ("conf_source", conf_source, (str, os.PathLike)),
-    ):
-        if value is not None and not isinstance(value, kinds):
-            wanted = {"env": "a string", "extra_params": "a mapping"}.get(name, "a path")
-            msg = f"A session cannot be created with {name}={value!r}, a {type(value).__name__}. Pass {wanted}."
-            raise SessionError(msg)
+    check_kinds(project_path=project_path, env=env, extra_params=extra_params, conf_source=conf_source)
     path = find_path(project, project_path)
     try:
         copied = merge_params({}, extra_params)
@@ -95,6 +117,7 @@ def make_facts(
         host=host_name(),
         pid=os.getpid(),
         environment=recorded_environment(os.environ),
+        resumed_from=resumed_from,
     )
 
 

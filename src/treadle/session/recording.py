@@ -14,9 +14,9 @@ import time
 import weakref
 from contextlib import closing
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from treadle.errors import StoreError
+from treadle.errors import SessionError, StoreError
 from treadle.events import Outcome
 from treadle.observe.store import RunRecorder
 from treadle.observe.store.live import LiveRecord
@@ -30,7 +30,7 @@ from treadle.session.selection import DEFAULT_PIPELINE
 from treadle.session.sources import sources_digest
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from treadle.observe.store import RunRecord, SessionRecord, SessionStore
     from treadle.observe.store.liveness import SessionProcess
@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     from treadle.session.facts import GitProbe
     from treadle.session.record import SessionFacts
     from treadle.session.request import RunRequest
+    from treadle.session.resuming import Resumed
+    from treadle.session.reusing import Reuse
 
 _logger = logging.getLogger(__name__)
 
@@ -58,7 +60,8 @@ class Recording:
     ) -> None:
         self._facts = facts
         self._project = project
-        self._store = store
+        self.store = store
+        """The store, until the session is closed; None if nothing is saved."""
         self._git = git
         self._sources: str | None = None
         self._live: LiveRecord | None = None
@@ -69,9 +72,14 @@ class Recording:
         self.runs: list[RunRecord] = []
         """The runs that have ended, in order."""
 
+    @property
+    def can_resume(self) -> bool:
+        """Whether a later session can continue this one from its record."""
+        return self.saves and hasattr(self.store, "successes_of")
+
     def past_seconds(self) -> Mapping[str, float]:
         """Return node durations of earlier sessions; empty if the store cannot provide them, which does not fail the run."""
-        durations = getattr(self._store, "durations", None)
+        durations = getattr(self.store, "durations", None)
         if durations is None:
             return {}
         try:
@@ -87,16 +95,16 @@ class Recording:
         Raises:
             StoreError: the store is not writable, as far as this can be checked before the run.
         """
-        check = getattr(self._store, "check_writable", None)  # optional: a custom store may not have it
+        check = getattr(self.store, "check_writable", None)  # optional: a custom store may not have it
         if check is not None and not self.runs:
             try:
                 check()
             except StoreError:
-                self._store = None  # closing the session must not try to save again
+                self.store = None  # closing the session must not try to save again
                 raise
-        if self._store is not None and self._sources is None:
+        if self.store is not None and self._sources is None:
             self._sources = sources_digest(self._project.package_name, self._facts.project_path, self._facts.conf_source)
-        if self._store is not None and self._git is None:
+        if self.store is not None and self._git is None:
             self._git = start_git_probe(self._project, self._facts)
         recorder = RunRecorder(
             self._facts.session_id,
@@ -106,9 +114,40 @@ class Recording:
             params=request.given(),
             started=time.time(),
         )
-        recorder.records_outputs = self._store is not None
+        recorder.records_outputs = self.store is not None
         recorder.on_first_node = partial(self._record_live, recorder)
         return recorder
+
+    def reuse(self, *, skips: bool, resumed: Resumed | None, forced: bool | Collection[str]) -> Reuse | None:
+        """Return what decides which nodes of the next run are up to date, and remembers what they depend on.
+
+        Args:
+            skips: whether up-to-date nodes are skipped.
+            resumed: the session that this one continues, if any: its successful nodes are skipped.
+            forced: the nodes that run in any case; True for all.
+
+        Returns:
+            The decisions to make; None if all nodes run and nothing is recorded.
+
+        Raises:
+            SessionError: nodes shall be skipped, but the store does not know what earlier runs depended on.
+        """
+        from treadle.session.reusing import Reuse
+
+        store: Any = self.store
+        package, env = self._facts.package_name, self._facts.env
+        if getattr(store, "last_successes", None) is None:  # optional: a custom store may not have it
+            if not skips and resumed is None:
+                return None
+            msg = (
+                "Nodes can only be skipped if runs are recorded in Treadle's own store: run without --no-record, and without "
+                "SESSION_STORE_CLASS in settings.py."
+            )
+            raise SessionError(msg, session_id=self._facts.session_id)
+        if resumed is not None:
+            origin = resumed.session_id
+            return Reuse(package, lambda: store.successes_of(origin), trusting=True, forced=forced)
+        return Reuse(package, lambda: store.last_successes(package, env), skips=skips, forced=forced)
 
     def end_run(self, recorder: RunRecorder, outcome: Outcome, error: ErrorRecord | None) -> None:
         """Add the record of a run that has ended.
@@ -129,12 +168,12 @@ class Recording:
         Raises:
             StoreError: the record could not be saved.
         """
-        if self._store is not None:
+        if self.store is not None:
             with signals_wait():
                 if self._live is not None:
                     self._live.flush()
                 else:
-                    self._store.save(self._make_record(None))
+                    self.store.save(self._make_record(None))
 
     def close(self, error: BaseException | None) -> None:
         """Save the final record and close the store; closing twice has no effect.
@@ -149,7 +188,7 @@ class Recording:
             KeyboardInterrupt: a signal was deferred, and no other error is propagating.
         """
         with signals_wait(error, last=True) as waiting:
-            store = self._store
+            store = self.store
             if store is None:
                 return
             ends_with = error or waiting.interrupt()
@@ -159,12 +198,12 @@ class Recording:
                         self._live.stop()
                     record = self._make_record(ends_with)
                     store.save(record)
-                    self._store = None
+                    self.store = None
                     late = waiting.interrupt(is_final=True) if ends_with is None else None
                     if late is not None:
                         store.save(self._make_record(late))
             except Exception as broken:
-                self._store = None
+                self.store = None
                 failed = ends_with is not None and is_failure(ends_with)
                 if not failed and not self.runs:
                     raise
@@ -177,7 +216,7 @@ class Recording:
                 if failed and ends_with is not None:
                     add_note(ends_with, f"The record of this session could not be saved either: {broken}")
             except KeyboardInterrupt as impatient:
-                self._store = None
+                self.store = None
                 session_id = self._facts.session_id
                 lost = (
                     f"The record of session {session_id} is lost: saving it had not finished {SAVING_SECONDS:.0f} s after the "
@@ -189,7 +228,7 @@ class Recording:
     def _record_live(self, recorder: RunRecorder) -> None:
         """Write the rows of the session and of a run, and more while the run goes on, if the store can do that."""
         if self._live is None:
-            open_writer = getattr(self._store, "live_writer", None)  # optional: a custom store may not have it
+            open_writer = getattr(self.store, "live_writer", None)  # optional: a custom store may not have it
             try:
                 writer = open_writer(self._facts.session_id) if open_writer is not None else None
             except StoreError as exc:

@@ -7,10 +7,13 @@ State: none. Neighbours: `session.py` creates a request for each run and passes 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, fields
-from typing import Any
+from dataclasses import dataclass, field, fields, replace
+from typing import TYPE_CHECKING, Any
 
 from treadle.errors import SessionError
+
+if TYPE_CHECKING:
+    from treadle.execution.runners.choice import RunnerChoice
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +38,7 @@ class RunRequest:
     runner_params: Mapping[str, Any] = field(default_factory=dict)
     inputs: tuple[str, ...] = ()
     on_failure: str | None = None
+    skip_unchanged: bool = False
 
     def as_dict(self) -> dict[str, Any]:
         """Return all arguments as a dictionary, for hooks.
@@ -45,6 +49,19 @@ class RunRequest:
         values = {each.name: getattr(self, each.name) for each in fields(self)}
         return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
 
+    def filled(self, recorded: Mapping[str, Any]) -> RunRequest:
+        """Return the request with the arguments of an earlier run for those that are not given.
+
+        Args:
+            recorded: the arguments, by name, as `given` returns them.
+        """
+        given = self.given()
+        missing: dict[str, Any] = {
+            each.name: recorded[each.name] for each in fields(self) if each.name in recorded and each.name not in given
+        }
+        values: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in missing.items()}
+        return replace(self, **values)
+
     def given(self) -> dict[str, Any]:
         """Return the given arguments as a dictionary, for the record.
 
@@ -52,6 +69,35 @@ class RunRequest:
             The non-empty items of `as_dict`.
         """
         return {name: value for name, value in self.as_dict().items() if value}
+
+
+def make_request(choice: RunnerChoice | None = None, **given: Any) -> RunRequest:
+    """Make a request from the arguments of `Session.run`.
+
+    Args:
+        choice: the runner to use; None for the default.
+        **given: the other arguments, by name.
+
+    Returns:
+        The normalised request.
+
+    Raises:
+        SessionError: an argument has the wrong type or value.
+    """
+    values: dict[str, Any] = {name: names_of(given.get(name), name) for name in _NAMES}
+    return RunRequest(
+        **{**values, "pipeline_names": values["pipeline_names"] or names_of(given.get("pipeline_name"), "pipeline_name")},
+        load_versions=versions_of(given.get("load_versions")),
+        only_missing_outputs=bool(given.get("only_missing_outputs")),
+        runner=choice.name if choice is not None else None,
+        runner_params=choice.params if choice is not None else {},
+        inputs=tuple(given.get("inputs") or ()),
+        on_failure=failure_policy_of(given.get("on_failure")),
+        skip_unchanged=bool(given.get("skip_unchanged")),
+    )
+
+
+_NAMES = ("pipeline_names", "tags", "node_names", "from_nodes", "to_nodes", "from_inputs", "to_outputs", "namespaces")
 
 
 def names_of(value: Any, argument: str) -> tuple[str, ...]:

@@ -18,6 +18,7 @@ from treadle.pipeline.names import is_parameter
 from treadle.secrets import MASK
 from treadle.session.creation import program_of
 from treadle.session.masking import mask_params
+from treadle.session.rerun import masked_names
 from treadle.session.running import add_note
 
 if TYPE_CHECKING:
@@ -40,6 +41,8 @@ def add_resume_command(
     resume_from: tuple[str, ...],
     facts: SessionFacts,
     project: ConfiguredProject,
+    *,
+    is_recorded: bool = False,
 ) -> None:
     """Attach the command to a run's error, unless it has one already or no node is left to run.
 
@@ -50,19 +53,23 @@ def add_resume_command(
         resume_from: the nodes to start from if the error is not a NodeError.
         facts: the facts of the session.
         project: the configured project.
+        is_recorded: whether the session is recorded in a store from which it can be resumed by its id.
     """
     nodes = error.resume_from if isinstance(error, NodeError) else resume_from
     if not nodes or (isinstance(error, NodeError) and error.resume is not None):
         return
-    request, start = _shortest_start(request, versions, nodes)
-    command = resume_command(
-        request,
-        start,
-        env=facts.env,
-        params=facts.extra_params,
-        conf_source=facts.given_conf_source,
-        program=program_of(project),
-    )
+    if is_recorded:
+        command = recorded_resume_command(facts, program_of(project))
+    else:
+        request, start = _shortest_start(request, versions, nodes)
+        command = resume_command(
+            request,
+            start,
+            env=facts.env,
+            params=facts.extra_params,
+            conf_source=facts.given_conf_source,
+            program=program_of(project),
+        )
     if isinstance(error, NodeError):
         error.resume = command
         if MASK in command:
@@ -107,6 +114,21 @@ def _datasets_before(pipeline: Pipeline, nodes: set[str], missing: set[str]) -> 
             chosen.append(name)
             uncovered -= consuming
     return tuple(chosen) if not uncovered else ()
+
+
+def recorded_resume_command(facts: SessionFacts, program: Sequence[str] = ("treadle", "run")) -> str:
+    """Write the command that resumes a recorded session.
+
+    Args:
+        facts: the facts of the session.
+        program: the words that start a run.
+
+    Returns:
+        The command, quoted for a shell. It names the secrets, which are not recorded, with masked values.
+    """
+    masked = mask_params(facts.extra_params)
+    secrets = [f"{name}={MASK}" for name in masked_names(masked)]
+    return shlex.join([*program, f"--resume={facts.session_id}", *([f"--params={','.join(secrets)}"] if secrets else [])])
 
 
 def resume_command(

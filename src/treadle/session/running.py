@@ -11,15 +11,13 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 from treadle.errors import HookError, RunnerError
-from treadle.planning import check_inputs
 from treadle.planning.policies import NO_RULES
 from treadle.project.configure import configured_project, is_configured
 from treadle.session.hooking import call_hook
 from treadle.session.locating import name_place
-from treadle.session.policies import configured_policies
-from treadle.session.selection import DEFAULT_PIPELINE, keep_missing, select_pipeline
-from treadle.session.unknown_params import warn_about_unknown_params
-from treadle.session.versions import RunVersions, check_load_versions
+from treadle.session.prepared import prepare_run
+from treadle.session.selection import DEFAULT_PIPELINE
+from treadle.session.versions import RunVersions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -35,6 +33,7 @@ if TYPE_CHECKING:
     from treadle.session.claims import OutputClaims
     from treadle.session.context import Context
     from treadle.session.request import RunRequest
+    from treadle.session.reusing import Reuse
 
 _logger = logging.getLogger(__name__)
 
@@ -53,6 +52,7 @@ def run_request(  # noqa: PLR0913 - its one caller passes them by keyword
     versions: RunVersions | None = None,
     load_results: bool | Iterable[str] = False,
     claims: OutputClaims | None = None,
+    reuse: Reuse | None = None,
 ) -> RunResult:
     """Execute a run request and call the pipeline hooks.
 
@@ -69,6 +69,7 @@ def run_request(  # noqa: PLR0913 - its one caller passes them by keyword
         versions: is filled with the pipeline, catalog and loaded versions of the run.
         load_results: the results to load before the run ends, as for `Session.run`.
         claims: tracks the files written by the runs of a service; None for a run outside a service.
+        reuse: decides which nodes are up to date; None if every node runs.
 
     Returns:
         The result of the run.
@@ -78,34 +79,29 @@ def run_request(  # noqa: PLR0913 - its one caller passes them by keyword
         KeyboardInterrupt: the run was interrupted; the `on_pipeline_error` hooks have been called.
     """
     with ExitStack() as stack:
-        opened = _open_runner(request, choice, stack)
-        pipeline = select_pipeline(pipelines, request)
-        check_inputs(pipeline, inputs)
-        if isinstance(opened, RunnerError):
-            raise opened
-        context = load_context()
-        warn_about_unknown_params(context, pipeline)
-        policies = configured_policies(context.config_loader, pipelines, pipeline)
-        catalog = context.catalog_with(request.load_versions)
-        check_load_versions(catalog, pipeline, request.load_versions, context.config_loader)
-        if inputs:
-            catalog = catalog.with_data(inputs)
-        if request.only_missing_outputs:
-            pipeline = keep_missing(pipeline, catalog)
-            if not pipeline.nodes:
-                _logger.info("Nothing to run: every persistent output exists already.")
-        # Pin the newest versions now, because other runs may save newer ones while this run loads them.
+        opened = _open_runner(request, choice, stack, starts_early=reuse is None or not reuse.skips)
+
+        def check_runner() -> None:
+            if isinstance(opened, RunnerError):
+                raise opened
+
+        prepared = prepare_run(request, pipelines, load_context, inputs, check_runner)
+        pipeline, catalog, context = prepared.pipeline, prepared.catalog, prepared.context
         versions = versions if versions is not None else RunVersions()
-        versions.loaded = {**request.load_versions, **catalog.pin_versions(pipeline.inputs().difference(inputs))}
-        versions.pipeline, versions.catalog = pipeline, catalog
+        versions.loaded, versions.pipeline, versions.catalog = dict(prepared.loaded), pipeline, catalog
         run_id = context.session_id
         run_params = {**session_data, **request.as_dict(), "runner": request.runner or opened.name, "run_id": run_id}
         try:
             call_hook(hooks, "before_pipeline_run", run_params=run_params, pipeline=pipeline, catalog=catalog)
             # Pass only the options that were given, because a custom runner may not accept them.
-            options: dict[str, Any] = {"policies": policies} if policies is not NO_RULES else {}
+            assert not isinstance(opened, RunnerError)  # noqa: S101 - `prepare_run` has raised it
+            options: dict[str, Any] = {"policies": prepared.policies} if prepared.policies is not NO_RULES else {}
             options |= {"on_failure": request.on_failure} if request.on_failure else {}
             options |= {"load_results": load_results} if load_results else {}
+            if reuse is not None:
+                seed = getattr(opened, "seed", None)
+                decisions = reuse.decide(pipeline, catalog, hooks=hooks, rules=prepared.policies, seed=seed)
+                options |= {"decisions": decisions} if decisions is not None else {}
             if claims is not None:
                 stack.enter_context(claims.held(run_id, pipeline, catalog, runner=opened, loads_all=load_results is True))
             result = opened.run(
@@ -129,8 +125,8 @@ def add_note(error: BaseException, text: str) -> None:
     error.__dict__.setdefault("__notes__", []).append(text)
 
 
-def _open_runner(request: RunRequest, choice: RunnerChoice, stack: ExitStack) -> Runner | RunnerError:
-    """Open the runner before the pipelines are imported, so that its workers start in the meantime.
+def _open_runner(request: RunRequest, choice: RunnerChoice, stack: ExitStack, *, starts_early: bool) -> Runner | RunnerError:
+    """Open the runner before the pipelines are imported, so that its workers start in the meantime if they will be needed.
 
     Returns:
         The runner; or the error, which is raised only after any error of the pipelines.
@@ -140,7 +136,7 @@ def _open_runner(request: RunRequest, choice: RunnerChoice, stack: ExitStack) ->
     except RunnerError as exc:
         return exc
     start_early = getattr(opened, "start_early", None)  # optional: a custom runner may not have it
-    if start_early is not None:
+    if start_early is not None and starts_early:
         stack.enter_context(start_early(_sources(request)))
     return opened
 

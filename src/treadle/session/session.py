@@ -21,28 +21,38 @@ import logging
 import sys
 import threading
 from contextlib import nullcontext
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, cast
 
-from treadle.errors import SessionError
 from treadle.events import Outcome
 from treadle.execution.runners.choice import choose_runner
 from treadle.forks import fork_safe
 from treadle.secrets import masked_exception, register_secrets
 from treadle.session.context import Context
-from treadle.session.creation import choose_env, make_config_loader, make_facts, make_hook_manager, make_store
+from treadle.session.creation import (
+    check_kinds,
+    choose_env,
+    find_path,
+    given_params,
+    make_config_loader,
+    make_facts,
+    make_hook_manager,
+    make_store,
+)
 from treadle.session.hooking import call_hook
 from treadle.session.interruption import signals_interrupt, signals_wait
 from treadle.session.masking import secret_params
 from treadle.session.record import SessionFacts, masked_error
 from treadle.session.recording import Recording
-from treadle.session.request import RunRequest, failure_policy_of, names_of, versions_of
+from treadle.session.request import make_request, names_of
 from treadle.session.resume import add_resume_command
+from treadle.session.resuming import find_resumed
 from treadle.session.run_once import cannot_run, check_can_run
 from treadle.session.running import run_request
 from treadle.session.versions import RunVersions
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
     from contextlib import AbstractContextManager
     from pathlib import Path
     from types import TracebackType
@@ -58,6 +68,10 @@ if TYPE_CHECKING:
     from treadle.project import ConfiguredProject
     from treadle.session.claims import OutputClaims
     from treadle.session.facts import GitProbe
+    from treadle.session.request import RunRequest
+    from treadle.session.resuming import Resumed
+    from treadle.session.reusing import Reuse
+    from treadle.session.status import RunStatus
 
 _logger = logging.getLogger(__name__)
 
@@ -74,11 +88,13 @@ class Session:
         store: SessionStore | None,
         git: GitProbe | None = None,
         config_loader: Any = None,
+        resumed: Resumed | None = None,
     ) -> None:
         register_secrets(secret_params(facts.extra_params))
         self._facts = facts
         self._project = project
         self._hooks = hook_manager
+        self._resumed = resumed
         self._recording = Recording(facts, project, store, git)
         self._config_loader = config_loader
         self._context: Context | None = None
@@ -102,6 +118,7 @@ class Session:
         *,
         runtime_params: Mapping[str, Any] | None = None,
         command: str | None = None,
+        resume: str | None = None,
     ) -> Self:
         """Create a session of the configured project.
 
@@ -114,6 +131,9 @@ class Session:
             conf_source: a configuration folder or archive, instead of the one in the settings; relative to the project.
             runtime_params: an alias of `extra_params`; pass only one of them.
             command: the command line as typed, for the record.
+            resume: the id of a session to continue, or `"last"` for the newest one that failed, was interrupted or was lost. Its
+                pipelines, filters, params, env, load versions and runner apply where this session and its run give none, and
+                nodes that are done do not run again.
 
         Returns:
             The session; the configuration is not read yet.
@@ -122,26 +142,31 @@ class Session:
             NotConfiguredError: neither `bootstrap_project` nor `configure_project` was called.
             ProjectError: the settings are invalid, or the project folder does not exist.
             HookError: a hook cannot be registered, or an `on_session_created` hook failed.
-            SessionError: both `extra_params` and `runtime_params` were given.
+            SessionError: both `extra_params` and `runtime_params` were given, or there is no session to resume.
             StoreError: SESSION_STORE_CLASS does not take SESSION_STORE_ARGS.
         """
         from treadle.project import configured_project
 
         project = configured_project()
-        if extra_params and runtime_params:
-            msg = "Session.create was given both extra_params and its alias runtime_params. Pass only one of them."
-            raise SessionError(msg)
+        params = given_params(extra_params, runtime_params)
+        check_kinds(project_path=project_path, env=env, extra_params=params, conf_source=conf_source)
+        path = find_path(project, project_path)
+        store = make_store(project.settings, path) if save_on_close else None
+        resumed = find_resumed(resume, store, project, params) if resume is not None else None
+        if resumed is not None:
+            env, conf_source, params = env or resumed.env, conf_source or resumed.conf_source, resumed.extra_params
         facts = make_facts(
             project,
             project_path=project_path,
             env=choose_env(env),
-            extra_params=extra_params or runtime_params or {},
+            extra_params=params,
             conf_source=conf_source,
             command=command,
+            resumed_from=resumed.session_id if resumed is not None else None,
         )
         manager = make_hook_manager(project.settings)
-        store = make_store(project.settings, facts.project_path) if save_on_close else None
-        session = cls(facts, project=project, hook_manager=manager, store=store)
+        continues: dict[str, Any] = {"resumed": resumed} if resumed is not None else {}
+        session = cls(facts, project=project, hook_manager=manager, store=store, **continues)
         call_hook(manager, "on_session_created", session_data=session.store)
         return session
 
@@ -208,6 +233,8 @@ class Session:
         inputs: Mapping[str, Any] | None = None,
         on_failure: str | None = None,
         load_results: bool | Iterable[str] = False,
+        skip_unchanged: bool = False,
+        force: bool | Iterable[str] = False,
     ) -> RunResult:
         """Run pipelines of the project; a node runs if it passes every filter.
 
@@ -231,6 +258,8 @@ class Session:
             on_failure: `"continue"` to run the nodes that do not depend on a failed node, `"stop"` to start no more nodes; by
                 default the setting of the runner or `execution.yml`, else `"stop"`. A node's own policy takes precedence.
             load_results: load all free outputs (True) or the named ones before the run ends, as later runs may overwrite them.
+            skip_unchanged: do not run nodes whose code, params, inputs and outputs are as at their last success.
+            force: nodes that run even if they are up to date; True for all.
 
         Returns:
             A mapping of free outputs to data; files are loaded on first access, and only if unchanged since this run.
@@ -244,30 +273,59 @@ class Session:
             NodeError: a node failed; `resume` is the command that resumes the run.
             Terminated: SIGTERM or SIGHUP arrived in the main thread, and the application has no handler for it.
         """
-        choice = choose_runner(runner, runner_params)
-        request = RunRequest(
-            pipeline_names=names_of(pipeline_names, "pipeline_names") or names_of(pipeline_name, "pipeline_name"),
-            tags=names_of(tags, "tags"),
-            node_names=names_of(node_names, "node_names"),
-            from_nodes=names_of(from_nodes, "from_nodes"),
-            to_nodes=names_of(to_nodes, "to_nodes"),
-            from_inputs=names_of(from_inputs, "from_inputs"),
-            to_outputs=names_of(to_outputs, "to_outputs"),
-            namespaces=names_of(namespaces, "namespaces"),
-            load_versions=versions_of(load_versions),
+        recorded = self._resumed.arguments if self._resumed is not None else {}
+        choice = choose_runner(runner or recorded.get("runner"), runner_params or recorded.get("runner_params"))
+        request = make_request(
+            choice,
+            pipeline_names=pipeline_names,
+            pipeline_name=pipeline_name,
+            tags=tags,
+            node_names=node_names,
+            from_nodes=from_nodes,
+            to_nodes=to_nodes,
+            from_inputs=from_inputs,
+            to_outputs=to_outputs,
+            namespaces=namespaces,
+            load_versions=load_versions,
             only_missing_outputs=only_missing_outputs,
-            runner=choice.name,
-            runner_params=choice.params,
-            inputs=tuple(inputs or ()),
-            on_failure=failure_policy_of(on_failure),
-        )
+            inputs=inputs,
+            on_failure=on_failure,
+            skip_unchanged=skip_unchanged,
+        ).filled(recorded)
         if not self._running.acquire(blocking=False):
             raise cannot_run(self._facts, "is running", "Wait for that run to end, or create another session.")
         try:
             check_can_run(self._facts, self._recording.runs, closed=self._closed)
-            return self._run_recorded(request, choice, observers, inputs or {}, load_results)
+            return self._run_recorded(request, choice, observers, inputs or {}, load_results, _forced(force))
         finally:
             self._running.release()
+
+    def status(self, *, force: bool | Iterable[str] = False, **arguments: Any) -> RunStatus:
+        """Say which nodes a run would skip because they are up to date, and why the others would run.
+
+        Args:
+            force: as for `run`.
+            **arguments: the arguments of `run` that select nodes, by name.
+
+        Returns:
+            The status of each node, in the order in which the nodes would run.
+
+        Raises:
+            SessionError: an argument is invalid, or there is no record of earlier runs to compare with.
+            UnknownNameError: a name is unknown; has close matches.
+        """
+        from treadle.session.status import run_status
+
+        reuse = self._recording.reuse(skips=True, resumed=self._resumed, forced=_forced(force))
+        return run_status(
+            make_request(**arguments).filled(self._resumed.arguments if self._resumed is not None else {}),
+            cast("Reuse", reuse),
+            pipelines=self._project.pipelines,
+            load_context=self.load_context,
+            hooks=self._hooks,
+            durations=self._recording.past_seconds,
+            store=self._recording.store,
+        )
 
     def save(self) -> None:
         """Save the record as it stands, for a program that may be killed before it closes the session.
@@ -307,8 +365,12 @@ class Session:
         observers: Sequence[Observer],
         inputs: Mapping[str, Any],
         load_results: bool | Iterable[str],  # noqa: FBT001 - as in `run`
+        forced: bool | Collection[str],  # noqa: FBT001 - the same
     ) -> RunResult:
         recorder = self._recording.begin_run(request)
+        reuse = self._recording.reuse(skips=request.skip_unchanged, resumed=self._resumed, forced=forced)
+        if reuse is not None:
+            recorder.success_of = partial(reuse.success, session_id=self.session_id)
         outcome, recorded, versions = Outcome.FAILED, None, RunVersions()
         try:
             with signals_interrupt(), self.watching() as watchers:
@@ -325,6 +387,7 @@ class Session:
                     versions=versions,
                     load_results=load_results,
                     claims=self.claims,
+                    reuse=reuse,
                 )
             outcome = Outcome.SUCCEEDED
         except (Exception, KeyboardInterrupt) as exc:
@@ -335,7 +398,15 @@ class Session:
                 self._run_error = exc
                 # No command line can pass a program's values, so a run with inputs gets no resume command.
                 if not inputs:
-                    add_resume_command(exc, request, versions, recorder.resume_from, self._facts, self._project)
+                    add_resume_command(
+                        exc,
+                        request,
+                        versions,
+                        recorder.resume_from,
+                        self._facts,
+                        self._project,
+                        is_recorded=self._recording.can_resume,
+                    )
             raise
         finally:
             with signals_wait(sys.exc_info()[1]):
@@ -347,3 +418,7 @@ class Session:
         self._run_error = None
         self._closed = True
         self._recording.close(error)
+
+
+def _forced(force: bool | Iterable[str]) -> bool | Collection[str]:  # noqa: FBT001 - as in `run`
+    return force if isinstance(force, bool) else names_of(force, "force")

@@ -149,8 +149,8 @@ def test_the_rest_goes_on(project, capsys):
         session.run(pipeline_names="failing", on_failure="continue", observers=[events.append])
     assert [event.node for event in events if isinstance(event, NodeFinished)] == ["count"]
     assert [error.node for error in caught.value.failures] == ["fail", "fail_too"]
-    assert "--on-failure=continue" in caught.value.resume
-    assert "--from-nodes=fail,fail_too" in caught.value.resume
+    assert caught.value.resume == f"treadle run --resume={session.session_id}"
+    assert caught.value.resume_from == ("fail", "fail_too")
     store = SQLStore(project_path=root)
     (run,) = store.load(session.session_id).runs
     store.close()

@@ -1,4 +1,4 @@
-"""The command that takes up a failed run."""
+"""The command that resumes a failed run: by the id of its session, or by flags if the session is not recorded."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def register_pipelines():
     ])}}
 """)
     asked = {"early": "v1", "late": "v1", "asked": "v1"}
-    with pytest.raises((NodeError, KeyboardInterrupt)) as caught, Session.create() as session:
+    with pytest.raises((NodeError, KeyboardInterrupt)) as caught, Session.create(save_on_close=False) as session:
         session.run(runner="sequential", load_versions=asked)
     command = getattr(caught.value, "resume", None) or caught.value.__notes__[-1].splitlines()[-1]
     wanted = {"asked": "v1", "kept": session.session_id, "late": "v1", "newest": "v2"}
@@ -140,7 +140,7 @@ def test_a_resume_command_stays_short(make_project, first: str, flags: list[str]
     root = make_project(files={"conf/base/catalog.yml": catalog})
     package = next((root / "src").iterdir())
     (package / "pipeline_registry.py").write_text(FAN.format(first=first))
-    with pytest.raises(NodeError) as caught, Session.create(extra_params={"a": 1}) as session:
+    with pytest.raises(NodeError) as caught, Session.create(save_on_close=False, extra_params={"a": 1}) as session:
         session.run(runner="sequential")
     assert caught.value.resume is not None
     assert shlex.split(caught.value.resume) == ["treadle", "run", "--runner=sequential", *flags, "--params=a=1"]
@@ -156,7 +156,7 @@ def test_nodes_are_named_where_datasets_say_too_much(make_project) -> None:
     root = make_project(files={"conf/base/catalog.yml": catalog})
     package = next((root / "src").iterdir())
     (package / "pipeline_registry.py").write_text(FAN.format(first="pass").replace('["raw", "made"]', '["raw", "params:factor"]'))
-    with pytest.raises(NodeError) as caught, Session.create() as session:
+    with pytest.raises(NodeError) as caught, Session.create(save_on_close=False) as session:
         session.run(runner="sequential")
     assert caught.value.resume is not None
     assert "--from-nodes=a node with a long name 0," in shlex.split(caught.value.resume)[-1]

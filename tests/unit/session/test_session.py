@@ -140,10 +140,7 @@ def test_a_failed_run(make_project, inline) -> None:
     assert [name for name, _ in calls_of()][-1] == "on_pipeline_error"
     assert dict(calls_of())["on_pipeline_error"] is caught.value
     assert caught.value.resume is not None
-    assert shlex.split(caught.value.resume) == [
-        "treadle", "run", "--pipelines=bad", "--runner=sequential", "--env=prod",
-        "--params=note=a b,api_key=***",
-    ]  # fmt: skip
+    assert shlex.split(caught.value.resume) == ["treadle", "run", f"--resume={session.session_id}", "--params=api_key=***"]
     assert caught.value.resume in str(caught.value)
     record = stored(root, session)
     assert record.outcome is Outcome.FAILED

@@ -13,6 +13,7 @@ from treadle.errors import DatasetError, TreadleError
 from treadle.events import (
     DatasetReleased,
     NodeFinished,
+    NodeReused,
     NodeSkipped,
     NodeStarted,
     Outcome,
@@ -29,6 +30,7 @@ from treadle.execution.protocol.messages import MAIN, Failed, Finished, JobsRetu
 from treadle.execution.protocol.placement import SHARED
 from treadle.execution.scheduling.instructions import (
     CancelJobs,
+    DecideNode,
     DelayNode,
     LoadValue,
     RejectNode,
@@ -106,7 +108,7 @@ class RunLoop:
         # If nodes run inside `wait`, it does not return while a node is stuck, so stalls cannot be reported.
         self._stalls = Stalls(bundle.plan, executor, self._scheduler, self._workers) if capabilities.concurrent else None
         self._received: Sequence[PoolEvent] = ()  # the batch of events that is being handled
-        self._loaded = False  # whether a LoadValue was carried out since the last `assign`
+        self._assigns_again = False  # whether an instruction since the last `assign` may have made nodes ready at once
         self._announced: set[int] = set()  # running nodes whose start was reported to the observers
         self._handlers: dict[type, Callable[[Any], None]] = {
             RunJob: self._submit,
@@ -115,6 +117,7 @@ class RunLoop:
             ReleaseValue: self._release,
             SkipNode: self._report_skipped,
             RejectNode: lambda each: self._failure_handler.reject_node(each.node),
+            DecideNode: self._decide,
             DelayNode: lambda each: self._deadlines.add(each.seconds, Wake(each.node)),
             CancelJobs: lambda each: executor.cancel(each.worker),
             RestartWorker: self._restart,
@@ -133,7 +136,7 @@ class RunLoop:
         scheduler = self._scheduler
         main_only = self._executor.begin(self._bundle, self._run_until)
         self._observers.before_first_node()  # while the workers start
-        scheduler.prepare(expected_seconds(self._plan, self._durations()), main_only)
+        scheduler.prepare(expected_seconds(self._plan, self._durations()), main_only, self._undecided())
         self._run_until(lambda: False)
         if (error := self._failure_handler.failures.combine_errors(scheduler.done())) is not None:
             raise error
@@ -145,9 +148,9 @@ class RunLoop:
         while not scheduler.is_finished() and not condition():
             while scheduler.assign():
                 self._carry_out()
-                if not self._loaded:
+                if not self._assigns_again:
                     break
-                self._loaded = False  # nodes may be queued again at once, because a value could not be loaded, or not be sent
+                self._assigns_again = False
             if scheduler.is_finished():
                 break
             self._received = self._wait()
@@ -200,7 +203,7 @@ class RunLoop:
 
     def _load(self, load: LoadValue) -> None:
         """Load a free input from the catalog into the store."""
-        self._loaded = True
+        self._assigns_again = True  # nodes are queued again if the value cannot be loaded, or cannot be sent
         name = self._plan.datasets[load.dataset].name
         try:
             placement = self._executor.put(load.dataset, self._bundle.catalog.load(name))
@@ -221,6 +224,22 @@ class RunLoop:
     def _restart(self, restart: RestartWorker) -> None:
         if not self._scheduler.is_finished():
             self._executor.restart(restart.worker)
+
+    def _undecided(self) -> list[int]:
+        """Return the nodes that may be up to date."""
+        decisions = self._bundle.decisions
+        names = set(decisions.undecided) if decisions is not None else ()
+        return [index for index, node in enumerate(self._plan.nodes) if node.name in names] if names else []
+
+    def _decide(self, question: DecideNode) -> None:
+        """Find out whether a node is up to date, now that it is known what its parents have saved."""
+        self._assigns_again = True
+        name, decisions = self._plan.nodes[question.node].name, self._bundle.decisions
+        if decisions is None or not decisions.is_up_to_date(name):
+            self._scheduler.require(question.node)
+            return
+        self._scheduler.reuse(question.node)
+        self._observers.notify(NodeReused(name, time.time()))
 
     def _report_skipped(self, skip: SkipNode) -> None:
         self._observers.notify(NodeSkipped(self._plan.nodes[skip.node].name, time.time()))
@@ -272,6 +291,8 @@ class RunLoop:
         name = self._plan.nodes[fact.node].name
         self.seconds[name] = seconds
         attempt = self._scheduler.attempt(fact.node)
+        if self._bundle.decisions is not None:
+            self._bundle.decisions.node_finished(name, fact.contents)
         self._scheduler.finish(fact.node, worker, seconds)
         if self._observers.active:
             datasets = self._plan.datasets

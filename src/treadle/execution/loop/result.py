@@ -154,8 +154,10 @@ def gather_results(bundle: RunBundle, executor: Executor) -> RunResult:
     identify = getattr(bundle.catalog, "file_identity", None)  # catalogs of other frameworks do not identify files
     results = [(dataset, bundle.plan.datasets[dataset]) for dataset in bundle.plan.results]
     for dataset, planned in results:
-        names.append(planned.name)
         handle = executor.detach(dataset)
+        if planned.in_memory and handle is None and bundle.decisions is not None:
+            continue  # its node did not run, because a resumed run had made it
+        names.append(planned.name)
         if planned.in_memory:
             if handle is not None:
                 handles[planned.name] = handle

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from treadle.io.memory import CopyMode
     from treadle.pipeline.links import Links
     from treadle.planning import Plan
+    from treadle.planning.reuse.decisions import Decisions
 
 _logger = logging.getLogger(__name__)
 
@@ -70,6 +71,8 @@ class RunBundle:
     """The state that dataset objects change when they save in another process; None if no dataset of the run has such state."""
     records_outputs: bool = field(default=False, kw_only=True)
     """Whether the content of each persistent output is recorded after it was saved."""
+    decisions: Decisions | None = field(default=None, kw_only=True)
+    """Decides which nodes are up to date; None if all nodes run."""
 
     @property
     def shared_folder(self) -> str | None:

@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from treadle.pipeline.policy import Amount
     from treadle.planning import Plan
     from treadle.planning.policies import PolicyRules
+    from treadle.planning.reuse.decisions import Decisions
 
 _ENCLOSING_RUNS: ContextVar[tuple[object, ...]] = ContextVar("treadle_turns", default=())
 """The runs that this code is part of: those of its thread, and those whose context its thread was started with."""
@@ -112,6 +113,7 @@ class Runner(ABC):
         policies: PolicyRules = NO_RULES,
         on_failure: str | FailurePolicy | None = None,
         load_results: bool | Iterable[str] = False,
+        decisions: Decisions | None = None,
     ) -> RunResult:
         """Run a pipeline.
 
@@ -131,6 +133,7 @@ class Runner(ABC):
                 setting, which takes precedence over the configuration.
             load_results: load the free outputs (True), or the named ones, before the next run of this runner may start, so that
                 later runs that write the same files do not change the results.
+            decisions: decides which nodes are up to date; they do not run. By default all nodes run.
 
         Returns:
             A mapping of free output to data. Each value is loaded when it is first used.
@@ -163,7 +166,7 @@ class Runner(ABC):
         check_memory_datasets(plan, catalog)
         check_parameters(pipeline, catalog)
         with managed_datasets(plan, catalog, has_processes=self.has_processes) as managed:
-            bundle = RunBundle(run_id, plan, catalog, hooks, self.is_async, state=managed.state)
+            bundle = RunBundle(run_id, plan, catalog, hooks, self.is_async, state=managed.state, decisions=decisions)
             all_observers = [*managed.observers, *observers]
             return self.run_bundle(bundle, all_observers, durations, on_failure=on_failure, load_results=load_results)
 
@@ -211,7 +214,7 @@ class Runner(ABC):
         bundle = replace(bundle, seeds=plan_seeds(bundle.plan, self.seed) or None, records_outputs=observers.record_outputs)
         bundle, limits = self._apply_resource_limits(bundle)
         plan = bundle.plan
-        with self._open_executor(plan) as executor:
+        with self._open_executor(bundle) as executor:
             loop = RunLoop(
                 bundle,
                 executor,
@@ -311,11 +314,16 @@ class Runner(ABC):
         self.close()
 
     @contextmanager
-    def _open_executor(self, plan: Plan) -> Iterator[Executor]:
-        """Yield an executor for the plan; after the run, end it or keep it for the next run."""
+    def _open_executor(self, run: RunBundle) -> Iterator[Executor]:
+        """Yield an executor for a run; after the run, end it or keep it for the next run."""
+        if run.decisions is not None and run.decisions.nothing_runs:
+            from treadle.execution.executors.serial import serial_executor
+
+            yield serial_executor()  # no worker is needed
+            return
         try:
             with explaining_shortages():
-                executor = self._get_executor(plan)
+                executor = self._get_executor(run.plan)
             yield executor
         except NodeError:  # no node is still running
             self._end_run()

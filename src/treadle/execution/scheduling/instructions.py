@@ -59,6 +59,12 @@ class RejectNode(NamedTuple):
     node: int
 
 
+class DecideNode(NamedTuple):
+    """Decide whether a node is up to date. Answered by `reuse` or `require`."""
+
+    node: int
+
+
 class DelayNode(NamedTuple):
     """Call `wake` for a node after `seconds`."""
 
@@ -79,5 +85,6 @@ class RestartWorker(NamedTuple):
 
 
 Instruction: TypeAlias = (
-    "RunJob | LoadValue | TransferValue | ReleaseValue | SkipNode | RejectNode | DelayNode | CancelJobs | RestartWorker"
+    "RunJob | LoadValue | TransferValue | ReleaseValue | SkipNode | RejectNode | DecideNode | DelayNode | CancelJobs"
+    " | RestartWorker"
 )

@@ -9,7 +9,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from treadle.execution.protocol.messages import MAIN
-from treadle.execution.scheduling.instructions import LoadValue, SkipNode, TransferValue
+from treadle.execution.scheduling.instructions import DecideNode, LoadValue, SkipNode, TransferValue
 from treadle.execution.scheduling.pending import PendingJobs
 from treadle.execution.scheduling.policies import Policies
 from treadle.execution.scheduling.queues import ReadyQueues
@@ -63,6 +63,8 @@ class SchedulerMoves(SchedulerView):
         self._workers = Workers(depth)
         self._unfinished = count
         self._stopped = False
+        self._reuses = False  # whether nodes of this run may be up to date
+        self._undecided: set[int] = set()  # those for which this is not decided yet
 
     def _begin(self) -> None:
         """Compute the priorities, and make the nodes without parents ready."""
@@ -75,8 +77,21 @@ class SchedulerMoves(SchedulerView):
         if self._stopped:
             self._skip(node)
             return
+        if self._reuses:
+            if node in self._undecided:
+                self._instructions.append(DecideNode(node))
+                return
+            self._values.require(self._plan.nodes[node].inputs)
         self._move(node, NodeState.READY)
         self._queues.put(node)
+
+    def _parent_done(self, children: Iterable[int]) -> None:
+        """Make the children of a node that is done ready, if they wait for no other parent."""
+        missing, states, waiting = self._missing, self._states, NodeState.WAITING
+        for child in children:
+            missing[child] -= 1
+            if not missing[child] and states[child] is waiting:
+                self._make_ready(child)
 
     def _return(self, nodes: Iterable[int], worker: int) -> None:
         """Queue nodes again that were assigned to a worker and did not start."""
@@ -169,6 +184,8 @@ class SchedulerMoves(SchedulerView):
         if self._missing[child] != 1 or self._states[child] is not NodeState.WAITING or child in self._not_fusable:
             return None
         required = self._queues.required_worker(child)
+        if self._values.are_unmade(self._plan.nodes[child].inputs):
+            return None
         if any(holder != required for holder in self._values.pinned_inputs(child).values()):
             return None  # no worker can run it; it is rejected when it is ready
         return child if self._queues.may_run(worker, required) else None

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 from treadle.execution.protocol.messages import MAIN
 from treadle.execution.scheduling.instructions import (
     CancelJobs,
+    DecideNode,
     DelayNode,
     RejectNode,
     RestartWorker,
@@ -55,15 +56,42 @@ class Scheduler(SchedulerMoves):
 
     # --- events: nodes ---------------------------------------------------------------------------------------------------
 
-    def prepare(self, weights: Sequence[float] | None = None, main_only: Iterable[int] = ()) -> None:
-        """Set the expected durations, and nodes that need the main process. Called before any node is assigned.
+    def prepare(
+        self, weights: Sequence[float] | None = None, main_only: Iterable[int] = (), undecided: Iterable[int] = ()
+    ) -> None:
+        """Set what is known once the workers are starting. Called before any node is assigned.
 
         Args:
             weights: the expected duration of each node, in any unit, which determines the priorities.
             main_only: nodes that need the main process, in addition to those of the plan.
+            undecided: nodes that may be up to date: each of them gets a DecideNode once its parents are done.
         """
         self._weights = weights
         self._queues.main_only.update(main_only)
+        self._undecided.update(undecided)
+        self._reuses = bool(self._undecided)
+        self._not_fusable.update(undecided)
+
+    def reuse(self, node: int) -> None:
+        """A node is up to date: its outputs from an earlier run are used. Its in-memory outputs are made only if needed.
+
+        Args:
+            node: its index, from a DecideNode.
+        """
+        self._undecided.discard(node)
+        self._move(node, NodeState.DONE)
+        self._unfinished -= 1
+        self._values.node_reused(node)
+        self._parent_done(self._plan.nodes[node].children)
+
+    def require(self, node: int) -> None:
+        """A node is not up to date, so it must run.
+
+        Args:
+            node: its index, from a DecideNode.
+        """
+        self._undecided.discard(node)
+        self._requeue(node)
 
     def finish(self, node: int, worker: int, seconds: float | None = None) -> None:
         """A node finished; `value_made` has reported the placement of its values before, unless they are in the store.
@@ -83,11 +111,7 @@ class Scheduler(SchedulerMoves):
         self._unfinished -= 1
         if planned.outputs:
             self._values.outputs_made(planned.outputs, worker)
-        missing = self._missing
-        for child in planned.children:
-            missing[child] -= 1
-            if not missing[child] and self._states[child] is NodeState.WAITING:
-                self._make_ready(child)
+        self._parent_done(planned.children)
         if planned.inputs:
             self._values.inputs_used(planned.inputs)
 
@@ -236,8 +260,11 @@ class Scheduler(SchedulerMoves):
         """Return the next instruction, None if there is none."""
         while self._instructions:
             instruction = self._instructions.popleft()
-            if type(instruction) is RejectNode and self._states[instruction.node] is not NodeState.READY:
-                continue  # it was skipped meanwhile
+            kind = type(instruction)
+            if kind is RejectNode or kind is DecideNode:
+                expected = NodeState.READY if kind is RejectNode else NodeState.WAITING
+                if self._states[instruction.node] is not expected:  # type: ignore[union-attr]  # both kinds have a node
+                    continue  # it was skipped meanwhile
             return instruction
         return None
 
@@ -301,16 +328,3 @@ class Scheduler(SchedulerMoves):
         else:
             sent = values.mark_sent(inputs, worker) if inputs else ()
             self._instructions.append(RunJob(worker, tuple(nodes), sent, last, local))
-
-    def _sole_successor(self, node: int, worker: int) -> int | None:
-        """Return the child that can share a node's job: its only child, if that waits for no other node."""
-        children = self._plan.nodes[node].children
-        if len(children) != 1:
-            return None
-        child = children[0]
-        if self._missing[child] != 1 or self._states[child] is not NodeState.WAITING or child in self._not_fusable:
-            return None
-        required = self._queues.required_worker(child)
-        if any(holder != required for holder in self._values.pinned_inputs(child).values()):
-            return None  # no worker can run it; it is rejected when it is ready
-        return child if self._queues.may_run(worker, required) else None

@@ -7,6 +7,7 @@ A node::
     ASSIGNED ──► WAITING                           returned unstarted, or its worker was lost before it started
     ASSIGNED ──► DELAYED ──► WAITING               its attempt failed, and its next one is due later
     DONE ──► WAITING                               its own value was lost with a worker, and is needed again
+    WAITING ──► DONE                               it is up to date: its outputs from an earlier run are used
     ASSIGNED, READY ──► FAILED                     READY: it could not even be assigned
     WAITING, READY, DELAYED ──► SKIPPED            an ancestor failed, or the run stopped
 
@@ -18,6 +19,8 @@ The value of an in-memory dataset::
     ABSENT, TRANSFERRING ──► PINNED                in one worker, and it cannot leave that worker
     RESIDENT, TRANSFERRING, PINNED ──► ABSENT      lost with its worker
     any ──► RELEASED ──► ABSENT                    no longer needed; needed again, because another value was lost
+
+The value of an up-to-date node stays ABSENT until a node that runs needs it; then it counts as lost, and its node runs.
 
 Used in the parent. Only `scheduler.py` moves nodes, and only `values.py`, a part of the scheduler, moves values. State: the state
 of each node and value of a run, and its history.
@@ -59,7 +62,7 @@ class ValueState(IntEnum):
 
 
 NODE_MOVES: Final[Mapping[NodeState, frozenset[NodeState]]] = {
-    NodeState.WAITING: frozenset({NodeState.READY, NodeState.ASSIGNED, NodeState.SKIPPED}),
+    NodeState.WAITING: frozenset({NodeState.READY, NodeState.ASSIGNED, NodeState.SKIPPED, NodeState.DONE}),
     NodeState.READY: frozenset({NodeState.ASSIGNED, NodeState.SKIPPED, NodeState.WAITING, NodeState.FAILED}),
     NodeState.ASSIGNED: frozenset({NodeState.DONE, NodeState.FAILED, NodeState.WAITING, NodeState.DELAYED}),
     NodeState.DONE: frozenset({NodeState.WAITING}),

@@ -48,6 +48,8 @@ class Values:
         self._used_up: set[int] = set()  # values whose last consumer is assigned to the only worker that has them
         self.lost: list[int] = []
         """Datasets whose only value was lost with a worker since the last `pop_nodes_to_repeat`."""
+        self._unmade: set[int] = set()  # values of up-to-date nodes, which are made if a node that runs needs them
+        self._dormant: set[int] = set()  # the nodes of these values
         self._repeatable: frozenset[int] = frozenset()  # nodes that may run again: they never count as last consumers
 
     def keep_inputs_for(self, nodes: frozenset[int]) -> None:
@@ -223,6 +225,30 @@ class Values:
             if self.uses[dataset] == 0:
                 self._release(dataset)
 
+    def node_reused(self, node: int) -> None:
+        """Note that a node did not run, because it is up to date: its in-memory outputs do not exist.
+
+        As long as one of these may be needed, so are the inputs of the node.
+        """
+        planned = self._plan.nodes[node]
+        unmade = [dataset for dataset in planned.outputs if self._plan.datasets[dataset].in_memory and self._awaited(dataset)]
+        if unmade:
+            self._unmade.update(unmade)
+            self._dormant.add(node)
+        else:
+            self.inputs_used(planned.inputs)
+
+    def are_unmade(self, inputs: Iterable[int]) -> bool:
+        """Return whether one of these values was not made, because its node is up to date."""
+        return bool(self._unmade) and not self._unmade.isdisjoint(inputs)
+
+    def require(self, inputs: Iterable[int]) -> None:
+        """Note that a node will run: those of its inputs that an up-to-date node did not make count as lost, and are made."""
+        if self._unmade:
+            needed = self._unmade.intersection(inputs)
+            self._unmade -= needed
+            self.lost += sorted(needed)
+
     def inputs_used(self, inputs: Sequence[int]) -> None:
         """Note that a consumer of these datasets finished, failed or was skipped."""
         if self._used_up:
@@ -232,6 +258,9 @@ class Values:
             uses[dataset] -= 1
             if uses[dataset] == 0:
                 self._release(dataset)
+            elif self._unmade and dataset in self._unmade and not self._awaited(dataset):
+                self._unmade.discard(dataset)  # a result of the run that an earlier run had
+                self._release_inputs(self._plan.datasets[dataset].producer)
 
     # --- lost values -----------------------------------------------------------------------------------------------------
 
@@ -271,13 +300,20 @@ class Values:
         """Count the inputs of a node that must run again; return the producers of those inputs that no longer exist."""
         planned = self._plan.nodes[node]
         self._local.difference_update(planned.outputs)
+        is_dormant = node in self._dormant
+        if is_dormant:
+            self._dormant.discard(node)
+            self._unmade.difference_update(planned.outputs)
         producers = []
         for dataset in planned.inputs:
-            self.uses[dataset] += 1
+            self.uses[dataset] += not is_dormant  # those of a dormant node are still counted
             if self.of[dataset] is ValueState.RELEASED or dataset in self._used_up:
                 self._used_up.discard(dataset)
                 self._forget_place(dataset)
                 self._move(dataset, ValueState.ABSENT)
+                producers.append(self._plan.datasets[dataset].producer)
+            elif dataset in self._unmade:
+                self._unmade.discard(dataset)
                 producers.append(self._plan.datasets[dataset].producer)
         return producers
 
@@ -306,6 +342,11 @@ class Values:
     def _release(self, dataset: int) -> None:
         if not self._plan.datasets[dataset].in_memory:
             return
+        if dataset in self._unmade:  # there is nothing to release
+            self._unmade.discard(dataset)
+            self._move(dataset, ValueState.RELEASED)
+            self._release_inputs(self._plan.datasets[dataset].producer)
+            return
         holders: Collection[int] = self._copies.pop(dataset, ()) if self._copies else ()
         worker = self.pins.pop(dataset, None)
         if worker is None and dataset in self.homes:
@@ -318,3 +359,13 @@ class Values:
         if self.of[dataset] is not ValueState.RELEASED:
             self._move(dataset, ValueState.RELEASED)
         self._emit(ReleaseValue(dataset, tuple(sorted(holders)) if holders else (), is_local))
+
+    def _awaited(self, dataset: int) -> int:
+        """Return how many consumers of a value are left, apart from the result of the run."""
+        return self.uses[dataset] - self._plan.datasets[dataset].is_result
+
+    def _release_inputs(self, node: int | None) -> None:
+        """Release the inputs of a dormant node if none of its values can be needed any more."""
+        if node in self._dormant and self._unmade.isdisjoint(self._plan.nodes[node].outputs):
+            self._dormant.discard(node)
+            self.inputs_used(self._plan.nodes[node].inputs)

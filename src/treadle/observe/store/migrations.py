@@ -119,11 +119,28 @@ def _add_outputs(connection: Connection) -> None:
     connection.execute(text("ALTER TABLE treadle_nodes ADD COLUMN outputs JSON"))
 
 
+def _add_successes(connection: Connection) -> None:
+    double = "DOUBLE PRECISION" if connection.dialect.name == "postgresql" else "DOUBLE"
+    connection.execute(text("ALTER TABLE treadle_nodes ADD COLUMN fingerprint VARCHAR(64)"))
+    connection.execute(
+        text("CREATE TABLE treadle_fingerprints (digest VARCHAR(64) NOT NULL, parts JSON NOT NULL, PRIMARY KEY (digest))")
+    )
+    connection.execute(
+        text(
+            "CREATE TABLE treadle_successes (package_name VARCHAR(255) NOT NULL, env VARCHAR(255) NOT NULL, "
+            f"node VARCHAR(1000) NOT NULL, session_id VARCHAR(64) NOT NULL, finished {double} NOT NULL, "
+            "fingerprint VARCHAR(64) NOT NULL, inputs JSON NOT NULL, outputs JSON NOT NULL, "
+            "PRIMARY KEY (package_name, env, node))"
+        )
+    )
+
+
 ALL_MIGRATIONS: tuple[Migration, ...] = (
     Migration(1, "create the tables", _create_tables),
     Migration(2, "add the digest of code and configuration", _add_sources),
     Migration(3, "add sessions that have not finished", _add_running_sessions),
     Migration(4, "add the contents of outputs", _add_outputs),
+    Migration(5, "add the last success of each node", _add_successes),
 )
 
 

@@ -19,6 +19,7 @@ from treadle.events import (
     Event,
     NodeFailed,
     NodeFinished,
+    NodeReused,
     NodeSkipped,
     NodeStarted,
     Outcome,
@@ -32,6 +33,8 @@ from treadle.observe.store.records import ErrorRecord, NodeRecord, RunRecord, Wo
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+    from treadle.planning.reuse.facts import LastSuccess
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,12 +90,15 @@ class RunRecorder:
         """Whether the run records the contents of its persistent outputs."""
         self.on_first_node: Callable[[], None] = lambda: None
         """Called once, before the first node starts; the run waits for it."""
+        self.success_of: Callable[[NodeRecord], LastSuccess | None] = lambda _record: None
+        """Returns what the outputs of a node that succeeded depend on. It is called in any thread, in the order of the events."""
         self._events: deque[Event] = deque()
         self._take: Callable[[Event], None] = self._take_before_first_node
         self._lock = fork_safe(threading.Lock())  # of everything below: two threads convert events
         self._places: dict[str, int] = {}
         self._attempts: dict[tuple[str, int], NodeRecord] = {}
         self._skipped: dict[str, None] = {}
+        self._reused: dict[str, None] = {}
         self._workers: dict[tuple[str, int], WorkerRecord] = {}
         self._resume_from: tuple[str, ...] = ()
         self._changed: dict[tuple[str, int], None] = {}  # keys of attempts
@@ -104,6 +110,7 @@ class RunRecorder:
             NodeFinished: self._node_finished,
             NodeFailed: self._node_failed,
             NodeSkipped: self._node_skipped,
+            NodeReused: self._node_reused,
             WorkerStarted: self._worker_started,
             WorkerLost: self._worker_lost,
         }
@@ -217,13 +224,17 @@ class RunRecorder:
         self._keep(NodeRecord(event.node, event.attempt, None, event.worker, event.at))
 
     def _node_finished(self, event: NodeFinished) -> None:
-        self._keep(_finished(event))
+        record = _finished(event)
+        self._keep(replace(record, success=self.success_of(record)))
 
     def _node_failed(self, event: NodeFailed) -> None:
         self._keep(_failed(event))
 
     def _node_skipped(self, event: NodeSkipped) -> None:
         self._skipped[event.node] = None
+
+    def _node_reused(self, event: NodeReused) -> None:
+        self._reused[event.node] = None
 
     def _worker_started(self, event: WorkerStarted) -> None:
         self._workers[event.worker, event.pid] = WorkerRecord(event.worker, event.pid, event.at)
@@ -249,7 +260,9 @@ class RunRecorder:
         ]
         begun = {node for node, _ in self._attempts}
         not_begun = dict.fromkeys(name for name in (*self._places, *self._skipped) if name not in begun)
-        records = [*ended, *(NodeRecord(name, 0, Outcome.SKIPPED) for name in not_begun)]
+        reused = self._reused  # of these, a node that had to run after all has begun
+        outcomes = {name: Outcome.REUSED if name in reused else Outcome.SKIPPED for name in not_begun}
+        records = [*ended, *(NodeRecord(name, 0, outcome) for name, outcome in outcomes.items())]
         places = self._places
         records.sort(key=lambda record: (places.get(record.node, len(places)), record.node, record.attempt))
         return tuple(records)

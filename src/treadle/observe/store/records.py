@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from treadle.events import ContentRecord, Failure, Outcome
+    from treadle.planning.reuse.facts import LastSuccess
 
 
 class SessionState(Enum):
@@ -97,6 +98,8 @@ class NodeRecord:
     outputs: tuple[ContentRecord, ...] = ()
     """The content of each persistent output as the attempt saved it."""
     error: ErrorRecord | None = None
+    success: LastSuccess | None = field(default=None, compare=False)
+    """What the outputs of a successful node depend on; None if it is not known, or the record was read from a store."""
 
 
 @dataclass(frozen=True, slots=True)

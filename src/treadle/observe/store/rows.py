@@ -23,6 +23,7 @@ from treadle.observe.store.records import (
     WorkerRecord,
 )
 from treadle.observe.store.typed_json import decode, encode
+from treadle.planning.reuse.facts import digest_of
 
 Row: TypeAlias = Mapping[str, Any]
 """One row of a table, by column name, as SQLAlchemy reads and writes it."""
@@ -118,6 +119,7 @@ def node_row(session_id: str, run: int, position: int, record: NodeRecord) -> Ro
         "save_seconds": record.save_seconds,
         "sizes": plain_value(record.sizes),
         "outputs": [plain_value(each._asdict()) for each in record.outputs] or None,
+        "fingerprint": digest_of(record.success.parts) if record.success is not None else None,
         **_error_columns(record.error),
     }
 

@@ -1,7 +1,8 @@
 """The current tables of the store, for queries; `migrations.py` creates them.
 
-Five tables, with a prefix so that they can share a database: sessions, their runs, the attempts at nodes and the workers of
-each run, and the applied migrations. A change here needs a migration; a test compares the two.
+The tables have a prefix, so that they can share a database: sessions, their runs, the attempts at nodes and the workers of each
+run, the last success of each node with what it depended on, and the applied migrations. A change here needs a migration; a test
+compares the two.
 
 Importing this module imports SQLAlchemy, so functions import it lazily; no module that a run imports may import it at the top.
 State: none.
@@ -107,6 +108,7 @@ NODES = Table(
     Column("error_traceback", Text),
     Column("error_node", Text),
     Column("outputs", JSON(none_as_null=True)),
+    Column("fingerprint", String(64)),
     ForeignKeyConstraint(["session_id", "run"], ["treadle_runs.session_id", "treadle_runs.number"]),
 )
 
@@ -122,4 +124,24 @@ WORKERS = Table(
     Column("lost", Double),
     Column("exitcode", Integer),
     ForeignKeyConstraint(["session_id", "run"], ["treadle_runs.session_id", "treadle_runs.number"]),
+)
+
+FINGERPRINTS = Table(
+    "treadle_fingerprints",
+    METADATA,
+    Column("digest", String(64), primary_key=True),
+    Column("parts", JSON, nullable=False),
+)
+
+SUCCESSES = Table(
+    "treadle_successes",
+    METADATA,
+    Column("package_name", String(255), primary_key=True),
+    Column("env", String(255), primary_key=True),
+    Column("node", String(1000), primary_key=True),
+    Column("session_id", String(64), nullable=False),
+    Column("finished", Double, nullable=False),
+    Column("fingerprint", String(64), nullable=False),
+    Column("inputs", JSON, nullable=False),
+    Column("outputs", JSON, nullable=False),
 )

@@ -18,6 +18,7 @@ from treadle.observe.store import rows
 from treadle.observe.store.engine import writing
 from treadle.observe.store.parts import RecordParts
 from treadle.observe.store.schema import NODES, RUNS, SESSIONS, WORKERS
+from treadle.observe.store.successes import write_successes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -90,6 +91,7 @@ class SessionRows:
                     _insert_or_update(connection, change)
                 for change in reversed(changes):
                     _delete(connection, change)
+                self._write_successes(connection, known or RecordParts(), parts)
                 is_committing = True
         except BaseException as exc:
             if is_committing or isinstance(exc, RowsGoneError):  # otherwise it was rolled back
@@ -115,6 +117,17 @@ class SessionRows:
                 gone = known.keys() - now.keys()
                 change.gone.extend({"session_id": session_id, "run": run, "position": position} for run, position in gone)
         return [change for change in (session, runs, nodes, workers) if change.new or change.changed or change.gone]
+
+    def _write_successes(self, connection: Connection, stored: RecordParts, parts: RecordParts) -> None:
+        """Write what the nodes depend on that have succeeded since the last write."""
+        new = {
+            record.node: record.success
+            for key, record in parts.nodes.items()
+            if record.success is not None and ((before := stored.nodes.get(key)) is None or before.success is None)
+        }
+        session = parts.session.get(()) or stored.session.get(())
+        if new and session is not None:
+            write_successes(connection, session.package_name, session.env, new)
 
     def _delete_all(self, connection: Connection) -> None:
         for table in (WORKERS, NODES, RUNS, SESSIONS):

@@ -1,0 +1,118 @@
+"""The methods of the SQL store that read and write the last success of each node.
+
+State: none besides the store's. Neighbours: `store.py`, whose class inherits from this one; `successes.py` has the queries.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from contextlib import AbstractContextManager
+
+    from sqlalchemy import Connection
+
+    from treadle.planning.reuse.facts import LastSuccess
+
+
+class SuccessAccess(ABC):
+    """The last success of each node, in a database."""
+
+    _busy_timeout: float
+
+    @abstractmethod
+    def _connected(self, doing: str) -> AbstractContextManager[Connection]:
+        """Open a connection to the migrated database for the length of the block."""
+
+    @abstractmethod
+    def _is_missing(self) -> bool:
+        """Return whether the store is a SQLite file that does not exist yet."""
+
+    def last_successes(self, package: str, env: str | None) -> dict[str, LastSuccess]:
+        """Return the last success of each node of a project in one environment.
+
+        Args:
+            package: the project's package.
+            env: the configuration environment; None for the default.
+
+        Returns:
+            The successes, by node name; empty if none is recorded.
+
+        Raises:
+            StoreError: the database cannot be read.
+        """
+        if self._is_missing():
+            return {}
+        from treadle.observe.store.successes import read_successes
+
+        with self._connected("read") as connection:
+            return read_successes(connection, package, env)
+
+    def successes_of(self, session_id: str) -> dict[str, LastSuccess]:
+        """Return the successful nodes of a session, and of the sessions that it was resumed from.
+
+        Args:
+            session_id: the session.
+
+        Returns:
+            The successes, by node name.
+
+        Raises:
+            StoreError: the session does not exist, or the database cannot be read.
+        """
+        from treadle.observe.store.lookup import whole_id
+        from treadle.observe.store.successes import chain_of, read_successes_of
+
+        with self._connected("read") as connection:
+            return read_successes_of(connection, chain_of(connection, whole_id(connection, session_id)))
+
+    def save_successes(self, package: str, env: str | None, successes: Mapping[str, LastSuccess]) -> None:
+        """Replace the last success of nodes.
+
+        Args:
+            package: the project's package.
+            env: the configuration environment; None for the default.
+            successes: by node name.
+
+        Raises:
+            StoreError: the database cannot be written.
+        """
+        from treadle.observe.store.engine import retry_while_locked, writing
+        from treadle.observe.store.successes import write_successes
+
+        def write(connection: Connection) -> None:
+            with writing(connection):
+                write_successes(connection, package, env, successes)
+
+        with self._connected("written") as connection:
+            retry_while_locked(self._busy_timeout, lambda: write(connection))
+
+    def forget_successes(self, package: str, env: str | None, nodes: Iterable[str]) -> int:
+        """Forget the last success of nodes, so that they are not up to date.
+
+        Args:
+            package: the project's package.
+            env: the configuration environment; None for the default.
+            nodes: their names.
+
+        Returns:
+            How many of them had one.
+
+        Raises:
+            StoreError: the database cannot be written.
+        """
+        from treadle.observe.store.engine import retry_while_locked, writing
+        from treadle.observe.store.successes import forget_successes
+
+        names = list(nodes)
+
+        def write(connection: Connection) -> int:
+            with writing(connection):
+                return forget_successes(connection, package, env, names)
+
+        if self._is_missing():
+            return 0
+        with self._connected("written") as connection:
+            return retry_while_locked(self._busy_timeout, lambda: write(connection))

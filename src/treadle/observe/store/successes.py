@@ -1,0 +1,149 @@
+"""The last success of each node, which decides whether the node is up to date.
+
+What a node depended on is stored once for each different content, by its digest: thousands of nodes that do not change from
+run to run add nothing. The functions run in the caller's transaction.
+
+Importing this module imports SQLAlchemy; see `schema.py`. State: none. Neighbours: `session_rows.py` and `success_access.py`
+call them, `treadle.planning.reuse` compares successes with the present.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import delete, select
+
+from treadle.events import ContentRecord
+from treadle.observe.store.plain import plain_text, plain_value
+from treadle.observe.store.schema import FINGERPRINTS, NODES, SESSIONS, SUCCESSES
+from treadle.planning.reuse.facts import LastSuccess, digest_of
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+
+    from sqlalchemy import Connection
+
+_AT_ONCE = 500
+"""Number of values in one query; databases limit it."""
+
+
+def write_successes(connection: Connection, package: str, env: str | None, successes: Mapping[str, LastSuccess]) -> None:
+    """Replace the last success of nodes.
+
+    Args:
+        connection: in a transaction that may write.
+        package: the project's package.
+        env: the configuration environment; None for the default.
+        successes: by node.
+    """
+    if not successes:
+        return
+    digests = {name: digest_of(success.parts) for name, success in successes.items()}
+    write_fingerprints(connection, {digest: successes[name].parts for name, digest in digests.items()})
+    forget_successes(connection, package, env, successes)
+    rows = [
+        {
+            "package_name": package,
+            "env": env or "",
+            "node": plain_text(name),
+            "session_id": success.session_id,
+            "finished": success.finished,
+            "fingerprint": digests[name],
+            "inputs": [plain_value(record._asdict()) for record in success.inputs],
+            "outputs": [plain_value(record._asdict()) for record in success.outputs],
+        }
+        for name, success in successes.items()
+    ]
+    connection.execute(SUCCESSES.insert(), rows)
+
+
+def write_fingerprints(connection: Connection, parts: Mapping[str, Mapping[str, str]]) -> None:
+    """Store parts that are not stored yet.
+
+    Args:
+        connection: in a transaction that may write.
+        parts: by their digest.
+    """
+    known = set(_in_chunks(connection, select(FINGERPRINTS.c.digest), FINGERPRINTS.c.digest, list(parts)))
+    new = [{"digest": digest, "parts": plain_value(each)} for digest, each in parts.items() if (digest,) not in known]
+    if new:
+        connection.execute(FINGERPRINTS.insert(), new)
+
+
+def forget_successes(connection: Connection, package: str, env: str | None, nodes: Iterable[str]) -> int:
+    """Forget the last success of nodes, so that they run again.
+
+    Args:
+        connection: in a transaction that may write.
+        package: the project's package.
+        env: the configuration environment; None for the default.
+        nodes: their names.
+
+    Returns:
+        How many were known.
+    """
+    count = 0
+    for chunk in _chunks([plain_text(name) for name in nodes]):
+        where = delete(SUCCESSES).where(
+            SUCCESSES.c.package_name == package, SUCCESSES.c.env == (env or ""), SUCCESSES.c.node.in_(chunk)
+        )
+        count += connection.execute(where).rowcount
+    return count
+
+
+def read_successes(connection: Connection, package: str, env: str | None) -> dict[str, LastSuccess]:
+    """Return the last success of each node of a project in one environment, by name."""
+    query = (
+        select(SUCCESSES, FINGERPRINTS.c.parts)
+        .join(FINGERPRINTS, SUCCESSES.c.fingerprint == FINGERPRINTS.c.digest)
+        .where(SUCCESSES.c.package_name == package, SUCCESSES.c.env == (env or ""))
+    )
+    return {
+        row.node: LastSuccess(row.session_id, row.finished, row.parts, _records(row.outputs), _records(row.inputs))
+        for row in connection.execute(query)
+    }
+
+
+def read_successes_of(connection: Connection, session_ids: Sequence[str]) -> dict[str, LastSuccess]:
+    """Return the successes of the nodes of some sessions, by name; later sessions take precedence.
+
+    Args:
+        connection: an open connection.
+        session_ids: the sessions, the oldest first.
+    """
+    found: dict[str, LastSuccess] = {}
+    for session_id in session_ids:
+        query = (
+            select(NODES.c.node, NODES.c.finished, NODES.c.outputs, FINGERPRINTS.c.parts)
+            .join(FINGERPRINTS, NODES.c.fingerprint == FINGERPRINTS.c.digest)
+            .where(NODES.c.session_id == session_id)
+            .order_by(NODES.c.run, NODES.c.position)
+        )
+        for row in connection.execute(query):
+            found[row.node] = LastSuccess(session_id, row.finished or 0.0, row.parts, _records(row.outputs))
+    return found
+
+
+def chain_of(connection: Connection, session_id: str) -> list[str]:
+    """Return a session and those that it was resumed from, the oldest first."""
+    chain: list[str] = []
+    current: str | None = session_id
+    while current is not None and current not in chain:
+        chain.insert(0, current)
+        query = select(SESSIONS.c.resumed_from).where(SESSIONS.c.session_id == current)
+        current = connection.execute(query).scalar()
+    return chain
+
+
+def _records(rows: Sequence[Mapping[str, Any]] | None) -> tuple[ContentRecord, ...]:
+    return tuple(ContentRecord(**row) for row in rows or ())
+
+
+def _in_chunks(connection: Connection, query: Any, column: Any, values: Sequence[str]) -> Iterator[tuple[str, ...]]:
+    for chunk in _chunks(values):
+        yield from map(tuple, connection.execute(query.where(column.in_(chunk))))
+
+
+def _chunks(values: Sequence[str]) -> Iterator[Collection[str]]:
+    for start in range(0, len(values), _AT_ONCE):
+        yield values[start : start + _AT_ONCE]

@@ -1,0 +1,64 @@
+"""What is known about a node when it is decided whether it is up to date. State: none; the records are frozen."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypeAlias
+
+if TYPE_CHECKING:
+    from treadle.events import ContentRecord
+
+Parts: TypeAlias = Mapping[str, str]
+"""What the outputs of a node depend on, by a name that users understand: `function demo.nodes.clean`, `param model.alpha`,
+`input table`. The values are hashes, or short texts that can be shown."""
+
+
+@dataclass(frozen=True, slots=True)
+class LastSuccess:
+    """The last successful attempt at a node.
+
+    Attributes:
+        session_id: the session in which it ran.
+        finished: when it ended, seconds since the epoch.
+        parts: what its outputs depend on, including the contents of its inputs.
+        outputs: the content of each persistent output, as the node saved it.
+        inputs: the content of each of its inputs that no node of the run made, when the run began.
+    """
+
+    session_id: str
+    finished: float
+    parts: Parts
+    outputs: tuple[ContentRecord, ...] = ()
+    inputs: tuple[ContentRecord, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class NodeFacts:
+    """A node as it is now.
+
+    Attributes:
+        name: its name.
+        parts: what its outputs depend on, except the contents of its inputs.
+        inputs: the datasets that it loads, except params.
+        outputs: the datasets that it saves.
+        last: its last success; None if none is recorded.
+        must_run: why it has to run whatever has changed, one sentence each: its policy, a part that cannot be followed, an
+            output that is missing or was changed.
+    """
+
+    name: str
+    parts: Parts
+    inputs: tuple[str, ...] = ()
+    outputs: tuple[str, ...] = ()
+    last: LastSuccess | None = None
+    must_run: tuple[str, ...] = field(default=())
+
+
+def digest_of(parts: Parts) -> str:
+    """Return one digest of all parts, which does not depend on their order."""
+    digest = hashlib.blake2b(digest_size=16)
+    for name, value in sorted(parts.items()):
+        digest.update(f"{len(name)} {name} {len(value)} {value}\n".encode(errors="surrogatepass"))
+    return digest.hexdigest()

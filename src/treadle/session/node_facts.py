@@ -1,0 +1,172 @@
+"""Collect what the outputs of each node depend on: its code, its params, the catalog entries of its datasets, and its hooks.
+
+This is done once, before a run, and only compares what is loaded in this process: the functions that will run, not the files
+that they came from. State: the texts of params and entries found so far. Neighbours: `treadle.fingerprint` follows the code,
+`treadle.planning.reuse` compares the facts, `reusing.py` collects them for a run.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from datetime import date
+from typing import TYPE_CHECKING, Any, Final
+
+from treadle.errors import TreadleError
+from treadle.fingerprint import Fingerprinter
+from treadle.pipeline.names import base_name, is_parameter
+from treadle.secrets import looks_secret
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from pluggy import PluginManager
+
+    from treadle.io import Catalog
+    from treadle.pipeline import Node
+
+_SHORT: Final = 60
+"""Texts up to this length are kept as they are, so that they can be shown; longer ones are hashed."""
+_HOOKS: Final = (
+    "before_node_run",
+    "after_node_run",
+    "before_dataset_loaded",
+    "after_dataset_loaded",
+    "before_dataset_saved",
+    "after_dataset_saved",
+)
+"""The hooks that can change what a node gets or saves."""
+_NOT_DATA: Final = frozenset({"credentials", "metadata", "versioned"})
+"""Keys of a catalog entry that do not change the data."""
+_NOT_FOR: Final = {"input": frozenset({"filepath", "path", "save_args"}), "output": frozenset({"load_args"})}
+
+
+class PartsCollector:
+    """Collect the parts of nodes.
+
+    Args:
+        package: the project's package.
+        catalog: the catalog of the run.
+        hooks: the registered hooks.
+    """
+
+    def __init__(self, package: str, catalog: Catalog, hooks: PluginManager | None) -> None:
+        self._fingerprinter = Fingerprinter(package)
+        self._catalog = catalog
+        self._params: dict[str, tuple[str, str]] = {}  # by name: its text, or why it has none
+        self._entries: dict[tuple[str, str], tuple[str, str]] = {}
+        self._hooks = dict(self._hook_parts(hooks)) if hooks is not None else {}
+
+    def parts(self, node: Node) -> tuple[dict[str, str], list[str]]:
+        """Return what a node depends on, except the contents of its inputs.
+
+        Args:
+            node: the node.
+
+        Returns:
+            The parts, and one sentence for each dependency that cannot be compared.
+        """
+        code = self._fingerprinter.of(node.func)
+        parts = {**code.parts, **self._hooks}
+        doubts = [] if code.is_complete else [f"its code cannot be followed: {', '.join(code.unknown) or node.func_name}"]
+        arguments = [f"{keyword or ''}={name}" for keyword, name in node.call_arguments]
+        parts["arguments"] = _short(", ".join(arguments))
+        parts["outputs"] = _short(", ".join(node.outputs))
+        for role, names in (("input", node.inputs), ("output", node.outputs)):
+            for name in names:
+                is_param = is_parameter(name)
+                text, doubt = self._param(name) if is_param else self._entry(role, name)
+                if doubt:
+                    doubts.append(doubt)
+                elif text:
+                    parts[_param_label(name) if is_param else f"entry {base_name(name)} ({role})"] = text
+        return parts, doubts
+
+    def _hook_parts(self, hooks: PluginManager) -> Iterator[tuple[str, str]]:
+        for name in _HOOKS:
+            caller = getattr(hooks.hook, name, None)
+            for implementation in caller.get_hookimpls() if caller is not None else ():
+                function: Callable[..., Any] = implementation.function
+                yield f"hook {name} of {type(implementation.plugin).__qualname__}", self._fingerprinter.of(function).digest
+
+    def _param(self, name: str) -> tuple[str, str]:
+        if name not in self._params:
+            label = _param_label(name)
+            try:
+                if looks_secret(name.rpartition(".")[2].removeprefix("params:")):
+                    raise _secret(label)
+                self._params[name] = _short(canonical(self._catalog.load(name), label)), ""
+            except TreadleError:  # the run reports it
+                self._params[name] = "", f"{label} does not exist"
+            except ValueError as exc:
+                self._params[name] = "", str(exc)
+        return self._params[name]
+
+    def _entry(self, role: str, name: str) -> tuple[str, str]:
+        """Return a digest of a dataset's catalog entry, as far as it changes data, or why it has none; both may be empty."""
+        key = (role, name)
+        if key not in self._entries:
+            self._entries[key] = self._read_entry(role, name)
+        return self._entries[key]
+
+    def _read_entry(self, role: str, name: str) -> tuple[str, str]:
+        recipe = self._catalog.recipe(name) if name in self._catalog else None
+        if recipe is not None:
+            config = {key: value for key, value in recipe.config.items() if key not in _NOT_DATA | _NOT_FOR[role]}
+            try:
+                return _digest(canonical(config, f"the catalog entry of {name}", checks_names=False)), ""
+            except ValueError as exc:
+                return "", str(exc)
+        if name in self._catalog and not self._catalog.capabilities(name).in_memory:
+            kind = self._catalog.dataset_class(name)
+            return _short(f"{kind.__module__}.{kind.__qualname__}"), ""
+        return "", ""
+
+
+def canonical(value: Any, label: str, *, checks_names: bool = True) -> str:
+    """Write a value as a text that is equal for equal values: the order of keys does not count, types do.
+
+    Args:
+        value: a param, or another value from configuration.
+        label: what it is called in messages.
+        checks_names: whether names that look secret are refused; their values are neither stored nor compared.
+
+    Returns:
+        The text.
+
+    Raises:
+        ValueError: the value, or one inside it, cannot be compared.
+    """
+    if value is None or isinstance(value, (bool, int, float, str, bytes, date)):
+        return repr(value)
+    if isinstance(value, Mapping):
+        pairs = []
+        for key, each in sorted(value.items(), key=lambda pair: repr(pair[0])):
+            inner = f"{label}.{key}"
+            if checks_names and looks_secret(str(key)):
+                raise _secret(inner)
+            if key != "credentials":
+                pairs.append(f"{key!r}: {canonical(each, inner, checks_names=checks_names)}")
+        return f"{{{', '.join(pairs)}}}"
+    if isinstance(value, Sequence):
+        return f"[{', '.join(canonical(each, label, checks_names=checks_names) for each in value)}]"
+    if isinstance(value, (set, frozenset)):
+        return f"{{{', '.join(sorted(canonical(each, label, checks_names=checks_names) for each in value))}}}"
+    msg = f"{label} is an object of type {type(value).__qualname__}, which cannot be compared"
+    raise ValueError(msg)
+
+
+def _param_label(name: str) -> str:
+    return f"param {name.removeprefix('params:')}" if name != "parameters" else "parameters"
+
+
+def _secret(label: str) -> ValueError:
+    return ValueError(f"{label} looks like a secret, which is not stored and so cannot be compared")
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _SHORT else _digest(text)
+
+
+def _digest(text: str) -> str:
+    return hashlib.blake2b(text.encode(errors="surrogatepass"), digest_size=16).hexdigest()

@@ -1,0 +1,274 @@
+"""Find out which nodes of a run are up to date, before it begins.
+
+State: none; the decisions of the run are in `treadle.planning.reuse`. Neighbours: `node_facts.py` collects what a node depends
+on, `running.py` passes the decisions to the runner, `treadle.observe.store` has the last success of each node.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import TYPE_CHECKING
+
+from treadle.errors import SessionError, TreadleError
+from treadle.io.contents import content_of
+from treadle.pipeline.names import base_name, is_parameter
+from treadle.pipeline.policy import CachePolicy
+from treadle.planning.reuse.decisions import Decisions
+from treadle.planning.reuse.facts import LastSuccess, NodeFacts
+from treadle.session.node_facts import PartsCollector
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable, Mapping
+
+    from pluggy import PluginManager
+
+    from treadle.events import ContentRecord
+    from treadle.io import Catalog
+    from treadle.observe.store import NodeRecord
+    from treadle.pipeline import Node, Pipeline
+    from treadle.pipeline.policy import NodePolicy
+    from treadle.planning.policies import PolicyRules
+    from treadle.planning.reuse.facts import Parts
+
+_logger = logging.getLogger(__name__)
+
+
+class Reuse:
+    """Decide which nodes of one run are up to date, and remember what each node depends on, for the next runs.
+
+    Args:
+        package: the project's package.
+        last: returns the last success of each node, by name.
+        skips: whether nodes that are up to date are skipped; otherwise the decisions are only recorded.
+        trusting: whether a node that succeeded counts as done even if its inputs or outputs cannot be verified; for resuming.
+        forced: nodes that run in any case; True for all.
+    """
+
+    def __init__(
+        self,
+        package: str,
+        last: Callable[[], Mapping[str, LastSuccess]],
+        *,
+        skips: bool = True,
+        trusting: bool = False,
+        forced: bool | Collection[str] = False,
+    ) -> None:
+        self._package = package
+        self._read_last = last
+        self.last: Mapping[str, LastSuccess] = {}
+        """The last success of each node; read by `decide`."""
+        self.skips = skips
+        self._trusting = trusting
+        self._forced = forced
+        self._contents: _Contents | None = None
+        self.decisions: Decisions | None = None
+        """What is decided about the run; None before it begins, and if the facts could not be collected."""
+
+    def decide(
+        self, pipeline: Pipeline, catalog: Catalog, *, hooks: PluginManager | None, rules: PolicyRules, seed: int | None
+    ) -> Decisions | None:
+        """Collect the facts of a run, before it begins.
+
+        Args:
+            pipeline: the nodes of the run.
+            catalog: the catalog of the run.
+            hooks: the registered hooks.
+            rules: the configured policies of nodes.
+            seed: the seed of the run, if it has one.
+
+        Returns:
+            The decisions for the runner; None if all nodes run.
+        """
+        try:
+            self.last = self._read_last() if self.skips else {}
+            self._contents = _Contents(catalog, self.last)
+            collector = PartsCollector(self._package, catalog, hooks)
+            facts = _Facts(pipeline, self._contents, collector, rules, seed)
+            self.decisions = facts.decide(self.last, trusting=self._trusting, forced=self._forced)
+        except TreadleError:
+            raise
+        except Exception:  # the code of a project can be anything, and must still run
+            _logger.exception(
+                "What the nodes depend on could not be found out, so all nodes run, and none can be skipped next time."
+            )
+            return None
+        return self.decisions if self.skips else None
+
+    def success(self, node: NodeRecord, session_id: str) -> LastSuccess | None:
+        """Return what the store keeps of a node that succeeded; None if it is not known what the node depends on.
+
+        It is called for each node after the nodes before it, and after `decide`, in any thread.
+
+        Args:
+            node: the record of the node.
+            session_id: the session.
+        """
+        if self.decisions is None or self._contents is None:
+            return None
+        if not self.skips:  # otherwise the run loop has done it
+            self.decisions.node_finished(node.node, node.outputs)
+        parts = self.decisions.parts(node.node)
+        return LastSuccess(session_id, node.finished or time.time(), parts, node.outputs, self._contents.inputs_of(parts))
+
+    def accepted(self, names: Iterable[str], session_id: str, at: float) -> dict[str, LastSuccess]:
+        """Return what the store keeps of nodes that the user takes as up to date as they are now.
+
+        Args:
+            names: the nodes.
+            session_id: the session in which they are accepted.
+            at: when, in seconds since the epoch.
+
+        Returns:
+            The successes, by node name.
+
+        Raises:
+            SessionError: an output is missing.
+        """
+        if self.decisions is None or self._contents is None:
+            return {}
+        wanted = set(names)
+        successes = {}
+        for node in self.decisions.nodes:  # in topological order, so that the inputs of a node are known
+            outputs = self._contents.of_outputs(node, self.decisions.in_memory)
+            missing = [name for name, record in outputs.items() if record is None]
+            if missing and node.name in wanted:
+                msg = f"Node {node.name!r} cannot be taken as up to date: its output {missing[0]} does not exist. Run it first."
+                raise SessionError(msg, session_id=session_id)
+            found = tuple(record for record in outputs.values() if record is not None)
+            self.decisions.node_finished(node.name, found)
+            if node.name in wanted:
+                parts = self.decisions.parts(node.name)
+                successes[node.name] = LastSuccess(session_id, at, parts, found, self._contents.inputs_of(parts))
+        return successes
+
+
+class _Facts:
+    """Collects the facts of the nodes of a run."""
+
+    def __init__(
+        self, pipeline: Pipeline, contents: _Contents, collector: PartsCollector, rules: PolicyRules, seed: int | None
+    ) -> None:
+        self._pipeline = pipeline
+        self._contents = contents
+        self._collector = collector
+        self._rules = rules
+        self._seed = seed
+        made = [name for node in pipeline.nodes for name in node.outputs]
+        self._made = {base_name(name) for name in made}
+        self._in_memory = {base_name(name) for name in made if contents.is_in_memory(name)}
+        self._used = {base_name(name) for node in pipeline.nodes for name in node.inputs}
+
+    def decide(self, last: Mapping[str, LastSuccess], *, trusting: bool, forced: bool | Collection[str]) -> Decisions:
+        """Return the decisions of the run.
+
+        Args:
+            last: the last success of each node, by name.
+            trusting: as for `Reuse`.
+            forced: as for `Reuse`.
+        """
+        everything, names = forced is True, forced if not isinstance(forced, bool) else ()
+        facts = [
+            self._facts(node, last.get(node.name), trusting=trusting, forced=everything or node.name in names)
+            for node in self._pipeline.nodes
+        ]
+        free = [name for name in sorted(self._pipeline.inputs()) if not is_parameter(name) and base_name(name) not in self._made]
+        contents = {base_name(name): self._contents.of_input(name) for name in free}
+        return Decisions(facts, contents, self._in_memory, trusting=trusting)
+
+    def _facts(self, node: Node, success: LastSuccess | None, *, trusting: bool, forced: bool) -> NodeFacts:
+        policy = self._rules.of(node)
+        parts, doubts = self._collector.parts(node)
+        causes = ["it is forced to run"] if forced else []
+        causes += _policy_causes(node, policy, success)
+        if not trusting and not (policy is not None and policy.cache is CachePolicy.ALWAYS):
+            causes += doubts
+            causes += self._unverifiable(node)
+        if success is not None:
+            persistent = [name for name in node.outputs if base_name(name) not in self._in_memory]
+            causes += self._contents.changed_outputs(persistent, success, trusting=trusting)
+        return NodeFacts(
+            name=node.name,
+            parts={**parts, **_policy_parts(policy, self._seed)},
+            inputs=tuple(dict.fromkeys(base_name(name) for name in node.inputs if not is_parameter(name))),
+            outputs=tuple(map(base_name, node.outputs)),
+            last=success,
+            must_run=tuple(causes),
+        )
+
+    def _unverifiable(self, node: Node) -> list[str]:
+        if not node.outputs:
+            return ["it has no outputs"]
+        results = [name for name in node.outputs if base_name(name) in self._in_memory and base_name(name) not in self._used]
+        return [f"its output {name} is kept in memory, and is a result of the run" for name in results]
+
+
+def _policy_parts(policy: NodePolicy | None, seed: int | None) -> dict[str, str]:
+    """Return the parts that the policy of a node and the seed of its run add."""
+    if policy is not None and policy.seed is not None:
+        seed = None if policy.seed is False else policy.seed
+    parts = {} if seed is None else {"seed": str(seed)}
+    return parts if policy is None or policy.version is None else {**parts, "version": policy.version}
+
+
+def _policy_causes(node: Node, policy: NodePolicy | None, success: LastSuccess | None) -> list[str]:
+    """Return the causes that a node's own settings give."""
+    causes = [f"it confirms {', '.join(node.confirms)}"] if node.confirms else []
+    if policy is None:
+        return causes
+    if policy.cache is CachePolicy.NEVER:
+        causes.append("its policy is cache: never")
+    if policy.max_age is not None and success is not None and time.time() - success.finished > policy.max_age:
+        causes.append(f"its last success is older than the max_age of its policy, {policy.max_age:g} s")
+    return causes
+
+
+class _Contents:
+    """The present contents of datasets; each is read once."""
+
+    def __init__(self, catalog: Catalog, last: Mapping[str, LastSuccess]) -> None:
+        self._catalog = catalog
+        self._known = {record.dataset: record for success in last.values() for record in (*success.inputs, *success.outputs)}
+        self._inputs: dict[str, ContentRecord] = {}
+
+    def is_in_memory(self, name: str) -> bool:
+        return name not in self._catalog or self._catalog.capabilities(name).in_memory
+
+    def of_input(self, name: str) -> str | None:
+        """Return the digest of an input that no node makes; None if it cannot be verified."""
+        if self.is_in_memory(name):
+            return None
+        found = self._find(name)
+        if found is None:
+            return None
+        self._inputs[base_name(name)] = found
+        return found.digest
+
+    def inputs_of(self, parts: Parts) -> tuple[ContentRecord, ...]:
+        """Return the contents, as they were before the run, of the inputs of a node that no node makes."""
+        found = (self._inputs.get(name.removeprefix("input ")) for name in parts if name.startswith("input "))
+        return tuple(record for record in found if record is not None)
+
+    def of_outputs(self, node: NodeFacts, in_memory: Collection[str]) -> dict[str, ContentRecord | None]:
+        """Return the present content of each persistent output of a node; None for one that does not exist."""
+        return {name: self._find(name) for name in node.outputs if name not in in_memory}
+
+    def changed_outputs(self, names: Collection[str], success: LastSuccess, *, trusting: bool) -> list[str]:
+        """Return one sentence for each output that is no longer what a node saved."""
+        saved = {record.dataset: record for record in success.outputs}
+        causes = []
+        for name in names:
+            record, found = saved.get(name), self._find(name)
+            if found is None:
+                causes.append(f"output {name} is missing")
+            elif record is None or record.digest is None or found.digest is None:
+                causes += [] if trusting else [f"the content of output {name} cannot be verified"]
+            elif record.digest != found.digest:
+                causes.append(f"output {name} has changed since it was saved")
+        return causes
+
+    def _find(self, name: str) -> ContentRecord | None:
+        try:
+            return content_of(self._catalog[name], name, self._known.get(name))
+        except TreadleError:  # it cannot be built; the run reports it
+            return None

@@ -1,0 +1,245 @@
+"""`treadle run --resume`: only what is not done runs, after a failure, after `kill -9`, and after another resumed run."""
+
+from __future__ import annotations
+
+import signal
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from treadle.events import Outcome
+from treadle.observe.store import SQLStore
+
+NODES = """
+import os
+import signal
+from pathlib import Path
+
+
+def first(source):
+    return source + "1"
+
+
+def second(text):
+    return text + "2"
+
+
+def third(text):
+    if Path("broken").exists():
+        raise ValueError("it is broken")
+    if Path("deadly").exists():
+        os.kill(os.getpid(), signal.SIGKILL)
+    if "GATE_REACHED" in os.environ:
+        with open(os.environ["GATE_REACHED"], "w") as reached:
+            reached.write(str(os.getpid()))
+        open(os.environ["GATE_OPEN"]).read()
+    return text + "3"
+
+
+def fourth(text, value, suffix):
+    return text + value + suffix
+
+
+def beside(source):
+    return source.upper()
+"""
+PIPELINES = """
+from treadle import Pipeline, node
+
+from relay.nodes import beside, first, fourth, second, third
+
+
+def register_pipelines():
+    pipeline = Pipeline(
+        [
+            node(first, "source", "one", name="first"),
+            node(second, "one", "two", name="second"),
+            node(beside, "source", "loud", name="beside"),
+            node(third, ["two"], "three", name="third"),
+            node(fourth, ["three", "loud", "params:suffix"], "four", name="fourth"),
+        ]
+    )
+    return {"__default__": pipeline, "other": Pipeline([node(first, "source", "one", name="only")])}
+"""
+FILES = {
+    "pyproject.toml": '[tool.treadle]\npackage_name = "relay"\nproject_name = "Relay"\n',
+    "src/relay/__init__.py": "",
+    "src/relay/settings.py": "",
+    "src/relay/nodes.py": NODES,
+    "src/relay/pipeline_registry.py": PIPELINES,
+    "conf/base/catalog.yml": "".join(
+        f"{name}: {{type: text.TextDataset, filepath: data/{name}.txt}}\n" for name in ("source", "one", "three", "four")
+    ),
+    "conf/base/parameters.yml": "suffix: x\n",
+    "conf/local/.gitkeep": "",
+    "data/source.txt": "a",
+}
+"""`two` and `loud` are kept in memory."""
+WAYS = ("sequential", "thread", "fork", "spawn")
+
+
+@pytest.fixture
+def relay(tmp_path):
+    root = tmp_path / "relay"
+    for name, text in FILES.items():
+        file = root / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+    return root
+
+
+def flags(way):
+    if way in ("fork", "spawn"):
+        return ("--runner=parallel", f"--runner-params=max_workers=2,start_method={way}")
+    return (f"--runner={way}",)
+
+
+def sessions(root):
+    with closing(SQLStore(project_path=root)) as store:
+        return [store.load(summary.session_id) for summary in reversed(store.list())]
+
+
+def ran(record):
+    return sorted(node.node for node in record.runs[-1].nodes if node.outcome is Outcome.SUCCEEDED)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_failed_run_is_resumed_again_and_again(relay, treadle, way):
+    """Values in memory are made again for the nodes that need them; what is in a whole file is not."""
+    (relay / "broken").touch()
+    failed = treadle(relay, "run", "--params=suffix=y", *flags(way))
+    assert failed.wait() == 1
+    origin = sessions(relay)[0]
+    assert f"treadle run --resume={origin.session_id}" in failed.output
+    again = treadle(relay, "run", "--resume")
+    assert again.wait() == 1
+    (relay / "broken").unlink()
+    done = treadle(relay, "run", "--resume")
+    assert done.wait() == 0, done.output
+    first, second, third = sessions(relay)
+    assert (second.resumed_from, third.resumed_from) == (first.session_id, second.session_id)
+    assert third.extra_params == {"suffix": "y"}
+    assert third.runs[-1].runner == first.runs[-1].runner
+    assert ran(third) == ["beside", "fourth", "second", "third"]
+    assert {node.node: node.outcome for node in third.runs[-1].nodes}["first"] is Outcome.REUSED
+    assert (relay / "data/four.txt").read_text() == "a123Ay"
+    nothing = treadle(relay, "run", "--resume")
+    assert nothing.wait() == 2
+    assert "No session of relay is left to resume" in nothing.output
+
+
+@pytest.mark.parametrize("way", ["sequential", "fork", "spawn"])
+def test_a_killed_run_is_resumed(relay, treadle, gate, way, wait_until):
+    """The whole process is killed while a node runs; the recorded node with a file does not run again."""
+    launched = treadle(relay, "run", *flags(way), **gate.environment)
+    gate.wait_reached(launched)
+    wait_until(lambda: "first" in ran(sessions(relay)[0]), "the first node is not recorded")
+    launched.process.send_signal(signal.SIGKILL)
+    launched.process.wait()
+    resumed = treadle(relay, "run", "--resume")
+    assert resumed.wait() == 0, resumed.output
+    lost, finished = sessions(relay)
+    assert lost.outcome is None
+    assert finished.resumed_from == lost.session_id
+    assert "first" not in ran(finished)
+    assert (relay / "data/four.txt").read_text() == "a123Ax"
+
+
+def test_a_running_session_cannot_be_resumed(relay, treadle, gate):
+    """A second process that resumes the same session is refused, and names the first one."""
+    (relay / "broken").touch()
+    assert treadle(relay, "run").wait() == 1
+    (relay / "broken").unlink()
+    origin = sessions(relay)[0].session_id
+    first = treadle(relay, "run", f"--resume={origin}", **gate.environment)
+    gate.wait_reached(first)
+    running = sessions(relay)[-1].session_id
+    second = treadle(relay, "run", f"--resume={origin}")
+    assert second.wait() != 0
+    assert f"is being resumed by session {running}" in second.output
+    third = treadle(relay, "run", f"--resume={running}")
+    assert third.wait() != 0
+    assert "is still running" in third.output
+    with Path(gate.environment["GATE_OPEN"]).open("w"):
+        pass
+    assert first.wait() == 0, first.output
+
+
+def test_changes_since_the_failed_run_are_seen(relay, treadle):
+    """Changed code and a changed file make the nodes that they touch run again, although they were done."""
+    (relay / "broken").touch()
+    assert treadle(relay, "run").wait() == 1
+    (relay / "broken").unlink()
+    nodes = relay / "src/relay/nodes.py"
+    nodes.write_text(nodes.read_text().replace('source + "1"', 'source + "one"'))
+    resumed = treadle(relay, "run", "--resume")
+    assert resumed.wait() == 0, resumed.output
+    assert "first" in ran(sessions(relay)[-1])
+    assert (relay / "data/four.txt").read_text() == "aone23Ax"
+
+
+def test_an_output_that_is_no_longer_whole_is_made_again(relay, treadle):
+    (relay / "broken").touch()
+    assert treadle(relay, "run").wait() == 1
+    (relay / "broken").unlink()
+    (relay / "data/one.txt").write_text("b")
+    assert treadle(relay, "run", "--resume").wait() == 0
+    assert "first" in ran(sessions(relay)[-1])
+    assert (relay / "data/four.txt").read_text() == "a123Ax"
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--resume=2031",), "no session '2031'"),
+        (("--resume",), "No session of relay is left to resume"),
+        (("--resume", "--no-record"), "can only be resumed if runs are recorded"),
+        (("--skip-unchanged", "--no-record"), "can only be skipped if runs are recorded"),
+    ],
+)
+def test_what_cannot_be_resumed_is_one_clear_error(relay, treadle, words, message):
+    assert treadle(relay, "run", "--pipelines=other").wait() == 0
+    launched = treadle(relay, "run", *words)
+    assert launched.wait() != 0
+    assert message in launched.output
+    assert "Traceback" not in launched.output
+
+
+def test_a_session_of_another_project_or_of_a_removed_pipeline_is_refused(relay, treadle):
+    (relay / "broken").touch()
+    assert treadle(relay, "run").wait() == 1
+    (relay / "src/relay/pipeline_registry.py").write_text(PIPELINES.replace('"__default__": pipeline', '"new": pipeline'))
+    removed = treadle(relay, "run", "--resume")
+    assert removed.wait() != 0
+    assert "__default__" in removed.output
+    (relay / "src/relay").rename(relay / "src/baton")
+    for file in (relay / "src/baton/pipeline_registry.py", relay / "pyproject.toml"):
+        file.write_text(file.read_text().replace("relay", "baton"))
+    origin = sessions(relay)[0].session_id
+    other = treadle(relay, "run", f"--resume={origin}")
+    assert other.wait() != 0
+    assert "belongs to the project relay" in other.output
+
+
+def test_from_python(relay, launch):
+    """`Session.create(resume="last")` does what the command does."""
+    (relay / "broken").touch()
+    script = """
+    from treadle import Session, bootstrap_project
+    from pathlib import Path
+    bootstrap_project(Path.cwd())
+    with Session.create() as session:
+        try:
+            session.run(runner="thread")
+        except Exception as exc:
+            print(type(exc).__name__)
+    Path("broken").unlink()
+    with Session.create(resume="last") as session:
+        result = session.run()
+        print(sorted(result), result["four"])
+    """
+    launched = launch("\n".join(line[4:] for line in script.splitlines()), relay)
+    assert launched.wait() == 0, launched.output
+    assert launched.output.splitlines()[-1] == "['four'] a123Ax"
+    assert ran(sessions(relay)[-1]) == ["beside", "fourth", "second", "third"]

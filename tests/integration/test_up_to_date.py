@@ -1,0 +1,220 @@
+"""Nodes that are up to date are skipped, under every runner: code, params, contents and outputs decide, and nothing else."""
+
+from __future__ import annotations
+
+import json
+import os
+from contextlib import closing
+
+import pytest
+
+from treadle.events import Outcome
+from treadle.observe.store import SQLStore
+
+NODES = """
+from pathlib import Path
+
+from mill.helpers import SCALE, scaled
+
+
+def load(source):
+    return [int(line) for line in source.split()]
+
+
+def clean(numbers, limit):
+    return [number for number in numbers if number <= limit]
+
+
+def scale(numbers):
+    return [scaled(number) for number in numbers]
+
+
+def total(numbers):
+    return {"total": sum(numbers)}
+
+
+def note(total):
+    return f"total {total['total']}"
+"""
+HELPERS = '''
+SCALE = 3
+
+
+def scaled(number):
+    """Scale a number."""
+    return number * SCALE
+'''
+PIPELINES = """
+from treadle import Pipeline, node
+
+from mill.nodes import clean, load, note, scale, total
+
+
+def register_pipelines():
+    pipeline = Pipeline(
+        [
+            node(load, "source", "numbers", name="load"),
+            node(clean, ["numbers", "params:limit"], "kept", name="clean"),
+            node(scale, "kept", "scaled", name="scale"),
+            node(total, "scaled", "sums", name="total"),
+            node(note, "sums", "page", name="note"),
+        ]
+    )
+    return {"__default__": pipeline}
+"""
+CATALOG = """
+source: {type: text.TextDataset, filepath: data/source.txt}
+numbers: {type: json.JSONDataset, filepath: data/numbers.json}
+scaled: {type: json.JSONDataset, filepath: data/scaled.json}
+sums: {type: json.JSONDataset, filepath: data/sums.json}
+page: {type: text.TextDataset, filepath: data/page.txt}
+"""
+FILES = {
+    "pyproject.toml": '[tool.treadle]\npackage_name = "mill"\nproject_name = "Mill"\n',
+    "src/mill/__init__.py": "",
+    "src/mill/settings.py": "",
+    "src/mill/nodes.py": NODES,
+    "src/mill/helpers.py": HELPERS,
+    "src/mill/pipeline_registry.py": PIPELINES,
+    "conf/base/catalog.yml": CATALOG,
+    "conf/base/parameters.yml": "limit: 5\nunused: 1\n",
+    "conf/local/.gitkeep": "",
+    "data/source.txt": "1\n2\n9\n",
+}
+ALL = ("load", "clean", "scale", "total", "note")
+WAYS = ("sequential", "thread", "fork", "spawn")
+
+
+@pytest.fixture
+def mill(tmp_path):
+    """A project of five nodes: four files, and `kept` in memory between `clean` and `scale`."""
+    root = tmp_path / "mill"
+    for name, text in FILES.items():
+        file = root / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+    return root
+
+
+@pytest.fixture
+def runs(treadle, mill):
+    """`runs(*flags)`: run the project, and return the nodes that ran, in the order of the pipeline."""
+
+    def run(*flags, way="sequential", code=0, **environment):
+        launched = treadle(mill, "run", *_flags(way), *flags, **environment)
+        assert launched.wait() == code, launched.output
+        newest = _newest(mill)
+        return tuple(node.node for node in newest.runs[-1].nodes if node.outcome is Outcome.SUCCEEDED)
+
+    return run
+
+
+def _newest(root):
+    with closing(SQLStore(project_path=root)) as store:
+        return store.load(store.list(1)[0].session_id)
+
+
+def _flags(way):
+    if way in ("fork", "spawn"):
+        return ("--runner=parallel", f"--runner-params=max_workers=2,start_method={way}")
+    return (f"--runner={way}",)
+
+
+def change(root, name, old, new):
+    file = root / name
+    text = file.read_text()
+    assert old in text
+    file.write_text(text.replace(old, new, 1))
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_only_what_changed_runs(mill, runs, way):
+    """Nothing runs after a run; then what a changed helper, param or file touches, under every runner."""
+    assert runs(way=way) == ALL
+    assert runs("--skip-unchanged", way=way) == ()
+    assert _newest(mill).outcome is Outcome.SUCCEEDED
+    assert {node.outcome for node in _newest(mill).runs[-1].nodes} == {Outcome.REUSED}
+    change(mill, "src/mill/helpers.py", "number * SCALE", "SCALE * number + 0")
+    # `scale` needs a value that `clean` keeps in memory. What it saves is as before, so nothing after it runs.
+    assert runs("--skip-unchanged", way=way) == ("clean", "scale")
+    assert runs("--skip-unchanged", "--params=limit=9", way=way) == ("clean", "scale", "total", "note")
+    assert (mill / "data/page.txt").read_text() == "total 36"
+    assert runs("--skip-unchanged", way=way) == ("clean", "scale", "total", "note")
+    (mill / "data/source.txt").write_text("1\n2\n8\n")  # of the same size; and the new number is filtered out
+    assert runs("--skip-unchanged", way=way) == ("load", "clean", "scale")
+    assert runs("--skip-unchanged", way=way) == ()
+
+
+EDITS = [
+    # (what, file, old, new, the nodes that run)
+    ("body", "nodes.py", "sum(numbers)", "0 + sum(numbers)", ("total",)),
+    ("helper", "helpers.py", "number * SCALE", "number * 4", ("clean", "scale", "total", "note")),
+    ("global of a helper", "helpers.py", "SCALE = 3", "SCALE = 2", ("clean", "scale", "total", "note")),
+    ("comment", "nodes.py", "def total", "# adds them up\ndef total", ()),
+    ("docstring", "helpers.py", "Scale a number.", "Multiply a number.", ()),
+    ("blank lines", "nodes.py", "def total", "\n\n\ndef total", ()),
+    ("annotation", "nodes.py", "def total(numbers)", "def total(numbers: list) -> dict", ()),
+    ("default", "nodes.py", "def total(numbers)", "def total(numbers, start=0)", ("total",)),
+    ("unused function", "nodes.py", "def total", "def unused():\n    return 1\n\n\ndef total", ()),
+    ("name of an argument in the pipeline", "pipeline_registry.py", 'name="note"', 'name="remark"', ("remark",)),
+    ("tag", "pipeline_registry.py", 'name="note"', 'name="note", tags="x"', ()),
+]
+
+
+@pytest.mark.parametrize(("what", "file", "old", "new", "expected"), EDITS, ids=[each[0] for each in EDITS])
+def test_edits_of_code(mill, runs, what, file, old, new, expected):
+    assert runs() == ALL
+    change(mill, f"src/mill/{file}", old, new)
+    assert runs("--skip-unchanged") == expected
+    assert runs("--skip-unchanged") == ()
+
+
+def test_edits_of_configuration_and_data(mill, runs):
+    """One project, changed step by step; each step lists the nodes that run."""
+    runs()
+    catalog, params, data = mill / "conf/base/catalog.yml", mill / "conf/base/parameters.yml", mill / "data"
+    params.write_text("limit: 5\nunused: 2\n")
+    assert runs("--skip-unchanged") == (), "a param that no node uses"
+    catalog.write_text(CATALOG.replace("data/sums.json}", "data/sums.json, metadata: {owner: me}}"))
+    assert runs("--skip-unchanged") == (), "metadata"
+    catalog.write_text(CATALOG.replace("data/sums.json}", "data/sums.json, save_args: {indent: 1}}"))
+    assert runs("--skip-unchanged") == ("clean", "scale", "total", "note")[2:], "how a dataset is saved"
+    os.utime(data / "source.txt", (1, 1))
+    assert runs("--skip-unchanged") == (), "a touched file"
+    (data / "page.txt").unlink()
+    assert runs("--skip-unchanged") == ("note",), "a missing output"
+    (data / "numbers.json").write_text("[1, 2]")
+    assert runs("--skip-unchanged") == ("load",), "an output that was changed is made again, as it was"
+    assert runs("--skip-unchanged", "--force") == ALL
+    (mill / "conf/base/execution.yml").write_text("nodes: {load: {cache: never}, note: {version: 2}}")
+    assert runs("--skip-unchanged") == ("load", "note"), "policies"
+    assert runs("--skip-unchanged") == ("load",)
+    assert runs("--skip-unchanged", "--env=local") == ALL, "each environment has its own last successes"
+
+
+def test_status_and_explain(mill, runs, treadle):
+    runs()
+    change(mill, "src/mill/nodes.py", "sum(numbers)", "0 + sum(numbers)")
+    status = treadle(mill, "status")
+    assert status.wait() == 0, status.output
+    assert "function mill.nodes.total changed" in status.output
+    assert "1 of 5 nodes will run" in status.output
+    answer = treadle(mill, "explain", "total", "--params=limit=6", "--json")
+    assert answer.wait() == 0, answer.output
+    facts = json.loads(answer.output)
+    assert facts["state"] == "runs"
+    assert "input scaled" in facts["parts"]
+    explained = treadle(mill, "explain", "clean", "--params=limit=6")
+    assert explained.wait() == 0
+    assert "param limit: 5 → 6" in explained.output
+    wrong = treadle(mill, "explain", "totall")
+    assert wrong.wait() != 0
+    assert "total" in wrong.output
+    dry = treadle(mill, "run", "--skip-unchanged", "--dry-run")
+    assert dry.wait() == 0
+    assert "1 of 5 nodes will run" in dry.output
+    assert _newest(mill).outcome is Outcome.SUCCEEDED
+    assert treadle(mill, "accept", "total").wait() == 0
+    assert runs("--skip-unchanged") == ()
+    assert treadle(mill, "invalidate", "total", "--downstream").wait() == 0
+    assert runs("--skip-unchanged") == ("total", "note")
