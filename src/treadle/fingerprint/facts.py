@@ -41,12 +41,14 @@ class Facts:
         edges: the objects that it refers to, whose facts are kept apart.
         unknown: sentences that say what could not be followed.
         is_complete: whether the parts and edges cover everything that the object depends on.
+        opaque: the type of an object that cannot be compared, until a sentence says so.
     """
 
     parts: dict[str, set[Part]] = field(default_factory=dict)
     edges: set[Key] = field(default_factory=set)
     unknown: set[str] = field(default_factory=set)
     is_complete: bool = True
+    opaque: str = ""
 
     def add(self, label: str, token: str, shown: str | None = None) -> None:
         """Note a part.
@@ -65,6 +67,7 @@ class Facts:
         self.edges |= other.edges
         self.unknown |= other.unknown
         self.is_complete = self.is_complete and other.is_complete
+        self.opaque = self.opaque or other.opaque
 
     def cannot_tell(self, sentence: str) -> None:
         """Note that something cannot be compared, so that the node always runs."""

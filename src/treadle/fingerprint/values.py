@@ -17,6 +17,7 @@ import logging
 import os
 import pathlib
 import re
+import sys
 import threading
 import types
 from contextvars import ContextVar
@@ -66,7 +67,7 @@ class TooLargeError(Exception):
 
 
 class _Large(NamedTuple):
-    """The description of a large container; without a token, it is too large."""
+    """The description of an instance or a large container; without a token, it is too large."""
 
     value: Any
     token: str | None
@@ -88,8 +89,6 @@ class Values:
         self._stack: list[int] = []
         self._lowest = 0
         self._count = 0
-        self._label = ""
-        self._is_told = False
         self._done: dict[int, tuple[Any, str]] = {}
         self._arrays: dict[int, tuple[Any, str | None]] = {}
         self._large: dict[tuple[int, bool], _Large] = {}
@@ -106,22 +105,26 @@ class Values:
         Returns:
             The token.
         """
-        outermost = not self._stack
-        if outermost:
-            self._count, self._done, self._lowest, self._label, self._is_told = 0, {}, 0, label, False
-        try:
+        if self._stack:
             return self._describe(value, name, facts)
+        self._count, self._lowest = 0, 0
+        try:
+            token = self._describe(value, name, facts)
         except (TooLargeError, RecursionError):
-            if not outermost:
-                raise
             facts.cannot_tell(
                 f"The {label} has more than {_MOST_VALUES} parts, is nested more than {_DEEPEST} levels deep or is larger than"
                 f" {_MOST_BYTES >> 20} MB, so it is not compared: the node always runs."
             )
             return "unknown: too large"
         finally:
-            if outermost:
-                self._stack, self._done = [], {}
+            self._stack, self._done = [], {}
+        if facts.opaque:
+            facts.unknown.add(
+                f"The {label} is or contains an object of type {facts.opaque}. Its state cannot be compared: the node always runs"
+                ". Create the object inside the function, or set a version."
+            )
+            facts.opaque = ""
+        return token
 
     def _describe(self, value: Any, name: str, facts: Facts) -> str:
         leaf = self._leaf(value, name)
@@ -140,8 +143,7 @@ class Values:
         around, self._lowest = self._lowest, len(self._stack)
         self._stack.append(identity)
         try:
-            is_large = type(value) in _CONTAINERS and len(value) >= _LARGE
-            token = self._once(value, name, facts) if is_large else self._inside(value, name, facts)
+            token = self._inside(value, name, facts)
         finally:
             self._stack.pop()
         if len(token) > _LONGEST_TOKEN:
@@ -152,12 +154,12 @@ class Values:
         self._lowest = min(around, self._lowest)
         return token
 
-    def _once(self, value: Any, name: str, facts: Facts) -> str:
-        """Describe a large container, or take the description that it got when another node used it."""
+    def _once(self, value: Any, name: str, facts: Facts, describe: Callable[[Any, type, str, Facts], str]) -> str:
+        """Describe an instance or a large container, or take the description that it got when another node used it."""
         key = id(value), _is_secret(name)
         known = self._large.get(key)
         if known is None:
-            known = self._describe_large(value, name)
+            known = self._describe_large(value, name, describe)
             if self._lowest >= len(self._stack) - 1:  # else it refers to something around it
                 self._large[key] = known
         else:
@@ -167,19 +169,19 @@ class Values:
         facts.include(known.facts)
         return known.token
 
-    def _describe_large(self, value: Any, name: str) -> _Large:
-        """Describe a container by itself: what was described before does not shorten its facts."""
-        done, is_told, before = self._done, self._is_told, self._count
-        self._done, self._is_told, self._count = {}, False, 0
+    def _describe_large(self, value: Any, name: str, describe: Callable[[Any, type, str, Facts], str]) -> _Large:
+        """Describe a value by itself: what was described before does not shorten its facts."""
+        done, before = self._done, self._count
+        self._done, self._count = {}, 0
         own = Facts()
         try:
-            token = self._inside(value, name, own) if len(value) < _MOST_VALUES else None
+            token = describe(value, type(value), name, own)
         except TooLargeError:
             if self._count <= _MOST_VALUES:  # it is nested too deeply where it is
                 raise
             token = None
         finally:
-            count, self._done, self._is_told, self._count = self._count, done, is_told, before + self._count
+            count, self._done, self._count = self._count, done, before + self._count
         return _Large(value, token, count, own)
 
     def _leaf(self, value: Any, name: str) -> str | None:
@@ -211,6 +213,8 @@ class Values:
 
     def _inside(self, value: Any, name: str, facts: Facts) -> str:
         kind = type(value)
+        if kind in _CONTAINERS and len(value) >= _LARGE:
+            return self._once(value, name, facts, self._container)
         if kind in _CONTAINERS:
             return self._container(value, kind, name, facts)
         token = self._code(value, name, facts)
@@ -218,7 +222,7 @@ class Values:
             token = self._simple(value, kind, name, facts)
         if token is None:
             token = self._array(value, kind, facts)
-        return self._instance(value, kind, name, facts) if token is None else token
+        return self._once(value, name, facts, self._instance) if token is None else token
 
     def _array(self, value: Any, kind: type, facts: Facts) -> str | None:
         if kind.__module__.partition(".")[0] not in _ARRAYS:
@@ -247,8 +251,10 @@ class Values:
             return f"{kind.__qualname__} {value.name!r}"
         if kind.__module__ in {"weakref", "_weakrefset"} and kind.__name__ in _WEAK and not len(value):
             return f"{kind.__qualname__}()"
-        if kind is object or issubclass(kind, _WITHOUT_STATE) or value is os.environ:
+        if kind is object or issubclass(kind, _WITHOUT_STATE):
             return f"{kind.__qualname__}()"
+        if _is_of_process(value):
+            return "environment or stream of the process"
         if issubclass(kind, pathlib.PurePath) and kind.__module__.partition(".")[0] == "pathlib":
             return f"Path({self._text(value.as_posix(), name)})"
         if kind is re.Pattern:
@@ -287,12 +293,7 @@ class Values:
             if wrapped is not None:  # made by a decorator, such as numba.njit
                 return f"<{label} {self._describe(wrapped, name, facts)}>"
             facts.is_complete = False
-            if not self._is_told:  # one sentence for each variable is enough
-                self._is_told = True
-                facts.unknown.add(
-                    f"The {self._label} is or contains an object of type {kind.__module__}.{kind.__qualname__}. Its state"
-                    " cannot be compared: the node always runs. Create the object inside the function, or set a version."
-                )
+            facts.opaque = facts.opaque or f"{kind.__module__}.{kind.__qualname__}"
             return f"unknown <{label}>"
         content = ""
         base = next((each for each in kind.__mro__ if each in _CONTAINERS or each in _LEAVES), None)
@@ -310,6 +311,12 @@ class Values:
 
     def _kind(self, kind: type, facts: Facts) -> str:
         return self._describe(kind, "", facts)
+
+
+def _is_of_process(value: Any) -> bool:
+    """Return whether a value is the environment or a standard stream, which do not count."""
+    streams = (sys.stdin, sys.stdout, sys.stderr, sys.__stdin__, sys.__stdout__, sys.__stderr__)
+    return any(value is each for each in (os.environ, *streams))
 
 
 def _own_attributes(value: Any) -> dict[str, Any]:

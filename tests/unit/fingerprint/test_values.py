@@ -8,6 +8,7 @@ import datetime as dt
 import decimal
 import fractions
 import functools
+import io
 import itertools
 import logging
 import operator
@@ -15,6 +16,7 @@ import os
 import pathlib
 import re
 import string
+import sys
 import types
 import uuid
 import weakref
@@ -261,6 +263,27 @@ def test_a_universal_function_of_numpy_is_not_mistaken_for_one_of_the_project():
     """`numpy.frompyfunc` hides the function that it is given, so the result is not complete; `numpy.sin` is."""
     assert not described(np.frompyfunc(len, 1, 1))[1].is_complete
     assert described(np.sin)[1].is_complete
+
+
+def test_standard_streams_do_not_count():
+    """A default value such as `sys.stderr` is the same whatever the stream is."""
+    with pytest.MonkeyPatch.context() as patch:
+        before = described([sys.stderr])
+        patch.setattr(sys, "stderr", io.StringIO())
+        assert described([sys.stderr])[0] == before[0]
+    assert before[1].is_complete
+
+
+def test_an_instance_is_described_once_for_all_nodes():
+    """A hundred bound methods of one object read its state once; an object that is too large is found so once."""
+    values = Objects("no_package", lambda path: False)._context.values
+    for size in (1_000, 150_000):
+        point = Point(y=[(number,) for number in range(size)])
+        for _ in range(100):
+            facts = Facts()
+            values.describe(point.__repr__, "", facts, "value")
+            assert facts.is_complete is (size == 1_000)
+        assert len(values._large) <= 4
 
 
 def test_a_cache_with_weak_references_is_compared_while_it_is_empty():
