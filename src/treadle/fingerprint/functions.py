@@ -10,6 +10,7 @@ from types import CodeType, FunctionType
 from typing import TYPE_CHECKING, Any
 
 from treadle.fingerprint.facts import Facts, digest_of
+from treadle.fingerprint.modules import is_module
 from treadle.fingerprint.names import References
 from treadle.fingerprint.syntax import dump
 
@@ -115,7 +116,7 @@ def code_references(code: CodeType, namespace: dict[str, Any]) -> References:
     for name in names:
         value = namespace.get(name)
         # `co_names` has global variables and attributes in one list.
-        inner = [(name, other) for other in names if hasattr(value, "__spec__") and other in vars(value)]
+        inner = [(name, other) for other in names if is_module(value) and other in vars(value)]
         found.chains.update(inner or [(name,)])
     return found
 

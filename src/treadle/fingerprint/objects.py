@@ -273,6 +273,15 @@ _PARTS_OF: dict[type, Callable[[Any], tuple[Any, ...]]] = {
 """What values that wrap functions consist of."""
 
 
+_FUNCTION_OF: dict[type, Callable[[Any], Any]] = {
+    staticmethod: lambda value: value.__func__,
+    classmethod: lambda value: value.__func__,
+    property: lambda value: value.fget,
+    functools.cached_property: lambda value: value.func,
+}
+"""The function that an attribute of a class wraps."""
+
+
 def _is_set(cell: types.CellType) -> bool:
     try:
         cell.cell_contents  # noqa: B018 - raises if it is empty
@@ -289,9 +298,8 @@ def _is_named(function: FunctionType, qualname: str) -> bool:
         if not isinstance(found, type):
             return False
         found = vars(found).get(each)
-    for unwrap in ("__func__", "fget", "func"):
-        found = found if isinstance(found, FunctionType) else getattr(found, unwrap, found)
-    return found is function
+    unwrap = _FUNCTION_OF.get(type(found))
+    return (found if unwrap is None else unwrap(found)) is function
 
 
 def _is_found_by_name(function: FunctionType) -> bool:
