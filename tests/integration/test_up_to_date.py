@@ -127,6 +127,18 @@ def change(root, name, old, new):
     file.write_text(text.replace(old, new, 1))
 
 
+def test_files_are_read_once_to_decide(mill, runs):
+    """After a run that skipped them, the contents of files are known, and later decisions do not read them again."""
+    runs()
+    os.utime(mill / "data/page.txt", (1, 1))  # long ago
+    assert runs("--skip-unchanged") == ()
+    with closing(SQLStore(project_path=mill)) as store:
+        first = store.last_successes("mill", None)["note"].outputs
+    assert runs("--skip-unchanged") == ()
+    with closing(SQLStore(project_path=mill)) as store:
+        assert store.last_successes("mill", None)["note"].outputs[0].mtime_ns == 1_000_000_000 == first[0].mtime_ns
+
+
 @pytest.mark.parametrize("way", WAYS)
 def test_only_what_changed_runs(mill, runs, way):
     """Nothing runs after a run; then what a changed helper, param or file touches, under every runner."""

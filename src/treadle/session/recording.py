@@ -67,6 +67,7 @@ class Recording:
         self._live: LiveRecord | None = None
         self._process: SessionProcess | None = None
         self._versions: Mapping[str, str] | None = None
+        self._reuse: Reuse | None = None
         self.saves = store is not None
         """Whether closing saves the record."""
         self.runs: list[RunRecord] = []
@@ -146,8 +147,19 @@ class Recording:
             raise SessionError(msg, session_id=self._facts.session_id)
         if resumed is not None:
             origin = resumed.session_id
-            return Reuse(package, lambda: store.successes_of(origin), trusting=True, forced=forced)
-        return Reuse(package, lambda: store.last_successes(package, env), skips=skips, forced=forced)
+            self._reuse = Reuse(package, lambda: store.successes_of(origin), trusting=True, forced=forced)
+        else:
+            self._reuse = Reuse(package, lambda: store.last_successes(package, env), skips=skips, forced=forced)
+        return self._reuse
+
+    def _refresh_successes(self, store: Any) -> None:
+        """Keep the contents that were read to decide about the nodes of the last run; without them they are read again."""
+        successes = self._reuse.refreshed() if self._reuse is not None else {}
+        if successes:
+            try:
+                store.refresh_successes(self._facts.package_name, self._facts.env, successes)
+            except StoreError as exc:
+                _logger.warning("The next run has to read all files of up-to-date nodes again: %s", exc)
 
     def end_run(self, recorder: RunRecorder, outcome: Outcome, error: ErrorRecord | None) -> None:
         """Add the record of a run that has ended.
@@ -198,6 +210,7 @@ class Recording:
                         self._live.stop()
                     record = self._make_record(ends_with)
                     store.save(record)
+                    self._refresh_successes(store)
                     self.store = None
                     late = waiting.interrupt(is_final=True) if ends_with is None else None
                     if late is not None:

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import logging
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from treadle.errors import SessionError, TreadleError
 from treadle.io.contents import content_of
 from treadle.pipeline.names import base_name, is_parameter
 from treadle.pipeline.policy import CachePolicy
-from treadle.planning.reuse.decisions import Decisions
+from treadle.planning.reuse.decisions import Decisions, Expected
 from treadle.planning.reuse.facts import LastSuccess, NodeFacts
 from treadle.session.node_facts import PartsCollector
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
     from treadle.events import ContentRecord
     from treadle.io import Catalog
+    from treadle.io.identity import FileIdentity
     from treadle.observe.store import NodeRecord
     from treadle.pipeline import Node, Pipeline
     from treadle.pipeline.policy import NodePolicy
@@ -70,6 +72,8 @@ class Reuse:
     ) -> Decisions | None:
         """Collect the facts of a run, before it begins.
 
+        If nothing is skipped, the contents of its inputs are not read now, which would delay the run, but when they are recorded.
+
         Args:
             pipeline: the nodes of the run.
             catalog: the catalog of the run.
@@ -85,7 +89,7 @@ class Reuse:
             self._contents = _Contents(catalog, self.last)
             collector = PartsCollector(self._package, catalog, hooks)
             facts = _Facts(pipeline, self._contents, collector, rules, seed)
-            self.decisions = facts.decide(self.last, trusting=self._trusting, forced=self._forced)
+            self.decisions = facts.decide(self.last, trusting=self._trusting, forced=self._forced, reads=self.skips)
         except TreadleError:
             raise
         except Exception:  # the code of a project can be anything, and must still run
@@ -94,6 +98,22 @@ class Reuse:
             )
             return None
         return self.decisions if self.skips else None
+
+    def refreshed(self) -> dict[str, LastSuccess]:
+        """Return the last successes of up-to-date nodes whose files were read again, with the new records of their contents.
+
+        The record that is made when a file is saved is too fresh to be trusted later: the file could be changed once more within
+        the same tick of its clock. With the new record, the next decision does not have to read the file.
+        """
+        if self.decisions is None or self._contents is None or not self.skips:
+            return {}
+        found: dict[str, LastSuccess] = {}
+        for name, success in self.last.items():
+            if self.decisions.expected.get(name) is Expected.UP_TO_DATE:
+                inputs, outputs = self._contents.newest(success.inputs), self._contents.newest(success.outputs)
+                if (inputs, outputs) != (success.inputs, success.outputs):
+                    found[name] = replace(success, inputs=inputs, outputs=outputs)
+        return found
 
     def success(self, node: NodeRecord, session_id: str) -> LastSuccess | None:
         """Return what the store keeps of a node that succeeded; None if it is not known what the node depends on.
@@ -106,7 +126,9 @@ class Reuse:
         """
         if self.decisions is None or self._contents is None:
             return None
-        if not self.skips:  # otherwise the run loop has done it
+        if not self.skips:  # otherwise `decide` and the run loop have done it
+            for name in self.decisions.unread_inputs(node.node):
+                self.decisions.note_content(name, self._contents.of_input_before(name))
             self.decisions.node_finished(node.node, node.outputs)
         parts = self.decisions.parts(node.node)
         return LastSuccess(session_id, node.finished or time.time(), parts, node.outputs, self._contents.inputs_of(parts))
@@ -159,13 +181,16 @@ class _Facts:
         self._in_memory = {base_name(name) for name in made if contents.is_in_memory(name)}
         self._used = {base_name(name) for node in pipeline.nodes for name in node.inputs}
 
-    def decide(self, last: Mapping[str, LastSuccess], *, trusting: bool, forced: bool | Collection[str]) -> Decisions:
+    def decide(
+        self, last: Mapping[str, LastSuccess], *, trusting: bool, forced: bool | Collection[str], reads: bool
+    ) -> Decisions:
         """Return the decisions of the run.
 
         Args:
             last: the last success of each node, by name.
             trusting: as for `Reuse`.
             forced: as for `Reuse`.
+            reads: whether the contents of the inputs are read now; otherwise their files are identified.
         """
         everything, names = forced is True, forced if not isinstance(forced, bool) else ()
         facts = [
@@ -173,15 +198,18 @@ class _Facts:
             for node in self._pipeline.nodes
         ]
         free = [name for name in sorted(self._pipeline.inputs()) if not is_parameter(name) and base_name(name) not in self._made]
-        contents = {base_name(name): self._contents.of_input(name) for name in free}
-        return Decisions(facts, contents, self._in_memory, trusting=trusting)
+        if not reads:
+            self._contents.identify(free)
+        contents = {base_name(name): self._contents.of_input(name) for name in free if reads}
+        return Decisions(facts, contents, self._in_memory)
 
     def _facts(self, node: Node, success: LastSuccess | None, *, trusting: bool, forced: bool) -> NodeFacts:
         policy = self._rules.of(node)
         parts, doubts = self._collector.parts(node)
         causes = ["it is forced to run"] if forced else []
         causes += _policy_causes(node, policy, success)
-        if not trusting and not (policy is not None and policy.cache is CachePolicy.ALWAYS):
+        trusting = trusting or (policy is not None and policy.cache is CachePolicy.ALWAYS)
+        if not trusting:
             causes += doubts
             causes += self._unverifiable(node)
         if success is not None:
@@ -194,6 +222,7 @@ class _Facts:
             outputs=tuple(map(base_name, node.outputs)),
             last=success,
             must_run=tuple(causes),
+            trusting=trusting,
         )
 
     def _unverifiable(self, node: Node) -> list[str]:
@@ -229,7 +258,9 @@ class _Contents:
     def __init__(self, catalog: Catalog, last: Mapping[str, LastSuccess]) -> None:
         self._catalog = catalog
         self._known = {record.dataset: record for success in last.values() for record in (*success.inputs, *success.outputs)}
+        self._found: dict[str, ContentRecord] = {}
         self._inputs: dict[str, ContentRecord] = {}
+        self._before: dict[str, tuple[str, FileIdentity]] = {}  # by base name: the name of an input, and its file before the run
 
     def is_in_memory(self, name: str) -> bool:
         return name not in self._catalog or self._catalog.capabilities(name).in_memory
@@ -243,6 +274,34 @@ class _Contents:
             return None
         self._inputs[base_name(name)] = found
         return found.digest
+
+    def newest(self, records: tuple[ContentRecord, ...]) -> tuple[ContentRecord, ...]:
+        """Return the records of the same contents that were made last."""
+        found = (self._found.get(record.dataset) for record in records)
+        return tuple(
+            new if new is not None and new.digest == old.digest else old for new, old in zip(found, records, strict=True)
+        )
+
+    def identify(self, names: Iterable[str]) -> None:
+        """Identify the files of inputs, so that their contents can be read later if the files are still the same."""
+        for name in names:
+            identity = None if self.is_in_memory(name) else self._identity(name)
+            if identity is not None:
+                self._before[base_name(name)] = name, identity
+
+    def of_input_before(self, base: str) -> str | None:
+        """Return the digest that an input had when it was identified; None if it may have changed since."""
+        if base not in self._before:
+            return None
+        name, identity = self._before[base]
+        digest = self.of_input(name)
+        return digest if identity.matches(self._identity(name)) else None
+
+    def _identity(self, name: str) -> FileIdentity | None:
+        try:
+            return self._catalog.file_identity(name)
+        except (TreadleError, AttributeError):  # the run reports it; or it is the catalog of another framework
+            return None
 
     def inputs_of(self, parts: Parts) -> tuple[ContentRecord, ...]:
         """Return the contents, as they were before the run, of the inputs of a node that no node makes."""
@@ -269,6 +328,9 @@ class _Contents:
 
     def _find(self, name: str) -> ContentRecord | None:
         try:
-            return content_of(self._catalog[name], name, self._known.get(name))
+            found = content_of(self._catalog[name], name, self._known.get(name))
         except TreadleError:  # it cannot be built; the run reports it
             return None
+        if found is not None:
+            self._found[name] = found
+        return found

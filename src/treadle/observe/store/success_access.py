@@ -89,6 +89,27 @@ class SuccessAccess(ABC):
         with self._connected("written") as connection:
             retry_while_locked(self._busy_timeout, lambda: write(connection))
 
+    def refresh_successes(self, package: str, env: str | None, successes: Mapping[str, LastSuccess]) -> None:
+        """Replace the content records of successes that are still the last ones, with the same contents read later.
+
+        Args:
+            package: the project's package.
+            env: the configuration environment; None for the default.
+            successes: by node name.
+
+        Raises:
+            StoreError: the database cannot be written.
+        """
+        from treadle.observe.store.engine import retry_while_locked, writing
+        from treadle.observe.store.successes import refresh_successes
+
+        def write(connection: Connection) -> None:
+            with writing(connection):
+                refresh_successes(connection, package, env, successes)
+
+        with self._connected("written") as connection:
+            retry_while_locked(self._busy_timeout, lambda: write(connection))
+
     def forget_successes(self, package: str, env: str | None, nodes: Iterable[str]) -> int:
         """Forget the last success of nodes, so that they are not up to date.
 

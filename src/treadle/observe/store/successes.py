@@ -49,12 +49,32 @@ def write_successes(connection: Connection, package: str, env: str | None, succe
             "session_id": success.session_id,
             "finished": success.finished,
             "fingerprint": digests[name],
-            "inputs": [plain_value(record._asdict()) for record in success.inputs],
-            "outputs": [plain_value(record._asdict()) for record in success.outputs],
+            "inputs": _plain_records(success.inputs),
+            "outputs": _plain_records(success.outputs),
         }
         for name, success in successes.items()
     ]
     connection.execute(SUCCESSES.insert(), rows)
+
+
+def refresh_successes(connection: Connection, package: str, env: str | None, successes: Mapping[str, LastSuccess]) -> None:
+    """Replace the content records of successes that are still the last ones: the contents are the same, but were read later.
+
+    Args:
+        connection: in a transaction that may write.
+        package: the project's package.
+        env: the configuration environment; None for the default.
+        successes: by node.
+    """
+    for name, success in successes.items():
+        same = (
+            SUCCESSES.c.package_name == package,
+            SUCCESSES.c.env == (env or ""),
+            SUCCESSES.c.node == plain_text(name),
+            SUCCESSES.c.session_id == success.session_id,
+        )
+        records = {"inputs": _plain_records(success.inputs), "outputs": _plain_records(success.outputs)}
+        connection.execute(SUCCESSES.update().where(*same).values(**records))
 
 
 def write_fingerprints(connection: Connection, parts: Mapping[str, Mapping[str, str]]) -> None:
@@ -133,6 +153,10 @@ def chain_of(connection: Connection, session_id: str) -> list[str]:
         query = select(SESSIONS.c.resumed_from).where(SESSIONS.c.session_id == current)
         current = connection.execute(query).scalar()
     return chain
+
+
+def _plain_records(records: Iterable[ContentRecord]) -> list[Any]:
+    return [plain_value(record._asdict()) for record in records]
 
 
 def _records(rows: Sequence[Mapping[str, Any]] | None) -> tuple[ContentRecord, ...]:

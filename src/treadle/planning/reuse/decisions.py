@@ -44,8 +44,6 @@ class Decisions:
         nodes: the facts of all nodes of the run, in topological order.
         contents: the digest of each persistent dataset that no node of the run makes; None if it cannot be verified.
         in_memory: the datasets that nodes of the run make and that are kept in memory.
-        trusting: whether a content that cannot be verified counts as unchanged; for resuming a run, whose record says that
-            its nodes succeeded.
     """
 
     def __init__(
@@ -53,15 +51,12 @@ class Decisions:
         nodes: Sequence[NodeFacts],
         contents: Mapping[str, str | None],
         in_memory: Iterable[str] = (),
-        *,
-        trusting: bool = False,
     ) -> None:
         self._nodes = {node.name: node for node in nodes}
         self.in_memory = frozenset(in_memory)
         """The datasets that nodes of the run make and that are kept in memory."""
         self._producers = {dataset: node.name for node in nodes for dataset in node.outputs}
         self._given = {name: digest or UNKNOWN for name, digest in contents.items()}
-        self._trusting = trusting
         self._contents: dict[str, str] = {}
         self.expected: dict[str, Expected] = {}
         """What is known about each node before the run, in topological order."""
@@ -120,6 +115,14 @@ class Decisions:
                 self._contents[dataset] = contents.get(dataset) or UNKNOWN
         self._identify_values(node)
 
+    def unread_inputs(self, name: str) -> list[str]:
+        """Return the persistent inputs of a node that no node of the run makes, and whose content was not given."""
+        return [each for each in self._nodes[name].inputs if each not in self._producers and each not in self._contents]
+
+    def note_content(self, dataset: str, digest: str | None) -> None:
+        """Take the content of an input that was not given at first; None if it cannot be verified."""
+        self._contents[dataset] = digest or UNKNOWN
+
     def parts(self, name: str) -> Parts:
         """Return everything that the outputs of a node depend on, including the contents of its inputs, as far as known."""
         node = self._nodes[name]
@@ -153,7 +156,7 @@ class Decisions:
         skipped = unverified.union(ignored)
         before = {name: value for name, value in node.last.parts.items() if name not in skipped}
         now = {name: value for name, value in parts.items() if name not in skipped}
-        doubts = () if self._trusting else tuple(f"the content of {name} cannot be verified" for name in sorted(unverified))
+        doubts = () if node.trusting else tuple(f"the content of {name} cannot be verified" for name in sorted(unverified))
         return (*node.must_run, *doubts, *changes(before, now))
 
     def _reuse(self, node: NodeFacts) -> None:

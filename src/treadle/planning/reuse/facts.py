@@ -46,6 +46,7 @@ class NodeFacts:
         last: its last success; None if none is recorded.
         must_run: why it has to run whatever has changed, one sentence each: its policy, a part that cannot be followed, an
             output that is missing or was changed.
+        trusting: whether the content of an input that cannot be verified counts as unchanged.
     """
 
     name: str
@@ -54,6 +55,7 @@ class NodeFacts:
     outputs: tuple[str, ...] = ()
     last: LastSuccess | None = None
     must_run: tuple[str, ...] = field(default=())
+    trusting: bool = False
 
 
 def digest_of(parts: Parts) -> str:

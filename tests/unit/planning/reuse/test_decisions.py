@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from treadle.events import ContentRecord
@@ -34,8 +36,8 @@ def chain(*, code=("1", "1", "1"), must_run=((), (), ())):
     ]
 
 
-def decide(nodes, source="s1", **options):
-    return Decisions(nodes, {"source": source}, ["table"], **options)
+def decide(nodes, source="s1"):
+    return Decisions(nodes, {"source": source}, ["table"])
 
 
 def states(decisions):
@@ -101,10 +103,10 @@ def test_a_source_that_cannot_be_verified_runs_its_readers():
 
 
 def test_a_resumed_run_trusts_its_record_where_nothing_can_be_verified():
-    nodes = chain()
-    decisions = decide(nodes, source=None, trusting=True)
-    assert states(decisions) == [UP_TO_DATE] * 3
-    assert states(decide(chain(code=("2", "1", "1")), source=None, trusting=True))[0] is RUNS
+    nodes = [replace(each, trusting=True) for each in chain()]
+    assert states(decide(nodes, source=None)) == [UP_TO_DATE] * 3
+    edited = [replace(each, trusting=True) for each in chain(code=("2", "1", "1"))]
+    assert states(decide(edited, source=None))[0] is RUNS
 
 
 def test_a_node_without_a_success_runs():
