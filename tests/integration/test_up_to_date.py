@@ -204,6 +204,27 @@ def test_edits_of_configuration_and_data(mill, runs):
     assert runs("--skip-unchanged", "--env=local") == ALL, "each environment has its own last successes"
 
 
+def test_a_class_of_a_pickled_object_counts_for_the_nodes_that_load_it(mill, runs):
+    """The pickle's bytes stay the same when a method changes; the node that calls the method runs again."""
+    package = mill / "src/mill"
+    (package / "model.py").write_text("class Model:\n    def predict(self):\n        return 'one'\n")
+    (package / "steps.py").write_text(
+        "from mill.model import Model\n\n\ndef fit():\n    return Model()\n\n\ndef use(model):\n    return model.predict()\n"
+    )
+    (package / "pipeline_registry.py").write_text(
+        "from treadle import Pipeline, node\nfrom mill.steps import fit, use\n\n\ndef register_pipelines():\n"
+        "    return {'__default__': Pipeline([node(fit, None, 'model', name='fit'), node(use, 'model', 'page', name='use')])}\n"
+    )
+    (mill / "conf/base/catalog.yml").write_text(
+        f"{CATALOG}\nmodel: {{type: pickle.PickleDataset, filepath: data/model.pickle}}\n"
+    )
+    assert runs() == ("fit", "use")
+    assert runs("--skip-unchanged") == ()
+    change(mill, "src/mill/model.py", "'one'", "'two'")
+    assert runs("--skip-unchanged") == ("fit", "use")
+    assert (mill / "data/page.txt").read_text() == "two"
+
+
 def test_status_and_explain(mill, runs, treadle):
     runs()
     change(mill, "src/mill/nodes.py", "sum(numbers)", "0 + sum(numbers)")

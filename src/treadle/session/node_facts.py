@@ -36,6 +36,8 @@ _HOOKS: Final = (
     "after_dataset_saved",
 )
 """The hooks that can change what a node gets or saves."""
+_PICKLED: Final = ("pickle", "joblib")
+"""Words in the types of datasets whose files contain objects."""
 _NOT_DATA: Final = frozenset({"credentials", "metadata", "versioned"})
 """Keys of a catalog entry that do not change the data."""
 _NOT_FOR: Final = {"input": frozenset({"filepath", "path", "save_args"}), "output": frozenset({"load_args"})}
@@ -81,6 +83,19 @@ class PartsCollector:
                 elif text:
                     parts[_param_label(name) if is_param else f"entry {base_name(name)} ({role})"] = text
         return parts, doubts
+
+    def stored_classes(self, name: str, producer: Node) -> str:
+        """Return a digest of the project's classes whose objects a file may contain; empty if its format has no objects.
+
+        The bytes of a pickled object do not change with the code of its class, but a node that calls its methods does.
+
+        Args:
+            name: the dataset.
+            producer: the node that makes it.
+        """
+        recipe = self._catalog.recipe(name) if name in self._catalog else None
+        kind = str(recipe.config.get("type", "")).lower() if recipe is not None else ""
+        return (self._fingerprinter.classes_of(producer.func) or "") if any(word in kind for word in _PICKLED) else ""
 
     def _hook_parts(self, hooks: PluginManager) -> Iterator[tuple[str, str]]:
         for name in _HOOKS:

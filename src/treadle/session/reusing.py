@@ -179,6 +179,7 @@ class _Facts:
         made = [name for node in pipeline.nodes for name in node.outputs]
         self._made = {base_name(name) for name in made}
         self._in_memory = {base_name(name) for name in made if contents.is_in_memory(name)}
+        self._producers = {base_name(name): node for node in pipeline.nodes for name in node.outputs}
         self._used = {base_name(name) for node in pipeline.nodes for name in node.inputs}
 
     def decide(
@@ -206,6 +207,11 @@ class _Facts:
     def _facts(self, node: Node, success: LastSuccess | None, *, trusting: bool, forced: bool) -> NodeFacts:
         policy = self._rules.of(node)
         parts, doubts = self._collector.parts(node)
+        for name in node.inputs:
+            producer = self._producers.get(base_name(name))
+            classes = self._collector.stored_classes(name, producer) if producer is not None else ""
+            if classes:
+                parts[f"classes of {base_name(name)}"] = classes
         causes = ["it is forced to run"] if forced else []
         causes += _policy_causes(node, policy, success)
         trusting = trusting or (policy is not None and policy.cache is CachePolicy.ALWAYS)
