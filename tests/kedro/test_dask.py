@@ -62,3 +62,23 @@ def test_a_project_runs_on_a_cluster_that_was_started_elsewhere(sequential_mill,
     check(project, sequential_mill)
     with distributed.Client(address, set_as_default=False) as client:
         assert len(client.scheduler_info()["workers"]) == 2
+
+
+def test_datasets_are_sent_with_the_nodes_that_use_them(tmp_path):
+    """Without hooks that may use any dataset, a worker gets each with its first node, and builds it there."""
+    from kedro.io import DataCatalog
+    from kedro.pipeline import node, pipeline
+
+    from treadle.kedro import DaskRunner
+
+    entries = {name: {"type": "text.TextDataset", "filepath": str(tmp_path / f"{name}.txt")} for name in ("raw", "loud", "long")}
+    catalog = DataCatalog.from_config(entries)
+    catalog.save("raw", "wool")
+    nodes = [
+        node(lambda raw: raw.upper(), "raw", "loud", name="shout"),
+        node(lambda loud: loud * 2, "loud", "long", name="repeat"),
+        node(lambda long, raw: len(long) + len(raw), ["long", "raw"], "count", name="count"),
+    ]
+    with DaskRunner(max_workers=2) as runner:
+        assert runner.run(pipeline(nodes), catalog)["count"].load() == 12
+    assert (tmp_path / "long.txt").read_text() == "WOOLWOOL"
