@@ -1,0 +1,37 @@
+"""The blackboard of a dask worker, as it is read after the worker has died."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+from treadle.execution.executors.dask.board import last_nodes, make_board, take_board
+
+
+def test_what_a_dead_worker_did_last():
+    """The node that it ran, and the nodes that it had finished and not reported; the file is removed."""
+    board = make_board("pool")
+    for node in range(3):
+        board.blackboard.begin(0, 7, node, 10.0 + node)
+        board.blackboard.finish(0, 7, node, 10.0 + node, 11.0 + node)
+    board.blackboard.begin(0, 7, 3, 13.0)
+    content = take_board(board.path)
+    assert take_board(board.path) is None
+    started, finished = last_nodes(content, 7, reported=1)
+    assert (started.node, started.at) == (3, 13.0)
+    assert [(done.node, done.at) for done in finished] == [(1, 12.0), (2, 13.0)]
+    assert last_nodes(content, 8, reported=3) == (None, [])
+
+
+def test_files_of_processes_that_ended_are_removed():
+    """The next pool on the machine removes what nobody has read, and leaves the files of running processes."""
+    code = "from treadle.execution.executors.dask.board import make_board; print(make_board('dead').path)"
+    left = Path(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip())
+    assert left.exists()
+    first, second = make_board("one"), make_board("two")
+    assert not left.exists()
+    assert Path(first.path).exists()
+    for board in (first, second):
+        board.remove()
+        board.remove()
