@@ -145,7 +145,9 @@ def test_runs_are_recorded_where_the_project_asks_for_it(lane):
     for fact in ("make_left", "factor=5", "tags=['sides']", "kedro run", str(lane.root / "conf")):
         assert fact in shown
     with closing(SQLStore(project_path=lane.root)) as store:
-        nodes = store.load(listed[2].split()[0]).runs[0].nodes
+        kept = store.load(listed[2].split()[0])
+    assert kept.boot_id is not None  # only a record that was written during the run has it
+    nodes = kept.runs[0].nodes
     outputs = [record for node in nodes for record in node.outputs]
     assert outputs
     for record in outputs:
