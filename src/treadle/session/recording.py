@@ -30,7 +30,7 @@ from treadle.session.selection import DEFAULT_PIPELINE
 from treadle.session.sources import sources_digest
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Callable, Collection, Mapping
 
     from treadle.observe.store import RunRecord, SessionRecord, SessionStore
     from treadle.observe.store.liveness import SessionProcess
@@ -90,8 +90,12 @@ class Recording:
             return {}
         return known
 
-    def begin_run(self, request: RunRequest) -> RunRecorder:
+    def begin_run(self, request: RunRequest, loaded_versions: Callable[[], Mapping[str, str]] = dict) -> RunRecorder:
         """Return the observer that records the next run, and start git in the background.
+
+        Args:
+            request: the arguments of the run.
+            loaded_versions: returns the dataset versions that the run loads, by name; called before the first node starts.
 
         Raises:
             StoreError: the store is not writable, as far as this can be checked before the run.
@@ -116,7 +120,7 @@ class Recording:
             started=time.time(),
         )
         recorder.records_outputs = self.store is not None
-        recorder.on_first_node = partial(self._record_live, recorder)
+        recorder.on_first_node = partial(self._record_live, recorder, loaded_versions)
         return recorder
 
     def reuse(self, *, skips: bool, resumed: Resumed | None, forced: bool | Collection[str]) -> Reuse | None:
@@ -238,7 +242,7 @@ class Recording:
                 add_note(impatient, lost)
                 raise
 
-    def _record_live(self, recorder: RunRecorder) -> None:
+    def _record_live(self, recorder: RunRecorder, loaded_versions: Callable[[], Mapping[str, str]]) -> None:
         """Write the rows of the session and of a run, and more while the run goes on, if the store can do that."""
         if self._live is None:
             open_writer = getattr(self.store, "live_writer", None)  # optional: a custom store may not have it
@@ -257,6 +261,7 @@ class Recording:
                 describe=lambda: method() if (method := describe()) is not None else None,
                 mask=masked_run,
             )
+        recorder.note_versions(loaded_versions())
         self._live.begin_run(recorder)
 
     def _describe(self) -> SessionRecord:

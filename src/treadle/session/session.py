@@ -367,11 +367,12 @@ class Session:
         load_results: bool | Iterable[str],  # noqa: FBT001 - as in `run`
         forced: bool | Collection[str],  # noqa: FBT001 - the same
     ) -> RunResult:
-        recorder = self._recording.begin_run(request)
+        versions = RunVersions()
+        recorder = self._recording.begin_run(request, lambda: versions.loaded)
         reuse = self._recording.reuse(skips=request.skip_unchanged, resumed=self._resumed, forced=forced)
         if reuse is not None:
             recorder.success_of = partial(reuse.success, session_id=self.session_id)
-        outcome, recorded, versions = Outcome.FAILED, None, RunVersions()
+        outcome, recorded = Outcome.FAILED, None
         try:
             with signals_interrupt(), self.watching() as watchers:
                 result = run_request(

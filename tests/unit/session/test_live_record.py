@@ -19,6 +19,8 @@ from treadle.observe.store import SessionState, SQLStore, live, live_writer
 from treadle.session import Session
 
 WAYS = ("sequential", "thread", "fork", "spawn")
+NOTED = "2026-01-01T00.00.00.000Z"
+"""The version of a dataset that the run loads."""
 DEADLINE = 100
 """Seconds after which a process counts as hanging."""
 
@@ -38,7 +40,7 @@ def wait(looked):
     with open("gate"):  # until the test opens it for writing
         return looked
 
-def last(waited):
+def last(waited, noted):
     return waited
 """
 REGISTRY = """
@@ -49,7 +51,7 @@ def register_pipelines():
     return {{"__default__": Pipeline([
         node(look, "raw", "looked", name="look"),
         node(wait, "looked", "waited", name="wait"),
-        node(last, "waited", "scaled", name="last"),
+        node(last, ["waited", "noted"], "scaled", name="last"),
     ])}}
 """
 RUN = """
@@ -73,6 +75,10 @@ def waiting_project(make_project, monkeypatch):
     (package,) = (root / "src").iterdir()
     (package / "nodes.py").write_text(NODES)
     (package / "pipeline_registry.py").write_text(REGISTRY.format(package=package.name))
+    with (root / "conf" / "base" / "catalog.yml").open("a") as catalog:
+        catalog.write("noted:\n  type: text.TextDataset\n  filepath: data/noted.txt\n  versioned: true\n")
+    (root / "data" / "noted.txt" / NOTED).mkdir(parents=True)
+    (root / "data" / "noted.txt" / NOTED / "noted.txt").write_text("note")
     (root / "run.py").write_text(RUN)
     os.mkfifo(root / "gate")
     monkeypatch.setenv("PROJECT", str(root))
@@ -119,6 +125,7 @@ def _check_running(record, process):
     (run,) = record.runs
     assert (run.finished, run.outcome, run.node_count, run.pipelines) == (None, None, 3, ("__default__",))
     assert run.workers
+    assert run.params["load_versions"] == {"noted": NOTED}
     assert _outcomes(record) == [("look", Outcome.SUCCEEDED), ("wait", None)]
 
 

@@ -106,7 +106,9 @@ class LiveRecord:
         Args:
             recorder: the observer of the run.
         """
-        self._thread.stop(STOP_SECONDS)  # of an earlier run; it would write some seconds later
+        if not self._thread.stop(STOP_SECONDS):  # of an earlier run; it would write some seconds later
+            self._warn(f"The session store has not answered for {STOP_SECONDS:.0f} s.")
+            return
         run = self._run = _CurrentRun(recorder, threading.Event())
         self._next_try = 0.0
         try:
