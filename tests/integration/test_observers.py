@@ -31,3 +31,18 @@ def test_an_observer_that_raises_does_not_fail_the_run(any_runner, caplog):
     (record,) = [each for each in caplog.records if each.exc_info]
     assert "broken" in record.getMessage()
     assert record.exc_info[0] is ZeroDivisionError
+
+
+def test_the_first_node_waits_for_the_observers(any_runner, tmp_path):
+    """What an observer prepares is there when the first node starts, whatever runs it."""
+    file = tmp_path / "prepared"
+
+    class Prepares:
+        def before_first_node(self):
+            file.write_text("ready")
+
+        def __call__(self, event):
+            pass
+
+    pipeline = Pipeline([node(lambda path: path.read_text(), "path", "text", name="read")])
+    assert dict(any_runner.run(pipeline, Catalog({"path": file}), observers=[Prepares()])) == {"text": "ready"}

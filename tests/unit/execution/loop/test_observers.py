@@ -63,3 +63,30 @@ def test_exceptions_that_end_the_process_pass_through(kind):
     with pytest.raises(kind):
         observers.notify("a")
     assert observers.active
+
+
+class Prepared:
+    """An observer that prepares for the first node."""
+
+    def __init__(self, error=None):
+        self.calls = []
+        self._error = error
+
+    def before_first_node(self):
+        self.calls.append("prepared")
+        if self._error is not None:
+            raise self._error
+
+    def __call__(self, event):
+        self.calls.append(event)
+
+
+def test_observers_prepare_for_the_first_node(caplog):
+    """Those that can are called; one that raises is disabled and logged, like one that raises while handling an event."""
+    ready, broken, seen = Prepared(), Prepared(ZeroDivisionError("no store")), []
+    observers = Observers([ready, broken, seen.append])
+    observers.before_first_node()
+    observers.notify("a")
+    assert (ready.calls, broken.calls, seen) == (["prepared", "a"], ["prepared"], ["a"])
+    (record,) = caplog.records
+    assert "Prepared raised an exception while preparing for the first node" in record.getMessage()
