@@ -26,7 +26,7 @@ from treadle.project.logging import snapshot_levels
 from treadle.secrets import known_secrets
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     import pluggy
 
@@ -115,8 +115,11 @@ class RunBundle:
         if self.plan.nodes and self.hooks is not None:
             start_plugins(self.hooks, main_facts(), self.run_id)
 
-    def spec(self) -> tuple[bytes, frozenset[int]]:
+    def spec(self, *, all_secrets: bool = True) -> tuple[bytes, frozenset[int]]:
         """Return the form of the run for worker processes.
+
+        Args:
+            all_secrets: include all secrets that this process knows, to be masked; False for those that the spec contains.
 
         Returns:
             The pickled RunSpec, and the nodes that must run in the main process because they use a dataset object that cannot
@@ -127,6 +130,9 @@ class RunBundle:
             HookError: a plugin can neither be pickled nor imported in a worker.
         """
         spec, main_only = self._make_spec()
+        if not all_secrets:
+            rest = pickle.dumps(replace(spec, secrets=()), protocol=5)
+            spec = replace(spec, secrets=secrets_in(rest, spec.secrets))
         return pickle.dumps(spec, protocol=5), main_only
 
     def split_spec(self) -> SplitSpec:
@@ -255,6 +261,16 @@ def local_file_of(dataset: object) -> str | None:
 _groups: WeakKeyDictionary[Links, NodeGroups] = WeakKeyDictionary()
 
 _HOOKS_WITH_CATALOG = ("before_node_run", "after_node_run", "on_node_error")
+
+
+def secrets_in(pickled: bytes, secrets: Iterable[str]) -> tuple[str, ...]:
+    """Return the secrets that a pickle contains.
+
+    Args:
+        pickled: the pickle.
+        secrets: the candidates.
+    """
+    return tuple(secret for secret in secrets if secret.encode("utf-8", "surrogatepass") in pickled)
 
 
 def takes_catalog(manager: pluggy.PluginManager | None) -> bool:

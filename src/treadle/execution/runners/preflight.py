@@ -125,7 +125,7 @@ def check_pipeline(
         if spec is not None:
             sent.append(_PackedNode(node.name, spec))
     try:
-        sent.append(_PackedNode(_HOOKS, RunBundle("check", Plan((), ()), catalog, hooks).spec()[0]))
+        sent.append(_PackedNode(_HOOKS, RunBundle("check", Plan((), ()), catalog, hooks).spec(all_secrets=False)[0]))
     except TreadleError as exc:
         problems.append(Problem(str(exc.args[0])))
     problems += _check_in_pool(runner, sent)
@@ -182,7 +182,7 @@ def _pack(
     # The spec needs the datasets for their recipes. The node is only unpickled, so its inputs and outputs can be left out.
     plan = Plan((PlannedNode(node.name, node, (), tuple(range(len(datasets))), (), (), stays),), tuple(datasets))
     try:
-        spec, main_only_nodes = RunBundle("check", plan, catalog, None).spec()
+        spec, main_only_nodes = RunBundle("check", plan, catalog, None).spec(all_secrets=False)
     except NodeError as exc:
         return [*problems, Problem(str(exc.args[0]), (node.name,))], None, stays
     except TreadleError as exc:

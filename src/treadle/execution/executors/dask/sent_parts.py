@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from treadle.execution.executors.dask.messages import DatasetPart, RunFiles
 from treadle.execution.executors.dask.run_files import FileExchange
+from treadle.execution.packing.bundle import secrets_in
 from treadle.execution.protocol.messages import Job
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ class RunParts:
         return self._parts[name]
 
     def _secrets_in(self, pickled: bytes) -> tuple[str, ...]:
-        return tuple(secret for secret in self._secrets if secret.encode("utf-8", "surrogatepass") in pickled)
+        return secrets_in(pickled, self._secrets)
 
 
 class SentParts:
