@@ -9,9 +9,12 @@ import sys
 from contextlib import closing, suppress
 
 import psutil
+import pytest
 
 from treadle.events import Outcome
 from treadle.observe.store import SQLStore
+
+pytestmark = pytest.mark.timeout(600)  # each test starts many processes, one after the other
 
 NODES = """
 import hashlib

@@ -11,6 +11,8 @@ import pytest
 from treadle.events import Outcome
 from treadle.observe.store import SQLStore
 
+pytestmark = pytest.mark.timeout(600)  # each test starts many processes, one after the other
+
 NODES = """
 import os
 import signal
