@@ -169,10 +169,11 @@ def test_nodes_run_in_a_worker_that_dask_has_paused(make_cluster, monkeypatch, c
     cluster = make_cluster(1, "--no-nanny", "--memory-limit", "2GiB")
 
     def wait_until_paused(made):
-        from distributed import get_worker
+        from distributed import Worker
 
+        (worker,) = Worker._instances  # `get_worker` does not find a paused one
         turn = threading.Event()
-        while get_worker().status.name != "paused":
+        while worker.status.name != "paused":
             turn.wait(0.01)
         return float(made[0])
 

@@ -133,7 +133,7 @@ def test_a_failed_run_is_resumed_again_and_again(relay, treadle, way):
 
 @pytest.mark.parametrize("way", ["sequential", "fork", "spawn"])
 def test_a_killed_run_is_resumed(relay, treadle, gate, way, wait_until):
-    """The whole process is killed while a node runs; the recorded node with a file does not run again."""
+    """The whole process is killed while a node runs; the recorded node with a file does not run again (failure 19)."""
     launched = treadle(relay, "run", *flags(way), **gate.environment)
     gate.wait_reached(launched)
     wait_until(lambda: "first" in ran(sessions(relay)[0]), "the first node is not recorded")
