@@ -55,8 +55,8 @@ def test_stopped(begin, way, leftovers, kind):
     leftovers.check()
     assert "Traceback" not in launched.output
     said = "Interrupted." if kind == "ctrl-c" else "Ended by SIGTERM."
-    assert f"{said}\n\nResume the run from here with:\n  treadle run --pipelines=gated" in launched.output
     record = _record(root)
+    assert f"{said}\n\nResume the run from here with:\n  treadle run --resume={record.session_id}\n" in launched.output
     assert record.outcome is Outcome.INTERRUPTED
     (run,) = record.runs
     assert run.outcome is Outcome.INTERRUPTED
@@ -76,8 +76,9 @@ def test_a_terminal_that_is_closed(begin, leftovers, method):
     os.killpg(launched.process.pid, signal.SIGHUP)
     assert launched.wait() == 129, launched.output
     leftovers.check()
-    assert "Ended by SIGHUP.\n\nResume the run from here with:\n  treadle run --pipelines=gated" in launched.output
-    assert _record(root).outcome is Outcome.INTERRUPTED
+    record = _record(root)
+    assert record.outcome is Outcome.INTERRUPTED
+    assert f"Ended by SIGHUP.\n\nResume the run from here with:\n  treadle run --resume={record.session_id}\n" in launched.output
 
 
 def test_parent_killed(begin, start_method, leftovers):

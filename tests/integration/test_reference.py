@@ -319,7 +319,7 @@ def test_18_a_run_loads_one_version_throughout(stand):
 
 
 def test_18_a_resumed_run_loads_what_the_failed_one_had(stand):
-    """18: the command that resumes names the versions that the failed run loaded and saved, whatever others save meanwhile."""
+    """18: the record has the versions that the failed run loaded, and the command that resumes it loads them again."""
     shutil.rmtree(stand.root / "data/shared.txt", ignore_errors=True)
     shutil.rmtree(stand.root / "data/kept.txt", ignore_errors=True)
     _save_a_newer_version(stand.root, "1")
@@ -329,8 +329,8 @@ def test_18_a_resumed_run_loads_what_the_failed_one_had(stand):
     ]
     with pytest.raises(NodeError) as caught:
         stand.run(nodes)
-    assert f"--load-versions=kept:{stand.last},shared:9999-1" in caught.value.resume
-    assert "--from-nodes=fail" in caught.value.resume
+    assert caught.value.resume == f"treadle run --resume={stand.last}"
+    assert rerun_of(stand.record(), default_conf_source="conf").arguments["load_versions"] == {"shared": "9999-1"}
 
 
 # --- what it offers ---------------------------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ State: the location of the project, large values that were described, and the de
 
 from __future__ import annotations
 
+import _thread
 import collections
 import datetime as dt
 import enum
@@ -45,8 +46,8 @@ _READABLE_ELSEWHERE = {("decimal", "Decimal"), ("zoneinfo", "ZoneInfo")}
 """Types whose repr is exact; the second are not imported here."""
 _WITHOUT_STATE = (
     threading.local,
-    type(threading.Lock()),
-    type(threading.RLock()),
+    _thread.LockType,
+    _thread.RLock,
     threading.Event,
     threading.Condition,
     threading.Semaphore,

@@ -188,7 +188,7 @@ def test_the_version_of_a_library_counts(checkout, monkeypatch):
     )
     before = project.of("nodes")
     assert before.parts["distribution click"] == importlib.metadata.version("click")
-    monkeypatch.setattr(importlib.metadata.Distribution, "version", "99.0")
+    monkeypatch.setattr(type(importlib.metadata.distribution("click")), "version", "99.0")
     after = project.of("nodes")
     assert after.parts["distribution click"] == "99.0"
     assert after.digest != before.digest
