@@ -17,10 +17,11 @@ from sqlalchemy import create_engine, make_url, text
 
 from treadle import Session
 from treadle.errors import StoreError
-from treadle.events import NodeFinished, Outcome
+from treadle.events import ContentRecord, NodeFinished, Outcome
 from treadle.observe.store import NodeRecord, RunRecord, SessionRecord, SessionState, SQLStore, live
 from treadle.observe.store.engine import open_engine
 from treadle.observe.store.migrations import ALL_MIGRATIONS, migrate
+from treadle.planning.reuse.facts import LastSuccess
 
 SERVER = os.environ.get("TREADLE_TEST_POSTGRES", "")
 pytestmark = pytest.mark.skipif(not SERVER, reason="TREADLE_TEST_POSTGRES names no server")
@@ -225,3 +226,37 @@ def test_a_server_that_disappears_during_the_run(url, make_loom, in_project, mon
 
 def _warnings(caplog):
     return [each.getMessage() for each in caplog.records if each.levelno >= logging.WARNING and "session" in each.getMessage()]
+
+
+def test_last_successes_of_processes_that_run_the_same_project(url):
+    """Eight writers replace the successes of the same nodes at once: none fails, and each node has one of them, whole."""
+    start = threading.Barrier(PROCESSES)
+    failures = []
+
+    def write(number):
+        store = SQLStore(url)
+        content = ContentRecord("table", f"/data/{number}", None, number, 1, f"xxh3:{number}", 2)
+        parts = {"param number": str(number), "shared": "1"}
+        successes = {f"node {i}": LastSuccess(f"session {number}", float(number), parts, (content,)) for i in range(50)}
+        start.wait()
+        try:
+            store.save_successes("p", None, successes)
+        except StoreError as exc:
+            failures.append(exc)
+        finally:
+            store.close()
+
+    threads = [threading.Thread(target=write, args=(number,)) for number in range(PROCESSES)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    store = SQLStore(url)
+    found = store.last_successes("p", None)
+    store.close()
+    assert len(found) == 50
+    for success in found.values():
+        number = success.session_id.removeprefix("session ")
+        assert success.parts == {"param number": number, "shared": "1"}
+        assert success.outputs[0].digest == f"xxh3:{number}"

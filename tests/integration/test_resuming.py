@@ -168,6 +168,19 @@ def test_a_running_session_cannot_be_resumed(relay, treadle, gate):
     assert first.wait() == 0, first.output
 
 
+def test_nodes_that_the_failed_run_had_skipped_are_done(relay, treadle):
+    """A run that skips unchanged nodes fails: its resumed run skips them as well."""
+    assert treadle(relay, "run").wait() == 0
+    (relay / "broken").touch()
+    nodes = relay / "src/relay/nodes.py"
+    nodes.write_text(nodes.read_text().replace('text + "3"', 'text + "three"'))
+    assert treadle(relay, "run", "--skip-unchanged").wait() == 1
+    (relay / "broken").unlink()
+    assert treadle(relay, "run", "--resume").wait() == 0
+    assert "first" not in ran(sessions(relay)[-1])
+    assert (relay / "data/four.txt").read_text() == "a12threeAx"
+
+
 def test_changes_since_the_failed_run_are_seen(relay, treadle):
     """Changed code and a changed file make the nodes that they touch run again, although they were done."""
     (relay / "broken").touch()

@@ -227,6 +227,35 @@ def test_a_class_of_a_pickled_object_counts_for_the_nodes_that_load_it(mill, run
     assert (mill / "data/page.txt").read_text() == "two"
 
 
+def test_a_dataset_with_two_formats_is_one_content(mill, runs):
+    """`sums@text` is saved and `sums@json` is loaded: the reader depends on the content of the file, under both names."""
+    change(
+        mill,
+        "conf/base/catalog.yml",
+        "sums: {type",
+        "sums@text: {type: text.TextDataset, filepath: data/sums.json}\nsums@json: {type",
+    )
+    change(mill, "src/mill/nodes.py", 'return {"total": sum(numbers)}', "return '{\"total\": %d}' % sum(numbers)")
+    change(mill, "src/mill/pipeline_registry.py", '"sums", name="total"', '"sums@text", name="total"')
+    change(mill, "src/mill/pipeline_registry.py", '"sums", "page"', '"sums@json", "page"')
+    assert runs() == ALL
+    assert runs("--skip-unchanged") == ()
+    change(mill, "src/mill/nodes.py", "sum(numbers)", "(0 + sum(numbers))")
+    assert runs("--skip-unchanged") == ("total",)
+    assert runs("--skip-unchanged", "--params=limit=1") == ("clean", "scale", "total", "note")
+
+
+def test_a_preview_has_the_seed_of_the_run(mill, runs, treadle):
+    """The seed is a part of what nodes depend on, in the run and in its dry run."""
+    assert runs("--seed=5") == ALL
+    same = treadle(mill, "run", "--skip-unchanged", "--dry-run", "--seed=5")
+    assert same.wait() == 0, same.output
+    assert "0 of 5 nodes will run" in same.output
+    other = treadle(mill, "run", "--skip-unchanged", "--dry-run", "--seed=6")
+    assert other.wait() == 0
+    assert "seed: 5 → 6" in other.output
+
+
 def test_status_and_explain(mill, runs, treadle):
     runs()
     change(mill, "src/mill/nodes.py", "sum(numbers)", "0 + sum(numbers)")

@@ -201,14 +201,15 @@ def run(  # noqa: PLR0913 - one argument per flag
         )
         return session
 
+    runner_values = join_params((*runner_params, {"is_async": True} if is_async else {}, {} if seed is None else {"seed": seed}))
     if dry_run:
         from treadle.cli.status import show_status
 
         skips = skip_unchanged or resume is not None
-        count = {**(join_params(runner_params) or {})}.get("max_workers") or (os.cpu_count() if runner == "parallel" else 1)
-        show_status(create().status(force=force or not skips, **arguments), as_json=as_json, workers=count)
+        count = (runner_values or {}).get("max_workers") or (os.cpu_count() if runner == "parallel" else 1)
+        status = create().status(force=force or not skips, runner=runner, runner_params=runner_values, **arguments)
+        show_status(status, as_json=as_json, workers=count)
         return
-    runner_values = (*runner_params, {"is_async": True} if is_async else {}, {} if seed is None else {"seed": seed})
     run_session(
         context,
         create,
@@ -216,7 +217,7 @@ def run(  # noqa: PLR0913 - one argument per flag
             **arguments,
             runner=runner,
             on_failure=on_failure,
-            runner_params=join_params(runner_values),
+            runner_params=runner_values,
             observers=(observer,),
             **skipping,
         ),

@@ -1,7 +1,7 @@
 """Parsed source files, and the definitions that live functions and classes were made from.
 
 A file may have been edited since it was imported. So each function's code object is compared with what the file compiles to now,
-and a definition is returned only if they are the same. State: the files parsed so far.
+and a definition is returned only if they are the same. State: the files that this process has parsed.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import linecache
 import os
+import threading
 import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from treadle.fingerprint.facts import digest_of
 from treadle.fingerprint.names import Import, References, imports_of, references
 from treadle.fingerprint.syntax import Function, children, dump
+from treadle.forks import fork_safe
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -207,13 +209,27 @@ _COMPARED = (
 )
 
 
+_parsed: dict[str, tuple[bytes | str, SourceFile]] = {}
+"""The files that this process has parsed, with their contents: a service decides about the same code for each of its runs."""
+_parse_lock = fork_safe(threading.Lock())
+
+
 def _read(path: str, module_globals: dict[str, Any] | None) -> SourceFile | None:
     try:
+        source: bytes | str
         if os.path.isfile(path):  # noqa: PTH113 - co_filename is a string
             with open(path, "rb") as file:  # noqa: PTH123 - the same
-                return SourceFile(path, file.read())
-        lines = linecache.getlines(path, module_globals)
-        return SourceFile(path, "".join(lines)) if lines else None
+                source = file.read()
+        else:
+            source = "".join(linecache.getlines(path, module_globals))
+            if not source:
+                return None
+        with _parse_lock:
+            known = _parsed.get(path)
+            if known is None or known[0] != source:
+                known = _parsed[path] = source, SourceFile(path, source)
+                _ = known[1].definitions  # computing them changes the tree for a moment
+            return known[1]
     except (OSError, SyntaxError, ValueError, RecursionError, MemoryError):
         return None  # edited into something that is not Python, or deeper than the parser allows: as if there were no source
 

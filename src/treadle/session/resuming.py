@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from treadle.config.params import merge_params
 from treadle.errors import SessionError, StoreError
 from treadle.events import Outcome
 from treadle.observe.store.records import SessionState
@@ -90,7 +89,7 @@ def find_resumed(
         session_id=record.session_id,
         env=again.env,
         conf_source=None if again.conf_source is None else str(again.conf_source),
-        extra_params=merge_params(again.extra_params, params or {}),
+        extra_params=again.extra_params,
         arguments=again.arguments,
     )
 

@@ -64,6 +64,7 @@ class Reuse:
         self._trusting = trusting
         self._forced = forced
         self._contents: _Contents | None = None
+        self._outputs: dict[str, tuple[str, ...]] = {}
         self.decisions: Decisions | None = None
         """What is decided about the run; None before it begins, and if the facts could not be collected."""
 
@@ -87,6 +88,7 @@ class Reuse:
         try:
             self.last = self._read_last() if self.skips else {}
             self._contents = _Contents(catalog, self.last)
+            self._outputs = {node.name: node.outputs for node in pipeline.nodes}
             collector = PartsCollector(self._package, catalog, hooks)
             facts = _Facts(pipeline, self._contents, collector, rules, seed)
             self.decisions = facts.decide(self.last, trusting=self._trusting, forced=self._forced, reads=self.skips)
@@ -126,12 +128,19 @@ class Reuse:
         """
         if self.decisions is None or self._contents is None:
             return None
+        try:
+            return self._success(node, session_id, self.decisions, self._contents)
+        except Exception:  # a dataset may raise anything, and the record of the node must not be lost
+            _logger.exception("What node '%s' depends on is not recorded, so it will run the next time.", node.node)
+            return None
+
+    def _success(self, node: NodeRecord, session_id: str, decisions: Decisions, contents: _Contents) -> LastSuccess:
         if not self.skips:  # otherwise `decide` and the run loop have done it
-            for name in self.decisions.unread_inputs(node.node):
-                self.decisions.note_content(name, self._contents.of_input_before(name))
-            self.decisions.node_finished(node.node, node.outputs)
-        parts = self.decisions.parts(node.node)
-        return LastSuccess(session_id, node.finished or time.time(), parts, node.outputs, self._contents.inputs_of(parts))
+            for name in decisions.unread_inputs(node.node):
+                decisions.note_content(name, contents.of_input_before(name))
+            decisions.node_finished(node.node, node.outputs)
+        parts = decisions.parts(node.node)
+        return LastSuccess(session_id, node.finished or time.time(), parts, node.outputs, contents.inputs_of(parts))
 
     def accepted(self, names: Iterable[str], session_id: str, at: float) -> dict[str, LastSuccess]:
         """Return what the store keeps of nodes that the user takes as up to date as they are now.
@@ -152,7 +161,7 @@ class Reuse:
         wanted = set(names)
         successes = {}
         for node in self.decisions.nodes:  # in topological order, so that the inputs of a node are known
-            outputs = self._contents.of_outputs(node, self.decisions.in_memory)
+            outputs = self._contents.of_outputs(self._outputs[node.name])
             missing = [name for name, record in outputs.items() if record is None]
             if missing and node.name in wanted:
                 msg = f"Node {node.name!r} cannot be taken as up to date: its output {missing[0]} does not exist. Run it first."
@@ -314,9 +323,9 @@ class _Contents:
         found = (self._inputs.get(name.removeprefix("input ")) for name in parts if name.startswith("input "))
         return tuple(record for record in found if record is not None)
 
-    def of_outputs(self, node: NodeFacts, in_memory: Collection[str]) -> dict[str, ContentRecord | None]:
-        """Return the present content of each persistent output of a node; None for one that does not exist."""
-        return {name: self._find(name) for name in node.outputs if name not in in_memory}
+    def of_outputs(self, names: Iterable[str]) -> dict[str, ContentRecord | None]:
+        """Return the present content of each of these outputs that is persistent; None for one that does not exist."""
+        return {name: self._find(name) for name in names if not self.is_in_memory(name)}
 
     def changed_outputs(self, names: Collection[str], success: LastSuccess, *, trusting: bool) -> list[str]:
         """Return one sentence for each output that is no longer what a node saved."""

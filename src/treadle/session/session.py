@@ -305,7 +305,7 @@ class Session:
 
         Args:
             force: as for `run`.
-            **arguments: the arguments of `run` that select nodes, by name.
+            **arguments: the arguments of `run` that select nodes or the runner, by name.
 
         Returns:
             The status of each node, in the order in which the nodes would run.
@@ -317,8 +317,9 @@ class Session:
         from treadle.session.status import run_status
 
         reuse = self._recording.reuse(skips=True, resumed=self._resumed, forced=_forced(force))
+        choice = choose_runner(arguments.pop("runner", None), arguments.pop("runner_params", None))
         return run_status(
-            make_request(**arguments).filled(self._resumed.arguments if self._resumed is not None else {}),
+            make_request(choice, **arguments).filled(self._resumed.arguments if self._resumed is not None else {}),
             cast("Reuse", reuse),
             pipelines=self._project.pipelines,
             load_context=self.load_context,

@@ -6,15 +6,17 @@ State: none besides the store's. Neighbours: `store.py`, whose class inherits fr
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from contextlib import AbstractContextManager
 
     from sqlalchemy import Connection
 
     from treadle.planning.reuse.facts import LastSuccess
+
+_T = TypeVar("_T")
 
 
 class SuccessAccess(ABC):
@@ -79,15 +81,9 @@ class SuccessAccess(ABC):
         Raises:
             StoreError: the database cannot be written.
         """
-        from treadle.observe.store.engine import retry_while_locked, writing
         from treadle.observe.store.successes import write_successes
 
-        def write(connection: Connection) -> None:
-            with writing(connection):
-                write_successes(connection, package, env, successes)
-
-        with self._connected("written") as connection:
-            retry_while_locked(self._busy_timeout, lambda: write(connection))
+        self._write_rows(lambda connection: write_successes(connection, package, env, successes))
 
     def refresh_successes(self, package: str, env: str | None, successes: Mapping[str, LastSuccess]) -> None:
         """Replace the content records of successes that are still the last ones, with the same contents read later.
@@ -100,15 +96,9 @@ class SuccessAccess(ABC):
         Raises:
             StoreError: the database cannot be written.
         """
-        from treadle.observe.store.engine import retry_while_locked, writing
         from treadle.observe.store.successes import refresh_successes
 
-        def write(connection: Connection) -> None:
-            with writing(connection):
-                refresh_successes(connection, package, env, successes)
-
-        with self._connected("written") as connection:
-            retry_while_locked(self._busy_timeout, lambda: write(connection))
+        self._write_rows(lambda connection: refresh_successes(connection, package, env, successes))
 
     def forget_successes(self, package: str, env: str | None, nodes: Iterable[str]) -> int:
         """Forget the last success of nodes, so that they are not up to date.
@@ -124,16 +114,20 @@ class SuccessAccess(ABC):
         Raises:
             StoreError: the database cannot be written.
         """
-        from treadle.observe.store.engine import retry_while_locked, writing
         from treadle.observe.store.successes import forget_successes
 
         names = list(nodes)
-
-        def write(connection: Connection) -> int:
-            with writing(connection):
-                return forget_successes(connection, package, env, names)
-
         if self._is_missing():
             return 0
+        return self._write_rows(lambda connection: forget_successes(connection, package, env, names))
+
+    def _write_rows(self, write: Callable[[Connection], _T]) -> _T:
+        """Call a function in a transaction that may write, and repeat it while another process has the database locked."""
+        from treadle.observe.store.engine import retry_while_locked, writing
+
+        def call() -> _T:
+            with writing(connection):
+                return write(connection)
+
         with self._connected("written") as connection:
-            return retry_while_locked(self._busy_timeout, lambda: write(connection))
+            return retry_while_locked(self._busy_timeout, call)

@@ -11,9 +11,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import delete, select
+from sqlalchemy import bindparam, delete, select
+from sqlalchemy.dialects import postgresql, sqlite
 
-from treadle.events import ContentRecord
+from treadle.events import ContentRecord, Outcome
 from treadle.observe.store.plain import plain_text, plain_value
 from treadle.observe.store.schema import FINGERPRINTS, NODES, SESSIONS, SUCCESSES
 from treadle.planning.reuse.facts import LastSuccess, digest_of
@@ -21,7 +22,10 @@ from treadle.planning.reuse.facts import LastSuccess, digest_of
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
-    from sqlalchemy import Connection
+    from sqlalchemy import Connection, Table
+
+_UPSERTS: Mapping[str, Any] = {"postgresql": postgresql, "sqlite": sqlite}
+"""The databases that can insert or update in one statement."""
 
 _AT_ONCE = 500
 """Number of values in one query; databases limit it."""
@@ -38,23 +42,23 @@ def write_successes(connection: Connection, package: str, env: str | None, succe
     """
     if not successes:
         return
-    digests = {name: digest_of(success.parts) for name, success in successes.items()}
+    names = sorted(successes)  # in one order, so that processes that write the same rows do not wait for each other
+    digests = {name: digest_of(successes[name].parts) for name in names}
     write_fingerprints(connection, {digest: successes[name].parts for name, digest in digests.items()})
-    forget_successes(connection, package, env, successes)
     rows = [
         {
             "package_name": package,
             "env": env or "",
             "node": plain_text(name),
-            "session_id": success.session_id,
-            "finished": success.finished,
+            "session_id": successes[name].session_id,
+            "finished": successes[name].finished,
             "fingerprint": digests[name],
-            "inputs": _plain_records(success.inputs),
-            "outputs": _plain_records(success.outputs),
+            "inputs": _plain_records(successes[name].inputs),
+            "outputs": _plain_records(successes[name].outputs),
         }
-        for name, success in successes.items()
+        for name in names
     ]
-    connection.execute(SUCCESSES.insert(), rows)
+    _insert(connection, SUCCESSES, rows, replaces=True)
 
 
 def refresh_successes(connection: Connection, package: str, env: str | None, successes: Mapping[str, LastSuccess]) -> None:
@@ -78,16 +82,14 @@ def refresh_successes(connection: Connection, package: str, env: str | None, suc
 
 
 def write_fingerprints(connection: Connection, parts: Mapping[str, Mapping[str, str]]) -> None:
-    """Store parts that are not stored yet.
+    """Store parts.
 
     Args:
         connection: in a transaction that may write.
         parts: by their digest.
     """
-    known = set(_in_chunks(connection, select(FINGERPRINTS.c.digest), FINGERPRINTS.c.digest, list(parts)))
-    new = [{"digest": digest, "parts": plain_value(each)} for digest, each in parts.items() if (digest,) not in known]
-    if new:
-        connection.execute(FINGERPRINTS.insert(), new)
+    rows = [{"digest": digest, "parts": plain_value(parts[digest])} for digest in sorted(parts)]
+    _insert(connection, FINGERPRINTS, rows, replaces=False)  # rows with the same digest are equal
 
 
 def forget_successes(connection: Connection, package: str, env: str | None, nodes: Iterable[str]) -> int:
@@ -127,20 +129,32 @@ def read_successes(connection: Connection, package: str, env: str | None) -> dic
 def read_successes_of(connection: Connection, session_ids: Sequence[str]) -> dict[str, LastSuccess]:
     """Return the successes of the nodes of some sessions, by name; later sessions take precedence.
 
+    A node that was up to date in one of them has its last success, which is older.
+
     Args:
         connection: an open connection.
         session_ids: the sessions, the oldest first.
     """
     found: dict[str, LastSuccess] = {}
+    reused: set[str] = set()
     for session_id in session_ids:
         query = (
-            select(NODES.c.node, NODES.c.finished, NODES.c.outputs, FINGERPRINTS.c.parts)
-            .join(FINGERPRINTS, NODES.c.fingerprint == FINGERPRINTS.c.digest)
+            select(NODES.c.node, NODES.c.outcome, NODES.c.finished, NODES.c.outputs, FINGERPRINTS.c.parts)
+            .outerjoin(FINGERPRINTS, NODES.c.fingerprint == FINGERPRINTS.c.digest)
             .where(NODES.c.session_id == session_id)
             .order_by(NODES.c.run, NODES.c.position)
         )
         for row in connection.execute(query):
-            found[row.node] = LastSuccess(session_id, row.finished or 0.0, row.parts, _records(row.outputs))
+            if row.parts is not None:
+                found[row.node] = LastSuccess(session_id, row.finished or 0.0, row.parts, _records(row.outputs))
+            elif row.outcome == Outcome.REUSED.value:
+                reused.add(row.node)
+    missing = reused - found.keys()
+    if missing:  # they succeeded in an earlier session, and were up to date in one of these
+        query_session = select(SESSIONS.c.package_name, SESSIONS.c.env).where(SESSIONS.c.session_id == session_ids[-1])
+        session = connection.execute(query_session).one()
+        earlier = read_successes(connection, session.package_name, session.env)
+        found.update((name, earlier[name]) for name in sorted(missing) if name in earlier)
     return found
 
 
@@ -155,17 +169,31 @@ def chain_of(connection: Connection, session_id: str) -> list[str]:
     return chain
 
 
+def _insert(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]], *, replaces: bool) -> None:
+    """Insert rows, and replace or keep those with the same key, which another process may be inserting at the same time."""
+    keys = [column.name for column in table.primary_key]
+    dialect = _UPSERTS.get(connection.dialect.name)
+    if dialect is None:  # two processes that insert the same row at once are one error, after which the record is written again
+        connection.execute(
+            table.delete().where(*(table.c[name] == bindparam(f"key_{name}") for name in keys)),
+            [{f"key_{name}": row[name] for name in keys} for row in rows],
+        )
+        connection.execute(table.insert(), rows)
+        return
+    insert = dialect.insert(table)
+    if not replaces:
+        connection.execute(insert.on_conflict_do_nothing(), rows)
+        return
+    new = {column.name: insert.excluded[column.name] for column in table.columns if column.name not in keys}
+    connection.execute(insert.on_conflict_do_update(index_elements=keys, set_=new), rows)
+
+
 def _plain_records(records: Iterable[ContentRecord]) -> list[Any]:
     return [plain_value(record._asdict()) for record in records]
 
 
 def _records(rows: Sequence[Mapping[str, Any]] | None) -> tuple[ContentRecord, ...]:
     return tuple(ContentRecord(**row) for row in rows or ())
-
-
-def _in_chunks(connection: Connection, query: Any, column: Any, values: Sequence[str]) -> Iterator[tuple[str, ...]]:
-    for chunk in _chunks(values):
-        yield from map(tuple, connection.execute(query.where(column.in_(chunk))))
 
 
 def _chunks(values: Sequence[str]) -> Iterator[Collection[str]]:

@@ -15,6 +15,7 @@ from __future__ import annotations
 from enum import Enum
 from typing import TYPE_CHECKING, Final
 
+from treadle.pipeline.names import base_name
 from treadle.planning.reuse.causes import changes
 from treadle.planning.reuse.facts import digest_of
 
@@ -109,7 +110,7 @@ class Decisions:
             outputs: the content of each of its persistent outputs.
         """
         node = self._nodes[name]
-        contents = {record.dataset: record.digest for record in outputs}
+        contents = {base_name(record.dataset): record.digest for record in outputs}
         for dataset in node.outputs:
             if dataset not in self.in_memory:
                 self._contents[dataset] = contents.get(dataset) or UNKNOWN

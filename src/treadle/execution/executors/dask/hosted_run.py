@@ -53,7 +53,7 @@ class PickledValue(NamedTuple):
 
 @dataclass(slots=True)
 class RunSlot:
-    """A run that has begun, as this process was told of it.
+    """A run that has begun, with what the driver has sent to this process.
 
     Attributes:
         spec: the pickled RunSpec.
