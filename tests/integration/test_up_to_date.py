@@ -146,6 +146,8 @@ def test_only_what_changed_runs(mill, runs, way):
     """Nothing runs after a run; then what a changed helper, param or file touches, under every runner (failure 19)."""
     assert runs(way=way) == ALL
     assert runs("--skip-unchanged", way=way) == ()
+    with closing(SQLStore(project_path=mill)) as store:
+        assert [(each.succeeded, each.reused) for each in store.list(2)] == [(0, 5), (5, 0)]
     assert _newest(mill).outcome is Outcome.SUCCEEDED
     assert {node.outcome for node in _newest(mill).runs[-1].nodes} == {Outcome.REUSED}
     change(mill, "src/mill/helpers.py", "number * SCALE", "SCALE * number + 0")

@@ -264,7 +264,7 @@ def _outcome_value(node: NodeRecord | None) -> str:
 
 
 def _summary_line(each: SessionSummary) -> tuple[str, ...]:
-    nodes = f"{each.succeeded}" + (f" ✔ {each.failed} ✘" if each.failed else "")
+    nodes = f"{each.succeeded}" + (f" ✔ {each.failed} ✘" if each.failed else "") + (f" + {each.reused} =" if each.reused else "")
     runner = (each.runner or "–") + (f" ({each.start_method})" if each.start_method else "")
     outcome = each.outcome.value if each.outcome else "–"
     if each.state is not SessionState.FINISHED:

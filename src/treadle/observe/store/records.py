@@ -236,6 +236,8 @@ class SessionSummary:
     """When the session was last known to run."""
     resumed_from: str | None = None
     """Id of the session that this one resumes, if any."""
+    reused: int = 0
+    """Number of nodes of the last run that were up to date."""
 
 
 def class_name(cls: type) -> str:

@@ -281,6 +281,7 @@ def summary_from(row: Row, runs: Sequence[Row], counts: Mapping[str, int]) -> Se
         start_method=last.get("start_method"),
         succeeded=counts.get(Outcome.SUCCEEDED.value, 0),
         failed=counts.get(Outcome.FAILED.value, 0),
+        reused=counts.get(Outcome.REUSED.value, 0),
         error=row["error_message"],
         state=_state(row),
         heartbeat=row["heartbeat"],
