@@ -90,6 +90,7 @@ class RunLoop:
             fuse=not capabilities.recycles,
             limits=resource_limits,
             policy=on_failure,
+            reports_local=bool(observers.active),
         )
         self._recycles = capabilities.recycles
         # Nodes that run in this process cannot be killed: their attempts check the time themselves.
@@ -156,7 +157,8 @@ class RunLoop:
             self._received = self._wait()
             for event in self._received:
                 self._handle(event)
-                self._carry_out()
+                if scheduler.has_instructions:  # after most events of tiny nodes there are none
+                    self._carry_out()
             if deadlines:
                 failure_handler.handle_due()
                 self._carry_out()

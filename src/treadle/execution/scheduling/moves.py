@@ -41,6 +41,7 @@ class SchedulerMoves(SchedulerView):
         fuse: bool = True,
         separate_main: bool = False,
         limits: Mapping[str, int] | None = None,
+        reports_local: bool = True,
     ) -> None:
         self._plan = plan
         self._fuse = fuse
@@ -50,7 +51,7 @@ class SchedulerMoves(SchedulerView):
         self._attempts = [0] * count
         self._missing = [len(node.parents) for node in plan.nodes]
         self._instructions: deque[Instruction] = deque()
-        self._values = Values(plan, self._instructions.append)
+        self._values = Values(plan, self._instructions.append, reports_local=reports_local)
         self._pending = PendingJobs()
         self._policies = Policies(plan, policy)
         self._values.keep_inputs_for(self._policies.retried)

@@ -52,6 +52,7 @@ class Scheduler(SchedulerMoves):
         fuse: whether a node may share a job with its sole child.
         separate_main: True if the workers are other processes: the worker MAIN runs only nodes that need the main process.
         limits: the total of each resource that running nodes may use; a resource without a limit is ignored.
+        reports_local: whether the release of a value that never left its job is an instruction, which only observers need.
     """
 
     # --- events: nodes ---------------------------------------------------------------------------------------------------

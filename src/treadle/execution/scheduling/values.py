@@ -27,11 +27,13 @@ class Values:
     Args:
         plan: the run.
         emit: called with each instruction to release a value.
+        reports_local: whether there is also an instruction for a value that never left the job that made it.
     """
 
-    def __init__(self, plan: Plan, emit: Callable[[ReleaseValue], None]) -> None:
+    def __init__(self, plan: Plan, emit: Callable[[ReleaseValue], None], *, reports_local: bool = True) -> None:
         self._plan = plan
         self._emit = emit
+        self._reports_local = reports_local
         datasets = plan.datasets
         self.uses = [dataset.uses for dataset in datasets]
         """How many consumers of each value are left; being a result of the run counts as one."""
@@ -358,7 +360,8 @@ class Values:
             self._retained.discard(dataset)
         if self.of[dataset] is not ValueState.RELEASED:
             self._move(dataset, ValueState.RELEASED)
-        self._emit(ReleaseValue(dataset, tuple(sorted(holders)) if holders else (), is_local))
+        if not is_local or self._reports_local:
+            self._emit(ReleaseValue(dataset, tuple(sorted(holders)) if holders else (), is_local))
 
     def _awaited(self, dataset: int) -> int:
         """Return how many consumers of a value are left, apart from the result of the run."""

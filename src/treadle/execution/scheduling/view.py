@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING
 from treadle.execution.scheduling.states import NodeState
 
 if TYPE_CHECKING:
+    from collections import deque
+
+    from treadle.execution.scheduling.instructions import Instruction
     from treadle.execution.scheduling.pending import PendingJobs
     from treadle.execution.scheduling.values import Values
     from treadle.execution.scheduling.workers import Workers
@@ -20,8 +23,14 @@ class SchedulerView:
     _workers: Workers
     _values: Values
     _pending: PendingJobs
+    _instructions: deque[Instruction]
     _unfinished: int
     _stopped: bool
+
+    @property
+    def has_instructions(self) -> bool:
+        """True if instructions are left to carry out."""
+        return bool(self._instructions)
 
     def is_finished(self) -> bool:
         """True if no node is running and no node will run, including nodes that must run again because their value was lost."""
