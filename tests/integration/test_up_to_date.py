@@ -247,6 +247,24 @@ def test_a_dataset_with_two_formats_is_one_content(mill, runs):
     assert runs("--skip-unchanged", "--params=limit=1") == ("clean", "scale", "total", "note")
 
 
+def test_a_forced_node_must_exist(mill, runs, launch):
+    """A name in `force` that no node has is an error, with the name that was meant."""
+    runs()
+    script = """
+    from pathlib import Path
+    from treadle import Session, bootstrap_project
+    bootstrap_project(Path.cwd())
+    with Session.create() as session:
+        print(sorted(session.run(skip_unchanged=True, force=["total"])))
+    with Session.create() as session:
+        session.run(skip_unchanged=True, force="totl")
+    """
+    launched = launch("\n".join(line[4:] for line in script.splitlines()), mill)
+    assert launched.wait() == 1
+    assert "['page']" in launched.output
+    assert "force= names 'totl', which is not a node of this run. Did you mean 'total'?" in launched.output
+
+
 def test_a_preview_has_the_seed_of_the_run(mill, runs, treadle):
     """The seed is a part of what nodes depend on, in the run and in its dry run."""
     assert runs("--seed=5") == ALL
@@ -273,6 +291,11 @@ def test_status_and_explain(mill, runs, treadle):
     explained = treadle(mill, "explain", "clean", "--params=limit=6")
     assert explained.wait() == 0
     assert "param limit: 5 → 6" in explained.output
+    (mill / "data/source.txt").rename(mill / "elsewhere.txt")
+    missing = treadle(mill, "status")
+    assert missing.wait() == 0
+    assert "input source does not exist" in missing.output
+    (mill / "elsewhere.txt").rename(mill / "data/source.txt")
     wrong = treadle(mill, "explain", "totall")
     assert wrong.wait() != 0
     assert "total" in wrong.output

@@ -1,7 +1,8 @@
 """Find out which nodes of a run are up to date, before it begins.
 
 State: none; the decisions of the run are in `treadle.planning.reuse`. Neighbours: `node_facts.py` collects what a node depends
-on, `running.py` passes the decisions to the runner, `treadle.observe.store` has the last success of each node.
+on, `present_contents.py` looks at its files, `running.py` passes the decisions to the runner, and `treadle.observe.store` has the
+last success of each node.
 """
 
 from __future__ import annotations
@@ -11,27 +12,25 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from treadle.errors import SessionError, TreadleError
-from treadle.io.contents import content_of
+from treadle.errors import SessionError, TreadleError, UnknownNameError
 from treadle.pipeline.names import base_name, is_parameter
 from treadle.pipeline.policy import CachePolicy
 from treadle.planning.reuse.decisions import Decisions, Expected
 from treadle.planning.reuse.facts import LastSuccess, NodeFacts
 from treadle.session.node_facts import PartsCollector
+from treadle.session.present_contents import PresentContents
+from treadle.suggestions import close_names, did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping
 
     from pluggy import PluginManager
 
-    from treadle.events import ContentRecord
     from treadle.io import Catalog
-    from treadle.io.identity import FileIdentity
     from treadle.observe.store import NodeRecord
     from treadle.pipeline import Node, Pipeline
     from treadle.pipeline.policy import NodePolicy
     from treadle.planning.policies import PolicyRules
-    from treadle.planning.reuse.facts import Parts
 
 _logger = logging.getLogger(__name__)
 
@@ -63,7 +62,7 @@ class Reuse:
         self.skips = skips
         self._trusting = trusting
         self._forced = forced
-        self._contents: _Contents | None = None
+        self._contents: PresentContents | None = None
         self._outputs: dict[str, tuple[str, ...]] = {}
         self.decisions: Decisions | None = None
         """What is decided about the run; None before it begins, and if the facts could not be collected."""
@@ -87,7 +86,7 @@ class Reuse:
         """
         try:
             self.last = self._read_last() if self.skips else {}
-            self._contents = _Contents(catalog, self.last)
+            self._contents = PresentContents(catalog, self.last)
             self._outputs = {node.name: node.outputs for node in pipeline.nodes}
             collector = PartsCollector(self._package, catalog, hooks)
             facts = _Facts(pipeline, self._contents, collector, rules, seed)
@@ -134,7 +133,7 @@ class Reuse:
             _logger.exception("What node '%s' depends on is not recorded, so it will run the next time.", node.node)
             return None
 
-    def _success(self, node: NodeRecord, session_id: str, decisions: Decisions, contents: _Contents) -> LastSuccess:
+    def _success(self, node: NodeRecord, session_id: str, decisions: Decisions, contents: PresentContents) -> LastSuccess:
         if not self.skips:  # otherwise `decide` and the run loop have done it
             for name in decisions.unread_inputs(node.node):
                 decisions.note_content(name, contents.of_input_before(name))
@@ -178,7 +177,7 @@ class _Facts:
     """Collects the facts of the nodes of a run."""
 
     def __init__(
-        self, pipeline: Pipeline, contents: _Contents, collector: PartsCollector, rules: PolicyRules, seed: int | None
+        self, pipeline: Pipeline, contents: PresentContents, collector: PartsCollector, rules: PolicyRules, seed: int | None
     ) -> None:
         self._pipeline = pipeline
         self._contents = contents
@@ -203,15 +202,26 @@ class _Facts:
             reads: whether the contents of the inputs are read now; otherwise their files are identified.
         """
         everything, names = forced is True, forced if not isinstance(forced, bool) else ()
-        facts = [
-            self._facts(node, last.get(node.name), trusting=trusting, forced=everything or node.name in names)
-            for node in self._pipeline.nodes
-        ]
+        self._check_names(names)
         free = [name for name in sorted(self._pipeline.inputs()) if not is_parameter(name) and base_name(name) not in self._made]
         if not reads:
             self._contents.identify(free)
         contents = {base_name(name): self._contents.of_input(name) for name in free if reads}
+        facts = [
+            self._facts(node, last.get(node.name), trusting=trusting, forced=everything or node.name in names)
+            for node in self._pipeline.nodes
+        ]
         return Decisions(facts, contents, self._in_memory)
+
+    def _check_names(self, names: Collection[str]) -> None:
+        """Raise if a node that shall run in any case is not a node of the run."""
+        known = [node.name for node in self._pipeline.nodes]
+        for name in names:
+            if name not in known:
+                close = close_names(name, known)
+                hint = did_you_mean(close, "`treadle status` shows the nodes.")
+                msg = f"force= names {name!r}, which is not a node of this run.{hint}"
+                raise UnknownNameError(msg, name=name, close=close)
 
     def _facts(self, node: Node, success: LastSuccess | None, *, trusting: bool, forced: bool) -> NodeFacts:
         policy = self._rules.of(node)
@@ -223,6 +233,7 @@ class _Facts:
                 parts[f"classes of {base_name(name)}"] = classes
         causes = ["it is forced to run"] if forced else []
         causes += _policy_causes(node, policy, success)
+        causes += [f"input {name} does not exist" for name in node.inputs if name in self._contents.missing]
         trusting = trusting or (policy is not None and policy.cache is CachePolicy.ALWAYS)
         if not trusting:
             causes += doubts
@@ -265,87 +276,3 @@ def _policy_causes(node: Node, policy: NodePolicy | None, success: LastSuccess |
     if policy.max_age is not None and success is not None and time.time() - success.finished > policy.max_age:
         causes.append(f"its last success is older than the max_age of its policy, {policy.max_age:g} s")
     return causes
-
-
-class _Contents:
-    """The present contents of datasets; each is read once."""
-
-    def __init__(self, catalog: Catalog, last: Mapping[str, LastSuccess]) -> None:
-        self._catalog = catalog
-        self._known = {record.dataset: record for success in last.values() for record in (*success.inputs, *success.outputs)}
-        self._found: dict[str, ContentRecord] = {}
-        self._inputs: dict[str, ContentRecord] = {}
-        self._before: dict[str, tuple[str, FileIdentity]] = {}  # by base name: the name of an input, and its file before the run
-
-    def is_in_memory(self, name: str) -> bool:
-        return name not in self._catalog or self._catalog.capabilities(name).in_memory
-
-    def of_input(self, name: str) -> str | None:
-        """Return the digest of an input that no node makes; None if it cannot be verified."""
-        if self.is_in_memory(name):
-            return None
-        found = self._find(name)
-        if found is None:
-            return None
-        self._inputs[base_name(name)] = found
-        return found.digest
-
-    def newest(self, records: tuple[ContentRecord, ...]) -> tuple[ContentRecord, ...]:
-        """Return the records of the same contents that were made last."""
-        found = (self._found.get(record.dataset) for record in records)
-        return tuple(
-            new if new is not None and new.digest == old.digest else old for new, old in zip(found, records, strict=True)
-        )
-
-    def identify(self, names: Iterable[str]) -> None:
-        """Identify the files of inputs, so that their contents can be read later if the files are still the same."""
-        for name in names:
-            identity = None if self.is_in_memory(name) else self._identity(name)
-            if identity is not None:
-                self._before[base_name(name)] = name, identity
-
-    def of_input_before(self, base: str) -> str | None:
-        """Return the digest that an input had when it was identified; None if it may have changed since."""
-        if base not in self._before:
-            return None
-        name, identity = self._before[base]
-        digest = self.of_input(name)
-        return digest if identity.matches(self._identity(name)) else None
-
-    def _identity(self, name: str) -> FileIdentity | None:
-        try:
-            return self._catalog.file_identity(name)
-        except (TreadleError, AttributeError):  # the run reports it; or it is the catalog of another framework
-            return None
-
-    def inputs_of(self, parts: Parts) -> tuple[ContentRecord, ...]:
-        """Return the contents, as they were before the run, of the inputs of a node that no node makes."""
-        found = (self._inputs.get(name.removeprefix("input ")) for name in parts if name.startswith("input "))
-        return tuple(record for record in found if record is not None)
-
-    def of_outputs(self, names: Iterable[str]) -> dict[str, ContentRecord | None]:
-        """Return the present content of each of these outputs that is persistent; None for one that does not exist."""
-        return {name: self._find(name) for name in names if not self.is_in_memory(name)}
-
-    def changed_outputs(self, names: Collection[str], success: LastSuccess, *, trusting: bool) -> list[str]:
-        """Return one sentence for each output that is no longer what a node saved."""
-        saved = {record.dataset: record for record in success.outputs}
-        causes = []
-        for name in names:
-            record, found = saved.get(name), self._find(name)
-            if found is None:
-                causes.append(f"output {name} is missing")
-            elif record is None or record.digest is None or found.digest is None:
-                causes += [] if trusting else [f"the content of output {name} cannot be verified"]
-            elif record.digest != found.digest:
-                causes.append(f"output {name} has changed since it was saved")
-        return causes
-
-    def _find(self, name: str) -> ContentRecord | None:
-        try:
-            found = content_of(self._catalog[name], name, self._known.get(name))
-        except TreadleError:  # it cannot be built; the run reports it
-            return None
-        if found is not None:
-            self._found[name] = found
-        return found

@@ -1,0 +1,113 @@
+"""The present contents of the datasets of a run, each looked at once.
+
+State: what was found. Neighbours: `treadle.io.contents` reads a dataset, `reusing.py` compares the contents with recorded ones.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from treadle.errors import TreadleError
+from treadle.io.contents import content_of
+from treadle.pipeline.names import base_name
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Mapping
+
+    from treadle.events import ContentRecord
+    from treadle.io import Catalog
+    from treadle.io.identity import FileIdentity
+    from treadle.planning.reuse.facts import LastSuccess, Parts
+
+
+class PresentContents:
+    """The contents of the datasets of a run, and what earlier runs recorded about them.
+
+    Args:
+        catalog: the catalog of the run.
+        last: the last success of each node, by name; a file that was not touched since is not read again.
+    """
+
+    def __init__(self, catalog: Catalog, last: Mapping[str, LastSuccess]) -> None:
+        self._catalog = catalog
+        self._known = {record.dataset: record for success in last.values() for record in (*success.inputs, *success.outputs)}
+        self.missing: set[str] = set()
+        """Inputs that no node makes and that do not exist."""
+        self._found: dict[str, ContentRecord] = {}
+        self._inputs: dict[str, ContentRecord] = {}
+        self._before: dict[str, tuple[str, FileIdentity]] = {}  # by base name: the name of an input, and its file before the run
+
+    def is_in_memory(self, name: str) -> bool:
+        """Return whether a dataset keeps its value in memory."""
+        return name not in self._catalog or self._catalog.capabilities(name).in_memory
+
+    def of_input(self, name: str) -> str | None:
+        """Return the digest of an input that no node makes; None if it cannot be verified."""
+        if self.is_in_memory(name):
+            return None
+        found = self._find(name)
+        if found is None:
+            self.missing.add(name)
+            return None
+        self._inputs[base_name(name)] = found
+        return found.digest
+
+    def newest(self, records: tuple[ContentRecord, ...]) -> tuple[ContentRecord, ...]:
+        """Return the records of the same contents that were made last."""
+        found = (self._found.get(record.dataset) for record in records)
+        return tuple(
+            new if new is not None and new.digest == old.digest else old for new, old in zip(found, records, strict=True)
+        )
+
+    def identify(self, names: Iterable[str]) -> None:
+        """Identify the files of inputs, so that their contents can be read later if the files are still the same."""
+        for name in names:
+            identity = None if self.is_in_memory(name) else self._identity(name)
+            if identity is not None:
+                self._before[base_name(name)] = name, identity
+
+    def of_input_before(self, base: str) -> str | None:
+        """Return the digest that an input had when it was identified; None if it may have changed since."""
+        if base not in self._before:
+            return None
+        name, identity = self._before[base]
+        digest = self.of_input(name)
+        return digest if identity.matches(self._identity(name)) else None
+
+    def _identity(self, name: str) -> FileIdentity | None:
+        try:
+            return self._catalog.file_identity(name)
+        except (TreadleError, AttributeError):  # the run reports it; or it is the catalog of another framework
+            return None
+
+    def inputs_of(self, parts: Parts) -> tuple[ContentRecord, ...]:
+        """Return the contents, as they were before the run, of the inputs of a node that no node makes."""
+        found = (self._inputs.get(name.removeprefix("input ")) for name in parts if name.startswith("input "))
+        return tuple(record for record in found if record is not None)
+
+    def of_outputs(self, names: Iterable[str]) -> dict[str, ContentRecord | None]:
+        """Return the present content of each of these outputs that is persistent; None for one that does not exist."""
+        return {name: self._find(name) for name in names if not self.is_in_memory(name)}
+
+    def changed_outputs(self, names: Collection[str], success: LastSuccess, *, trusting: bool) -> list[str]:
+        """Return one sentence for each output that is no longer what a node saved."""
+        saved = {record.dataset: record for record in success.outputs}
+        causes = []
+        for name in names:
+            record, found = saved.get(name), self._find(name)
+            if found is None:
+                causes.append(f"output {name} is missing")
+            elif record is None or record.digest is None or found.digest is None:
+                causes += [] if trusting else [f"the content of output {name} cannot be verified"]
+            elif record.digest != found.digest:
+                causes.append(f"output {name} has changed since it was saved")
+        return causes
+
+    def _find(self, name: str) -> ContentRecord | None:
+        try:
+            found = content_of(self._catalog[name], name, self._known.get(name))
+        except TreadleError:  # it cannot be built; the run reports it
+            return None
+        if found is not None:
+            self._found[name] = found
+        return found
