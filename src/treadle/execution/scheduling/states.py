@@ -88,6 +88,10 @@ class InvalidTransitionError(RuntimeError):
     """An event is impossible in the current state, which is a bug in Treadle; the message has the history of the object."""
 
 
+_BITS: Final = 4
+"""Enough for the number of a state."""
+_MASK: Final = (1 << _BITS) - 1
+
 StateT = TypeVar("StateT", bound=IntEnum)
 
 
@@ -104,7 +108,8 @@ class States(Generic[StateT]):
         self.of: list[StateT] = [next(iter(moves))] * count
         self._moves = tuple(moves.values())  # by the state's number: indexing a tuple is faster than a dict look-up
         self._describe = describe
-        self._history: deque[tuple[int, StateT, StateT]] = deque(maxlen=10_000)
+        # Each move as one integer: tuples of thousands of moves would make Python's garbage collector run during every run.
+        self._history: deque[int] = deque(maxlen=10_000)
 
     def move(self, index: int, state: StateT) -> None:
         """Move a node or value to a state.
@@ -114,10 +119,12 @@ class States(Generic[StateT]):
         """
         before = self.of[index]
         if state not in self._moves[before]:
-            steps = [f"{old.name} -> {new.name}" for each, old, new in self._history if each == index]
+            kind = type(state)
+            moves = [(kind(each >> _BITS & _MASK), kind(each & _MASK)) for each in self._history if each >> 2 * _BITS == index]
+            steps = [f"{old.name} -> {new.name}" for old, new in moves]
             msg = (
                 f"{self._describe(index)} cannot go from {before.name} to {state.name}; history: {', '.join(steps) or 'nothing'}"
             )
             raise InvalidTransitionError(msg)
         self.of[index] = state
-        self._history.append((index, before, state))
+        self._history.append(index << 2 * _BITS | before << _BITS | state)
