@@ -187,3 +187,19 @@ def test_memory_is_given_back_in_time(method):
     del result
     gc.collect()
     assert psutil.Process().num_fds() <= before + 2
+
+
+def test_nothing_of_a_run_waits_for_the_garbage_collector(any_runner):
+    """A run's loop and scheduler do not refer to themselves: they are gone with the run, whatever its size."""
+    from treadle.execution.loop.loop import RunLoop
+    from treadle.execution.scheduling.scheduler import Scheduler
+
+    pipeline = Pipeline([node(lambda x: x + 1, "x", "y", name="add"), node(lambda y: y * 2, "y", "z", name="double")])
+    any_runner.run(pipeline, Catalog({"x": 1}))
+    gc.collect()
+    gc.disable()
+    try:
+        assert dict(any_runner.run(pipeline, Catalog({"x": 1}))) == {"z": 4}
+        assert [each for each in gc.get_objects() if isinstance(each, (RunLoop, Scheduler))] == []
+    finally:
+        gc.enable()

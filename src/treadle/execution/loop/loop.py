@@ -7,7 +7,7 @@ State: that of one run. Runs in the parent. Neighbours: `failure_handler.py` han
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from treadle.errors import DatasetError, TreadleError
 from treadle.events import (
@@ -111,18 +111,6 @@ class RunLoop:
         self._received: Sequence[PoolEvent] = ()  # the batch of events that is being handled
         self._assigns_again = False  # whether an instruction since the last `assign` may have made nodes ready at once
         self._announced: set[int] = set()  # running nodes whose start was reported to the observers
-        self._handlers: dict[type, Callable[[Any], None]] = {
-            RunJob: self._submit,
-            LoadValue: self._load,
-            TransferValue: lambda each: executor.transfer(each.dataset, each.worker),
-            ReleaseValue: self._release,
-            SkipNode: self._report_skipped,
-            RejectNode: lambda each: self._failure_handler.reject_node(each.node),
-            DecideNode: self._decide,
-            DelayNode: lambda each: self._deadlines.add(each.seconds, Wake(each.node)),
-            CancelJobs: lambda each: executor.cancel(each.worker),
-            RestartWorker: self._restart,
-        }
 
     def run(self) -> RunResult:
         """Run the plan to its end.
@@ -193,7 +181,7 @@ class RunLoop:
         """Carry out the scheduler's instructions until none is left."""
         next_instruction, handlers = self._scheduler.next_instruction, self._handlers
         while (instruction := next_instruction()) is not None:
-            handlers[type(instruction)](instruction)
+            handlers[type(instruction)](self, instruction)
 
     def _submit(self, job: RunJob) -> None:
         self._executor.submit(job)
@@ -355,3 +343,18 @@ class RunLoop:
         done = self._scheduler.done() if outcome is not Outcome.SUCCEEDED else ()
         resume_from = resume_nodes(self._plan, done) if done else ()
         return RunFinished(self._bundle.run_id, at, outcome, self._failure_handler.failures.names, resume_from)
+
+    # Functions, not bound methods: a loop that refers to itself would stay in memory until a garbage collection, with its run.
+    _handlers: ClassVar[Mapping[type, Callable[[RunLoop, Any], object]]] = {
+        RunJob: _submit,
+        LoadValue: _load,
+        TransferValue: lambda self, each: self._executor.transfer(each.dataset, each.worker),
+        ReleaseValue: _release,
+        SkipNode: _report_skipped,
+        RejectNode: lambda self, each: self._failure_handler.reject_node(each.node),
+        DecideNode: _decide,
+        DelayNode: lambda self, each: self._deadlines.add(each.seconds, Wake(each.node)),
+        CancelJobs: lambda self, each: self._executor.cancel(each.worker),
+        RestartWorker: _restart,
+    }
+    """How each instruction of the scheduler is carried out."""
