@@ -69,22 +69,17 @@ def contents(root):
     return {file.name: file.read_bytes() for file in sorted((root / "data").glob("*.txt"))}
 
 
-def recorded(root):
-    """Return the newest session, the nodes whose saved output it has recorded, and those that ran in it."""
+def newest(root):
+    """Return the newest session of which a run is recorded; None if there is none, because it was killed earlier."""
     with closing(SQLStore(project_path=root)) as store:
         sessions = store.list(1)
-        if not sessions or not sessions[0].runs:
-            return None, set(), set()
-        nodes = store.load(sessions[0].session_id).runs[-1].nodes
-    done = [node for node in nodes if node.outcome is Outcome.SUCCEEDED]
-    return sessions[0].session_id, {node.node for node in done if node.outputs}, {node.node for node in done}
+        return store.load(sessions[0].session_id) if sessions and sessions[0].runs else None
 
 
-def is_recorded(root):
-    """Return whether a run is in the store: a process that was killed earlier leaves nothing to resume."""
-    with closing(SQLStore(project_path=root)) as store:
-        sessions = store.list(1)
-        return bool(sessions) and sessions[0].runs > 0
+def nodes_of(session, *, saved=False):
+    """Return the nodes that ran in a session; only those whose saved output is recorded, if `saved`."""
+    nodes = session.runs[-1].nodes if session is not None else ()
+    return {node.node for node in nodes if node.outcome is Outcome.SUCCEEDED and (node.outputs or not saved)}
 
 
 def test_a_killed_run_is_resumed_with_the_same_files(seed, method, choose, launch, leftovers, tmp_path):
@@ -97,7 +92,7 @@ def test_a_killed_run_is_resumed_with_the_same_files(seed, method, choose, launc
     assert launch([*command, *flags], whole).wait() == 0
     words, finished = flags, False
     for _ in range(MOST_KILLS):
-        killed_session, saved, _ = recorded(killed)
+        before = newest(killed)
         launched = launch([*command, *words], killed)
         with suppress(subprocess.TimeoutExpired):
             launched.process.wait(choose.uniform(0.3, LONGEST_LIFE))
@@ -107,13 +102,14 @@ def test_a_killed_run_is_resumed_with_the_same_files(seed, method, choose, launc
                 victims = [each.pid for each in psutil.Process(launched.process.pid).children(recursive=True)] or victims
         with suppress(ProcessLookupError):
             os.kill(choose.choice(victims), signal.SIGKILL)
-        finished = launched.wait() == 0
-        session, _, ran = recorded(killed)
-        if session != killed_session:  # otherwise it was killed before it was recorded
-            assert "--resume" not in words or saved.isdisjoint(ran), f"whole outputs were made again: {saved & ran}"
+        code, after = launched.wait(), newest(killed)
+        if "--resume" in words and after.session_id != before.session_id:  # otherwise it was killed before it was recorded
+            again = nodes_of(before, saved=True) & nodes_of(after)
+            assert not again, f"whole outputs were made again: {again}"
+        finished = code == 0 or (after is not None and after.outcome is Outcome.SUCCEEDED)  # killed after its record was complete
         if finished:
             break
-        words = ["--resume"] if is_recorded(killed) else flags
+        words = ["--resume"] if after is not None else flags
     if not finished:
         last = launch([*command, *words], killed)
         assert last.wait() == 0, last.output
