@@ -33,11 +33,16 @@ leftovers, launch = _fixtures.leftovers, _fixtures.launch
 
 
 def pytest_generate_tests(metafunc):
-    """Give a test that asks for a seed its rounds."""
-    if "seed" in metafunc.fixturenames:
-        first = int(os.environ.get("TREADLE_CHAOS_SEED", "0"))
-        rounds = int(os.environ.get("TREADLE_CHAOS_ROUNDS", str(SHORT_FORM)))
-        metafunc.parametrize("seed", range(first, first + rounds), ids=lambda seed: f"seed{seed}")
+    """Give a test that asks for a seed its rounds: fewer where each starts a cluster, none in the short form if it takes long."""
+    first = int(os.environ.get("TREADLE_CHAOS_SEED", "0"))
+    rounds = int(os.environ.get("TREADLE_CHAOS_ROUNDS", str(SHORT_FORM)))
+    for name, number in (
+        ("seed", rounds),
+        ("cluster_seed", max(1, rounds // SHORT_FORM)),
+        ("long_seed", 1 if rounds > SHORT_FORM else 0),
+    ):
+        if name in metafunc.fixturenames:
+            metafunc.parametrize(name, range(first, first + number), ids=lambda seed: f"seed{seed}")
 
 
 @pytest.fixture

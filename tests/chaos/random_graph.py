@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from treadle import Catalog, NodePolicy, ParallelRunner, Pipeline, SequentialRunner, node
+from treadle import Catalog, DaskRunner, NodePolicy, ParallelRunner, Pipeline, SequentialRunner, node
 
 NODES = 40
 KINDS = {"small": 4, "large": 3, "slow": 3, "chunks": 1, "program": 1, "pool": 1}
@@ -29,14 +29,17 @@ def number(value):
 
 def work(index, kind):
     """Return the function of a node: the sum of its index and its inputs, as a number or as a large array."""
+    workers = Path("workers").resolve()  # a worker may have another working directory
 
     def run(*inputs):
-        Path("workers", str(os.getpid())).touch()
+        Path(workers, str(os.getpid())).touch()
         total = index + sum(number(value) for value in inputs)
         if kind == "large":
             return np.full(1 << 17, total)
         if kind == "slow":
             time.sleep(0.05)
+        elif multiprocessing.current_process().daemon:
+            pass  # a dask worker may have no processes of its own
         elif kind == "program" and multiprocessing.parent_process() is not None:  # in a worker, which ends it
             subprocess.Popen([sys.executable, "-S", "-c", "import time; time.sleep(300)"], start_new_session=True)
         elif kind == "pool":
@@ -61,11 +64,17 @@ def build(seed):
     return Pipeline(nodes)
 
 
+def make_runner(method):
+    """Return the runner for a start method, for `sequential`, or for `dask`."""
+    if method == "sequential":
+        return SequentialRunner()
+    return DaskRunner(max_workers=2) if method == "dask" else ParallelRunner(3, start_method=method)
+
+
 def main(seed, method, result):
     """Run the graph and write what came of it."""
     Path("workers").mkdir(exist_ok=True)
-    runner = SequentialRunner() if method == "sequential" else ParallelRunner(3, start_method=method)
-    with runner:
+    with make_runner(method) as runner:
         values = runner.run(build(int(seed)), Catalog())
     Path(result).write_text(json.dumps({name: number(value) for name, value in sorted(values.items())}))
 

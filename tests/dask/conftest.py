@@ -1,13 +1,21 @@
-"""A dask cluster that the tests share: a scheduler and two workers, started by the `dask` command, each in its own folder."""
+"""The dask clusters that tests share, of `dask` commands, each in its own folder: one that stays, one whose workers change."""
 
 from __future__ import annotations
 
+import json
+import os
+import signal
 import socket
 import subprocess
 import sys
 import threading
+import time
+import uuid
+from pathlib import Path
 
 import pytest
+
+from treadle import Pipeline, node
 
 distributed = pytest.importorskip("distributed")
 
@@ -44,20 +52,44 @@ class Cluster:
         options = ("--host", "127.0.0.1", "--nthreads", "1", "--no-dashboard", "--scheduler-file", str(self._file))
         self.start(f"worker-{name}", *options, "--name", name, *words)
 
+    def start_workers(self, client, count):
+        """Start workers without nannies, or have some retire, until there are `count`."""
+        addresses = list(client.sync(client.scheduler.identity)["workers"])
+        for _ in range(count - len(addresses)):
+            self.start_worker(uuid.uuid4().hex[:8], "--no-nanny")
+        if addresses[count:]:
+            client.retire_workers(addresses[count:])
+        end = time.monotonic() + 60
+        while len(client.sync(client.scheduler.identity)["workers"]) != count:
+            assert time.monotonic() < end
+            time.sleep(0.02)
+
+    @property
+    def address(self):
+        """The address of the scheduler, once it runs."""
+        end = time.monotonic() + 60
+        while not self._file.exists():
+            assert time.monotonic() < end
+            time.sleep(0.02)
+        return json.loads(self._file.read_text())["address"]
+
     def client(self):
         """Return a client, once the scheduler runs."""
         return distributed.Client(scheduler_file=str(self._file), set_as_default=False)
 
     def close(self):
-        """End all processes."""
-        for process in reversed(self.processes.values()):
-            process.terminate()
+        """End all processes: the scheduler last, because workers that have lost it would look for it for a while."""
+        scheduler = self.processes.pop("scheduler")
+        for process in self.processes.values():
+            process.send_signal(signal.SIGTERM if scheduler.poll() is None else signal.SIGKILL)
         for process in self.processes.values():
             try:
                 process.wait(30)
             except subprocess.TimeoutExpired:  # a worker of a killed nanny ends by itself
                 process.kill()
                 process.wait()
+        scheduler.terminate()
+        scheduler.wait()
 
 
 class Meeting:
@@ -119,12 +151,9 @@ def make_cluster(tmp_path_factory):
     """Make clusters; they are closed after the last test."""
     made = []
 
-    def make(workers=2, *words, host="127.0.0.1"):
-        cluster = Cluster(tmp_path_factory.mktemp("cluster"), host)
-        made.append(cluster)
-        for number in range(workers):
-            cluster.start_worker(f"w{number}", *words)
-        return cluster
+    def make(host="127.0.0.1"):
+        made.append(Cluster(tmp_path_factory.mktemp("cluster"), host))
+        return made[-1]
 
     yield make
     for each in made:
@@ -134,7 +163,23 @@ def make_cluster(tmp_path_factory):
 @pytest.fixture(scope="session")
 def cluster(make_cluster):
     """The cluster that tests share which leave it whole; its workers have nannies."""
-    return make_cluster()
+    made = make_cluster()
+    made.start_worker("w", "--nworkers", "2")
+    return made
+
+
+@pytest.fixture(scope="session")
+def changing_clusters():
+    """The clusters of `changing_cluster`."""
+    return []
+
+
+@pytest.fixture
+def changing_cluster(changing_clusters, make_cluster):
+    """The cluster that tests share which start and end its workers; none of these has a nanny."""
+    if not changing_clusters or changing_clusters[-1].processes["scheduler"].poll() is not None:
+        changing_clusters.append(make_cluster())
+    return changing_clusters[-1]
 
 
 @pytest.fixture(scope="session")
@@ -143,3 +188,20 @@ def client(cluster):
     with cluster.client() as made:
         made.wait_for_workers(2, timeout=60)
         yield made
+
+
+@pytest.fixture
+def nodes_for_two_workers(tmp_path):
+    """`nodes_for_two_workers(count)`: a pipeline of nodes that can only end if they run in two processes."""
+    folder = str(tmp_path)
+
+    def meet():
+        Path(folder, f"{os.getpid()}.pid").touch()
+        end = time.monotonic() + 60
+        while len(list(Path(folder).glob("*.pid"))) < 2:
+            if time.monotonic() > end:
+                raise TimeoutError
+            time.sleep(0.02)
+        return os.getpid()
+
+    return lambda count: Pipeline([node(meet, None, f"pid{index}", name=f"n{index}") for index in range(count)])

@@ -162,11 +162,10 @@ def test_a_value_is_made_again_if_its_worker_dies_before_the_main_process_reads_
     assert started.count("sum") == 1
 
 
-def test_nodes_run_in_a_worker_that_dask_has_paused(make_cluster, monkeypatch, caplog):
+def test_nodes_run_in_a_worker_that_dask_has_paused(changing_cluster, monkeypatch, caplog):
     """The values of a run fill its only worker, and only more nodes release them: they run, and a warning says so."""
     monkeypatch.setenv("DASK_DISTRIBUTED__WORKER__MEMORY__PAUSE", "0.1")
     monkeypatch.setenv("DASK_DISTRIBUTED__WORKER__MEMORY__MONITOR_INTERVAL", "20ms")
-    cluster = make_cluster(1, "--no-nanny", "--memory-limit", "2GiB")
 
     def wait_until_paused(made):
         from distributed import Worker
@@ -182,6 +181,9 @@ def test_nodes_run_in_a_worker_that_dask_has_paused(make_cluster, monkeypatch, c
         node(wait_until_paused, "made", "first", name="wait"),
         node(lambda made, first: float(made.sum()) + first, ["made", "first"], "sum", name="sum"),
     ]
+    cluster = changing_cluster
     with cluster.client() as client, DaskRunner(client=client) as mine, caplog.at_level(logging.WARNING):
-        client.wait_for_workers(1, timeout=60)
+        cluster.start_workers(client, 0)
+        cluster.start_worker("small", "--no-nanny", "--memory-limit", "2GiB")
         assert dict(mine.run(Pipeline(nodes), Catalog())) == {"sum": 5.0 * SIZE + 1}
+    cluster.processes["worker-small"].kill()  # it stays paused, and dask retires no such worker

@@ -80,7 +80,7 @@ def other_host():
 @pytest.fixture(scope="module")
 def far_cluster(other_host, make_cluster):
     """A cluster whose scheduler is here."""
-    return make_cluster(0, host=HERE)
+    return make_cluster(host=HERE)
 
 
 @pytest.fixture(scope="module")

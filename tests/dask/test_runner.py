@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import logging
 import os
-import signal
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -14,8 +13,8 @@ import numpy as np
 import pytest
 
 from treadle import Catalog, NodeError, Pipeline, node
-from treadle.errors import RunnerError, WorkerLostError
-from treadle.events import NodeFinished, NodeStarted, WorkerLost
+from treadle.errors import RunnerError
+from treadle.events import NodeFinished
 from treadle.execution.runners.dask import DaskRunner
 from treadle.execution.runners.preflight import check_pipeline
 from treadle.execution.runners.registry import make_runner
@@ -120,17 +119,6 @@ def test_log_records_name_node_and_worker(runner, caplog):
     assert record.worker.startswith("worker-")
 
 
-def test_a_node_that_kills_its_worker_is_named(runner):
-    """The node is at fault after one worker; what had finished does not run again."""
-    events = []
-    nodes = [node(lambda: 1, None, "a", name="fine"), node(lambda a: os.kill(os.getpid(), signal.SIGKILL), "a", "b", name="dies")]
-    with pytest.raises(WorkerLostError, match="dies") as caught:
-        runner.run(Pipeline(nodes), Catalog(), observers=[events.append])
-    assert caught.value.node == "dies"
-    assert len([event for event in events if isinstance(event, WorkerLost)]) == 1
-    assert [event.node for event in events if isinstance(event, NodeFinished)] == ["fine"]
-
-
 def test_an_address_where_nobody_answers():
     """The error comes within ten seconds and names the address."""
     with pytest.raises(RunnerError, match=r"No dask scheduler answers at tcp://127\.0\.0\.1:9"):
@@ -206,24 +194,6 @@ def test_files_that_workers_do_not_see(runner, client, tmp_path):
     assert list(tmp_path.iterdir()) == []
     assert dict(runner.run(pipeline, catalog)) == {"length": 4}
     assert [path.name for path in tmp_path.iterdir()] == ["yarn.txt"]
-
-
-def test_a_scheduler_that_ends(make_cluster):
-    """The run ends with one error that says how to resume it."""
-    cluster = make_cluster(1, "--no-nanny")
-    with cluster.client() as client, DaskRunner(client=client) as mine:
-        mine.run(Pipeline([node(lambda: 1, None, "a", name="n")]), Catalog())
-        nodes = [node(lambda: threading.Event().wait(60), None, "a", name="waits")]
-        kill = lambda event: cluster.processes["scheduler"].kill() if isinstance(event, NodeStarted) else None
-        with pytest.raises(RunnerError, match="resume the run: `treadle run` shows the command"):
-            mine.run(Pipeline(nodes), Catalog(), observers=[kill])
-
-
-def test_a_cluster_without_workers(make_cluster):
-    """A run waits for workers for as long as it was told."""
-    cluster = make_cluster(0)
-    with cluster.client() as client, pytest.raises(RunnerError, match="has had no worker that could run a node for 1 s"):
-        DaskRunner(client=client, worker_timeout=1).run(Pipeline([node(lambda: 1, None, "a", name="n")]), Catalog())
 
 
 def test_the_check_uses_a_worker_of_the_cluster(client):

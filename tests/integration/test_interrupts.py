@@ -39,10 +39,7 @@ def _record(root):
         return store.load(summary.session_id)
 
 
-@pytest.mark.parametrize(
-    ("way", "kind"),
-    [*((way, "ctrl-c") for way in ("sequential", "thread", *PROCESSES)), ("sequential", "sigterm"), ("spawn", "sigterm")],
-)
+@pytest.mark.parametrize("kind", ["ctrl-c", "sigterm"])
 def test_stopped(begin, way, leftovers, kind):
     """A signal ends the run with its own exit code; the session is recorded as interrupted; nothing is left (failure 9).
 

@@ -40,6 +40,18 @@ class WorkerDown(NamedTuple):
     """How long it had been running the node."""
     failure: Failure | None = None
     """The error outside of any attempt that ended the worker, if it could still send one."""
+    reason: str | None = None
+    """Why whatever manages the workers ended it, if that is known: a sentence."""
+    left: bool = False
+    """True if it was shut down in an orderly way, from outside: the node that it was running is not at fault."""
+
+
+class WorkerLeaving(NamedTuple):
+    """A worker will be shut down soon. It keeps its running node and its values, and must get no more jobs."""
+
+    worker: int
+    is_leaving: bool = True
+    """False if it stays after all."""
 
 
 class SetupFailed(NamedTuple):
@@ -52,4 +64,4 @@ class SetupFailed(NamedTuple):
     pid: int = 0
 
 
-PoolEvent: TypeAlias = "Report | WorkerUp | WorkerDown | SetupFailed"
+PoolEvent: TypeAlias = "Report | WorkerUp | WorkerDown | WorkerLeaving | SetupFailed"

@@ -33,6 +33,8 @@ class Capabilities:
         local: its workers run on this machine: their process ids are valid here, and the exit code of a lost one is known.
         sets_up_project: its workers import and configure the project themselves; False if they have this process's memory.
         label_of: returns the label of a worker, if its number does not say enough; None for `label` and the number.
+        follow: called before each run with a function that returns nodes which wait for a worker, at most as many as its argument
+            says; for pools whose number of workers may follow the work.
     """
 
     processes: bool
@@ -44,6 +46,7 @@ class Capabilities:
     local: bool = True
     sets_up_project: bool = True
     label_of: Callable[[int], str] | None = None
+    follow: Callable[[Callable[[int], Sequence[int]]], None] | None = None
 
 
 class WorkerPool(Protocol):

@@ -99,7 +99,9 @@ class FailureHandler:
             timed_out: True if the run killed the worker, because its node reached its timeout.
         """
         label, now = self._executor.label(event.worker), time.time()
-        if not timed_out:  # the worker was not killed by the run
+        if event.left and not timed_out:
+            self._report_left(label, event, now)
+        elif not timed_out:  # the worker was not killed by the run
             name = self._plan.nodes[culprit].name if culprit is not None else None
             self._observers.notify(WorkerLost(label, event.pid, now, event.exitcode, name))
             if culprit is None:
@@ -113,6 +115,15 @@ class FailureHandler:
         self.failures.call_error_hooks(culprit, error)
         if not self._retry(culprit, None, label, event.started, now, failure):
             self._fail(culprit, None, error)
+
+    def _report_left(self, label: str, event: WorkerDown, now: float) -> None:
+        """Report a worker that was shut down from outside; a node that it was running runs again."""
+        if event.node is None:
+            _logger.info("%s (pid %d) has left the cluster.", label, event.pid)
+            return
+        name = self._plan.nodes[event.node].name
+        self._observers.notify(WorkerLost(label, event.pid, now, event.exitcode, name))
+        _logger.warning("%s (pid %d) was shut down while it ran node '%s', which runs again elsewhere.", label, event.pid, name)
 
     def worker_up(self, worker: int) -> None:
         """Note that a worker is set up: earlier deaths of its processes no longer count."""

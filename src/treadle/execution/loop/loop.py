@@ -21,7 +21,7 @@ from treadle.events import (
     WorkerStarted,
 )
 from treadle.execution.attempt.failure import record_failure
-from treadle.execution.executors.events import Report, WorkerDown, WorkerUp
+from treadle.execution.executors.events import Report, WorkerDown, WorkerLeaving, WorkerUp
 from treadle.execution.loop.deadlines import Deadlines, TimeoutCheck, Wake
 from treadle.execution.loop.failure_handler import FailureHandler
 from treadle.execution.loop.result import RunResult, gather_results
@@ -123,6 +123,8 @@ class RunLoop:
             WorkerSetupError: a worker could not be set up.
         """
         scheduler = self._scheduler
+        if (follow := self._executor.capabilities.follow) is not None:
+            follow(scheduler.waiting)
         main_only = self._executor.begin(self._bundle, self._run_until)
         self._observers.before_first_node()  # while the workers start
         scheduler.prepare(expected_seconds(self._plan, self._durations()), main_only, self._undecided())
@@ -253,6 +255,8 @@ class RunLoop:
             self._worker_up(event)
         elif isinstance(event, WorkerDown):
             self._worker_down(event)
+        elif isinstance(event, WorkerLeaving):
+            self._scheduler.leave_worker(event.worker, is_leaving=event.is_leaving)
         else:
             self._failure_handler.setup_failed(event)
             self._executor.restart(event.worker)
@@ -321,6 +325,8 @@ class RunLoop:
         if culprit is not None:
             self._report_started(event.worker, Started(0, culprit, event.started or time.time()))
             self._announced.discard(culprit)
+        elif event.node is not None:
+            self._announced.discard(event.node)  # it was running, is not at fault, and starts again
         self._failure_handler.worker_lost(event, culprit, timed_out=timed_out)
 
     # --- reports ---------------------------------------------------------------------------------------------------------

@@ -58,6 +58,8 @@ class Losses:
         killed_for = self._killed.pop(event.worker, None)
         if killed_for is not None:
             return (killed_for if killed_for in held else None), True  # the node may have finished at the last moment
+        if event.left:
+            return None, False
         if event.node in held:
             return event.node, False
         if (

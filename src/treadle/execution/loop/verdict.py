@@ -50,6 +50,8 @@ def describe_loss(worker: str, event: WorkerDown, node: str | None, sizes: tuple
     number = signal_of(event.exitcode)
     if event.failure is not None:
         parts.append("Memory or file descriptors probably ran out; otherwise this is a bug in Treadle, so please report it.")
+    elif event.reason is not None:
+        parts.append(event.reason)
     elif number in _LIKELY_CAUSES:
         parts.append(_LIKELY_CAUSES[number])
     elif event.exitcode is not None and event.exitcode >= 0:

@@ -69,6 +69,15 @@ class Resources:
         """Return whether a node needs a limited resource."""
         return node in self._needs
 
+    def take_from(self, free: dict[str, int], node: int) -> bool:
+        """Subtract a node's needs from amounts that are free; return False, and subtract nothing, if they do not suffice."""
+        needs = self._needs.get(node, ())
+        if any(amount > free[name] for name, amount in needs):
+            return False
+        for name, amount in needs:
+            free[name] -= amount
+        return True
+
     def put(self, entry: Entry, required: int | None) -> None:
         """Queue a ready node."""
         heappush(self._queues.setdefault((required, self._needs[entry[1]]), []), entry)

@@ -188,6 +188,16 @@ class Scheduler(SchedulerMoves):
         """A worker is ready for jobs."""
         self._workers.add(worker)
 
+    def leave_worker(self, worker: int, *, is_leaving: bool) -> None:
+        """A worker will be shut down soon, so it gets no more jobs; or it stays after all. Its values can still be used.
+
+        Args:
+            worker: the worker.
+            is_leaving: False if it stays.
+        """
+        if (state := self._workers.states.get(worker)) is not None:
+            state.leaving = is_leaving
+
     def lose_worker(self, worker: int, culprit: int | None) -> None:
         """A worker is lost: its nodes can run elsewhere, except the culprit, which stays assigned until `fail` or `retry`.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from treadle.execution.scheduling.states import NodeState
@@ -11,6 +12,8 @@ if TYPE_CHECKING:
 
     from treadle.execution.scheduling.instructions import Instruction
     from treadle.execution.scheduling.pending import PendingJobs
+    from treadle.execution.scheduling.queues import ReadyQueues
+    from treadle.execution.scheduling.resources import Resources
     from treadle.execution.scheduling.values import Values
     from treadle.execution.scheduling.workers import Workers
 
@@ -20,6 +23,8 @@ class SchedulerView:
 
     _states: list[NodeState]
     _attempts: list[int]
+    _queues: ReadyQueues
+    _resources: Resources | None
     _workers: Workers
     _values: Values
     _pending: PendingJobs
@@ -51,6 +56,21 @@ class SchedulerView:
     def done(self) -> frozenset[int]:
         """Return the nodes that finished."""
         return frozenset(index for index, state in enumerate(self._states) if state is NodeState.DONE)
+
+    def waiting(self, most: int) -> list[int]:
+        """Return nodes that further workers could run now, in plan order.
+
+        Args:
+            most: how many to return at most.
+        """
+        main_only, resources = self._queues.main_only, self._resources
+        free = dict(resources.free) if resources is not None else {}
+        ready = (
+            node
+            for node, state in enumerate(self._states)
+            if state is NodeState.READY and node not in main_only and (resources is None or resources.take_from(free, node))
+        )
+        return list(islice(ready, most))
 
     def has_values(self, worker: int) -> bool:
         """Return whether a worker has values that exist nowhere else."""

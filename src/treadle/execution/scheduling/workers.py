@@ -28,6 +28,7 @@ class WorkerState:
     nodes: dict[int, None] = field(default_factory=dict)  # assigned and not yet reported, in order
     jobs: int = 0
     slow: bool = False  # it is running a long node: no job is queued behind that node
+    leaving: bool = False  # it gets no more jobs
 
 
 class Workers:
@@ -67,7 +68,7 @@ class Workers:
         return [
             (state.jobs, order, worker, state)
             for order, (worker, state) in enumerate(self.states.items())
-            if state.jobs < (1 if state.slow else depth)
+            if state.jobs < (1 if state.slow else depth) and not state.leaving
         ]
 
     def hold(self, nodes: Sequence[int], state: WorkerState) -> None:

@@ -11,3 +11,10 @@ def test_every_second_loss_before_a_node_starts_is_an_attempt():
     losses = Losses(None, None, {})
     down = WorkerDown(1, 7, -9, None, None, 0)
     assert [losses.attribute(down, [3, 4])[0] for _ in range(6)] == [None, 3, None, 3, None, 3]
+
+
+def test_a_worker_that_was_shut_down_from_outside():
+    """No node is at fault, not even the one that it was running."""
+    losses = Losses(None, None, {})
+    down = WorkerDown(1, 7, None, 3, 1.0, 0, left=True)
+    assert [losses.attribute(down, [3, 4]) for _ in range(3)] == [(None, False)] * 3

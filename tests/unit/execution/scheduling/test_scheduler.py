@@ -198,6 +198,35 @@ def test_nothing_is_assigned_without_workers(schedule):
     assert scheduler.attempt(0) == 0
 
 
+def test_nodes_that_further_workers_could_run_are_counted(schedule):
+    """They are ready, need neither the main process nor a resource that is used up, and there may be a limit to their number."""
+    plan = [([], [name]) for name in "abcdef"]
+    scarce = NodePolicy(resources={"gpu": 1})
+    scheduler = schedule(
+        plan, workers=1, main_only={1}, separate_main=True, policies=[None, None, None, None, scarce, scarce], limits={"gpu": 1}
+    )
+    assert scheduler.waiting(9) == []  # nothing is ready before the first jobs are assigned
+    assert jobs(scheduler) == [(MAIN, (1,)), (1, (0,))]
+    assert scheduler.waiting(9) == [2, 3, 4]
+    assert scheduler.waiting(2) == [2, 3]
+
+
+def test_a_worker_that_leaves_gets_no_more_jobs(schedule):
+    """Its values are still used, and if it stays after all, it gets jobs again."""
+    scheduler = schedule(FORK, workers=1)
+    assert jobs(scheduler) == [(1, (0,))]
+    scheduler.leave_worker(1, is_leaving=True)
+    scheduler.finish(0, 1)
+    assert jobs(scheduler) == []
+    assert scheduler.waiting(9) == [1, 2]
+    scheduler.leave_worker(1, is_leaving=False)
+    assert jobs(scheduler) == [(1, (1,))]
+    scheduler.leave_worker(1, is_leaving=True)
+    scheduler.lose_worker(1, None)
+    scheduler.add_worker(2)
+    assert jobs(scheduler)[0][0] == 2
+
+
 def test_a_chain_is_one_job(schedule):
     """A node shares a job with its only child, and the value between them is local."""
     scheduler = schedule(CHAIN)

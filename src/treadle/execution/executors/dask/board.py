@@ -11,6 +11,7 @@ import asyncio
 import os
 import pickle
 import tempfile
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from treadle.execution.processes.blackboard import FinishedNode
 
 _PREFIX = "treadle-board-"
+_STALE_SECONDS = 3600.0
+"""Age of a blackboard after which nobody will read it if its process has ended."""
 _READ_SECONDS = 3.0
 """How long a nanny may take to read the blackboard of its worker."""
 
@@ -41,7 +44,7 @@ class Board(NamedTuple):
 
 
 def make_board(pool: str) -> Board:
-    """Make the blackboard of a pool in this process, and remove those of processes that died unread.
+    """Make the blackboard of a pool in this process, and remove those of processes that died unread some time ago.
 
     Args:
         pool: id of the pool.
@@ -53,13 +56,15 @@ def make_board(pool: str) -> Board:
 
 
 def _remove_stale_boards(folder: str) -> None:
-    """Remove the files of this user's processes that have ended."""
+    """Remove the old files of this user's processes that have ended; the driver may be about to read newer ones."""
     for path in Path(folder).glob(f"{_PREFIX}{os.getuid()}-*"):
         pid = path.name.removeprefix(f"{_PREFIX}{os.getuid()}-").partition("-")[0]
         try:
             os.kill(int(pid), 0)
         except ProcessLookupError:
-            path.unlink(missing_ok=True)
+            with suppress(FileNotFoundError):
+                if time.time() - path.stat().st_mtime > _STALE_SECONDS:
+                    path.unlink()
         except (OSError, ValueError):
             continue  # not a process of this user
 
@@ -73,7 +78,7 @@ class BoardReader:
     """
 
     def __init__(self, path: str, nanny: str | None) -> None:
-        self._path, self._nanny = path, nanny
+        self._path, self.nanny = path, nanny
         self.is_possible = os.path.exists(path) or nanny is not None
         """Whether the file can be read after the worker has died."""
 
@@ -84,9 +89,9 @@ class BoardReader:
             connect: opens a connection to an address, for an `async with`.
         """
         content = take_board(self._path)
-        if content is None and self._nanny is not None:
+        if content is None and self.nanny is not None:
             with suppress(OSError, asyncio.TimeoutError):  # the host may be gone
-                async with connect(self._nanny) as nanny:
+                async with connect(self.nanny) as nanny:
                     call = nanny.run(function=pickle.dumps(take_board), kwargs=pickle.dumps({"path": self._path}))
                     content = (await asyncio.wait_for(call, _READ_SECONDS)).get("result")
         return content

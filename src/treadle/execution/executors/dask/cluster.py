@@ -6,10 +6,12 @@ import asyncio
 import logging
 import os
 from contextlib import ExitStack
+from functools import cached_property, partial
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from treadle.errors import RunnerError
+from treadle.execution.executors.dask.exits import describe_exit_of
 from treadle.execution.processes.main_module import hidden_main
 
 if TYPE_CHECKING:
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
 
 _CONNECT_SECONDS = 8
 """How long a scheduler is waited for."""
+_KEEP_SECONDS = 1.0
+"""How often a cluster that was started here is asked whether it has all of its workers."""
 
 
 def check_installed() -> None:
@@ -49,17 +53,18 @@ def connected(address: str | None, client: Any, cluster: Any, workers: int | Non
         _check_client(client)
         return client, lambda: None
     if cluster is not None:
-        if getattr(cluster, "asynchronous", False):
-            msg = (
-                "DaskRunner was given a cluster that belongs to an event loop of its own (asynchronous=True). Make it without "
-                "asynchronous=True: a run blocks its thread, so it cannot wait for that loop."
-            )
-            raise RunnerError(msg, name="cluster")
+        _check_cluster(cluster)
         ours = distributed.Client(cluster, set_as_default=False)
         return ours, ours.close
     address = address or os.environ.get("DASK_SCHEDULER_ADDRESS") or dask.config.get("scheduler-address", None)
     if address is None:
         return _started(workers)
+    if address.startswith("tls:") and distributed.Security().get_connection_args("client")["ssl_context"] is None:
+        msg = (
+            f"The address {address} needs TLS, and dask's configuration names no certificates for the client "
+            "(distributed.comm.tls.ca-file and distributed.comm.tls.client). Add them, or pass a client that has them."
+        )
+        raise RunnerError(msg, name="address")
     try:
         ours = distributed.Client(address, set_as_default=False, timeout=_CONNECT_SECONDS)
     except (OSError, asyncio.TimeoutError, ValueError) as exc:
@@ -69,6 +74,21 @@ def connected(address: str | None, client: Any, cluster: Any, workers: int | Non
         )
         raise RunnerError(msg, name="address") from exc
     return ours, ours.close
+
+
+def _check_cluster(cluster: Any) -> None:
+    if not hasattr(cluster, "scheduler_address"):
+        msg = (
+            f"DaskRunner was given cluster={cluster!r}, of type {type(cluster).__name__}. Give a cluster object, such as a "
+            "distributed.LocalCluster; an address goes to the argument 'address'."
+        )
+        raise RunnerError(msg, name="cluster")
+    if getattr(cluster, "asynchronous", False):
+        msg = (
+            "DaskRunner was given a cluster that belongs to an event loop of its own (asynchronous=True). Make it without "
+            "asynchronous=True: a run blocks its thread, so it cannot wait for that loop."
+        )
+        raise RunnerError(msg, name="cluster")
 
 
 def _check_client(client: Any) -> None:
@@ -93,19 +113,35 @@ def _started(workers: int | None) -> tuple[Any, Callable[[], None]]:
     from treadle.execution.packing.worker_spec import usable_cores
 
     class Nanny(distributed.Nanny):  # type: ignore[misc]  # distributed has no types
-        """Starts its worker without running the main script again in it."""
+        """Starts its worker without running the main script again in it, and logs how the worker's process ended."""
 
         async def instantiate(self) -> Any:
             with hidden_main():
-                return await super().instantiate()
+                status = await super().instantiate()
+            if (process := self.process) is not None:
+                process.on_exit = partial(self._log_exit, self.pid, process.on_exit)
+            return status
 
+        def _log_exit(self, pid: int, on_exit: Callable[[int], None], code: int) -> None:
+            self._exits.append(("INFO", describe_exit_of(pid, code)))
+            on_exit(code)
+
+        @cached_property
+        def _exits(self) -> list[tuple[str, str]]:
+            return []
+
+        def get_logs(self, *arguments: Any, **options: Any) -> list[Any]:
+            """Return the log; dask's own line about the exit is below the level of a cluster in this process."""
+            return [*super().get_logs(*arguments, **options), *self._exits]
+
+    count = workers or usable_cores()
     with ExitStack() as opened:
         logger = logging.getLogger("distributed")
         if logger.level == logging.INFO:  # its default: a line for each step of a start and an end
             logger.setLevel(logging.WARNING)
             opened.callback(logger.setLevel, logging.INFO)
         cluster = distributed.LocalCluster(
-            n_workers=workers or usable_cores(),
+            n_workers=count,
             threads_per_worker=1,
             processes=True,
             worker_class=Nanny,
@@ -114,4 +150,12 @@ def _started(workers: int | None) -> tuple[Any, Callable[[], None]]:
         opened.callback(cluster.close)
         client = distributed.Client(cluster, set_as_default=False)
         opened.callback(client.close)
+        client.loop.add_callback(_keep_workers, cluster, count)
         return client, opened.pop_all().close
+
+
+async def _keep_workers(cluster: Any, count: int) -> None:
+    """Start workers again that dask has given up, because they were not there 15 s after a worker of the same name had died."""
+    while cluster.status.name == "running":
+        cluster.scale(count)
+        await asyncio.sleep(_KEEP_SECONDS)

@@ -23,4 +23,6 @@ def dask_executor(client: Any, project: ProjectSpec, code: ProjectCode, **option
         options: as `DaskPool` takes them.
     """
     pool = DaskPool(client, project, code, **options)
-    return Executor(pool, ClusterStore(pool.read))
+    store = ClusterStore(pool.read)
+    pool.holders = store.holders
+    return Executor(pool, store)

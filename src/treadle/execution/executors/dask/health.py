@@ -10,8 +10,8 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from treadle.errors import RunnerError
-from treadle.execution.executors.dask.link import UnusableWorkerError
 from treadle.execution.executors.dask.shared_files import folders_of
+from treadle.execution.executors.dask.worker_checks import UnusableWorkerError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable

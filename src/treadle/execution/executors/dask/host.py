@@ -9,19 +9,21 @@ from __future__ import annotations
 import os
 import pickle
 import signal
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from treadle.execution.executors.dask.code import ProjectCode, code_folder, unpack_code
 from treadle.execution.executors.dask.fetching import answer
 from treadle.execution.executors.dask.hosted_pool import HostedPool
 from treadle.execution.executors.dask.messages import FETCH, KILL, OPEN
+from treadle.execution.executors.dask.own_settings import OwnSettings
 from treadle.execution.executors.dask.project import HostedProject
 from treadle.execution.executors.dask.shared_files import unseen
 from treadle.execution.executors.dask.versions import versions
 from treadle.execution.protocol.handles import UnpicklableValueError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from treadle.execution.protocol.project import ProjectSpec
 
@@ -53,10 +55,14 @@ class Host:
 
     def __init__(self, worker: Any) -> None:
         self._worker = worker
+        self._own_settings = OwnSettings()
         self.pools: dict[str, HostedPool] = {}
-        worker.handlers.update({OPEN: self.open, FETCH: self.fetch, KILL: self.kill})
+        worker.handlers.update({OPEN: self.open, FETCH: self.fetch, KILL: self.kill, "get_data": self.get_data})
+        worker.plugins[_ATTRIBUTE] = self  # its method `teardown` is called at the end of the worker
 
-    async def open(self, comm: Any, pool: str, number: int, label: str, project: bytes, code: tuple[str, bytes]) -> Any:
+    async def open(
+        self, comm: Any, pool: str, number: int, label: str, task: str, project: bytes, code: tuple[str, bytes]
+    ) -> Any:
         """Be one end of a driver's stream, until it is closed.
 
         Args:
@@ -64,24 +70,33 @@ class Host:
             pool: id of the driver's pool.
             number: this worker's number in it.
             label: this worker's label.
+            task: key of the dask task that sets the worker up.
             project: the pickled ProjectSpec.
             code: the digest of the project's code, and the archive, which is empty if this worker has that version.
         """
         from distributed.core import Status
         from distributed.utils import offload
 
+        self._own_settings.save()
         spec: ProjectSpec = pickle.loads(project)  # noqa: S301 - the driver sent it
         folder = code_folder(self._worker.local_directory, code[0]) if code[0] else ""
         if folder:
             await offload(unpack_code, ProjectCode(*code), folder)
         hosted = self.pools[pool] = HostedPool(self._worker, comm, pool, number, HostedProject(spec, label, folder))
+        hosted.task = task
         try:
             await comm.write(hosted.board.path)  # a dask task finds the pool from now on
             await hosted.listen()
         finally:
             if self.pools.get(pool) is hosted:
                 del self.pools[pool]
+            with suppress(RuntimeError):  # the process is ending
+                self._worker.executors["default"].submit(self._restore_settings)
         return Status.dont_reply
+
+    def _restore_settings(self) -> None:
+        if not self.pools:
+            self._own_settings.restore()
 
     async def fetch(self, pool: str, run: int, dataset: int) -> dict[str, Any]:
         """Return a value to another worker, or to the driver.
@@ -102,14 +117,43 @@ class Host:
         except UnpicklableValueError as exc:
             return answer(None, str(exc))
 
-    async def kill(self, pool: str) -> None:
-        """End this process, whatever it does: the nanny starts another one.
+    async def get_data(self, comm: Any, keys: Collection[Any], **options: Any) -> Any:
+        """Send results of tasks to another worker, as dask does, except that of a set-up task while its pool needs this worker.
+
+        A worker that retires stays until other workers have copies of all results that it has.
+
+        Args:
+            comm: the connection.
+            keys: the tasks.
+            options: what dask's own handler takes.
+        """
+        from distributed.core import Status
+
+        retires = self._worker.status == Status.closing_gracefully
+        if retires and any(hosted.task in keys and not hosted.is_drained for hosted in self.pools.values()):
+            return {"status": "busy"}  # the other worker asks again
+        return await self._worker.get_data(comm, keys=keys, **options)
+
+    async def teardown(self, worker: Any) -> None:  # noqa: ARG002 - dask calls it with this argument
+        """Tell drivers that the worker is being shut down."""
+        for hosted in list(self.pools.values()):
+            hosted.report_shut_down()
+
+    async def kill(self, pool: str, if_idle: bool) -> None:  # noqa: FBT001 - dask passes it by name
+        """End this process: the nanny starts another one.
 
         Args:
             pool: id of the pool that asks for it.
+            if_idle: False to end it only if a node of the pool does not finish within a moment; no further nodes are started.
         """
-        if pool in self.pools:
+        hosted = self.pools.get(pool)
+        if hosted is not None and (if_idle or not await hosted.stop()):
             os.kill(os.getpid(), signal.SIGKILL)
+
+
+def host_of(worker: Any) -> Host | None:
+    """Return what a dask worker has of Treadle, None if it has nothing."""
+    return getattr(worker, _ATTRIBUTE, None)
 
 
 def install(dask_worker: Any, digest: str, probes: Sequence[str]) -> Installed:
@@ -138,7 +182,7 @@ def run_turn(pool: str, ticket: int) -> None:
     """
     from distributed import get_worker
 
-    host = getattr(get_worker(), _ATTRIBUTE, None)
+    host = host_of(get_worker())
     hosted = host.pools.get(pool) if host is not None else None
     if hosted is not None:  # else the driver has closed the pool
         hosted.turns.run(ticket)

@@ -27,7 +27,7 @@ from treadle.execution.executors.dask.board import make_board
 from treadle.execution.executors.dask.fetching import InputFetcher
 from treadle.execution.executors.dask.hosted_run import RunSlot
 from treadle.execution.executors.dask.job_queue import JobQueue
-from treadle.execution.executors.dask.messages import RunFiles, Ticketed, UseBoard
+from treadle.execution.executors.dask.messages import RunFiles, ShutDown, StopHolding, Ticketed, UseBoard
 from treadle.execution.executors.dask.outbox import Outbox
 from treadle.execution.executors.dask.run_files import RunFolder
 from treadle.execution.executors.dask.turns import Turns
@@ -43,6 +43,8 @@ _ORPHAN_SECONDS = 5.0
 """How often a node that outlives its driver is asked to end."""
 _MONITOR_SECONDS = 0.01
 """How long a node may run before the jobs that are queued behind it are returned."""
+_STOP_SECONDS, _STOP_CHECK_SECONDS = 0.1, 0.005
+"""How long a node may still run when the driver stops the pool, and how often that is checked."""
 _PAUSED_SECONDS = 1.0
 """How long jobs wait for dask to start a turn in a worker that it has paused."""
 
@@ -59,6 +61,10 @@ class HostedPool:
     """
 
     def __init__(self, worker: Any, comm: Any, pool: str, number: int, project: HostedProject) -> None:
+        self.task = ""
+        """Key of the dask task that set this process up for the pool."""
+        self.released = asyncio.Event()
+        """Set while no value is here, or the pool is over."""
         self._worker, self._comm, self._number = worker, comm, number
         self._loop = worker.loop.asyncio_loop
         self._runs: dict[int, RunSlot] = {}
@@ -74,6 +80,16 @@ class HostedPool:
         self._is_monitoring = False
         self._paused_since: float | None = None
 
+    @property
+    def is_drained(self) -> bool:
+        """True if no job is here, and no value that other workers may read."""
+        runs = [slot.run for slot in self._runs.values() if slot.run is not None]
+        return self.turns.thread is None and not len(self._jobs) and not any(run.has_values for run in runs)
+
+    def report_shut_down(self) -> None:
+        """Tell the driver that this worker is being shut down."""
+        self._outbox.send(ShutDown())
+
     async def listen(self) -> None:
         """Take commands until the driver closes the stream or is gone; then nothing of the pool is left here."""
         try:
@@ -87,14 +103,25 @@ class HostedPool:
             self._outbox.close()
             self.board.remove()
             self._inputs.cancel()
+            self.released.set()
             for number in list(self._runs):
                 self._runs.pop(number).close()
             self._comm.abort()
         await self._end_running_node()
 
+    async def stop(self) -> bool:
+        """Start no more nodes; return whether the running one, if there is one, has finished."""
+        self._jobs.close()
+        end = time.monotonic() + _STOP_SECONDS
+        while self.turns.thread is not None and time.monotonic() < end:  # noqa: ASYNC110 - another thread changes it
+            await asyncio.sleep(_STOP_CHECK_SECONDS)
+        return self.turns.thread is None
+
     async def _end_running_node(self) -> None:
         """End a node that still runs after the driver has gone: by an exception, and if that fails by ending the process."""
         turns = self.turns
+        if await self.stop():
+            return
         for seconds in (_ORPHAN_SECONDS, _ORPHAN_SECONDS):
             await asyncio.sleep(seconds)
             if (thread := turns.thread) is None or turns.running is None:
@@ -111,6 +138,8 @@ class HostedPool:
             self._runs[command.run] = RunSlot(command.spec)
         elif isinstance(command, UseBoard):
             self.turns.board = self.board.blackboard
+        elif isinstance(command, StopHolding):
+            self.released.set()
         elif isinstance(command, Cancel):
             self._return(self._jobs.cancel(command.run))
         elif isinstance(command, Transfer):

@@ -88,7 +88,13 @@ class HostedRun:
         self._values = LocalValues(opened.copy_modes.get)
         self._pickled: dict[int, PickledValue] = {}
         self._handles: dict[int, Handle] = {}
+        self._offered: set[int] = set()  # values that other workers may read
         self._worker, self._address, self._pool = worker, address, pool
+
+    @property
+    def has_values(self) -> bool:
+        """Whether there are values here that other workers may read."""
+        return bool(self._offered)
 
     # --- values that come in ---------------------------------------------------------------------------------------------
 
@@ -131,7 +137,11 @@ class HostedRun:
         if type(value) in ATOMS or self.opened.spec.is_result[dataset]:
             return None
         size = large_size(value)
-        return ClusterValue(self._worker, size, self._address, self._pool) if size >= RESIDENT_BYTES else None
+        return self._offer(dataset, size) if size >= RESIDENT_BYTES else None
+
+    def _offer(self, dataset: int, size: int) -> ClusterValue:
+        self._offered.add(dataset)
+        return ClusterValue(self._worker, size, self._address, self._pool)
 
     def store_output(self, dataset: int, value: Any) -> Handle:
         """Store an output: a small one, or a result of the run, travels with the report; a large one stays here."""
@@ -152,7 +162,7 @@ class HostedRun:
             return Inline(data, tuple(bytes(buffer) for buffer in buffers))
         # The node may change its arrays after this, so their buffers are copied.
         pickled = self._pickled[dataset] = PickledValue(data, tuple(memoryview(bytearray(buffer)) for buffer in buffers))
-        return ClusterValue(self._worker, pickled.size, self._address, self._pool)
+        return self._offer(dataset, pickled.size)
 
     def keep(self, made: dict[int, Any], dataset: int) -> None:
         """Keep an output as an object, after the attempt."""
@@ -182,3 +192,4 @@ class HostedRun:
         self._values.discard(dataset)
         self._pickled.pop(dataset, None)
         self._handles.pop(dataset, None)
+        self._offered.discard(dataset)

@@ -17,7 +17,6 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import logging
-import os
 import pickle
 import uuid
 from collections import deque
@@ -27,18 +26,26 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from treadle.execution.attempt.failure import record_failure
 from treadle.execution.executors.dask.board import BoardReader
+from treadle.execution.executors.dask.exits import Exit, ask_nanny
+from treadle.execution.executors.dask.holding import hold_worker
 from treadle.execution.executors.dask.host import install, run_turn
-from treadle.execution.executors.dask.messages import KILL, OPEN, RunFiles, Ticketed, UseBoard
+from treadle.execution.executors.dask.messages import KILL, OPEN, RunFiles, StopHolding, Ticketed, UseBoard
 from treadle.execution.executors.dask.sent_parts import SentParts
-from treadle.execution.executors.dask.shared_files import probes, unseen
-from treadle.execution.executors.dask.versions import differences, table, versions
+from treadle.execution.executors.dask.shared_files import probes
+from treadle.execution.executors.dask.worker_checks import (
+    UnusableWorkerError,
+    call,
+    check_files,
+    check_folders,
+    check_versions,
+    remote,
+)
 from treadle.execution.protocol.messages import Cancel, Failed, Finished, Hello, Job, JobsReturned, Release, Started
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from treadle.execution.executors.dask.code import ProjectCode
-    from treadle.execution.executors.dask.host import Installed
     from treadle.execution.executors.dask.messages import TurnEnded
     from treadle.execution.executors.dask.sent_parts import RunParts
     from treadle.execution.protocol.messages import BeginRun, Fact
@@ -59,20 +66,24 @@ class Ended(NamedTuple):
     Attributes:
         reason: why it could not be set up; None if it was.
         board: the content of the worker's blackboard; None if there is none.
+        exit: how the worker's process ended, as far as its nanny knows.
     """
 
     reason: str | None
     board: bytes | None = None
+    exit: Exit = Exit()
+
+
+class Leaving(NamedTuple):
+    """The worker retires; or it stays after all."""
+
+    is_leaving: bool
 
 
 class Unusable(NamedTuple):
     """A worker that cannot run the nodes of this driver, and why: the run ends."""
 
     reason: str
-
-
-class UnusableWorkerError(Exception):
-    """A worker cannot run the nodes of this driver; the text says why."""
 
 
 class Link:
@@ -109,6 +120,14 @@ class Link:
         self._board: BoardReader | None = None
         self._comm: Any = None
         self._is_closed = False
+        self._setup_task: Any = None
+        self._holding: Any = None
+        self._holds = 0
+        self._was_killed = False
+        self.is_leaving = False
+        """True while dask retires the worker: it runs no new dask tasks."""
+        self.was_shut_down = False
+        """True if the worker said so before it ended."""
 
     @property
     def label(self) -> str:
@@ -187,26 +206,33 @@ class Link:
 
     def _need_turn(self) -> None:
         if self._waiting and not self._has_turn:
-            self._submit(self._waiting[0][1], self._waiting[0][0])
+            ticket, name = self._waiting[0]
+            self._has_turn, self._turn = True, self._turn + 1
+            # The key was never used before: dask would not run a known key again.
+            self._turns.append(self._submit_here(run_turn, self._pool, ticket, key=f"{name}-{self._turn}-{self._id}"))
 
-    def _submit(self, name: str, ticket: int) -> None:
-        self._has_turn, self._turn = True, self._turn + 1
-        self._turns.append(
-            self._client.submit(
-                run_turn,
-                self._pool,
-                ticket,
-                key=f"{name}-{self._turn}-{self._id}",  # never used before: dask would not run a known key again
-                workers=[self.address],
-                allow_other_workers=False,
-                pure=False,
-                retries=0,
-            )
+    def _submit_here(self, function: Callable[..., Any], *arguments: Any, key: str) -> Any:
+        return self._client.submit(
+            function, *arguments, key=key, workers=[self.address], allow_other_workers=False, pure=False, retries=0
         )
+
+    def hold(self, *, has_values: bool) -> None:
+        """Keep adaptive scaling from removing the worker while it has values.
+
+        Args:
+            has_values: whether it has any now.
+        """
+        if has_values and self._holding is None:
+            self._holds += 1
+            key = f"treadle-holds-values-{self._id}-{self._holds}"
+            self._holding = self._submit_here(hold_worker, self._pool, key, key=key)
+        elif not has_values and self._holding is not None:
+            self._holding = None
+            self.queue(StopHolding())
 
     def failed_turn(self) -> BaseException | None:
         """Return the error of a dask task that failed outside of any job, None if there is none."""
-        for turn in self._turns:
+        for turn in [*self._turns, *([self._setup_task] if self._setup_task is not None else [])]:
             if turn.status == "error" and not self._is_closed:
                 error: BaseException = turn.exception()
                 return error
@@ -215,6 +241,7 @@ class Link:
     def release_turns(self) -> None:
         """Have dask forget the tasks, also those that its dead worker can no longer run."""
         self._turns.clear()
+        self._setup_task = self._holding = None
 
     @property
     def has_turns(self) -> bool:
@@ -246,44 +273,40 @@ class Link:
                     self._news(self, pickle.loads(await self._comm.read()))  # noqa: S301 - a worker of the user's cluster
         has_died = self._board is not None and not self._is_closed
         self.close()
-        board = await self._board.read(partial(remote, self._client)) if self._board is not None and has_died else None
-        self._news(self, Ended(reason, board))
+        if self._board is not None and has_died:
+            board = await self._board.read(partial(remote, self._client))
+            self._news(self, Ended(None, board, await self._ask_nanny(self._board.nanny)))
+        else:
+            self._news(self, Ended(reason))
+
+    async def _ask_nanny(self, address: str | None) -> Exit:
+        """Return how the worker's process ended."""
+        if address is None or not self.ready or self._was_killed or self.was_shut_down or self.is_leaving:
+            return Exit()
+        async with remote(self._client, address) as nanny:
+            return await ask_nanny(nanny, self.pid)
 
     async def _open(self, project: bytes, code: ProjectCode, folders: Mapping[str, str]) -> None:
         from distributed.comm import connect
 
         with probes(folders) as files:
-            installed: Installed = await self._call(install, digest=code.digest, probes=list(files))
-            self._check_versions(installed.versions)
-            self._check_files(installed.unseen, files)
+            installed = await call(self._client, self.address, install, digest=code.digest, probes=list(files))
+            check_versions(self.address, installed.versions)
+            check_files(self.address, installed.unseen, files)
         self._comm = await connect(self.address, **self._client.security.get_connection_args("client"))
-        message = {"op": OPEN, "reply": False, "pool": self._pool, "number": self.number, "label": self.label}
+        if self._is_closed:  # meanwhile
+            self._comm.abort()
+        task = f"treadle-setup-{self._id}-0"
+        message = {"op": OPEN, "reply": False, "pool": self._pool, "number": self.number, "label": self.label, "task": task}
         await self._comm.write(
             {**message, "project": project, "code": (code.digest, b"" if installed.has_code else code.archive)}
         )
         self._board = BoardReader(await self._comm.read(), installed.nanny)
         if self._board.is_possible:
             await self._write(pickle.dumps([UseBoard()]))
-        self._submit("treadle-setup", 0)
-
-    def remote(self) -> Any:
-        """Return a connection to the worker, for a `with`; the client would keep its own open."""
-        return remote(self._client, self.address)
-
-    async def _call(self, function: Callable[..., Any], **arguments: Any) -> Any:
-        """Call a function of Treadle's in the worker, on its event loop."""
-        async with self.remote() as worker:
-            answer = await worker.run(function=pickle.dumps(function), kwargs=pickle.dumps(arguments))
-        if answer["status"] == "OK":
-            return answer["result"]
-        if isinstance(answer["exception"], ModuleNotFoundError):
-            missing = answer["exception"].name
-            msg = (
-                f"The dask worker at {self.address} cannot import '{missing}'. Workers need Treadle, in the version of this "
-                f"process ({versions()['treadle']}): install 'treadle[dask]' in their environment."
-            )
-            raise UnusableWorkerError(msg)
-        raise answer["exception"]
+        self._has_turn = True
+        # dask keeps its result, and therefore a worker that retires, until the pool is done with the worker: see `Host.get_data`.
+        self._setup_task = self._submit_here(run_turn, self._pool, 0, key=task)
 
     async def check_folders(self, folders: Mapping[str, str]) -> None:
         """Raise if the worker does not see folders of this machine.
@@ -294,31 +317,7 @@ class Link:
         Raises:
             UnusableWorkerError: it does not.
         """
-        with probes(folders) as files:
-            self._check_files(await self._call(unseen, paths=list(files)), files)
-
-    def _check_files(self, missing: list[str], files: Mapping[str, str]) -> None:
-        if missing:
-            folder = os.path.dirname(missing[0])
-            msg = (
-                f"The dask worker at {self.address} does not see the files of this machine: dataset '{files[missing[0]]}' has "
-                f"its file in {folder}. Keep it where all workers can reach it (a shared file system, S3, a database), or run "
-                "its nodes in the main process (run_in: main). If the file system is shared and this is a mistake, say so: "
-                "shared_file_system=True."
-            )
-            raise UnusableWorkerError(msg)
-
-    def _check_versions(self, there: Mapping[str, str]) -> None:
-        here = versions()
-        breaking, differ = differences(here, there)
-        if breaking:
-            msg = (
-                f"The dask worker at {self.address} has other versions of {', '.join(breaking)} than this process, so that "
-                f"values could not be passed on:\n{table(here, there, differ)}\nInstall the same versions on both sides."
-            )
-            raise UnusableWorkerError(msg)
-        if differ:
-            _logger.warning("The dask worker at %s has other versions:\n%s", self.address, table(here, there, differ))
+        await check_folders(self._client, self.address, folders)
 
     async def _write(self, data: bytes) -> None:
         with suppress(OSError):  # the worker is gone, and `run` reports it
@@ -329,33 +328,45 @@ class Link:
         while self._turns and self._turns[0].status == "finished":
             self._turns.popleft()
 
-    async def kill(self) -> None:
-        """End the worker's process."""
-        worker = asyncio.ensure_future(self._ask_to_end())
+    def note_status(self, status: str | None) -> None:
+        """Pass on whether the worker retires.
+
+        Args:
+            status: what the dask scheduler says of it; None if it does not know the worker.
+        """
+        is_leaving = status == "closing_gracefully"
+        if is_leaving != self.is_leaving:
+            self.is_leaving = is_leaving
+            self._news(self, Leaving(is_leaving))
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether nodes were sent to the worker that it has not reported yet."""
+        return self._unreported > 0
+
+    async def kill(self, *, if_idle: bool = True) -> None:
+        """End the worker's process.
+
+        Args:
+            if_idle: False to leave it if its node finishes within a moment.
+        """
+        self._was_killed = True
+        worker = asyncio.ensure_future(self._ask_to_end(if_idle=if_idle))
         _done, waiting = await asyncio.wait([worker], timeout=_KILL_SECONDS)
         if waiting:
             worker.cancel()
-            await self._client.scheduler.restart_workers(workers=[self.address], timeout=30, on_error="return")
+            if self._client.status == "running":
+                restart = self._client.scheduler.restart_workers(workers=[self.address], timeout=30, on_error="return")
+                with suppress(OSError, asyncio.TimeoutError):  # the scheduler goes on with it
+                    await asyncio.wait_for(restart, _KILL_SECONDS)
 
-    async def _ask_to_end(self) -> None:
+    async def _ask_to_end(self, *, if_idle: bool) -> None:
         with suppress(OSError):  # it has ended
-            async with self.remote() as worker:
-                await getattr(worker, KILL)(pool=self._pool)
+            async with remote(self._client, self.address) as worker:
+                await getattr(worker, KILL)(pool=self._pool, if_idle=if_idle)
 
     def close(self) -> None:
         """End the stream: the worker then forgets all that the pool has there."""
         self._is_closed = True
         if self._comm is not None:
             self._comm.abort()
-
-
-def remote(client: Any, address: str) -> Any:
-    """Return a connection to a worker, for an `async with`.
-
-    Args:
-        client: has the security settings of the cluster.
-        address: the worker's address.
-    """
-    from distributed.core import rpc
-
-    return rpc(address, connection_args=client.security.get_connection_args("client"))

@@ -60,6 +60,14 @@ class InputsLost(NamedTuple):
     reason: str
 
 
+class ShutDown(NamedTuple):
+    """The dask worker is being shut down in an orderly way: no node is at fault for its end."""
+
+
+class StopHolding(NamedTuple):
+    """The worker has no values any more; its task that keeps adaptive scaling from removing it ends."""
+
+
 class ClusterValue(NamedTuple):
     """A large value in the dask worker that made it; other workers read it from there."""
 

@@ -29,15 +29,18 @@ from treadle.execution.executors.dask.board import last_nodes
 from treadle.execution.executors.dask.code import ProjectCode
 from treadle.execution.executors.dask.fetching import ValueGoneError, read_value
 from treadle.execution.executors.dask.health import ClusterHealth
-from treadle.execution.executors.dask.link import Ended, Link, Unusable, remote
-from treadle.execution.executors.dask.messages import InputsLost, RunFiles, TurnEnded
+from treadle.execution.executors.dask.link import Ended, Leaving, Link, Unusable
+from treadle.execution.executors.dask.messages import InputsLost, RunFiles, ShutDown, TurnEnded
 from treadle.execution.executors.dask.received import for_this_machine
 from treadle.execution.executors.dask.sent_parts import RunParts
-from treadle.execution.executors.events import Report, SetupFailed, WorkerDown, WorkerUp
+from treadle.execution.executors.dask.waiting_tasks import MOST, WaitingTasks
+from treadle.execution.executors.dask.worker_checks import remote
+from treadle.execution.executors.events import Report, SetupFailed, WorkerDown, WorkerLeaving, WorkerUp
 from treadle.execution.executors.protocol import Capabilities
 from treadle.execution.executors.unreported import UnreportedResults
 from treadle.execution.protocol.messages import (
     BeginRun,
+    Cancel,
     EndRun,
     Failed,
     Finished,
@@ -50,13 +53,13 @@ from treadle.execution.protocol.messages import (
 from treadle.execution.worker.forwarding import log_record, write_output
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from treadle.execution.executors.dask.hosted_run import PickledValue
     from treadle.execution.executors.dask.messages import ClusterValue
     from treadle.execution.executors.events import PoolEvent
     from treadle.execution.packing.bundle import RunBundle
-    from treadle.execution.protocol.messages import Cancel, Job, Release, Transfer
+    from treadle.execution.protocol.messages import Job, Release, Transfer
     from treadle.execution.protocol.project import ProjectSpec
 
 _logger = logging.getLogger(__name__)
@@ -97,7 +100,9 @@ class DaskPool:
         shared_file_system: bool | None = None,
         closed: Callable[[], None] = lambda: None,
     ) -> None:
-        self.capabilities = Capabilities(processes=True, can_kill=True, queues=True, local=False, label_of=self._label)
+        self.capabilities = Capabilities(
+            processes=True, can_kill=True, queues=True, local=False, label_of=self._label, follow=self._follow
+        )
         self._client, self._code = client, code
         self._project = pickle.dumps(replace(project, code_paths=()), protocol=5)  # they are paths of this machine
         self._max_workers, self._closed = max_workers, closed
@@ -115,6 +120,11 @@ class DaskPool:
         self._watching: Any = None
         self._is_closed = False
         self._health = ClusterHealth(client, worker_timeout, shared_file_system=shared_file_system)
+        self._waiting: Callable[[int], Sequence[int]] = lambda _most: ()
+        self._waiting_tasks = WaitingTasks(client, self._id)
+        self._next_look = 0.0
+        self.holders: Callable[[], Collection[int]] = tuple
+        """Returns the workers that have values of the run."""
 
     def _label(self, worker: int) -> str:
         return self._labels.get(worker, f"worker-{worker}")
@@ -137,12 +147,31 @@ class DaskPool:
         self._unreported.begin(number, run.plan)
         self._health.begin()
         self._ready = []
+        self._next_look = time.monotonic() + (_CHECK_SECONDS if self._links else 0.0)
         for link in self._links.values():
             link.started = None
             if link.ready:
                 link.begin(self._message, self._parts)
                 self._ready.append(WorkerUp(link.number, link.pid, 0))
+                if link.is_leaving:
+                    self._ready.append(WorkerLeaving(link.number))
         return self._parts.main_only
+
+    def _follow(self, waiting: Callable[[int], Sequence[int]]) -> None:
+        """Show the nodes of the next run that wait for a worker to whatever scales the cluster."""
+        self._waiting = waiting
+
+    def _show_waiting(self) -> None:
+        """Show dask which nodes wait, and which workers have values. A run of tiny nodes has ended before."""
+        self._next_look = time.monotonic() + _CHECK_SECONDS
+        is_full = self._max_workers is not None and len(self._links) >= self._max_workers
+        if self._client.status == "running":
+            self._waiting_tasks.update(() if is_full else self._waiting(MOST), self._name_of)
+            holders = self.holders()
+            for link in list(self._links.values()):
+                if link.ready and not link.is_leaving:
+                    link.hold(has_values=link.number in holders)
+            self.flush()
 
     def send(self, worker: int, command: Job | Transfer | Release | Cancel) -> None:
         """Queue a command; `flush` sends it."""
@@ -160,6 +189,8 @@ class DaskPool:
         self.flush()
         end = None if timeout is None else time.monotonic() + timeout
         while not events:
+            if time.monotonic() >= self._next_look:
+                self._show_waiting()
             left = _CHECK_SECONDS if end is None else min(_CHECK_SECONDS, end - time.monotonic())
             try:
                 item = self._news.get(timeout=max(0.0, left)) if left > 0 else self._news.get_nowait()
@@ -200,27 +231,31 @@ class DaskPool:
 
     def end(self) -> None:
         """End the run: its values are freed in the workers."""
+        self._waiting = lambda _most: ()
+        self._waiting_tasks.clear()
         self._message = self._parts = None
         for link in list(self._links.values()):
             if link.ready:
+                link.hold(has_values=False)
                 link.queue(EndRun(self._run))
                 link.flush(self._name_of)
             link.started = None
 
     def close(self, *, kill: bool = False) -> None:
-        """Close the streams: the workers forget the pool; `kill` ends those that are in a node."""
+        """Close the streams: the workers forget the pool; `kill` ends those whose node goes on."""
         if self._is_closed:
             return
         self._is_closed = True
-        busy = [link for link in self._links.values() if link.started is not None] if kill else []
+        busy = [link for link in self._links.values() if link.is_busy] if kill else []
         self._client.sync(self._close, busy)
         for link in self._links.values():
             link.release_turns()
         self._links.clear()
+        self._waiting_tasks.clear()
         self._closed()
 
     async def _close(self, busy: list[Link]) -> None:
-        await asyncio.gather(*(link.kill() for link in busy), return_exceptions=True)
+        await asyncio.gather(*(link.kill(if_idle=False) for link in busy), return_exceptions=True)
         for link in self._links.values():
             link.close()
         end = time.monotonic() + _GRACE_SECONDS
@@ -263,10 +298,11 @@ class DaskPool:
                 workers = {}  # `health.py` notices a scheduler that is gone
             for link in list(self._links.values()):
                 link.release_done_turns()
+                link.note_status(workers.get(link.address, {}).get("status"))
             self._add_links(workers)
             await asyncio.sleep(_LOOK_SECONDS)
 
-    def _add_links(self, workers: Iterable[str]) -> None:
+    def _add_links(self, workers: Mapping[str, Mapping[str, Any]]) -> None:
         linked = {link.address for link in list(self._links.values())}
         for address in workers:
             number = next(each for each in range(1, len(self._links) + 2) if each not in self._links)
@@ -286,6 +322,8 @@ class DaskPool:
         link, news = item
         if isinstance(news, Ended):
             return self._lost(link, news)
+        if isinstance(news, Leaving):
+            return self._leaving(link, news)
         if isinstance(news, Unusable):
             raise RunnerError(news.reason, name="dask")
         events: list[PoolEvent] = []
@@ -306,6 +344,8 @@ class DaskPool:
             return self._set_up(link, fact)
         elif kind is TurnEnded:
             link.turn_ended(fact)
+        elif kind is ShutDown:
+            link.was_shut_down = True
         elif fact.run != self._run or self._message is None or self._links.get(link.number) is not link:
             pass  # of an earlier run
         elif kind is InputsLost:
@@ -325,6 +365,14 @@ class DaskPool:
             return []
         link.begin(self._message, self._parts)
         return [WorkerUp(link.number, hello.pid, hello.configured)]
+
+    def _leaving(self, link: Link, news: Leaving) -> list[PoolEvent]:
+        """Have a worker that retires return its jobs, because dask starts no task there; or use it again."""
+        if not link.ready or self._message is None or self._links.get(link.number) is not link:
+            return []
+        if news.is_leaving:
+            link.queue(Cancel(self._run))
+        return [WorkerLeaving(link.number, news.is_leaving)]
 
     def _lost(self, link: Link, ended: Ended) -> list[PoolEvent]:
         if self._links.get(link.number) is not link:
@@ -346,11 +394,11 @@ class DaskPool:
         if ended.board is not None:
             started, unreported = last_nodes(ended.board, self._run, link.finished)
             finished = self._unreported.facts(link.number, unreported)
-        events: list[PoolEvent] = [Report(link.number, fact) for fact in finished]
-        if started is None:
-            return [*events, WorkerDown(link.number, link.pid, None, None, None, 0)]
-        seconds = max(0.0, time.time() - started.at)
-        return [*events, WorkerDown(link.number, link.pid, None, started.node, started.at, 0, seconds)]
+        down = WorkerDown(link.number, link.pid, ended.exit.code, None, None, 0, reason=ended.exit.reason)
+        down = down._replace(left=link.was_shut_down)
+        if started is not None:
+            down = down._replace(node=started.node, started=started.at, seconds=max(0.0, time.time() - started.at))
+        return [*(Report(link.number, fact) for fact in finished), down]
 
     def _inputs_lost(self, link: Link, fact: InputsLost) -> list[PoolEvent]:
         """Give up the worker that an input could not be read from; the nodes that were to take it run later."""

@@ -48,6 +48,11 @@ class ClusterStore(InlineStore):
                 self._fetched[dataset] = value
         return True
 
+    def holders(self) -> set[int]:
+        """Return the workers that have values."""
+        with self._lock:
+            return {handle.worker for handle in self._handles.values() if isinstance(handle, ClusterValue)}
+
     def load_input(self, dataset: int, *, last: bool) -> Any:
         """Return an input for a node in this process."""
         with self._lock:

@@ -9,7 +9,7 @@ import pytest
 from treadle.errors import RunnerError
 from treadle.execution.executors.dask.cluster import connected
 from treadle.execution.executors.dask.health import ClusterHealth
-from treadle.execution.executors.dask.link import UnusableWorkerError
+from treadle.execution.executors.dask.worker_checks import UnusableWorkerError
 
 distributed = pytest.importorskip("distributed")
 

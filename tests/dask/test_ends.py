@@ -1,0 +1,198 @@
+"""Runs on a cluster that end early: by Ctrl-C, a timeout, the death of their process, of workers, or of the scheduler."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+
+import dask
+import numpy as np
+import psutil
+import pytest
+
+from treadle import Catalog, NodePolicy, Pipeline, node
+from treadle.errors import NodeTimeoutError, WorkerLostError
+from treadle.events import NodeFinished, WorkerLost
+from treadle.execution.runners.dask import DaskRunner
+
+distributed = pytest.importorskip("distributed")
+
+
+def _load_integration_fixtures():
+    path = Path(__file__).parents[1] / "integration" / "conftest.py"
+    spec = importlib.util.spec_from_file_location("treadle_integration_fixtures", path)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+_fixtures = _load_integration_fixtures()
+leftovers, launch = _fixtures.leftovers, _fixtures.launch
+DEADLINE = 60
+
+SCRIPT = """
+import os
+import time
+from pathlib import Path
+
+import numpy as np
+
+from treadle import Catalog, DaskRunner, Pipeline, node
+
+FOLDER = {folder!r}
+
+def hold(large):
+    Path(FOLDER, "pid").write_text(str(os.getpid()))
+    try:
+        while True:
+            time.sleep(0.02)
+    finally:
+        Path(FOLDER, "ended").touch()
+
+if __name__ == "__main__":
+    nodes = [node(lambda: np.ones(300_000), None, "large", name="make"), node(hold, "large", "held", name="hold")]
+    DaskRunner({address!r}).run(Pipeline(nodes), Catalog())
+"""
+
+
+@pytest.fixture
+def begin(cluster, launch, tmp_path):
+    """Start a run in a process of its own; return the process, and the process id of the worker in which a node waits."""
+
+    def start():
+        launched = launch(SCRIPT.format(folder=str(tmp_path), address=cluster.address), tmp_path)
+        pid = tmp_path / "pid"
+        wait_for(lambda: launched.process.poll() is not None or (pid.exists() and pid.read_text()))
+        assert launched.process.poll() is None, launched.output
+        return launched, int(pid.read_text())
+
+    return start
+
+
+def wait_for(condition):
+    """Wait until a condition holds."""
+    end = time.monotonic() + DEADLINE
+    while not condition():
+        assert time.monotonic() < end, "it did not happen"
+        time.sleep(0.02)
+
+
+def tasks(client):
+    """Return the keys of the tasks that the scheduler knows, and the pools that workers know."""
+    keys = client.run_on_scheduler(lambda dask_scheduler: sorted(map(str, dask_scheduler.tasks)))
+    pools = client.run(
+        lambda dask_worker: sorted(dask_worker._treadle_host.pools) if hasattr(dask_worker, "_treadle_host") else []
+    )
+    return keys, [pool for each in pools.values() for pool in each]
+
+
+def test_ctrl_c_frees_the_worker(begin, client):
+    """The worker's process is ended, whatever its node does, and the nanny starts another one."""
+    launched, pid = begin()
+    launched.process.send_signal(signal.SIGINT)
+    wait_for(lambda: not psutil.pid_exists(pid))
+    assert launched.wait() != 0
+    assert launched.output.rstrip().endswith("KeyboardInterrupt")
+    client.wait_for_workers(2, timeout=DEADLINE)
+    wait_for(lambda: tasks(client) == ([], []))
+
+
+def test_a_killed_client_leaves_nothing(begin, client, tmp_path):
+    """Its tasks and values are gone at once; a node that still runs gets an interrupt."""
+    launched, pid = begin()
+    launched.process.kill()
+    launched.wait()
+    wait_for(lambda: tasks(client) == ([], []))
+    wait_for((tmp_path / "ended").exists)
+    assert psutil.pid_exists(pid)
+    with DaskRunner(client=client) as runner:  # the worker can be used
+        assert dict(runner.run(Pipeline([node(lambda: 1, None, "a", name="a")]), Catalog())) == {"a": 1}
+
+
+def test_a_timeout_frees_the_worker(client, tmp_path):
+    """The process in which the node runs is ended, and the nanny starts another one."""
+    folder = str(tmp_path)
+
+    def hold():
+        Path(folder, "pid").write_text(str(os.getpid()))
+        while True:
+            time.sleep(0.02)
+
+    held = node(hold, None, "a", name="hold", policy=NodePolicy(timeout=0.5))
+    with DaskRunner(client=client) as runner, pytest.raises(NodeTimeoutError, match="hold"):
+        runner.run(Pipeline([held]), Catalog())
+    wait_for(lambda: not psutil.pid_exists(int((tmp_path / "pid").read_text())))
+    client.wait_for_workers(2, timeout=DEADLINE)
+
+
+def test_a_node_that_segfaults(client):
+    """It costs one worker, and nothing runs again; the error has the worker's address and the signal, which the nanny knows."""
+    client.wait_for_workers(2, timeout=DEADLINE)
+    events = []
+    crash = lambda _a: signal.pthread_kill(threading.get_ident(), signal.SIGSEGV)  # in this thread, as a segfault of its code
+    nodes = [node(int, None, "a", name="fine"), node(crash, "a", "b", name="crash")]
+    with DaskRunner(client=client) as runner, pytest.raises(WorkerLostError, match="was killed by SIGSEGV") as caught:
+        runner.run(Pipeline(nodes), Catalog(), observers=[events.append])
+    assert caught.value.node == "crash"
+    assert "@127.0.0.1:" in caught.value.worker
+    assert caught.value.exitcode == -signal.SIGSEGV
+    assert len([event for event in events if isinstance(event, WorkerLost)]) == 1
+    assert [event.node for event in events if isinstance(event, NodeFinished)] == ["fine"]
+    client.wait_for_workers(2, timeout=DEADLINE)
+
+
+def test_saved_outputs_survive_the_worker(client, tmp_path):
+    """A node whose output is in a file does not run again when its worker dies; one whose value was only there does."""
+    client.wait_for_workers(2, timeout=DEADLINE)
+    folder = str(tmp_path)
+
+    def count(name):
+        with Path(folder, name).open("a") as file:
+            file.write("x")
+
+    def save():
+        count("saved")
+        return "wool"
+
+    def keep():
+        count("kept")
+        return np.ones(300_000)
+
+    def crash_once(saved, kept):
+        count("crashed")
+        if Path(folder, "crashed").read_text() == "x":
+            os.kill(os.getpid(), signal.SIGKILL)
+        return len(saved) + int(kept.sum())
+
+    catalog = Catalog.from_config({"saved": {"type": "text.TextDataset", "filepath": str(tmp_path / "saved.txt")}})
+    nodes = [
+        node(save, None, "saved", name="save"),
+        node(keep, None, "kept", name="keep"),
+        node(crash_once, ["saved", "kept"], "total", name="crash", policy=NodePolicy(retries=1)),
+    ]
+    with DaskRunner(client=client, max_workers=1) as runner:
+        assert dict(runner.run(Pipeline(nodes), catalog)) == {"total": 300_004}
+    assert [(tmp_path / name).read_text() for name in ("saved", "kept", "crashed")] == ["x", "xx", "xx"]
+    client.wait_for_workers(2, timeout=DEADLINE)
+
+
+def test_all_workers_of_a_local_cluster_are_killed(tmp_path):
+    """They come back, also if dask has given them up in the meantime, and the nodes that they ran are tried again."""
+    folder = str(tmp_path)
+
+    def crash_once(name):
+        path = Path(folder, name)
+        if not path.exists():
+            path.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return 1
+
+    nodes = [node(lambda name=name: crash_once(name), None, name, name=name, policy=NodePolicy(retries=1)) for name in "ab"]
+    with dask.config.set({"distributed.deploy.lost-worker-timeout": "1 ms"}), DaskRunner(max_workers=2) as runner:
+        assert dict(runner.run(Pipeline(nodes), Catalog())) == {"a": 1, "b": 1}

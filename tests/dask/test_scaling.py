@@ -1,0 +1,144 @@
+"""Clusters whose workers come and go during a run, or whose scheduler goes."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+
+from treadle import Catalog, Pipeline, node
+from treadle.errors import RunnerError, WorkerSetupError
+from treadle.events import NodeFinished, NodeStarted
+from treadle.execution.runners.dask import DaskRunner
+from treadle.hooks import hook_impl
+from treadle.hooks.manager import create_hook_manager, register_hooks
+
+DEADLINE = 60
+
+
+def wait_for(condition):
+    """Wait until a condition holds."""
+    end = time.monotonic() + DEADLINE
+    while not condition():
+        assert time.monotonic() < end, "it did not happen"
+        time.sleep(0.02)
+
+
+def statuses(client):
+    """Return what the scheduler says of each worker."""
+    return list(client.sync(client.scheduler.identity)["workers"].values())
+
+
+def test_a_cluster_without_workers(changing_cluster):
+    """A run waits for workers for as long as it was told."""
+    with changing_cluster.client() as client:
+        changing_cluster.start_workers(client, 0)
+        with pytest.raises(RunnerError, match="has had no worker that could run a node for 1 s"):
+            DaskRunner(client=client, worker_timeout=1).run(Pipeline([node(int, None, "a", name="n")]), Catalog())
+
+
+def test_a_worker_that_joins_during_a_run_is_used(changing_cluster, nodes_for_two_workers):
+    """A node that waits gets it."""
+    with changing_cluster.client() as client, DaskRunner(client=client) as runner:
+        changing_cluster.start_workers(client, 1)
+        joined = []
+
+        def join(event):
+            if isinstance(event, NodeStarted) and not joined:
+                joined.append(changing_cluster.start_worker("joins", "--no-nanny"))
+
+        result = dict(runner.run(nodes_for_two_workers(2), Catalog(), observers=[join]))
+    assert len(set(result.values())) == 2
+
+
+def test_a_worker_that_retires_loses_nothing(changing_cluster, tmp_path):
+    """It stays until its values were used; the node that made them does not run again."""
+    folder = str(tmp_path)
+    with changing_cluster.client() as client, DaskRunner(client=client) as runner:
+        changing_cluster.start_workers(client, 2)
+        threads = []
+
+        def make():
+            with Path(folder, "made").open("a") as made:
+                made.write("made\n")
+            return np.full(300_000, 1.0)
+
+        def wait_for_retirement():
+            end = time.monotonic() + 60
+            while not Path(folder, "retiring").exists():
+                assert time.monotonic() < end
+                time.sleep(0.02)
+            return 1
+
+        def report_retirement():
+            wait_for(lambda: "closing_gracefully" in {each["status"] for each in statuses(client)})
+            (tmp_path / "retiring").touch()
+
+        def retire(event):
+            if isinstance(event, NodeFinished) and event.node == "make" and not threads:
+                address = f"tcp://{event.worker.partition('@')[2]}"
+                threads.append(threading.Thread(target=client.retire_workers, args=([address],)))
+                threads.append(threading.Thread(target=report_retirement))
+                for thread in threads:
+                    thread.start()
+
+        nodes = [
+            node(make, None, "large", name="make"),
+            node(wait_for_retirement, None, "retiring", name="wait"),
+            node(lambda large, _: float(large.sum()), ["large", "retiring"], "sum", name="use"),
+        ]
+        assert dict(runner.run(Pipeline(nodes), Catalog(), observers=[retire])) == {"sum": 300_000.0}
+        for thread in threads:
+            thread.join(DEADLINE)
+        wait_for(lambda: len(statuses(client)) == 1)
+    assert (tmp_path / "made").read_text() == "made\n"
+
+
+class Picky:
+    """A plugin that starts on the first worker only."""
+
+    @hook_impl
+    def on_worker_start(self, spec):
+        if spec.number > 1:
+            raise LookupError("no loom")
+
+
+def test_a_late_worker_that_cannot_be_set_up(changing_cluster, tmp_path):
+    """The run ends with the traceback of that worker, although the other one is busy; its node is ended."""
+    folder, hooks, joined = str(tmp_path), create_hook_manager(), []
+    register_hooks(hooks, [Picky()])
+
+    def hold():
+        Path(folder, "pid").write_text(str(os.getpid()))
+        time.sleep(600)
+
+    def join(event):
+        if isinstance(event, NodeStarted) and not joined:
+            joined.append(changing_cluster.start_worker("late", "--no-nanny"))
+
+    nodes = [node(hold, None, None, name=f"hold{index}") for index in range(2)]
+    with changing_cluster.client() as client, DaskRunner(client=client) as runner:
+        changing_cluster.start_workers(client, 1)
+        with pytest.raises(WorkerSetupError, match="on_worker_start") as caught:
+            runner.run(Pipeline(nodes), Catalog(), hooks=hooks, observers=[join])
+        assert "LookupError: no loom" in caught.value.failure.traceback
+        assert caught.value.worker.startswith("worker-2@127.0.0.1:")
+        pid = int((tmp_path / "pid").read_text())
+        with suppress(psutil.NoSuchProcess):
+            psutil.Process(pid).wait(DEADLINE)
+
+
+def test_a_scheduler_that_ends(changing_cluster):
+    """The run ends with one error that says how to resume it."""
+    with changing_cluster.client() as client, DaskRunner(client=client) as runner:
+        changing_cluster.start_workers(client, 1)
+        waits = node(lambda: threading.Event().wait(60), None, "a", name="waits")
+        kill = lambda event: changing_cluster.processes["scheduler"].kill() if isinstance(event, NodeStarted) else None
+        with pytest.raises(RunnerError, match="resume the run: `treadle run` shows the command"):
+            runner.run(Pipeline([waits]), Catalog(), observers=[kill])

@@ -1,0 +1,37 @@
+"""How a worker process ended, as the log of its nanny has it."""
+
+from __future__ import annotations
+
+import pytest
+
+from treadle.execution.executors.dask.exits import Exit, describe_exit_of, exit_in
+
+MEMORY = "distributed.nanny.memory - WARNING - Worker tcp://127.0.0.1:1 (pid=41) exceeded 95% memory budget. Restarting..."
+
+
+@pytest.mark.parametrize(
+    ("lines", "found"),
+    [
+        ([], Exit()),
+        (["distributed.nanny - INFO - Worker process 41 was killed by signal 11"], Exit(-11)),
+        (["distributed.nanny - INFO - Worker process 41 exited with status 3"], Exit(3)),
+        (["distributed.nanny - INFO - Worker process 41 was killed by unknown signal"], Exit()),
+        (["distributed.nanny - INFO - Worker process 412 was killed by signal 11"], Exit()),
+    ],
+)
+def test_the_exit_code_is_that_of_the_process(lines, found):
+    """Lines about other processes are ignored."""
+    assert exit_in(lines, 41) == found
+
+
+@pytest.mark.parametrize("code", [0, 3, -11])
+def test_lines_of_clusters_in_this_process(code):
+    """They are as dask's own."""
+    assert exit_in([describe_exit_of(41, code)], 41) == Exit(code)
+
+
+def test_a_worker_that_used_too_much_memory():
+    """The reason is dask's own, not that of the signal with which dask ended the process."""
+    found = exit_in([MEMORY, "distributed.nanny - INFO - Worker process 41 was killed by signal 15"], 41)
+    assert found.code == -15
+    assert "its memory exceeded 95 % of the limit" in found.reason
