@@ -229,3 +229,21 @@ def treadle(launch):
         return launch(command, root, LOOM_TALLY=str(root / "tally.txt"), **environment)
 
     return start
+
+
+@pytest.fixture
+def postgres_url():
+    """The URL of an empty database on the PostgreSQL server that `TREADLE_TEST_POSTGRES` names (`.ci/run` starts one)."""
+    from sqlalchemy import create_engine, make_url, text
+
+    server = os.environ.get("TREADLE_TEST_POSTGRES", "")
+    if not server:
+        pytest.skip("TREADLE_TEST_POSTGRES names no server")
+    name = f"treadle_{uuid.uuid4().hex[:12]}"
+    engine = create_engine(server, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(text(f"CREATE DATABASE {name}"))
+    yield make_url(server).set(database=name).render_as_string(hide_password=False)
+    with engine.connect() as connection:
+        connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
+    engine.dispose()

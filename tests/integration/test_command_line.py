@@ -30,6 +30,7 @@ def _nodes_run(root):
     return [about for hook, about, *_ in lines if hook == "before_node_run"]
 
 
+@pytest.mark.parametrize("way", ["sequential", "spawn"])
 def test_resume(treadle, make_loom, way, leftovers):
     """A failed node ends with exit code 1 and the command that finishes the run; it runs only what was not done (failure 8)."""
     root = make_loom()
@@ -60,7 +61,17 @@ def test_resume(treadle, make_loom, way, leftovers):
     leftovers.check()
 
 
-@pytest.mark.parametrize("end", ["raise", "sys.exit", "os._exit"])
+@pytest.mark.parametrize(
+    ("start_method", "end"),
+    [
+        ("fork", "raise"),
+        ("spawn", "raise"),
+        ("spawn", "sys.exit"),
+        ("spawn", "os._exit"),
+        ("forkserver", "os._exit"),
+        ("loky", "raise"),
+    ],
+)
 def test_settings_that_fail_in_workers(treadle, make_loom, start_method, leftovers, end):
     """Settings that fail in workers only are one clear error with the project's own traceback; a forked worker has them."""
     root = make_loom()
@@ -86,6 +97,7 @@ def test_settings_that_fail_in_workers(treadle, make_loom, start_method, leftove
     leftovers.check()
 
 
+@pytest.mark.parametrize("start_method", ["fork", "spawn"])
 def test_lost_worker(treadle, make_loom, start_method, leftovers):
     """A worker that is killed: exit code 1, and an error that names node and signal; the record has it too."""
     root = make_loom()

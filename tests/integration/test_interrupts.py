@@ -39,7 +39,10 @@ def _record(root):
         return store.load(summary.session_id)
 
 
-@pytest.mark.parametrize("kind", ["ctrl-c", "sigterm"])
+@pytest.mark.parametrize(
+    ("way", "kind"),
+    [*((way, "ctrl-c") for way in ("sequential", "thread", *PROCESSES)), ("sequential", "sigterm"), ("spawn", "sigterm")],
+)
 def test_stopped(begin, way, leftovers, kind):
     """A signal ends the run with its own exit code; the session is recorded as interrupted; nothing is left (failure 9).
 

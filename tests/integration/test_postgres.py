@@ -9,11 +9,10 @@ import socket
 import subprocess
 import sys
 import threading
-import uuid
 from pathlib import Path
 
 import pytest
-from sqlalchemy import create_engine, make_url, text
+from sqlalchemy import make_url
 
 from treadle import Session
 from treadle.errors import StoreError
@@ -22,9 +21,6 @@ from treadle.observe.store import NodeRecord, RunRecord, SessionRecord, SessionS
 from treadle.observe.store.engine import open_engine
 from treadle.observe.store.migrations import ALL_MIGRATIONS, migrate
 from treadle.planning.reuse.facts import LastSuccess
-
-SERVER = os.environ.get("TREADLE_TEST_POSTGRES", "")
-pytestmark = pytest.mark.skipif(not SERVER, reason="TREADLE_TEST_POSTGRES names no server")
 
 PROCESSES = 8
 SAVER = """
@@ -68,16 +64,9 @@ def record(number):
 
 
 @pytest.fixture
-def url():
+def url(postgres_url):
     """An empty database of its own."""
-    name = f"treadle_{uuid.uuid4().hex[:12]}"
-    engine = create_engine(SERVER, isolation_level="AUTOCOMMIT")
-    with engine.connect() as connection:
-        connection.execute(text(f"CREATE DATABASE {name}"))
-    yield make_url(SERVER).set(database=name).render_as_string(hide_password=False)
-    with engine.connect() as connection:
-        connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
-    engine.dispose()
+    return postgres_url
 
 
 def test_processes_that_save_at_once_lose_nothing(url):

@@ -7,10 +7,10 @@ import random
 import signal
 
 import numpy as np
-import pytest
 
 from treadle import Catalog, NodePolicy, ParallelRunner, Pipeline, SequentialRunner, node
 
+START_METHODS = ("fork", "spawn", "forkserver", "loky")
 NODES = 60
 
 
@@ -57,9 +57,9 @@ def outcome(runner, pipeline, folder):
     return result, {path.name: path.read_text() for path in folder.glob("written_*")}
 
 
-@pytest.mark.parametrize("seed", range(2))
-def test_workers_that_die_change_nothing(parallel_runner, tmp_path, seed):
-    """The results are the same, and no node that has no value to lose is run again."""
+def test_workers_that_die_change_nothing(parallel_runner, start_method, tmp_path):
+    """The results are the same, and no node that has no value to lose is run again. Each start method has its own graph."""
+    seed = START_METHODS.index(start_method)
     calm, wild = tmp_path / "calm", tmp_path / "wild"
     calm.mkdir()
     wild.mkdir()

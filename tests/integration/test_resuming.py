@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import platform
 import signal
-from contextlib import closing
-from pathlib import Path
+from contextlib import ExitStack, closing
 
 import pytest
 
@@ -97,8 +98,8 @@ def flags(way):
     return (f"--runner={way}",)
 
 
-def sessions(root):
-    with closing(SQLStore(project_path=root)) as store:
+def sessions(root, url=None):
+    with closing(SQLStore(url, project_path=root)) as store:
         return [store.load(summary.session_id) for summary in reversed(store.list())]
 
 
@@ -148,24 +149,54 @@ def test_a_killed_run_is_resumed(relay, treadle, gate, way, wait_until):
     assert (relay / "data/four.txt").read_text() == "a123Ax"
 
 
-def test_a_running_session_cannot_be_resumed(relay, treadle, gate):
-    """A second process that resumes the same session is refused, and names the first one."""
+RACER = """
+import os
+from pathlib import Path
+
+from treadle import Session, bootstrap_project
+
+bootstrap_project(Path.cwd())
+with Session.create(resume="last") as session:
+    print(session.session_id, flush=True)
+    open(os.environ["START"]).read()
+    session.run()
+"""
+
+
+@pytest.mark.parametrize("database", ["sqlite", "postgres"])
+def test_a_session_is_resumed_by_one_process_at_a_time(relay, treadle, launch, gate, database, request, tmp_path, wait_until):
+    """Of two processes that have both found it, one runs; nothing has to be removed when that one is killed."""
+    url = None
+    if database == "postgres":
+        url = request.getfixturevalue("postgres_url")
+        (relay / "src/relay/settings.py").write_text(f"SESSION_STORE_ARGS = {{'url': {url!r}}}\n")
     (relay / "broken").touch()
     assert treadle(relay, "run").wait() == 1
     (relay / "broken").unlink()
-    origin = sessions(relay)[0].session_id
-    first = treadle(relay, "run", f"--resume={origin}", **gate.environment)
-    gate.wait_reached(first)
-    running = sessions(relay)[-1].session_id
-    second = treadle(relay, "run", f"--resume={origin}")
-    assert second.wait() != 0
-    assert f"is being resumed by session {running}" in second.output
-    third = treadle(relay, "run", f"--resume={running}")
-    assert third.wait() != 0
-    assert "is still running" in third.output
-    with Path(gate.environment["GATE_OPEN"]).open("w"):
-        pass
-    assert first.wait() == 0, first.output
+    starts = [tmp_path / "start-1", tmp_path / "start-2"]
+    for pipe in starts:
+        os.mkfifo(pipe)
+    racers = [launch(RACER, relay, START=str(pipe), **gate.environment) for pipe in starts]
+    with ExitStack() as stack:
+        for pipe in starts:
+            stack.enter_context(pipe.open("w"))  # waits for the session of this process
+    wait_until(lambda: any(each.process.poll() is not None for each in racers), "one is refused")
+    winner, loser = sorted(racers, key=lambda each: each.process.poll() is not None)
+    gate.wait_reached(winner)
+    assert loser.process.poll() == 1, loser.output
+    running = winner.output.split()[0]
+    by = f"being resumed by session {running}, in process {winner.process.pid} on {platform.node()}"
+    assert by in loser.output
+    origin = next(each for each in sessions(relay, url) if each.resumed_from is None).session_id
+    for session_id, message in ((origin, by), (running, "is still running")):
+        late = treadle(relay, "run", f"--resume={session_id}")
+        assert late.wait() != 0
+        assert message in late.output
+    winner.process.kill()
+    winner.process.wait()
+    last = treadle(relay, "run", f"--resume={origin}")
+    assert last.wait() == 0, last.output
+    assert (relay / "data/four.txt").read_text() == "a123Ax"
 
 
 def test_nodes_that_the_failed_run_had_skipped_are_done(relay, treadle):

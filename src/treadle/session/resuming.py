@@ -1,11 +1,14 @@
 """Resume a session that did not succeed: find it in the store, and repeat its run with what is left to do.
 
-State: none. Neighbours: `rerun.py` converts the record of a session to the arguments of a run, `reusing.py` decides which nodes
-are done, `session.py` creates the session that continues.
+State: none besides the claim on a session while it is resumed. Neighbours: `rerun.py` converts the record of a session to the
+arguments of a run, `reusing.py` decides which nodes are done, `session.py` creates the session that continues;
+`treadle.observe.store.resume_access` has the claims.
 """
 
 from __future__ import annotations
 
+import logging
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -15,10 +18,13 @@ from treadle.observe.store.records import SessionState
 from treadle.session.rerun import rerun_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from treadle.observe.store import SessionRecord, SessionStore
+    from treadle.observe.store.resume_claim import ResumeClaim
     from treadle.project import ConfiguredProject
+
+_logger = logging.getLogger(__name__)
 
 LAST = "last"
 """Stands for the newest session that failed, was interrupted or was lost, and that no later session has completed."""
@@ -36,6 +42,7 @@ class Resumed:
         conf_source: its configuration source; None for that of the settings.
         extra_params: its params, overridden by the given ones.
         arguments: the arguments of its run, by name.
+        claim: the newest claim of a session that resumes it, which is no longer active; None if it was never resumed.
     """
 
     session_id: str
@@ -43,6 +50,7 @@ class Resumed:
     conf_source: str | None
     extra_params: Mapping[str, Any]
     arguments: Mapping[str, Any] = field(default_factory=dict)
+    claim: ResumeClaim | None = None
 
 
 def find_resumed(
@@ -83,7 +91,7 @@ def find_resumed(
             f"`treadle sessions rerun {record.session_id}`."
         )
         raise SessionError(msg, session_id=record.session_id)
-    _refuse_running(record, store)
+    claim = _refuse_running(record, store)
     again = rerun_of(record, default_conf_source=project.settings.CONF_SOURCE, params=params)
     return Resumed(
         session_id=record.session_id,
@@ -91,21 +99,72 @@ def find_resumed(
         conf_source=None if again.conf_source is None else str(again.conf_source),
         extra_params=again.extra_params,
         arguments=again.arguments,
+        claim=claim,
     )
 
 
-def _refuse_running(record: SessionRecord, store: SessionStore) -> None:
-    """Raise if a session is running, or another session that resumes it is."""
+@contextmanager
+def claimed(resumed: Resumed | None, store: Any, session_id: str) -> Iterator[None]:
+    """Let no other session resume the same one during the block.
+
+    If the store cannot be written to, a warning is logged and the block runs anyway.
+
+    Args:
+        resumed: the session that is resumed; None if there is none.
+        store: where it is recorded.
+        session_id: the session that resumes it.
+
+    Raises:
+        SessionError: another session has begun to resume it since it was found.
+    """
+    if resumed is None:
+        yield
+        return
+    try:
+        claim, is_ours = store.claim_resume(resumed.session_id, session_id, resumed.claim)
+        if claim.resumed_by == session_id and not is_ours:  # of an earlier run of this session, which failed
+            claim, is_ours = store.claim_resume(resumed.session_id, session_id, claim)
+    except StoreError as exc:
+        _logger.warning(
+            "Another process that resumes session %s at the same time would not be noticed: %s", resumed.session_id, exc
+        )
+        yield
+        return
+    if not is_ours:
+        raise _being_resumed(claim)
+    try:
+        yield
+    finally:
+        try:
+            store.end_resume(claim)
+        except StoreError as exc:
+            _logger.warning("Session %s can be resumed again when this process has ended: %s", resumed.session_id, exc)
+
+
+def _being_resumed(claim: ResumeClaim) -> SessionError:
+    where = f"session {claim.resumed_by}, in process {claim.process.pid} on {claim.process.host}"
+    if claim.is_active:
+        msg = (
+            f"Session {claim.session_id} is being resumed by {where}, which is running. Wait for its end; `treadle sessions show "
+            "--follow` shows it."
+        )
+    else:
+        msg = (
+            f"Session {claim.session_id} cannot be resumed now: it has been resumed meanwhile by {where}. `treadle sessions "
+            "list` shows how that ended."
+        )
+    return SessionError(msg, session_id=claim.session_id)
+
+
+def _refuse_running(record: SessionRecord, store: Any) -> ResumeClaim | None:
+    """Raise if a session is running, or another session that resumes it is; otherwise return its newest claim."""
     if record.state is SessionState.RUNNING:
         msg = f"Session {record.session_id} is still running, in process {record.pid} on {record.host}. Wait for its end."
         raise SessionError(msg, session_id=record.session_id)
-    for summary in store.list(_SEARCHED):
-        if summary.resumed_from == record.session_id and summary.state is SessionState.RUNNING:
-            msg = (
-                f"Session {record.session_id} is being resumed by session {summary.session_id}, which is running. Wait for its "
-                "end; `treadle sessions show --follow` shows it."
-            )
-            raise SessionError(msg, session_id=record.session_id)
+    claim: ResumeClaim | None = store.resume_claim(record.session_id)
+    if claim is not None and claim.is_active:
+        raise _being_resumed(claim)
+    return claim
 
 
 def _newest(store: SessionStore, project: ConfiguredProject) -> SessionRecord:

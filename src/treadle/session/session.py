@@ -46,7 +46,7 @@ from treadle.session.record import SessionFacts, masked_error
 from treadle.session.recording import Recording
 from treadle.session.request import make_request, names_of
 from treadle.session.resume import add_resume_command
-from treadle.session.resuming import find_resumed
+from treadle.session.resuming import claimed, find_resumed
 from treadle.session.run_once import cannot_run, check_can_run
 from treadle.session.running import run_request
 from treadle.session.versions import RunVersions
@@ -296,7 +296,8 @@ class Session:
             raise cannot_run(self._facts, "is running", "Wait for that run to end, or create another session.")
         try:
             check_can_run(self._facts, self._recording.runs, closed=self._closed)
-            return self._run_recorded(request, choice, observers, inputs or {}, load_results, _forced(force))
+            with claimed(self._resumed, self._recording.store, self.session_id):
+                return self._run_recorded(request, choice, observers, inputs or {}, load_results, _forced(force))
         finally:
             self._running.release()
 

@@ -121,15 +121,28 @@ class JobContract(ContractFixtures):
 
     @needs("concurrent")
     def test_the_rest_of_a_job_can_be_cancelled(self, bench: Bench, gate: Gate) -> None:
-        """A cancel during the first node of a job returns its other nodes."""
-        bench.begin(node(gate.waiting, None, "a", name="first"), node(lambda a: a, "a", "b", name="second"))
+        """A cancel during the first node of a job returns the nodes that have not started when the cancel arrives."""
+        chain = [node(gate.waiting, f"x{n - 1}" if n else None, f"x{n}", name=f"n{n}") for n in range(20)]
+        bench.begin(*chain)
         worker = bench.workers[0]
-        bench.submit(worker, "first", "second")
+        bench.submit(worker, *(each.name for each in chain))
         bench.until(Started)
         bench.executor.cancel(worker)
         bench.flush()
+        finished: list[int] = []
+        returned: tuple[int, ...] = ()
         gate.open()
-        assert bench.until(JobsReturned).nodes == (bench.nodes["second"],)
+        while not returned and len(finished) < len(chain):
+            for event in bench.wait():
+                fact = bench.fact(event)
+                if isinstance(fact, Started):
+                    gate.open()
+                elif isinstance(fact, Finished):
+                    finished.append(fact.node)
+                elif isinstance(fact, JobsReturned):
+                    returned = fact.nodes
+        assert returned, "the worker ran the whole job"
+        assert [*finished, *returned] == [bench.nodes[each.name] for each in chain]
 
     def test_a_job_of_nodes_that_wait_runs_to_its_end(self, bench: Bench, gate: Gate) -> None:
         """A job whose first node blocks continues with its second node."""

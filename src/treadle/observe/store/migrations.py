@@ -135,12 +135,24 @@ def _add_successes(connection: Connection) -> None:
     )
 
 
+def _add_resumes(connection: Connection) -> None:
+    double = "DOUBLE PRECISION" if connection.dialect.name == "postgresql" else "DOUBLE"
+    connection.execute(
+        text(
+            "CREATE TABLE treadle_resumes (session_id VARCHAR(64) NOT NULL, resumed_by VARCHAR(64) NOT NULL, host TEXT, "
+            f"pid BIGINT NOT NULL, process_started {double}, boot_id VARCHAR(64), claimed {double} NOT NULL, ended {double}, "
+            "PRIMARY KEY (session_id))"
+        )
+    )
+
+
 ALL_MIGRATIONS: tuple[Migration, ...] = (
     Migration(1, "create the tables", _create_tables),
     Migration(2, "add the digest of code and configuration", _add_sources),
     Migration(3, "add sessions that have not finished", _add_running_sessions),
     Migration(4, "add the contents of outputs", _add_outputs),
     Migration(5, "add the last success of each node", _add_successes),
+    Migration(6, "add the sessions that are resumed", _add_resumes),
 )
 
 

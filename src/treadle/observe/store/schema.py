@@ -1,8 +1,8 @@
 """The current tables of the store, for queries; `migrations.py` creates them.
 
 The tables have a prefix, so that they can share a database: sessions, their runs, the attempts at nodes and the workers of each
-run, the last success of each node with what it depended on, and the applied migrations. A change here needs a migration; a test
-compares the two.
+run, the last success of each node with what it depended on, the sessions that are resumed, and the applied migrations. A change
+here needs a migration; a test compares the two.
 
 Importing this module imports SQLAlchemy, so functions import it lazily; no module that a run imports may import it at the top.
 State: none.
@@ -144,4 +144,17 @@ SUCCESSES = Table(
     Column("fingerprint", String(64), nullable=False),
     Column("inputs", JSON, nullable=False),
     Column("outputs", JSON, nullable=False),
+)
+
+RESUMES = Table(
+    "treadle_resumes",
+    METADATA,
+    Column("session_id", String(64), primary_key=True),
+    Column("resumed_by", String(64), nullable=False),
+    Column("host", Text),
+    Column("pid", BigInteger, nullable=False),
+    Column("process_started", Double),
+    Column("boot_id", String(64)),
+    Column("claimed", Double, nullable=False),
+    Column("ended", Double),
 )

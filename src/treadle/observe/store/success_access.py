@@ -5,32 +5,18 @@ State: none besides the store's. Neighbours: `store.py`, whose class inherits fr
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
+
+from treadle.observe.store.database_access import DatabaseAccess
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
-    from contextlib import AbstractContextManager
-
-    from sqlalchemy import Connection
+    from collections.abc import Iterable, Mapping
 
     from treadle.planning.reuse.facts import LastSuccess
 
-_T = TypeVar("_T")
 
-
-class SuccessAccess(ABC):
+class SuccessAccess(DatabaseAccess):
     """The last success of each node, in a database."""
-
-    _busy_timeout: float
-
-    @abstractmethod
-    def _connected(self, doing: str) -> AbstractContextManager[Connection]:
-        """Open a connection to the migrated database for the length of the block."""
-
-    @abstractmethod
-    def _is_missing(self) -> bool:
-        """Return whether the store is a SQLite file that does not exist yet."""
 
     def last_successes(self, package: str, env: str | None) -> dict[str, LastSuccess]:
         """Return the last success of each node of a project in one environment.
@@ -120,14 +106,3 @@ class SuccessAccess(ABC):
         if self._is_missing():
             return 0
         return self._write_rows(lambda connection: forget_successes(connection, package, env, names))
-
-    def _write_rows(self, write: Callable[[Connection], _T]) -> _T:
-        """Call a function in a transaction that may write, and repeat it while another process has the database locked."""
-        from treadle.observe.store.engine import retry_while_locked, writing
-
-        def call() -> _T:
-            with writing(connection):
-                return write(connection)
-
-        with self._connected("written") as connection:
-            return retry_while_locked(self._busy_timeout, call)

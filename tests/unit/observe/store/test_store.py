@@ -272,3 +272,15 @@ def test_importing_the_store_is_cheap() -> None:
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_writing_to_one_database_does_not_import_the_dialect_of_another() -> None:
+    """What writes records to SQLite imports none of SQLAlchemy's code for PostgreSQL, which takes long."""
+    script = (
+        "import sys; from sqlalchemy import create_engine; from treadle.observe.store import schema, session_rows, successes;"
+        "engine = create_engine('sqlite://'); schema.METADATA.create_all(engine);"
+        "connection = engine.connect(); successes.write_fingerprints(connection, {'d': {}});"
+        "print([name for name in sys.modules if name.startswith('sqlalchemy.dialects.p')])"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
