@@ -77,13 +77,13 @@ def test_credentials_are_only_in_workers_whose_nodes_need_them(client, shelves, 
     find = _find()
     with DaskRunner(client=client, shared_file_system=True) as runner:
         assert dict(runner.run(Pipeline(nodes), catalog)) == {"left_length": 48, "right_length": 48}
-        holders = {}
+        workers_with_values = {}
         for name, key in keys.items():
             parts = [each.encode() for each in key]
-            holders[name] = {worker for worker, found in client.run(find, *parts).items() if found}
+            workers_with_values[name] = {worker for worker, found in client.run(find, *parts).items() if found}
             assert not client.run_on_scheduler(find, *parts), name
-    assert [len(holders[name]) for name in ("left", "right", "unused")] == [1, 1, 0]
-    assert holders["left"] != holders["right"]
+    assert [len(workers_with_values[name]) for name in ("left", "right", "unused")] == [1, 1, 0]
+    assert workers_with_values["left"] != workers_with_values["right"]
 
 
 def test_a_secret_that_a_worker_does_not_know_is_masked_by_the_driver(client, caplog, capfd):

@@ -24,5 +24,5 @@ def dask_executor(client: Any, project: ProjectSpec, code: ProjectCode, **option
     """
     pool = DaskPool(client, project, code, **options)
     store = ClusterStore(pool.read)
-    pool.holders = store.holders
+    pool.scaling.workers_with_values = store.workers_with_values
     return Executor(pool, store)

@@ -14,7 +14,7 @@ from treadle.execution.executors.dask.shared_files import folders_of
 from treadle.execution.executors.dask.worker_checks import UnusableWorkerError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Iterable
 
     from treadle.execution.executors.dask.link import Link
     from treadle.execution.packing.bundle import RunBundle
@@ -43,7 +43,7 @@ class ClusterHealth:
         """Count the time without workers from now on."""
         self._alone_since = time.monotonic()
 
-    def check_folders(self, run: RunBundle, links: Collection[Link]) -> None:
+    def check_folders(self, run: RunBundle, links: Iterable[Link]) -> None:
         """Raise if a file dataset of a run is on this machine only.
 
         Args:
@@ -84,7 +84,7 @@ class ClusterHealth:
             RunnerError: there is no worker, or a dask task failed outside of any job.
         """
         for link in links:
-            if (error := link.failed_turn()) is not None:
+            if (error := link.task_error()) is not None:
                 msg = f"The dask worker at {link.address} could not run a task of Treadle's: {type(error).__name__}: {error}"
                 raise RunnerError(msg, name="dask") from error
         if self._client.status == "running":

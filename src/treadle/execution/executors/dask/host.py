@@ -85,7 +85,7 @@ class Host:
         hosted = self.pools[pool] = HostedPool(self._worker, comm, pool, number, HostedProject(spec, label, folder))
         hosted.task = task
         try:
-            await comm.write(hosted.board.path)  # a dask task finds the pool from now on
+            await comm.write(hosted.blackboard.path)  # a dask task finds the pool from now on
             await hosted.listen()
         finally:
             if self.pools.get(pool) is hosted:
@@ -173,16 +173,16 @@ def install(dask_worker: Any, digest: str, probes: Sequence[str]) -> Installed:
     return Installed(has_code, versions(), unseen(probes), dask_worker.nanny)
 
 
-def run_turn(pool: str, ticket: int) -> None:
+def run_jobs(pool: str, sequence: int) -> None:
     """Run the jobs of a pool that have arrived: the function of Treadle's dask tasks.
 
     Args:
         pool: id of the pool.
-        ticket: number of the last job that belongs to this turn.
+        sequence: sequence number of the job that the task was submitted for.
     """
     from distributed import get_worker
 
     host = host_of(get_worker())
     hosted = host.pools.get(pool) if host is not None else None
     if hosted is not None:  # else the driver has closed the pool
-        hosted.turns.run(ticket)
+        hosted.job_runner.run(sequence)

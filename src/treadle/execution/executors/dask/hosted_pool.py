@@ -4,11 +4,11 @@
 
     driver                       event loop of the dask worker              thread of a dask task
     commands ──── stream ──────► JobQueue; inputs are read ahead
-    turn n ─────── dask ───────────────────────────────────────────────────► Turns.run: jobs of the queue, until it is empty
+    task n ─────── dask ───────────────────────────────────────────────────► JobRunner.run: jobs of the queue, until it is empty
              ◄─── stream ─────── Outbox: facts and log records ◄──────────── send
 
-This module is the event loop's side, `turns.py` that of the task. Jobs that are queued behind a long node are returned, so that
-other workers can run them. State: the runs of the pool in this process. Runs in dask workers. Neighbours: `host.py` owns the
+This module is the event loop's side, `job_runner.py` that of the task. Jobs that are queued behind a long node are returned, so
+that other workers can run them. State: the runs of the pool in this process. Runs in dask workers. Neighbours: `host.py` owns the
 pools of a process, `job_queue.py` has the jobs that wait.
 """
 
@@ -23,14 +23,14 @@ import tempfile
 import time
 from typing import TYPE_CHECKING, Any
 
-from treadle.execution.executors.dask.board import make_board
+from treadle.execution.executors.dask.blackboard_file import make_blackboard
 from treadle.execution.executors.dask.fetching import InputFetcher
 from treadle.execution.executors.dask.hosted_run import RunSlot
 from treadle.execution.executors.dask.job_queue import JobQueue
-from treadle.execution.executors.dask.messages import RunFiles, ShutDown, StopHolding, Ticketed, UseBoard
+from treadle.execution.executors.dask.job_runner import JobRunner
+from treadle.execution.executors.dask.messages import EndKeepAlive, QueuedJob, RunFiles, ShutDown, UseBlackboard
 from treadle.execution.executors.dask.outbox import Outbox
 from treadle.execution.executors.dask.run_files import RunFolder
-from treadle.execution.executors.dask.turns import Turns
 from treadle.execution.protocol.handles import PinnedValue
 from treadle.execution.protocol.messages import BeginRun, Cancel, EndRun, JobsReturned, Release, Transfer, Transferred
 
@@ -46,7 +46,7 @@ _MONITOR_SECONDS = 0.01
 _STOP_SECONDS, _STOP_CHECK_SECONDS = 0.1, 0.005
 """How long a node may still run when the driver stops the pool, and how often that is checked."""
 _PAUSED_SECONDS = 1.0
-"""How long jobs wait for dask to start a turn in a worker that it has paused."""
+"""How long jobs wait for dask to start a task in a worker that it has paused."""
 
 
 class HostedPool:
@@ -63,19 +63,19 @@ class HostedPool:
     def __init__(self, worker: Any, comm: Any, pool: str, number: int, project: HostedProject) -> None:
         self.task = ""
         """Key of the dask task that set this process up for the pool."""
-        self.released = asyncio.Event()
-        """Set while no value is here, or the pool is over."""
+        self.has_no_values = asyncio.Event()
+        """Set when the driver needs no value here any more, or has closed the pool."""
         self._worker, self._comm, self._number = worker, comm, number
         self._loop = worker.loop.asyncio_loop
         self._runs: dict[int, RunSlot] = {}
         self._jobs = JobQueue()
         self._inputs = InputFetcher(worker.rpc)
         self._outbox = Outbox(comm, self._loop)
-        self.turns = Turns(
+        self.job_runner = JobRunner(
             worker, pool, number, project, runs=self._runs, jobs=self._jobs, inputs=self._inputs, outbox=self._outbox
         )
         """Runs the pool's jobs."""
-        self.board = make_board(f"{pool}-{number}")
+        self.blackboard = make_blackboard(f"{pool}-{number}")
         self._monitored: Started | None = None  # the node that ran at the last look of the monitor
         self._is_monitoring = False
         self._paused_since: float | None = None
@@ -84,7 +84,7 @@ class HostedPool:
     def is_drained(self) -> bool:
         """True if no job is here, and no value that other workers may read."""
         runs = [slot.run for slot in self._runs.values() if slot.run is not None]
-        return self.turns.thread is None and not len(self._jobs) and not any(run.has_values for run in runs)
+        return self.job_runner.thread is None and not len(self._jobs) and not any(run.has_values for run in runs)
 
     def report_shut_down(self) -> None:
         """Tell the driver that this worker is being shut down."""
@@ -101,9 +101,9 @@ class HostedPool:
         finally:
             self._jobs.close()
             self._outbox.close()
-            self.board.remove()
+            self.blackboard.remove()
             self._inputs.cancel()
-            self.released.set()
+            self.has_no_values.set()
             for number in list(self._runs):
                 self._runs.pop(number).close()
             self._comm.abort()
@@ -113,33 +113,33 @@ class HostedPool:
         """Start no more nodes; return whether the running one, if there is one, has finished."""
         self._jobs.close()
         end = time.monotonic() + _STOP_SECONDS
-        while self.turns.thread is not None and time.monotonic() < end:  # noqa: ASYNC110 - another thread changes it
+        while self.job_runner.thread is not None and time.monotonic() < end:  # noqa: ASYNC110 - another thread changes it
             await asyncio.sleep(_STOP_CHECK_SECONDS)
-        return self.turns.thread is None
+        return self.job_runner.thread is None
 
     async def _end_running_node(self) -> None:
         """End a node that still runs after the driver has gone: by an exception, and if that fails by ending the process."""
-        turns = self.turns
+        runner = self.job_runner
         if await self.stop():
             return
         for seconds in (_ORPHAN_SECONDS, _ORPHAN_SECONDS):
             await asyncio.sleep(seconds)
-            if (thread := turns.thread) is None or turns.running is None:
+            if (thread := runner.thread) is None or runner.running is None:
                 return
             ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), ctypes.py_object(KeyboardInterrupt))
         await asyncio.sleep(_ORPHAN_SECONDS)
-        if turns.thread is not None and turns.running is not None and self._worker.nanny is not None:
+        if runner.thread is not None and runner.running is not None and self._worker.nanny is not None:
             os.kill(os.getpid(), signal.SIGKILL)  # the nanny starts another process
 
     def _handle_command(self, command: Any) -> None:
-        if isinstance(command, Ticketed):
+        if isinstance(command, QueuedJob):
             self._queue(command)
         elif isinstance(command, BeginRun):
             self._runs[command.run] = RunSlot(command.spec)
-        elif isinstance(command, UseBoard):
-            self.turns.board = self.board.blackboard
-        elif isinstance(command, StopHolding):
-            self.released.set()
+        elif isinstance(command, UseBlackboard):
+            self.job_runner.blackboard = self.blackboard.blackboard
+        elif isinstance(command, EndKeepAlive):
+            self.has_no_values.set()
         elif isinstance(command, Cancel):
             self._return(self._jobs.cancel(command.run))
         elif isinstance(command, Transfer):
@@ -159,13 +159,13 @@ class HostedPool:
         elif isinstance(command, Release) and slot.run is not None:
             slot.run.drop(command.dataset)
 
-    def _queue(self, ticketed: Ticketed) -> None:
-        slot = self._runs.get(ticketed.job.run)
+    def _queue(self, queued: QueuedJob) -> None:
+        slot = self._runs.get(queued.job.run)
         if slot is not None:
-            slot.datasets.extend(ticketed.datasets)
+            slot.datasets.extend(queued.datasets)
             if slot.run is not None:
-                self._inputs.fetch(slot.run, ticketed.job)
-        self._jobs.put(ticketed)
+                self._inputs.fetch(slot.run, queued.job)
+        self._jobs.put(queued)
         if not self._is_monitoring:
             self._is_monitoring = True
             self._loop.call_later(_MONITOR_SECONDS, self._monitor)
@@ -183,7 +183,7 @@ class HostedPool:
 
     def _monitor(self) -> None:
         """Look after the jobs that wait, as long as there are any."""
-        current = self.turns.current
+        current = self.job_runner.current
         if current is not None and current is self._monitored:
             jobs = self._jobs.take_all()
             for job in jobs:
@@ -198,10 +198,10 @@ class HostedPool:
 
     def _help_if_paused(self) -> None:
         """Run the jobs without a dask task, if dask has paused this worker and starts none."""
-        if not self.turns.is_paused or self.turns.thread is not None:
+        if not self.job_runner.is_paused or self.job_runner.thread is not None:
             self._paused_since = None
         elif self._paused_since is None:
             self._paused_since = time.monotonic()
         elif time.monotonic() - self._paused_since > _PAUSED_SECONDS:
             self._paused_since = None
-            self._worker.executors["default"].submit(self.turns.run_while_paused)
+            self._worker.executors["default"].submit(self.job_runner.run_while_paused)

@@ -1,7 +1,7 @@
-"""The jobs of a pool that wait in a dask worker: the event loop adds them, the thread of a dask task (a turn) takes them.
+"""The jobs of a pool that wait in a dask worker: the event loop adds them, the thread of a dask task takes them.
 
-State: the jobs in order, the ticket of the last one that arrived, and the runs that were cancelled. Runs in dask workers.
-Neighbours: `hosted_pool.py` owns it.
+State: the jobs in order, the sequence number of the last one that arrived, and the runs that were cancelled. Runs in dask
+workers. Neighbours: `hosted_pool.py` owns it.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from treadle.forks import fork_safe
 
 if TYPE_CHECKING:
-    from treadle.execution.executors.dask.messages import Ticketed
+    from treadle.execution.executors.dask.messages import QueuedJob
     from treadle.execution.protocol.messages import Job
 
 
@@ -21,44 +21,44 @@ class JobQueue:
     """The waiting jobs of a pool."""
 
     def __init__(self) -> None:
-        self.last_ticket = 0
-        """The ticket of the last job that arrived."""
-        self._jobs: deque[Ticketed] = deque()
+        self.last_sequence = 0
+        """The sequence number of the last job that arrived."""
+        self._jobs: deque[QueuedJob] = deque()
         self._changed = fork_safe(threading.Condition())
-        self._cancelled: dict[int, int] = {}  # run -> the last ticket that was cancelled
+        self._cancelled: dict[int, int] = {}  # run -> the last sequence number that was cancelled
         self.is_closed = False
         """True once the driver has closed the stream, or is gone."""
 
     def __len__(self) -> int:
         return len(self._jobs)
 
-    def put(self, job: Ticketed) -> None:
+    def put(self, job: QueuedJob) -> None:
         """Add a job."""
         with self._changed:
             self._jobs.append(job)
-            self.last_ticket = job.ticket
+            self.last_sequence = job.sequence
             self._changed.notify_all()
 
-    def take(self, ticket: int = 0, seconds: float = 0.0) -> Job | None:
+    def take(self, sequence: int = 0, seconds: float = 0.0) -> Job | None:
         """Remove and return the next job.
 
         Args:
-            ticket: wait until the job with this ticket has arrived, because the stream and the dask task are not ordered.
+            sequence: wait for the job with this sequence number to arrive, because the stream and the dask task are not ordered.
             seconds: if there is no job, how long to wait for one.
 
         Returns:
             The job; None if there is none, or if the queue is closed.
         """
         with self._changed:
-            self._changed.wait_for(lambda: self.is_closed or self._jobs or self.last_ticket >= ticket)
+            self._changed.wait_for(lambda: self.is_closed or self._jobs or self.last_sequence >= sequence)
             if seconds:
                 self._changed.wait_for(lambda: self.is_closed or self._jobs, seconds)
             return self._jobs.popleft().job if self._jobs else None
 
-    def done_ticket(self) -> int:
-        """Return the ticket up to which no job waits here."""
+    def done_sequence(self) -> int:
+        """Return the sequence number up to which no job waits here."""
         with self._changed:
-            return self._jobs[0].ticket - 1 if self._jobs else self.last_ticket
+            return self._jobs[0].sequence - 1 if self._jobs else self.last_sequence
 
     def take_all(self) -> list[Job]:
         """Remove and return all jobs."""
@@ -70,14 +70,14 @@ class JobQueue:
     def cancel(self, run: int) -> list[Job]:
         """Remove and return the jobs of a run; a job that is running learns from `is_cancelled` that it was cancelled."""
         with self._changed:
-            self._cancelled[run] = self.last_ticket
+            self._cancelled[run] = self.last_sequence
             jobs = [each.job for each in self._jobs if each.job.run == run]
             self._jobs = deque(each for each in self._jobs if each.job.run != run)
             return jobs
 
-    def is_cancelled(self, run: int, ticket: int) -> bool:
-        """Return whether a run was cancelled after the job with this ticket had arrived."""
-        return self.is_closed or self._cancelled.get(run, -1) >= ticket
+    def is_cancelled(self, run: int, sequence: int) -> bool:
+        """Return whether a run was cancelled after the job with this sequence number had arrived."""
+        return self.is_closed or self._cancelled.get(run, -1) >= sequence
 
     def forget(self, run: int) -> None:
         """Forget a run that has ended."""

@@ -2,14 +2,12 @@
 
 ::
 
-    thread of the run                 event loop of the client
-    queue, flush ───────────────────► stream to the worker ; a dask task (a turn), unless one takes the jobs already
-    DaskPool.wait ◄── queue of news ── facts of the worker, and the end of the stream
+    thread of the run                     event loop of the client
+    queue, flush ───────────────────────► stream to the worker; `worker_tasks.py` has dask run what is sent
+    DaskPool.wait ◄── queue of messages ── facts of the worker, and the end of the stream
 
-A turn takes jobs until none is left, and reports its end with the ticket of the last job that it knew of. Jobs that were sent
-after that one need another turn. State: the commands that were not flushed, the running node, the dask tasks. Runs in the driver,
-in two threads.
-Neighbours: `pool.py` owns the links, `host.py` is the other end.
+State: the commands that were not flushed, the running node. Runs in the driver, in two threads. Neighbours: `links.py` owns the
+links of a pool, `host.py` is the other end.
 """
 
 from __future__ import annotations
@@ -19,17 +17,15 @@ import concurrent.futures
 import logging
 import pickle
 import uuid
-from collections import deque
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from treadle.execution.attempt.failure import record_failure
-from treadle.execution.executors.dask.board import BoardReader
+from treadle.execution.executors.dask.blackboard_file import BlackboardReader
 from treadle.execution.executors.dask.exits import Exit, ask_nanny
-from treadle.execution.executors.dask.holding import hold_worker
-from treadle.execution.executors.dask.host import install, run_turn
-from treadle.execution.executors.dask.messages import KILL, OPEN, RunFiles, StopHolding, Ticketed, UseBoard
+from treadle.execution.executors.dask.host import install
+from treadle.execution.executors.dask.messages import KILL, OPEN, EndKeepAlive, QueuedJob, RunFiles, UseBlackboard
 from treadle.execution.executors.dask.sent_parts import SentParts
 from treadle.execution.executors.dask.shared_files import probes
 from treadle.execution.executors.dask.worker_checks import (
@@ -40,20 +36,20 @@ from treadle.execution.executors.dask.worker_checks import (
     check_versions,
     remote,
 )
+from treadle.execution.executors.dask.worker_tasks import WorkerTasks
 from treadle.execution.protocol.messages import Cancel, Failed, Finished, Hello, Job, JobsReturned, Release, Started
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from treadle.execution.executors.dask.code import ProjectCode
-    from treadle.execution.executors.dask.messages import TurnEnded
     from treadle.execution.executors.dask.sent_parts import RunParts
     from treadle.execution.protocol.messages import BeginRun, Fact
 
 _logger = logging.getLogger(__name__)
 
 _KILL_SECONDS = 1.0
-"""A worker that has not ended itself after this time, because compiled code holds it up, is ended by its nanny."""
+"""A worker that has not ended itself after this time, because compiled code blocks it, is ended by its nanny."""
 _ENOUGH_NODES = 16
 """A worker that has so many nodes is not sent more of them one by one: a message costs more than a tiny node."""
 _WRITE_SECONDS = 10.0
@@ -65,12 +61,12 @@ class Ended(NamedTuple):
 
     Attributes:
         reason: why it could not be set up; None if it was.
-        board: the content of the worker's blackboard; None if there is none.
+        blackboard: the content of the worker's blackboard; None if there is none.
         exit: how the worker's process ended, as far as its nanny knows.
     """
 
     reason: str | None
-    board: bytes | None = None
+    blackboard: bytes | None = None
     exit: Exit = Exit()
 
 
@@ -94,35 +90,29 @@ class Link:
         address: the worker's address.
         number: its number in the pool.
         pool: id of the pool.
-        news: takes what happens: the link, and a list of facts or an Ended. Called on the client's event loop.
+        notify: takes the link and what happened: a list of facts, an Ended, a Leaving or an Unusable. Called on the client's
+            event loop.
     """
 
-    def __init__(self, client: Any, address: str, number: int, pool: str, news: Callable[[Link, Any], None]) -> None:
+    def __init__(self, client: Any, address: str, number: int, pool: str, notify: Callable[[Link, Any], None]) -> None:
         self.address, self.number = address, number
         self.pid = 0
         self.ready = False
         """True once the worker is set up."""
         self.started: Started | None = None
         """The running node, as far as it was reported."""
-        self._client, self._pool, self._news = client, pool, news
+        self._client, self._pool, self._notify = client, pool, notify
         self._id = uuid.uuid4().hex[:12]
         self._unreported = 0  # how many nodes were sent to the worker and not reported yet
         self._sent: SentParts | None = None  # what the worker has of the current run
         self._commands: list[Any] = []
         self._is_urgent = False  # whether a command other than a job or a release was queued
-        self._ticket = 0
-        self._turn = 0
-        self._waiting: deque[tuple[int, str]] = deque()  # jobs that no turn has reported: ticket, name of the first node
-        self._has_turn = False  # whether a dask task takes the jobs that are sent
-        self._turns: deque[Any] = deque()  # dask futures, in order
+        self.tasks = WorkerTasks(client, address, pool, self._id)
         self.finished = 0
         """How many nodes the worker has reported as finished, in all runs."""
-        self._board: BoardReader | None = None
+        self._blackboard: BlackboardReader | None = None
         self._comm: Any = None
         self._is_closed = False
-        self._setup_task: Any = None
-        self._holding: Any = None
-        self._holds = 0
         self._was_killed = False
         self.is_leaving = False
         """True while dask retires the worker: it runs no new dask tasks."""
@@ -184,69 +174,32 @@ class Link:
             commands = [*self._sent.new_files(commands), *commands]
         for position, command in enumerate(commands):
             if type(command) is Job:
-                self._ticket += 1
-                self._waiting.append((self._ticket, name_of(command.nodes[0])))
+                sequence = self.tasks.add_job(name_of(command.nodes[0]))
                 self._unreported += len(command.nodes)
                 datasets = self._sent.new_datasets(command) if self._sent is not None else ()
-                commands[position] = Ticketed(self._ticket, command, datasets)
+                commands[position] = QueuedJob(sequence, command, datasets)
         written = asyncio.run_coroutine_threadsafe(
             self._write(pickle.dumps(commands, protocol=5)), self._client.loop.asyncio_loop
         )
         if any(type(command) is Cancel for command in commands):  # it is worth nothing if it comes too late
             with suppress(concurrent.futures.TimeoutError):  # the built-in one from Python 3.11 on
                 written.result(_WRITE_SECONDS)
-        self._need_turn()
+        self.tasks.ensure_task()
 
-    def turn_ended(self, ended: TurnEnded) -> None:
-        """A turn ended: submit another one for the jobs that it did not know of."""
-        self._has_turn = False
-        while self._waiting and self._waiting[0][0] <= ended.ticket:
-            self._waiting.popleft()
-        self._need_turn()
-
-    def _need_turn(self) -> None:
-        if self._waiting and not self._has_turn:
-            ticket, name = self._waiting[0]
-            self._has_turn, self._turn = True, self._turn + 1
-            # The key was never used before: dask would not run a known key again.
-            self._turns.append(self._submit_here(run_turn, self._pool, ticket, key=f"{name}-{self._turn}-{self._id}"))
-
-    def _submit_here(self, function: Callable[..., Any], *arguments: Any, key: str) -> Any:
-        return self._client.submit(
-            function, *arguments, key=key, workers=[self.address], allow_other_workers=False, pure=False, retries=0
-        )
-
-    def hold(self, *, has_values: bool) -> None:
+    def keep_alive(self, *, has_values: bool) -> None:
         """Keep adaptive scaling from removing the worker while it has values.
 
         Args:
             has_values: whether it has any now.
         """
-        if has_values and self._holding is None:
-            self._holds += 1
-            key = f"treadle-holds-values-{self._id}-{self._holds}"
-            self._holding = self._submit_here(hold_worker, self._pool, key, key=key)
-        elif not has_values and self._holding is not None:
-            self._holding = None
-            self.queue(StopHolding())
+        if has_values:
+            self.tasks.keep_alive()
+        elif self.tasks.end_keep_alive():
+            self.queue(EndKeepAlive())
 
-    def failed_turn(self) -> BaseException | None:
+    def task_error(self) -> BaseException | None:
         """Return the error of a dask task that failed outside of any job, None if there is none."""
-        for turn in [*self._turns, *([self._setup_task] if self._setup_task is not None else [])]:
-            if turn.status == "error" and not self._is_closed:
-                error: BaseException = turn.exception()
-                return error
-        return None
-
-    def release_turns(self) -> None:
-        """Have dask forget the tasks, also those that its dead worker can no longer run."""
-        self._turns.clear()
-        self._setup_task = self._holding = None
-
-    @property
-    def has_turns(self) -> bool:
-        """Whether there are dask tasks that were not released."""
-        return bool(self._turns)
+        return None if self._is_closed else self.tasks.error()
 
     # --- the event loop of the client ------------------------------------------------------------------------------------
 
@@ -262,22 +215,22 @@ class Link:
         try:
             await self._open(project, code, folders)
         except UnusableWorkerError as exc:
-            self._news(self, Unusable(str(exc)))
+            self._notify(self, Unusable(str(exc)))
         except OSError as exc:
             reason = f"{type(exc).__name__}: {exc}"
         except Exception as exc:  # noqa: BLE001 - what installing the handlers raised in the worker: the pool reports it
-            self._news(self, [Hello(self.number, 0, 0, record_failure(exc, phase="setup"))])
+            self._notify(self, [Hello(self.number, 0, 0, record_failure(exc, phase="setup"))])
         else:
             with suppress(OSError):  # CommClosedError is one
                 while True:
-                    self._news(self, pickle.loads(await self._comm.read()))  # noqa: S301 - a worker of the user's cluster
-        has_died = self._board is not None and not self._is_closed
+                    self._notify(self, pickle.loads(await self._comm.read()))  # noqa: S301 - a worker of the user's cluster
+        has_died = self._blackboard is not None and not self._is_closed
         self.close()
-        if self._board is not None and has_died:
-            board = await self._board.read(partial(remote, self._client))
-            self._news(self, Ended(None, board, await self._ask_nanny(self._board.nanny)))
+        if self._blackboard is not None and has_died:
+            content = await self._blackboard.read(partial(remote, self._client))
+            self._notify(self, Ended(None, content, await self._ask_nanny(self._blackboard.nanny)))
         else:
-            self._news(self, Ended(reason))
+            self._notify(self, Ended(reason))
 
     async def _ask_nanny(self, address: str | None) -> Exit:
         """Return how the worker's process ended."""
@@ -296,17 +249,19 @@ class Link:
         self._comm = await connect(self.address, **self._client.security.get_connection_args("client"))
         if self._is_closed:  # meanwhile
             self._comm.abort()
-        task = f"treadle-setup-{self._id}-0"
-        message = {"op": OPEN, "reply": False, "pool": self._pool, "number": self.number, "label": self.label, "task": task}
+        message = {"op": OPEN, "reply": False, "pool": self._pool, "number": self.number, "label": self.label}
         await self._comm.write(
-            {**message, "project": project, "code": (code.digest, b"" if installed.has_code else code.archive)}
+            {
+                **message,
+                "task": self.tasks.setup_key,
+                "project": project,
+                "code": (code.digest, b"" if installed.has_code else code.archive),
+            }
         )
-        self._board = BoardReader(await self._comm.read(), installed.nanny)
-        if self._board.is_possible:
-            await self._write(pickle.dumps([UseBoard()]))
-        self._has_turn = True
-        # dask keeps its result, and therefore a worker that retires, until the pool is done with the worker: see `Host.get_data`.
-        self._setup_task = self._submit_here(run_turn, self._pool, 0, key=task)
+        self._blackboard = BlackboardReader(await self._comm.read(), installed.nanny)
+        if self._blackboard.is_possible:
+            await self._write(pickle.dumps([UseBlackboard()]))
+        self.tasks.set_up()
 
     async def check_folders(self, folders: Mapping[str, str]) -> None:
         """Raise if the worker does not see folders of this machine.
@@ -323,11 +278,6 @@ class Link:
         with suppress(OSError):  # the worker is gone, and `run` reports it
             await self._comm.write(data)
 
-    def release_done_turns(self) -> None:
-        """Have dask forget the tasks that are done: it would run them again if the worker that holds their results died."""
-        while self._turns and self._turns[0].status == "finished":
-            self._turns.popleft()
-
     def note_status(self, status: str | None) -> None:
         """Pass on whether the worker retires.
 
@@ -337,7 +287,7 @@ class Link:
         is_leaving = status == "closing_gracefully"
         if is_leaving != self.is_leaving:
             self.is_leaving = is_leaving
-            self._news(self, Leaving(is_leaving))
+            self._notify(self, Leaving(is_leaving))
 
     @property
     def is_busy(self) -> bool:

@@ -26,21 +26,21 @@ class DatasetPart(NamedTuple):
         return f"DatasetPart({self.name!r})"  # the pickle may contain credentials
 
 
-class Ticketed(NamedTuple):
-    """A job, its number in the order of the jobs for a worker, and the datasets that it is the first there to use."""
+class QueuedJob(NamedTuple):
+    """A job, its sequence number among the jobs for a worker, and the datasets that it is the first there to use."""
 
-    ticket: int
+    sequence: int
     job: Job
     datasets: tuple[DatasetPart, ...] = ()
 
 
-class TurnEnded(NamedTuple):
-    """A turn ended; jobs with a later ticket wait for another one."""
+class TaskEnded(NamedTuple):
+    """A dask task ended; jobs with a later sequence number need another one."""
 
-    ticket: int
+    sequence: int
 
 
-class UseBoard(NamedTuple):
+class UseBlackboard(NamedTuple):
     """The driver or a nanny can read the worker's blackboard, so nodes may start before their start was sent."""
 
 
@@ -64,8 +64,8 @@ class ShutDown(NamedTuple):
     """The dask worker is being shut down in an orderly way: no node is at fault for its end."""
 
 
-class StopHolding(NamedTuple):
-    """The worker has no values any more; its task that keeps adaptive scaling from removing it ends."""
+class EndKeepAlive(NamedTuple):
+    """The worker's values are not needed any more: the task that keeps adaptive scaling from removing it ends."""
 
 
 class ClusterValue(NamedTuple):

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from treadle.forks import fork_safe
 
 if TYPE_CHECKING:
-    from treadle.execution.executors.dask.messages import InputsLost, RunFiles, ShutDown, TurnEnded
+    from treadle.execution.executors.dask.messages import InputsLost, RunFiles, ShutDown, TaskEnded
     from treadle.execution.protocol.messages import Fact
 
 _BATCH = 64
@@ -39,7 +39,7 @@ class Outbox:
         self._is_flush_scheduled = self._is_timed = False
         self._is_closed = False
 
-    def post(self, fact: Fact | InputsLost | RunFiles | ShutDown | TurnEnded) -> None:
+    def post(self, fact: Fact | InputsLost | RunFiles | ShutDown | TaskEnded) -> None:
         """Add a fact to the next message."""
         with self._lock:
             self._facts.append(fact)
@@ -70,7 +70,7 @@ class Outbox:
         if not scheduled and not self._is_closed:
             self._loop.call_soon_threadsafe(self._loop.create_task, self._flush())
 
-    def send(self, fact: Fact | InputsLost | RunFiles | ShutDown | TurnEnded) -> None:
+    def send(self, fact: Fact | InputsLost | RunFiles | ShutDown | TaskEnded) -> None:
         """Send a fact soon."""
         self.post(fact)
         self.flush()

@@ -5,12 +5,12 @@
     driver                                               dask worker n
     ┌──────────────────────────────┐                    ┌───────────────────────────────────────┐
     │ DaskPool      jobs ──► Link n ════ stream ═══════►│ HostedPool: mailbox                   │
-    │               turns ─► scheduler ── dask task ───►│ run_turn: runs the jobs               │
+    │               tasks ─► scheduler ── dask task ───►│ run_jobs: runs the jobs               │
     │   facts, logs ◄─────── Link n ◄═══ stream ════════│ facts, logs                           │
     │ ClusterStore: handles        │                    │ values ◄═══ read by other workers ═══►│
     └──────────────────────────────┘                    └───────────────────────────────────────┘
 
-State: the links, by the numbers of the workers, and the current run. Runs in the driver.
+State: the current run. Runs in the driver. Neighbours: `links.py` has the links.
 """
 
 from __future__ import annotations
@@ -25,15 +25,16 @@ from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from treadle.errors import RunnerError
-from treadle.execution.executors.dask.board import last_nodes
+from treadle.execution.executors.dask.blackboard_file import last_nodes
 from treadle.execution.executors.dask.code import ProjectCode
 from treadle.execution.executors.dask.fetching import ValueGoneError, read_value
 from treadle.execution.executors.dask.health import ClusterHealth
-from treadle.execution.executors.dask.link import Ended, Leaving, Link, Unusable
-from treadle.execution.executors.dask.messages import InputsLost, RunFiles, ShutDown, TurnEnded
+from treadle.execution.executors.dask.link import Ended, Leaving, Unusable
+from treadle.execution.executors.dask.links import Links
+from treadle.execution.executors.dask.messages import InputsLost, RunFiles, ShutDown, TaskEnded
 from treadle.execution.executors.dask.received import for_this_machine
+from treadle.execution.executors.dask.scaling import Scaling
 from treadle.execution.executors.dask.sent_parts import RunParts
-from treadle.execution.executors.dask.waiting_tasks import MOST, WaitingTasks
 from treadle.execution.executors.dask.worker_checks import remote
 from treadle.execution.executors.events import Report, SetupFailed, WorkerDown, WorkerLeaving, WorkerUp
 from treadle.execution.executors.protocol import Capabilities
@@ -53,9 +54,10 @@ from treadle.execution.protocol.messages import (
 from treadle.execution.worker.forwarding import log_record, write_output
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping, Sequence
+    from collections.abc import Callable
 
     from treadle.execution.executors.dask.hosted_run import PickledValue
+    from treadle.execution.executors.dask.link import Link
     from treadle.execution.executors.dask.messages import ClusterValue
     from treadle.execution.executors.events import PoolEvent
     from treadle.execution.packing.bundle import RunBundle
@@ -65,14 +67,10 @@ if TYPE_CHECKING:
 _logger = logging.getLogger(__name__)
 
 _CHECK_SECONDS = 0.5
-"""How often a `wait` without news looks after the cluster."""
-_LOOK_SECONDS = 0.25
-"""How often the scheduler is asked for its workers."""
+"""How often a `wait` without messages checks the cluster."""
 _GRACE_SECONDS = 1.0
 """How long `close` waits for the dask tasks, which end by themselves; dask logs a warning for each that it has to cancel."""
-_CONNECTS = 3
-"""How often a worker's address is tried."""
-_WITH_TEXTS = frozenset({Logged, Output, Hello, Failed})
+_KINDS_WITH_TEXT = frozenset({Logged, Output, Hello, Failed})
 _NO_CODE = ProjectCode("", b"")
 
 
@@ -100,55 +98,44 @@ class DaskPool:
         shared_file_system: bool | None = None,
         closed: Callable[[], None] = lambda: None,
     ) -> None:
-        self.capabilities = Capabilities(
-            processes=True, can_kill=True, queues=True, local=False, label_of=self._label, follow=self._follow
-        )
         self._client, self._code = client, code
         self._project = pickle.dumps(replace(project, code_paths=()), protocol=5)  # they are paths of this machine
-        self._max_workers, self._closed = max_workers, closed
-        self._id = uuid.uuid4().hex[:8]
-        self._links: dict[int, Link] = {}
-        self._labels: dict[int, str] = {}
-        self._news: SimpleQueue[tuple[Link, Any] | None] = SimpleQueue()
+        self._closed = closed
+        pool = uuid.uuid4().hex[:8]
+        self._links = Links(client, pool, max_workers, lambda *message: self._messages.put(message), self._run_link)
+        self._messages: SimpleQueue[tuple[Link, Any] | None] = SimpleQueue()
+        self.scaling = Scaling(client, pool, self._links)
+        """What dask is shown of the pool's work."""
+        self.capabilities = Capabilities(
+            processes=True, can_kill=True, queues=True, local=False, label_of=self._links.label, follow=self.scaling.follow
+        )
         self._run = 0
         self._message: BeginRun | None = None
         self._parts: RunParts | None = None
         self._unreported = UnreportedResults()
         self._name_of: Callable[[int], str] = str
         self._ready: list[PoolEvent] = []
-        self._refused: dict[str, int] = {}  # by address: how often it could not be connected to
-        self._watching: Any = None
         self._is_closed = False
         self._health = ClusterHealth(client, worker_timeout, shared_file_system=shared_file_system)
-        self._waiting: Callable[[int], Sequence[int]] = lambda _most: ()
-        self._waiting_tasks = WaitingTasks(client, self._id)
-        self._next_look = 0.0
-        self.holders: Callable[[], Collection[int]] = tuple
-        """Returns the workers that have values of the run."""
-
-    def _label(self, worker: int) -> str:
-        return self._labels.get(worker, f"worker-{worker}")
 
     # --- a run -----------------------------------------------------------------------------------------------------------
 
     def start(self, number: int, run: RunBundle) -> frozenset[int]:
         """Start a run on the workers that are set up; others are reported when they are."""
         self._parts = RunParts(run)
-        self._health.check_folders(run, self._links.values())
-        if self._watching is None:
-            self._watching = True
-            self._client.loop.add_callback(self._watch)
+        self._health.check_folders(run, self._links)
+        self._links.watch()
         self._run, nodes = number, run.plan.nodes
         self._message = None
-        while not self._news.empty():  # of the time between two runs
-            self._handle(self._news.get())
+        while not self._messages.empty():  # of the time between two runs
+            self._handle(self._messages.get())
         self._message = BeginRun(number, self._parts.spec)
         self._name_of = lambda index: nodes[index].name
         self._unreported.begin(number, run.plan)
         self._health.begin()
         self._ready = []
-        self._next_look = time.monotonic() + (_CHECK_SECONDS if self._links else 0.0)
-        for link in self._links.values():
+        self.scaling.begin()
+        for link in self._links:
             link.started = None
             if link.ready:
                 link.begin(self._message, self._parts)
@@ -157,22 +144,6 @@ class DaskPool:
                     self._ready.append(WorkerLeaving(link.number))
         return self._parts.main_only
 
-    def _follow(self, waiting: Callable[[int], Sequence[int]]) -> None:
-        """Show the nodes of the next run that wait for a worker to whatever scales the cluster."""
-        self._waiting = waiting
-
-    def _show_waiting(self) -> None:
-        """Show dask which nodes wait, and which workers have values. A run of tiny nodes has ended before."""
-        self._next_look = time.monotonic() + _CHECK_SECONDS
-        is_full = self._max_workers is not None and len(self._links) >= self._max_workers
-        if self._client.status == "running":
-            self._waiting_tasks.update(() if is_full else self._waiting(MOST), self._name_of)
-            holders = self.holders()
-            for link in list(self._links.values()):
-                if link.ready and not link.is_leaving:
-                    link.hold(has_values=link.number in holders)
-            self.flush()
-
     def send(self, worker: int, command: Job | Transfer | Release | Cancel) -> None:
         """Queue a command; `flush` sends it."""
         if (link := self._links.get(worker)) is not None:
@@ -180,7 +151,7 @@ class DaskPool:
 
     def flush(self) -> None:
         """Send the queued commands."""
-        for link in list(self._links.values()):
+        for link in self._links:
             link.flush(self._name_of)
 
     def wait(self, timeout: float | None = None) -> list[PoolEvent]:
@@ -189,30 +160,30 @@ class DaskPool:
         self.flush()
         end = None if timeout is None else time.monotonic() + timeout
         while not events:
-            if time.monotonic() >= self._next_look:
-                self._show_waiting()
+            if self.scaling.update(self._name_of):
+                self.flush()
             left = _CHECK_SECONDS if end is None else min(_CHECK_SECONDS, end - time.monotonic())
             try:
-                item = self._news.get(timeout=max(0.0, left)) if left > 0 else self._news.get_nowait()
+                item = self._messages.get(timeout=max(0.0, left)) if left > 0 else self._messages.get_nowait()
             except Empty:
-                self._health.check(self._links.values())
+                self._health.check(self._links)
                 if end is not None and time.monotonic() >= end:
                     break
                 continue
             if item is None:  # `wake`
                 break
             events += self._handle(item)
-        while not self._news.empty() and (item := self._news.get()) is not None:
+        while not self._messages.empty() and (item := self._messages.get()) is not None:
             events += self._handle(item)
         return events
 
     def wake(self) -> None:
         """End a `wait` that another thread is in."""
-        self._news.put(None)
+        self._messages.put(None)
 
     def running(self) -> dict[int, Started]:
         """Return the running nodes, as far as they were reported."""
-        return {number: link.started for number, link in list(self._links.items()) if link.started is not None}
+        return {link.number: link.started for link in self._links if link.started is not None}
 
     def kill(self, worker: int) -> None:
         """End a worker's process; its nanny starts another one."""
@@ -231,12 +202,11 @@ class DaskPool:
 
     def end(self) -> None:
         """End the run: its values are freed in the workers."""
-        self._waiting = lambda _most: ()
-        self._waiting_tasks.clear()
+        self.scaling.end()
         self._message = self._parts = None
-        for link in list(self._links.values()):
+        for link in self._links:
             if link.ready:
-                link.hold(has_values=False)
+                link.keep_alive(has_values=False)
                 link.queue(EndRun(self._run))
                 link.flush(self._name_of)
             link.started = None
@@ -246,23 +216,22 @@ class DaskPool:
         if self._is_closed:
             return
         self._is_closed = True
-        busy = [link for link in self._links.values() if link.is_busy] if kill else []
+        self._links.stop()
+        busy = [link for link in self._links if link.is_busy] if kill else []
         self._client.sync(self._close, busy)
-        for link in self._links.values():
-            link.release_turns()
         self._links.clear()
-        self._waiting_tasks.clear()
+        self.scaling.end()
         self._closed()
 
     async def _close(self, busy: list[Link]) -> None:
         await asyncio.gather(*(link.kill(if_idle=False) for link in busy), return_exceptions=True)
-        for link in self._links.values():
+        for link in self._links:
             link.close()
         end = time.monotonic() + _GRACE_SECONDS
-        while any(link.has_turns for link in self._links.values()) and time.monotonic() < end:
+        while not all(link.tasks.are_released for link in self._links) and time.monotonic() < end:
             await asyncio.sleep(0.005)
-            for link in self._links.values():
-                link.release_done_turns()
+            for link in self._links:
+                link.tasks.release_finished()
 
     # --- values ----------------------------------------------------------------------------------------------------------
 
@@ -277,9 +246,9 @@ class DaskPool:
             value: PickledValue = self._client.sync(self._read, handle, dataset)
         except ValueGoneError as exc:
             _logger.warning("A value for a node of the main process was lost: %s.", exc)
-            for holder in [each for each in list(self._links.values()) if each.address == handle.address]:
-                self._client.loop.add_callback(holder.close)
-                self._news.put((holder, Ended(None)))
+            for link in self._links.at(handle.address):
+                self._client.loop.add_callback(link.close)
+                self._messages.put((link, Ended(None)))
             return None
         return value
 
@@ -289,52 +258,28 @@ class DaskPool:
 
     # --- what happens in the cluster -------------------------------------------------------------------------------------
 
-    async def _watch(self) -> None:
-        """Link the workers of the cluster, as they come, on the client's event loop."""
-        while not self._is_closed:
-            try:
-                workers = (await self._client.scheduler.identity())["workers"]
-            except OSError:
-                workers = {}  # `health.py` notices a scheduler that is gone
-            for link in list(self._links.values()):
-                link.release_done_turns()
-                link.note_status(workers.get(link.address, {}).get("status"))
-            self._add_links(workers)
-            await asyncio.sleep(_LOOK_SECONDS)
-
-    def _add_links(self, workers: Mapping[str, Mapping[str, Any]]) -> None:
-        linked = {link.address for link in list(self._links.values())}
-        for address in workers:
-            number = next(each for each in range(1, len(self._links) + 2) if each not in self._links)
-            if self._is_closed or (self._max_workers is not None and number > self._max_workers):
-                return
-            if address not in linked and self._refused.get(address, 0) < _CONNECTS:
-                link = self._links[number] = Link(self._client, address, number, self._id, self._note)
-                self._labels[number] = link.label
-                asyncio.ensure_future(link.run(self._project, self._code, self._health.folders))  # noqa: RUF006 - the link's news report its end
-
-    def _note(self, link: Link, news: Any) -> None:
-        self._news.put((link, news))
+    async def _run_link(self, link: Link) -> None:
+        await link.run(self._project, self._code, self._health.folders)
 
     def _handle(self, item: tuple[Link, Any] | None) -> list[PoolEvent]:
         if item is None:
             return []
-        link, news = item
-        if isinstance(news, Ended):
-            return self._lost(link, news)
-        if isinstance(news, Leaving):
-            return self._leaving(link, news)
-        if isinstance(news, Unusable):
-            raise RunnerError(news.reason, name="dask")
+        link, message = item
+        if isinstance(message, Ended):
+            return self._lost(link, message)
+        if isinstance(message, Leaving):
+            return self._leaving(link, message)
+        if isinstance(message, Unusable):
+            raise RunnerError(message.reason, name="dask")
         events: list[PoolEvent] = []
-        for fact in news:
+        for fact in message:
             link.finished += type(fact) is Finished
-            events += self._heard(link, fact)
+            events += self._handle_fact(link, fact)
         return events
 
-    def _heard(self, link: Link, fact: Any) -> list[PoolEvent]:
+    def _handle_fact(self, link: Link, fact: Any) -> list[PoolEvent]:
         kind = type(fact)
-        if kind in _WITH_TEXTS:
+        if kind in _KINDS_WITH_TEXT:
             fact = for_this_machine(fact, self._code)
         if kind is Logged:
             log_record(fact)
@@ -342,11 +287,11 @@ class DaskPool:
             write_output(fact)
         elif kind is Hello:
             return self._set_up(link, fact)
-        elif kind is TurnEnded:
-            link.turn_ended(fact)
+        elif kind is TaskEnded:
+            link.tasks.task_ended(fact)
         elif kind is ShutDown:
             link.was_shut_down = True
-        elif fact.run != self._run or self._message is None or self._links.get(link.number) is not link:
+        elif fact.run != self._run or self._message is None or not self._links.has(link):
             pass  # of an earlier run
         elif kind is InputsLost:
             return self._inputs_lost(link, fact)
@@ -366,33 +311,24 @@ class DaskPool:
         link.begin(self._message, self._parts)
         return [WorkerUp(link.number, hello.pid, hello.configured)]
 
-    def _leaving(self, link: Link, news: Leaving) -> list[PoolEvent]:
+    def _leaving(self, link: Link, message: Leaving) -> list[PoolEvent]:
         """Have a worker that retires return its jobs, because dask starts no task there; or use it again."""
-        if not link.ready or self._message is None or self._links.get(link.number) is not link:
+        if not link.ready or self._message is None or not self._links.has(link):
             return []
-        if news.is_leaving:
+        if message.is_leaving:
             link.queue(Cancel(self._run))
-        return [WorkerLeaving(link.number, news.is_leaving)]
+        return [WorkerLeaving(link.number, message.is_leaving)]
 
     def _lost(self, link: Link, ended: Ended) -> list[PoolEvent]:
-        if self._links.get(link.number) is not link:
+        if not self._links.has(link):
             return []
-        del self._links[link.number]
-        link.release_turns()
+        self._links.remove(link, ended.reason)
         self._health.begin()
-        if ended.reason is not None:
-            self._refused[link.address] = self._refused.get(link.address, 0) + 1
-            if self._refused[link.address] == _CONNECTS:
-                msg = (
-                    f"The dask worker at {link.address} cannot be reached from this process: {ended.reason}. Treadle connects to "
-                    "each worker, not only to the scheduler. Run where the workers' network can be reached."
-                )
-                raise RunnerError(msg, name="dask")
         if not link.ready or self._message is None:
             return []
         started, finished = link.started, []
-        if ended.board is not None:
-            started, unreported = last_nodes(ended.board, self._run, link.finished)
+        if ended.blackboard is not None:
+            started, unreported = last_nodes(ended.blackboard, self._run, link.finished)
             finished = self._unreported.facts(link.number, unreported)
         down = WorkerDown(link.number, link.pid, ended.exit.code, None, None, 0, reason=ended.exit.reason)
         down = down._replace(left=link.was_shut_down)
@@ -403,7 +339,7 @@ class DaskPool:
     def _inputs_lost(self, link: Link, fact: InputsLost) -> list[PoolEvent]:
         """Give up the worker that an input could not be read from; the nodes that were to take it run later."""
         events: list[PoolEvent] = []
-        for holder in [each for each in self._links.values() if each.address == fact.address]:
+        for holder in self._links.at(fact.address):
             self._client.loop.add_callback(holder.close)
             events += self._lost(holder, Ended(None))
         returned = JobsReturned(fact.run, fact.nodes)

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 _folders = CodeFolders()
 _one_at_a_time = fork_safe(threading.Lock())
-"""A process has one `sys.stdout`, one root logger, one configured project: its projects take turns, a job at a time."""
+"""A process has one `sys.stdout`, one root logger, one configured project: only one of its projects is active at a time."""
 
 
 class HostedProject:
@@ -60,7 +60,7 @@ class HostedProject:
 
         with _one_at_a_time:
             _folders.use(self._folder)
-            configure._process.project = self._configured  # noqa: SLF001 - projects take turns in this process only
+            configure._process.project = self._configured  # noqa: SLF001 - projects share this process only here
             root, streams = logging.getLogger(), (sys.stdout, sys.stderr)
             handlers = root.handlers[:]
             root.handlers[:] = [ForwardHandler(send, self.label, node)]

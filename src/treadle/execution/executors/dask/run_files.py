@@ -2,7 +2,7 @@
 
 Datasets and Kedro's plugins write small files into it (`attempt/dataset_state.py`): a worker sends those that a node has written
 with the node's result, and the driver passes the state of datasets on to a worker with its next job. State: what a process knows
-of each file. `RunFolder` is used on both sides, `FileExchange` in the driver. `turns.py` and `link.py` send the files.
+of each file. `RunFolder` is used on both sides, `FileExchange` in the driver. `job_runner.py` and `link.py` send the files.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ class FileExchange:
         self._folder.write(files)
         self._note(files, link)
 
-    def news(self, seen: int, link: str) -> tuple[int, tuple[tuple[str, bytes], ...]]:
+    def unsent(self, seen: int, link: str) -> tuple[int, tuple[tuple[str, bytes], ...]]:
         """Return the states of datasets that a worker does not have.
 
         Args:
@@ -100,8 +100,8 @@ class FileExchange:
             What to pass next time, and the files.
         """
         self._note(self._folder.changed(), "")  # by nodes of the main process
-        news = [(name, content) for name, (serial, source, content) in self._files.items() if serial > seen and source != link]
-        return self._serial, tuple(each for each in news if each[0].startswith(STATE_FILES))
+        unsent = [(name, content) for name, (serial, source, content) in self._files.items() if serial > seen and source != link]
+        return self._serial, tuple(each for each in unsent if each[0].startswith(STATE_FILES))
 
     def _note(self, files: Iterable[tuple[str, bytes]], link: str) -> None:
         for name, content in files:

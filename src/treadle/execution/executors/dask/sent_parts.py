@@ -109,8 +109,8 @@ class SentParts:
         job = next((each for each in commands if isinstance(each, Job)), None) if files is not None else None
         if files is None or job is None:
             return []
-        self._files, news = files.news(self._files, self._link)
-        return [RunFiles(job.run, news)] if news else []
+        self._files, unsent = files.unsent(self._files, self._link)
+        return [RunFiles(job.run, unsent)] if unsent else []
 
     def receive(self, message: RunFiles) -> None:
         """Take the files that a node in the worker has written.

@@ -48,7 +48,7 @@ class ClusterStore(InlineStore):
                 self._fetched[dataset] = value
         return True
 
-    def holders(self) -> set[int]:
+    def workers_with_values(self) -> set[int]:
         """Return the workers that have values."""
         with self._lock:
             return {handle.worker for handle in self._handles.values() if isinstance(handle, ClusterValue)}

@@ -11,14 +11,14 @@ from treadle.execution.executors.dask.host import Installed
 from treadle.execution.executors.dask.messages import (
     ClusterValue,
     DatasetPart,
+    EndKeepAlive,
     InputsLost,
     Pushed,
+    QueuedJob,
     RunFiles,
     ShutDown,
-    StopHolding,
-    Ticketed,
-    TurnEnded,
-    UseBoard,
+    TaskEnded,
+    UseBlackboard,
 )
 from treadle.execution.protocol.handles import Inline
 from treadle.execution.protocol.messages import Job
@@ -32,10 +32,10 @@ MESSAGES = [
     Pushed(b"data", (b"buffer",)),
     RunFiles(3, (("state-1", b"content"),)),
     ShutDown(),
-    StopHolding(),
-    Ticketed(7, JOB, (DatasetPart("orders", b"pickle", ()),)),
-    TurnEnded(7),
-    UseBoard(),
+    EndKeepAlive(),
+    QueuedJob(7, JOB, (DatasetPart("orders", b"pickle", ()),)),
+    TaskEnded(7),
+    UseBlackboard(),
 ]
 
 

@@ -11,7 +11,7 @@ import time
 from treadle.execution.executors.dask.host import host_of
 
 
-async def hold_worker(pool: str, key: str) -> None:
+async def keep_worker_alive(pool: str, key: str) -> None:
     """Be a long-running task, which takes no thread, until the driver says that the worker has no values any more.
 
     Args:
@@ -26,7 +26,7 @@ async def hold_worker(pool: str, key: str) -> None:
     hosted = host.pools.get(pool) if host is not None else None
     if hosted is None:
         return  # the driver has closed the pool
-    hosted.released.clear()
+    hosted.has_no_values.clear()
     # As `distributed.secede`, which is for tasks in threads.
     worker.handle_stimulus(SecedeEvent(key=key, compute_duration=0.0, stimulus_id=f"secede-{key}-{time.time()}"))
-    await hosted.released.wait()
+    await hosted.has_no_values.wait()

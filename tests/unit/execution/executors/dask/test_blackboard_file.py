@@ -7,18 +7,18 @@ import subprocess
 import sys
 from pathlib import Path
 
-from treadle.execution.executors.dask.board import last_nodes, make_board, take_board
+from treadle.execution.executors.dask.blackboard_file import last_nodes, make_blackboard, take_blackboard
 
 
 def test_what_a_dead_worker_did_last():
     """The node that it ran, and the nodes that it had finished and not reported; the file is removed."""
-    board = make_board("pool")
+    board = make_blackboard("pool")
     for node in range(3):
         board.blackboard.begin(0, 7, node, 10.0 + node)
         board.blackboard.finish(0, 7, node, 10.0 + node, 11.0 + node)
     board.blackboard.begin(0, 7, 3, 13.0)
-    content = take_board(board.path)
-    assert take_board(board.path) is None
+    content = take_blackboard(board.path)
+    assert take_blackboard(board.path) is None
     started, finished = last_nodes(content, 7, reported=1)
     assert (started.node, started.at) == (3, 13.0)
     assert [(done.node, done.at) for done in finished] == [(1, 12.0), (2, 13.0)]
@@ -27,13 +27,13 @@ def test_what_a_dead_worker_did_last():
 
 def test_files_of_processes_that_ended_are_removed():
     """Another pool on the machine removes what nobody has read for long, not what a driver may be about to read."""
-    code = "from treadle.execution.executors.dask.board import make_board; print(make_board('dead').path)"
+    code = "from treadle.execution.executors.dask.blackboard_file import make_blackboard; print(make_blackboard('dead').path)"
     left = Path(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip())
-    first = make_board("one")
+    first = make_blackboard("one")
     assert left.exists()
     for path in (left, first.path):
         os.utime(path, (0, 0))
-    second = make_board("two")
+    second = make_blackboard("two")
     assert not left.exists()
     assert Path(first.path).exists()
     for board in (first, second):

@@ -1,8 +1,9 @@
 """The blackboard of a dask worker: a file that says which nodes it runs and has finished, readable after the process has died.
 
 A worker then reports short nodes in batches. Its nanny reads the file for the driver, or the driver itself if it sees the file. A
-worker whose file nobody could read sends the start of each node before it runs it. State: the files. `make_board` runs in dask
-workers, `take_board` in a nanny or in the driver, the rest in the driver. Neighbours: `turns.py` writes, `link.py` reads.
+worker whose file nobody could read sends the start of each node before it runs it. State: the files. `make_blackboard` runs in
+dask workers, `take_blackboard` in a nanny or in the driver, the rest in the driver. Neighbours: `job_runner.py` writes, `link.py`
+reads.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ _READ_SECONDS = 3.0
 """How long a nanny may take to read the blackboard of its worker."""
 
 
-class Board(NamedTuple):
+class BlackboardFile(NamedTuple):
     """A worker's blackboard and its file."""
 
     path: str
@@ -43,19 +44,19 @@ class Board(NamedTuple):
             os.unlink(self.path)
 
 
-def make_board(pool: str) -> Board:
+def make_blackboard(pool: str) -> BlackboardFile:
     """Make the blackboard of a pool in this process, and remove those of processes that died unread some time ago.
 
     Args:
         pool: id of the pool.
     """
     folder = tempfile.gettempdir()
-    _remove_stale_boards(folder)
+    _remove_stale_files(folder)
     path = os.path.join(folder, f"{_PREFIX}{os.getuid()}-{os.getpid()}-{pool}")
-    return Board(path, Blackboard(path, 1))
+    return BlackboardFile(path, Blackboard(path, 1))
 
 
-def _remove_stale_boards(folder: str) -> None:
+def _remove_stale_files(folder: str) -> None:
     """Remove the old files of this user's processes that have ended; the driver may be about to read newer ones."""
     for path in Path(folder).glob(f"{_PREFIX}{os.getuid()}-*"):
         pid = path.name.removeprefix(f"{_PREFIX}{os.getuid()}-").partition("-")[0]
@@ -69,7 +70,7 @@ def _remove_stale_boards(folder: str) -> None:
             continue  # not a process of this user
 
 
-class BoardReader:
+class BlackboardReader:
     """Reads the blackboard of a worker that has died.
 
     Args:
@@ -88,11 +89,11 @@ class BoardReader:
         Args:
             connect: opens a connection to an address, for an `async with`.
         """
-        content = take_board(self._path)
+        content = take_blackboard(self._path)
         if content is None and self.nanny is not None:
             with suppress(OSError, asyncio.TimeoutError):  # the host may be gone
                 async with connect(self.nanny) as nanny:
-                    call = nanny.run(function=pickle.dumps(take_board), kwargs=pickle.dumps({"path": self._path}))
+                    call = nanny.run(function=pickle.dumps(take_blackboard), kwargs=pickle.dumps({"path": self._path}))
                     content = (await asyncio.wait_for(call, _READ_SECONDS)).get("result")
         return content
 
@@ -114,7 +115,7 @@ def last_nodes(content: bytes, run: int, reported: int) -> tuple[Started | None,
     return started, blackboard.finished_after(0, reported)
 
 
-def take_board(path: str) -> bytes | None:
+def take_blackboard(path: str) -> bytes | None:
     """Return the content of a dead worker's blackboard and remove the file; None if there is no file.
 
     Args:

@@ -1,6 +1,6 @@
-"""Run the jobs of a pool in a dask worker, in the threads of dask tasks (turns). Neighbours: `hosted_pool.py` receives the jobs.
+"""Run the jobs of a pool in a dask worker, in the threads of dask tasks. Neighbours: `hosted_pool.py` receives the jobs.
 
-A turn runs what has arrived and what arrives meanwhile, until nothing is left or its time is over. Before a node runs, its start
+A task runs what has arrived and what arrives meanwhile, until nothing is left or its time is over. Before a node runs, its start
 is on the blackboard, or on its way to the driver if nobody could read that: so the driver knows which node a worker died in.
 State: the node that runs. Runs in dask workers.
 """
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from treadle.errors import WorkerSetupError
 from treadle.execution.attempt.failure import record_failure
 from treadle.execution.executors.dask.hosted_run import HostedRun
-from treadle.execution.executors.dask.messages import InputsLost, RunFiles, TurnEnded
+from treadle.execution.executors.dask.messages import InputsLost, RunFiles, TaskEnded
 from treadle.execution.executors.in_process import job_steps
 from treadle.execution.protocol.messages import Failed, Finished, Hello, Started
 from treadle.execution.worker.forwarding import flush_forwarded
@@ -37,14 +37,14 @@ if TYPE_CHECKING:
     from treadle.execution.protocol.messages import Fact, Job
     from treadle.hooks import WorkerFacts
 
-_TURN_SECONDS = 0.25
-"""After this time a turn takes no more jobs, so that the worker's other dask tasks can run; another turn follows."""
+_TASK_SECONDS = 0.25
+"""After this time a task takes no more jobs, so that the worker's other dask tasks can run; another one follows."""
 _SHORT_SECONDS = 0.05
-"""A job that takes less time is short: its turn waits for more jobs, because another turn would take a part of that to begin."""
+"""A job that takes less time is short: its task waits for more jobs, because another task would take a part of that to begin."""
 _WAIT_SECONDS = 0.01
-"""How long a turn waits for more jobs after a short one."""
+"""How long a task waits for more jobs after a short one."""
 _PAUSED_SECONDS = 0.1
-"""How often a turn in a worker that dask has paused looks whether it still is."""
+"""How often a task in a worker that dask has paused checks whether it still is."""
 _CANCEL_CHECK_SECONDS = 0.001
 """The shortest interval between two checks for a Cancel within a job: one check costs more than a tiny node."""
 _ROUNDS = 5
@@ -53,7 +53,7 @@ _ROUNDS = 5
 _logger = logging.getLogger(__name__)
 
 
-class Turns:
+class JobRunner:
     """The task's side of a pool in this process.
 
     Args:
@@ -83,10 +83,10 @@ class Turns:
         """Name of the running node, for log records."""
         self.current: Started | None = None
         """The start of the running node."""
-        self.board: Blackboard | None = None
+        self.blackboard: Blackboard | None = None
         """Where the nodes that run and have finished are written; None if nobody could read it after this process has died."""
         self.thread: int | None = None
-        """The thread that runs the pool's jobs now, None between turns."""
+        """The thread that runs the pool's jobs now, None between tasks."""
         self._worker, self._pool, self._number, self._project = worker, pool, number, project
         self._loop = worker.loop.asyncio_loop
         self._runs, self._jobs, self._inputs, self._outbox = runs, jobs, inputs, outbox
@@ -99,14 +99,14 @@ class Turns:
         """Whether dask starts no task in this worker, because its process uses too much memory."""
         return bool(self._worker.status.name == "paused")
 
-    def run(self, ticket: int) -> None:
+    def run(self, sequence: int) -> None:
         """Set this process up if that was not done; run the jobs that have arrived, and those that arrive meanwhile.
 
         Args:
-            ticket: number of the job that the turn was submitted for.
+            sequence: sequence number of the job that the task was submitted for.
         """
-        self._activate(lambda: self._run_jobs(ticket))
-        self._outbox.send(TurnEnded(self._jobs.done_ticket()))  # not after an error: the driver finds that in the dask task
+        self._activate(lambda: self._run_jobs(sequence))
+        self._outbox.send(TaskEnded(self._jobs.done_sequence()))  # not after an error: the driver finds that in the dask task
 
     def run_while_paused(self) -> None:
         """Run the jobs that wait, without a dask task."""
@@ -138,9 +138,9 @@ class Turns:
         self._outbox.send(Hello(self._number, os.getpid(), configure_count(), failure))
         return failure is None
 
-    def _run_jobs(self, ticket: int) -> None:
-        end = time.monotonic() + _TURN_SECONDS
-        job = self._jobs.take(ticket)
+    def _run_jobs(self, sequence: int) -> None:
+        end = time.monotonic() + _TASK_SECONDS
+        job = self._jobs.take(sequence)
         while job is not None:
             started = time.monotonic()
             self._run_job(job)
@@ -150,7 +150,7 @@ class Turns:
             if (job := self._jobs.take()) is None and now - started < _SHORT_SECONDS:
                 self._outbox.flush()
                 job = self._jobs.take(seconds=_WAIT_SECONDS)
-            while job is None and self.is_paused and not self._jobs.is_closed:  # dask would not start another turn
+            while job is None and self.is_paused and not self._jobs.is_closed:  # dask would not start another task
                 self._outbox.flush()
                 job = self._jobs.take(seconds=_PAUSED_SECONDS)
 
@@ -179,7 +179,7 @@ class Turns:
         self._run_nodes(job, run, slot)
 
     def _run_nodes(self, job: Job, run: HostedRun, slot: RunSlot) -> None:
-        ticket, folder = self._jobs.last_ticket, slot.folder
+        sequence, folder = self._jobs.last_sequence, slot.folder
         steps = job_steps(
             job.run,
             run.opened.context,
@@ -189,7 +189,7 @@ class Turns:
             store_output=run.store_output,
             stays=run.keep_large,
             keep=run.keep,
-            cancelled=lambda: self._is_cancelled(job, ticket),
+            cancelled=lambda: self._is_cancelled(job, sequence),
             label=self._project.label,
         )
         for report in steps:
@@ -206,29 +206,29 @@ class Turns:
 
     def _announce(self, started: Started) -> None:
         """Make the start of a node known, before the node can end this process."""
-        if self.board is None:
+        if self.blackboard is None:
             self._outbox.send_and_wait(started)
             return
-        self.board.begin(0, started.run, started.node, started.at, time.monotonic())
+        self.blackboard.begin(0, started.run, started.node, started.at, time.monotonic())
         self._outbox.post_soon(started)
 
     def _conclude(self, fact: Fact) -> None:
         """Report the end of a node."""
-        if self.board is None:
+        if self.blackboard is None:
             self._outbox.post(fact)
             return
-        self.board.end(0)
+        self.blackboard.end(0)
         if isinstance(fact, Finished):
-            self.board.finish(0, fact.run, fact.node, fact.started, fact.at)
+            self.blackboard.finish(0, fact.run, fact.node, fact.started, fact.at)
         self._outbox.post_soon(fact)
 
-    def _is_cancelled(self, job: Job, ticket: int) -> bool:
+    def _is_cancelled(self, job: Job, sequence: int) -> bool:
         """Return whether the rest of a job was cancelled; the event loop reads what has come in before."""
         now = time.monotonic()
         if len(job.nodes) > 1 and now - self._last_cancel_check >= _CANCEL_CHECK_SECONDS:
             self._last_cancel_check = now
-            asyncio.run_coroutine_threadsafe(_turn_loop(), self._loop).result()
-        return self._jobs.is_cancelled(job.run, ticket)
+            asyncio.run_coroutine_threadsafe(_let_event_loop_run(), self._loop).result()
+        return self._jobs.is_cancelled(job.run, sequence)
 
     def _open(self, slot: RunSlot, facts: WorkerFacts) -> HostedRun:
         opened = OpenRun(
@@ -245,6 +245,6 @@ class Turns:
         self.running = name
 
 
-async def _turn_loop() -> None:
+async def _let_event_loop_run() -> None:
     for _ in range(_ROUNDS):
         await asyncio.sleep(0)
