@@ -1,6 +1,6 @@
 """The bundle of a run that the loop passes to an executor. It has two forms: objects for this process, bytes for workers.
 
-Runs in the parent. State: pickled nodes, cached for each pipeline.
+Runs in the parent. State: pickled nodes, cached for each pipeline, and pickled classes of catalogs.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import os
 import pickle
 from dataclasses import dataclass, field, replace
 from itertools import chain
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 from treadle.execution.attempt.context import RunContext
@@ -18,6 +18,7 @@ from treadle.execution.attempt.plugins import main_facts, pack_hooks, start_plug
 from treadle.execution.packing.node_groups import NodeGroups
 from treadle.execution.protocol.handles import UnpicklableValueError
 from treadle.execution.protocol.messages import RunSpec, WatchedDatasets
+from treadle.execution.values.importable import is_found_by_name
 from treadle.execution.values.in_band import pickle_in_band
 from treadle.execution.worker import process_state
 from treadle.hooks import implemented
@@ -189,12 +190,12 @@ class RunBundle:
             for index, node in enumerate(plan.nodes if stay else ())
             if not stay.isdisjoint((*node.node.inputs, *node.node.outputs, *node.node.confirms))
         ]
-        spec = replace(
-            self._base_spec(self._nodes()),
+        spec = self._base_spec(
+            self._nodes(),
             recipes=part.recipes,
             objects=tuple(objects),
             hooks=pack_hooks(self.hooks),
-            catalog_class=pickle_in_band(type(self.catalog)),
+            catalog_class=_pickled_class(type(self.catalog)),
             parameters=self._parameters(),
             save_version=part.save_version,
             is_async=self.is_async,
@@ -202,8 +203,8 @@ class RunBundle:
         )
         return spec, frozenset(main_only)
 
-    def _base_spec(self, nodes: PickledNodes) -> RunSpec:
-        """Return a RunSpec with the nodes and their inputs and outputs, without datasets and hooks."""
+    def _base_spec(self, nodes: PickledNodes, **parts: Any) -> RunSpec:
+        """Return a RunSpec with the nodes and their inputs and outputs, and the given parts: datasets, hooks, and so on."""
         plan = self.plan
         declared = [index for index, dataset in enumerate(plan.datasets) if dataset.declared]
         return RunSpec(
@@ -223,6 +224,7 @@ class RunBundle:
             records_outputs=self.records_outputs,
             process_state=process_state.describe(),
             copy_modes=tuple((index, mode.value) for index in declared if (mode := self.copy_mode(index))),
+            **parts,
         )
 
     def _nodes(self) -> PickledNodes:
@@ -256,6 +258,19 @@ def local_file_of(dataset: object) -> str | None:
     if getattr(dataset, "_protocol", "file") not in ("file", "local") or not isinstance(path, (str, os.PathLike)):
         return None
     return local_path(address) if is_local(address := os.fspath(path)) else None
+
+
+_classes: WeakKeyDictionary[type, bytes] = WeakKeyDictionary()
+"""Pickled classes that can be imported by name; they are pickled once."""
+
+
+def _pickled_class(kind: type) -> bytes:
+    pickled = _classes.get(kind)
+    if pickled is None:
+        pickled = pickle_in_band(kind)
+        if is_found_by_name(kind):
+            _classes[kind] = pickled
+    return pickled
 
 
 _groups: WeakKeyDictionary[Links, NodeGroups] = WeakKeyDictionary()

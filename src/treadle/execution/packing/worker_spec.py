@@ -1,4 +1,7 @@
-"""Make the spec from which a pool's workers are set up, and its fingerprint. Runs in the parent. State: none."""
+"""Make the spec from which a pool's workers are set up, and its fingerprint. Runs in the parent.
+
+State: the environment as the last `fingerprint` saw it.
+"""
 
 from __future__ import annotations
 
@@ -104,6 +107,20 @@ def fingerprint(modules: Iterable[str], project: ProjectSetup | None = None, *, 
                 continue  # a module inside an archive, which is not edited in place
             add(file, status.st_mtime_ns, status.st_size)
     if environment:
-        add(sorted((name, value) for name, value in os.environ.items() if name not in _VOLATILE), _working_directory())
+        add(_environment(), _working_directory())
     add(sys.path)
     return digest.hexdigest()
+
+
+_last_environment: list[tuple[tuple[tuple[bytes, bytes], ...], str]] = [((), "[]")]
+"""The environment, and its variables as text; in one tuple, so that threads can replace both at once."""
+
+
+def _environment() -> str:
+    """Return the environment variables that a worker depends on, as text. They rarely change from run to run."""
+    variables = tuple(os.environb.items())
+    before, text = _last_environment[0]
+    if variables != before:
+        text = repr(sorted((name, value) for name, value in os.environ.items() if name not in _VOLATILE))
+        _last_environment[0] = (variables, text)
+    return text

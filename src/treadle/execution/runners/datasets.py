@@ -46,6 +46,9 @@ def managed_datasets(plan: Plan, catalog: Catalog, *, has_processes: bool) -> It
         Exception: the release of a dataset failed.
     """
     saved = [each for each in plan.datasets if each.declared and each.producer is not None and not each.in_memory]
+    if not saved:
+        yield DatasetManagement(None, ())
+        return
     releasing = {each.name for each in saved if releases_itself(catalog.dataset_class(each.name))}
     for each in saved:
         if each.name not in releasing:

@@ -211,7 +211,9 @@ class Runner(ABC):
         from treadle.execution.attempt.seeding import plan_seeds
         from treadle.execution.loop.loop import RunLoop
 
-        bundle = replace(bundle, seeds=plan_seeds(bundle.plan, self.seed) or None, records_outputs=observers.record_outputs)
+        seeds = plan_seeds(bundle.plan, self.seed)
+        if seeds or observers.record_outputs:
+            bundle = replace(bundle, seeds=seeds or None, records_outputs=observers.record_outputs)
         bundle, limits = self._apply_resource_limits(bundle)
         plan = bundle.plan
         with self._open_executor(bundle) as executor:

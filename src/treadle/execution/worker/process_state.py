@@ -16,6 +16,7 @@ import functools
 import locale
 import logging
 import multiprocessing
+import operator
 import os
 import pickle
 import re
@@ -35,6 +36,7 @@ _logger = logging.getLogger(__name__)
 _LIMITS = tuple(sorted({value for name, value in vars(resource).items() if name.startswith("RLIMIT_")}))
 _NUMPY_DEFAULTS = {"divide": "warn", "over": "warn", "under": "ignore", "invalid": "warn"}
 _DECIMAL_FIELDS = ("prec", "rounding", "Emin", "Emax", "capitals", "clamp")
+_decimal_fields = operator.attrgetter(*_DECIMAL_FIELDS)
 
 
 class ProcessState(NamedTuple):
@@ -78,7 +80,7 @@ def describe() -> bytes:
         _umask(),
         os.getpriority(os.PRIO_PROCESS, 0),
         frozenset(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None,
-        tuple(resource.getrlimit(limit) for limit in _LIMITS),
+        tuple(map(resource.getrlimit, _LIMITS)),
         locale.setlocale(locale.LC_ALL),
         sys.getrecursionlimit(),
         sys.getswitchinterval(),
@@ -162,8 +164,12 @@ def _warn_on_error(setting: str) -> Any:
 
 def _umask() -> int:
     """Return the umask, if possible from /proc: reading it with `os.umask` changes it while other threads may create files."""
-    with contextlib.suppress(OSError), open("/proc/self/status", "rb", buffering=0) as status:
-        _, found, rest = status.read(200).partition(b"\nUmask:")
+    with contextlib.suppress(OSError):
+        status = os.open("/proc/self/status", os.O_RDONLY | os.O_CLOEXEC)  # cheaper than a file object, and this is done each run
+        try:
+            _, found, rest = os.read(status, 200).partition(b"\nUmask:")
+        finally:
+            os.close(status)
         if found:
             return int(rest.split(None, 1)[0], 8)
     mask = os.umask(0o077)
@@ -182,21 +188,22 @@ def _decimal_context() -> tuple[Any, ...]:
     decimal: Any = sys.modules.get("decimal")
     if getattr(decimal, "getcontext", None) is None:
         return ()
-    context = _parts(decimal.getcontext())
-    return () if context == _default_decimal() else context
+    context, default = decimal.getcontext(), _default_decimal()
+    same = context.traps == default.traps and _decimal_fields(context) == _decimal_fields(default)
+    return () if same else _parts(context)
 
 
 @functools.cache
-def _default_decimal() -> tuple[Any, ...]:
+def _default_decimal() -> Any:
     import decimal
 
-    return _parts(decimal.Context())
+    return decimal.Context()
 
 
 def _parts(context: Any) -> tuple[Any, ...]:
     """Return the settings of a decimal context, without its flags, which any computation may set."""
     return (
-        *(getattr(context, name) for name in _DECIMAL_FIELDS),
+        *_decimal_fields(context),
         tuple(signal.__name__ for signal, on in context.traps.items() if on),
     )
 
@@ -204,7 +211,7 @@ def _parts(context: Any) -> tuple[Any, ...]:
 def _apply_decimal(parts: tuple[Any, ...]) -> None:
     import decimal
 
-    *values, traps = parts or _default_decimal()
+    *values, traps = parts or _parts(_default_decimal())
     context = decimal.Context(**dict(zip(_DECIMAL_FIELDS, values, strict=True)), traps=[getattr(decimal, name) for name in traps])
     decimal.setcontext(context)
 

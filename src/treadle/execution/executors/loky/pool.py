@@ -112,6 +112,7 @@ class LokyPool:
                 self._ready.append(WorkerUp(slot.number, slot.pid, slot.configured))
             elif not slot.pid:
                 self._slot_pool.start(slot)
+        self._slot_pool.flush()  # the workers open the run while the parent prepares it
         return main_only
 
     def send(self, worker: int, command: Job | Transfer | Release | Cancel) -> None:
