@@ -2,7 +2,7 @@
 
 python benchmarks/run.py                     every workload, one start method, few repeats: some minutes
 python benchmarks/run.py --full              every start method, more repeats: some ten minutes
-python benchmarks/run.py --only arrays chain workloads by a part of their name; `alone`, `record` and `shell` are names too
+python benchmarks/run.py --only arrays chain workloads by a part of their name; `alone`, `record`, `unchanged` and `shell` too
 python benchmarks/run.py --engines dask forkserver   engines by a part of their name or start method
 python benchmarks/run.py --output FOLDER     writes benchmarks.md, benchmarks.json and benchmarks.png there
 
@@ -26,6 +26,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 import record
 import scale
 import shell
+import unchanged
 from chart import draw
 from engines import engines, missing
 from goals import verdicts
@@ -80,6 +81,9 @@ def main() -> None:
     if _is_wanted("record", options.only):
         _say(f"{time.monotonic() - began:4.0f} s  record: what it costs to write it during a run")
         alone += record.figures(repeats)
+    if _is_wanted("unchanged", options.only):
+        _say(f"{time.monotonic() - began:4.0f} s  unchanged: how long it takes to decide that nothing has to run")
+        alone += unchanged.figures(repeats, quick=not options.full)
     if _is_wanted("shell", options.only):
         _say(f"{time.monotonic() - began:4.0f} s  shell: imports, --help, cold starts")
         alone += shell.figures(methods, options.workers, min(repeats, 3))

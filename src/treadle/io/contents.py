@@ -94,11 +94,32 @@ def content_of(dataset: object, name: str, known: ContentRecord | None = None) -
     except NoFileError as exc:
         return unverifiable(name, str(exc))
     except Exception as exc:  # noqa: BLE001 - a dataset may raise anything; the record says what, and the node runs
-        from treadle.secrets import mask_patterns, mask_secrets
-
-        text = mask_patterns(mask_secrets(f"{type(exc).__name__}: {exc}"))
-        return unverifiable(name, f"Its content cannot be determined: {text}")
+        return _undetermined(name, exc)
     return record
+
+
+def local_content_of(name: str, path: str, known: ContentRecord | None = None) -> ContentRecord | None:
+    """Return the content of a dataset that is one local file, without its dataset.
+
+    Args:
+        name: its name in the catalog.
+        path: the absolute path of the file.
+        known: an earlier record, as for `content_of`.
+
+    Returns:
+        What `content_of` returns.
+    """
+    try:
+        return local_content(blank_record(name, path), path, known)
+    except Exception as exc:  # noqa: BLE001 - as above, for example a file that may not be read
+        return _undetermined(name, exc)
+
+
+def _undetermined(name: str, exc: Exception) -> ContentRecord:
+    from treadle.secrets import mask_patterns, mask_secrets
+
+    text = mask_patterns(mask_secrets(f"{type(exc).__name__}: {exc}"))
+    return unverifiable(name, f"Its content cannot be determined: {text}")
 
 
 def unverifiable(name: str, problem: str) -> ContentRecord:
@@ -232,10 +253,9 @@ def digest_of(content: bytes) -> str:
 
 
 def _file(blank: ContentRecord, path: str, status: os.stat_result, known: ContentRecord | None) -> ContentRecord:
-    if known is not None and known.digest is not None and (status.st_size, status.st_mtime_ns) == (known.size, known.mtime_ns):
-        taken = time.time_ns()
-        if _is_older(status, known.taken_ns):
-            return known._replace(taken_ns=taken, version=blank.version)
+    is_same = known is not None and (status.st_size, status.st_mtime_ns) == (known.size, known.mtime_ns)
+    if known is not None and is_same and known.digest is not None and _is_older(status, known.taken_ns):
+        return known if known.version == blank.version else known._replace(version=blank.version)
     read = _read_file(path)
     if read is None:
         return blank._replace(taken_ns=time.time_ns(), problem="It changed each time while it was read.")

@@ -131,6 +131,13 @@ class DatasetRecipe:
         base = "" if self.project_path is None else self.project_path
         return os.path.normpath(os.path.join(base or os.getcwd(), path))  # noqa: PTH109, PTH118 - faster for thousands of datasets
 
+    def plain_file(self) -> str | None:
+        """Return the absolute path of the local file that is all that the dataset loads; None if it may load anything else."""
+        known = known_type(self.config.get("type"))
+        if known is None or not known.in_files or "filepath" not in self.config or "versioned" in self.config:
+            return None
+        return self.absolute_local_path()
+
     def inner(self) -> DatasetRecipe:
         """Return the recipe of the wrapped dataset, with the same name, credentials and versions."""
         entry = self.config.get("dataset")
@@ -243,11 +250,12 @@ def is_process_bound(filepath: Any) -> bool:
 
 def credential_names(config: Any) -> Iterator[str]:
     """Yield the names of the credentials that an entry refers to, at any depth."""
-    if isinstance(config, Mapping):
+    if isinstance(config, (dict, Mapping)):  # a dict first, as this check is faster
         for key, value in config.items():
-            if key == "credentials" and isinstance(value, str):
-                yield value
-            elif isinstance(value, Mapping):
+            if isinstance(value, str):
+                if key == "credentials":
+                    yield value
+            elif isinstance(value, (dict, Mapping)):
                 yield from credential_names(value)
 
 

@@ -40,7 +40,10 @@ _PICKLED: Final = ("pickle", "joblib")
 """Words in the types of datasets whose files contain objects."""
 _NOT_DATA: Final = frozenset({"credentials", "metadata", "versioned"})
 """Keys of a catalog entry that do not change the data."""
-_NOT_FOR: Final = {"input": frozenset({"filepath", "path", "save_args"}), "output": frozenset({"load_args"})}
+_PLAIN: Final = frozenset({type(None), bool, int, float, str})
+"""The types of most values, checked first: a catalog may have thousands of entries."""
+_NOT_FOR: Final = {"input": _NOT_DATA | {"filepath", "path", "save_args"}, "output": _NOT_DATA | {"load_args"}}
+"""The keys that do not count, by the role of the dataset."""
 
 
 class PartsCollector:
@@ -57,6 +60,7 @@ class PartsCollector:
         self._catalog = catalog
         self._params: dict[str, tuple[str, str]] = {}  # by name: its text, or why it has none
         self._entries: dict[tuple[str, str], tuple[str, str]] = {}
+        self._texts: dict[str, dict[str, str | ValueError]] = {}  # of each entry: the text of each key, or why it has none
         self._hooks = dict(self._hook_parts(hooks)) if hooks is not None else {}
 
     def parts(self, node: Node) -> tuple[dict[str, str], list[str]]:
@@ -127,15 +131,24 @@ class PartsCollector:
     def _read_entry(self, role: str, name: str) -> tuple[str, str]:
         recipe = self._catalog.recipe(name) if name in self._catalog else None
         if recipe is not None:
-            config = {key: value for key, value in recipe.config.items() if key not in _NOT_DATA | _NOT_FOR[role]}
-            try:
-                return _digest(canonical(config, f"the catalog entry of {name}", checks_names=False)), ""
-            except ValueError as exc:
-                return "", str(exc)
+            counted = [text for key, text in self._entry_texts(name, recipe.config).items() if key not in _NOT_FOR[role]]
+            problem = next((text for text in counted if isinstance(text, ValueError)), None)
+            return (_digest(f"{{{', '.join(map(str, counted))}}}"), "") if problem is None else ("", str(problem))
         if name in self._catalog and not self._catalog.capabilities(name).in_memory:
             kind = self._catalog.dataset_class(name)
             return _short(f"{kind.__module__}.{kind.__qualname__}"), ""
         return "", ""
+
+    def _entry_texts(self, name: str, config: Mapping[str, Any]) -> Mapping[str, str | ValueError]:
+        """Return the text of each key of a catalog entry, as `canonical` writes it; most entries are needed in both roles."""
+        if name not in self._texts:
+            texts = self._texts[name] = {}
+            for key in sorted(config, key=repr):
+                try:
+                    texts[key] = f"{key!r}: {canonical(config[key], f'the catalog entry of {name}.{key}', checks_names=False)}"
+                except ValueError as exc:
+                    texts[key] = exc
+        return self._texts[name]
 
 
 def canonical(value: Any, label: str, *, checks_names: bool = True) -> str:
@@ -152,7 +165,7 @@ def canonical(value: Any, label: str, *, checks_names: bool = True) -> str:
     Raises:
         ValueError: the value, or one inside it, cannot be compared.
     """
-    if value is None or isinstance(value, (bool, int, float, str, bytes, date)):
+    if type(value) in _PLAIN or isinstance(value, (bool, int, float, str, bytes, date)):
         return repr(value)
     if isinstance(value, Mapping):
         pairs = []

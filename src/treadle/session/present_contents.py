@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from treadle.errors import TreadleError
-from treadle.io.contents import content_of
+from treadle.io.contents import content_of, local_content_of
 from treadle.pipeline.names import base_name
 
 if TYPE_CHECKING:
@@ -104,8 +104,11 @@ class PresentContents:
         return causes
 
     def _find(self, name: str) -> ContentRecord | None:
+        known, recipe = self._known.get(name), self._catalog.recipe(name)
+        path = recipe.plain_file() if recipe is not None else None
         try:
-            found = content_of(self._catalog[name], name, self._known.get(name))
+            # A large project has thousands of plain files, whose datasets need not be built.
+            found = local_content_of(name, path, known) if path is not None else content_of(self._catalog[name], name, known)
         except TreadleError:  # it cannot be built; the run reports it
             return None
         if found is not None:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from treadle.errors import SessionError, TreadleError, UnknownNameError
 from treadle.pipeline.names import base_name, is_parameter
 from treadle.pipeline.policy import CachePolicy
+from treadle.planning.collector import plan_excluded_from_gc
 from treadle.planning.reuse.decisions import Decisions, Expected
 from treadle.planning.reuse.facts import LastSuccess, NodeFacts
 from treadle.session.node_facts import PartsCollector
@@ -89,8 +90,9 @@ class Reuse:
             self._contents = PresentContents(catalog, self.last)
             self._outputs = {node.name: node.outputs for node in pipeline.nodes}
             collector = PartsCollector(self._package, catalog, hooks)
-            facts = _Facts(pipeline, self._contents, collector, rules, seed)
-            self.decisions = facts.decide(self.last, trusting=self._trusting, forced=self._forced, reads=self.skips)
+            with plan_excluded_from_gc(len(pipeline.nodes)):
+                facts = _Facts(pipeline, self._contents, collector, rules, seed)
+                self.decisions = facts.decide(self.last, trusting=self._trusting, forced=self._forced, reads=self.skips)
         except TreadleError:
             raise
         except Exception:  # the code of a project can be anything, and must still run

@@ -12,13 +12,14 @@ import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
 from treadle.io import contents
-from treadle.io.contents import content_of, written_files_noted
+from treadle.io.contents import content_of, local_content_of, written_files_noted
 from treadle.io.dataset import Dataset
 from treadle.io.datasets.cached import CachedDataset
 from treadle.io.datasets.incremental import IncrementalDataset
 from treadle.io.datasets.partitioned import PartitionedDataset
 from treadle.io.datasets.text import TextDataset
 from treadle.io.memory import MemoryDataset
+from treadle.io.recipe import DatasetRecipe
 from treadle.secrets import register_secrets
 
 LONG_AGO = 1_600_000_000_000_000_000
@@ -369,3 +370,29 @@ def test_a_dataset_may_describe_its_content_itself(tmp_path):
     record = content_of(Described(), "x")
     assert record.problem == "mine"
     assert content_of(Described(), "x", record) is record
+
+
+@pytest.mark.parametrize("kind", ["text.TextDataset", "json.JSONDataset", "pickle.PickleDataset"])
+@pytest.mark.parametrize("path", ["x.txt", "data/../x.txt", "file://{root}/x.txt", "missing.txt"])
+def test_a_plain_file_is_read_without_its_dataset(tmp_path, kind, path):
+    """The record is the one that the dataset itself gives."""
+    (tmp_path / "x.txt").write_text("a")
+    recipe = DatasetRecipe("x", {"type": kind, "filepath": path.format(root=tmp_path)}, project_path=str(tmp_path))
+    found, asked = local_content_of("x", recipe.plain_file()), content_of(recipe.build(), "x")
+    assert (found and found._replace(taken_ns=None)) == (asked and asked._replace(taken_ns=None))
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"type": "text.TextDataset", "filepath": "x.txt", "versioned": True},
+        {"type": "text.TextDataset", "filepath": "memory://x.txt"},
+        {"type": "partitions.PartitionedDataset", "path": "x", "dataset": "text.TextDataset"},
+        {"type": "CachedDataset", "dataset": {"type": "text.TextDataset", "filepath": "x.txt"}},
+        {"type": "shop.OwnDataset", "filepath": "x.txt"},
+        {"type": "MemoryDataset"},
+    ],
+    ids=lambda config: config["type"],
+)
+def test_other_datasets_say_themselves_what_they_load(config):
+    assert DatasetRecipe("x", config).plain_file() is None

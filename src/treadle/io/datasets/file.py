@@ -11,6 +11,7 @@ import os
 import re
 from abc import abstractmethod
 from contextlib import contextmanager
+from functools import cache
 from typing import IO, TYPE_CHECKING, Any, ClassVar, Final
 
 from treadle.errors import DatasetError
@@ -265,6 +266,8 @@ class FileDataset(Dataset):
 
     def _open_arguments(self, action: str, arguments: dict[str, Any], more: Mapping[str, Any] | None) -> OpenArguments:
         """Separate the arguments for opening a file from those of the library."""
+        if not arguments and not more:  # most datasets; a catalog may have thousands
+            return _plain_arguments(self.binary, self.load_encoding if action == "load" and not self.binary else None)
         found: dict[str, Any] = {} if self.binary else {key: arguments.pop(key) for key in _TEXT_ARGUMENTS if key in arguments}
         found.update(more or {})
         append = self._take_mode(action, arguments, found)
@@ -309,3 +312,8 @@ class FileDataset(Dataset):
             )
             raise DatasetError(msg)
         return True
+
+
+@cache
+def _plain_arguments(binary: bool, encoding: str | None) -> OpenArguments:  # noqa: FBT001 - the key of a cache
+    return OpenArguments(binary=binary, encoding=encoding)
