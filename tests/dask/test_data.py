@@ -6,6 +6,9 @@ import logging
 import os
 import signal
 import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -160,6 +163,50 @@ def test_a_value_is_made_again_if_its_worker_dies_before_the_main_process_reads_
     started = [event.node for event in events if isinstance(event, NodeStarted)]
     assert started.count("make") == 2
     assert started.count("sum") == 1
+
+
+def test_adaptive_scaling_keeps_a_worker_that_has_values(client, runner, attend, tmp_path):
+    """While a value waits for its consumer, the worker that has it runs a task that dask considers long-running."""
+    file = str(tmp_path / "kept")
+
+    def long_running(dask_scheduler):
+        return [worker.address for worker in dask_scheduler.workers.values() if worker.long_running]
+
+    def wait_for_kept():
+        """Write down the workers with a long-running task, once there is one."""
+        end = time.monotonic() + 60
+        while not (kept := client.run_on_scheduler(long_running)):
+            assert time.monotonic() < end
+            time.sleep(0.02)
+        Path(file).write_text(" ".join(kept))
+
+    def make():
+        attend()
+        return np.ones(SIZE)
+
+    def wait_for_file():
+        attend()
+        path, end = Path(file), time.monotonic() + 60
+        while not (path.exists() and path.read_text()):
+            assert time.monotonic() < end
+            time.sleep(0.02)
+        return path.read_text()
+
+    def use(array, kept):
+        from distributed import get_worker
+
+        return float(array.sum()), kept, get_worker().address
+
+    nodes = [
+        node(make, None, "array", name="make"),
+        node(wait_for_file, None, "kept", name="wait"),
+        node(use, ["array", "kept"], "used", name="use"),
+    ]
+    with ThreadPoolExecutor(1) as threads:
+        watched = threads.submit(wait_for_kept)
+        total, kept, used = runner.run(Pipeline(nodes), Catalog())["used"]
+        watched.result()
+    assert (total, kept) == (1.0 * SIZE, used)
 
 
 def test_nodes_run_in_a_worker_that_dask_has_paused(changing_cluster, monkeypatch, caplog):

@@ -1,11 +1,9 @@
-"""Runs on a cluster that end early: by Ctrl-C, a timeout, the death of their process, of workers, or of the scheduler."""
+"""Runs on a cluster that end early: by Ctrl-C, a timeout, or the death of their process or of workers."""
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import signal
-import sys
 import threading
 import time
 from pathlib import Path
@@ -23,17 +21,6 @@ from treadle.execution.runners.dask import DaskRunner
 distributed = pytest.importorskip("distributed")
 
 
-def _load_integration_fixtures():
-    path = Path(__file__).parents[1] / "integration" / "conftest.py"
-    spec = importlib.util.spec_from_file_location("treadle_integration_fixtures", path)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-_fixtures = _load_integration_fixtures()
-leftovers, launch = _fixtures.leftovers, _fixtures.launch
 DEADLINE = 60
 
 SCRIPT = """

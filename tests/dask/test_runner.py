@@ -15,6 +15,7 @@ import pytest
 from treadle import Catalog, NodeError, Pipeline, node
 from treadle.errors import RunnerError
 from treadle.events import NodeFinished
+from treadle.execution.executors.dask.versions import versions
 from treadle.execution.runners.dask import DaskRunner
 from treadle.execution.runners.preflight import check_pipeline
 from treadle.execution.runners.registry import make_runner
@@ -105,6 +106,15 @@ def test_a_value_that_cannot_be_pickled_is_used_where_it_is(runner):
     assert dict(runner.run(Pipeline(nodes), Catalog())) == {"held": False}
 
 
+def test_a_node_that_cannot_be_pickled_is_refused(runner):
+    """The error names it before anything runs."""
+    lock, events = threading.Lock(), []
+    nodes = [node(int, None, "a", name="fine"), node(lambda a: lock.locked(), "a", "b", name="locked")]
+    with pytest.raises(NodeError, match="The function of node 'locked' cannot be sent to a worker process"):
+        runner.run(Pipeline(nodes), Catalog(), observers=[events.append])
+    assert not [event for event in events if isinstance(event, NodeFinished)]
+
+
 def test_log_records_name_node_and_worker(runner, caplog):
     """What a node logs and prints reaches the driver."""
 
@@ -169,6 +179,13 @@ def test_a_traceback_has_the_paths_of_this_machine(client, tmp_path, monkeypatch
     del sys.modules["torn_goods"]
     assert f'File "{tmp_path}/torn_goods.py", line 2, in tear' in caught.value.failure.traceback
     assert f"torn in {tmp_path}/torn_goods.py" in caught.value.failure.message
+
+
+def test_workers_with_versions_that_break_pickles_are_refused(client, monkeypatch):
+    """Nothing runs; the error has a table of the versions on both sides."""
+    monkeypatch.setattr("treadle.execution.executors.dask.worker_checks.versions", lambda: {**versions(), "python": "3.7.1"})
+    with pytest.raises(RunnerError, match=r"other versions of python.*\n.*here +worker\n +python +3\.7\.1 +3\."):
+        DaskRunner(client=client).run(Pipeline([node(int, None, "a", name="n")]), Catalog())
 
 
 def test_two_runs_at_once_do_not_disturb_each_other(client):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import threading
 import time
 from contextlib import suppress
@@ -20,6 +21,52 @@ from treadle.hooks import hook_impl
 from treadle.hooks.manager import create_hook_manager, register_hooks
 
 DEADLINE = 60
+
+NODES = """
+import time
+from pathlib import Path
+
+
+def first(folder):
+    with Path(folder, "counted").open("a") as file:
+        file.write("+")
+    return "1"
+
+
+def second(text, folder):
+    reached = Path(folder, "reached")
+    is_resumed = reached.exists()
+    with reached.open("a") as file:
+        file.write("+")
+    if not is_resumed:
+        time.sleep(600)
+    return text + "2"
+"""
+PIPELINES = """
+from treadle import Pipeline, node
+
+from felt.nodes import first, second
+
+
+def register_pipelines():
+    nodes = [
+        node(first, "params:folder", "first", name="first"),
+        node(second, ["first", "params:folder"], "second", name="second"),
+    ]
+    return {"__default__": Pipeline(nodes)}
+"""
+PROJECT = {
+    "pyproject.toml": '[tool.treadle]\npackage_name = "felt"\nproject_name = "Felt"\n',
+    "src/felt/__init__.py": "",
+    "src/felt/settings.py": "",
+    "src/felt/nodes.py": NODES,
+    "src/felt/pipeline_registry.py": PIPELINES,
+    "conf/base/catalog.yml": "".join(
+        f"{name}: {{type: text.TextDataset, filepath: {name}.txt}}\n" for name in ("first", "second")
+    ),
+    "conf/local/.gitkeep": "",
+}
+"""A project of two nodes: the second one waits in its first run."""
 
 
 def wait_for(condition):
@@ -134,11 +181,24 @@ def test_a_late_worker_that_cannot_be_set_up(changing_cluster, tmp_path):
             psutil.Process(pid).wait(DEADLINE)
 
 
-def test_a_scheduler_that_ends(changing_cluster):
-    """The run ends with one error that says how to resume it."""
-    with changing_cluster.client() as client, DaskRunner(client=client) as runner:
+def test_a_scheduler_that_ends(changing_cluster, cluster, treadle, tmp_path):
+    """The run ends with one error and the command that resumes it: on another cluster, it runs only what had not finished."""
+    for name, content in PROJECT.items():
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content)
+    (tmp_path / "conf/base/parameters.yml").write_text(f"folder: {tmp_path}\n")
+    with changing_cluster.client() as client:
         changing_cluster.start_workers(client, 1)
-        waits = node(lambda: threading.Event().wait(60), None, "a", name="waits")
-        kill = lambda event: changing_cluster.processes["scheduler"].kill() if isinstance(event, NodeStarted) else None
-        with pytest.raises(RunnerError, match="resume the run: `treadle run` shows the command"):
-            runner.run(Pipeline([waits]), Catalog(), observers=[kill])
+    failed = treadle(tmp_path, "run", "--runner", "dask", DASK_SCHEDULER_ADDRESS=changing_cluster.address)
+    wait_for(lambda: failed.process.poll() is not None or (tmp_path / "reached").exists())
+    changing_cluster.processes["scheduler"].kill()
+    assert failed.wait() != 0
+    assert failed.output.count("The connection to the dask scheduler was lost") == 1, failed.output
+    (resume,) = re.findall(r"treadle run (--resume=\S+)", failed.output)
+    resumed = treadle(tmp_path, "run", resume, DASK_SCHEDULER_ADDRESS=cluster.address)
+    assert resumed.wait() == 0, resumed.output
+    assert (tmp_path / "first.txt").read_text() == "1"
+    assert (tmp_path / "second.txt").read_text() == "12"
+    assert (tmp_path / "reached").read_text() == "++"
+    assert (tmp_path / "counted").read_text() == "+"

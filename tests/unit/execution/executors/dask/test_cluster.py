@@ -10,6 +10,7 @@ from treadle.errors import RunnerError
 from treadle.execution.executors.dask.cluster import connected
 from treadle.execution.executors.dask.health import ClusterHealth
 from treadle.execution.executors.dask.worker_checks import UnusableWorkerError
+from treadle.execution.runners.dask import DaskRunner
 
 distributed = pytest.importorskip("distributed")
 
@@ -60,3 +61,10 @@ def test_a_worker_that_is_gone_does_not_end_the_check_of_the_others(monkeypatch)
     health = ClusterHealth(Client(), 1.0, shared_file_system=None)
     with pytest.raises(RunnerError, match="not seen"):
         health.check_folders(None, [Link(OSError("gone")), Link(UnusableWorkerError("not seen"))])
+
+
+def test_dask_is_not_installed(monkeypatch):
+    """The error names what to install."""
+    monkeypatch.setattr("treadle.execution.executors.dask.cluster.find_spec", lambda _name: None)
+    with pytest.raises(RunnerError, match=r"not installed\. Install it with: pip install 'treadle\[dask\]'"):
+        DaskRunner()
