@@ -205,7 +205,9 @@ def test_edits_of_configuration_and_data(mill, runs):
     (mill / "conf/base/execution.yml").write_text("nodes: {load: {cache: never}, note: {version: 2}}")
     assert runs("--skip-unchanged") == ("load", "note"), "policies"
     assert runs("--skip-unchanged") == ("load",)
-    assert runs("--skip-unchanged", "--env=local") == ALL, "each environment has its own last successes"
+    assert runs("--skip-unchanged", "--env=local") == ("load",), "the default environment, by its name"
+    (mill / "conf/prod").mkdir()
+    assert runs("--skip-unchanged", "--env=prod") == ALL, "each environment has its own last successes"
 
 
 def test_a_class_of_a_pickled_object_counts_for_the_nodes_that_load_it(mill, runs):

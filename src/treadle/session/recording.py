@@ -21,7 +21,7 @@ from treadle.events import Outcome
 from treadle.observe.store import RunRecorder
 from treadle.observe.store.live import LiveRecord
 from treadle.observe.store.liveness import this_process
-from treadle.session.creation import start_git_probe
+from treadle.session.creation import env_of_successes, start_git_probe
 from treadle.session.facts import GitFacts, installed_versions
 from treadle.session.interruption import SAVING_SECONDS, signals_wait
 from treadle.session.record import is_failure, make_record, masked_run
@@ -140,7 +140,7 @@ class Recording:
         from treadle.session.reusing import Reuse
 
         store: Any = self.store
-        package, env = self._facts.package_name, self._facts.env
+        package, env = self._facts.package_name, env_of_successes(self._project.settings, self._facts.env)
         if getattr(store, "last_successes", None) is None:  # optional: a custom store may not have it
             if not skips and resumed is None:
                 return None
@@ -151,17 +151,19 @@ class Recording:
             raise SessionError(msg, session_id=self._facts.session_id)
         if resumed is not None:
             origin = resumed.session_id
-            self._reuse = Reuse(package, lambda: store.successes_of(origin), trusting=True, forced=forced)
+            earlier = env_of_successes(self._project.settings, resumed.env)
+            self._reuse = Reuse(package, lambda: store.successes_of(origin, earlier), trusting=True, forced=forced, env=env)
         else:
-            self._reuse = Reuse(package, lambda: store.last_successes(package, env), skips=skips, forced=forced)
+            self._reuse = Reuse(package, lambda: store.last_successes(package, env), skips=skips, forced=forced, env=env)
         return self._reuse
 
     def _refresh_successes(self, store: Any) -> None:
         """Keep the contents that were read to decide about the nodes of the last run; without them they are read again."""
-        successes = self._reuse.refreshed() if self._reuse is not None else {}
-        if successes:
+        reuse = self._reuse
+        successes = reuse.refreshed() if reuse is not None else {}
+        if reuse is not None and successes:
             try:
-                store.refresh_successes(self._facts.package_name, self._facts.env, successes)
+                store.refresh_successes(self._facts.package_name, reuse.env, successes)
             except StoreError as exc:
                 _logger.warning("The next run has to read all files of up-to-date nodes again: %s", exc)
 

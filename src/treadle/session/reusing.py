@@ -45,6 +45,7 @@ class Reuse:
         skips: whether nodes that are up to date are skipped; otherwise the decisions are only recorded.
         trusting: whether a node that succeeded counts as done even if its inputs or outputs cannot be verified; for resuming.
         forced: nodes that run in any case; True for all.
+        env: the configuration environment under which successes are stored; None for the default one.
     """
 
     def __init__(
@@ -52,11 +53,14 @@ class Reuse:
         package: str,
         last: Callable[[], Mapping[str, LastSuccess]],
         *,
+        env: str | None = None,
         skips: bool = True,
         trusting: bool = False,
         forced: bool | Collection[str] = False,
     ) -> None:
         self._package = package
+        self.env = env
+        """The environment of the successes."""
         self._read_last = last
         self.last: Mapping[str, LastSuccess] = {}
         """The last success of each node; read by `decide`."""
@@ -141,7 +145,8 @@ class Reuse:
                 decisions.note_content(name, contents.of_input_before(name))
             decisions.node_finished(node.node, node.outputs)
         parts = decisions.parts(node.node)
-        return LastSuccess(session_id, node.finished or time.time(), parts, node.outputs, contents.inputs_of(parts))
+        finished = node.finished or time.time()
+        return LastSuccess(session_id, finished, parts, node.outputs, contents.inputs_of(parts), self.env)
 
     def accepted(self, names: Iterable[str], session_id: str, at: float) -> dict[str, LastSuccess]:
         """Return what the store keeps of nodes that the user takes as up to date as they are now.
@@ -171,7 +176,7 @@ class Reuse:
             self.decisions.node_finished(node.name, found)
             if node.name in wanted:
                 parts = self.decisions.parts(node.name)
-                successes[node.name] = LastSuccess(session_id, at, parts, found, self._contents.inputs_of(parts))
+                successes[node.name] = LastSuccess(session_id, at, parts, found, self._contents.inputs_of(parts), self.env)
         return successes
 
 

@@ -224,6 +224,6 @@ def run_status(
         nodes,
         run,
         lambda names: reuse.accepted(names, context.session_id, time.time()),
-        lambda successes: store.save_successes(context.package_name, context.env, successes),
-        lambda names: store.forget_successes(context.package_name, context.env, names),
+        lambda successes: store.save_successes(context.package_name, reuse.env, successes),
+        lambda names: store.forget_successes(context.package_name, reuse.env, names),
     )

@@ -127,7 +127,7 @@ class SessionRows:
         }
         session = parts.session.get(()) or stored.session.get(())
         if new and session is not None:
-            write_successes(connection, session.package_name, session.env, new)
+            write_successes(connection, session.package_name, next(iter(new.values())).env, new)
 
     def _delete_all(self, connection: Connection) -> None:
         for table in (WORKERS, NODES, RUNS, SESSIONS):

@@ -38,11 +38,12 @@ class SuccessAccess(DatabaseAccess):
         with self._connected("read") as connection:
             return read_successes(connection, package, env)
 
-    def successes_of(self, session_id: str) -> dict[str, LastSuccess]:
+    def successes_of(self, session_id: str, env: str | None) -> dict[str, LastSuccess]:
         """Return the successful nodes of a session, and of the sessions that it was resumed from.
 
         Args:
             session_id: the session.
+            env: its configuration environment; None for the default.
 
         Returns:
             The successes, by node name.
@@ -54,7 +55,7 @@ class SuccessAccess(DatabaseAccess):
         from treadle.observe.store.successes import chain_of, read_successes_of
 
         with self._connected("read") as connection:
-            return read_successes_of(connection, chain_of(connection, whole_id(connection, session_id)))
+            return read_successes_of(connection, chain_of(connection, whole_id(connection, session_id)), env)
 
     def save_successes(self, package: str, env: str | None, successes: Mapping[str, LastSuccess]) -> None:
         """Replace the last success of nodes.

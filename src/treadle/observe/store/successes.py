@@ -131,7 +131,7 @@ def read_successes(connection: Connection, package: str, env: str | None) -> dic
     }
 
 
-def read_successes_of(connection: Connection, session_ids: Sequence[str]) -> dict[str, LastSuccess]:
+def read_successes_of(connection: Connection, session_ids: Sequence[str], env: str | None) -> dict[str, LastSuccess]:
     """Return the successes of the nodes of some sessions, by name; later sessions take precedence.
 
     A node that was up to date in one of them has its last success, which is older.
@@ -139,6 +139,7 @@ def read_successes_of(connection: Connection, session_ids: Sequence[str]) -> dic
     Args:
         connection: an open connection.
         session_ids: the sessions, the oldest first.
+        env: their configuration environment; None for the default.
     """
     found: dict[str, LastSuccess] = {}
     reused: set[str] = set()
@@ -156,9 +157,8 @@ def read_successes_of(connection: Connection, session_ids: Sequence[str]) -> dic
                 reused.add(row.node)
     missing = reused - found.keys()
     if missing:  # they succeeded in an earlier session, and were up to date in one of these
-        query_session = select(SESSIONS.c.package_name, SESSIONS.c.env).where(SESSIONS.c.session_id == session_ids[-1])
-        session = connection.execute(query_session).one()
-        earlier = read_successes(connection, session.package_name, session.env)
+        package = select(SESSIONS.c.package_name).where(SESSIONS.c.session_id == session_ids[-1])
+        earlier = read_successes(connection, connection.execute(package).scalar_one(), env)
         found.update((name, earlier[name]) for name in sorted(missing) if name in earlier)
     return found
 

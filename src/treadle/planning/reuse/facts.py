@@ -25,6 +25,7 @@ class LastSuccess:
         parts: what its outputs depend on, including the contents of its inputs.
         outputs: the content of each persistent output, as the node saved it.
         inputs: the content of each of its inputs that no node of the run made, when the run began.
+        env: the configuration environment under which it is stored; None for the default one.
     """
 
     session_id: str
@@ -32,6 +33,7 @@ class LastSuccess:
     parts: Parts
     outputs: tuple[ContentRecord, ...] = ()
     inputs: tuple[ContentRecord, ...] = ()
+    env: str | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
