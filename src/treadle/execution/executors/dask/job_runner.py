@@ -196,7 +196,7 @@ class JobRunner:
             fact = report.fact
             if isinstance(fact, Started):
                 self.current = fact
-                self._announce(fact)
+                self._announce(fact, has_limit=fact.node in run.opened.context.timeouts)
                 continue
             flush_forwarded()
             self.running = self.current = None
@@ -204,13 +204,20 @@ class JobRunner:
                 self._outbox.post(RunFiles(job.run, files))
             self._conclude(fact._replace(original=None) if isinstance(fact, Failed) else fact)
 
-    def _announce(self, started: Started) -> None:
-        """Make the start of a node known, before the node can end this process."""
-        if self.blackboard is None:
+    def _announce(self, started: Started, *, has_limit: bool) -> None:
+        """Make the start of a node known, before the node can end this process.
+
+        Args:
+            started: the start.
+            has_limit: whether the node has a time limit. Compiled code may block the event loop as soon as the node runs, and the
+                driver would never learn that the time has begun.
+        """
+        if self.blackboard is not None:
+            self.blackboard.begin(0, started.run, started.node, started.at, time.monotonic())
+        if self.blackboard is None or has_limit:
             self._outbox.send_and_wait(started)
-            return
-        self.blackboard.begin(0, started.run, started.node, started.at, time.monotonic())
-        self._outbox.post_soon(started)
+        else:
+            self._outbox.post_soon(started)
 
     def _conclude(self, fact: Fact) -> None:
         """Report the end of a node."""

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from treadle.execution.attempt.failure import record_failure
 from treadle.execution.executors.dask.blackboard_file import BlackboardReader
-from treadle.execution.executors.dask.exits import Exit, ask_nanny
+from treadle.execution.executors.dask.exits import Exit, ask_nanny, kill_worker
 from treadle.execution.executors.dask.host import install
 from treadle.execution.executors.dask.messages import KILL, OPEN, EndKeepAlive, QueuedJob, RunFiles, UseBlackboard
 from treadle.execution.executors.dask.sent_parts import SentParts
@@ -305,10 +305,15 @@ class Link:
         _done, waiting = await asyncio.wait([worker], timeout=_KILL_SECONDS)
         if waiting:
             worker.cancel()
-            if self._client.status == "running":
-                restart = self._client.scheduler.restart_workers(workers=[self.address], timeout=30, on_error="return")
-                with suppress(OSError, asyncio.TimeoutError):  # the scheduler goes on with it
-                    await asyncio.wait_for(restart, _KILL_SECONDS)
+            await self._have_nanny_kill()
+
+    async def _have_nanny_kill(self) -> None:
+        nanny = self._blackboard.nanny if self._blackboard is not None else None
+        if nanny is not None:
+            async with remote(self._client, nanny) as connection:
+                call = connection.run(function=pickle.dumps(kill_worker), kwargs=pickle.dumps({"pid": self.pid}))
+                with suppress(OSError, asyncio.TimeoutError):  # the host may be gone
+                    await asyncio.wait_for(call, _KILL_SECONDS)
 
     async def _ask_to_end(self, *, if_idle: bool) -> None:
         with suppress(OSError):  # it has ended
