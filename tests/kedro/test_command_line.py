@@ -8,8 +8,11 @@ import shutil
 import subprocess
 import sys
 from collections import Counter
+from contextlib import closing
 
 import pytest
+
+from treadle.observe.store import SQLStore
 
 pytest.importorskip("kedro", reason="the Kedro runner's tests need Kedro")
 pytest.importorskip("kedro_datasets", reason="the projects use kedro-datasets")
@@ -162,3 +165,40 @@ def test_a_service_session_as_the_projects_own(lane, method):
     lane.treadle(method, "--params=factor=5")
     assert json.loads((lane.root / "data/joined.json").read_text()) == [10, 20, 30]
     assert any("make_left" in line and line.endswith(" s on main") for line in lane.lines("run.log"))
+
+
+def test_resume_and_skip_unchanged(lane, has_flag):
+    """In a project that records its runs, only what is not done runs again, and then only what has changed."""
+    if not has_flag("--runner-params"):
+        pytest.skip("this Kedro has no --runner-params")
+    runner = ("--runner=treadle.kedro.ParallelRunner", "--pipelines=resuming")
+    refused = lane.kedro(*runner, "--runner-params=resume=last", fails=True)
+    assert "records its runs" in refused.stdout + refused.stderr
+    with (lane.root / "pyproject.toml").open("a") as file:
+        file.write('\n[tool.treadle]\npackage_name = "lane"\n')
+    lane.kedro(*runner, "--runner-params=start_method=fork", fails=True)
+    nodes = lane.root / "src/lane/nodes.py"
+    nodes.write_text(nodes.read_text().replace('raise LaneError(f"no luck with {values}")', "return values"))
+    lane.kedro(*runner, "--runner-params=start_method=spawn,resume=last")
+    failed, resumed = _sessions(lane)
+    assert resumed.resumed_from == failed.session_id
+    assert _outcomes(resumed) == {"saved": "reused", "kept": "succeeded", "bad": "succeeded"}
+    lane.kedro(*runner[:1], "--runner-params=start_method=fork")
+    (lane.root / "data/right.json").write_text("[0]")
+    lane.kedro(*runner[:1], "--runner-params=start_method=fork,skip_unchanged=true", "--params=model.unused=1")
+    assert _outcomes(_sessions(lane)[-1]) == {
+        "make_left": "reused",
+        "make_right": "succeeded",
+        "join": "reused",  # what it loads is the same again
+        "model_params": "succeeded",
+        "measure": "succeeded",  # both are results in memory
+    }
+
+
+def _sessions(project):
+    with closing(SQLStore(project_path=project.root)) as store:
+        return [store.load(each.session_id) for each in reversed(store.list())]
+
+
+def _outcomes(session):
+    return {node.node: node.outcome.value for node in session.runs[-1].nodes}

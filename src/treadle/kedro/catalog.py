@@ -81,6 +81,10 @@ class EngineCatalog:
         """Return the dataset itself."""
         return self.kedro.get(name)
 
+    def is_versioned(self, name: str) -> bool:
+        """Return whether each run saves a new version of a dataset."""
+        return getattr(self.dataset(name), "_version", None) is not None
+
     def copy_mode(self, name: str) -> CopyMode | None:
         """Return the declared copy mode of an in-memory dataset."""
         return CopyMode.parse(getattr(self.dataset(name), "_copy_mode", None))

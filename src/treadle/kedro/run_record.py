@@ -12,6 +12,7 @@ import sys
 import time
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from treadle.events import Observer
+    from treadle.kedro.reuse import KedroReuse
     from treadle.kedro.session import SessionInfo
     from treadle.observe.store import SessionRecord, SQLStore
     from treadle.observe.store.live import LiveRecord
@@ -51,32 +53,45 @@ class RunRecording(NamedTuple):
     durations: Callable[[], Mapping[str, float]] = dict
 
 
+def record_folder(package_name: str | None, session: SessionInfo) -> Path | None:
+    """Return the folder of the project whose runs are recorded; None if the project has not enabled records.
+
+    Args:
+        package_name: the project's package.
+        session: the session's configuration and arguments.
+    """
+    from treadle.project import find_project
+
+    return find_project(session.project_path or Path.cwd()) if package_name is not None else None
+
+
 @contextmanager
-def recorded(run_id: str, package_name: str | None, session: SessionInfo) -> Iterator[RunRecording]:
+def recorded(run_id: str, reuse: KedroReuse | None, session: SessionInfo) -> Iterator[RunRecording]:
     """Record the run inside the `with` block.
 
     Args:
         run_id: the run's id, which is Kedro's session id.
-        package_name: the project's package.
+        reuse: what its nodes depend on, and the store; None if the project has not enabled records.
         session: the session's configuration and arguments.
 
     Yields:
         Observers and durations for the run; none if the project has not enabled records.
-    """
-    from treadle.project import find_project
 
-    root = find_project(session.project_path or Path.cwd())
-    if root is None or package_name is None:
+    Raises:
+        SessionError: the run resumes a session that another one resumes at the same time.
+    """
+    if reuse is None:
         yield RunRecording()
         return
-    from treadle.observe.store import SQLStore
     from treadle.session.interruption import signals_wait
+    from treadle.session.resuming import claimed
 
-    run = _RecordedRun(SQLStore(project_path=root), run_id, package_name, root, session)
+    run = _RecordedRun(reuse, run_id, session)
     outcome = Outcome.FAILED
     error: BaseException | None = None
     try:
-        yield RunRecording((run.recorder,), lambda: _durations(run.store))
+        with claimed(reuse.resumed, reuse.store, run_id):
+            yield RunRecording((run.recorder,), lambda: _durations(run.store))
         outcome = Outcome.SUCCEEDED
     except KeyboardInterrupt as exc:
         outcome, error = Outcome.INTERRUPTED, exc
@@ -92,14 +107,15 @@ def recorded(run_id: str, package_name: str | None, session: SessionInfo) -> Ite
 class _RecordedRun:
     """The record of one run: written while it goes on, completed at its end."""
 
-    def __init__(self, store: SQLStore, run_id: str, package_name: str, root: Path, session: SessionInfo) -> None:
+    def __init__(self, reuse: KedroReuse, run_id: str, session: SessionInfo) -> None:
         from treadle.observe.store.recorder import RunRecorder
         from treadle.session.facts import GitProbe
 
         params = session.run_params
-        self.store = store
-        self._git = GitProbe(root)
-        self._facts = _facts(run_id, package_name, root, session)
+        self.store = reuse.store
+        self._reuse = reuse
+        self._git = GitProbe(reuse.root)
+        self._facts = _facts(run_id, reuse, session)
         self._live: LiveRecord | None = None
         self._process: SessionProcess | None = None
         self.recorder = RunRecorder(
@@ -111,6 +127,8 @@ class _RecordedRun:
             started=self._facts.started,
         )
         self.recorder.on_first_node = self._begin
+        self.recorder.records_outputs = True
+        self.recorder.success_of = partial(reuse.reuse.success, session_id=run_id)
 
     def _begin(self) -> None:
         """Write the rows of the run, and more while it goes on."""
@@ -143,18 +161,19 @@ class _RecordedRun:
         facts = _with_environment(self._facts)
         record = make_record(facts, [run], self._git.facts(), error=error, finished=finished, process=self._process)
         _save_record(self.store, record)
+        _refresh_successes(self._reuse)
 
 
-def _facts(run_id: str, package_name: str, root: Path, session: SessionInfo) -> SessionFacts:
+def _facts(run_id: str, reuse: KedroReuse, session: SessionInfo) -> SessionFacts:
     from treadle.session.facts import host_name, user_name
     from treadle.session.record import SessionFacts
 
     return SessionFacts(
         session_id=run_id,
-        project_path=root,
-        package_name=package_name,
+        project_path=reuse.root,
+        package_name=reuse.package,
         env=session.env or os.environ.get("KEDRO_ENV"),
-        conf_source=Path(str(getattr(session.loader, "conf_source", root / "conf"))),
+        conf_source=Path(str(getattr(session.loader, "conf_source", reuse.root / "conf"))),
         given_conf_source=None,
         extra_params=session.run_params.get("runtime_params") or {},
         command=f"{Path(sys.argv[0]).name} {shlex.join(sys.argv[1:])}".strip(),  # argv[0] may be "python -m kedro"
@@ -163,6 +182,7 @@ def _facts(run_id: str, package_name: str, root: Path, session: SessionInfo) -> 
         host=host_name(),
         pid=os.getpid(),
         environment={},
+        resumed_from=reuse.resumed.session_id if reuse.resumed is not None else None,
     )
 
 
@@ -179,6 +199,18 @@ def _durations(store: SQLStore) -> Mapping[str, float]:
     except TreadleError as exc:  # the run needs no durations
         _logger.warning("The durations of earlier runs could not be read: %s", exc)
         return {}
+
+
+def _refresh_successes(reuse: KedroReuse) -> None:
+    """Keep the contents that were read to decide about the nodes; without them they are read again."""
+    successes = reuse.reuse.refreshed()
+    if successes:
+        try:
+            reuse.store.refresh_successes(reuse.package, reuse.reuse.env, successes)
+        except TreadleError as exc:
+            _logger.warning("The next run has to read all files of up-to-date nodes again: %s", exc)
+        finally:
+            reuse.store.close()
 
 
 def _save_record(store: SQLStore, record: SessionRecord) -> None:

@@ -28,9 +28,10 @@ from treadle.kedro.hooks import LoopHooks, worker_plugins
 from treadle.kedro.nodes import KedroPipeline
 from treadle.kedro.policies import read_rules
 from treadle.kedro.project import KedroProject
+from treadle.kedro.reuse_options import ReuseOptions
 from treadle.kedro.run_bundle import KedroRunBundle
 from treadle.kedro.run_failure import ResumeHint, exit_requested_by_node, original_exception
-from treadle.kedro.run_record import recorded
+from treadle.kedro.run_record import record_folder, recorded
 from treadle.kedro.secret_values import register_run_secrets
 from treadle.kedro.session import session_info
 from treadle.observe.log import LogObserver
@@ -44,9 +45,12 @@ if TYPE_CHECKING:
 
     from treadle.events import Observer
     from treadle.io import Catalog
+    from treadle.kedro.reuse import KedroReuse
     from treadle.kedro.session import SessionInfo
     from treadle.pipeline import Pipeline as TreadlePipeline
     from treadle.planning import Plan
+    from treadle.planning.policies import PolicyRules
+    from treadle.planning.reuse.decisions import Decisions
 
 _KEDRO_VARIABLE = "KEDRO_MP_CONTEXT"
 """The variable that sets the start method of Kedro's own parallel runner; used if none is set for Treadle."""
@@ -70,6 +74,8 @@ class ParallelRunner(AbstractRunner):
         seed: makes the random numbers of each node reproducible: they depend only on the seed and the node's name.
         max_nodes_per_worker: number of nodes after which a worker process is replaced.
         max_worker_memory: resident memory after a node, in bytes or as `"4GB"`, above which a worker process is replaced.
+        resume: the id of a recorded session to continue, or `"last"`: its nodes that are done do not run again.
+        skip_unchanged: do not run nodes whose code, params, inputs and outputs are as at their last recorded success.
 
     Raises:
         RunnerError: an unknown start method, fewer than one worker, or an invalid amount of memory.
@@ -90,8 +96,11 @@ class ParallelRunner(AbstractRunner):
         *,
         max_nodes_per_worker: int | None = None,
         max_worker_memory: int | str | None = None,
+        resume: str | None = None,
+        skip_unchanged: bool = False,
     ) -> None:
         super().__init__(is_async=is_async)
+        self._reuse_options = ReuseOptions(None if resume is None else str(resume), skip_unchanged=skip_unchanged)
         if start_method is None and not os.environ.get(ENVIRONMENT_VARIABLE):
             start_method = os.environ.get(_KEDRO_VARIABLE) or None
         self._engine: _Engine | _DaskEngine = _Engine(
@@ -156,9 +165,12 @@ class ParallelRunner(AbstractRunner):
         engine_catalog = EngineCatalog(catalog, nodes.nodes)
         manager = hook_manager if isinstance(hook_manager, pluggy.PluginManager) else None
         session = session_info(manager, run_id)
-        plan = compile_plan(cast("TreadlePipeline", nodes), cast("Catalog", engine_catalog), read_rules(session, nodes.nodes))
+        rules = read_rules(session, nodes.nodes)
+        plan = compile_plan(cast("TreadlePipeline", nodes), cast("Catalog", engine_catalog), rules)
+        reuse, decisions = self._decide(nodes, engine_catalog, manager, rules, session)
+        free = pipeline.inputs() | pipeline.outputs()
         try:
-            self._run_plan(plan, engine_catalog, manager, session, run_id, free=pipeline.inputs() | pipeline.outputs())
+            self._run_plan(plan, engine_catalog, manager, session, run_id, free=free, reuse=reuse, decisions=decisions)
         except NodeError as error:
             if error.exit_code is None:
                 raise
@@ -178,6 +190,8 @@ class ParallelRunner(AbstractRunner):
         run_id: str | None,
         *,
         free: Collection[str],
+        reuse: KedroReuse | None,
+        decisions: Decisions | None,
     ) -> None:
         shared_names = engine_catalog.datasets_with_shared_state()
         with run_folder(wanted=bool(shared_names or worker_plugins(manager))) as folder:
@@ -193,6 +207,7 @@ class ParallelRunner(AbstractRunner):
                 is_async=self._is_async,
                 state=SharedState(folder, shared_names) if folder is not None and shared_names else None,
                 folder=folder,
+                decisions=decisions,
             )
             upkeep = DatasetUpkeep(
                 plan,
@@ -203,18 +218,37 @@ class ParallelRunner(AbstractRunner):
                 warn=self._logger.warning,
             )
             try:
-                self._run_bundle(bundle, upkeep, session)
+                self._run_bundle(bundle, upkeep, session, reuse)
             finally:  # hooks of a failed run also see the collected data
                 if folder is not None:
                     for merger in bundle.mergers:
                         merger.merge(folder, self._logger.warning)
 
-    def _run_bundle(self, bundle: KedroRunBundle, upkeep: DatasetUpkeep, session: SessionInfo) -> None:
+    def _decide(
+        self,
+        nodes: KedroPipeline,
+        catalog: EngineCatalog,
+        manager: pluggy.PluginManager | None,
+        rules: PolicyRules,
+        session: SessionInfo,
+    ) -> tuple[KedroReuse | None, Decisions | None]:
+        """Decide which nodes are up to date, in a project that records its runs; versions are not pinned yet."""
+        package = KedroProject.of_this_process().package_name
+        root = record_folder(package, session)
+        if root is None and not self._reuse_options.skips:
+            return None, None
+        from treadle.kedro.reuse import decide, find_reuse
+
+        reuse = find_reuse(self._reuse_options, root, package, session)
+        recipes = self._recipes.get(id(catalog.kedro), {})
+        return reuse, decide(reuse.reuse, nodes.nodes, catalog, recipes, manager, rules, self._engine.seed, session)
+
+    def _run_bundle(self, bundle: KedroRunBundle, upkeep: DatasetUpkeep, session: SessionInfo, reuse: KedroReuse | None) -> None:
         project = KedroProject.of_this_process()
         self._engine.use(project, bundle.plan)
         resume_hint = ResumeHint(bundle.plan)
         try:
-            with recorded(bundle.run_id, project.package_name, session) as records, watched() as watchers:
+            with recorded(bundle.run_id, reuse, session) as records, watched() as watchers:
                 own: list[Observer] = [upkeep] if upkeep else []
                 observers = [*own, LogObserver(self._logger), *watchers, *records.observers, resume_hint]
                 self._engine.run_bundle(bundle, observers, records.durations)
@@ -258,6 +292,8 @@ class DaskRunner(ParallelRunner):
         resources: the limits of resources that running nodes share: `{"gpu": 1, "memory": "16GB"}`.
         on_failure: `"continue"` to run the nodes that do not depend on a failed one.
         seed: makes the random numbers of each node reproducible: they depend only on the seed and the node's name.
+        resume: as for the parallel runner.
+        skip_unchanged: likewise.
 
     Raises:
         RunnerError: an invalid argument, or dask.distributed is not installed.
@@ -279,8 +315,11 @@ class DaskRunner(ParallelRunner):
         resources: Mapping[str, int | str] | None = None,
         on_failure: str | None = None,
         seed: int | None = None,
+        resume: str | None = None,
+        skip_unchanged: bool = False,
     ) -> None:
         AbstractRunner.__init__(self, is_async=is_async)
+        self._reuse_options = ReuseOptions(None if resume is None else str(resume), skip_unchanged=skip_unchanged)
         self._engine: _Engine | _DaskEngine = _DaskEngine(
             address,
             client=client,

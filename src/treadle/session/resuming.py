@@ -78,8 +78,35 @@ def find_resumed(
             "and without SESSION_STORE_CLASS in settings.py."
         )
         raise SessionError(msg)
-    record = _newest(store, project) if session_id == LAST else store.load(session_id)
-    if record.package_name != project.package_name:
+    record, claim = find_record(session_id, store, project.package_name)
+    again = rerun_of(record, default_conf_source=project.settings.CONF_SOURCE, params=params)
+    return Resumed(
+        session_id=record.session_id,
+        env=again.env,
+        conf_source=None if again.conf_source is None else str(again.conf_source),
+        extra_params=again.extra_params,
+        arguments=again.arguments,
+        claim=claim,
+    )
+
+
+def find_record(session_id: str, store: SessionStore, package_name: str) -> tuple[SessionRecord, ResumeClaim | None]:
+    """Find the record of the session to resume.
+
+    Args:
+        session_id: its id or a unique prefix of it, or "last".
+        store: where it is recorded.
+        package_name: the project's package.
+
+    Returns:
+        The record, and the newest claim of a session that has resumed it.
+
+    Raises:
+        SessionError: there is no such session, it belongs to another project, it succeeded, or it is running or being resumed.
+        StoreError: the store cannot be read.
+    """
+    record = _newest(store, package_name) if session_id == LAST else store.load(session_id)
+    if record.package_name != package_name:
         msg = (
             f"Session {record.session_id} cannot be resumed here: it belongs to the project {record.package_name} at "
             f"{record.project_path}. Resume it there."
@@ -91,16 +118,12 @@ def find_resumed(
             f"`treadle sessions rerun {record.session_id}`."
         )
         raise SessionError(msg, session_id=record.session_id)
-    claim = _refuse_running(record, store)
-    again = rerun_of(record, default_conf_source=project.settings.CONF_SOURCE, params=params)
-    return Resumed(
-        session_id=record.session_id,
-        env=again.env,
-        conf_source=None if again.conf_source is None else str(again.conf_source),
-        extra_params=again.extra_params,
-        arguments=again.arguments,
-        claim=claim,
-    )
+    return record, _refuse_running(record, store)
+
+
+def resumed_from(record: SessionRecord, claim: ResumeClaim | None) -> Resumed:
+    """Return a session that is continued by a run with arguments of its own."""
+    return Resumed(record.session_id, record.env, None, {}, claim=claim)
 
 
 @contextmanager
@@ -167,7 +190,7 @@ def _refuse_running(record: SessionRecord, store: Any) -> ResumeClaim | None:
     return claim
 
 
-def _newest(store: SessionStore, project: ConfiguredProject) -> SessionRecord:
+def _newest(store: SessionStore, package_name: str) -> SessionRecord:
     completed: set[str | None] = set()  # sessions that a later one has completed
     for summary in store.list(_SEARCHED):
         if summary.outcome is Outcome.SUCCEEDED or summary.session_id in completed:
@@ -179,10 +202,10 @@ def _newest(store: SessionStore, project: ConfiguredProject) -> SessionRecord:
             record = store.load(summary.session_id)
         except StoreError:  # it was removed in the meantime
             continue
-        if record.package_name == project.package_name:
+        if record.package_name == package_name:
             return record
     msg = (
-        f"No session of {project.package_name} is left to resume: none of the newest {_SEARCHED} failed, was interrupted or was "
+        f"No session of {package_name} is left to resume: none of the newest {_SEARCHED} failed, was interrupted or was "
         "lost. `treadle sessions list` shows them."
     )
     raise SessionError(msg)

@@ -66,7 +66,8 @@ class Reuse:
         """The last success of each node; read by `decide`."""
         self.skips = skips
         self._trusting = trusting
-        self._forced = forced
+        self.forced = forced
+        """The nodes that run in any case; True for all."""
         self._contents: PresentContents | None = None
         self._outputs: dict[str, tuple[str, ...]] = {}
         self.decisions: Decisions | None = None
@@ -96,7 +97,7 @@ class Reuse:
             collector = PartsCollector(self._package, catalog, hooks)
             with plan_excluded_from_gc(len(pipeline.nodes)):
                 facts = _Facts(pipeline, self._contents, collector, rules, seed)
-                self.decisions = facts.decide(self.last, trusting=self._trusting, forced=self._forced, reads=self.skips)
+                self.decisions = facts.decide(self.last, trusting=self._trusting, forced=self.forced, reads=self.skips)
         except TreadleError:
             raise
         except Exception:  # the code of a project can be anything, and must still run

@@ -1,0 +1,224 @@
+"""Resume a Kedro run, and skip nodes that are up to date: Treadle's decisions, made from Kedro's nodes and catalog.
+
+The runner gets a pipeline that Kedro has filtered, so the command line of a resumed run has the same filters; which of its nodes
+are done is decided here. Runs in the main process, before versions are pinned. State: the decisions of one run.
+
+Neighbours: `treadle.session.reusing` decides, `treadle.session.resuming` finds the session to resume, `run_record.py` records
+what the nodes depend on.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
+
+from treadle.errors import SessionError
+from treadle.io.identity import file_identity_of
+from treadle.observe.store import SQLStore
+from treadle.session.resuming import find_record, resumed_from
+from treadle.session.reusing import Reuse
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+    from pathlib import Path
+
+    import pluggy
+
+    from treadle.io import Catalog
+    from treadle.io.dataset import Capabilities
+    from treadle.io.identity import FileIdentity
+    from treadle.kedro.catalog import EngineCatalog
+    from treadle.kedro.dataset_pickling import ConfigRecipe
+    from treadle.kedro.nodes import KedroNode
+    from treadle.kedro.reuse_options import ReuseOptions
+    from treadle.kedro.session import SessionInfo
+    from treadle.pipeline import Pipeline
+    from treadle.planning.policies import PolicyRules
+    from treadle.session.resuming import Resumed
+
+
+@dataclass(frozen=True, slots=True)
+class KedroReuse:
+    """What is decided about a run, and the store that knows earlier ones.
+
+    Attributes:
+        store: the store of the project.
+        reuse: the decisions.
+        resumed: the session that the run resumes, if any.
+        package: the project's package.
+        root: the project's folder.
+    """
+
+    store: SQLStore
+    reuse: Reuse
+    resumed: Resumed | None
+    package: str
+    root: Path
+
+
+def find_reuse(options: ReuseOptions, root: Path | None, package_name: str | None, session: SessionInfo) -> KedroReuse:
+    """Find what earlier runs recorded.
+
+    Args:
+        options: what the runner was asked for.
+        root: the project's folder; None if its runs are not recorded.
+        package_name: the project's package.
+        session: the session's configuration and arguments.
+
+    Returns:
+        What decides about the nodes.
+
+    Raises:
+        SessionError: nodes shall be skipped, but there are no records; or the session cannot be resumed.
+        StoreError: the store cannot be read.
+    """
+    if root is None or package_name is None:
+        msg = (
+            "Kedro runs can only be resumed, and nodes only be skipped, in a project that records its runs: add a table "
+            '[tool.treadle] with package_name = "…" to its pyproject.toml.'
+        )
+        raise SessionError(msg)
+    store = SQLStore(project_path=root)
+    env = _env_of_successes(session)
+    if options.resume is None:
+        reuse = Reuse(package_name, lambda: store.last_successes(package_name, env), skips=options.skip_unchanged, env=env)
+        return KedroReuse(store, reuse, None, package_name, root)
+    record, claim = find_record(options.resume, store, package_name)
+    resumed = resumed_from(record, claim)
+    reuse = Reuse(package_name, lambda: store.successes_of(record.session_id, env), trusting=True, env=env)
+    return KedroReuse(store, reuse, resumed, package_name, root)
+
+
+def decide(
+    reuse: Reuse,
+    nodes: Iterable[KedroNode],
+    catalog: EngineCatalog,
+    recipes: Mapping[str, ConfigRecipe],
+    manager: pluggy.PluginManager | None,
+    rules: PolicyRules,
+    seed: int | None,
+    session: SessionInfo,
+) -> Any:
+    """Decide which nodes are up to date; call it before versions are pinned.
+
+    A node that saves a versioned dataset always runs: the run pins the version that later nodes load before nodes are skipped. So
+    does one with a value in memory that is a result of the run, because Kedro returns it.
+
+    Returns:
+        The decisions for the loop; None if all nodes run.
+    """
+    pipeline = _Pipeline(nodes)
+    used = {name for node in pipeline.nodes for name in node.inputs}
+    reuse.forced = {
+        node.name
+        for node in pipeline.nodes
+        for name in node.outputs
+        if catalog.is_versioned(name) or (name not in used and catalog.capabilities(name).in_memory)
+    }
+    return reuse.decide(
+        cast("Pipeline", pipeline),
+        cast("Catalog", _Catalog(catalog, recipes, session.project_path)),
+        hooks=manager,
+        rules=rules,
+        seed=seed,
+    )
+
+
+def _env_of_successes(session: SessionInfo) -> str | None:
+    env = session.env or os.environ.get("KEDRO_ENV")
+    return None if env == getattr(session.loader, "default_run_env", None) else env
+
+
+@dataclass(frozen=True, slots=True)
+class _Node:
+    """A node with the attributes of Treadle's nodes that the decisions read."""
+
+    name: str
+    func: Callable[..., Any]
+    func_name: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    confirms: tuple[str, ...]
+    call_arguments: tuple[tuple[str | None, str], ...]
+    tags: frozenset[str]
+    policy: None = None
+
+
+class _Pipeline:
+    """The nodes of a run."""
+
+    def __init__(self, nodes: Iterable[KedroNode]) -> None:
+        self.nodes = tuple(
+            _Node(
+                name=node.name,
+                func=node.func,
+                func_name=str(getattr(node.kedro, "_func_name", node.name)),
+                inputs=node.inputs,
+                outputs=node.outputs,
+                confirms=tuple(node.kedro.confirms),
+                call_arguments=_arguments(node.kedro),
+                tags=node.tags,
+            )
+            for node in nodes
+        )
+
+    def inputs(self) -> set[str]:
+        """Return the datasets that no node makes."""
+        made = {name for node in self.nodes for name in node.outputs}
+        return {name for node in self.nodes for name in node.inputs} - made
+
+
+def _arguments(node: Any) -> tuple[tuple[str | None, str], ...]:
+    given = getattr(node, "_inputs", None) or ()
+    if isinstance(given, dict):
+        return tuple(given.items())
+    return tuple((None, name) for name in ([given] if isinstance(given, str) else given))
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """The configuration of a dataset, with the paths of the project relative to it."""
+
+    config: Mapping[str, Any]
+
+    def plain_file(self) -> None:
+        """Return None: Kedro's datasets say themselves what they load."""
+
+
+class _Catalog:
+    """The methods of Treadle's catalog that the decisions use."""
+
+    def __init__(self, catalog: EngineCatalog, recipes: Mapping[str, ConfigRecipe], project_path: Path | None) -> None:
+        self._catalog = catalog
+        self._recipes = recipes
+        self._folder = f"{project_path.as_posix()}/" if project_path is not None else None
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._catalog
+
+    def __getitem__(self, name: str) -> Any:
+        return self._catalog.dataset(name)
+
+    def capabilities(self, name: str) -> Capabilities:
+        return self._catalog.capabilities(name)
+
+    def dataset_class(self, name: str) -> type[Any]:
+        return type(self._catalog.dataset(name))
+
+    def load(self, name: str) -> Any:
+        return self._catalog.load(name)
+
+    def file_identity(self, name: str) -> FileIdentity | None:
+        return file_identity_of(self._catalog.dataset(name))
+
+    def recipe(self, name: str) -> _Entry | None:
+        recipe = self._recipes.get(name)
+        return _Entry(self._relative(dict(recipe.config))) if recipe is not None else None
+
+    def _relative(self, value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: self._relative(each) for key, each in value.items()}
+        if isinstance(value, str) and self._folder is not None:
+            return value.removeprefix(self._folder)
+        return value

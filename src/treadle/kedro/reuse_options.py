@@ -1,0 +1,23 @@
+"""What a Kedro runner is asked to skip. State: none. Neighbours: `reuse.py` decides."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class ReuseOptions:
+    """What a runner was asked for.
+
+    Attributes:
+        resume: the session to resume, or "last"; None for none.
+        skip_unchanged: whether nodes that are up to date are skipped.
+    """
+
+    resume: str | None = None
+    skip_unchanged: bool = False
+
+    @property
+    def skips(self) -> bool:
+        """Whether nodes may be skipped."""
+        return self.skip_unchanged or self.resume is not None
