@@ -309,3 +309,29 @@ def test_status_and_explain(mill, runs, treadle):
     assert runs("--skip-unchanged") == ()
     assert treadle(mill, "invalidate", "total", "--downstream").wait() == 0
     assert runs("--skip-unchanged") == ("total", "note")
+
+
+def test_stored_values_are_loaded_instead_of_made_again(mill, runs, treadle):
+    """`clean` keeps its output in memory, and stores it: a change after it does not run it again, under any runner."""
+    (mill / "conf/base/execution.yml").write_text("nodes: {clean: {cache: store}}")
+    assert runs() == ALL
+    assert runs("--skip-unchanged") == ()
+    for number, way in enumerate(("spawn", "sequential", "fork", "thread")):
+        change(mill, "src/mill/helpers.py", f"SCALE = {number + 3}", f"SCALE = {number + 4}")
+        assert runs("--skip-unchanged", way=way) == ("scale", "total", "note")
+        assert (mill / "data/page.txt").read_text() == f"total {3 * (number + 4)}"
+    assert runs("--skip-unchanged", "--params=limit=9", way="spawn") == ("clean", "scale", "total", "note")
+    assert (mill / "data/page.txt").read_text() == "total 84"
+    folder = mill / ".treadle/cache"
+    assert folder.stat().st_mode & 0o777 == 0o700
+    listed = treadle(mill, "cache", "list", "--json")
+    assert listed.wait() == 0
+    assert [each["dataset"] for each in json.loads(listed.output)] == ["kept", "kept"]
+    newest = max(folder.iterdir(), key=lambda file: file.stat().st_mtime_ns)
+    newest.write_bytes(newest.read_bytes() + b"x")  # not what the run wrote: it is not loaded
+    change(mill, "src/mill/helpers.py", "SCALE = 7", "SCALE = 8")
+    assert runs("--skip-unchanged", "--params=limit=9") == ("clean", "scale", "total", "note")
+    removed = treadle(mill, "cache", "gc", "--max-size=0")
+    assert removed.wait() == 0
+    assert "3 values" in removed.output
+    assert list(folder.iterdir()) == []

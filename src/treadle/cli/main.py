@@ -40,6 +40,7 @@ _COMMANDS = {
     "explain": "Show why a node would run, and everything that its outputs depend on.",
     "accept": "Take nodes as up to date as they are now.",
     "invalidate": "Let nodes run the next time, whatever has changed.",
+    "cache": "List and remove stored values of nodes.",
     "registry": "List and describe the project's pipelines.",
     "catalog": "List and describe the project's datasets.",
     "pipeline": "Create or delete a pipeline.",

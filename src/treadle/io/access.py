@@ -61,7 +61,7 @@ class DatasetAccess(ABC):
             DatasetError: the value is None, or the dataset cannot be built or saved.
         """
         dataset = self[name]
-        if data is None:
+        if data is None and not getattr(dataset, "saves_none", False):
             msg = (
                 f"Dataset {name!r} cannot save None. The function of the node probably lacks a return statement. If it should "
                 "return nothing, declare the node without this output."

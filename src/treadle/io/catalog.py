@@ -188,6 +188,21 @@ class Catalog(DatasetAccess, Inventory):
             result[name] = MemoryDataset(value)
         return result
 
+    def with_recipes(self, recipes: Iterable[DatasetRecipe]) -> Self:
+        """Return a catalog in which these recipes replace datasets, and which shares all others with this one.
+
+        Args:
+            recipes: the recipes; their datasets are built.
+
+        Returns:
+            A new catalog of the same class.
+        """
+        result, declared = self.with_data({}), list(recipes)
+        for recipe in declared:
+            result[recipe.name] = recipe.build()
+        result.__dict__["_recipes"] |= {recipe.name: recipe for recipe in declared}
+        return result
+
     def add_parameters(self, params: Mapping[str, Any]) -> None:
         """Make parameters available as `parameters` and `params:a.b`, replacing any that were added before.
 

@@ -40,6 +40,8 @@ class CachePolicy(Enum):
     """Never: it always runs."""
     ALWAYS = "always"
     """If everything that can be compared is unchanged; what cannot be compared counts as unchanged."""
+    STORE = "store"
+    """As for `auto`; its in-memory outputs are stored, so that they can be loaded instead of made again."""
 
 
 class Place(Enum):

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from treadle.errors import ProjectError
+from treadle.pipeline.policy import read_amount
 from treadle.project.code import import_project_module
 from treadle.suggestions import close_names, did_you_mean
 
@@ -37,6 +38,7 @@ class Settings:
         DATA_CATALOG_CLASS: the class of the catalog.
         DISABLE_HOOKS_FOR_PLUGINS: names of installed distributions whose hooks are not registered.
         LOGGING_FACTORIES: dotted names of further functions and classes that a logging file may call.
+        VALUE_CACHE_SIZE: the most bytes that stored values of nodes with `cache: store` use.
         file: path of the settings.py; None if the project has none.
     """
 
@@ -51,6 +53,7 @@ class Settings:
     DATA_CATALOG_CLASS: type[Any] | None = None
     DISABLE_HOOKS_FOR_PLUGINS: tuple[str, ...] = ()
     LOGGING_FACTORIES: tuple[str, ...] = ()
+    VALUE_CACHE_SIZE: int = 10_000_000_000
     file: str | None = None
 
 
@@ -124,6 +127,11 @@ def _checked(name: str, value: Any, file: str) -> Any:
         if isinstance(value, (str, Path)) and str(value):
             return str(value)
         raise _wrong(name, value, file, "the path of a folder or an archive, as a string or a Path")
+    if name == "VALUE_CACHE_SIZE":
+        try:
+            return read_amount(value)
+        except ValueError:
+            raise _wrong(name, value, file, 'a number of bytes, or a text such as "10GB"') from None
     return _elements(name, value, file)
 
 

@@ -42,6 +42,8 @@ _NOT_DATA: Final = frozenset({"credentials", "metadata", "versioned"})
 """Keys of a catalog entry that do not change the data."""
 _PLAIN: Final = frozenset({type(None), bool, int, float, str})
 """The types of most values, checked first: a catalog may have thousands of entries."""
+STORED_TYPE: Final = "treadle.io.datasets.pickled_value.PickledValueDataset"
+"""The type of stored values; their entries are made for each run, and say nothing about the data."""
 _NOT_FOR: Final = {"input": _NOT_DATA | {"filepath", "path", "save_args"}, "output": _NOT_DATA | {"load_args"}}
 """The keys that do not count, by the role of the dataset."""
 
@@ -130,6 +132,8 @@ class PartsCollector:
 
     def _read_entry(self, role: str, name: str) -> tuple[str, str]:
         recipe = self._catalog.recipe(name) if name in self._catalog else None
+        if recipe is not None and recipe.config.get("type") == STORED_TYPE:
+            return "", ""
         if recipe is not None:
             counted = [text for key, text in self._entry_texts(name, recipe.config).items() if key not in _NOT_FOR[role]]
             problem = next((text for text in counted if isinstance(text, ValueError)), None)

@@ -149,12 +149,14 @@ class Recording:
                 "SESSION_STORE_CLASS in settings.py."
             )
             raise SessionError(msg, session_id=self._facts.session_id)
+        limit = self._project.settings.VALUE_CACHE_SIZE
+        common: dict[str, Any] = {"forced": forced, "env": env, "store": store, "max_stored": limit}
         if resumed is not None:
             origin = resumed.session_id
             earlier = env_of_successes(self._project.settings, resumed.env)
-            self._reuse = Reuse(package, lambda: store.successes_of(origin, earlier), trusting=True, forced=forced, env=env)
+            self._reuse = Reuse(package, lambda: store.successes_of(origin, earlier), trusting=True, **common)
         else:
-            self._reuse = Reuse(package, lambda: store.last_successes(package, env), skips=skips, forced=forced, env=env)
+            self._reuse = Reuse(package, lambda: store.last_successes(package, env), skips=skips, **common)
         return self._reuse
 
     def _refresh_successes(self, store: Any) -> None:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from pluggy import PluginManager
 
     from treadle.io import Catalog
-    from treadle.observe.store import NodeRecord
+    from treadle.observe.store import NodeRecord, SessionStore
     from treadle.pipeline import Node, Pipeline
     from treadle.pipeline.policy import NodePolicy
     from treadle.planning.policies import PolicyRules
@@ -46,6 +46,8 @@ class Reuse:
         trusting: whether a node that succeeded counts as done even if its inputs or outputs cannot be verified; for resuming.
         forced: nodes that run in any case; True for all.
         env: the configuration environment under which successes are stored; None for the default one.
+        store: the store of the sessions.
+        max_stored: the most bytes that stored values of earlier runs use.
     """
 
     def __init__(
@@ -54,6 +56,8 @@ class Reuse:
         last: Callable[[], Mapping[str, LastSuccess]],
         *,
         env: str | None = None,
+        store: SessionStore | None = None,
+        max_stored: int = 0,
         skips: bool = True,
         trusting: bool = False,
         forced: bool | Collection[str] = False,
@@ -61,9 +65,12 @@ class Reuse:
         self._package = package
         self.env = env
         """The environment of the successes."""
+        self.store = store
+        self.max_stored = max_stored
         self._read_last = last
+        self._has_read = False
         self.last: Mapping[str, LastSuccess] = {}
-        """The last success of each node; read by `decide`."""
+        """The last success of each node; read by `read_last`."""
         self.skips = skips
         self._trusting = trusting
         self.forced = forced
@@ -72,6 +79,12 @@ class Reuse:
         self._outputs: dict[str, tuple[str, ...]] = {}
         self.decisions: Decisions | None = None
         """What is decided about the run; None before it begins, and if the facts could not be collected."""
+
+    def read_last(self) -> Mapping[str, LastSuccess]:
+        """Return the last success of each node, by name; empty if nothing is skipped."""
+        if self.skips and not self._has_read:
+            self.last, self._has_read = self._read_last(), True
+        return self.last
 
     def decide(
         self, pipeline: Pipeline, catalog: Catalog, *, hooks: PluginManager | None, rules: PolicyRules, seed: int | None
@@ -91,8 +104,7 @@ class Reuse:
             The decisions for the runner; None if all nodes run.
         """
         try:
-            self.last = self._read_last() if self.skips else {}
-            self._contents = PresentContents(catalog, self.last)
+            self._contents = PresentContents(catalog, self.read_last())
             self._outputs = {node.name: node.outputs for node in pipeline.nodes}
             collector = PartsCollector(self._package, catalog, hooks)
             with plan_excluded_from_gc(len(pipeline.nodes)):

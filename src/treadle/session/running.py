@@ -17,6 +17,7 @@ from treadle.session.hooking import call_hook
 from treadle.session.locating import name_place
 from treadle.session.prepared import prepare_run
 from treadle.session.selection import DEFAULT_PIPELINE
+from treadle.session.stored_values import with_stored_values
 from treadle.session.versions import RunVersions
 
 if TYPE_CHECKING:
@@ -87,6 +88,8 @@ def run_request(  # noqa: PLR0913 - its one caller passes them by keyword
 
         prepared = prepare_run(request, pipelines, load_context, inputs, check_runner)
         pipeline, catalog, context = prepared.pipeline, prepared.catalog, prepared.context
+        if reuse is not None:
+            catalog = with_stored_values(catalog, pipeline, prepared.policies, reuse, context)
         versions = versions if versions is not None else RunVersions()
         versions.loaded, versions.pipeline, versions.catalog = dict(prepared.loaded), pipeline, catalog
         run_id = context.session_id

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, overload
 
 from treadle.errors import SessionError, UnknownNameError
 from treadle.planning.reuse.decisions import Expected
 from treadle.session.prepared import prepare_run
+from treadle.session.stored_values import with_stored_values
 from treadle.suggestions import close_names, did_you_mean
 
 if TYPE_CHECKING:
@@ -203,6 +204,7 @@ def run_status(
     """
     run = prepare_run(request, pipelines, load_context, {})
     context = run.context
+    run = replace(run, catalog=with_stored_values(run.catalog, run.pipeline, run.policies, reuse, context))
     reuse.decide(run.pipeline, run.catalog, hooks=hooks, rules=run.policies, seed=request.runner_params.get("seed"))
     decisions = reuse.decisions
     if decisions is None:

@@ -28,6 +28,7 @@ COMMANDS = (
     "explain",
     "accept",
     "invalidate",
+    "cache",
     "registry",
     "catalog",
     "pipeline",
