@@ -160,7 +160,7 @@ class DaskPool:
         self.flush()
         end = None if timeout is None else time.monotonic() + timeout
         while not events:
-            if self.scaling.update(self._name_of):
+            if self.scaling.update():
                 self.flush()
             left = _CHECK_SECONDS if end is None else min(_CHECK_SECONDS, end - time.monotonic())
             try:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _MAX_TASKS = 200
 """The most tasks at a time. dask expects a new task to take 0.5 s, and by default wants a worker for each 5 s of work."""
 _RESOURCE = "treadle-waiting-node"
-_UPDATE_SECONDS = 0.5
+_UPDATE_SECONDS = 1.0
 """How often the tasks are updated; a run of tiny nodes has ended before."""
 
 
@@ -27,13 +27,14 @@ class Scaling:
 
     Args:
         client: the client.
-        pool: id of the pool.
+        pool: id of the pool, which makes the tasks' keys unique.
         links: the links to the workers.
     """
 
     def __init__(self, client: Any, pool: str, links: Links) -> None:
-        self._client, self._links = client, links
-        self._waiting_tasks = WaitingTasks(client, pool)
+        self._client, self._pool, self._links = client, pool, links
+        self._tasks: list[Any] = []  # futures
+        self._made = 0
         self._next_update = 0.0
         self._waiting_nodes: Callable[[int], Sequence[int]] = lambda _most: ()
         self.workers_with_values: Callable[[], Collection[int]] = tuple
@@ -51,11 +52,8 @@ class Scaling:
         """Start a run; without any worker its nodes are shown at once."""
         self._next_update = time.monotonic() + (_UPDATE_SECONDS if any(True for _link in self._links) else 0.0)
 
-    def update(self, name_of: Callable[[int], str]) -> bool:
-        """Show dask which nodes wait, and which workers have values, from time to time.
-
-        Args:
-            name_of: returns the name of a node.
+    def update(self) -> bool:
+        """Show dask how many nodes wait, and which workers have values, from time to time.
 
         Returns:
             Whether the links may have commands to flush.
@@ -65,50 +63,23 @@ class Scaling:
         self._next_update = now + _UPDATE_SECONDS
         if self._client.status != "running":
             return False
-        self._waiting_tasks.update(() if self._links.is_full else self._waiting_nodes(_MAX_TASKS), name_of)
+        self._show_waiting(0 if self._links.is_full else len(self._waiting_nodes(_MAX_TASKS)))
         with_values = self.workers_with_values()
         for link in self._links:
             if link.ready and not link.is_leaving:
                 link.keep_alive(has_values=link.number in with_values)
         return True
 
+    def _show_waiting(self, count: int) -> None:
+        del self._tasks[count:]  # dask forgets a task without a future
+        # A task has ended if the cluster was restarted, or if the scheduler has the setting no-workers-timeout.
+        self._tasks = [task for task in self._tasks if task.status == "pending"]
+        if missing := count - len(self._tasks):
+            first, self._made = self._made, self._made + missing
+            keys = [f"{_RESOURCE}-{self._pool}-{number}" for number in range(first, self._made)]
+            self._tasks += self._client.map(abs, range(missing), key=keys, resources={_RESOURCE: 1}, retries=0, pure=False)
+
     def end(self) -> None:
         """End the run."""
         self._waiting_nodes = lambda _most: ()
-        self._waiting_tasks.clear()
-
-
-class WaitingTasks:
-    """The dask tasks that stand for waiting nodes.
-
-    Args:
-        client: the client.
-        pool: id of the pool, which makes the tasks' keys unique.
-    """
-
-    def __init__(self, client: Any, pool: str) -> None:
-        self._client, self._pool = client, pool
-        self._tasks: dict[int, Any] = {}  # waiting node -> dask future
-        self._made = 0
-
-    def update(self, nodes: Sequence[int], name_of: Callable[[int], str]) -> None:
-        """Have a task for each of the nodes, and for no others.
-
-        Args:
-            nodes: the nodes that wait, at most _MAX_TASKS.
-            name_of: returns the name of a node, which dask's dashboard shows.
-        """
-        for node in self._tasks.keys() - set(nodes):
-            del self._tasks[node]  # dask forgets a task without a future
-        # A task has ended if the cluster was restarted, or if the scheduler has the setting no-workers-timeout.
-        missing = [node for node in nodes if node not in self._tasks or self._tasks[node].status != "pending"]
-        if not missing:
-            return
-        first, self._made = self._made, self._made + len(missing)
-        keys = [f"{name_of(node)}-{self._pool}-waiting-{first + position}" for position, node in enumerate(missing)]
-        futures = self._client.map(abs, missing, key=keys, resources={_RESOURCE: 1}, retries=0, pure=False)
-        self._tasks.update(zip(missing, futures, strict=True))
-
-    def clear(self) -> None:
-        """Remove all tasks."""
         self._tasks.clear()
