@@ -29,7 +29,7 @@ def _load_integration_fixtures():
 
 
 _fixtures = _load_integration_fixtures()
-leftovers, launch = _fixtures.leftovers, _fixtures.launch
+leftovers, launch, postgres_url = _fixtures.leftovers, _fixtures.launch, _fixtures.postgres_url
 
 
 def pytest_generate_tests(metafunc):
