@@ -155,13 +155,15 @@ def rerun_session(context: click.Context, session_id: str, *, params: tuple[Mapp
     from treadle.cli.display import run_session
     from treadle.cli.location import enter_any_project, session_class, start_logging
     from treadle.project import configured_project
+    from treadle.session.creation import default_env
     from treadle.session.rerun import changes_since, rerun_of
 
     path = enter_any_project(context)
     with closing(_open_store(context)) as store:
         record = store.load(session_id)
     given = join_params(params)
-    rerun = rerun_of(record, default_conf_source=configured_project().settings.CONF_SOURCE, params=given)
+    settings = configured_project().settings
+    rerun = rerun_of(record, default_conf_source=settings.CONF_SOURCE, default_env=default_env(settings), params=given)
     start_logging(path, rerun.conf_source)
     for line in _change_lines("Changed since that session", changes_since(record)):
         click.echo(printable(line), err=True)

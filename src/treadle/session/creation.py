@@ -35,6 +35,13 @@ def choose_env(env: str | None) -> str | None:
     return env or os.environ.get(ENV_VARIABLE) or None
 
 
+def default_env(settings: Settings) -> str | None:
+    """Return the environment that is read if none is named; None if only the project's own config loader knows it."""
+    own = "local" if settings.CONFIG_LOADER_CLASS is None else None
+    named: str | None = settings.CONFIG_LOADER_ARGS.get("default_run_env", own)
+    return named
+
+
 def env_of_successes(settings: Settings, env: str | None) -> str | None:
     """Return the environment under which the last success of each node is stored: None for the default one, named or not.
 
@@ -42,8 +49,7 @@ def env_of_successes(settings: Settings, env: str | None) -> str | None:
         settings: the project's settings.
         env: the environment of a session; None for the default.
     """
-    own = "local" if settings.CONFIG_LOADER_CLASS is None else None  # of another loader it is only known if it is set
-    return None if env == settings.CONFIG_LOADER_ARGS.get("default_run_env", own) else env
+    return None if env == default_env(settings) else env
 
 
 def given_params(extra_params: Mapping[str, Any] | None, runtime_params: Mapping[str, Any] | None) -> Mapping[str, Any]:

@@ -42,12 +42,19 @@ class Rerun:
     arguments: Mapping[str, Any] = field(default_factory=dict)
 
 
-def rerun_of(record: SessionRecord, *, default_conf_source: str | Path, params: Mapping[str, Any] | None = None) -> Rerun:
+def rerun_of(
+    record: SessionRecord,
+    *,
+    default_conf_source: str | Path,
+    default_env: str | None = None,
+    params: Mapping[str, Any] | None = None,
+) -> Rerun:
     """Return the arguments that repeat the last run of a session.
 
     Args:
         record: the session.
         default_conf_source: the configuration folder of the project's settings.
+        default_env: the environment of a session that named none; `TREADLE_ENV` may name another one today.
         params: params that override those of the record, including the secrets, which the record does not contain.
 
     Returns:
@@ -74,7 +81,7 @@ def rerun_of(record: SessionRecord, *, default_conf_source: str | Path, params: 
     _refuse_objects(record, extra_params)
     _refuse_masked(record, arguments.get("runner_params", {}), "treadle run --runner-params")
     own = Path(record.conf_source) == Path(record.project_path) / default_conf_source
-    return Rerun(record.env, None if own else record.conf_source, extra_params, arguments)
+    return Rerun(record.env or default_env, None if own else record.conf_source, extra_params, arguments)
 
 
 def changes_since(record: SessionRecord) -> tuple[Change, ...]:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from treadle.errors import SessionError, StoreError
 from treadle.events import Outcome
 from treadle.observe.store.records import SessionState
+from treadle.session.creation import default_env
 from treadle.session.rerun import rerun_of
 
 if TYPE_CHECKING:
@@ -79,7 +80,12 @@ def find_resumed(
         )
         raise SessionError(msg)
     record, claim = find_record(session_id, store, project.package_name)
-    again = rerun_of(record, default_conf_source=project.settings.CONF_SOURCE, params=params)
+    again = rerun_of(
+        record,
+        default_conf_source=project.settings.CONF_SOURCE,
+        default_env=default_env(project.settings),
+        params=params,
+    )
     return Resumed(
         session_id=record.session_id,
         env=again.env,

@@ -81,6 +81,24 @@ def test_a_run_is_repeated(project, capsys):
     assert "Both sessions ran with the same settings." in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("again", ["rerun", "resume"])
+def test_the_default_environment_is_repeated(project, monkeypatch, again):
+    """A session that named no environment is repeated with the default one, also if `TREADLE_ENV` names another one today."""
+    params = project / "conf/base/parameters.yml"
+    text = params.read_text()
+    if again == "resume":
+        params.write_text("threads: 1\napi: {}\n")
+    assert main(["run"]) == (1 if again == "resume" else 0)
+    params.write_text(text)
+    (first,) = records(project)
+    monkeypatch.setenv("TREADLE_ENV", "prod")
+    words = {"rerun": ["sessions", "rerun", first.session_id], "resume": ["run", f"--resume={first.session_id}"]}
+    assert main(words[again]) == 0
+    assert not (project / "prod.json").exists()
+    assert main(["run"]) == 0
+    assert (project / "prod.json").exists()
+
+
 def test_filters_are_repeated(project):
     """A run of some nodes is repeated with these nodes only."""
     main(["run", "--nodes", "weave"])
