@@ -76,7 +76,7 @@ class HostedPool:
         )
         """Runs the pool's jobs."""
         self.blackboard = make_blackboard(f"{pool}-{number}")
-        self._monitored: Started | None = None  # the node that ran at the last look of the monitor
+        self._monitored: Started | None = None  # the node that ran when the monitor last checked
         self._is_monitoring = False
         self._paused_since: float | None = None
 
@@ -182,7 +182,7 @@ class HostedPool:
             self._outbox.send(JobsReturned(job.run, job.nodes))
 
     def _monitor(self) -> None:
-        """Look after the jobs that wait, as long as there are any."""
+        """Check the jobs that wait, as long as there are any: return those that are queued behind a long node."""
         current = self.job_runner.current
         if current is not None and current is self._monitored:
             jobs = self._jobs.take_all()

@@ -51,7 +51,7 @@ _logger = logging.getLogger(__name__)
 _KILL_SECONDS = 1.0
 """A worker that has not ended itself after this time, because compiled code blocks it, is ended by its nanny."""
 _ENOUGH_NODES = 16
-"""A worker that has so many nodes is not sent more of them one by one: a message costs more than a tiny node."""
+"""A worker with this many unreported nodes is not sent single ones: a message costs more than a tiny node."""
 _WRITE_SECONDS = 10.0
 """The longest time for which a cancellation that does not get through is waited for."""
 
@@ -181,7 +181,7 @@ class Link:
         written = asyncio.run_coroutine_threadsafe(
             self._write(pickle.dumps(commands, protocol=5)), self._client.loop.asyncio_loop
         )
-        if any(type(command) is Cancel for command in commands):  # it is worth nothing if it comes too late
+        if any(type(command) is Cancel for command in commands):  # it must arrive before the next node starts
             with suppress(concurrent.futures.TimeoutError):  # the built-in one from Python 3.11 on
                 written.result(_WRITE_SECONDS)
         self.tasks.ensure_task()
@@ -247,7 +247,7 @@ class Link:
             check_versions(self.address, installed.versions)
             check_files(self.address, installed.unseen, files)
         self._comm = await connect(self.address, **self._client.security.get_connection_args("client"))
-        if self._is_closed:  # meanwhile
+        if self._is_closed:  # the pool was closed while this connected
             self._comm.abort()
         message = {"op": OPEN, "reply": False, "pool": self._pool, "number": self.number, "label": self.label}
         await self._comm.write(

@@ -4,7 +4,7 @@
 
     driver                                               dask worker n
     ┌──────────────────────────────┐                    ┌───────────────────────────────────────┐
-    │ DaskPool      jobs ──► Link n ════ stream ═══════►│ HostedPool: mailbox                   │
+    │ DaskPool      jobs ──► Link n ════ stream ═══════►│ HostedPool: queue of jobs             │
     │               tasks ─► scheduler ── dask task ───►│ run_jobs: runs the jobs               │
     │   facts, logs ◄─────── Link n ◄═══ stream ════════│ facts, logs                           │
     │ ClusterStore: handles        │                    │ values ◄═══ read by other workers ═══►│
@@ -127,7 +127,7 @@ class DaskPool:
         self._links.watch()
         self._run, nodes = number, run.plan.nodes
         self._message = None
-        while not self._messages.empty():  # of the time between two runs
+        while not self._messages.empty():  # that arrived between two runs
             self._handle(self._messages.get())
         self._message = BeginRun(number, self._parts.spec)
         self._name_of = lambda index: nodes[index].name
