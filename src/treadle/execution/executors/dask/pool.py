@@ -225,6 +225,8 @@ class DaskPool:
 
     async def _close(self, busy: list[Link]) -> None:
         await asyncio.gather(*(link.kill(if_idle=False) for link in busy), return_exceptions=True)
+        for link in busy:
+            link.tasks.release()  # no task of a killed worker ends
         for link in self._links:
             link.close()
         end = time.monotonic() + _GRACE_SECONDS
