@@ -168,7 +168,7 @@ def test_a_service_session_as_the_projects_own(lane, method):
 
 
 def test_resume_and_skip_unchanged(lane, has_flag):
-    """In a project that records its runs, only what is not done runs again, and then only what has changed."""
+    """In a project that records its runs, only what is not done runs again, and then only what has changed (failure 19)."""
     if not has_flag("--runner-params"):
         pytest.skip("this Kedro has no --runner-params")
     runner = ("--runner=treadle.kedro.ParallelRunner", "--pipelines=resuming")
