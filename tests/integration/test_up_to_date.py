@@ -161,6 +161,38 @@ def test_only_what_changed_runs(mill, runs, way):
     assert runs("--skip-unchanged", way=way) == ()
 
 
+DISTURBING = """
+import os
+from pathlib import Path
+
+from treadle import hook_impl
+
+
+class Disturbing:
+    @hook_impl
+    def before_dataset_loaded(self, dataset_name):
+        if dataset_name == "numbers" and "OTHER_NUMBERS" in os.environ:
+            Path("data/numbers.json").write_text(os.environ["OTHER_NUMBERS"])
+
+
+HOOKS = (Disturbing(),)
+"""
+
+
+@pytest.mark.parametrize("way", ["sequential", "spawn"])
+def test_a_node_that_loaded_what_another_run_saved_runs_again(mill, runs, way):
+    """The file has the right content before the next run, but the node has seen another one."""
+    (mill / "src/mill/settings.py").write_text(DISTURBING)
+    numbers = mill / "data/numbers.json"
+    runs()
+    saved = numbers.read_bytes()
+    assert runs(way=way, OTHER_NUMBERS="[3, 4]") == ALL
+    assert json.loads(numbers.read_text()) == [3, 4]
+    numbers.write_bytes(saved)
+    assert runs("--skip-unchanged", way=way) == ("clean", "scale", "total", "note")
+    assert runs("--skip-unchanged", way=way) == ()
+
+
 def test_a_node_that_is_renamed_is_another_node(mill, runs):
     """A tag is not a part of what a node depends on; its name is what its last success is found by."""
     assert runs() == ALL

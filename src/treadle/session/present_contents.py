@@ -5,6 +5,8 @@ State: what was found. Neighbours: `treadle.io.contents` reads a dataset, `reusi
 
 from __future__ import annotations
 
+import stat
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from treadle.errors import TreadleError
@@ -35,6 +37,7 @@ class PresentContents:
         """Inputs that no node makes and that do not exist."""
         self._found: dict[str, ContentRecord] = {}
         self._inputs: dict[str, ContentRecord] = {}
+        self._saved: dict[str, ContentRecord] = {}  # by base name: what a node of this run has saved
         self._before: dict[str, tuple[str, FileIdentity]] = {}  # by base name: the name of an input, and its file before the run
 
     def is_in_memory(self, name: str) -> bool:
@@ -79,6 +82,30 @@ class PresentContents:
             return self._catalog.file_identity(name)
         except (TreadleError, AttributeError):  # the run reports it; or it is the catalog of another framework
             return None
+
+    def note_saved(self, records: Iterable[ContentRecord]) -> None:
+        """Note what a node of this run has saved."""
+        self._saved.update((base_name(record.dataset), record) for record in records)
+
+    def was_replaced(self, base: str) -> bool:
+        """Return whether a file has another content than a node of this run saved, or than it had when it was looked at.
+
+        Then another process has replaced it, and a node that has loaded it may have loaded either content.
+        """
+        record = self._saved.get(base) or self._found.get(base)
+        if record is None or record.digest is None or record.location is None:
+            return False
+        path = Path(record.location)
+        if not path.is_absolute():
+            return False  # a URL
+        try:
+            status = path.stat()
+        except OSError:
+            return True
+        if not stat.S_ISREG(status.st_mode) or (status.st_size, status.st_mtime_ns) == (record.size, record.mtime_ns):
+            return False
+        found = local_content_of(base, record.location)
+        return found is None or found.digest != record.digest
 
     def inputs_of(self, parts: Parts) -> tuple[ContentRecord, ...]:
         """Return the contents, as they were before the run, of the inputs of a node that no node makes."""

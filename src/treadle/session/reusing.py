@@ -16,7 +16,7 @@ from treadle.errors import SessionError, TreadleError, UnknownNameError
 from treadle.pipeline.names import base_name, is_parameter
 from treadle.pipeline.policy import CachePolicy
 from treadle.planning.collector import plan_excluded_from_gc
-from treadle.planning.reuse.decisions import Decisions, Expected
+from treadle.planning.reuse.decisions import UNKNOWN, Decisions, Expected
 from treadle.planning.reuse.facts import LastSuccess, NodeFacts
 from treadle.session.node_facts import PartsCollector
 from treadle.session.present_contents import PresentContents
@@ -157,7 +157,12 @@ class Reuse:
             for name in decisions.unread_inputs(node.node):
                 decisions.note_content(name, contents.of_input_before(name))
             decisions.node_finished(node.node, node.outputs)
-        parts = decisions.parts(node.node)
+        contents.note_saved(node.outputs)
+        parts = dict(decisions.parts(node.node))
+        for part in parts:
+            if part.startswith("input ") and contents.was_replaced(part.removeprefix("input ")):
+                parts[part] = UNKNOWN  # by a run at the same time: it is not known which content the node has loaded
+                decisions.forget_values(node.node)
         finished = node.finished or time.time()
         return LastSuccess(session_id, finished, parts, node.outputs, contents.inputs_of(parts), self.env)
 

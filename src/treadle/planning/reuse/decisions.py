@@ -124,6 +124,10 @@ class Decisions:
         """Take the content of an input that was not given at first; None if it cannot be verified."""
         self._contents[dataset] = digest or UNKNOWN
 
+    def forget_values(self, name: str) -> None:
+        """Take the in-memory outputs of a node as unknown, because it is not known what the node has loaded."""
+        self._contents.update((dataset, UNKNOWN) for dataset in self._nodes[name].outputs if dataset in self.in_memory)
+
     def parts(self, name: str) -> Parts:
         """Return everything that the outputs of a node depend on, including the contents of its inputs, as far as known."""
         node = self._nodes[name]
