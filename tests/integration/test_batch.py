@@ -55,6 +55,7 @@ def _open_files(runner, processes):
     ]
 
 
+@pytest.mark.parametrize("start_method", ["fork", "spawn"])
 def test_fifty_sessions(make_loom, in_project, runner_for, start_method, tmp_path):
     """Fifty sessions see their own params on the same workers; descriptors and memory stay what they were."""
     os.mkfifo(tmp_path / "pipe")

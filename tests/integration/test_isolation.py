@@ -55,6 +55,7 @@ def expected():
     return looks
 
 
+@pytest.mark.parametrize("way", ["sequential", "thread", "fork", "spawn"], scope="module")
 def test_nobody_sees_what_another_changes(any_runner, expected):
     """Siblings, later nodes, consumers of a part, of what is changed and returned, the caller's objects, results (failure 12)."""
     stored = {f"stored {case}": MemoryDataset(spoilers.make(*what)) for case, what in CASES.items()}

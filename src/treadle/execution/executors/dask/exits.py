@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-_ATTEMPTS, _PAUSE_SECONDS = 10, 0.05
-"""The connection to a process may end a moment before its nanny notices its death."""
-_ANSWER_SECONDS = 1.0
+_ATTEMPTS, _PAUSE_SECONDS = 60, 0.05
+"""The connection to a process ends before its nanny notices its death: on a busy machine, a second before."""
+_ANSWER_SECONDS = 3.0
 """How long a nanny is waited for: it may have died with its worker."""
 
 
