@@ -123,6 +123,8 @@ class Leftovers:
         self.environment = {_MARK: self._mark, "TMPDIR": str(self.folder)}
         self.launched = []
         """Process ids of the launched processes."""
+        # The names contain process ids, which are used again: a process that was killed earlier may have had the same one.
+        self._before = set(self._shared_names())
 
     def processes(self):
         """Find every process that has the mark in its environment."""
@@ -149,9 +151,13 @@ class Leftovers:
 
     def _shared(self):
         """Find files that Treadle and loky created in shared memory; loky's names contain the process id."""
-        folder = Path("/dev/shm")
-        names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
+        names = [name for name in self._shared_names() if name not in self._before]
         return [name for name in names if "treadle" in name or any(f"loky-{pid}-" in name for pid in self.launched)]
+
+    @staticmethod
+    def _shared_names():
+        folder = Path("/dev/shm")
+        return [path.name for path in folder.iterdir()] if folder.is_dir() else []
 
     def remove(self):
         for process in self.processes():
