@@ -6,7 +6,6 @@ Runs in the parent, as a part of the scheduler, which adds and removes nodes. `v
 
 from __future__ import annotations
 
-from collections import deque
 from heapq import heappop, heappush
 from typing import TYPE_CHECKING
 
@@ -51,7 +50,7 @@ class ReadyQueues:
         self.main_only = {index for index, node in enumerate(plan.nodes) if node.main_only}
         self._preferred: dict[int, list[Entry]] = {}  # ready nodes by the worker that has most bytes of their inputs
         self._ready: dict[int | None, list[Entry]] = {None: []}  # by required worker; None: any but main
-        self._unplaceable: deque[int] = deque()
+        self._unplaceable: dict[int, None] = {}
 
     def put(self, node: int) -> None:
         """Add a ready node to the queue of its worker."""
@@ -59,8 +58,8 @@ class ReadyQueues:
         required = None
         if values.pins or self.main_only:
             required = self.required_worker(node)
-            if required is not None and any(holder != required for holder in values.pinned_inputs(node).values()):
-                self._unplaceable.append(node)
+            if self._is_unplaceable(node, required):
+                self._unplaceable[node] = None
                 return
         entry = (-self.priority[node], node)
         if self._resources is not None and self._resources.are_needed_by(node):
@@ -92,7 +91,8 @@ class ReadyQueues:
     def pop_unplaceable(self) -> int | None:
         """Remove and return a ready node that no worker can run, None if there is none."""
         while self._unplaceable:
-            node = self._unplaceable.popleft()
+            node = next(iter(self._unplaceable))
+            del self._unplaceable[node]
             if self._states[node] is NodeState.READY:
                 return node
         return None
@@ -108,8 +108,14 @@ class ReadyQueues:
         return required == worker or (required is None and (worker != MAIN or not self._separate_main))
 
     def is_current(self, node: int, required: int | None) -> bool:
-        """Return whether a node is still ready, and requires the same worker."""
-        return self._states[node] is NodeState.READY and self.required_worker(node) == required
+        """Return whether a node is still ready, requires the same worker, and can run there."""
+        if self._states[node] is not NodeState.READY or self.required_worker(node) != required:
+            return False
+        return not self._is_unplaceable(node, required)
+
+    def _is_unplaceable(self, node: int, required: int | None) -> bool:
+        """Return whether inputs of a node cannot leave two different workers, so that no worker can run it."""
+        return required is not None and any(holder != required for holder in self._values.pinned_inputs(node).values())
 
     def best_queue(self, worker: int) -> list[Entry] | None:
         """Return the queue whose head is the most urgent ready node that this worker may run.
@@ -137,13 +143,14 @@ class ReadyQueues:
         return best
 
     def _drop_stale_heads(self, queue: list[Entry], worker: int) -> None:
-        """Drop stale heads of a queue: nodes that are no longer ready, or that are bound to another worker by now."""
+        """Drop stale heads of a queue: nodes that are no longer ready, or that this worker can no longer run."""
         while queue:
             node = queue[0][1]
             if self._states[node] is NodeState.READY:
                 if not self._values.pins and not self.main_only:
                     return
-                if self.required_worker(node) in (worker, None):
+                required = self.required_worker(node)
+                if required in (worker, None) and not self._is_unplaceable(node, required):
                     return
                 heappop(queue)
                 self.put(node)

@@ -686,6 +686,25 @@ def test_a_job_is_assigned_again_if_its_worker_dies_before_its_value_arrives(sch
     assert scheduler.attempt(2) == 1
 
 
+def test_a_node_whose_values_cannot_leave_two_workers_is_rejected(schedule):
+    """It waited in the main process, where one value is, for the other, which turns out to be bound to worker 1.
+
+    The node was put into the queue of the main process twice, and the second entry is not a reason to assign it there again.
+    """
+    scheduler = schedule([("", "b"), ("Xb", "")], fuse=False, separate_main=True)
+    assert jobs(scheduler) == [(1, (0,))]
+    reside(scheduler, 0, 1, 100)
+    scheduler.finish(0, 1)
+    scheduler.assign()
+    assert LoadValue(1, 1) in drain(scheduler, load=False)
+    scheduler.value_arrived(1, Placement(MAIN, movable=False))
+    scheduler.assign()
+    assert TransferValue(0, 1) in drain(scheduler)
+    scheduler.value_arrived(0, Placement(1, movable=False), 1)
+    scheduler.assign()
+    assert drain(scheduler) == [RejectNode(1)]
+
+
 def test_a_stop_skips_jobs_that_wait_for_values(schedule):
     """After a failure a waiting job is skipped, and only workers with running nodes are asked to cancel."""
     scheduler = resident_in_the_first_of_two(schedule)
@@ -1052,6 +1071,15 @@ def test_every_node_runs_once(pipeline, seed, workers, processes, depth, fuse):
     pipeline=([("", "a"), ("", "bc"), ("cX", "d"), ("", ""), ("", ""), ("dXb", "")], set(), {"b", "X"}, set(), set()),
     seed=3939,
     workers=2,
+    processes=True,
+    depth=1,
+    fuse=False,
+)
+@example(  # two inputs of a node turn out to be bound to different workers
+    faults=1,
+    pipeline=([("", ""), ("Z", "ab"), ("XYb", "")], set(), {"X"}, set(), {"b", "X", "Y"}),
+    seed=1,
+    workers=1,
     processes=True,
     depth=1,
     fuse=False,
