@@ -7,29 +7,13 @@ The seed decides the graph and the signals; at which moment of the run they arri
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import random
-import sys
-from pathlib import Path
 
 import pytest
 
 SHORT_FORM = 4
 """Rounds of each test, one for each start method."""
-
-
-def _load_integration_fixtures():
-    path = Path(__file__).parents[1] / "integration" / "conftest.py"
-    spec = importlib.util.spec_from_file_location("treadle_integration_fixtures", path)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-_fixtures = _load_integration_fixtures()
-leftovers, launch, postgres_url = _fixtures.leftovers, _fixtures.launch, _fixtures.postgres_url
 
 
 def pytest_generate_tests(metafunc):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import signal
@@ -19,19 +18,6 @@ import pytest
 from treadle import Pipeline, node
 
 distributed = pytest.importorskip("distributed")
-
-
-def _load_integration_fixtures():
-    path = Path(__file__).parents[1] / "integration" / "conftest.py"
-    spec = importlib.util.spec_from_file_location("treadle_integration_fixtures", path)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-_fixtures = _load_integration_fixtures()
-leftovers, launch, treadle = _fixtures.leftovers, _fixtures.launch, _fixtures.treadle
 
 
 class Cluster:

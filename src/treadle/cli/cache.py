@@ -73,4 +73,4 @@ def _print(values: Sequence[StoredValue], *, as_json: bool, empty: str) -> None:
     for line in aligned([("DATASET", "SESSION", "SIZE"), *rows]) if rows else ():
         click.echo(line)
     if rows:
-        click.echo(f"{len(rows)} values, {format_bytes(sum(each.size for each in values))}")
+        click.echo(f"{len(rows)} value{'s' if len(rows) != 1 else ''}, {format_bytes(sum(each.size for each in values))}")
