@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +17,7 @@ from treadle.execution.executors.threads import thread_executor
 from treadle.execution.packing.worker_spec import fingerprint, make_worker_spec
 from treadle.execution.processes.start_method import StartMethod
 from treadle.testing import ExecutorContract, needs
+from treadle.testing.process_contract import assert_frees_resources
 
 sys.path.insert(0, str(Path(__file__).parent))
 from subprocess_pool import SubprocessPool
@@ -79,6 +81,16 @@ def test_a_missing_capability_skips_by_its_name(tmp_path):
     assert "1 passed, 3 skipped" in done.stdout, done.stdout
     assert "the pool does not declare the capability 'concurrent'" in done.stdout
     assert "the pool does not declare the capability 'processes'" in done.stdout
+
+
+def test_what_is_not_freed_is_found():
+    """A function that leaves one descriptor open at each call fails; one that frees some more only at first does not."""
+    kept = []
+    with pytest.raises(AssertionError):
+        assert_frees_resources(lambda: kept.append(os.open(os.devnull, os.O_RDONLY)))
+    assert_frees_resources(lambda: os.close(kept.pop()) if len(kept) > 4 else None)
+    for descriptor in kept:
+        os.close(descriptor)
 
 
 class TestSubprocesses(ExecutorContract):
