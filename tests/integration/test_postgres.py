@@ -18,7 +18,7 @@ from treadle import Session
 from treadle.errors import StoreError
 from treadle.events import ContentRecord, NodeFinished, Outcome
 from treadle.observe.store import NodeRecord, RunRecord, SessionRecord, SessionState, SQLStore, live
-from treadle.observe.store.engine import open_engine
+from treadle.observe.store.engine import EngineDatabase
 from treadle.observe.store.migrations import ALL_MIGRATIONS, migrate
 from treadle.planning.reuse.facts import LastSuccess
 
@@ -115,12 +115,12 @@ def test_a_server_that_refuses_is_a_clear_error(url):
     assert make_url(url).password not in told
 
 
-def test_a_database_of_an_earlier_version(url):
+def test_a_database_of_an_earlier_version(url, tmp_path):
     """Its records stay, and sessions that have not finished are added."""
-    with open_engine(make_url(url), 60).connect() as connection:
+    with EngineDatabase(url, tmp_path).connect(60) as connection:
         assert migrate(connection, ALL_MIGRATIONS[:2]) == 2
-        with connection.begin():
-            connection.exec_driver_sql(
+        with connection.transaction(writes=True):
+            connection.execute(
                 "INSERT INTO treadle_sessions (session_id, project_path, package_name, conf_source, extra_params, started, "
                 "finished, pid, environment, versions) VALUES ('2025', 'p', 'p', 'c', '{}', 1.0, 2.0, 1, '{}', '{}')"
             )

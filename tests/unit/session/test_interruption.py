@@ -189,7 +189,7 @@ import sys
 
 class AtImport:
     def find_spec(self, name, path=None, target=None):
-        if name == "sqlalchemy.sql.selectable":
+        if name == "sqlite3.dbapi2":
             sys.meta_path.remove(self)
             signal.raise_signal(signal.SIGINT)
 
@@ -204,7 +204,7 @@ with Session.create(sys.argv[1]) as session:
 
 
 @pytest.mark.parametrize("had_a_record", [False, True], ids=["saving", "asking for durations"])
-def test_ctrl_c_in_the_import_of_sqlalchemy(make_project, had_a_record: bool) -> None:
+def test_ctrl_c_in_the_import_of_the_database_driver(make_project, had_a_record: bool) -> None:
     """Half an import is no use when the record is to be saved: it is finished first."""
     root: Path = make_project()
     if had_a_record:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractContextManager
 
-    from sqlalchemy import Connection
+    from treadle.observe.store.connection import StoreConnection
 
 _T = TypeVar("_T")
 
@@ -23,19 +23,19 @@ class DatabaseAccess(ABC):
     _busy_timeout: float
 
     @abstractmethod
-    def _connected(self, doing: str) -> AbstractContextManager[Connection]:
+    def _connected(self, doing: str) -> AbstractContextManager[StoreConnection]:
         """Open a connection to the migrated database for the length of the block."""
 
     @abstractmethod
     def _is_missing(self) -> bool:
         """Return whether the store is a SQLite file that does not exist yet."""
 
-    def _write_rows(self, write: Callable[[Connection], _T]) -> _T:
+    def _write_rows(self, write: Callable[[StoreConnection], _T]) -> _T:
         """Call a function in a transaction that may write, and repeat it while another process has the database locked."""
-        from treadle.observe.store.engine import retry_while_locked, writing
+        from treadle.observe.store.database_errors import retry_while_locked
 
         def call() -> _T:
-            with writing(connection):
+            with connection.transaction(writes=True):
                 return write(connection)
 
         with self._connected("written") as connection:

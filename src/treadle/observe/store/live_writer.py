@@ -1,7 +1,7 @@
 """The connection over which the record of a running session is written.
 
-It stays open between writes, and is opened again after an error. Importing this module imports SQLAlchemy; see `schema.py`.
-State: the connection. Neighbours: `live.py` uses a writer in its thread, `session_rows.py` writes the rows.
+It stays open between writes, and is opened again after an error. State: the connection.
+Neighbours: `live.py` uses a writer in its thread, `session_rows.py` writes the rows.
 """
 
 from __future__ import annotations
@@ -9,17 +9,14 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from sqlalchemy.exc import SQLAlchemyError
-
 from treadle.errors import StoreError
-from treadle.observe.store.engine import retry_while_locked, store_errors
+from treadle.observe.store.database_errors import database_errors, retry_while_locked, store_errors
 from treadle.observe.store.session_rows import RowsGoneError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from sqlalchemy import Connection
-
+    from treadle.observe.store.connection import StoreConnection
     from treadle.observe.store.parts import RecordParts
     from treadle.observe.store.session_rows import SessionRows
 
@@ -36,11 +33,11 @@ class LiveWriter:
         disconnect: called after an error, to open and migrate the database as a new one next time: it may have been replaced.
     """
 
-    def __init__(self, rows: SessionRows, connect: Callable[[], Connection], disconnect: Callable[[], None]) -> None:
+    def __init__(self, rows: SessionRows, connect: Callable[[], StoreConnection], disconnect: Callable[[], None]) -> None:
         self._rows = rows
         self._connect = connect
         self._disconnect = disconnect
-        self._connection: Connection | None = None
+        self._connection: StoreConnection | None = None
 
     @property
     def needs_whole(self) -> bool:
@@ -61,7 +58,7 @@ class LiveWriter:
             if self._connection is None:
                 self._connection = self._connect()
             connection = self._connection
-            with store_errors("written", connection.engine.url):
+            with store_errors("written", connection.database):
                 retry_while_locked(BUSY_TIMEOUT, lambda: self._rows.write(connection, parts, is_whole=is_whole))
         except RowsGoneError:
             self._reset()
@@ -79,7 +76,7 @@ class LiveWriter:
         """Close the connection; the next write opens it again. The rows that are in the database stay known."""
         connection, self._connection = self._connection, None
         if connection is not None:
-            with suppress(SQLAlchemyError):  # it is broken already
+            with suppress(*database_errors()):  # it is broken already
                 connection.close()
 
     def _reset(self) -> None:

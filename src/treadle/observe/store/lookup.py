@@ -1,23 +1,23 @@
 """Find a session by its id or a prefix of it.
 
-Importing this module imports SQLAlchemy; see `schema.py`. State: none. Neighbour: `store.py`.
+State: none. Neighbour: `store.py`.
 """
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
-from sqlalchemy import Connection, select
-
 from treadle.errors import StoreError
-from treadle.observe.store.schema import SESSIONS
 from treadle.suggestions import close_names, did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from treadle.observe.store.connection import StoreConnection
 
-def whole_id(connection: Connection, session_id: str) -> str:
+
+def whole_id(connection: StoreConnection, session_id: str) -> str:
     """Return the id of a session.
 
     Args:
@@ -30,18 +30,19 @@ def whole_id(connection: Connection, session_id: str) -> str:
     Raises:
         StoreError: the session does not exist, or the prefix is ambiguous.
     """
-    known = select(SESSIONS.c.session_id)
-    if connection.execute(known.where(SESSIONS.c.session_id == session_id)).first() is not None:
+    known = "SELECT session_id FROM treadle_sessions"
+    if connection.select(f"{known} WHERE session_id = :session_id", {"session_id": session_id}):
         return session_id
-    matching = known.where(SESSIONS.c.session_id.startswith(session_id, autoescape=True)).limit(10)
-    found = list(connection.execute(matching.order_by(SESSIONS.c.session_id.desc())).scalars())
+    pattern = re.sub(r"([/%_])", r"/\1", session_id) + "%"
+    matching = f"{known} WHERE session_id LIKE :pattern ESCAPE '/' ORDER BY session_id DESC LIMIT 10"
+    found = [str(row[0]) for row in connection.select(matching, {"pattern": pattern})]
     if len(found) == 1 and session_id:
-        return str(found[0])
+        return found[0]
     if found and session_id:
         msg = f"Several sessions begin with {session_id!r}: {', '.join(found)}. Pass a longer prefix."
         raise StoreError(msg)
-    newest = connection.execute(known.order_by(SESSIONS.c.session_id.desc()).limit(1000)).scalars()
-    raise unknown_session(session_id, list(newest))
+    newest = connection.select(f"{known} ORDER BY session_id DESC LIMIT 1000")
+    raise unknown_session(session_id, [str(row[0]) for row in newest])
 
 
 def unknown_session(session_id: str, known: Sequence[str]) -> StoreError:

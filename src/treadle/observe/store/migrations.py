@@ -1,13 +1,12 @@
 """Migrations of the store's tables: numbered steps, each applied once, in its own transaction.
 
-A migration never changes after its release, so it spells out its tables instead of importing them from `schema.py`, which has
-the current schema. To change the schema, change `schema.py` and append a `Migration`.
+A migration never changes after its release. To change the tables, append a `Migration`: the columns of a table are those that the
+migrations give it, and `rows.py` has a value for each.
 
 Two processes may migrate the same database concurrently: each step checks the version again after it has taken the lock
 (SQLite: the write lock of `BEGIN IMMEDIATE`; PostgreSQL: an advisory lock that ends with the transaction).
 
-Importing this module imports SQLAlchemy; see `schema.py`. State: none. Neighbours: `engine.py` creates the engine,
-`store.py` calls `migrate` before its first query.
+State: none. Neighbours: `connection.py` has the connection, `store.py` calls `migrate` before its first query.
 """
 
 from __future__ import annotations
@@ -16,14 +15,13 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sqlalchemy import Connection, func, inspect, select, text
-
 from treadle.errors import StoreError
-from treadle.observe.store.engine import shown_url, writing
-from treadle.observe.store.schema import MIGRATIONS
+from treadle.observe.store.statements import MIGRATIONS, insert
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+
+    from treadle.observe.store.connection import StoreConnection
 
 _ADVISORY_LOCK = 7_233_205_501
 """An arbitrary constant that identifies the lock among all users of a PostgreSQL database."""
@@ -35,114 +33,101 @@ class Migration:
 
     number: int
     name: str
-    apply: Callable[[Connection], None]
+    apply: Callable[[StoreConnection], None]
 
 
-def _create_tables(connection: Connection) -> None:
-    dialect = connection.dialect.name
+def _create_tables(connection: StoreConnection) -> None:
+    dialect = connection.dialect
     double = "DOUBLE PRECISION" if dialect == "postgresql" else "DOUBLE"
     error = "error_type TEXT, error_message TEXT, error_traceback TEXT, error_node TEXT"
     connection.execute(
-        text(
-            "CREATE TABLE treadle_sessions (session_id VARCHAR(64) NOT NULL, project_path TEXT NOT NULL, "
-            "package_name TEXT NOT NULL, env TEXT, conf_source TEXT NOT NULL, extra_params JSON NOT NULL, command TEXT, "
-            f"started {double} NOT NULL, finished {double} NOT NULL, outcome VARCHAR(16), user_name TEXT, host TEXT, "
-            "pid BIGINT NOT NULL, git_commit VARCHAR(64), git_dirty BOOLEAN, environment JSON NOT NULL, "
-            f"versions JSON NOT NULL, {error}, PRIMARY KEY (session_id))"
-        )
+        "CREATE TABLE treadle_sessions (session_id VARCHAR(64) NOT NULL, project_path TEXT NOT NULL, "
+        "package_name TEXT NOT NULL, env TEXT, conf_source TEXT NOT NULL, extra_params JSON NOT NULL, command TEXT, "
+        f"started {double} NOT NULL, finished {double} NOT NULL, outcome VARCHAR(16), user_name TEXT, host TEXT, "
+        "pid BIGINT NOT NULL, git_commit VARCHAR(64), git_dirty BOOLEAN, environment JSON NOT NULL, "
+        f"versions JSON NOT NULL, {error}, PRIMARY KEY (session_id))"
     )
     connection.execute(
-        text(
-            "CREATE TABLE treadle_runs (session_id VARCHAR(64) NOT NULL, number INTEGER NOT NULL, "
-            "run_id VARCHAR(64) NOT NULL, pipelines JSON NOT NULL, runner TEXT NOT NULL, start_method VARCHAR(32), "
-            f"worker_count INTEGER, started {double} NOT NULL, finished {double} NOT NULL, outcome VARCHAR(16) NOT NULL, "
-            f"params JSON NOT NULL, {error}, PRIMARY KEY (session_id, number), "
-            "FOREIGN KEY (session_id) REFERENCES treadle_sessions (session_id))"
-        )
+        "CREATE TABLE treadle_runs (session_id VARCHAR(64) NOT NULL, number INTEGER NOT NULL, "
+        "run_id VARCHAR(64) NOT NULL, pipelines JSON NOT NULL, runner TEXT NOT NULL, start_method VARCHAR(32), "
+        f"worker_count INTEGER, started {double} NOT NULL, finished {double} NOT NULL, outcome VARCHAR(16) NOT NULL, "
+        f"params JSON NOT NULL, {error}, PRIMARY KEY (session_id, number), "
+        "FOREIGN KEY (session_id) REFERENCES treadle_sessions (session_id))"
     )
     part_of_run = (
         "PRIMARY KEY (session_id, run, position), FOREIGN KEY (session_id, run) REFERENCES treadle_runs (session_id, number)"
     )
     connection.execute(
-        text(
-            "CREATE TABLE treadle_nodes (session_id VARCHAR(64) NOT NULL, run INTEGER NOT NULL, position INTEGER NOT NULL, "
-            "node TEXT NOT NULL, attempt INTEGER NOT NULL, outcome VARCHAR(16) NOT NULL, worker TEXT, "
-            f"started {double}, finished {double}, load_seconds {double}, run_seconds {double}, save_seconds {double}, "
-            f"sizes JSON NOT NULL, {error}, {part_of_run})"
-        )
+        "CREATE TABLE treadle_nodes (session_id VARCHAR(64) NOT NULL, run INTEGER NOT NULL, position INTEGER NOT NULL, "
+        "node TEXT NOT NULL, attempt INTEGER NOT NULL, outcome VARCHAR(16) NOT NULL, worker TEXT, "
+        f"started {double}, finished {double}, load_seconds {double}, run_seconds {double}, save_seconds {double}, "
+        f"sizes JSON NOT NULL, {error}, {part_of_run})"
     )
     connection.execute(
-        text(
-            "CREATE TABLE treadle_workers (session_id VARCHAR(64) NOT NULL, run INTEGER NOT NULL, "
-            f"position INTEGER NOT NULL, worker TEXT NOT NULL, pid BIGINT NOT NULL, started {double}, lost {double}, "
-            f"exitcode INTEGER, {part_of_run})"
-        )
+        "CREATE TABLE treadle_workers (session_id VARCHAR(64) NOT NULL, run INTEGER NOT NULL, "
+        f"position INTEGER NOT NULL, worker TEXT NOT NULL, pid BIGINT NOT NULL, started {double}, lost {double}, "
+        f"exitcode INTEGER, {part_of_run})"
     )
 
 
-def _add_sources(connection: Connection) -> None:
-    connection.execute(text("ALTER TABLE treadle_sessions ADD COLUMN sources VARCHAR(64)"))
+def _add_sources(connection: StoreConnection) -> None:
+    connection.execute("ALTER TABLE treadle_sessions ADD COLUMN sources VARCHAR(64)")
 
 
-def _add_running_sessions(connection: Connection) -> None:
-    double = "DOUBLE PRECISION" if connection.dialect.name == "postgresql" else "DOUBLE"
+def _add_running_sessions(connection: StoreConnection) -> None:
+    double = "DOUBLE PRECISION" if connection.dialect == "postgresql" else "DOUBLE"
     short, unfinished = "VARCHAR(16)", {"finished": double}
     _allow_null(connection, "treadle_sessions", unfinished)
     _allow_null(connection, "treadle_runs", unfinished | {"outcome": short})
     _allow_null(connection, "treadle_nodes", {"outcome": short})
     for column in (f"process_started {double}", "boot_id VARCHAR(64)", f"heartbeat {double}", "resumed_from VARCHAR(64)"):
-        connection.execute(text(f"ALTER TABLE treadle_sessions ADD COLUMN {column}"))
-    connection.execute(text("ALTER TABLE treadle_runs ADD COLUMN node_count INTEGER"))
+        connection.execute(f"ALTER TABLE treadle_sessions ADD COLUMN {column}")
+    connection.execute("ALTER TABLE treadle_runs ADD COLUMN node_count INTEGER")
 
 
-def _allow_null(connection: Connection, table: str, columns: Mapping[str, str]) -> None:
+def _allow_null(connection: StoreConnection, table: str, columns: Mapping[str, str]) -> None:
     """Remove NOT NULL from columns, given with their types. SQLite cannot, so there the table is copied and replaced."""
-    dialect = connection.dialect.name
+    dialect = connection.dialect
     if dialect != "sqlite":
         for column, type_name in columns.items():
             mysql = f"MODIFY {column} {type_name} NULL"
             change = mysql if dialect in ("mysql", "mariadb") else f"ALTER COLUMN {column} DROP NOT NULL"
-            connection.execute(text(f"ALTER TABLE {table} {change}"))
+            connection.execute(f"ALTER TABLE {table} {change}")
         return
-    old = text("SELECT sql FROM sqlite_master WHERE type = 'table' AND name = :table")
-    created = str(connection.execute(old, {"table": table}).scalar_one())
+    old = "SELECT sql FROM sqlite_master WHERE type = 'table' AND name = :table"
+    created = str(connection.select_value(old, {"table": table}))
     for column, type_name in columns.items():
         created = created.replace(f" {column} {type_name} NOT NULL", f" {column} {type_name}")
-    # Not through `text`, which would take a colon for a parameter.
-    connection.exec_driver_sql(created.replace(table, f"{table}_new", 1))
-    for statement in (f"INSERT INTO {table}_new SELECT * FROM {table}", f"DROP TABLE {table}"):  # noqa: S608 - our own names
-        connection.execute(text(statement))
-    connection.execute(text(f"ALTER TABLE {table}_new RENAME TO {table}"))
+    connection.execute(created.replace(table, f"{table}_new", 1))
+    for statement in (f"INSERT INTO {table}_new SELECT * FROM {table}", f"DROP TABLE {table}"):
+        connection.execute(statement)
+    connection.execute(f"ALTER TABLE {table}_new RENAME TO {table}")
 
 
-def _add_outputs(connection: Connection) -> None:
-    connection.execute(text("ALTER TABLE treadle_nodes ADD COLUMN outputs JSON"))
+def _add_outputs(connection: StoreConnection) -> None:
+    connection.execute("ALTER TABLE treadle_nodes ADD COLUMN outputs JSON")
 
 
-def _add_successes(connection: Connection) -> None:
-    double = "DOUBLE PRECISION" if connection.dialect.name == "postgresql" else "DOUBLE"
-    connection.execute(text("ALTER TABLE treadle_nodes ADD COLUMN fingerprint VARCHAR(64)"))
+def _add_successes(connection: StoreConnection) -> None:
+    double = "DOUBLE PRECISION" if connection.dialect == "postgresql" else "DOUBLE"
+    connection.execute("ALTER TABLE treadle_nodes ADD COLUMN fingerprint VARCHAR(64)")
     connection.execute(
-        text("CREATE TABLE treadle_fingerprints (digest VARCHAR(64) NOT NULL, parts JSON NOT NULL, PRIMARY KEY (digest))")
+        "CREATE TABLE treadle_fingerprints (digest VARCHAR(64) NOT NULL, parts JSON NOT NULL, PRIMARY KEY (digest))"
     )
     connection.execute(
-        text(
-            "CREATE TABLE treadle_successes (package_name VARCHAR(255) NOT NULL, env VARCHAR(255) NOT NULL, "
-            f"node VARCHAR(1000) NOT NULL, session_id VARCHAR(64) NOT NULL, finished {double} NOT NULL, "
-            "fingerprint VARCHAR(64) NOT NULL, inputs JSON NOT NULL, outputs JSON NOT NULL, "
-            "PRIMARY KEY (package_name, env, node))"
-        )
+        "CREATE TABLE treadle_successes (package_name VARCHAR(255) NOT NULL, env VARCHAR(255) NOT NULL, "
+        f"node VARCHAR(1000) NOT NULL, session_id VARCHAR(64) NOT NULL, finished {double} NOT NULL, "
+        "fingerprint VARCHAR(64) NOT NULL, inputs JSON NOT NULL, outputs JSON NOT NULL, "
+        "PRIMARY KEY (package_name, env, node))"
     )
 
 
-def _add_resumes(connection: Connection) -> None:
-    double = "DOUBLE PRECISION" if connection.dialect.name == "postgresql" else "DOUBLE"
+def _add_resumes(connection: StoreConnection) -> None:
+    double = "DOUBLE PRECISION" if connection.dialect == "postgresql" else "DOUBLE"
     connection.execute(
-        text(
-            "CREATE TABLE treadle_resumes (session_id VARCHAR(64) NOT NULL, resumed_by VARCHAR(64) NOT NULL, host TEXT, "
-            f"pid BIGINT NOT NULL, process_started {double}, boot_id VARCHAR(64), claimed {double} NOT NULL, ended {double}, "
-            "PRIMARY KEY (session_id))"
-        )
+        "CREATE TABLE treadle_resumes (session_id VARCHAR(64) NOT NULL, resumed_by VARCHAR(64) NOT NULL, host TEXT, "
+        f"pid BIGINT NOT NULL, process_started {double}, boot_id VARCHAR(64), claimed {double} NOT NULL, ended {double}, "
+        "PRIMARY KEY (session_id))"
     )
 
 
@@ -156,11 +141,11 @@ ALL_MIGRATIONS: tuple[Migration, ...] = (
 )
 
 
-def migrate(connection: Connection, migrations: Sequence[Migration] = ALL_MIGRATIONS) -> int:
+def migrate(connection: StoreConnection, migrations: Sequence[Migration] = ALL_MIGRATIONS) -> int:
     """Apply all missing migrations; safe if other processes migrate the database concurrently.
 
     Args:
-        connection: of an engine from `engine.open_engine`, without a transaction.
+        connection: without a transaction.
         migrations: all steps, numbered from 1 without gaps.
 
     Returns:
@@ -168,37 +153,41 @@ def migrate(connection: Connection, migrations: Sequence[Migration] = ALL_MIGRAT
 
     Raises:
         StoreError: the database was created by a newer Treadle.
-        sqlalchemy.exc.SQLAlchemyError: a step failed and was rolled back; earlier steps remain.
+        Exception: a step failed and was rolled back; earlier steps remain.
     """
-    with connection.begin():
+    with connection.transaction(writes=False):
         version = _version(connection)
     _refuse_newer(version, connection, migrations)
     return sum(_apply(connection, migration, migrations) for migration in migrations[version:])
 
 
-def _apply(connection: Connection, migration: Migration, migrations: Sequence[Migration]) -> bool:
-    with writing(connection):
-        if connection.dialect.name == "postgresql":
-            connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _ADVISORY_LOCK})
+def _apply(connection: StoreConnection, migration: Migration, migrations: Sequence[Migration]) -> bool:
+    with connection.transaction(writes=True):
+        if connection.dialect == "postgresql":
+            connection.select("SELECT pg_advisory_xact_lock(:lock)", {"lock": _ADVISORY_LOCK})
         version = _version(connection)
         _refuse_newer(version, connection, migrations)
         if version >= migration.number:
             return False
-        MIGRATIONS.create(connection, checkfirst=True)
+        if version == 0 and not connection.has_table(MIGRATIONS.name):
+            double = "DOUBLE PRECISION" if connection.dialect == "postgresql" else "DOUBLE"
+            columns = f"number INTEGER NOT NULL, name TEXT NOT NULL, applied {double} NOT NULL, PRIMARY KEY (number)"
+            connection.execute(f"CREATE TABLE {MIGRATIONS.name} ({columns})")
         migration.apply(connection)
-        connection.execute(MIGRATIONS.insert(), {"number": migration.number, "name": migration.name, "applied": time.time()})
+        row = {"number": migration.number, "name": migration.name, "applied": time.time()}
+        connection.execute(insert(MIGRATIONS, row), [row])
         return True
 
 
-def _version(connection: Connection) -> int:
-    if not inspect(connection).has_table(MIGRATIONS.name):
+def _version(connection: StoreConnection) -> int:
+    if not connection.has_table(MIGRATIONS.name):
         return 0
-    return int(connection.execute(select(func.max(MIGRATIONS.c.number))).scalar() or 0)
+    return int(connection.select_value(f"SELECT MAX(number) FROM {MIGRATIONS.name}") or 0)
 
 
-def _refuse_newer(version: int, connection: Connection, migrations: Sequence[Migration]) -> None:
+def _refuse_newer(version: int, connection: StoreConnection, migrations: Sequence[Migration]) -> None:
     if version > len(migrations):
-        url = shown_url(connection.engine.url)
+        url = connection.database.shown
         msg = (
             f"The session store at {url} was made by a newer Treadle: its schema has version {version}, and this one "
             f"knows version {len(migrations)}. Upgrade with `pip install --upgrade treadle`, or give this project another "

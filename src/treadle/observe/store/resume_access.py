@@ -18,7 +18,7 @@ from treadle.observe.store.liveness import this_process
 from treadle.observe.store.resume_claim import ResumeClaim
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection
+    from treadle.observe.store.connection import StoreConnection
 
 
 class ResumeAccess(DatabaseAccess):
@@ -59,7 +59,7 @@ class ResumeAccess(DatabaseAccess):
 
         claim = ResumeClaim(session_id, resumed_by, this_process(), time.time())
 
-        def write(connection: Connection) -> tuple[ResumeClaim, bool]:
+        def write(connection: StoreConnection) -> tuple[ResumeClaim, bool]:
             if replace_claim(connection, claim, seen):
                 return claim, True
             return read_claim(connection, session_id) or claim, False

@@ -1,11 +1,12 @@
 """Convert records to database rows and back.
 
 Each record is one row with a column per field and four columns for an error; JSON columns hold plain values. State: none.
-Neighbours: `records.py` defines the records, `schema.py` the tables; `store.py` reads and writes the rows.
+Neighbours: `records.py` defines the records, `statements.py` the tables; `store.py` reads and writes the rows.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
@@ -26,7 +27,7 @@ from treadle.observe.store.typed_json import decode, encode
 from treadle.planning.reuse.facts import digest_of
 
 Row: TypeAlias = Mapping[str, Any]
-"""One row of a table, by column name, as SQLAlchemy reads and writes it."""
+"""One row of a table, by column name."""
 
 
 def session_row(record: SessionRecord) -> Row:
@@ -36,7 +37,7 @@ def session_row(record: SessionRecord) -> Row:
         record: the session.
 
     Returns:
-        Its row in `schema.SESSIONS`.
+        Its row in `statements.SESSIONS`.
     """
     return {
         "session_id": record.session_id,
@@ -73,7 +74,7 @@ def run_row(session_id: str, record: RunRecord) -> Row:
         record: the run.
 
     Returns:
-        Its row in `schema.RUNS`.
+        Its row in `statements.RUNS`.
     """
     return {
         "session_id": session_id,
@@ -102,7 +103,7 @@ def node_row(session_id: str, run: int, position: int, record: NodeRecord) -> Ro
         record: the attempt.
 
     Returns:
-        Its row in `schema.NODES`.
+        Its row in `statements.NODES`.
     """
     return {
         "session_id": session_id,
@@ -134,7 +135,7 @@ def worker_row(session_id: str, run: int, position: int, record: WorkerRecord) -
         record: the worker.
 
     Returns:
-        Its row in `schema.WORKERS`.
+        Its row in `statements.WORKERS`.
     """
     return {
         "session_id": session_id,
@@ -152,7 +153,7 @@ def session_from(row: Row, runs: Sequence[RunRecord]) -> SessionRecord:
     """Read a session.
 
     Args:
-        row: from `schema.SESSIONS`.
+        row: from `statements.SESSIONS`.
         runs: its runs, in order.
 
     Returns:
@@ -164,7 +165,7 @@ def session_from(row: Row, runs: Sequence[RunRecord]) -> SessionRecord:
         package_name=row["package_name"],
         env=row["env"],
         conf_source=row["conf_source"],
-        extra_params=decode(row["extra_params"]),
+        extra_params=decode(document(row["extra_params"])),
         command=row["command"],
         started=row["started"],
         finished=row["finished"],
@@ -173,9 +174,9 @@ def session_from(row: Row, runs: Sequence[RunRecord]) -> SessionRecord:
         host=row["host"],
         pid=row["pid"],
         git_commit=row["git_commit"],
-        git_dirty=row["git_dirty"],
-        environment=row["environment"],
-        versions=row["versions"],
+        git_dirty=_flag(row["git_dirty"]),
+        environment=document(row["environment"]),
+        versions=document(row["versions"]),
         runs=tuple(runs),
         error=_error(row),
         sources=row["sources"],
@@ -191,7 +192,7 @@ def run_from(row: Row, nodes: Sequence[NodeRecord], workers: Sequence[WorkerReco
     """Read a run.
 
     Args:
-        row: from `schema.RUNS`.
+        row: from `statements.RUNS`.
         nodes: its attempts, by position.
         workers: its workers, in order.
 
@@ -201,14 +202,14 @@ def run_from(row: Row, nodes: Sequence[NodeRecord], workers: Sequence[WorkerReco
     return RunRecord(
         number=row["number"],
         run_id=row["run_id"],
-        pipelines=tuple(row["pipelines"]),
+        pipelines=tuple(document(row["pipelines"])),
         runner=row["runner"],
         start_method=row["start_method"],
         worker_count=row["worker_count"],
         started=row["started"],
         finished=row["finished"],
         outcome=_outcome(row),
-        params=decode(row["params"]),
+        params=decode(document(row["params"])),
         nodes=in_plan_order(nodes),
         workers=tuple(workers),
         error=_error(row),
@@ -220,7 +221,7 @@ def node_from(row: Row) -> NodeRecord:
     """Read an attempt at a node.
 
     Args:
-        row: from `schema.NODES`.
+        row: from `statements.NODES`.
 
     Returns:
         The record.
@@ -235,8 +236,8 @@ def node_from(row: Row) -> NodeRecord:
         load_seconds=row["load_seconds"],
         run_seconds=row["run_seconds"],
         save_seconds=row["save_seconds"],
-        sizes=tuple((name, size) for name, size in row["sizes"]),
-        outputs=tuple(ContentRecord(**each) for each in row["outputs"] or ()),
+        sizes=tuple((name, size) for name, size in document(row["sizes"])),
+        outputs=tuple(ContentRecord(**each) for each in document(row["outputs"]) or ()),
         error=_error(row),
     )
 
@@ -245,7 +246,7 @@ def worker_from(row: Row) -> WorkerRecord:
     """Read a worker.
 
     Args:
-        row: from `schema.WORKERS`.
+        row: from `statements.WORKERS`.
 
     Returns:
         The record.
@@ -257,8 +258,8 @@ def summary_from(row: Row, runs: Sequence[Row], counts: Mapping[str, int]) -> Se
     """Read one line about a session.
 
     Args:
-        row: from `schema.SESSIONS`.
-        runs: its rows in `schema.RUNS`, in order.
+        row: from `statements.SESSIONS`.
+        runs: its rows in `statements.RUNS`, in order.
         counts: how many nodes of the last run ended in which outcome.
 
     Returns:
@@ -274,9 +275,9 @@ def summary_from(row: Row, runs: Sequence[Row], counts: Mapping[str, int]) -> Se
         outcome=_outcome(row),
         user=row["user_name"],
         git_commit=row["git_commit"],
-        git_dirty=row["git_dirty"],
+        git_dirty=_flag(row["git_dirty"]),
         runs=len(runs),
-        pipelines=tuple(last.get("pipelines", ())),
+        pipelines=tuple(document(last.get("pipelines", ()))),
         runner=last.get("runner"),
         start_method=last.get("start_method"),
         succeeded=counts.get(Outcome.SUCCEEDED.value, 0),
@@ -287,6 +288,15 @@ def summary_from(row: Row, runs: Sequence[Row], counts: Mapping[str, int]) -> Se
         heartbeat=row["heartbeat"],
         resumed_from=row["resumed_from"],
     )
+
+
+def document(value: Any) -> Any:
+    """Return the value of a JSON column, which some drivers return as text; it is None, a list or a dictionary."""
+    return json.loads(value) if isinstance(value, str) else value
+
+
+def _flag(value: int | None) -> bool | None:
+    return None if value is None else bool(value)
 
 
 def _text(text: str | None) -> str | None:

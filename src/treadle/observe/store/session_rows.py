@@ -4,7 +4,7 @@ A session's rows are inserted when its first run starts, more follow while it ru
 it is not known which rows are in the database (before the first write, and after a failed one), all rows of the session are
 deleted and written again.
 
-Importing this module imports SQLAlchemy; see `schema.py`. State: the parts of the record that are known to be in the database.
+State: the parts of the record that are known to be in the database.
 Neighbours: `parts.py` has the parts, `rows.py` converts them; `store.py` and `live_writer.py` write them.
 """
 
@@ -12,18 +12,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sqlalchemy import Connection, Table, bindparam
-
 from treadle.observe.store import rows
-from treadle.observe.store.engine import writing
 from treadle.observe.store.parts import RecordParts
-from treadle.observe.store.schema import NODES, RUNS, SESSIONS, WORKERS
+from treadle.observe.store.statements import NODES, RUNS, SESSIONS, WORKERS, Table, delete, insert, update
 from treadle.observe.store.successes import write_successes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from typing import TypeAlias
 
+    from treadle.observe.store.connection import StoreConnection
     from treadle.observe.store.rows import Row
 
     Key: TypeAlias = tuple[int, ...]
@@ -62,19 +60,19 @@ class SessionRows:
         """Assume nothing about the rows in the database; the next write has to be complete."""
         self._stored = None
 
-    def write(self, connection: Connection, parts: RecordParts, *, is_whole: bool) -> None:
+    def write(self, connection: StoreConnection, parts: RecordParts, *, is_whole: bool) -> None:
         """Write the parts that differ from what is in the database, in one transaction.
 
         Args:
-            connection: of an engine from `open_engine`, without a transaction.
+            connection: without a transaction.
             parts: parts of the record.
             is_whole: these are all parts of the record as it is now, so other rows are deleted.
 
         Raises:
             RowsGoneError: the parts are not the whole record, and it is not known which other rows are in the database, or rows
                 that were written before are no longer there.
-            sqlalchemy.exc.SQLAlchemyError: the database cannot be written. The transaction was rolled back, or if its end failed,
-                it is not known whether it was committed.
+            Exception: the database cannot be written. The transaction was rolled back, or if its end failed, it is not known
+                whether it was committed.
         """
         known = self._stored
         if known is None and not is_whole:
@@ -84,7 +82,7 @@ class SessionRows:
             return
         is_committing = False
         try:
-            with writing(connection):
+            with connection.transaction(writes=True):
                 if known is None:
                     self._delete_all(connection)
                 for change in changes:
@@ -118,7 +116,7 @@ class SessionRows:
                 change.gone.extend({"session_id": session_id, "run": run, "position": position} for run, position in gone)
         return [change for change in (session, runs, nodes, workers) if change.new or change.changed or change.gone]
 
-    def _write_successes(self, connection: Connection, stored: RecordParts, parts: RecordParts) -> None:
+    def _write_successes(self, connection: StoreConnection, stored: RecordParts, parts: RecordParts) -> None:
         """Write what the nodes depend on that have succeeded since the last write."""
         new = {
             record.node: record.success
@@ -129,9 +127,10 @@ class SessionRows:
         if new and session is not None:
             write_successes(connection, session.package_name, next(iter(new.values())).env, new)
 
-    def _delete_all(self, connection: Connection) -> None:
+    def _delete_all(self, connection: StoreConnection) -> None:
         for table in (WORKERS, NODES, RUNS, SESSIONS):
-            connection.execute(table.delete().where(table.c.session_id == self._session_id))
+            statement = f"DELETE FROM {table.name} WHERE session_id = :session_id"
+            connection.execute(statement, [{"session_id": self._session_id}])
 
 
 def _changes(table: Table, stored: Mapping[Any, Any], parts: Mapping[Any, Any], to_row: Callable[[Any, Any], Row]) -> _Change:
@@ -145,28 +144,15 @@ def _changes(table: Table, stored: Mapping[Any, Any], parts: Mapping[Any, Any], 
     return change
 
 
-def _insert_or_update(connection: Connection, change: _Change) -> None:
-    table = change.table
+def _insert_or_update(connection: StoreConnection, change: _Change) -> None:
     if change.new:
-        connection.execute(table.insert(), change.new)
+        connection.execute(insert(change.table, change.new[0]), change.new)
     if change.changed:
-        keys = {column.name for column in table.primary_key}
-        values = {
-            column.name: bindparam(f"new_{column.name}", type_=column.type) for column in table.columns if column.name not in keys
-        }
-        update = table.update().where(*_is_row(table)).values(values)
-        params = [
-            {f"key_{name}" if name in keys else f"new_{name}": value for name, value in row.items()} for row in change.changed
-        ]
-        if connection.execute(update, params).rowcount not in (-1, len(params)):  # -1: the driver does not count
+        count = connection.execute(update(change.table, change.changed[0]), change.changed)
+        if count not in (-1, len(change.changed)):  # -1: the driver does not count
             raise RowsGoneError
 
 
-def _delete(connection: Connection, change: _Change) -> None:
+def _delete(connection: StoreConnection, change: _Change) -> None:
     if change.gone:
-        keys = [{f"key_{name}": value for name, value in row.items()} for row in change.gone]
-        connection.execute(change.table.delete().where(*_is_row(change.table)), keys)
-
-
-def _is_row(table: Table) -> list[Any]:
-    return [column == bindparam(f"key_{column.name}", type_=column.type) for column in table.primary_key]
+        connection.execute(delete(change.table), change.gone)

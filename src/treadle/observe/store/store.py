@@ -1,4 +1,4 @@
-"""The default session store, on SQLAlchemy.
+"""The default session store, in a SQL database.
 
 ::
 
@@ -6,19 +6,19 @@
     Session.close() ── SessionRecord ──▶ SQLStore.save ──┴─ rows ──▶ SQLite file of the project, or another database
     treadle sessions list | show ◀── SessionSummary | SessionRecord ── SQLStore.list | load
 
-The database is opened on first use, so creating a store is cheap and `import treadle.session` does not import SQLAlchemy.
-State: the engine of an open, migrated database; for each session that is being recorded, the rows that are in the database.
+The database is opened on first use, so creating a store is cheap and `import treadle.session` imports no driver.
+State: the database, and whether it is migrated; for each session that is being recorded, the rows that are in the database.
 
-Neighbours: `records.py` defines the records, `session_rows.py` writes them, `engine.py` and `migrations.py` open the database.
+Neighbours: `records.py` defines the records, `session_rows.py` writes them, `sqlite.py` and `engine.py` open the database.
 """
 
 from __future__ import annotations
 
-import errno
+import re
 import sys
 import threading
 from collections import defaultdict
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,9 +33,7 @@ from treadle.observe.store.success_access import SuccessAccess
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sqlalchemy import Connection, Engine
-    from sqlalchemy.engine import URL
-
+    from treadle.observe.store.connection import Database, StoreConnection
     from treadle.observe.store.live_writer import LiveWriter
     from treadle.observe.store.parts import RecordParts
     from treadle.observe.store.records import SessionRecord, SessionSummary
@@ -69,7 +67,8 @@ class SQLStore(SuccessAccess, ResumeAccess):
         self._given_url = url
         self._project_path = Path(project_path or Path.cwd()).absolute()
         self._busy_timeout = busy_timeout
-        self._opened: Engine | None = None
+        self._database: Database | None = None
+        self._is_migrated = False
         self._lock = fork_safe(threading.Lock())
         self._recorded: dict[str, SessionRows] = {}  # of sessions that are being recorded, by id
 
@@ -82,7 +81,7 @@ class SQLStore(SuccessAccess, ResumeAccess):
         Raises:
             StoreError: it could not be written.
         """
-        _import_database()
+        self._import_database()
         from treadle.observe.store.parts import RecordParts
         from treadle.observe.store.session_rows import RowsGoneError, SessionRows
 
@@ -101,7 +100,7 @@ class SQLStore(SuccessAccess, ResumeAccess):
             self._write(rows, parts)
 
     def _write(self, rows: SessionRows, parts: RecordParts) -> None:
-        from treadle.observe.store.engine import retry_while_locked
+        from treadle.observe.store.database_errors import retry_while_locked
 
         with self._connected("written") as connection:
             retry_while_locked(self._busy_timeout, lambda: rows.write(connection, parts, is_whole=True))
@@ -118,28 +117,27 @@ class SQLStore(SuccessAccess, ResumeAccess):
         """
         if type(self).save is not SQLStore.save:
             return None
-        _import_database()
-        from treadle.observe.store.engine import is_in_memory
+        self._import_database()
         from treadle.observe.store.live_writer import BUSY_TIMEOUT, LiveWriter
         from treadle.observe.store.session_rows import SessionRows
 
-        if is_in_memory(self._url()):
+        if self._get_database().is_in_memory:
             return None
         rows = self._recorded[session_id] = SessionRows(session_id)
         # Another instance, with its own engine and a shorter timeout: the writer may try again later.
         store = SQLStore(self._given_url, project_path=self._project_path, busy_timeout=BUSY_TIMEOUT)
         return LiveWriter(rows, store._connect, store.close)
 
-    def _connect(self) -> Connection:
+    def _connect(self) -> StoreConnection:
         """Open a connection to the migrated database; the caller closes it."""
-        from treadle.observe.store.engine import store_errors
+        from treadle.observe.store.database_errors import store_errors
 
-        url = self._url()
-        with store_errors("opened", url):
-            return self._open(url)
+        database = self._get_database()
+        with store_errors("opened", database):
+            return self._open(database)
 
     def check_writable(self) -> None:
-        """Check before a run that its record can be saved; does not import SQLAlchemy for the project's default file.
+        """Check before a run that its record can be saved; imports no driver for the project's default file.
 
         Raises:
             StoreError: the database cannot be opened or written to.
@@ -149,13 +147,12 @@ class SQLStore(SuccessAccess, ResumeAccess):
             if problem is not None:
                 raise StoreError(problem, url=f"sqlite:///{default_file(self._project_path)}")
             return
-        _import_database()
-        from treadle.observe.store.engine import is_read_only, store_errors
+        self._import_database()
+        from treadle.observe.store.database_errors import store_errors
 
-        url = self._url()
-        with store_errors("written", url):
-            if is_read_only(url):
-                raise PermissionError(errno.EACCES, "it is read-only", url.database)
+        database = self._get_database()
+        with store_errors("written", database):
+            database.check_writable()
         with self._connected("opened"):
             pass
 
@@ -171,29 +168,25 @@ class SQLStore(SuccessAccess, ResumeAccess):
         Raises:
             StoreError: the session does not exist, the prefix is ambiguous, or the database cannot be read.
         """
-        _import_database()
-        from sqlalchemy import select
-
+        self._import_database()
         from treadle.observe.store import rows
         from treadle.observe.store.lookup import unknown_session, whole_id
-        from treadle.observe.store.schema import NODES, RUNS, SESSIONS, WORKERS
 
         if self._is_missing():
             raise unknown_session(session_id, [])
+        of_session = "WHERE session_id = :session_id"
         with self._connected("read") as connection:
-            whole = whole_id(connection, session_id)
-            session = connection.execute(select(SESSIONS).where(SESSIONS.c.session_id == whole)).mappings().one()
-            run_rows = connection.execute(select(RUNS).where(RUNS.c.session_id == whole).order_by(RUNS.c.number)).mappings()
+            values = {"session_id": whole_id(connection, session_id)}
+            (session,) = connection.select_rows(f"SELECT * FROM treadle_sessions {of_session}", values)
+            run_rows = connection.select_rows(f"SELECT * FROM treadle_runs {of_session} ORDER BY number", values)
             nodes = defaultdict(list)
-            for row in connection.execute(select(NODES).where(NODES.c.session_id == whole).order_by(NODES.c.position)).mappings():
-                nodes[row["run"]].append(rows.node_from(_named(row)))
+            for row in connection.select_rows(f"SELECT * FROM treadle_nodes {of_session} ORDER BY position", values):
+                nodes[row["run"]].append(rows.node_from(row))
             workers = defaultdict(list)
-            for row in connection.execute(
-                select(WORKERS).where(WORKERS.c.session_id == whole).order_by(WORKERS.c.position)
-            ).mappings():
-                workers[row["run"]].append(rows.worker_from(_named(row)))
-            runs = [rows.run_from(_named(row), nodes[row["number"]], workers[row["number"]]) for row in run_rows]
-        return rows.session_from(_named(session), runs)
+            for row in connection.select_rows(f"SELECT * FROM treadle_workers {of_session} ORDER BY position", values):
+                workers[row["run"]].append(rows.worker_from(row))
+            runs = [rows.run_from(row, nodes[row["number"]], workers[row["number"]]) for row in run_rows]
+        return rows.session_from(session, runs)
 
     def list(self, limit: int = 20) -> tuple[SessionSummary, ...]:
         """Return the newest sessions.
@@ -207,33 +200,31 @@ class SQLStore(SuccessAccess, ResumeAccess):
         Raises:
             StoreError: the database cannot be read.
         """
-        _import_database()
-        from sqlalchemy import func, select
-
+        self._import_database()
         from treadle.observe.store import rows
-        from treadle.observe.store.schema import NODES, RUNS, SESSIONS
+        from treadle.observe.store.statements import listed
 
         if self._is_missing():
             return ()
+        runs: defaultdict[str, list[Row]] = defaultdict(list)
+        counts: dict[tuple[str, int], dict[str, int]] = defaultdict(dict)
         with self._connected("read") as connection:
-            sessions = connection.execute(select(SESSIONS).order_by(SESSIONS.c.session_id.desc()).limit(limit)).mappings().all()
-            ids = [row["session_id"] for row in sessions]
-            runs: defaultdict[str, list[Row]] = defaultdict(list)
-            for row in connection.execute(
-                select(RUNS).where(RUNS.c.session_id.in_(ids)).order_by(RUNS.c.session_id, RUNS.c.number)
-            ).mappings():
-                runs[row["session_id"]].append(_named(row))
-            counts: dict[tuple[str, int], dict[str, int]] = defaultdict(dict)
-            for session_id, run, outcome, count in connection.execute(
-                select(NODES.c.session_id, NODES.c.run, NODES.c.outcome, func.count(NODES.c.node.distinct()))
-                .where(NODES.c.session_id.in_(ids))
-                .group_by(NODES.c.session_id, NODES.c.run, NODES.c.outcome)
+            newest = "SELECT * FROM treadle_sessions ORDER BY session_id DESC LIMIT :limit"
+            sessions = connection.select_rows(newest, {"limit": limit})
+            if not sessions:
+                return ()
+            ids, values = listed("id", [row["session_id"] for row in sessions])
+            of_sessions = f"WHERE session_id IN ({ids})"
+            for row in connection.select_rows(f"SELECT * FROM treadle_runs {of_sessions} ORDER BY session_id, number", values):
+                runs[row["session_id"]].append(row)
+            for session_id, run, outcome, count in connection.select(
+                f"SELECT session_id, run, outcome, COUNT(DISTINCT node) FROM treadle_nodes {of_sessions} "
+                "GROUP BY session_id, run, outcome",
+                values,
             ):
                 counts[session_id, run][outcome] = count
         return tuple(
-            rows.summary_from(
-                _named(row), runs[row["session_id"]], counts.get((row["session_id"], len(runs[row["session_id"]])), {})
-            )
+            rows.summary_from(row, runs[row["session_id"]], counts.get((row["session_id"], len(runs[row["session_id"]])), {}))
             for row in sessions
         )
 
@@ -249,28 +240,22 @@ class SQLStore(SuccessAccess, ResumeAccess):
         Raises:
             StoreError: the database cannot be read.
         """
-        _import_database()
+        self._import_database()
         from statistics import median
-
-        from sqlalchemy import exists, select
-
-        from treadle.observe.store.schema import NODES, SESSIONS
 
         if self._is_missing():
             return {}
+        # Not a session that has just begun, such as the one that asks.
+        query = (
+            "SELECT node, started, finished FROM treadle_nodes WHERE outcome = :succeeded AND session_id IN ("
+            "SELECT session_id FROM treadle_sessions WHERE EXISTS (SELECT 1 FROM treadle_nodes "
+            "WHERE treadle_nodes.session_id = treadle_sessions.session_id AND treadle_nodes.outcome = :succeeded) "
+            "ORDER BY session_id DESC LIMIT :sessions)"
+        )
         seconds: defaultdict[str, list[float]] = defaultdict(list)
         with self._connected("read") as connection:
-            # Not a session that has just begun, such as the one that asks.
-            has_durations = exists().where(
-                NODES.c.session_id == SESSIONS.c.session_id, NODES.c.outcome == Outcome.SUCCEEDED.value
-            )
-            newest = select(SESSIONS.c.session_id).where(has_durations).order_by(SESSIONS.c.session_id.desc())
-            latest = newest.limit(sessions).scalar_subquery()
-            for node, started, finished in connection.execute(
-                select(NODES.c.node, NODES.c.started, NODES.c.finished)
-                .where(NODES.c.session_id.in_(latest))
-                .where(NODES.c.outcome == Outcome.SUCCEEDED.value)
-            ):
+            values = {"succeeded": Outcome.SUCCEEDED.value, "sessions": sessions}
+            for node, started, finished in connection.select(query, values):
                 if started is not None and finished is not None:
                     seconds[node].append(finished - started)
         return {node: median(each) for node, each in seconds.items()}
@@ -278,71 +263,85 @@ class SQLStore(SuccessAccess, ResumeAccess):
     def close(self) -> None:
         """Close the database; the next use opens it again."""
         with self._lock:
-            if self._opened is not None:
-                self._opened.dispose()
-                self._opened = None
+            self._is_migrated = False
+            if self._database is not None:
+                self._database.close()
 
     @contextmanager
-    def _connected(self, doing: str) -> Iterator[Connection]:
-        """Open a connection to the migrated database for the length of the block."""
-        from treadle.observe.store.engine import is_read_only, read_only_urls, store_errors
+    def _connected(self, doing: str) -> Iterator[StoreConnection]:
+        """Open a connection to the migrated database for the length of the block, which is one transaction if it reads."""
+        from treadle.observe.store.database_errors import store_errors
 
-        url = self._url()
-        with ExitStack() as stack:
-            with store_errors("opened", url):
-                if doing == "read" and is_read_only(url):
-                    live, frozen = read_only_urls(url)
-                    try:
-                        connection = stack.enter_context(self._open(live))
-                    except Exception:  # noqa: BLE001 - any failure: fall back to the URL without concurrent writes
-                        connection = stack.enter_context(self._open(frozen))
-                else:
-                    connection = stack.enter_context(self._open(url))
-            with store_errors(doing, url):
+        database = self._get_database()
+        with store_errors("opened", database):
+            connection = self._open(database, only_reads=doing == "read")
+        with connection, store_errors(doing, database):
+            if doing != "read":
+                yield connection
+                return
+            with connection.transaction(writes=False):
                 yield connection
 
-    def _open(self, url: URL) -> Connection:
+    def _open(self, database: Database, *, only_reads: bool = False) -> StoreConnection:
         """Open a connection and migrate the database, retrying while it is locked."""
-        from treadle.observe.store.engine import open_engine, retry_while_locked
+        from treadle.observe.store.database_errors import retry_while_locked
         from treadle.observe.store.migrations import migrate
 
-        with self._lock:
-            engine = self._opened if self._opened is not None and self._opened.url == url else None
-        is_new = engine is None
-        engine = engine or open_engine(url, self._busy_timeout)
-        connection = retry_while_locked(self._busy_timeout, engine.connect)
+        connection = retry_while_locked(self._busy_timeout, lambda: database.connect(self._busy_timeout, only_reads=only_reads))
         try:
-            if is_new:
+            if not self._is_migrated:
                 retry_while_locked(self._busy_timeout, lambda: migrate(connection))
-                self._opened = engine
+                self._is_migrated = True
         except BaseException:
             connection.close()
             raise
         return connection
 
-    def _url(self) -> URL:
-        from treadle.observe.store.engine import resolve_url
+    def _get_database(self) -> Database:
+        """Return the database, which is not opened yet.
 
-        return resolve_url(self._given_url, self._project_path)
+        Raises:
+            StoreError: its URL is invalid.
+        """
+        with self._lock:
+            if self._database is None:
+                self._database = database_at(self._given_url, self._project_path)
+            return self._database
 
     def _is_missing(self) -> bool:
-        """Return whether the store is a SQLite file that does not exist yet, as reading must not create it."""
-        from treadle.observe.store.engine import sqlite_file
+        return self._get_database().is_missing
 
-        file = sqlite_file(self._url())
-        return file is not None and not file.exists()
+    def _import_database(self) -> None:
+        """Import the driver with signals deferred: an interrupt would leave the import incomplete, and no record saved."""
+        if _LAST_IMPORTED not in sys.modules or self._database is None:
+            with interrupts_deferred():
+                from treadle.observe.store import live_writer, migrations  # noqa: F401 - imported for the side effect
 
-
-def _import_database() -> None:
-    """Import SQLAlchemy with signals deferred: an interrupt during the import would leave it incomplete, and no record saved."""
-    if _LAST_IMPORTED not in sys.modules:
-        with interrupts_deferred():
-            from treadle.observe.store import live_writer, migrations  # noqa: F401 - imported for the side effect
+                self._get_database()
 
 
 _LAST_IMPORTED = "treadle.observe.store.migrations"
 
+_SQLITE_FILE = re.compile(r"sqlite:///(?P<path>(?!:memory:|file:)[^?%]+)")
 
-def _named(row: object) -> Row:
-    """Convert an SQLAlchemy row to a dictionary."""
-    return dict(row)  # type: ignore[call-overload, no-any-return]  # RowMapping's key type is wider than our Row's
+
+def database_at(url: str | None, project_path: Path) -> Database:
+    """Return the database of a store, which is not opened yet.
+
+    Args:
+        url: an SQLAlchemy URL; None for the project's default file. The path of a SQLite URL is relative to the project.
+        project_path: the project's folder.
+
+    Raises:
+        StoreError: the URL is invalid.
+    """
+    from treadle.observe.store.sqlite import SqliteFile
+
+    if url is None:
+        return SqliteFile(default_file(project_path))
+    plain = _SQLITE_FILE.fullmatch(url)
+    if plain is not None:
+        return SqliteFile(project_path / plain["path"])
+    from treadle.observe.store.engine import EngineDatabase
+
+    return EngineDatabase(url, project_path)

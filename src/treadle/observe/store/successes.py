@@ -3,36 +3,31 @@
 What a node depended on is stored once for each different content, by its digest: thousands of nodes that do not change from
 run to run add nothing. The functions run in the caller's transaction.
 
-Importing this module imports SQLAlchemy; see `schema.py`. State: none. Neighbours: `session_rows.py` and `success_access.py`
-call them, `treadle.planning.reuse` compares successes with the present.
+State: none. Neighbours: `session_rows.py` and `success_access.py` call them, `treadle.planning.reuse` compares successes with
+the present.
 """
 
 from __future__ import annotations
 
 import json
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
-
-from sqlalchemy import Text, bindparam, cast, delete, select
 
 from treadle.events import ContentRecord, Outcome
 from treadle.observe.store.plain import plain_text, plain_value
-from treadle.observe.store.schema import FINGERPRINTS, NODES, SESSIONS, SUCCESSES
+from treadle.observe.store.rows import document
+from treadle.observe.store.statements import FINGERPRINTS, SUCCESSES, listed, put
 from treadle.planning.reuse.facts import LastSuccess, digest_of
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from sqlalchemy import Connection, Table
-
-_UPSERTS = ("postgresql", "sqlite")
-"""The databases that can insert or update in one statement. Each has a dialect, whose import takes a tenth of a second."""
+    from treadle.observe.store.connection import StoreConnection
 
 _AT_ONCE = 500
 """Number of values in one query; databases limit it."""
 
 
-def write_successes(connection: Connection, package: str, env: str | None, successes: Mapping[str, LastSuccess]) -> None:
+def write_successes(connection: StoreConnection, package: str, env: str | None, successes: Mapping[str, LastSuccess]) -> None:
     """Replace the last success of nodes.
 
     Args:
@@ -59,10 +54,10 @@ def write_successes(connection: Connection, package: str, env: str | None, succe
         }
         for name in names
     ]
-    _insert(connection, SUCCESSES, rows, replaces=True)
+    put(connection, SUCCESSES, rows, replaces=True)
 
 
-def refresh_successes(connection: Connection, package: str, env: str | None, successes: Mapping[str, LastSuccess]) -> None:
+def refresh_successes(connection: StoreConnection, package: str, env: str | None, successes: Mapping[str, LastSuccess]) -> None:
     """Replace the content records of successes that are still the last ones: the contents are the same, but were read later.
 
     Args:
@@ -71,18 +66,26 @@ def refresh_successes(connection: Connection, package: str, env: str | None, suc
         env: the configuration environment; None for the default.
         successes: by node.
     """
-    for name, success in successes.items():
-        same = (
-            SUCCESSES.c.package_name == package,
-            SUCCESSES.c.env == (env or ""),
-            SUCCESSES.c.node == plain_text(name),
-            SUCCESSES.c.session_id == success.session_id,
-        )
-        records = {"inputs": _plain_records(success.inputs), "outputs": _plain_records(success.outputs)}
-        connection.execute(SUCCESSES.update().where(*same).values(**records))
+    statement = (
+        "UPDATE treadle_successes SET inputs = :inputs, outputs = :outputs "
+        "WHERE package_name = :package AND env = :env AND node = :node AND session_id = :session_id"
+    )
+    rows = [
+        {
+            "package": package,
+            "env": env or "",
+            "node": plain_text(name),
+            "session_id": success.session_id,
+            "inputs": _plain_records(success.inputs),
+            "outputs": _plain_records(success.outputs),
+        }
+        for name, success in successes.items()
+    ]
+    if rows:
+        connection.execute(statement, rows)
 
 
-def write_fingerprints(connection: Connection, parts: Mapping[str, Mapping[str, str]]) -> None:
+def write_fingerprints(connection: StoreConnection, parts: Mapping[str, Mapping[str, str]]) -> None:
     """Store parts.
 
     Args:
@@ -90,10 +93,10 @@ def write_fingerprints(connection: Connection, parts: Mapping[str, Mapping[str, 
         parts: by their digest.
     """
     rows = [{"digest": digest, "parts": plain_value(parts[digest])} for digest in sorted(parts)]
-    _insert(connection, FINGERPRINTS, rows, replaces=False)  # rows with the same digest are equal
+    put(connection, FINGERPRINTS, rows, replaces=False)  # rows with the same digest are equal
 
 
-def forget_successes(connection: Connection, package: str, env: str | None, nodes: Iterable[str]) -> int:
+def forget_successes(connection: StoreConnection, package: str, env: str | None, nodes: Iterable[str]) -> int:
     """Forget the last success of nodes, so that they run again.
 
     Args:
@@ -107,22 +110,21 @@ def forget_successes(connection: Connection, package: str, env: str | None, node
     """
     count = 0
     for chunk in _chunks([plain_text(name) for name in nodes]):
-        where = delete(SUCCESSES).where(
-            SUCCESSES.c.package_name == package, SUCCESSES.c.env == (env or ""), SUCCESSES.c.node.in_(chunk)
-        )
-        count += connection.execute(where).rowcount
+        names, values = listed("node", chunk)
+        statement = f"DELETE FROM treadle_successes WHERE package_name = :package AND env = :env AND node IN ({names})"
+        count += connection.execute(statement, [{"package": package, "env": env or "", **values}])
     return count
 
 
-def read_successes(connection: Connection, package: str, env: str | None) -> dict[str, LastSuccess]:
+def read_successes(connection: StoreConnection, package: str, env: str | None) -> dict[str, LastSuccess]:
     """Return the last success of each node of a project in one environment, by name."""
-    documents = [cast(column, Text) for column in (FINGERPRINTS.c.parts, SUCCESSES.c.outputs, SUCCESSES.c.inputs)]
+    documents = ", ".join(f"CAST({name} AS {connection.text_type})" for name in ("parts", "outputs", "inputs"))
     query = (
-        select(SUCCESSES.c.node, SUCCESSES.c.session_id, SUCCESSES.c.finished, *documents)
-        .join(FINGERPRINTS, SUCCESSES.c.fingerprint == FINGERPRINTS.c.digest)
-        .where(SUCCESSES.c.package_name == package, SUCCESSES.c.env == (env or ""))
+        f"SELECT node, session_id, finished, {documents} FROM treadle_successes "
+        "JOIN treadle_fingerprints ON treadle_fingerprints.digest = treadle_successes.fingerprint "
+        "WHERE package_name = :package AND env = :env"
     )
-    rows = connection.execute(query).all()
+    rows = connection.select(query, {"package": package, "env": env or ""})
     # One call for all documents: there may be a hundred thousand nodes, and a call for each takes longer than its parsing.
     parsed = iter(json.loads(f"[{','.join(text for row in rows for text in row[3:])}]"))
     return {
@@ -131,7 +133,7 @@ def read_successes(connection: Connection, package: str, env: str | None) -> dic
     }
 
 
-def read_successes_of(connection: Connection, session_ids: Sequence[str], env: str | None) -> dict[str, LastSuccess]:
+def read_successes_of(connection: StoreConnection, session_ids: Sequence[str], env: str | None) -> dict[str, LastSuccess]:
     """Return the successes of the nodes of some sessions, by name; later sessions take precedence.
 
     A node that was up to date in one of them has its last success, which is older.
@@ -143,56 +145,34 @@ def read_successes_of(connection: Connection, session_ids: Sequence[str], env: s
     """
     found: dict[str, LastSuccess] = {}
     reused: set[str] = set()
+    query = (
+        "SELECT node, outcome, finished, outputs, parts FROM treadle_nodes "
+        "LEFT JOIN treadle_fingerprints ON treadle_fingerprints.digest = treadle_nodes.fingerprint "
+        "WHERE session_id = :session_id ORDER BY run, position"
+    )
     for session_id in session_ids:
-        query = (
-            select(NODES.c.node, NODES.c.outcome, NODES.c.finished, NODES.c.outputs, FINGERPRINTS.c.parts)
-            .outerjoin(FINGERPRINTS, NODES.c.fingerprint == FINGERPRINTS.c.digest)
-            .where(NODES.c.session_id == session_id)
-            .order_by(NODES.c.run, NODES.c.position)
-        )
-        for row in connection.execute(query):
-            if row.parts is not None:
-                found[row.node] = LastSuccess(session_id, row.finished or 0.0, row.parts, _records(row.outputs))
-            elif row.outcome == Outcome.REUSED.value:
-                reused.add(row.node)
+        for node, outcome, finished, outputs, parts in connection.select(query, {"session_id": session_id}):
+            if parts is not None:
+                found[node] = LastSuccess(session_id, finished or 0.0, document(parts), _records(document(outputs)))
+            elif outcome == Outcome.REUSED.value:
+                reused.add(node)
     missing = reused - found.keys()
     if missing:  # they succeeded in an earlier session, and were up to date in one of these
-        package = select(SESSIONS.c.package_name).where(SESSIONS.c.session_id == session_ids[-1])
-        earlier = read_successes(connection, connection.execute(package).scalar_one(), env)
+        package = "SELECT package_name FROM treadle_sessions WHERE session_id = :session_id"
+        earlier = read_successes(connection, connection.select_value(package, {"session_id": session_ids[-1]}), env)
         found.update((name, earlier[name]) for name in sorted(missing) if name in earlier)
     return found
 
 
-def chain_of(connection: Connection, session_id: str) -> list[str]:
+def chain_of(connection: StoreConnection, session_id: str) -> list[str]:
     """Return a session and those that it was resumed from, the oldest first."""
     chain: list[str] = []
     current: str | None = session_id
     while current is not None and current not in chain:
         chain.insert(0, current)
-        query = select(SESSIONS.c.resumed_from).where(SESSIONS.c.session_id == current)
-        current = connection.execute(query).scalar()
+        query = "SELECT resumed_from FROM treadle_sessions WHERE session_id = :session_id"
+        current = connection.select_value(query, {"session_id": current})
     return chain
-
-
-def _insert(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]], *, replaces: bool) -> None:
-    """Insert rows, and replace or keep those with the same key, which another process may be inserting at the same time."""
-    keys = [column.name for column in table.primary_key]
-    if (
-        connection.dialect.name not in _UPSERTS
-    ):  # two processes that insert the same row at once are one error, after which the record is written again
-        connection.execute(
-            table.delete().where(*(table.c[name] == bindparam(f"key_{name}") for name in keys)),
-            [{f"key_{name}": row[name] for name in keys} for row in rows],
-        )
-        connection.execute(table.insert(), rows)
-        return
-    dialect: Any = import_module(f"sqlalchemy.dialects.{connection.dialect.name}")
-    insert = dialect.insert(table)
-    if not replaces:
-        connection.execute(insert.on_conflict_do_nothing(), rows)
-        return
-    new = {column.name: insert.excluded[column.name] for column in table.columns if column.name not in keys}
-    connection.execute(insert.on_conflict_do_update(index_elements=keys, set_=new), rows)
 
 
 def _plain_records(records: Iterable[ContentRecord]) -> list[Any]:
@@ -203,6 +183,6 @@ def _records(rows: Sequence[Mapping[str, Any]] | None) -> tuple[ContentRecord, .
     return tuple(ContentRecord(**row) for row in rows or ())
 
 
-def _chunks(values: Sequence[str]) -> Iterator[Collection[str]]:
+def _chunks(values: Sequence[str]) -> Iterator[Sequence[str]]:
     for start in range(0, len(values), _AT_ONCE):
         yield values[start : start + _AT_ONCE]

@@ -15,7 +15,6 @@ import pytest
 
 from treadle.errors import StoreError
 from treadle.observe.store import SessionRecord, SQLStore
-from treadle.observe.store.store import _import_database
 
 RECORD = SessionRecord(
     session_id="2026-01-01T00.00.00.000Z-a", project_path="p", package_name="p", env=None, conf_source="conf", extra_params={},
@@ -24,7 +23,7 @@ RECORD = SessionRecord(
 )  # fmt: skip
 
 
-_CONNECT = sqlite3.dbapi2.connect
+_CONNECT = sqlite3.connect
 
 
 class Connections:
@@ -38,18 +37,18 @@ class Connections:
     def __call__(self, *args, **kwargs) -> sqlite3.Connection:
         counter = self
 
-        class Cursor(sqlite3.Cursor):
-            def execute(self, *args):
-                counter.count()
-                return super().execute(*args)
-
         class Connection(sqlite3.Connection):
             def execute(self, *args):
                 counter.count()
                 return super().execute(*args)
 
-            def cursor(self, *_):
-                return super().cursor(Cursor)
+            def executemany(self, *args):
+                counter.count()
+                return super().executemany(*args)
+
+            def commit(self):
+                counter.count()
+                return super().commit()
 
         return self.connect(*args, **kwargs, factory=Connection)
 
@@ -62,13 +61,12 @@ class Connections:
 
 def test_a_lock_at_any_statement(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whichever statement finds the database locked, from the first of opening it to the last: the record is saved, once."""
-    _import_database()
     counting = Connections(0)
-    monkeypatch.setattr(sqlite3.dbapi2, "connect", counting)
+    monkeypatch.setattr(sqlite3, "connect", counting)
     SQLStore(project_path=tmp_path / "counted").save(RECORD)
     assert counting.statements > 10
     for place in range(1, counting.statements + 1):
-        monkeypatch.setattr(sqlite3.dbapi2, "connect", Connections(place))
+        monkeypatch.setattr(sqlite3, "connect", Connections(place))
         store = SQLStore(project_path=tmp_path / str(place))
         store.save(RECORD)
         assert [summary.session_id for summary in store.list()] == [RECORD.session_id], f"locked at statement {place}"
@@ -76,10 +74,9 @@ def test_a_lock_at_any_statement(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 def test_patience_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A database that stays locked is an error that says so."""
-    _import_database()
     connections = Connections(0)
     monkeypatch.setattr(connections, "count", lambda: exec('raise sqlite3.OperationalError("database is locked")'))
-    monkeypatch.setattr(sqlite3.dbapi2, "connect", connections)
+    monkeypatch.setattr(sqlite3, "connect", connections)
     with pytest.raises(StoreError, match=r"cannot be opened: database is locked\. Another process held the lock for too long"):
         SQLStore(project_path=tmp_path, busy_timeout=0.0).save(RECORD)
 

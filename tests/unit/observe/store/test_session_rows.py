@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from sqlalchemy import event
 
 from treadle.errors import StoreError
 from treadle.events import Failure as Failed
 from treadle.events import NodeFailed, NodeFinished, NodeStarted, Outcome, RunStarted, WorkerLost, WorkerStarted
 from treadle.observe.store import RunRecorder, SessionRecord, SQLStore
 from treadle.observe.store.parts import RecordParts
+from treadle.observe.store.sqlite import SqliteConnection
 
 SESSION = SessionRecord(
     session_id="2026-01-01T00.00.00.000Z-a", project_path="p", package_name="p", env=None, conf_source="conf", extra_params={},
@@ -77,32 +78,31 @@ def test_a_record_written_in_parts_is_the_record(store, tmp_path: Path, step):
     ]  # fmt: skip
 
 
-def test_only_changes_are_written(store):
+def test_only_changes_are_written(store, monkeypatch):
     """Completing a record updates its session and run, and inserts the nodes that never started: no node is written twice."""
     writer, recorder = store.live_writer(SESSION.session_id), make_recorder()
     for each in EVENTS:
         recorder(each)
     write(writer, recorder, SESSION)
     statements = []
-    with store._open(store._url()) as connection:
-        engine = connection.engine
-    event.listen(
-        engine,
-        "after_cursor_execute",
-        lambda *arguments: statements.append((arguments[2].split("(")[0].split(" SET")[0], arguments[5])),
+    execute = SqliteConnection.execute
+    monkeypatch.setattr(
+        SqliteConnection,
+        "execute",
+        lambda self, statement, *rows: statements.append(statement) or execute(self, statement, *rows),
     )
     writer.close()
     store.save(replace(SESSION, finished=9.0, outcome=Outcome.FAILED, runs=(recorder.record(Outcome.FAILED, finished=8.0),)))
-    written = [words for words, _many in statements if words.startswith(("INSERT", "UPDATE", "DELETE"))]
-    assert written == ["UPDATE treadle_sessions", "UPDATE treadle_runs", "INSERT INTO treadle_nodes "]
+    written = [re.split(r" SET | \(", statement)[0] for statement in statements]
+    assert written == ["UPDATE treadle_sessions", "UPDATE treadle_runs", "INSERT INTO treadle_nodes"]
 
 
-def test_nothing_new_is_no_transaction(store):
+def test_nothing_new_is_no_transaction(store, tmp_path):
     """A write without changes does not take the database's lock."""
     writer, recorder = store.live_writer(SESSION.session_id), make_recorder()
     recorder(EVENTS[0])
     write(writer, recorder, SESSION)
-    with closing(sqlite3.connect(store._url().database, isolation_level=None)) as other:
+    with closing(sqlite3.connect(tmp_path / ".treadle" / "sessions.db", isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         write(writer, recorder, SESSION)
         recorder(EVENTS[2])
@@ -112,13 +112,13 @@ def test_nothing_new_is_no_transaction(store):
     writer.close()
 
 
-def test_rows_that_are_gone(store):
+def test_rows_that_are_gone(store, tmp_path):
     """Where rows have disappeared, the whole record has to be written; until then nothing is."""
     writer, recorder = store.live_writer(SESSION.session_id), make_recorder()
     for each in EVENTS[:3]:
         recorder(each)
     write(writer, recorder, SESSION)
-    with closing(sqlite3.connect(store._url().database)) as other, other:
+    with closing(sqlite3.connect(tmp_path / ".treadle" / "sessions.db")) as other, other:
         other.execute("DELETE FROM treadle_nodes")
     recorder(EVENTS[3])
     with pytest.raises(StoreError, match="are no longer in the session store"):

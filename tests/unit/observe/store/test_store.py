@@ -12,14 +12,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from sqlalchemy.engine import make_url
 from sqlalchemy.exc import OperationalError
 
 from treadle.config.writing import TextOf
 from treadle.errors import StoreError
 from treadle.events import Outcome
 from treadle.observe.store import ErrorRecord, NodeRecord, RunRecord, SessionRecord, SQLStore, WorkerRecord
-from treadle.observe.store.engine import store_errors
+from treadle.observe.store.database_errors import store_errors
+from treadle.observe.store.sqlite import SqliteFile
 
 RUN = RunRecord(
     number=1,
@@ -219,8 +219,8 @@ def test_a_file_that_cannot_be_written_is_a_clear_error(tmp_path: Path) -> None:
 )
 def test_the_advice_fits_the_cause(error: Exception, advice: str) -> None:
     """What to do depends on what is wrong; a path whose bytes are no text is shown escaped."""
-    url = make_url("sqlite://").set(database="/caf\udce9/sessions.db")
-    with pytest.raises(StoreError, match=advice) as caught, store_errors("written", url):
+    database = SqliteFile(Path("/caf\udce9/sessions.db"))
+    with pytest.raises(StoreError, match=advice) as caught, store_errors("written", database):
         raise error
     assert "udce9/sessions.db cannot be written" in str(caught.value)
 
@@ -274,13 +274,14 @@ def test_importing_the_store_is_cheap() -> None:
     assert done.stdout.strip() == "[]"
 
 
-def test_writing_to_one_database_does_not_import_the_dialect_of_another() -> None:
-    """What writes records to SQLite imports none of SQLAlchemy's code for PostgreSQL, which takes long."""
+def test_a_project_s_own_file_needs_no_sqlalchemy(tmp_path: Path) -> None:
+    """A run that nothing has changed for would spend most of its time on importing it."""
     script = (
-        "import sys; from sqlalchemy import create_engine; from treadle.observe.store import schema, session_rows, successes;"
-        "engine = create_engine('sqlite://'); schema.METADATA.create_all(engine);"
-        "connection = engine.connect(); successes.write_fingerprints(connection, {'d': {}});"
-        "print([name for name in sys.modules if name.startswith('sqlalchemy.dialects.p')])"
+        "import sys; from treadle.observe.store import SessionRecord, SQLStore;"
+        "store = SQLStore(project_path=sys.argv[1]);"
+        "record = SessionRecord('s', 'p', 'p', None, 'c', {}, None, 1.0, None, None, None, None, 1, None, None, {}, {}, ());"
+        "store.save(record); store.list(); store.load('s'); store.durations(); store.last_successes('p', None);"
+        "store.claim_resume('s', 't', None); store.close(); print('sqlalchemy' in sys.modules)"
     )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
+    done = subprocess.run([sys.executable, "-c", script, str(tmp_path)], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"

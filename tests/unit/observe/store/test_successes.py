@@ -7,7 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from sqlalchemy import text
 
 from treadle.events import ContentRecord
 from treadle.observe.store import SQLStore
@@ -45,7 +44,7 @@ def test_equal_parts_are_stored_once(store: SQLStore, tmp_path: Path) -> None:
     store.save_successes("p", None, same)
     store.save_successes("p", None, same)
     with store._connected("read") as connection:
-        assert connection.execute(text("SELECT count(*) FROM treadle_fingerprints")).scalar() == 1
+        assert connection.select_value("SELECT count(*) FROM treadle_fingerprints") == 1
     assert store.forget_successes("p", None, same) == 1200
 
 

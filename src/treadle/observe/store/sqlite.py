@@ -1,0 +1,188 @@
+"""SQLite files, by the standard library: how they are created, and the settings for concurrent processes.
+
+Files are private (folder 0700, file 0600) and use a write-ahead log, so that readers do not block on a writer. `synchronous` is
+NORMAL: a power failure may lose the last records but cannot corrupt the file, and saving does not wait for the disk.
+
+Connections are not pooled: a process uses its store only a few times, and a closed connection cannot be inherited by a forked
+worker.
+
+State: none besides a connection. Neighbours: `connection.py` has the interface; `engine.py` uses the same settings.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import sqlite3
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from treadle.observe.store.connection import Database, StoreConnection
+from treadle.observe.store.file import STORE_FOLDER
+from treadle.observe.store.plain import plain_text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from treadle.observe.store.rows import Row
+
+_PRIVATE_FOLDER = 0o700
+_PRIVATE_FILE = 0o600
+
+
+class SqliteFile(Database):
+    """A SQLite file.
+
+    Args:
+        file: its absolute path.
+    """
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self.shown = f"sqlite:///{plain_text(str(file))}"  # a path may contain undecodable bytes
+
+    def connect(self, busy_timeout: float, *, only_reads: bool = False) -> StoreConnection:
+        """Open a connection."""
+        if only_reads and self._file.exists() and not self._is_writable:
+            address = f"file:{quote(str(self._file))}"
+            try:  # sees concurrent writes, but needs auxiliary files that may be missing in a read-only folder
+                return _connected(self, f"{address}?mode=ro", busy_timeout, is_address=True)
+            except sqlite3.Error:
+                return _connected(self, f"{address}?immutable=1", busy_timeout, is_address=True)
+        make_private_file(self._file)
+        return _connected(self, str(self._file), busy_timeout)
+
+    def close(self) -> None:
+        """Release nothing: connections are not pooled."""
+
+    @property
+    def is_missing(self) -> bool:
+        """Whether the file does not exist."""
+        return not self._file.exists()
+
+    def check_writable(self) -> None:
+        """Raise PermissionError if the file may not be written to."""
+        if self._file.exists() and not self._is_writable:
+            raise PermissionError(errno.EACCES, "it is read-only", str(self._file))
+
+    @property
+    def _is_writable(self) -> bool:
+        return os.access(self._file, os.W_OK) and os.access(self._file.parent, os.W_OK)
+
+
+class SqliteConnection(StoreConnection):
+    """A connection to a SQLite file."""
+
+    dialect = "sqlite"
+
+    def __init__(self, database: Database, connection: sqlite3.Connection) -> None:
+        self.database = database
+        self._connection = connection
+
+    def execute(self, statement: str, rows: Sequence[Row] = ({},)) -> int:
+        """Execute a statement once for each row of values."""
+        if len(rows) == 1:
+            return self._connection.execute(statement, _stored(rows[0])).rowcount
+        return self._connection.executemany(statement, map(_stored, rows)).rowcount
+
+    def select(self, statement: str, values: Mapping[str, Any] | None = None) -> Sequence[Sequence[Any]]:
+        """Return the rows of a query, as sequences."""
+        found: list[tuple[Any, ...]] = self._connection.execute(statement, values or {}).fetchall()
+        return found
+
+    def select_rows(self, statement: str, values: Mapping[str, Any] | None = None) -> list[Row]:
+        """Return the rows of a query, by the names of their columns."""
+        cursor = self._connection.execute(statement, values or {})
+        names = [column[0] for column in cursor.description]
+        return [dict(zip(names, row, strict=True)) for row in cursor]
+
+    @contextmanager
+    def transaction(self, *, writes: bool) -> Iterator[None]:
+        """Open a transaction, and commit it at the end, or roll it back after an error."""
+        self._connection.execute("BEGIN IMMEDIATE" if writes else "BEGIN")
+        try:
+            yield
+            self._connection.commit()
+        except BaseException:
+            self._connection.rollback()
+            raise
+
+    def has_table(self, name: str) -> bool:
+        """Return whether a table exists."""
+        found = self.select("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = :name", {"name": name})
+        return bool(found)
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.close()
+
+
+def use_settings(connection: sqlite3.Connection) -> None:
+    """Make the settings of a new connection.
+
+    Args:
+        connection: to a SQLite database.
+
+    Raises:
+        sqlite3.Error: the database cannot be used now.
+    """
+    connection.isolation_level = None  # the driver must not begin transactions by itself
+    _use_write_ahead_log(connection)
+    connection.execute("PRAGMA synchronous = NORMAL")
+
+
+def make_private_file(file: Path) -> None:
+    """Create an empty database, which only this user can read, and its folder, if they are missing.
+
+    Args:
+        file: its path.
+
+    Raises:
+        OSError: the folder or file cannot be created.
+    """
+    if not file.parent.is_dir():
+        file.parent.mkdir(mode=_PRIVATE_FOLDER, parents=True, exist_ok=True)
+        if file.parent.name == STORE_FOLDER:
+            (file.parent / ".gitignore").write_text("*\n", encoding="utf-8")
+    try:
+        # Create the file, but never open an existing one: closing it would release SQLite's locks in this process.
+        os.close(os.open(file, os.O_CREAT | os.O_EXCL | os.O_RDWR, _PRIVATE_FILE))
+    except FileExistsError:
+        return
+
+
+def _connected(database: Database, path: str, busy_timeout: float, *, is_address: bool = False) -> SqliteConnection:
+    connection = sqlite3.connect(path, timeout=busy_timeout, uri=is_address)
+    try:
+        use_settings(connection)
+    except BaseException:
+        connection.close()
+        raise
+    return SqliteConnection(database, connection)
+
+
+def _use_write_ahead_log(connection: sqlite3.Connection) -> None:
+    """Switch the file to a write-ahead log; it stays switched.
+
+    The switch needs exclusive access and does not wait for it. If another process uses the file, wait for the write lock, which
+    respects the busy timeout; the caller then retries the connection.
+    """
+    if connection.execute("PRAGMA journal_mode").fetchone()[0] in ("wal", "memory"):
+        return
+    try:
+        # File systems without support keep the old journal, which is slower but equally safe.
+        connection.execute("PRAGMA journal_mode = WAL")
+    except sqlite3.OperationalError as exc:
+        if "readonly" in str(exc):
+            return  # read-only access needs no journal
+        if "locked" in str(exc):
+            connection.execute("BEGIN IMMEDIATE")
+            connection.execute("COMMIT")
+        raise
+
+
+def _stored(row: Row) -> Row:
+    return {name: json.dumps(value) if type(value) in (list, dict) else value for name, value in row.items()}
