@@ -72,16 +72,22 @@ def test_stopped(begin, way, leftovers, kind):
 
 
 @pytest.mark.usefixtures("restore_hangup")
-@pytest.mark.parametrize("method", ["fork", "forkserver"])
-def test_a_terminal_that_is_closed(begin, leftovers, method):
-    """SIGHUP to the whole group, as a terminal's end sends it, is the parent's to deal with: the run stops like by SIGTERM."""
+@pytest.mark.parametrize(
+    ("method", "number"),
+    [*((method, signal.SIGHUP) for method in PROCESSES), *((method, signal.SIGTERM) for method in ("fork", "forkserver"))],
+)
+def test_a_signal_to_the_whole_group(begin, leftovers, method, number):
+    """SIGHUP, as a closing terminal sends it, or SIGTERM, as a batch system does: the parent stops the run, and it alone reports it."""
     launched, root, _pid = begin(method)
-    os.killpg(launched.process.pid, signal.SIGHUP)
-    assert launched.wait() == 129, launched.output
+    os.killpg(launched.process.pid, number)
+    assert launched.wait() == 128 + number, launched.output
     leftovers.check()
     record = _record(root)
     assert record.outcome is Outcome.INTERRUPTED
-    assert f"Ended by SIGHUP.\n\nResume the run from here with:\n  treadle run --resume={record.session_id}\n" in launched.output
+    assert {node.node: node.outcome for node in record.runs[0].nodes}["held"] is Outcome.INTERRUPTED
+    resume = f"Ended by {number.name}.\n\nResume the run from here with:\n  treadle run --resume={record.session_id}\n"
+    assert resume in launched.output
+    assert "resource_tracker" not in launched.output, launched.output
 
 
 def test_parent_killed(begin, start_method, leftovers):

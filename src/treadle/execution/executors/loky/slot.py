@@ -12,7 +12,7 @@ import os
 import threading
 import warnings
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
-from multiprocessing import forkserver
+from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import wait
 from typing import TYPE_CHECKING, Any
 
@@ -217,8 +217,12 @@ def ensure_forkserver() -> None:
     open_standard_descriptors()
     adopt_multiprocessing_folder()
     multiprocessing_folder()  # a child process would use its parent's
-    # Signals must not be blocked here: the forkserver and all processes that it starts for other code would keep them blocked.
     with _STARTING, hidden_main(), default_start_method_unchanged():
+        # multiprocessing's resource tracker ignores SIGINT and SIGTERM, but not SIGHUP: a closing terminal would end it, and the
+        # clean-up would start another that prints an error for each semaphore. It keeps SIGHUP blocked if it starts like this.
+        with interrupts_deferred():
+            resource_tracker.ensure_running()
+        # Signals must not be blocked here: the forkserver and all processes that it starts for other code would keep them blocked.
         forkserver.ensure_running()
 
 
