@@ -44,16 +44,17 @@ def hold(large):
 
 if __name__ == "__main__":
     nodes = [node(lambda: np.ones(300_000), None, "large", name="make"), node(hold, "large", "held", name="hold")]
-    DaskRunner({address!r}).run(Pipeline(nodes), Catalog())
+    with DaskRunner({address!r}, max_workers=1) as runner:
+        runner.run(Pipeline(nodes), Catalog())
 """
 
 
 @pytest.fixture
-def begin(cluster, launch, tmp_path):
+def begin(launch, tmp_path):
     """Start a run in a process of its own; return the process, and the process id of the worker in which a node waits."""
 
-    def start():
-        launched = launch(SCRIPT.format(folder=str(tmp_path), address=cluster.address), tmp_path)
+    def start(address):
+        launched = launch(SCRIPT.format(folder=str(tmp_path), address=address), tmp_path)
         pid = tmp_path / "pid"
         wait_for(lambda: launched.process.poll() is not None or (pid.exists() and pid.read_text()))
         assert launched.process.poll() is None, launched.output
@@ -79,9 +80,9 @@ def tasks(client):
     return keys, [pool for each in pools.values() for pool in each]
 
 
-def test_ctrl_c_frees_the_worker(begin, client):
+def test_ctrl_c_frees_the_worker(begin, cluster, client):
     """The worker's process is ended, whatever its node does, and the nanny starts another one."""
-    launched, pid = begin()
+    launched, pid = begin(cluster.address)
     launched.process.send_signal(signal.SIGINT)
     wait_for(lambda: not psutil.pid_exists(pid))
     assert launched.wait() != 0
@@ -90,9 +91,21 @@ def test_ctrl_c_frees_the_worker(begin, client):
     wait_for(lambda: tasks(client) == ([], []))
 
 
-def test_a_killed_client_leaves_nothing(begin, client, tmp_path):
+@pytest.mark.usefixtures("restore_hangup")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
+def test_a_signal_of_the_terminal_is_the_drivers_to_deal_with(begin, number):
+    """All processes get it. The workers of a cluster on this machine say nothing about it, and are gone at the end."""
+    launched, pid = begin(None)
+    os.killpg(launched.process.pid, number)
+    assert launched.wait() in (-number, 128 + number)
+    wait_for(lambda: not psutil.pid_exists(pid))
+    assert "Dask Worker process" not in launched.output
+    assert launched.output.count("Traceback") == (number == signal.SIGINT), launched.output  # the driver's own
+
+
+def test_a_killed_client_leaves_nothing(begin, cluster, client, tmp_path):
     """Its tasks and values are gone at once; a node that still runs gets an interrupt."""
-    launched, pid = begin()
+    launched, pid = begin(cluster.address)
     launched.process.kill()
     launched.wait()
     wait_for(lambda: tasks(client) == ([], []))

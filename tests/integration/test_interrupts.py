@@ -77,7 +77,7 @@ def test_stopped(begin, way, leftovers, kind):
     [*((method, signal.SIGHUP) for method in PROCESSES), *((method, signal.SIGTERM) for method in ("fork", "forkserver"))],
 )
 def test_a_signal_to_the_whole_group(begin, leftovers, method, number):
-    """SIGHUP, as a closing terminal sends it, or SIGTERM, as a batch system does: the parent stops the run, and it alone reports it."""
+    """SIGHUP, as a closing terminal sends it, or SIGTERM, as a batch system does: the parent stops the run and reports it."""
     launched, root, _pid = begin(method)
     os.killpg(launched.process.pid, number)
     assert launched.wait() == 128 + number, launched.output

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import signal
 from contextlib import ExitStack
 from functools import cached_property, partial
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from treadle.errors import RunnerError
+from treadle.execution.executors.dask import signals
 from treadle.execution.executors.dask.exits import describe_exit_of
 from treadle.execution.processes.main_module import hidden_main
 
@@ -108,6 +110,7 @@ def _check_client(client: Any) -> None:
 
 def _started(workers: int | None) -> tuple[Any, Callable[[], None]]:
     """Start a cluster on this machine: processes with one thread each. Meanwhile dask logs warnings and errors only."""
+    import dask
     import distributed
 
     from treadle.execution.packing.worker_spec import usable_cores
@@ -116,6 +119,8 @@ def _started(workers: int | None) -> tuple[Any, Callable[[], None]]:
         """Starts its worker without running the main script again in it, and logs how the worker's process ended."""
 
         async def instantiate(self) -> Any:
+            # For the rest of this thread, which is the cluster's own: workers start with these signals blocked.
+            signal.pthread_sigmask(signal.SIG_BLOCK, signals.TERMINAL_SIGNALS)
             with hidden_main():
                 status = await super().instantiate()
             if (process := self.process) is not None:
@@ -145,6 +150,7 @@ def _started(workers: int | None) -> tuple[Any, Callable[[], None]]:
             threads_per_worker=1,
             processes=True,
             worker_class=Nanny,
+            preload=[*dask.config.get("distributed.worker.preload"), signals.__name__],
             dashboard_address="127.0.0.1:0",
         )
         opened.callback(cluster.close)

@@ -222,7 +222,7 @@ def ensure_forkserver() -> None:
         # clean-up would start another that prints an error for each semaphore. It keeps SIGHUP blocked if it starts like this.
         with interrupts_deferred():
             resource_tracker.ensure_running()
-        # Signals must not be blocked here: the forkserver and all processes that it starts for other code would keep them blocked.
+        # Here they must not be blocked: the forkserver and all processes that it starts for other code would keep them blocked.
         forkserver.ensure_running()
 
 
