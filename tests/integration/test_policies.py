@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 
 import pytest
 
@@ -188,6 +189,32 @@ def test_the_main_process(any_runner, rules, tmp_path):
     run = Run(any_runner, nodes, {"folder": str(tmp_path)}, policies=policies)
     here = {name for name, pid in run.result.items() if pid == os.getpid()}
     assert here == ({"a", "c"} if any_runner.has_processes else {"a", "b", "c", "d"})
+
+
+def test_a_function_that_cannot_be_pickled(any_runner, rules, tmp_path, caplog):
+    """Its nodes run in this process, among others that run in workers. One warning says why, unless it is their policy."""
+    lock = threading.Lock()
+
+    def in_lock(*_made):
+        with lock:
+            return os.getpid()
+
+    for policy, warned in ((None, ["b", "d"]), (NodePolicy(run_in="main"), [])):
+        nodes = [
+            node(rules.where, "folder", "a", name="a"),
+            node(in_lock, "a", "b", name="b", policy=policy),
+            node(lambda b: (b, os.getpid()), "b", "c", name="c"),
+            node(in_lock, None, "d", name="d", policy=policy),
+        ]
+        caplog.clear()
+        run = Run(any_runner, nodes, {"folder": str(tmp_path)})
+        given, made = run.result["c"]
+        assert given == os.getpid() == run.result["d"]
+        assert (made != os.getpid()) == any_runner.has_processes
+        texts = [record.getMessage() for record in caplog.records if "cannot be pickled" in record.getMessage()]
+        assert len(texts) == (1 if warned and any_runner.has_processes else 0)
+        for text in texts:
+            assert all(f"{name} (cannot pickle '_thread.lock' object)" in text for name in warned)
 
 
 def test_what_is_scarce_is_used_by_one_at_a_time(any_runner, rules, marks, tmp_path):

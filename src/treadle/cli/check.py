@@ -79,7 +79,8 @@ def check(
     for number, problem in enumerate(report.problems, 1):
         _show(number, problem)
     for name in report.in_main:
-        click.echo(f"Node {printable(str(name))} will run in the main process, because of its policy or one of its datasets.")
+        why = "because of its policy, its function or one of its datasets"
+        click.echo(f"Node {printable(str(name))} will run in the main process, {why}.")
     checked = f"{report.nodes} nodes and {report.datasets} datasets"
     where = f"in a worker started by {report.start_method}" if report.start_method else "before any worker was started"
     if report.problems:

@@ -121,8 +121,8 @@ class KedroRunBundle(RunBundle):
             dataset that cannot be pickled, or that confirm a dataset of the main process.
         """
         nodes = [cast("Any", planned.node) for planned in self.plan.nodes]
-        unpicklable_nodes: set[int] = set()
-        pickled = NodeGroups(nodes).pickled(unpicklable_nodes)
+        pickled = NodeGroups(nodes).pickled()
+        unpicklable_nodes = set(pickled.unpicklable)
         self._warn("These nodes run in the main process, because their functions cannot be pickled: %s", unpicklable_nodes)
         packed, unpicklable = [], set()
         for name in self._engine_catalog:

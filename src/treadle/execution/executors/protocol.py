@@ -67,7 +67,6 @@ class WorkerPool(Protocol):
             The nodes that must run in the main process, in addition to those that the plan names.
 
         Raises:
-            NodeError: a node's function cannot be sent to the workers.
             HookError: a plugin cannot be sent to the workers.
         """
 

@@ -123,11 +123,10 @@ class RunBundle:
             all_secrets: include all secrets that this process knows, to be masked; False for those that the spec contains.
 
         Returns:
-            The pickled RunSpec, and the nodes that must run in the main process because they use a dataset object that cannot
-            be pickled.
+            The pickled RunSpec, and the nodes that must run in the main process because their function or a dataset object that
+            they use cannot be pickled.
 
         Raises:
-            NodeError: a node's function cannot be pickled.
             HookError: a plugin can neither be pickled nor imported in a worker.
         """
         spec, main_only = self._make_spec()
@@ -140,7 +139,6 @@ class RunBundle:
         """Return the form of the run for workers that receive each dataset when one of their nodes needs it.
 
         Raises:
-            NodeError: a node's function cannot be pickled.
             HookError: a plugin can neither be pickled nor imported in a worker.
         """
         spec, main_only = self._make_spec()
@@ -185,13 +183,16 @@ class RunBundle:
                 objects.append((name, pickle_in_band(dataset)))
             except UnpicklableValueError:
                 stay.add(name)
-        main_only = [
+        main_only = {
             index
             for index, node in enumerate(plan.nodes if stay else ())
             if not stay.isdisjoint((*node.node.inputs, *node.node.outputs, *node.node.confirms))
-        ]
+        }
+        nodes = self._nodes()
+        main_only |= nodes.unpicklable.keys()
+        self._warn_of_unpicklable(nodes)
         spec = self._base_spec(
-            self._nodes(),
+            nodes,
             recipes=part.recipes,
             objects=tuple(objects),
             hooks=pack_hooks(self.hooks),
@@ -202,6 +203,17 @@ class RunBundle:
             watched=WatchedDatasets(self.state.folder, tuple(sorted(self.state.names))) if self.state is not None else None,
         )
         return spec, frozenset(main_only)
+
+    def _warn_of_unpicklable(self, nodes: PickledNodes) -> None:
+        """Log which nodes run in the main process because of their functions; those that have to anyway are left out."""
+        reasons = {index: why for index, why in nodes.unpicklable.items() if not self.plan.nodes[index].main_only}
+        if reasons:
+            _logger.warning(
+                "These nodes run in the main process, because their functions cannot be pickled: %s. Probably a function refers "
+                "to an object like a lock, an open file or a connection. Create the object inside the function, so that its node "
+                "can run in a worker; or give the node the policy `run_in: main`.",
+                ", ".join(f"{self.plan.nodes[index].name} ({why})" for index, why in sorted(reasons.items())),
+            )
 
     def _base_spec(self, nodes: PickledNodes, **parts: Any) -> RunSpec:
         """Return a RunSpec with the nodes and their inputs and outputs, and the given parts: datasets, hooks, and so on."""

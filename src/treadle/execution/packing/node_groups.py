@@ -9,15 +9,13 @@ import pickle
 from types import FunctionType
 from typing import TYPE_CHECKING, NamedTuple
 
-from treadle.errors import NodeError
-from treadle.execution.attempt.failure import record_failure
 from treadle.execution.protocol.handles import UnpicklableValueError
 from treadle.execution.values.importable import is_found_by_name
 from treadle.execution.values.in_band import pickle_in_band
 from treadle.execution.values.pickling import pickle_value
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from treadle.pipeline import Node
 
@@ -30,6 +28,8 @@ class PickledNodes(NamedTuple):
     """For each node, its group and its position in the group."""
     lasting: frozenset[int]
     """Groups whose function can be imported by name: in any run, equal bytes mean equal nodes."""
+    unpicklable: Mapping[int, str]
+    """The nodes whose function cannot be pickled, each with the reason. Their groups are empty: they run in the main process."""
 
 
 class NodeGroups:
@@ -55,20 +55,15 @@ class NodeGroups:
         self._at = tuple(at)
         self._pickled: dict[int, bytes] = {}
 
-    def pickled(self, stay: set[int] | None = None) -> PickledNodes:
+    def pickled(self) -> PickledNodes:
         """Pickle the nodes.
 
-        Args:
-            stay: a set to which the indices of nodes that cannot be pickled are added. Without it, such a node is an error.
-
         Returns:
-            The pickled groups and the position of each node.
-
-        Raises:
-            NodeError: a node's function cannot be pickled.
+            The pickled groups, the position of each node, and the nodes that cannot be pickled.
         """
         groups: list[bytes] = []
         lasting = set()
+        unpicklable: dict[int, str] = {}
         for group, batch in enumerate(self._batches):
             if isinstance(batch[0].func, FunctionType) and is_found_by_name(batch[0].func):
                 if group not in self._pickled:
@@ -78,23 +73,13 @@ class NodeGroups:
             else:
                 try:
                     groups.append(_pickle_by_value(batch))
-                except NodeError:
-                    if stay is None:
-                        raise
-                    stay.update(self._members[group])
+                except UnpicklableValueError as exc:
+                    reason = str(exc.__cause__ if exc.__cause__ is not None else exc)
+                    unpicklable.update(dict.fromkeys(self._members[group], reason))
                     groups.append(b"")
-        return PickledNodes(tuple(groups), self._at, frozenset(lasting))
+        return PickledNodes(tuple(groups), self._at, frozenset(lasting), unpicklable)
 
 
 def _pickle_by_value(batch: tuple[Node, ...]) -> bytes:
-    try:
-        data, buffers = pickle_value(batch)
-        return pickle_in_band(batch) if buffers else data
-    except UnpicklableValueError as exc:
-        cause = exc.__cause__ if exc.__cause__ is not None else exc
-        msg = (
-            f"The function of node '{batch[0].name}' cannot be sent to a worker process: {cause}. Probably it refers to "
-            "an object like a lock, an open file or a connection. Create the object inside the function, or use a runner "
-            "without worker processes (sequential or thread)."
-        )
-        raise NodeError(msg, node=batch[0].name, failure=record_failure(cause, phase="setup")) from cause
+    data, buffers = pickle_value(batch)
+    return pickle_in_band(batch) if buffers else data

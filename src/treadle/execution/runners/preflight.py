@@ -68,8 +68,8 @@ class CheckReport:
         datasets: number of their datasets.
         start_method: start method of the worker; None if no worker was started.
         problems: all problems, in the order of the pipeline.
-        in_main: nodes that will run in the main process, because one of their datasets cannot leave it or their policy requires
-        it.
+        in_main: nodes that will run in the main process, because their function or one of their datasets cannot leave it, or
+        their policy requires it.
     """
 
     nodes: int = 0
@@ -183,11 +183,10 @@ def _pack(
     plan = Plan((PlannedNode(node.name, node, (), tuple(range(len(datasets))), (), (), stays),), tuple(datasets))
     try:
         spec, main_only_nodes = RunBundle("check", plan, catalog, None).spec(all_secrets=False)
-    except NodeError as exc:
-        return [*problems, Problem(str(exc.args[0]), (node.name,))], None, stays
     except TreadleError as exc:
         return [*problems, Problem(str(exc.args[0]), (node.name,), getattr(exc, "dataset", None))], None, stays
-    return problems, None if stays else spec, stays or bool(main_only_nodes)
+    stays = stays or bool(main_only_nodes)
+    return problems, None if stays else spec, stays
 
 
 def _check_in_pool(runner: Runner, sent: list[_PackedNode]) -> list[Problem]:

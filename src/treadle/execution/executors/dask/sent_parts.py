@@ -34,7 +34,6 @@ class RunParts:
         files: the files that the processes of the run share; None if they share none.
 
     Raises:
-        NodeError: a node's function cannot be pickled.
         HookError: a plugin cannot be sent.
     """
 

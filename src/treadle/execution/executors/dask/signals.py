@@ -1,8 +1,9 @@
 """Leave Ctrl-C and the end of the terminal to the driver, in the workers of a cluster on this machine.
 
 Both signals go to all processes of the terminal. The driver interrupts the run and closes the cluster; a worker that reacts to a
-signal itself prints a traceback. dask calls `dask_setup` in each worker, because the cluster names this module as a preload. State:
-the signal handlers of the worker process. Runs in the worker.
+signal itself prints a traceback. dask calls `dask_setup` in each worker, because the cluster names this module as a preload.
+
+State: the signal handlers of the worker process. Runs in the worker.
 """
 
 from __future__ import annotations
