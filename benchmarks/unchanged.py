@@ -8,10 +8,12 @@ import subprocess
 import sys
 import tempfile
 from contextlib import closing
+from importlib.util import find_spec
 from pathlib import Path
+from statistics import median
 from typing import TYPE_CHECKING, Any
 
-from figures import Figure, median_of, timed
+from figures import Figure, timed
 from light import noop
 
 if TYPE_CHECKING:
@@ -121,25 +123,39 @@ def _catalog(folder: Path, names: list[str]) -> Catalog:
 
 
 def _shell(repeats: int) -> list[Figure]:
-    """Return the figure of a run from the shell that has nothing to do."""
+    """Return the figures of runs from the shell with nothing to do: of a project that imports nothing, and one with pandas."""
+    found = [_shell_of("a project without imports", "", repeats)]
+    if find_spec("pandas") is None:
+        print("a run of an unchanged project that imports pandas: not measured, because pandas is not installed", file=sys.stderr)
+        return found
+    return [*found, _shell_of("a project that imports pandas", "import pandas\n", repeats)]
+
+
+def _shell_of(project: str, imports: str, repeats: int) -> Figure:
     python, treadle = [sys.executable], [sys.executable, "-m", "treadle"]
     with tempfile.TemporaryDirectory() as folder:
         for name, text in SHELL_FILES.items():
             file = Path(folder) / name
             file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_text(text, encoding="utf-8")
+            file.write_text(imports + text if name.endswith("nodes.py") else text, encoding="utf-8")
+        environment = {**os.environ, "PYTHONPATH": str(Path(folder) / "src")}
+        environment.pop("PYTHONDONTWRITEBYTECODE", None)  # nobody compiles all modules again for each command
 
-        def median(*command: str) -> float:
-            environment = {**os.environ, "PYTHONPATH": str(Path(folder) / "src")}
-            return median_of(
-                lambda: subprocess.run(command, check=True, capture_output=True, cwd=folder, env=environment), repeats
-            )
+        def seconds(*command: str) -> float:
+            return timed(lambda: subprocess.run(command, check=True, capture_output=True, cwd=folder, env=environment))[0]
 
-        subprocess.run([*treadle, "run"], check=True, capture_output=True, cwd=folder)
-        median(*treadle, "run", "--skip-unchanged")  # reads the files once more, as they have just been written
-        took = median(*treadle, "run", "--skip-unchanged")
-        shown = median(*treadle, "--help")
-        imports = median(*python, "-c", SHELL_IMPORTS) - median(*python, "-c", "pass")
-    detail = f"{took:.3f} s; treadle --help {shown:.3f} s, the project's own imports {imports:.3f} s"
-    what = f"treadle run --skip-unchanged, {SHELL_NODES} nodes, nothing to do: by treadle --help and the project's imports"
-    return [Figure(what, took / (shown + imports), "×", TIMES_HELP, detail)]
+        commands = {
+            "run": (*treadle, "run", "--skip-unchanged"),
+            "help": (*treadle, "--help"),
+            "imports": (*python, "-c", SHELL_IMPORTS),
+            "nothing": (*python, "-c", "pass"),
+        }
+        subprocess.run([*treadle, "run"], check=True, capture_output=True, cwd=folder, env=environment)
+        for command in commands.values():  # compiles modules, and reads the files once more, as they have just been written
+            seconds(*command)
+        # In turns, so that a busy moment of the machine slows all of them.
+        rounds = [{name: seconds(*command) for name, command in commands.items()} for _ in range(max(5, repeats))]
+    took, shown, imported, nothing = (median(each[name] for each in rounds) for name in commands)
+    detail = f"{took:.3f} s; treadle --help {shown:.3f} s, the project's own imports {imported - nothing:.3f} s"
+    what = f"treadle run --skip-unchanged, {SHELL_NODES} nodes, nothing to do, {project}: by treadle --help and the imports"
+    return Figure(what, took / (shown + imported - nothing), "×", TIMES_HELP, detail)

@@ -37,7 +37,7 @@ def offered(group: str) -> tuple[EntryPoint, ...]:
     Returns:
         The entry points, sorted by `plugin_name`, not imported.
     """
-    return _offered(group, tuple(sys.path))
+    return _offered(tuple(sys.path))[group]
 
 
 def find_offer(group: str, name: str) -> EntryPoint | None:
@@ -65,8 +65,9 @@ def plugin_name(entry: EntryPoint) -> str:
     return f"{entry.dist.name}:{entry.name}" if entry.dist is not None else entry.name
 
 
-@lru_cache(maxsize=32)
-def _offered(group: str, _path: tuple[str, ...]) -> tuple[EntryPoint, ...]:
+@lru_cache(maxsize=8)
+def _offered(_path: tuple[str, ...]) -> dict[str, tuple[EntryPoint, ...]]:
     from importlib.metadata import entry_points
 
-    return tuple(sorted(entry_points(group=group), key=plugin_name))
+    found = entry_points()
+    return {group: tuple(sorted(found.select(group=group), key=plugin_name)) for group in GROUPS}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from statistics import fmean, median
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -28,6 +27,8 @@ def expected_seconds(plan: Plan, known: Mapping[str, float]) -> list[float] | No
             by_function.setdefault(id(planned.node.func), []).append(known[planned.name])
     if not by_function:
         return None
+    from statistics import fmean, median
+
     means = {function: fmean(seconds) for function, seconds in by_function.items()}
     typical = median(seconds for each in by_function.values() for seconds in each)
     return [known.get(planned.name, means.get(id(planned.node.func), typical)) for planned in plan.nodes]

@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple
 
+from treadle.collector import collection_paused
 from treadle.errors import UnknownDatasetError
 from treadle.pipeline.names import base_name
-from treadle.planning.collector import collection_paused
 from treadle.planning.confirms import confirming_in_main
 from treadle.planning.exclusive import apply_exclusive
 from treadle.planning.policies import NO_RULES, plan_policies, runs_in_main

@@ -12,7 +12,7 @@ process strictly increase, even within a millisecond or when the system clock is
 from __future__ import annotations
 
 import base64
-import secrets
+import os
 import threading
 import time
 from datetime import datetime, timezone
@@ -45,7 +45,7 @@ class SessionClock:
             self._last = max(millisecond, self._last + 1)
             millisecond = self._last
         moment = datetime.fromtimestamp(millisecond // 1000, timezone.utc)
-        suffix = base64.b32encode(secrets.token_bytes(_SUFFIX_BYTES)).decode("ascii").lower()
+        suffix = base64.b32encode(os.urandom(_SUFFIX_BYTES)).decode("ascii").lower()
         return f"{moment:%Y-%m-%dT%H.%M.%S}.{millisecond % 1000:03d}Z-{suffix}"
 
 

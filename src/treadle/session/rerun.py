@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 from treadle.config.params import merge_params
 from treadle.config.writing import TextOf
 from treadle.errors import SessionError
-from treadle.observe.store.diff import ABSENT, Change, diff_values
 from treadle.secrets import MASK
 from treadle.session.facts import GitProbe, installed_versions
 from treadle.session.request import RunRequest
@@ -23,6 +22,7 @@ from treadle.session.sources import sources_digest
 
 if TYPE_CHECKING:
     from treadle.observe.store import SessionRecord
+    from treadle.observe.store.diff import Change
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +93,8 @@ def changes_since(record: SessionRecord) -> tuple[Change, ...]:
     Returns:
         Changes of the commit, of the code and configuration files (committed or not), and of Python and package versions.
     """
+    from treadle.observe.store.diff import ABSENT, Change, diff_values
+
     changes: list[Change] = []
     commit = GitProbe(Path(record.project_path)).facts().commit
     if record.git_commit != commit:

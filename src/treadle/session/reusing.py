@@ -12,10 +12,10 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from treadle.collector import plan_excluded_from_gc
 from treadle.errors import SessionError, TreadleError, UnknownNameError
 from treadle.pipeline.names import base_name, is_parameter
 from treadle.pipeline.policy import CachePolicy
-from treadle.planning.collector import plan_excluded_from_gc
 from treadle.planning.reuse.decisions import UNKNOWN, Decisions, Expected
 from treadle.planning.reuse.facts import LastSuccess, NodeFacts
 from treadle.session.node_facts import PartsCollector

@@ -126,7 +126,8 @@ class RunLoop:
         if (follow := self._executor.capabilities.follow) is not None:
             follow(scheduler.waiting)
         main_only = self._executor.begin(self._bundle, self._run_until)
-        self._observers.before_first_node()  # while the workers start
+        if self._bundle.decisions is None or not self._bundle.decisions.nothing_runs:
+            self._observers.before_first_node()  # while the workers start
         scheduler.prepare(expected_seconds(self._plan, self._durations()), main_only, self._undecided())
         self._run_until(lambda: False)
         if (error := self._failure_handler.failures.combine_errors(scheduler.done())) is not None:

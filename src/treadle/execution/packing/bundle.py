@@ -20,7 +20,6 @@ from treadle.execution.protocol.handles import UnpicklableValueError
 from treadle.execution.protocol.messages import RunSpec, WatchedDatasets
 from treadle.execution.values.importable import is_found_by_name
 from treadle.execution.values.in_band import pickle_in_band
-from treadle.execution.worker import process_state
 from treadle.hooks import implemented
 from treadle.io.storage import is_local, local_path
 from treadle.project.logging import snapshot_levels
@@ -217,6 +216,8 @@ class RunBundle:
 
     def _base_spec(self, nodes: PickledNodes, **parts: Any) -> RunSpec:
         """Return a RunSpec with the nodes and their inputs and outputs, and the given parts: datasets, hooks, and so on."""
+        from treadle.execution.worker import process_state
+
         plan = self.plan
         declared = [index for index, dataset in enumerate(plan.datasets) if dataset.declared]
         return RunSpec(

@@ -18,6 +18,7 @@ from contextvars import ContextVar
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from treadle.collector import plan_excluded_from_gc
 from treadle.errors import NodeError, RunnerError
 from treadle.events import Outcome, RunStarted
 from treadle.execution.processes.interrupts import interrupts_deferred
@@ -31,7 +32,6 @@ from treadle.execution.runners.arguments import (
 )
 from treadle.forks import fork_safe
 from treadle.pipeline.policy import FailurePolicy
-from treadle.planning.collector import plan_excluded_from_gc
 from treadle.planning.policies import NO_RULES
 
 if TYPE_CHECKING:

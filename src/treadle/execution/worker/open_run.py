@@ -10,6 +10,7 @@ import pickle
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from treadle.collector import collection_paused
 from treadle.execution.attempt.context import RunContext
 from treadle.execution.attempt.dataset_state import SharedState
 from treadle.execution.attempt.plugins import rebuild_hooks, start_plugins
@@ -17,7 +18,6 @@ from treadle.execution.worker import process_state
 from treadle.io.catalog import Catalog, CatalogPart
 from treadle.io.memory import CopyMode
 from treadle.io.recipe import DatasetRecipe
-from treadle.planning.collector import collection_paused
 from treadle.project.logging import apply_levels
 from treadle.secrets import register_secrets
 

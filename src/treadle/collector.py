@@ -1,10 +1,11 @@
-"""Keep Python's garbage collector from traversing a large plan repeatedly.
+"""Keep Python's garbage collector from traversing a large plan, or the modules that are imported, repeatedly.
 
 A plan of many nodes consists of several hundred thousand small, long-lived objects. Garbage collections triggered by new
 allocations traverse all of them without finding garbage: for 10,000 nodes this took half of the parent's time.
 
 State: the settings of the process's garbage collector; each function restores them, and does nothing if the application has
-already disabled or frozen the collector. Neighbours: `plan.py` compiles with collection paused, the run loop freezes the plan.
+already disabled or frozen the collector. Neighbours: `treadle.planning.plan` compiles with collection paused, as do the imports
+of pipelines; the runner freezes the plan.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ _MANY_FROZEN = 1_000
 
 @contextmanager
 def collection_paused() -> Iterator[None]:
-    """Disable garbage collection during a block that allocates many long-lived objects and runs no user code."""
+    """Disable garbage collection during a block that allocates many long-lived objects, and runs no user code but imports."""
     if not gc.isenabled():
         yield
         return

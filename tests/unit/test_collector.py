@@ -2,7 +2,7 @@ import gc
 
 import pytest
 
-from treadle.planning.collector import collection_paused, plan_excluded_from_gc
+from treadle.collector import collection_paused, plan_excluded_from_gc
 
 
 def test_pausing_puts_back_what_it_found():
