@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from contextlib import closing
 
 import pytest
@@ -126,6 +127,8 @@ def change(root, name, old, new):
     text = file.read_text()
     assert old in text
     file.write_text(text.replace(old, new, 1))
+    # Python takes compiled code as current if the file has the same size and the same second of modification.
+    shutil.rmtree(file.parent / "__pycache__", ignore_errors=True)
 
 
 def test_files_are_read_once_to_decide(mill, runs):
