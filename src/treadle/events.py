@@ -112,6 +112,20 @@ class WorkerStarted:
     at: float
 
 
+class Dispatch(NamedTuple):
+    """When an attempt at a node was sent to its worker, and what it waited for before.
+
+    Attributes:
+        submitted: when its job was sent to the worker.
+        assigned: when a worker was chosen for it, if values had to be loaded or transferred before its job could be sent.
+        delayed_until: end of the delay before it, if it is a repeated attempt with a delay.
+    """
+
+    submitted: float
+    assigned: float | None = None
+    delayed_until: float | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class NodeStarted:
     """A worker began an attempt at a node."""
@@ -120,6 +134,8 @@ class NodeStarted:
     worker: str
     attempt: int
     at: float
+    dispatch: Dispatch | None = None
+    """When it was sent to the worker; None if that is not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +154,8 @@ class NodeFinished:
     """Dataset name and bytes of each in-memory output that was transferred."""
     outputs: tuple[ContentRecord, ...] = ()
     """The content of each persistent output as the node saved it, by name; empty if no observer of the run `records_outputs`."""
+    dispatch: Dispatch | None = None
+    """When it was sent to the worker; None if that is not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +170,8 @@ class NodeFailed:
     failure: Failure
     final: bool = True
     """False if the node will be retried."""
+    dispatch: Dispatch | None = None
+    """When it was sent to the worker; None if that is not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,7 +241,9 @@ Event: TypeAlias = (
 class Observer(Protocol):
     """Receives the events of a run. It is called in the thread that runs the loop, so it must not block.
 
-    It may have a method `before_first_node()`, which is called once while the workers start; the first node waits for it.
+    It may have a method `before_first_node()`, which is called once while the workers start; the first node waits for it. It may
+    have a method `plan_ready(plan, limits)`, which is called before the first event with the `treadle.planning.Plan` of the run
+    and the limits of its resources, by name.
 
     If it has an attribute `records_outputs` that is True, the run records the content of each persistent output when it is saved,
     for `NodeFinished.outputs`. That costs reading the files that other libraries have written.

@@ -223,3 +223,17 @@ def test_record_tells_all(seen, way):
         sizes = {name: size for node in run.nodes for name, size in node.sizes}
         assert sizes["cloth"] >= 2_000_000
         assert 0 < sizes["count"] < 100
+
+
+def test_the_record_has_what_a_report_shows(seen, plain):
+    """The graph, when each node was sent to its worker, and the memory of this process, whatever ran the nodes."""
+    (run,), (first,) = seen.session.runs, plain.session.runs
+    assert [each._replace(source=None) for each in run.graph.nodes] == [each._replace(source=None) for each in first.graph.nodes]
+    assert {each.source.function for each in run.graph.nodes} >= {"loom.nodes.clean", "loom.nodes.sum_by_city"}
+    assert [node.name for node in run.graph.nodes] == list(dict.fromkeys(each.node for each in run.nodes))
+    parents = {each.name: [run.graph.nodes[parent].name for parent in each.parents] for each in run.graph.nodes}
+    finished = {each.node: each.finished for each in run.nodes}
+    for each in run.nodes:
+        assert run.started <= each.dispatch.submitted
+        assert all(finished[parent] <= each.finished for parent in parents[each.node])
+    assert run.memory.processes[0][0] == "main"

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from treadle.execution.executors.events import SetupFailed, WorkerDown
     from treadle.execution.executors.executor import Executor
     from treadle.execution.loop.deadlines import Deadlines
+    from treadle.execution.loop.dispatches import Dispatches
     from treadle.execution.loop.observers import Observers
     from treadle.execution.packing.bundle import RunBundle
     from treadle.execution.protocol.messages import Failed
@@ -49,6 +50,7 @@ class FailureHandler:
         scheduler: decides which nodes are attempted again.
         deadlines: keeps the attempts that are due later.
         observers: the observers of the run.
+        dispatches: when each attempt was sent to its worker.
         timeouts: seconds that an attempt may take in a worker process, by node.
         workers: all workers that have been ready so far; a live view.
     """
@@ -60,6 +62,7 @@ class FailureHandler:
         scheduler: Scheduler,
         deadlines: Deadlines,
         observers: Observers,
+        dispatches: Dispatches,
         *,
         timeouts: Mapping[int, float],
         workers: Collection[int],
@@ -70,6 +73,7 @@ class FailureHandler:
         self._scheduler = scheduler
         self._deadlines = deadlines
         self._observers = observers
+        self._dispatches = dispatches
         self._workers = workers
         self._losses = Losses(bundle, executor, timeouts)
         self._early_deaths: dict[int, int] = {}  # worker -> how many of its processes died in a row before set-up
@@ -193,7 +197,9 @@ class FailureHandler:
         attempt = self._scheduler.attempt(node)
         # A node that calls sys.exit() ends the run on purpose.
         retried = failure.type_name != "SystemExit" and self._scheduler.retry(node, worker)
-        self._observers.notify(NodeFailed(self._plan.nodes[node].name, label, attempt, started, at, failure, final=not retried))
+        dispatch = self._dispatches.take(node)
+        name = self._plan.nodes[node].name
+        self._observers.notify(NodeFailed(name, label, attempt, started, at, failure, final=not retried, dispatch=dispatch))
         return retried
 
     def _fail(self, node: int, worker: int | None, error: NodeError) -> None:

@@ -23,6 +23,7 @@ from treadle.events import (
 from treadle.execution.attempt.failure import record_failure
 from treadle.execution.executors.events import Report, WorkerDown, WorkerLeaving, WorkerUp
 from treadle.execution.loop.deadlines import Deadlines, TimeoutCheck, Wake
+from treadle.execution.loop.dispatches import Dispatches
 from treadle.execution.loop.failure_handler import FailureHandler
 from treadle.execution.loop.result import RunResult, gather_results
 from treadle.execution.loop.stalls import Stalls
@@ -96,6 +97,7 @@ class RunLoop:
         # Nodes that run in this process cannot be killed: their attempts check the time themselves.
         self._timeouts = bundle.plan.timeouts if capabilities.can_kill else {}
         self._deadlines = Deadlines()
+        self._dispatches = Dispatches()
         self._workers: dict[int, int] = {}  # worker -> process id, in the order in which they became ready
         self._failure_handler = FailureHandler(
             bundle,
@@ -103,6 +105,7 @@ class RunLoop:
             self._scheduler,
             self._deadlines,
             observers,
+            self._dispatches,
             timeouts=self._timeouts,
             workers=self._workers.keys(),
         )
@@ -185,8 +188,11 @@ class RunLoop:
         next_instruction, handlers = self._scheduler.next_instruction, self._handlers
         while (instruction := next_instruction()) is not None:
             handlers[type(instruction)](self, instruction)
+        self._dispatches.sent_all()
 
     def _submit(self, job: RunJob) -> None:
+        if self._observers.active:
+            self._dispatches.sent(job)
         self._executor.submit(job)
         if (
             self._timeouts and (timeout := self._timeouts.get(job.nodes[0])) is not None and job.worker != MAIN
@@ -194,10 +200,19 @@ class RunLoop:
             check = TimeoutCheck(job.nodes[0], job.worker, self._scheduler.attempt(job.nodes[0]), timeout)
             self._deadlines.add(timeout, check)
 
+    def _delay(self, delay: DelayNode) -> None:
+        self._dispatches.delayed(delay.node, delay.seconds)
+        self._deadlines.add(delay.seconds, Wake(delay.node))
+
+    def _transfer(self, transfer: TransferValue) -> None:
+        self._dispatches.requested(transfer.dataset)
+        self._executor.transfer(transfer.dataset, transfer.worker)
+
     def _load(self, load: LoadValue) -> None:
         """Load a free input from the catalog into the store."""
         self._assigns_again = True  # nodes are queued again if the value cannot be loaded, or cannot be sent
         name = self._plan.datasets[load.dataset].name
+        self._dispatches.requested(load.dataset)
         try:
             placement = self._executor.put(load.dataset, self._bundle.catalog.load(name))
         except TreadleError as exc:
@@ -206,6 +221,7 @@ class RunLoop:
             if self._scheduler.load_failed(load.dataset, load.node):
                 self._failure_handler.fail_unassigned(load.node, exc, record_failure(exc, phase="load", dataset=name))
         else:
+            self._dispatches.arrived(load.dataset)
             self._scheduler.value_arrived(load.dataset, placement)
 
     def _release(self, release: ReleaseValue) -> None:
@@ -273,7 +289,9 @@ class RunLoop:
             return  # already reported, or the attempt ended while the message was in flight
         self._announced.add(fact.node)
         node = self._plan.nodes[fact.node]
-        self._observers.notify(NodeStarted(node.name, self._executor.label(worker), self._scheduler.attempt(fact.node), fact.at))
+        dispatch = self._dispatches.of(fact.node)
+        attempt = self._scheduler.attempt(fact.node)
+        self._observers.notify(NodeStarted(node.name, self._executor.label(worker), attempt, fact.at, dispatch))
 
     def _node_finished(self, worker: int, fact: Finished) -> None:
         if self._observers.active:  # for tiny nodes, most of the time here goes into these reports
@@ -307,6 +325,7 @@ class RunLoop:
                         if datasets[dataset].in_memory and (size := handle.size)
                     ),
                     outputs=fact.contents,
+                    dispatch=self._dispatches.take(fact.node),
                 )
             )
 
@@ -314,6 +333,7 @@ class RunLoop:
         placement = fact.handle.placement
         if not placement.movable and placement.size:
             self._failure_handler.note_unmovable(fact.dataset, placement.reason)
+        self._dispatches.arrived(fact.dataset)
         self._scheduler.value_arrived(fact.dataset, placement, worker)
 
     def _node_failed(self, worker: int, fact: Failed) -> None:
@@ -355,12 +375,12 @@ class RunLoop:
     _handlers: ClassVar[Mapping[type, Callable[[RunLoop, Any], object]]] = {
         RunJob: _submit,
         LoadValue: _load,
-        TransferValue: lambda self, each: self._executor.transfer(each.dataset, each.worker),
+        TransferValue: _transfer,
         ReleaseValue: _release,
         SkipNode: _report_skipped,
         RejectNode: lambda self, each: self._failure_handler.reject_node(each.node),
         DecideNode: _decide,
-        DelayNode: lambda self, each: self._deadlines.add(each.seconds, Wake(each.node)),
+        DelayNode: _delay,
         CancelJobs: lambda self, each: self._executor.cancel(each.worker),
         RestartWorker: _restart,
     }

@@ -11,9 +11,10 @@ import logging
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from treadle.events import Event, Observer
+    from treadle.planning import Plan
 
 _logger = logging.getLogger(__name__)
 
@@ -52,17 +53,29 @@ class Observers:
         if failed:
             self._disable(failed)
 
+    def plan_ready(self, plan: Plan, limits: Mapping[str, int]) -> None:
+        """Call the method `plan_ready` of each active observer that has one.
+
+        Args:
+            plan: the plan of the run.
+            limits: how much of each resource is available, by name.
+        """
+        self._call("plan_ready", "reading the plan", plan, limits)
+
     def before_first_node(self) -> None:
         """Call the method `before_first_node` of each active observer that has one; the first node starts afterwards."""
+        self._call("before_first_node", "preparing for the first node")
+
+    def _call(self, method: str, doing: str, *args: object) -> None:
         failed = []
         for observer in self.active:
-            prepare = getattr(observer, "before_first_node", None)
+            prepare = getattr(observer, method, None)
             if prepare is not None:
                 try:
-                    prepare()
+                    prepare(*args)
                 except Exception:
                     failed.append(observer)
-                    _logger.exception(_DISABLED, _name_of(observer), "preparing for the first node")
+                    _logger.exception(_DISABLED, _name_of(observer), doing)
         self._disable(failed)
 
     def _disable(self, failed: list[Observer]) -> None:

@@ -234,6 +234,7 @@ class Runner(ABC):
                 nodes=tuple(node.name for node in plan.nodes),
             )
             outcome, started_at = Outcome.FAILED, time.monotonic()
+            observers.plan_ready(plan, limits)
             observers.notify(started)
             try:
                 with plan_excluded_from_gc(len(plan.nodes)), explaining_shortages():

@@ -187,6 +187,9 @@ class LiveRecord:
         run = self._run
         ended = [self._ended.popleft() for _ in range(len(self._ended))]
         if run is not None:
+            run.recorder.sample_memory()
+            if is_heartbeat:
+                run.recorder.publish_memory()
             changes = run.recorder.changes(everything=is_whole)
             parts.add_changes(replace(changes, run=self._mask(changes.run)))
         if is_whole or is_heartbeat or ended:

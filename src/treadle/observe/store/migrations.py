@@ -131,6 +131,18 @@ def _add_resumes(connection: StoreConnection) -> None:
     )
 
 
+def _add_what_reports_show(connection: StoreConnection) -> None:
+    double = "DOUBLE PRECISION" if connection.dialect == "postgresql" else "DOUBLE"
+    connection.execute("CREATE TABLE treadle_graphs (digest VARCHAR(64) NOT NULL, graph TEXT NOT NULL, PRIMARY KEY (digest))")
+    for table, columns in {
+        "treadle_runs": ("graph VARCHAR(64)", "memory JSON"),
+        "treadle_nodes": (f"submitted {double}", f"assigned {double}", f"delayed_until {double}"),
+        "treadle_workers": (f"launched {double}",),
+    }.items():
+        for column in columns:
+            connection.execute(f"ALTER TABLE {table} ADD COLUMN {column}")
+
+
 ALL_MIGRATIONS: tuple[Migration, ...] = (
     Migration(1, "create the tables", _create_tables),
     Migration(2, "add the digest of code and configuration", _add_sources),
@@ -138,6 +150,7 @@ ALL_MIGRATIONS: tuple[Migration, ...] = (
     Migration(4, "add the contents of outputs", _add_outputs),
     Migration(5, "add the last success of each node", _add_successes),
     Migration(6, "add the sessions that are resumed", _add_resumes),
+    Migration(7, "add the graph, the memory and the waits of runs", _add_what_reports_show),
 )
 
 

@@ -29,11 +29,13 @@ from treadle.events import (
     WorkerStarted,
 )
 from treadle.forks import fork_safe
+from treadle.observe.store.memory_samples import MemorySamples
 from treadle.observe.store.records import ErrorRecord, NodeRecord, RunRecord, WorkerRecord
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from treadle.planning import Plan
     from treadle.planning.reuse.facts import LastSuccess
 
 
@@ -101,6 +103,8 @@ class RunRecorder:
         self._reused: dict[str, None] = {}
         self._workers: dict[tuple[str, int], WorkerRecord] = {}
         self._resume_from: tuple[str, ...] = ()
+        self._plan: tuple[Plan, Mapping[str, int]] | None = None  # until it is described
+        self._memory = MemorySamples()
         self._changed: dict[tuple[str, int], None] = {}  # keys of attempts
         self._changed_workers: dict[tuple[str, int], None] = {}
         self._handlers: dict[type, Callable[[Any], None]] = {
@@ -122,6 +126,15 @@ class RunRecorder:
             event: any event of the run.
         """
         self._take(event)
+
+    def plan_ready(self, plan: Plan, limits: Mapping[str, int]) -> None:
+        """Take the plan of the run; it is described later, in the thread that writes the record.
+
+        Args:
+            plan: the plan.
+            limits: how much of each resource is available, by name.
+        """
+        self._plan = (plan, limits)
 
     def before_first_node(self) -> None:
         """Call `on_first_node`, once. Treadle's runners call this while their workers start."""
@@ -146,6 +159,23 @@ class RunRecorder:
             with self._lock:
                 self._record = replace(self._record, params={**self._record.params, "load_versions": dict(versions)})
 
+    def sample_memory(self) -> None:
+        """Take a sample of the memory of the run's processes."""
+        with self._lock:
+            self._convert()
+            alive = {worker.worker: worker.pid for worker in self._workers.values() if worker.lost is None}
+            launched = self._memory.sample(alive)
+            if launched:
+                for key, worker in self._workers.items():
+                    if (at := launched.get(worker.pid)) is not None and worker.launched is None:
+                        self._workers[key] = replace(worker, launched=at)
+                        self._changed_workers[key] = None
+
+    def publish_memory(self) -> None:
+        """Make the samples of memory that were taken a part of the record."""
+        with self._lock:
+            self._record = replace(self._record, memory=self._memory.record())
+
     def changes(self, *, everything: bool = False) -> RunChanges:
         """Return what has changed since the last call.
 
@@ -157,6 +187,8 @@ class RunRecorder:
         """
         with self._lock:
             self._convert()
+            if not everything:  # the first write is of everything, and the first node waits for it
+                self._describe_plan()
             keys = list(self._attempts if everything else self._changed)
             workers = list(self._workers if everything else self._changed_workers)
             self._changed.clear()
@@ -184,8 +216,10 @@ class RunRecorder:
         """
         with self._lock:
             self._convert()
+            self._describe_plan()
             return replace(
                 self._record,
+                memory=self._memory.record(),
                 finished=finished,
                 outcome=outcome,
                 error=error,
@@ -197,6 +231,13 @@ class RunRecorder:
         self._events.append(event)
         if isinstance(event, (NodeStarted, NodeFinished, NodeFailed)):  # another runner, which does not call `before_first_node`
             self.before_first_node()
+
+    def _describe_plan(self) -> None:
+        if self._plan is not None:
+            from treadle.observe.store.run_graph import graph_of
+
+            (plan, limits), self._plan = self._plan, None
+            self._record = replace(self._record, graph=graph_of(plan, limits))
 
     def _convert(self) -> None:
         """Convert the events that have arrived; the caller holds the lock."""
@@ -221,7 +262,7 @@ class RunRecorder:
         self._resume_from = event.resume_from
 
     def _node_started(self, event: NodeStarted) -> None:
-        self._keep(NodeRecord(event.node, event.attempt, None, event.worker, event.at))
+        self._keep(NodeRecord(event.node, event.attempt, None, event.worker, event.at, dispatch=event.dispatch))
 
     def _node_finished(self, event: NodeFinished) -> None:
         record = _finished(event)
@@ -281,6 +322,7 @@ def _finished(event: NodeFinished) -> NodeRecord:
         save_seconds=event.save_seconds,
         sizes=event.sizes,
         outputs=event.outputs,
+        dispatch=event.dispatch,
     )
 
 
@@ -293,4 +335,5 @@ def _failed(event: NodeFailed) -> NodeRecord:
         started=event.started,
         finished=event.at,
         error=ErrorRecord.from_failure(event.failure, event.node),
+        dispatch=event.dispatch,
     )

@@ -19,7 +19,9 @@ from treadle.errors import HookError, NodeError, WorkerSetupError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from treadle.events import ContentRecord, Failure, Outcome
+    from treadle.events import ContentRecord, Dispatch, Failure, Outcome
+    from treadle.observe.store.memory_samples import MemoryRecord
+    from treadle.observe.store.run_graph import RunGraph
     from treadle.planning.reuse.facts import LastSuccess
 
 
@@ -100,17 +102,21 @@ class NodeRecord:
     error: ErrorRecord | None = None
     success: LastSuccess | None = field(default=None, compare=False)
     """What the outputs of a successful node depend on; None if it is not known, or the record was read from a store."""
+    dispatch: Dispatch | None = None
+    """When it was sent to its worker, and what it waited for before; None if that is not known."""
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerRecord:
-    """A worker of a run; `lost` is when it died unexpectedly."""
+    """A worker of a run; `started` is when it was ready, `lost` when it died unexpectedly."""
 
     worker: str
     pid: int
     started: float | None = None
     lost: float | None = None
     exitcode: int | None = None
+    launched: float | None = None
+    """When its process was launched; None if unknown, as for a process of another machine."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +138,8 @@ class RunRecord:
         workers: the workers of the run, in order of appearance.
         error: the error that ended it; None if it succeeded.
         node_count: number of nodes of its plan; None if the run never started.
+        graph: its nodes and datasets; None if unknown, as for a run that a custom runner executed.
+        memory: samples of the memory of its processes; None if there are none.
     """
 
     number: int
@@ -148,6 +156,8 @@ class RunRecord:
     workers: tuple[WorkerRecord, ...] = ()
     error: ErrorRecord | None = None
     node_count: int | None = None
+    graph: RunGraph | None = None
+    memory: MemoryRecord | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-from treadle.events import ContentRecord, Outcome
+from treadle.events import ContentRecord, Dispatch, Outcome
 from treadle.observe.store.liveness import SessionProcess, is_alive
+from treadle.observe.store.memory_samples import MemoryRecord
 from treadle.observe.store.plain import plain_text, plain_value
 from treadle.observe.store.positions import in_plan_order
 from treadle.observe.store.records import (
@@ -25,6 +26,9 @@ from treadle.observe.store.records import (
 )
 from treadle.observe.store.typed_json import decode, encode
 from treadle.planning.reuse.facts import digest_of
+
+if TYPE_CHECKING:
+    from treadle.observe.store.run_graph import RunGraph
 
 Row: TypeAlias = Mapping[str, Any]
 """One row of a table, by column name."""
@@ -89,6 +93,8 @@ def run_row(session_id: str, record: RunRecord) -> Row:
         "outcome": record.outcome.value if record.outcome else None,
         "params": encode(record.params),
         "node_count": record.node_count,
+        "graph": record.graph.digest if record.graph is not None else None,
+        "memory": record.memory.as_json() if record.memory is not None else None,
         **_error_columns(record.error),
     }
 
@@ -121,6 +127,9 @@ def node_row(session_id: str, run: int, position: int, record: NodeRecord) -> Ro
         "sizes": plain_value(record.sizes),
         "outputs": [plain_value(each._asdict()) for each in record.outputs] or None,
         "fingerprint": digest_of(record.success.parts) if record.success is not None else None,
+        "submitted": record.dispatch.submitted if record.dispatch is not None else None,
+        "assigned": record.dispatch.assigned if record.dispatch is not None else None,
+        "delayed_until": record.dispatch.delayed_until if record.dispatch is not None else None,
         **_error_columns(record.error),
     }
 
@@ -146,6 +155,7 @@ def worker_row(session_id: str, run: int, position: int, record: WorkerRecord) -
         "started": record.started,
         "lost": record.lost,
         "exitcode": record.exitcode,
+        "launched": record.launched,
     }
 
 
@@ -188,13 +198,14 @@ def session_from(row: Row, runs: Sequence[RunRecord]) -> SessionRecord:
     )
 
 
-def run_from(row: Row, nodes: Sequence[NodeRecord], workers: Sequence[WorkerRecord]) -> RunRecord:
+def run_from(row: Row, nodes: Sequence[NodeRecord], workers: Sequence[WorkerRecord], graph: RunGraph | None = None) -> RunRecord:
     """Read a run.
 
     Args:
         row: from `statements.RUNS`.
         nodes: its attempts, by position.
         workers: its workers, in order.
+        graph: its graph, if it has one.
 
     Returns:
         The record.
@@ -214,6 +225,8 @@ def run_from(row: Row, nodes: Sequence[NodeRecord], workers: Sequence[WorkerReco
         workers=tuple(workers),
         error=_error(row),
         node_count=row["node_count"],
+        graph=graph,
+        memory=MemoryRecord.from_json(document(row["memory"])) if row["memory"] is not None else None,
     )
 
 
@@ -239,6 +252,7 @@ def node_from(row: Row) -> NodeRecord:
         sizes=tuple((name, size) for name, size in document(row["sizes"])),
         outputs=tuple(ContentRecord(**each) for each in document(row["outputs"]) or ()),
         error=_error(row),
+        dispatch=Dispatch(row["submitted"], row["assigned"], row["delayed_until"]) if row["submitted"] is not None else None,
     )
 
 
@@ -251,7 +265,7 @@ def worker_from(row: Row) -> WorkerRecord:
     Returns:
         The record.
     """
-    return WorkerRecord(row["worker"], row["pid"], row["started"], row["lost"], row["exitcode"])
+    return WorkerRecord(row["worker"], row["pid"], row["started"], row["lost"], row["exitcode"], row["launched"])
 
 
 def summary_from(row: Row, runs: Sequence[Row], counts: Mapping[str, int]) -> SessionSummary:

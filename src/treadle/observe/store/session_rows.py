@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from treadle.observe.store import rows
 from treadle.observe.store.parts import RecordParts
-from treadle.observe.store.statements import NODES, RUNS, SESSIONS, WORKERS, Table, delete, insert, update
+from treadle.observe.store.statements import GRAPHS, NODES, RUNS, SESSIONS, WORKERS, Table, delete, insert, put, update
 from treadle.observe.store.successes import write_successes
 
 if TYPE_CHECKING:
@@ -85,6 +85,7 @@ class SessionRows:
             with connection.transaction(writes=True):
                 if known is None:
                     self._delete_all(connection)
+                self._write_graphs(connection, known or RecordParts(), parts)
                 for change in changes:
                     _insert_or_update(connection, change)
                 for change in reversed(changes):
@@ -115,6 +116,13 @@ class SessionRows:
                 gone = known.keys() - now.keys()
                 change.gone.extend({"session_id": session_id, "run": run, "position": position} for run, position in gone)
         return [change for change in (session, runs, nodes, workers) if change.new or change.changed or change.gone]
+
+    def _write_graphs(self, connection: StoreConnection, stored: RecordParts, parts: RecordParts) -> None:
+        """Write the graphs of runs that are not in the database yet."""
+        for key, run in parts.runs.items():
+            before = stored.runs.get(key)
+            if run.graph is not None and (before is None or before.graph is None):
+                put(connection, GRAPHS, [{"digest": run.graph.digest, "graph": run.graph.text}], replaces=False)
 
     def _write_successes(self, connection: StoreConnection, stored: RecordParts, parts: RecordParts) -> None:
         """Write what the nodes depend on that have succeeded since the last write."""

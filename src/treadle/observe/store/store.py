@@ -171,6 +171,8 @@ class SQLStore(SuccessAccess, ResumeAccess):
         self._import_database()
         from treadle.observe.store import rows
         from treadle.observe.store.lookup import unknown_session, whole_id
+        from treadle.observe.store.run_graph import RunGraph
+        from treadle.observe.store.statements import listed
 
         if self._is_missing():
             raise unknown_session(session_id, [])
@@ -185,7 +187,14 @@ class SQLStore(SuccessAccess, ResumeAccess):
             workers = defaultdict(list)
             for row in connection.select_rows(f"SELECT * FROM treadle_workers {of_session} ORDER BY position", values):
                 workers[row["run"]].append(rows.worker_from(row))
-            runs = [rows.run_from(row, nodes[row["number"]], workers[row["number"]]) for row in run_rows]
+            graphs = {}
+            if digests := sorted({row["graph"] for row in run_rows if row["graph"] is not None}):
+                names, values = listed("digest", digests)
+                found = connection.select(f"SELECT digest, graph FROM treadle_graphs WHERE digest IN ({names})", values)
+                graphs = {digest: RunGraph.from_text(text) for digest, text in found}
+            runs = [
+                rows.run_from(row, nodes[row["number"]], workers[row["number"]], graphs.get(row["graph"])) for row in run_rows
+            ]
         return rows.session_from(session, runs)
 
     def list(self, limit: int = 20) -> tuple[SessionSummary, ...]:
@@ -215,7 +224,10 @@ class SQLStore(SuccessAccess, ResumeAccess):
                 return ()
             ids, values = listed("id", [row["session_id"] for row in sessions])
             of_sessions = f"WHERE session_id IN ({ids})"
-            for row in connection.select_rows(f"SELECT * FROM treadle_runs {of_sessions} ORDER BY session_id, number", values):
+            columns = "session_id, number, pipelines, runner, start_method"  # not the samples of memory, which are many
+            for row in connection.select_rows(
+                f"SELECT {columns} FROM treadle_runs {of_sessions} ORDER BY session_id, number", values
+            ):
                 runs[row["session_id"]].append(row)
             for session_id, run, outcome, count in connection.select(
                 f"SELECT session_id, run, outcome, COUNT(DISTINCT node) FROM treadle_nodes {of_sessions} "

@@ -1,0 +1,180 @@
+"""The graph of a run as its record keeps it: nodes, datasets, and what each node needs.
+
+A store keeps equal graphs once, by their digest, because most runs of a project have the same one. State: none. Neighbours:
+`recorder.py` makes the graph from the plan of the run, `rows.py` stores its text, `treadle.observe.report` reads it.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from treadle.observe.store.plain import plain_text
+from treadle.pipeline.names import is_parameter
+
+if TYPE_CHECKING:
+    from treadle.planning import Plan
+    from treadle.planning.plan import PlannedDataset
+
+PARAMETERS, MEMORY, PERSISTENT = "parameters", "memory", "persistent"
+"""The kinds of datasets."""
+
+
+class GraphDataset(NamedTuple):
+    """A dataset of a run; `kind` is one of the three above."""
+
+    name: str
+    kind: str
+
+
+class Source(NamedTuple):
+    """Where a function was defined. The file and line are None for a function that was not written in Python."""
+
+    function: str
+    file: str | None
+    line: int | None
+
+
+class GraphNode(NamedTuple):
+    """A node of a run; datasets and other nodes are given as indices.
+
+    Attributes:
+        name: its name.
+        inputs, outputs: its datasets.
+        parents: the nodes that must end before it.
+        namespace: its namespace, if any.
+        tags: its tags, sorted.
+        source: where its function was defined.
+        main_only: whether it must run in the main process.
+        resources: how much of each limited resource it needs, by name.
+    """
+
+    name: str
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+    parents: tuple[int, ...]
+    namespace: str | None
+    tags: tuple[str, ...]
+    source: Source
+    main_only: bool
+    resources: tuple[tuple[str, int], ...]
+
+
+@dataclass(frozen=True)
+class RunGraph:
+    """The nodes and datasets of a run, in plan order.
+
+    Attributes:
+        nodes, datasets: by index.
+        limits: how much of each resource was available, by name.
+    """
+
+    nodes: tuple[GraphNode, ...] = ()
+    datasets: tuple[GraphDataset, ...] = ()
+    limits: Mapping[str, int] = field(default_factory=dict)
+
+    @cached_property
+    def text(self) -> str:
+        """The graph as JSON, which `from_text` reads."""
+        sources = {source: place for place, source in enumerate(dict.fromkeys(node.source for node in self.nodes))}
+        nodes = [(*node[:6], sources[node.source], *node[7:]) for node in self.nodes]
+        content = {"nodes": nodes, "datasets": self.datasets, "limits": self.limits, "sources": list(sources)}
+        return json.dumps(content, separators=(",", ":"))
+
+    @cached_property
+    def digest(self) -> str:
+        """A hash of the text."""
+        import xxhash
+
+        return xxhash.xxh3_128_hexdigest(self.text.encode())
+
+    @classmethod
+    def from_text(cls, text: str) -> RunGraph:
+        """Read a graph.
+
+        Args:
+            text: the `text` of a graph.
+        """
+        content = json.loads(text)
+        sources = [Source(*each) for each in content["sources"]]
+        nodes = [
+            GraphNode(
+                name,
+                tuple(inputs),
+                tuple(outputs),
+                tuple(parents),
+                namespace,
+                tuple(tags),
+                sources[source],
+                main_only,
+                tuple((resource, amount) for resource, amount in resources),
+            )
+            for name, inputs, outputs, parents, namespace, tags, source, main_only, resources in content["nodes"]
+        ]
+        return cls(tuple(nodes), tuple(GraphDataset(*each) for each in content["datasets"]), content["limits"])
+
+
+def graph_of(plan: Plan, limits: Mapping[str, int]) -> RunGraph:
+    """Describe the graph of a plan.
+
+    Args:
+        plan: the plan of a run.
+        limits: how much of each resource is available, by name.
+    """
+    sources: dict[int, Source] = {}  # by the identity of the function: thousands of nodes may share one
+    nodes = []
+    for index, (name, node, inputs, outputs, parents, _children, main_only) in enumerate(plan.nodes):
+        func = node.func
+        source = sources.get(id(func)) or sources.setdefault(id(func), source_of(func))
+        namespace = getattr(node, "namespace", None) or getattr(getattr(node, "kedro", None), "namespace", None)
+        policy = plan.policies[index] if plan.policies else None
+        resources = tuple(each for each in policy.resources or () if each[0] in limits) if policy is not None else ()
+        tags = tuple(sorted(node.tags))
+        nodes.append(GraphNode(plain_text(name), inputs, outputs, parents, namespace, tags, source, main_only, resources))
+    return RunGraph(tuple(nodes), tuple(GraphDataset(plain_text(each.name), _kind(each)) for each in plan.datasets), dict(limits))
+
+
+def source_of(func: Callable[..., Any]) -> Source:
+    """Return where a function was defined; for a decorated one, the function that was decorated.
+
+    Args:
+        func: any callable.
+    """
+    while isinstance(func, functools.partial):
+        func = func.func
+    try:
+        inner: Any = inspect.unwrap(func)
+    except ValueError:  # wrappers that form a circle
+        inner = func
+    called = inner if hasattr(inner, "__code__") else vars(type(inner)).get("__call__")
+    code = getattr(called, "__code__", None)
+    name = getattr(inner, "__qualname__", None)
+    module = getattr(inner, "__module__", None)
+    full = name if isinstance(name, str) else type(inner).__qualname__
+    if isinstance(module, str) and module not in ("builtins", "__main__"):
+        full = f"{module}.{full}"
+    return Source(full, getattr(code, "co_filename", None), getattr(code, "co_firstlineno", None))
+
+
+def _kind(dataset: PlannedDataset) -> str:
+    if is_parameter(dataset.name):
+        return PARAMETERS
+    return MEMORY if dataset.in_memory else PERSISTENT
+
+
+def children_of(nodes: Sequence[GraphNode]) -> list[list[int]]:
+    """Return the children of each node, in plan order.
+
+    Args:
+        nodes: all nodes of a graph.
+    """
+    children: list[list[int]] = [[] for _ in nodes]
+    for index, node in enumerate(nodes):
+        for parent in node.parents:
+            children[parent].append(index)
+    return children
