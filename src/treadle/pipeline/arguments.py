@@ -6,7 +6,7 @@ caller passes its name for error messages. State: none.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from types import GeneratorType
@@ -72,23 +72,23 @@ class Returns:
             return any(isinstance(value, GeneratorType) for value in returned.values())
         return False
 
-    def unpack(self, returned: Any, owner: str) -> Iterator[tuple[str, Any]]:
-        """Yield pairs of dataset and value, in the order of the datasets; for a generator, yield pairs for each chunk.
+    def unpack(self, returned: Any, owner: str) -> Iterable[tuple[str, Any]]:
+        """Return pairs of dataset and value, in the order of the datasets; for a generator, pairs for each chunk.
 
         Args:
             returned: the returned value of the function.
             owner: the node's name, for errors.
 
-        Yields:
-            Pairs of dataset and value.
+        Returns:
+            Pairs of dataset and value. Those of a generator are made one by one.
 
         Raises:
             PipelineError: the value does not have the shape that the node's outputs say, or a generator ended
                 without a single chunk, so that an output was never made.
         """
-        if not isinstance(returned, GeneratorType):
-            yield from self._pairs(returned, owner)
-            return
+        return self._chunks(returned, owner) if isinstance(returned, GeneratorType) else self._pairs(returned, owner)
+
+    def _chunks(self, returned: Iterator[Any], owner: str) -> Iterator[tuple[str, Any]]:
         chunks = 0
         for chunk in returned:
             chunks += 1
@@ -96,13 +96,14 @@ class Returns:
         if not chunks and self.datasets:
             raise _nothing_yielded(owner, self.datasets)
 
-    def _pairs(self, returned: Any, owner: str) -> Iterator[tuple[str, Any]]:
+    def _pairs(self, returned: Any, owner: str) -> Iterable[tuple[str, Any]]:
         if self.shape is Shape.VALUE:
-            yield self.datasets[0], returned
-        elif self.shape is Shape.SEQUENCE:
-            yield from self._each(self._from_sequence(returned, owner), owner)
-        elif self.shape is Shape.MAPPING:
-            yield from self._each(self._from_mapping(returned, owner), owner)
+            return ((self.datasets[0], returned),)
+        if self.shape is Shape.SEQUENCE:
+            return self._each(self._from_sequence(returned, owner), owner)
+        if self.shape is Shape.MAPPING:
+            return self._each(self._from_mapping(returned, owner), owner)
+        return ()
 
     def _each(self, values: Sequence[Any], owner: str) -> Iterator[tuple[str, Any]]:
         for name, value in zip(self.datasets, values, strict=True):

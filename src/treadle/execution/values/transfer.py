@@ -66,6 +66,8 @@ def publish(value: Any, scratch: str, *, budget: Budget | None = None, spare: in
         except MemoryError as exc:
             msg = f"there was not enough memory to pickle a {type(value).__module__}.{type(value).__qualname__}"
             raise NoRoomError(msg) from exc
+        if not buffers and len(data) <= INLINE_BYTES:  # most values
+            return Inline(data, ())
         size = len(data) + sum(buffer.nbytes for buffer in buffers)
         if size <= INLINE_BYTES:
             return Inline(data, tuple(bytes(buffer) for buffer in buffers))

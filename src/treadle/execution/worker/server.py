@@ -114,6 +114,7 @@ class _Server:
         self._monitor_reads = False
         self._wake_read, self._wake_write = socket.socketpair()
         self._last_cancel_check = 0.0  # by the monotonic clock
+        self._has_new_commands = False  # whether `_commands` has some that were not searched for a Cancel
         self._wake_read.setblocking(False)  # noqa: FBT003 - the socket's own signature
         self._wake_write.setblocking(False)  # noqa: FBT003 - the same
         self._wake_monitor = threading.Event()
@@ -165,7 +166,7 @@ class _Server:
             first, *rest = self._channel.receive_all()
             if rest:
                 with self._lock:
-                    self._commands.extend(rest)
+                    self._add_commands(rest)
             return first
 
     def _monitor(self) -> None:
@@ -218,7 +219,7 @@ class _Server:
                 return
             arrived = self._channel.receive_ready()
             with self._lock:  # before the main thread may read, so that the order of commands is kept
-                self._commands.extend(arrived)
+                self._add_commands(arrived)
         self._publish_requested()
         self._return_queued_jobs()
         self._channel.flush()
@@ -300,6 +301,12 @@ class _Server:
             self._runs[number] = WorkerRun(number, spec, self._worker, self._files.of(number), self._budget)
         return self._runs[number]
 
+    def _add_commands(self, arrived: list[tuple[Any, list[int]]]) -> None:
+        """Queue commands; called with the lock."""
+        if arrived:
+            self._commands.extend(arrived)
+            self._has_new_commands = True
+
     def _check_for_cancel(self, run: int) -> bool:
         """Check from time to time whether the run was cancelled; if so, return the queued jobs to the parent."""
         now = time.monotonic()
@@ -309,7 +316,10 @@ class _Server:
         with self._reading:
             arrived = self._channel.receive_ready()
         with self._lock:
-            self._commands.extend(arrived)
+            self._add_commands(arrived)
+            if not self._has_new_commands:
+                return False
+            self._has_new_commands = False
             if not any(isinstance(command, Cancel) and command.run == run for command, _ in self._commands):
                 return False
             self._commands = deque(item for item in self._commands if not isinstance(item[0], Cancel))

@@ -180,7 +180,7 @@ class ForwardStream(io.TextIOBase):
 
     def flush_all(self) -> None:
         """Send the unfinished lines of all threads, and the pending bytes."""
-        if self._unfinished or self._buffer.pending:  # checked without the lock, since this runs after every node
+        if self._unfinished or self._buffer.unfinished:  # checked without the lock, since this runs after every node
             with self._lock:
                 for pieces in list(self._unfinished.values()):
                     count = len(pieces)
@@ -212,12 +212,8 @@ class ForwardBuffer(io.BufferedIOBase):
         super().__init__()
         self._stream = stream
         self._lock = lock
-        self._unfinished = bytearray()
-
-    @property
-    def pending(self) -> bool:
-        """Whether the last line is unfinished."""
-        return bool(self._unfinished)
+        self.unfinished = bytearray()
+        """The last line, if it has not ended yet."""
 
     @property
     def raw(self) -> ForwardBuffer:
@@ -236,8 +232,8 @@ class ForwardBuffer(io.BufferedIOBase):
         """Send the complete lines, after this thread's unfinished text."""
         piece = bytes(data)
         with self._lock:
-            self._unfinished += piece
-            end = self._unfinished.rfind(b"\n") + 1 if len(self._unfinished) <= LONG_LINE else len(self._unfinished)
+            self.unfinished += piece
+            end = self.unfinished.rfind(b"\n") + 1 if len(self.unfinished) <= LONG_LINE else len(self.unfinished)
             if end:
                 self._send(end)
         return len(piece)
@@ -245,10 +241,10 @@ class ForwardBuffer(io.BufferedIOBase):
     def flush(self) -> None:
         """Send the unfinished line."""
         with self._lock:
-            if self._unfinished:
-                self._send(len(self._unfinished))
+            if self.unfinished:
+                self._send(len(self.unfinished))
 
     def _send(self, end: int) -> None:
         self._stream.flush()
-        self._stream.emit(bytes(self._unfinished[:end]))
-        del self._unfinished[:end]
+        self._stream.emit(bytes(self.unfinished[:end]))
+        del self.unfinished[:end]
