@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from contextlib import closing
 from importlib.util import find_spec
 from pathlib import Path
@@ -86,6 +87,7 @@ def _decide(count: int, repeats: int) -> float:
             file = folder / f"{each}.txt"
             file.write_text(each, encoding="utf-8")
             os.utime(file, (1, 1))  # long ago, as the files of an unchanged project are
+        time.sleep(2.5)  # the time of the change of status counts too, and cannot be set
         pipeline = Pipeline([node(noop, f"d{index - WIDTH}", f"d{index}", name=f"n{index}") for index in range(count)])
         with closing(SQLStore(project_path=folder)) as store:
             reuse = _reuse(store)

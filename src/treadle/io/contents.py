@@ -110,7 +110,13 @@ def local_content_of(name: str, path: str, known: ContentRecord | None = None) -
         What `content_of` returns.
     """
     try:
+        if known is not None and known.location == path and known.version is None and _written.get() is None:
+            status = _stat(path)
+            if stat.S_ISREG(status.st_mode) and _is_untouched(status, known):
+                return known
         return local_content(blank_record(name, path), path, known)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
     except Exception as exc:  # noqa: BLE001 - as above, for example a file that may not be read
         return _undetermined(name, exc)
 
@@ -253,8 +259,7 @@ def digest_of(content: bytes) -> str:
 
 
 def _file(blank: ContentRecord, path: str, status: os.stat_result, known: ContentRecord | None) -> ContentRecord:
-    is_same = known is not None and (status.st_size, status.st_mtime_ns) == (known.size, known.mtime_ns)
-    if known is not None and is_same and known.digest is not None and _is_older(status, known.taken_ns):
+    if known is not None and _is_untouched(status, known):
         return known if known.version == blank.version else known._replace(version=blank.version)
     read = _read_file(path)
     if read is None:
@@ -306,6 +311,12 @@ def _folder(blank: ContentRecord, path: str, names: list[str], known: ContentRec
 
 def _stat(path: str) -> os.stat_result:
     return os.stat(path)  # noqa: PTH116 - `Path.stat` takes three times as long, and a run may look at ten thousand files
+
+
+def _is_untouched(status: os.stat_result, known: ContentRecord) -> bool:
+    """Return whether a file is certainly still the one of an earlier record."""
+    is_same = status.st_size == known.size and status.st_mtime_ns == known.mtime_ns
+    return is_same and known.digest is not None and _is_older(status, known.taken_ns)
 
 
 def _is_older(status: os.stat_result, taken_ns: int | None) -> bool:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from datetime import date
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 from treadle.errors import TreadleError
@@ -77,8 +78,7 @@ class PartsCollector:
         code = self._fingerprinter.of(node.func)
         parts = {**code.parts, **self._hooks}
         doubts = [] if code.is_complete else [f"its code cannot be followed: {', '.join(code.unknown) or node.func_name}"]
-        arguments = [f"{keyword or ''}={name}" for keyword, name in node.call_arguments]
-        parts["arguments"] = _short(", ".join(arguments))
+        parts["arguments"] = _short(", ".join([f"{keyword or ''}={name}" for keyword, name in node.call_arguments]))
         parts["outputs"] = _short(", ".join(node.outputs))
         for role, names in (("input", node.inputs), ("output", node.outputs)):
             for name in names:
@@ -100,8 +100,9 @@ class PartsCollector:
             producer: the node that makes it.
         """
         recipe = self._catalog.recipe(name) if name in self._catalog else None
-        kind = str(recipe.config.get("type", "")).lower() if recipe is not None else ""
-        return (self._fingerprinter.classes_of(producer.func) or "") if any(word in kind for word in _PICKLED) else ""
+        if recipe is None or not _has_objects(str(recipe.config.get("type", ""))):
+            return ""
+        return self._fingerprinter.classes_of(producer.func) or ""
 
     def _hook_parts(self, hooks: PluginManager) -> Iterator[tuple[str, str]]:
         for name in _HOOKS:
@@ -135,8 +136,9 @@ class PartsCollector:
         if recipe is not None and recipe.config.get("type") == STORED_TYPE:
             return "", ""
         if recipe is not None:
-            counted = [text for key, text in self._entry_texts(name, recipe.config).items() if key not in _NOT_FOR[role]]
-            problem = next((text for text in counted if isinstance(text, ValueError)), None)
+            ignored = _NOT_FOR[role]
+            counted = [text for key, text in self._entry_texts(name, recipe.config).items() if key not in ignored]
+            problem = next((text for text in counted if type(text) is not str), None)
             return (_digest(f"{{{', '.join(map(str, counted))}}}"), "") if problem is None else ("", str(problem))
         if name in self._catalog and not self._catalog.capabilities(name).in_memory:
             kind = self._catalog.dataset_class(name)
@@ -186,6 +188,12 @@ def canonical(value: Any, label: str, *, checks_names: bool = True) -> str:
         return f"{{{', '.join(sorted(canonical(each, label, checks_names=checks_names) for each in value))}}}"
     msg = f"{label} is an object of type {type(value).__qualname__}, which cannot be compared"
     raise ValueError(msg)
+
+
+@lru_cache(maxsize=256)
+def _has_objects(kind: str) -> bool:
+    """Return whether files of a type of dataset contain pickled objects."""
+    return any(word in kind.lower() for word in _PICKLED)
 
 
 def _param_label(name: str) -> str:

@@ -35,6 +35,7 @@ class PresentContents:
         self._known = {record.dataset: record for success in last.values() for record in (*success.inputs, *success.outputs)}
         self.missing: set[str] = set()
         """Inputs that no node makes and that do not exist."""
+        self._plain_files: dict[str, str | None] = {}
         self._found: dict[str, ContentRecord] = {}
         self._inputs: dict[str, ContentRecord] = {}
         self._saved: dict[str, ContentRecord] = {}  # by base name: what a node of this run has saved
@@ -42,7 +43,7 @@ class PresentContents:
 
     def is_in_memory(self, name: str) -> bool:
         """Return whether a dataset keeps its value in memory."""
-        return name not in self._catalog or self._catalog.capabilities(name).in_memory
+        return name not in self._catalog or (self._plain_file(name) is None and self._catalog.capabilities(name).in_memory)
 
     def of_input(self, name: str) -> str | None:
         """Return the digest of an input that no node makes; None if it cannot be verified."""
@@ -131,13 +132,18 @@ class PresentContents:
         return causes
 
     def _find(self, name: str) -> ContentRecord | None:
-        known, recipe = self._known.get(name), self._catalog.recipe(name)
-        path = recipe.plain_file() if recipe is not None else None
+        known, path = self._known.get(name), self._plain_file(name)
         try:
-            # A large project has thousands of plain files, whose datasets need not be built.
             found = local_content_of(name, path, known) if path is not None else content_of(self._catalog[name], name, known)
         except TreadleError:  # it cannot be built; the run reports it
             return None
         if found is not None:
             self._found[name] = found
         return found
+
+    def _plain_file(self, name: str) -> str | None:
+        """Return the path of the file that is all that a dataset loads: one of thousands, whose datasets need not be built."""
+        if name not in self._plain_files:
+            recipe = self._catalog.recipe(name)
+            self._plain_files[name] = recipe.plain_file() if recipe is not None else None
+        return self._plain_files[name]

@@ -12,7 +12,7 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from treadle.collector import plan_excluded_from_gc
+from treadle.collector import collection_paused
 from treadle.errors import SessionError, TreadleError, UnknownNameError
 from treadle.pipeline.names import base_name, is_parameter
 from treadle.pipeline.policy import CachePolicy
@@ -104,10 +104,10 @@ class Reuse:
             The decisions for the runner; None if all nodes run.
         """
         try:
-            self._contents = PresentContents(catalog, self.read_last())
-            self._outputs = {node.name: node.outputs for node in pipeline.nodes}
-            collector = PartsCollector(self._package, catalog, hooks)
-            with plan_excluded_from_gc(len(pipeline.nodes)):
+            with collection_paused():  # the facts of a hundred thousand nodes would be traversed again and again
+                self._contents = PresentContents(catalog, self.read_last())
+                self._outputs = {node.name: node.outputs for node in pipeline.nodes}
+                collector = PartsCollector(self._package, catalog, hooks)
                 facts = _Facts(pipeline, self._contents, collector, rules, seed)
                 self.decisions = facts.decide(self.last, trusting=self._trusting, forced=self.forced, reads=self.skips)
         except TreadleError:
@@ -251,6 +251,7 @@ class _Facts:
     def _facts(self, node: Node, success: LastSuccess | None, *, trusting: bool, forced: bool) -> NodeFacts:
         policy = self._rules.of(node)
         parts, doubts = self._collector.parts(node)
+        parts.update(_policy_parts(policy, self._seed))
         for name in node.inputs:
             producer = self._producers.get(base_name(name))
             classes = self._collector.stored_classes(name, producer) if producer is not None else ""
@@ -258,7 +259,8 @@ class _Facts:
                 parts[f"classes of {base_name(name)}"] = classes
         causes = ["it is forced to run"] if forced else []
         causes += _policy_causes(node, policy, success)
-        causes += [f"input {name} does not exist" for name in node.inputs if name in self._contents.missing]
+        if self._contents.missing:
+            causes += [f"input {name} does not exist" for name in node.inputs if name in self._contents.missing]
         trusting = trusting or (policy is not None and policy.cache is CachePolicy.ALWAYS)
         if not trusting:
             causes += doubts
@@ -268,7 +270,7 @@ class _Facts:
             causes += self._contents.changed_outputs(persistent, success, trusting=trusting)
         return NodeFacts(
             name=node.name,
-            parts={**parts, **_policy_parts(policy, self._seed)},
+            parts=parts,
             inputs=tuple(dict.fromkeys(base_name(name) for name in node.inputs if not is_parameter(name))),
             outputs=tuple(map(base_name, node.outputs)),
             last=success,
