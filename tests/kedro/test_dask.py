@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from contextlib import closing
 
 import pytest
+
+from treadle.observe.store import SQLStore
 
 pytest.importorskip("kedro", reason="the Kedro runner's tests need Kedro")
 pytest.importorskip("kedro_datasets", reason="the projects use kedro-datasets")
@@ -82,3 +85,27 @@ def test_datasets_are_sent_with_the_nodes_that_use_them(tmp_path):
     with DaskRunner(max_workers=2) as runner:
         assert runner.run(pipeline(nodes), catalog)["count"].load() == 12
     assert (tmp_path / "long.txt").read_text() == "WOOLWOOL"
+
+
+def test_resume_and_skip_unchanged(make_project, has_flag, address):
+    """What is done is not run again on a cluster either; files that workers have saved are verified by the main process."""
+    if not has_flag("--runner-params"):
+        pytest.skip("this Kedro has no --runner-params")
+    lane = make_project("lane")
+    with (lane.root / "pyproject.toml").open("a") as file:
+        file.write('\n[tool.treadle]\npackage_name = "lane"\n')
+    (lane.root / "conf/base/execution.yml").write_text("nodes: {kept: {cache: store}}\n")
+
+    def run(*flags, fails=False):
+        lane.kedro(
+            "--runner=treadle.kedro.DaskRunner", "--pipelines=resuming", *flags, fails=fails, DASK_SCHEDULER_ADDRESS=address
+        )
+        with closing(SQLStore(project_path=lane.root)) as store:
+            return {node.node: node.outcome.value for node in store.load(store.list(1)[0].session_id).runs[-1].nodes}
+
+    assert run(fails=True) == {"saved": "succeeded", "kept": "succeeded", "bad": "failed"}
+    assert any("cache: store means auto" in line and "outputs of kept are not stored" in line for line in lane.lines("run.log"))
+    nodes = lane.root / "src/lane/nodes.py"
+    nodes.write_text(nodes.read_text().replace('raise LaneError(f"no luck with {values}")', "return values"))
+    assert run("--runner-params=resume=last") == {"saved": "reused", "kept": "succeeded", "bad": "succeeded"}
+    assert run("--runner-params=skip_unchanged=true", "--to-nodes=saved") == {"saved": "reused"}

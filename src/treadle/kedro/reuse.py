@@ -9,6 +9,7 @@ what the nodes depend on.
 
 from __future__ import annotations
 
+import logging
 import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Any, cast
 from treadle.errors import SessionError
 from treadle.io.identity import file_identity_of
 from treadle.observe.store import SQLStore
+from treadle.pipeline.policy import CachePolicy
 from treadle.session.resuming import find_record, resumed_from
 from treadle.session.reusing import Reuse
 
@@ -33,9 +35,11 @@ if TYPE_CHECKING:
     from treadle.kedro.nodes import KedroNode
     from treadle.kedro.reuse_options import ReuseOptions
     from treadle.kedro.session import SessionInfo
-    from treadle.pipeline import Pipeline
+    from treadle.pipeline import Node, Pipeline
     from treadle.planning.policies import PolicyRules
     from treadle.session.resuming import Resumed
+
+_logger = logging.getLogger("kedro.runner.treadle")
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +113,7 @@ def decide(
         The decisions for the loop; None if all nodes run.
     """
     pipeline = _Pipeline(nodes)
+    _warn_of_stored_values(pipeline, catalog, rules)
     used = {name for node in pipeline.nodes for name in node.inputs}
     reuse.forced = {
         node.name
@@ -123,6 +128,22 @@ def decide(
         rules=rules,
         seed=seed,
     )
+
+
+def _warn_of_stored_values(pipeline: _Pipeline, catalog: EngineCatalog, rules: PolicyRules) -> None:
+    names = [
+        node.name
+        for node in pipeline.nodes
+        if (policy := rules.of(cast("Node", node))) is not None
+        and policy.cache is CachePolicy.STORE
+        and any(catalog.capabilities(name).in_memory for name in node.outputs)
+    ]
+    if names:
+        _logger.warning(
+            "In Kedro projects, the policy cache: store means auto, so the in-memory outputs of %s are not stored, and are made "
+            "again when a node needs them. Declare them in the catalog to keep them.",
+            ", ".join(names),
+        )
 
 
 def _env_of_successes(session: SessionInfo) -> str | None:

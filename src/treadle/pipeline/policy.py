@@ -77,7 +77,7 @@ class NodePolicy:
         resources: amounts by name: `{"gpu": 1, "memory": "4GB"}`.
         on_failure: `"stop"` or `"continue"`.
         seed: an integer, 0 or more; False for different random numbers in each run, even if the run has a seed.
-        cache: `"auto"` (the default), `"never"` or `"always"`.
+        cache: `"auto"` (the default), `"never"`, `"always"` or `"store"`.
         version: any text or number.
         max_age: seconds, or `"12h"`, `"7d"`.
 
