@@ -324,9 +324,17 @@ def test_status_and_explain(mill, runs, treadle):
     assert dry.wait() == 0
     assert "1 of 5 nodes will run" in dry.output
     assert _newest(mill).outcome is Outcome.SUCCEEDED
-    assert treadle(mill, "accept", "total").wait() == 0
+    everything = treadle(mill, "run", "--dry-run", "--json")
+    assert everything.wait() == 0
+    assert [(each["state"], each["causes"]) for each in json.loads(everything.output)["nodes"]] == [("runs", [])] * 5
+    accepted = treadle(mill, "accept", "total", "--json")
+    assert accepted.wait() == 0
+    assert json.loads(accepted.output) == {"accepted": ["total"]}
     assert runs("--skip-unchanged") == ()
-    assert treadle(mill, "invalidate", "total", "--downstream").wait() == 0
+    for _ in range(2):
+        invalidated = treadle(mill, "invalidate", "total", "--downstream", "--json")
+        assert invalidated.wait() == 0
+        assert json.loads(invalidated.output) == {"invalidated": ["total", "note"]}
     assert runs("--skip-unchanged") == ("total", "note")
 
 

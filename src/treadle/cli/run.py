@@ -208,7 +208,7 @@ def run(  # noqa: PLR0913 - one argument per flag
         skips = skip_unchanged or resume is not None
         count = (runner_values or {}).get("max_workers") or (os.cpu_count() if runner == "parallel" else 1)
         status = create().status(force=force or not skips, runner=runner, runner_params=runner_values, **arguments)
-        show_status(status, as_json=as_json, workers=count)
+        show_status(status, as_json=as_json, workers=count, skips=skips or force)
         return
     run_session(
         context,

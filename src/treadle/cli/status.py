@@ -81,13 +81,17 @@ def explain(context: click.Context, /, node: str, *, as_json: bool, **selection:
 @click.command()
 @click.argument("nodes", nargs=-1, shell_complete=completion.nodes)
 @_selection
+@_json
 @click.pass_context
-def accept(context: click.Context, /, nodes: tuple[str, ...], **selection: Any) -> None:
+def accept(context: click.Context, /, nodes: tuple[str, ...], *, as_json: bool, **selection: Any) -> None:
     """Take NODES as up to date as they are now; all nodes if none is given.
 
     Use it after a change that does not matter, such as a new name of a variable. The outputs of the nodes must exist.
     """
     accepted = _status(context, selection).accept(nodes)
+    if as_json:
+        click.echo(json.dumps({"accepted": list(accepted)}))
+        return
     click.echo(f"{_counted(len(accepted))} accepted as up to date.")
 
 
@@ -95,36 +99,43 @@ def accept(context: click.Context, /, nodes: tuple[str, ...], **selection: Any) 
 @click.argument("nodes", nargs=-1, required=True, shell_complete=completion.nodes)
 @click.option("--downstream", is_flag=True, help="Also the nodes that depend on them.")
 @_selection
+@_json
 @click.pass_context
-def invalidate(context: click.Context, /, nodes: tuple[str, ...], *, downstream: bool, **selection: Any) -> None:
+def invalidate(context: click.Context, /, nodes: tuple[str, ...], *, downstream: bool, as_json: bool, **selection: Any) -> None:
     """Let NODES run the next time, whatever has changed."""
-    count = _status(context, selection).invalidate(nodes, downstream=downstream)
-    click.echo(f"{_counted(count)} will run the next time.")
+    invalidated = _status(context, selection).invalidate(nodes, downstream=downstream)
+    if as_json:
+        click.echo(json.dumps({"invalidated": list(invalidated)}))
+        return
+    click.echo(f"{_counted(len(invalidated))} will run the next time.")
 
 
-def show_status(nodes: RunStatus, *, as_json: bool = False, workers: int | None = None) -> None:
+def show_status(nodes: RunStatus, *, as_json: bool = False, workers: int | None = None, skips: bool = True) -> None:
     """Print which nodes are up to date, and the first cause of each other node.
 
     Args:
         nodes: the nodes.
         as_json: print JSON instead of a table.
         workers: for a run: its number of workers, so that its duration can be estimated.
+        skips: whether the run skips nodes that are up to date; if not, no node has a cause to run.
     """
     seconds = nodes.expected_seconds(workers) if workers is not None else None
     if as_json:
-        values = [each.as_dict() for each in nodes]
+        values = [each.as_dict() if skips else {**each.as_dict(), "causes": []} for each in nodes]
         click.echo(json.dumps(values if workers is None else {"expected_seconds": seconds, "nodes": values}, indent=2))
         return
     rows = [("NODE", "STATE", "FIRST CAUSE")]
     for each in nodes:
         state = f"{_SYMBOLS[each.expected.name.lower()]} {each.expected.value}"
-        rows.append((each.node, state, each.causes[0] if each.causes else ""))
+        rows.append((each.node, state, each.causes[0] if each.causes and skips else ""))
     for line in aligned(rows):
         click.echo(printable(line))
     running = sum(each.expected.name == "RUNS" for each in nodes)
     depending = sum(each.expected.name == "DEPENDS" for each in nodes)
     rest = f", {depending} only if the nodes before them save something new" if depending else ""
     click.echo(f"{running} of {_counted(len(nodes))} will run{rest}.")
+    if not skips:
+        click.echo("With --skip-unchanged, only nodes that are not up to date run.")
     if seconds:
         at_most = "at most " if depending else ""
         click.echo(f"Expected duration: {at_most}{seconds:.1f} s with {workers} worker{'' if workers == 1 else 's'}.")

@@ -103,7 +103,7 @@ class RunStatus(Sequence[NodeStatus]):
         self._save(self._successes(names))
         return names
 
-    def invalidate(self, nodes: Iterable[str], *, downstream: bool = False) -> int:
+    def invalidate(self, nodes: Iterable[str], *, downstream: bool = False) -> tuple[str, ...]:
         """Let nodes run the next time, whatever has changed.
 
         Args:
@@ -111,7 +111,7 @@ class RunStatus(Sequence[NodeStatus]):
             downstream: whether the nodes that depend on them run as well.
 
         Returns:
-            How many nodes were up to date, or could have been, and run now.
+            The names of the nodes that run now.
 
         Raises:
             UnknownNameError: the run has no such node.
@@ -119,7 +119,8 @@ class RunStatus(Sequence[NodeStatus]):
         names = self._checked(nodes)
         if downstream:
             names = tuple(node.name for node in self._run.pipeline.from_nodes(*names).nodes)
-        return self._forget(names)
+        self._forget(names)
+        return names
 
     def expected_seconds(self, workers: int = 1) -> float | None:
         """Estimate how long the run takes, from the durations that are recorded: the makespan of its simulated schedule.

@@ -166,7 +166,7 @@ class Decisions:
     def _causes(self, node: NodeFacts, parts: Parts, ignored: Collection[str] = ()) -> tuple[str, ...]:
         """Return why a node has to run; empty if it is up to date."""
         if node.last is None:
-            return ("no successful run of it is recorded", *node.must_run)
+            return ("no successful run of it is recorded, or it was invalidated", *node.must_run)
         unverified = {name for name, value in parts.items() if value == UNKNOWN and name.startswith("input ")}
         skipped = unverified.union(ignored)
         before = {name: value for name, value in node.last.parts.items() if name not in skipped}
