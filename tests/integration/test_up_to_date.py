@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import sqlite3
 from contextlib import closing
 
 import pytest
@@ -336,6 +337,16 @@ def test_status_and_explain(mill, runs, treadle):
         assert invalidated.wait() == 0
         assert json.loads(invalidated.output) == {"invalidated": ["total", "note"]}
     assert runs("--skip-unchanged") == ("total", "note")
+
+
+def test_a_store_of_a_newer_treadle_is_one_error(mill, runs, treadle):
+    """Nothing is decided, run or written, and the error appears once."""
+    runs()
+    with closing(sqlite3.connect(mill / ".treadle/sessions.db")) as connection, connection:
+        connection.execute("INSERT INTO treadle_migrations VALUES (1000, 'future', 0)")
+    refused = treadle(mill, "run", "--skip-unchanged")
+    assert refused.wait() == 2
+    assert refused.output.count("was made by a newer Treadle") == 1, refused.output
 
 
 def test_stored_values_are_loaded_instead_of_made_again(mill, runs, treadle):

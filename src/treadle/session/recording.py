@@ -228,6 +228,8 @@ class Recording:
                 failed = ends_with is not None and is_failure(ends_with)
                 if not failed and not self.runs:
                     raise
+                if isinstance(ends_with, StoreError) and str(ends_with) == str(broken):
+                    return  # the error that ends the session says already what is wrong with its store
                 log = (
                     _logger.error if isinstance(broken, StoreError) else _logger.exception
                 )  # the message of a StoreError is sufficient

@@ -174,8 +174,8 @@ def _being_resumed(claim: ResumeClaim) -> SessionError:
     where = f"session {claim.resumed_by}, in process {claim.process.pid} on {claim.process.host}"
     if claim.is_active:
         msg = (
-            f"Session {claim.session_id} is being resumed by {where}, which is running. Wait for its end; `treadle sessions show "
-            "--follow` shows it."
+            f"Session {claim.session_id} is being resumed by {where}, which is running. Wait for its end; "
+            f"`treadle sessions show {claim.resumed_by} --follow` shows it."
         )
     else:
         msg = (
