@@ -112,15 +112,16 @@ def fingerprint(modules: Iterable[str], project: ProjectSetup | None = None, *, 
     return digest.hexdigest()
 
 
-_last_environment: list[tuple[tuple[tuple[bytes, bytes], ...], str]] = [((), "[]")]
+_last_environment: list[tuple[dict[bytes, bytes], str]] = [({}, "[]")]
 """The environment, and its variables as text; in one tuple, so that threads can replace both at once."""
 
 
 def _environment() -> str:
     """Return the environment variables that a worker depends on, as text. They rarely change from run to run."""
-    variables = tuple(os.environb.items())
+    variables: dict[bytes, bytes] = os.environ._data  # type: ignore[attr-defined]  # noqa: SLF001 - public views convert each variable
     before, text = _last_environment[0]
     if variables != before:
+        before = variables.copy()
         text = repr(sorted((name, value) for name, value in os.environ.items() if name not in _VOLATILE))
-        _last_environment[0] = (variables, text)
+        _last_environment[0] = (before, text)
     return text
