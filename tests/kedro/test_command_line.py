@@ -186,6 +186,12 @@ def test_resume_and_skip_unchanged(lane, has_flag):
     lane.kedro(*runner[:1], "--runner-params=start_method=fork")
     (lane.root / "data/right.json").write_text("[0]")
     lane.kedro(*runner[:1], "--runner-params=start_method=fork,skip_unchanged=true", "--params=model.unused=1")
+    assert any(
+        line.endswith("Node 'make_right' will run: output right has changed since it was saved") for line in lane.lines("run.log")
+    )
+    status = lane.command("-m", "treadle", "status")
+    assert status.returncode == 2
+    assert "cannot read a Kedro project" in status.stderr
     assert _outcomes(_sessions(lane)[-1]) == {
         "make_left": "reused",
         "make_right": "succeeded",

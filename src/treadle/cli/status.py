@@ -14,10 +14,12 @@ from treadle.cli import completion, options
 from treadle.cli.options import names
 from treadle.cli.tables import aligned
 from treadle.cli.values import join_names, join_params
+from treadle.errors import TreadleError
 from treadle.printable import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from pathlib import Path
 
     from treadle.session.status import RunStatus
 
@@ -156,11 +158,26 @@ def _arguments(selection: Mapping[str, Any]) -> dict[str, Any]:
 
 def _status(context: click.Context, selection: Mapping[str, Any]) -> RunStatus:
     from treadle.cli.location import check_environment, enter_any_project, session_class
+    from treadle.session.running import add_note
 
     path = enter_any_project(context)
     check_environment(path, selection["env"], selection["conf_source"])
-    session = session_class().create(
-        path, env=selection["env"], extra_params=join_params(selection["params"]), conf_source=selection["conf_source"]
-    )  # it is never closed, so nothing is recorded
-    status: RunStatus = session.status(**_arguments(selection))
+    try:
+        session = session_class().create(
+            path, env=selection["env"], extra_params=join_params(selection["params"]), conf_source=selection["conf_source"]
+        )  # it is never closed, so nothing is recorded
+        status: RunStatus = session.status(**_arguments(selection))
+    except TreadleError as exc:
+        if _is_of_kedro(path):
+            note = (
+                "pyproject.toml has a table [tool.kedro]. Treadle's commands cannot read a Kedro project: `kedro run "
+                "--runner=treadle.kedro.ParallelRunner --runner-params=skip_unchanged=true` logs why each node runs."
+            )
+            add_note(exc, note)
+        raise
     return status
+
+
+def _is_of_kedro(path: Path | None) -> bool:
+    file = path / "pyproject.toml" if path is not None else None
+    return file is not None and file.is_file() and "[tool.kedro]" in file.read_text(encoding="utf-8", errors="replace")

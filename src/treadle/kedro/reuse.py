@@ -121,13 +121,17 @@ def decide(
         for name in node.outputs
         if catalog.is_versioned(name) or (name not in used and catalog.capabilities(name).in_memory)
     }
-    return reuse.decide(
+    decisions = reuse.decide(
         cast("Pipeline", pipeline),
         cast("Catalog", _Catalog(catalog, recipes, session.project_path)),
         hooks=manager,
         rules=rules,
         seed=seed,
     )
+    for name, causes in decisions.causes.items() if decisions is not None else ():
+        cause = "its output is versioned, or a result in memory" if name in reuse.forced else causes[0]
+        _logger.info("Node '%s' will run: %s", name, cause)
+    return decisions
 
 
 def _warn_of_stored_values(pipeline: _Pipeline, catalog: EngineCatalog, rules: PolicyRules) -> None:
