@@ -5,7 +5,8 @@ the same, on any later day and on any machine: it has a hash of them, or the ent
 whose size and times show that it was not touched since an earlier record is not hashed again.
 
 State: while `written_files_noted` is active, the contents of the files that the current context has written. Neighbours: datasets
-implement `content_record`, `kedro_files` finds the files of Kedro's datasets, `storage` notes the files that it writes.
+implement `content_record`, `remote_contents` asks remote file systems, `kedro_files` finds the files of Kedro's datasets,
+`storage` notes the files that it writes.
 """
 
 from __future__ import annotations
@@ -16,14 +17,14 @@ import time
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from treadle.events import ContentRecord
 from treadle.io.kedro_files import NoFileError, kedro_file
+from treadle.io.remote_contents import remote_content
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator
 
 __all__ = [
     "ContentRecord",
@@ -35,7 +36,6 @@ __all__ = [
     "local_content",
     "note_moved",
     "note_written",
-    "remote_content",
     "shown_location",
     "unverifiable",
     "written_files_noted",
@@ -48,19 +48,6 @@ it also allows for the clock of a file server that differs from the clock of thi
 _BLOCK: Final = 1 << 20
 _READS: Final = 3
 """How often a file is read that changes while it is read."""
-
-_REMOTE_DIGESTS: Final = MappingProxyType(
-    {
-        "md5Hash": "md5",
-        "ETag": "etag",
-        "etag": "etag",
-        "generation": "version",
-        "VersionId": "version",
-        "version_id": "version",
-    }
-)
-"""Metadata that a file system changes with the content, the most exact first: a file that is saved again with equal bytes keeps
-its MD5 hash, and on some file systems its entity tag, but has a new version."""
 
 
 class WrittenFile(NamedTuple):
@@ -202,9 +189,6 @@ def _kedro_content(dataset: object, name: str, known: ContentRecord | None) -> C
     return remote_content(blank, found.files, found.path, found.names)
 
 
-# --- local files --------------------------------------------------------------------------------------------------------
-
-
 def local_content(
     blank: ContentRecord, path: str, known: ContentRecord | None, names: Iterable[str] | None = None
 ) -> ContentRecord | None:
@@ -338,60 +322,3 @@ def _digest(descriptor: int, size: int) -> str:
         hasher.update(content)
         offset += len(content)
     return f"xxh3:{hasher.hexdigest()}"
-
-
-# --- remote files -------------------------------------------------------------------------------------------------------
-
-
-def remote_content(blank: ContentRecord, files: Any, path: str, names: Iterable[str] | None = None) -> ContentRecord | None:
-    """Return the record of a remote file or folder from the metadata of its file system; nothing is downloaded.
-
-    Args:
-        blank: a record with the name of the dataset, the location and the version.
-        files: a file system of fsspec, whose cache of listings has been cleared.
-        path: the file or folder, as the file system expects it.
-        names: the files of a folder that belong to the dataset, relative to it; None for all.
-
-    Returns:
-        The record; None if there is no file.
-    """
-    taken = time.time_ns()
-    try:
-        info: Mapping[str, Any] = files.info(path) if names is None else {"type": "directory"}
-        if info.get("type") != "directory":
-            digest = _remote_digest(info)
-            problem = None if digest is not None else "Its file system has no hash, entity tag or version of the file."
-            return blank._replace(size=_size(info), digest=digest, taken_ns=taken, problem=problem)
-        found: dict[str, Mapping[str, Any]] = files.find(path, detail=True)
-    except FileNotFoundError:
-        return None
-    root = str(files._strip_protocol(path)).rstrip("/")  # noqa: SLF001 - fsspec's own method for this
-    infos = {each[len(root) :].lstrip("/"): facts for each, facts in found.items()}
-    if names is not None:
-        infos = {name: infos[name] for name in names if name in infos}
-    return _remote_folder(blank._replace(taken_ns=taken), infos)
-
-
-def _remote_folder(record: ContentRecord, infos: Mapping[str, Mapping[str, Any]]) -> ContentRecord:
-    import xxhash
-
-    hasher = xxhash.xxh3_128()
-    for name in sorted(infos):
-        digest = _remote_digest(infos[name])
-        if digest is None:
-            return record._replace(problem=f"Its file system has no hash, entity tag or version of the file {name}.")
-        hasher.update(f"{name}\0{digest}\n".encode("utf-8", "surrogateescape"))
-    return record._replace(size=sum(_size(info) or 0 for info in infos.values()), digest=f"etag:{hasher.hexdigest()}")
-
-
-def _remote_digest(info: Mapping[str, Any]) -> str | None:
-    for key, kind in _REMOTE_DIGESTS.items():
-        value = info.get(key)
-        if value and not str(value).startswith("W/"):  # equal weak entity tags do not mean equal bytes
-            return f"{kind}:{str(value).strip(chr(34))}"
-    return None
-
-
-def _size(info: Mapping[str, Any]) -> int | None:
-    size = info.get("size")
-    return int(size) if size is not None else None

@@ -1,77 +1,38 @@
-"""Storage for files: the local disk, or any file system that fsspec supports.
+"""Storage for files: the local disk; `remote_storage` has the file systems that fsspec supports.
 
 A local file is written under a temporary name and moved to its final name when complete, so that no reader sees a partial file
 and a failed save keeps the old one. It is not flushed to the disk (fsync(2)) before: that takes four times as long for a small
-file and twice as long for a large one, and a file that a power failure leaves incomplete does not match its content record. A
-remote file is written to a temporary file and uploaded when complete. State: the file system of a remote storage, and the
-attributes of local files that were just saved. Neighbours: `datasets.file` reads and writes files with it; `versions` looks for
-versions.
+file and twice as long for a large one, and a file that a power failure leaves incomplete does not match its content record.
+
+State: the attributes of local files that were just saved. Neighbours: `datasets.file` reads and writes files with it; `versions`
+looks for versions.
 """
 
 from __future__ import annotations
 
 import contextlib
-import importlib
 import os
 import shutil
 import stat
-import tempfile
-from dataclasses import dataclass, field
-from io import TextIOWrapper
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final, Protocol, cast
 
 from treadle.errors import DatasetError
-from treadle.io.contents import local_content, note_written, remote_content
-from treadle.io.identity import FileIdentity, identify_local, identify_remote, stat_facts
+from treadle.io.contents import local_content, note_written
+from treadle.io.identity import FileIdentity, identify_local, stat_facts
 from treadle.io.temporary import temporary_beside
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from treadle.io.contents import ContentRecord
+    from treadle.io.opening import OpenArguments
 
 _LOCAL_PREFIXES: Final = ("file://", "local://")
 _LOCAL_OPTIONS: Final = frozenset(
     {"auto_mkdir", "use_listings_cache", "listings_expiry_time", "max_paths", "skip_instance_cache"}
 )
 """Options of fsspec's local file system, which are accepted but have no effect: folders are always created, nothing is cached."""
-
-
-@dataclass(frozen=True, slots=True)
-class OpenArguments:
-    """How to open a file.
-
-    Attributes:
-        binary: open in binary mode instead of text mode.
-        encoding: encoding of the text.
-        errors: how to handle encoding errors, as for `open`.
-        newline: as for `open`.
-        compression: a name known to fsspec, such as `"gzip"`, or `"infer"`; None for none.
-        append: append to the file instead of replacing it.
-        buffering: as for `open`; only for local files.
-        others: further arguments for the `open` of a remote file system.
-    """
-
-    binary: bool = False
-    encoding: str | None = None
-    errors: str | None = None
-    newline: str | None = None
-    compression: str | None = None
-    append: bool = False
-    buffering: int = -1
-    others: Mapping[str, Any] = field(default_factory=dict)
-
-    @property
-    def text(self) -> dict[str, str | None]:
-        """The arguments for opening a text file; empty for a binary one."""
-        if self.binary:
-            return {}
-        return {"encoding": self.encoding or "utf-8", "errors": self.errors, "newline": self.newline}
-
-    def mode(self, letter: str) -> str:
-        """Return the mode for `open`: the letter, with a b for binary files."""
-        return f"{letter}b" if self.binary else letter
 
 
 class Storage(Protocol):
@@ -202,145 +163,6 @@ class LocalStorage:
         return local_content(blank, path, known, names)
 
 
-class RemoteStorage:
-    """Files on a file system that fsspec supports.
-
-    Args:
-        address: the URL of a file or folder; the methods accept paths that begin with it.
-        options: arguments of the file system, including credentials.
-    """
-
-    local = False
-
-    def __init__(self, address: str, options: Mapping[str, Any]) -> None:
-        self._address = address
-        self._files, self._root = _file_system(address, dict(options))
-
-    def reading(self, path: str, how: OpenArguments) -> contextlib.AbstractContextManager[IO[Any]]:
-        """Open a file to read."""
-        inner = self._inside(path)
-        return cast("IO[Any]", self._files.open(inner, how.mode("r"), compression=how.compression, **how.text, **how.others))
-
-    @contextlib.contextmanager
-    def writing(self, path: str, how: OpenArguments) -> Iterator[IO[Any]]:
-        """Open a file to write; it appears when the block ends without an error."""
-        inner = self._inside(path)
-        with tempfile.TemporaryFile() as whole:
-            if how.append and self._files.exists(inner):
-                with self._files.open(inner, "rb", compression=how.compression) as before:
-                    shutil.copyfileobj(before, whole, 2**20)
-            if how.binary:
-                yield whole
-            else:
-                text = TextIOWrapper(whole, **cast("Any", how.text))
-                yield text
-                text.detach()
-            whole.seek(0)
-            folder = inner.rpartition("/")[0]
-            if folder and not self._files.isdir(folder):
-                self._files.makedirs(folder, exist_ok=True)
-            with self._uploading(inner, how) as file:
-                shutil.copyfileobj(whole, file, 2**20)
-
-    def exists(self, path: str) -> bool:
-        """Return whether the file or folder exists."""
-        self._files.invalidate_cache()  # another process may have written since
-        return bool(self._files.exists(self._inside(path)))
-
-    def is_folder(self, path: str) -> bool:
-        """Return whether the folder exists."""
-        return bool(self._files.isdir(self._inside(path)))
-
-    def names(self, path: str) -> list[str]:
-        """Return the names in a folder; none if it does not exist."""
-        self._files.invalidate_cache()
-        folder = self._inside(path)
-        if not self._files.isdir(folder):
-            return []
-        return [entry.rstrip("/").rpartition("/")[2] for entry in self._files.ls(folder, detail=False)]
-
-    def files(self, path: str, depth: int | None = None) -> list[str]:
-        """Return the files in a folder and those below it, relative to it; none if it does not exist."""
-        self._files.invalidate_cache()
-        folder = self._inside(path).rstrip("/")
-        return [entry[len(folder) :].lstrip("/") for entry in self._files.find(folder, maxdepth=depth)]
-
-    def remove(self, path: str) -> None:
-        """Remove a file."""
-        self._files.rm_file(self._inside(path))
-
-    def identify(self, path: str) -> FileIdentity | None:
-        """Return the identity of a file's content from its file system's metadata; None if that is not sufficient."""
-        self._files.invalidate_cache()
-        try:
-            info = self._files.info(self._inside(path))
-        except FileNotFoundError:
-            return None
-        return identify_remote(path, info)
-
-    def content(
-        self,
-        blank: ContentRecord,
-        path: str,
-        known: ContentRecord | None,  # noqa: ARG002 - metadata is always read again
-        names: Iterable[str] | None = None,
-    ) -> ContentRecord | None:
-        """Complete the record of a file or folder from its file system's metadata; None if there is none."""
-        self._files.invalidate_cache()
-        return remote_content(blank, self._files, self._inside(path), names)
-
-    @contextlib.contextmanager
-    def _uploading(self, inner: str, how: OpenArguments) -> Iterator[IO[Any]]:
-        """Open a remote file to write. If the block raises, the upload is given up: closing the file would complete it."""
-        from fsspec.compression import compr
-        from fsspec.core import get_compression
-
-        file = self._files.open(inner, "wb", **how.others)
-        target = compr[get_compression(inner, how.compression)](file, mode="w")
-        try:
-            yield target
-            target.close()
-            file.close()
-        except BaseException:
-            discard = getattr(file, "discard", None)
-            if callable(discard):
-                discard()
-            try:
-                file.closed = True  # fsspec's own files do nothing more then
-            except AttributeError:
-                file.close()
-            with contextlib.suppress(Exception):  # compressing to a file that is closed fails, as it should
-                target.close()
-            raise
-
-    def _inside(self, path: str) -> str:
-        """Return a path as the file system expects it; a URL may chain several file systems."""
-        return f"{self._root}{path[len(self._address) :]}" if path.startswith(self._address) else path
-
-
-def _file_system(address: str, options: dict[str, Any]) -> tuple[Any, str]:
-    """Return the file system of a URL, and the path of the URL on that file system.
-
-    The option `filesystem` may give the full path of a file system class that has no protocol name in fsspec.
-    """
-    import fsspec.core
-
-    class_path = options.pop("filesystem", None)
-    if class_path is None:
-        files, root = fsspec.core.url_to_fs(address, **options)
-        return files, str(root)
-    module, _, name = str(class_path).rpartition(".")
-    try:
-        kind: Any = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError, ValueError) as exc:
-        msg = f"The file system {class_path!r} cannot be imported: {exc}. Use the full path of a class: package.module.Class."
-        raise DatasetError(msg) from exc
-    if fsspec.AbstractFileSystem not in getattr(kind, "__mro__", ()):
-        msg = f"The file system {class_path!r} is not a subclass of fsspec.AbstractFileSystem."
-        raise DatasetError(msg)
-    return kind(**options), str(kind._strip_protocol(address))  # noqa: SLF001 - fsspec's own method for this
-
-
 def is_local(address: str) -> bool:
     """Return whether an address (a path or a URL) is a local path."""
     return address.startswith(_LOCAL_PREFIXES) or (
@@ -388,7 +210,11 @@ def storage_for(address: str, options: Mapping[str, Any]) -> Storage:
     Returns:
         the storage.
     """
-    return LocalStorage() if is_local(address) else RemoteStorage(address, options)
+    if is_local(address):
+        return LocalStorage()
+    from treadle.io.remote_storage import RemoteStorage
+
+    return RemoteStorage(address, options)
 
 
 def _open(

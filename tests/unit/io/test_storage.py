@@ -13,7 +13,9 @@ import fsspec
 import pytest
 from fsspec.spec import AbstractBufferedFile, AbstractFileSystem
 
-from treadle.io.storage import LocalStorage, OpenArguments, RemoteStorage, is_local, local_path, storage_for
+from treadle.io.opening import OpenArguments
+from treadle.io.remote_storage import RemoteStorage
+from treadle.io.storage import LocalStorage, is_local, local_path, storage_for
 
 TEXT = OpenArguments()
 BINARY = OpenArguments(binary=True)

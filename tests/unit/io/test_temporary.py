@@ -9,12 +9,14 @@ import sys
 import pytest
 
 from treadle import Catalog
-from treadle.io.storage import LocalStorage, OpenArguments
+from treadle.io.opening import OpenArguments
+from treadle.io.storage import LocalStorage
 from treadle.io.temporary import remove_leftovers, temporary_beside
 
 KILLED = """
 import os, signal, sys
-from treadle.io.storage import LocalStorage, OpenArguments
+from treadle.io.opening import OpenArguments
+from treadle.io.storage import LocalStorage
 with LocalStorage().writing(sys.argv[1], OpenArguments()) as file:
     file.write("half")
     file.flush()

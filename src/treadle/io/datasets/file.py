@@ -17,7 +17,8 @@ from typing import IO, TYPE_CHECKING, Any, ClassVar, Final
 from treadle.errors import DatasetError
 from treadle.io.contents import blank_record
 from treadle.io.dataset import Dataset
-from treadle.io.storage import OpenArguments, Storage, check_options, is_local, local_path, storage_for
+from treadle.io.opening import OpenArguments
+from treadle.io.storage import Storage, check_options, is_local, local_path, storage_for
 from treadle.io.versions import all_versions, new_version, newest_version, version_path
 
 if TYPE_CHECKING:

@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any
 
 from treadle.errors import DatasetError
 from treadle.io.datasets.partitioned import Partition, PartitionedDataset
-from treadle.io.storage import OpenArguments, Storage, is_local, local_path
+from treadle.io.opening import OpenArguments
+from treadle.io.storage import Storage, is_local, local_path
 
 if TYPE_CHECKING:
     from treadle.io.contents import ContentRecord

@@ -6,7 +6,7 @@ from typing import IO, Any, ClassVar
 
 from treadle.errors import DatasetError
 from treadle.io.datasets.file import FileDataset
-from treadle.io.storage import OpenArguments
+from treadle.io.opening import OpenArguments
 
 
 class ParquetDataset(FileDataset):
