@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from treadle.fingerprint.arrays import array_token
 from treadle.fingerprint.facts import Facts, digest_of, hidden
+from treadle.fingerprint.instances import CONTAINERS, LEAVES, has_readable_state, own_attributes
 from treadle.secrets import looks_secret, mask_setting
 
 if TYPE_CHECKING:
@@ -39,8 +40,6 @@ _LARGE = 100
 _LONGEST_TOKEN = 200
 _MOST_BYTES = 64 * 2**20
 
-_CONTAINERS = (list, tuple, dict, set, frozenset, collections.deque, types.MappingProxyType)
-_LEAVES = (str, int, float, complex, bytes, bytearray)
 _READABLE = (dt.date, dt.datetime, dt.time, dt.timedelta, dt.timezone, range)
 _READABLE_ELSEWHERE = {("decimal", "Decimal"), ("zoneinfo", "ZoneInfo")}
 """Types whose repr is exact; the second are not imported here."""
@@ -57,7 +56,6 @@ _WEAK = {"WeakKeyDictionary", "WeakSet", "WeakValueDictionary"}
 """Containers of the standard library that can be compared while they are empty, as caches are before a run."""
 _ARRAYS = {"numpy", "pandas"}
 """Libraries whose values are either described by `arrays.py` or not at all."""
-_HEAP_TYPE = 1 << 9
 
 
 _is_secret = lru_cache(maxsize=10_000)(looks_secret)
@@ -214,9 +212,9 @@ class Values:
 
     def _inside(self, value: Any, name: str, facts: Facts) -> str:
         kind = type(value)
-        if kind in _CONTAINERS and len(value) >= _LARGE:
+        if kind in CONTAINERS and len(value) >= _LARGE:
             return self._once(value, name, facts, self._container)
-        if kind in _CONTAINERS:
+        if kind in CONTAINERS:
             return self._container(value, kind, name, facts)
         token = self._code(value, name, facts)
         if token is None:
@@ -289,16 +287,16 @@ class Values:
     def _instance(self, value: Any, kind: type, name: str, facts: Facts) -> str:
         """Describe an instance of a class by its class, its content if the class extends a container, and its attributes."""
         label = self._kind(kind, facts)
-        if not _has_readable_state(kind):
-            wrapped = _own_attributes(value).get("__wrapped__")
+        if not has_readable_state(kind):
+            wrapped = own_attributes(value).get("__wrapped__")
             if wrapped is not None:  # made by a decorator, such as numba.njit
                 return f"<{label} {self._describe(wrapped, name, facts)}>"
             facts.is_complete = False
             facts.opaque = facts.opaque or f"{kind.__module__}.{kind.__qualname__}"
             return f"unknown <{label}>"
         content = ""
-        base = next((each for each in kind.__mro__ if each in _CONTAINERS or each in _LEAVES), None)
-        if base in _LEAVES:
+        base = next((each for each in kind.__mro__ if each in CONTAINERS or each in LEAVES), None)
+        if base in LEAVES:
             content = f"{self._leaf(base(value), name)} "
         elif base is not None:
             content = f"{self._container(value, base, name, facts)} "
@@ -306,7 +304,7 @@ class Values:
             content = f"{self._describe(value.args, name, facts)} "
         if issubclass(kind, collections.defaultdict):
             content += f"{self._describe(value.default_factory, name, facts)} "
-        attributes = _own_attributes(value)
+        attributes = own_attributes(value)
         state = (f"{each}={self._describe(attributes[each], each, facts)}" for each in sorted(attributes))
         return f"<{label} {content}{self._joined(state)}>"
 
@@ -318,40 +316,3 @@ def _is_of_process(value: Any) -> bool:
     """Return whether a value is the environment or a standard stream, which do not count."""
     streams = (sys.stdin, sys.stdout, sys.stderr, sys.__stdin__, sys.__stdout__, sys.__stderr__)
     return any(value is each for each in (os.environ, *streams))
-
-
-def _own_attributes(value: Any) -> dict[str, Any]:
-    """Read the attributes of an instance from its `__dict__` and its slots, without calling code of its class."""
-    found: dict[str, Any] = {}
-    for each in type(value).__mro__:
-        for name, descriptor in vars(each).items():
-            if name == "__dict__" and type(descriptor) in {types.GetSetDescriptorType, types.MemberDescriptorType}:
-                found.update((str(key), item) for key, item in descriptor.__get__(value).items())
-            elif type(descriptor) is types.MemberDescriptorType and "__slots__" in vars(each):
-                try:
-                    found.setdefault(name, descriptor.__get__(value))
-                except AttributeError:
-                    continue  # a slot without a value
-    return found
-
-
-def _has_readable_state(kind: type) -> bool:
-    """Return whether the attributes and the content are the whole state: no class on the way has fields of its own in C."""
-    return all(_is_python_class(each) for each in kind.__mro__ if each not in _TRANSPARENT and not _is_builtin_exception(each))
-
-
-_TRANSPARENT = frozenset(
-    {object, *_CONTAINERS, *_LEAVES, collections.OrderedDict, collections.defaultdict, types.SimpleNamespace}
-)
-
-
-def _is_builtin_exception(kind: type) -> bool:
-    return issubclass(kind, BaseException) and kind.__module__ == "builtins"
-
-
-def _is_python_class(kind: type) -> bool:
-    if not kind.__flags__ & _HEAP_TYPE or kind.__base__ is None:
-        return False
-    own = vars(kind)
-    places = sum(type(each) is types.MemberDescriptorType for each in own.values())
-    return kind.__basicsize__ - kind.__base__.__basicsize__ <= 8 * (places + ("__dict__" in own) + ("__weakref__" in own))

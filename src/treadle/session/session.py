@@ -11,6 +11,8 @@
 State: the facts of the session, its context once created, whether it is running or closed. The configured project
 (`treadle.project.configure`) is state of the process, read when a session is created.
 
+The module is long because `create` and `run` document each of their many arguments here, where users look for them.
+
 Neighbours: `creation.py` creates the parts, `context.py` is the project as a run uses it, `request.py` holds the arguments of
 a run, `recording.py` saves the record.
 """

@@ -1,0 +1,48 @@
+"""Read the state of instances without calling code of their classes. State: none. Neighbour: `values` describes the state."""
+
+from __future__ import annotations
+
+import collections
+import types
+from typing import Any
+
+CONTAINERS = (list, tuple, dict, set, frozenset, collections.deque, types.MappingProxyType)
+"""Types whose elements are described one by one."""
+LEAVES = (str, int, float, complex, bytes, bytearray)
+"""Types whose values are described by themselves."""
+_HEAP_TYPE = 1 << 9
+
+
+def own_attributes(value: Any) -> dict[str, Any]:
+    """Read the attributes of an instance from its `__dict__` and its slots, without calling code of its class."""
+    found: dict[str, Any] = {}
+    for each in type(value).__mro__:
+        for name, descriptor in vars(each).items():
+            if name == "__dict__" and type(descriptor) in {types.GetSetDescriptorType, types.MemberDescriptorType}:
+                found.update((str(key), item) for key, item in descriptor.__get__(value).items())
+            elif type(descriptor) is types.MemberDescriptorType and "__slots__" in vars(each):
+                try:
+                    found.setdefault(name, descriptor.__get__(value))
+                except AttributeError:
+                    continue  # a slot without a value
+    return found
+
+
+def has_readable_state(kind: type) -> bool:
+    """Return whether the attributes and the content are the whole state: no class on the way has fields of its own in C."""
+    return all(_is_python_class(each) for each in kind.__mro__ if each not in _TRANSPARENT and not _is_builtin_exception(each))
+
+
+_TRANSPARENT = frozenset({object, *CONTAINERS, *LEAVES, collections.OrderedDict, collections.defaultdict, types.SimpleNamespace})
+
+
+def _is_builtin_exception(kind: type) -> bool:
+    return issubclass(kind, BaseException) and kind.__module__ == "builtins"
+
+
+def _is_python_class(kind: type) -> bool:
+    if not kind.__flags__ & _HEAP_TYPE or kind.__base__ is None:
+        return False
+    own = vars(kind)
+    places = sum(type(each) is types.MemberDescriptorType for each in own.values())
+    return kind.__basicsize__ - kind.__base__.__basicsize__ <= 8 * (places + ("__dict__" in own) + ("__weakref__" in own))
