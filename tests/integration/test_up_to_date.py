@@ -339,6 +339,20 @@ def test_status_and_explain(mill, runs, treadle):
     assert runs("--skip-unchanged") == ("total", "note")
 
 
+@pytest.mark.parametrize("way", ["sequential", "spawn"])
+def test_a_run_without_work_imports_little(mill, runs, treadle, way):
+    """No driver of servers, no pool and no display, whichever runner is chosen; its record is complete all the same."""
+    runs()
+    launched = treadle(mill, "run", "--skip-unchanged", *_flags(way), PYTHONPROFILEIMPORTTIME="1")
+    assert launched.wait() == 0, launched.output
+    imported = {line.rpartition("|")[2].strip() for line in launched.output.splitlines() if line.startswith("import time:")}
+    assert "treadle.session.session" in imported
+    assert imported.isdisjoint({"sqlalchemy", "loky", "cloudpickle", "rich", "psutil", "distributed"})
+    record = _newest(mill)
+    assert (record.outcome, record.runs[0].node_count) == (Outcome.SUCCEEDED, 5)
+    assert [node.outcome for node in record.runs[0].nodes] == [Outcome.REUSED] * 5
+
+
 def test_a_store_of_a_newer_treadle_is_one_error(mill, runs, treadle):
     """Nothing is decided, run or written, and the error appears once."""
     runs()
