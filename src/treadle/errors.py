@@ -16,6 +16,7 @@
     ├── HookError               a hook that cannot be registered or pickled, or that raised outside of a node
     ├── SessionError            a session used in the wrong state, such as after it was closed
     ├── StoreError              the store cannot be opened, migrated or written
+    ├── ReportError             the report of a run cannot be written
     ├── RunnerError             a runner, or an argument of a runner, is invalid (a ValueError)
     └── RunError                a run that did not succeed
         ├── NodeError               a node failed
@@ -164,6 +165,13 @@ class StoreError(TreadleError):
 
     fields: ClassVar[tuple[str, ...]] = ("url",)
     url: str | None
+
+
+class ReportError(TreadleError):
+    """The report of a run cannot be written. Fields: path."""
+
+    fields: ClassVar[tuple[str, ...]] = ("path",)
+    path: str | None
 
 
 class RunError(TreadleError):

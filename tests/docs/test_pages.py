@@ -24,6 +24,7 @@ PAGES = (
     "sessions",
     "resuming",
     "distributed",
+    "report",
 )
 SKIPPED = "# Node clean"
 """The example of a generated cell stands for itself; tests/integration/test_notebooks.py runs such cells."""

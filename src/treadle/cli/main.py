@@ -44,6 +44,7 @@ _COMMANDS = {
     "registry": "List and describe the project's pipelines.",
     "catalog": "List and describe the project's datasets.",
     "pipeline": "Create or delete a pipeline.",
+    "report": "Write a report of a run: one HTML file that explains where the time went.",
     "sessions": "List, compare and repeat recorded sessions.",
     "ipython": "Start IPython with the project loaded.",
     "jupyter": "Work on the project in Jupyter.",

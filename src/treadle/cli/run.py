@@ -16,6 +16,7 @@ from treadle.cli.flags_file import fill_flags
 from treadle.cli.invocation import typed_command
 from treadle.cli.options import names
 from treadle.cli.values import join_names, join_params
+from treadle.printable import printable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -114,6 +115,12 @@ if TYPE_CHECKING:
 )
 @click.option("--dry-run", is_flag=True, help="Show which nodes would run, why, and how long it takes; run nothing.")
 @click.option("--json", "as_json", is_flag=True, help="With --dry-run: print JSON.")
+@click.option(
+    "--report",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Write a report of the run to this HTML file, also if the run fails.",
+)
 @click.option("--no-record", is_flag=True, help="Do not record this run; `treadle sessions` will not show it.")
 @click.option("--quiet", "-q", is_flag=True, help="Show only warnings, errors and the output of nodes, no progress.")
 @click.option("--verbose", "-v", is_flag=True, help="Show all log records of Treadle and the project, including DEBUG.")
@@ -146,6 +153,7 @@ def run(  # noqa: PLR0913 - one argument per flag
     resume: str | None,
     dry_run: bool,
     as_json: bool,
+    report: Path | None,
     no_record: bool,
     quiet: bool,
     verbose: bool,
@@ -189,6 +197,8 @@ def run(  # noqa: PLR0913 - one argument per flag
     skipping: dict[str, Any] = {"skip_unchanged": True} if skip_unchanged else {}
     skipping |= {"force": True} if force else {}
 
+    created: list[Session] = []
+
     def create() -> Session:
         session: Session = session_class().create(
             project_path,
@@ -199,6 +209,7 @@ def run(  # noqa: PLR0913 - one argument per flag
             command=typed_command(context),
             **continues,
         )
+        created.append(session)
         return session
 
     runner_values = join_params((*runner_params, {"is_async": True} if is_async else {}, {} if seed is None else {"seed": seed}))
@@ -210,18 +221,36 @@ def run(  # noqa: PLR0913 - one argument per flag
         status = create().status(force=force or not skips, runner=runner, runner_params=runner_values, **arguments)
         show_status(status, as_json=as_json, workers=count, skips=skips or force)
         return
-    run_session(
-        context,
-        create,
-        lambda session, observer: session.run(
-            **arguments,
-            runner=runner,
-            on_failure=on_failure,
-            runner_params=runner_values,
-            observers=(observer,),
-            **skipping,
-        ),
-    )
+    try:
+        run_session(
+            context,
+            create,
+            lambda session, observer: session.run(
+                **arguments,
+                runner=runner,
+                on_failure=on_failure,
+                runner_params=runner_values,
+                observers=(observer,),
+                **skipping,
+            ),
+        )
+    finally:
+        if report is not None and created:
+            _write_report(created[0], report)
+
+
+def _write_report(session: Session, file: Path) -> None:
+    """Write the report of a session that has ended; after a run that failed, a problem must not replace its error."""
+    import sys
+
+    from treadle.errors import TreadleError
+
+    try:
+        session.report().save(file)
+    except TreadleError as exc:
+        if sys.exc_info()[1] is exc and exc.__context__ is None:
+            raise
+        click.echo(printable(str(exc)), err=True)
 
 
 def _refuse_masked(params: Mapping[str, Any]) -> None:

@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from treadle.session.what_if import WhatIf
 
 
-_STORE = "treadle.cli.store"
+STORE = "treadle.cli.store"
+"""Where the context of a command has the store that was given with --store."""
 
 
 @click.group(cls=SuggestingGroup)
@@ -41,14 +42,24 @@ _STORE = "treadle.cli.store"
 @click.pass_context
 def sessions(context: click.Context, store: str | None) -> None:
     """List, compare and repeat recorded sessions."""
-    context.meta[_STORE] = store
+    context.meta[STORE] = store
 
 
-def _open_store(context: click.Context) -> SessionStore:
-    """Open the store given with --store, else that of the project."""
+def open_store(context: click.Context) -> SessionStore:
+    """Open the store given with --store, else that of the project.
+
+    Args:
+        context: of the command, which has the option.
+
+    Returns:
+        The store; the caller has to close it.
+
+    Raises:
+        StoreError: the store does not exist.
+    """
     from treadle.cli.location import enter_any_project, session_store
 
-    named = context.meta.get(_STORE)
+    named = context.meta.get(STORE)
     if named is None:
         return session_store(enter_any_project(context))
     from treadle.errors import StoreError
@@ -78,7 +89,7 @@ def _open_store(context: click.Context) -> SessionStore:
 @click.pass_context
 def list_sessions(context: click.Context, limit: int) -> None:
     """List the project's sessions, the newest first."""
-    with closing(_open_store(context)) as store:
+    with closing(open_store(context)) as store:
         found = store.list(limit)
     if not found:
         click.echo("No session is recorded yet: `treadle run` records one.")
@@ -107,11 +118,11 @@ def show_session(context: click.Context, session_id: str, *, follow: bool, as_js
     if follow:
         from treadle.cli.follow import follow_session
 
-        with closing(_open_store(context)) as store:
+        with closing(open_store(context)) as store:
             for line in follow_session(store, session_id):
                 click.echo(printable(line))
         return
-    with closing(_open_store(context)) as store:
+    with closing(open_store(context)) as store:
         record = store.load(session_id)
     if as_json:
         from treadle.cli.session_json import session_json
@@ -133,7 +144,7 @@ def diff_two_sessions(context: click.Context, before: str, after: str) -> None:
     """
     from treadle.observe.store.diff import diff_sessions
 
-    with closing(_open_store(context)) as store:
+    with closing(open_store(context)) as store:
         first, second = store.load(before), store.load(after)
     for line in _diff_lines(diff_sessions(first, second), first.session_id, second.session_id):
         click.echo(printable(line))
@@ -159,7 +170,7 @@ def rerun_session(context: click.Context, session_id: str, *, params: tuple[Mapp
     from treadle.session.rerun import changes_since, rerun_of
 
     path = enter_any_project(context)
-    with closing(_open_store(context)) as store:
+    with closing(open_store(context)) as store:
         record = store.load(session_id)
     given = join_params(params)
     settings = configured_project().settings
@@ -192,7 +203,7 @@ def ask_what_if(context: click.Context, session_id: str, workers: tuple[int, ...
     from treadle.session.what_if import policies_of, what_if
 
     enter_any_project(context)
-    with closing(_open_store(context)) as store:
+    with closing(open_store(context)) as store:
         record = store.load(session_id)
     project = configured_project()
     answer = what_if(record, project.pipelines, workers, lambda pipeline: policies_of(record, project, pipeline))

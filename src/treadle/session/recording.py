@@ -21,7 +21,7 @@ from treadle.events import Outcome
 from treadle.observe.store import RunRecorder
 from treadle.observe.store.live import LiveRecord
 from treadle.observe.store.liveness import this_process
-from treadle.session.creation import env_of_successes, start_git_probe
+from treadle.session.creation import env_of_successes, make_store, start_git_probe
 from treadle.session.facts import GitFacts, installed_versions
 from treadle.session.interruption import SAVING_SECONDS, signals_wait
 from treadle.session.record import is_failure, make_record, masked_run
@@ -32,6 +32,7 @@ from treadle.session.sources import sources_digest
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
 
+    from treadle.observe.report.report import Report
     from treadle.observe.store import RunRecord, SessionRecord, SessionStore
     from treadle.observe.store.liveness import SessionProcess
     from treadle.observe.store.records import ErrorRecord
@@ -68,6 +69,7 @@ class Recording:
         self._process: SessionProcess | None = None
         self._versions: Mapping[str, str] | None = None
         self._reuse: Reuse | None = None
+        self._final: SessionRecord | None = None
         self.saves = store is not None
         """Whether closing saves the record."""
         self.runs: list[RunRecord] = []
@@ -182,6 +184,24 @@ class Recording:
         if self._live is not None:
             self._live.end_run(record)
 
+    def report(self, before: str | None = None) -> Report:
+        """Return the report of the session as it stands.
+
+        Args:
+            before: id of an earlier session to compare with.
+
+        Raises:
+            StoreError: the earlier session does not exist, or cannot be read.
+            SessionError: there is no store from which it could be read.
+        """
+        from treadle.session.reporting import make_report
+
+        record = self._final if self._final is not None else self._describe()
+        if not self.saves:
+            return make_report(record, None, before)
+        with closing(make_store(self._project.settings, self._facts.project_path)) as store:
+            return make_report(record, store, before)
+
     def save(self) -> None:
         """Save the record as it stands; signals are deferred meanwhile.
 
@@ -288,7 +308,7 @@ class Recording:
 
     def _make_record(self, error: BaseException | None) -> SessionRecord:
         self._git = self._git or start_git_probe(self._project, self._facts)
-        return make_record(
+        self._final = make_record(
             self._facts,
             self.runs,
             self._git.facts(),
@@ -298,3 +318,4 @@ class Recording:
             process=self._process,
             versions=self._versions,
         )
+        return self._final

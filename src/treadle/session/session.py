@@ -66,6 +66,7 @@ if TYPE_CHECKING:
     from treadle.execution.loop.result import RunResult
     from treadle.execution.runners.choice import RunnerChoice
     from treadle.execution.runners.runner import Runner
+    from treadle.observe.report.report import Report
     from treadle.observe.store import SessionStore
     from treadle.project import ConfiguredProject
     from treadle.session.claims import OutputClaims
@@ -331,6 +332,21 @@ class Session:
             store=self._recording.store,
         )
 
+    def report(self, before: str | None = None) -> Report:
+        """Return the report of this session's last run: where the time went, and what limits it. A notebook displays it.
+
+        Args:
+            before: id of an earlier session to compare with.
+
+        Returns:
+            The report; `report.save("report.html")` writes it to a file. The session may be open or closed.
+
+        Raises:
+            StoreError: the earlier session does not exist, or cannot be read.
+            SessionError: there is no store from which it could be read.
+        """
+        return self._recording.report(before)
+
     def save(self) -> None:
         """Save the record as it stands, for a program that may be killed before it closes the session.
 
@@ -395,6 +411,10 @@ class Session:
                     reuse=reuse,
                 )
             outcome = Outcome.SUCCEEDED
+            from treadle.execution.loop.result import RunResult
+
+            if isinstance(result, RunResult):
+                result.make_report = self._recording.report
         except (Exception, KeyboardInterrupt) as exc:
             with signals_wait(exc):
                 outcome = Outcome.INTERRUPTED if isinstance(exc, KeyboardInterrupt) else Outcome.FAILED

@@ -11,10 +11,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from treadle.errors import DatasetError
+from treadle.errors import DatasetError, RunnerError
 from treadle.forks import fork_safe
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from treadle.execution.executors.executor import Executor
     from treadle.execution.packing.bundle import RunBundle
     from treadle.execution.protocol.handles import Handle
@@ -53,6 +55,8 @@ class RunResult(Mapping[str, Any]):
         identities: Mapping[str, FileIdentity] = MappingProxyType({}),
     ) -> None:
         self.run_id = run_id
+        self.make_report: Callable[[str | None], Any] | None = None
+        """Makes the report of the run; set by the session that ran it."""
         self._catalog = catalog
         self._names = dict.fromkeys(names)
         self._handles = handles
@@ -130,6 +134,21 @@ class RunResult(Mapping[str, Any]):
         with self._load_lock:
             for name in self._names if names is None else names:
                 self._load(name, run_ends=True)
+
+    def report(self, before: str | None = None) -> Any:
+        """Return the report of the run, which a notebook displays; `report.save("report.html")` writes it to a file.
+
+        Args:
+            before: id of an earlier session to compare with.
+
+        Raises:
+            RunnerError: the run was not started by a session, so it has no record.
+            StoreError: the earlier session does not exist, or cannot be read.
+        """
+        if self.make_report is None:
+            msg = "This run has no report, because a runner ran it without a session: run it with `Session.run` or `treadle run`."
+            raise RunnerError(msg)
+        return self.make_report(before)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._names)

@@ -1,0 +1,76 @@
+"""`treadle report`: write the report of a run to an HTML file.
+
+State: none. Neighbours: `treadle.session.reporting` makes the report; `run.py` writes one with `--report`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from treadle.cli import completion
+from treadle.cli.sessions import STORE, open_store
+from treadle.printable import printable
+
+if TYPE_CHECKING:
+    from treadle.observe.report.report import Report
+
+FOLDER = Path(".treadle") / "reports"
+"""Where reports are written by default, below the project."""
+
+
+@click.command()
+@click.argument("session_id", metavar="[ID]", required=False, shell_complete=completion.sessions)
+@click.argument("second_id", metavar="[ID2]", required=False, shell_complete=completion.sessions)
+@click.option(
+    "--output",
+    "-o",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="The file to write. By default .treadle/reports/ID.html in the project.",
+)
+@click.option("--open", "opens", is_flag=True, help="Open the report in the browser.")
+@click.option(
+    "--store",
+    metavar="URL",
+    help="The store to read: an SQLAlchemy URL or a SQLite file. By default the project's store.",
+)
+@click.pass_context
+def report(
+    context: click.Context,
+    session_id: str | None,
+    second_id: str | None,
+    *,
+    output: Path | None,
+    opens: bool,
+    store: str | None,
+) -> None:
+    """Write a report of a run: one HTML file that explains where the time went.
+
+    ID is a session, or a unique prefix of its id; the newest session by default. It may have failed, may have been killed, or may
+    still be running. With two sessions, the report of ID2 shows the differences from ID.
+
+    \b
+    treadle report --open
+    treadle report 2026-01-30T12 2026-01-31T12 --output compared.html
+    """  # noqa: D301 - \b tells click not to rewrap the following lines
+    from treadle.cli.location import enter_any_project
+    from treadle.session.reporting import report_of
+
+    context.meta[STORE] = store
+    folder = Path.cwd() if store is not None else enter_any_project(context)
+    wanted, before = (second_id, session_id) if second_id is not None else (session_id, None)
+    made = report_of(open_store(context), wanted, before)
+    file = output or (folder / FOLDER if store is None else folder) / file_name(made)
+    path = made.save(file)
+    click.echo(printable(str(path)))
+    if opens:
+        click.launch(path.as_uri())
+
+
+def file_name(made: Report) -> str:
+    """Return the default name of the file of a report."""
+    compared = f"{made.content.before.session.session_id}-to-" if made.content.before is not None else ""
+    return f"{compared}{made.content.analysis.session.session_id}.html"

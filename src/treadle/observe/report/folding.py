@@ -1,0 +1,152 @@
+"""Fold the timeline of a very large run: nodes with similar names become one, and what ran one after the other becomes one bar.
+
+Failed nodes, repeated nodes, those of the critical path and the longest ones stay as they are. State: none.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from treadle.events import Outcome
+from treadle.observe.report.timeline import Waits
+from treadle.observe.store.run_graph import GraphNode, RunGraph
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from treadle.observe.report.timeline import Attempt, Timeline
+
+MOST_NODES = 20_000
+"""How many nodes a page shows one by one; a larger run is folded."""
+
+_MOST_BARS = 20_000
+_LONGEST = 200
+_DIGITS = re.compile(r"\d+")
+
+
+@dataclass(frozen=True, slots=True)
+class Folded:
+    """A folded timeline.
+
+    Attributes:
+        timeline: with one node for each group.
+        counts: how many nodes each of its nodes stands for.
+        sentence: what is folded, for the reader; None if nothing is.
+    """
+
+    timeline: Timeline
+    counts: tuple[int, ...]
+    sentence: str | None = None
+
+
+def fold(timeline: Timeline, critical: Collection[int], most: int = MOST_NODES) -> Folded:
+    """Fold a timeline if it has too many nodes for a page.
+
+    Args:
+        timeline: the timeline.
+        critical: the nodes of the critical path, by index.
+        most: how many nodes are shown one by one.
+    """
+    nodes = timeline.graph.nodes
+    if len(nodes) <= most:
+        return Folded(timeline, (1,) * len(nodes))
+    single = _shown_one_by_one(timeline, critical)
+    keys = [str(index) if index in single else pattern_of(node) for index, node in enumerate(nodes)]
+    places = {key: place for place, key in enumerate(dict.fromkeys(keys))}
+    if len(places) > most:  # every name is different: one group for each namespace
+        keys = [
+            key if index in single else f"{nodes[index].namespace or 'no namespace'}: other" for index, key in enumerate(keys)
+        ]
+        places = {key: place for place, key in enumerate(dict.fromkeys(keys))}
+    group_of = [places[key] for key in keys]
+    members: defaultdict[int, list[int]] = defaultdict(list)
+    for index, group in enumerate(group_of):
+        members[group].append(index)
+    groups = [_group(timeline.graph, members[place], key, group_of) for key, place in places.items()]
+    folded = replace(
+        timeline,
+        graph=RunGraph(tuple(groups), timeline.graph.datasets, timeline.graph.limits),
+        attempts=_merge(timeline, group_of),
+        outcomes=tuple(_worst([timeline.outcomes[index] for index in members[place]]) for place in places.values()),
+    )
+    counts = tuple(len(members[place]) for place in places.values())
+    many = sum(count > 1 for count in counts)
+    sentence = (
+        f"This run has {len(nodes):,} nodes. {sum(count for count in counts if count > 1):,} of them are folded into {many:,} "
+        f"groups of nodes with similar names; the {sum(count == 1 for count in counts):,} others (failed or repeated nodes, the "
+        "critical path and the longest nodes) are shown one by one. The summary counts every node."
+    )
+    return Folded(folded, counts, sentence)
+
+
+def pattern_of(node: GraphNode) -> str:
+    """Return the name of a node with `#` for each number."""
+    return _DIGITS.sub("#", node.name)
+
+
+def _shown_one_by_one(timeline: Timeline, critical: Collection[int]) -> set[int]:
+    longest = sorted(timeline.attempts, key=lambda each: -each.seconds)[:_LONGEST]
+    special = {each.node for each in timeline.attempts if each.number > 1 or each.outcome is not Outcome.SUCCEEDED}
+    few = set(sorted(special)[:1000]) | set(sorted(critical)[:1000])
+    return few | {each.node for each in longest}
+
+
+def _group(graph: RunGraph, members: list[int], key: str, group_of: list[int]) -> GraphNode:
+    first = graph.nodes[members[0]]
+    if len(members) == 1:
+        return first._replace(parents=tuple(sorted({group_of[parent] for parent in first.parents})))
+    own = group_of[members[0]]
+    parents = sorted({group_of[parent] for index in members for parent in graph.nodes[index].parents} - {own})
+    return first._replace(name=key, inputs=(), outputs=(), parents=tuple(parents), resources=())
+
+
+def _merge(timeline: Timeline, group_of: list[int]) -> tuple[Attempt, ...]:
+    """Return the attempts with consecutive ones of a worker merged, until there are few enough."""
+    gap = timeline.wall / 4000
+    while True:
+        merged = _merged_at(timeline, group_of, gap)
+        if len(merged) <= _MOST_BARS:
+            return merged
+        gap *= 4
+
+
+def _merged_at(timeline: Timeline, group_of: list[int], gap: float) -> tuple[Attempt, ...]:
+    current: dict[str, Attempt] = {}
+    done: list[Attempt] = []
+    for each in timeline.attempts:
+        attempt = replace(each, node=group_of[each.node], awaited=None)
+        before = current.get(each.worker)
+        if (
+            before is not None
+            and (before.node, before.outcome, before.number) == (attempt.node, attempt.outcome, attempt.number)
+            and attempt.started - before.finished <= gap
+        ):
+            current[each.worker] = _joined(before, attempt)
+            continue
+        if before is not None:
+            done.append(before)
+        current[each.worker] = attempt
+    return tuple(sorted((*done, *current.values()), key=lambda each: (each.started, each.node)))
+
+
+def _joined(first: Attempt, second: Attempt) -> Attempt:
+    a, b = first.waits, second.waits
+    waits = Waits(*(getattr(a, name) + getattr(b, name) for name in Waits.__slots__))
+    return replace(
+        first,
+        finished=max(first.finished, second.finished),
+        load=(first.load or 0.0) + (second.load or 0.0),
+        run=(first.run or 0.0) + (second.run or 0.0),
+        save=(first.save or 0.0) + (second.save or 0.0),
+        waits=waits,
+    )
+
+
+def _worst(outcomes: list[Outcome | None]) -> Outcome | None:
+    for outcome in (Outcome.FAILED, Outcome.INTERRUPTED, None, Outcome.SUCCEEDED, Outcome.REUSED):
+        if outcome in outcomes:
+            return outcome
+    return Outcome.SKIPPED

@@ -1,0 +1,116 @@
+// Puts the parts together: theme, details of the chosen node, and the sections that need JavaScript.
+
+document.body.classList.remove("no-js");
+
+const darkWanted = window.matchMedia("(prefers-color-scheme: dark)");
+function setTheme(dark) {
+  document.documentElement.dataset.theme = dark ? "dark" : "light";
+  byId("theme").setAttribute("aria-pressed", String(dark));
+  document.dispatchEvent(new Event("theme"));
+}
+byId("theme").addEventListener("click", () => setTheme(document.documentElement.dataset.theme !== "dark"));
+darkWanted.addEventListener("change", (event) => setTheme(event.matches));
+setTheme(darkWanted.matches);
+window.addEventListener("beforeprint", () => setTheme(false));
+
+function details(run) {
+  const panel = byId("details");
+  let opener = null;
+  const close = () => { panel.hidden = true; choose(null, "details"); if (opener && opener.isConnected) opener.focus(); };
+  document.addEventListener("keydown", (event) => { if (event.key === "Escape" && !panel.hidden) close(); });
+  onChoose((node) => {
+    if (node === null) return;
+    opener = document.activeElement;
+    const attempts = run.ofNode[node], facts = [["Status", `${SYMBOLS[run.outcomes[node]]} ${OUTCOMES[run.outcomes[node]]}`]];
+    if (run.counts && run.counts[node] > 1) facts.push(["Stands for", `${run.counts[node].toLocaleString("en")} folded nodes`]);
+    if (run.namespace(node)) facts.push(["Namespace", run.namespace(node)]);
+    if (run.tags[node]) facts.push(["Tags", run.tags[node].join(", ")]);
+    const [name, place] = run.source(node).split("\n");
+    if (name) facts.push(["Function", name]);
+    if (place) facts.push(["Source", place.startsWith(`${DATA.root}/`) ? place.slice(DATA.root.length + 1) : place]);
+    if (run.datasets) {
+      const listed = (indices) => indices.map((index) => run.datasets[index] + (run.sizes[index] !== undefined ? ` (${bytes(run.sizes[index])})` : "")).join(", ");
+      const params = run.inputs[node].filter((index) => run.kinds[index] === "p"), inputs = run.inputs[node].filter((index) => run.kinds[index] !== "p");
+      if (params.length) facts.push(["Params", listed(params)]);
+      if (inputs.length) facts.push(["Inputs", listed(inputs)]);
+      if (run.outputs[node].length) facts.push(["Outputs", listed(run.outputs[node])]);
+    }
+    if (run.isCritical.has(node)) facts.push(["Critical path", "▲ yes"]);
+    const list = element("dl");
+    for (const [term, value] of facts) list.append(element("dt", {}, term), element("dd", {}, value));
+    const children = [element("button", { type: "button", class: "close", "aria-label": "Close the details", onclick: close }, "✕"), element("h3", {}, run.names[node]), list];
+    for (const attempt of attempts.slice(0, 20)) {
+      children.push(element("h4", {}, attempts.length > 1 ? `Attempt ${attempt.number}` : "Times"));
+      const times = element("dl"), add = (term, value) => times.append(element("dt", {}, term), element("dd", {}, value));
+      add("Worker", run.workers[attempt.worker].name);
+      add("Started", `+${seconds(attempt.start)}`);
+      add("Ran", `${seconds(attempt.length)}${attempt.load === null ? "" : ` (load ${seconds(attempt.load)}, run ${seconds(attempt.run)}, save ${seconds(attempt.save)})`}`);
+      for (const cause of CAUSES) if (attempt.waits[cause] >= 0.0005) add(`Wait: ${DATA.columns[cause].toLowerCase()}`, seconds(attempt.waits[cause]));
+      children.push(times);
+      const error = run.errors.find((each) => each.node === node && each.number === attempt.number);
+      if (error) children.push(element("p", {}, `${error.type}: ${error.message}`), element("pre", { tabindex: "0" }, error.traceback));
+    }
+    if (attempts.length > 20) children.push(element("p", { class: "note" }, `${attempts.length - 20} more bars`));
+    panel.replaceChildren(...children);
+    panel.hidden = false;
+    panel.scrollTop = 0;
+    panel.focus({ preventScroll: true });
+  });
+}
+
+function notRun(container, run) {
+  for (const [letter, title] of [["k", "Skipped, because a node before them failed or the run stopped"], ["u", "Up to date, so they did not run"], ["r", "Running or not reached"]]) {
+    const nodes = [...run.outcomes].flatMap((each, node) => (each === letter && !run.ofNode[node].length ? [node] : []));
+    if (!nodes.length) continue;
+    const chips = element("div", { class: "chips" });
+    for (const node of nodes.slice(0, 60)) chips.append(element("button", { type: "button", onclick: () => choose(node, "list") }, `${SYMBOLS[letter]} ${run.names[node]}`));
+    if (nodes.length > 60) chips.append(element("span", { class: "note" }, `and ${(nodes.length - 60).toLocaleString("en")} more: search the table for "${OUTCOMES[letter]}"`));
+    container.append(element("h3", {}, `${title} (${nodes.length.toLocaleString("en")})`), chips);
+  }
+}
+
+function sections(run) {
+  if (!run.list.length) for (const id of ["timeline", "usage"]) byId(id).classList.add("hidden-text");
+  const chart = run.workers.length ? gantt(byId("gantt"), [{ title: "", run }]) : null;
+  if (chart) {
+    const zoomBy = { in: () => chart.zoom(0.6), out: () => chart.zoom(1.7), all: () => chart.whole() };
+    for (const button of document.querySelectorAll("[data-zoom]")) button.addEventListener("click", zoomBy[button.dataset.zoom]);
+    byId("only-critical").addEventListener("change", (event) => chart.only(event.target.checked));
+    byId("find").addEventListener("input", (event) => {
+      const text = event.target.value.trim().toLowerCase();
+      const found = text ? run.names.flatMap((name, node) => (name.toLowerCase().includes(text) ? [node] : [])) : null;
+      chart.find(found ? new Set(found) : null);
+      byId("found").textContent = found ? `${found.length.toLocaleString("en")} found` : "";
+    });
+    onChoose((node, from) => { if (node !== null && from !== "gantt") chart.show(node); });
+    legend(byId("legend"));
+  }
+  details(run);
+  notRun(byId("not-run"), run);
+  // What is further down the page is drawn when it comes near, so that the first picture is fast.
+  const later = (id, draw) => {
+    const watch = new IntersectionObserver((seen) => { if (seen.some((each) => each.isIntersecting)) { watch.disconnect(); draw(); } }, { rootMargin: "600px" });
+    watch.observe(byId(id));
+  };
+  later("graph", () => graphView(byId("graph-view"), run));
+  later("nodes", () => nodesTable(byId("table"), run));
+  later("usage", () => {
+    concurrencyChart(byId("concurrency"), run);
+    if (run.memory) memoryChart(byId("memory"), run); else byId("memory").append(element("p", { class: "note" }, "No memory was sampled: the run was too short, or its processes are on other machines."));
+  });
+  return chart;
+}
+
+let timelineChart = null;
+if (CURRENT) timelineChart = sections(CURRENT);
+else for (const id of ["timeline", "graph", "usage", "nodes"]) byId(id).hidden = true;
+if (DATA.before && CURRENT) {
+  const earlier = unpack(DATA.before);
+  gantt(byId("before-chart"), [{ title: `Before: ${DATA.beforeId}`, run: earlier }, { title: `Now: ${DATA.id}`, run: CURRENT }], { label: "Timelines of both runs, on one scale" });
+}
+if (DATA.whatIf && byId("what-if-chart")) whatIfChart(byId("what-if-chart"), DATA.whatIf);
+if (DATA.history && byId("history-chart")) {
+  historyChart(byId("history-chart"), DATA.history);
+  for (const spark of document.querySelectorAll(".spark")) { const [values, now] = DATA.history.nodes[Number(spark.dataset.node)]; sparkline(spark, values, now); }
+}
+document.documentElement.dataset.ready = "yes";

@@ -1,0 +1,266 @@
+"""The timeline of a run: every attempt at a node with its phases, and what it waited for before.
+
+Times are seconds after the start of the run. The waits of a node and its phases follow each other without gaps::
+
+    start of the run                                                                   end of the run
+    │ inputs │ start-up │ worker or resource │ transfer │ worker │ load, run, save │ … │
+             ready                           assigned   submitted started          finished
+
+State: none. Neighbours: `resource_waits.py` finds when a resource was scarce, `critical_path.py` follows the waits backwards.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from treadle.observe.report.resource_waits import ResourceUse, blocked_seconds
+from treadle.observe.store.run_graph import GraphNode, RunGraph, Source
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from treadle.events import Outcome
+    from treadle.observe.store import NodeRecord, RunRecord, SessionRecord
+
+CAUSES = ("inputs", "startup", "worker", "resource", "delay", "transfer")
+"""What an attempt can wait for, in the order of the columns of a table."""
+
+
+@dataclass(frozen=True, slots=True)
+class Waits:
+    """Seconds that an attempt waited, by cause.
+
+    Attributes:
+        inputs: for the nodes that make its inputs.
+        startup: for the first worker to be ready.
+        worker: for a free worker.
+        resource: for a limited resource that other nodes used.
+        delay: for the end of the delay after a failed attempt.
+        transfer: for values to be loaded or transferred to its worker.
+    """
+
+    inputs: float = 0.0
+    startup: float = 0.0
+    worker: float = 0.0
+    resource: float = 0.0
+    delay: float = 0.0
+    transfer: float = 0.0
+
+    @property
+    def total(self) -> float:
+        """All seconds together."""
+        return self.inputs + self.startup + self.worker + self.resource + self.delay + self.transfer
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """An attempt at a node that started; times never decrease from `since` to `finished`.
+
+    Attributes:
+        node: index of the node in the graph.
+        number: 1 for the first attempt.
+        outcome: how it ended; None if it is running.
+        worker: the name of its worker.
+        since: when its waits begin: the start of the run, or the end of the previous attempt.
+        ready: when its inputs existed and its delay was over.
+        assigned: when a worker was chosen.
+        submitted: when it was sent to the worker.
+        started, finished: when it ran.
+        load, run, save: seconds of each phase; None if unknown, as for a failed attempt.
+        waits: the time from `since` to `started`, by cause.
+        awaited: the parent that finished last, if the attempt waited for it.
+    """
+
+    node: int
+    number: int
+    outcome: Outcome | None
+    worker: str
+    since: float
+    ready: float
+    assigned: float
+    submitted: float
+    started: float
+    finished: float
+    load: float | None
+    run: float | None
+    save: float | None
+    waits: Waits
+    awaited: int | None
+
+    @property
+    def seconds(self) -> float:
+        """How long it ran."""
+        return self.finished - self.started
+
+
+@dataclass(frozen=True, slots=True)
+class Timeline:
+    """All attempts of a run.
+
+    Attributes:
+        graph: nodes and datasets; without edges if the record has none.
+        has_edges: whether the graph is known.
+        start: when the run started, seconds since the epoch.
+        wall: seconds from its start to its end; until the last sign of life if it has no end.
+        attempts: in the order of their start.
+        outcomes: how each node ended, by its index; None for a node that is running or was not reached.
+        workers: names of the workers, in order.
+        worker_count: number of workers that the run was given.
+    """
+
+    graph: RunGraph
+    has_edges: bool
+    start: float
+    wall: float
+    attempts: tuple[Attempt, ...]
+    outcomes: tuple[Outcome | None, ...]
+    workers: tuple[str, ...]
+    worker_count: int
+
+    @property
+    def last(self) -> dict[int, Attempt]:
+        """The last attempt at each node that started, by index of the node."""
+        return {attempt.node: attempt for attempt in sorted(self.attempts, key=lambda each: each.number)}
+
+
+def timeline_of(session: SessionRecord, run: RunRecord) -> Timeline:
+    """Return the timeline of a run.
+
+    Args:
+        session: the session of the run.
+        run: the run.
+    """
+    graph = run.graph or _graph_without_edges(run)
+    places = {node.name: index for index, node in enumerate(graph.nodes)}
+    end = _end_of(session, run)
+    records: defaultdict[int, list[NodeRecord]] = defaultdict(list)
+    outcomes: list[Outcome | None] = [None] * len(graph.nodes)
+    for record in run.nodes:
+        place = places.get(record.node)
+        if place is not None:
+            records[place].append(record)
+            outcomes[place] = record.outcome
+    finished = {place: max(each.finished or 0.0 for each in of_node) - run.started for place, of_node in records.items()}
+    ready_workers = [worker.started for worker in run.workers if worker.started is not None]
+    first_worker = max(0.0, min(ready_workers, default=run.started) - run.started)
+    attempts = [
+        attempt
+        for place in sorted(records)
+        for attempt in _attempts_at(place, graph.nodes[place], records[place], finished, run.started, end)
+    ]
+    attempts = _with_causes(attempts, graph, first_worker)
+    attempts.sort(key=lambda each: (each.started, each.node, each.number))
+    workers = _workers_of(run, attempts)
+    return Timeline(
+        graph,
+        run.graph is not None,
+        run.started,
+        max(0.0, end - run.started),
+        tuple(attempts),
+        tuple(outcomes),
+        workers,
+        max(run.worker_count or 0, 1),
+    )
+
+
+def empty_timeline(session: SessionRecord) -> Timeline:
+    """Return the timeline of a session in which nothing ran.
+
+    Args:
+        session: the session.
+    """
+    return Timeline(
+        RunGraph(), has_edges=False, start=session.started, wall=0.0, attempts=(), outcomes=(), workers=(), worker_count=1
+    )
+
+
+def _graph_without_edges(run: RunRecord) -> RunGraph:
+    unknown = Source("", None, None)
+    names = dict.fromkeys(record.node for record in run.nodes)
+    return RunGraph(tuple(GraphNode(name, (), (), (), None, (), unknown, main_only=False, resources=()) for name in names))
+
+
+def _end_of(session: SessionRecord, run: RunRecord) -> float:
+    """Return when a run ended, or the last time at which something is known to have happened in it."""
+    if run.finished is not None:
+        return run.finished
+    times = [each for node in run.nodes for each in (node.started, node.finished) if each is not None]
+    return max([run.started, session.heartbeat or 0.0, *times])
+
+
+def _attempts_at(
+    place: int, node: GraphNode, records: Sequence[NodeRecord], finished: Mapping[int, float], start: float, end: float
+) -> list[Attempt]:
+    """Return the attempts at a node, with waits that are only split by time."""
+    made = max(((finished.get(parent, 0.0), parent) for parent in node.parents), default=(0.0, None))
+    attempts: list[Attempt] = []
+    for record in sorted(records, key=lambda each: each.attempt):
+        if record.started is None:
+            continue
+        since = attempts[-1].finished if attempts else 0.0
+        started = max(since, record.started - start)
+        dispatch = record.dispatch
+        inputs = max(since, min(made[0], started)) if not attempts else since
+        delayed = dispatch.delayed_until - start if dispatch is not None and dispatch.delayed_until is not None else inputs
+        ready = min(max(inputs, delayed), started)
+        submitted = min(max(dispatch.submitted - start, ready), started) if dispatch is not None else started
+        assigned = submitted
+        if dispatch is not None and dispatch.assigned is not None:
+            assigned = min(max(dispatch.assigned - start, ready), submitted)
+        attempts.append(
+            Attempt(
+                node=place,
+                number=record.attempt,
+                outcome=record.outcome,
+                worker=record.worker or "main",
+                since=since,
+                ready=ready,
+                assigned=assigned,
+                submitted=submitted,
+                started=started,
+                finished=max(started, (record.finished if record.finished is not None else end) - start),
+                load=record.load_seconds,
+                run=record.run_seconds,
+                save=record.save_seconds,
+                waits=Waits(inputs=inputs - since, delay=ready - inputs, transfer=submitted - assigned),
+                awaited=made[1] if not attempts and made[0] > 0.0 else None,
+            )
+        )
+    return attempts
+
+
+def _with_causes(attempts: list[Attempt], graph: RunGraph, first_worker: float) -> list[Attempt]:
+    """Split what is left of the waits into the start-up, scarce resources and busy workers."""
+    uses = [
+        ResourceUse(graph.nodes[each.node].resources, each.submitted, each.finished)
+        for each in attempts
+        if graph.nodes[each.node].resources
+    ]
+    waiting = {index: each for index, each in enumerate(attempts) if graph.nodes[each.node].resources}
+    blocked = blocked_seconds(
+        graph.limits,
+        uses,
+        {index: (graph.nodes[each.node].resources, each.ready, each.assigned) for index, each in waiting.items()},
+    )
+    found = []
+    for index, each in enumerate(attempts):
+        startup = max(0.0, min(first_worker, each.started) - each.ready)
+        queued = (each.assigned - each.ready) + (each.started - each.submitted)
+        resource = min(blocked.get(index, 0.0), max(0.0, queued - startup))
+        startup = min(startup, queued)
+        worker = max(0.0, queued - startup - resource)
+        found.append(replace(each, waits=replace(each.waits, startup=startup, worker=worker, resource=resource)))
+    return found
+
+
+def _workers_of(run: RunRecord, attempts: Sequence[Attempt]) -> tuple[str, ...]:
+    names = dict.fromkeys([*(worker.worker for worker in run.workers), *(attempt.worker for attempt in attempts)])
+    return tuple(sorted(names, key=_natural))
+
+
+def _natural(name: str) -> tuple[str, int, str]:
+    """Return a key that sorts `worker-2` before `worker-10`."""
+    head, _, number = name.rpartition("-")
+    return (head, int(number), "") if number.isdecimal() else (name, 0, "")

@@ -1,0 +1,93 @@
+"""The method of the SQL store that returns how long earlier runs and their nodes took.
+
+State: none besides the store's. Neighbours: `store.py`, whose class inherits from this one; `treadle.observe.report.history`
+compares a run with what this returns.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from treadle.events import Outcome
+from treadle.observe.store.database_access import DatabaseAccess
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from treadle.observe.store.rows import Row
+
+
+@dataclass(frozen=True, slots=True)
+class PastRun:
+    """An earlier run.
+
+    Attributes:
+        session_id: its session.
+        started: when it started, seconds since the epoch.
+        seconds: how long it took.
+        outcome: how it ended.
+        nodes: seconds of each node that succeeded, by name.
+    """
+
+    session_id: str
+    started: float
+    seconds: float
+    outcome: Outcome
+    nodes: Mapping[str, float] = field(default_factory=dict)
+
+
+class HistoryAccess(DatabaseAccess):
+    """The durations of earlier runs, in a database."""
+
+    def history(self, session_id: str, *, runs: int = 50, most_nodes: int = 100_000) -> tuple[PastRun, ...]:
+        """Return the runs of the same package and environment before a session.
+
+        Args:
+            session_id: the session.
+            runs: maximum number of runs.
+            most_nodes: maximum number of nodes to read, of all runs together; fewer runs are returned if they have more.
+
+        Returns:
+            The runs that have ended, the oldest first.
+
+        Raises:
+            StoreError: the database cannot be read.
+        """
+        if self._is_missing():
+            return ()
+        query = (
+            "SELECT r.session_id, r.number, r.started, r.finished, r.outcome, r.node_count FROM treadle_runs r "
+            "JOIN treadle_sessions s ON s.session_id = r.session_id "
+            "JOIN treadle_sessions own ON own.session_id = :session_id "
+            "WHERE s.package_name = own.package_name AND COALESCE(s.env, '') = COALESCE(own.env, '') "
+            "AND r.session_id < :session_id AND r.finished IS NOT NULL AND r.outcome IS NOT NULL "
+            "ORDER BY r.session_id DESC, r.number DESC LIMIT :runs"
+        )
+        with self._connected("read") as connection:
+            found: list[Row] = []
+            total = 0
+            for row in connection.select_rows(query, {"session_id": session_id, "runs": runs}):
+                total += row["node_count"] or 0
+                if found and total > most_nodes:
+                    break
+                found.append(row)
+            nodes: defaultdict[tuple[str, int], dict[str, float]] = defaultdict(dict)
+            for row in found:
+                times = connection.select(
+                    "SELECT node, started, finished FROM treadle_nodes WHERE session_id = :session_id AND run = :run "
+                    "AND outcome = :outcome AND started IS NOT NULL AND finished IS NOT NULL",
+                    {"session_id": row["session_id"], "run": row["number"], "outcome": Outcome.SUCCEEDED.value},
+                )
+                nodes[row["session_id"], row["number"]] = {node: finished - started for node, started, finished in times}
+        return tuple(
+            PastRun(
+                row["session_id"],
+                row["started"],
+                row["finished"] - row["started"],
+                Outcome(row["outcome"]),
+                nodes[row["session_id"], row["number"]],
+            )
+            for row in reversed(found)
+        )
