@@ -37,7 +37,10 @@ class DaskRunner(Runner):
         max_workers: the most workers to use, and the number of workers of a `LocalCluster`; None for all, and for one a core.
         worker_timeout: seconds that a run waits while the cluster has no worker.
         shared_file_system: whether workers see the files of this machine; None to find out before nodes run.
-        is_async, resources, on_failure, seed: as for every runner.
+        is_async: as for every `Runner`.
+        resources: as for every `Runner`.
+        on_failure: as for every `Runner`.
+        seed: as for every `Runner`.
 
     Raises:
         RunnerError: an argument is invalid, or dask.distributed is not installed.

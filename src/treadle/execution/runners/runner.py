@@ -123,7 +123,7 @@ class Runner(ABC):
             hooks: the registered hooks; node and dataset hooks are called in the process that runs the node.
             run_id: id of the run; None to make one from the time.
             observers: callables that receive each event of the run. One that raises is disabled and logged, and the run
-            continues.
+                continues.
             inputs: values for free inputs of the pipeline, by dataset name. In this run they replace the catalog's datasets; the
                 catalog itself does not change.
             durations: returns the seconds that nodes took in earlier runs, by name, so that the longest path can be

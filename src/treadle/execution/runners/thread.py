@@ -27,7 +27,9 @@ class ThreadRunner(Runner):
 
     Args:
         max_workers: number of threads; None for the number of cores that the process may use.
-        is_async, resources, on_failure: as for every `Runner`.
+        is_async: as for every `Runner`.
+        resources: as for every `Runner`.
+        on_failure: as for every `Runner`.
         seed: makes random numbers reproducible. Threads share the generators, so nodes run one at a time if there is a seed.
     """
 
