@@ -14,7 +14,6 @@ Neighbours: `records.py` defines the records, `session_rows.py` writes them, `sq
 
 from __future__ import annotations
 
-import re
 import sys
 import threading
 from collections import defaultdict
@@ -318,6 +317,8 @@ class SQLStore(SuccessAccess, ResumeAccess, HistoryAccess):
         """
         with self._lock:
             if self._database is None:
+                from treadle.observe.store.choice import database_at
+
                 self._database = database_at(self._given_url, self._project_path)
             return self._database
 
@@ -334,27 +335,3 @@ class SQLStore(SuccessAccess, ResumeAccess, HistoryAccess):
 
 
 _LAST_IMPORTED = "treadle.observe.store.migrations"
-
-_SQLITE_FILE = re.compile(r"sqlite:///(?P<path>(?!:memory:|file:)[^?%]+)")
-
-
-def database_at(url: str | None, project_path: Path) -> Database:
-    """Return the database of a store, which is not opened yet.
-
-    Args:
-        url: an SQLAlchemy URL; None for the project's default file. The path of a SQLite URL is relative to the project.
-        project_path: the project's folder.
-
-    Raises:
-        StoreError: the URL is invalid.
-    """
-    from treadle.observe.store.sqlite import SqliteFile
-
-    if url is None:
-        return SqliteFile(default_file(project_path))
-    plain = _SQLITE_FILE.fullmatch(url)
-    if plain is not None:
-        return SqliteFile(project_path / plain["path"])
-    from treadle.observe.store.engine import EngineDatabase
-
-    return EngineDatabase(url, project_path)

@@ -18,6 +18,7 @@ from treadle.config.writing import TextOf
 from treadle.errors import StoreError
 from treadle.events import Outcome
 from treadle.observe.store import ErrorRecord, NodeRecord, RunRecord, SessionRecord, SQLStore, WorkerRecord
+from treadle.observe.store.choice import database_at
 from treadle.observe.store.database_errors import store_errors
 from treadle.observe.store.sqlite import SqliteFile
 
@@ -285,3 +286,24 @@ def test_a_project_s_own_file_needs_no_sqlalchemy(tmp_path: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", script, str(tmp_path)], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+@pytest.mark.parametrize(
+    ("url", "is_file", "shown"),
+    [
+        (None, True, "sqlite:////project/.treadle/sessions.db"),
+        ("sqlite:///data/store.db", True, "sqlite:////project/data/store.db"),
+        ("sqlite:////data/store.db", True, "sqlite:////data/store.db"),
+        ("sqlite+pysqlite:///data/store.db", False, "sqlite+pysqlite:////project/data/store.db"),
+        ("sqlite:///data/store.db?timeout=3", False, "sqlite:////project/data/store.db?timeout=3"),
+        ("sqlite:///file:/data/store.db?mode=ro&uri=true", False, "sqlite:///file:/data/store.db?mode=ro&uri=true"),
+        ("sqlite:///:memory:", False, "sqlite:///:memory:"),
+        ("sqlite://", False, "sqlite://"),
+        ("postgresql://ada:secret@host/db", False, "postgresql://ada:***@host/db"),
+    ],
+)
+def test_only_plain_files_are_opened_without_sqlalchemy(url: str | None, is_file: bool, shown: str) -> None:
+    """What a URL says beyond a path is for SQLAlchemy, in whose terms it is documented."""
+    database = database_at(url, Path("/project"))
+    assert isinstance(database, SqliteFile) is is_file
+    assert database.shown == shown
