@@ -10,6 +10,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
 from sqlalchemy.exc import OperationalError
@@ -306,4 +307,4 @@ def test_only_plain_files_are_opened_without_sqlalchemy(url: str | None, is_file
     """What a URL says beyond a path is for SQLAlchemy, in whose terms it is documented."""
     database = database_at(url, Path("/project"))
     assert isinstance(database, SqliteFile) is is_file
-    assert database.shown == shown
+    assert unquote(database.shown) == shown  # some versions of SQLAlchemy quote colons
