@@ -27,11 +27,17 @@ from treadle import ParallelRunner, SequentialRunner, ThreadRunner
 from treadle.secrets import known
 
 
+def neighbour(name):
+    """Import a module of this folder, which is no package."""
+    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
 def pytest_configure(config):
     """Report progress as whole lines if tox runs the tests without a terminal."""
-    spec = importlib.util.spec_from_file_location("reporting", Path(__file__).with_name("reporting.py"))
-    reporting = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(reporting)
+    reporting = neighbour("reporting")
     if reporting.is_wanted():
         config.pluginmanager.register(reporting.ProgressLines(config))
 
@@ -49,6 +55,12 @@ def make_runner(way, max_workers=2):
     if way == "dask":
         return importlib.import_module("treadle.execution.runners.dask").DaskRunner(max_workers=max_workers)
     return ParallelRunner(max_workers, start_method=way)
+
+
+@pytest.fixture(scope="session")
+def records():
+    """The functions that make records of runs."""
+    return neighbour("run_records")
 
 
 @pytest.fixture(scope="session", autouse=True)

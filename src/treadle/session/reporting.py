@@ -10,6 +10,7 @@ import logging
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
+from treadle.collector import collection_paused
 from treadle.errors import SessionError, StoreError
 
 if TYPE_CHECKING:
@@ -72,4 +73,6 @@ def report_of(store: SessionStore, session_id: str | None = None, before: str | 
                 msg = "No session is recorded yet, so there is nothing to report: `treadle run` records one."
                 raise SessionError(msg)
             session_id = newest[0].session_id
-        return make_report(store.load(session_id), store, before)
+        with collection_paused():
+            record = store.load(session_id)
+        return make_report(record, store, before)

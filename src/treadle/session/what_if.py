@@ -1,6 +1,6 @@
 """Estimate how long a recorded run would take with other numbers of workers, by simulating the scheduler on recorded times.
 
-State: none. Neighbours: `treadle.execution.scheduling.simulator` simulates; `treadle sessions what-if` prints the result.
+State: none. Neighbours: `treadle.observe.report.what_if` simulates; `treadle sessions what-if` prints the result.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from treadle.errors import MissingConfigError, SessionError
 from treadle.events import Outcome
-from treadle.execution.scheduling.simulator import bounds, simulate
 from treadle.io import Catalog
+from treadle.observe.report.what_if import estimate, estimate_run
 from treadle.pipeline.policy import read_resources
 from treadle.planning import compile_plan
 from treadle.planning.policies import NO_RULES
@@ -24,6 +24,7 @@ from treadle.session.selection import select_pipeline
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from treadle.observe.report.what_if import Estimates
     from treadle.observe.store import SessionRecord
     from treadle.pipeline import Pipeline
     from treadle.planning import Plan
@@ -60,12 +61,9 @@ def what_if(
 ) -> WhatIf:
     """Simulate the last run of a session with other numbers of workers.
 
-    The start of workers and the transfer of values take no time in the simulation, so the result shows the limits of the graph
-    and of limited resources.
-
     Args:
         record: the session; its last run must have succeeded, so that the time of every node is known.
-        pipelines: the project's pipelines, which define the dependencies.
+        pipelines: the project's pipelines, which define the dependencies if the record has no graph.
         workers: the numbers of workers to simulate.
         policies: returns the configured policies of a pipeline's nodes.
 
@@ -81,6 +79,25 @@ def what_if(
             "another session."
         )
         raise SessionError(msg, session_id=record.session_id)
+    run = record.runs[-1]
+    estimates = estimate_run(run, workers) or _estimate_with_project(record, pipelines, workers, policies)
+    return WhatIf(
+        recorded=estimates.recorded,
+        recorded_workers=run.worker_count,
+        makespans=estimates.makespans,
+        critical_path=estimates.critical_path,
+        critical_nodes=estimates.critical_nodes,
+        work=estimates.work,
+    )
+
+
+def _estimate_with_project(
+    record: SessionRecord,
+    pipelines: Mapping[str, Pipeline],
+    workers: Sequence[int],
+    policies: Callable[[Pipeline], PolicyRules],
+) -> Estimates:
+    """Simulate a run whose record has no graph with that of the project as it is now."""
     run = record.runs[-1]
     took = {
         node.node: (node.started, node.finished)
@@ -100,17 +117,7 @@ def what_if(
         raise SessionError(msg, session_id=record.session_id)
     plan = compile_plan(pipeline, Catalog(dict.fromkeys(pipeline.inputs(), 0)), policies(pipeline))
     limits = _resource_limits(plan, run.params.get("runner_params", {}))
-    spans = [took[node.name] for node in plan.nodes]
-    seconds = [finished - started for started, finished in spans]
-    limit = bounds(plan, seconds)
-    return WhatIf(
-        recorded=max((end for _, end in spans), default=0.0) - min((start for start, _ in spans), default=0.0),
-        recorded_workers=run.worker_count,
-        makespans=tuple((count, simulate(plan, seconds, count, limits=limits).makespan, limit.lower(count)) for count in workers),
-        critical_path=limit.critical_path,
-        critical_nodes=tuple((plan.nodes[index].name, seconds[index]) for index in limit.critical_nodes),
-        work=limit.work,
-    )
+    return estimate(plan, [took[node.name] for node in plan.nodes], limits, workers)
 
 
 def policies_of(record: SessionRecord, project: ConfiguredProject, pipeline: Pipeline) -> PolicyRules:

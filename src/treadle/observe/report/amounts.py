@@ -39,3 +39,8 @@ def format_share(share: float) -> str:
 def format_count(count: int, noun: str) -> str:
     """Return a number with its noun in the singular or plural."""
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def shortened(name: str, most: int = 60) -> str:
+    """Return a name for a sentence: its beginning if it is long."""
+    return name if len(name) <= most else f"{name[: most - 1]}…"

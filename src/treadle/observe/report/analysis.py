@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from treadle.collector import collection_paused
 from treadle.events import Outcome
 from treadle.observe.report.comparison import Comparison, compare
 from treadle.observe.report.critical_path import CriticalPath, critical_path
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from treadle.observe.store.history_access import PastRun
 
 _ALL_COUNTS = tuple(range(1, 33))
-_FEW_COUNTS = (1, 2, 4, 8, 16, 32)
 _SOME_COUNTS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32)
 _MOST_SIMULATED = 20_000
 """Runs with more nodes are not simulated."""
@@ -83,6 +83,7 @@ class ReportContent:
     comparison: Comparison | None = None
 
 
+@collection_paused()
 def make_content(session: SessionRecord, before: SessionRecord | None, past: Sequence[PastRun]) -> ReportContent:
     """Collect what the report of a session says.
 
@@ -107,7 +108,7 @@ def _counts(timeline: Timeline) -> tuple[int, ...]:
     elif nodes <= 5000:
         counts = _SOME_COUNTS
     else:
-        counts = _FEW_COUNTS if nodes <= _MOST_SIMULATED else ()
+        counts = (1,) if nodes <= _MOST_SIMULATED else ()
     return tuple(sorted({*counts, now, 2 * now})) if counts else ()
 
 

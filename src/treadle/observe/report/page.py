@@ -16,6 +16,7 @@ from importlib.metadata import version
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
+from treadle.collector import collection_paused
 from treadle.events import Outcome
 from treadle.observe.report.amounts import format_count, format_share, format_size, format_time
 from treadle.observe.report.critical_path import END, WORK
@@ -65,6 +66,7 @@ _KINDS = {"ran": "ran again", "same": "same"}
 _SYMBOLS = {"running": "▶", "lost": "✘", "not started": "○"}
 
 
+@collection_paused()
 def render(report: ReportContent) -> str:
     """Return the page.
 
@@ -98,8 +100,8 @@ def _static(report: ReportContent) -> dict[str, Any]:
     timeline, path = analysis.timeline, analysis.path
     wall = timeline.wall or 1.0
     steps = path.steps if len(path.steps) <= _PATH_ROWS else _longest_steps(analysis)
-    failures = [node for node in (analysis.run.nodes if analysis.run is not None else ()) if node.error is not None]
-    final = list({node.node: node for node in failures}.values())
+    ended = {node.node: node for node in (analysis.run.nodes if analysis.run is not None else ())}  # the last attempt at each
+    final = [node for node in ended.values() if node.error is not None and node.outcome is Outcome.FAILED]
     error = analysis.session.error
     shown = [
         {
@@ -109,7 +111,7 @@ def _static(report: ReportContent) -> dict[str, Any]:
             "traceback": node.error.traceback,
         }
         for node in final[:_FAILURES]
-        if node.error is not None and node.outcome is Outcome.FAILED
+        if node.error is not None
     ]
     if error is not None and not shown:
         shown = [
@@ -244,7 +246,8 @@ def _estimates(analysis: RunAnalysis) -> dict[str, Any] | None:
     sentence = (
         f"The scheduler is simulated with the recorded times of the nodes. In the run itself they took "
         f"{format_time(estimates.recorded)}; the longest path takes {format_time(estimates.critical_path)} with any number of "
-        "workers. Starting workers and moving values take no time in the simulation. `treadle sessions what-if` prints the same."
+        "workers. Starting workers and moving values take no time in the simulation. The command treadle sessions what-if prints "
+        "the same."
     )
     return {"rows": rows, "sentence": sentence}
 
@@ -258,7 +261,7 @@ def _why_no_estimates(analysis: RunAnalysis) -> str:
         return "The graph of this run is not recorded, so it cannot be simulated."
     if any(outcome is Outcome.REUSED for outcome in analysis.timeline.outcomes):
         return "Nodes that were up to date did not run, so their times are not known, and the run cannot be simulated."
-    return "The run has too many nodes to be simulated for a report: `treadle sessions what-if` does it."
+    return "The run has too many nodes to be simulated for a report; the command treadle sessions what-if does it."
 
 
 def _history(report: ReportContent) -> dict[str, Any] | None:
@@ -336,7 +339,7 @@ def _comparison(report: ReportContent) -> dict[str, Any] | None:
                 "before": format_time(each.before) if each.before is not None else "–",
                 "after": format_time(each.after) if each.after is not None else "–",
                 "difference": _signed(each.difference) if each.before is not None and each.after is not None else "",
-                "usual": _usual(usual.get(each.name)),
+                "usual": _usual(usual[each.name]) if each.name in usual else "",
             }
             for each in different[:_COMPARED]
         ],

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from treadle.events import Outcome
-from treadle.observe.report.amounts import format_count, format_share, format_time
+from treadle.observe.report.amounts import format_count, format_share, format_time, shortened
 from treadle.observe.report.usage import busy_seconds, dataset_sizes, memory_of, moved_bytes
 from treadle.observe.store.records import SessionState
 
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 _LARGE = 0.2
 """From which share of the run on a wait is worth a sentence."""
+
+_SHORT = 0.005
+"""Nodes that take fewer seconds on average are short, compared with the time between them."""
 
 _CAUSES = {
     "startup": "for workers to start",
@@ -123,7 +126,7 @@ def outcome_of(session: SessionRecord, run: RunRecord | None) -> str:
 def _path_sentence(timeline: Timeline, path: CriticalPath, estimates: Estimates | None) -> str:
     wall = timeline.wall or 1.0
     longest = max(path.steps, key=lambda step: step.attempt.seconds).attempt
-    name = timeline.graph.nodes[longest.node].name
+    name = shortened(timeline.graph.nodes[longest.node].name)
     share = format_share(path.work / wall)
     if len(path.steps) == 1:
         start = f"The critical path is the node {name}, which runs for {share} of the run."
@@ -151,6 +154,11 @@ def _workers_sentence(summary: Summary, timeline: Timeline, path: CriticalPath) 
     start = f"{workers} {busy} busy for {format_share(min(summary.busy, 1.0))} of the time"
     waits = {cause: took for cause, took in path.seconds.items() if cause in _CAUSES}
     cause, took = max(waits.items(), key=lambda each: each[1], default=("", 0.0))
+    mean = summary.work / len(timeline.attempts)
+    if cause == "worker" and summary.busy < 0.5 and mean < _SHORT:
+        return (
+            f"{start}: the nodes are so short ({format_time(mean)} on average) that most of the time goes into handing them out."
+        )
     if timeline.wall and took / timeline.wall >= _LARGE:
         return f"{start}; the critical path waited {format_time(took)} ({format_share(took / timeline.wall)}) {_CAUSES[cause]}."
     if summary.workers > 1 and summary.busy < 0.5:
@@ -165,7 +173,7 @@ def _phases_sentence(timeline: Timeline) -> str:
         return "No node has finished, so it is not known how long loading and saving takes."
     load, save = sum(each.load or 0.0 for each in known), sum(each.save or 0.0 for each in known)
     most = max(known, key=lambda each: (each.load or 0.0) + (each.save or 0.0))
-    name = timeline.graph.nodes[most.node].name
+    name = shortened(timeline.graph.nodes[most.node].name)
     share = (load + save) / total
     start = f"Loading takes {format_share(load / total)} and saving {format_share(save / total)} of the time of all nodes"
     if share < 0.1:

@@ -148,9 +148,9 @@ def timeline_of(session: SessionRecord, run: RunRecord) -> Timeline:
     attempts = [
         attempt
         for place in sorted(records)
-        for attempt in _attempts_at(place, graph.nodes[place], records[place], finished, run.started, end)
+        for attempt in _attempts_at(place, graph.nodes[place], records[place], finished, (run.started, first_worker, end))
     ]
-    attempts = _with_causes(attempts, graph, first_worker)
+    _split_resource_waits(attempts, graph)
     attempts.sort(key=lambda each: (each.started, each.node, each.number))
     workers = _workers_of(run, attempts)
     return Timeline(
@@ -191,9 +191,10 @@ def _end_of(session: SessionRecord, run: RunRecord) -> float:
 
 
 def _attempts_at(
-    place: int, node: GraphNode, records: Sequence[NodeRecord], finished: Mapping[int, float], start: float, end: float
+    place: int, node: GraphNode, records: Sequence[NodeRecord], finished: Mapping[int, float], times: tuple[float, float, float]
 ) -> list[Attempt]:
-    """Return the attempts at a node, with waits that are only split by time."""
+    """Return the attempts at a node; waits for resources count as waits for workers. `times`: start, first worker, end."""
+    start, first_worker, end = times
     made = max(((finished.get(parent, 0.0), parent) for parent in node.parents), default=(0.0, None))
     attempts: list[Attempt] = []
     for record in sorted(records, key=lambda each: each.attempt):
@@ -209,6 +210,8 @@ def _attempts_at(
         assigned = submitted
         if dispatch is not None and dispatch.assigned is not None:
             assigned = min(max(dispatch.assigned - start, ready), submitted)
+        queued = (assigned - ready) + (started - submitted)
+        startup = min(max(0.0, min(first_worker, started) - ready), queued)
         attempts.append(
             Attempt(
                 node=place,
@@ -224,35 +227,24 @@ def _attempts_at(
                 load=record.load_seconds,
                 run=record.run_seconds,
                 save=record.save_seconds,
-                waits=Waits(inputs=inputs - since, delay=ready - inputs, transfer=submitted - assigned),
+                waits=Waits(inputs - since, startup, queued - startup, 0.0, ready - inputs, submitted - assigned),
                 awaited=made[1] if not attempts and made[0] > 0.0 else None,
             )
         )
     return attempts
 
 
-def _with_causes(attempts: list[Attempt], graph: RunGraph, first_worker: float) -> list[Attempt]:
-    """Split what is left of the waits into the start-up, scarce resources and busy workers."""
-    uses = [
-        ResourceUse(graph.nodes[each.node].resources, each.submitted, each.finished)
-        for each in attempts
-        if graph.nodes[each.node].resources
-    ]
-    waiting = {index: each for index, each in enumerate(attempts) if graph.nodes[each.node].resources}
-    blocked = blocked_seconds(
-        graph.limits,
-        uses,
-        {index: (graph.nodes[each.node].resources, each.ready, each.assigned) for index, each in waiting.items()},
-    )
-    found = []
-    for index, each in enumerate(attempts):
-        startup = max(0.0, min(first_worker, each.started) - each.ready)
-        queued = (each.assigned - each.ready) + (each.started - each.submitted)
-        resource = min(blocked.get(index, 0.0), max(0.0, queued - startup))
-        startup = min(startup, queued)
-        worker = max(0.0, queued - startup - resource)
-        found.append(replace(each, waits=replace(each.waits, startup=startup, worker=worker, resource=resource)))
-    return found
+def _split_resource_waits(attempts: list[Attempt], graph: RunGraph) -> None:
+    """Split the waits for workers of the nodes that need limited resources."""
+    needing = {index: each for index, each in enumerate(attempts) if graph.nodes[each.node].resources}
+    if not needing:
+        return
+    uses = [ResourceUse(graph.nodes[each.node].resources, each.submitted, each.finished) for each in needing.values()]
+    waits = {index: (graph.nodes[each.node].resources, each.ready, each.assigned) for index, each in needing.items()}
+    for index, seconds in blocked_seconds(graph.limits, uses, waits).items():
+        each = attempts[index]
+        resource = min(seconds, each.waits.worker)
+        attempts[index] = replace(each, waits=replace(each.waits, resource=resource, worker=each.waits.worker - resource))
 
 
 def _workers_of(run: RunRecord, attempts: Sequence[Attempt]) -> tuple[str, ...]:

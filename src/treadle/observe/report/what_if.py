@@ -57,8 +57,12 @@ def estimate(plan: Plan, spans: Sequence[tuple[float, float]], limits: Mapping[s
     """
     seconds = [finished - started for started, finished in spans]
     limit = bounds(plan, seconds)
+
+    def makespan(count: int) -> float:
+        return limit.work if count == 1 else simulate(plan, seconds, count, limits=limits).makespan
+
     return Estimates(
-        makespans=tuple((count, simulate(plan, seconds, count, limits=limits).makespan, limit.lower(count)) for count in workers),
+        makespans=tuple((count, makespan(count), limit.lower(count)) for count in workers),
         critical_path=limit.critical_path,
         critical_nodes=tuple((plan.nodes[index].name, seconds[index]) for index in limit.critical_nodes),
         work=limit.work,
