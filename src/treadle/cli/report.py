@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from treadle.cli import completion
-from treadle.cli.sessions import STORE, open_store
+from treadle.cli.store_option import STORE, open_store
 from treadle.printable import printable
 
 if TYPE_CHECKING:

@@ -7,15 +7,16 @@ to the arguments of a run.
 from __future__ import annotations
 
 from contextlib import closing
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from treadle.cli import completion, values
+from treadle.cli.export import export_session
 from treadle.cli.groups import SuggestingGroup
 from treadle.cli.invocation import typed_command
 from treadle.cli.session_lines import last_known, session_lines
+from treadle.cli.store_option import STORE, open_store
 from treadle.cli.tables import aligned
 from treadle.cli.values import join_params
 from treadle.observe.store.records import SessionState
@@ -24,13 +25,9 @@ from treadle.printable import printable
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from treadle.observe.store import NodeRecord, SessionStore, SessionSummary
+    from treadle.observe.store import NodeRecord, SessionSummary
     from treadle.observe.store.diff import Change, NodeTimes, SessionDiff
     from treadle.session.what_if import WhatIf
-
-
-STORE = "treadle.cli.store"
-"""Where the context of a command has the store that was given with --store."""
 
 
 @click.group(cls=SuggestingGroup)
@@ -43,37 +40,6 @@ STORE = "treadle.cli.store"
 def sessions(context: click.Context, store: str | None) -> None:
     """List, compare and repeat recorded sessions."""
     context.meta[STORE] = store
-
-
-def open_store(context: click.Context) -> SessionStore:
-    """Open the store given with --store, else that of the project.
-
-    Args:
-        context: of the command, which has the option.
-
-    Returns:
-        The store; the caller has to close it.
-
-    Raises:
-        StoreError: the store does not exist.
-    """
-    from treadle.cli.location import enter_any_project, session_store
-
-    named = context.meta.get(STORE)
-    if named is None:
-        return session_store(enter_any_project(context))
-    from treadle.errors import StoreError
-    from treadle.observe.store import SQLStore
-
-    if "://" in named:
-        return SQLStore(named)
-    file = Path(named).absolute()
-    if not file.is_file():
-        msg = (
-            f"The store {file} does not exist. Pass the file of a store, such as .treadle/sessions.db, or the URL of a database."
-        )
-        raise StoreError(msg)
-    return SQLStore(f"sqlite:///{file}")
 
 
 @sessions.command("list")
@@ -125,7 +91,7 @@ def show_session(context: click.Context, session_id: str, *, follow: bool, as_js
     with closing(open_store(context)) as store:
         record = store.load(session_id)
     if as_json:
-        from treadle.cli.session_json import session_json
+        from treadle.observe.export.plain_json import session_json
 
         click.echo(session_json(record))
         return
@@ -209,6 +175,9 @@ def ask_what_if(context: click.Context, session_id: str, workers: tuple[int, ...
     answer = what_if(record, project.pipelines, workers, lambda pipeline: policies_of(record, project, pipeline))
     for line in _what_if_lines(answer):
         click.echo(printable(line))
+
+
+sessions.add_command(export_session)
 
 
 def _worker_count(count: int | None) -> str:

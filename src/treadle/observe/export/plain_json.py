@@ -1,4 +1,7 @@
-"""The record of a session as JSON, for `treadle sessions show --json`. State: none. Neighbour: `sessions.py` prints it."""
+"""A session as plain JSON: the record with every field, below a name and a version of the format. State: none.
+
+docs/exports.md describes the fields. A field is only added within a version; a change of the others makes a new version.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,9 @@ from treadle.observe.store.plain import plain_value
 if TYPE_CHECKING:
     from treadle.observe.store import SessionRecord
 
+FORMAT = {"format": "treadle-session", "version": 1}
+"""The first two keys of the object."""
+
 
 def session_json(record: SessionRecord) -> str:
     """Return a session as one JSON object, with a key for each field of the records.
@@ -19,7 +25,7 @@ def session_json(record: SessionRecord) -> str:
     Args:
         record: the session.
     """
-    return json.dumps(_value(record), indent=2, ensure_ascii=False)
+    return json.dumps({**FORMAT, **_value(record)}, indent=2, ensure_ascii=False)
 
 
 def _value(value: Any) -> Any:
