@@ -281,3 +281,27 @@ def test_9_an_exit_has_its_code(run, given, code):
     with pytest.raises(SystemExit) as caught:
         run([node(leave, "a", "b", name="leave"), node(never, "b", "c", name="never")], {"a": 1})
     assert (caught.value.code or 0) == code
+
+
+def test_a_process_of_the_applications_own_can_be_terminated(launch, tmp_path):
+    """The forkserver that the runner starts early has no signal blocked, since the application's processes would inherit that."""
+    launched = launch(
+        """
+import multiprocessing
+import time
+
+from treadle.kedro import ParallelRunner
+
+if __name__ == "__main__":
+    ParallelRunner(start_method="forkserver")
+    process = multiprocessing.get_context("forkserver").Process(target=time.sleep, args=(60,))
+    process.start()
+    process.terminate()
+    process.join(30)
+    print("exit code", process.exitcode)
+    process.kill()
+""",
+        tmp_path,
+    )
+    assert launched.wait() == 0, launched.output
+    assert "exit code -15" in launched.output

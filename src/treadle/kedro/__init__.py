@@ -3,7 +3,7 @@
 ::
 
     kedro run ─► KedroSession ─► runner.py    Kedro's AbstractRunner on one side, Treadle's runner on the other
-                                   │
+                                   │          (dask_runner.py: the same on a dask cluster; engines.py: Treadle's side)
                  nodes.py, catalog.py         adapt nodes and datasets to the planner and the loop
                  run_bundle.py                pickles the run for workers:
                    ├ dataset_pickling.py        datasets, as configuration or as objects
@@ -25,7 +25,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from treadle.kedro.runner import DaskRunner as DaskRunner
+    from treadle.kedro.dask_runner import DaskRunner as DaskRunner
     from treadle.kedro.runner import ParallelRunner as ParallelRunner
 
 __all__ = ["DaskRunner", "ParallelRunner"]
@@ -43,6 +43,6 @@ def __getattr__(name: str) -> object:
     from treadle.kedro.version_check import require_kedro
 
     require_kedro()
-    from treadle.kedro import runner
+    from treadle.kedro import dask_runner, runner
 
-    return getattr(runner, name)
+    return getattr(dask_runner if name == "DaskRunner" else runner, name)

@@ -16,14 +16,12 @@ from kedro.runner import AbstractRunner
 
 from treadle.errors import NodeError, WorkerSetupError
 from treadle.execution.attempt.dataset_state import SharedState, run_folder
-from treadle.execution.processes.interrupts import interrupts_deferred
 from treadle.execution.processes.start_method import ENVIRONMENT_VARIABLE, StartMethod, choose_start_method
-from treadle.execution.runners.dask import DaskRunner as EngineDaskRunner
 from treadle.execution.runners.dataset_upkeep import DatasetUpkeep
-from treadle.execution.runners.parallel import ParallelRunner as EngineRunner
 from treadle.io.catalog import new_version
 from treadle.kedro.catalog import EngineCatalog
 from treadle.kedro.dataset_pickling import ConfigRecipe, collect_recipes
+from treadle.kedro.engines import KedroEngine
 from treadle.kedro.hooks import LoopHooks, worker_plugins
 from treadle.kedro.nodes import KedroPipeline
 from treadle.kedro.policies import read_rules
@@ -45,6 +43,7 @@ if TYPE_CHECKING:
 
     from treadle.events import Observer
     from treadle.io import Catalog
+    from treadle.kedro.engines import KedroDaskEngine
     from treadle.kedro.reuse import KedroReuse
     from treadle.kedro.session import SessionInfo
     from treadle.pipeline import Pipeline as TreadlePipeline
@@ -103,7 +102,7 @@ class ParallelRunner(AbstractRunner):
         self._reuse_options = ReuseOptions(None if resume is None else str(resume), skip_unchanged=skip_unchanged)
         if start_method is None and not os.environ.get(ENVIRONMENT_VARIABLE):
             start_method = os.environ.get(_KEDRO_VARIABLE) or None
-        self._engine: _Engine | _DaskEngine = _Engine(
+        self._engine: KedroEngine | KedroDaskEngine = KedroEngine(
             max_workers,
             start_method,
             resources=resources,
@@ -277,101 +276,10 @@ class ParallelRunner(AbstractRunner):
         return f"treadle.kedro.{self._engine!r}"
 
 
-class DaskRunner(ParallelRunner):
-    """Run a Kedro project's pipeline on the workers of a dask.distributed cluster.
-
-    Args:
-        max_workers: the most workers to use, and the number of workers of a cluster that is started here.
-        is_async: load inputs and save outputs in threads, as with Kedro's `--async`.
-        address: address of a running scheduler; without one, that of dask's configuration (`DASK_SCHEDULER_ADDRESS`), and else
-            a cluster is started on this machine.
-        client: a `distributed.Client`, which stays open.
-        cluster: a cluster object, which stays up.
-        worker_timeout: seconds that a run waits while the cluster has no worker.
-        shared_file_system: whether workers see the files of this machine; None to find out before nodes run.
-        resources: the limits of resources that running nodes share: `{"gpu": 1, "memory": "16GB"}`.
-        on_failure: `"continue"` to run the nodes that do not depend on a failed one.
-        seed: makes the random numbers of each node reproducible: they depend only on the seed and the node's name.
-        resume: as for the parallel runner.
-        skip_unchanged: likewise.
-
-    Raises:
-        RunnerError: an invalid argument, or dask.distributed is not installed.
-
-    Example:
-        `kedro run --runner=treadle.kedro.DaskRunner --runner-params=address=tcp://10.0.0.1:8786`
-    """
-
-    def __init__(  # noqa: PLR0913 - the options of a runner, each by its name
-        self,
-        max_workers: int | None = None,
-        is_async: bool = False,  # noqa: FBT001, FBT002 - Kedro's own signature
-        *,
-        address: str | None = None,
-        client: Any = None,
-        cluster: Any = None,
-        worker_timeout: float = 60.0,
-        shared_file_system: bool | None = None,
-        resources: Mapping[str, int | str] | None = None,
-        on_failure: str | None = None,
-        seed: int | None = None,
-        resume: str | None = None,
-        skip_unchanged: bool = False,
-    ) -> None:
-        AbstractRunner.__init__(self, is_async=is_async)
-        self._reuse_options = ReuseOptions(None if resume is None else str(resume), skip_unchanged=skip_unchanged)
-        self._engine: _Engine | _DaskEngine = _DaskEngine(
-            address,
-            client=client,
-            cluster=cluster,
-            max_workers=max_workers,
-            worker_timeout=worker_timeout,
-            shared_file_system=shared_file_system,
-            resources=resources,
-            on_failure=on_failure,
-            seed=seed,
-        )
-        self._recipes = {}
-
-
 def _start_forkserver() -> None:
     """Start this process's forkserver early, so that it imports while Kedro reads the project's configuration."""
     from treadle.execution.executors.loky.preload import preload_forkserver
     from treadle.execution.executors.loky.slot import ensure_forkserver
 
     preload_forkserver("treadle.kedro.preload")
-    with interrupts_deferred():
-        ensure_forkserver()
-
-
-class _Engine(EngineRunner):
-    """Treadle's runner, whose workers are set up for a Kedro project."""
-
-    def __init__(self, max_workers: int | None, start_method: str | None, **limits: Any) -> None:
-        super().__init__(max_workers, start_method, **limits)
-        self._requested_start_method = start_method
-        self._max_workers_limit = self.max_workers
-
-    def use(self, project: KedroProject, plan: Plan) -> None:
-        """Set the project of the next run's workers, and limit their number to those that the plan can keep busy."""
-        self._project = project
-        if self._executor is None:
-            self._requested = choose_start_method(self._requested_start_method, prefer_fork=True).method
-        if not self._keeps_workers:
-            self.max_workers = min(self._max_workers_limit, _max_parallel_nodes(plan))
-
-
-class _DaskEngine(EngineDaskRunner):
-    """Treadle's dask runner, whose workers are set up for a Kedro project."""
-
-    def use(self, project: KedroProject, plan: Plan) -> None:  # noqa: ARG002 - every worker of the cluster may be used
-        """Set the project of the next run's workers."""
-        self._project = project
-
-
-def _max_parallel_nodes(plan: Plan) -> int:
-    """Return an upper bound for the number of nodes that run at the same time: the nodes of the longest chain never do."""
-    depths: list[int] = []
-    for node in plan.nodes:
-        depths.append(1 + max((depths[parent] for parent in node.parents), default=0))
-    return len(depths) - max(depths) + 1
+    ensure_forkserver()

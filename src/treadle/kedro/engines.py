@@ -1,0 +1,49 @@
+"""Treadle's own runners, whose workers are set up for a Kedro project. State: that of the runner. Runs in the main process.
+
+Neighbours: `runner.py` and `dask_runner.py` have the runners that Kedro knows, each of which owns one of these.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from treadle.execution.processes.start_method import choose_start_method
+from treadle.execution.runners.dask import DaskRunner
+from treadle.execution.runners.parallel import ParallelRunner
+
+if TYPE_CHECKING:
+    from treadle.kedro.project import KedroProject
+    from treadle.planning import Plan
+
+
+class KedroEngine(ParallelRunner):
+    """Treadle's parallel runner, whose workers are set up for a Kedro project."""
+
+    def __init__(self, max_workers: int | None, start_method: str | None, **limits: Any) -> None:
+        super().__init__(max_workers, start_method, **limits)
+        self._requested_start_method = start_method
+        self._max_workers_limit = self.max_workers
+
+    def use(self, project: KedroProject, plan: Plan) -> None:
+        """Set the project of the next run's workers, and limit their number to those that the plan can keep busy."""
+        self._project = project
+        if self._executor is None:
+            self._requested = choose_start_method(self._requested_start_method, prefer_fork=True).method
+        if not self._keeps_workers:
+            self.max_workers = min(self._max_workers_limit, _max_parallel_nodes(plan))
+
+
+class KedroDaskEngine(DaskRunner):
+    """Treadle's dask runner, whose workers are set up for a Kedro project."""
+
+    def use(self, project: KedroProject, plan: Plan) -> None:  # noqa: ARG002 - every worker of the cluster may be used
+        """Set the project of the next run's workers."""
+        self._project = project
+
+
+def _max_parallel_nodes(plan: Plan) -> int:
+    """Return an upper bound for the number of nodes that run at the same time: the nodes of the longest chain never do."""
+    depths: list[int] = []
+    for node in plan.nodes:
+        depths.append(1 + max((depths[parent] for parent in node.parents), default=0))
+    return len(depths) - max(depths) + 1
