@@ -221,6 +221,7 @@ def run(  # noqa: PLR0913 - one argument per flag
         status = create().status(force=force or not skips, runner=runner, runner_params=runner_values, **arguments)
         show_status(status, as_json=as_json, workers=count, skips=skips or force)
         return
+    has_succeeded = False
     try:
         run_session(
             context,
@@ -234,21 +235,20 @@ def run(  # noqa: PLR0913 - one argument per flag
                 **skipping,
             ),
         )
+        has_succeeded = True
     finally:
         if report is not None and created:
-            _write_report(created[0], report)
+            _write_report(created[0], report, raises=has_succeeded)
 
 
-def _write_report(session: Session, file: Path) -> None:
-    """Write the report of a session that has ended; after a run that failed, a problem must not replace its error."""
-    import sys
-
+def _write_report(session: Session, file: Path, *, raises: bool) -> None:
+    """Write the report of a session that has ended; after a run that failed, a problem is only printed."""
     from treadle.errors import TreadleError
 
     try:
         session.report().save(file)
     except TreadleError as exc:
-        if sys.exc_info()[1] is exc and exc.__context__ is None:
+        if raises:
             raise
         click.echo(printable(str(exc)), err=True)
 

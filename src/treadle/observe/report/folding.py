@@ -83,8 +83,9 @@ def fold(timeline: Timeline, critical: Collection[int], most: int = MOST_NODES) 
 
 
 def pattern_of(node: GraphNode) -> str:
-    """Return the name of a node with `#` for each number."""
-    return _DIGITS.sub("#", node.name)
+    """Return the name of a node with `#` for each number, except in its namespace."""
+    space = f"{node.namespace}." if node.namespace and node.name.startswith(f"{node.namespace}.") else ""
+    return space + _DIGITS.sub("#", node.name[len(space) :])
 
 
 def _shown_one_by_one(timeline: Timeline, critical: Collection[int]) -> set[int]:

@@ -141,6 +141,13 @@ function graphView(container, run) {
   byId("fold-all").addEventListener("click", () => { folded = new Set(known); paint(); });
   byId("unfold-all").addEventListener("click", () => { folded = new Set(); paint(); });
   if (!known.size) { byId("fold-all").hidden = true; byId("unfold-all").hidden = true; }
-  onChoose((node, from) => { if (from !== "graph" && node !== null) for (const group of groupsOf[node]) folded.delete(group); paint(); });
+  onChoose((node, from) => { if (from !== "graph" && node !== null) for (const group of groupsOf[node]) folded.delete(group);
+    paint();
+    const shown = container.querySelector("g.chosen");
+    if (shown && from !== "graph") {
+      const box = shown.getBBox();
+      container.scrollTo(box.x - container.clientWidth / 2, box.y - container.clientHeight / 2);
+    }
+  });
   paint();
 }

@@ -46,6 +46,7 @@ function nodesTable(container, run) {
       each.mark.textContent = place === sorted ? (descending ? " ▼" : " ▲") : "";
       if (place === sorted) each.head.setAttribute("aria-sort", descending ? "descending" : "ascending"); else each.head.removeAttribute("aria-sort");
     });
+    box.style.height = `min(26rem, ${visible.length * ROW + 52}px)`;
     byId("search-count").textContent = query ? `${visible.length.toLocaleString("en")} of ${rows.length.toLocaleString("en")} nodes` : "";
     box.scrollTop = 0;
     fill();

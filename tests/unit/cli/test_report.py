@@ -1,0 +1,113 @@
+"""`treadle report`, `treadle run --report` and the methods of sessions and results, in a project."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from treadle import Session, bootstrap_project
+from treadle.cli import report as command
+from treadle.cli.main import main
+from treadle.errors import RunnerError
+from treadle.execution.loop.result import RunResult
+from treadle.io import Catalog
+from treadle.observe.store import SQLStore
+
+REGISTRY = """
+from treadle import Pipeline, node
+
+
+def broken(x):
+    raise ValueError("no such column")
+
+
+def register_pipelines():
+    return {
+        "__default__": Pipeline([node(lambda: 1, None, "one", name="make"), node(lambda one: one + 1, "one", "two", name="add")]),
+        "bad": Pipeline([node(lambda: 1, None, "one", name="make"), node(broken, "one", "two", name="add")]),
+    }
+"""
+
+
+@pytest.fixture
+def project(make_project):
+    """A project with a pipeline that runs, and one that fails."""
+    return make_project(pipeline_registry=REGISTRY)
+
+
+def ids(project):
+    store = SQLStore(project_path=project)
+    found = [each.session_id for each in store.list()]
+    store.close()
+    return found
+
+
+def test_a_report_is_written_of_the_newest_session_or_of_any(project, capsys, tmp_path, monkeypatch):
+    """By default below the project, with the id in its name; two are compared; a browser opens it."""
+    assert main(["report"]) == 2
+    assert "No session is recorded yet" in capsys.readouterr().err
+    for _ in range(2):
+        assert main(["run", "--quiet"]) == 0
+    newest, oldest = ids(project)
+    capsys.readouterr()
+    opened = []
+    monkeypatch.setattr(command.click, "launch", opened.append)
+    assert main(["report", "--open"]) == 0
+    file = project / ".treadle" / "reports" / f"{newest}.html"
+    assert capsys.readouterr().out.strip() == str(file)
+    assert opened == [file.as_uri()]
+    assert "Compared with 1 earlier run" in file.read_text(encoding="utf-8")
+    assert main(["report", oldest, newest, "--output", str(tmp_path / "two.html")]) == 0
+    assert f"Comparison with {oldest}" in (tmp_path / "two.html").read_text(encoding="utf-8")
+    assert main(["report", oldest, "--store", str(project / ".treadle" / "sessions.db"), "-o", str(tmp_path / "other.html")]) == 0
+    assert oldest in (tmp_path / "other.html").read_text(encoding="utf-8")
+
+
+def test_errors_say_what_to_do(project, capsys, tmp_path):
+    """An unknown id and a file that cannot be written end with code 2 and a sentence."""
+    assert main(["run", "--quiet"]) == 0
+    capsys.readouterr()
+    assert main(["report", "1999"]) == 2
+    assert "no session '1999'" in capsys.readouterr().err
+    (tmp_path / "file").write_text("")
+    assert main(["report", "--output", str(tmp_path / "file" / "report.html")]) == 2
+    assert "cannot be written" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("flags", [[], ["--no-record"]])
+def test_a_run_that_fails_leaves_its_report(project, capsys, tmp_path, flags):
+    """`run --report` writes the report in any case, and the exit code stays that of the run."""
+    file = tmp_path / "report.html"
+    assert main(["run", "--quiet", "--pipelines", "bad", "--report", str(file), *flags]) == 1
+    page = file.read_text(encoding="utf-8")
+    assert "no such column" in page
+    assert "What failed" in page
+    (tmp_path / "plain").write_text("")
+    assert main(["run", "--quiet", "--pipelines", "bad", "--report", str(tmp_path / "plain" / "x.html"), *flags]) == 1
+    assert "cannot be written" in capsys.readouterr().err
+    assert main(["run", "--quiet", "--report", str(tmp_path / "plain" / "x.html"), *flags]) == 2
+
+
+def test_sessions_and_results_have_reports(project):
+    """In an open and in a closed session, and of a result; a runner without a session has none."""
+    bootstrap_project(project)
+    with Session.create(project) as session:
+        result = session.run()
+        assert session.report().content.analysis.summary.outcome == "succeeded"
+    report = result.report()
+    assert report.content.analysis.session.session_id == session.session_id
+    assert [node.name for node in report.content.analysis.timeline.graph.nodes] == ["make", "add"]
+    with pytest.raises(RunnerError, match="without a session"):
+        RunResult("id", Catalog(), (), {}).report()
+
+
+def test_an_older_record_without_a_graph_has_a_report(project):
+    """The record of a session from before graphs were recorded says so, and has its bars."""
+    assert main(["run", "--quiet"]) == 0
+    store = SQLStore(project_path=project)
+    (session_id,) = ids(project)
+    record = store.load(session_id)
+    store.save(replace(record, runs=(replace(record.runs[0], graph=None, memory=None),)))
+    store.close()
+    assert main(["report", "--output", "old.html"]) == 0
