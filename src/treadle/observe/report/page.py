@@ -218,7 +218,7 @@ def _row(index: int, analysis: RunAnalysis, last: Attempt | None) -> dict[str, A
     outcome = timeline.outcomes[index]
     return {
         "name": timeline.graph.nodes[index].name,
-        "outcome": outcome.value if outcome is not None else "running",
+        "outcome": outcome.value if outcome is not None else "running" if last is not None else "not reached",
         "waits": ["" if last is None else _short(getattr(last.waits, cause)) for cause in CAUSES],
         "took": format_time(last.seconds) if last is not None else "",
     }

@@ -61,7 +61,7 @@ def run_payload(run: RunRecord, timeline: Timeline, folded: Folded, path: Critic
         "namespaces": _table([node.namespace or "" for node in graph.nodes]),
         "sources": _table([_source(node.source.function, node.source.file, node.source.line) for node in graph.nodes]),
         "tags": {index: list(node.tags) for index, node in enumerate(graph.nodes) if node.tags},
-        "outcomes": "".join(_LETTERS[outcome] for outcome in shown.outcomes),
+        "outcomes": _outcomes(shown),
         "critical": list(dict.fromkeys(places[name] for name in critical if name in places)),
         "columns": columns,
         "rows": rows,
@@ -87,6 +87,13 @@ def estimates_payload(estimates: Estimates) -> dict[str, Any]:
         "work": estimates.work,
         "recorded": estimates.recorded,
     }
+
+
+def _outcomes(timeline: Timeline) -> str:
+    started = {attempt.node for attempt in timeline.attempts}
+    return "".join(
+        "n" if outcome is None and index not in started else _LETTERS[outcome] for index, outcome in enumerate(timeline.outcomes)
+    )
 
 
 def _table(values: Sequence[str]) -> dict[str, Any]:

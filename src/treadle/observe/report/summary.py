@@ -83,8 +83,9 @@ def summarize(
     busy = busy_seconds(timeline)
     memory = memory_of(run) if run is not None else None
     counts: dict[str, int] = {}
-    for outcome in timeline.outcomes:
-        name = outcome.value if outcome is not None else "running"
+    started = {attempt.node for attempt in timeline.attempts}
+    for index, outcome in enumerate(timeline.outcomes):
+        name = outcome.value if outcome is not None else "running" if index in started else "not reached"
         counts[name] = counts.get(name, 0) + 1
     wall = timeline.wall
     speedup = work / wall if wall else 0.0

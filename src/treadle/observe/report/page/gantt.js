@@ -72,9 +72,9 @@ function gantt(container, shown, options = {}) {
   function drawStarts(context, lane, width, fills, dim) {
     for (const [launched, ready, lost] of lane.worker.starts) {
       if (ready !== null) {
-        // The first process of a worker takes from the start of the run; one that was there before takes no time.
+        // The first process of a worker starts with the run; one that was there before is ready at once.
         const start = lane.worker.starts[0][1] === ready ? 0 : Math.max(0, launched || ready);
-        if (ready > start && !(launched !== null && launched < 0) && lane.worker.name !== "main") {
+        if (ready > start && lane.worker.name !== "main") {
           context.fillStyle = fills.startup;
           context.fillRect(x(start, width), lane.y + 7, Math.max(x(ready, width) - x(start, width), 1), ROW - 14);
         }

@@ -59,7 +59,7 @@ function details(run) {
 }
 
 function notRun(container, run) {
-  for (const [letter, title] of [["k", "Skipped, because a node before them failed or the run stopped"], ["u", "Up to date, so they did not run"], ["r", "Running or not reached"]]) {
+  for (const [letter, title] of [["k", "Skipped, because a node before them failed or the run stopped"], ["u", "Up to date, so they did not run"], ["n", "Not reached"]]) {
     const nodes = [...run.outcomes].flatMap((each, node) => (each === letter && !run.ofNode[node].length ? [node] : []));
     if (!nodes.length) continue;
     const chips = element("div", { class: "chips" });

@@ -1,0 +1,44 @@
+"""The durations of earlier runs, read from a store."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from treadle.events import Outcome
+from treadle.observe.store import SQLStore
+
+
+@pytest.fixture
+def store(tmp_path, records):
+    """Five sessions of one project, one of another environment, one of another project, and one that has not ended."""
+    made = SQLStore(project_path=tmp_path)
+    for number in range(5):
+        nodes = [
+            records.attempt("a", "worker-1", 0.0, 1.0 + number, sent=0.0),
+            records.attempt("b", "worker-1", 1.0, 2.0, sent=0.0, outcome=Outcome.FAILED),
+        ]
+        made.save(records.session(None, nodes, wall=10.0 + number, session_id=f"s{number}"))
+    other = records.session(None, [records.attempt("a", "worker-1", 0.0, 99.0, sent=0.0)], wall=99.0)
+    made.save(replace(other, session_id="s2-env", env="prod"))
+    made.save(replace(other, session_id="s2-project", package_name="other"))
+    made.save(replace(other, session_id="s2-running", runs=(replace(other.runs[0], finished=None, outcome=None),)))
+    yield made
+    made.close()
+
+
+def test_the_history_of_a_session_is_that_of_its_project(store):
+    """Runs before it that have ended, in the same environment, the oldest first, with the nodes that succeeded."""
+    past = store.history("s4")
+    assert [run.session_id for run in past] == ["s0", "s1", "s2", "s3"]
+    assert [(run.seconds, run.outcome) for run in past[:2]] == [(10.0, Outcome.SUCCEEDED), (11.0, Outcome.SUCCEEDED)]
+    assert [dict(run.nodes) for run in past] == [{"a": 1.0}, {"a": 2.0}, {"a": 3.0}, {"a": 4.0}]
+
+
+def test_a_long_history_is_cut(store, tmp_path):
+    """At most so many runs, and at most so many nodes in all of them; an empty store has none."""
+    assert [run.session_id for run in store.history("s4", runs=2)] == ["s2", "s3"]
+    assert [run.session_id for run in store.history("s4", most_nodes=3)] == ["s3"]
+    assert store.history("s0") == ()
+    assert SQLStore(project_path=tmp_path / "nowhere").history("s0") == ()
