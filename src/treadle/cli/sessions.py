@@ -205,6 +205,7 @@ def _diff_lines(diff: SessionDiff, before: str, after: str) -> Iterator[str]:
         ("Session", diff.facts),
         ("Code", diff.code),
         ("Params", diff.params),
+        ("Params of nodes", diff.parameters),
         ("Run", diff.arguments),
         ("Environment variables", diff.environment),
         ("Versions", diff.versions),

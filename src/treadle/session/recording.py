@@ -24,6 +24,7 @@ from treadle.observe.store.liveness import this_process
 from treadle.session.creation import env_of_successes, make_store, start_git_probe
 from treadle.session.facts import GitFacts, installed_versions
 from treadle.session.interruption import SAVING_SECONDS, signals_wait
+from treadle.session.masking import mask_params
 from treadle.session.record import is_failure, make_record, masked_run
 from treadle.session.running import add_note
 from treadle.session.selection import DEFAULT_PIPELINE
@@ -92,12 +93,18 @@ class Recording:
             return {}
         return known
 
-    def begin_run(self, request: RunRequest, loaded_versions: Callable[[], Mapping[str, str]] = dict) -> RunRecorder:
+    def begin_run(
+        self,
+        request: RunRequest,
+        loaded_versions: Callable[[], Mapping[str, str]] = dict,
+        params: Callable[[], Mapping[str, Any]] = dict,
+    ) -> RunRecorder:
         """Return the observer that records the next run, and start git in the background.
 
         Args:
             request: the arguments of the run.
             loaded_versions: returns the dataset versions that the run loads, by name; called before the first node starts.
+            params: returns the params of the run; called before the first node starts.
 
         Raises:
             StoreError: the store is not writable, as far as this can be checked before the run.
@@ -122,7 +129,7 @@ class Recording:
             started=time.time(),
         )
         recorder.records_outputs = self.store is not None
-        recorder.on_first_node = partial(self._record_live, recorder, loaded_versions)
+        recorder.on_first_node = partial(self._record_live, recorder, loaded_versions, params)
         return recorder
 
     def reuse(self, *, skips: bool, resumed: Resumed | None, forced: bool | Collection[str]) -> Reuse | None:
@@ -268,8 +275,11 @@ class Recording:
                 add_note(impatient, lost)
                 raise
 
-    def _record_live(self, recorder: RunRecorder, loaded_versions: Callable[[], Mapping[str, str]]) -> None:
+    def _record_live(
+        self, recorder: RunRecorder, loaded_versions: Callable[[], Mapping[str, str]], params: Callable[[], Mapping[str, Any]]
+    ) -> None:
         """Write the rows of the session and of a run, and more while the run goes on, if the store can do that."""
+        recorder.note_parameters(mask_params(params()))
         if self._live is None:
             open_writer = getattr(self.store, "live_writer", None)  # optional: a custom store may not have it
             try:

@@ -388,7 +388,7 @@ class Session:
         forced: bool | Collection[str],  # noqa: FBT001 - the same
     ) -> RunResult:
         versions = RunVersions()
-        recorder = self._recording.begin_run(request, lambda: versions.loaded)
+        recorder = self._recording.begin_run(request, lambda: versions.loaded, lambda: self.load_context().params)
         reuse = self._recording.reuse(skips=request.skip_unchanged, resumed=self._resumed, forced=forced)
         if reuse is not None:
             recorder.success_of = partial(reuse.success, session_id=self.session_id)

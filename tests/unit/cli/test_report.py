@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import pytest
@@ -18,6 +19,10 @@ REGISTRY = """
 from treadle import Pipeline, node
 
 
+def use(limit, login):
+    return limit
+
+
 def broken(x):
     raise ValueError("no such column")
 
@@ -25,6 +30,7 @@ def broken(x):
 def register_pipelines():
     return {
         "__default__": Pipeline([node(lambda: 1, None, "one", name="make"), node(lambda one: one + 1, "one", "two", name="add")]),
+        "params": Pipeline([node(use, ["params:limit", "params:login"], "used", name="use")]),
         "bad": Pipeline([node(lambda: 1, None, "one", name="make"), node(broken, "one", "two", name="add")]),
     }
 """
@@ -100,6 +106,26 @@ def test_sessions_and_results_have_reports(project):
     assert [node.name for node in report.content.analysis.timeline.graph.nodes] == ["make", "add"]
     with pytest.raises(RunnerError, match="without a session"):
         RunResult("id", Catalog(), (), {}).report()
+
+
+def test_a_report_has_the_params_that_nodes_used(project, tmp_path, capsys):
+    """Their values as the run had them, secrets masked; a later run with other values shows the difference."""
+    conf = project / "conf" / "base"
+    conf.mkdir(parents=True)
+    (conf / "parameters.yml").write_text("limit: 41\nlogin: {password: open-sesame}\nunused: 1\n")
+    for params in ([], ["--params", "limit=42"]):
+        assert main(["run", "--quiet", "--pipelines", "params", *params]) == 0
+    newest, oldest = ids(project)
+    assert main(["report", oldest, newest, "--output", str(tmp_path / "report.html")]) == 0
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert '<tr><th scope="row">params:limit</th><td>41</td><td>42</td></tr>' in page
+    assert "open-sesame" not in page
+    capsys.readouterr()
+    assert main(["sessions", "show", newest, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["runs"][0]["parameters"] == {
+        "params:limit": 42,
+        "params:login": {"password": "***"},
+    }
 
 
 def test_an_older_record_without_a_graph_has_a_report(project):

@@ -69,7 +69,7 @@ def compare(before: SessionRecord, after: SessionRecord, usual: Mapping[str, Usu
         usual: the usual duration of nodes in earlier runs, by name.
     """
     diff = diff_sessions(before, after)
-    sections = (("", diff.facts), ("", diff.code), ("param ", diff.params), ("argument ", diff.arguments))
+    sections = (("", diff.facts), ("", diff.code), ("param ", diff.params), ("", diff.parameters), ("argument ", diff.arguments))
     more = (("variable ", diff.environment), ("version of ", diff.versions))
     changes = tuple(
         (f"{prefix}{each.name}", each.before, each.after) for prefix, section in (*sections, *more) for each in section

@@ -146,10 +146,18 @@ def _datasets(run: RunRecord, folded: Folded) -> dict[str, Any]:
     return {
         "datasets": [each.name for each in graph.datasets],
         "kinds": "".join(each.kind[0] for each in graph.datasets),
+        "params": {
+            index: _text(run.parameters[each.name]) for index, each in enumerate(graph.datasets) if each.name in run.parameters
+        },
         "sizes": {index: sizes[each.name] for index, each in enumerate(graph.datasets) if each.name in sizes},
         "inputs": [list(node.inputs) for node in graph.nodes],
         "outputs": [list(node.outputs) for node in graph.nodes],
     }
+
+
+def _text(value: Any) -> str:
+    text = value if isinstance(value, str) else repr(value)
+    return text if len(text) <= 200 else f"{text[:199]}…"
 
 
 def _errors(run: RunRecord, names: Sequence[str]) -> list[dict[str, Any]]:

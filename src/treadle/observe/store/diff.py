@@ -54,6 +54,7 @@ class SessionDiff:
         facts: outcome, environment, configuration, project, user, machine.
         code: the commit, uncommitted changes, and the digest of the files.
         params: params given to the session, by dotted name.
+        parameters: params that nodes of the last run loaded, by the names of their datasets.
         arguments: arguments of the last run, its runner and workers.
         environment: environment variables.
         versions: of Python, the platform and installed distributions.
@@ -63,6 +64,7 @@ class SessionDiff:
     facts: tuple[Change, ...]
     code: tuple[Change, ...]
     params: tuple[Change, ...]
+    parameters: tuple[Change, ...]
     arguments: tuple[Change, ...]
     environment: tuple[Change, ...]
     versions: tuple[Change, ...]
@@ -95,6 +97,7 @@ def diff_sessions(before: SessionRecord, after: SessionRecord) -> SessionDiff:
             )
         ),
         params=diff_values(before.extra_params, after.extra_params),
+        parameters=diff_values(_parameters(first), _parameters(second)),
         arguments=diff_values(_arguments(first), _arguments(second)),
         environment=diff_values(before.environment, after.environment),
         versions=diff_values(before.versions, after.versions),
@@ -137,6 +140,10 @@ def _leaves(values: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]
 
 def _last_run(record: SessionRecord) -> RunRecord | None:
     return record.runs[-1] if record.runs else None
+
+
+def _parameters(run: RunRecord | None) -> Mapping[str, Any]:
+    return run.parameters if run is not None else {}
 
 
 def _arguments(run: RunRecord | None) -> dict[str, Any]:

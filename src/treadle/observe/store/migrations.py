@@ -143,6 +143,10 @@ def _add_what_reports_show(connection: StoreConnection) -> None:
             connection.execute(f"ALTER TABLE {table} ADD COLUMN {column}")
 
 
+def _add_parameters(connection: StoreConnection) -> None:
+    connection.execute("ALTER TABLE treadle_runs ADD COLUMN parameters JSON")
+
+
 ALL_MIGRATIONS: tuple[Migration, ...] = (
     Migration(1, "create the tables", _create_tables),
     Migration(2, "add the digest of code and configuration", _add_sources),
@@ -151,6 +155,7 @@ ALL_MIGRATIONS: tuple[Migration, ...] = (
     Migration(5, "add the last success of each node", _add_successes),
     Migration(6, "add the sessions that are resumed", _add_resumes),
     Migration(7, "add the graph, the memory and the waits of runs", _add_what_reports_show),
+    Migration(8, "add the params that nodes loaded", _add_parameters),
 )
 
 

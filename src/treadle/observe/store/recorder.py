@@ -103,6 +103,7 @@ class RunRecorder:
         self._reused: dict[str, None] = {}
         self._workers: dict[tuple[str, int], WorkerRecord] = {}
         self._resume_from: tuple[str, ...] = ()
+        self._parameters: Mapping[str, Any] = {}
         self._plan: tuple[Plan, Mapping[str, int]] | None = None  # until it is described
         self._memory = MemorySamples()
         self._changed: dict[tuple[str, int], None] = {}  # keys of attempts
@@ -176,6 +177,14 @@ class RunRecorder:
         with self._lock:
             self._record = replace(self._record, memory=self._memory.record())
 
+    def note_parameters(self, params: Mapping[str, Any]) -> None:
+        """Take the params of the run, of which those that nodes load are recorded.
+
+        Args:
+            params: all params, nested, with secrets masked.
+        """
+        self._parameters = params
+
     def changes(self, *, everything: bool = False) -> RunChanges:
         """Return what has changed since the last call.
 
@@ -234,10 +243,11 @@ class RunRecorder:
 
     def _describe_plan(self) -> None:
         if self._plan is not None:
-            from treadle.observe.store.run_graph import graph_of
+            from treadle.observe.store.run_graph import graph_of, used_parameters
 
             (plan, limits), self._plan = self._plan, None
-            self._record = replace(self._record, graph=graph_of(plan, limits))
+            graph = graph_of(plan, limits)
+            self._record = replace(self._record, graph=graph, parameters=used_parameters(graph, self._parameters))
 
     def _convert(self) -> None:
         """Convert the events that have arrived; the caller holds the lock."""

@@ -138,6 +138,7 @@ class RunRecord:
         workers: the workers of the run, in order of appearance.
         error: the error that ended it; None if it succeeded.
         node_count: number of nodes of its plan; None if the run never started.
+        parameters: the params that its nodes loaded, by name of the dataset, with secrets masked.
         graph: its nodes and datasets; None if unknown, as for a run that a custom runner executed.
         memory: samples of the memory of its processes; None if there are none.
     """
@@ -158,6 +159,7 @@ class RunRecord:
     node_count: int | None = None
     graph: RunGraph | None = None
     memory: MemoryRecord | None = None
+    parameters: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -94,6 +94,7 @@ def run_row(session_id: str, record: RunRecord) -> Row:
         "params": encode(record.params),
         "node_count": record.node_count,
         "graph": record.graph.digest if record.graph is not None else None,
+        "parameters": encode(record.parameters) if record.parameters else None,
         "memory": record.memory.as_json() if record.memory is not None else None,
         **_error_columns(record.error),
     }
@@ -226,6 +227,7 @@ def run_from(row: Row, nodes: Sequence[NodeRecord], workers: Sequence[WorkerReco
         error=_error(row),
         node_count=row["node_count"],
         graph=graph,
+        parameters=decode(document(row["parameters"])) if row["parameters"] is not None else {},
         memory=MemoryRecord.from_json(document(row["memory"])) if row["memory"] is not None else None,
     )
 

@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from treadle.observe.store.plain import plain_text
+from treadle.io.parameters import Parameters
+from treadle.observe.store.plain import plain_text, plain_value
 from treadle.pipeline.names import is_parameter
 
 if TYPE_CHECKING:
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
 
 PARAMETERS, MEMORY, PERSISTENT = "parameters", "memory", "persistent"
 """The kinds of datasets."""
+
+
+LONGEST_PARAMETER = 4000
+"""Number of characters of a param, as JSON, that is recorded completely."""
 
 
 class GraphDataset(NamedTuple):
@@ -137,6 +142,25 @@ def graph_of(plan: Plan, limits: Mapping[str, int]) -> RunGraph:
         tags = tuple(sorted(node.tags))
         nodes.append(GraphNode(plain_text(name), inputs, outputs, parents, namespace, tags, source, main_only, resources))
     return RunGraph(tuple(nodes), tuple(GraphDataset(plain_text(each.name), _kind(each)) for each in plan.datasets), dict(limits))
+
+
+def used_parameters(graph: RunGraph, params: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the params that the nodes of a graph load, by the names of their datasets.
+
+    Args:
+        graph: the graph.
+        params: all params of the run, nested.
+    """
+    lookup = Parameters(params)
+    names = [dataset.name for dataset in graph.datasets if dataset.kind == PARAMETERS and dataset.name in lookup]
+    datasets = {name: lookup.dataset(name) for name in names}
+    return {name: _short(dataset.load()) for name, dataset in datasets.items() if dataset is not None}
+
+
+def _short(value: Any) -> Any:
+    """Return a param as it is recorded: a very long one only by its beginning."""
+    text = json.dumps(plain_value(value))
+    return value if len(text) <= LONGEST_PARAMETER else f"{text[:LONGEST_PARAMETER]}…"
 
 
 def source_of(func: Callable[..., Any]) -> Source:

@@ -10,7 +10,7 @@ import pytest
 from treadle import Catalog, NodePolicy, Pipeline, node
 from treadle.events import Outcome
 from treadle.observe.store import RunRecorder, SessionRecord, SQLStore
-from treadle.observe.store.run_graph import GraphDataset, RunGraph, Source, graph_of, source_of
+from treadle.observe.store.run_graph import GraphDataset, RunGraph, Source, graph_of, source_of, used_parameters
 from treadle.planning import compile_plan
 
 SESSION = SessionRecord(
@@ -92,3 +92,13 @@ def test_equal_graphs_are_stored_once(tmp_path):
     with store._connected("read") as connection:
         assert connection.select_value("SELECT COUNT(*) FROM treadle_graphs") == 1
     store.close()
+
+
+def test_the_params_that_nodes_load_are_recorded():
+    """Only those, by the name of their dataset; a very long one by its beginning."""
+    graph = graph_of(make_plan(), {})
+    assert used_parameters(graph, {"limit": 3, "prepare": {"limit": 5}, "other": 1}) == {"params:limit": 3}
+    (text,) = used_parameters(graph, {"limit": list(range(5000))}).values()
+    assert text.startswith("[0, 1, 2")
+    assert len(text) < 5000
+    assert used_parameters(graph, {}) == {}

@@ -31,7 +31,7 @@ function details(run) {
     if (run.datasets) {
       const listed = (indices) => indices.map((index) => run.datasets[index] + (run.sizes[index] !== undefined ? ` (${bytes(run.sizes[index])})` : "")).join(", ");
       const params = run.inputs[node].filter((index) => run.kinds[index] === "p"), inputs = run.inputs[node].filter((index) => run.kinds[index] !== "p");
-      if (params.length) facts.push(["Params", listed(params)]);
+      for (const index of params) facts.push([run.datasets[index], run.params[index] === undefined ? "(not recorded)" : run.params[index]]);
       if (inputs.length) facts.push(["Inputs", listed(inputs)]);
       if (run.outputs[node].length) facts.push(["Outputs", listed(run.outputs[node])]);
     }
