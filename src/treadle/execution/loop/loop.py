@@ -12,10 +12,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from treadle.errors import DatasetError, TreadleError
 from treadle.events import (
     DatasetReleased,
-    NodeFinished,
     NodeReused,
     NodeSkipped,
-    NodeStarted,
     Outcome,
     RunFinished,
     WorkerStarted,
@@ -25,6 +23,7 @@ from treadle.execution.executors.events import Report, WorkerDown, WorkerLeaving
 from treadle.execution.loop.deadlines import Deadlines, TimeoutCheck, Wake
 from treadle.execution.loop.dispatches import Dispatches
 from treadle.execution.loop.failure_handler import FailureHandler
+from treadle.execution.loop.node_reports import NodeReports
 from treadle.execution.loop.result import RunResult, gather_results
 from treadle.execution.loop.stalls import Stalls
 from treadle.execution.protocol.messages import MAIN, Failed, Finished, JobsReturned, Started, Transferred
@@ -98,22 +97,14 @@ class RunLoop:
         self._timeouts = bundle.plan.timeouts if capabilities.can_kill else {}
         self._deadlines = Deadlines()
         self._dispatches = Dispatches()
+        self._reports = NodeReports(self._plan, executor, self._scheduler, observers, self._dispatches)
         self._workers: dict[int, int] = {}  # worker -> process id, in the order in which they became ready
-        self._failure_handler = FailureHandler(
-            bundle,
-            executor,
-            self._scheduler,
-            self._deadlines,
-            observers,
-            self._dispatches,
-            timeouts=self._timeouts,
-            workers=self._workers.keys(),
-        )
+        parts = (bundle, executor, self._scheduler, self._deadlines, observers, self._dispatches)
+        self._failure_handler = FailureHandler(*parts, timeouts=self._timeouts, workers=self._workers.keys())
         # If nodes run inside `wait`, it does not return while a node is stuck, so stalls cannot be reported.
         self._stalls = Stalls(bundle.plan, executor, self._scheduler, self._workers) if capabilities.concurrent else None
         self._received: Sequence[PoolEvent] = ()  # the batch of events that is being handled
         self._assigns_again = False  # whether an instruction since the last `assign` may have made nodes ready at once
-        self._announced: set[int] = set()  # running nodes whose start was reported to the observers
 
     def run(self) -> RunResult:
         """Run the plan to its end.
@@ -194,9 +185,8 @@ class RunLoop:
         if self._observers.active:
             self._dispatches.sent(job)
         self._executor.submit(job)
-        if (
-            self._timeouts and (timeout := self._timeouts.get(job.nodes[0])) is not None and job.worker != MAIN
-        ):  # a job of one node
+        timeout = self._timeouts.get(job.nodes[0]) if self._timeouts else None
+        if timeout is not None and job.worker != MAIN:  # a job of one node
             check = TimeoutCheck(job.nodes[0], job.worker, self._scheduler.attempt(job.nodes[0]), timeout)
             self._deadlines.add(timeout, check)
 
@@ -250,9 +240,6 @@ class RunLoop:
         self._scheduler.reuse(question.node)
         self._observers.notify(NodeReused(name, time.time()))
 
-    def _report_skipped(self, skip: SkipNode) -> None:
-        self._observers.notify(NodeSkipped(self._plan.nodes[skip.node].name, time.time()))
-
     # --- events ----------------------------------------------------------------------------------------------------------
 
     def _handle(self, event: PoolEvent) -> None:
@@ -261,7 +248,7 @@ class RunLoop:
             if isinstance(fact, Finished):
                 self._node_finished(event.worker, fact)
             elif isinstance(fact, Started):
-                self._report_started(event.worker, fact)
+                self._reports.started(event.worker, fact.node, fact.at)
             elif isinstance(fact, Failed):
                 self._node_failed(event.worker, fact)
             elif isinstance(fact, Transferred):
@@ -284,19 +271,10 @@ class RunLoop:
         self._scheduler.add_worker(event.worker)
         self._observers.notify(WorkerStarted(self._executor.label(event.worker), event.pid, time.time()))
 
-    def _report_started(self, worker: int, fact: Started) -> None:
-        if fact.node in self._announced or not self._scheduler.holds(worker, fact.node):
-            return  # already reported, or the attempt ended while the message was in flight
-        self._announced.add(fact.node)
-        node = self._plan.nodes[fact.node]
-        dispatch = self._dispatches.of(fact.node)
-        attempt = self._scheduler.attempt(fact.node)
-        self._observers.notify(NodeStarted(node.name, self._executor.label(worker), attempt, fact.at, dispatch))
-
     def _node_finished(self, worker: int, fact: Finished) -> None:
         if self._observers.active:  # for tiny nodes, most of the time here goes into these reports
-            self._report_started(worker, Started(fact.run, fact.node, fact.started))
-            self._announced.discard(fact.node)
+            self._reports.started(worker, fact.node, fact.started)
+            self._reports.ended(fact.node)
         for dataset, handle in fact.outputs:
             if (placement := handle.placement) is not SHARED:
                 self._scheduler.value_made(dataset, placement)
@@ -308,26 +286,7 @@ class RunLoop:
             self._bundle.decisions.node_finished(name, fact.contents)
         self._scheduler.finish(fact.node, worker, seconds)
         if self._observers.active:
-            datasets = self._plan.datasets
-            self._observers.notify(
-                NodeFinished(
-                    node=name,
-                    worker=self._executor.label(worker),
-                    attempt=attempt,
-                    started=fact.started,
-                    at=fact.at,
-                    load_seconds=fact.load_seconds,
-                    run_seconds=fact.run_seconds,
-                    save_seconds=fact.save_seconds,
-                    sizes=tuple(
-                        (datasets[dataset].name, size)
-                        for dataset, handle in fact.outputs
-                        if datasets[dataset].in_memory and (size := handle.size)
-                    ),
-                    outputs=fact.contents,
-                    dispatch=self._dispatches.take(fact.node),
-                )
-            )
+            self._reports.finished(worker, fact, attempt)
 
     def _value_transferred(self, worker: int, fact: Transferred) -> None:
         placement = fact.handle.placement
@@ -337,17 +296,17 @@ class RunLoop:
         self._scheduler.value_arrived(fact.dataset, placement, worker)
 
     def _node_failed(self, worker: int, fact: Failed) -> None:
-        self._report_started(worker, Started(fact.run, fact.node, fact.started))
-        self._announced.discard(fact.node)
+        self._reports.started(worker, fact.node, fact.started)
+        self._reports.ended(fact.node)
         self._failure_handler.attempt_failed(worker, fact)
 
     def _worker_down(self, event: WorkerDown) -> None:
         culprit, timed_out = self._failure_handler.attribute_loss(event)
         if culprit is not None:
-            self._report_started(event.worker, Started(0, culprit, event.started or time.time()))
-            self._announced.discard(culprit)
+            self._reports.started(event.worker, culprit, event.started or time.time())
+            self._reports.ended(culprit)
         elif event.node is not None:
-            self._announced.discard(event.node)  # it was running, is not at fault, and starts again
+            self._reports.ended(event.node)  # it was running, is not at fault, and starts again
         self._failure_handler.worker_lost(event, culprit, timed_out=timed_out)
 
     # --- reports ---------------------------------------------------------------------------------------------------------
@@ -356,9 +315,9 @@ class RunLoop:
         """Report the nodes whose start was not reported yet when the run was interrupted."""
         for event in self._received:
             if isinstance(event, Report) and isinstance(event.fact, Started):
-                self._report_started(event.worker, event.fact)
+                self._reports.started(event.worker, event.fact.node, event.fact.at)
         for worker, started in self._executor.running().items():
-            self._report_started(worker, started)
+            self._reports.started(worker, started.node, started.at)
 
     def finished_event(self, outcome: Outcome, at: float) -> RunFinished:
         """Return the last event of the run.
@@ -377,7 +336,7 @@ class RunLoop:
         LoadValue: _load,
         TransferValue: _transfer,
         ReleaseValue: _release,
-        SkipNode: _report_skipped,
+        SkipNode: lambda self, each: self._observers.notify(NodeSkipped(self._plan.nodes[each.node].name, time.time())),
         RejectNode: lambda self, each: self._failure_handler.reject_node(each.node),
         DecideNode: _decide,
         DelayNode: _delay,

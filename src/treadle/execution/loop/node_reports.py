@@ -1,0 +1,87 @@
+"""Report the start and the end of each attempt at a node to the observers, each once and in this order.
+
+A worker reports the start of a node only if the node takes long; otherwise its end says when it started.
+
+Runs in the parent, in the loop's thread. State: the nodes whose start was reported. Neighbours: `loop.py` calls it,
+`dispatches.py` knows when a node was sent, `failure_handler.py` reports failed attempts.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from treadle.events import NodeFinished, NodeStarted
+
+if TYPE_CHECKING:
+    from treadle.execution.executors.executor import Executor
+    from treadle.execution.loop.dispatches import Dispatches
+    from treadle.execution.loop.observers import Observers
+    from treadle.execution.protocol.messages import Finished
+    from treadle.execution.scheduling.scheduler import Scheduler
+    from treadle.planning import Plan
+
+
+class NodeReports:
+    """The reports about the nodes of a run.
+
+    Args:
+        plan: the run.
+        executor: knows the labels of its workers.
+        scheduler: knows which worker holds which node, and the number of the attempt.
+        observers: receive the reports.
+        dispatches: when each node was sent.
+    """
+
+    def __init__(
+        self, plan: Plan, executor: Executor, scheduler: Scheduler, observers: Observers, dispatches: Dispatches
+    ) -> None:
+        self._plan, self._executor, self._scheduler = plan, executor, scheduler
+        self._observers, self._dispatches = observers, dispatches
+        self._started: set[int] = set()  # running nodes whose start was reported
+
+    def started(self, worker: int, node: int, at: float) -> None:
+        """Report that an attempt has started, unless that was reported, or the attempt ended while the message was in flight.
+
+        Args:
+            worker: where it runs.
+            node: its index.
+            at: when it started, in seconds since the epoch.
+        """
+        if node in self._started or not self._scheduler.holds(worker, node):
+            return
+        self._started.add(node)
+        name, attempt = self._plan.nodes[node].name, self._scheduler.attempt(node)
+        self._observers.notify(NodeStarted(name, self._executor.label(worker), attempt, at, self._dispatches.of(node)))
+
+    def ended(self, node: int) -> None:
+        """Note that an attempt at a node has ended: the start of the next one is reported again."""
+        self._started.discard(node)
+
+    def finished(self, worker: int, fact: Finished, attempt: int) -> None:
+        """Report that an attempt has succeeded; its start was reported.
+
+        Args:
+            worker: where it ran.
+            fact: the worker's message.
+            attempt: the number of the attempt.
+        """
+        datasets = self._plan.datasets
+        self._observers.notify(
+            NodeFinished(
+                node=self._plan.nodes[fact.node].name,
+                worker=self._executor.label(worker),
+                attempt=attempt,
+                started=fact.started,
+                at=fact.at,
+                load_seconds=fact.load_seconds,
+                run_seconds=fact.run_seconds,
+                save_seconds=fact.save_seconds,
+                sizes=tuple(
+                    (datasets[dataset].name, size)
+                    for dataset, handle in fact.outputs
+                    if datasets[dataset].in_memory and (size := handle.size)
+                ),
+                outputs=fact.contents,
+                dispatch=self._dispatches.take(fact.node),
+            )
+        )
