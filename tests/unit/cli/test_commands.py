@@ -65,7 +65,7 @@ def test_help_lists_them_apart(make_project, capsys):
 def test_a_misspelt_one_is_suggested(make_project, capsys):
     """The project's commands are among the close matches."""
     make_project(cli=CLI)
-    assert main(["gret"]) == 2
+    assert main(["gree"]) == 2
     assert "Did you mean 'greet'?" in capsys.readouterr().err
 
 

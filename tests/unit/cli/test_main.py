@@ -32,6 +32,7 @@ COMMANDS = (
     "registry",
     "catalog",
     "pipeline",
+    "report",
     "sessions",
     "ipython",
     "jupyter",
