@@ -160,7 +160,7 @@ def test_a_command_that_is_none(plugin, capsys, name, said):
 
 def test_a_plugin_command_has_close_matches(plugin, capsys):
     """A misspelt command of a plugin is suggested like ours."""
-    assert main(["gret"]) == 2
+    assert main(["greeet"]) == 2
     assert "Did you mean 'greet'?" in capsys.readouterr().err
 
 
