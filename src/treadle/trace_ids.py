@@ -8,11 +8,25 @@ from __future__ import annotations
 
 import re
 from hashlib import blake2b
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 VARIABLE = "TRACEPARENT"
 """The environment variable that names the current span to programs and libraries."""
+_ASKING = (VARIABLE, "OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_TRACES_EXPORTER")
 _FORMAT = re.compile(r"[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-[0-9a-f]{2}")
+
+
+def asks_for_traces(environment: Mapping[str, str]) -> bool:
+    """Return whether an environment asks for traces: it names a span or an exporter, and OpenTelemetry is not disabled.
+
+    Args:
+        environment: the environment variables.
+    """
+    disabled = environment.get("OTEL_SDK_DISABLED", "").lower() == "true"
+    return not disabled and any(environment.get(name) for name in _ASKING)
 
 
 class Trace(NamedTuple):

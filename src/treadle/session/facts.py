@@ -58,6 +58,7 @@ ENVIRONMENT_PREFIXES = (
     "LC_",
     "TZ",
     "TMPDIR",
+    "TRACEPARENT",  # the trace that the session belongs to
 )
 """Environment variables with these prefixes are recorded; those that look like secrets are masked."""
 

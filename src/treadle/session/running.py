@@ -19,6 +19,7 @@ from treadle.session.prepared import prepare_run
 from treadle.session.selection import DEFAULT_PIPELINE
 from treadle.session.stored_values import with_stored_values
 from treadle.session.versions import RunVersions
+from treadle.trace_ids import asks_for_traces, trace_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -54,6 +55,8 @@ def run_request(  # noqa: PLR0913 - its one caller passes them by keyword
     load_results: bool | Iterable[str] = False,
     claims: OutputClaims | None = None,
     reuse: Reuse | None = None,
+    number: int = 1,
+    traceparent: str | None = None,
 ) -> RunResult:
     """Execute a run request and call the pipeline hooks.
 
@@ -71,6 +74,8 @@ def run_request(  # noqa: PLR0913 - its one caller passes them by keyword
         load_results: the results to load before the run ends, as for `Session.run`.
         claims: tracks the files written by the runs of a service; None for a run outside a service.
         reuse: decides which nodes are up to date; None if every node runs.
+        number: the number of the run in its session.
+        traceparent: the span that started the session, if any (`treadle.trace_ids`).
 
     Returns:
         The result of the run.
@@ -107,6 +112,10 @@ def run_request(  # noqa: PLR0913 - its one caller passes them by keyword
                 options |= {"decisions": decisions} if decisions is not None else {}
             if claims is not None:
                 stack.enter_context(claims.held(run_id, pipeline, catalog, runner=opened, loads_all=load_results is True))
+            if asks_for_traces(os.environ):  # after the decisions: its hooks change no data
+                from treadle.session.tracing import traced_nodes
+
+                stack.enter_context(traced_nodes(hooks, opened, trace_of(run_id, traceparent), run_id, number))
             result = opened.run(
                 pipeline, catalog, hooks=hooks, run_id=run_id, observers=observers, durations=durations, **options
             )

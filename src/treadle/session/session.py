@@ -52,6 +52,7 @@ from treadle.session.resuming import claimed, find_resumed
 from treadle.session.run_once import cannot_run, check_can_run
 from treadle.session.running import run_request
 from treadle.session.versions import RunVersions
+from treadle.trace_ids import VARIABLE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -387,7 +388,7 @@ class Session:
         load_results: bool | Iterable[str],  # noqa: FBT001 - as in `run`
         forced: bool | Collection[str],  # noqa: FBT001 - the same
     ) -> RunResult:
-        versions = RunVersions()
+        versions, number = RunVersions(), len(self._recording.runs) + 1
         recorder = self._recording.begin_run(request, lambda: versions.loaded, lambda: self.load_context().params)
         reuse = self._recording.reuse(skips=request.skip_unchanged, resumed=self._resumed, forced=forced)
         if reuse is not None:
@@ -409,6 +410,8 @@ class Session:
                     load_results=load_results,
                     claims=self.claims,
                     reuse=reuse,
+                    number=number,
+                    traceparent=self._facts.environment.get(VARIABLE),
                 )
             outcome = Outcome.SUCCEEDED
             from treadle.execution.loop.result import RunResult
