@@ -107,9 +107,9 @@ def _counts(timeline: Timeline) -> tuple[int, ...]:
         counts = _ALL_COUNTS
     elif nodes <= 5000:
         counts = _SOME_COUNTS
-    else:
-        counts = (1,) if nodes <= _MOST_SIMULATED else ()
-    return tuple(sorted({*counts, now, 2 * now})) if counts else ()
+    else:  # one worker needs no simulation
+        return tuple(sorted({1, now})) if nodes <= _MOST_SIMULATED else ()
+    return tuple(sorted({*counts, now, 2 * now}))
 
 
 def _seconds(timeline: Timeline) -> dict[str, float]:

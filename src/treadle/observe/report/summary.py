@@ -139,14 +139,16 @@ def _path_sentence(timeline: Timeline, path: CriticalPath, estimates: Estimates 
     if estimates is None:
         return start
     now, more = timeline.worker_count, max(2 * timeline.worker_count, 2)
-    current, doubled = estimates.at(now), estimates.at(more)
-    if current is None or doubled is None or current <= 0:
+    current, simulated = estimates.at(now), estimates.at(more)
+    if current is None or current <= 0:
         return start
+    doubled = simulated if simulated is not None else estimates.least(more)
     saved = (current - doubled) / current
     workers = format_count(more, "worker")
     if saved < 0.05:
         return f"{start} More workers would not help: no schedule is shorter than {format_time(estimates.critical_path)}."
-    return f"{start} With {workers} the nodes would need {format_time(doubled)} instead of {format_time(current)}."
+    least = "" if simulated is not None else "at least "
+    return f"{start} With {workers} the nodes would need {least}{format_time(doubled)} instead of {format_time(current)}."
 
 
 def _workers_sentence(summary: Summary, timeline: Timeline, path: CriticalPath) -> str:

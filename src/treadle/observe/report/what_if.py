@@ -42,6 +42,10 @@ class Estimates(NamedTuple):
         """Return the seconds with a number of workers; None if it was not simulated."""
         return next((seconds for count, seconds, _least in self.makespans if count == workers), None)
 
+    def least(self, workers: int) -> float:
+        """Return the lower bound for a number of workers, in seconds."""
+        return max(self.critical_path, self.work / workers)
+
 
 def estimate(plan: Plan, spans: Sequence[tuple[float, float]], limits: Mapping[str, int], workers: Sequence[int]) -> Estimates:
     """Simulate a plan with several numbers of workers.
