@@ -34,9 +34,20 @@ def session(records):
         make("after", None, None, None, number=0, outcome=Outcome.SKIPPED),
         *(make(name, "worker-2", 6.6 + place * 0.3, 6.8 + place * 0.3, sent=6.5) for place, name in enumerate(HOSTILE)),
     ]
-    made = records.session(records.graph(parents), nodes, wall=9.0, ready=0.8, outcome=Outcome.FAILED)
+    graph = records.graph(parents)
+    place = list(parents).index("sales.clean")
+    clean = graph.nodes[place]
+    used = (*clean.inputs, len(graph.datasets))
+    graph = replace(
+        graph,
+        nodes=(*graph.nodes[:place], clean._replace(inputs=used), *graph.nodes[place + 1 :]),
+        datasets=(*graph.datasets, records.GraphDataset("params:limit", "parameters")),
+    )
+    made = records.session(graph, nodes, wall=9.0, ready=0.8, outcome=Outcome.FAILED)
     memory = MemoryRecord(10**9, (1001.0, 1005.0), (("main", (10**8, 2 * 10**8)), ("worker-1", (10**8, 10**8))))
-    return replace(made, runs=(replace(made.runs[0], memory=memory),), extra_params={HOSTILE[0]: HOSTILE[1]})
+    return replace(
+        made, runs=(replace(made.runs[0], memory=memory, parameters={"params:limit": 41}),), extra_params={HOSTILE[0]: HOSTILE[1]}
+    )
 
 
 @pytest.fixture(scope="module")
@@ -66,6 +77,8 @@ def test_a_report_is_read_with_the_mouse(show, session):
     details = page.locator("#details")
     assert "sales." in details.inner_text()
     assert "nodes.py:1" in details.inner_text()
+    assert "params:limit\n41" in details.inner_text()
+    assert "Inputs\nof load_0" in details.inner_text()
     page.keyboard.press("Escape")
     assert not details.is_visible()
     page.get_by_label("Zoom in").click()

@@ -12,6 +12,7 @@ from treadle.events import Outcome
 from treadle.observe.report.layout import place_nodes
 from treadle.observe.report.timeline import CAUSES
 from treadle.observe.report.usage import busy_seconds, concurrency, dataset_sizes, memory_of
+from treadle.observe.store.run_graph import MEMORY, PARAMETERS, PERSISTENT
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,6 +32,9 @@ _LETTERS = {
     None: "r",
 }
 """One letter for each outcome of a node."""
+
+_KINDS = {PARAMETERS: "p", MEMORY: "m", PERSISTENT: "f"}
+"""One letter for each kind of dataset."""
 
 _MOST_EDGES = 60_000
 """How many edges a page has at most; with more, the graph is drawn without datasets."""
@@ -145,7 +149,7 @@ def _datasets(run: RunRecord, folded: Folded) -> dict[str, Any]:
     sizes = dataset_sizes(run.nodes)
     return {
         "datasets": [each.name for each in graph.datasets],
-        "kinds": "".join(each.kind[0] for each in graph.datasets),
+        "kinds": "".join(_KINDS[each.kind] for each in graph.datasets),
         "params": {
             index: _text(run.parameters[each.name]) for index, each in enumerate(graph.datasets) if each.name in run.parameters
         },

@@ -92,7 +92,7 @@ function graphView(container, run) {
       note.textContent = "";
       return;
     }
-    const picture = svg("svg", { width: items.width, height: items.height, role: "group", "aria-label": "Graph" });
+    const picture = svg("svg", { width: items.width, height: items.height, viewBox: `0 0 ${items.width} ${items.height}`, role: "group", "aria-label": "Graph" });
     for (const { a, b, critical } of edges.values()) {
       const one = items.get(a), two = items.get(b);
       const x1 = one.x + WIDE, y1 = one.y + TALL / 2, x2 = two.x, y2 = two.y + TALL / 2, bend = Math.max(24, Math.abs(x2 - x1) / 2);

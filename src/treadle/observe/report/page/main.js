@@ -31,7 +31,9 @@ function details(run) {
     if (run.datasets) {
       const listed = (indices) => indices.map((index) => run.datasets[index] + (run.sizes[index] !== undefined ? ` (${bytes(run.sizes[index])})` : "")).join(", ");
       const params = run.inputs[node].filter((index) => run.kinds[index] === "p"), inputs = run.inputs[node].filter((index) => run.kinds[index] !== "p");
-      for (const index of params) facts.push([run.datasets[index], run.params[index] === undefined ? "(not recorded)" : run.params[index]]);
+      for (const index of params) if (run.params[index] !== undefined) facts.push([run.datasets[index], run.params[index]]);
+      const unknown = params.filter((index) => run.params[index] === undefined);
+      if (unknown.length) facts.push(["Params", listed(unknown)]);
       if (inputs.length) facts.push(["Inputs", listed(inputs)]);
       if (run.outputs[node].length) facts.push(["Outputs", listed(run.outputs[node])]);
     }
