@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ from treadle.errors import StoreError
 from treadle.events import ContentRecord, NodeFinished, Outcome
 from treadle.observe.store import NodeRecord, RunRecord, SessionRecord, SessionState, SQLStore, live
 from treadle.observe.store.engine import EngineDatabase
+from treadle.observe.store.memory_samples import MemoryRecord
 from treadle.observe.store.migrations import ALL_MIGRATIONS, migrate
 from treadle.planning.reuse.facts import LastSuccess
 
@@ -249,3 +251,17 @@ def test_last_successes_of_processes_that_run_the_same_project(url):
         number = success.session_id.removeprefix("session ")
         assert success.parts == {"param number": number, "shared": "1"}
         assert success.outputs[0].digest == f"xxh3:{number}"
+
+
+def test_what_a_report_needs_is_stored(url, records):
+    """The graph, the params and the memory of a run, when its nodes were sent, and the history of its project."""
+    node = records.attempt("a", "worker-1", 1.0, 2.0, sent=0.5, assigned=0.4, until=0.2)
+    graph = records.graph({"a": ()}, resources={"a": (("gpu", 1),)}, limits={"gpu": 1})
+    session = records.session(graph, [node], wall=3.0, session_id="s2")
+    memory = MemoryRecord(10, (1001.0,), (("main", (5,)), ("worker-1", (None,))))
+    whole = replace(session, runs=(replace(session.runs[0], memory=memory, parameters={"params:x": {"y": 1}}),))
+    with contextlib.closing(SQLStore(url)) as store:
+        store.save(replace(whole, session_id="s1"))
+        store.save(whole)
+        assert store.load("s2") == whole
+        assert [(run.session_id, run.nodes) for run in store.history("s2")] == [("s1", {"a": 1.0})]

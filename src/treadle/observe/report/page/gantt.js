@@ -177,7 +177,7 @@ function gantt(container, shown, options = {}) {
   return {
     zoom, setRange, whole: () => setRange(0, longest), range: () => [from, to], selected: () => current, paint: plot.paint,
     find: (set) => { matches = set; plot.repaint(); }, only: (value) => { onlyCritical = value; plot.repaint(); },
-    show: (nodeIndex) => show(CURRENT.ofNode[nodeIndex][CURRENT.ofNode[nodeIndex].length - 1] || null),
+    show: (nodeIndex) => show(nodeIndex === null ? null : CURRENT.ofNode[nodeIndex][CURRENT.ofNode[nodeIndex].length - 1] || null),
   };
 }
 

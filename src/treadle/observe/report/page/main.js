@@ -84,7 +84,7 @@ function sections(run) {
       chart.find(found ? new Set(found) : null);
       byId("found").textContent = found ? `${found.length.toLocaleString("en")} found` : "";
     });
-    onChoose((node, from) => { if (node !== null && from !== "gantt") chart.show(node); });
+    onChoose((node, from) => { if (from !== "gantt") chart.show(node); });
     legend(byId("legend"));
   }
   details(run);
