@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from treadle.events import ContentRecord, Outcome
 from treadle.observe.export.attempts import Attempt, attempts_of
@@ -49,14 +48,14 @@ def place_of(location: str) -> tuple[str, str]:
     Args:
         location: the path or URI of its file or folder.
     """
-    parts = urlsplit(location)
-    if parts.scheme in {"", "file"}:
-        return "file", parts.path if parts.scheme else location
-    if parts.scheme in {"gs", "gcs"}:
-        return f"gs://{parts.netloc}", parts.path.lstrip("/") or "/"
-    if parts.scheme in {"s3", "s3a", "s3n"}:
-        return f"s3://{parts.netloc}", parts.path.lstrip("/") or "/"
-    return f"{parts.scheme}://{parts.netloc}", parts.path or "/"
+    scheme, is_uri, rest = location.partition("://")
+    if not is_uri:
+        return "file", location
+    host, _, path = rest.partition("/")
+    if scheme == "file":
+        return "file", f"/{path}"
+    store = {"gs": "gs", "gcs": "gs", "s3": "s3", "s3a": "s3", "s3n": "s3"}.get(scheme)  # whose names are keys, not paths
+    return (f"{store}://{host}", path or "/") if store is not None else (f"{scheme}://{host}", f"/{path}")
 
 
 class _RunEvents:
@@ -71,23 +70,23 @@ class _RunEvents:
 
     def all(self) -> list[tuple[float, RunEvent]]:
         """Return the events with their times; at the same time, a run starts first and ends last."""
+        from openlineage.client.facet_v2 import parent_run
+
         session, run = self._session, self._run
         whole, job = self._make_run(run.started, {}), self._make_job(self._job_name, "RUN")
         events = [(run.started, self._event("START", run.started, whole, job))]
+        parent = parent_run.ParentRunFacet(
+            parent_run.Run(whole.runId), parent_run.Job(session.package_name, self._job_name), producer=_PRODUCER
+        )
         for attempt in attempts_of(session, run):
-            events += self._attempt(attempt, whole)
+            events += self._attempt(attempt, parent)
         if run.finished is not None:
             ended = self._make_run(run.started, self._error(run.error))
             events.append((run.finished, self._event(_kind(run.outcome), run.finished, ended, job)))
         return events
 
-    def _attempt(self, attempt: Attempt, whole: Run) -> list[tuple[float, RunEvent]]:
-        from openlineage.client.facet_v2 import parent_run
-
+    def _attempt(self, attempt: Attempt, parent: Any) -> list[tuple[float, RunEvent]]:
         record = attempt.record
-        parent = parent_run.ParentRunFacet(
-            parent_run.Run(whole.runId), parent_run.Job(self._session.package_name, self._job_name), producer=_PRODUCER
-        )
         path = (record.node, record.attempt)
         run = self._make_run(attempt.start, {"parent": parent}, *path)
         job = self._make_job(f"{self._job_name}.{record.node}", "TASK")

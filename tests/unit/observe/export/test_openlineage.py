@@ -80,7 +80,8 @@ def test_datasets(make_session):
     ("location", "expected"),
     [
         ("/data/a b#c.csv", LocalFileSystem("/data/a b#c.csv")),
-        ("s3://bucket/folder/key.csv", S3("bucket", "folder/key.csv")),
+        ("file:///data/a b#c.csv", LocalFileSystem("/data/a b#c.csv")),
+        ("s3://bucket/folder/key?#.csv", S3("bucket", "folder/key?#.csv")),
         ("hdfs://name:8020/data/x", None),
     ],
 )
