@@ -55,7 +55,7 @@ function whatIfChart(container, estimates) {
   const points = estimates.makespans, most = Math.max(...points.map(([, took]) => took), 1e-9), last = points[points.length - 1][0];
   canvas(container, 230, { role: "img", "aria-label": `Estimated durations for 1 to ${last} workers; the table below has the numbers` }, (context, width, height) => {
     const { px, py, left, right } = axes(context, width, height, {
-      left: 62, bottom: 26, top: 12, x: { from: 1, to: last, ticks: [1, 2, 4, 8, 16, 24, 32].filter((each) => each <= last), format: (value) => String(value) }, y: { from: 0, to: most * 1.05, format: seconds },
+      left: 84, bottom: 26, top: 12, x: { from: 1, to: last, ticks: [1, 2, 4, 8, 16, 24, 32].filter((each) => each <= last), format: (value) => String(value) }, y: { from: 0, to: most * 1.05, format: seconds },
     });
     const curve = (values, name, dash) => {
       context.strokeStyle = colour(name); context.lineWidth = 2; context.setLineDash(dash); context.beginPath();
@@ -76,7 +76,7 @@ function whatIfChart(container, estimates) {
 function historyChart(container, history) {
   const runs = [...history.runs, ["this run", history.now, "now"]], most = Math.max(...runs.map(([, took]) => took), 1e-9);
   canvas(container, 170, { role: "img", "aria-label": `Durations of this run (${seconds(history.now)}) and of ${history.runs.length} earlier runs` }, (context, width, height) => {
-    const { px, py, bottom } = axes(context, width, height, { left: 62, bottom: 24, top: 10, x: { from: -0.5, to: runs.length - 0.5, ticks: [0, runs.length - 1], format: (value) => (value ? "this run" : "oldest") }, y: { from: 0, to: most * 1.08, format: seconds } });
+    const { px, py, bottom } = axes(context, width, height, { left: 84, bottom: 24, top: 10, x: { from: -0.5, to: runs.length - 0.5, ticks: [0, runs.length - 1], format: (value) => (value ? "this run" : "oldest") }, y: { from: 0, to: most * 1.08, format: seconds } });
     const wide = Math.max(2, Math.min(28, (px(1) - px(0)) * 0.7));
     runs.forEach(([, took, outcome], index) => {
       context.fillStyle = outcome === "now" ? colour("save") : outcome === "succeeded" ? colour("run") : pattern(context, colour("fail"), "cross");
