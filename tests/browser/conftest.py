@@ -68,12 +68,12 @@ class Shown:
             self.problems.append(f"request: {url}")
 
     def scroll_through(self):
-        """Bring each section near, so that all of them are drawn."""
-        for section in ("graph", "nodes", "usage", "what-if", "environment"):
-            self.page.evaluate(f"document.getElementById('{section}').scrollIntoView()")
-            self.page.wait_for_function(
-                "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => done(1))))"
-            )
+        """Bring each section near, and wait until it is drawn."""
+        drawn = {"graph": "#graph-view > *", "nodes": "#table .rows", "usage": "#concurrency canvas"}
+        for section, content in drawn.items():
+            if self.page.locator(f"#{section}").is_visible():
+                self.page.evaluate(f"document.getElementById('{section}').scrollIntoView()")
+                self.page.locator(content).first.wait_for(state="attached")
         self.page.evaluate("window.scrollTo(0, 0)")
 
     def picture(self, name):

@@ -71,7 +71,7 @@ def test_a_report_is_read_with_the_mouse(show, session):
     box = page.locator("#gantt canvas").bounding_box()
     page.mouse.move(box["x"] + box["width"] * 0.7, box["y"] + 38)
     tip = page.locator("#tip")
-    assert tip.is_visible()
+    tip.wait_for(state="visible")
     assert "sales." in tip.inner_text()
     page.mouse.click(box["x"] + box["width"] * 0.7, box["y"] + 38)
     details = page.locator("#details")
