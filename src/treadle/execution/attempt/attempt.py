@@ -70,7 +70,7 @@ def attempt_node(
         node = context.node(index)
         steps.node = node.name
         if index in context.timeouts:
-            steps.limit_time(node.name, context.timeouts[index])
+            steps.limit_time(node.name, context.timeouts[index], in_worker=context.in_worker)
         attempt = _attempt if context.strategy is None else _attempt_with_strategy
         if context.seeds is not None and (seed := context.seeds.of(index)) is not None:
             with seeded(seed, node.name):

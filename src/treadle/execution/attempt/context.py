@@ -60,6 +60,8 @@ class RunContext:
     """The seeds of the nodes' random numbers; None if no node is seeded."""
     records_outputs: bool = False
     """Whether the content of each persistent output is recorded after it was saved."""
+    in_worker: bool = False
+    """Whether the nodes run in a worker process, which can be terminated at a timeout."""
 
 
 class Times(NamedTuple):
@@ -91,7 +93,7 @@ class Steps:
         self.contents: dict[str, ContentRecord] | None = None
         """The content of each persistent output that was saved, by name; None if the run does not record outputs."""
         self._process = os.getpid()
-        self._limit: tuple[str, float, float] | None = None
+        self._limit: tuple[str, float, float, bool] | None = None
 
     def end_if_forked(self, exc: BaseException | None = None) -> None:
         """End this process if the node's function forked it: only the parent finishes the attempt.
@@ -134,14 +136,15 @@ class Steps:
                 if content is not None:
                     self.contents[name] = content
 
-    def limit_time(self, node: str, seconds: float) -> None:
+    def limit_time(self, node: str, seconds: float, *, in_worker: bool) -> None:
         """Start the attempt's timeout.
 
         Args:
             node: name of the node, for the error.
             seconds: how long the attempt may take from now on.
+            in_worker: whether it runs in a worker process, for the error.
         """
-        self._limit = (node, seconds, time.perf_counter())
+        self._limit = (node, seconds, time.perf_counter(), in_worker)
 
     def check_time(self) -> None:
         """Raise if the attempt exceeded its timeout; called after the node's function has returned, before outputs are saved.
@@ -154,11 +157,12 @@ class Steps:
         self.end_if_forked()
         if self._limit is None:
             return
-        node, limit, started = self._limit
+        node, limit, started, in_worker = self._limit
         elapsed = time.perf_counter() - started
         if elapsed > limit:
             self.phase, self.dataset = "timeout", None
-            raise NodeTimeoutError(describe_timeout(node, limit, elapsed), node=node, timeout=limit, elapsed=elapsed)
+            message = describe_timeout(node, limit, elapsed, in_worker=in_worker)
+            raise NodeTimeoutError(message, node=node, timeout=limit, elapsed=elapsed)
 
 
 class AttemptStrategy(Protocol):

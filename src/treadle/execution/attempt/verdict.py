@@ -23,17 +23,21 @@ def describe_failed_start(worker: str, failure: Failure) -> str:
     )
 
 
-def describe_timeout(node: str, limit: float, elapsed: float, *, ended: str | None = None) -> str:
+def describe_timeout(node: str, limit: float, elapsed: float, *, ended: str | None = None, in_worker: bool = False) -> str:
     """Return the error message for an attempt that exceeded its timeout, as one paragraph.
 
     Args:
         node: the node.
         limit: the timeout in its policy, in seconds.
         elapsed: seconds that the attempt took.
-        ended: the worker that was terminated; None if the node ran in the main process, which cannot be terminated.
+        ended: the worker that was terminated; None if the node returned before that, or ran in the main process, which cannot be
+            terminated.
+        in_worker: whether it ran in a worker process.
     """
     if ended is not None:
         how = f"{ended} was terminated after {elapsed:.3g} s, and another worker replaces it."
+    elif in_worker:
+        how = f"It returned after {elapsed:.3g} s, just before its worker was terminated, and its outputs were not saved."
     else:
         how = (
             f"It returned after {elapsed:.3g} s, and its outputs were not saved. (It ran in the main process; only worker "

@@ -44,6 +44,8 @@ class WorkerDown(NamedTuple):
     """Why whatever manages the workers ended it, if that is known: a sentence."""
     left: bool = False
     """True if it was shut down in an orderly way, from outside: the node that it was running is not at fault."""
+    was_idle: bool = False
+    """True if it was ready before the run, and ran none of its nodes: it may have died before the run."""
 
 
 class WorkerLeaving(NamedTuple):

@@ -62,9 +62,8 @@ class Losses:
             return None, False
         if event.node in held:
             return event.node, False
-        if (
-            held
-        ):  # between two nodes, none is at fault; but it may have died while it unpickled the next one, which is not recorded
+        # Between two nodes, none is at fault; but it may have died while it unpickled the next one, which is not recorded.
+        if held and not event.was_idle:
             self._unstarted[held[0]] = self._unstarted.get(held[0], 0) + 1
             if self._unstarted[held[0]] == _LOSSES_UNTIL_BLAMED:
                 del self._unstarted[held[0]]  # count again from zero for the next attempt

@@ -104,6 +104,7 @@ class OpenRun:
             is_result=spec.is_result if spec.opener is None else (),
             seeds=spec.seeds,
             records_outputs=spec.records_outputs,
+            in_worker=True,
             state=SharedState(folder or spec.watched.folder, spec.watched.names) if spec.watched is not None else None,
             strategy=pickle.loads(spec.opener).open(folder) if spec.opener is not None else None,  # noqa: S301 - the parent sent it
         )

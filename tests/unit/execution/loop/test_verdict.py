@@ -8,6 +8,7 @@ import pytest
 
 from treadle.errors import WorkerSetupError
 from treadle.events import Failure
+from treadle.execution.attempt.verdict import describe_timeout
 from treadle.execution.executors.events import SetupFailed, WorkerDown
 from treadle.execution.loop.verdict import describe_loss, describe_setup_failure
 from treadle.execution.processes.sizes import format_bytes
@@ -97,3 +98,10 @@ def test_a_death_before_set_up_shows_the_exit_code():
 def test_sizes_are_readable(size, text):
     """About three digits, and a unit."""
     assert format_bytes(size) == text
+
+
+def test_a_node_that_returns_before_its_worker_is_terminated():
+    """The parent may be late. Nobody is told that the node ran in the main process, or to use workers."""
+    text = describe_timeout("fit", 0.01, 0.05, in_worker=True)
+    assert "It returned after 0.05 s, just before its worker was terminated, and its outputs were not saved." in text
+    assert "main process" not in text

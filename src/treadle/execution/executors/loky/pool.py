@@ -87,6 +87,7 @@ class LokyPool:
         self._running = False
         self._begin_message: BeginRun | None = None
         self._ready: list[PoolEvent] = []  # workers that were ready when the run started
+        self._warm: dict[int, int] = {}  # their process ids by number
         self._unreported = UnreportedResults()
         self.in_forked_child: Callable[[], None] = lambda: None
         """Called in a forked child, to close the descriptors that it inherited from the value store."""
@@ -106,6 +107,7 @@ class LokyPool:
         self._begin_message = BeginRun(number, spec)
         self._unreported.begin(number, run.plan)
         self._ready = []
+        self._warm = {slot.number: slot.pid for slot in self._slots.values() if slot.ready}
         for slot in self._slots.values():
             if slot.ready:
                 self._slot_pool.send(slot, self._begin_message)
@@ -199,7 +201,9 @@ class LokyPool:
         finished = self._unreported.facts(slot.number, self._slot_pool.unreported(slot)) if self._running else []
         events: list[PoolEvent] = [Report(slot.number, fact) for fact in finished]
         seconds = time.monotonic() - last.since if node is not None else None
-        events.append(WorkerDown(slot.number, pid, exitcode, node, started, last.peak_memory, seconds, slot.broken))
+        was_idle = last.run != self._run and self._warm.get(slot.number) == pid
+        down = WorkerDown(slot.number, pid, exitcode, node, started, last.peak_memory, seconds, slot.broken, was_idle=was_idle)
+        events.append(down)
         return events
 
     def close_inherited(self) -> None:
