@@ -10,16 +10,14 @@ only the class.
 from __future__ import annotations
 
 import os
-import threading
 import time
 from abc import ABC, abstractmethod
 from contextlib import contextmanager
-from contextvars import ContextVar
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from treadle.collector import plan_excluded_from_gc
-from treadle.errors import NodeError, RunnerError
+from treadle.errors import NodeError
 from treadle.events import Outcome, RunStarted
 from treadle.execution.processes.interrupts import interrupts_deferred
 from treadle.execution.processes.shortage import explaining_shortages
@@ -30,7 +28,7 @@ from treadle.execution.runners.arguments import (
     checked_resources,
     checked_seed,
 )
-from treadle.forks import fork_safe
+from treadle.execution.runners.run_lock import RunLock
 from treadle.pipeline.policy import FailurePolicy
 from treadle.planning.policies import NO_RULES
 
@@ -51,9 +49,6 @@ if TYPE_CHECKING:
     from treadle.planning import Plan
     from treadle.planning.policies import PolicyRules
     from treadle.planning.reuse.decisions import Decisions
-
-_ENCLOSING_RUNS: ContextVar[tuple[object, ...]] = ContextVar("treadle_turns", default=())
-"""The runs that this code is part of: those of its thread, and those whose context its thread was started with."""
 
 
 class Runner(ABC):
@@ -91,8 +86,7 @@ class Runner(ABC):
         self._process = os.getpid()
         self._executors_of_parent: list[object] = []  # in a forked child: kept, so that they are not garbage-collected there
         self._keeps_workers = False
-        self._run_lock = fork_safe(threading.Lock())
-        self._current_run: object = None  # a marker for the run in progress
+        self._run_lock = RunLock(self.name)
         self._seconds: dict[str, float] = {}  # durations of nodes in this runner's earlier runs, by name
 
     @property
@@ -196,7 +190,9 @@ class Runner(ABC):
 
         wanted = check_results(bundle.plan, load_results)
         policy = checked_failure_policy(on_failure) or self._failure_policy or bundle.plan.on_failure
-        with self._lock_for_run():
+        if self._process != os.getpid():
+            self._discard_inherited()
+        with self._run_lock.held():
             result = self._run_locked(bundle, Observers(observers), durations, policy or FailurePolicy.STOP)
             result.load_all(wanted)
         return result
@@ -249,32 +245,12 @@ class Runner(ABC):
                 observers.notify(loop.finished_event(outcome, started.at + time.monotonic() - started_at))
             return result
 
-    @contextmanager
-    def _lock_for_run(self) -> Iterator[None]:
-        """Allow one run at a time; other runs wait. Raise for a nested run, which would wait for itself."""
-        if self._process != os.getpid():
-            self._discard_inherited()
-        if self._current_run is not None and self._current_run in _ENCLOSING_RUNS.get():
-            msg = (
-                "This runner is already running a pipeline, and a node of the main process, a hook or an observer of that run "
-                "started another one on it: the run would wait for itself. Make another runner for the inner run."
-            )
-            raise RunnerError(msg, name=self.name)
-        with self._run_lock:
-            marker = object()
-            token = _ENCLOSING_RUNS.set((*_ENCLOSING_RUNS.get(), marker))
-            try:
-                self._current_run = marker
-                yield
-            finally:
-                self._current_run = None  # first, so that an interrupt here does not leave an ended run as the current one
-                _ENCLOSING_RUNS.reset(token)
-
     def _discard_inherited(self) -> None:
-        """Drop the executor and the current run in a forked child: they belong to the parent."""
+        """Drop the executor and the run in progress in a forked child: they belong to the parent."""
         self._process = os.getpid()
         self._executors_of_parent.append(self._executor)
-        self._executor = self._current_run = None
+        self._executor = None
+        self._run_lock.forget_run()
 
     def _apply_resource_limits(self, bundle: RunBundle) -> tuple[RunBundle, Mapping[str, int]]:
         """Return the run with the policies that this runner adds, and the limits of the resources that its nodes need."""

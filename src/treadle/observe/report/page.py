@@ -18,12 +18,11 @@ from typing import TYPE_CHECKING, Any
 
 from treadle.collector import collection_paused
 from treadle.events import Outcome
-from treadle.observe.report.amounts import format_count, format_share, format_size, format_time
-from treadle.observe.report.critical_path import END, WORK
 from treadle.observe.report.folding import fold
+from treadle.observe.report.history_section import shown_histories
 from treadle.observe.report.payload import estimates_payload, run_payload
-from treadle.observe.report.timeline import CAUSES
-from treadle.secrets import mask_patterns, mask_secrets
+from treadle.observe.report.sections import COLUMNS, LABELS, static_sections
+from treadle.secrets import mask_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,38 +30,8 @@ if TYPE_CHECKING:
     from jinja2 import Template
 
     from treadle.observe.report.analysis import ReportContent, RunAnalysis
-    from treadle.observe.report.history import NodeHistory, Usual
-    from treadle.observe.report.timeline import Attempt, Timeline
 
 _SCRIPTS = ("core.js", "gantt.js", "graph.js", "table.js", "charts.js", "main.js")
-_STATIC_ROWS = 100
-_PATH_ROWS = 60
-_FAILURES = 20
-_HISTORIES = 200
-_COMPARED = 300
-
-LABELS = {
-    WORK: "running nodes",
-    "inputs": "waiting for inputs",
-    "startup": "starting workers",
-    "worker": "waiting for a worker",
-    "resource": "waiting for a resource",
-    "delay": "delay before a retry",
-    "transfer": "transferring values",
-    END: "after the last node",
-}
-"""What the time of a run is spent on, for readers."""
-
-_COLUMNS = {
-    "inputs": "Inputs",
-    "startup": "Start-up",
-    "worker": "Worker",
-    "resource": "Resource",
-    "delay": "Retry delay",
-    "transfer": "Transfer",
-}
-
-_KINDS = {"ran": "ran again", "same": "same"}
 _SYMBOLS = {"running": "▶", "lost": "✘", "not started": "○"}
 
 
@@ -88,304 +57,15 @@ def render(report: ReportContent) -> str:
         started=_moment(analysis.timeline.start),
         written=_moment(datetime.now(timezone.utc).timestamp()),
         version=version("treadle"),
-        wait_labels=list(_COLUMNS.values()),
-        **_static(report),
+        wait_labels=list(COLUMNS.values()),
+        **static_sections(report),
     )
     return page
 
 
-def _static(report: ReportContent) -> dict[str, Any]:
-    """Return what the page shows without JavaScript."""
-    analysis = report.analysis
-    timeline, path = analysis.timeline, analysis.path
-    wall = timeline.wall or 1.0
-    steps = path.steps if len(path.steps) <= _PATH_ROWS else _longest_steps(analysis)
-    ended = {node.node: node for node in (analysis.run.nodes if analysis.run is not None else ())}  # the last attempt at each
-    final = [node for node in ended.values() if node.error is not None and node.outcome is Outcome.FAILED]
-    error = analysis.session.error
-    shown = [
-        {
-            "title": node.node,
-            "type": node.error.type_name,
-            "message": _first_line(node.error.message),
-            "traceback": node.error.traceback,
-        }
-        for node in final[:_FAILURES]
-        if node.error is not None
-    ]
-    if error is not None and not shown:
-        shown = [
-            {
-                "title": "The session",
-                "type": error.type_name,
-                "message": _first_line(error.message),
-                "traceback": error.traceback,
-            }
-        ]
-    last = timeline.last
-    rows = sorted(range(len(timeline.graph.nodes)), key=lambda index: -last[index].seconds if index in last else 0.0)
-    return {
-        "notes": _notes(report),
-        "tiles": _tiles(analysis),
-        "failures": shown,
-        "more_failures": max(0, len(final) - _FAILURES),
-        "parts": [
-            {"name": name, "label": LABELS[name], "time": format_time(took), "share": format_share(took / wall)}
-            for name, took in path.seconds.items()
-            if took / wall >= 0.0005
-        ],
-        "path": [_path_row(step.attempt, dict(step.waits), timeline) for step in steps],
-        "more_path": len(path.steps) - len(steps),
-        "rows": [_row(index, analysis, last.get(index)) for index in rows[:_STATIC_ROWS]],
-        "more_rows": f"{len(rows):,}" if len(rows) > _STATIC_ROWS else "",
-        "before": report.before.session if report.before is not None else None,
-        "comparison": _comparison(report),
-        "estimates": _estimates(analysis),
-        "why_no_estimates": _why_no_estimates(analysis),
-        "history": _history(report),
-        "facts": _facts(analysis),
-    }
-
-
-def _notes(report: ReportContent) -> list[str]:
-    session, run = report.analysis.session, report.analysis.run
-    notes = []
-    outcome = report.analysis.summary.outcome
-    if outcome == "running":
-        notes.append(
-            "The session was still running when this report was written. The end of the timeline is the last sign of life."
-        )
-    if outcome == "lost":
-        notes.append(
-            "The process of this session ended without completing its record: it was killed, or its machine went down. The "
-            "report shows what was recorded until then."
-        )
-    if outcome == "interrupted":
-        notes.append("The run was interrupted before it was complete.")
-    if run is None:
-        notes.append("Nothing ran in this session.")
-    elif run.graph is None:
-        notes.append("The graph of this run is not recorded, so waits for inputs and the critical path are not known.")
-    if len(session.runs) > 1:
-        notes.append(f"This session has {len(session.runs)} runs. The report shows the last one.")
-    folded = _folded(report.analysis).sentence
-    if folded is not None:
-        notes.append(folded)
-    return notes
-
-
-def _tiles(analysis: RunAnalysis) -> list[tuple[str, str, str]]:
-    summary, run = analysis.summary, analysis.run
-    if run is None:
-        return []
-    counts = ", ".join(f"{count:,} {name}" for name, count in summary.counts.items())
-    runner = run.runner + (f", {run.start_method}" if run.start_method else "")
-    tiles = [
-        ("Wall time", format_time(summary.wall), f"work: {format_time(summary.work)}"),
-        ("Nodes", f"{len(analysis.timeline.graph.nodes):,}", counts),
-        ("Speed-up", f"{summary.speedup:.2f} ×", "work divided by wall time"),
-        ("Efficiency", format_share(summary.efficiency), f"of {format_count(summary.workers, 'worker')} ({runner})"),
-    ]
-    if summary.peak_memory is not None:
-        of = f"of {format_size(summary.memory_limit)}" if summary.memory_limit else "of an unknown limit"
-        tiles.append(("Peak memory", format_size(summary.peak_memory), f"{of}, all processes"))
-    tiles.append(("Moved", format_size(summary.moved), "values used by another worker"))
-    if summary.retries:
-        tiles.append(("Retries", f"{summary.retries:,}", "attempts that were repeated"))
-    return tiles
-
-
-def _path_row(attempt: Attempt, waits: Mapping[str, float], timeline: Timeline) -> dict[str, str]:
-    waited = ", ".join(f"{format_time(took)} {LABELS[cause]}" for cause, took in waits.items() if took >= 0.0005)
-    name = timeline.graph.nodes[attempt.node].name
-    return {
-        "name": name if attempt.number == 1 else f"{name} (attempt {attempt.number})",
-        "started": f"+{format_time(attempt.started)}",
-        "took": format_time(attempt.seconds),
-        "share": format_share(attempt.seconds / timeline.wall) if timeline.wall else "",
-        "waited": waited or "–",
-        "worker": attempt.worker,
-    }
-
-
-def _longest_steps(analysis: RunAnalysis) -> list[Any]:
-    longest = sorted(analysis.path.steps, key=lambda step: -step.attempt.seconds)[:_PATH_ROWS]
-    return sorted(longest, key=lambda step: step.attempt.started)
-
-
-def _row(index: int, analysis: RunAnalysis, last: Attempt | None) -> dict[str, Any]:
-    timeline = analysis.timeline
-    outcome = timeline.outcomes[index]
-    return {
-        "name": timeline.graph.nodes[index].name,
-        "outcome": outcome.value if outcome is not None else "running" if last is not None else "not reached",
-        "waits": ["" if last is None else _short(getattr(last.waits, cause)) for cause in CAUSES],
-        "took": format_time(last.seconds) if last is not None else "",
-    }
-
-
-def _short(seconds: float) -> str:
-    return format_time(seconds) if seconds >= 0.00005 else "0"
-
-
-def _estimates(analysis: RunAnalysis) -> dict[str, Any] | None:
-    estimates = analysis.estimates
-    if estimates is None or not estimates.makespans:
-        return None
-    now = analysis.timeline.worker_count
-    rows = [
-        {
-            "workers": count,
-            "seconds": format_time(seconds),
-            "speedup": f"{estimates.work / seconds:.2f} ×" if seconds else "–",
-            "least": format_time(least),
-            "is_now": count == now,
-        }
-        for count, seconds, least in estimates.makespans
-    ]
-    sentence = (
-        f"The scheduler is simulated with the recorded times of the nodes. In the run itself they took "
-        f"{format_time(estimates.recorded)}; the longest path takes {format_time(estimates.critical_path)} with any number of "
-        "workers. Starting workers and moving values take no time in the simulation. The command treadle sessions what-if prints "
-        "the same."
-    )
-    return {"rows": rows, "sentence": sentence}
-
-
-def _why_no_estimates(analysis: RunAnalysis) -> str:
-    if analysis.run is None or not analysis.timeline.attempts:
-        return "Nothing ran, so there is nothing to simulate."
-    if analysis.run.outcome is not Outcome.SUCCEEDED:
-        return "The run did not succeed, so the times of its nodes are not all known, and it cannot be simulated."
-    if analysis.run.graph is None:
-        return "The graph of this run is not recorded, so it cannot be simulated."
-    if any(outcome is Outcome.REUSED for outcome in analysis.timeline.outcomes):
-        return "Nodes that were up to date did not run, so their times are not known, and the run cannot be simulated."
-    return "The run has too many nodes to be simulated for a report; the command treadle sessions what-if does it."
-
-
-def _history(report: ReportContent) -> dict[str, Any] | None:
-    if not report.past:
-        return None
-    histories = _shown_histories(report)
-    outliers = sum(each.is_outlier for each in report.histories)
-    runs = format_count(len(report.past), "earlier run")
-    sentence = f"Compared with {runs} of the same project and environment. "
-    if outliers:
-        sentence += (
-            f"{format_count(outliers, 'node')} took unusually long or short: further from the median than their noise explains."
-        )
-    else:
-        sentence += "No node took unusually long or short."
-    if len(histories) < len(report.histories):
-        sentence += f" The table has the {len(histories)} nodes that are unusual or take longest, of {len(report.histories):,}."
-    rows = [
-        {
-            "index": index,
-            "name": each.node,
-            "now": format_time(each.now) if each.now is not None else "–",
-            "usual": _usual(each.usual),
-            "range": f"{format_time(each.usual.shortest)} – {format_time(each.usual.longest)}" if each.usual is not None else "",
-            "runs": each.usual.runs if each.usual is not None else 0,
-            "outlier": _outlier(each),
-            "kind": "slower" if each.usual is not None and each.now is not None and each.now > each.usual.middle else "faster",
-        }
-        for index, each in enumerate(histories)
-    ]
-    return {"sentence": sentence, "rows": rows}
-
-
-def _usual(usual: Usual | None) -> str:
-    if usual is None:
-        return "new"
-    return format_time(usual.middle) + (f" ± {format_time(usual.noise)}" if usual.runs > 2 else "")
-
-
-def _shown_histories(report: ReportContent) -> list[NodeHistory]:
-    return sorted(report.histories, key=lambda each: (not each.is_outlier, -(each.now or 0.0)))[:_HISTORIES]
-
-
-def _outlier(history: NodeHistory) -> str:
-    if not history.is_outlier or history.usual is None or history.now is None or not history.usual.middle:
-        return ""
-    return f"{'▲' if history.now > history.usual.middle else '▼'} {history.now / history.usual.middle:.2f} × the usual time"
-
-
-def _comparison(report: ReportContent) -> dict[str, Any] | None:
-    comparison = report.comparison
-    if comparison is None:
-        return None
-    usual = {each.node: each.usual for each in report.histories if each.usual is not None}
-    counts: dict[str, int] = {}
-    for each in comparison.nodes:
-        counts[each.kind] = counts.get(each.kind, 0) + 1
-    listed = ", ".join(f"{count:,} {_KINDS.get(kind, kind)}" for kind, count in counts.items())
-    walls = ""
-    if comparison.before is not None and comparison.after is not None:
-        walls = f"The run took {format_time(comparison.after)}; before, it took {format_time(comparison.before)}. "
-    different = [each for each in comparison.nodes if each.kind != "same"]
-    return {
-        "sentence": f"{walls}Nodes: {listed or 'none'}. A node is slower or faster if the difference exceeds its usual noise.",
-        "changes": [
-            {"name": name, "before": _shown(before), "after": _shown(after)} for name, before, after in comparison.changes
-        ],
-        "nodes": [
-            {
-                "name": each.name,
-                "kind": each.kind,
-                "label": {"slower": "▲ slower", "faster": "▼ faster", "failed": "✘ failed"}.get(
-                    each.kind, _KINDS.get(each.kind, each.kind)
-                ),
-                "before": format_time(each.before) if each.before is not None else "–",
-                "after": format_time(each.after) if each.after is not None else "–",
-                "difference": _signed(each.difference) if each.before is not None and each.after is not None else "",
-                "usual": _usual(usual[each.name]) if each.name in usual else "",
-            }
-            for each in different[:_COMPARED]
-        ],
-    }
-
-
-def _shown(value: Any) -> str:
-    return value if isinstance(value, str) else repr(value)
-
-
-def _signed(seconds: float) -> str:
-    return f"{'+' if seconds >= 0 else '−'}{format_time(abs(seconds))}"
-
-
-def _facts(analysis: RunAnalysis) -> list[tuple[str, str]]:
-    session, run = analysis.session, analysis.run
-    facts: list[tuple[str, Any]] = [
-        ("Command", session.command or "(a program)"),
-        ("Project", session.project_path),
-        ("Environment", session.env or "(default)"),
-        ("Configuration", session.conf_source),
-        ("Params", ", ".join(f"{name}={_shown(value)}" for name, value in session.extra_params.items()) or "none"),
-    ]
-    if run is not None:
-        facts += [
-            ("Pipelines", ", ".join(run.pipelines)),
-            ("Runner", f"{run.runner}, {format_count(run.worker_count or 0, 'worker')}"),
-            ("Start method", run.start_method or "no worker processes"),
-            ("Arguments", ", ".join(f"{name}={_shown(value)}" for name, value in run.params.items()) or "none"),
-        ]
-    versions = [f"{name} {session.versions[name]}" for name in ("python", "platform", "treadle") if name in session.versions]
-    facts += [
-        ("Versions", ", ".join(versions)),
-        ("Commit", f"{session.git_commit or 'unknown'}{' with changes' if session.git_dirty else ''}"),
-        ("Resumed from", session.resumed_from or ""),
-    ]
-    facts += [(name, value) for name, value in session.environment.items()]
-    return [(name, _masked(str(value))) for name, value in facts if value != ""]
-
-
-# --- the data of the charts ---------------------------------------------------------------------------------------------------
-
-
 def _data(report: ReportContent) -> dict[str, Any]:
     analysis = report.analysis
-    data: dict[str, Any] = {"labels": LABELS, "columns": _COLUMNS, "root": analysis.session.project_path}
+    data: dict[str, Any] = {"labels": LABELS, "columns": COLUMNS, "root": analysis.session.project_path}
     data["run"] = _run_data(analysis)
     if report.before is not None:
         data["before"] = _run_data(report.before)
@@ -398,7 +78,7 @@ def _data(report: ReportContent) -> dict[str, Any]:
             "now": analysis.timeline.wall,
             "nodes": [
                 [[None if each is None else _digits(each) for each in history.seconds], history.now]
-                for history in _shown_histories(report)
+                for history in shown_histories(report)
             ],
         }
     return data
@@ -420,10 +100,6 @@ def _folded(analysis: RunAnalysis) -> Any:
 
 def _masked_json(data: Mapping[str, Any]) -> str:
     return mask_secrets(json.dumps(data, separators=(",", ":"), ensure_ascii=False))
-
-
-def _masked(text: str) -> str:
-    return mask_patterns(mask_secrets(text))
 
 
 def _inert(text: str) -> str:
@@ -473,7 +149,3 @@ def _moment(at: float) -> str:
 
 def _symbol(outcome: str) -> str:
     return _SYMBOLS.get(outcome) or Outcome(outcome).symbol
-
-
-def _first_line(text: str) -> str:
-    return text.strip().partition("\n")[0][:500]
