@@ -99,7 +99,7 @@ class PartsCollector:
             name: the dataset.
             producer: the node that makes it.
         """
-        recipe = self._catalog.recipe(name) if name in self._catalog else None
+        recipe = self._catalog.recipe(name)
         if recipe is None or not _has_objects(str(recipe.config.get("type", ""))):
             return ""
         return self._fingerprinter.classes_of(producer.func) or ""
@@ -132,7 +132,7 @@ class PartsCollector:
         return self._entries[key]
 
     def _read_entry(self, role: str, name: str) -> tuple[str, str]:
-        recipe = self._catalog.recipe(name) if name in self._catalog else None
+        recipe = self._catalog.recipe(name)
         if recipe is not None and recipe.config.get("type") == STORED_TYPE:
             return "", ""
         if recipe is not None:

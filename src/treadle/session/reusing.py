@@ -23,7 +23,7 @@ from treadle.session.present_contents import PresentContents
 from treadle.suggestions import close_names, did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
     from pluggy import PluginManager
 
@@ -250,13 +250,15 @@ class _Facts:
 
     def _facts(self, node: Node, success: LastSuccess | None, *, trusting: bool, forced: bool) -> NodeFacts:
         policy = self._rules.of(node)
+        outputs = tuple(map(base_name, node.outputs))
         parts, doubts = self._collector.parts(node)
         parts.update(_policy_parts(policy, self._seed))
         for name in node.inputs:
-            producer = self._producers.get(base_name(name))
+            base = base_name(name)
+            producer = self._producers.get(base)
             classes = self._collector.stored_classes(name, producer) if producer is not None else ""
             if classes:
-                parts[f"classes of {base_name(name)}"] = classes
+                parts[f"classes of {base}"] = classes
         causes = ["it is forced to run"] if forced else []
         causes += _policy_causes(node, policy, success)
         if self._contents.missing:
@@ -264,24 +266,25 @@ class _Facts:
         trusting = trusting or (policy is not None and policy.cache is CachePolicy.ALWAYS)
         if not trusting:
             causes += doubts
-            causes += self._unverifiable(node)
+            causes += self._unverifiable(node, outputs)
         if success is not None:
-            persistent = [name for name in node.outputs if base_name(name) not in self._in_memory]
+            persistent = [name for name, base in zip(node.outputs, outputs, strict=True) if base not in self._in_memory]
             causes += self._contents.changed_outputs(persistent, success, trusting=trusting)
         return NodeFacts(
             name=node.name,
             parts=parts,
             inputs=tuple(dict.fromkeys(base_name(name) for name in node.inputs if not is_parameter(name))),
-            outputs=tuple(map(base_name, node.outputs)),
+            outputs=outputs,
             last=success,
             must_run=tuple(causes),
             trusting=trusting,
         )
 
-    def _unverifiable(self, node: Node) -> list[str]:
-        if not node.outputs:
+    def _unverifiable(self, node: Node, outputs: Sequence[str]) -> list[str]:
+        if not outputs:
             return ["it has no outputs"]
-        results = [name for name in node.outputs if base_name(name) in self._in_memory and base_name(name) not in self._used]
+        named = zip(node.outputs, outputs, strict=True)
+        results = [name for name, base in named if base in self._in_memory and base not in self._used]
         return [f"its output {name} is kept in memory, and is a result of the run" for name in results]
 
 
