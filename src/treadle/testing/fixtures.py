@@ -90,7 +90,9 @@ class Gate:
             assert self._held.recv(1) == b""
 
     def close(self) -> None:
-        """Free the sockets."""
+        """Free the sockets; a thread that waits for a node gets an OSError."""
+        with suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
         if self._held is not None:
             self._held.close()
