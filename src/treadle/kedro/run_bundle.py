@@ -122,8 +122,7 @@ class KedroRunBundle(RunBundle):
         """
         nodes = [cast("Any", planned.node) for planned in self.plan.nodes]
         pickled = NodeGroups(nodes).pickled()
-        unpicklable_nodes = set(pickled.unpicklable)
-        self._warn("These nodes run in the main process, because their functions cannot be pickled: %s", unpicklable_nodes)
+        self._warn_of_unpicklable(pickled, _logger)
         packed, unpicklable = [], set()
         for name in self._engine_catalog:
             if self._engine_catalog.placement(name) is Placement.ANY_PROCESS:
@@ -169,7 +168,7 @@ class KedroRunBundle(RunBundle):
             run_id=self.given_id,
             is_async=self.is_async,
         )
-        return self._base_spec(pickled), pickled_run, frozenset(unpicklable_nodes | held_by_dataset | confirming)
+        return self._base_spec(pickled), pickled_run, frozenset(pickled.unpicklable.keys() | held_by_dataset | confirming)
 
     def _transferred(self) -> dict[str, int]:
         return {dataset.name: index for index, dataset in enumerate(self.plan.datasets) if dataset.in_memory}

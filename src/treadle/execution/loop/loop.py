@@ -99,8 +99,16 @@ class RunLoop:
         self._dispatches = Dispatches()
         self._reports = NodeReports(self._plan, executor, self._scheduler, observers, self._dispatches)
         self._workers: dict[int, int] = {}  # worker -> process id, in the order in which they became ready
-        parts = (bundle, executor, self._scheduler, self._deadlines, observers, self._dispatches)
-        self._failure_handler = FailureHandler(*parts, timeouts=self._timeouts, workers=self._workers.keys())
+        self._failure_handler = FailureHandler(
+            bundle,
+            executor,
+            self._scheduler,
+            self._deadlines,
+            observers,
+            self._dispatches,
+            timeouts=self._timeouts,
+            workers=self._workers.keys(),
+        )
         # If nodes run inside `wait`, it does not return while a node is stuck, so stalls cannot be reported.
         self._stalls = Stalls(bundle.plan, executor, self._scheduler, self._workers) if capabilities.concurrent else None
         self._received: Sequence[PoolEvent] = ()  # the batch of events that is being handled
@@ -122,7 +130,7 @@ class RunLoop:
         main_only = self._executor.begin(self._bundle, self._run_until)
         if self._bundle.decisions is None or not self._bundle.decisions.nothing_runs:
             self._observers.before_first_node()  # while the workers start
-        scheduler.prepare(expected_seconds(self._plan, self._durations()), main_only, self._undecided())
+        scheduler.prepare(expected_seconds(self._plan, self._durations()), main_only, self._bundle.undecided_nodes())
         self._run_until(lambda: False)
         if (error := self._failure_handler.failures.combine_errors(scheduler.done())) is not None:
             raise error
@@ -223,12 +231,6 @@ class RunLoop:
     def _restart(self, restart: RestartWorker) -> None:
         if not self._scheduler.is_finished():
             self._executor.restart(restart.worker)
-
-    def _undecided(self) -> list[int]:
-        """Return the nodes that may be up to date."""
-        decisions = self._bundle.decisions
-        names = set(decisions.undecided) if decisions is not None else ()
-        return [index for index, node in enumerate(self._plan.nodes) if node.name in names] if names else []
 
     def _decide(self, question: DecideNode) -> None:
         """Find out whether a node is up to date, now that it is known what its parents have saved."""

@@ -156,6 +156,11 @@ class RunBundle:
     def _dataset_class(self, name: str) -> type:
         return self.catalog.dataset_class(name)
 
+    def undecided_nodes(self) -> list[int]:
+        """Return the indices of the nodes that may be up to date."""
+        names = set(self.decisions.undecided) if self.decisions is not None else ()
+        return [index for index, node in enumerate(self.plan.nodes) if node.name in names] if names else []
+
     def local_files(self) -> dict[str, str]:
         """Return the datasets in files of this machine that nodes use in workers, each with its absolute path."""
         names = self._names_in_workers()
@@ -189,7 +194,7 @@ class RunBundle:
         }
         nodes = self._nodes()
         main_only |= nodes.unpicklable.keys()
-        self._warn_of_unpicklable(nodes)
+        self._warn_of_unpicklable(nodes, _logger)
         spec = self._base_spec(
             nodes,
             recipes=part.recipes,
@@ -203,11 +208,11 @@ class RunBundle:
         )
         return spec, frozenset(main_only)
 
-    def _warn_of_unpicklable(self, nodes: PickledNodes) -> None:
+    def _warn_of_unpicklable(self, nodes: PickledNodes, logger: logging.Logger) -> None:
         """Log which nodes run in the main process because of their functions; those that have to anyway are left out."""
         reasons = {index: why for index, why in nodes.unpicklable.items() if not self.plan.nodes[index].main_only}
         if reasons:
-            _logger.warning(
+            logger.warning(
                 "These nodes run in the main process, because their functions cannot be pickled: %s. Probably a function refers "
                 "to an object like a lock, an open file or a connection. Create the object inside the function, so that its node "
                 "can run in a worker; or give the node the policy `run_in: main`.",
