@@ -206,7 +206,7 @@ class JobContract(ContractFixtures):
 
 
 def _open_for_each(gate: Gate, count: int) -> None:
-    """Open the gate for each of some nodes, until the gate is closed for good."""
+    """Open the gate `count` times, once for each node that waits; stop when the test has closed its socket."""
     with suppress(OSError):
         for _ in range(count):
             gate.open()

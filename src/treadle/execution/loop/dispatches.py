@@ -23,8 +23,10 @@ class Dispatches:
         self._requested: dict[int, float] = {}  # when each dataset was requested that jobs wait for
         self._delayed_until: dict[int, float] = {}
         self._arrived: list[int] = []
-        self.of = self._sent.get
+
+    def of(self, node: int) -> Dispatch | None:
         """Return the dispatch of a node; None if it is not in flight."""
+        return self._sent.get(node)
 
     def requested(self, dataset: int) -> None:
         """A value was requested: jobs wait for it."""

@@ -1,7 +1,8 @@
 """The values of a run's in-memory datasets: where each is, which workers have copies, and how many consumers are left.
 
 Runs in the parent, as a part of the scheduler, which reports events to it. `queues.py` looks up where a node's inputs are. State:
-the location and remaining uses of each value. Nothing else in the parent tracks where a value is.
+the location and remaining uses of each value. Nothing else in the parent tracks where a value is, so the module is longer than
+others: each fact about a value changes here.
 """
 
 from __future__ import annotations
