@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from treadle.execution.runners.sequential import SequentialRunner
     from treadle.execution.runners.thread import ThreadRunner
     from treadle.hooks import hook_impl
+    from treadle.inspection import inspect_project
     from treadle.io import Catalog, Dataset, MemoryDataset
     from treadle.pipeline.policy import NodePolicy
     from treadle.project import bootstrap_project, configure_project
@@ -90,6 +91,7 @@ _MODULES = {
     "bootstrap_project": "treadle.project",
     "configure_project": "treadle.project",
     "hook_impl": "treadle.hooks",
+    "inspect_project": "treadle.inspection",
 }
 
 __all__ = [
@@ -134,6 +136,7 @@ __all__ = [
     "bootstrap_project",
     "configure_project",
     "hook_impl",
+    "inspect_project",
     "node",
     "pipeline",
 ]

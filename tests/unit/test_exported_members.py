@@ -32,6 +32,7 @@ PUBLIC = {
     "bootstrap_project",
     "configure_project",
     "hook_impl",
+    "inspect_project",
     "node",
     "pipeline",
 }

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 import click
 
+from treadle.cli import options
 from treadle.cli.completion import pipelines
 from treadle.cli.groups import SuggestingGroup
+from treadle.cli.values import join_names, join_params
 from treadle.printable import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from treadle.cli.options import Groups
 
 
 @click.group(cls=SuggestingGroup)
@@ -48,3 +57,32 @@ def describe_pipelines(names: tuple[str, ...], *, as_json: bool) -> None:
             continue
         click.echo(f"{chr(10) if position else ''}{printable(name)}")
         click.echo(printable(pipeline.describe()))
+
+
+@registry.command("snapshot")
+@options.names("--pipelines", "--pipeline", "-p", help="Names of pipelines; by default all.", shell_complete=pipelines)
+@options.env
+@options.params
+@options.conf_source
+@click.option("--json", "as_json", is_flag=True, help="Print the whole snapshot as one JSON object.")
+def snapshot_project(
+    *, pipelines: Groups, env: str | None, params: tuple[Mapping[str, Any], ...], conf_source: str | None, as_json: bool
+) -> None:
+    """Describe the project: its pipelines with their nodes, its datasets, and the names of its parameters.
+
+    Nothing is run, loaded or recorded, no hook is called, and credentials are neither read nor shown.
+    """
+    from treadle.cli.location import enter_project
+    from treadle.inspection import inspect_project
+
+    enter_project()
+    found = inspect_project(env=env, params=join_params(params), conf_source=conf_source, pipelines=join_names(pipelines) or None)
+    if as_json:
+        click.echo(found.to_json())
+        return
+    click.echo(printable(f"{found.project_name} (package {found.package_name}), environment {found.env or 'unknown'}"))
+    for each in found.pipelines:
+        click.echo(printable(f"  pipeline {each.name}: {', '.join(node.name for node in each.nodes) or 'no nodes'}"))
+    click.echo(printable(f"  datasets: {', '.join(each.name for each in found.datasets) or 'none'}"))
+    click.echo(printable(f"  patterns: {', '.join(found.patterns) or 'none'}"))
+    click.echo(printable(f"  parameters: {', '.join(found.parameters) or 'none'}"))

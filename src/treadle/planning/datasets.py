@@ -6,14 +6,17 @@ datasets. State: none. Neighbours: `plan` compiles pipeline and catalog for a ru
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
 
+from treadle.io.recipe import PATH_KEYS
 from treadle.pipeline.names import is_parameter
+from treadle.secrets import without_credentials
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
     from treadle.io import Catalog
     from treadle.io.recipe import DatasetRecipe
@@ -44,7 +47,7 @@ class DatasetFacts:
         name: name of the dataset.
         origin: where it is declared.
         type_name: its type, as written in the catalog; None for parameters and missing datasets.
-        place: its path or address, if its entry has one.
+        place: its path or URL without credentials, if its entry has one.
         pattern: the pattern that its name matches, if it comes from one.
         versioned: whether each run saves a new version.
         made_by: names of the nodes that save it.
@@ -144,4 +147,10 @@ def _facts(name: str, catalog: Catalog, made_by: tuple[str, ...], taken_by: tupl
 
 
 def _place(recipe: DatasetRecipe) -> str | None:
-    return next((str(recipe.config[key]) for key in ("filepath", "path", "filename") if key in recipe.config), None)
+    config: Mapping[str, object] = recipe.config
+    while (place := next((config[key] for key in PATH_KEYS if key in config), None)) is None:
+        inner = config.get("dataset")
+        if not isinstance(inner, Mapping):
+            return None
+        config = inner
+    return without_credentials(str(place))

@@ -14,10 +14,10 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from treadle.errors import DatasetError, MissingConfigError
+from treadle.errors import DatasetError
 from treadle.secrets import register_secrets
 from treadle.session.hooking import call_hook
-from treadle.session.locating import is_optional, name_place
+from treadle.session.locating import configured, name_place
 from treadle.session.masking import secret_params
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ class Context:
         """
         from treadle.config.params import merge_params
 
-        params = merge_params(self._configured("parameters"), self.extra_params)
+        params = merge_params(configured(self.config_loader, "parameters"), self.extra_params)
         register_secrets(secret_params(params))
         return params
 
@@ -114,8 +114,8 @@ class Context:
             catalog_class: type[Any] = Catalog
         else:
             catalog_class = self.catalog_class
-        conf_catalog = self._configured("catalog")
-        conf_creds = self._configured("credentials")
+        conf_catalog = configured(self.config_loader, "catalog")
+        conf_creds = configured(self.config_loader, "credentials")
         register_secrets(conf_creds)
         params = self.params
         try:
@@ -141,14 +141,6 @@ class Context:
             load_versions=dict(load_versions),
         )
         return catalog
-
-    def _configured(self, kind: str) -> Any:
-        try:
-            return self.config_loader[kind]
-        except MissingConfigError as exc:
-            if is_optional(exc, kind):
-                return {}
-            raise
 
 
 def _is_parameter(name: str) -> bool:

@@ -41,6 +41,24 @@ def declared_in(config_loader: Any, dataset: str | None, catalog: Catalog | None
     return f"{file}, line {line}" if line else file
 
 
+def configured(config_loader: Any, kind: str) -> Any:
+    """Return a kind of configuration; an empty mapping if there are no files of it and a session can run without them.
+
+    Args:
+        config_loader: the config loader.
+        kind: `catalog`, `parameters` or `credentials`.
+
+    Raises:
+        ConfigError: a configuration file is invalid, or the environment does not exist.
+    """
+    try:
+        return config_loader[kind]
+    except MissingConfigError as exc:
+        if is_optional(exc, kind):
+            return {}
+        raise
+
+
 def is_optional(error: MissingConfigError, kind: str) -> bool:
     """Return whether a session can run without the missing configuration.
 

@@ -145,3 +145,16 @@ def test_a_misnamed_catalog_file(project, capsys, words):
     said = "".join(capsys.readouterr())
     assert "No catalog file was found" in said
     assert "catlog.yml meant as the catalog file?" in said
+
+
+def test_registry_snapshot(project, capsys):
+    """The project in a few lines, or as one JSON object; credentials of the configuration are not read."""
+    (project / "conf/local/credentials.yml").write_text("broken: [\n")
+    assert main(["registry", "snapshot"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert "  pipeline first: measure, write" in lines
+    assert "  parameters: depth" in lines
+    assert main(["registry", "snapshot", "--json", "--env", "prod", "-p", "second"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert [each["name"] for each in found["pipelines"]] == ["second"]
+    assert {each["name"]: each["location"] for each in found["datasets"]}["note"] == "note.json"
