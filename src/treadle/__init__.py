@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         ProjectError,
         ProjectNotFoundError,
         ReportError,
+        RunCancelledError,
         RunError,
         RunnerError,
         SessionError,
@@ -48,7 +49,7 @@ if TYPE_CHECKING:
     from treadle.io import Catalog, Dataset, MemoryDataset
     from treadle.pipeline.policy import NodePolicy
     from treadle.project import bootstrap_project, configure_project
-    from treadle.session import Context, ServiceSession, Session
+    from treadle.session import Context, RunHandle, ServiceSession, Session
 
 __version__ = "0.1.0"
 
@@ -72,7 +73,9 @@ _MODULES = {
     "ProjectError": "treadle.errors",
     "ProjectNotFoundError": "treadle.errors",
     "ReportError": "treadle.errors",
+    "RunCancelledError": "treadle.errors",
     "RunError": "treadle.errors",
+    "RunHandle": "treadle.session",
     "RunResult": "treadle.execution.loop.result",
     "Runner": "treadle.execution.runners.runner",
     "RunnerError": "treadle.errors",
@@ -116,7 +119,9 @@ __all__ = [
     "ProjectError",
     "ProjectNotFoundError",
     "ReportError",
+    "RunCancelledError",
     "RunError",
+    "RunHandle",
     "RunResult",
     "Runner",
     "RunnerError",

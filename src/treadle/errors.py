@@ -19,6 +19,7 @@
     ├── ReportError             the report of a run cannot be written
     ├── RunnerError             a runner, or an argument of a runner, is invalid (a ValueError)
     └── RunError                a run that did not succeed
+        ├── RunCancelledError       the run was cancelled by its program
         ├── NodeError               a node failed
         │   ├── NodeTimeoutError        the attempt took longer than the node's policy allows
         │   └── WorkerLostError         the worker that ran the node died
@@ -179,6 +180,17 @@ class RunError(TreadleError):
 
     fields: ClassVar[tuple[str, ...]] = ("run_id",)
     run_id: str | None
+
+
+class RunCancelledError(RunError):
+    """A run was cancelled by the program that had submitted it.
+
+    Fields: run_id, abandoned (names of the nodes that still run, in threads, which cannot be ended; an empty tuple if there are
+    none).
+    """
+
+    fields: ClassVar[tuple[str, ...]] = ("run_id", "abandoned")
+    abandoned: tuple[str, ...] | None
 
 
 class RunnerError(TreadleError, ValueError):

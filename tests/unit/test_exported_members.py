@@ -22,6 +22,7 @@ PUBLIC = {
     "NodePolicy",
     "ParallelRunner",
     "Pipeline",
+    "RunHandle",
     "RunResult",
     "Runner",
     "SequentialRunner",

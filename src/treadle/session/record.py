@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from treadle.config.params import merge_params
 from treadle.config.writing import yaml_value
+from treadle.errors import RunCancelledError
 from treadle.events import Outcome
 from treadle.observe.store.records import ErrorRecord, RunRecord, SessionRecord
 from treadle.secrets import mask_patterns, mask_secrets
@@ -67,7 +68,7 @@ def outcome_of(error: BaseException | None, runs: Sequence[RunRecord]) -> Outcom
     Returns:
         The outcome; None if nothing ran and nothing failed. `sys.exit()` without an error code is not a failure.
     """
-    if isinstance(error, KeyboardInterrupt):
+    if isinstance(error, (KeyboardInterrupt, RunCancelledError)):
         return Outcome.INTERRUPTED
     if is_failure(error):
         return Outcome.FAILED

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from treadle.observe.store import SessionRecord, SessionStore
     from treadle.observe.store.resume_claim import ResumeClaim
     from treadle.project import ConfiguredProject
+    from treadle.session.record import SessionFacts
 
 _logger = logging.getLogger(__name__)
 
@@ -130,6 +131,46 @@ def find_record(session_id: str, store: SessionStore, package_name: str) -> tupl
 def resumed_from(record: SessionRecord, claim: ResumeClaim | None) -> Resumed:
     """Return a session that is continued by a run with arguments of its own."""
     return Resumed(record.session_id, record.env, None, {}, claim=claim)
+
+
+def find_resumed_by_service(
+    session_id: str,
+    store: SessionStore | None,
+    project: ConfiguredProject,
+    facts: SessionFacts,
+    params: Mapping[str, Any],
+    inputs: Mapping[str, Any] | None,
+) -> Resumed:
+    """Find the session that a run of a service continues.
+
+    Args:
+        session_id: as for `find_resumed`.
+        store: where it is recorded.
+        project: the configured project.
+        facts: the service.
+        params: params that override the recorded ones.
+        inputs: values of free inputs. With them the caller repeats all arguments, because a record contains no values.
+
+    Returns:
+        The session.
+
+    Raises:
+        SessionError: as `find_resumed`; or it ran in another environment than the service.
+        StoreError: the store cannot be read.
+    """
+    if inputs and store is not None:
+        record, claim = find_record(session_id, store, project.package_name)
+        resumed = resumed_from(record, claim)
+    else:
+        resumed = find_resumed(session_id, store, project, params)
+    ours, theirs = (env or default_env(project.settings) for env in (facts.env, resumed.env))
+    if ours != theirs:
+        msg = (
+            f"Session {resumed.session_id} cannot be resumed here: it ran in the environment {theirs}, and this service runs in "
+            f"{ours}. Resume it with `treadle run --resume={resumed.session_id}`."
+        )
+        raise SessionError(msg, session_id=resumed.session_id)
+    return resumed
 
 
 @contextmanager

@@ -5,6 +5,7 @@ State: none. Neighbours: `session.py` calls `run_request`; `selection.py` select
 
 from __future__ import annotations
 
+import inspect
 import logging
 import os
 from contextlib import ExitStack
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from pluggy import PluginManager
 
     from treadle.events import Observer
+    from treadle.execution.loop.cancellation import Cancellation
     from treadle.execution.loop.result import RunResult
     from treadle.execution.runners.choice import RunnerChoice
     from treadle.execution.runners.runner import Runner
@@ -54,6 +56,7 @@ def run_request(  # noqa: PLR0913 - its one caller passes them by keyword
     versions: RunVersions | None = None,
     load_results: bool | Iterable[str] = False,
     claims: OutputClaims | None = None,
+    cancellation: Cancellation | None = None,
     reuse: Reuse | None = None,
     number: int = 1,
     traceparent: str | None = None,
@@ -73,6 +76,7 @@ def run_request(  # noqa: PLR0913 - its one caller passes them by keyword
         versions: is filled with the pipeline, catalog and loaded versions of the run.
         load_results: the results to load before the run ends, as for `Session.run`.
         claims: tracks the files written by the runs of a service; None for a run outside a service.
+        cancellation: by which another thread can stop the run; a custom runner may not support it.
         reuse: decides which nodes are up to date; None if every node runs.
         number: the number of the run in its session.
         traceparent: the span that started the session, if any (`treadle.trace_ids`).
@@ -112,6 +116,8 @@ def run_request(  # noqa: PLR0913 - its one caller passes them by keyword
                 options |= {"decisions": decisions} if decisions is not None else {}
             if claims is not None:
                 stack.enter_context(claims.held(run_id, pipeline, catalog, runner=opened, loads_all=load_results is True))
+            if cancellation is not None and "cancellation" in inspect.signature(opened.run).parameters:
+                options["cancellation"] = cancellation
             if asks_for_traces(os.environ):  # after the decisions: its hooks change no data
                 from treadle.session.tracing import traced_nodes
 

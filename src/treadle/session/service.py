@@ -5,9 +5,10 @@
     ServiceSession ── shared: settings, pipelines, hooks, parsed conf/, one runner with warm workers, the store
         run() ── own Session: id, params, context, catalog, record ──▶ the shared runner, one run at a time
         run() ── own Session, from another thread: isolated from the first
+        submit() ── RunHandle ──▶ queue ──▶ its thread: run()
 
-State: the shared parts, the number of active runs, whether the service is closed. Neighbours: `session.py` executes each run,
-`creation.py` creates the parts.
+State: the shared parts, the queue, the number of active runs, whether the service is closed. Neighbours: `session.py` executes
+each run, `creation.py` creates the parts, `run_queue.py` has the queue.
 """
 
 from __future__ import annotations
@@ -17,14 +18,18 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from treadle.config.params import merge_params
 from treadle.errors import SessionError
 from treadle.forks import fork_safe
 from treadle.session.claims import OutputClaims
 from treadle.session.creation import choose_env, make_config_loader, make_facts, make_hook_manager, make_store, start_git_probe
+from treadle.session.handle import RunHandle
 from treadle.session.hooking import call_hook
 from treadle.session.identity import new_session_id
+from treadle.session.resuming import find_resumed_by_service
+from treadle.session.run_queue import RunQueue
 from treadle.session.session import Session
 
 if TYPE_CHECKING:
@@ -34,6 +39,7 @@ if TYPE_CHECKING:
     from pluggy import PluginManager
     from typing_extensions import Self
 
+    from treadle.events import Observer
     from treadle.execution.loop.result import RunResult
     from treadle.execution.runners.runner import Runner
     from treadle.observe.store import SessionRecord, SessionStore, SessionSummary
@@ -70,6 +76,7 @@ class ServiceSession:
         self._claims = OutputClaims()
         self._changed = fork_safe(threading.Condition())
         self._active_runs = 0
+        self._queue = RunQueue()
         self._closed = False
 
     @classmethod
@@ -137,6 +144,7 @@ class ServiceSession:
         extra_params: Mapping[str, Any] | None = None,
         inputs: Mapping[str, Any] | None = None,
         runner: str | Runner | None = None,
+        resume: str | None = None,
         **arguments: Any,
     ) -> RunResult:
         """Run pipelines of the project in a new session.
@@ -146,6 +154,8 @@ class ServiceSession:
             extra_params: params of this run, which override those of the service and of the configuration.
             inputs: values of the pipeline's free inputs, by dataset name.
             runner: a runner for this run only, instead of the shared one.
+            resume: continue a session that did not succeed: its id, or "last". Its params and arguments are repeated, and those
+                given here override them; a session that had `inputs` needs all of them again.
             **arguments: any other argument of `Session.run`: `tags`, `node_names`, `load_versions`, `load_results`, …
 
         Returns:
@@ -153,35 +163,68 @@ class ServiceSession:
             available, even after the service closes. A file is loaded on access, which raises if another run has overwritten it.
 
         Raises:
-            SessionError: the service is closed.
+            SessionError: the service is closed, or the session cannot be resumed.
             TreadleError: any error of `Session.run`.
         """
-        from treadle.config.params import merge_params
-
         with self._active_run():
-            facts = replace(
-                self._facts,
-                session_id=new_session_id(),
-                extra_params=merge_params(self._facts.extra_params, extra_params or {}),
-                started=time.time(),
+            given = _Given(
+                merge_params({}, extra_params or {}), inputs, runner, resume, {"pipeline_names": pipeline_names, **arguments}
             )
-            session = self._session_class(
-                facts,
-                project=self._project,
-                hook_manager=self._hooks,
-                store=self._store,
-                git=self._git,
-                config_loader=self._loader_for(facts),
-            )
-            session.claims = self._claims
-            with session:
-                call_hook(self._hooks, "on_session_created", session_data=session.store)
-                return session.run(pipeline_names, runner=runner or self._runner, inputs=inputs, **arguments)
+            return self._run(new_session_id(), given)
 
-    def close(self) -> None:
-        """Wait for the active runs, then end the workers and close the store; closing twice has no effect."""
+    def submit(
+        self,
+        pipeline_names: str | Iterable[str] | None = None,
+        *,
+        extra_params: Mapping[str, Any] | None = None,
+        inputs: Mapping[str, Any] | None = None,
+        runner: str | Runner | None = None,
+        resume: str | None = None,
+        run_id: str | None = None,
+        observers: Sequence[Observer] = (),
+        **arguments: Any,
+    ) -> RunHandle:
+        """Queue a run and return at once. Submitted runs start in order, one at a time.
+
+        Args:
+            pipeline_names: as for `run`.
+            extra_params: as for `run`.
+            inputs: as for `run`; do not change them before the run has ended.
+            runner: as for `run`.
+            resume: as for `run`.
+            run_id: the id of the run, made by `treadle.session.identity.new_session_id`; by default a new one.
+            observers: receive the events of the run, in the thread that runs it.
+            **arguments: as for `run`.
+
+        Returns:
+            The handle of the run. Its `result()` raises what `run` would raise.
+
+        Raises:
+            SessionError: the service is closed.
+        """
+        given = _Given(
+            merge_params({}, extra_params or {}),
+            inputs,
+            runner,
+            resume,
+            {"pipeline_names": pipeline_names, "observers": observers, **arguments},
+        )
+        handle = RunHandle(run_id or new_session_id(), lambda handle: self._run(handle.id, given, handle))
+        with self._changed:
+            self._refuse_if_closed()
+            self._queue.put(handle)
+        return handle
+
+    def close(self, *, cancel: bool = False) -> None:
+        """Wait for the submitted and active runs, then end the workers and close the store; closing twice has no effect.
+
+        Args:
+            cancel: cancel the submitted runs first.
+        """
         with self._changed:
             self._closed = True
+        self._queue.close(cancel=cancel)
+        with self._changed:
             self._changed.wait_for(lambda: not self._active_runs)
         self._closing.close()
         if self._store is not None:
@@ -190,16 +233,45 @@ class ServiceSession:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_exc: object) -> None:
-        self.close()
+    def __exit__(self, kind: type[BaseException] | None, *_exc: object) -> None:
+        self.close(cancel=kind is not None)
+
+    def _run(self, session_id: str, given: _Given, handle: RunHandle | None = None) -> RunResult:
+        """Run in a new session with the given id."""
+        params, resumed = merge_params(self._facts.extra_params, given.extra_params), None
+        if given.resume is not None:
+            resumed = find_resumed_by_service(given.resume, self._store, self._project, self._facts, params, given.inputs)
+            params = merge_params(resumed.extra_params, params)
+        facts = replace(
+            self._facts,
+            session_id=session_id,
+            extra_params=params,
+            started=time.time(),
+            resumed_from=resumed.session_id if resumed is not None else None,
+        )
+        session = self._session_class(
+            facts,
+            project=self._project,
+            hook_manager=self._hooks,
+            store=self._store,
+            git=self._git,
+            config_loader=self._loader_for(facts),
+            **({"resumed": resumed} if resumed is not None else {}),
+        )
+        session.claims = self._claims
+        observers = given.arguments.pop("observers", None) or ()
+        if handle is not None:
+            session.cancellation, observers = handle.cancellation, (handle.note, *observers)
+        with session:
+            call_hook(self._hooks, "on_session_created", session_data=session.store)
+            runner = given.runner or self._runner
+            return session.run(runner=runner, inputs=given.inputs, observers=observers, **given.arguments)
 
     @contextmanager
     def _active_run(self) -> Iterator[None]:
         """Count a run as active for the length of the block."""
         with self._changed:
-            if self._closed:
-                msg = "The service session is closed. Create another one with ServiceSession.create()."
-                raise SessionError(msg, session_id=self._facts.session_id)
+            self._refuse_if_closed()
             self._active_runs += 1
         try:
             yield
@@ -208,12 +280,27 @@ class ServiceSession:
                 self._active_runs -= 1
                 self._changed.notify_all()
 
+    def _refuse_if_closed(self) -> None:
+        if self._closed:
+            msg = "The service session is closed. Create another one with ServiceSession.create()."
+            raise SessionError(msg, session_id=self._facts.session_id)
+
     def _loader_for(self, facts: SessionFacts) -> Any:
         """Return a config loader for one run; Treadle's own loader shares the parsed files between runs."""
         share = getattr(self._loader, "with_runtime_params", None)
         if callable(share):
             return share(facts.extra_params)
         return make_config_loader(self._project.settings, facts)
+
+
+class _Given(NamedTuple):
+    """The arguments of one run: `arguments` are those of `Session.run`."""
+
+    extra_params: Mapping[str, Any]
+    inputs: Mapping[str, Any] | None
+    runner: str | Runner | None
+    resume: str | None
+    arguments: dict[str, Any]
 
 
 class _SharedStore:

@@ -26,6 +26,7 @@ from contextlib import nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
+from treadle.errors import RunCancelledError
 from treadle.events import Outcome
 from treadle.execution.runners.choice import choose_runner
 from treadle.forks import fork_safe
@@ -64,6 +65,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from treadle.events import Observer
+    from treadle.execution.loop.cancellation import Cancellation
     from treadle.execution.loop.result import RunResult
     from treadle.execution.runners.choice import RunnerChoice
     from treadle.execution.runners.runner import Runner
@@ -108,6 +110,7 @@ class Session:
         self._closed = False
         self._signals = signals_interrupt()
         self.claims: OutputClaims | None = None  # set by a service: the files that its runs write
+        self.cancellation: Cancellation | None = None  # the same: by which its run is stopped
         # Returns extra observers for a run; notebooks show progress this way.
         self.watching: Callable[[], AbstractContextManager[Sequence[Observer]]] = lambda: nullcontext(())
 
@@ -409,6 +412,7 @@ class Session:
                     versions=versions,
                     load_results=load_results,
                     claims=self.claims,
+                    cancellation=self.cancellation,
                     reuse=reuse,
                     number=number,
                     traceparent=self._facts.environment.get(VARIABLE),
@@ -420,7 +424,8 @@ class Session:
                 result.make_report = self._recording.report
         except (Exception, KeyboardInterrupt) as exc:
             with signals_wait(exc):
-                outcome = Outcome.INTERRUPTED if isinstance(exc, KeyboardInterrupt) else Outcome.FAILED
+                stopped = isinstance(exc, (KeyboardInterrupt, RunCancelledError))
+                outcome = Outcome.INTERRUPTED if stopped else Outcome.FAILED
                 masked_exception(exc)
                 recorded = masked_error(exc)
                 self._run_error = exc

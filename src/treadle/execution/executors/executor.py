@@ -146,6 +146,10 @@ class Executor:
         self._main_step_deferred = bool(events)
         return events or self._run_main_step(main)
 
+    def wake(self) -> None:
+        """End a `wait` that another thread is in."""
+        self.pool.wake()
+
     def _wait_for_pool(self, timeout: float | None) -> list[PoolEvent]:
         return [event for event in self.pool.wait(timeout) if self._accept(event)]
 

@@ -15,14 +15,14 @@ from treadle.execution.executors.executor import Executor
 from treadle.execution.executors.in_process import job_steps
 from treadle.execution.executors.local_store import LocalStore
 from treadle.execution.executors.protocol import Capabilities
-from treadle.execution.protocol.messages import MAIN, Finished, Job, Started
+from treadle.execution.protocol.messages import MAIN, Cancel, Finished, Job, Started
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from treadle.execution.executors.events import PoolEvent
     from treadle.execution.packing.bundle import RunBundle
-    from treadle.execution.protocol.messages import Cancel, Release, Transfer
+    from treadle.execution.protocol.messages import Release, Transfer
 
 
 class SerialPool:
@@ -39,7 +39,9 @@ class SerialPool:
     def __init__(self, store: LocalStore) -> None:
         self._store = store
         self._number = 0
-        self._jobs: deque[Job] = deque()
+        self._jobs: deque[tuple[int, Job]] = deque()  # with their numbers
+        self._submitted = 0
+        self._cancelled = 0  # the last job number at the time of a Cancel
         self._steps: Iterator[Report] | None = None  # those left of the current job
         self._last_node = -1  # of that job
         self._announced = False
@@ -53,9 +55,12 @@ class SerialPool:
         return frozenset()
 
     def send(self, worker: int, command: Job | Transfer | Release | Cancel) -> None:  # noqa: ARG002 - there is one worker
-        """Queue a job for `wait`; other commands have no effect, because this worker holds no copies and returns no jobs."""
+        """Queue a job for `wait`, or return the jobs; other commands have no effect, because this worker holds no copies."""
         if isinstance(command, Job):
-            self._jobs.append(command)
+            self._submitted += 1
+            self._jobs.append((self._submitted, command))
+        elif isinstance(command, Cancel):
+            self._cancelled = self._submitted
 
     def flush(self) -> None:
         """Do nothing: commands are not buffered."""
@@ -69,7 +74,7 @@ class SerialPool:
             if not self._jobs and timeout is not None:
                 threading.Event().wait(timeout)
                 return []
-            values, job = self._store.values, self._jobs.popleft()
+            values, (number, job) = self._store.values, self._jobs.popleft()
             self._last_node = job.nodes[-1]
             self._steps = job_steps(
                 self._number,
@@ -78,6 +83,7 @@ class SerialPool:
                 job,
                 load_input=lambda dataset, last: values.load_input(dataset, last=last),
                 keep=values.store_output,
+                cancelled=lambda: number <= self._cancelled,
             )
         step = next(self._steps)
         fact = step.fact

@@ -38,7 +38,8 @@ class _Run:
         self.number = number
         self.context = bundle.context(interruptible=False)
         self.values = values
-        self.outbox: SimpleQueue[PoolEvent] = SimpleQueue()
+        self.outbox: SimpleQueue[PoolEvent | None] = SimpleQueue()
+        """What the workers report; None ends a `wait`."""
         self.running: dict[int, Started] = {}
         """The node that each worker is running."""
         self.submitted = 0
@@ -120,10 +121,12 @@ class ThreadPool:
             return []
         while not outbox.empty():
             events.append(outbox.get())
-        return events
+        return [event for event in events if event is not None]
 
     def wake(self) -> None:
-        """Do nothing: only one thread waits."""
+        """End a `wait` that another thread is in."""
+        if (run := self._current) is not None:
+            run.outbox.put(None)
 
     def running(self) -> dict[int, Started]:
         """Return the node that each thread is running now."""

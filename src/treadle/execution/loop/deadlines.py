@@ -1,14 +1,18 @@
-"""The timers of a run: when a delayed node may be attempted again, and when a running attempt reaches its timeout.
+"""The timers of a run: when a delayed node may be attempted again, and when running attempts are ended.
 
-Runs in the parent. `loop.py` waits for events until the next deadline at most; `failure_handler.py` handles the deadlines that
-are due. State: the pending deadlines, on the monotonic clock.
+An attempt is ended because it reaches its timeout, or because its run is cancelled. Runs in the parent. `loop.py` waits for
+events until the next deadline at most; `failure_handler.py` handles the deadlines that are due. State: the pending deadlines, on
+the monotonic clock.
 """
 
 from __future__ import annotations
 
 import time
 from heapq import heappop, heappush
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 class Wake(NamedTuple):
@@ -26,15 +30,24 @@ class TimeoutCheck(NamedTuple):
     timeout: float
 
 
+class EndRunning(NamedTuple):
+    """The nodes of a cancelled run that are still running are ended now."""
+
+    end: Callable[[], None]
+
+
+Deadline: TypeAlias = "Wake | TimeoutCheck | EndRunning"
+
+
 class Deadlines:
     """The pending deadlines, in the order in which they are due."""
 
     def __init__(self) -> None:
-        self.queue: list[tuple[float, int, Wake | TimeoutCheck]] = []
+        self.queue: list[tuple[float, int, Deadline]] = []
         """The pending deadlines as a heap; usually empty, which the loop checks without a call."""
         self._count = 0  # breaks ties in the order of `add`
 
-    def add(self, seconds: float, what: Wake | TimeoutCheck) -> None:
+    def add(self, seconds: float, what: Deadline) -> None:
         """Add a deadline that is due in `seconds`."""
         self._count += 1
         heappush(self.queue, (time.monotonic() + seconds, self._count, what))
@@ -43,7 +56,7 @@ class Deadlines:
         """Return the seconds until the next deadline, None if there is none."""
         return max(0.0, self.queue[0][0] - time.monotonic()) if self.queue else None
 
-    def pop_due(self) -> list[Wake | TimeoutCheck]:
+    def pop_due(self) -> list[Deadline]:
         """Remove and return the deadlines that are due by now."""
         now = time.monotonic()
         due = []

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from treadle.errors import DatasetError, WorkerSetupError
 from treadle.events import NodeFailed, WorkerLost
 from treadle.execution.attempt.failure import record_failure, restore_exception
-from treadle.execution.loop.deadlines import Wake
+from treadle.execution.loop.deadlines import EndRunning, Wake
 from treadle.execution.loop.failures import Failures
 from treadle.execution.loop.losses import Losses
 from treadle.execution.loop.verdict import describe_loss, describe_setup_failure
@@ -178,10 +178,16 @@ class FailureHandler:
         self._unmovable[dataset] = reason
 
     def handle_due(self) -> None:
-        """Act on the deadlines that are due: wake nodes for their next attempt, kill workers whose node reached its timeout."""
+        """Act on the deadlines that are due: wake nodes for their next attempt, kill workers whose node reached its timeout.
+
+        Raises:
+            RunCancelledError: nodes of a cancelled run cannot be ended.
+        """
         for due in self._deadlines.pop_due():
             if isinstance(due, Wake):
                 self._scheduler.wake(due.node)
+            elif isinstance(due, EndRunning):
+                due.end()
             elif self._scheduler.holds(due.worker, due.node) and self._scheduler.attempt(due.node) == due.attempt:
                 running = self._executor.running().get(due.worker)
                 seconds = time.monotonic() - running.since if running is not None and running.node == due.node else None

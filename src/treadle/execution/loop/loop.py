@@ -10,14 +10,7 @@ import time
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from treadle.errors import DatasetError, TreadleError
-from treadle.events import (
-    DatasetReleased,
-    NodeReused,
-    NodeSkipped,
-    Outcome,
-    RunFinished,
-    WorkerStarted,
-)
+from treadle.events import DatasetReleased, NodeReused, NodeSkipped, Outcome, RunFinished, WorkerStarted
 from treadle.execution.attempt.failure import record_failure
 from treadle.execution.executors.events import Report, WorkerDown, WorkerLeaving, WorkerUp
 from treadle.execution.loop.deadlines import Deadlines, TimeoutCheck, Wake
@@ -26,6 +19,7 @@ from treadle.execution.loop.failure_handler import FailureHandler
 from treadle.execution.loop.node_reports import NodeReports
 from treadle.execution.loop.result import RunResult, gather_results
 from treadle.execution.loop.stalls import Stalls
+from treadle.execution.loop.stopping import Stopping
 from treadle.execution.protocol.messages import MAIN, Failed, Finished, JobsReturned, Started, Transferred
 from treadle.execution.protocol.placement import SHARED
 from treadle.execution.scheduling.instructions import (
@@ -49,6 +43,7 @@ if TYPE_CHECKING:
 
     from treadle.execution.executors.events import PoolEvent
     from treadle.execution.executors.executor import Executor
+    from treadle.execution.loop.cancellation import Cancellation
     from treadle.execution.loop.observers import Observers
     from treadle.execution.packing.bundle import RunBundle
 
@@ -63,6 +58,7 @@ class RunLoop:
         durations: returns the seconds that each node took in earlier runs, by name; called once, while the workers start.
         resource_limits: how much of each resource is available to nodes.
         on_failure: whether a failure stops the run, for nodes whose own policy does not set it.
+        cancellation: by which another thread can stop the run.
     """
 
     def __init__(
@@ -74,6 +70,7 @@ class RunLoop:
         *,
         resource_limits: Mapping[str, int] | None = None,
         on_failure: FailurePolicy = FailurePolicy.STOP,
+        cancellation: Cancellation | None = None,
     ) -> None:
         self._bundle = bundle
         self._plan = bundle.plan
@@ -109,6 +106,7 @@ class RunLoop:
             timeouts=self._timeouts,
             workers=self._workers.keys(),
         )
+        self._stopping = Stopping(cancellation, bundle, executor, self._scheduler, self._deadlines, self._workers.keys())
         # If nodes run inside `wait`, it does not return while a node is stuck, so stalls cannot be reported.
         self._stalls = Stalls(bundle.plan, executor, self._scheduler, self._workers) if capabilities.concurrent else None
         self._received: Sequence[PoolEvent] = ()  # the batch of events that is being handled
@@ -123,6 +121,7 @@ class RunLoop:
         Raises:
             NodeError: a node failed; it is raised once no node is running any more.
             WorkerSetupError: a worker could not be set up.
+            RunCancelledError: the run was cancelled.
         """
         scheduler = self._scheduler
         if (follow := self._executor.capabilities.follow) is not None:
@@ -132,7 +131,10 @@ class RunLoop:
             self._observers.before_first_node()  # while the workers start
         scheduler.prepare(expected_seconds(self._plan, self._durations()), main_only, self._bundle.undecided_nodes())
         self._run_until(lambda: False)
-        if (error := self._failure_handler.failures.combine_errors(scheduler.done())) is not None:
+        error = self._failure_handler.failures.combine_errors(scheduler.done())
+        if self._stopping.has_begun:
+            raise self._stopping.error() from error
+        if error is not None:
             raise error
         return gather_results(self._bundle, self._executor)
 
@@ -147,6 +149,8 @@ class RunLoop:
                 self._assigns_again = False
             if scheduler.is_finished():
                 break
+            if self._stopping.begin_if_requested():
+                continue
             self._received = self._wait()
             for event in self._received:
                 self._handle(event)
@@ -229,7 +233,7 @@ class RunLoop:
             self._observers.notify(DatasetReleased(self._plan.datasets[release.dataset].name, time.time()))
 
     def _restart(self, restart: RestartWorker) -> None:
-        if not self._scheduler.is_finished():
+        if not self._scheduler.is_finished() or self._stopping.has_begun:
             self._executor.restart(restart.worker)
 
     def _decide(self, question: DecideNode) -> None:
@@ -303,6 +307,9 @@ class RunLoop:
         self._failure_handler.attempt_failed(worker, fact)
 
     def _worker_down(self, event: WorkerDown) -> None:
+        if self._stopping.has_begun:
+            self._scheduler.lose_worker(event.worker, None)
+            return
         culprit, timed_out = self._failure_handler.attribute_loss(event)
         if culprit is not None:
             self._reports.started(event.worker, culprit, event.started or time.time())
@@ -322,12 +329,7 @@ class RunLoop:
             self._reports.started(worker, started.node, started.at)
 
     def finished_event(self, outcome: Outcome, at: float) -> RunFinished:
-        """Return the last event of the run.
-
-        Args:
-            outcome: how it ended.
-            at: when, in seconds since the epoch.
-        """
+        """Return the last event of the run: how it ended, and when, in seconds since the epoch."""
         done = self._scheduler.done() if outcome is not Outcome.SUCCEEDED else ()
         resume_from = resume_nodes(self._plan, done) if done else ()
         return RunFinished(self._bundle.run_id, at, outcome, self._failure_handler.failures.names, resume_from)

@@ -12,12 +12,12 @@ from __future__ import annotations
 import os
 import time
 from abc import ABC, abstractmethod
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from treadle.collector import plan_excluded_from_gc
-from treadle.errors import NodeError
+from treadle.errors import NodeError, RunCancelledError
 from treadle.events import Outcome, RunStarted
 from treadle.execution.processes.interrupts import interrupts_deferred
 from treadle.execution.processes.shortage import explaining_shortages
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
     from treadle.events import Observer
     from treadle.execution.executors.executor import Executor
+    from treadle.execution.loop.cancellation import Cancellation
     from treadle.execution.loop.observers import Observers
     from treadle.execution.loop.result import RunResult
     from treadle.execution.packing.bundle import RunBundle
@@ -108,6 +109,7 @@ class Runner(ABC):
         on_failure: str | FailurePolicy | None = None,
         load_results: bool | Iterable[str] = False,
         decisions: Decisions | None = None,
+        cancellation: Cancellation | None = None,
     ) -> RunResult:
         """Run a pipeline.
 
@@ -128,6 +130,7 @@ class Runner(ABC):
             load_results: load the free outputs (True), or the named ones, before the next run of this runner may start, so that
                 later runs that write the same files do not change the results.
             decisions: decides which nodes are up to date; they do not run. By default all nodes run.
+            cancellation: by which another thread can stop the run.
 
         Returns:
             A mapping of free output to data. Each value is loaded when it is first used.
@@ -140,6 +143,7 @@ class Runner(ABC):
             WorkerSetupError: a worker process could not be set up.
             UnknownDatasetError: the pipeline needs a dataset that no node makes and the catalog does not have.
             RunnerError: an argument has the wrong type, or a node needs more of a resource than is available.
+            RunCancelledError: the run was cancelled. Workers that were running its nodes have been replaced.
             KeyboardInterrupt: the run was interrupted. Its workers have been stopped.
         """
         from treadle.execution.packing.bundle import RunBundle
@@ -162,7 +166,8 @@ class Runner(ABC):
         with managed_datasets(plan, catalog, has_processes=self.has_processes) as managed:
             bundle = RunBundle(run_id, plan, catalog, hooks, self.is_async, state=managed.state, decisions=decisions)
             all_observers = [*managed.observers, *observers]
-            return self.run_bundle(bundle, all_observers, durations, on_failure=on_failure, load_results=load_results)
+            options: dict[str, Any] = {"on_failure": on_failure, "load_results": load_results, "cancellation": cancellation}
+            return self.run_bundle(bundle, all_observers, durations, **options)
 
     def run_bundle(
         self,
@@ -172,6 +177,7 @@ class Runner(ABC):
         *,
         on_failure: str | FailurePolicy | None = None,
         load_results: bool | Iterable[str] = False,
+        cancellation: Cancellation | None = None,
     ) -> RunResult:
         """Run a compiled run, such as one that another framework's integration has made.
 
@@ -181,6 +187,7 @@ class Runner(ABC):
             durations: see `run`.
             on_failure: see `run`.
             load_results: see `run`.
+            cancellation: see `run`.
 
         Returns:
             The result, as `run` returns it. The exceptions are those of `run`.
@@ -193,7 +200,7 @@ class Runner(ABC):
         if self._process != os.getpid():
             self._discard_inherited()
         with self._run_lock.held():
-            result = self._run_locked(bundle, Observers(observers), durations, policy or FailurePolicy.STOP)
+            result = self._run_locked(bundle, Observers(observers), durations, policy or FailurePolicy.STOP, cancellation)
             result.load_all(wanted)
         return result
 
@@ -203,10 +210,15 @@ class Runner(ABC):
         observers: Observers,
         durations: Callable[[], Mapping[str, float]] | None,
         on_failure: FailurePolicy,
+        cancellation: Cancellation | None,
     ) -> RunResult:
         from treadle.execution.attempt.seeding import plan_seeds
         from treadle.execution.loop.loop import RunLoop
 
+        if cancellation is not None and cancellation.is_requested:
+            from treadle.execution.loop.cancellation import cancelled_error
+
+            raise cancelled_error(bundle.run_id)
         seeds = plan_seeds(bundle.plan, self.seed)
         if seeds or observers.record_outputs:
             bundle = replace(bundle, seeds=seeds or None, records_outputs=observers.record_outputs)
@@ -220,6 +232,7 @@ class Runner(ABC):
                 lambda: self._known_seconds(plan, durations),
                 resource_limits=limits,
                 on_failure=on_failure,
+                cancellation=cancellation,
             )
             started = RunStarted(
                 run_id=bundle.run_id,
@@ -233,10 +246,11 @@ class Runner(ABC):
             observers.plan_ready(plan, limits)
             observers.notify(started)
             try:
-                with plan_excluded_from_gc(len(plan.nodes)), explaining_shortages():
+                waking = nullcontext() if cancellation is None else cancellation.waking(executor.wake)
+                with plan_excluded_from_gc(len(plan.nodes)), explaining_shortages(), waking:
                     result = loop.run()
                 outcome = Outcome.SUCCEEDED
-            except KeyboardInterrupt:
+            except (KeyboardInterrupt, RunCancelledError):
                 outcome = Outcome.INTERRUPTED
                 loop.report_running()
                 raise
@@ -304,10 +318,10 @@ class Runner(ABC):
             with explaining_shortages():
                 executor = self._get_executor(run.plan)
             yield executor
-        except NodeError:  # no node is still running
-            self._end_run()
-            raise
-        except BaseException:  # Ctrl-C, or a worker could not be set up: nodes may still be running
+        except BaseException as exc:  # Ctrl-C, or a worker could not be set up: nodes may still be running
+            if isinstance(exc, NodeError) or (isinstance(exc, RunCancelledError) and not exc.abandoned):
+                self._end_run()  # no node is still running
+                raise
             unfinished, self._executor = self._executor, None
             if unfinished is not None:
                 with interrupts_deferred():  # a second Ctrl-C must not interrupt the clean-up
