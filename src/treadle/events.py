@@ -6,7 +6,6 @@ store) is a callable that takes one event. Times are seconds since the epoch (`t
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
@@ -27,8 +26,7 @@ class Outcome(Enum):
         return {"succeeded": "✔", "failed": "✘", "skipped": "·", "reused": "=", "interrupted": "■"}[self.value]
 
 
-@dataclass(frozen=True, slots=True)
-class Failure:
+class Failure(NamedTuple):
     """An exception as plain values that can always be pickled, so that it can cross a process boundary.
 
     Attributes:
@@ -89,8 +87,7 @@ class ContentRecord(NamedTuple):
         return other is not None and self.digest is not None and self.digest == other.digest
 
 
-@dataclass(frozen=True, slots=True)
-class RunStarted:
+class RunStarted(NamedTuple):
     """A run began: its plan is compiled, and its workers are about to start."""
 
     run_id: str
@@ -102,8 +99,7 @@ class RunStarted:
     """Names of all the nodes of the run, in plan order."""
 
 
-@dataclass(frozen=True, slots=True)
-class WorkerStarted:
+class WorkerStarted(NamedTuple):
     """A worker is set up and ready for jobs."""
 
     worker: str
@@ -126,8 +122,7 @@ class Dispatch(NamedTuple):
     delayed_until: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class NodeStarted:
+class NodeStarted(NamedTuple):
     """A worker began an attempt at a node."""
 
     node: str
@@ -138,8 +133,7 @@ class NodeStarted:
     """When it was sent to the worker; None if that is not known."""
 
 
-@dataclass(frozen=True, slots=True)
-class NodeFinished:
+class NodeFinished(NamedTuple):
     """An attempt at a node succeeded: its outputs are saved."""
 
     node: str
@@ -158,8 +152,7 @@ class NodeFinished:
     """When it was sent to the worker; None if that is not known."""
 
 
-@dataclass(frozen=True, slots=True)
-class NodeFailed:
+class NodeFailed(NamedTuple):
     """An attempt at a node failed."""
 
     node: str
@@ -174,16 +167,14 @@ class NodeFailed:
     """When it was sent to the worker; None if that is not known."""
 
 
-@dataclass(frozen=True, slots=True)
-class NodeSkipped:
+class NodeSkipped(NamedTuple):
     """A node will not run, because a node that it depends on failed or the run stopped."""
 
     node: str
     at: float
 
 
-@dataclass(frozen=True, slots=True)
-class NodeReused:
+class NodeReused(NamedTuple):
     """A node did not run, because it is up to date: its outputs from an earlier run are used.
 
     If a node that runs needs one of its values in memory, it runs after all, and its `NodeStarted` follows.
@@ -193,16 +184,14 @@ class NodeReused:
     at: float
 
 
-@dataclass(frozen=True, slots=True)
-class DatasetReleased:
+class DatasetReleased(NamedTuple):
     """An in-memory dataset was released after its last consumer, and its memory freed."""
 
     dataset: str
     at: float
 
 
-@dataclass(frozen=True, slots=True)
-class WorkerLost:
+class WorkerLost(NamedTuple):
     """A worker died unexpectedly."""
 
     worker: str
@@ -213,8 +202,7 @@ class WorkerLost:
     """The node that it was running; None if it was idle."""
 
 
-@dataclass(frozen=True, slots=True)
-class RunFinished:
+class RunFinished(NamedTuple):
     """The run ended. If it did not succeed, `resume_from` has the nodes to start from; it is empty if no node can be skipped."""
 
     run_id: str

@@ -5,11 +5,10 @@ Neighbours: the hook `on_worker_start` in `specs.py` takes it; `treadle.executio
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class WorkerFacts:
+class WorkerFacts(NamedTuple):
     """A process in which nodes run; the same for every run in that process.
 
     Attributes:

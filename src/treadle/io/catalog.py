@@ -11,9 +11,8 @@ from __future__ import annotations
 
 import copy
 import threading
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from treadle.errors import DatasetError, UnknownDatasetError
 from treadle.forks import fork_safe
@@ -39,8 +38,7 @@ if TYPE_CHECKING:
 __all__ = ["Catalog", "CatalogPart", "new_version"]
 
 
-@dataclass(frozen=True, slots=True)
-class CatalogPart:
+class CatalogPart(NamedTuple):
     """The part of a catalog that a worker needs.
 
     Attributes:

@@ -9,8 +9,7 @@ implement the protocol, `recipe` builds datasets from configuration, `catalog` s
 from __future__ import annotations
 
 from abc import abstractmethod
-from dataclasses import dataclass
-from typing import Any, Final, Protocol, TypeGuard, runtime_checkable
+from typing import Any, Final, NamedTuple, Protocol, TypeGuard, runtime_checkable
 
 from treadle.io.exclusive import shared_database
 
@@ -69,8 +68,7 @@ class Dataset(Protocol):
         return {}
 
 
-@dataclass(frozen=True, slots=True)
-class Capabilities:
+class Capabilities(NamedTuple):
     """The capabilities that a dataset declares.
 
     Attributes:

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from treadle.errors import DatasetError
 from treadle.io.recipe import PATH_KEYS, DatasetRecipe, credential_names, is_relative
@@ -18,8 +17,7 @@ from treadle.io.recipe import PATH_KEYS, DatasetRecipe, credential_names, is_rel
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
 
 
-@dataclass(frozen=True, slots=True)
-class _Pattern:
+class _Pattern(NamedTuple):
     text: str
     regex: re.Pattern[str]
     fields: frozenset[str]
@@ -92,8 +90,7 @@ class DatasetFactories:
                 config = _fill(pattern.template.config, match.groupdict())
                 _check_paths(name, pattern, pattern.template.config, config)
                 used = {wanted: self.credentials[wanted] for wanted in credential_names(config) if wanted in self.credentials}
-                return replace(
-                    pattern.template,
+                return pattern.template._replace(
                     name=name,
                     config=config,
                     credentials=used,

@@ -10,7 +10,6 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
@@ -158,7 +157,7 @@ class Inventory(ABC):
                     continue
                 if version is not None:
                     pinned[name] = version
-                    self._recipes[name] = replace(recipe, load_version=version)
+                    self._recipes[name] = recipe._replace(load_version=version)
                     self._datasets[name] = self._recipes[name].build()
         return pinned
 
@@ -189,13 +188,13 @@ class Inventory(ABC):
     def _save_as(self, version: str, names: Iterable[str]) -> None:
         for name in names:
             self.save_version = version
-            recipe = self._recipes[name] = replace(self._recipes[name], save_version=version)
+            recipe = self._recipes[name] = self._recipes[name]._replace(save_version=version)
             with suppress(DatasetError):  # the node that needs it reports the error
                 self._datasets[name] = recipe.build()
 
     def _confirm_in_run(self, names: Iterable[str]) -> None:
         for name in names:
-            recipe = self._recipes[name] = replace(self._recipes[name], confirmed=True)
+            recipe = self._recipes[name] = self._recipes[name]._replace(confirmed=True)
             with suppress(DatasetError):  # the node that needs it reports the error
                 self._datasets[name] = recipe.build()
 
@@ -243,7 +242,7 @@ class Inventory(ABC):
             if recipe.pattern is not None:
                 continue  # the entry of its pattern is included
             catalog[recipe.name] = copy_value(dict(recipe.config))
-            credentials.update(recipe.credentials)
+            credentials.update(recipe.credentials or {})
             project_path = recipe.project_path
             if recipe.load_version is not None:
                 load_versions[recipe.name] = recipe.load_version

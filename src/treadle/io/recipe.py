@@ -9,7 +9,6 @@ from __future__ import annotations
 import inspect
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path, PureWindowsPath
 from typing import Any, Final, NamedTuple
@@ -35,14 +34,13 @@ class Version(NamedTuple):
     save: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class DatasetRecipe:
+class DatasetRecipe(NamedTuple):
     """The data from which any process can build a dataset.
 
     Attributes:
         name: the dataset's name in the catalog.
         config: its entry including `type`; it refers to credentials by name.
-        credentials: the credentials that the entry refers to, by name.
+        credentials: the credentials that the entry refers to, by name; None if it refers to none.
         project_path: the folder that relative paths start from.
         load_version: the version to load; None for the newest.
         save_version: the version that this run saves.
@@ -52,7 +50,7 @@ class DatasetRecipe:
 
     name: str
     config: Mapping[str, Any]
-    credentials: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    credentials: Mapping[str, Any] | None = None
     project_path: str | None = None
     load_version: str | None = None
     save_version: str | None = None
@@ -108,8 +106,8 @@ class DatasetRecipe:
         if known is None:
             found = capabilities_of(kind)
             if found.exclusive is None and not found.in_memory:
-                facts = {**self.config, "credentials": dict(self.credentials)}
-                found = replace(found, exclusive=shared_database(facts, self.project_path))
+                facts = {**self.config, "credentials": dict(self.credentials or {})}
+                found = found._replace(exclusive=shared_database(facts, self.project_path))
             return found
         if known.in_files and any(is_process_bound(self.config.get(key)) for key in PATH_KEYS):
             return Capabilities(main_process_only=True)
@@ -144,12 +142,12 @@ class DatasetRecipe:
         config = dict(entry) if isinstance(entry, Mapping) else {"type": entry}
         if self.config.get("versioned"):
             config["versioned"] = True
-        return replace(self, config=config)
+        return self._replace(config=config)
 
     def _arguments(self, kind: type[Any]) -> dict[str, Any]:
         self._check_credentials()
         arguments: dict[str, Any] = {key: copy_value(value) for key, value in self.config.items() if key not in _OWN_KEYS}
-        arguments = _with_credentials(arguments, self.credentials)
+        arguments = _with_credentials(arguments, self.credentials or {})
         _make_absolute(arguments, self.project_path)
         known = known_type(self.config.get("type"))
         if known is not None and known.wraps:
@@ -199,7 +197,7 @@ class DatasetRecipe:
 
     def _check_credentials(self) -> None:
         for wanted in credential_names(self.config):
-            if wanted not in self.credentials:
+            if wanted not in (self.credentials or {}):
                 msg = (
                     f"Dataset {self.name!r} refers to the credentials {wanted!r}, which no credentials file has. "
                     f"Add a section {wanted!r} to credentials.yml of your environment."
@@ -277,8 +275,7 @@ def _make_absolute(arguments: dict[str, Any], project_path: str | None) -> None:
             _make_absolute(arguments[part], project_path)
 
 
-@dataclass(frozen=True, slots=True)
-class _Accepted:
+class _Accepted(NamedTuple):
     """The arguments that a class accepts."""
 
     signature: inspect.Signature

@@ -11,10 +11,9 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import sys
-from dataclasses import dataclass, field
 from functools import lru_cache
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from treadle.errors import DatasetError
 from treadle.io.dataset import Capabilities
@@ -23,8 +22,7 @@ from treadle.plugins import DATASETS, find_offer, offered, plugin_name
 from treadle.suggestions import close_names, did_you_mean
 
 
-@dataclass(frozen=True, slots=True)
-class KnownType:
+class KnownType(NamedTuple):
     """One of Treadle's dataset classes.
 
     Attributes:
@@ -39,7 +37,7 @@ class KnownType:
     path: str
     needs: str | None = None
     in_files: bool = True
-    capabilities: Capabilities = field(default_factory=Capabilities)
+    capabilities: Capabilities = Capabilities()
     wraps: bool = False
     per_run: bool = False
 

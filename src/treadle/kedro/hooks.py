@@ -11,7 +11,7 @@ plugins collect.
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any
 
@@ -131,7 +131,7 @@ def _pack(manager: pluggy.PluginManager, name: str, plugin: Any, objects: RunObj
             exc,
             unpicklable or "none",
         )
-        return replace(found, attributes=dump_plugin(picklable, objects))
+        return found._replace(attributes=dump_plugin(picklable, objects))
 
 
 def _rebuild(payload: HookPayload, catalog: Any) -> Any:

@@ -85,7 +85,7 @@ class KedroRunBundle(RunBundle):
             is_async=self.is_async,
             interruptible=interruptible,
         )
-        return replace(RunBundle.context(self, interruptible=interruptible), strategy=strategy)
+        return RunBundle.context(self, interruptible=interruptible)._replace(strategy=strategy)
 
     def _dataset_class(self, name: str) -> type:
         return type(self._engine_catalog.dataset(name))
@@ -105,13 +105,13 @@ class KedroRunBundle(RunBundle):
         """
         base, run, main_only = self._pack()
         if run.for_hooks:
-            return SplitSpec(replace(base, opener=pickle.dumps(run, protocol=5)), {}, main_only)
+            return SplitSpec(base._replace(opener=pickle.dumps(run, protocol=5)), {}, main_only)
         datasets = {dataset.name: pickle.dumps(dataset, protocol=5) for dataset in run.datasets}
-        return SplitSpec(replace(base, opener=pickle.dumps(replace(run, datasets=()), protocol=5)), datasets, main_only)
+        return SplitSpec(base._replace(opener=pickle.dumps(replace(run, datasets=()), protocol=5)), datasets, main_only)
 
     def _make_spec(self) -> tuple[RunSpec, frozenset[int]]:
         base, run, main_only = self._pack()
-        return replace(base, opener=pickle.dumps(run, protocol=5)), main_only
+        return base._replace(opener=pickle.dumps(run, protocol=5)), main_only
 
     def _pack(self) -> tuple[RunSpec, PickledKedroRun, frozenset[int]]:
         """Prepare the run for worker processes.

@@ -7,17 +7,15 @@ caller passes its name for error messages. State: none.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from enum import Enum
 from types import GeneratorType
-from typing import Any
+from typing import Any, NamedTuple
 
 from treadle.errors import PipelineError
 from treadle.pipeline.names import check_dataset_name, listed
 
 
-@dataclass(frozen=True, slots=True)
-class Arguments:
+class Arguments(NamedTuple):
     """The datasets that a function is called with, in the order of the call."""
 
     positional: tuple[str, ...] = ()
@@ -49,8 +47,7 @@ class Shape(Enum):
     MAPPING = "mapping"
 
 
-@dataclass(frozen=True, slots=True)
-class Returns:
+class Returns(NamedTuple):
     """The datasets that store the returned value of a function."""
 
     shape: Shape

@@ -5,8 +5,7 @@ State: none. `pipeline.py` has it as a method, `group_by_namespace`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from treadle.errors import CircularDependencyError, PipelineError
 from treadle.pipeline.graph import Graph
@@ -17,8 +16,7 @@ if TYPE_CHECKING:
     from treadle.pipeline.node import Node
 
 
-@dataclass(frozen=True, slots=True)
-class NodeGroup:
+class NodeGroup(NamedTuple):
     """Nodes that can run as one task.
 
     Attributes:

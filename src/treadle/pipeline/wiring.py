@@ -7,8 +7,7 @@ Neighbours: `pipeline.py` has the public interface; `selection.py` selects nodes
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from treadle.errors import CircularDependencyError, PipelineError
 from treadle.pipeline.graph import Graph
@@ -20,8 +19,7 @@ if TYPE_CHECKING:
     from treadle.pipeline.node import Node
 
 
-@dataclass(frozen=True, slots=True)
-class Wiring:
+class Wiring(NamedTuple):
     """Nodes in topological order, and indices of their names and datasets.
 
     Attributes:

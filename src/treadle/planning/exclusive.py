@@ -8,7 +8,6 @@ in any process if the rule says so. State: none. Neighbours: `policies` reads th
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from enum import Enum
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -33,8 +32,7 @@ class Sharing(Enum):
     """Without restriction."""
 
 
-@dataclass(frozen=True, slots=True)
-class ExclusiveRule:
+class ExclusiveRule(NamedTuple):
     """One rule under `exclusive` in `execution.yml`.
 
     Attributes:

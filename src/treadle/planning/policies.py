@@ -19,8 +19,9 @@ State: none. Neighbours: `treadle.pipeline.policy` defines the policy, `plan` ho
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING, Any, TypeAlias
+from dataclasses import fields
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from treadle.errors import ConfigError
 from treadle.pipeline.policy import READERS, FailurePolicy, NodePolicy, Place, policy_of, read_resources
@@ -37,10 +38,14 @@ _NAMED = ("nodes", "tags")
 _SECTIONS = ("defaults", *_NAMED, "resources", "exclusive")
 _PARAMETERS = tuple(each.name for each in fields(NodePolicy))
 _SHOWN = 10
+_NONE: Mapping[str, Any] = MappingProxyType({})
 
 
-@dataclass(frozen=True, slots=True)
-class PolicyRules:
+def _no_place(_path: Sequence[str]) -> None:
+    """Find no file: the rules do not come from one."""
+
+
+class PolicyRules(NamedTuple):
     """The content of an `execution.yml`.
 
     Attributes:
@@ -53,12 +58,12 @@ class PolicyRules:
     """
 
     defaults: NodePolicy | None = None
-    nodes: Mapping[str, NodePolicy] = field(default_factory=dict)
-    tags: Mapping[str, NodePolicy] = field(default_factory=dict)
-    resources: Mapping[str, int] = field(default_factory=dict)
+    nodes: Mapping[str, NodePolicy] = _NONE
+    tags: Mapping[str, NodePolicy] = _NONE
+    resources: Mapping[str, int] = _NONE
     on_failure: FailurePolicy | None = None
     exclusive: tuple[ExclusiveRule, ...] = ()
-    place: Locate = field(default=lambda _path: None, compare=False, repr=False)
+    place: Locate = _no_place
 
     def of(self, node: Node) -> NodePolicy | None:
         """Return a node's policy, merged in rising precedence from `defaults`, its code, its tags and its name.

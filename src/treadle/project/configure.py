@@ -15,7 +15,6 @@ from __future__ import annotations
 import importlib
 import os
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -61,10 +60,10 @@ class ConfiguredProject:
         return f"ConfiguredProject({self.package_name!r})"
 
 
-@dataclass(slots=True)
 class _Process:
-    project: ConfiguredProject | None = None
-    count: int = 0
+    def __init__(self) -> None:
+        self.project: ConfiguredProject | None = None
+        self.count = 0
 
 
 _process = _Process()

@@ -14,9 +14,8 @@ import os
 import sys
 from collections.abc import Mapping
 from contextvars import ContextVar
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from treadle.errors import ConfigError, MissingConfigError
 from treadle.printable import printable
@@ -31,8 +30,7 @@ _FILE_NAMES = ("logging.yml", "logging.yaml", "logging.json")
 _PLAIN_FORMAT = "%(asctime)s %(levelname)-8s %(name)s: %(message)s"
 
 
-@dataclass(frozen=True, slots=True)
-class LoggerLevel:
+class LoggerLevel(NamedTuple):
     """The state of a logger that is not in its default state."""
 
     name: str
@@ -41,8 +39,7 @@ class LoggerLevel:
     disabled: bool
 
 
-@dataclass(frozen=True, slots=True)
-class LoggingLevels:
+class LoggingLevels(NamedTuple):
     """A snapshot of everything that determines whether a log record is created.
 
     Attributes:

@@ -7,9 +7,8 @@ Job: find a project at or above a path, and read and validate its `[tool.treadle
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from treadle.errors import ProjectError, ProjectNotFoundError
 from treadle.suggestions import close_names, did_you_mean
@@ -19,8 +18,7 @@ TABLE = "tool.treadle"
 KEYS = ("package_name", "project_name", "source_dir")
 
 
-@dataclass(frozen=True, slots=True)
-class ProjectMetadata:
+class ProjectMetadata(NamedTuple):
     """The metadata of a project.
 
     Attributes:

@@ -9,9 +9,9 @@ from __future__ import annotations
 import inspect
 import logging
 from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from treadle.errors import ProjectError
 from treadle.pipeline.policy import read_amount
@@ -22,8 +22,7 @@ if TYPE_CHECKING:
     from types import ModuleType
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
+class Settings(NamedTuple):
     """The settings of a project; a class that is None means Treadle's own.
 
     Attributes:
@@ -47,9 +46,9 @@ class Settings:
     CONTEXT_CLASS: type[Any] | None = None
     SESSION_CLASS: type[Any] | None = None
     SESSION_STORE_CLASS: type[Any] | None = None
-    SESSION_STORE_ARGS: Mapping[str, Any] = field(default_factory=dict)
+    SESSION_STORE_ARGS: Mapping[str, Any] = MappingProxyType({})
     CONFIG_LOADER_CLASS: type[Any] | None = None
-    CONFIG_LOADER_ARGS: Mapping[str, Any] = field(default_factory=dict)
+    CONFIG_LOADER_ARGS: Mapping[str, Any] = MappingProxyType({})
     DATA_CATALOG_CLASS: type[Any] | None = None
     DISABLE_HOOKS_FOR_PLUGINS: tuple[str, ...] = ()
     LOGGING_FACTORIES: tuple[str, ...] = ()
@@ -57,7 +56,7 @@ class Settings:
     file: str | None = None
 
 
-SETTING_NAMES = tuple(each.name for each in fields(Settings) if each.name.isupper())
+SETTING_NAMES = tuple(name for name in Settings._fields if name.isupper())
 """The names of all settings."""
 
 _METHODS = {
@@ -101,12 +100,10 @@ def settings_from_module(module: ModuleType) -> Settings:
     file = getattr(module, "__file__", None) or module.__name__
     _warn_about_misspelt_settings(module, file)
     values: dict[str, Any] = {}
-    for each in fields(Settings):
-        if each.name not in SETTING_NAMES:
-            continue
-        default = each.default_factory() if each.default_factory is not MISSING else each.default
-        value = getattr(module, each.name, default)
-        values[each.name] = value if value is default else _checked(each.name, value, file)
+    for name in SETTING_NAMES:
+        default = Settings._field_defaults[name]
+        value = getattr(module, name, default)
+        values[name] = value if value is default else _checked(name, value, file)
     return Settings(**values, file=file)
 
 

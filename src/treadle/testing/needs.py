@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
 from typing import TYPE_CHECKING, TypeVar
 
 from treadle.execution.executors.protocol import Capabilities
@@ -22,7 +21,7 @@ def needs(*capabilities: str) -> Callable[[_T], _T]:
     Raises:
         ValueError: there is no such capability.
     """
-    known = {field.name for field in fields(Capabilities)}
+    known = set(Capabilities._fields)
     if unknown := sorted(set(capabilities) - known):
         msg = f"there is no capability {unknown[0]!r}; Capabilities has {', '.join(sorted(known))}"
         raise ValueError(msg)

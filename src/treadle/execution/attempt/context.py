@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import time
 from contextlib import nullcontext
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from treadle.errors import NodeTimeoutError
@@ -31,8 +30,7 @@ if TYPE_CHECKING:
     from treadle.pipeline import Node
 
 
-@dataclass(frozen=True, slots=True)
-class RunContext:
+class RunContext(NamedTuple):
     """A run as one process knows it: enough to attempt any of its nodes, given the node's plan index."""
 
     run_id: str
@@ -44,14 +42,14 @@ class RunContext:
     copy_mode: Callable[[int], CopyMode | None]
     catalog: Catalog
     hooks: pluggy.PluginManager | None
+    timeouts: Mapping[int, float]
+    """Seconds that an attempt may take, by plan index, for the nodes that have a timeout."""
     interruptible: bool = False
     """True if a KeyboardInterrupt is the user's Ctrl-C; False if only the node's own code can have raised it."""
     is_async: bool = False
     """True if the inputs of a node are loaded concurrently by threads, and its outputs saved concurrently."""
     strategy: AttemptStrategy | None = None
     """Loads, runs, saves and calls hooks for another framework; None means Treadle's own steps."""
-    timeouts: Mapping[int, float] = field(default_factory=dict)
-    """Seconds that an attempt may take, by plan index, for the nodes that have a timeout."""
     state: SharedState | None = None
     """Attributes that datasets set when they were saved in other processes; None if no dataset of the run sets any."""
     is_result: Sequence[bool] = ()

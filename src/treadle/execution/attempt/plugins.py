@@ -21,7 +21,6 @@ import os
 import pickle
 import threading
 import weakref
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -49,16 +48,19 @@ _START = "on_worker_start"
 _logger = logging.getLogger(__name__)
 
 
-@dataclass(slots=True)
 class _StartedPlugin:
-    """A plugin that was started in this process."""
+    """A plugin that was started in this process.
 
-    names: tuple[str, ...]
-    """The attributes that `on_worker_start` set on it."""
-    before: dict[str, Any]
-    """The earlier values of those attributes that existed before."""
-    latest: Callable[[], Any]
-    """Returns the latest copy of the plugin, which has these attributes."""
+    Attributes:
+        names: the attributes that `on_worker_start` set on it.
+        before: the earlier values of those attributes that existed before.
+        latest: returns the latest copy of the plugin, which has these attributes.
+    """
+
+    def __init__(self, names: tuple[str, ...], before: dict[str, Any], latest: Callable[[], Any]) -> None:
+        self.names = names
+        self.before = before
+        self.latest = latest
 
 
 class _ProcessPlugins:

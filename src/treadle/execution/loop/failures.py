@@ -7,7 +7,6 @@ of one run, in order.
 from __future__ import annotations
 
 import logging
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from treadle.errors import NodeError, NodeTimeoutError
@@ -70,7 +69,7 @@ class Failures:
             "failure": failure,
         }
         if failure.phase == "timeout" and isinstance(cause, NodeTimeoutError):
-            facts["failure"] = replace(failure, traceback="")  # it shows only the code that checks the time
+            facts["failure"] = failure._replace(traceback="")  # it shows only the code that checks the time
             return NodeTimeoutError(failure.message, **facts, timeout=cause.timeout, elapsed=cause.elapsed)
         error = NodeError(_describe(facts["node"], worker, attempt, failure), **facts)
         error.__cause__ = cause

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import os
 import pickle
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple
 from weakref import WeakKeyDictionary
@@ -130,8 +130,8 @@ class RunBundle:
         """
         spec, main_only = self._make_spec()
         if not all_secrets:
-            rest = pickle.dumps(replace(spec, secrets=()), protocol=5)
-            spec = replace(spec, secrets=secrets_in(rest, spec.secrets))
+            rest = pickle.dumps(spec._replace(secrets=()), protocol=5)
+            spec = spec._replace(secrets=secrets_in(rest, spec.secrets))
         return pickle.dumps(spec, protocol=5), main_only
 
     def split_spec(self) -> SplitSpec:
@@ -144,7 +144,7 @@ class RunBundle:
         if takes_catalog(self.hooks):
             return SplitSpec(spec, {}, main_only)
         datasets = {recipe.name: pickle.dumps(recipe, protocol=5) for recipe in spec.recipes} | dict(spec.objects)
-        return SplitSpec(replace(spec, recipes=(), objects=()), datasets, main_only)
+        return SplitSpec(spec._replace(recipes=(), objects=()), datasets, main_only)
 
     def modules(self) -> set[str]:
         """Return the modules from which the nodes, datasets and plugins of the run come."""

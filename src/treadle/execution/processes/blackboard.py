@@ -13,7 +13,6 @@ from __future__ import annotations
 import mmap
 import os
 import struct
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from treadle.execution.processes.scratch import reserve
@@ -30,8 +29,7 @@ _RING = 64
 _ENTRY_SIZE = _HEAD.size + _RING * _DONE.size
 
 
-@dataclass(frozen=True, slots=True)
-class WorkerEntry:
+class WorkerEntry(NamedTuple):
     """What one worker's entry contains.
 
     Attributes:

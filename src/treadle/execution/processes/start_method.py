@@ -17,10 +17,9 @@ import platform
 import sys
 import threading
 from contextlib import contextmanager
-from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 from treadle.errors import RunnerError
 from treadle.forks import fork_safe_threads
@@ -98,8 +97,7 @@ def multiprocessing_folder() -> str:
         tempfile.tempdir = base
 
 
-@dataclass(frozen=True, slots=True)
-class StartMethodChoice:
+class StartMethodChoice(NamedTuple):
     """A start method and the reason for it, in words for `treadle info` and the record of a session."""
 
     method: StartMethod

@@ -8,13 +8,12 @@
     Job ──(indices and handles)─────────────────────────────────►  load, call, save
          ◄──(facts: Hello, Started, Finished, Failed, …)────────   values only as handles, never as objects
 
-Each type has a pickle test. The most frequent messages are named tuples, which pickle several times faster than dataclasses.
+Each type has a pickle test. They are named tuples, which are created, pickled and imported several times faster than dataclasses.
 `handles.py` has the handles of values, `wire.py` pickles messages, `processes/channel.py` sends them. State: none.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 if TYPE_CHECKING:
@@ -31,8 +30,7 @@ MAIN = 0
 """Worker number of the main process."""
 
 
-@dataclass(frozen=True, slots=True)
-class ProcessSpec:
+class ProcessSpec(NamedTuple):
     """The description from which a worker process on this machine is set up once: the project and facts of the parent process.
 
     The fingerprint covers the description and the project's code on disk. A warm worker whose fingerprint differs is replaced.
@@ -42,7 +40,7 @@ class ProcessSpec:
     inherits: bool
     """Whether the child has the parent's memory (fork), and with it the configured project."""
     working_directory: str
-    environment: dict[str, str] = field(repr=False)  # may contain secrets: it is sent over a private pipe and never shown
+    environment: dict[str, str]  # may contain secrets: it is sent over a private pipe and never shown
     thread_limit: int | None
     parent_pid: int
     scratch: str
@@ -57,9 +55,11 @@ class ProcessSpec:
     main_file: str | None = None
     """The file of the main script."""
 
+    def __repr__(self) -> str:
+        return f"ProcessSpec({self.project!r}, start_method={self.start_method!r}, fingerprint={self.fingerprint!r})"
 
-@dataclass(frozen=True, slots=True)
-class HookPayload:
+
+class HookPayload(NamedTuple):
     """One registered plugin: pickled, or a reference with which a worker finds it in settings.py or by its entry point."""
 
     name: str
@@ -77,8 +77,7 @@ class WatchedDatasets(NamedTuple):
     names: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class RunSpec:
+class RunSpec(NamedTuple):
     """The description of one run, sent to each worker once. A worker unpickles each part when it first uses it.
 
     Attributes:
@@ -129,11 +128,14 @@ class RunSpec:
     is_async: bool = False
     opener: bytes | None = None
     timeouts: tuple[tuple[int, float], ...] = ()
-    secrets: tuple[str, ...] = field(default=(), repr=False)
+    secrets: tuple[str, ...] = ()
     seeds: Seeds | None = None
     watched: WatchedDatasets | None = None
     process_state: bytes = b""
     records_outputs: bool = False
+
+    def __repr__(self) -> str:
+        return f"RunSpec({self.run_id!r}, {len(self.node_at)} nodes, {len(self.dataset_names)} datasets)"
 
 
 # --- parent to worker -----------------------------------------------------------------------------------------------------

@@ -5,8 +5,7 @@ Made in the parent and sent to workers by plain pickle. State: none.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from treadle.project.logging import LoggingLevels
@@ -23,8 +22,7 @@ class ProjectSetup(Protocol):
         """Configure this process, which does not have the parent's memory. Log handlers that this adds are removed again."""
 
 
-@dataclass(frozen=True, slots=True)
-class ProjectSpec:
+class ProjectSpec(NamedTuple):
     """The description of the project. Except for the folders of code, nothing in it depends on a process or a machine.
 
     Attributes:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class Seeds:
+class Seeds(NamedTuple):
     """The seeds of a run.
 
     Attributes:
@@ -16,8 +14,8 @@ class Seeds:
         nodes: by node index, the seed in the node's policy; False if the policy turns seeding off.
     """
 
-    run: int | None = None
-    nodes: Mapping[int, int | Literal[False]] = field(default_factory=dict)
+    run: int | None
+    nodes: Mapping[int, int | Literal[False]]
 
     def __bool__(self) -> bool:
         return self.run is not None or any(seed is not False for seed in self.nodes.values())

@@ -7,7 +7,6 @@ so far.
 from __future__ import annotations
 
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from treadle.execution.processes.interrupts import interrupts_deferred
@@ -118,8 +117,8 @@ class ParallelRunner(Runner):
             executor = self._executor = loky_executor(
                 self.max_workers,
                 method,
-                lambda scratch: replace(
-                    make_worker_spec(method, self.max_workers, scratch, current, project), keeps_values=self._recycling is None
+                lambda scratch: make_worker_spec(method, self.max_workers, scratch, current, project)._replace(
+                    keeps_values=self._recycling is None
                 ),
                 self._exchange_memory,
                 self._recycling,

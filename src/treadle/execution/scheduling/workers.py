@@ -6,7 +6,6 @@ nodes form a job.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -21,14 +20,16 @@ _LATEST_WEIGHT = 0.2
 """Weight of the latest node in the mean of recent durations."""
 
 
-@dataclass
 class WorkerState:
     """The nodes and jobs of a worker."""
 
-    nodes: dict[int, None] = field(default_factory=dict)  # assigned and not yet reported, in order
-    jobs: int = 0
-    slow: bool = False  # it is running a long node: no job is queued behind that node
-    leaving: bool = False  # it gets no more jobs
+    __slots__ = ("jobs", "leaving", "nodes", "slow")
+
+    def __init__(self) -> None:
+        self.nodes: dict[int, None] = {}  # assigned and not yet reported, in order
+        self.jobs = 0
+        self.slow = False  # it is running a long node: no job is queued behind that node
+        self.leaving = False  # it gets no more jobs
 
 
 class Workers:

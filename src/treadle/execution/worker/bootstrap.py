@@ -15,7 +15,6 @@ import os
 import signal
 import sys
 from contextlib import suppress
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from treadle.execution.attempt.failure import record_failure
@@ -91,29 +90,30 @@ def _do_nothing(_number: int, _frame: FrameType | None) -> None:
     """
 
 
-@dataclass(slots=True)
 class WorkerProcess:
-    """The state of this process, a worker."""
+    """The state of this process, a worker.
 
-    number: int
-    label: str
-    spec: ProcessSpec
-    channel: Channel
-    blackboard: Blackboard
-    place: int
-    running: str | None = None
-    """Name of the running node, for the log records."""
-    current: tuple[int, int, float] | None = None
-    """The running node (number of the run, plan index, start time), None between nodes; reported if the node takes long."""
-    failure: Failure | None = None
-    """The error of the set-up, if it failed."""
-    between_runs: BetweenRuns = field(default_factory=BetweenRuns)
-    """What the process keeps from one run to the next."""
-    sender: PacedSender = field(init=False)
-    """Sends the output and log records of its nodes."""
+    Attributes:
+        running: name of the running node, for the log records.
+        current: the running node (number of the run, plan index, start time), None between nodes; reported if the node takes
+            long.
+        failure: the error of the set-up, if it failed.
+        between_runs: what the process keeps from one run to the next.
+        sender: sends the output and log records of its nodes.
+    """
 
-    def __post_init__(self) -> None:
-        self.sender = PacedSender(self.channel)
+    def __init__(self, number: int, label: str, spec: ProcessSpec, channel: Channel, blackboard: Blackboard, place: int) -> None:
+        self.number = number
+        self.label = label
+        self.spec = spec
+        self.channel = channel
+        self.blackboard = blackboard
+        self.place = place
+        self.running: str | None = None
+        self.current: tuple[int, int, float] | None = None
+        self.failure: Failure | None = None
+        self.between_runs = BetweenRuns()
+        self.sender = PacedSender(channel)
 
 
 _this_process: list[WorkerProcess] = []

@@ -7,7 +7,6 @@ travel inside messages. State: the nodes and context of one run, and the objects
 from __future__ import annotations
 
 import pickle
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from treadle.collector import collection_paused
@@ -30,22 +29,24 @@ if TYPE_CHECKING:
     from treadle.project.logging import LoggingLevels
 
 
-@dataclass(slots=True)
 class BetweenRuns:
     """The state that a worker process keeps from one run to the next.
+
+    Args:
+        system_settings: whether the parent's umask, priority, usable cores and resource limits are applied; False where the
+            process may be on another machine.
 
     Attributes:
         levels: the logging levels that the last run applied.
         state: the state of the parent process that the last run applied.
         nodes: nodes of the last run by their pickle, because the next run may have them too.
-        system_settings: whether the parent's umask, priority, usable cores and resource limits are applied; False where the
-            process may be on another machine.
     """
 
-    levels: LoggingLevels | None = None
-    state: bytes = b""
-    nodes: dict[bytes, tuple[Node, ...]] = field(default_factory=dict)
-    system_settings: bool = True
+    def __init__(self, *, system_settings: bool = True) -> None:
+        self.system_settings = system_settings
+        self.levels: LoggingLevels | None = None
+        self.state = b""
+        self.nodes: dict[bytes, tuple[Node, ...]] = {}
 
 
 class OpenRun:

@@ -20,7 +20,6 @@ import logging
 import pickle
 import time
 import uuid
-from dataclasses import replace
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 
@@ -99,7 +98,7 @@ class DaskPool:
         closed: Callable[[], None] = lambda: None,
     ) -> None:
         self._client, self._code = client, code
-        self._project = pickle.dumps(replace(project, code_paths=()), protocol=5)  # they are paths of this machine
+        self._project = pickle.dumps(project._replace(code_paths=()), protocol=5)  # they are paths of this machine
         self._closed = closed
         pool = uuid.uuid4().hex[:8]
         self._links = Links(client, pool, max_workers, lambda *message: self._messages.put(message), self._run_link)

@@ -6,7 +6,6 @@ none. Runs in the driver. Neighbours: `pool.py` receives the texts.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from treadle.execution.protocol.messages import Failed, Hello, Logged, Output
@@ -35,7 +34,7 @@ def for_this_machine(fact: Any, code: ProjectCode) -> Any:
     if (kind is Failed or kind is Hello) and fact.failure is not None:
         traceback = _prepared(fact.failure.traceback, code)
         message = _prepared(fact.failure.message, code)
-        return fact._replace(failure=replace(fact.failure, traceback=traceback, message=message))
+        return fact._replace(failure=fact.failure._replace(traceback=traceback, message=message))
     return fact
 
 

@@ -8,7 +8,6 @@ State: the parts of one run. Runs in the driver.
 from __future__ import annotations
 
 import pickle
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from treadle.execution.executors.dask.messages import DatasetPart, RunFiles
@@ -42,8 +41,8 @@ class RunParts:
         self.main_only = split.main_only
         self.files = FileExchange(run.shared_folder) if run.shared_folder is not None else None
         self._secrets = split.spec.secrets
-        rest = pickle.dumps(replace(split.spec, secrets=()), protocol=5)
-        self.spec = pickle.dumps(replace(split.spec, secrets=self._secrets_in(rest)), protocol=5)
+        rest = pickle.dumps(split.spec._replace(secrets=()), protocol=5)
+        self.spec = pickle.dumps(split.spec._replace(secrets=self._secrets_in(rest)), protocol=5)
         self._pickled = split.datasets
         self._parts: dict[str, DatasetPart] = {}
         self._names: dict[int, tuple[str, ...]] = {}  # of the nodes that use datasets

@@ -21,9 +21,8 @@ import signal
 import sys
 import threading
 from contextlib import suppress
-from dataclasses import dataclass
 from multiprocessing import forkserver
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from treadle.execution.executors.loky.slot import ensure_forkserver
 from treadle.forks import fork_safe
@@ -55,8 +54,7 @@ _SET_BY_LIBRARIES = frozenset({"KMP_DUPLICATE_LIB_OK", "KMP_INIT_AT_FORK"})
 """Environment variables that scikit-learn sets when it is imported, in this process and in the server alike."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class EarlyServer:
+class EarlyServer(NamedTuple):
     """A server that no pool uses yet."""
 
     pid: int

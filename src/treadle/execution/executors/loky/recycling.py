@@ -6,15 +6,13 @@ value would be lost with it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from treadle.execution.executors.loky.slot import Slot
 
 
-@dataclass(frozen=True, slots=True)
-class Recycling:
+class Recycling(NamedTuple):
     """The limits of a worker process.
 
     Attributes:
