@@ -122,19 +122,22 @@ class DatasetRecipe(NamedTuple):
         path = next((self.config[key] for key in PATH_KEYS if key in self.config), None)
         if path is None and isinstance(self.config.get("dataset"), Mapping):
             return self.inner().absolute_local_path()
-        if not isinstance(path, str) or not is_local(path):
-            return None
-        if "://" in path or path.startswith("~"):
-            return local_path(path)
-        base = "" if self.project_path is None else self.project_path
-        return os.path.normpath(os.path.join(base or os.getcwd(), path))  # noqa: PTH109, PTH118 - faster for thousands of datasets
+        return self._absolute_local(path)
 
     def plain_file(self) -> str | None:
         """Return the absolute path of the local file that is all that the dataset loads; None if it may load anything else."""
         known = known_type(self.config.get("type"))
         if known is None or not known.in_files or "filepath" not in self.config or "versioned" in self.config:
             return None
-        return self.absolute_local_path()
+        return self._absolute_local(self.config["filepath"])
+
+    def _absolute_local(self, path: Any) -> str | None:
+        if not isinstance(path, str) or not is_local(path):
+            return None
+        if "://" in path or path.startswith("~"):
+            return local_path(path)
+        base = "" if self.project_path is None else self.project_path
+        return os.path.normpath(os.path.join(base or os.getcwd(), path))  # noqa: PTH109, PTH118 - faster for thousands of datasets
 
     def inner(self) -> DatasetRecipe:
         """Return the recipe of the wrapped dataset, with the same name, credentials and versions."""

@@ -77,6 +77,8 @@ class PolicyRules(NamedTuple):
         Raises:
             ConfigError: two tags of the node conflict.
         """
+        if not self.nodes and not self.tags and self.defaults is None:
+            return getattr(node, "policy", None)
         layers = (self.defaults, getattr(node, "policy", None), self._of_tags(node), self.nodes.get(node.name))
         policy: NodePolicy | None = None
         for layer in layers:

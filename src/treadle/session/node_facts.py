@@ -11,7 +11,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from datetime import date
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from treadle.errors import TreadleError
 from treadle.fingerprint import Fingerprinter
@@ -43,6 +43,8 @@ _NOT_DATA: Final = frozenset({"credentials", "metadata", "versioned"})
 """Keys of a catalog entry that do not change the data."""
 _PLAIN: Final = frozenset({type(None), bool, int, float, str})
 """The types of most values, checked first: a catalog may have thousands of entries."""
+_Described: TypeAlias = "tuple[str, str, str]"
+"""The label of a param or catalog entry among the parts, its text, and why it has none; the texts may be empty."""
 STORED_TYPE: Final = "treadle.io.datasets.pickled_value.PickledValueDataset"
 """The type of stored values; their entries are made for each run, and say nothing about the data."""
 _NOT_FOR: Final = {"input": _NOT_DATA | {"filepath", "path", "save_args"}, "output": _NOT_DATA | {"load_args"}}
@@ -61,9 +63,8 @@ class PartsCollector:
     def __init__(self, package: str, catalog: Catalog, hooks: PluginManager | None) -> None:
         self._fingerprinter = Fingerprinter(package)
         self._catalog = catalog
-        self._params: dict[str, tuple[str, str]] = {}  # by name: its text, or why it has none
-        self._entries: dict[tuple[str, str], tuple[str, str]] = {}
-        self._texts: dict[str, dict[str, str | ValueError]] = {}  # of each entry: the text of each key, or why it has none
+        self._described: dict[str, dict[str, _Described]] = {"input": {}, "output": {}}  # by role, then by name
+        self._counted: dict[tuple[str, ...], list[str]] = {}  # the keys that count, by the role and the keys of an entry
         self._hooks = dict(self._hook_parts(hooks)) if hooks is not None else {}
 
     def parts(self, node: Node) -> tuple[dict[str, str], list[str]]:
@@ -81,13 +82,16 @@ class PartsCollector:
         parts["arguments"] = _short(", ".join([f"{keyword or ''}={name}" for keyword, name in node.call_arguments]))
         parts["outputs"] = _short(", ".join(node.outputs))
         for role, names in (("input", node.inputs), ("output", node.outputs)):
+            known = self._described[role]
             for name in names:
-                is_param = is_parameter(name)
-                text, doubt = self._param(name) if is_param else self._entry(role, name)
+                described = known.get(name)
+                if described is None:
+                    described = known[name] = self._param(name) if is_parameter(name) else self._entry(role, name)
+                label, text, doubt = described
                 if doubt:
                     doubts.append(doubt)
                 elif text:
-                    parts[_param_label(name) if is_param else f"entry {base_name(name)} ({role})"] = text
+                    parts[label] = text
         return parts, doubts
 
     def stored_classes(self, name: str, producer: Node) -> str:
@@ -111,50 +115,48 @@ class PartsCollector:
                 function: Callable[..., Any] = implementation.function
                 yield f"hook {name} of {type(implementation.plugin).__qualname__}", self._fingerprinter.of(function).digest
 
-    def _param(self, name: str) -> tuple[str, str]:
-        if name not in self._params:
-            label = _param_label(name)
-            try:
-                if looks_secret(name.rpartition(".")[2].removeprefix("params:")):
-                    raise _secret(label)
-                self._params[name] = _short(canonical(self._catalog.load(name), label)), ""
-            except TreadleError:  # the run reports it
-                self._params[name] = "", f"{label} does not exist"
-            except ValueError as exc:
-                self._params[name] = "", str(exc)
-        return self._params[name]
+    def _param(self, name: str) -> _Described:
+        label = _param_label(name)
+        try:
+            if looks_secret(name.rpartition(".")[2].removeprefix("params:")):
+                raise _secret(label)
+            return label, _short(canonical(self._catalog.load(name), label)), ""
+        except TreadleError:  # the run reports it
+            return label, "", f"{label} does not exist"
+        except ValueError as exc:
+            return label, "", str(exc)
 
-    def _entry(self, role: str, name: str) -> tuple[str, str]:
+    def _entry(self, role: str, name: str) -> _Described:
         """Return a digest of a dataset's catalog entry, as far as it changes data, or why it has none; both may be empty."""
-        key = (role, name)
-        if key not in self._entries:
-            self._entries[key] = self._read_entry(role, name)
-        return self._entries[key]
-
-    def _read_entry(self, role: str, name: str) -> tuple[str, str]:
-        recipe = self._catalog.recipe(name)
-        if recipe is not None and recipe.config.get("type") == STORED_TYPE:
-            return "", ""
+        label, recipe = f"entry {base_name(name)} ({role})", self._catalog.recipe(name)
         if recipe is not None:
-            ignored = _NOT_FOR[role]
-            counted = [text for key, text in self._entry_texts(name, recipe.config).items() if key not in ignored]
-            problem = next((text for text in counted if type(text) is not str), None)
-            return (_digest(f"{{{', '.join(map(str, counted))}}}"), "") if problem is None else ("", str(problem))
+            if recipe.config.get("type") == STORED_TYPE:
+                return label, "", ""
+            try:
+                return label, _digest(self._entry_text(role, name, recipe.config)), ""
+            except ValueError as exc:
+                return label, "", str(exc)
         if name in self._catalog and not self._catalog.capabilities(name).in_memory:
             kind = self._catalog.dataset_class(name)
-            return _short(f"{kind.__module__}.{kind.__qualname__}"), ""
-        return "", ""
+            return label, _short(f"{kind.__module__}.{kind.__qualname__}"), ""
+        return label, "", ""
 
-    def _entry_texts(self, name: str, config: Mapping[str, Any]) -> Mapping[str, str | ValueError]:
-        """Return the text of each key of a catalog entry, as `canonical` writes it; most entries are needed in both roles."""
-        if name not in self._texts:
-            texts = self._texts[name] = {}
-            for key in sorted(config, key=repr):
-                try:
-                    texts[key] = f"{key!r}: {canonical(config[key], f'the catalog entry of {name}.{key}', checks_names=False)}"
-                except ValueError as exc:
-                    texts[key] = exc
-        return self._texts[name]
+    def _entry_text(self, role: str, name: str, config: Mapping[str, Any]) -> str:
+        """Return the keys of a catalog entry that count, as `canonical` writes them."""
+        layout = (role, *config)  # most entries have the same keys
+        keys = self._counted.get(layout)
+        if keys is None:
+            keys = self._counted[layout] = sorted(config.keys() - _NOT_FOR[role], key=repr)
+        texts = []
+        for key in keys:
+            value = config[key]
+            text = (
+                repr(value)
+                if type(value) in _PLAIN
+                else canonical(value, f"the catalog entry of {name}.{key}", checks_names=False)
+            )
+            texts.append(f"{key!r}: {text}")
+        return f"{{{', '.join(texts)}}}"
 
 
 def canonical(value: Any, label: str, *, checks_names: bool = True) -> str:
@@ -208,5 +210,6 @@ def _short(text: str) -> str:
     return text if len(text) <= _SHORT else _digest(text)
 
 
+@lru_cache(maxsize=1024)  # without the path of their file, most entries of inputs are equal
 def _digest(text: str) -> str:
     return hashlib.blake2b(text.encode(errors="surrogatepass"), digest_size=16).hexdigest()

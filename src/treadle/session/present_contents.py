@@ -43,7 +43,9 @@ class PresentContents:
 
     def is_in_memory(self, name: str) -> bool:
         """Return whether a dataset keeps its value in memory."""
-        return name not in self._catalog or (self._plain_file(name) is None and self._catalog.capabilities(name).in_memory)
+        if self._plain_file(name) is not None:
+            return False
+        return name not in self._catalog or self._catalog.capabilities(name).in_memory
 
     def of_input(self, name: str) -> str | None:
         """Return the digest of an input that no node makes; None if it cannot be verified."""
@@ -119,10 +121,12 @@ class PresentContents:
 
     def changed_outputs(self, names: Collection[str], success: LastSuccess, *, trusting: bool) -> list[str]:
         """Return one sentence for each output that is no longer what a node saved."""
-        saved = {record.dataset: record for record in success.outputs}
-        causes = []
+        causes: list[str] = []
         for name in names:
-            record, found = saved.get(name), self._find(name)
+            found = self._find(name)
+            if found in success.outputs and found.digest is not None:  # as it is for most nodes of large projects
+                continue
+            record = next((each for each in success.outputs if each.dataset == name), None)
             if found is None:
                 causes.append(f"output {name} is missing")
             elif record is None or record.digest is None or found.digest is None:

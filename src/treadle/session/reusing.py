@@ -23,7 +23,7 @@ from treadle.session.present_contents import PresentContents
 from treadle.suggestions import close_names, did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping
 
     from pluggy import PluginManager
 
@@ -209,11 +209,17 @@ class _Facts:
         self._collector = collector
         self._rules = rules
         self._seed = seed
-        made = [name for node in pipeline.nodes for name in node.outputs]
-        self._made = {base_name(name) for name in made}
-        self._in_memory = {base_name(name) for name in made if contents.is_in_memory(name)}
-        self._producers = {base_name(name): node for node in pipeline.nodes for name in node.outputs}
-        self._used = {base_name(name) for node in pipeline.nodes for name in node.inputs}
+        self._bases = {name: base_name(name) for name in pipeline.all_inputs() if not is_parameter(name)}
+        used = set(self._bases.values())
+        self._producers: dict[str, Node] = {}  # by base name
+        self._in_memory: set[str] = set()
+        for node in pipeline.nodes:
+            for name in node.outputs:
+                base = self._bases[name] = base_name(name)
+                self._producers[base] = node
+                if contents.is_in_memory(name):
+                    self._in_memory.add(base)
+        self._results = self._in_memory - used
 
     def decide(
         self, last: Mapping[str, LastSuccess], *, trusting: bool, forced: bool | Collection[str], reads: bool
@@ -228,7 +234,9 @@ class _Facts:
         """
         everything, names = forced is True, forced if not isinstance(forced, bool) else ()
         self._check_names(names)
-        free = [name for name in sorted(self._pipeline.inputs()) if not is_parameter(name) and base_name(name) not in self._made]
+        free = [
+            name for name in sorted(self._pipeline.inputs()) if not is_parameter(name) and base_name(name) not in self._producers
+        ]
         if not reads:
             self._contents.identify(free)
         contents = {base_name(name): self._contents.of_input(name) for name in free if reads}
@@ -250,41 +258,44 @@ class _Facts:
 
     def _facts(self, node: Node, success: LastSuccess | None, *, trusting: bool, forced: bool) -> NodeFacts:
         policy = self._rules.of(node)
-        outputs = tuple(map(base_name, node.outputs))
         parts, doubts = self._collector.parts(node)
-        parts.update(_policy_parts(policy, self._seed))
+        if policy is not None or self._seed is not None:
+            parts.update(_policy_parts(policy, self._seed))
+        inputs = dict.fromkeys([self._bases[name] for name in node.inputs if name in self._bases])
         for name in node.inputs:
-            base = base_name(name)
-            producer = self._producers.get(base)
-            classes = self._collector.stored_classes(name, producer) if producer is not None else ""
-            if classes:
-                parts[f"classes of {base}"] = classes
+            base = self._bases.get(name)
+            if base in self._producers:
+                classes = self._collector.stored_classes(name, self._producers[base])
+                if classes:
+                    parts[f"classes of {base}"] = classes
         causes = ["it is forced to run"] if forced else []
-        causes += _policy_causes(node, policy, success)
+        if policy is not None or node.confirms:
+            causes += _policy_causes(node, policy, success)
         if self._contents.missing:
             causes += [f"input {name} does not exist" for name in node.inputs if name in self._contents.missing]
         trusting = trusting or (policy is not None and policy.cache is CachePolicy.ALWAYS)
         if not trusting:
             causes += doubts
-            causes += self._unverifiable(node, outputs)
+            causes += self._unverifiable(node)
         if success is not None:
-            persistent = [name for name, base in zip(node.outputs, outputs, strict=True) if base not in self._in_memory]
+            persistent = [name for name in node.outputs if self._bases[name] not in self._in_memory]
             causes += self._contents.changed_outputs(persistent, success, trusting=trusting)
         return NodeFacts(
             name=node.name,
             parts=parts,
-            inputs=tuple(dict.fromkeys(base_name(name) for name in node.inputs if not is_parameter(name))),
-            outputs=outputs,
+            inputs=tuple(inputs),
+            outputs=tuple([self._bases[name] for name in node.outputs]),
             last=success,
             must_run=tuple(causes),
             trusting=trusting,
         )
 
-    def _unverifiable(self, node: Node, outputs: Sequence[str]) -> list[str]:
-        if not outputs:
+    def _unverifiable(self, node: Node) -> list[str]:
+        if not node.outputs:
             return ["it has no outputs"]
-        named = zip(node.outputs, outputs, strict=True)
-        results = [name for name, base in named if base in self._in_memory and base not in self._used]
+        if not self._results:
+            return []
+        results = [name for name in node.outputs if self._bases[name] in self._results]
         return [f"its output {name} is kept in memory, and is a result of the run" for name in results]
 
 

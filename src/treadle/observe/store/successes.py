@@ -180,7 +180,7 @@ def _plain_records(records: Iterable[ContentRecord]) -> list[Any]:
 
 
 def _records(rows: Sequence[Mapping[str, Any]] | None) -> tuple[ContentRecord, ...]:
-    return tuple(ContentRecord(**row) for row in rows or ())
+    return tuple([ContentRecord(**row) for row in rows]) if rows else ()
 
 
 def _chunks(values: Sequence[str]) -> Iterator[Sequence[str]]:

@@ -140,12 +140,11 @@ class Decisions:
             self.expected[node.name] = self._expect(node, needed.get(node.name))
 
     def _expect(self, node: NodeFacts, need: str | None) -> Expected:
-        pending = {f"input {dataset}" for dataset in node.inputs if dataset not in self._contents}
-        parts = self.parts(node.name)
-        if need is None and not pending and self._is_as_before(node, parts):
+        if need is None and self._is_as_before(node):
             self._reuse(node)
             return Expected.UP_TO_DATE
-        parts = {name: value for name, value in parts.items() if name not in pending}
+        pending = {f"input {dataset}" for dataset in node.inputs if dataset not in self._contents}
+        parts = {name: value for name, value in self.parts(node.name).items() if name not in pending}
         causes = self._causes(node, parts, ignored=pending) or (() if need is None else (need,))
         if causes:
             self.causes[node.name] = causes
@@ -157,11 +156,17 @@ class Decisions:
         self._reuse(node)
         return Expected.UP_TO_DATE
 
-    def _is_as_before(self, node: NodeFacts, parts: Parts) -> bool:
+    def _is_as_before(self, node: NodeFacts) -> bool:
         """Return whether a node has certainly no cause to run: a quick check, as that is so for most nodes of large projects."""
-        if node.last is None or node.must_run or parts != node.last.parts:
+        if node.last is None or node.must_run:
             return False
-        return all(self._contents[dataset] != UNKNOWN for dataset in node.inputs)
+        parts = dict(node.parts)
+        for dataset in node.inputs:
+            content = self._contents.get(dataset, UNKNOWN)
+            if content == UNKNOWN:
+                return False
+            parts[f"input {dataset}"] = content
+        return parts == node.last.parts
 
     def _causes(self, node: NodeFacts, parts: Parts, ignored: Collection[str] = ()) -> tuple[str, ...]:
         """Return why a node has to run; empty if it is up to date."""
@@ -181,7 +186,7 @@ class Decisions:
 
     def _identify_values(self, node: NodeFacts) -> None:
         """Identify the in-memory outputs of a node, by what the node depends on."""
-        made = [dataset for dataset in node.outputs if dataset in self.in_memory]
+        made = self.in_memory.intersection(node.outputs) if self.in_memory else ()
         if not made:
             return
         parts = self.parts(node.name)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 if TYPE_CHECKING:
     from treadle.events import ContentRecord
@@ -36,8 +36,7 @@ class LastSuccess:
     env: str | None = field(default=None, compare=False)
 
 
-@dataclass(frozen=True, slots=True)
-class NodeFacts:
+class NodeFacts(NamedTuple):
     """A node as it is now.
 
     Attributes:
@@ -56,7 +55,7 @@ class NodeFacts:
     inputs: tuple[str, ...] = ()
     outputs: tuple[str, ...] = ()
     last: LastSuccess | None = None
-    must_run: tuple[str, ...] = field(default=())
+    must_run: tuple[str, ...] = ()
     trusting: bool = False
 
 

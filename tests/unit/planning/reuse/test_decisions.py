@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from treadle.events import ContentRecord
@@ -103,9 +101,9 @@ def test_a_source_that_cannot_be_verified_runs_its_readers():
 
 
 def test_a_resumed_run_trusts_its_record_where_nothing_can_be_verified():
-    nodes = [replace(each, trusting=True) for each in chain()]
+    nodes = [each._replace(trusting=True) for each in chain()]
     assert states(decide(nodes, source=None)) == [UP_TO_DATE] * 3
-    edited = [replace(each, trusting=True) for each in chain(code=("2", "1", "1"))]
+    edited = [each._replace(trusting=True) for each in chain(code=("2", "1", "1"))]
     assert states(decide(edited, source=None))[0] is RUNS
 
 
