@@ -42,6 +42,8 @@ def pytest_configure(config):
         config.pluginmanager.register(reporting.ProgressLines(config))
 
 
+os.environ.pop("GITHUB_ACTIONS", None)  # in a job of GitHub Actions, commands would print annotations too
+
 START_METHODS = ("fork", "spawn", "forkserver", "loky")
 WAYS = ("sequential", "thread", *START_METHODS)
 

@@ -25,6 +25,7 @@ PAGES = (
     "resuming",
     "distributed",
     "report",
+    "json-output",
 )
 SKIPPED = "# Node clean"
 """The example of a generated cell stands for itself; tests/integration/test_notebooks.py runs such cells."""

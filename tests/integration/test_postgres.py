@@ -132,6 +132,18 @@ def test_a_database_of_an_earlier_version(url, tmp_path):
         assert store.load("2026") == record(1)
 
 
+def test_old_sessions_are_removed(url):
+    """As in a file: the newest stay, and the last successes of nodes."""
+    with contextlib.closing(SQLStore(url)) as store:
+        for number in range(3):
+            store.save(record(number))
+        success = LastSuccess(record(0).session_id, 1.0, {"part": "x"}, (), ())
+        store.save_successes("p", None, {"node 0": success})
+        assert store.prune(keep=1) == (record(1).session_id, record(0).session_id)
+        assert [each.session_id for each in store.list()] == [record(2).session_id]
+        assert store.last_successes("p", None)["node 0"] == success
+
+
 class Proxy:
     """Passes connections on to a server; without it, the server cannot be reached at this address."""
 

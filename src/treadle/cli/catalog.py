@@ -13,6 +13,7 @@ import click
 
 from treadle.cli import completion, options
 from treadle.cli.groups import SuggestingGroup
+from treadle.cli.json_output import dataset_values, print_json
 from treadle.cli.values import join_names, join_params
 from treadle.printable import printable
 
@@ -34,8 +35,9 @@ def catalog() -> None:
 @options.env
 @options.params
 @options.conf_source
+@options.as_json
 def list_datasets(
-    *, pattern: str | None, env: str | None, params: tuple[Mapping[str, Any], ...], conf_source: str | None
+    *, pattern: str | None, env: str | None, params: tuple[Mapping[str, Any], ...], conf_source: str | None, as_json: bool
 ) -> None:
     """List the datasets and patterns that the catalog declares.
 
@@ -49,7 +51,13 @@ def list_datasets(
     context = load_context(env=env, params=join_params(params), conf_source=conf_source)
     found = context.catalog
     wanted = set(found.list(pattern))
-    rows = [(facts.name, facts.type_name or "", _location(facts)) for facts in declared_datasets(found) if facts.name in wanted]
+    declared = [facts for facts in declared_datasets(found) if facts.name in wanted]
+    if as_json:
+        print_json(
+            "catalog", datasets=dataset_values(declared, nodes=False), patterns=found.patterns() if pattern is None else ()
+        )
+        return
+    rows = [(facts.name, facts.type_name or "", _location(facts)) for facts in declared]
     if rows:
         for line in aligned([("DATASET", "TYPE", "LOCATION"), *rows]):
             click.echo(printable(line))
@@ -66,8 +74,9 @@ def list_datasets(
 @options.env
 @options.params
 @options.conf_source
+@options.as_json
 def describe_catalog(
-    *, pipelines: Groups, env: str | None, params: tuple[Mapping[str, Any], ...], conf_source: str | None
+    *, pipelines: Groups, env: str | None, params: tuple[Mapping[str, Any], ...], conf_source: str | None, as_json: bool
 ) -> None:
     """Describe the datasets that pipelines use.
 
@@ -78,6 +87,10 @@ def describe_catalog(
     from treadle.planning.datasets import describe_datasets
 
     found = load_catalog(env=env, params=join_params(params), conf_source=conf_source)
+    described = describe_datasets(_joined(pipelines), found)
+    if as_json:
+        print_json("catalog", datasets=dataset_values(described, nodes=True), patterns=found.patterns())
+        return
     rows = [
         (
             facts.name,
@@ -87,7 +100,7 @@ def describe_catalog(
             ", ".join(facts.made_by),
             ", ".join(facts.taken_by),
         )
-        for facts in describe_datasets(_joined(pipelines), found)
+        for facts in described
     ]
     for line in aligned([("DATASET", "SOURCE", "TYPE", "LOCATION", "SAVED BY", "LOADED BY"), *rows], below=3):
         click.echo(printable(line))
@@ -99,6 +112,7 @@ def describe_catalog(
 @options.env
 @options.params
 @options.conf_source
+@options.as_json
 def resolve_patterns(
     *,
     names: tuple[str, ...],
@@ -106,6 +120,7 @@ def resolve_patterns(
     env: str | None,
     params: tuple[Mapping[str, Any], ...],
     conf_source: str | None,
+    as_json: bool,
 ) -> None:
     """Print catalog entries as YAML, with patterns resolved.
 
@@ -120,6 +135,9 @@ def resolve_patterns(
     wanted = names or [facts.name for facts in describe_datasets(_joined(pipelines), found) if facts.origin is Origin.PATTERN]
     entries = resolved_entries(wanted, found)
     others = {name: found[name] for name in wanted if name not in entries}  # raises for an unknown name, with close matches
+    if as_json:
+        print_json("catalog-entries", entries=entries, undeclared=list(others))
+        return
     for name in others:
         click.echo(f"# {printable(name)} is not declared in a catalog file")
     if entries:

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from treadle.cli import completion, options, values
+from treadle.cli.annotations import annotate
 from treadle.cli.failure import ExitCode
+from treadle.cli.json_output import check_values, print_json
 from treadle.cli.values import join_names, join_params
 from treadle.printable import printable
 
@@ -45,8 +47,9 @@ if TYPE_CHECKING:
 @options.env
 @options.params
 @options.conf_source
+@options.as_json
 @click.pass_context
-def check(
+def check(  # noqa: PLR0913 - one for each flag
     context: click.Context,
     *,
     pipelines: Groups,
@@ -56,6 +59,7 @@ def check(
     env: str | None,
     params: tuple[Mapping[str, Any], ...],
     conf_source: str | None,
+    as_json: bool,
 ) -> None:
     """Check that every node can run in a worker process, without running any.
 
@@ -76,6 +80,13 @@ def check(
         msg = f"The nodes of runner '{runner}' run in this process, so there is no worker to check. Give parallel or dask."
         raise click.UsageError(msg)
     report = check_session(session, join_names(pipelines), start_method=start_method, runner=made)
+    for problem in report.problems:
+        annotate(problem.message, traceback=problem.traceback)
+    if as_json:
+        print_json("check", **check_values(report))
+        if report.problems:
+            raise click.exceptions.Exit(ExitCode.FAILED)
+        return
     for number, problem in enumerate(report.problems, 1):
         _show(number, problem)
     for name in report.in_main:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from treadle.cli.annotations import annotate_error
 from treadle.errors import HookError, NodeError, RunError, TreadleError, WorkerSetupError
 from treadle.printable import printable
 
@@ -52,9 +53,11 @@ def show(error: TreadleError) -> int:
         click.echo(f"Node '{error.node}' ended the run with sys.exit(0); the remaining nodes were not run.", err=True)
         return ExitCode.OK
     _show_one(error, failure)
+    annotate_error(error)
     for other in error.others or () if isinstance(error, NodeError) else ():
         click.echo(err=True)
         _show_one(other, other.failure)
+        annotate_error(other)
     for note in getattr(error, "__notes__", ()):
         click.echo(printable(note), err=True)
     if isinstance(error, NodeError) and error.resume:

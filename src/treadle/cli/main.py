@@ -45,7 +45,7 @@ _COMMANDS = {
     "catalog": "List and describe the project's datasets.",
     "pipeline": "Create or delete a pipeline.",
     "report": "Write a report of a run: one HTML file that explains where the time went.",
-    "sessions": "List, compare and repeat recorded sessions.",
+    "sessions": "List, compare, repeat and remove recorded sessions.",
     "ipython": "Start IPython with the project loaded.",
     "jupyter": "Work on the project in Jupyter.",
     "package": "Build a wheel of the project and an archive of its configuration.",

@@ -70,6 +70,8 @@ conf_source = click.option(
     "--conf-source", metavar="PATH", help="Configuration folder or archive, instead of the project's conf."
 )
 
+as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+
 
 def _note_project(context: click.Context, _parameter: click.Parameter, path: Path | None) -> None:
     if path is not None:

@@ -9,6 +9,7 @@ import click
 from treadle.cli import options
 from treadle.cli.completion import pipelines
 from treadle.cli.groups import SuggestingGroup
+from treadle.cli.json_output import print_json
 from treadle.cli.values import join_names, join_params
 from treadle.printable import printable
 
@@ -24,7 +25,8 @@ def registry() -> None:
 
 
 @registry.command("list")
-def list_pipelines() -> None:
+@options.as_json
+def list_pipelines(*, as_json: bool) -> None:
     """List the names of the registered pipelines.
 
     Pipelines found by find_pipelines() are not imported.
@@ -33,7 +35,11 @@ def list_pipelines() -> None:
     from treadle.project import configured_project
 
     enter_project()
-    for name in configured_project().pipelines:
+    names = list(configured_project().pipelines)
+    if as_json:
+        print_json("pipelines", pipelines=names)
+        return
+    for name in names:
         click.echo(printable(name))
 
 
@@ -64,13 +70,14 @@ def describe_pipelines(names: tuple[str, ...], *, as_json: bool) -> None:
 @options.env
 @options.params
 @options.conf_source
-@click.option("--json", "as_json", is_flag=True, help="Print the whole snapshot as one JSON object.")
+@options.as_json
 def snapshot_project(
     *, pipelines: Groups, env: str | None, params: tuple[Mapping[str, Any], ...], conf_source: str | None, as_json: bool
 ) -> None:
-    """Describe the project: its pipelines with their nodes, its datasets, and the names of its parameters.
+    """Describe the project: pipelines, nodes, datasets, parameters.
 
-    Nothing is run, loaded or recorded, no hook is called, and credentials are neither read nor shown.
+    Of parameters, only the names are shown. Nothing is run, loaded or recorded, no hook is called, and credentials are neither
+    read nor shown.
     """
     from treadle.cli.location import enter_project
     from treadle.inspection import inspect_project

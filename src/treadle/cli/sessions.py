@@ -1,4 +1,4 @@
-"""`treadle sessions`: list, show, compare and repeat recorded sessions.
+"""`treadle sessions`: list, show, compare, repeat and remove recorded sessions.
 
 State: none. Neighbours: `treadle.observe.store` has the records and their differences, `treadle.session.rerun` converts a record
 to the arguments of a run.
@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from treadle.cli import completion, values
+from treadle.cli import completion, options, values
 from treadle.cli.export import export_session
 from treadle.cli.groups import SuggestingGroup
 from treadle.cli.invocation import typed_command
+from treadle.cli.json_output import diff_values, print_json, what_if_values
+from treadle.cli.prune import prune_sessions
 from treadle.cli.session_lines import last_known, session_lines
 from treadle.cli.store_option import STORE, open_store
 from treadle.cli.tables import aligned
@@ -38,7 +40,7 @@ if TYPE_CHECKING:
 )
 @click.pass_context
 def sessions(context: click.Context, store: str | None) -> None:
-    """List, compare and repeat recorded sessions."""
+    """List, compare, repeat and remove recorded sessions."""
     context.meta[STORE] = store
 
 
@@ -52,11 +54,15 @@ def sessions(context: click.Context, store: str | None) -> None:
     metavar="NUMBER",
     help="Maximum number of sessions.",
 )
+@options.as_json
 @click.pass_context
-def list_sessions(context: click.Context, limit: int) -> None:
+def list_sessions(context: click.Context, limit: int, *, as_json: bool) -> None:
     """List the project's sessions, the newest first."""
     with closing(open_store(context)) as store:
         found = store.list(limit)
+    if as_json:
+        print_json("sessions", sessions=found)
+        return
     if not found:
         click.echo("No session is recorded yet: `treadle run` records one.")
         return
@@ -102,8 +108,9 @@ def show_session(context: click.Context, session_id: str, *, follow: bool, as_js
 @sessions.command("diff")
 @click.argument("before", metavar="A", shell_complete=completion.sessions)
 @click.argument("after", metavar="B", shell_complete=completion.sessions)
+@options.as_json
 @click.pass_context
-def diff_two_sessions(context: click.Context, before: str, after: str) -> None:
+def diff_two_sessions(context: click.Context, before: str, after: str, *, as_json: bool) -> None:
     """Show the differences between two sessions.
 
     From session A to session B: params, environment, code, versions, and the outcome and duration of each node.
@@ -112,6 +119,10 @@ def diff_two_sessions(context: click.Context, before: str, after: str) -> None:
 
     with closing(open_store(context)) as store:
         first, second = store.load(before), store.load(after)
+    if as_json:
+        found = diff_values(diff_sessions(first, second))
+        print_json("session-diff", before=first.session_id, after=second.session_id, **found)
+        return
     for line in _diff_lines(diff_sessions(first, second), first.session_id, second.session_id):
         click.echo(printable(line))
 
@@ -158,8 +169,9 @@ def rerun_session(context: click.Context, session_id: str, *, params: tuple[Mapp
 @click.option(
     "--workers", type=values.counts, default="1,2,4,8,16", show_default=True, metavar="NUMBERS", help="Numbers of workers."
 )
+@options.as_json
 @click.pass_context
-def ask_what_if(context: click.Context, session_id: str, workers: tuple[int, ...]) -> None:
+def ask_what_if(context: click.Context, session_id: str, workers: tuple[int, ...], *, as_json: bool) -> None:
     """Estimate the duration of a run with other numbers of workers.
 
     Simulates the last run of session ID with its recorded node durations, and shows the lower bounds.
@@ -173,11 +185,15 @@ def ask_what_if(context: click.Context, session_id: str, workers: tuple[int, ...
         record = store.load(session_id)
     project = configured_project()
     answer = what_if(record, project.pipelines, workers, lambda pipeline: policies_of(record, project, pipeline))
+    if as_json:
+        print_json("what-if", session_id=record.session_id, **what_if_values(answer))
+        return
     for line in _what_if_lines(answer):
         click.echo(printable(line))
 
 
 sessions.add_command(export_session)
+sessions.add_command(prune_sessions)
 
 
 def _worker_count(count: int | None) -> str:

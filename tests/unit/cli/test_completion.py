@@ -39,7 +39,7 @@ def complete(make_project):
     ("words", "expected"),
     [
         (["reg"], ["registry"]),
-        (["registry", ""], ["describe", "list"]),
+        (["registry", ""], ["describe", "list", "snapshot"]),
         (["run", "--pipelines", ""], ["__default__", "first", "second"]),
         (["run", "--pipelines", "first,s"], ["first,second"]),
         (["run", "--nodes", ""], ["shop.measure"]),

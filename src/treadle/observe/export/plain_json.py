@@ -25,16 +25,17 @@ def session_json(record: SessionRecord) -> str:
     Args:
         record: the session.
     """
-    return json.dumps({**FORMAT, **_value(record)}, indent=2, ensure_ascii=False)
+    return json.dumps({**FORMAT, **plain_record(record)}, indent=2, ensure_ascii=False)
 
 
-def _value(value: Any) -> Any:
+def plain_record(value: Any) -> Any:
+    """Return a record, or a value in one, as JSON-compatible data, with a key for each field."""
     if is_dataclass(value):
-        return {each.name: _value(getattr(value, each.name)) for each in fields(value)}
+        return {each.name: plain_record(getattr(value, each.name)) for each in fields(value)}
     if isinstance(value, tuple) and hasattr(value, "_asdict"):  # a named tuple
-        return {name: _value(each) for name, each in value._asdict().items()}
+        return {name: plain_record(each) for name, each in value._asdict().items()}
     if isinstance(value, (list, tuple)):
-        return [_value(each) for each in value]
+        return [plain_record(each) for each in value]
     if isinstance(value, Mapping):
-        return {str(key): _value(each) for key, each in value.items()}
+        return {str(key): plain_record(each) for key, each in value.items()}
     return plain_value(value)

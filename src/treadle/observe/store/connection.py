@@ -118,6 +118,10 @@ class StoreConnection(ABC):
     def has_table(self, name: str) -> bool:
         """Return whether a table exists; inside a transaction."""
 
+    def shrink(self) -> None:
+        """Return the space of removed rows to the file system; do nothing where the database does that by itself."""
+        return
+
     @abstractmethod
     def close(self) -> None:
         """Close the connection; closing twice has no effect."""

@@ -195,7 +195,7 @@ def session_from(row: Row, runs: Sequence[RunRecord]) -> SessionRecord:
         boot_id=row["boot_id"],
         heartbeat=row["heartbeat"],
         resumed_from=row["resumed_from"],
-        state=_state(row),
+        state=state_of(row),
     )
 
 
@@ -300,7 +300,7 @@ def summary_from(row: Row, runs: Sequence[Row], counts: Mapping[str, int]) -> Se
         failed=counts.get(Outcome.FAILED.value, 0),
         reused=counts.get(Outcome.REUSED.value, 0),
         error=row["error_message"],
-        state=_state(row),
+        state=state_of(row),
         heartbeat=row["heartbeat"],
         resumed_from=row["resumed_from"],
     )
@@ -319,7 +319,8 @@ def _text(text: str | None) -> str | None:
     return None if text is None else plain_text(text)
 
 
-def _state(row: Row) -> SessionState:
+def state_of(row: Row) -> SessionState:
+    """Return whether the session of a row of `statements.SESSIONS` runs, has finished, or is lost."""
     if row["finished"] is not None:
         return SessionState.FINISHED
     process = SessionProcess(row["host"], row["pid"], row["process_started"], row["boot_id"])

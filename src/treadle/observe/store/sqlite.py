@@ -15,7 +15,7 @@ import errno
 import json
 import os
 import sqlite3
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -114,6 +114,11 @@ class SqliteConnection(StoreConnection):
         """Return whether a table exists."""
         found = self.select("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = :name", {"name": name})
         return bool(found)
+
+    def shrink(self) -> None:
+        """Return the space of removed rows to the file system, unless another process is using the file."""
+        with suppress(sqlite3.OperationalError):  # it is locked: the next time
+            self._connection.execute("VACUUM")
 
     def close(self) -> None:
         """Close the connection."""
