@@ -198,7 +198,8 @@ def lane_runs(method, make_project):
     """The files of each pipeline of the lane project; one process per start method runs them one after the other."""
     again = {"pipeline_names": ["versions"], "from_nodes": ["recall"], "from_inputs": ["history"]}
     names = ("versions", "stopping", "resuming", "kill", "stubborn", "leave", "fail", "absent")
-    runs = {"default": {}, **{name: {"pipeline_names": [name]} for name in names}, "versions again": again}
+    last = {"versions again": again, "aloud": {"pipeline_names": ["aloud"]}}
+    runs = {"default": {}, **{name: {"pipeline_names": [name]} for name in names}, **last}
     project = make_project("lane")
     done = project.command(str(Path(__file__).parent / "run_pipelines.py"), method, json.dumps(runs))
     assert done.returncode == 0, done.stdout + done.stderr

@@ -18,6 +18,7 @@ from treadle.cli.invocation import typed_command
 from treadle.cli.json_output import diff_values, print_json, what_if_values
 from treadle.cli.prune import prune_sessions
 from treadle.cli.session_lines import last_known, session_lines
+from treadle.cli.session_logs import show_log
 from treadle.cli.store_option import STORE, open_store
 from treadle.cli.tables import aligned
 from treadle.cli.values import join_params
@@ -194,6 +195,7 @@ def ask_what_if(context: click.Context, session_id: str, workers: tuple[int, ...
 
 sessions.add_command(export_session)
 sessions.add_command(prune_sessions)
+sessions.add_command(show_log)
 
 
 def _worker_count(count: int | None) -> str:

@@ -12,6 +12,7 @@ import logging
 import pickle
 import time
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, cast
 
 from treadle.execution.attempt.context import Steps, Times
@@ -21,6 +22,7 @@ from treadle.kedro.hooks import CATALOG_HOOKS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+    from contextlib import AbstractContextManager
 
     import pluggy
     from kedro.pipeline.node import Node
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from treadle.kedro.plugin_state import PluginStateWriter
     from treadle.kedro.process_catalog import ProcessCatalog
     from treadle.pipeline import Node as TreadleNode
+    from treadle.session.tracing import NodeTracing
 
 _logger = logging.getLogger("kedro.runner.treadle")
 
@@ -43,6 +46,7 @@ class KedroAttemptStrategy:
         is_async: load inputs and save outputs in threads.
         interruptible: whether a KeyboardInterrupt is the user's Ctrl-C, rather than raised by the node's own code.
         state_writer: writes the data that plugins collect in this process to a file; None in the main process.
+        tracing: makes the span of a node the current one while its function runs; None if the run is not traced.
     """
 
     def __init__(
@@ -54,6 +58,7 @@ class KedroAttemptStrategy:
         is_async: bool,
         interruptible: bool = False,
         state_writer: PluginStateWriter | None = None,
+        tracing: NodeTracing | None = None,
     ) -> None:
         self._catalog = catalog
         self._hooks = hooks
@@ -61,6 +66,7 @@ class KedroAttemptStrategy:
         self._is_async = is_async
         self._interruptible = interruptible
         self._state_writer = state_writer
+        self._tracing = tracing
         # A hook that receives the catalog may load the node's inputs from it, so the inputs stay there while the node runs.
         self._keep_inputs = any(self._has_hook(name) for name in CATALOG_HOOKS)
 
@@ -104,7 +110,8 @@ class KedroAttemptStrategy:
         steps.phase, steps.dataset = "run", None
         inputs.update(self._replacements(node, inputs, steps))
         try:
-            outputs = node.run(inputs)
+            with self._span_of(node):
+                outputs = node.run(inputs)
             steps.check_time()
         except BaseException as exc:  # sys.exit counts as a failure of the node too
             steps.end_if_forked(exc)
@@ -113,7 +120,8 @@ class KedroAttemptStrategy:
         ran = clock()
         self._call_hooks(steps, "after_node_run", node=node, **self._hook_arguments(inputs), outputs=outputs)
         if outputs and inspect.isgeneratorfunction(node.func):
-            self._save_chunks(node, inputs, outputs, steps, store_value)
+            with self._span_of(node):
+                self._save_chunks(node, inputs, outputs, steps, store_value)
         else:
             # Saving is the peak of memory use, so the inputs are released first, and each output once it is saved.
             # The hooks' own dictionaries are not modified, because a hook may have kept them.
@@ -128,6 +136,9 @@ class KedroAttemptStrategy:
             self._catalog.kedro_catalog.confirm(name)
         ended = clock()
         return Times(steps.started, steps.started + ended - start, loaded - start, ran - loaded, ended - ran)
+
+    def _span_of(self, node: Node) -> AbstractContextManager[None]:
+        return nullcontext() if self._tracing is None else self._tracing.current(node.name)
 
     # --- inputs ------------------------------------------------------------------------------------------------------------
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
     from treadle.kedro.hooks import HooksPayload
+    from treadle.session.tracing import NodeTracing
 
 _NOT_PICKLED = frozenset({"_datasets", "_lazy_datasets", "_config_resolver", "_validators", "_save_validated"})
 """Attributes of Kedro's catalog that are not sent, because they hold datasets or belong to one process."""
@@ -115,6 +116,7 @@ class PickledKedroRun:
     folder: str | None
     run_id: str | None
     is_async: bool
+    tracing: NodeTracing | None = None
 
     def open(self, folder: str | None = None, /) -> KedroAttemptStrategy:
         """Return the object that runs nodes in this process.
@@ -132,7 +134,12 @@ class PickledKedroRun:
         plugins = self.hooks.plugins(catalog)
         state_writer = PluginStateWriter(folder, plugins, catalog) if folder is not None and plugins else None
         return KedroAttemptStrategy(
-            process_catalog, self.hooks.manager(plugins), run_id=self.run_id, is_async=self.is_async, state_writer=state_writer
+            process_catalog,
+            self.hooks.manager(plugins),
+            run_id=self.run_id,
+            is_async=self.is_async,
+            state_writer=state_writer,
+            tracing=self.tracing,
         )
 
 

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from treadle.execution.protocol.messages import RunSpec
     from treadle.io.memory import CopyMode
     from treadle.kedro.dataset_pickling import ConfigRecipe, Versions
+    from treadle.session.tracing import NodeTracing
 
 _logger = logging.getLogger("kedro.runner.treadle")
 
@@ -47,6 +48,7 @@ class KedroRunBundle(RunBundle):
         is_async: load inputs and save outputs in threads.
         folder: a directory that the run's processes share; None if they share no files.
         mergers: merge the data that plugins collect in workers; set when the run is pickled.
+        tracing: makes the span of a node the current one while its function runs; None if the run is not traced.
     """
 
     manager: pluggy.PluginManager | None
@@ -56,6 +58,7 @@ class KedroRunBundle(RunBundle):
     is_async: bool
     folder: str | None = None
     mergers: list[PluginStateMerger] = field(default_factory=list)
+    tracing: NodeTracing | None = None
 
     @property
     def _engine_catalog(self) -> EngineCatalog:
@@ -84,6 +87,7 @@ class KedroRunBundle(RunBundle):
             run_id=self.given_id,
             is_async=self.is_async,
             interruptible=interruptible,
+            tracing=self.tracing,
         )
         return RunBundle.context(self, interruptible=interruptible)._replace(strategy=strategy)
 
@@ -167,6 +171,7 @@ class KedroRunBundle(RunBundle):
             folder=self.folder,
             run_id=self.given_id,
             is_async=self.is_async,
+            tracing=self.tracing,
         )
         return self._base_spec(pickled), pickled_run, frozenset(pickled.unpicklable.keys() | held_by_dataset | confirming)
 

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from treadle.errors import TreadleError
 from treadle.events import Outcome
@@ -43,6 +43,9 @@ _ARGUMENTS = (
 )
 """Arguments of Kedro's `session.run` that are recorded if they were given."""
 
+RUN_NUMBER = 1
+"""The number of the run in its session: Kedro's sessions have one run."""
+
 _logger = logging.getLogger("kedro.runner.treadle")
 
 
@@ -66,13 +69,16 @@ def record_folder(package_name: str | None, session: SessionInfo) -> Path | None
 
 
 @contextmanager
-def recorded(run_id: str, reuse: KedroReuse | None, session: SessionInfo) -> Iterator[RunRecording]:
+def recorded(
+    run_id: str, reuse: KedroReuse | None, session: SessionInfo, params: Callable[[], Mapping[str, Any]] = dict
+) -> Iterator[RunRecording]:
     """Record the run inside the `with` block.
 
     Args:
         run_id: the run's id, which is Kedro's session id.
         reuse: what its nodes depend on, and the store; None if the project has not enabled records.
         session: the session's configuration and arguments.
+        params: returns the parameters of the run, nested.
 
     Yields:
         Observers and durations for the run; none if the project has not enabled records.
@@ -83,14 +89,15 @@ def recorded(run_id: str, reuse: KedroReuse | None, session: SessionInfo) -> Ite
     if reuse is None:
         yield RunRecording()
         return
+    from treadle.project.log_capture import logs_captured
     from treadle.session.interruption import signals_wait
     from treadle.session.resuming import claimed
 
-    run = _RecordedRun(reuse, run_id, session)
+    run = _RecordedRun(reuse, run_id, session, params)
     outcome = Outcome.FAILED
     error: BaseException | None = None
     try:
-        with claimed(reuse.resumed, reuse.store, run_id):
+        with claimed(reuse.resumed, reuse.store, run_id), logs_captured(run.recorder.log):
             yield RunRecording((run.recorder,), lambda: _durations(run.store))
         outcome = Outcome.SUCCEEDED
     except KeyboardInterrupt as exc:
@@ -107,9 +114,11 @@ def recorded(run_id: str, reuse: KedroReuse | None, session: SessionInfo) -> Ite
 class _RecordedRun:
     """The record of one run: written while it goes on, completed at its end."""
 
-    def __init__(self, reuse: KedroReuse, run_id: str, session: SessionInfo) -> None:
+    def __init__(self, reuse: KedroReuse, run_id: str, session: SessionInfo, parameters: Callable[[], Mapping[str, Any]]) -> None:
+        from treadle.observe.store.log_lines import RunLog
         from treadle.observe.store.recorder import RunRecorder
         from treadle.session.facts import GitProbe
+        from treadle.session.record import mask_text
 
         params = session.run_params
         self.store = reuse.store
@@ -118,9 +127,11 @@ class _RecordedRun:
         self._facts = _facts(run_id, reuse, session)
         self._live: LiveRecord | None = None
         self._process: SessionProcess | None = None
+        self._parameters = parameters
+        self._environment = dict(os.environ)  # as it is before nodes run in this process, which may change it
         self.recorder = RunRecorder(
             run_id,
-            number=1,
+            number=RUN_NUMBER,
             pipelines=tuple(params.get("pipeline_names") or [params.get("pipeline_name") or "__default__"]),
             runner="treadle.kedro.ParallelRunner",
             params={name: params[name] for name in _ARGUMENTS if params.get(name)},
@@ -128,14 +139,17 @@ class _RecordedRun:
         )
         self.recorder.on_first_node = self._begin
         self.recorder.records_outputs = True
+        self.recorder.log = RunLog(mask_text) if _records_logs() else None
         self.recorder.success_of = partial(reuse.reuse.success, session_id=run_id)
 
     def _begin(self) -> None:
         """Write the rows of the run, and more while it goes on."""
         from treadle.observe.store.live import LiveRecord
         from treadle.observe.store.liveness import this_process
+        from treadle.session.masking import mask_params
         from treadle.session.record import make_record, masked_run
 
+        self.recorder.note_parameters(mask_params(self._parameters()))
         writer = self.store.live_writer(self._facts.session_id)
         if writer is None:
             return
@@ -143,7 +157,7 @@ class _RecordedRun:
 
         def describe() -> SessionRecord:
             git = self._git.facts_so_far()
-            return make_record(_with_environment(self._facts), (), git, error=None, finished=None, process=process)
+            return make_record(self._known_facts(), (), git, error=None, finished=None, process=process)
 
         self._live = LiveRecord(self._facts.session_id, writer, describe=describe, mask=masked_run, logger=_logger)
         self._live.begin_run(self.recorder)
@@ -158,10 +172,22 @@ class _RecordedRun:
         run = masked_run(self.recorder.record(outcome, finished=finished, error=error_record))
         if self._live is not None:
             self._live.stop()
-        facts = _with_environment(self._facts)
-        record = make_record(facts, [run], self._git.facts(), error=error, finished=finished, process=self._process)
+        record = make_record(self._known_facts(), [run], self._git.facts(), error=error, finished=finished, process=self._process)
         _save_record(self.store, record)
         _refresh_successes(self._reuse)
+
+    def _known_facts(self) -> SessionFacts:
+        """Return the facts with the environment variables, with all secrets masked that are known by now."""
+        from treadle.session.facts import recorded_environment
+
+        return replace(self._facts, environment=recorded_environment(self._environment))
+
+
+def _records_logs() -> bool:
+    """Return the setting RECORD_LOGS of the project, which is True by default."""
+    from kedro.framework.project import settings
+
+    return settings.get("RECORD_LOGS", True) is not False
 
 
 def _facts(run_id: str, reuse: KedroReuse, session: SessionInfo) -> SessionFacts:
@@ -184,13 +210,6 @@ def _facts(run_id: str, reuse: KedroReuse, session: SessionInfo) -> SessionFacts
         environment={},
         resumed_from=reuse.resumed.session_id if reuse.resumed is not None else None,
     )
-
-
-def _with_environment(facts: SessionFacts) -> SessionFacts:
-    """Add the environment variables, with all secrets masked that are known by now."""
-    from treadle.session.facts import recorded_environment
-
-    return replace(facts, environment=recorded_environment(os.environ))
 
 
 def _durations(store: SQLStore) -> Mapping[str, float]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 import pluggy
@@ -29,12 +30,13 @@ from treadle.kedro.project import KedroProject
 from treadle.kedro.reuse_options import ReuseOptions
 from treadle.kedro.run_bundle import KedroRunBundle
 from treadle.kedro.run_failure import ResumeHint, exit_requested_by_node, original_exception
-from treadle.kedro.run_record import record_folder, recorded
-from treadle.kedro.secret_values import register_run_secrets
+from treadle.kedro.run_record import RUN_NUMBER, record_folder, recorded
+from treadle.kedro.secret_values import loaded_parameters, register_run_secrets
 from treadle.kedro.session import session_info
 from treadle.observe.log import LogObserver
 from treadle.observe.progress import watched
 from treadle.planning import compile_plan
+from treadle.trace_ids import VARIABLE, asks_for_traces, trace_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -50,6 +52,7 @@ if TYPE_CHECKING:
     from treadle.planning import Plan
     from treadle.planning.policies import PolicyRules
     from treadle.planning.reuse.decisions import Decisions
+    from treadle.session.tracing import NodeTracing
 
 _KEDRO_VARIABLE = "KEDRO_MP_CONTEXT"
 """The variable that sets the start method of Kedro's own parallel runner; used if none is set for Treadle."""
@@ -207,6 +210,7 @@ class ParallelRunner(AbstractRunner):
                 state=SharedState(folder, shared_names) if folder is not None and shared_names else None,
                 folder=folder,
                 decisions=decisions,
+                tracing=_tracing(run_id),
             )
             upkeep = DatasetUpkeep(
                 plan,
@@ -247,9 +251,10 @@ class ParallelRunner(AbstractRunner):
         self._engine.use(project, bundle.plan)
         resume_hint = ResumeHint(bundle.plan)
         try:
-            with recorded(bundle.run_id, reuse, session) as records, watched() as watchers:
+            params = partial(loaded_parameters, cast("EngineCatalog", bundle.catalog).kedro)
+            with recorded(bundle.run_id, reuse, session, params) as records, watched() as watchers:
                 own: list[Observer] = [upkeep] if upkeep else []
-                observers = [*own, LogObserver(self._logger), *watchers, *records.observers, resume_hint]
+                observers = [*own, LogObserver(self._logger.getChild("nodes")), *watchers, *records.observers, resume_hint]
                 self._engine.run_bundle(bundle, observers, records.durations)
                 upkeep.check()
         except BaseException as error:  # re-raised
@@ -274,6 +279,16 @@ class ParallelRunner(AbstractRunner):
 
     def __repr__(self) -> str:
         return f"treadle.kedro.{self._engine!r}"
+
+
+def _tracing(run_id: str | None) -> NodeTracing | None:
+    """Return what makes the span of each node the current one, if this process's environment asks for traces."""
+    if run_id is None or not asks_for_traces(os.environ):
+        return None
+    from treadle.session.tracing import NodeTracing
+
+    trace = trace_of(run_id, os.environ.get(VARIABLE))
+    return NodeTracing(run_id, RUN_NUMBER, trace.trace_id, one_at_a_time=True)
 
 
 def _start_forkserver() -> None:

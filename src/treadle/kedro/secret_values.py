@@ -1,4 +1,4 @@
-"""Register the secrets of a Kedro run, so that Treadle masks them in every text. State: none of its own.
+"""Register the secrets of a Kedro run, so that Treadle masks them in every text; load its parameters. State: none of its own.
 
 Kedro copies credentials into the resolved configuration of datasets, under the key `credentials`. Secret
 parameters are recognised by their names.
@@ -27,9 +27,20 @@ def register_run_secrets(catalog: Any, recipes: Iterable[ConfigRecipe]) -> None:
     register_secrets(_credentials([dict(recipe.config) for recipe in recipes]))
     resolver = getattr(catalog, "config_resolver", None)
     register_secrets(_credentials(getattr(resolver, "config", None)))
+    register_secrets(secret_params(loaded_parameters(catalog)))
+
+
+def loaded_parameters(catalog: Any) -> Mapping[str, Any]:
+    """Return the parameters of a run, nested; empty if there are none, or they cannot be loaded.
+
+    Args:
+        catalog: Kedro's catalog.
+    """
     if "parameters" in catalog:
         with suppress(Exception):  # the node that needs the parameters reports the error
-            register_secrets(secret_params(catalog.get("parameters").load()))
+            loaded = catalog.get("parameters").load()
+            return loaded if isinstance(loaded, Mapping) else {}
+    return {}
 
 
 def _credentials(config: Any) -> Iterator[Any]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -38,6 +38,7 @@ class Settings(NamedTuple):
         DISABLE_HOOKS_FOR_PLUGINS: names of installed distributions whose hooks are not registered.
         LOGGING_FACTORIES: dotted names of further functions and classes that a logging file may call.
         VALUE_CACHE_SIZE: the most bytes that stored values of nodes with `cache: store` use.
+        RECORD_LOGS: whether the log lines of a run are a part of its record.
         file: path of the settings.py; None if the project has none.
     """
 
@@ -53,6 +54,7 @@ class Settings(NamedTuple):
     DISABLE_HOOKS_FOR_PLUGINS: tuple[str, ...] = ()
     LOGGING_FACTORIES: tuple[str, ...] = ()
     VALUE_CACHE_SIZE: int = 10_000_000_000
+    RECORD_LOGS: bool = True
     file: str | None = None
 
 
@@ -120,16 +122,36 @@ def _checked(name: str, value: Any, file: str) -> Any:
         if isinstance(value, Mapping) and all(isinstance(key, str) for key in value):
             return dict(value)
         raise _wrong(name, value, file, "a dictionary with string keys")
-    if name == "CONF_SOURCE":
-        if isinstance(value, (str, Path)) and str(value):
-            return str(value)
-        raise _wrong(name, value, file, "the path of a folder or an archive, as a string or a Path")
-    if name == "VALUE_CACHE_SIZE":
-        try:
-            return read_amount(value)
-        except ValueError:
-            raise _wrong(name, value, file, 'a number of bytes, or a text such as "10GB"') from None
+    if name in _CHECKS:
+        return _CHECKS[name](name, value, file)
     return _elements(name, value, file)
+
+
+def _conf_source(name: str, value: Any, file: str) -> str:
+    if isinstance(value, (str, Path)) and str(value):
+        return str(value)
+    raise _wrong(name, value, file, "the path of a folder or an archive, as a string or a Path")
+
+
+def _cache_size(name: str, value: Any, file: str) -> int:
+    try:
+        return read_amount(value)
+    except ValueError:
+        raise _wrong(name, value, file, 'a number of bytes, or a text such as "10GB"') from None
+
+
+def _flag(name: str, value: Any, file: str) -> bool:
+    if isinstance(value, bool):
+        return value
+    raise _wrong(name, value, file, "True or False")
+
+
+_CHECKS: Mapping[str, Callable[[str, Any, str], Any]] = {
+    "CONF_SOURCE": _conf_source,
+    "VALUE_CACHE_SIZE": _cache_size,
+    "RECORD_LOGS": _flag,
+}
+"""The settings that are neither classes, keyword arguments nor sequences."""
 
 
 def _elements(name: str, value: Any, file: str) -> tuple[Any, ...]:

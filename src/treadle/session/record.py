@@ -116,10 +116,15 @@ def masked_run(run: RunRecord) -> RunRecord:
 
 
 def _masked(error: ErrorRecord) -> ErrorRecord:
-    return replace(error, message=_mask(error.message), traceback=_mask(error.traceback))
+    return replace(error, message=mask_text(error.message), traceback=mask_text(error.traceback))
 
 
-def _mask(text: str) -> str:
+def mask_text(text: str) -> str:
+    """Mask all that is a secret or looks like one in a text.
+
+    Args:
+        text: any text.
+    """
     return mask_patterns(mask_secrets(text))
 
 

@@ -30,6 +30,7 @@ from treadle.errors import RunCancelledError
 from treadle.events import Outcome
 from treadle.execution.runners.choice import choose_runner
 from treadle.forks import fork_safe
+from treadle.project.log_capture import logs_captured
 from treadle.secrets import masked_exception, register_secrets
 from treadle.session.context import Context
 from treadle.session.creation import (
@@ -398,7 +399,7 @@ class Session:
             recorder.success_of = partial(reuse.success, session_id=self.session_id)
         outcome, recorded = Outcome.FAILED, None
         try:
-            with signals_interrupt(), self.watching() as watchers:
+            with signals_interrupt(), self.watching() as watchers, logs_captured(recorder.log):
                 result = run_request(
                     request,
                     choice,

@@ -46,7 +46,23 @@ class NodeTracing:
     @hook_impl(trylast=True)
     def before_node_run(self, node: Node) -> None:
         """Make the node's span the current one."""
-        span = span_id(self.session_id, self.number, node.name)
+        self._enter(node.name)
+
+    @contextmanager
+    def current(self, name: str) -> Iterator[None]:
+        """Make the span of a node the current one in the `with` block, where another framework calls its function.
+
+        Args:
+            name: the node.
+        """
+        self._enter(name)
+        try:
+            yield
+        finally:
+            self._restore()
+
+    def _enter(self, name: str) -> None:
+        span = span_id(self.session_id, self.number, name)
         before = os.environ.get(VARIABLE)
         if self.one_at_a_time:
             os.environ[VARIABLE] = traceparent_of(self.trace_id, span)

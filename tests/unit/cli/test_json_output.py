@@ -13,10 +13,13 @@ from treadle.observe.store import SQLStore
 from treadle.schemas import read_schema, schema_names
 
 REGISTRY = """
+import logging
+
 from treadle import Pipeline, node
 
 
 def fail(n):
+    logging.getLogger(__name__).warning("about to fail")
     raise ValueError("bad")
 
 
@@ -85,6 +88,9 @@ def test_every_command(project, capsys):
     ]
     shown = printed(capsys, ["sessions", "show", "--json", failed], "session")
     assert shown["error"]["node"] == "fail"
+    log = printed(capsys, ["sessions", "logs", "--json", "--node", "fail", failed], "session-log")
+    assert [(line["text"], line["node"], line["attempt"]) for line in log["lines"]] == [("about to fail", "fail", 1)]
+    assert log["lines"][0] in shown["runs"][0]["log"]
     diff = printed(capsys, ["sessions", "diff", "--json", first, failed], "session-diff")
     assert {"name": "outcome", "before": "succeeded", "after": "failed"} in diff["facts"]
     assert {"name": "pipelines", "before": ["__default__"], "after": ["bad"]} in diff["arguments"]

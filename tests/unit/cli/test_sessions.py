@@ -11,6 +11,7 @@ from treadle.cli.main import main
 from treadle.events import ContentRecord, Outcome
 from treadle.io.contents import unverifiable
 from treadle.observe.store import ErrorRecord, NodeRecord, RunRecord, SessionRecord, SQLStore
+from treadle.observe.store.log_lines import LogBatch, LogLine
 
 NODES = (
     NodeRecord("split", 1, Outcome.SUCCEEDED, "worker-1", 10.0, 11.5, 0.25, 1.0, 0.25, (("table", 2_000_000),)),
@@ -214,3 +215,34 @@ def test_show_an_interrupted_run(store, capsys):
     output = capsys.readouterr().out
     assert "Run 1: interrupted after" in output
     assert "Traceback" not in output
+
+
+def test_logs(store, capsys):
+    """What nodes logged, by node and level, for people and for programs; and how many lines are missing."""
+    lines = (
+        LogLine(10.5, "INFO", "shop.nodes", "loaded", "split", 1, "worker-1"),
+        LogLine(10.6, "WARNING", "shop.nodes", "odd\n\x1b[31mred", "fit", 2, "worker-2"),
+        LogLine(10.7, "", "", "", "fit", 2, "worker-2", 1200),
+        LogLine(10.8, "Level 35", "py", "library", None, None, "main"),
+    )
+    store.save(session("2026-01-01T00.00.00.000Z", replace(FAILED, log=(LogBatch.of(lines[:2]), LogBatch.of(lines[2:])))))
+    store.save(session("2026-01-02T00.00.00.000Z", SUCCEEDED))
+
+    def logs(*words):
+        assert main(["sessions", "logs", *words]) == 0
+        printed = capsys.readouterr()
+        return printed.out.splitlines() or printed.err.splitlines()
+
+    assert logs("2026-01-01") == [
+        "1970-01-01 00:00:10.500 INFO     worker-1 split | shop.nodes: loaded",
+        "1970-01-01 00:00:10.600 WARNING  worker-2 fit (attempt 2) | shop.nodes: odd",
+        "    \\x1b[31mred",
+        "… 1,200 more lines of fit are not recorded",
+        "1970-01-01 00:00:10.800 Level 35 main | py: library",
+    ]
+    assert len(logs("2026-01-01", "--node", "split")) == 1
+    assert len(logs("2026-01-01", "--level", "warning", "--node", "fit")) == 2
+    printed = json.loads("\n".join(logs("2026-01-01", "--json")))
+    assert [LogLine(**line) for line in printed["lines"]] == list(lines)
+    assert logs("2026-01-01", "--node", "plot") == ["No line of this session's log matches."]
+    assert "RECORD_LOGS" in logs("2026-01-02")[0]

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from treadle.errors import RunError
 from treadle.execution.protocol.messages import Logged
 from treadle.execution.worker.streams import ForwardStream
+from treadle.project.log_capture import capture
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -86,10 +87,11 @@ def take_over_logging(handler: logging.Handler) -> None:
 
 
 def log_record(logged: Logged) -> None:
-    """Pass a worker's log record to this process's loggers, as if it had been logged here."""
+    """Pass a worker's log record to this process's loggers, as if it had been logged here, and to the log of the run."""
     record = logged.record()
     logger = logging.getLogger(record.name)
     if logger.isEnabledFor(record.levelno):
+        capture(record, logged.attributes.get("node"), logged.attributes.get("worker"))
         logger.handle(record)
 
 

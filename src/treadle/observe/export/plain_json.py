@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from typing import TYPE_CHECKING, Any
 
+from treadle.observe.store.log_lines import log_lines
 from treadle.observe.store.plain import plain_value
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ def session_json(record: SessionRecord) -> str:
 def plain_record(value: Any) -> Any:
     """Return a record, or a value in one, as JSON-compatible data, with a key for each field."""
     if is_dataclass(value):
-        return {each.name: plain_record(getattr(value, each.name)) for each in fields(value)}
+        return {each.name: plain_record(_field(value, each.name)) for each in fields(value)}
     if isinstance(value, tuple) and hasattr(value, "_asdict"):  # a named tuple
         return {name: plain_record(each) for name, each in value._asdict().items()}
     if isinstance(value, (list, tuple)):
@@ -39,3 +40,8 @@ def plain_record(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {str(key): plain_record(each) for key, each in value.items()}
     return plain_value(value)
+
+
+def _field(record: Any, name: str) -> Any:
+    """Return a field of a record; the log lines of a run one by one."""
+    return log_lines(record.log) if name == "log" else getattr(record, name)

@@ -147,6 +147,14 @@ def _add_parameters(connection: StoreConnection) -> None:
     connection.execute("ALTER TABLE treadle_runs ADD COLUMN parameters JSON")
 
 
+def _add_logs(connection: StoreConnection) -> None:
+    connection.execute(
+        "CREATE TABLE treadle_logs (session_id VARCHAR(64) NOT NULL, run INTEGER NOT NULL, position INTEGER NOT NULL, "
+        "lines TEXT NOT NULL, PRIMARY KEY (session_id, run, position), "
+        "FOREIGN KEY (session_id, run) REFERENCES treadle_runs (session_id, number))"
+    )
+
+
 ALL_MIGRATIONS: tuple[Migration, ...] = (
     Migration(1, "create the tables", _create_tables),
     Migration(2, "add the digest of code and configuration", _add_sources),
@@ -156,6 +164,7 @@ ALL_MIGRATIONS: tuple[Migration, ...] = (
     Migration(6, "add the sessions that are resumed", _add_resumes),
     Migration(7, "add the graph, the memory and the waits of runs", _add_what_reports_show),
     Migration(8, "add the params that nodes loaded", _add_parameters),
+    Migration(9, "add the log lines of runs", _add_logs),
 )
 
 

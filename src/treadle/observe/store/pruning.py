@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _AT_ONCE = 500
 """Number of values in one statement; databases limit it."""
-_TABLES = ("treadle_workers", "treadle_nodes", "treadle_runs", "treadle_resumes", "treadle_sessions")
+_TABLES = ("treadle_logs", "treadle_workers", "treadle_nodes", "treadle_runs", "treadle_resumes", "treadle_sessions")
 """The tables with the rows of a session."""
 _SHARED: Final = {
     "treadle_graphs": (("treadle_runs", "graph"),),

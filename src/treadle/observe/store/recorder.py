@@ -30,11 +30,13 @@ from treadle.events import (
 )
 from treadle.forks import fork_safe
 from treadle.observe.store.memory_samples import MemorySamples
-from treadle.observe.store.records import ErrorRecord, NodeRecord, RunRecord, WorkerRecord
+from treadle.observe.store.records import NodeRecord, RunRecord, WorkerRecord
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from treadle.observe.store.log_lines import RunLog
+    from treadle.observe.store.records import ErrorRecord
     from treadle.planning import Plan
     from treadle.planning.reuse.facts import LastSuccess
 
@@ -44,14 +46,16 @@ class RunChanges:
     """What has changed in a run since some moment.
 
     Attributes:
-        run: the run as it is; its `nodes` and `workers` are only those that have changed.
+        run: the run as it is; its `nodes`, `workers` and `log` are only those that have changed.
         places: for each of the nodes, its place in the plan.
         worker_places: for each of the workers, its place among all workers of the run.
+        log_places: for each batch of log lines, its place among all batches of the run.
     """
 
     run: RunRecord
     places: tuple[int, ...]
     worker_places: tuple[int, ...]
+    log_places: tuple[int, ...] = ()
 
 
 class RunRecorder:
@@ -94,6 +98,8 @@ class RunRecorder:
         """Called once, before the first node starts; the run waits for it."""
         self.success_of: Callable[[NodeRecord], LastSuccess | None] = lambda _record: None
         """Returns what the outputs of a node that succeeded depend on. It is called in any thread, in the order of the events."""
+        self.log: RunLog | None = None
+        """Has the log lines of the run; None if they are not recorded."""
         self._events: deque[Event] = deque()
         self._take: Callable[[Event], None] = self._take_before_first_node
         self._lock = fork_safe(threading.Lock())  # of everything below: two threads convert events
@@ -107,6 +113,7 @@ class RunRecorder:
         self._plan: tuple[Plan, Mapping[str, int]] | None = None  # until it is described
         self._memory = MemorySamples()
         self._changed: dict[tuple[str, int], None] = {}  # keys of attempts
+        self._reported_batches = 0  # of log lines, by `changes`
         self._changed_workers: dict[tuple[str, int], None] = {}
         self._handlers: dict[type, Callable[[Any], None]] = {
             RunStarted: self._run_started,
@@ -126,6 +133,11 @@ class RunRecorder:
         Args:
             event: any event of the run.
         """
+        if self.log is not None:  # now, because the next attempt may log before the event is converted
+            if type(event) is NodeFinished:
+                self.log.end_attempt(event.node)
+            elif type(event) is NodeFailed:
+                self.log.end_attempt(event.node, next_attempt=event.attempt + 1)
         self._take(event)
 
     def plan_ready(self, plan: Plan, limits: Mapping[str, int]) -> None:
@@ -203,13 +215,18 @@ class RunRecorder:
             self._changed.clear()
             self._changed_workers.clear()
             worker_places = {key: place for place, key in enumerate(self._workers)} if workers else {}
+            log_places = self._take_log(everything=everything)
             run = replace(
                 self._record,
                 nodes=tuple(self._attempts[key] for key in keys),
                 workers=tuple(self._workers[key] for key in workers),
+                log=tuple(self.log.batches[place] for place in log_places) if self.log is not None else (),
             )
             return RunChanges(
-                run, tuple(self._place(node) for node, _ in keys), tuple(worker_places[worker] for worker in workers)
+                run,
+                tuple(self._place(node) for node, _ in keys),
+                tuple(worker_places[worker] for worker in workers),
+                tuple(log_places),
             )
 
     def record(self, outcome: Outcome, *, finished: float, error: ErrorRecord | None = None) -> RunRecord:
@@ -234,7 +251,15 @@ class RunRecorder:
                 error=error,
                 nodes=self._nodes(finished),
                 workers=tuple(self._workers.values()),
+                log=self.log.finish() if self.log is not None else (),
             )
+
+    def _take_log(self, *, everything: bool) -> range:
+        """Return the places of the batches of log lines that `changes` has not returned yet."""
+        if self.log is None:
+            return range(0)
+        first, self._reported_batches = 0 if everything else self._reported_batches, self.log.take()
+        return range(first, self._reported_batches)
 
     def _take_before_first_node(self, event: Event) -> None:
         self._events.append(event)
@@ -275,11 +300,11 @@ class RunRecorder:
         self._keep(NodeRecord(event.node, event.attempt, None, event.worker, event.at, dispatch=event.dispatch))
 
     def _node_finished(self, event: NodeFinished) -> None:
-        record = _finished(event)
+        record = NodeRecord.from_finished(event)
         self._keep(replace(record, success=self.success_of(record)))
 
     def _node_failed(self, event: NodeFailed) -> None:
-        self._keep(_failed(event))
+        self._keep(NodeRecord.from_failed(event))
 
     def _node_skipped(self, event: NodeSkipped) -> None:
         self._skipped[event.node] = None
@@ -317,33 +342,3 @@ class RunRecorder:
         places = self._places
         records.sort(key=lambda record: (places.get(record.node, len(places)), record.node, record.attempt))
         return tuple(records)
-
-
-def _finished(event: NodeFinished) -> NodeRecord:
-    return NodeRecord(
-        node=event.node,
-        attempt=event.attempt,
-        outcome=Outcome.SUCCEEDED,
-        worker=event.worker,
-        started=event.started,
-        finished=event.at,
-        load_seconds=event.load_seconds,
-        run_seconds=event.run_seconds,
-        save_seconds=event.save_seconds,
-        sizes=event.sizes,
-        outputs=event.outputs,
-        dispatch=event.dispatch,
-    )
-
-
-def _failed(event: NodeFailed) -> NodeRecord:
-    return NodeRecord(
-        node=event.node,
-        attempt=event.attempt,
-        outcome=Outcome.FAILED,
-        worker=event.worker,
-        started=event.started,
-        finished=event.at,
-        error=ErrorRecord.from_failure(event.failure, event.node),
-        dispatch=event.dispatch,
-    )

@@ -15,11 +15,13 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 from treadle.errors import HookError, NodeError, WorkerSetupError
+from treadle.events import Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from treadle.events import ContentRecord, Dispatch, Failure, Outcome
+    from treadle.events import ContentRecord, Dispatch, Failure, NodeFailed, NodeFinished
+    from treadle.observe.store.log_lines import LogBatch
     from treadle.observe.store.memory_samples import MemoryRecord
     from treadle.observe.store.run_graph import RunGraph
     from treadle.planning.reuse.facts import LastSuccess
@@ -105,6 +107,38 @@ class NodeRecord:
     dispatch: Dispatch | None = None
     """When it was sent to its worker, and what it waited for before; None if that is not known."""
 
+    @classmethod
+    def from_finished(cls, event: NodeFinished) -> NodeRecord:
+        """Make the record of an attempt that succeeded."""
+        return cls(
+            node=event.node,
+            attempt=event.attempt,
+            outcome=Outcome.SUCCEEDED,
+            worker=event.worker,
+            started=event.started,
+            finished=event.at,
+            load_seconds=event.load_seconds,
+            run_seconds=event.run_seconds,
+            save_seconds=event.save_seconds,
+            sizes=event.sizes,
+            outputs=event.outputs,
+            dispatch=event.dispatch,
+        )
+
+    @classmethod
+    def from_failed(cls, event: NodeFailed) -> NodeRecord:
+        """Make the record of an attempt that failed."""
+        return cls(
+            node=event.node,
+            attempt=event.attempt,
+            outcome=Outcome.FAILED,
+            worker=event.worker,
+            started=event.started,
+            finished=event.at,
+            error=ErrorRecord.from_failure(event.failure, event.node),
+            dispatch=event.dispatch,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class WorkerRecord:
@@ -141,6 +175,7 @@ class RunRecord:
         parameters: the params that its nodes loaded, by name of the dataset, with secrets masked.
         graph: its nodes and datasets; None if unknown, as for a run that a custom runner executed.
         memory: samples of the memory of its processes; None if there are none.
+        log: the log lines of its nodes, in batches (`treadle.observe.store.log_lines`); empty if they are not recorded.
     """
 
     number: int
@@ -160,6 +195,7 @@ class RunRecord:
     graph: RunGraph | None = None
     memory: MemoryRecord | None = None
     parameters: Mapping[str, Any] = field(default_factory=dict)
+    log: tuple[LogBatch, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from treadle.observe.store import rows
 from treadle.observe.store.parts import RecordParts
-from treadle.observe.store.statements import GRAPHS, NODES, RUNS, SESSIONS, WORKERS, Table, delete, insert, put, update
+from treadle.observe.store.statements import GRAPHS, LOGS, NODES, RUNS, SESSIONS, WORKERS, Table, delete, insert, put, update
 from treadle.observe.store.successes import write_successes
 
 if TYPE_CHECKING:
@@ -110,12 +110,22 @@ class SessionRows:
         workers = _changes(
             WORKERS, stored.workers, parts.workers, lambda key, record: rows.worker_row(session_id, key[0], key[1], record)
         )
+        logs = _changes(
+            LOGS,
+            stored.logs,
+            parts.logs,
+            lambda key, batch: {"session_id": session_id, "run": key[0], "position": key[1], "lines": batch.text},
+        )
         if is_whole:
             runs.gone.extend({"session_id": session_id, "number": number} for (number,) in stored.runs.keys() - parts.runs.keys())
-            for change, known, now in ((nodes, stored.nodes, parts.nodes), (workers, stored.workers, parts.workers)):
-                gone = known.keys() - now.keys()
+            of_runs = (
+                (nodes, stored.nodes.keys() - parts.nodes.keys()),
+                (workers, stored.workers.keys() - parts.workers.keys()),
+                (logs, stored.logs.keys() - parts.logs.keys()),
+            )
+            for change, gone in of_runs:
                 change.gone.extend({"session_id": session_id, "run": run, "position": position} for run, position in gone)
-        return [change for change in (session, runs, nodes, workers) if change.new or change.changed or change.gone]
+        return [change for change in (session, runs, nodes, workers, logs) if change.new or change.changed or change.gone]
 
     def _write_graphs(self, connection: StoreConnection, stored: RecordParts, parts: RecordParts) -> None:
         """Write the graphs of runs that are not in the database yet."""
@@ -136,7 +146,7 @@ class SessionRows:
             write_successes(connection, session.package_name, next(iter(new.values())).env, new)
 
     def _delete_all(self, connection: StoreConnection) -> None:
-        for table in (WORKERS, NODES, RUNS, SESSIONS):
+        for table in (LOGS, WORKERS, NODES, RUNS, SESSIONS):
             statement = f"DELETE FROM {table.name} WHERE session_id = :session_id"
             connection.execute(statement, [{"session_id": self._session_id}])
 

@@ -1,7 +1,7 @@
 """The tables of the store, and the statements that write rows; `migrations.py` creates the tables and has their columns.
 
-The tables have a prefix, so that they can share a database: sessions, their runs, the attempts at nodes and the workers of each
-run, the graphs of runs, the last success of each node with what it depended on, and the sessions that are resumed.
+The tables have a prefix, so that they can share a database: sessions, their runs, the attempts at nodes, the workers and the log
+of each run, the graphs of runs, the last success of each node with what it depended on, and the sessions that are resumed.
 
 Named parameters are written `:name`; a row has a value for each. State: none.
 """
@@ -31,6 +31,7 @@ SESSIONS = Table("treadle_sessions", ("session_id",))
 RUNS = Table("treadle_runs", ("session_id", "number"))
 NODES = Table("treadle_nodes", ("session_id", "run", "position"))
 WORKERS = Table("treadle_workers", ("session_id", "run", "position"))
+LOGS = Table("treadle_logs", ("session_id", "run", "position"))
 FINGERPRINTS = Table("treadle_fingerprints", ("digest",))
 GRAPHS = Table("treadle_graphs", ("digest",))
 SUCCESSES = Table("treadle_successes", ("package_name", "env", "node"))

@@ -18,6 +18,7 @@ import sys
 import threading
 from collections import defaultdict
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -171,6 +172,7 @@ class SQLStore(SuccessAccess, ResumeAccess, HistoryAccess, PruneAccess):
         """
         self._import_database()
         from treadle.observe.store import rows
+        from treadle.observe.store.log_lines import LogBatch
         from treadle.observe.store.lookup import unknown_session, whole_id
         from treadle.observe.store.run_graph import RunGraph
         from treadle.observe.store.statements import listed
@@ -188,6 +190,9 @@ class SQLStore(SuccessAccess, ResumeAccess, HistoryAccess, PruneAccess):
             workers = defaultdict(list)
             for row in connection.select_rows(f"SELECT * FROM treadle_workers {of_session} ORDER BY position", values):
                 workers[row["run"]].append(rows.worker_from(row))
+            logs = defaultdict(list)
+            for row in connection.select_rows(f"SELECT run, lines FROM treadle_logs {of_session} ORDER BY position", values):
+                logs[row["run"]].append(LogBatch(row["lines"]))
             graphs = {}
             if digests := sorted({row["graph"] for row in run_rows if row["graph"] is not None}):
                 names, values = listed("digest", digests)
@@ -196,6 +201,7 @@ class SQLStore(SuccessAccess, ResumeAccess, HistoryAccess, PruneAccess):
             runs = [
                 rows.run_from(row, nodes[row["number"]], workers[row["number"]], graphs.get(row["graph"])) for row in run_rows
             ]
+            runs = [replace(run, log=tuple(logs[run.number])) for run in runs]
         return rows.session_from(session, runs)
 
     def list(self, limit: int = 20) -> tuple[SessionSummary, ...]:

@@ -6,6 +6,7 @@ import pytest
 
 from treadle.events import ContentRecord, Dispatch, Outcome
 from treadle.observe.store import ErrorRecord, NodeRecord, RunRecord, SessionRecord, WorkerRecord
+from treadle.observe.store.log_lines import LogBatch, LogLine
 from treadle.observe.store.memory_samples import MemoryRecord
 from treadle.observe.store.run_graph import MEMORY, PARAMETERS, PERSISTENT, GraphDataset, GraphNode, RunGraph, Source
 
@@ -58,6 +59,7 @@ def make_session():
             "finished": 15.0,
             "outcome": Outcome.FAILED,
             "nodes": NODES,
+            "log": (LogBatch.of([LogLine(10.6, "INFO", "shop", HOSTILE, "split", 1, "worker-1")]),),
             "workers": WORKERS,
             "error": ERROR,
             "node_count": 3,

@@ -19,4 +19,5 @@ def test_every_field(make_session):
     assert list(run) == [field.name for field in fields(RunRecord)]
     assert list(run["nodes"][0]) == [field.name for field in fields(NodeRecord)]
     assert run["nodes"][1]["node"] == make_session().runs[0].nodes[1].node
+    assert [(line["node"], line["attempt"]) for line in run["log"]] == [("split", 1)]
     assert run["graph"]["nodes"][1]["parents"] == [0]

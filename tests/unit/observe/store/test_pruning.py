@@ -12,6 +12,7 @@ import pytest
 
 from treadle.observe.store import SessionState, SQLStore
 from treadle.observe.store.liveness import this_process
+from treadle.observe.store.log_lines import LogBatch
 from treadle.planning.reuse.facts import LastSuccess
 
 
@@ -23,7 +24,8 @@ def store(tmp_path, records):
             graph = records.graph({f"node {number}": (), "shared": ()})
             success = LastSuccess(f"s{number}", 1.0, {"part": str(number)}, (), ())
             node = replace(records.attempt("shared", "w", 0, 1), success=success)
-            opened.save(records.session(graph, [node], wall=1, session_id=f"s{number}"))
+            session = records.session(graph, [node], wall=1, session_id=f"s{number}")
+            opened.save(replace(session, runs=(replace(session.runs[0], log=(LogBatch("[]"),)),)))
         here = this_process()
         running = records.session(records.graph({"a": ()}), [], wall=None, session_id="s0", state=SessionState.RUNNING)
         opened.save(
@@ -42,16 +44,17 @@ def rows(tmp_path, table):
 
 
 def test_only_the_newest_and_the_running_sessions_stay(tmp_path, store):
-    """Their nodes, workers, graphs and fingerprints go with them; the last success of a node stays."""
+    """Their nodes, workers, log lines, graphs and fingerprints go with them; the last success of a node stays."""
     assert store.prune(keep=1, dry_run=True) == ("s2", "s1")
     assert rows(tmp_path, "treadle_sessions") == 4
     assert store.prune(keep=1) == ("s2", "s1")
     assert [each.session_id for each in store.list()] == ["s3", "s0"]
     assert store.load("s3").runs[0].graph is not None
-    assert {table: rows(tmp_path, f"treadle_{table}") for table in ("runs", "nodes", "workers", "graphs")} == {
+    assert {table: rows(tmp_path, f"treadle_{table}") for table in ("runs", "nodes", "workers", "logs", "graphs")} == {
         "runs": 2,
         "nodes": 1,
         "workers": 1,
+        "logs": 1,
         "graphs": 2,
     }
     assert store.last_successes("p", None)["shared"].parts == {"part": "1"}

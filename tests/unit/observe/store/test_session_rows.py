@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import sqlite3
 from contextlib import closing
@@ -14,6 +15,7 @@ from treadle.errors import StoreError
 from treadle.events import Failure as Failed
 from treadle.events import NodeFailed, NodeFinished, NodeStarted, Outcome, RunStarted, WorkerLost, WorkerStarted
 from treadle.observe.store import RunRecorder, SessionRecord, SQLStore
+from treadle.observe.store.log_lines import RunLog, log_lines
 from treadle.observe.store.parts import RecordParts
 from treadle.observe.store.sqlite import SqliteConnection
 
@@ -37,7 +39,9 @@ EVENTS = (
 
 def make_recorder():
     """Make the recorder of a run without events."""
-    return RunRecorder("run", number=1, pipelines=("__default__",), runner="parallel", params={"tags": ["x"]}, started=1.5)
+    made = RunRecorder("run", number=1, pipelines=("__default__",), runner="parallel", params={"tags": ["x"]}, started=1.5)
+    made.log = RunLog(str)
+    return made
 
 
 def write(writer, recorder, session=None):
@@ -64,6 +68,7 @@ def test_a_record_written_in_parts_is_the_record(store, tmp_path: Path, step):
     writer, recorder = store.live_writer(SESSION.session_id), make_recorder()
     for start in range(0, len(EVENTS), step):
         for each in EVENTS[start : start + step]:
+            recorder.log.add(logging.makeLogRecord({"name": "p", "msg": type(each).__name__}), "b", "worker-1")
             recorder(each)
         write(writer, recorder, SESSION)
         (running,) = SQLStore(project_path=tmp_path).load(SESSION.session_id).runs
@@ -73,6 +78,9 @@ def test_a_record_written_in_parts_is_the_record(store, tmp_path: Path, step):
     whole = replace(SESSION, finished=9.0, outcome=Outcome.FAILED, runs=(recorder.record(Outcome.FAILED, finished=8.0),))
     store.save(whole)
     assert store.load(SESSION.session_id) == whole
+    lines = log_lines(whole.runs[0].log)
+    assert [line.text for line in lines] == [type(each).__name__ for each in EVENTS]
+    assert [line.attempt for line in lines] == [1, 1, 1, 1, 2, 2, 2, 2, 2]
     assert [(node.node, node.attempt, node.outcome) for node in store.load(SESSION.session_id).runs[0].nodes] == [
         ("a", 1, Outcome.SUCCEEDED), ("b", 1, Outcome.FAILED), ("b", 2, Outcome.SUCCEEDED), ("c", 0, Outcome.SKIPPED),
     ]  # fmt: skip

@@ -72,5 +72,6 @@ def register_pipelines():
         "stubborn": failing(nodes.be_stubborn),
         "hang": failing(nodes.hang, between="joined"),
         "absent": pipeline([node(list, "absent", "never", name="wants_absent")]),
+        "aloud": pipeline([node(nodes.speak, ["source", "params:login"], "said", name="speak")]),
         "where": pipeline([node(nodes.process, "source", "pid", name="where")]),
     }
