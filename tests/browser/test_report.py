@@ -9,6 +9,7 @@ import pytest
 from treadle.events import Outcome
 from treadle.observe.report.report import Report
 from treadle.observe.store.history_access import PastRun
+from treadle.observe.store.log_lines import LogBatch, LogLine
 from treadle.observe.store.memory_samples import MemoryRecord
 from treadle.observe.store.records import SessionState
 
@@ -45,9 +46,12 @@ def session(records):
     )
     made = records.session(graph, nodes, wall=9.0, ready=0.8, outcome=Outcome.FAILED)
     memory = MemoryRecord(10**9, (1001.0, 1005.0), (("main", (10**8, 2 * 10**8)), ("worker-1", (10**8, 10**8))))
-    return replace(
-        made, runs=(replace(made.runs[0], memory=memory, parameters={"params:limit": 41}),), extra_params={HOSTILE[0]: HOSTILE[1]}
+    log = LogBatch.of(
+        LogLine(1000.0 + at, "WARNING", "shop", f"said {HOSTILE[0]}", name, 1, "worker-1")
+        for at, name in ((5.5, "sales.clean"), (7.5, "sales.sum"), (8.1, "broken"))
     )
+    run = replace(made.runs[0], memory=memory, parameters={"params:limit": 41}, log=(log,))
+    return replace(made, runs=(run,), extra_params={HOSTILE[0]: HOSTILE[1]})
 
 
 @pytest.fixture(scope="module")
@@ -79,6 +83,7 @@ def test_a_report_is_read_with_the_mouse(show, session):
     assert "nodes.py:1" in details.inner_text()
     assert "params:limit\n41" in details.inner_text()
     assert "Inputs\nof load_0" in details.inner_text()
+    assert details.locator("pre.log").inner_text() == f"+5.500 s WARNING shop: said {HOSTILE[0]}"
     page.keyboard.press("Escape")
     assert not details.is_visible()
     page.get_by_label("Zoom in").click()

@@ -90,7 +90,8 @@ def _node_events(number: int, node: NodeRecord) -> Iterator[tuple[float, tuple[o
     elif node.finished is not None:
         error = f": {node.error.type_name}: {node.error.message}" if node.error is not None else ""
         took = f"{node.finished - node.started:.3f} s on {node.worker}"
-        yield node.finished, (*key, "end"), f"{node.outcome.symbol} {name} {node.outcome.value}, {took}{error}"
+        again = " (is attempted again)" if node.retried else ""
+        yield node.finished, (*key, "end"), f"{node.outcome.symbol} {name} {node.outcome.value}, {took}{error}{again}"
 
 
 def _worker_events(number: int, worker: WorkerRecord) -> Iterator[tuple[float, tuple[object, ...], str]]:

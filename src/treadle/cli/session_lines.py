@@ -67,9 +67,13 @@ def _run_lines(run: RunRecord) -> Iterator[str]:
     )
     if run.nodes:
         yield ""
+        last = {node.node: node for node in run.nodes}
         rows = [
             ("  NODE", "OUTCOME", "SECONDS", "LOAD", "RUN", "SAVE", "BYTES", "WORKER"),
-            *(_node_line(node) for node in run.nodes),
+            *(
+                _node_line(node, is_waiting=run.outcome is None and node.retried and node is last[node.node])
+                for node in run.nodes
+            ),
         ]
         yield from aligned(rows)
     if run.error and run.outcome is not Outcome.INTERRUPTED:
@@ -80,7 +84,7 @@ def _run_outcome(run: RunRecord) -> str:
     """Return how a run ended, or how far it has come."""
     if run.outcome is not None and run.finished is not None:
         return f"{run.outcome.value} after {run.finished - run.started:.2f} s"
-    ended = len({node.node for node in run.nodes if node.outcome is not None})
+    ended = len({node.node for node in run.nodes if node.outcome is not None and not node.retried})
     return f"not finished, {ended} of {run.node_count or '?'} nodes have ended"
 
 
@@ -113,14 +117,14 @@ def _error_text(error: ErrorRecord) -> str:
     return f"{trace}\n{error.message.replace(f': {raised}', '.', 1)}"
 
 
-def _node_line(node: NodeRecord) -> tuple[str, ...]:
+def _node_line(node: NodeRecord, *, is_waiting: bool) -> tuple[str, ...]:
     took = node.finished - node.started if node.finished is not None and node.started is not None else None
     name = f"  {node.node}" + (f" (attempt {node.attempt})" if node.attempt > 1 else "")
     size = sum(size for _, size in node.sizes)
     times = (took, node.load_seconds, node.run_seconds, node.save_seconds)
     return (
         name,
-        f"{node.outcome.symbol} {node.outcome.value}" if node.outcome is not None else "… running",
+        "↻ waiting for a retry" if is_waiting else f"{node.outcome.symbol} {node.outcome.value}" if node.outcome else "… running",
         *("" if seconds is None else f"{seconds:.3f}" for seconds in times),
         f"{size:,}" if size else "",
         node.worker or "",

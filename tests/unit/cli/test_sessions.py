@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import replace
 
 import pytest
@@ -10,7 +11,9 @@ import pytest
 from treadle.cli.main import main
 from treadle.events import ContentRecord, Outcome
 from treadle.io.contents import unverifiable
+from treadle.observe.report.report import Report
 from treadle.observe.store import ErrorRecord, NodeRecord, RunRecord, SessionRecord, SQLStore
+from treadle.observe.store.liveness import this_process
 from treadle.observe.store.log_lines import LogBatch, LogLine
 
 NODES = (
@@ -246,3 +249,31 @@ def test_logs(store, capsys):
     assert [LogLine(**line) for line in printed["lines"]] == list(lines)
     assert logs("2026-01-01", "--node", "plot") == ["No line of this session's log matches."]
     assert "RECORD_LOGS" in logs("2026-01-02")[0]
+
+
+def test_a_node_that_waits_for_a_retry(store, capsys):
+    """While the run goes on, it is not a failed node; afterwards a failed attempt that was repeated is not one either."""
+    attempts = (NODES[0], replace(NODES[1], retried=True))
+    here = this_process()
+    own = {"finished": None, "host": here.host, "pid": here.pid, "process_started": here.started, "boot_id": here.boot_id}
+    running = replace(FAILED, finished=None, outcome=None, error=None, node_count=3, nodes=attempts)
+    store.save(session("2026-01-01T00.00.00.000Z", running, **own, heartbeat=time.time()))
+
+    def sessions(*words):
+        assert main(["sessions", *words]) == 0
+        return capsys.readouterr().out
+
+    (line,) = [each for each in sessions("show", "2026-01-01").splitlines() if each.startswith("  fit")]
+    assert "↻ waiting for a retry" in line
+    assert "not finished, 1 of 3 nodes have ended" in sessions("show", "2026-01-01")
+    (_split, fit) = json.loads(sessions("show", "--json", "2026-01-01"))["runs"][0]["nodes"]
+    assert (fit["outcome"], fit["retried"]) == ("failed", True)
+    assert "✘" not in sessions("list")
+    report = Report(store.load("2026-01-01"))
+    assert report.content.analysis.summary.counts == {"succeeded": 1, "waiting for a retry": 1}
+    assert "What failed" not in report.html()
+    again = replace(NODES[1], attempt=3, outcome=Outcome.SUCCEEDED, error=None)
+    store.save(session("2026-01-01T00.00.00.000Z", replace(FAILED, outcome=Outcome.SUCCEEDED, nodes=(*attempts, again))))
+    assert "2 " in sessions("list")
+    assert "✘" not in sessions("list")
+    assert "✘ failed" in sessions("show", "2026-01-01")

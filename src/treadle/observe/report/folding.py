@@ -70,6 +70,7 @@ def fold(timeline: Timeline, critical: Collection[int], most: int = MOST_NODES) 
         timeline,
         graph=RunGraph(tuple(groups), timeline.graph.datasets, timeline.graph.limits),
         attempts=_merge(timeline, group_of),
+        waiting=frozenset(group_of[index] for index in timeline.waiting),
         outcomes=tuple(_worst([timeline.outcomes[index] for index in members[place]]) for place in places.values()),
     )
     counts = tuple(len(members[place]) for place in places.values())

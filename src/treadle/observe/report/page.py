@@ -66,10 +66,11 @@ def render(report: ReportContent) -> str:
 def _data(report: ReportContent) -> dict[str, Any]:
     analysis = report.analysis
     data: dict[str, Any] = {"labels": LABELS, "columns": COLUMNS, "root": analysis.session.project_path}
+    data["id"] = analysis.session.session_id
     data["run"] = _run_data(analysis)
     if report.before is not None:
         data["before"] = _run_data(report.before)
-        data["beforeId"], data["id"] = report.before.session.session_id, analysis.session.session_id
+        data["beforeId"] = report.before.session.session_id
     if analysis.estimates is not None:
         data["whatIf"] = {**estimates_payload(analysis.estimates), "now": analysis.timeline.worker_count}
     if report.past:

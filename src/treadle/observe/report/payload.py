@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from treadle.events import Outcome
 from treadle.observe.report.layout import place_nodes
-from treadle.observe.report.timeline import CAUSES
+from treadle.observe.report.node_logs import logs_payload
+from treadle.observe.report.timeline import CAUSES, NOT_REACHED, RUNNING, WAITING, statuses
 from treadle.observe.report.usage import busy_seconds, concurrency, dataset_sizes, memory_of
 from treadle.observe.store.run_graph import MEMORY, PARAMETERS, PERSISTENT
 
@@ -32,6 +33,13 @@ _LETTERS = {
     None: "r",
 }
 """One letter for each outcome of a node."""
+
+_STATUS_LETTERS = {outcome.value: letter for outcome, letter in _LETTERS.items() if outcome is not None} | {
+    WAITING: "w",
+    RUNNING: "r",
+    NOT_REACHED: "n",
+}
+"""One letter for each status of a node."""
 
 _KINDS = {PARAMETERS: "p", MEMORY: "m", PERSISTENT: "f"}
 """One letter for each kind of dataset."""
@@ -65,7 +73,7 @@ def run_payload(run: RunRecord, timeline: Timeline, folded: Folded, path: Critic
         "namespaces": _table([node.namespace or "" for node in graph.nodes]),
         "sources": _table([_source(node.source.function, node.source.file, node.source.line) for node in graph.nodes]),
         "tags": {index: list(node.tags) for index, node in enumerate(graph.nodes) if node.tags},
-        "outcomes": _outcomes(shown),
+        "outcomes": "".join(_STATUS_LETTERS[status] for status in statuses(shown)),
         "critical": list(dict.fromkeys(places[name] for name in critical if name in places)),
         "columns": columns,
         "rows": rows,
@@ -73,6 +81,7 @@ def run_payload(run: RunRecord, timeline: Timeline, folded: Folded, path: Critic
         **_datasets(run, folded),
         "attempts": _attempts(shown, unit),
         "errors": _errors(run, names),
+        "logs": logs_payload(run, names),
         "concurrency": [round(count, 2) for _at, count in concurrency(timeline)],
         "memory": _memory(run),
     }
@@ -91,13 +100,6 @@ def estimates_payload(estimates: Estimates) -> dict[str, Any]:
         "work": estimates.work,
         "recorded": estimates.recorded,
     }
-
-
-def _outcomes(timeline: Timeline) -> str:
-    started = {attempt.node for attempt in timeline.attempts}
-    return "".join(
-        "n" if outcome is None and index not in started else _LETTERS[outcome] for index, outcome in enumerate(timeline.outcomes)
-    )
 
 
 def _table(values: Sequence[str]) -> dict[str, Any]:

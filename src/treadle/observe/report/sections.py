@@ -12,7 +12,8 @@ from treadle.observe.report.amounts import format_count, format_share, format_si
 from treadle.observe.report.critical_path import END, WORK
 from treadle.observe.report.folding import fold
 from treadle.observe.report.history_section import history_section, usual_time
-from treadle.observe.report.timeline import CAUSES
+from treadle.observe.report.node_logs import failure_logs
+from treadle.observe.report.timeline import CAUSES, statuses
 from treadle.secrets import mask_patterns, mask_secrets
 
 if TYPE_CHECKING:
@@ -61,14 +62,17 @@ def static_sections(report: ReportContent) -> dict[str, Any]:
     wall = timeline.wall or 1.0
     steps = path.steps if len(path.steps) <= _PATH_ROWS else _longest_steps(analysis)
     ended = {node.node: node for node in (analysis.run.nodes if analysis.run is not None else ())}  # the last attempt at each
-    final = [node for node in ended.values() if node.error is not None and node.outcome is Outcome.FAILED]
+    waiting = {timeline.graph.nodes[index].name for index in timeline.waiting}
+    final = [node for node in ended.values() if node.outcome is Outcome.FAILED and node.node not in waiting]
     error = analysis.session.error
+    logs = failure_logs(analysis.run)
     shown = [
         {
             "title": node.node,
             "type": node.error.type_name,
             "message": _first_line(node.error.message),
             "traceback": node.error.traceback,
+            "log": logs.get(node.node, ""),
         }
         for node in final[:_FAILURES]
         if node.error is not None
@@ -80,9 +84,10 @@ def static_sections(report: ReportContent) -> dict[str, Any]:
                 "type": error.type_name,
                 "message": _first_line(error.message),
                 "traceback": error.traceback,
+                "log": "",
             }
         ]
-    last = timeline.last
+    last, status = timeline.last, statuses(timeline)
     rows = sorted(range(len(timeline.graph.nodes)), key=lambda index: -last[index].seconds if index in last else 0.0)
     return {
         "notes": _notes(report),
@@ -96,7 +101,7 @@ def static_sections(report: ReportContent) -> dict[str, Any]:
         ],
         "path": [_path_row(step.attempt, dict(step.waits), timeline) for step in steps],
         "more_path": len(path.steps) - len(steps),
-        "rows": [_row(index, analysis, last.get(index)) for index in rows[:_STATIC_ROWS]],
+        "rows": [_row(index, status[index], timeline, last.get(index)) for index in rows[:_STATIC_ROWS]],
         "more_rows": f"{len(rows):,}" if len(rows) > _STATIC_ROWS else "",
         "before": report.before.session if report.before is not None else None,
         "comparison": _comparison(report),
@@ -173,12 +178,10 @@ def _longest_steps(analysis: RunAnalysis) -> list[Any]:
     return sorted(longest, key=lambda step: step.attempt.started)
 
 
-def _row(index: int, analysis: RunAnalysis, last: Attempt | None) -> dict[str, Any]:
-    timeline = analysis.timeline
-    outcome = timeline.outcomes[index]
+def _row(index: int, status: str, timeline: Timeline, last: Attempt | None) -> dict[str, Any]:
     return {
         "name": timeline.graph.nodes[index].name,
-        "outcome": outcome.value if outcome is not None else "running" if last is not None else "not reached",
+        "outcome": status,
         "waits": ["" if last is None else _short(getattr(last.waits, cause)) for cause in CAUSES],
         "took": format_time(last.seconds) if last is not None else "",
     }

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from treadle.events import Outcome
 from treadle.observe.report.amounts import format_count, format_share, format_time, shortened
+from treadle.observe.report.timeline import statuses
 from treadle.observe.report.usage import busy_seconds, dataset_sizes, memory_of, moved_bytes
 from treadle.observe.store.records import SessionState
 
@@ -83,10 +84,8 @@ def summarize(
     busy = busy_seconds(timeline)
     memory = memory_of(run) if run is not None else None
     counts: dict[str, int] = {}
-    started = {attempt.node for attempt in timeline.attempts}
-    for index, outcome in enumerate(timeline.outcomes):
-        name = outcome.value if outcome is not None else "running" if index in started else "not reached"
-        counts[name] = counts.get(name, 0) + 1
+    for status in statuses(timeline):
+        counts[status] = counts.get(status, 0) + 1
     wall = timeline.wall
     speedup = work / wall if wall else 0.0
     summary = Summary(

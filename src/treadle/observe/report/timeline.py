@@ -28,6 +28,10 @@ CAUSES = ("inputs", "startup", "worker", "resource", "delay", "transfer")
 """What an attempt can wait for, in the order of the columns of a table."""
 
 
+WAITING, RUNNING, NOT_REACHED = "waiting for a retry", "running", "not reached"
+"""What a node does that has no outcome yet."""
+
+
 @dataclass(frozen=True, slots=True)
 class Waits:
     """Seconds that an attempt waited, by cause.
@@ -105,9 +109,10 @@ class Timeline:
         start: when the run started, seconds since the epoch.
         wall: seconds from its start to its end; until the last sign of life if it has no end.
         attempts: in the order of their start.
-        outcomes: how each node ended, by its index; None for a node that is running or was not reached.
+        outcomes: how each node ended, by its index; None for a node that is running, waits for a retry, or was not reached.
         workers: names of the workers, in order.
         worker_count: number of workers that the run was given.
+        waiting: the nodes that have failed and are attempted again, in a run that has not ended.
     """
 
     graph: RunGraph
@@ -118,6 +123,7 @@ class Timeline:
     outcomes: tuple[Outcome | None, ...]
     workers: tuple[str, ...]
     worker_count: int
+    waiting: frozenset[int] = frozenset()
 
     @property
     def last(self) -> dict[int, Attempt]:
@@ -141,7 +147,13 @@ def timeline_of(session: SessionRecord, run: RunRecord) -> Timeline:
         place = places.get(record.node)
         if place is not None:
             records[place].append(record)
-            outcomes[place] = record.outcome
+    waiting = set()
+    for place, of_node in records.items():
+        newest = max(of_node, key=lambda each: each.attempt)
+        if newest.retried and run.outcome is None:
+            waiting.add(place)
+        else:
+            outcomes[place] = newest.outcome
     finished = {place: max(each.finished or 0.0 for each in of_node) - run.started for place, of_node in records.items()}
     ready_workers = [worker.started for worker in run.workers if worker.started is not None]
     first_worker = max(0.0, min(ready_workers, default=run.started) - run.started)
@@ -162,7 +174,29 @@ def timeline_of(session: SessionRecord, run: RunRecord) -> Timeline:
         tuple(outcomes),
         workers,
         max(run.worker_count or 0, 1),
+        frozenset(waiting),
     )
+
+
+def statuses(timeline: Timeline) -> list[str]:
+    """Return the status of each node in words.
+
+    Args:
+        timeline: the run.
+
+    Returns:
+        How it ended, or `"waiting for a retry"`, `"running"` or `"not reached"`, by index.
+    """
+    started = {attempt.node for attempt in timeline.attempts}
+    found = []
+    for index, outcome in enumerate(timeline.outcomes):
+        if outcome is not None:
+            found.append(outcome.value)
+        elif index in timeline.waiting:
+            found.append(WAITING)
+        else:
+            found.append(RUNNING if index in started else NOT_REACHED)
+    return found
 
 
 def empty_timeline(session: SessionRecord) -> Timeline:

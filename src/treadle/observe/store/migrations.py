@@ -155,6 +155,10 @@ def _add_logs(connection: StoreConnection) -> None:
     )
 
 
+def _add_retried(connection: StoreConnection) -> None:
+    connection.execute("ALTER TABLE treadle_nodes ADD COLUMN retried BOOLEAN")
+
+
 ALL_MIGRATIONS: tuple[Migration, ...] = (
     Migration(1, "create the tables", _create_tables),
     Migration(2, "add the digest of code and configuration", _add_sources),
@@ -165,6 +169,7 @@ ALL_MIGRATIONS: tuple[Migration, ...] = (
     Migration(7, "add the graph, the memory and the waits of runs", _add_what_reports_show),
     Migration(8, "add the params that nodes loaded", _add_parameters),
     Migration(9, "add the log lines of runs", _add_logs),
+    Migration(10, "add whether a failed attempt is followed by another one", _add_retried),
 )
 
 

@@ -106,6 +106,8 @@ class NodeRecord:
     """What the outputs of a successful node depend on; None if it is not known, or the record was read from a store."""
     dispatch: Dispatch | None = None
     """When it was sent to its worker, and what it waited for before; None if that is not known."""
+    retried: bool = False
+    """Of a failed attempt: whether the node is attempted again. Without a later attempt, the node waits for that."""
 
     @classmethod
     def from_finished(cls, event: NodeFinished) -> NodeRecord:
@@ -137,6 +139,7 @@ class NodeRecord:
             finished=event.at,
             error=ErrorRecord.from_failure(event.failure, event.node),
             dispatch=event.dispatch,
+            retried=not event.final,
         )
 
 

@@ -131,6 +131,7 @@ def node_row(session_id: str, run: int, position: int, record: NodeRecord) -> Ro
         "submitted": record.dispatch.submitted if record.dispatch is not None else None,
         "assigned": record.dispatch.assigned if record.dispatch is not None else None,
         "delayed_until": record.dispatch.delayed_until if record.dispatch is not None else None,
+        "retried": record.retried,
         **_error_columns(record.error),
     }
 
@@ -255,6 +256,7 @@ def node_from(row: Row) -> NodeRecord:
         outputs=tuple(ContentRecord(**each) for each in document(row["outputs"]) or ()),
         error=_error(row),
         dispatch=Dispatch(row["submitted"], row["assigned"], row["delayed_until"]) if row["submitted"] is not None else None,
+        retried=bool(row["retried"]),
     )
 
 

@@ -238,7 +238,7 @@ class SQLStore(SuccessAccess, ResumeAccess, HistoryAccess, PruneAccess):
                 runs[row["session_id"]].append(row)
             for session_id, run, outcome, count in connection.select(
                 f"SELECT session_id, run, outcome, COUNT(DISTINCT node) FROM treadle_nodes {of_sessions} "
-                "GROUP BY session_id, run, outcome",
+                "AND (retried IS NULL OR NOT retried) GROUP BY session_id, run, outcome",
                 values,
             ):
                 counts[session_id, run][outcome] = count

@@ -68,6 +68,7 @@ def test_every_attempt_is_kept() -> None:
     )
     assert [(node.attempt, node.outcome) for node in record.nodes] == [(1, Outcome.FAILED), (2, Outcome.SUCCEEDED)]
     assert record.nodes[0].error == ErrorRecord("ValueError", "no", "Traceback …", "a")
+    assert [node.retried for node in record.nodes] == [True, False]
 
 
 def test_what_did_not_end_is_told_apart() -> None:

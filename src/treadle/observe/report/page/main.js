@@ -51,6 +51,7 @@ function details(run) {
       children.push(times);
       const error = run.errors.find((each) => each.node === node && each.number === attempt.number);
       if (error) children.push(element("p", {}, `${error.type}: ${error.message}`), element("pre", { tabindex: "0" }, error.traceback));
+      logOf(run, node, attempt.number, children);
     }
     if (attempts.length > 20) children.push(element("p", { class: "note" }, `${attempts.length - 20} more bars`));
     panel.replaceChildren(...children);
@@ -58,6 +59,15 @@ function details(run) {
     panel.scrollTop = 0;
     panel.focus({ preventScroll: true });
   });
+}
+
+// What an attempt logged, as text. Several bars may stand for one attempt of a folded node.
+function logOf(run, node, number, children) {
+  const logged = run.logs && run.logs.lines[node], missing = run.logs && run.logs.missing[node];
+  const texts = (logged || []).filter(([of]) => of === number).map(([, text]) => text);
+  if (!texts.length) return;
+  children.push(element("p", { class: "label" }, "Log"), element("pre", { class: "log", tabindex: "0" }, texts.join("\n")));
+  if (missing) children.push(element("p", { class: "note" }, `${missing.toLocaleString("en")} more lines of this node: treadle sessions logs ${DATA.id} --node '${run.names[node]}'`));
 }
 
 function notRun(container, run) {
