@@ -173,7 +173,8 @@ def run(  # noqa: PLR0913 - one argument per flag
 
     project_path = enter_any_project(context)
     given = join_params(params)
-    _refuse_masked(given or {})
+    if given:
+        _refuse_masked(given)
     start_logging(project_path, conf_source)
     change_levels(quiet=quiet, verbose=verbose)
     if workers is not None:

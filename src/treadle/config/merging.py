@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any
+from typing import Any, NamedTuple
 
 from treadle.config.params import merge_params
 from treadle.config.resolvers import Literal
@@ -28,8 +28,7 @@ class Strategy(Enum):
     SOFT = "soft"
 
 
-@dataclass(frozen=True, slots=True)
-class Conflict:
+class Conflict(NamedTuple):
     """A key that two files of one environment define.
 
     Attributes:

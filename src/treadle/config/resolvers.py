@@ -16,8 +16,7 @@ import contextvars
 import inspect
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from treadle.errors import ConfigError
 from treadle.suggestions import close_names, did_you_mean
@@ -63,8 +62,7 @@ class Literal:
         return str(self.value)
 
 
-@dataclass(frozen=True, slots=True)
-class Scope:
+class Scope(NamedTuple):
     """The inputs of one resolution.
 
     Attributes:

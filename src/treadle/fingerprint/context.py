@@ -5,8 +5,7 @@ State: none of its own.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from treadle.fingerprint.binding import Binding
 
@@ -19,8 +18,7 @@ if TYPE_CHECKING:
     from treadle.fingerprint.values import Values
 
 
-@dataclass(frozen=True, slots=True)
-class Context:
+class Context(NamedTuple):
     """What describing an object needs.
 
     Attributes:

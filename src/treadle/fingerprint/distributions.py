@@ -10,9 +10,8 @@ import hashlib
 import os
 import re
 import sys
-from dataclasses import dataclass
 from importlib.machinery import ModuleSpec, PathFinder
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from importlib.metadata import Distribution
@@ -26,8 +25,7 @@ _PACKAGES = re.compile(r"^(?:\.\./)?((?:[^/,\n]+/)*__init__\.[^/,\n]+|[^/,\n]+\.
 """Lines of a list of files that are packages, or modules outside packages. Older formats have paths relative to the metadata."""
 
 
-@dataclass(frozen=True, slots=True)
-class Outside:
+class Outside(NamedTuple):
     """What identifies a module outside the project.
 
     Attributes:

@@ -12,10 +12,9 @@ import os
 import threading
 import warnings
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import cached_property
 from types import CodeType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from treadle.fingerprint.facts import digest_of
 from treadle.fingerprint.names import Import, References, imports_of, references
@@ -28,8 +27,7 @@ if TYPE_CHECKING:
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 
 
-@dataclass(frozen=True, slots=True)
-class Definition:
+class Definition(NamedTuple):
     """The definition of a function or a class.
 
     Attributes:

@@ -12,7 +12,7 @@ import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from treadle.execution.worker.streams import last_state, last_states
+from treadle.execution.worker.line_states import last_state, last_states
 from treadle.forks import fork_safe
 from treadle.project.logging import node_here
 

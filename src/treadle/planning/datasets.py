@@ -7,9 +7,8 @@ datasets. State: none. Neighbours: `plan` compiles pipeline and catalog for a ru
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from treadle.io.recipe import PATH_KEYS
 from treadle.pipeline.names import is_parameter
@@ -39,8 +38,7 @@ class Origin(Enum):
     """It is not declared, and no node saves it."""
 
 
-@dataclass(frozen=True, slots=True)
-class DatasetFacts:
+class DatasetFacts(NamedTuple):
     """The facts of a dataset that are known without a run.
 
     Attributes:

@@ -143,7 +143,10 @@ def configure_logging(
         return
     if package_name is None and is_configured():
         package_name = configured_project().package_name
-    _apply(default_configuration(package_name), root, None)
+    if logging.root.handlers or _is_terminal():
+        _apply(default_configuration(package_name), root, None)
+        return
+    _apply_default(default_configuration(package_name))
 
 
 def default_configuration(package_name: str | None = None) -> dict[str, Any]:
@@ -244,6 +247,17 @@ def _configuration_text(root: Path, conf_source: str | Path) -> tuple[str, str] 
     source = open_source(place, base_env or "")
     name = next((name for name in _FILE_NAMES if source.has_file("", name)), None)
     return None if name is None else (source.read("", name), source.describe("", name))
+
+
+def _apply_default(conf: Mapping[str, Any]) -> None:
+    """Apply the default configuration where nothing is configured yet; it takes less time than the import of `logging.config`."""
+    handler = StderrHandler()
+    handler.setFormatter(logging.Formatter(_PLAIN_FORMAT))
+    handler.addFilter(RunFields())
+    logging.root.addHandler(handler)
+    logging.root.setLevel(conf["root"]["level"])
+    for name, logger in conf["loggers"].items():
+        logging.getLogger(name).setLevel(logger["level"])
 
 
 def _apply(conf: Mapping[str, Any], root: Path, file: str | None) -> None:

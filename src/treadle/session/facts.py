@@ -21,9 +21,8 @@ import tempfile
 import threading
 import weakref
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, NamedTuple
 
 from treadle.forks import fork_safe
 from treadle.secrets import MASK, looks_secret, mask_secrets, mask_setting
@@ -68,8 +67,7 @@ GIT_DEADLINE = 2.0
 _DISTRIBUTION = re.compile(r"(?P<name>.+?)-(?P<version>[^-]+?)(?:-py[\d.]+)?\.(?:dist-info|egg-info)")
 
 
-@dataclass(frozen=True, slots=True)
-class GitFacts:
+class GitFacts(NamedTuple):
     """The git state of the sources; None where unknown, because git or the repository is missing."""
 
     commit: str | None = None

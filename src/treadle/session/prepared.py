@@ -6,8 +6,7 @@ State: none. Neighbours: `running.py` executes what was prepared, `preview.py` s
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from treadle.planning import check_inputs
 from treadle.session.policies import configured_policies
@@ -27,8 +26,7 @@ if TYPE_CHECKING:
 _logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class PreparedRun:
+class PreparedRun(NamedTuple):
     """What a run consists of.
 
     Attributes:

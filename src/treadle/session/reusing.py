@@ -209,7 +209,8 @@ class _Facts:
         self._collector = collector
         self._rules = rules
         self._seed = seed
-        self._bases = {name: base_name(name) for name in pipeline.all_inputs() if not is_parameter(name)}
+        names = {name for node in pipeline.nodes for name in node.inputs}
+        self._bases = {name: base_name(name) for name in names if not is_parameter(name)}
         used = set(self._bases.values())
         self._producers: dict[str, Node] = {}  # by base name
         self._in_memory: set[str] = set()

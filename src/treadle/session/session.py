@@ -49,8 +49,6 @@ from treadle.session.masking import secret_params
 from treadle.session.record import SessionFacts, masked_error
 from treadle.session.recording import Recording
 from treadle.session.request import make_request, names_of
-from treadle.session.resume import add_resume_command
-from treadle.session.resuming import claimed, find_resumed
 from treadle.session.run_once import cannot_run, check_can_run
 from treadle.session.running import run_request
 from treadle.session.versions import RunVersions
@@ -160,8 +158,11 @@ class Session:
         check_kinds(project_path=project_path, env=env, extra_params=params, conf_source=conf_source)
         path = find_path(project, project_path)
         store = make_store(project.settings, path) if save_on_close else None
-        resumed = find_resumed(resume, store, project, params) if resume is not None else None
-        if resumed is not None:
+        resumed = None
+        if resume is not None:
+            from treadle.session.resuming import find_resumed
+
+            resumed = find_resumed(resume, store, project, params)
             env, conf_source, params = env or resumed.env, conf_source or resumed.conf_source, resumed.extra_params
         facts = make_facts(
             project,
@@ -304,7 +305,7 @@ class Session:
             raise cannot_run(self._facts, "is running", "Wait for that run to end, or create another session.")
         try:
             check_can_run(self._facts, self._recording.runs, closed=self._closed)
-            with claimed(self._resumed, self._recording.store, self.session_id):
+            with self._claim():
                 return self._run_recorded(request, choice, observers, inputs or {}, load_results, _forced(force))
         finally:
             self._running.release()
@@ -383,6 +384,14 @@ class Session:
         finally:
             self._signals.__exit__(kind, error, trace)
 
+    def _claim(self) -> AbstractContextManager[None]:
+        """Let no other session resume the one that this session resumes, if any."""
+        if self._resumed is None:
+            return nullcontext()
+        from treadle.session.resuming import claimed
+
+        return claimed(self._resumed, self._recording.store, self.session_id)
+
     def _run_recorded(
         self,
         request: RunRequest,
@@ -432,6 +441,8 @@ class Session:
                 self._run_error = exc
                 # No command line can pass a program's values, so a run with inputs gets no resume command.
                 if not inputs:
+                    from treadle.session.resume import add_resume_command
+
                     add_resume_command(
                         exc,
                         request,

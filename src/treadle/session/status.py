@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, overload
 
 from treadle.errors import SessionError, UnknownNameError
@@ -205,7 +205,7 @@ def run_status(
     """
     run = prepare_run(request, pipelines, load_context, {})
     context = run.context
-    run = replace(run, catalog=with_stored_values(run.catalog, run.pipeline, run.policies, reuse, context))
+    run = run._replace(catalog=with_stored_values(run.catalog, run.pipeline, run.policies, reuse, context))
     reuse.decide(run.pipeline, run.catalog, hooks=hooks, rules=run.policies, seed=request.runner_params.get("seed"))
     decisions = reuse.decisions
     if decisions is None:

@@ -9,10 +9,9 @@ from __future__ import annotations
 import os
 import time
 from contextlib import suppress
-from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 from urllib.parse import quote, unquote
 
 from treadle.errors import SessionError
@@ -31,8 +30,7 @@ _DAY: Final = 86_400.0
 """The time of the last use of a file is updated at most once in this time, in seconds: that counts as a change of the file."""
 
 
-@dataclass(frozen=True, slots=True)
-class StoredValue:
+class StoredValue(NamedTuple):
     """The file of a value.
 
     Attributes:

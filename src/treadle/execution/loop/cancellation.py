@@ -40,6 +40,18 @@ class Cancellation:
             if self._wake is not None:
                 self._wake()
 
+    def check(self, run_id: str) -> None:
+        """Raise if the request was made, before a run begins.
+
+        Args:
+            run_id: the run.
+
+        Raises:
+            RunCancelledError: it was made.
+        """
+        if self.is_requested:
+            raise cancelled_error(run_id)
+
     @contextmanager
     def waking(self, wake: Callable[[], None]) -> Iterator[None]:
         """Call a function at the request, for the length of the block.

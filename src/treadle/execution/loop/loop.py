@@ -136,7 +136,9 @@ class RunLoop:
             raise self._stopping.error() from error
         if error is not None:
             raise error
-        return gather_results(self._bundle, self._executor)
+        bundle = self._bundle
+        are_reused = bundle.decisions is not None
+        return gather_results(bundle.run_id, bundle.plan, bundle.catalog, self._executor.detach, are_reused=are_reused)
 
     def _run_until(self, condition: Callable[[], bool]) -> None:
         """Run the loop until the run has ended or a condition is true."""

@@ -17,11 +17,10 @@ from treadle.forks import fork_safe
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from treadle.execution.executors.executor import Executor
-    from treadle.execution.packing.bundle import RunBundle
     from treadle.execution.protocol.handles import Handle
     from treadle.io import Catalog
     from treadle.io.identity import FileIdentity
+    from treadle.planning import Plan
 
 
 class RunResult(Mapping[str, Any]):
@@ -160,21 +159,27 @@ class RunResult(Mapping[str, Any]):
         return f"RunResult({', '.join(self._names)})"
 
 
-def gather_results(bundle: RunBundle, executor: Executor) -> RunResult:
+def gather_results(
+    run_id: str, plan: Plan, catalog: Catalog, detach: Callable[[int], Handle | None], *, are_reused: bool
+) -> RunResult:
     """Collect the free outputs of a run; those that the catalog declares as memory datasets are also saved to it.
 
     Args:
-        bundle: the run, which succeeded.
-        executor: has the in-memory values.
+        run_id: id of the run, which succeeded.
+        plan: its plan.
+        catalog: its catalog.
+        detach: returns the handle of an in-memory value, or of the identity of a file that a worker has saved; None if there is
+            none.
+        are_reused: whether nodes may not have run, because they were up to date.
     """
     names: list[str] = []
     handles: dict[str, Handle] = {}
     identities: dict[str, FileIdentity] = {}
-    identify = getattr(bundle.catalog, "file_identity", None)  # catalogs of other frameworks do not identify files
-    results = [(dataset, bundle.plan.datasets[dataset]) for dataset in bundle.plan.results]
+    identify = getattr(catalog, "file_identity", None)  # catalogs of other frameworks do not identify files
+    results = [(dataset, plan.datasets[dataset]) for dataset in plan.results]
     for dataset, planned in results:
-        handle = executor.detach(dataset)
-        if planned.in_memory and handle is None and bundle.decisions is not None:
+        handle = detach(dataset)
+        if planned.in_memory and handle is None and are_reused:
             continue  # its node did not run, because a resumed run had made it
         names.append(planned.name)
         if planned.in_memory:
@@ -187,10 +192,10 @@ def gather_results(bundle: RunBundle, executor: Executor) -> RunResult:
                 handle.close()
             if identity is not None:
                 identities[planned.name] = identity
-    result = RunResult(bundle.run_id, bundle.catalog, tuple(names), handles, identities)
+    result = RunResult(run_id, catalog, tuple(names), handles, identities)
     for _dataset, planned in results:
-        if planned.in_memory and planned.declared:
-            bundle.catalog.save(planned.name, result[planned.name])
+        if planned.in_memory and planned.declared and planned.name in names:
+            catalog.save(planned.name, result[planned.name])
     return result
 
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import inspect
 from contextlib import nullcontext
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from treadle.errors import RunnerError
 
@@ -23,8 +23,7 @@ _BUILT_IN_PREFIX = "treadle.execution."
 _RUNNER_PARAMETERS = ("max_workers", "start_method", "resources", "on_failure", "seed")
 
 
-@dataclass(frozen=True, slots=True)
-class RunnerChoice:
+class RunnerChoice(NamedTuple):
     """The runner that a run uses.
 
     Attributes:
@@ -34,7 +33,7 @@ class RunnerChoice:
     """
 
     name: str | None
-    params: Mapping[str, Any] = field(default_factory=dict)
+    params: Mapping[str, Any] = MappingProxyType({})
     instance: Runner | None = None
 
     def opened(self) -> AbstractContextManager[Runner]:

@@ -34,6 +34,7 @@ from treadle.planning.policies import NO_RULES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from contextlib import AbstractContextManager
 
     import pluggy
     from typing_extensions import Self
@@ -146,23 +147,23 @@ class Runner(ABC):
             RunCancelledError: the run was cancelled. Workers that were running its nodes have been replaced.
             KeyboardInterrupt: the run was interrupted. Its workers have been stopped.
         """
-        from treadle.execution.packing.bundle import RunBundle
-        from treadle.execution.runners.datasets import managed_datasets
+        from treadle.execution.runners.compiling import compile_run
         from treadle.io.versions import new_version
-        from treadle.planning import check_inputs, check_memory_datasets, check_parameters, check_transcoding, compile_plan
 
         check_arguments(pipeline, catalog)
         check_run_options(hooks, observers, inputs, run_id, durations)
-        if inputs:
-            check_inputs(pipeline, inputs)
-            catalog = catalog.with_data(inputs)
         run_id = run_id or new_version()
-        confirmed = dict.fromkeys(name for node in pipeline.nodes for name in node.confirms)
-        catalog = catalog.for_run(run_id, pipeline.datasets(), pipeline.inputs(), confirmed)
-        plan = compile_plan(pipeline, catalog, policies)
-        check_transcoding(plan)
-        check_memory_datasets(plan, catalog)
-        check_parameters(pipeline, catalog)
+        plan, catalog = compile_run(run_id, pipeline, catalog, inputs or {}, policies)
+        if decisions is not None and decisions.nothing_runs:
+            from treadle.execution.runners.unchanged import reuse_all
+
+            with self._locked():
+                return reuse_all(
+                    self._started(run_id, plan), plan, catalog, observers, self.resources, load_results, cancellation
+                )
+        from treadle.execution.packing.bundle import RunBundle
+        from treadle.execution.runners.datasets import managed_datasets
+
         with managed_datasets(plan, catalog, has_processes=self.has_processes) as managed:
             bundle = RunBundle(run_id, plan, catalog, hooks, self.is_async, state=managed.state, decisions=decisions)
             all_observers = [*managed.observers, *observers]
@@ -197,9 +198,7 @@ class Runner(ABC):
 
         wanted = check_results(bundle.plan, load_results)
         policy = checked_failure_policy(on_failure) or self._failure_policy or bundle.plan.on_failure
-        if self._process != os.getpid():
-            self._discard_inherited()
-        with self._run_lock.held():
+        with self._locked():
             result = self._run_locked(bundle, Observers(observers), durations, policy or FailurePolicy.STOP, cancellation)
             result.load_all(wanted)
         return result
@@ -215,10 +214,8 @@ class Runner(ABC):
         from treadle.execution.attempt.seeding import plan_seeds
         from treadle.execution.loop.loop import RunLoop
 
-        if cancellation is not None and cancellation.is_requested:
-            from treadle.execution.loop.cancellation import cancelled_error
-
-            raise cancelled_error(bundle.run_id)
+        if cancellation is not None:
+            cancellation.check(bundle.run_id)
         seeds = plan_seeds(bundle.plan, self.seed)
         if seeds or observers.record_outputs:
             bundle = replace(bundle, seeds=seeds or None, records_outputs=observers.record_outputs)
@@ -234,14 +231,7 @@ class Runner(ABC):
                 on_failure=on_failure,
                 cancellation=cancellation,
             )
-            started = RunStarted(
-                run_id=bundle.run_id,
-                at=time.time(),
-                runner=self.name,
-                start_method=self.start_method,
-                workers=self.max_workers,
-                nodes=tuple(node.name for node in plan.nodes),
-            )
+            started = self._started(bundle.run_id, plan)
             outcome, started_at = Outcome.FAILED, time.monotonic()
             observers.plan_ready(plan, limits)
             observers.notify(started)
@@ -258,6 +248,16 @@ class Runner(ABC):
                 self._seconds.update(loop.seconds)
                 observers.notify(loop.finished_event(outcome, started.at + time.monotonic() - started_at))
             return result
+
+    def _locked(self) -> AbstractContextManager[None]:
+        """Let no other run of this runner begin; raise if one is in progress."""
+        if self._process != os.getpid():
+            self._discard_inherited()
+        return self._run_lock.held()
+
+    def _started(self, run_id: str, plan: Plan) -> RunStarted:
+        names = tuple([node.name for node in plan.nodes])
+        return RunStarted(run_id, time.time(), self.name, self.start_method, self.max_workers, names)
 
     def _discard_inherited(self) -> None:
         """Drop the executor and the run in progress in a forked child: they belong to the parent."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from treadle.execution.executors.serial import serial_executor
 from treadle.execution.runners.runner import Runner
 
 if TYPE_CHECKING:
@@ -39,4 +38,6 @@ class SequentialRunner(Runner):
 
     def make_executor(self, plan: Plan) -> Executor:  # noqa: ARG002 - the same executor runs every plan
         """Make the executor."""
+        from treadle.execution.executors.serial import serial_executor
+
         return serial_executor()

@@ -16,6 +16,7 @@ from threading import get_ident
 from typing import TYPE_CHECKING, Any
 
 from treadle.execution.protocol.messages import Output
+from treadle.execution.worker.line_states import last_state, last_states
 from treadle.forks import fork_safe
 
 if TYPE_CHECKING:
@@ -31,30 +32,6 @@ _MAX_PIECES = 256
 
 PASSING_SECONDS = 0.25
 """The shortest interval between two intermediate states of a line that is rewritten with carriage returns."""
-
-
-def last_state(line: str) -> str:
-    """Return the text that a terminal would show of a line that was rewritten with carriage returns.
-
-    Args:
-        line: the text, without its line ending.
-
-    Returns:
-        The text after the last carriage return, trailing ones aside; empty if that text is blank.
-    """
-    return line.rstrip("\r").rpartition("\r")[2].rstrip() if "\r" in line else line
-
-
-def last_states(text: str) -> str:
-    """Return complete lines, each in its last state, without lines that were erased, such as a progress bar's."""
-    if "\r" not in text or "\r" not in text.replace("\r\n", "\n"):
-        return text
-    lines = []
-    for line in text.replace("\r\n", "\n").removesuffix("\n").split("\n"):
-        shown = last_state(line)
-        if shown or "\r" not in line:
-            lines.append(f"{shown}\n")
-    return "".join(lines)
 
 
 class ForwardStream(io.TextIOBase):

@@ -7,8 +7,8 @@ compares a run with what this returns.
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from types import MappingProxyType
+from typing import TYPE_CHECKING, NamedTuple
 
 from treadle.events import Outcome
 from treadle.observe.store.database_access import DatabaseAccess
@@ -19,8 +19,7 @@ if TYPE_CHECKING:
     from treadle.observe.store.rows import Row
 
 
-@dataclass(frozen=True, slots=True)
-class PastRun:
+class PastRun(NamedTuple):
     """An earlier run.
 
     Attributes:
@@ -35,7 +34,7 @@ class PastRun:
     started: float
     seconds: float
     outcome: Outcome
-    nodes: Mapping[str, float] = field(default_factory=dict)
+    nodes: Mapping[str, float] = MappingProxyType({})
 
 
 class HistoryAccess(DatabaseAccess):

@@ -191,7 +191,7 @@ class LiveRecord:
             if is_heartbeat:
                 run.recorder.publish_memory()
             changes = run.recorder.changes(everything=is_whole)
-            parts.add_changes(replace(changes, run=self._mask(changes.run)))
+            parts.add_changes(changes._replace(run=self._mask(changes.run)))
         if is_whole or is_heartbeat or ended:
             session = self._describe()
             if session is None:

@@ -10,9 +10,8 @@ from __future__ import annotations
 
 import os
 import time
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from treadle.execution.processes.memory import cgroup_limits
 from treadle.observe.store.plain import plain_text
@@ -27,8 +26,7 @@ _MAX_GENERATIONS = 6
 """How far a worker may be removed from this process: a forkserver, a nanny or a launcher may be in between."""
 
 
-@dataclass(frozen=True, slots=True)
-class MemoryRecord:
+class MemoryRecord(NamedTuple):
     """The resident memory of the processes of a run over time.
 
     Attributes:

@@ -12,8 +12,7 @@ State: none. Neighbours: `connection.py` has the connection, `store.py` calls `m
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from treadle.errors import StoreError
 from treadle.observe.store.statements import MIGRATIONS, insert
@@ -27,8 +26,7 @@ _ADVISORY_LOCK = 7_233_205_501
 """An arbitrary constant that identifies the lock among all users of a PostgreSQL database."""
 
 
-@dataclass(frozen=True, slots=True)
-class Migration:
+class Migration(NamedTuple):
     """One step of the schema; `apply` is called inside an open transaction."""
 
     number: int

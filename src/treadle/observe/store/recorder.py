@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from treadle.events import (
     Event,
@@ -41,8 +41,7 @@ if TYPE_CHECKING:
     from treadle.planning.reuse.facts import LastSuccess
 
 
-@dataclass(frozen=True, slots=True)
-class RunChanges:
+class RunChanges(NamedTuple):
     """What has changed in a run since some moment.
 
     Attributes:

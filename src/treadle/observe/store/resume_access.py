@@ -10,7 +10,6 @@ State: none besides the store's. Neighbours: `store.py`, whose class inherits fr
 from __future__ import annotations
 
 import time
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from treadle.observe.store.database_access import DatabaseAccess
@@ -77,5 +76,5 @@ class ResumeAccess(DatabaseAccess):
         """
         from treadle.observe.store.resumes import replace_claim
 
-        ended = replace(claim, ended=time.time())
+        ended = claim._replace(ended=time.time())
         self._write_rows(lambda connection: replace_claim(connection, ended, claim))

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from treadle.observe.store.liveness import SessionProcess, is_alive
 
 
-@dataclass(frozen=True, slots=True)
-class ResumeClaim:
+class ResumeClaim(NamedTuple):
     """A session resumes another one.
 
     Attributes:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 _SHOWN: Final = 60
 """Maximum length of a value that is shown; hashes are never shown."""
-_HASH: Final = re.compile(r"([a-z0-9]+:)?[0-9a-f]{12,}")
+_HASH: Final = r"([a-z0-9]+:)?[0-9a-f]{12,}"
 
 
 def changes(before: Parts, now: Parts) -> Iterator[str]:
@@ -36,7 +36,7 @@ def changes(before: Parts, now: Parts) -> Iterator[str]:
 def _changed(name: str, before: str, now: str) -> str:
     if name.startswith("input "):
         return f"{name}: content changed"
-    if _HASH.fullmatch(before) or _HASH.fullmatch(now):
+    if re.fullmatch(_HASH, before) or re.fullmatch(_HASH, now):
         return f"{name} changed"
     return f"{name}: {_short(before)} → {_short(now)}"
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 import time
 from contextlib import closing
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -65,9 +64,9 @@ def test_a_claim_ends_with_its_process(store: SQLStore) -> None:
     claim, _ = store.claim_resume("origin", "first", None)
     assert claim.is_active
     gone = claim.process._replace(started=(claim.process.started or 0.0) - 100)
-    assert not replace(claim, process=gone).is_active
-    elsewhere = replace(claim, process=claim.process._replace(host="another"))
+    assert not claim._replace(process=gone).is_active
+    elsewhere = claim._replace(process=claim.process._replace(host="another"))
     assert elsewhere.is_active
-    long_ago = replace(elsewhere, claimed=time.time() - LOST_AFTER - 1)
+    long_ago = elsewhere._replace(claimed=time.time() - LOST_AFTER - 1)
     assert not long_ago.is_active
-    assert replace(long_ago, heartbeat=time.time()).is_active
+    assert long_ago._replace(heartbeat=time.time()).is_active

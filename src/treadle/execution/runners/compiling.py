@@ -1,0 +1,45 @@
+"""Compile what a runner is given: check it, and return the plan and the catalog of the run. Runs in the parent. State: none."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from treadle.planning import check_inputs, check_memory_datasets, check_parameters, check_transcoding, compile_plan
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from treadle.io import Catalog
+    from treadle.pipeline import Pipeline
+    from treadle.planning import Plan
+    from treadle.planning.policies import PolicyRules
+
+
+def compile_run(
+    run_id: str, pipeline: Pipeline, catalog: Catalog, inputs: Mapping[str, Any], policies: PolicyRules
+) -> tuple[Plan, Catalog]:
+    """Compile a run.
+
+    Args:
+        run_id: its id.
+        pipeline: its nodes.
+        catalog: the catalog of their datasets.
+        inputs: values that replace free inputs of the pipeline, by dataset name.
+        policies: the policies in `execution.yml`.
+
+    Returns:
+        The plan, and the catalog of the run.
+
+    Raises:
+        TreadleError: as for `Runner.run`.
+    """
+    if inputs:
+        check_inputs(pipeline, inputs)
+        catalog = catalog.with_data(inputs)
+    confirmed = dict.fromkeys(name for node in pipeline.nodes for name in node.confirms)
+    catalog = catalog.for_run(run_id, pipeline.datasets(), pipeline.inputs(), confirmed)
+    plan = compile_plan(pipeline, catalog, policies)
+    check_transcoding(plan)
+    check_memory_datasets(plan, catalog)
+    check_parameters(pipeline, catalog)
+    return plan, catalog
