@@ -12,7 +12,8 @@
     │   ├── CircularDependencyError
     │   └── UnknownNameError        a node, pipeline, tag or dataset that does not exist
     ├── DatasetError            a dataset that cannot be built, loaded or saved
-    │   └── UnknownDatasetError
+    │   ├── UnknownDatasetError
+    │   └── DataValidationError     data that its validator refuses
     ├── HookError               a hook that cannot be registered or pickled, or that raised outside of a node
     ├── SessionError            a session used in the wrong state, such as after it was closed
     ├── StoreError              the store cannot be opened, migrated or written
@@ -32,7 +33,7 @@ fields. Registered secrets are masked in every message. State: none.
 from __future__ import annotations
 
 import signal
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from treadle.exits import signal_of
 from treadle.secrets import mask_secrets
@@ -139,6 +140,34 @@ class UnknownDatasetError(DatasetError):
 
     fields: ClassVar[tuple[str, ...]] = ("dataset", "node", "close")
     close: tuple[str, ...] | None
+
+
+class CheckFailure(NamedTuple):
+    """A check that failed for some values of a dataset.
+
+    Attributes:
+        check: what was checked, such as `greater_than(0)`, or the message of the validator.
+        column: the column that was checked; None if the check is not about one column.
+        failed: the number of values that failed; 1 if the validator does not count them.
+        examples: some of these values as text, with their row if it is known.
+    """
+
+    check: str
+    column: str | None = None
+    failed: int = 1
+    examples: tuple[str, ...] = ()
+
+
+class DataValidationError(DatasetError):
+    """Data that the validator of its dataset refuses.
+
+    Fields: dataset, node, validator (its path), moment (`load` or `save`), failures (a tuple of `CheckFailure`).
+    """
+
+    fields: ClassVar[tuple[str, ...]] = ("dataset", "node", "validator", "moment", "failures")
+    validator: str | None
+    moment: str | None
+    failures: tuple[CheckFailure, ...] | None
 
 
 class HookError(TreadleError):

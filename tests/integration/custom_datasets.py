@@ -140,3 +140,22 @@ class Turnstile(Dataset):
         (self.folder / self.table).write_text(str(data))
         os.sched_yield()
         (self.folder / "taken").rmdir()
+
+
+class AtMost:
+    """A validator: numbers up to a limit, which it returns sorted."""
+
+    def __init__(self, limit):
+        self._limit = limit
+
+    def validate(self, numbers):
+        """Refuse a list with a larger number."""
+        for row, number in enumerate(numbers):
+            if number > self._limit:
+                raise ValueError(f"row {row} is {number}, more than {self._limit}")
+        return sorted(numbers)
+
+
+def short_text(text):
+    """Accept short texts."""
+    return len(text) < 100

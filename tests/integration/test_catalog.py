@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from treadle import Catalog, Pipeline, node
-from treadle.errors import DatasetError, NodeError, UnknownDatasetError
+from treadle.errors import CheckFailure, DatasetError, DataValidationError, NodeError, UnknownDatasetError
 
 HERE = str(Path(__file__).parent)
 
@@ -338,3 +338,71 @@ def test_transcoding_in_memory(runner_for, catalog):
     with pytest.raises(DatasetError, match=r"'take' loads 'table@b', which node 'make' saves as 'table@a'.*same path") as caught:
         runner_for("sequential").run(pipeline, Catalog.from_config(catalog))
     assert (caught.value.dataset, caught.value.node) == ("table@b", "take")
+
+
+def validated(folder, **declared):
+    """A catalog of three datasets with validators: a file, a value in memory, and lines that a generator appends."""
+    sorted_numbers = {"class": "custom_datasets.AtMost", "options": {"limit": 9}, **declared}
+    return Catalog.from_config(
+        {
+            "numbers": {"type": "json.JSONDataset", "filepath": "numbers.json", "validator": sorted_numbers},
+            "kept": {"type": "MemoryDataset", "validator": sorted_numbers},
+            "lines": {
+                "type": "text.TextDataset",
+                "filepath": "lines.txt",
+                "save_args": {"mode": "a"},
+                "validator": "custom_datasets.short_text",
+            },
+        },
+        project_path=folder,
+    )
+
+
+@pytest.mark.parametrize("name", ["numbers", "kept"])
+def test_validators_convert_and_refuse(any_runner, tmp_path, name):
+    """A validator's value is used; a value that it refuses is not saved, and the error names node, dataset and reason."""
+    made = [3, 1, 2]
+    first = node(lambda: made, None, name, name="make")
+    pipeline = Pipeline([first, node(lambda numbers: numbers[:2], name, "first", name="take")])
+    assert any_runner.run(pipeline, validated(tmp_path))["first"] == [1, 2]
+    (tmp_path / "numbers.json").unlink(missing_ok=True)
+    made.append(10)
+    with pytest.raises(NodeError) as caught:
+        any_runner.run(pipeline, validated(tmp_path))
+    error = caught.value.__cause__
+    assert isinstance(error, DataValidationError)
+    assert (caught.value.node, error.node, error.dataset, error.moment) == ("make", "make", name, "save")
+    assert error.validator == "custom_datasets.AtMost"
+    assert error.failures == (CheckFailure("ValueError: row 3 is 10, more than 9"),)
+    assert f"Dataset '{name}' was refused by its validator custom_datasets.AtMost before it was saved" in str(caught.value)
+    assert not (tmp_path / "numbers.json").exists()
+    with pytest.raises(NodeError) as caught:
+        any_runner.run(pipeline, validated(tmp_path, on="load"))
+    assert (caught.value.node, caught.value.__cause__.moment) == ("take", "load")
+    assert any_runner.run(pipeline, validated(tmp_path, severity="warn"))["first"] == [3, 1]
+
+
+def test_validators_of_chunks_and_of_given_inputs(any_runner, tmp_path):
+    """Each chunk of a generator is checked; an input that is given to the run is checked when it is loaded."""
+
+    def write(numbers):
+        yield "short\n"
+        yield "x" * numbers[-1] * 20
+
+    pipeline = Pipeline([node(write, "numbers", "lines", name="write")])
+    result = any_runner.run(pipeline, validated(tmp_path), inputs={"numbers": [2, 1]})
+    assert result["lines"] == "short\n" + "x" * 40
+    with pytest.raises(NodeError, match="short_text before it was saved:\n  it returned False"):
+        any_runner.run(pipeline, validated(tmp_path), inputs={"numbers": [5]})
+    assert (tmp_path / "lines.txt").read_text() == "short\n" + "x" * 40
+    with pytest.raises(NodeError, match=r"'numbers' was refused .* after it was loaded:\n  ValueError: row 0 is 10"):
+        any_runner.run(pipeline, validated(tmp_path), inputs={"numbers": [10]})
+
+
+def test_switched_off(any_runner, tmp_path, monkeypatch):
+    """The environment variable switches validators off when the catalog is made, wherever the nodes run."""
+    monkeypatch.setenv("TREADLE_DATASET_VALIDATION", "off")
+    pipeline = Pipeline([node(lambda: [10, 9], None, "numbers"), node(lambda numbers: numbers, "numbers", "kept")])
+    catalog = validated(tmp_path)
+    monkeypatch.delenv("TREADLE_DATASET_VALIDATION")
+    assert any_runner.run(pipeline, catalog)["kept"] == [10, 9]

@@ -142,13 +142,15 @@ def _datasets(catalog: Catalog, pipelines: Iterable[Pipeline], project_path: Pat
             known = found.get(facts.name)
             if not is_parameter(facts.name) and (known is None or known.origin is Origin.MISSING):
                 found[facts.name] = facts
-    return [_dataset(facts, project_path) for facts in found.values()]
+    return [_dataset(facts, catalog, project_path) for facts in found.values()]
 
 
-def _dataset(facts: DatasetFacts, project_path: Path) -> DatasetSnapshot:
+def _dataset(facts: DatasetFacts, catalog: Catalog, project_path: Path) -> DatasetSnapshot:
     location = facts.place
     if location is not None and Path(location).is_absolute() and Path(location).is_relative_to(project_path):
         location = Path(location).relative_to(project_path).as_posix()
+    recipe = catalog.recipe(facts.name)
+    validator = recipe.validator() if recipe is not None else None
     return DatasetSnapshot(
         name=facts.name,
         origin=facts.origin.value,
@@ -156,4 +158,5 @@ def _dataset(facts: DatasetFacts, project_path: Path) -> DatasetSnapshot:
         location=location,
         pattern=facts.pattern,
         versioned=facts.versioned,
+        validator=None if validator is None else validator.path,
     )

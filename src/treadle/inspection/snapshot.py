@@ -85,6 +85,7 @@ class DatasetSnapshot:
         location: its path or URL, without credentials; relative paths start from the project's root.
         pattern: the pattern that its name matches.
         versioned: whether each run saves a new version.
+        validator: path of the class, schema or function that checks its data.
     """
 
     name: str
@@ -93,6 +94,7 @@ class DatasetSnapshot:
     location: str | None
     pattern: str | None
     versioned: bool
+    validator: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ saves chunks.
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -17,19 +17,18 @@ from treadle.io.failures import guarded
 from treadle.io.identity import FileIdentity, file_identity_of
 from treadle.io.storage import is_local
 from treadle.io.temporary import remove_leftovers
+from treadle.io.validation.declaration import LOAD, SAVE
+from treadle.io.validation.validated import ValidatedDatasets
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from contextlib import AbstractContextManager
 
     from treadle.io.dataset import Dataset
-    from treadle.io.recipe import DatasetRecipe
 
 
-class DatasetAccess(ABC):
+class DatasetAccess(ValidatedDatasets):
     """The methods of a catalog that use its datasets."""
-
-    _datasets: dict[str, Dataset]
 
     @abstractmethod
     def __getitem__(self, name: str) -> Dataset:
@@ -39,25 +38,28 @@ class DatasetAccess(ABC):
     def __contains__(self, name: object) -> bool:
         """Return whether there is a dataset of this name."""
 
-    @abstractmethod
-    def recipe(self, name: str) -> DatasetRecipe | None:
-        """Return the recipe of a dataset that configuration declares."""
-
     def load(self, name: str) -> Any:
-        """Load a dataset.
+        """Load a dataset, and check the value with its validator.
+
+        Returns:
+            The value; the validator may have converted it.
 
         Raises:
             UnknownDatasetError: the dataset does not exist.
+            DataValidationError: its validator refuses the value.
             DatasetError: it cannot be built or loaded.
         """
         dataset = self[name]
-        return guarded("load", name, dataset, dataset.load)
+        data = guarded("load", name, dataset, dataset.load)
+        validator = self.validator(name)
+        return data if validator is None else validator.check(data, LOAD)
 
     def save(self, name: str, data: Any) -> None:
-        """Save a value to a dataset.
+        """Check a value with the validator of a dataset, and save it.
 
         Raises:
             UnknownDatasetError: the dataset does not exist.
+            DataValidationError: its validator refuses the value; nothing was saved.
             DatasetError: the value is None, or the dataset cannot be built or saved.
         """
         dataset = self[name]
@@ -67,16 +69,20 @@ class DatasetAccess(ABC):
                 "return nothing, declare the node without this output."
             )
             raise DatasetError(msg, dataset=name)
-        guarded("save", name, dataset, lambda: dataset.save(data))
+        validator = self.validator(name)
+        value = data if validator is None else validator.check(data, SAVE)
+        guarded("save", name, dataset, lambda: dataset.save(value))
 
     def appending(self, name: str) -> AbstractContextManager[Callable[[Any], None]]:
         """Return a context in which the chunks that a node yields for a dataset are saved (`appending.save_chunks`).
+
+        Its validator checks each chunk.
 
         Raises:
             UnknownDatasetError: the dataset does not exist.
             DatasetError: it cannot be built; in the context: it cannot be saved.
         """
-        return save_chunks(name, self[name], partial(self.save, name))
+        return save_chunks(name, self[name], partial(self.save, name), self.validator(name))
 
     def exists(self, name: str) -> bool:
         """Return whether a dataset has a value to load; False if the catalog has no such dataset.

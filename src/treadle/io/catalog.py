@@ -3,8 +3,8 @@
 A dataset declared in configuration is a recipe until a process first uses it and builds it. A dataset added by code is an object
 from the start. Parameters are looked up in one mapping. State: the recipes, the datasets that were built or added (under a lock,
 because threads share a catalog), and the parameters. Neighbours: `recipe` builds datasets, `parameters` looks up parameters;
-`Catalog` inherits the methods that use datasets from `access`, and those that list them from `inventory`. The engine sends a
-worker the part of the catalog that it needs, with `subset`.
+`Catalog` inherits the methods that use datasets from `access`, which checks values with `validation`, and those that list them
+from `inventory`. The engine sends a worker the part of the catalog that it needs, with `subset`.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from treadle.io.factories import DatasetFactories
 from treadle.io.inventory import Inventory
 from treadle.io.memory import MemoryDataset
 from treadle.io.parameters import ALL_PARAMETERS, PREFIX, Parameters
+from treadle.io.validation.declaration import validation_enabled, without_validators
 from treadle.io.versions import new_version
 from treadle.secrets import register_secrets
 from treadle.suggestions import close_names, did_you_mean
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from treadle.io.recipe import DatasetRecipe
+    from treadle.io.validation.checking import DatasetValidator
+    from treadle.io.validation.declaration import ValidatorRecipe
 
 __all__ = ["Catalog", "CatalogPart", "new_version"]
 
@@ -69,6 +72,8 @@ class Catalog(DatasetAccess, Inventory):
         self._lock = fork_safe(threading.RLock())
         self._recipes: dict[str, DatasetRecipe] = {}
         self._datasets: dict[str, Dataset] = {}
+        self._validators: dict[str, DatasetValidator] = {}
+        self._kept_validators: dict[str, ValidatorRecipe] = {}
         self._parameters: Parameters | None = None
         self._factories = DatasetFactories(())
         self._source: Catalog | None = None
@@ -102,10 +107,12 @@ class Catalog(DatasetAccess, Inventory):
             the catalog.
 
         Raises:
-            DatasetError: an entry is not a mapping or has no type, or a pattern is invalid.
+            DatasetError: an entry is not a mapping or has no type, or a pattern or a validator is invalid.
         """
         register_secrets(credentials or {})
         catalog = checked_mapping(catalog, "Catalog.from_config(catalog=…)")
+        if not validation_enabled():
+            catalog = without_validators(catalog)
         credentials = checked_mapping(credentials, "Catalog.from_config(credentials=…)")
         versions = dict(checked_mapping(load_versions, "Catalog.from_config(load_versions=…)"))
         result = cls()
@@ -173,29 +180,37 @@ class Catalog(DatasetAccess, Inventory):
         """Return a catalog with these values in memory, which shares all other datasets with this one.
 
         Args:
-            data: values by dataset name; None is a value. They are copied, as memory datasets do.
+            data: values by dataset name; None is a value. They are copied, as memory datasets do. The validators of these
+                datasets check them when they are loaded.
 
         Returns:
             A new catalog of the same class.
         """
         result = copy.copy(self)
         result.__dict__.update(
-            _lock=fork_safe(threading.RLock()), _recipes=dict(self._recipes), _datasets=dict(self._datasets), _source=self
+            _lock=fork_safe(threading.RLock()),
+            _recipes=dict(self._recipes),
+            _datasets=dict(self._datasets),
+            _kept_validators=dict(self._kept_validators),
+            _source=self,
         )
         for name, value in data.items():
+            validator = self.validator_recipe(name)
             result[name] = MemoryDataset(value)
+            if validator is not None:
+                result._kept_validators[name] = validator  # noqa: SLF001 - a catalog of this class
         return result
 
     def with_recipes(self, recipes: Iterable[DatasetRecipe]) -> Self:
         """Return a catalog in which these recipes replace datasets, and which shares all others with this one.
 
         Args:
-            recipes: the recipes; their datasets are built.
+            recipes: the recipes; their datasets are built. The validators of the replaced datasets stay.
 
         Returns:
             A new catalog of the same class.
         """
-        result, declared = self.with_data({}), list(recipes)
+        result, declared = self.with_data({}), [self._with_validator(recipe) for recipe in recipes]
         for recipe in declared:
             result[recipe.name] = recipe.build()
         result.__dict__["_recipes"] |= {recipe.name: recipe for recipe in declared}
@@ -276,6 +291,7 @@ class Catalog(DatasetAccess, Inventory):
             raise DatasetError(msg)
         with self._lock:
             self._recipes.pop(name, None)
+            self._kept_validators.pop(name, None)
             self._datasets[name] = dataset if is_dataset(dataset) else MemoryDataset(dataset)
 
     def __contains__(self, name: object) -> bool:

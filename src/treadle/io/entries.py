@@ -10,6 +10,8 @@ from typing import Any
 
 from treadle.errors import DatasetError
 from treadle.io.recipe import DatasetRecipe, credential_names
+from treadle.io.validation.declaration import KEY as VALIDATOR_KEY
+from treadle.io.validation.declaration import read_validator
 from treadle.suggestions import close_names, did_you_mean
 
 
@@ -34,7 +36,7 @@ def read_entries(
 
     Raises:
         DatasetError: a name is not a string, or an entry is not a mapping, has no type, or has a `versioned` other than true or
-            false.
+            false, or an invalid validator.
     """
     recipes = []
     for name, entry in catalog.items():
@@ -73,6 +75,7 @@ def _check_entry(name: str, entry: Any) -> None:
         msg = f"Catalog entry {name!r} must be a mapping with a `type`, not {entry!r}. Check its indentation."
         raise DatasetError(msg, dataset=name)
     _check_versioned(name, entry)
+    _check_validator(name, entry)
     if "type" not in entry:
         close = close_names("type", [str(key) for key in entry], most=1)
         likely = f" It has the key {close[0]!r}.{did_you_mean(['type'])}" if close else ""
@@ -91,6 +94,16 @@ def _check_versioned(name: str, entry: Mapping[str, Any]) -> None:
     inner = entry.get("dataset")
     if isinstance(inner, Mapping):
         _check_versioned(name, inner)
+
+
+def _check_validator(name: str, entry: Mapping[str, Any]) -> None:
+    """Raise if a validator is declared incorrectly, or in the entry of a wrapped dataset, where it would not be used."""
+    if entry.get(VALIDATOR_KEY) is not None:
+        read_validator(name, entry[VALIDATOR_KEY])
+    inner = entry.get("dataset")
+    if isinstance(inner, Mapping) and VALIDATOR_KEY in inner:
+        msg = f"Catalog entry {name!r} has a `validator` in its `dataset`. Move it one level up, to the entry itself."
+        raise DatasetError(msg, dataset=name)
 
 
 def _as_written(name: Any) -> str:

@@ -129,4 +129,6 @@ def install_hint(module: str | None) -> str:
     root = (module or "").partition(".")[0]
     if root in {"pandas", "pyarrow", "openpyxl"}:
         return 'install it with `pip install "treadle[pandas]"`'
+    if root == "pandera":
+        return 'install it with `pip install "treadle[pandera]"`'
     return f"install it, for example with `pip install {root}`" if root else "see which one above, and install it"

@@ -19,11 +19,13 @@ from treadle.io.dataset import Capabilities, Dataset, capabilities_of
 from treadle.io.exclusive import shared_database
 from treadle.io.storage import is_local, local_path
 from treadle.io.types import known_type, resolve_type
+from treadle.io.validation.declaration import KEY as VALIDATOR_KEY
+from treadle.io.validation.declaration import ValidatorRecipe, read_validator
 from treadle.suggestions import close_names, did_you_mean
 
 PATH_KEYS: Final = ("filepath", "path", "filename")
 """Arguments of datasets that are paths."""
-_OWN_KEYS: Final = frozenset({"type", "versioned"})
+_OWN_KEYS: Final = frozenset({"type", "versioned", VALIDATOR_KEY})
 """Keys of an entry that are not arguments of its class."""
 
 
@@ -138,6 +140,15 @@ class DatasetRecipe(NamedTuple):
             return local_path(path)
         base = "" if self.project_path is None else self.project_path
         return os.path.normpath(os.path.join(base or os.getcwd(), path))  # noqa: PTH109, PTH118 - faster for thousands of datasets
+
+    def validator(self) -> ValidatorRecipe | None:
+        """Return the validator that the entry declares; None if it declares none.
+
+        Raises:
+            DatasetError: the declaration is invalid.
+        """
+        declared = self.config.get(VALIDATOR_KEY)
+        return None if declared is None else read_validator(self.name, declared)
 
     def inner(self) -> DatasetRecipe:
         """Return the recipe of the wrapped dataset, with the same name, credentials and versions."""

@@ -37,6 +37,7 @@ class Settings(NamedTuple):
         DATA_CATALOG_CLASS: the class of the catalog.
         DISABLE_HOOKS_FOR_PLUGINS: names of installed distributions whose hooks are not registered.
         LOGGING_FACTORIES: dotted names of further functions and classes that a logging file may call.
+        DATASET_VALIDATION: whether the validators of datasets are used, unless TREADLE_DATASET_VALIDATION says otherwise.
         VALUE_CACHE_SIZE: the most bytes that stored values of nodes with `cache: store` use.
         RECORD_LOGS: whether the log lines of a run are a part of its record.
         file: path of the settings.py; None if the project has none.
@@ -53,6 +54,7 @@ class Settings(NamedTuple):
     DATA_CATALOG_CLASS: type[Any] | None = None
     DISABLE_HOOKS_FOR_PLUGINS: tuple[str, ...] = ()
     LOGGING_FACTORIES: tuple[str, ...] = ()
+    DATASET_VALIDATION: bool = True
     VALUE_CACHE_SIZE: int = 10_000_000_000
     RECORD_LOGS: bool = True
     file: str | None = None
@@ -149,6 +151,7 @@ def _flag(name: str, value: Any, file: str) -> bool:
 _CHECKS: Mapping[str, Callable[[str, Any, str], Any]] = {
     "CONF_SOURCE": _conf_source,
     "VALUE_CACHE_SIZE": _cache_size,
+    "DATASET_VALIDATION": _flag,
     "RECORD_LOGS": _flag,
 }
 """The settings that are neither classes, keyword arguments nor sequences."""

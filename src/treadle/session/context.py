@@ -41,6 +41,7 @@ class Context:
         extra_params: params given to the session, which override those of the configuration.
         hook_manager: calls the hooks of the project and of plugins.
         catalog_class: class of the catalog; None for Treadle's own.
+        validates: whether the validators of datasets are used, unless an environment variable says otherwise.
     """
 
     project_path: Path
@@ -51,6 +52,7 @@ class Context:
     extra_params: Mapping[str, Any]
     hook_manager: PluginManager = field(repr=False)
     catalog_class: type[Any] | None = None
+    validates: bool = True
 
     def __getstate__(self) -> dict[str, Any]:
         # A plugin may hold its context. In a worker, the context reads the configuration on demand and creates its own catalog
@@ -114,13 +116,15 @@ class Context:
             catalog_class: type[Any] = Catalog
         else:
             catalog_class = self.catalog_class
+        from treadle.io.validation.declaration import validation_enabled, without_validators
+
         conf_catalog = configured(self.config_loader, "catalog")
         conf_creds = configured(self.config_loader, "credentials")
         register_secrets(conf_creds)
         params = self.params
         try:
             catalog: Catalog = catalog_class.from_config(
-                conf_catalog,
+                conf_catalog if validation_enabled(setting=self.validates) else without_validators(conf_catalog),
                 conf_creds,
                 project_path=self.project_path,
                 load_versions=dict(load_versions),

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from treadle.errors import TreadleError
 from treadle.fingerprint import Fingerprinter
+from treadle.io.validation.declaration import KEY as VALIDATOR_KEY
+from treadle.io.validation.declaration import LOAD, SAVE
 from treadle.pipeline.names import base_name, is_parameter
 from treadle.secrets import looks_secret
 
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from pluggy import PluginManager
 
     from treadle.io import Catalog
+    from treadle.io.validation.declaration import ValidatorRecipe
     from treadle.pipeline import Node
 
 _SHORT: Final = 60
@@ -39,8 +42,8 @@ _HOOKS: Final = (
 """The hooks that can change what a node gets or saves."""
 _PICKLED: Final = ("pickle", "joblib")
 """Words in the types of datasets whose files contain objects."""
-_NOT_DATA: Final = frozenset({"credentials", "metadata", "versioned"})
-"""Keys of a catalog entry that do not change the data."""
+_NOT_DATA: Final = frozenset({"credentials", "metadata", "versioned", VALIDATOR_KEY})
+"""Keys of a catalog entry that do not change the data; a validator is a part of its own."""
 _PLAIN: Final = frozenset({type(None), bool, int, float, str})
 """The types of most values, checked first: a catalog may have thousands of entries."""
 _Described: TypeAlias = "tuple[str, str, str]"
@@ -64,6 +67,7 @@ class PartsCollector:
         self._fingerprinter = Fingerprinter(package)
         self._catalog = catalog
         self._described: dict[str, dict[str, _Described]] = {"input": {}, "output": {}}  # by role, then by name
+        self._validators: dict[tuple[str, str], _Described] = {}  # by role and name, of the datasets that have one
         self._counted: dict[tuple[str, ...], list[str]] = {}  # the keys that count, by the role and the keys of an entry
         self._hooks = dict(self._hook_parts(hooks)) if hooks is not None else {}
 
@@ -86,12 +90,16 @@ class PartsCollector:
             for name in names:
                 described = known.get(name)
                 if described is None:
-                    described = known[name] = self._param(name) if is_parameter(name) else self._entry(role, name)
+                    described = known[name] = self._describe(role, name)
                 label, text, doubt = described
                 if doubt:
                     doubts.append(doubt)
                 elif text:
                     parts[label] = text
+                if (role, name) in self._validators:
+                    label, text, doubt = self._validators[role, name]
+                    parts[label] = text
+                    doubts += [doubt] if doubt else []
         return parts, doubts
 
     def stored_classes(self, name: str, producer: Node) -> str:
@@ -114,6 +122,30 @@ class PartsCollector:
             for implementation in caller.get_hookimpls() if caller is not None else ():
                 function: Callable[..., Any] = implementation.function
                 yield f"hook {name} of {type(implementation.plugin).__qualname__}", self._fingerprinter.of(function).digest
+
+    def _describe(self, role: str, name: str) -> _Described:
+        if is_parameter(name):
+            return self._param(name)
+        find = getattr(self._catalog, "validator_recipe", None)  # a catalog class of the project may not have it
+        declared: ValidatorRecipe | None = find(name) if find is not None else None
+        if declared is not None and (LOAD if role == "input" else SAVE) in declared.on:
+            self._validators[role, name] = self._validator(name, declared)
+        return self._entry(role, name)
+
+    def _validator(self, name: str, declared: ValidatorRecipe) -> _Described:
+        """Return a digest of a dataset's validator: its code and its declaration, which may change what is saved or loaded."""
+        from treadle.io.validation.resolving import import_validator
+
+        label = f"validator of {base_name(name)}"
+        try:
+            code = self._fingerprinter.of(import_validator(name, declared))
+            options = canonical(declared.options, f"the catalog entry of {name}.validator.options", checks_names=False)
+        except TreadleError:  # the run reports it
+            return label, declared.path, f"{label} cannot be imported"
+        except ValueError as exc:
+            return label, declared.path, str(exc)
+        doubt = "" if code.is_complete else f"{label}: its code cannot be followed: {', '.join(code.unknown) or declared.path}"
+        return label, _digest(f"{declared.path} {declared.warns} {options} {code.digest}"), doubt
 
     def _param(self, name: str) -> _Described:
         label = _param_label(name)

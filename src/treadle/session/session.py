@@ -217,6 +217,8 @@ class Session:
                     extra_params=self._facts.extra_params,
                     hook_manager=self._hooks,
                     catalog_class=settings.DATA_CATALOG_CLASS,
+                    # A class of the project may not have this argument.
+                    **({} if settings.DATASET_VALIDATION else {"validates": False}),
                 )
                 call_hook(self._hooks, "after_context_created", context=context)
                 self._context = context

@@ -71,6 +71,8 @@ def attempt_node(
         steps.node = node.name
         if index in context.timeouts:
             steps.limit_time(node.name, context.timeouts[index], in_worker=context.in_worker)
+        if context.validators is not None:
+            load_input, store_output = context.validators.around(node.name, load_input, store_output)
         attempt = _attempt if context.strategy is None else _attempt_with_strategy
         if context.seeds is not None and (seed := context.seeds.of(index)) is not None:
             with seeded(seed, node.name):

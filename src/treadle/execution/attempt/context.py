@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from treadle.events import ContentRecord
     from treadle.execution.attempt.dataset_state import SharedState
+    from treadle.execution.attempt.validators import MemoryValidators
     from treadle.execution.protocol.seeds import Seeds
     from treadle.io import Catalog
     from treadle.io.memory import CopyMode
@@ -60,6 +61,8 @@ class RunContext(NamedTuple):
     """Whether the content of each persistent output is recorded after it was saved."""
     in_worker: bool = False
     """Whether the nodes run in a worker process, which can be terminated at a timeout."""
+    validators: MemoryValidators | None = None
+    """Check the values of datasets in memory; None if none of these has a validator."""
 
 
 class Times(NamedTuple):

@@ -15,6 +15,7 @@ from weakref import WeakKeyDictionary
 
 from treadle.execution.attempt.context import RunContext
 from treadle.execution.attempt.plugins import main_facts, pack_hooks, start_plugins
+from treadle.execution.attempt.validators import memory_validators
 from treadle.execution.packing.node_groups import NodeGroups
 from treadle.execution.protocol.handles import UnpicklableValueError
 from treadle.execution.protocol.messages import RunSpec, WatchedDatasets
@@ -22,11 +23,12 @@ from treadle.execution.values.importable import is_found_by_name
 from treadle.execution.values.in_band import pickle_in_band
 from treadle.hooks import implemented
 from treadle.io.storage import is_local, local_path
+from treadle.pipeline.names import is_parameter
 from treadle.project.logging import snapshot_levels
 from treadle.secrets import known_secrets
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     import pluggy
 
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
     from treadle.execution.protocol.seeds import Seeds
     from treadle.io import Catalog
     from treadle.io.memory import CopyMode
+    from treadle.io.validation.declaration import ValidatorRecipe
     from treadle.pipeline.links import Links
     from treadle.planning import Plan
     from treadle.planning.reuse.decisions import Decisions
@@ -104,6 +107,7 @@ class RunBundle:
             seeds=self.seeds,
             state=self.state,
             records_outputs=self.records_outputs,
+            validators=memory_validators(self._validators(), [dataset.name for dataset in plan.datasets]),
         )
 
     def start_plugins(self) -> None:
@@ -205,6 +209,7 @@ class RunBundle:
             save_version=part.save_version,
             is_async=self.is_async,
             watched=WatchedDatasets(self.state.folder, tuple(sorted(self.state.names))) if self.state is not None else None,
+            validators=tuple(self._validators()),
         )
         return spec, frozenset(main_only)
 
@@ -254,6 +259,17 @@ class RunBundle:
         if groups is None:
             groups = _groups[links] = NodeGroups(links.nodes)
         return groups.pickled()
+
+    def _validators(self) -> Iterator[tuple[int, ValidatorRecipe]]:
+        """Yield the declared validator of each dataset in memory that has one, with its index."""
+        find = getattr(self.catalog, "validator_recipe", None)  # a catalog class of the project may not have it
+        if find is None:
+            return
+        for index, dataset in enumerate(self.plan.datasets):
+            if dataset.in_memory and dataset.declared and not is_parameter(dataset.name):
+                recipe = find(dataset.name)
+                if recipe is not None:
+                    yield index, recipe
 
     def _parameters(self) -> bytes | None:
         if self.hooks is None or not any(implemented(self.hooks, name) for name in _HOOKS_WITH_CATALOG):

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from treadle.execution.protocol.project import ProjectSpec
     from treadle.execution.protocol.seeds import Seeds
     from treadle.io.recipe import DatasetRecipe
+    from treadle.io.validation.declaration import ValidatorRecipe
     from treadle.project.logging import LoggingLevels
 
 MAIN = 0
@@ -106,6 +107,7 @@ class RunSpec(NamedTuple):
         process_state: the state of the parent process, made by `process_state.describe`; empty if none is to be applied.
         seeds: seeds of the random number generators; None if no node is seeded.
         records_outputs: whether the content of each persistent output is recorded after it was saved.
+        validators: (dataset index, declared validator) of the datasets in memory that have one.
     """
 
     run_id: str
@@ -133,6 +135,7 @@ class RunSpec(NamedTuple):
     watched: WatchedDatasets | None = None
     process_state: bytes = b""
     records_outputs: bool = False
+    validators: tuple[tuple[int, ValidatorRecipe], ...] = ()
 
     def __repr__(self) -> str:
         return f"RunSpec({self.run_id!r}, {len(self.node_at)} nodes, {len(self.dataset_names)} datasets)"

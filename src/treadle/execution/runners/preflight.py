@@ -26,6 +26,7 @@ from treadle.execution.attempt.plugins import rebuild_plugin
 from treadle.execution.packing.bundle import RunBundle
 from treadle.execution.runners.parallel import ParallelRunner
 from treadle.io.catalog import Catalog, CatalogPart
+from treadle.io.validation.checking import DatasetValidator
 from treadle.pipeline import Node, Pipeline
 from treadle.pipeline.names import base_name, is_parameter
 from treadle.planning.plan import Plan, PlannedDataset, PlannedNode
@@ -237,6 +238,11 @@ def _check_in_worker(sent: _PackedNode) -> list[Problem]:
         catalog = catalog_class.from_part(CatalogPart(spec.recipes, (), spec.save_version))
         for recipe in spec.recipes:
             attempt(f"the dataset '{recipe.name}'", recipe.name, lambda: catalog[recipe.name])  # noqa: B023 - the same
+            what = f"the validator of dataset '{recipe.name}'"
+            attempt(what, recipe.name, lambda: catalog.validator(recipe.name))  # noqa: B023 - the same
+    for index, declared in spec.validators:
+        name = spec.dataset_names[index]
+        attempt(f"the validator of dataset '{name}'", name, lambda: DatasetValidator(name, declared))  # noqa: B023 - the same
     return problems
 
 

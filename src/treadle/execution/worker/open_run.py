@@ -13,6 +13,7 @@ from treadle.collector import collection_paused
 from treadle.execution.attempt.context import RunContext
 from treadle.execution.attempt.dataset_state import SharedState
 from treadle.execution.attempt.plugins import rebuild_hooks, start_plugins
+from treadle.execution.attempt.validators import memory_validators
 from treadle.execution.worker import process_state
 from treadle.io.catalog import Catalog, CatalogPart
 from treadle.io.memory import CopyMode
@@ -106,6 +107,7 @@ class OpenRun:
             seeds=spec.seeds,
             records_outputs=spec.records_outputs,
             in_worker=True,
+            validators=memory_validators(spec.validators, spec.dataset_names) if spec.validators else None,
             state=SharedState(folder or spec.watched.folder, spec.watched.names) if spec.watched is not None else None,
             strategy=pickle.loads(spec.opener).open(folder) if spec.opener is not None else None,  # noqa: S301 - the parent sent it
         )
