@@ -17,8 +17,8 @@ from treadle.io.failures import guarded
 from treadle.io.identity import FileIdentity, file_identity_of
 from treadle.io.storage import is_local
 from treadle.io.temporary import remove_leftovers
+from treadle.io.validated import ValidatedDatasets
 from treadle.io.validation.declaration import LOAD, SAVE
-from treadle.io.validation.validated import ValidatedDatasets
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -3,7 +3,6 @@
     declaration   reads `validator:` of an entry, and the switch for all validators
     resolving     imports the class, schema or function, in the process that checks
     pandera       calls pandera's schemas, and reads what has failed
-    validated     finds the validators of a catalog's datasets
     checking      checks a value before it is saved and after it is loaded
 
 State: none.

@@ -13,6 +13,7 @@ import pytest
 from treadle.observe.store import SessionState, SQLStore
 from treadle.observe.store.liveness import this_process
 from treadle.observe.store.log_lines import LogBatch
+from treadle.observe.store.pruning import _TABLES
 from treadle.planning.reuse.facts import LastSuccess
 
 
@@ -59,6 +60,16 @@ def test_only_the_newest_and_the_running_sessions_stay(tmp_path, store):
     }
     assert store.last_successes("p", None)["shared"].parts == {"part": "1"}
     assert store.prune(keep=1) == ()
+
+
+def test_no_table_is_forgotten(tmp_path, store):
+    """Every table with the id of a session is pruned, except the last successes of nodes."""
+    with closing(sqlite3.connect(tmp_path / ".treadle/sessions.db")) as connection:
+        names = [name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        of_sessions = [
+            name for name in names if "session_id" in {row[1] for row in connection.execute(f"PRAGMA table_info({name})")}
+        ]
+    assert sorted(of_sessions) == sorted((*_TABLES, "treadle_successes"))
 
 
 def test_old_sessions(store, records):
