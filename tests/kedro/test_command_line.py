@@ -191,7 +191,7 @@ def test_resume_and_skip_unchanged(lane, has_flag):
     )
     status = lane.command("-m", "treadle", "status")
     assert status.returncode == 2
-    assert "cannot read a Kedro project" in status.stderr
+    assert "this command is `kedro treadle status`" in status.stderr
     assert _outcomes(_sessions(lane)[-1]) == {
         "make_left": "reused",
         "make_right": "succeeded",

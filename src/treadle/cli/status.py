@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
     from treadle.session.status import RunStatus
 
+STATUS = "treadle.cli.status"
+"""Key in click's `meta` of the function that decides, given the selection, in projects of another framework."""
 _SYMBOLS = {"up_to_date": "=", "runs": "▶", "depends": "?"}
 
 
@@ -147,31 +149,37 @@ def _counted(count: int) -> str:
     return "1 node" if count == 1 else f"{count} nodes"
 
 
-def _arguments(selection: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        "pipeline_names": join_names(selection["pipelines"]),
-        "tags": join_names(selection["tags"]),
-        "from_nodes": join_names(selection["from_nodes"]),
-        "to_nodes": join_names(selection["to_nodes"]),
-    }
-
-
 def _status(context: click.Context, selection: Mapping[str, Any]) -> RunStatus:
+    decide: Callable[..., RunStatus] = context.meta.get(STATUS, _status_of_treadle)
+    return decide(
+        context,
+        env=selection["env"],
+        conf_source=selection["conf_source"],
+        params=join_params(selection["params"]),
+        pipeline_names=join_names(selection["pipelines"]),
+        tags=join_names(selection["tags"]),
+        from_nodes=join_names(selection["from_nodes"]),
+        to_nodes=join_names(selection["to_nodes"]),
+    )
+
+
+def _status_of_treadle(
+    context: click.Context, *, env: str | None, conf_source: str | None, params: Mapping[str, Any] | None, **arguments: Any
+) -> RunStatus:
     from treadle.cli.location import check_environment, enter_any_project, session_class
     from treadle.session.running import add_note
 
     path = enter_any_project(context)
-    check_environment(path, selection["env"], selection["conf_source"])
+    check_environment(path, env, conf_source)
     try:
-        session = session_class().create(
-            path, env=selection["env"], extra_params=join_params(selection["params"]), conf_source=selection["conf_source"]
-        )  # it is never closed, so nothing is recorded
-        status: RunStatus = session.status(**_arguments(selection))
+        # It is never closed, so nothing is recorded.
+        session = session_class().create(path, env=env, extra_params=params, conf_source=conf_source)
+        status: RunStatus = session.status(**arguments)
     except TreadleError as exc:
         if _is_of_kedro(path):
             note = (
-                "pyproject.toml has a table [tool.kedro]. Treadle's commands cannot read a Kedro project: `kedro run "
-                "--runner=treadle.kedro.ParallelRunner --runner-params=skip_unchanged=true` logs why each node runs."
+                "pyproject.toml has a table [tool.kedro]. In a Kedro project, this command is "
+                f"`kedro treadle {context.info_name}`."
             )
             add_note(exc, note)
         raise

@@ -13,6 +13,7 @@ from treadle.errors import DatasetError
 from treadle.io.dataset import Capabilities, exclusive_of
 from treadle.io.memory import CopyMode
 from treadle.kedro.dataset_pickling import Versions
+from treadle.kedro.stored_value_dataset import StoredValueDataset
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
@@ -84,6 +85,10 @@ class EngineCatalog:
     def is_versioned(self, name: str) -> bool:
         """Return whether each run saves a new version of a dataset."""
         return getattr(self.dataset(name), "_version", None) is not None
+
+    def is_stored_value(self, name: str) -> bool:
+        """Return whether a value is stored in a file because of its node's policy `cache: store`."""
+        return isinstance(self.dataset(name), StoredValueDataset)
 
     def copy_mode(self, name: str) -> CopyMode | None:
         """Return the declared copy mode of an in-memory dataset."""

@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 from treadle.errors import SessionError
 from treadle.io.identity import file_identity_of
 from treadle.observe.store import SQLStore
-from treadle.pipeline.policy import CachePolicy
+from treadle.session.node_facts import STORED_TYPE
 from treadle.session.resuming import find_record, resumed_from
 from treadle.session.reusing import Reuse
 
@@ -35,8 +36,9 @@ if TYPE_CHECKING:
     from treadle.kedro.nodes import KedroNode
     from treadle.kedro.reuse_options import ReuseOptions
     from treadle.kedro.session import SessionInfo
-    from treadle.pipeline import Node, Pipeline
+    from treadle.pipeline import Pipeline
     from treadle.planning.policies import PolicyRules
+    from treadle.planning.reuse.decisions import Decisions
     from treadle.session.resuming import Resumed
 
 _logger = logging.getLogger("kedro.runner.treadle")
@@ -79,18 +81,20 @@ def find_reuse(options: ReuseOptions, root: Path | None, package_name: str | Non
     """
     if root is None or package_name is None:
         msg = (
-            "Kedro runs can only be resumed, and nodes only be skipped, in a project that records its runs: add a table "
+            "Kedro runs can only be resumed, and nodes only be up to date, in a project that records its runs: add a table "
             '[tool.treadle] with package_name = "…" to its pyproject.toml.'
         )
         raise SessionError(msg)
     store = SQLStore(project_path=root)
     env = _env_of_successes(session)
+    storing: dict[str, Any] = {"store": store, "max_stored": _cache_size(package_name)}
     if options.resume is None:
-        reuse = Reuse(package_name, lambda: store.last_successes(package_name, env), skips=options.skip_unchanged, env=env)
+        skips = options.skip_unchanged
+        reuse = Reuse(package_name, lambda: store.last_successes(package_name, env), skips=skips, env=env, **storing)
         return KedroReuse(store, reuse, None, package_name, root)
     record, claim = find_record(options.resume, store, package_name)
     resumed = resumed_from(record, claim)
-    reuse = Reuse(package_name, lambda: store.successes_of(record.session_id, env), trusting=True, env=env)
+    reuse = Reuse(package_name, lambda: store.successes_of(record.session_id, env), trusting=True, env=env, **storing)
     return KedroReuse(store, reuse, resumed, package_name, root)
 
 
@@ -113,7 +117,6 @@ def decide(
         The decisions for the loop; None if all nodes run.
     """
     pipeline = _Pipeline(nodes)
-    _warn_of_stored_values(pipeline, catalog, rules)
     used = {name for node in pipeline.nodes for name in node.inputs}
     reuse.forced = {
         node.name
@@ -121,33 +124,38 @@ def decide(
         for name in node.outputs
         if catalog.is_versioned(name) or (name not in used and catalog.capabilities(name).in_memory)
     }
-    decisions = reuse.decide(
+    return reuse.decide(
         cast("Pipeline", pipeline),
         cast("Catalog", _Catalog(catalog, recipes, session.project_path)),
         hooks=manager,
         rules=rules,
         seed=seed,
     )
+
+
+def log_causes(reuse: Reuse, decisions: Decisions | None) -> None:
+    """Log why each node runs that is known to run."""
+    forced = reuse.forced if not isinstance(reuse.forced, bool) else ()
     for name, causes in decisions.causes.items() if decisions is not None else ():
-        cause = "its output is versioned, or a result in memory" if name in reuse.forced else causes[0]
+        cause = "its output is versioned, or a result in memory" if name in forced else causes[0]
         _logger.info("Node '%s' will run: %s", name, cause)
-    return decisions
 
 
-def _warn_of_stored_values(pipeline: _Pipeline, catalog: EngineCatalog, rules: PolicyRules) -> None:
-    names = [
-        node.name
-        for node in pipeline.nodes
-        if (policy := rules.of(cast("Node", node))) is not None
-        and policy.cache is CachePolicy.STORE
-        and any(catalog.capabilities(name).in_memory for name in node.outputs)
-    ]
-    if names:
-        _logger.warning(
-            "In Kedro projects, the policy cache: store means auto, so the in-memory outputs of %s are not stored, and are made "
-            "again when a node needs them. Declare them in the catalog to keep them.",
-            ", ".join(names),
-        )
+def _cache_size(package_name: str) -> int:
+    """Return the most bytes of stored values: the setting VALUE_CACHE_SIZE of the project's settings.py, as in Treadle's own.
+
+    Raises:
+        SessionError: it is not a size.
+    """
+    from treadle.pipeline.policy import read_amount
+    from treadle.project.settings import Settings
+
+    size = getattr(sys.modules.get(f"{package_name}.settings"), "VALUE_CACHE_SIZE", Settings._field_defaults["VALUE_CACHE_SIZE"])
+    try:
+        return read_amount(size)
+    except ValueError as exc:
+        msg = f"VALUE_CACHE_SIZE in the settings.py of {package_name} is {size!r}, which is not a size: {exc}."
+        raise SessionError(msg) from None
 
 
 def _env_of_successes(session: SessionInfo) -> str | None:
@@ -238,6 +246,8 @@ class _Catalog:
         return file_identity_of(self._catalog.dataset(name))
 
     def recipe(self, name: str) -> _Entry | None:
+        if self._catalog.is_stored_value(name):
+            return _Entry({"type": STORED_TYPE})
         recipe = self._recipes.get(name)
         return _Entry(self._relative(dict(recipe.config))) if recipe is not None else None
 

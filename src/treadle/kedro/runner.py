@@ -33,6 +33,7 @@ from treadle.kedro.run_failure import ResumeHint, exit_requested_by_node, origin
 from treadle.kedro.run_record import RUN_NUMBER, record_folder, recorded
 from treadle.kedro.secret_values import loaded_parameters, register_run_secrets
 from treadle.kedro.session import session_info
+from treadle.kedro.stored_values import values_stored
 from treadle.observe.log import LogObserver
 from treadle.observe.progress import watched
 from treadle.planning import compile_plan
@@ -164,23 +165,30 @@ class ParallelRunner(AbstractRunner):
         nodes = KedroPipeline(pipeline)
         if not nodes.nodes:
             return
-        engine_catalog = EngineCatalog(catalog, nodes.nodes)
         manager = hook_manager if isinstance(hook_manager, pluggy.PluginManager) else None
         session = session_info(manager, run_id)
         rules = read_rules(session, nodes.nodes)
-        plan = compile_plan(cast("TreadlePipeline", nodes), cast("Catalog", engine_catalog), rules)
-        reuse, decisions = self._decide(nodes, engine_catalog, manager, rules, session)
-        free = pipeline.inputs() | pipeline.outputs()
-        try:
-            self._run_plan(plan, engine_catalog, manager, session, run_id, free=free, reuse=reuse, decisions=decisions)
-        except NodeError as error:
-            if error.exit_code is None:
-                raise
-            exit_error = exit_requested_by_node(
-                error, manager, self._logger, run_params=session.run_params, pipeline=pipeline, catalog=catalog
-            )
-        else:
-            return
+        engine_catalog = EngineCatalog(catalog, nodes.nodes)
+        reuse = self._find_reuse(session)
+        results = pipeline.outputs()
+        with values_stored(engine_catalog, nodes, rules, reuse, run_id or new_version(), results=results) as stored:
+            if stored:
+                engine_catalog = EngineCatalog(catalog, nodes.nodes)
+                for name in stored:
+                    self._recipes.get(id(catalog), {}).pop(name, None)
+            plan = compile_plan(cast("TreadlePipeline", nodes), cast("Catalog", engine_catalog), rules)
+            decisions = self._decide(reuse, nodes, engine_catalog, manager, rules, session)
+            free = pipeline.inputs() | results
+            try:
+                self._run_plan(plan, engine_catalog, manager, session, run_id, free=free, reuse=reuse, decisions=decisions)
+            except NodeError as error:
+                if error.exit_code is None:
+                    raise
+                exit_error = exit_requested_by_node(
+                    error, manager, self._logger, run_params=session.run_params, pipeline=pipeline, catalog=catalog
+                )
+            else:
+                return
         raise exit_error
 
     def _run_plan(
@@ -227,24 +235,36 @@ class ParallelRunner(AbstractRunner):
                     for merger in bundle.mergers:
                         merger.merge(folder, self._logger.warning)
 
+    def _find_reuse(self, session: SessionInfo) -> KedroReuse | None:
+        """Find what earlier runs recorded; None if the project does not record its runs."""
+        package = KedroProject.of_this_process().package_name
+        root = record_folder(package, session)
+        if root is None and not self._reuse_options.skips:
+            return None
+        from treadle.kedro.reuse import find_reuse
+
+        return find_reuse(self._reuse_options, root, package, session)
+
     def _decide(
         self,
+        reuse: KedroReuse | None,
         nodes: KedroPipeline,
         catalog: EngineCatalog,
         manager: pluggy.PluginManager | None,
         rules: PolicyRules,
         session: SessionInfo,
-    ) -> tuple[KedroReuse | None, Decisions | None]:
+    ) -> Decisions | None:
         """Decide which nodes are up to date, in a project that records its runs; versions are not pinned yet."""
-        package = KedroProject.of_this_process().package_name
-        root = record_folder(package, session)
-        if root is None and not self._reuse_options.skips:
-            return None, None
-        from treadle.kedro.reuse import decide, find_reuse
+        if reuse is None:
+            return None
+        from treadle.kedro.reuse import decide, log_causes
 
-        reuse = find_reuse(self._reuse_options, root, package, session)
         recipes = self._recipes.get(id(catalog.kedro), {})
-        return reuse, decide(reuse.reuse, nodes.nodes, catalog, recipes, manager, rules, self._engine.seed, session)
+        decisions: Decisions | None = decide(
+            reuse.reuse, nodes.nodes, catalog, recipes, manager, rules, self._engine.seed, session
+        )
+        log_causes(reuse.reuse, decisions)
+        return decisions
 
     def _run_bundle(self, bundle: KedroRunBundle, upkeep: DatasetUpkeep, session: SessionInfo, reuse: KedroReuse | None) -> None:
         project = KedroProject.of_this_process()

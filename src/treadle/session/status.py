@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, overload
 
 from treadle.errors import SessionError, UnknownNameError
+from treadle.planning import compile_plan
 from treadle.planning.reuse.decisions import Expected
 from treadle.session.prepared import prepare_run
 from treadle.session.stored_values import with_stored_values
@@ -22,9 +23,9 @@ if TYPE_CHECKING:
     from pluggy import PluginManager
 
     from treadle.pipeline import Pipeline
+    from treadle.planning import Plan
     from treadle.planning.reuse.facts import LastSuccess
     from treadle.session.context import Context
-    from treadle.session.prepared import PreparedRun
     from treadle.session.request import RunRequest
     from treadle.session.reusing import Reuse
 
@@ -66,7 +67,8 @@ class RunStatus(Sequence[NodeStatus]):
 
     Args:
         nodes: the status of each node.
-        run: the run that was prepared.
+        descendants: returns nodes and all nodes that depend on them, by name.
+        plan: compiles these nodes.
         successes: returns what to record if nodes are taken as up to date.
         save: records successes.
         forget: forgets the successes of nodes, and returns how many had one.
@@ -75,13 +77,16 @@ class RunStatus(Sequence[NodeStatus]):
     def __init__(
         self,
         nodes: Sequence[NodeStatus],
-        run: PreparedRun,
+        *,
+        descendants: Callable[[Sequence[str]], Iterable[str]],
+        plan: Callable[[Sequence[str]], Plan],
         successes: Callable[[Iterable[str]], Mapping[str, LastSuccess]],
         save: Callable[[Mapping[str, LastSuccess]], None],
         forget: Callable[[Iterable[str]], int],
     ) -> None:
         self._nodes = tuple(nodes)
-        self._run = run
+        self._descendants = descendants
+        self._plan = plan
         self._successes = successes
         self._save = save
         self._forget = forget
@@ -118,7 +123,7 @@ class RunStatus(Sequence[NodeStatus]):
         """
         names = self._checked(nodes)
         if downstream:
-            names = tuple(node.name for node in self._run.pipeline.from_nodes(*names).nodes)
+            names = tuple(self._descendants(names))
         self._forget(names)
         return names
 
@@ -132,13 +137,12 @@ class RunStatus(Sequence[NodeStatus]):
             Seconds, as if every node ran that is not certainly up to date; None if no duration of these nodes is known.
         """
         from treadle.execution.scheduling.simulator import simulate
-        from treadle.planning import compile_plan
         from treadle.planning.durations import expected_seconds
 
         left = {each.node: each.seconds for each in self._nodes if each.expected is not Expected.UP_TO_DATE}
         if not left:
             return 0.0
-        plan = compile_plan(self._run.pipeline.filter(node_names=list(left)), self._run.catalog, self._run.policies)
+        plan = self._plan(list(left))
         seconds = expected_seconds(plan, {name: known for name, known in left.items() if known is not None})
         return None if seconds is None else simulate(plan, seconds, workers).makespan
 
@@ -207,12 +211,32 @@ def run_status(
     context = run.context
     run = run._replace(catalog=with_stored_values(run.catalog, run.pipeline, run.policies, reuse, context))
     reuse.decide(run.pipeline, run.catalog, hooks=hooks, rules=run.policies, seed=request.runner_params.get("seed"))
-    decisions = reuse.decisions
+    pipeline = run.pipeline
+    return RunStatus(
+        node_statuses(reuse, durations()),
+        descendants=lambda names: [node.name for node in pipeline.from_nodes(*names).nodes],
+        plan=lambda names: compile_plan(pipeline.filter(node_names=names), run.catalog, run.policies),
+        successes=lambda names: reuse.accepted(names, context.session_id, time.time()),
+        save=lambda successes: store.save_successes(context.package_name, reuse.env, successes),
+        forget=lambda names: store.forget_successes(context.package_name, reuse.env, names),
+    )
+
+
+def node_statuses(reuse: Reuse, seconds: Mapping[str, float]) -> list[NodeStatus]:
+    """Return the status of each node of a run about which was decided.
+
+    Args:
+        reuse: has decided.
+        seconds: how long nodes took in earlier runs, by name.
+
+    Raises:
+        SessionError: it is not known what the nodes depend on.
+    """
+    decisions, last = reuse.decisions, reuse.last
     if decisions is None:
         msg = "The status of the nodes is not known, because their code or configuration could not be followed; see the log."
         raise SessionError(msg)
-    seconds, last = durations(), reuse.last
-    nodes = [
+    return [
         NodeStatus(
             node=name,
             expected=expected,
@@ -223,10 +247,3 @@ def run_status(
         )
         for name, expected in decisions.expected.items()
     ]
-    return RunStatus(
-        nodes,
-        run,
-        lambda names: reuse.accepted(names, context.session_id, time.time()),
-        lambda successes: store.save_successes(context.package_name, reuse.env, successes),
-        lambda names: store.forget_successes(context.package_name, reuse.env, names),
-    )
