@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import copy
+import pickle
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
+from treadle.execution.protocol.handles import UnpicklableValueError
+from treadle.execution.values.in_band import pickle_in_band
 from treadle.pipeline.links import link
 
 if TYPE_CHECKING:
@@ -45,14 +48,33 @@ class KedroNode:
 
     def __reduce__(self) -> tuple[Any, ...]:
         node = self.kedro
-        if getattr(node, "_preview_fn", None) is not None:
-            # It draws previews for Kedro-Viz and is not needed in a run, but it may be a lambda that plain pickle rejects.
+        preview = getattr(node, "_preview_fn", None)
+        if preview is not None and not isinstance(preview, _PickledPreview):
+            # A run does not need it, but a hook may call it. It may be a lambda, which plain pickle rejects.
             node = copy.copy(node)
-            node._preview_fn = None
+            node._preview_fn = _pickled_preview(preview)
         return KedroNode, (node,)
 
     def __repr__(self) -> str:
         return f"<KedroNode {self.kedro}>"
+
+
+class _PickledPreview:
+    """The preview function of a node in a worker, unpickled when it is called."""
+
+    def __init__(self, pickled: bytes) -> None:
+        self._pickled = pickled
+
+    def __call__(self) -> Any:
+        return pickle.loads(self._pickled)()  # noqa: S301 - the parent sent it
+
+
+def _pickled_preview(preview: Callable[..., Any]) -> _PickledPreview | None:
+    """Return a preview function for workers; None if it cannot be pickled: no node must stay in this process for its preview."""
+    try:
+        return _PickledPreview(pickle_in_band(preview))
+    except UnpicklableValueError:
+        return None
 
 
 class KedroPipeline:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from treadle.errors import SessionError
 from treadle.io.identity import file_identity_of
+from treadle.io.validation.declaration import ValidatorRecipe
 from treadle.observe.store import SQLStore
 from treadle.session.node_facts import STORED_TYPE
 from treadle.session.resuming import find_record, resumed_from
@@ -250,6 +251,14 @@ class _Catalog:
             return _Entry({"type": STORED_TYPE})
         recipe = self._recipes.get(name)
         return _Entry(self._relative(dict(recipe.config))) if recipe is not None else None
+
+    def validator_recipe(self, name: str) -> ValidatorRecipe | None:
+        """Return the validator that Kedro's catalog uses for a dataset; None if it has none, or does not know validators."""
+        spec = getattr(self._catalog.kedro, "validator_specs", {}).get(name)
+        enabled = getattr(self._catalog.kedro, "_is_validation_enabled", None)
+        if spec is None or not spec.enabled or enabled is None or not enabled():
+            return None
+        return ValidatorRecipe(spec.class_path, tuple(spec.on), spec.severity == "warn", spec.options)
 
     def _relative(self, value: Any) -> Any:
         if isinstance(value, dict):

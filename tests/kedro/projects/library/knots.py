@@ -233,3 +233,47 @@ class GatheringHooks:
         self.stats[dataset_name]["value"] = data
         self.stats[dataset_name]["kind"] = type(self.catalog.get(dataset_name)).__name__
         self.stats[dataset_name]["same"] = self.datasets["kept"] is self.catalog.get("kept")
+
+
+class AtMost:
+    """A validator: values up to a limit, which it rounds."""
+
+    def __init__(self, limit):
+        self._limit = limit
+
+    def validate(self, value):
+        if value > self._limit:
+            raise ValueError(f"{value} is more than {self._limit}")
+        return round(value)
+
+
+def is_whole(value):
+    assert value == int(value), f"{value} is not whole"
+
+
+def half_of(value):
+    return value / 2
+
+
+def build_ruler(length):
+    def ruler():
+        return length
+
+    return ruler
+
+
+def measure(context):
+    return {"id": context.context_id, "prompt": context.prompts["prompt"], "tools": {k: t() for k, t in context.tools.items()}}
+
+
+class PreviewHook:
+    """Writes the preview of each node to a file, in the process that runs the node."""
+
+    def __init__(self, folder):
+        self._folder = folder
+
+    @hook_impl
+    def after_node_run(self, node):
+        preview = node.preview()
+        if preview is not None:
+            Path(self._folder, node.name).write_text(preview.content)
