@@ -13,6 +13,7 @@ from treadle.collector import collection_paused
 from treadle.events import Outcome
 from treadle.observe.report.comparison import Comparison, compare
 from treadle.observe.report.critical_path import CriticalPath, critical_path
+from treadle.observe.report.folding import Folded, fold
 from treadle.observe.report.history import NodeHistory, node_histories
 from treadle.observe.report.summary import Summary, summarize
 from treadle.observe.report.timeline import Timeline, empty_timeline, timeline_of
@@ -24,10 +25,11 @@ if TYPE_CHECKING:
     from treadle.observe.store import RunRecord, SessionRecord
     from treadle.observe.store.history_access import PastRun
 
-_ALL_COUNTS = tuple(range(1, 33))
-_SOME_COUNTS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32)
-_MOST_SIMULATED = 20_000
-"""Runs with more nodes are not simulated."""
+_COUNTS = (2, 4, 8, 16, 32, 3, 6, 12, 24, *range(1, 33))
+"""Numbers of workers, in the order in which they are worth a simulation."""
+
+_SIMULATED_NODES = 8000
+"""How many nodes are simulated for a report, in all simulations together: a simulated node takes some 50 µs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +43,7 @@ class RunAnalysis:
         path: the critical path.
         summary: numbers and sentences.
         estimates: durations with other numbers of workers; None if they are unknown.
+        folded: the timeline with as many nodes as a page shows.
     """
 
     session: SessionRecord
@@ -49,6 +52,7 @@ class RunAnalysis:
     path: CriticalPath
     summary: Summary
     estimates: Estimates | None
+    folded: Folded
 
 
 def analyse(session: SessionRecord) -> RunAnalysis:
@@ -61,7 +65,8 @@ def analyse(session: SessionRecord) -> RunAnalysis:
     timeline = timeline_of(session, run) if run is not None else empty_timeline(session)
     path = critical_path(timeline)
     estimates = estimate_run(run, _counts(timeline)) if run is not None and run.outcome is Outcome.SUCCEEDED else None
-    return RunAnalysis(session, run, timeline, path, summarize(session, run, timeline, path, estimates), estimates)
+    summary = summarize(session, run, timeline, path, estimates)
+    return RunAnalysis(session, run, timeline, path, summary, estimates, fold(timeline, path.nodes))
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,14 +107,9 @@ def make_content(session: SessionRecord, before: SessionRecord | None, past: Seq
 
 def _counts(timeline: Timeline) -> tuple[int, ...]:
     """Return the numbers of workers to simulate: all up to 32, or fewer for a large run, because each one is a simulated run."""
-    nodes, now = len(timeline.graph.nodes), timeline.worker_count
-    if nodes <= 1000:
-        counts = _ALL_COUNTS
-    elif nodes <= 5000:
-        counts = _SOME_COUNTS
-    else:  # one worker needs no simulation
-        return tuple(sorted({1, now})) if nodes <= _MOST_SIMULATED else ()
-    return tuple(sorted({*counts, now, 2 * now}))
+    now = timeline.worker_count
+    wanted = [count for count in dict.fromkeys((now, 2 * now, *_COUNTS)) if count > 1]
+    return (1, *sorted(wanted[: _SIMULATED_NODES // max(1, len(timeline.graph.nodes))]))  # one worker needs no simulation
 
 
 def _seconds(timeline: Timeline) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""Fold the timeline of a very large run: nodes with similar names become one, and what ran one after the other becomes one bar.
+"""Fold the timeline of a very large run: nodes with similar names become one, and so do bars of a worker that are close together.
 
 Failed nodes, repeated nodes, those of the critical path and the longest ones stay as they are. State: none.
 """
@@ -23,6 +23,9 @@ MOST_NODES = 20_000
 """How many nodes a page shows one by one; a larger run is folded."""
 
 _MOST_BARS = 20_000
+_PARTS = 4096
+"""Into how many parts a run is divided at first to merge the attempts in each."""
+
 _LONGEST = 200
 _DIGITS = re.compile(r"\d+")
 
@@ -106,40 +109,45 @@ def _group(graph: RunGraph, members: list[int], key: str, group_of: list[int]) -
 
 
 def _merge(timeline: Timeline, group_of: list[int]) -> tuple[Attempt, ...]:
-    """Return the attempts with consecutive ones of a worker merged, until there are few enough."""
-    gap = timeline.wall / 4000
-    while True:
-        merged = _merged_at(timeline, group_of, gap)
-        if len(merged) <= _MOST_BARS:
-            return merged
-        gap *= 4
+    """Return the attempts with those merged that a worker ran in the same part of the run, in so many parts that few are left."""
+    parts = _PARTS
+    while parts > 1 and _count_merged(timeline, group_of, timeline.wall / parts) > _MOST_BARS:
+        parts //= 4
+    return _merged_in(timeline, group_of, timeline.wall / max(parts, 1) or 1.0)
 
 
-def _merged_at(timeline: Timeline, group_of: list[int], gap: float) -> tuple[Attempt, ...]:
-    current: dict[str, Attempt] = {}
-    done: list[Attempt] = []
+def _count_merged(timeline: Timeline, group_of: list[int], width: float) -> int:
+    return len({_bar_of(each, group_of, width) for each in timeline.attempts})
+
+
+def _bar_of(each: Attempt, group_of: list[int], width: float) -> tuple[str, int, int, Outcome | None, int]:
+    """Return what the attempts have in common that are merged: worker, part of the run, group, outcome and number."""
+    return each.worker, int(each.started / width), group_of[each.node], each.outcome, each.number
+
+
+def _merged_in(timeline: Timeline, group_of: list[int], width: float) -> tuple[Attempt, ...]:
+    """Return the merged attempts: within a part of the run, those of a worker follow each other, each as long as its sum."""
+    parts: defaultdict[tuple[str, int], dict[tuple[str, int, int, Outcome | None, int], Attempt]] = defaultdict(dict)
     for each in timeline.attempts:
-        attempt = replace(each, node=group_of[each.node], awaited=None)
-        before = current.get(each.worker)
-        if (
-            before is not None
-            and (before.node, before.outcome, before.number) == (attempt.node, attempt.outcome, attempt.number)
-            and attempt.started - before.finished <= gap
-        ):
-            current[each.worker] = _joined(before, attempt)
-            continue
-        if before is not None:
-            done.append(before)
-        current[each.worker] = attempt
-    return tuple(sorted((*done, *current.values()), key=lambda each: (each.started, each.node)))
+        key = _bar_of(each, group_of, width)
+        part = parts[key[:2]]
+        before = part.get(key)
+        attempt = each._replace(node=group_of[each.node], awaited=None)
+        part[key] = attempt if before is None else _joined(before, attempt)
+    done: list[Attempt] = []
+    for part in parts.values():
+        at = next(iter(part.values())).started
+        for bar in part.values():
+            done.append(bar._replace(started=at, finished=at + bar.seconds))
+            at += bar.seconds
+    return tuple(sorted(done, key=lambda each: (each.started, each.node, each.number)))
 
 
 def _joined(first: Attempt, second: Attempt) -> Attempt:
     a, b = first.waits, second.waits
-    waits = Waits(*(getattr(a, name) + getattr(b, name) for name in Waits.__slots__))
-    return replace(
-        first,
-        finished=max(first.finished, second.finished),
+    waits = Waits(*(getattr(a, name) + getattr(b, name) for name in Waits._fields))
+    return first._replace(
+        finished=first.finished + second.seconds,
         load=(first.load or 0.0) + (second.load or 0.0),
         run=(first.run or 0.0) + (second.run or 0.0),
         save=(first.save or 0.0) + (second.save or 0.0),

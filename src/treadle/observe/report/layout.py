@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 _SWEEPS = 4
 """How often the order within the columns is improved."""
 
+_MANY = 2000
+"""The order of more nodes is improved once: a page does not draw so many one by one."""
+
 
 def place_nodes(nodes: Sequence[GraphNode]) -> tuple[list[int], list[int]]:
     """Return the column and the row of each node.
@@ -41,7 +44,7 @@ def place_nodes(nodes: Sequence[GraphNode]) -> tuple[list[int], list[int]]:
         _number(of_column, rows)
     parents = [node.parents for node in nodes]
     order = sorted(members)
-    for sweep in range(_SWEEPS):
+    for sweep in range(_SWEEPS if len(nodes) <= _MANY else 1):
         forward = sweep % 2 == 0
         neighbours = parents if forward else children
         for column in order if forward else reversed(order):

@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any
 
 from treadle.collector import collection_paused
 from treadle.events import Outcome
-from treadle.observe.report.folding import fold
 from treadle.observe.report.history_section import shown_histories
 from treadle.observe.report.payload import estimates_payload, run_payload
 from treadle.observe.report.sections import COLUMNS, LABELS, static_sections
@@ -72,7 +71,7 @@ def _data(report: ReportContent) -> dict[str, Any]:
         data["before"] = _run_data(report.before)
         data["beforeId"] = report.before.session.session_id
     if analysis.estimates is not None:
-        data["whatIf"] = {**estimates_payload(analysis.estimates), "now": analysis.timeline.worker_count}
+        data["whatIf"] = estimates_payload(analysis.estimates, analysis.timeline.worker_count)
     if report.past:
         data["history"] = {
             "runs": [[run.session_id, round(run.seconds, 4), run.outcome.value] for run in report.past],
@@ -88,15 +87,11 @@ def _data(report: ReportContent) -> dict[str, Any]:
 def _run_data(analysis: RunAnalysis) -> dict[str, Any] | None:
     if analysis.run is None:
         return None
-    return run_payload(analysis.run, analysis.timeline, _folded(analysis), analysis.path)
+    return run_payload(analysis.run, analysis.timeline, analysis.folded, analysis.path)
 
 
 def _digits(seconds: float) -> float:
     return float(f"{seconds:.4g}")
-
-
-def _folded(analysis: RunAnalysis) -> Any:
-    return fold(analysis.timeline, analysis.path.nodes)
 
 
 def _masked_json(data: Mapping[str, Any]) -> str:

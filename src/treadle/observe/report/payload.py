@@ -92,10 +92,14 @@ def time_unit(wall: float) -> float:
     return max(1e-6, 10.0 ** math.floor(math.log10(max(wall, 1e-3) / 1e5))) if wall else 1e-6
 
 
-def estimates_payload(estimates: Estimates) -> dict[str, Any]:
-    """Return what the page draws of the estimates for other numbers of workers."""
+def estimates_payload(estimates: Estimates, now: int) -> dict[str, Any]:
+    """Return what the page draws of the estimates for other numbers of workers than now."""
     return {
-        "makespans": [[count, round(seconds, 6), round(least, 6)] for count, seconds, least in estimates.makespans],
+        "now": now,
+        "makespans": [
+            [count, None if seconds is None else round(seconds, 6), round(least, 6)]
+            for count, seconds, least in estimates.table(now)
+        ],
         "criticalPath": estimates.critical_path,
         "work": estimates.work,
         "recorded": estimates.recorded,

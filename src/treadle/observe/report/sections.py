@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from treadle.events import Outcome
 from treadle.observe.report.amounts import format_count, format_share, format_size, format_time
 from treadle.observe.report.critical_path import END, WORK
-from treadle.observe.report.folding import fold
 from treadle.observe.report.history_section import history_section, usual_time
 from treadle.observe.report.node_logs import failure_logs
 from treadle.observe.report.timeline import CAUSES, statuses
@@ -133,9 +132,8 @@ def _notes(report: ReportContent) -> list[str]:
         notes.append("The graph of this run is not recorded, so waits for inputs and the critical path are not known.")
     if len(session.runs) > 1:
         notes.append(f"This session has {len(session.runs)} runs. The report shows the last one.")
-    folded = fold(report.analysis.timeline, report.analysis.path.nodes).sentence
-    if folded is not None:
-        notes.append(folded)
+    if report.analysis.folded.sentence is not None:
+        notes.append(report.analysis.folded.sentence)
     return notes
 
 
@@ -193,24 +191,25 @@ def _short(seconds: float) -> str:
 
 def _estimates(analysis: RunAnalysis) -> dict[str, Any] | None:
     estimates = analysis.estimates
-    if estimates is None or not estimates.makespans:
+    if estimates is None:
         return None
     now = analysis.timeline.worker_count
     rows = [
         {
             "workers": count,
-            "seconds": format_time(seconds),
+            "seconds": format_time(seconds) if seconds is not None else "–",
             "speedup": f"{estimates.work / seconds:.2f} ×" if seconds else "–",
             "least": format_time(least),
             "is_now": count == now,
         }
-        for count, seconds, least in estimates.makespans
+        for count, seconds, least in estimates.table(now)
     ]
+    some = "" if all(row["seconds"] != "–" for row in rows) else " This run is large, so not every number is simulated here."
     sentence = (
         f"The scheduler is simulated with the recorded times of the nodes. In the run itself they took "
         f"{format_time(estimates.recorded)}; the longest path takes {format_time(estimates.critical_path)} with any number of "
         "workers. Starting workers and moving values take no time in the simulation. The command treadle sessions what-if prints "
-        "the same."
+        f"the same.{some}"
     )
     return {"rows": rows, "sentence": sentence}
 
@@ -222,9 +221,7 @@ def _why_no_estimates(analysis: RunAnalysis) -> str:
         return "The run did not succeed, so the times of its nodes are not all known, and it cannot be simulated."
     if analysis.run.graph is None:
         return "The graph of this run is not recorded, so it cannot be simulated."
-    if any(outcome is Outcome.REUSED for outcome in analysis.timeline.outcomes):
-        return "Nodes that were up to date did not run, so their times are not known, and the run cannot be simulated."
-    return "The run has too many nodes to be simulated for a report; the command treadle sessions what-if does it."
+    return "Nodes that were up to date did not run, so their times are not known, and the run cannot be simulated."
 
 
 def _comparison(report: ReportContent) -> dict[str, Any] | None:

@@ -138,7 +138,8 @@ def _path_sentence(timeline: Timeline, path: CriticalPath, estimates: Estimates 
     if estimates is None:
         return start
     now, more = timeline.worker_count, max(2 * timeline.worker_count, 2)
-    current, simulated = estimates.at(now), estimates.at(more)
+    simulated = estimates.at(more)
+    current = estimates.at(now) if simulated is not None else estimates.recorded
     if current is None or current <= 0:
         return start
     doubled = simulated if simulated is not None else estimates.least(more)

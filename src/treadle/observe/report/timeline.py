@@ -12,8 +12,8 @@ State: none. Neighbours: `resource_waits.py` finds when a resource was scarce, `
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
 
 from treadle.observe.report.resource_waits import ResourceUse, blocked_seconds
 from treadle.observe.store.run_graph import GraphNode, RunGraph, Source
@@ -32,8 +32,7 @@ WAITING, RUNNING, NOT_REACHED = "waiting for a retry", "running", "not reached"
 """What a node does that has no outcome yet."""
 
 
-@dataclass(frozen=True, slots=True)
-class Waits:
+class Waits(NamedTuple):
     """Seconds that an attempt waited, by cause.
 
     Attributes:
@@ -58,8 +57,7 @@ class Waits:
         return self.inputs + self.startup + self.worker + self.resource + self.delay + self.transfer
 
 
-@dataclass(frozen=True, slots=True)
-class Attempt:
+class Attempt(NamedTuple):
     """An attempt at a node that started; times never decrease from `since` to `finished`.
 
     Attributes:
@@ -108,7 +106,7 @@ class Timeline:
         has_edges: whether the graph is known.
         start: when the run started, seconds since the epoch.
         wall: seconds from its start to its end; until the last sign of life if it has no end.
-        attempts: in the order of their start.
+        attempts: in the order of their start, so those at one node are in the order of their numbers.
         outcomes: how each node ended, by its index; None for a node that is running, waits for a retry, or was not reached.
         workers: names of the workers, in order.
         worker_count: number of workers that the run was given.
@@ -128,7 +126,7 @@ class Timeline:
     @property
     def last(self) -> dict[int, Attempt]:
         """The last attempt at each node that started, by index of the node."""
-        return {attempt.node: attempt for attempt in sorted(self.attempts, key=lambda each: each.number)}
+        return {attempt.node: attempt for attempt in self.attempts}
 
 
 def timeline_of(session: SessionRecord, run: RunRecord) -> Timeline:
@@ -149,7 +147,7 @@ def timeline_of(session: SessionRecord, run: RunRecord) -> Timeline:
             records[place].append(record)
     waiting = set()
     for place, of_node in records.items():
-        newest = max(of_node, key=lambda each: each.attempt)
+        newest = of_node[0] if len(of_node) == 1 else max(of_node, key=lambda each: each.attempt)
         if newest.retried and run.outcome is None:
             waiting.add(place)
         else:
@@ -278,7 +276,8 @@ def _split_resource_waits(attempts: list[Attempt], graph: RunGraph) -> None:
     for index, seconds in blocked_seconds(graph.limits, uses, waits).items():
         each = attempts[index]
         resource = min(seconds, each.waits.worker)
-        attempts[index] = replace(each, waits=replace(each.waits, resource=resource, worker=each.waits.worker - resource))
+        split = each.waits._replace(resource=resource, worker=each.waits.worker - resource)
+        attempts[index] = each._replace(waits=split)
 
 
 def _workers_of(run: RunRecord, attempts: Sequence[Attempt]) -> tuple[str, ...]:

@@ -91,15 +91,20 @@ def moved_bytes(timeline: Timeline, sizes: Mapping[str, int]) -> int:
         timeline: the run.
         sizes: bytes of each dataset, by name.
     """
-    graph, last = timeline.graph, timeline.last
+    graph = timeline.graph
+    known = {index: sizes[each.name] for index, each in enumerate(graph.datasets) if each.kind == MEMORY and each.name in sizes}
+    if not known:
+        return 0
+    last = timeline.last
     made_by = {dataset: index for index, node in enumerate(graph.nodes) for dataset in node.outputs}
     moved: set[tuple[int, str]] = set()
     for index, attempt in last.items():
         for dataset in graph.nodes[index].inputs:
-            maker = last.get(made_by.get(dataset, -1))
-            if graph.datasets[dataset].kind == MEMORY and maker is not None and maker.worker != attempt.worker:
-                moved.add((dataset, attempt.worker))
-    return sum(sizes.get(graph.datasets[dataset].name, 0) for dataset, _worker in moved)
+            if dataset in known:
+                maker = last.get(made_by.get(dataset, -1))
+                if maker is not None and maker.worker != attempt.worker:
+                    moved.add((dataset, attempt.worker))
+    return sum(known[dataset] for dataset, _worker in moved)
 
 
 def dataset_sizes(nodes: Sequence[NodeRecord]) -> dict[str, int]:

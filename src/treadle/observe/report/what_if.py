@@ -42,6 +42,15 @@ class Estimates(NamedTuple):
         """Return the seconds with a number of workers; None if it was not simulated."""
         return next((seconds for count, seconds, _least in self.makespans if count == workers), None)
 
+    def table(self, now: int) -> list[tuple[int, float | None, float]]:
+        """Return (workers, seconds, lower bound) for 1 to 32 workers; seconds is None for a number that was not simulated.
+
+        Args:
+            now: the number of workers of the run, which is in the table as well.
+        """
+        counts = sorted({*range(1, 33), now, *(count for count, *_ in self.makespans)})
+        return [(count, self.at(count), self.least(count)) for count in counts]
+
     def least(self, workers: int) -> float:
         """Return the lower bound for a number of workers, in seconds."""
         return max(self.critical_path, self.work / workers)

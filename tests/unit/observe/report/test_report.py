@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 
 from treadle.errors import ReportError, SessionError
 from treadle.events import Outcome
+from treadle.observe.report import folding
 from treadle.observe.report.amounts import format_share, format_size, format_time
 from treadle.observe.report.comparison import compare
 from treadle.observe.report.folding import fold
@@ -107,6 +109,20 @@ def test_a_large_run_is_folded_and_the_page_says_so(records):
     assert len(shown) <= 300
     assert sum(each.seconds for each in folded.timeline.attempts) >= sum(each.seconds for each in timeline.attempts) - 1e-6
     assert fold(timeline, ()).sentence is None
+
+
+def test_bars_that_alternate_are_merged_too(records, monkeypatch):
+    """A worker that runs nodes of several groups in turn gets few bars, which do not overlap, and no time is lost."""
+    monkeypatch.setattr(folding, "_MOST_BARS", 30)
+    names = [f"{'xyz'[place % 3]}_{place}" for place in range(600)]
+    nodes = [records.attempt(name, "worker-1", place / 100, place / 100 + 0.009) for place, name in enumerate(names)]
+    session = records.session(records.graph(dict.fromkeys(names, ())), nodes, wall=6.0)
+    timeline = timeline_of(session, session.runs[0])
+    monkeypatch.setattr(folding, "_LONGEST", 0)
+    folded = fold(timeline, (), most=10).timeline
+    assert len(folded.attempts) <= 30
+    assert sum(each.seconds for each in folded.attempts) == pytest.approx(5.4)
+    assert all(one.finished <= two.started + 1e-9 for one, two in pairwise(folded.attempts))
 
 
 def test_ten_thousand_nodes_fit_in_three_megabytes(records):

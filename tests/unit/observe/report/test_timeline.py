@@ -24,11 +24,11 @@ def waits_of(session):
 
 
 def approximately(**seconds):
-    return pytest.approx(tuple(getattr(Waits(**seconds), name) for name in Waits.__slots__))
+    return pytest.approx(tuple(getattr(Waits(**seconds), name) for name in Waits._fields))
 
 
 def as_tuple(waits):
-    return tuple(getattr(waits, name) for name in Waits.__slots__)
+    return tuple(getattr(waits, name) for name in Waits._fields)
 
 
 def test_each_wait_has_its_cause(diamond):

@@ -52,7 +52,7 @@ function memoryChart(container, run) {
 }
 
 function whatIfChart(container, estimates) {
-  const points = estimates.makespans, most = Math.max(...points.map(([, took]) => took), 1e-9), last = points[points.length - 1][0];
+  const all = estimates.makespans, points = all.filter(([, took]) => took !== null), most = Math.max(...all.map(([, took, least]) => took || least), 1e-9), last = all[all.length - 1][0];
   canvas(container, 230, { role: "img", "aria-label": `Estimated durations for 1 to ${last} workers; the table below has the numbers` }, (context, width, height) => {
     const { px, py, left, right } = axes(context, width, height, {
       left: 84, bottom: 26, top: 12, x: { from: 1, to: last, ticks: [1, 2, 4, 8, 16, 24, 32].filter((each) => each <= last), format: (value) => String(value) }, y: { from: 0, to: most * 1.05, format: seconds },
@@ -61,7 +61,7 @@ function whatIfChart(container, estimates) {
       context.strokeStyle = colour(name); context.lineWidth = 2; context.setLineDash(dash); context.beginPath();
       values.forEach(([count, took]) => context.lineTo(px(count), py(took))); context.stroke(); context.setLineDash([]); context.lineWidth = 1;
     };
-    curve(points.map(([count, , least]) => [count, least]), "dim", [4, 4]);
+    curve(all.map(([count, , least]) => [count, least]), "dim", [4, 4]);
     curve(points, "run", []);
     for (const [count, took] of points) {
       context.beginPath(); context.arc(px(count), py(took), count === estimates.now ? 6 : 3, 0, 7);
