@@ -26,6 +26,7 @@ PAGES = (
     "distributed",
     "report",
     "json-output",
+    "validation",
 )
 SKIPPED = "# Node clean"
 """The example of a generated cell stands for itself; tests/integration/test_notebooks.py runs such cells."""
@@ -40,10 +41,10 @@ def blocks(page, language):
 def test_examples_of_a_page_run(page, tmp_path):
     """Every Python example of the page runs, in order, in one script without a main guard."""
     root = create_project("starter", tmp_path / "shop", project_name="Shop", package_name="shop")
-    examples = [block for block in blocks(page, "python") if not block.startswith(SKIPPED)]
+    examples = [block for block in blocks(page, "python") if not block.startswith((SKIPPED, "# src/"))]
     assert examples
-    for block in blocks(page, "yaml"):
-        name = re.match(r"# (conf/\S+)", block)
+    for block in (*blocks(page, "yaml"), *blocks(page, "python")):
+        name = re.match(r"# ((?:conf|src)/\S+)", block)
         if name:
             file = root / name.group(1)
             file.write_text((file.read_text() if file.exists() else "") + "\n" + block)

@@ -7,6 +7,7 @@ file is never overwritten, and after an error the new files are removed. State: 
 from __future__ import annotations
 
 import shutil
+import sys
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -66,6 +67,8 @@ def create_pipeline_files(metadata: ProjectMetadata, conf_source: str, name: str
         ProjectError: the name is invalid, a file of the pipeline exists, or a file cannot be written.
     """
     reason = why_unusable_name(name)
+    if reason is None and name in sys.stdlib_module_names:
+        reason = "a module of the standard library has that name, and one would shadow the other for scripts in that folder"
     if reason:
         message = (
             f"{name!r} cannot be the name of a pipeline, because its folder is a Python package: {reason}. Try {_plain(name)!r}."

@@ -67,6 +67,11 @@ class Dataset(Protocol):
         """Return a description of the dataset for messages, without credentials."""
         return {}
 
+    def list_versions(self) -> list[str]:
+        """Return the existing versions, the newest first; empty if there are none, or the dataset is not versioned."""
+        versions = getattr(self, "versions", None)
+        return list((versions() if callable(versions) else None) or ())
+
 
 class Capabilities(NamedTuple):
     """The capabilities that a dataset declares.

@@ -12,11 +12,12 @@ from collections.abc import Callable, Iterator, MutableMapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from treadle.errors import ProjectError, TreadleError
+from treadle.errors import ProjectError, TreadleError, UnknownNameError
 from treadle.project.code import find_module, place_of
+from treadle.suggestions import close_names, did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
 
     from treadle.pipeline import Pipeline
 
@@ -77,14 +78,18 @@ class FoundPipelines(MutableMapping[str, "Pipeline"]):
         return sum((self[name] for name in self if name != _DEFAULT), Pipeline([]))
 
 
-def discover_pipelines(package_name: str) -> FoundPipelines:
+def discover_pipelines(package_name: str, wanted: Collection[str] | None = None) -> FoundPipelines:
     """Discover the pipelines of a package; each is imported on first use.
 
     Args:
         package_name: the package to search.
+        wanted: names of the pipelines to discover; None for all.
 
     Returns:
         Pipelines by name of their module, and their sum as `__default__`.
+
+    Raises:
+        UnknownNameError: the package has no pipeline of one of the names.
     """
     spec = find_module(f"{package_name}.pipelines")
     locations = list(spec.submodule_search_locations or ()) if spec is not None else []
@@ -93,7 +98,12 @@ def discover_pipelines(package_name: str) -> FoundPipelines:
         for module in pkgutil.iter_modules(locations)
         if not module.name.startswith("_") and _may_create(locations, module.name, is_package=module.ispkg)
     ]
-    return FoundPipelines(package_name, sorted(names))
+    for name in wanted or ():
+        if name not in names:
+            hint = did_you_mean(close_names(name, names), f"It has: {', '.join(sorted(names)) or 'none'}.")
+            msg = f"find_pipelines() cannot find the pipeline {name!r} in {package_name}.pipelines.{hint}"
+            raise UnknownNameError(msg, name=name, close=close_names(name, names))
+    return FoundPipelines(package_name, sorted(names if wanted is None else set(wanted)))
 
 
 def _may_create(locations: Iterable[str], name: str, *, is_package: bool) -> bool:

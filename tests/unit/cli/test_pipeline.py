@@ -108,3 +108,16 @@ def test_delete_suggests(root, capsys):
     assert main(["pipeline", "delete", "shiping", "-y"]) == 2
     assert "Did you mean 'shipping'?" in capsys.readouterr().err
     assert files(root) == before
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"), [("class", "is a Python keyword"), ("json", "a module of the standard library has that")]
+)
+def test_names_that_would_shadow_something(root, capsys, name, reason):
+    """A keyword cannot be imported; a pipeline with the name of a standard module would shadow it. Nothing is made."""
+    before = files(root)
+    assert main(["pipeline", "create", name]) == 2
+    said = capsys.readouterr().err
+    assert reason in said
+    assert f"Try '{name}_project'" in said
+    assert files(root) == before

@@ -59,7 +59,8 @@ def test_versions(tmp_path):
         catalog = Catalog.from_config({"x": {**CONFIG["orders"]}}, project_path=tmp_path, save_version=version)
         assert version not in catalog.versions("x")
         catalog.save("x", [version])
-    assert catalog.versions("x") == ["v3", "v2", "v1"]
+    assert catalog.versions("x") == catalog["x"].list_versions() == ["v3", "v2", "v1"]
+    assert Catalog.from_config({"kept": CONFIG["kept"]})["kept"].list_versions() == []
     with pytest.raises(DatasetError, match=r"'kept'.*is not versioned"):
         Catalog.from_config({"kept": CONFIG["kept"]}).versions("kept")
     with pytest.raises(UnknownDatasetError):

@@ -76,6 +76,16 @@ def test_default_is_the_sum_of_all(make_project: MakeProject) -> None:
         found["fit"]
 
 
+def test_only_some_pipelines_are_found(make_project: MakeProject) -> None:
+    """A registry may name the pipelines that it wants; `__default__` is their sum, and an unknown name is an error."""
+    bootstrap_project(make_project(FOUND))
+    found = find_pipelines(names=["report", "clean"])
+    assert list(found) == ["__default__", "clean", "report"]
+    assert names(found["__default__"]) == ["clean", "report"]
+    with pytest.raises(UnknownNameError, match=r"cannot find the pipeline 'clen'.*Did you mean 'clean'"):
+        find_pipelines(names=["clen"])
+
+
 def test_registry_is_called_once_and_lazily(make_project: MakeProject) -> None:
     """register_pipelines runs on first use, once for each configuration."""
     text = (
