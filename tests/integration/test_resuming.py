@@ -220,6 +220,8 @@ def test_changes_since_the_failed_run_are_seen(relay, treadle):
     nodes.write_text(nodes.read_text().replace('source + "1"', 'source + "one"'))
     resumed = treadle(relay, "run", "--resume")
     assert resumed.wait() == 0, resumed.output
+    assert "Node 'first' was done, but runs again: function relay.nodes.first changed." in resumed.output
+    assert "Node 'second' was done" not in resumed.output  # its value is only made again
     assert "first" in ran(sessions(relay)[-1])
     assert (relay / "data/four.txt").read_text() == "aone23Ax"
 

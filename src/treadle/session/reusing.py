@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import time
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from treadle.collector import collection_paused
 from treadle.errors import SessionError, TreadleError, UnknownNameError
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from treadle.planning.policies import PolicyRules
 
 _logger = logging.getLogger(__name__)
+_MOST_LOGGED: Final = 20
+"""Number of nodes of which it is logged why they run again; a change of a helper may concern thousands."""
 
 
 class Reuse:
@@ -118,6 +120,14 @@ class Reuse:
             )
             return None
         return self.decisions if self.skips else None
+
+    def log_changes(self) -> None:
+        """Log which nodes of a resumed session run although they were done, and why."""
+        changed = self.decisions.changed if self.decisions is not None and self._trusting and self.skips else {}
+        for name, cause in list(changed.items())[:_MOST_LOGGED]:
+            _logger.info("Node '%s' was done, but runs again: %s.", name, cause)
+        if len(changed) > _MOST_LOGGED:
+            _logger.info("%d more nodes were done, but run again; --dry-run shows all of them.", len(changed) - _MOST_LOGGED)
 
     def refreshed(self) -> dict[str, LastSuccess]:
         """Return the last successes of up-to-date nodes whose files were read again, with the new records of their contents.

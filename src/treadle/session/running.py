@@ -113,6 +113,7 @@ def run_request(  # noqa: PLR0913 - its one caller passes them by keyword
             if reuse is not None:
                 seed = getattr(opened, "seed", None)
                 decisions = reuse.decide(pipeline, catalog, hooks=hooks, rules=prepared.policies, seed=seed)
+                reuse.log_changes()
                 options |= {"decisions": decisions} if decisions is not None else {}
             if claims is not None:
                 stack.enter_context(claims.held(run_id, pipeline, catalog, runner=opened, loads_all=load_results is True))

@@ -64,14 +64,23 @@ class Decisions:
         self.causes: dict[str, tuple[str, ...]] = {}
         """Why each node that is not up to date has to run, as far as it is known; one sentence each."""
         self._expect_all({})
-        needed = self._needed_values()
-        if needed:  # they run as well, and what they save may differ from the last time
-            self._expect_all(needed)
+        self._needed = self._needed_values()
+        if self._needed:  # they run as well, and what they save may differ from the last time
+            self._expect_all(self._needed)
 
     @property
     def nothing_runs(self) -> bool:
         """Whether every node is certainly up to date."""
         return all(expected is Expected.UP_TO_DATE for expected in self.expected.values())
+
+    @property
+    def changed(self) -> dict[str, str]:
+        """Why each node certainly runs that has succeeded before, unless only its value in memory is needed: the first cause."""
+        return {
+            name: causes[0]
+            for name, causes in self.causes.items()
+            if self._nodes[name].last is not None and causes != (self._needed.get(name),)
+        }
 
     @property
     def nodes(self) -> list[NodeFacts]:
