@@ -18,6 +18,7 @@
     ├── SessionError            a session used in the wrong state, such as after it was closed
     ├── StoreError              the store cannot be opened, migrated or written
     ├── ReportError             the report of a run cannot be written
+    ├── ServerError             the HTTP server cannot start
     ├── RunnerError             a runner, or an argument of a runner, is invalid (a ValueError)
     └── RunError                a run that did not succeed
         ├── RunCancelledError       the run was cancelled by its program
@@ -202,6 +203,10 @@ class ReportError(TreadleError):
 
     fields: ClassVar[tuple[str, ...]] = ("path",)
     path: str | None
+
+
+class ServerError(TreadleError):
+    """The HTTP server cannot start, or an option of it is invalid."""
 
 
 class RunError(TreadleError):

@@ -27,6 +27,7 @@ PAGES = (
     "report",
     "json-output",
     "validation",
+    "serving",
 )
 SKIPPED = "# Node clean"
 """The example of a generated cell stands for itself; tests/integration/test_notebooks.py runs such cells."""

@@ -45,6 +45,7 @@ _COMMANDS = {
     "catalog": "List and describe the project's datasets.",
     "pipeline": "Create or delete a pipeline.",
     "report": "Write a report of a run: one HTML file that explains where the time went.",
+    "server": "Serve the project over HTTP.",
     "sessions": "List, compare, repeat and remove recorded sessions.",
     "ipython": "Start IPython with the project loaded.",
     "jupyter": "Work on the project in Jupyter.",

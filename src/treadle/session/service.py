@@ -215,6 +215,42 @@ class ServiceSession:
             self._queue.put(handle)
         return handle
 
+    def check_untrusted(self, extra_params: Mapping[str, Any]) -> None:
+        """Raise if the params of a run, which come from outside, choose a class, credentials, or a file in another folder.
+
+        Args:
+            extra_params: the params.
+
+        Raises:
+            ConfigError: they do, by a catalog entry that contains `${runtime_params:…}`.
+        """
+        from treadle.session.untrusted import check_untrusted
+
+        def read(params: Mapping[str, Any]) -> Any:
+            return self._loader_for(replace(self._facts, extra_params=merge_params(self._facts.extra_params, params)))
+
+        check_untrusted(read, merge_params({}, extra_params))
+
+    @property
+    def store(self) -> SessionStore | None:
+        """Where the runs are recorded; None if they are not. Closing it has no effect before the service is closed."""
+        return self._store
+
+    @property
+    def facts(self) -> SessionFacts:
+        """The facts that all runs share."""
+        return self._facts
+
+    @property
+    def project(self) -> ConfiguredProject:
+        """The project."""
+        return self._project
+
+    @property
+    def runner(self) -> Runner:
+        """The shared runner."""
+        return self._runner
+
     def close(self, *, cancel: bool = False) -> None:
         """Wait for the submitted and active runs, then end the workers and close the store; closing twice has no effect.
 

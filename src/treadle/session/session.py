@@ -285,7 +285,10 @@ class Session:
             Terminated: SIGTERM or SIGHUP arrived in the main thread, and the application has no handler for it.
         """
         recorded = self._resumed.arguments if self._resumed is not None else {}
-        choice = choose_runner(runner or recorded.get("runner"), runner_params or recorded.get("runner_params"))
+        is_made = runner is not None and not isinstance(runner, str)  # then it has its own params
+        choice = choose_runner(
+            runner or recorded.get("runner"), runner_params or (None if is_made else recorded.get("runner_params"))
+        )
         request = make_request(
             choice,
             pipeline_names=pipeline_names,

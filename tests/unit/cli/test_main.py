@@ -33,6 +33,7 @@ COMMANDS = (
     "catalog",
     "pipeline",
     "report",
+    "server",
     "sessions",
     "ipython",
     "jupyter",

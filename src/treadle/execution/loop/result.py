@@ -120,6 +120,24 @@ class RunResult(Mapping[str, Any]):
         )
         raise DatasetError(msg, dataset=name)
 
+    def saved_file(self, name: str) -> str | None:
+        """Return the path of the file that the run saved an output to, which is still as it was.
+
+        Args:
+            name: the output.
+
+        Returns:
+            The absolute path; None if the output is not a file of this machine.
+
+        Raises:
+            DatasetError: the file was changed since the run saved it.
+        """
+        saved = self._identities.get(name)
+        if saved is None:
+            return None
+        self._check_unchanged(name, saved, run_ends=False)
+        return saved.path
+
     def load_all(self, names: Iterable[str] | None = None) -> None:
         """Load results now, so that later changes to their files have no effect.
 

@@ -157,6 +157,17 @@ def _add_retried(connection: StoreConnection) -> None:
     connection.execute("ALTER TABLE treadle_nodes ADD COLUMN retried BOOLEAN")
 
 
+def _add_queue(connection: StoreConnection) -> None:
+    double = "DOUBLE PRECISION" if connection.dialect == "postgresql" else "DOUBLE"
+    connection.execute(
+        "CREATE TABLE treadle_queue (run_id VARCHAR(64) NOT NULL, package_name VARCHAR(255) NOT NULL, "
+        f"submitted {double} NOT NULL, state VARCHAR(16) NOT NULL, request TEXT NOT NULL, digest VARCHAR(64) NOT NULL, "
+        "has_secrets BOOLEAN NOT NULL, client_key VARCHAR(255), host TEXT, pid BIGINT NOT NULL, "
+        f"process_started {double}, boot_id VARCHAR(255), heartbeat {double} NOT NULL, PRIMARY KEY (run_id))"
+    )
+    connection.execute("CREATE UNIQUE INDEX treadle_queue_key ON treadle_queue (package_name, client_key)")
+
+
 ALL_MIGRATIONS: tuple[Migration, ...] = (
     Migration(1, "create the tables", _create_tables),
     Migration(2, "add the digest of code and configuration", _add_sources),
@@ -168,6 +179,7 @@ ALL_MIGRATIONS: tuple[Migration, ...] = (
     Migration(8, "add the params that nodes loaded", _add_parameters),
     Migration(9, "add the log lines of runs", _add_logs),
     Migration(10, "add whether a failed attempt is followed by another one", _add_retried),
+    Migration(11, "add the queue of servers", _add_queue),
 )
 
 

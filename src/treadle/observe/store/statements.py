@@ -1,7 +1,8 @@
 """The tables of the store, and the statements that write rows; `migrations.py` creates the tables and has their columns.
 
 The tables have a prefix, so that they can share a database: sessions, their runs, the attempts at nodes, the workers and the log
-of each run, the graphs of runs, the last success of each node with what it depended on, and the sessions that are resumed.
+of each run, the graphs of runs, the last success of each node with what it depended on, the sessions that are resumed, and the
+queue of servers.
 
 Named parameters are written `:name`; a row has a value for each. State: none.
 """
@@ -36,6 +37,7 @@ FINGERPRINTS = Table("treadle_fingerprints", ("digest",))
 GRAPHS = Table("treadle_graphs", ("digest",))
 SUCCESSES = Table("treadle_successes", ("package_name", "env", "node"))
 RESUMES = Table("treadle_resumes", ("session_id",))
+QUEUE = Table("treadle_queue", ("run_id",))
 MIGRATIONS = Table("treadle_migrations", ("number",))
 
 

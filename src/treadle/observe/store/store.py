@@ -29,6 +29,7 @@ from treadle.forks import fork_safe
 from treadle.observe.store.file import default_file, writing_problem
 from treadle.observe.store.history_access import HistoryAccess
 from treadle.observe.store.pruning import PruneAccess
+from treadle.observe.store.queue_access import QueueAccess
 from treadle.observe.store.resume_access import ResumeAccess
 from treadle.observe.store.success_access import SuccessAccess
 
@@ -46,7 +47,7 @@ DEFAULT_BUSY_TIMEOUT = 60.0
 """Seconds that a writer waits for other writers: many processes may save at the same time."""
 
 
-class SQLStore(SuccessAccess, ResumeAccess, HistoryAccess, PruneAccess):
+class SQLStore(SuccessAccess, ResumeAccess, HistoryAccess, PruneAccess, QueueAccess):
     """A store in any database that SQLAlchemy supports; SQLite and PostgreSQL are tested.
 
     Args:

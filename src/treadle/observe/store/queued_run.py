@@ -1,0 +1,48 @@
+"""The record of a run that a server has accepted: what was asked for, and which process will run it.
+
+State: none. Neighbours: `queue_access.py` reads and writes it; `treadle.server` queues runs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from treadle.observe.store.liveness import SessionProcess
+
+QUEUED = "queued"
+"""State of a run that has not ended. It has started if there is a session with its id."""
+CANCELLED = "cancelled"
+"""State of a run that was cancelled, before or after it had started."""
+ENDED = "ended"
+"""State of a run whose end is recorded by its session."""
+
+
+@dataclass(frozen=True, slots=True)
+class QueuedRun:
+    """A run that a server has accepted.
+
+    Attributes:
+        run_id: its id, which its session will have too; ids sort by time.
+        package_name: the project's package.
+        submitted: when it was accepted, in seconds since the epoch.
+        state: `QUEUED`, `CANCELLED` or `ENDED`.
+        request: what was asked for, as JSON, with secrets masked; empty once it is no longer needed.
+        digest: identifies the content of the request, secrets included.
+        has_secrets: whether the request had secrets, which are not stored: only the process that accepted it can run it.
+        key: the client's key, by which it recognises a repeated request; None if it gave none.
+        process: the process that will run it.
+        heartbeat: when that process was last known to be alive, in seconds since the epoch.
+    """
+
+    run_id: str
+    package_name: str
+    submitted: float
+    state: str
+    request: str
+    digest: str
+    has_secrets: bool
+    key: str | None
+    process: SessionProcess
+    heartbeat: float

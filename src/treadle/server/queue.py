@@ -1,0 +1,252 @@
+"""The runs that a server has accepted and that have not started: in the store, so that they survive the server.
+
+State: the waiting runs in order, and the requests with secrets, which are only in memory. Neighbours: `runs.py` starts the runs;
+`treadle.observe.store.queue_access` keeps them.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from treadle.errors import ServerError
+from treadle.observe.store.liveness import this_process
+from treadle.observe.store.queued_run import CANCELLED, ENDED, QUEUED, QueuedRun
+from treadle.server.models import RunBody
+from treadle.server.problems import Problem
+from treadle.session.identity import new_session_id
+from treadle.session.masking import mask_params, secret_params
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_FORGET_AFTER = 7 * 24 * 3600.0
+"""Seconds after which an ended run can no longer be resumed with its inputs, and its key may be used again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """A run as the server accepted it.
+
+    Attributes:
+        run_id: its id.
+        body: what was asked for.
+        resumes: the run that it resumes, if any.
+        submitted: when it was accepted, in seconds since the epoch.
+    """
+
+    run_id: str
+    body: RunBody
+    resumes: str | None
+    submitted: float
+
+
+class RunQueue:
+    """The waiting runs of a project.
+
+    Args:
+        store: keeps the runs; None if nothing is recorded.
+        package_name: the project's package.
+        most: how many runs may wait.
+
+    Raises:
+        ServerError: the store cannot keep a queue.
+    """
+
+    def __init__(self, store: Any, package_name: str, most: int) -> None:
+        if getattr(store, "queue_run", None) is None:
+            msg = (
+                "The server keeps its queue in Treadle's own session store, and this project has another one. Remove "
+                "SESSION_STORE_CLASS from settings.py."
+            )
+            raise ServerError(msg)
+        self._store = store
+        self._package = package_name
+        self._most = most
+        self._submitting = threading.Lock()
+        self._changed = threading.Condition()
+        self._waiting: OrderedDict[str, Accepted | None] = OrderedDict()  # None: it is only in the store
+        self._secret: dict[str, Accepted] = {}  # until they have ended
+        self._is_closed = False
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def position(self, run_id: str) -> int | None:
+        """Return how many runs wait before a run; None if it does not wait."""
+        with self._changed:
+            return next((place for place, each in enumerate(self._waiting) if each == run_id), None)
+
+    def ids(self) -> list[str]:
+        """Return the ids of the waiting runs, in order."""
+        with self._changed:
+            return list(self._waiting)
+
+    def add(
+        self,
+        body: RunBody,
+        *,
+        resumes: str | None,
+        key: str | None,
+        retry_after: Callable[[], int],
+        accept: Callable[[str], None],
+    ) -> str:
+        """Append a run.
+
+        Args:
+            body: what to run.
+            resumes: the run that it resumes, if any.
+            key: the client's key; a second request with it returns the id of the first one's run.
+            retry_after: returns the seconds after which a client may try again.
+            accept: called with the id of a new run before it can start.
+
+        Returns:
+            The id of the run.
+
+        Raises:
+            Problem: the queue is full or closed, or the key was used for another request.
+        """
+        digest = body.digest(resumes)
+        with self._submitting:
+            if key is not None and (known := self._store.find_queued_by_key(self._package, key)) is not None:
+                return _same(known, digest)
+            if self._is_closed:
+                raise Problem(503, "ShuttingDown", "The server is shutting down. Try again later.", retry_after=retry_after())
+            if len(self._waiting) >= self._most:
+                msg = f"{self._most} runs are waiting, which is the limit of this server. Try again later."
+                raise Problem(429, "QueueFull", msg, retry_after=retry_after())
+            accepted = Accepted(new_session_id(), body, resumes, time.time())
+            has_secrets = any(True for _ in secret_params(body.params))
+            content = body.model_dump(mode="json")
+            if has_secrets:
+                content["params"] = mask_params(content["params"])
+            request = json.dumps({"body": content, "resumes": resumes})
+            run = QueuedRun(
+                accepted.run_id,
+                self._package,
+                accepted.submitted,
+                QUEUED,
+                request,
+                digest,
+                has_secrets,
+                key,
+                this_process(),
+                accepted.submitted,
+            )
+            stored = self._store.queue_run(run)
+            if stored.run_id != accepted.run_id:  # another server was faster
+                return _same(stored, digest)
+            accept(run.run_id)
+            if has_secrets:
+                self._secret[run.run_id] = accepted
+            self._append(run.run_id, accepted if len(request) < _SMALL else None)
+            return run.run_id
+
+    def wait(self) -> tuple[str, Accepted | None] | None:
+        """Wait for the next run, which stays in the queue.
+
+        Returns:
+            Its id, and what was asked for if that is known; None when the queue is closed.
+        """
+        with self._changed:
+            self._changed.wait_for(lambda: self._waiting or self._is_closed)
+            if self._is_closed:
+                return None
+            run_id, accepted = next(iter(self._waiting.items()))
+        return run_id, accepted or self.find(run_id)
+
+    def pop(self, run_id: str) -> bool:
+        """Remove a waiting run; return False if it does not wait any more."""
+        with self._changed:
+            if run_id not in self._waiting:
+                return False
+            del self._waiting[run_id]
+            return True
+
+    def find(self, run_id: str) -> Accepted | None:
+        """Return what was asked for in a run that was accepted; None if that is not known any more."""
+        if run_id in self._secret:
+            return self._secret[run_id]
+        run = self._store.find_queued(run_id)
+        if run is None or not run.request or run.has_secrets:
+            return None
+        content = json.loads(run.request)
+        return Accepted(run_id, RunBody.model_validate(content["body"]), content["resumes"], run.submitted)
+
+    def find_stored(self, run_id: str) -> QueuedRun | None:
+        """Return what the store knows of a run that was accepted."""
+        found: QueuedRun | None = self._store.find_queued(run_id)
+        return found
+
+    def cancelled(self, limit: int) -> tuple[QueuedRun, ...]:
+        """Return the newest cancelled runs."""
+        found: tuple[QueuedRun, ...] = self._store.cancelled_runs(self._package, limit)
+        return found
+
+    def end(self, run_id: str, *, was_cancelled: bool, has_succeeded: bool) -> None:
+        """Note that a run has ended; what was asked for is kept while the run can be resumed."""
+        if has_succeeded:
+            self._secret.pop(run_id, None)
+        self._store.end_queued(run_id, CANCELLED if was_cancelled else ENDED, keeps_request=not has_succeeded)
+
+    def adopt(self) -> tuple[list[str], list[str]]:
+        """Take over the runs of a server that is gone.
+
+        Returns:
+            The runs that wait now; and those that are lost, because they had started, or because only that server knew their
+            secrets.
+        """
+        waiting, lost = [], []
+        for run in self._store.adopt_queued(self._package):
+            if run.has_secrets or self._has_started(run.run_id):
+                lost.append(run.run_id)
+                self._store.end_queued(run.run_id, ENDED, keeps_request=True)
+            else:
+                waiting.append(run.run_id)
+                self._append(run.run_id, None)
+        return waiting, lost
+
+    def keep(self) -> float:
+        """Note in the store that this server is alive; return the time before which ended runs are forgotten."""
+        before = time.time() - _FORGET_AFTER
+        self._store.keep_queue(self._package, forget_before=before)
+        return before
+
+    def close(self) -> None:
+        """Let no more runs start or be accepted; those that wait stay in the store."""
+        with self._changed:
+            self._is_closed = True
+            self._changed.notify_all()
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether no more runs are accepted."""
+        return self._is_closed
+
+    def _append(self, run_id: str, accepted: Accepted | None) -> None:
+        with self._changed:
+            self._waiting[run_id] = accepted
+            self._changed.notify_all()
+
+    def _has_started(self, run_id: str) -> bool:
+        return bool(self._store.has_session(run_id))
+
+
+_SMALL = 1 << 14
+"""Longer requests are read from the store again when their run starts."""
+
+
+def _same(run: QueuedRun, digest: str) -> str:
+    """Return the id of a run that was accepted with the same key.
+
+    Raises:
+        Problem: the request was another one.
+    """
+    if run.digest != digest:
+        msg = f"The Idempotency-Key was used before, for another request, which made the run {run.run_id}. Use a new key."
+        raise Problem(409, "KeyConflict", msg)
+    return run.run_id

@@ -1,0 +1,396 @@
+"""Run what clients ask for: one run at a time, on the warm workers of a service.
+
+::
+
+    POST /runs ── RunQueue (in the store) ──▶ starter thread ── ServiceSession.submit ──▶ workers
+                                                  └── RunHandle ──▶ views, cancellation ; events ──▶ EventLogs
+
+State: the current run, the handles of the last runs, and the thread that starts runs. Neighbours: `app.py` calls this from the
+threads of requests, `queue.py` has the runs that wait, `views.py` describes runs, `events.py` writes their events.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import threading
+import time
+from collections import OrderedDict, deque
+from typing import TYPE_CHECKING, Any
+
+from treadle.errors import StoreError, TreadleError
+from treadle.server.events import EventLogs
+from treadle.server.metrics import Metrics
+from treadle.server.problems import Problem, error_view, public_text, status_of
+from treadle.server.queue import RunQueue
+from treadle.server.served import ServedRun
+from treadle.server.views import live_view, queued_view, record_view, summary_view
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from treadle.server.models import RunBody, RunView
+    from treadle.server.options import ServerOptions
+    from treadle.server.queue import Accepted
+    from treadle.session import ServiceSession
+
+_logger = logging.getLogger(__name__)
+
+_KEEP_SECONDS = 20.0
+"""How often the server notes in the store that it is alive."""
+
+
+class Runs:
+    """The runs of a server; its methods may be called from any thread.
+
+    Args:
+        service: runs them.
+        options: of the server.
+
+    Raises:
+        ServerError: the project's store cannot keep a queue.
+    """
+
+    def __init__(self, service: ServiceSession, options: ServerOptions) -> None:
+        self._service = service
+        self._options = options
+        self._store: Any = service.store
+        self.queue = RunQueue(self._store, service.project.package_name, options.max_queued)
+        folder = service.facts.project_path / ".treadle" / "server" / "events"
+        self.events = EventLogs(folder, debug=options.debug_errors)
+        self.metrics = Metrics(lambda: len(self.queue), lambda: int(self._current is not None))
+        self._lock = threading.Lock()
+        self._current: ServedRun | None = None
+        self._recent: OrderedDict[str, ServedRun] = OrderedDict()
+        self._waiters: dict[str, list[Callable[[], None]]] = {}
+        self._seconds: deque[float] = deque(maxlen=20)  # how long the last runs took
+        self._starter = threading.Thread(target=self._start_all, name="treadle-server-runs", daemon=True)
+        self._ending = threading.Event()
+        self._keeper = threading.Thread(target=self._keep, name="treadle-server-keeper", daemon=True)
+
+    def start(self) -> None:
+        """Take over what an earlier server left, and begin to run what is queued."""
+        self._adopt()
+        self._starter.start()
+        self._keeper.start()
+
+    # --- what clients ask for --------------------------------------------------------------------------------------------
+
+    def submit(self, body: RunBody, *, key: str | None = None, resumes: str | None = None) -> str:
+        """Accept a run.
+
+        Args:
+            body: what to run.
+            key: the client's key, by which a repeated request is recognised.
+            resumes: the run that it resumes, if any.
+
+        Returns:
+            The id of the run.
+
+        Raises:
+            Problem: the request is invalid, or the queue is full or closed.
+        """
+        self._check(body)
+
+        def accept(run_id: str) -> None:
+            self.events.begin(run_id, resumes=resumes)
+            self.metrics.accepted()
+
+        try:
+            return self.queue.add(body, resumes=resumes, key=key, retry_after=self.retry_after, accept=accept)
+        except Problem as exc:
+            if exc.status in (429, 503):
+                self.metrics.refused()
+            raise
+
+    def resume(self, run_id: str, *, key: str | None = None) -> str:
+        """Accept a run that resumes one that did not succeed.
+
+        Args:
+            run_id: the run to resume.
+            key: as for `submit`.
+
+        Raises:
+            Problem: the run cannot be resumed.
+        """
+        from treadle.server.models import RunBody
+
+        view = self.view(run_id)
+        if view.state in ("queued", "running", "succeeded"):
+            raise Problem(409, "NotResumable", f"The run {run_id} is {view.state}, so there is nothing to resume.")
+        accepted = self.queue.find(run_id)
+        if view.started is None:  # it never ran: run it as it was asked for
+            if accepted is None:
+                msg = f"What was asked for in the run {run_id} is not known any more. Send the request again."
+                raise Problem(409, "NotResumable", msg)
+            return self.submit(accepted.body, key=key, resumes=accepted.resumes)
+        return self.submit(accepted.body if accepted is not None else RunBody(), key=key, resumes=run_id)
+
+    def cancel(self, run_id: str) -> RunView:
+        """Cancel a run that has not ended.
+
+        Args:
+            run_id: the run.
+
+        Raises:
+            Problem: there is no such run, or it has ended.
+        """
+        with self._lock:
+            was_waiting, current = self.queue.pop(run_id), self._current
+            if current is not None and current.accepted.run_id == run_id:
+                current.is_cancelled = True
+        if was_waiting:
+            self.queue.end(run_id, was_cancelled=True, has_succeeded=False)
+            self.metrics.ended("cancelled", None)
+            self.events.end(run_id, state="cancelled")
+            self._call_waiters(run_id)
+            return self.view(run_id)
+        if current is None or current.accepted.run_id != run_id or not current.handle.cancel():
+            view = self.view(run_id)  # raises if there is none
+            if view.state == "cancelled":
+                return view
+            raise Problem(409, "NotCancellable", f"The run {run_id} has ended ({view.state}), so it cannot be cancelled.")
+        return self.view(run_id)
+
+    def view(self, run_id: str) -> RunView:
+        """Describe a run.
+
+        Args:
+            run_id: the whole id.
+
+        Raises:
+            Problem: there is no such run.
+        """
+        debug = self._options.debug_errors
+        if (served := self.served(run_id)) is not None:
+            return live_view(served, debug=debug)
+        position, stored = self.queue.position(run_id), self.queue.find_stored(run_id)
+        if position is not None and stored is not None:
+            return queued_view(stored, position)
+        record = self._record(run_id)
+        if record is not None:
+            return record_view(record, stored, debug=debug)
+        if (served := self.served(run_id)) is not None:  # it has started meanwhile
+            return live_view(served, debug=debug)
+        if stored is None:
+            raise unknown_run(run_id)
+        return queued_view(stored, self.queue.position(run_id))
+
+    def views(self, limit: int) -> list[RunView]:
+        """Describe the newest runs.
+
+        Args:
+            limit: maximum number of runs.
+        """
+        debug = self._options.debug_errors
+        found = {each.session_id: summary_view(each, debug=debug) for each in self._store.list(limit)}
+        for stored in self.queue.cancelled(limit):
+            if stored.run_id in found:
+                found[stored.run_id].state = "cancelled"
+            else:
+                found[stored.run_id] = queued_view(stored, None)
+        for place, run_id in enumerate(self.queue.ids()):
+            if run_id not in found and (kept := self.queue.find_stored(run_id)) is not None and place < limit:
+                found[run_id] = queued_view(kept, place)
+        with self._lock:
+            served = [*self._recent.values(), *([self._current] if self._current is not None else [])]
+        found |= {each.accepted.run_id: live_view(each, debug=debug) for each in served}
+        return [found[run_id] for run_id in sorted(found, reverse=True)[:limit]]
+
+    def served(self, run_id: str) -> ServedRun | None:
+        """Return a run that this server runs, or ran not long ago; None for any other."""
+        with self._lock:
+            if self._current is not None and self._current.accepted.run_id == run_id:
+                return self._current
+            return self._recent.get(run_id)
+
+    @property
+    def is_running(self) -> bool:
+        """Whether a run is running."""
+        return self._current is not None
+
+    @property
+    def project_name(self) -> str:
+        """The display name of the project."""
+        metadata = self._service.project.metadata
+        return metadata.project_name if metadata is not None else self._service.project.package_name
+
+    @property
+    def runner(self) -> Any:
+        """The runner of all runs."""
+        return self._service.runner
+
+    def report(self, run_id: str) -> str:
+        """Return the report of a run as one HTML page.
+
+        Args:
+            run_id: the run, which has started.
+
+        Raises:
+            Problem: there is no such run.
+        """
+        from treadle.session.reporting import make_report
+
+        record = self._record(run_id)
+        if record is None:
+            raise unknown_run(run_id)
+        return make_report(record, self._store).html()
+
+    def snapshot(self, params: dict[str, Any]) -> dict[str, Any]:
+        """Describe the project, in the shape of Kedro's snapshot.
+
+        Args:
+            params: params that the configuration may refer to.
+
+        Raises:
+            Problem: the params may not be given from outside.
+            TreadleError: the project is invalid.
+        """
+        from treadle.inspection import inspect_project
+
+        self._check_params(params)
+        facts = self._service.facts
+        return inspect_project(env=facts.env, params=params, conf_source=facts.given_conf_source).as_kedro_dict()
+
+    def on_end(self, run_id: str, function: Callable[[], None]) -> None:
+        """Call a function when a run has ended; at once if it has, or is not known.
+
+        Args:
+            run_id: the run.
+            function: called in any thread; it must return quickly.
+        """
+        with self._lock:
+            self._waiters.setdefault(run_id, []).append(function)
+        if self.view(run_id).state not in ("queued", "running"):
+            self._call_waiters(run_id)
+
+    def retry_after(self) -> int:
+        """Return the seconds after which a refused client may try again: about the length of one run."""
+        seconds = list(self._seconds)
+        return min(60, max(1, math.ceil(sum(seconds) / len(seconds)))) if seconds else 1
+
+    # --- the end of the server -------------------------------------------------------------------------------------------
+
+    def drain(self) -> None:
+        """Start no more runs, and wait for the current one; after the grace time it is interrupted."""
+        self.queue.close()
+        with self._lock:
+            current = self._current
+        if current is not None and not current.handle.wait(self._options.grace):
+            self.interrupt()
+        self._starter.join()
+
+    def interrupt(self) -> None:
+        """Stop the current run, because the server ends."""
+        with self._lock:
+            current = self._current
+        if current is not None:
+            current.handle.cancel()
+
+    def close(self) -> None:
+        """End the threads; what is queued stays in the store."""
+        self.queue.close()
+        self._ending.set()
+        for thread in (self._starter, self._keeper):
+            if thread.ident is not None:
+                thread.join()
+        self.events.close()
+
+    # --- in the threads --------------------------------------------------------------------------------------------------
+
+    def _start_all(self) -> None:
+        while not self.queue.is_closed:
+            try:
+                found = self.queue.wait()
+                if found is not None:
+                    self._run(*found)
+            except Exception:
+                _logger.exception("A queued run cannot be started.")
+
+    def _run(self, run_id: str, accepted: Accepted | None) -> None:
+        with self._lock:
+            if not self.queue.pop(run_id):
+                return  # it was cancelled
+            if accepted is None:
+                self.queue.end(run_id, was_cancelled=False, has_succeeded=False)
+                self.events.end(run_id, state="lost")
+                return
+            body = accepted.body
+            resumes = {"resume": accepted.resumes} if accepted.resumes is not None else {}
+            handle = self._service.submit(
+                extra_params=body.params,
+                inputs=body.inputs or None,
+                run_id=run_id,
+                observers=[self.events.observer(run_id)],
+                **resumes,
+                **body.arguments(),
+            )
+            served = self._current = ServedRun(accepted, handle, time.time())
+        handle.wait()
+        served.finished = time.time()
+        self._seconds.append(served.finished - served.started)
+        with self._lock:
+            self._current = None
+            self._recent[run_id] = served
+            while len(self._recent) > self._options.keep_results:
+                self._recent.popitem(last=False)
+        error = handle.exception()
+        facts = (
+            {} if error is None else {"error": error_view(error, debug=self._options.debug_errors).model_dump(exclude_none=True)}
+        )
+        self.events.end(run_id, state=served.state, **facts)
+        self._call_waiters(run_id)
+        self.metrics.ended(served.state, served.finished - served.started)
+        if error is not None and not isinstance(error, TreadleError):
+            _logger.error("The run %s failed.", run_id, exc_info=error)
+        self.queue.end(run_id, was_cancelled=served.state == "cancelled", has_succeeded=error is None)
+
+    def _keep(self) -> None:
+        while not self._ending.wait(_KEEP_SECONDS):
+            try:
+                self.events.forget(before=self.queue.keep())
+                self._adopt()
+            except StoreError as exc:
+                _logger.warning("The queue of the server cannot be updated: %s", exc)
+
+    def _adopt(self) -> None:
+        waiting, lost = self.queue.adopt()
+        for run_id in lost:
+            self.events.end(run_id, state="lost")
+        if waiting or lost:
+            _logger.info("An earlier server left %d runs that are queued again, and %d that are lost.", len(waiting), len(lost))
+
+    def _call_waiters(self, run_id: str) -> None:
+        with self._lock:
+            waiters = self._waiters.pop(run_id, [])
+        for function in waiters:
+            function()
+
+    def _record(self, run_id: str) -> Any:
+        try:
+            record = self._store.load(run_id)
+        except StoreError:
+            return None
+        return record if record.session_id == run_id and record.package_name == self._service.project.package_name else None
+
+    def _check(self, body: RunBody) -> None:
+        """Refuse what cannot run, before it is queued."""
+        from treadle.suggestions import close_names, did_you_mean
+
+        known = list(self._service.project.pipelines)
+        for name in body.pipelines or ():
+            if name not in known:
+                hint = did_you_mean(close_names(name, known, most=1), f"There are: {', '.join(known)}.")
+                raise Problem(422, "UnknownNameError", public_text(f"There is no pipeline '{name}'.{hint}"))
+        self._check_params(body.params)
+
+    def _check_params(self, params: dict[str, Any]) -> None:
+        try:
+            self._service.check_untrusted(params)
+        except TreadleError as exc:
+            raise Problem(status_of(exc), type(exc).__name__, public_text(str(exc), debug=self._options.debug_errors)) from exc
+
+
+def unknown_run(run_id: str) -> Problem:
+    """Return the problem of a run that does not exist."""
+    return Problem(404, "UnknownRun", f"There is no run {public_text(run_id)[:100]!r}.")

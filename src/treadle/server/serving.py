@@ -1,0 +1,101 @@
+"""Run the server with uvicorn, until a signal ends it.
+
+::
+
+    SIGTERM, Ctrl-C ──▶ accept no runs (503), finish or interrupt the current run ──▶ answer what waits for it ──▶ end
+    a second signal ──▶ interrupt the current run now
+
+State: whether the end has begun. Neighbours: `app.py` makes the application; `treadle.cli.server` calls this.
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+import threading
+from typing import TYPE_CHECKING, Any
+
+import uvicorn
+
+from treadle.errors import ServerError
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+    from fastapi import FastAPI
+
+    from treadle.server.options import ServerOptions
+    from treadle.server.runs import Runs
+
+_CLOSE_SECONDS = 5
+"""How long open connections may take to end once the current run has ended."""
+
+
+def open_socket(options: ServerOptions) -> socket.socket:
+    """Listen on the address of a server.
+
+    Args:
+        options: of the server.
+
+    Raises:
+        ServerError: the port is taken, or the address is not one of this machine.
+    """
+    where = f"{options.host}:{options.port}"
+    try:
+        family, _, _, _, address = socket.getaddrinfo(options.host, options.port, type=socket.SOCK_STREAM)[0]
+        opened = socket.create_server(address[:2], family=family, backlog=2048)
+    except OSError as exc:
+        advice = f"The address {options.host} cannot be used: {exc.strerror or exc}."
+        if exc.errno == errno.EADDRINUSE:
+            advice = f"Port {options.port} is used by another program. Choose another one with --port; 0 is any free one."
+        elif exc.errno == errno.EACCES:
+            advice = f"This user may not listen on port {options.port}. Choose one above 1023 with --port."
+        msg = f"The server cannot listen on {where}. {advice}"
+        raise ServerError(msg) from exc
+    opened.set_inheritable(False)
+    return opened
+
+
+def serve(app: FastAPI, options: ServerOptions, opened: socket.socket) -> None:
+    """Answer requests until a signal arrives and the current run has ended.
+
+    Args:
+        app: the application.
+        options: of the server.
+        opened: where it listens.
+    """
+    config = uvicorn.Config(
+        app,
+        log_config=None,  # the project's logging is configured already
+        access_log=False,
+        server_header=False,
+        lifespan="on",
+        timeout_graceful_shutdown=_CLOSE_SECONDS,
+    )
+    _Server(config, app, options).run(sockets=[opened])
+
+
+class _Server(uvicorn.Server):
+    """A server that finishes its current run before it ends."""
+
+    def __init__(self, config: uvicorn.Config, app: FastAPI, options: ServerOptions) -> None:
+        super().__init__(config)
+        self._app = app
+        self._options = options
+        self._is_draining = False
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 - of the base class
+        """Begin the end of the server: the handler of SIGTERM and SIGINT."""
+        runs: Runs | None = getattr(self._app.state, "runs", None)
+        if runs is None:  # it has not started yet
+            self.should_exit = True
+            return
+        work: Any = runs.interrupt if self._is_draining else self._drain
+        self._is_draining = True
+        threading.Thread(target=work, name="treadle-server-end", daemon=True).start()
+
+    def _drain(self) -> None:
+        try:
+            self._app.state.runs.drain()
+        finally:
+            self.should_exit = True

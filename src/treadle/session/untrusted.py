@@ -1,0 +1,109 @@
+"""Check the params of a run that come from outside, such as from an HTTP request.
+
+A catalog may contain params (`filepath: data/${runtime_params:day}.csv`). Whoever may pass params to a service must not be able
+to choose classes, credentials or files outside the folder that the catalog names. The configuration is read with each string of
+the params replaced by a mark, so that it shows where they end up.
+
+State: none. Neighbours: `service.py` calls this; `treadle.config.loader` reads the configuration.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+from treadle.errors import ConfigError
+
+_CHOOSES_CODE = frozenset({"type", "class", "validator", "credentials", "dataset", "backend"})
+"""Keys of a catalog entry whose string value names a class, a module or credentials."""
+_PATH_ENDINGS = ("path", "paths", "file", "dir", "folder", "url", "uri", "location", "root", "prefix")
+
+
+class _Marked(NamedTuple):
+    """A value of the configuration that contains a param."""
+
+    keys: tuple[str, ...]
+    template: str
+    actual: Any
+
+
+def check_untrusted(read: Callable[[Mapping[str, Any]], Any], params: Mapping[str, Any]) -> None:
+    """Raise if params choose a class, credentials, or a file outside the folder that the catalog names.
+
+    Args:
+        read: returns a config loader with the given params.
+        params: the params of the run.
+
+    Raises:
+        ConfigError: they do; or the configuration cannot be read with them.
+    """
+    if not any(True for _ in _strings(params)):
+        return
+    mark = f"{secrets.randbelow(9 * 10**17) + 10**17}"  # digits, so that resolvers which expect a number accept it
+    marked, given = read(_with_mark(params, mark)), read(params)
+    for kind in ("credentials", "execution"):
+        if any(True for _ in _marked(marked.get(kind) or {}, None, mark)):
+            msg = f"The params of this run are part of the configuration '{kind}', which params from outside may not change."
+            raise ConfigError(msg, key=kind)
+    for each in _marked(marked.get("catalog") or {}, given.get("catalog") or {}, mark):
+        key = each.keys[-1] if each.keys else ""
+        if key in _CHOOSES_CODE:
+            msg = (
+                f"The params of this run choose the '{key}' of dataset '{each.keys[0]}', which params from outside may not do. "
+                "Write it into the catalog."
+            )
+            raise ConfigError(msg, key=".".join(each.keys))
+        if key.lower().endswith(_PATH_ENDINGS) and not _stays_inside(each.template.partition(mark)[0], each.actual):
+            msg = (
+                f"The params of this run lead the '{key}' of dataset '{each.keys[0]}' outside the folder that the catalog names. "
+                "Pass a plain name, without '..' and without a leading '/'."
+            )
+            raise ConfigError(msg, key=".".join(each.keys))
+
+
+def _stays_inside(prefix: str, actual: Any) -> bool:
+    """Return whether a path that begins with a fixed prefix stays in the folder of the prefix."""
+    if not isinstance(actual, str):
+        return False
+    folder = prefix[: prefix.rfind("/") + 1]
+    if not actual.startswith(folder):
+        return False
+    rest = actual[len(folder) :]
+    outside = rest.startswith(("/", "~")) if not folder else False
+    foreign = "://" in rest or "::" in rest or "\0" in rest or "\\" in rest
+    return not outside and not foreign and ".." not in rest.split("/")
+
+
+def _strings(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for each in value.values():
+            yield from _strings(each)
+    elif isinstance(value, (list, tuple)):
+        for each in value:
+            yield from _strings(each)
+
+
+def _with_mark(value: Any, mark: str) -> Any:
+    if isinstance(value, str):
+        return mark
+    if isinstance(value, Mapping):
+        return {key: _with_mark(each, mark) for key, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_with_mark(each, mark) for each in value]
+    return value
+
+
+def _marked(value: Any, actual: Any, mark: str, keys: tuple[str, ...] = ()) -> Iterator[_Marked]:
+    """Yield the values that contain the mark, or a number made from it, with the same values under the given params."""
+    if isinstance(value, Mapping):
+        for key, each in value.items():
+            yield from _marked(each, actual.get(key) if isinstance(actual, Mapping) else None, mark, (*keys, str(key)))
+    elif isinstance(value, (list, tuple)):
+        for position, each in enumerate(value):
+            same = actual[position] if isinstance(actual, (list, tuple)) and position < len(actual) else None
+            yield from _marked(each, same, mark, keys)
+    elif mark in str(value):
+        yield _Marked(keys, str(value), actual)
