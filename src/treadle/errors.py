@@ -34,7 +34,7 @@ fields. Registered secrets are masked in every message. State: none.
 from __future__ import annotations
 
 import signal
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from treadle.exits import signal_of
 from treadle.secrets import mask_secrets
@@ -143,32 +143,17 @@ class UnknownDatasetError(DatasetError):
     close: tuple[str, ...] | None
 
 
-class CheckFailure(NamedTuple):
-    """A check that failed for some values of a dataset.
-
-    Attributes:
-        check: what was checked, such as `greater_than(0)`, or the message of the validator.
-        column: the column that was checked; None if the check is not about one column.
-        failed: the number of values that failed; 1 if the validator does not count them.
-        examples: some of these values as text, with their row if it is known.
-    """
-
-    check: str
-    column: str | None = None
-    failed: int = 1
-    examples: tuple[str, ...] = ()
-
-
 class DataValidationError(DatasetError):
     """Data that the validator of its dataset refuses.
 
-    Fields: dataset, node, validator (its path), moment (`load` or `save`), failures (a tuple of `CheckFailure`).
+    Fields: dataset, node, validator (its path), moment (`load` or `save`), failures (a tuple of
+    `treadle.io.validation.failures.CheckFailure`).
     """
 
     fields: ClassVar[tuple[str, ...]] = ("dataset", "node", "validator", "moment", "failures")
     validator: str | None
     moment: str | None
-    failures: tuple[CheckFailure, ...] | None
+    failures: tuple[Any, ...] | None
 
 
 class HookError(TreadleError):

@@ -13,14 +13,8 @@ import treadle
 from treadle import errors
 
 ROOT = Path(__file__).parents[2]
-
-
-def _is_error(kind):
-    return kind.__module__ == errors.__name__ and issubclass(kind, Exception)
-
-
 PAGE = (ROOT / "docs" / "troubleshooting.md").read_text(encoding="utf-8")
-CLASSES = [name for name, kind in inspect.getmembers(errors, inspect.isclass) if _is_error(kind)]
+CLASSES = [name for name, kind in inspect.getmembers(errors, inspect.isclass) if kind.__module__ == errors.__name__]
 PLACEHOLDER = "…"
 
 

@@ -12,7 +12,8 @@ import pandas as pd
 import pytest
 
 from treadle import Catalog, Pipeline, node
-from treadle.errors import CheckFailure, DatasetError, DataValidationError, NodeError, UnknownDatasetError
+from treadle.errors import DatasetError, DataValidationError, NodeError, UnknownDatasetError
+from treadle.io.validation.failures import CheckFailure
 
 HERE = str(Path(__file__).parent)
 

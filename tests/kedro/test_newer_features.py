@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 from importlib.util import find_spec
 
@@ -30,45 +31,61 @@ def outcome(run, pipeline, catalog, hooks=None):
         return type(error).__name__, str(error)
 
 
-@pytest.fixture
-def compared(knots, warm_runner, tmp_path):
-    """`compared(nodes, value, validator)`: the outcome of nodes whose dataset `n` has a validator, the same with both runners."""
+PLACES = ({"type": "MemoryDataset"}, {"type": "pickle.PickleDataset", "filepath": "n.pkl"})
+
+
+def compare(runner, folder, nodes, value, validator, *, places=PLACES, enabled=True):
+    """Return the outcome of nodes whose dataset `n` has a validator, which is the same with both runners."""
     from kedro.io import DataCatalog
     from kedro.pipeline import pipeline
 
-    def run(nodes, value, validator, *, enabled=True):
+    for place in places:
         found = []
-        for runner in (in_order, warm_runner.run):
-            for place in ({"type": "MemoryDataset"}, {"type": "pickle.PickleDataset", "filepath": str(tmp_path / "n.pkl")}):
-                catalog = DataCatalog.from_config({"n": {**place, "validator": validator}}, validation_enabled=enabled)
-                catalog["value"] = value
-                found.append(outcome(runner, pipeline(nodes), catalog))
-        assert all(each == found[0] for each in found), found
-        return found[0]
-
-    return run
+        for run in (in_order, runner.run):
+            entry = {key: str(folder / text) if key == "filepath" else text for key, text in place.items()}
+            catalog = DataCatalog.from_config({"n": {**entry, "validator": validator}}, validation_enabled=enabled)
+            catalog["value"] = value
+            found.append(outcome(run, pipeline(nodes), catalog))
+        assert found[0] == found[1]
+    return found[0]
 
 
-def test_validators_convert_and_refuse(compared, knots, monkeypatch):
+LIMITED = {"class": "knots.AtMost", "options": {"limit": 5}}
+
+
+def test_validators_convert_and_refuse(knots, warm_runner, tmp_path):
     """A validated value is used, a refused one is the same error; severity, moment and the switches hold in workers."""
     from kedro.pipeline import node
 
     nodes = [node(knots.half_of, "value", "n", name="make"), node(knots.times_two, "n", "out", name="take")]
-    limited = {"class": "knots.AtMost", "options": {"limit": 5}}
-    assert compared(nodes, 7, limited) == {"out": 8}
-    kind, text = compared(nodes, 12, limited)
+    check = functools.partial(compare, warm_runner, tmp_path, nodes)
+    assert check(7, LIMITED) == {"out": 8}
+    kind, text = check(12, LIMITED)
     assert kind == "DataValidationError"
     assert "6.0 is more than 5" in text
     assert "on save" in text
-    assert "on load" in compared(nodes, 12, {**limited, "on": ["load"]})[1]
-    assert compared(nodes, 12, {**limited, "severity": "warn"}) == {"out": 12.0}
-    assert compared(nodes, 12, {**limited, "enabled": False}) == {"out": 12.0}
-    assert compared(nodes, 12, limited, enabled=False) == {"out": 12.0}
-    assert compared(nodes, 8, "knots.is_whole") == {"out": 8.0}
-    assert compared(nodes, 7, "knots.is_whole")[0] == "DataValidationError"
-    assert compared(nodes, 7, "knots.nowhere")[0] == "ValidationConfigurationError"
+    assert "on load" in check(12, {**LIMITED, "on": ["load"]}, places=PLACES[:1])[1]
+    assert check(12, {**LIMITED, "severity": "warn"}, places=PLACES[1:]) == {"out": 12.0}
+    assert check(12, LIMITED, enabled=False, places=PLACES[:1]) == {"out": 12.0}
+    assert check(7, "knots.is_whole", places=PLACES[1:])[0] == "DataValidationError"
+
+
+def test_switches_and_errors_of_validators(knots, tmp_path, monkeypatch):
+    """What Kedro decides from the entry or the environment is decided in the same way in a worker."""
+    from kedro.pipeline import node
+
+    from treadle.kedro import ParallelRunner
+
+    nodes = [node(knots.half_of, "value", "n", name="make"), node(knots.times_two, "n", "out", name="take")]
     monkeypatch.setenv("KEDRO_DATASET_VALIDATION", "off")
-    assert compared(nodes, 12, limited) == {"out": 12.0}
+    with ParallelRunner(max_workers=1, start_method="fork") as runner:
+        assert compare(runner, tmp_path, nodes, 12, LIMITED) == {"out": 12.0}
+    monkeypatch.delenv("KEDRO_DATASET_VALIDATION")
+    with ParallelRunner(max_workers=1, start_method="fork") as runner:
+        check = functools.partial(compare, runner, tmp_path, nodes, places=PLACES[1:])
+        assert check(12, {**LIMITED, "enabled": False}) == {"out": 12.0}
+        assert check(8, "knots.is_whole") == {"out": 8.0}
+        assert check(7, "knots.nowhere")[0] == "ValidationConfigurationError"
 
 
 def test_validators_count_for_unchanged_nodes(knots):

@@ -18,7 +18,7 @@ from treadle.io.identity import FileIdentity, file_identity_of
 from treadle.io.storage import is_local
 from treadle.io.temporary import remove_leftovers
 from treadle.io.validated import ValidatedDatasets
-from treadle.io.validation.declaration import LOAD, SAVE
+from treadle.io.validation import LOAD, SAVE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from treadle.io.failures import guarded
-from treadle.io.validation.declaration import SAVE
+from treadle.io.validation import SAVE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -10,6 +10,7 @@ from `inventory`. The engine sends a worker the part of the catalog that it need
 from __future__ import annotations
 
 import copy
+import os
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -23,13 +24,12 @@ from treadle.io.factories import DatasetFactories
 from treadle.io.inventory import Inventory
 from treadle.io.memory import MemoryDataset
 from treadle.io.parameters import ALL_PARAMETERS, PREFIX, Parameters
-from treadle.io.validation.declaration import validation_enabled, without_validators
+from treadle.io.validation import SWITCH
 from treadle.io.versions import new_version
 from treadle.secrets import register_secrets
 from treadle.suggestions import close_names, did_you_mean
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Iterable, Iterator, Mapping
 
     from typing_extensions import Self
@@ -111,8 +111,10 @@ class Catalog(DatasetAccess, Inventory):
         """
         register_secrets(credentials or {})
         catalog = checked_mapping(catalog, "Catalog.from_config(catalog=…)")
-        if not validation_enabled():
-            catalog = without_validators(catalog)
+        if SWITCH in os.environ:
+            from treadle.io.validation.declaration import validation_enabled, without_validators
+
+            catalog = catalog if validation_enabled() else without_validators(catalog)
         credentials = checked_mapping(credentials, "Catalog.from_config(credentials=…)")
         versions = dict(checked_mapping(load_versions, "Catalog.from_config(load_versions=…)"))
         result = cls()

@@ -10,8 +10,7 @@ from typing import Any
 
 from treadle.errors import DatasetError
 from treadle.io.recipe import DatasetRecipe, credential_names
-from treadle.io.validation.declaration import KEY as VALIDATOR_KEY
-from treadle.io.validation.declaration import read_validator
+from treadle.io.validation import KEY as VALIDATOR_KEY
 from treadle.suggestions import close_names, did_you_mean
 
 
@@ -99,6 +98,8 @@ def _check_versioned(name: str, entry: Mapping[str, Any]) -> None:
 def _check_validator(name: str, entry: Mapping[str, Any]) -> None:
     """Raise if a validator is declared incorrectly, or in the entry of a wrapped dataset, where it would not be used."""
     if entry.get(VALIDATOR_KEY) is not None:
+        from treadle.io.validation.declaration import read_validator
+
         read_validator(name, entry[VALIDATOR_KEY])
     inner = entry.get("dataset")
     if isinstance(inner, Mapping) and VALIDATOR_KEY in inner:

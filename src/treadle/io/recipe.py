@@ -11,7 +11,7 @@ import os
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path, PureWindowsPath
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from treadle.errors import DatasetError
 from treadle.io.copying import copy_value
@@ -19,9 +19,11 @@ from treadle.io.dataset import Capabilities, Dataset, capabilities_of
 from treadle.io.exclusive import shared_database
 from treadle.io.storage import is_local, local_path
 from treadle.io.types import known_type, resolve_type
-from treadle.io.validation.declaration import KEY as VALIDATOR_KEY
-from treadle.io.validation.declaration import ValidatorRecipe, read_validator
+from treadle.io.validation import KEY as VALIDATOR_KEY
 from treadle.suggestions import close_names, did_you_mean
+
+if TYPE_CHECKING:
+    from treadle.io.validation.declaration import ValidatorRecipe
 
 PATH_KEYS: Final = ("filepath", "path", "filename")
 """Arguments of datasets that are paths."""
@@ -148,7 +150,11 @@ class DatasetRecipe(NamedTuple):
             DatasetError: the declaration is invalid.
         """
         declared = self.config.get(VALIDATOR_KEY)
-        return None if declared is None else read_validator(self.name, declared)
+        if declared is None:
+            return None
+        from treadle.io.validation.declaration import read_validator
+
+        return read_validator(self.name, declared)
 
     def inner(self) -> DatasetRecipe:
         """Return the recipe of the wrapped dataset, with the same name, credentials and versions."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
-from treadle.io.validation.declaration import KEY
+from treadle.io.validation import KEY
 
 if TYPE_CHECKING:
     from treadle.io.dataset import Dataset

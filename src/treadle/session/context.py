@@ -9,12 +9,14 @@ plugins receive the context in the hook `after_context_created`. A project may s
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from treadle.errors import DatasetError
+from treadle.io.validation import SWITCH
 from treadle.secrets import register_secrets
 from treadle.session.hooking import call_hook
 from treadle.session.locating import configured, name_place
@@ -116,15 +118,13 @@ class Context:
             catalog_class: type[Any] = Catalog
         else:
             catalog_class = self.catalog_class
-        from treadle.io.validation.declaration import validation_enabled, without_validators
-
         conf_catalog = configured(self.config_loader, "catalog")
         conf_creds = configured(self.config_loader, "credentials")
         register_secrets(conf_creds)
         params = self.params
         try:
             catalog: Catalog = catalog_class.from_config(
-                conf_catalog if validation_enabled(setting=self.validates) else without_validators(conf_catalog),
+                self._entries(conf_catalog),
                 conf_creds,
                 project_path=self.project_path,
                 load_versions=dict(load_versions),
@@ -145,6 +145,14 @@ class Context:
             load_versions=dict(load_versions),
         )
         return catalog
+
+    def _entries(self, conf_catalog: Any) -> Any:
+        """Return the catalog entries, without their validators if these are switched off."""
+        if self.validates and SWITCH not in os.environ:
+            return conf_catalog
+        from treadle.io.validation.declaration import validation_enabled, without_validators
+
+        return conf_catalog if validation_enabled(setting=self.validates) else without_validators(conf_catalog)
 
 
 def _is_parameter(name: str) -> bool:

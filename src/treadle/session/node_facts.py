@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from treadle.errors import TreadleError
 from treadle.fingerprint import Fingerprinter
-from treadle.io.validation.declaration import KEY as VALIDATOR_KEY
-from treadle.io.validation.declaration import LOAD, SAVE
+from treadle.io.validation import KEY as VALIDATOR_KEY
+from treadle.io.validation import LOAD, SAVE
 from treadle.pipeline.names import base_name, is_parameter
 from treadle.secrets import looks_secret
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from treadle.errors import DatasetError
-from treadle.io.validation.declaration import LOAD, SAVE
+from treadle.io.validation import LOAD, SAVE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence

@@ -4,6 +4,16 @@
     resolving     imports the class, schema or function, in the process that checks
     pandera       calls pandera's schemas, and reads what has failed
     checking      checks a value before it is saved and after it is loaded
+    failures      the record of a failed check
 
-State: none.
+The names below are all that a process imports in which no dataset has a validator. State: none.
 """
+
+from typing import Final
+
+KEY: Final = "validator"
+"""The key of a catalog entry."""
+SWITCH: Final = "TREADLE_DATASET_VALIDATION"
+"""The environment variable that turns all validators on or off; it has precedence over the setting DATASET_VALIDATION."""
+LOAD: Final = "load"
+SAVE: Final = "save"

@@ -10,8 +10,9 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any, Final
 
-from treadle.errors import CheckFailure, DataValidationError
-from treadle.io.validation.declaration import SAVE
+from treadle.errors import DataValidationError
+from treadle.io.validation import SAVE
+from treadle.io.validation.failures import CheckFailure
 from treadle.io.validation.pandera import MOST_EXAMPLES, failures_of
 from treadle.io.validation.resolving import resolve_validator
 from treadle.secrets import looks_secret, mask_patterns, mask_secrets

@@ -11,14 +11,8 @@ from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
 from treadle.errors import DatasetError
+from treadle.io.validation import KEY, LOAD, SAVE, SWITCH
 from treadle.suggestions import close_names, did_you_mean
-
-KEY: Final = "validator"
-"""The key of a catalog entry."""
-SWITCH: Final = "TREADLE_DATASET_VALIDATION"
-"""The environment variable that turns all validators on or off; it has precedence over the setting DATASET_VALIDATION."""
-LOAD: Final = "load"
-SAVE: Final = "save"
 
 _KEYS: Final = ("class", "on", "severity", "options", "enabled")
 _MOMENTS: Final = (LOAD, SAVE)

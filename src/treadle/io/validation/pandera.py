@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from treadle.errors import CheckFailure, DatasetError
+from treadle.errors import DatasetError
+from treadle.io.validation.failures import CheckFailure
 from treadle.suggestions import close_names, did_you_mean
 
 if TYPE_CHECKING:

@@ -14,10 +14,11 @@ import polars as pl
 import pytest
 
 from treadle import Catalog
-from treadle.errors import CheckFailure, DatasetError, DataValidationError
+from treadle.errors import DatasetError, DataValidationError
 from treadle.execution.attempt.failure import record_failure
 from treadle.io.validation.checking import DatasetValidator
 from treadle.io.validation.declaration import read_validator
+from treadle.io.validation.failures import CheckFailure
 from treadle.secrets import register_secrets
 
 LONG = "y" * 5000
