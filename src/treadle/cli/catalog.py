@@ -1,4 +1,4 @@
-"""`treadle catalog`: list and describe the project's datasets, and resolve dataset patterns. State: none.
+"""`treadle catalog`: list, describe and validate the project's datasets, and resolve dataset patterns. State: none.
 
 Neighbours: `treadle.planning.datasets` collects the facts that are printed here, `location.py` opens the project.
 """
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from treadle.cli import completion, options
+from treadle.cli.failure import ExitCode
 from treadle.cli.groups import SuggestingGroup
 from treadle.cli.json_output import dataset_values, print_json
 from treadle.cli.values import join_names, join_params
@@ -21,13 +22,15 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from treadle.cli.options import Groups
+    from treadle.io import Catalog
+    from treadle.io.validation.results import ValidationResult
     from treadle.pipeline import Pipeline
     from treadle.planning.datasets import DatasetFacts
 
 
 @click.group(cls=SuggestingGroup)
 def catalog() -> None:
-    """List and describe the project's datasets."""
+    """List, describe and validate the project's datasets."""
 
 
 @catalog.command("list")
@@ -144,6 +147,72 @@ def resolve_patterns(
         click.echo(yaml.safe_dump(entries, sort_keys=False, allow_unicode=True), nl=False)
     elif not names:
         click.echo("# No dataset of the pipeline matches a pattern.")
+
+
+@catalog.command("validate")
+@click.argument("names", nargs=-1, metavar="[NAME]...", shell_complete=completion.datasets)
+@options.pipelines
+@options.env
+@options.params
+@options.conf_source
+@options.as_json
+def validate_datasets(
+    *,
+    names: tuple[str, ...],
+    pipelines: Groups,
+    env: str | None,
+    params: tuple[Mapping[str, Any], ...],
+    conf_source: str | None,
+    as_json: bool,
+) -> None:
+    """Load datasets, and check them with their validators.
+
+    The datasets NAME, or all datasets with a validator that the catalog declares or the pipelines use, and that exist. The exit
+    code is 1 if data is refused or cannot be loaded; a validator with `severity: warn` does not change it.
+    """
+    from treadle.cli.annotations import annotate
+    from treadle.cli.location import load_context
+    from treadle.cli.tables import aligned
+    from treadle.planning.datasets import declared_datasets, describe_datasets
+    from treadle.session.locating import declared_in
+
+    context = load_context(env=env, params=join_params(params), conf_source=conf_source)
+    found = context.catalog
+    known = [*declared_datasets(found), *(() if names else describe_datasets(_joined(pipelines), found))]
+    wanted = names or [name for name in dict.fromkeys(each.name for each in known) if _is_to_validate(found, name)]
+    results = [found.validate(name) for name in wanted]
+    for result in results:
+        if not result:
+            place = declared_in(context.config_loader, result.dataset, found)
+            annotate(f"{place}: {result.message}" if place is not None else result.message)
+    if as_json:
+        print_json("validation", results=[_result_values(each) for each in results])
+    elif not results:
+        click.echo("No dataset with a validator exists.")
+    else:
+        for line in aligned([("DATASET", "STATUS", "VALIDATOR"), *((e.dataset, e.status, e.validator or "") for e in results)]):
+            click.echo(printable(line))
+        for each in results:
+            if each.status != "passed":
+                click.echo(printable(f"\n{each.message}"))
+    if not all(results):
+        raise click.exceptions.Exit(ExitCode.FAILED)
+
+
+def _result_values(result: ValidationResult) -> dict[str, Any]:
+    return {
+        "dataset": result.dataset,
+        "validator": result.validator,
+        "status": result.status,
+        "message": result.message,
+        "failures": list(result.failures),
+    }
+
+
+def _is_to_validate(catalog: Catalog, name: str) -> bool:
+    """Return whether a dataset has a validator that checks what is loaded, and data that can be loaded."""
+    declared = catalog.validator_recipe(name)
+    return declared is not None and "load" in declared.on and catalog.exists(name)
 
 
 def _joined(groups: Groups) -> Pipeline:

@@ -42,7 +42,7 @@ _COMMANDS = {
     "invalidate": "Let nodes run the next time, whatever has changed.",
     "cache": "List and remove stored values of nodes.",
     "registry": "List and describe the project's pipelines.",
-    "catalog": "List and describe the project's datasets.",
+    "catalog": "List, describe and validate the project's datasets.",
     "pipeline": "Create or delete a pipeline.",
     "report": "Write a report of a run: one HTML file that explains where the time went.",
     "server": "Serve the project over HTTP.",

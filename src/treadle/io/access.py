@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from treadle.errors import DatasetError
 from treadle.io.appending import save_chunks
@@ -25,6 +25,12 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from treadle.io.dataset import Dataset
+    from treadle.io.validation.checking import DatasetValidator
+    from treadle.io.validation.results import ValidationResult
+
+
+_STORED: Final = object()
+"""Instead of a value: load it."""
 
 
 class DatasetAccess(ValidatedDatasets):
@@ -83,6 +89,33 @@ class DatasetAccess(ValidatedDatasets):
             DatasetError: it cannot be built; in the context: it cannot be saved.
         """
         return save_chunks(name, self[name], partial(self.save, name), self.validator(name))
+
+    def validate(self, name: str, data: Any = _STORED, *, on: str = LOAD) -> ValidationResult:
+        """Check a dataset with its validator, without raising for what it refuses.
+
+        Args:
+            name: name of the dataset.
+            data: the value to check; by default, the dataset is loaded.
+            on: `load` or `save`: what the validator must be declared for.
+
+        Returns:
+            The result; it is false if the data is refused, cannot be loaded, or the validator cannot be imported.
+
+        Raises:
+            ValueError: `on` is neither.
+        """
+        from treadle.io.validation.results import validate_dataset
+
+        def find() -> DatasetValidator | None:
+            if name not in self:
+                _ = self[name]  # raises, with close matches
+            return self.validator(name)
+
+        def load() -> Any:
+            dataset = self[name]
+            return guarded("load", name, dataset, dataset.load) if data is _STORED else data
+
+        return validate_dataset(name, find, load, on)
 
     def exists(self, name: str) -> bool:
         """Return whether a dataset has a value to load; False if the catalog has no such dataset.

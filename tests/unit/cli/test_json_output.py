@@ -146,3 +146,38 @@ def test_prune(project, capsys):
     assert "--keep NUMBER, --older-than AGE" in capsys.readouterr().err
     assert main(["sessions", "prune", "--older-than", "yesterday"]) == 2
     assert "12h, 30d" in capsys.readouterr().err
+
+
+CHECKED = """
+raw: {type: text.TextDataset, filepath: data/raw.txt, validator: PACKAGE.checks.is_short}
+"{name}_txt": {type: text.TextDataset, filepath: "data/{name}.txt", validator: {class: PACKAGE.checks.is_short, severity: warn}}
+missing: {type: text.TextDataset, filepath: data/missing.txt, validator: PACKAGE.checks.is_short}
+"""
+
+
+def test_catalog_validate(make_project, capsys, monkeypatch):
+    """Existing datasets with a validator are checked; what is refused has the exit code 1 and an annotation."""
+    root = make_project(pipeline_registry=REGISTRY, checks="def is_short(text):\n    return len(text) < 9\n")
+    (package,) = [path.name for path in (root / "src").iterdir()]
+    (root / "conf/base").mkdir(parents=True)
+    (root / "data").mkdir()
+    (root / "conf/base/catalog.yml").write_text(CHECKED.replace("PACKAGE", package))
+    assert printed(capsys, ["catalog", "validate", "--json"], "validation")["results"] == []
+    (root / "data/raw.txt").write_text("four")
+    (root / "data/x.txt").write_text("not so short")
+    found = printed(capsys, ["catalog", "validate", "--json"], "validation")["results"]
+    assert [(each["dataset"], each["status"]) for each in found] == [("raw", "passed"), ("x_txt", "warned")]
+    (root / "data/raw.txt").write_text("not so short")
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    monkeypatch.setenv("GITHUB_WORKSPACE", str(root))
+    (failed, skipped, missing) = printed(capsys, ["catalog", "validate", "--json", "raw", "n", "missing"], "validation", code=1)[
+        "results"
+    ]
+    assert (failed["status"], failed["failures"][0]["check"]) == ("failed", "it returned False")
+    assert (skipped["dataset"], skipped["status"]) == ("n", "error")  # no catalog file declares it
+    assert (missing["status"], "missing.txt" in missing["message"]) == ("error", True)
+    assert main(["catalog", "validate"]) == 1
+    shown = capsys.readouterr()
+    assert shown.out.splitlines()[1].split() == ["raw", "failed", f"{package}.checks.is_short"]
+    assert "Dataset 'raw' was refused" in shown.out
+    assert shown.err.startswith("::error file=conf/base/catalog.yml,line=2::")

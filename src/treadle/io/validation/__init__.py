@@ -4,6 +4,7 @@
     resolving     imports the class, schema or function, in the process that checks
     pandera       calls pandera's schemas, and reads what has failed
     checking      checks a value before it is saved and after it is loaded
+    results       checks datasets on request
     failures      the record of a failed check
 
 The names below are all that a process imports in which no dataset has a validator. State: none.

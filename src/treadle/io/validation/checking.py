@@ -65,14 +65,26 @@ class DatasetValidator:
         """
         if moment not in self.recipe.on:
             return data
+        value, error = self.try_check(data, moment)
+        if error is not None:
+            if not self.recipe.warns:
+                raise error  # here, where it has no context: an exception of pandera has the whole data
+            _logger.warning("%s The value is used as it is (severity: warn).", error.args[0])
+        return value
+
+    def try_check(self, data: Any, moment: str) -> tuple[Any, DataValidationError | None]:
+        """Check a value, and return the value to use and the error; None if the validator accepts the value.
+
+        Args:
+            data: the value.
+            moment: `load` or `save`, for the error.
+        """
         try:
-            return self._checked(data)
+            return self._checked(data), None
         except Exception as exc:  # noqa: BLE001 - whatever a validator raises means that it refuses the value
-            error, cause = self._error(exc, moment), _harmless(exc)
-        if not self.recipe.warns:
-            raise error from cause  # here, where there is no context: an exception of pandera has the whole data
-        _logger.warning("%s The value is used as it is (severity: warn).", error.args[0])
-        return data
+            error = self._error(exc, moment)
+            error.__cause__ = _harmless(exc)
+            return data, error
 
     def _checked(self, data: Any) -> Any:
         checked = self._check(data)

@@ -261,3 +261,31 @@ def test_the_catalog_of_a_program(tmp_path):
     assert catalog.with_data({"a_n": [-7]}).validator_recipe("a_n") is not None
     catalog["a_n"] = [-7]
     assert catalog.load("a_n") == [-7]
+
+
+def test_checks_on_request(tmp_path):
+    """A result instead of an exception, for stored and for given data; the data is that which the validator returns."""
+    entries = {
+        "good": {"type": "json.JSONDataset", "filepath": "good.json", "validator": f"{THIS.__name__}.Between"},
+        "bad": {
+            "type": "json.JSONDataset",
+            "filepath": "bad.json",
+            "validator": {"class": f"{THIS.__name__}.asserts", "on": "save"},
+        },
+        "soft": {"type": "MemoryDataset", "validator": {"class": f"{THIS.__name__}.asserts", "severity": "warn"}},
+        "wrong": {"type": "MemoryDataset", "validator": f"{THIS.__name__}.nothing"},
+    }
+    catalog = Catalog.from_config(entries, project_path=tmp_path)
+    (tmp_path / "good.json").write_text("[-1, 50]")
+    catalog["plain"] = 1
+    found = catalog.validate("good")
+    assert (found.status, found.data, bool(found)) == ("passed", [0, 9], True)
+    found = catalog.validate("bad", [], on="save")
+    assert (found.status, bool(found), found.failures[0].check[:14]) == ("failed", False, "AssertionError")
+    assert "was refused by its validator" in found.message
+    statuses = [catalog.validate(name, []).status for name in ("bad", "soft", "wrong", "plain", "unknown")]
+    assert statuses == ["skipped", "warned", "error", "skipped", "error"]
+    assert "Its validator checks only on save." in catalog.validate("bad", []).message
+    assert catalog.validate("soft").status == "error"  # it has no data
+    with pytest.raises(ValueError, match="on= must be 'load' or 'save'"):
+        catalog.validate("good", on="later")
