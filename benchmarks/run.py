@@ -2,7 +2,7 @@
 
 python benchmarks/run.py                     every workload, one start method, few repeats: some minutes
 python benchmarks/run.py --full              every start method, more repeats: some ten minutes
-python benchmarks/run.py --only arrays chain workloads by a part of their name; `alone`, `record`, `unchanged` and `shell` too
+python benchmarks/run.py --only arrays chain workloads by a part of their name; `alone`, `record`, `unchanged`, `auto`, `shell` too
 python benchmarks/run.py --engines dask forkserver   engines by a part of their name or start method
 python benchmarks/run.py --output FOLDER     writes benchmarks.md, benchmarks.json and benchmarks.png there
 
@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+import auto
 import record
 import scale
 import shell
@@ -84,6 +85,9 @@ def main() -> None:
     if _is_wanted("unchanged", options.only):
         _say(f"{time.monotonic() - began:4.0f} s  unchanged: how long it takes to decide that nothing has to run")
         alone += unchanged.figures(repeats, quick=not options.full)
+    if _is_wanted("auto", options.only):
+        _say(f"{time.monotonic() - began:4.0f} s  auto: the runner that chooses, beside the two that it chooses from")
+        alone += auto.figures(min(repeats, 5))
     if _is_wanted("shell", options.only):
         _say(f"{time.monotonic() - began:4.0f} s  shell: imports, --help, cold starts")
         alone += shell.figures(methods, options.workers, min(repeats, 3))

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
         WorkerSetupError,
     )
     from treadle.execution.loop.result import RunResult
+    from treadle.execution.runners.auto import AutoRunner
     from treadle.execution.runners.dask import DaskRunner
     from treadle.execution.runners.parallel import ParallelRunner
     from treadle.execution.runners.runner import Runner
@@ -56,6 +57,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _MODULES = {
+    "AutoRunner": "treadle.execution.runners.auto",
     "Catalog": "treadle.io",
     "CircularDependencyError": "treadle.errors",
     "ConfigError": "treadle.errors",
@@ -102,6 +104,7 @@ _MODULES = {
 }
 
 __all__ = [
+    "AutoRunner",
     "Catalog",
     "CircularDependencyError",
     "ConfigError",

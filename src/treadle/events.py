@@ -97,6 +97,8 @@ class RunStarted(NamedTuple):
     workers: int
     nodes: tuple[str, ...]
     """Names of all the nodes of the run, in plan order."""
+    reason: str | None = None
+    """Why this runner was chosen, if `runner="auto"` chose it."""
 
 
 class WorkerStarted(NamedTuple):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import multiprocessing
 import os
 import signal
@@ -34,7 +33,7 @@ def make_executor(method, **changes):
     method = StartMethod(method)
 
     def spec(scratch):
-        return dataclasses.replace(make_worker_spec(method, WORKERS, scratch, fingerprint([])), **changes)
+        return make_worker_spec(method, WORKERS, scratch, fingerprint([]))._replace(**changes)
 
     return loky_executor(WORKERS, method, spec)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import gc
 import json
 import logging
@@ -291,7 +290,7 @@ def mortal(monkeypatch, tmp_path):
 
         def changed(*facts):
             spec = make(*facts)
-            return dataclasses.replace(spec, project=dataclasses.replace(spec.project, setup=project), inherits=False)
+            return spec._replace(project=spec.project._replace(setup=project), inherits=False)
 
         monkeypatch.setattr(worker_specs, "make_worker_spec", changed)
 

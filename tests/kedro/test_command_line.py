@@ -201,6 +201,22 @@ def test_resume_and_skip_unchanged(lane, has_flag):
     }
 
 
+def test_the_auto_runner_learns_from_recorded_runs(lane):
+    """The first run uses workers; the second knows how long its nodes took, and runs them in Kedro's own process."""
+    with (lane.root / "pyproject.toml").open("a") as file:
+        file.write('\n[tool.treadle]\npackage_name = "lane"\n')
+    lane.kedro("--runner=treadle.kedro.AutoRunner")
+    files = lane.files()
+    lane.kedro("--runner=treadle.kedro.AutoRunner")
+    first, second = (each.runs[-1] for each in _sessions(lane))
+    assert (first.runner, second.runner) == ("parallel", "sequential")
+    assert "have not run yet" in first.params["runner_reason"]
+    assert "expected" in second.params["runner_reason"]
+    assert {node.worker for node in second.nodes} == {"main"}
+    assert {node.node for node in second.nodes} == {node.node for node in first.nodes}
+    assert lane.files() == files
+
+
 def _sessions(project):
     with closing(SQLStore(project_path=project.root)) as store:
         return [store.load(each.session_id) for each in reversed(store.list())]

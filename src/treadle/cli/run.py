@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     "--runner",
     "-r",
     metavar="RUNNER",
-    help="sequential (the default), thread, parallel, the name of a plugin's runner, or the dotted path of a runner class.",
+    help="sequential (the default), thread, parallel, auto (the fastest of these), the name of a plugin's runner, or the dotted "
+    "path of a runner class.",
     shell_complete=completion.runners,
 )
 @click.option(

@@ -3,7 +3,7 @@
 ::
 
     kedro run ─► KedroSession ─► runner.py    Kedro's AbstractRunner on one side, Treadle's runner on the other
-                                   │          (dask_runner.py: the same on a dask cluster; engines.py: Treadle's side)
+                                   │          (dask_runner.py, auto_runner.py: on other engines; engines.py: Treadle's side)
                  nodes.py, catalog.py         adapt nodes and datasets to the planner and the loop
                  run_bundle.py                pickles the run for workers:
                    ├ dataset_pickling.py        datasets, as configuration or as objects
@@ -25,10 +25,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from treadle.kedro.auto_runner import AutoRunner as AutoRunner
     from treadle.kedro.dask_runner import DaskRunner as DaskRunner
     from treadle.kedro.runner import ParallelRunner as ParallelRunner
 
-__all__ = ["DaskRunner", "ParallelRunner"]
+__all__ = ["AutoRunner", "DaskRunner", "ParallelRunner"]
+
+_MODULES = {"AutoRunner": "auto_runner", "DaskRunner": "dask_runner", "ParallelRunner": "runner"}
 
 
 def __getattr__(name: str) -> object:
@@ -37,12 +40,12 @@ def __getattr__(name: str) -> object:
         if name in ("SequentialRunner", "ThreadRunner"):
             hint = f"; use Kedro's own with --runner={name}"
         elif name.endswith("Runner"):
-            hint = "; the runners for Kedro projects are treadle.kedro.ParallelRunner and DaskRunner"
+            hint = "; the runners for Kedro projects are treadle.kedro.AutoRunner, ParallelRunner and DaskRunner"
         msg = f"module {__name__!r} has no attribute {name!r}{hint}"
         raise AttributeError(msg)
     from treadle.kedro.version_check import require_kedro
 
     require_kedro()
-    from treadle.kedro import dask_runner, runner
+    from importlib import import_module
 
-    return getattr(dask_runner if name == "DaskRunner" else runner, name)
+    return getattr(import_module(f"treadle.kedro.{_MODULES[name]}"), name)

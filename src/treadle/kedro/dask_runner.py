@@ -16,7 +16,7 @@ from treadle.kedro.runner import ParallelRunner
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from treadle.kedro.engines import KedroEngine
+    from treadle.kedro.engines import KedroAutoEngine, KedroEngine
 
 
 class DaskRunner(ParallelRunner):
@@ -62,7 +62,7 @@ class DaskRunner(ParallelRunner):
     ) -> None:
         AbstractRunner.__init__(self, is_async=is_async)
         self._reuse_options = ReuseOptions(None if resume is None else str(resume), skip_unchanged=skip_unchanged)
-        self._engine: KedroEngine | KedroDaskEngine = KedroDaskEngine(
+        self._engine: KedroEngine | KedroDaskEngine | KedroAutoEngine = KedroDaskEngine(
             address,
             client=client,
             cluster=cluster,

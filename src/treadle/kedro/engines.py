@@ -8,10 +8,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from treadle.execution.processes.start_method import choose_start_method
+from treadle.execution.runners.auto import AutoRunner
 from treadle.execution.runners.dask import DaskRunner
 from treadle.execution.runners.parallel import ParallelRunner
 
 if TYPE_CHECKING:
+    from treadle.execution.runners.estimates import Choice
+    from treadle.execution.runners.runner import Runner
     from treadle.kedro.project import KedroProject
     from treadle.planning import Plan
 
@@ -31,6 +34,24 @@ class KedroEngine(ParallelRunner):
             self._requested = choose_start_method(self._requested_start_method, prefer_fork=True).method
         if not self._keeps_workers:
             self.max_workers = min(self._max_workers_limit, _max_parallel_nodes(plan))
+
+
+class KedroAutoEngine(AutoRunner):
+    """Treadle's runner that chooses where nodes run; its workers are set up for a Kedro project."""
+
+    def use(self, project: KedroProject, plan: Plan) -> None:
+        """Set the project of the next run's workers."""
+        self._project, self._plan = project, plan
+
+    def _make_parallel(self, workers: int) -> Runner:
+        options = {**self._process_options, **self._options}
+        return KedroEngine(workers, options.pop("start_method"), **options)
+
+    def _opened(self, choice: Choice) -> Runner:
+        runner = super()._opened(choice)
+        if isinstance(runner, KedroEngine):
+            runner.use(self._project, self._plan)
+        return runner
 
 
 class KedroDaskEngine(DaskRunner):

@@ -20,7 +20,7 @@ from treadle.errors import TreadleError
 from treadle.events import Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from treadle.events import Observer
     from treadle.kedro.reuse import KedroReuse
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from treadle.observe.store import SessionRecord, SQLStore
     from treadle.observe.store.live import LiveRecord
     from treadle.observe.store.liveness import SessionProcess
+    from treadle.planning.run_times import RunTimes
     from treadle.session.record import SessionFacts
 
 _ARGUMENTS = (
@@ -50,10 +51,11 @@ _logger = logging.getLogger("kedro.runner.treadle")
 
 
 class RunRecording(NamedTuple):
-    """Observers that record a run, and a function that returns the durations of its nodes in earlier runs."""
+    """Observers that record a run, and functions that return the durations of its nodes, and the times of earlier runs."""
 
     observers: tuple[Observer, ...] = ()
     durations: Callable[[], Mapping[str, float]] = dict
+    past_runs: Callable[[], Sequence[RunTimes]] = tuple
 
 
 def record_folder(package_name: str | None, session: SessionInfo) -> Path | None:
@@ -98,7 +100,7 @@ def recorded(
     error: BaseException | None = None
     try:
         with claimed(reuse.resumed, reuse.store, run_id), logs_captured(run.recorder.log):
-            yield RunRecording((run.recorder,), lambda: _durations(run.store))
+            yield RunRecording((run.recorder,), lambda: _durations(run.store), lambda: _past_runs(run.store, reuse.package))
         outcome = Outcome.SUCCEEDED
     except KeyboardInterrupt as exc:
         outcome, error = Outcome.INTERRUPTED, exc
@@ -210,6 +212,14 @@ def _facts(run_id: str, reuse: KedroReuse, session: SessionInfo) -> SessionFacts
         environment={},
         resumed_from=reuse.resumed.session_id if reuse.resumed is not None else None,
     )
+
+
+def _past_runs(store: SQLStore, package_name: str) -> Sequence[RunTimes]:
+    try:
+        return store.run_times(package_name)
+    except TreadleError as exc:  # the run needs no times
+        _logger.warning("The times of earlier runs could not be read: %s", exc)
+        return ()
 
 
 def _durations(store: SQLStore) -> Mapping[str, float]:

@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 
     from treadle.events import Observer
     from treadle.io import Catalog
-    from treadle.kedro.engines import KedroDaskEngine
+    from treadle.kedro.engines import KedroAutoEngine, KedroDaskEngine
     from treadle.kedro.reuse import KedroReuse
     from treadle.kedro.session import SessionInfo
     from treadle.pipeline import Pipeline as TreadlePipeline
@@ -55,7 +55,7 @@ if TYPE_CHECKING:
     from treadle.planning.reuse.decisions import Decisions
     from treadle.session.tracing import NodeTracing
 
-_KEDRO_VARIABLE = "KEDRO_MP_CONTEXT"
+KEDRO_VARIABLE = "KEDRO_MP_CONTEXT"
 """The variable that sets the start method of Kedro's own parallel runner; used if none is set for Treadle."""
 
 
@@ -105,8 +105,8 @@ class ParallelRunner(AbstractRunner):
         super().__init__(is_async=is_async)
         self._reuse_options = ReuseOptions(None if resume is None else str(resume), skip_unchanged=skip_unchanged)
         if start_method is None and not os.environ.get(ENVIRONMENT_VARIABLE):
-            start_method = os.environ.get(_KEDRO_VARIABLE) or None
-        self._engine: KedroEngine | KedroDaskEngine = KedroEngine(
+            start_method = os.environ.get(KEDRO_VARIABLE) or None
+        self._engine: KedroEngine | KedroDaskEngine | KedroAutoEngine = KedroEngine(
             max_workers,
             start_method,
             resources=resources,
@@ -275,7 +275,7 @@ class ParallelRunner(AbstractRunner):
             with recorded(bundle.run_id, reuse, session, params) as records, watched() as watchers:
                 own: list[Observer] = [upkeep] if upkeep else []
                 observers = [*own, LogObserver(self._logger.getChild("nodes")), *watchers, *records.observers, resume_hint]
-                self._engine.run_bundle(bundle, observers, records.durations)
+                self._engine.run_bundle(bundle, observers, records.durations, past_runs=records.past_runs)
                 upkeep.check()
         except BaseException as error:  # re-raised
             cast("EngineCatalog", bundle.catalog).unpin_versions()

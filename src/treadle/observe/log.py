@@ -76,7 +76,8 @@ class LogObserver:
         workers = f", {event.workers} workers" if event.workers > 1 else ""
         method = f" ({event.start_method})" if event.start_method else ""
         nodes = "1 node" if len(event.nodes) == 1 else f"{len(event.nodes)} nodes"
-        self.logger.info("Running %s: %s runner%s%s.", nodes, event.runner, workers, method)
+        chosen = f" ({event.reason})" if event.reason else ""
+        self.logger.info("Running %s: %s runner%s%s%s.", nodes, event.runner, workers, method, chosen)
 
     def _node_finished(self, event: NodeFinished) -> None:
         self._tally.done += 1

@@ -38,6 +38,7 @@ class Settings(NamedTuple):
         DISABLE_HOOKS_FOR_PLUGINS: names of installed distributions whose hooks are not registered.
         LOGGING_FACTORIES: dotted names of further functions and classes that a logging file may call.
         DATASET_VALIDATION: whether the validators of datasets are used, unless TREADLE_DATASET_VALIDATION says otherwise.
+        RUNNER: the runner of runs that are given none: a name such as `"auto"`, or a dotted path; None for the sequential one.
         VALUE_CACHE_SIZE: the most bytes that stored values of nodes with `cache: store` use.
         RECORD_LOGS: whether the log lines of a run are a part of its record.
         file: path of the settings.py; None if the project has none.
@@ -55,6 +56,7 @@ class Settings(NamedTuple):
     DISABLE_HOOKS_FOR_PLUGINS: tuple[str, ...] = ()
     LOGGING_FACTORIES: tuple[str, ...] = ()
     DATASET_VALIDATION: bool = True
+    RUNNER: str | None = None
     VALUE_CACHE_SIZE: int = 10_000_000_000
     RECORD_LOGS: bool = True
     file: str | None = None
@@ -135,6 +137,12 @@ def _conf_source(name: str, value: Any, file: str) -> str:
     raise _wrong(name, value, file, "the path of a folder or an archive, as a string or a Path")
 
 
+def _runner(name: str, value: Any, file: str) -> str:
+    if isinstance(value, str) and value:
+        return value
+    raise _wrong(name, value, file, 'the name of a runner, such as "auto", or the dotted path of its class')
+
+
 def _cache_size(name: str, value: Any, file: str) -> int:
     try:
         return read_amount(value)
@@ -150,6 +158,7 @@ def _flag(name: str, value: Any, file: str) -> bool:
 
 _CHECKS: Mapping[str, Callable[[str, Any, str], Any]] = {
     "CONF_SOURCE": _conf_source,
+    "RUNNER": _runner,
     "VALUE_CACHE_SIZE": _cache_size,
     "DATASET_VALIDATION": _flag,
     "RECORD_LOGS": _flag,

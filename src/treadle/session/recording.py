@@ -32,12 +32,13 @@ from treadle.session.selection import DEFAULT_PIPELINE
 from treadle.session.sources import sources_digest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from treadle.observe.report.report import Report
     from treadle.observe.store import RunRecord, SessionRecord, SessionStore
     from treadle.observe.store.liveness import SessionProcess
     from treadle.observe.store.records import ErrorRecord
+    from treadle.planning.run_times import RunTimes
     from treadle.project import ConfiguredProject
     from treadle.session.facts import GitProbe
     from treadle.session.record import SessionFacts
@@ -92,6 +93,18 @@ class Recording:
         except StoreError as exc:
             _logger.warning("Node durations of earlier sessions cannot be read, so nodes are scheduled without them: %s", exc)
             return {}
+        return known
+
+    def past_runs(self) -> Sequence[RunTimes]:
+        """Return the times of earlier runs, the latest first; empty if the store cannot provide them, which fails no run."""
+        run_times = getattr(self.store, "run_times", None)
+        if run_times is None:
+            return ()
+        try:
+            known: Sequence[RunTimes] = run_times(self._project.package_name)
+        except StoreError as exc:
+            _logger.warning("The times of earlier runs cannot be read, so the runner is chosen without them: %s", exc)
+            return ()
         return known
 
     def begin_run(

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from treadle.execution.runners.runner import Runner
     from treadle.io import Catalog
     from treadle.pipeline import Pipeline
+    from treadle.planning.run_times import RunTimes
     from treadle.session.claims import OutputClaims
     from treadle.session.context import Context
     from treadle.session.request import RunRequest
@@ -53,6 +54,7 @@ def run_request(  # noqa: PLR0913 - its one caller passes them by keyword
     observers: Sequence[Observer],
     inputs: Mapping[str, Any],
     durations: Callable[[], Mapping[str, float]] | None = None,
+    past_runs: Callable[[], Sequence[RunTimes]] | None = None,
     versions: RunVersions | None = None,
     load_results: bool | Iterable[str] = False,
     claims: OutputClaims | None = None,
@@ -73,6 +75,7 @@ def run_request(  # noqa: PLR0913 - its one caller passes them by keyword
         observers: receive the events of the run.
         inputs: values that replace catalog datasets in this run.
         durations: returns node durations of earlier sessions, in seconds.
+        past_runs: returns the times of earlier runs, the latest first.
         versions: is filled with the pipeline, catalog and loaded versions of the run.
         load_results: the results to load before the run ends, as for `Session.run`.
         claims: tracks the files written by the runs of a service; None for a run outside a service.
@@ -117,8 +120,11 @@ def run_request(  # noqa: PLR0913 - its one caller passes them by keyword
                 options |= {"decisions": decisions} if decisions is not None else {}
             if claims is not None:
                 stack.enter_context(claims.held(run_id, pipeline, catalog, runner=opened, loads_all=load_results is True))
-            if cancellation is not None and "cancellation" in inspect.signature(opened.run).parameters:
+            accepted = inspect.signature(opened.run).parameters
+            if cancellation is not None and "cancellation" in accepted:
                 options["cancellation"] = cancellation
+            if past_runs is not None and "past_runs" in accepted:
+                options["past_runs"] = past_runs
             if asks_for_traces(os.environ):  # after the decisions: its hooks change no data
                 from treadle.session.tracing import traced_nodes
 

@@ -131,7 +131,7 @@ class ServiceSession:
         return cls(
             facts,
             project=project,
-            runner=closing.enter_context(choose_runner(runner, runner_params).opened()),
+            runner=closing.enter_context(choose_runner(runner or project.settings.RUNNER, runner_params).opened()),
             hook_manager=make_hook_manager(project.settings),
             store=make_store(project.settings, facts.project_path) if save_on_close else None,
             closing=closing,

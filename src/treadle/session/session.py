@@ -287,7 +287,8 @@ class Session:
         recorded = self._resumed.arguments if self._resumed is not None else {}
         is_made = runner is not None and not isinstance(runner, str)  # then it has its own params
         choice = choose_runner(
-            runner or recorded.get("runner"), runner_params or (None if is_made else recorded.get("runner_params"))
+            runner or recorded.get("runner") or self._project.settings.RUNNER,
+            runner_params or (None if is_made else recorded.get("runner_params")),
         )
         request = make_request(
             choice,
@@ -332,7 +333,9 @@ class Session:
         from treadle.session.status import run_status
 
         reuse = self._recording.reuse(skips=True, resumed=self._resumed, forced=_forced(force))
-        choice = choose_runner(arguments.pop("runner", None), arguments.pop("runner_params", None))
+        choice = choose_runner(
+            arguments.pop("runner", None) or self._project.settings.RUNNER, arguments.pop("runner_params", None)
+        )
         return run_status(
             make_request(choice, **arguments).filled(self._resumed.arguments if self._resumed is not None else {}),
             cast("Reuse", reuse),
@@ -424,6 +427,7 @@ class Session:
                     observers=(recorder, *watchers, *observers),
                     inputs=inputs,
                     durations=self._recording.past_seconds,
+                    past_runs=self._recording.past_runs,
                     versions=versions,
                     load_results=load_results,
                     claims=self.claims,

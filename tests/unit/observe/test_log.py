@@ -54,6 +54,12 @@ def test_one_worker_and_one_node_are_said_plainly(observe, caplog):
     assert caplog.messages == ["Running 1 node: sequential runner."]
 
 
+def test_the_reason_for_a_chosen_runner(observe, caplog):
+    """Under `runner="auto"`, the first line says why this runner was chosen."""
+    observe(RunStarted("id", 100.0, "sequential", None, 1, ("a", "b"), "0.1 s expected, 0.5 s in 2 processes"))
+    assert caplog.messages == ["Running 2 nodes: sequential runner (0.1 s expected, 0.5 s in 2 processes)."]
+
+
 @pytest.mark.parametrize(
     ("event", "level", "line"),
     [

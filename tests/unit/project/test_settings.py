@@ -62,6 +62,7 @@ def test_settings_are_read(make_project: MakeProject) -> None:
     [
         ("CONF_SOURCE = 5", "CONF_SOURCE", "as a string or a Path"),
         ("DATASET_VALIDATION = 'off'", "DATASET_VALIDATION", "True or False"),
+        ("RUNNER = 5", "RUNNER", 'such as "auto"'),
         ("VALUE_CACHE_SIZE = 'big'", "VALUE_CACHE_SIZE", 'such as "10GB"'),
         ("RECORD_LOGS = 'no'", "RECORD_LOGS", "True or False"),
         ("class H: ...\nHOOKS = (H,)", "HOOKS", r"H\(\) with parentheses"),

@@ -79,6 +79,8 @@ class RunLoop:
         self._durations = durations
         self.seconds: dict[str, float] = {}
         """How long each finished node took, by name."""
+        self.first_started = 0.0
+        """When the node that finished first had started, in seconds since the epoch; 0 if none has finished."""
         capabilities = executor.capabilities
         self._scheduler = Scheduler(
             bundle.plan,
@@ -287,6 +289,8 @@ class RunLoop:
             if (placement := handle.placement) is not SHARED:
                 self._scheduler.value_made(dataset, placement)
         seconds = fact.at - fact.started
+        if not self.seconds:
+            self.first_started = fact.started
         name = self._plan.nodes[fact.node].name
         self.seconds[name] = seconds
         attempt = self._scheduler.attempt(fact.node)

@@ -22,6 +22,7 @@ _RUNNER_CLASSES = {
     "sequential": "treadle.execution.runners.sequential.SequentialRunner",
     "thread": "treadle.execution.runners.thread.ThreadRunner",
     "parallel": "treadle.execution.runners.parallel.ParallelRunner",
+    "auto": "treadle.execution.runners.auto.AutoRunner",
     "dask": "treadle.execution.runners.dask.DaskRunner",
 }
 

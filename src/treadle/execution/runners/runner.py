@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from treadle.planning import Plan
     from treadle.planning.policies import PolicyRules
     from treadle.planning.reuse.decisions import Decisions
+    from treadle.planning.run_times import RunTimes
 
 
 class Runner(ABC):
@@ -89,6 +90,8 @@ class Runner(ABC):
         self._executors_of_parent: list[object] = []  # in a forked child: kept, so that they are not garbage-collected there
         self._keeps_workers = False
         self._run_lock = RunLock(self.name)
+        self.last_run: RunTimes | None = None
+        """How long the last run that succeeded took."""
         self._seconds: dict[str, float] = {}  # durations of nodes in this runner's earlier runs, by name
 
     @property
@@ -111,6 +114,7 @@ class Runner(ABC):
         load_results: bool | Iterable[str] = False,
         decisions: Decisions | None = None,
         cancellation: Cancellation | None = None,
+        past_runs: Callable[[], Sequence[RunTimes]] | None = None,
     ) -> RunResult:
         """Run a pipeline.
 
@@ -132,6 +136,7 @@ class Runner(ABC):
                 later runs that write the same files do not change the results.
             decisions: decides which nodes are up to date; they do not run. By default all nodes run.
             cancellation: by which another thread can stop the run.
+            past_runs: returns the times of earlier runs, the latest first; only the runner `auto` uses them.
 
         Returns:
             A mapping of free output to data. Each value is loaded when it is first used.
@@ -159,7 +164,7 @@ class Runner(ABC):
 
             with self._locked():
                 return reuse_all(
-                    self._started(run_id, plan), plan, catalog, observers, self.resources, load_results, cancellation
+                    self._started(run_id, plan, time.time()), plan, catalog, observers, self.resources, load_results, cancellation
                 )
         from treadle.execution.packing.bundle import RunBundle
         from treadle.execution.runners.datasets import managed_datasets
@@ -168,7 +173,7 @@ class Runner(ABC):
             bundle = RunBundle(run_id, plan, catalog, hooks, self.is_async, state=managed.state, decisions=decisions)
             all_observers = [*managed.observers, *observers]
             options: dict[str, Any] = {"on_failure": on_failure, "load_results": load_results, "cancellation": cancellation}
-            return self.run_bundle(bundle, all_observers, durations, **options)
+            return self.run_bundle(bundle, all_observers, durations, past_runs=past_runs, **options)
 
     def run_bundle(
         self,
@@ -179,6 +184,8 @@ class Runner(ABC):
         on_failure: str | FailurePolicy | None = None,
         load_results: bool | Iterable[str] = False,
         cancellation: Cancellation | None = None,
+        past_runs: Callable[[], Sequence[RunTimes]] | None = None,  # noqa: ARG002 - see `run`
+        reason: str | None = None,
     ) -> RunResult:
         """Run a compiled run, such as one that another framework's integration has made.
 
@@ -189,6 +196,8 @@ class Runner(ABC):
             on_failure: see `run`.
             load_results: see `run`.
             cancellation: see `run`.
+            past_runs: see `run`.
+            reason: why this runner was chosen, for the record; None if the caller chose it.
 
         Returns:
             The result, as `run` returns it. The exceptions are those of `run`.
@@ -199,7 +208,8 @@ class Runner(ABC):
         wanted = check_results(bundle.plan, load_results)
         policy = checked_failure_policy(on_failure) or self._failure_policy or bundle.plan.on_failure
         with self._locked():
-            result = self._run_locked(bundle, Observers(observers), durations, policy or FailurePolicy.STOP, cancellation)
+            policy = policy or FailurePolicy.STOP
+            result = self._run_locked(bundle, Observers(observers), durations, policy, cancellation, reason)
             result.load_all(wanted)
         return result
 
@@ -210,9 +220,11 @@ class Runner(ABC):
         durations: Callable[[], Mapping[str, float]] | None,
         on_failure: FailurePolicy,
         cancellation: Cancellation | None,
+        reason: str | None,
     ) -> RunResult:
         from treadle.execution.attempt.seeding import plan_seeds
         from treadle.execution.loop.loop import RunLoop
+        from treadle.planning.run_times import RunTimes
 
         if cancellation is not None:
             cancellation.check(bundle.run_id)
@@ -221,6 +233,7 @@ class Runner(ABC):
             bundle = replace(bundle, seeds=seeds or None, records_outputs=observers.record_outputs)
         bundle, limits = self._apply_resource_limits(bundle)
         plan = bundle.plan
+        started_at, started_monotonic = time.time(), time.monotonic()  # the executor is a part of what the run costs
         with self._open_executor(bundle) as executor:
             loop = RunLoop(
                 bundle,
@@ -231,8 +244,8 @@ class Runner(ABC):
                 on_failure=on_failure,
                 cancellation=cancellation,
             )
-            started = self._started(bundle.run_id, plan)
-            outcome, started_at = Outcome.FAILED, time.monotonic()
+            started = self._started(bundle.run_id, plan, started_at, reason)
+            outcome = Outcome.FAILED
             observers.plan_ready(plan, limits)
             observers.notify(started)
             try:
@@ -240,13 +253,20 @@ class Runner(ABC):
                 with plan_excluded_from_gc(len(plan.nodes)), explaining_shortages(), waking:
                     result = loop.run()
                 outcome = Outcome.SUCCEEDED
+                self.last_run = RunTimes(
+                    self.name,
+                    self.max_workers,
+                    time.monotonic() - started_monotonic,
+                    max(0.0, loop.first_started - started_at),
+                    loop.seconds,
+                )
             except (KeyboardInterrupt, RunCancelledError):
                 outcome = Outcome.INTERRUPTED
                 loop.report_running()
                 raise
             finally:
                 self._seconds.update(loop.seconds)
-                observers.notify(loop.finished_event(outcome, started.at + time.monotonic() - started_at))
+                observers.notify(loop.finished_event(outcome, started.at + time.monotonic() - started_monotonic))
             return result
 
     def _locked(self) -> AbstractContextManager[None]:
@@ -255,9 +275,9 @@ class Runner(ABC):
             self._discard_inherited()
         return self._run_lock.held()
 
-    def _started(self, run_id: str, plan: Plan) -> RunStarted:
+    def _started(self, run_id: str, plan: Plan, at: float, reason: str | None = None) -> RunStarted:
         names = tuple([node.name for node in plan.nodes])
-        return RunStarted(run_id, time.time(), self.name, self.start_method, self.max_workers, names)
+        return RunStarted(run_id, at, self.name, self.start_method, self.max_workers, names, reason)
 
     def _discard_inherited(self) -> None:
         """Drop the executor and the run in progress in a forked child: they belong to the parent."""

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 from collections import defaultdict
 from types import MappingProxyType
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from treadle.events import Outcome
 from treadle.observe.store.database_access import DatabaseAccess
+from treadle.planning.run_times import RunTimes
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
+    from treadle.observe.store.connection import StoreConnection
     from treadle.observe.store.rows import Row
 
 
@@ -39,6 +41,61 @@ class PastRun(NamedTuple):
 
 class HistoryAccess(DatabaseAccess):
     """The durations of earlier runs, in a database."""
+
+    def run_times(self, package_name: str, *, runs: int = 20, most_nodes: int = 50_000) -> tuple[RunTimes, ...]:
+        """Return how long the latest runs of a package took that succeeded, and by which runner.
+
+        Args:
+            package_name: the package.
+            runs: maximum number of runs.
+            most_nodes: maximum number of nodes to read, of all runs together; fewer runs are returned if they have more.
+
+        Returns:
+            The times, those of the latest run first.
+
+        Raises:
+            StoreError: the database cannot be read.
+        """
+        if self._is_missing():
+            return ()
+        query = (
+            "SELECT r.session_id, r.number, r.runner, r.worker_count, r.started, r.finished, r.node_count FROM treadle_runs r "
+            "JOIN treadle_sessions s ON s.session_id = r.session_id "
+            "WHERE s.package_name = :package_name AND r.outcome = :succeeded AND r.worker_count IS NOT NULL "
+            "AND r.finished IS NOT NULL ORDER BY r.session_id DESC, r.number DESC LIMIT :runs"
+        )
+        values = {"package_name": package_name, "succeeded": Outcome.SUCCEEDED.value, "runs": runs}
+        found: list[RunTimes] = []
+        total = 0
+        with self._connected("read") as connection:
+            for row in connection.select_rows(query, values):
+                total += row["node_count"] or 0
+                if found and total > most_nodes:
+                    break
+                spans = [
+                    (node, started, finished - started)
+                    for node, started, finished in self._succeeded(connection, row["session_id"], row["number"])
+                ]
+                begun = min((started for _node, started, _seconds in spans), default=row["started"])
+                found.append(
+                    RunTimes(
+                        row["runner"],
+                        row["worker_count"],
+                        row["finished"] - row["started"],
+                        max(0.0, begun - row["started"]),
+                        {node: seconds for node, _started, seconds in spans},
+                    )
+                )
+        return tuple(found)
+
+    @staticmethod
+    def _succeeded(connection: StoreConnection, session_id: str, run: int) -> Iterable[Sequence[Any]]:
+        """Return the name, start and end of each node of a run that succeeded."""
+        return connection.select(
+            "SELECT node, started, finished FROM treadle_nodes WHERE session_id = :session_id AND run = :run "
+            "AND outcome = :outcome AND started IS NOT NULL AND finished IS NOT NULL",
+            {"session_id": session_id, "run": run, "outcome": Outcome.SUCCEEDED.value},
+        )
 
     def history(self, session_id: str, *, runs: int = 50, most_nodes: int = 100_000) -> tuple[PastRun, ...]:
         """Return the runs of the same package and environment before a session.
@@ -74,11 +131,7 @@ class HistoryAccess(DatabaseAccess):
                 found.append(row)
             nodes: defaultdict[tuple[str, int], dict[str, float]] = defaultdict(dict)
             for row in found:
-                times = connection.select(
-                    "SELECT node, started, finished FROM treadle_nodes WHERE session_id = :session_id AND run = :run "
-                    "AND outcome = :outcome AND started IS NOT NULL AND finished IS NOT NULL",
-                    {"session_id": row["session_id"], "run": row["number"], "outcome": Outcome.SUCCEEDED.value},
-                )
+                times = self._succeeded(connection, row["session_id"], row["number"])
                 nodes[row["session_id"], row["number"]] = {node: finished - started for node, started, finished in times}
         return tuple(
             PastRun(

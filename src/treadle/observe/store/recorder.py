@@ -290,6 +290,7 @@ class RunRecorder:
             worker_count=event.workers,
             started=event.at,
             node_count=len(event.nodes),
+            params={**self._record.params, "runner_reason": event.reason} if event.reason else self._record.params,
         )
 
     def _run_finished(self, event: RunFinished) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from treadle import ParallelRunner, SequentialRunner, ThreadRunner
+from treadle import AutoRunner, ParallelRunner, SequentialRunner, ThreadRunner
 from treadle.errors import RunnerError
 from treadle.execution.runners.registry import make_runner
 
@@ -17,6 +17,7 @@ from treadle.execution.runners.registry import make_runner
         ("thread", ThreadRunner),
         ("parallel", ParallelRunner),
         ("Parallel", ParallelRunner),
+        ("auto", AutoRunner),
         ("treadle.ThreadRunner", ThreadRunner),
         ("treadle.execution.runners.parallel.ParallelRunner", ParallelRunner),
     ],

@@ -1,0 +1,162 @@
+"""The runner `auto`: it runs each plan with the runner that is expected to be the fastest.
+
+Runs in the parent. State: the runners that it has opened, and how long its own runs took. `estimates.py` compares the runners.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from treadle.execution.processes.start_method import choose_start_method
+from treadle.execution.runners.arguments import checked_memory, checked_workers
+from treadle.execution.runners.estimates import ENOUGH_RUNS, PARALLEL, SEQUENTIAL, THREAD, choose_runner_for
+from treadle.execution.runners.limits import run_limits
+from treadle.execution.runners.runner import Runner
+from treadle.execution.runners.sequential import SequentialRunner
+from treadle.execution.runners.thread import ThreadRunner
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from treadle.events import Observer
+    from treadle.execution.executors.executor import Executor
+    from treadle.execution.loop.result import RunResult
+    from treadle.execution.packing.bundle import RunBundle
+    from treadle.execution.processes.start_method import StartMethod
+    from treadle.execution.runners.estimates import Choice
+    from treadle.pipeline.policy import Amount, FailurePolicy
+    from treadle.planning import Plan
+    from treadle.planning.run_times import RunTimes
+
+_MOST_KEPT = 20
+"""How many of its own runs a runner remembers."""
+
+
+class AutoRunner(Runner):
+    """Run each pipeline sequentially, in threads or in processes: whichever was, or is expected to be, the fastest.
+
+    A pipeline whose nodes have not run yet runs in processes. After that, the durations of its nodes and runs are known from the
+    session store and from this runner's own runs. The choice and its reason are logged and recorded.
+
+    Args:
+        max_workers: the most workers that it may use; None for the number of cores that the process may use.
+        start_method: how worker processes are started, as for `ParallelRunner`.
+        is_async: as for every `Runner`.
+        resources: as for every `Runner`.
+        on_failure: as for every `Runner`.
+        exchange_memory: as for `ParallelRunner`.
+        seed: as for every `Runner`.
+
+    Raises:
+        RunnerError: the start method is unknown, a number is less than 1, or an amount of memory is invalid.
+
+    Example:
+        >>> from treadle import AutoRunner, Catalog, Pipeline, node
+        >>> AutoRunner().run(Pipeline([node(len, "text", "length")]), Catalog({"text": "abc"}))["length"]
+        3
+    """
+
+    name = "auto"
+    has_processes = True
+
+    def __init__(
+        self,
+        max_workers: int | None = None,
+        start_method: str | StartMethod | None = None,
+        *,
+        is_async: bool = False,
+        resources: Mapping[str, Amount] | None = None,
+        on_failure: str | FailurePolicy | None = None,
+        exchange_memory: Amount | None = None,
+        seed: int | None = None,
+    ) -> None:
+        super().__init__(checked_workers(max_workers), is_async=is_async, resources=resources, on_failure=on_failure, seed=seed)
+        self._options: dict[str, Any] = {"is_async": is_async, "resources": resources, "on_failure": on_failure, "seed": seed}
+        self._process_options: dict[str, Any] = {"start_method": start_method, "exchange_memory": exchange_memory}
+        choose_start_method(start_method)  # raises here for an unknown method, before a run starts
+        checked_memory(exchange_memory)
+        self.latest: Choice | None = None
+        """What it chose for its latest run, and why."""
+        self._runners: dict[str, Runner] = {}
+        self._own_runs: list[RunTimes] = []  # the latest first
+
+    def run_bundle(
+        self,
+        bundle: RunBundle,
+        observers: Sequence[Observer] = (),
+        durations: Callable[[], Mapping[str, float]] | None = None,
+        *,
+        past_runs: Callable[[], Sequence[RunTimes]] | None = None,
+        reason: str | None = None,  # noqa: ARG002 - it is this runner that has one
+        **options: Any,
+    ) -> RunResult:
+        """Choose a runner for a compiled run, and run it. The arguments and the result are those of `Runner.run_bundle`."""
+        if self._process != os.getpid():
+            self._discard_inherited()
+        with self._run_lock.held():
+            choice = choose_runner_for(
+                bundle.plan,
+                self._past(bundle.plan, past_runs),
+                self.max_workers,
+                run_limits(bundle.plan, self.resources or {}),
+            )
+            self.latest, runner = choice, self._opened(choice)
+            self.start_method = None
+            if choice.runner != PARALLEL:
+                bundle = replace(bundle, state=None)  # every node uses the dataset objects of this process
+            try:
+                result = runner.run_bundle(bundle, observers, durations, reason=choice.reason, **options)
+            finally:
+                self.start_method = runner.start_method
+            if runner.last_run is not None:
+                self._own_runs = [runner.last_run, *self._own_runs][:_MOST_KEPT]
+        return result
+
+    def _past(self, plan: Plan, past_runs: Callable[[], Sequence[RunTimes]] | None) -> Sequence[RunTimes]:
+        """Return the runs to learn from: its own if it has run these nodes often enough, else the recorded ones too."""
+        names = {node.name for node in plan.nodes}
+        same = sum(run.nodes.keys() == names for run in self._own_runs)
+        if past_runs is None or same >= ENOUGH_RUNS:
+            return self._own_runs
+        return [*self._own_runs, *past_runs()]
+
+    def _opened(self, choice: Choice) -> Runner:
+        """Return the chosen runner. It keeps its workers, and their number, if this runner does."""
+        runner = self._runners.get(choice.runner)
+        if runner is not None and self._keeps_workers:
+            return runner
+        if choice.runner == SEQUENTIAL:
+            runner = SequentialRunner(**self._options)
+        elif choice.runner == THREAD:
+            runner = ThreadRunner(choice.workers, **self._options)
+        else:
+            workers = self.max_workers if self._keeps_workers else choice.workers  # a later pipeline may need more of them
+            runner = self._make_parallel(workers)
+        if self._keeps_workers:
+            runner.__enter__()
+        self._runners[choice.runner] = runner
+        return runner
+
+    def _make_parallel(self, workers: int) -> Runner:
+        from treadle.execution.runners.parallel import ParallelRunner
+
+        return ParallelRunner(workers, **self._process_options, **self._options)
+
+    def _discard_inherited(self) -> None:
+        super()._discard_inherited()
+        self._executors_of_parent.append(self._runners)
+        self._runners = {}
+
+    def close(self) -> None:
+        """Stop the workers, if any; the runner can be used again."""
+        if self._process == os.getpid():
+            for runner in self._runners.values():
+                runner.close()
+        self._runners = {}
+        super().close()
+
+    def make_executor(self, plan: Plan) -> Executor:
+        """Make the executor of the runner that this one would choose now."""
+        return self._opened(choose_runner_for(plan, self._own_runs, self.max_workers)).make_executor(plan)

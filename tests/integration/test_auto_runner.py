@@ -1,0 +1,107 @@
+"""The runner `auto` in real runs: what it chooses, and that the choice is recorded with its reason."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+
+import pytest
+
+from treadle import AutoRunner, Catalog, Session, node, pipeline
+from treadle.errors import RunnerError
+from treadle.events import RunStarted
+from treadle.observe.store import SQLStore
+from treadle.planning.run_times import RunTimes
+
+
+def _pid(*_values):
+    return os.getpid()
+
+
+SMALL = pipeline([node(_pid, None, f"p{each}", name=f"n{each}") for each in range(4)])
+LONG = RunTimes("parallel", 2, 41.0, 0.5, {f"n{each}": 20.0 for each in range(4)})
+
+
+def test_a_second_run_of_small_nodes_is_sequential():
+    """The first run is parallel, since nothing is known; the second one runs in this process, and says why."""
+    events = []
+    runner = AutoRunner(2, "fork")
+    first = dict(runner.run(SMALL, Catalog(), observers=[events.append]))
+    second = dict(runner.run(SMALL, Catalog(), observers=[events.append]))
+    assert os.getpid() not in first.values()
+    assert set(second.values()) == {os.getpid()}
+    started = [event for event in events if isinstance(event, RunStarted)]
+    assert [(each.runner, each.start_method, each.workers) for each in started] == [
+        ("parallel", "fork", 2),
+        ("sequential", None, 1),
+    ]
+    assert started[0].reason == "4 of 4 nodes have not run yet"
+    assert "expected" in started[1].reason
+
+
+def test_earlier_runs_are_asked_for_until_its_own_are_enough():
+    """`past_runs` is called until three of its own runs had the same nodes."""
+    asked = []
+
+    def past_runs():
+        asked.append(1)
+        return [RunTimes("sequential", 1, 0.01, 0.0, {f"n{each}": 0.001 for each in range(4)})]
+
+    runner = AutoRunner(2, "fork")
+    pids = {pid for _ in range(5) for pid in runner.run(SMALL, Catalog(), past_runs=past_runs).values()}
+    assert (pids, len(asked)) == ({os.getpid()}, 3)
+
+
+def test_a_kept_runner_keeps_its_workers():
+    """Under `with`, the workers of a parallel run serve the next one; at the end they are gone."""
+    with AutoRunner(2, "fork") as runner:
+        first = set(runner.run(SMALL, Catalog(), past_runs=lambda: [LONG]).values())
+        runner._own_runs.clear()
+        second = set(runner.run(SMALL, Catalog(), past_runs=lambda: [LONG]).values())
+    assert second <= first
+    assert os.getpid() not in first
+    for pid in first:
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
+
+
+def test_wrong_arguments_are_refused_at_once():
+    """As by the parallel runner, before a run starts."""
+    with pytest.raises(RunnerError, match="spawm"):
+        AutoRunner(2, "spawm")
+    with pytest.raises(RunnerError, match="max_workers"):
+        AutoRunner(0)
+    with pytest.raises(RunnerError, match="exchange_memory"):
+        AutoRunner(exchange_memory="much")
+
+
+def test_a_project_chooses_it_and_records_the_reason(make_loom, in_project):
+    """`RUNNER = "auto"` in settings.py: the record says what ran the nodes and why, and the next run learns from it."""
+    root = make_loom()
+    settings = root / "src/loom/settings.py"
+    settings.write_text(f'{settings.read_text()}\nRUNNER = "auto"\n')
+    with in_project(root, TREADLE_START_METHOD="fork"):
+        ids = []
+        for _ in range(2):
+            with Session.create(extra_params={"way": "auto"}) as session:
+                session.run()
+                ids.append(session.session_id)
+        with contextlib.closing(SQLStore(project_path=root)) as store:
+            first, second = (store.load(each).runs[0] for each in ids)
+            times = store.run_times("loom")
+    assert first.runner == "parallel"
+    assert "nodes have not run yet" in first.params["runner_reason"]
+    assert "expected" in second.params["runner_reason"]
+    assert [each.runner for each in times] == [second.runner, "parallel"]
+    assert times[1].nodes.keys() == {each.node for each in first.nodes}
+    assert 0 <= times[1].start_up < times[1].seconds == first.finished - first.started
+
+
+def test_the_start_of_a_run_includes_the_start_of_its_workers():
+    """`RunStarted.at` is before the executor is made, so that runs of different runners can be compared."""
+    events, before = [], time.time()
+    AutoRunner(2, "fork").run(SMALL, Catalog(), observers=[events.append])
+    started = next(event for event in events if isinstance(event, RunStarted))
+    first = min(event.at for event in events if type(event).__name__ == "NodeStarted")
+    assert before <= started.at <= first
