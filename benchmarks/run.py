@@ -2,7 +2,7 @@
 
 python benchmarks/run.py                     every workload, one start method, few repeats: some minutes
 python benchmarks/run.py --full              every start method, more repeats: some ten minutes
-python benchmarks/run.py --only arrays chain workloads by a part of their name; `alone`, `record`, `unchanged`, `auto`, `shell` too
+python benchmarks/run.py --only arrays chain workloads by part of their name; `alone`, `record`, `unchanged`, `auto`, `shell` too
 python benchmarks/run.py --engines dask forkserver   engines by a part of their name or start method
 python benchmarks/run.py --output FOLDER     writes benchmarks.md, benchmarks.json and benchmarks.png there
 
