@@ -5,9 +5,20 @@
 
 from __future__ import annotations
 
+import errno
 from typing import Any
 
 from treadle.execution.protocol.handles import UnpicklableValueError
+
+_SHORTAGES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN, errno.ENOSPC, errno.EDQUOT})
+
+
+def is_shortage(exc: BaseException) -> bool:
+    """Return whether an exception says nothing about a value: it was interrupted, or memory, files or space have run out.
+
+    Pickling imports modules, for example, which fails in a process that may open no more files.
+    """
+    return isinstance(exc, (MemoryError, KeyboardInterrupt)) or (isinstance(exc, OSError) and exc.errno in _SHORTAGES)
 
 
 def pickle_in_band(value: Any) -> bytes:
@@ -21,13 +32,15 @@ def pickle_in_band(value: Any) -> bytes:
 
     Raises:
         UnpicklableValueError: the value, or something in it, cannot be pickled.
+        MemoryError: there is not enough memory for the pickle.
+        OSError: this process may open no more files, or a disk is full.
     """
     from treadle.execution.values.by_value import dumps
 
     try:
         return dumps(value)
-    except (MemoryError, KeyboardInterrupt):
-        raise
     except BaseException as exc:  # pickling runs the methods of any class, which may even call sys.exit
+        if is_shortage(exc):
+            raise
         msg = f"{type(value).__module__}.{type(value).__qualname__} cannot be pickled: {exc}"
         raise UnpicklableValueError(msg) from exc

@@ -11,6 +11,7 @@ from io import BytesIO
 from typing import Any
 
 from treadle.execution.protocol.handles import UnpicklableValueError
+from treadle.execution.values.in_band import is_shortage
 
 ATOMS = frozenset({type(None), bool, int, float, complex, str, bytes})
 """Immutable types that plain pickle handles."""
@@ -28,6 +29,7 @@ def pickle_value(value: Any) -> tuple[bytes, list[memoryview]]:
     Raises:
         UnpicklableValueError: the value, or something in it, cannot be pickled.
         MemoryError: there is not enough memory for the pickle.
+        OSError: this process may open no more files, or a disk is full.
     """
     if type(value) in ATOMS:
         return pickle.dumps(value, protocol=5), []
@@ -38,8 +40,8 @@ def pickle_value(value: Any) -> tuple[bytes, list[memoryview]]:
     try:
         Pickler(stream, protocol=5, buffer_callback=buffers.append).dump(value)
         return stream.getvalue(), [buffer.raw() for buffer in buffers]
-    except (MemoryError, KeyboardInterrupt):
-        raise
     except BaseException as exc:  # pickling runs the methods of any class, which may even call sys.exit
+        if is_shortage(exc):
+            raise
         msg = f"{type(value).__module__}.{type(value).__qualname__} cannot be pickled: {exc}"
         raise UnpicklableValueError(msg) from exc

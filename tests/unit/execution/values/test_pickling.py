@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import pickle
 
 import numpy as np
 import pytest
 
 from treadle.execution.protocol.handles import UnpicklableValueError
+from treadle.execution.values.in_band import pickle_in_band
 from treadle.execution.values.pickling import pickle_value
 
 
@@ -40,3 +43,28 @@ def test_an_unpicklable_value_is_named():
         pickle_value(number for number in range(3))
     with pytest.raises(MemoryError):
         pickle_value(Greedy())
+
+
+class Exhausted:
+    """Cannot be pickled in a process that has run out of a resource."""
+
+    def __init__(self, number):
+        self.number = number
+
+    def __reduce__(self):
+        raise OSError(self.number, os.strerror(self.number))
+
+
+@pytest.mark.parametrize("pickle_it", [pickle_value, pickle_in_band])
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOSPC])
+def test_a_shortage_is_not_a_property_of_the_value(pickle_it, number):
+    """A value is not taken for one that can never be pickled because this process has no files, memory or space left."""
+    with pytest.raises(OSError, match=os.strerror(number)):
+        pickle_it([Exhausted(number)])
+
+
+@pytest.mark.parametrize("pickle_it", [pickle_value, pickle_in_band])
+def test_another_error_of_the_system_is_one_of_the_value(pickle_it):
+    """Such as that of a value which reads a file that is gone."""
+    with pytest.raises(UnpicklableValueError, match="list cannot be pickled"):
+        pickle_it([Exhausted(errno.ENOENT)])
