@@ -59,9 +59,9 @@ def test_a_kept_runner_keeps_its_workers():
         first = set(runner.run(SMALL, Catalog(), past_runs=lambda: [LONG]).values())
         runner._own_runs.clear()
         second = set(runner.run(SMALL, Catalog(), past_runs=lambda: [LONG]).values())
-    assert second <= first
-    assert os.getpid() not in first
-    for pid in first:
+    assert len(first | second) <= 2
+    assert os.getpid() not in first | second
+    for pid in first | second:
         with pytest.raises(ProcessLookupError):
             os.kill(pid, 0)
 
