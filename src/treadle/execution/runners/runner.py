@@ -191,7 +191,12 @@ class Runner(ABC):
 
         Args:
             bundle: the run.
-            observers, durations, on_failure, load_results, cancellation, past_runs: see `run`.
+            observers: see `run`.
+            durations: see `run`.
+            on_failure: see `run`.
+            load_results: see `run`.
+            cancellation: see `run`.
+            past_runs: see `run`.
             reason: why this runner was chosen, for the record; None if the caller chose it.
 
         Returns:
