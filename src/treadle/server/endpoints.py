@@ -133,7 +133,7 @@ def add_contents(app: FastAPI, options: ServerOptions) -> None:
         runs = runs_of(request)
         if runs.view(run_id).started is None:
             raise Problem(409, "NotStarted", f"The run {run_id} has not started, so there is nothing to report.")
-        return HTMLResponse(runs.report(run_id), headers={"Content-Security-Policy": _REPORT_POLICY})
+        return HTMLResponse(runs.project.report(run_id), headers={"Content-Security-Policy": _REPORT_POLICY})
 
 
 async def _accepted(runs: Runs, run_id: str, response: Response, wait: float) -> RunView:

@@ -75,7 +75,7 @@ def add_endpoints(app: FastAPI) -> None:
     async def run(request: Request, response: Response, body: KedroRun) -> KedroResult:
         """Run and wait for the end, as Kedro's server does; a run that fails is answered with the status 500."""
         runs = runs_of(request)
-        _check_runner(body, runs.runner)
+        _check_runner(body, runs.project.runner)
         content = body.model_dump(exclude_none=True, exclude={"runner", "is_async"})
         run_id = await run_in_threadpool(runs.submit, RunBody.model_validate(content))
         view = await wait_for_end(runs, run_id, _LONGEST)
@@ -88,7 +88,7 @@ def add_endpoints(app: FastAPI) -> None:
         request: Request, params: Annotated[str | None, Query(description="Params as a JSON object.", max_length=100_000)] = None
     ) -> dict[str, Any]:
         """Describe the project: its pipelines, datasets and the names of its params, in Kedro's shape."""
-        return {"status": "success", **runs_of(request).snapshot(_params(params))}
+        return {"status": "success", **runs_of(request).project.snapshot(_params(params))}
 
 
 def _check_runner(body: KedroRun, runner: Any) -> None:

@@ -39,7 +39,7 @@ def add_endpoints(app: FastAPI) -> None:
     @app.get("/", include_in_schema=False, response_class=HTMLResponse)
     def show_page(request: Request) -> HTMLResponse:
         runs = runs_of(request)
-        return _rendered("page.html", project=runs.project_name, runs=runs.views(_SHOWN))
+        return _rendered("page.html", project=runs.project.name, runs=runs.views(_SHOWN))
 
     @app.get("/page/runs", include_in_schema=False, response_class=HTMLResponse)
     def show_rows(request: Request) -> HTMLResponse:

@@ -83,6 +83,11 @@ def status_of(error: TreadleError) -> int:
     return 422 if isinstance(error, (ConfigError, PipelineError, RunnerError, SessionError)) else 500
 
 
+def unknown_run(run_id: str) -> Problem:
+    """Return the problem of a run that does not exist."""
+    return Problem(404, "UnknownRun", f"There is no run {public_text(run_id)[:100]!r}.")
+
+
 def _view(type_name: str, message: str, node: str | None, trace: str, *, debug: bool) -> ErrorView:
     return ErrorView(
         type=type_name,

@@ -79,7 +79,14 @@ class RunQueue:
     def position(self, run_id: str) -> int | None:
         """Return how many runs wait before a run; None if it does not wait."""
         with self._changed:
-            return next((place for place, each in enumerate(self._waiting) if each == run_id), None)
+            if run_id not in self._waiting:
+                return None
+            return next(place for place, each in enumerate(self._waiting) if each == run_id)
+
+    def waiting(self, run_id: str) -> Accepted | None:
+        """Return what was asked for in a waiting run; None if it does not wait, or is only in the store."""
+        with self._changed:
+            return self._waiting.get(run_id)
 
     def ids(self) -> list[str]:
         """Return the ids of the waiting runs, in order."""

@@ -21,10 +21,12 @@ from typing import TYPE_CHECKING, Any
 from treadle.errors import StoreError, TreadleError
 from treadle.server.events import EventLogs
 from treadle.server.metrics import Metrics
-from treadle.server.problems import Problem, error_view, public_text, status_of
+from treadle.server.problems import Problem, error_view, unknown_run
+from treadle.server.project import ServedProject
 from treadle.server.queue import RunQueue
 from treadle.server.served import ServedRun
-from treadle.server.views import live_view, queued_view, record_view, summary_view
+from treadle.server.views import live_view, queued_view, record_view, summary_view, waiting_view
+from treadle.session.creation import make_store
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -54,7 +56,9 @@ class Runs:
     def __init__(self, service: ServiceSession, options: ServerOptions) -> None:
         self._service = service
         self._options = options
-        self._store: Any = service.store
+        # Another instance than that of the service: reading a long record must not delay the recording of a run.
+        self._store: Any = make_store(service.project.settings, service.facts.project_path)
+        self.project = ServedProject(service, self._store, debug=options.debug_errors)
         self.queue = RunQueue(self._store, service.project.package_name, options.max_queued)
         folder = service.facts.project_path / ".treadle" / "server" / "events"
         self.events = EventLogs(folder, debug=options.debug_errors)
@@ -90,7 +94,7 @@ class Runs:
         Raises:
             Problem: the request is invalid, or the queue is full or closed.
         """
-        self._check(body)
+        self.project.check(body)
 
         def accept(run_id: str) -> None:
             self.events.begin(run_id, resumes=resumes)
@@ -164,10 +168,13 @@ class Runs:
         debug = self._options.debug_errors
         if (served := self.served(run_id)) is not None:
             return live_view(served, debug=debug)
-        position, stored = self.queue.position(run_id), self.queue.find_stored(run_id)
+        position = self.queue.position(run_id)
+        if position is not None and (accepted := self.queue.waiting(run_id)) is not None:
+            return waiting_view(accepted, position)
+        stored = self.queue.find_stored(run_id)
         if position is not None and stored is not None:
             return queued_view(stored, position)
-        record = self._record(run_id)
+        record = self.project.record(run_id)
         if record is not None:
             return record_view(record, stored, debug=debug)
         if (served := self.served(run_id)) is not None:  # it has started meanwhile
@@ -209,49 +216,6 @@ class Runs:
         """Whether a run is running."""
         return self._current is not None
 
-    @property
-    def project_name(self) -> str:
-        """The display name of the project."""
-        metadata = self._service.project.metadata
-        return metadata.project_name if metadata is not None else self._service.project.package_name
-
-    @property
-    def runner(self) -> Any:
-        """The runner of all runs."""
-        return self._service.runner
-
-    def report(self, run_id: str) -> str:
-        """Return the report of a run as one HTML page.
-
-        Args:
-            run_id: the run, which has started.
-
-        Raises:
-            Problem: there is no such run.
-        """
-        from treadle.session.reporting import make_report
-
-        record = self._record(run_id)
-        if record is None:
-            raise unknown_run(run_id)
-        return make_report(record, self._store).html()
-
-    def snapshot(self, params: dict[str, Any]) -> dict[str, Any]:
-        """Describe the project, in the shape of Kedro's snapshot.
-
-        Args:
-            params: params that the configuration may refer to.
-
-        Raises:
-            Problem: the params may not be given from outside.
-            TreadleError: the project is invalid.
-        """
-        from treadle.inspection import inspect_project
-
-        self._check_params(params)
-        facts = self._service.facts
-        return inspect_project(env=facts.env, params=params, conf_source=facts.given_conf_source).as_kedro_dict()
-
     def on_end(self, run_id: str, function: Callable[[], None]) -> None:
         """Call a function when a run has ended; at once if it has, or is not known.
 
@@ -261,7 +225,9 @@ class Runs:
         """
         with self._lock:
             self._waiters.setdefault(run_id, []).append(function)
-        if self.view(run_id).state not in ("queued", "running"):
+            is_running = self._current is not None and self._current.accepted.run_id == run_id
+            has_ended = not is_running and self.queue.position(run_id) is None
+        if has_ended:
             self._call_waiters(run_id)
 
     def retry_after(self) -> int:
@@ -295,6 +261,7 @@ class Runs:
             if thread.ident is not None:
                 thread.join()
         self.events.close()
+        self._store.close()
 
     # --- in the threads --------------------------------------------------------------------------------------------------
 
@@ -365,32 +332,3 @@ class Runs:
             waiters = self._waiters.pop(run_id, [])
         for function in waiters:
             function()
-
-    def _record(self, run_id: str) -> Any:
-        try:
-            record = self._store.load(run_id)
-        except StoreError:
-            return None
-        return record if record.session_id == run_id and record.package_name == self._service.project.package_name else None
-
-    def _check(self, body: RunBody) -> None:
-        """Refuse what cannot run, before it is queued."""
-        from treadle.suggestions import close_names, did_you_mean
-
-        known = list(self._service.project.pipelines)
-        for name in body.pipelines or ():
-            if name not in known:
-                hint = did_you_mean(close_names(name, known, most=1), f"There are: {', '.join(known)}.")
-                raise Problem(422, "UnknownNameError", public_text(f"There is no pipeline '{name}'.{hint}"))
-        self._check_params(body.params)
-
-    def _check_params(self, params: dict[str, Any]) -> None:
-        try:
-            self._service.check_untrusted(params)
-        except TreadleError as exc:
-            raise Problem(status_of(exc), type(exc).__name__, public_text(str(exc), debug=self._options.debug_errors)) from exc
-
-
-def unknown_run(run_id: str) -> Problem:
-    """Return the problem of a run that does not exist."""
-    return Problem(404, "UnknownRun", f"There is no run {public_text(run_id)[:100]!r}.")

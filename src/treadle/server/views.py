@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections import Counter
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from treadle.observe.store import SessionRecord, SessionSummary
     from treadle.observe.store.queued_run import QueuedRun
     from treadle.server.models import State
+    from treadle.server.queue import Accepted
     from treadle.server.served import ServedRun
 
 
@@ -27,7 +29,33 @@ def queued_view(stored: QueuedRun, position: int | None) -> RunView:
         position: how many runs start before it; None if it does not wait.
     """
     state: State = "queued" if position is not None else "cancelled" if stored.state == CANCELLED else "lost"
-    return RunView(id=stored.run_id, state=state, submitted=stored.submitted, position=position)
+    asked = json.loads(stored.request) if stored.request else {"body": {}, "resumes": None}
+    return RunView(
+        id=stored.run_id,
+        state=state,
+        pipelines=asked["body"].get("pipelines") or ["__default__"],
+        submitted=stored.submitted,
+        position=position,
+        resumed_from=asked["resumes"],
+    )
+
+
+def waiting_view(accepted: Accepted, position: int) -> RunView:
+    """Describe a run that waits.
+
+    Args:
+        accepted: what was asked for.
+        position: how many runs start before it.
+    """
+    pipelines = accepted.body.pipelines or ["__default__"]
+    return RunView(
+        id=accepted.run_id,
+        state="queued",
+        pipelines=pipelines,
+        submitted=accepted.submitted,
+        position=position,
+        resumed_from=accepted.resumes,
+    )
 
 
 def live_view(served: ServedRun, *, debug: bool) -> RunView:

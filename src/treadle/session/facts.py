@@ -21,6 +21,7 @@ import tempfile
 import threading
 import weakref
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import IO, NamedTuple
 
@@ -217,13 +218,18 @@ def installed_versions() -> dict[str, str]:
     versions = {"python": platform.python_version(), "platform": f"{sys.platform}-{platform.machine()}"}
     found: dict[str, str] = {}
     for folder in sys.path:
+        path = Path(folder).absolute()
         try:
-            names = [entry.name for entry in Path(folder or ".").iterdir()]
+            installed = _distributions_in(path, path.stat().st_mtime_ns)
         except OSError:  # sys.path may contain archives and missing folders
             continue
-        for name in names:
-            match = _DISTRIBUTION.fullmatch(name)
-            if match:
-                # Python imports the first one on sys.path.
-                found.setdefault(match["name"].replace("_", "-").lower(), match["version"])
+        for name, version in installed:  # Python imports the first one on sys.path
+            found.setdefault(name, version)
     return {**versions, **dict(sorted(found.items()))}
+
+
+@lru_cache(maxsize=64)  # a service records many sessions
+def _distributions_in(folder: Path, _changed: int) -> tuple[tuple[str, str], ...]:
+    """List the names and versions of the distributions in a folder, which was last changed at a time."""
+    matches = [match for entry in folder.iterdir() if (match := _DISTRIBUTION.fullmatch(entry.name))]
+    return tuple((match["name"].replace("_", "-").lower(), match["version"]) for match in matches)

@@ -31,6 +31,7 @@ from treadle.session.identity import new_session_id
 from treadle.session.resuming import find_resumed_by_service
 from treadle.session.run_queue import RunQueue
 from treadle.session.session import Session
+from treadle.session.shared_store import SharedStore
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
     from treadle.events import Observer
     from treadle.execution.loop.result import RunResult
     from treadle.execution.runners.runner import Runner
-    from treadle.observe.store import SessionRecord, SessionStore, SessionSummary
+    from treadle.observe.store import SessionStore
     from treadle.project import ConfiguredProject
     from treadle.session.record import SessionFacts
 
@@ -67,7 +68,7 @@ class ServiceSession:
         self._facts = facts
         self._project = project
         self._hooks = hook_manager
-        self._store = None if store is None else _SharedStore(store)
+        self._store = None if store is None else SharedStore(store)
         self._git = None if store is None else start_git_probe(project, facts)
         self._runner = runner
         self._closing = closing
@@ -294,6 +295,8 @@ class ServiceSession:
             config_loader=self._loader_for(facts),
             **({"resumed": resumed} if resumed is not None else {}),
         )
+        if self._store is not None:
+            self._store.hold_open()
         session.claims = self._claims
         observers = given.arguments.pop("observers", None) or ()
         if handle is not None:
@@ -337,38 +340,3 @@ class _Given(NamedTuple):
     runner: str | Runner | None
     resume: str | None
     arguments: dict[str, Any]
-
-
-class _SharedStore:
-    """A store that stays open between sessions and serialises their access to it.
-
-    Args:
-        store: the store of the project's settings.
-    """
-
-    def __init__(self, store: SessionStore) -> None:
-        self._store = store
-        self._lock = fork_safe(threading.Lock())
-
-    def save(self, record: SessionRecord) -> None:
-        with self._lock:
-            self._store.save(record)
-
-    def load(self, session_id: str) -> SessionRecord:
-        with self._lock:
-            return self._store.load(session_id)
-
-    def list(self, limit: int = 20) -> Sequence[SessionSummary]:
-        with self._lock:
-            return self._store.list(limit)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._store, name)  # methods beyond the SessionStore protocol
-
-    def close(self) -> None:
-        """Do nothing: the store stays open for the next session."""
-
-    def close_all(self) -> None:
-        """Close the store, when the service closes."""
-        with self._lock:
-            self._store.close()

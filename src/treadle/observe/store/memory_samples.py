@@ -65,6 +65,7 @@ class MemorySamples:
         self._step = 1  # samples that are merged into one
         self._merged = 0
         self._launched: dict[int, float | None] = {}
+        self._limit: int | None = None  # of memory, once it was read
 
     def sample(self, workers: dict[str, int]) -> dict[int, float]:
         """Take a sample.
@@ -94,7 +95,9 @@ class MemorySamples:
             return None
         names = dict.fromkeys(name for sample in self._samples for name in sample)
         processes = tuple((name, tuple(sample.get(name) for sample in self._samples)) for name in names)
-        return MemoryRecord(_limit(), tuple(self._times), processes)
+        if self._limit is None:
+            self._limit = _limit()
+        return MemoryRecord(self._limit, tuple(self._times), processes)
 
     def _add(self, sizes: dict[str, int]) -> None:
         if self._merged % self._step == 0:
