@@ -104,6 +104,7 @@ class RunRecorder:
         self._lock = fork_safe(threading.Lock())  # of everything below: two threads convert events
         self._places: dict[str, int] = {}
         self._attempts: dict[tuple[str, int], NodeRecord] = {}
+        self._started: dict[tuple[str, int], NodeStarted] = {}  # while events are converted: attempts that have not ended
         self._skipped: dict[str, None] = {}
         self._reused: dict[str, None] = {}
         self._workers: dict[tuple[str, int], WorkerRecord] = {}
@@ -280,6 +281,8 @@ class RunRecorder:
             handler = self._handlers.get(type(event))
             if handler is not None:
                 handler(event)
+        for started in list(self._started.values()):  # most attempts have ended by now, and need no record of their start
+            self._keep(NodeRecord.from_started(started))
 
     def _run_started(self, event: RunStarted) -> None:
         self._places = {name: place for place, name in enumerate(event.nodes)}
@@ -297,11 +300,12 @@ class RunRecorder:
         self._resume_from = event.resume_from
 
     def _node_started(self, event: NodeStarted) -> None:
-        self._keep(NodeRecord(event.node, event.attempt, None, event.worker, event.at, dispatch=event.dispatch))
+        self._started[event.node, event.attempt] = event
 
     def _node_finished(self, event: NodeFinished) -> None:
         record = NodeRecord.from_finished(event)
-        self._keep(replace(record, success=self.success_of(record)))
+        success = self.success_of(record)
+        self._keep(record if success is None else NodeRecord.from_finished(event, success))
 
     def _node_failed(self, event: NodeFailed) -> None:
         self._keep(NodeRecord.from_failed(event))
@@ -323,6 +327,7 @@ class RunRecorder:
 
     def _keep(self, record: NodeRecord) -> None:
         key = (record.node, record.attempt)
+        self._started.pop(key, None)
         self._attempts[key] = record
         self._changed[key] = None
 

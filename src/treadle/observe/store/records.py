@@ -20,7 +20,7 @@ from treadle.events import Outcome
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from treadle.events import ContentRecord, Dispatch, Failure, NodeFailed, NodeFinished
+    from treadle.events import ContentRecord, Dispatch, Failure, NodeFailed, NodeFinished, NodeStarted
     from treadle.observe.store.log_lines import LogBatch
     from treadle.observe.store.memory_samples import MemoryRecord
     from treadle.observe.store.run_graph import RunGraph
@@ -110,8 +110,13 @@ class NodeRecord:
     """Of a failed attempt: whether the node is attempted again. Without a later attempt, the node waits for that."""
 
     @classmethod
-    def from_finished(cls, event: NodeFinished) -> NodeRecord:
-        """Make the record of an attempt that succeeded."""
+    def from_started(cls, event: NodeStarted) -> NodeRecord:
+        """Make the record of an attempt that is running."""
+        return cls(event.node, event.attempt, None, event.worker, event.at, dispatch=event.dispatch)
+
+    @classmethod
+    def from_finished(cls, event: NodeFinished, success: LastSuccess | None = None) -> NodeRecord:
+        """Make the record of an attempt that succeeded; `success` is what its outputs depend on."""
         return cls(
             node=event.node,
             attempt=event.attempt,
@@ -124,6 +129,7 @@ class NodeRecord:
             save_seconds=event.save_seconds,
             sizes=event.sizes,
             outputs=event.outputs,
+            success=success,
             dispatch=event.dispatch,
         )
 

@@ -125,7 +125,7 @@ def node_row(session_id: str, run: int, position: int, record: NodeRecord) -> Ro
         "load_seconds": record.load_seconds,
         "run_seconds": record.run_seconds,
         "save_seconds": record.save_seconds,
-        "sizes": plain_value(record.sizes),
+        "sizes": plain_value(record.sizes) if record.sizes else [],
         "outputs": [plain_value(each._asdict()) for each in record.outputs] or None,
         "fingerprint": digest_of(record.success.parts) if record.success is not None else None,
         "submitted": record.dispatch.submitted if record.dispatch is not None else None,

@@ -14,8 +14,10 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import sqlite3
 from contextlib import contextmanager, suppress
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -73,6 +75,13 @@ class SqliteFile(Database):
         return os.access(self._file, os.W_OK) and os.access(self._file.parent, os.W_OK)
 
 
+_AS_JSON = frozenset({list, dict})
+"""The types of values that are stored as JSON."""
+
+_PARAMETER = re.compile(r":(\w+)")
+"""A named parameter of a statement."""
+
+
 class SqliteConnection(StoreConnection):
     """A connection to a SQLite file."""
 
@@ -86,7 +95,11 @@ class SqliteConnection(StoreConnection):
         """Execute a statement once for each row of values."""
         if len(rows) == 1:
             return self._connection.execute(statement, _stored(rows[0])).rowcount
-        return self._connection.executemany(statement, map(_stored, rows)).rowcount
+        # By position, which takes half as long as by name.
+        values = itemgetter(*_PARAMETER.findall(statement))
+        by_position = _PARAMETER.sub("?", statement)
+        stored = ([each if type(each) not in _AS_JSON else _json(each) for each in values(row)] for row in rows)
+        return self._connection.executemany(by_position, stored).rowcount
 
     def select(self, statement: str, values: Mapping[str, Any] | None = None) -> Sequence[Sequence[Any]]:
         """Return the rows of a query, as sequences."""
@@ -190,4 +203,8 @@ def _use_write_ahead_log(connection: sqlite3.Connection) -> None:
 
 
 def _stored(row: Row) -> Row:
-    return {name: json.dumps(value) if type(value) in (list, dict) else value for name, value in row.items()}
+    return {name: value if type(value) not in _AS_JSON else _json(value) for name, value in row.items()}
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value) if value else str(value)  # an empty list or dictionary, which most are, is written alike
