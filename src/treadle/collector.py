@@ -15,6 +15,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 _MANY_NODES = 1_000
+_MANY_OBJECTS = 50_000
+"""Beyond this number of new objects, the collection of the young generation that would follow takes milliseconds."""
 _MANY_FROZEN = 1_000
 """Up to this count the application has not called `gc.freeze`: Python 3.12 itself freezes some hundreds of objects."""
 
@@ -29,6 +31,9 @@ def collection_paused() -> Iterator[None]:
     try:
         yield
     finally:
+        if gc.get_count()[0] > _MANY_OBJECTS and gc.get_freeze_count() <= _MANY_FROZEN:
+            gc.freeze()  # both together move all objects to the oldest generation, without traversing them
+            gc.unfreeze()
         gc.enable()
 
 
