@@ -87,6 +87,23 @@ def test_contents_of_outputs_come_back(runner, tmp_path):
     assert [(each.dataset, each.digest) for each in seen] == [("x", digest_of(b"hello"))]
 
 
+def test_validators_check_on_workers(runner, tmp_path):
+    """Of files and of values in memory: what a validator returns is used, and what it refuses fails the node."""
+    catalog = Catalog.from_config(
+        {
+            "parsed": {"type": "MemoryDataset", "validator": {"class": "json.loads", "on": "save"}},
+            "sorted": {"type": "json.JSONDataset", "filepath": str(tmp_path / "x.json"), "validator": "builtins.sorted"},
+        }
+    )
+    texts = ["[3, 1]", "[3, 1"]
+    nodes = [node(lambda: texts[0], None, "parsed", name="make"), node(lambda numbers: numbers, "parsed", "sorted", name="pass")]
+    assert dict(runner.run(Pipeline(nodes), catalog)) == {"sorted": [1, 3]}
+    texts.reverse()
+    with pytest.raises(NodeError, match=r"'parsed' was refused by its validator json\.loads before it was saved") as caught:
+        runner.run(Pipeline(nodes), catalog)
+    assert caught.value.node == caught.value.__cause__.node == "make"
+
+
 def test_a_failure_names_its_node(runner):
     """A node that raises fails the run with its own exception, and the worker's address is in the label."""
 

@@ -131,10 +131,7 @@ def _line(failure: CheckFailure) -> str:
 def _message_of(exc: Exception) -> str:
     if isinstance(exc, RefusedError):
         return str(exc)
-    try:
-        text = str(exc)
-    except Exception:  # noqa: BLE001 - a `__str__` may raise anything
-        text = ""
+    text = _text(exc)
     return _shown(f"{type(exc).__name__}: {text}" if text else type(exc).__name__, _LONGEST_TEXT)
 
 
@@ -142,8 +139,7 @@ def _harmless(exc: Exception) -> BaseException | None:
     """Return the cause of an error: the validator's exception, unless its text may contain the whole data."""
     if isinstance(exc, RefusedError) or failures_of(exc) is not None:
         return None
-    causes = list(_chain(exc))
-    if all(len(str(each)) <= _LONGEST_TEXT for each in causes):
+    if all(len(_text(each)) <= _LONGEST_TEXT for each in _chain(exc)):
         return exc
     return RefusedError(_message_of(exc)).with_traceback(exc.__traceback__)
 
@@ -154,6 +150,13 @@ def _chain(exc: BaseException | None) -> Iterator[BaseException]:
         seen.add(id(exc))
         yield exc
         exc = exc.__cause__ or exc.__context__
+
+
+def _text(exc: BaseException) -> str:
+    try:
+        return str(exc)
+    except Exception:  # noqa: BLE001 - a `__str__` may raise anything
+        return ""
 
 
 def _shown(text: str, longest: int) -> str:

@@ -16,6 +16,7 @@ import pytest
 from treadle import Catalog
 from treadle.errors import DatasetError, DataValidationError
 from treadle.execution.attempt.failure import record_failure
+from treadle.io.recipe import DatasetRecipe
 from treadle.io.validation.checking import DatasetValidator
 from treadle.io.validation.declaration import read_validator
 from treadle.io.validation.failures import CheckFailure
@@ -51,6 +52,15 @@ class Refusing:
         raise RuntimeError(f"the whole data: {data}")
 
 
+class WithoutTextError(Exception):
+    def __str__(self):
+        raise TypeError("no text")
+
+
+def raises_without_text(data):
+    raise WithoutTextError
+
+
 def raises_long(data):
     try:
         _ = {}[LONG]
@@ -71,7 +81,18 @@ def no_parameters():
 
 
 THIS = types.ModuleType("validators_of_this_test")
-for _value in (Model, OfPolars, Between, WithoutValidate, Refusing, raises_long, asserts, at_least, no_parameters):
+for _value in (
+    Model,
+    OfPolars,
+    Between,
+    WithoutValidate,
+    Refusing,
+    raises_long,
+    raises_without_text,
+    asserts,
+    at_least,
+    no_parameters,
+):
     setattr(THIS, _value.__name__, _value)
 THIS.schema = pa.DataFrameSchema({"price": pa.Column(int, pa.Check.gt(0, error="is positive"))})
 THIS.between = Between(2, 3)
@@ -224,6 +245,7 @@ def test_whatever_a_validator_raises():
     for failing in ("Refusing", "raises_long"):
         assert LONG not in record_failure(refused(failing, LONG), phase="save").traceback
     assert "hunter2" not in str(refused("Refusing", "hunter2"))
+    assert refused("raises_without_text", []).failures == (CheckFailure("WithoutTextError"),)
     assert refused("at_least", [0], options={"low": 1}).failures == (CheckFailure("it returned False"),)
 
 
@@ -258,7 +280,9 @@ def test_the_catalog_of_a_program(tmp_path):
     catalog.save("a_n", [-1, 50])
     assert (tmp_path / "x.json").read_text().split() == ["[0,", "9]"] or catalog.load("a_n") == [0, 9]
     assert Catalog.from_config(**catalog.to_config()._asdict()).load("a_n") == [0, 9]
-    assert catalog.with_data({"a_n": [-7]}).validator_recipe("a_n") is not None
+    stored = DatasetRecipe("a_n", {"type": "pickle.PickleDataset", "filepath": str(tmp_path / "x.pickle")})
+    for replaced in (catalog.with_data({"a_n": [-7]}), catalog.with_recipes([stored])):
+        assert replaced.validator_recipe("a_n") == catalog.validator_recipe("a_n")
     catalog["a_n"] = [-7]
     assert catalog.load("a_n") == [-7]
 
