@@ -9,7 +9,7 @@ import logging
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from treadle.observe.progress import is_terminal
+from treadle.observe.output import is_terminal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
-@dataclass(frozen=True, slots=True)
-class OpenArguments:
+_NONE: Mapping[str, Any] = {}
+
+
+class OpenArguments(NamedTuple):
     """How to open a file.
 
     Attributes:
@@ -31,7 +32,7 @@ class OpenArguments:
     compression: str | None = None
     append: bool = False
     buffering: int = -1
-    others: Mapping[str, Any] = field(default_factory=dict)
+    others: Mapping[str, Any] = _NONE
 
     @property
     def text(self) -> dict[str, str | None]:

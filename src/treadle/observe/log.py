@@ -8,7 +8,6 @@ total and finished nodes. Neighbours: `progress.py` shows the same on a terminal
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, field
 
 from treadle.events import (
     Event,
@@ -26,17 +25,16 @@ from treadle.exits import describe_exit
 from treadle.printable import printable
 
 
-@dataclass(slots=True)
 class _Tally:
-    total: int = 0
-    started: float = 0.0
-    done: int = 0
-    skipped: int = 0
-    reused: set[str] = field(default_factory=set)
-    ended_well: bool = False
+    def __init__(self, total: int = 0, started: float = 0.0) -> None:
+        self.total = total
+        self.started = started
+        self.done = 0
+        self.skipped = 0
+        self.reused: set[str] = set()
+        self.ended_well = False
 
 
-@dataclass(slots=True)
 class LogObserver:
     """Observe a run by writing log lines.
 
@@ -44,8 +42,9 @@ class LogObserver:
         logger: the logger to use; by default `treadle.run`.
     """
 
-    logger: logging.Logger = field(default_factory=lambda: logging.getLogger("treadle.run"))
-    _tally: _Tally = field(default_factory=_Tally, init=False)
+    def __init__(self, logger: logging.Logger | None = None) -> None:
+        self.logger = logger if logger is not None else logging.getLogger("treadle.run")
+        self._tally = _Tally()
 
     def __call__(self, event: Event, /) -> None:
         """Handle one event."""

@@ -7,6 +7,7 @@ handlers, passes through unchanged. State: incomplete lines. Neighbours: `progre
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 from contextlib import contextmanager
@@ -155,3 +156,8 @@ def nodes_named() -> Iterator[None]:
                 stream.finish()
                 if getattr(sys, name) is stream:
                     setattr(sys, name, original)
+
+
+def is_terminal() -> bool:
+    """Return whether standard error is a terminal that supports cursor control."""
+    return sys.stderr is not None and sys.stderr.isatty() and os.environ.get("TERM", "") not in {"", "dumb"}

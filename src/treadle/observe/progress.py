@@ -10,7 +10,6 @@ Neighbours: `run_progress.py` has the state; `log.py` logs the same without a te
 from __future__ import annotations
 
 import logging
-import os
 import sys
 import threading
 import time
@@ -19,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from treadle.events import Event, Outcome, WorkerStarted
 from treadle.forks import fork_safe
-from treadle.observe.output import NodeStream
+from treadle.observe.output import NodeStream, is_terminal
 from treadle.observe.run_progress import RunProgress, format_seconds
 from treadle.observe.user_input import UserInputMonitor
 from treadle.printable import printable
@@ -32,11 +31,6 @@ if TYPE_CHECKING:
     from rich.live import Live
 
 _REFRESHES_PER_SECOND = 8
-
-
-def is_terminal() -> bool:
-    """Return whether standard error is a terminal that supports cursor control."""
-    return sys.stderr is not None and sys.stderr.isatty() and os.environ.get("TERM", "") not in {"", "dumb"}
 
 
 @contextmanager
