@@ -38,7 +38,12 @@ remote: {type: pandas.CSVDataset, filepath: "https://user:hunter2@example.org/ra
 def project(make_project):
     """A project with three recorded sessions, of which the newest failed."""
     root = make_project(pipeline_registry=REGISTRY)
-    for name, text in {"conf/base/catalog.yml": CATALOG, "conf/base/parameters.yml": "a: 1\n", "data/raw.txt": "four"}.items():
+    for name, text in {
+        "conf/base/catalog.yml": CATALOG,
+        "conf/base/parameters.yml": "a: 1\n",
+        "conf/base/execution.yml": "nodes: {count: {cache: store}}\n",
+        "data/raw.txt": "four",
+    }.items():
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_text(text)
     assert main(["run"]) == 0
@@ -120,6 +125,15 @@ def test_every_command(project, capsys):
     assert printed(capsys, ["info", "--json"], "info")["project"]["path"] == str(project)
     status = printed(capsys, ["status", "--json"], "status")
     assert [each["node"] for each in status] == ["count", "out.write"]
+    assert printed(capsys, ["explain", "--json", "count"], "explain")["state"] == "up_to_date"
+    assert printed(capsys, ["invalidate", "--json", "count"], "invalidated")["invalidated"] == ["count"]
+    dry = printed(capsys, ["run", "--dry-run", "--skip-unchanged", "--json"], "dry-run")
+    assert [each["state"] for each in dry["nodes"]] == ["runs", "depends"]
+    assert printed(capsys, ["accept", "--json", "out.write"], "accepted")["accepted"] == ["out.write"]
+    stored = printed(capsys, ["cache", "list", "--json"], "stored-values")
+    assert {each["dataset"] for each in stored} == {"n"}
+    removed = printed(capsys, ["cache", "gc", "--max-size", "0", "--json"], "stored-values")
+    assert {each["session"] for each in removed} <= {first, second}
 
 
 def test_check(project, capsys):
