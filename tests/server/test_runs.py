@@ -225,6 +225,7 @@ def test_kedros_endpoints(server):
     bad = server.client.post("/run", json={"pipeline_names": ["mended"], "params": {"factor": 77}})
     assert bad.status_code == 500
     assert (bad.json()["status"], bad.json()["error"]["type"]) == ("failure", "NodeError")
+    assert server.client.post("/run", json={"node_names": ["n99"]}).status_code == 422
     for wrong in ({"runner": "os.system"}, {"is_async": True}, {"conf_source": "/etc"}, {"env": "prod"}):
         assert server.client.post("/run", json=wrong).status_code == 422
     snapshot = server.client.get("/snapshot", params={"params": '{"factor": 1}'}).json()

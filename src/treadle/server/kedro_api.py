@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
     from treadle.server.models import RunView
 
+_WRONG_REQUESTS = frozenset({"ConfigError", "PipelineError", "SessionError", "UnknownNameError"})
+"""The errors of a run that ask for another request."""
 _LONGEST = 24 * 3600.0
 """Seconds that a request may wait for its run."""
 
@@ -71,16 +73,19 @@ def add_endpoints(app: FastAPI) -> None:
     """
     errors: dict[int | str, dict[str, Any]] = {code: {"model": ErrorBody} for code in (400, 401, 413, 422, 429, 503)}
 
-    @app.post("/run", responses={**errors, 500: {"model": KedroResult}}, response_model_exclude_none=True)
+    failures: dict[int | str, dict[str, Any]] = {422: {"model": KedroResult | ErrorBody}, 500: {"model": KedroResult}}
+
+    @app.post("/run", responses=errors | failures, response_model_exclude_none=True)
     async def run(request: Request, response: Response, body: KedroRun) -> KedroResult:
-        """Run and wait for the end, as Kedro's server does; a run that fails is answered with the status 500."""
+        """Run and wait for the end, as Kedro's server does; a run that fails is answered with 500 or 422."""
         runs = runs_of(request)
         _check_runner(body, runs.project.runner)
         content = body.model_dump(exclude_none=True, exclude={"runner", "is_async"})
         run_id = await run_in_threadpool(runs.submit, RunBody.model_validate(content))
         view = await wait_for_end(runs, run_id, _LONGEST)
         result = _result(view)
-        response.status_code = 200 if result.status == "success" else 500
+        if result.error is not None:
+            response.status_code = 422 if result.error.type in _WRONG_REQUESTS else 500
         return result
 
     @app.get("/snapshot", responses={code: {"model": ErrorBody} for code in (401, 422, 500)})

@@ -39,19 +39,16 @@ class QueueAccess(DatabaseAccess):
         Raises:
             StoreError: the database cannot be written.
         """
-        from treadle.observe.store.statements import QUEUE, insert
+        from treadle.observe.store.statements import QUEUE, UPSERTS, insert
 
         def write(connection: StoreConnection) -> QueuedRun:
-            if run.key is not None:
-                known = connection.select_rows(
-                    "SELECT * FROM treadle_queue WHERE package_name = :package AND client_key = :key",
-                    {"package": run.package_name, "key": run.key},
-                )
-                if known:
-                    return _run_from(known[0])
             row = _row_of(run)
-            connection.execute(insert(QUEUE, row), [row])
-            return run
+            unless_known = " ON CONFLICT DO NOTHING" if connection.dialect in UPSERTS else ""
+            if connection.execute(insert(QUEUE, row) + unless_known, [row]):
+                return run
+            query = "SELECT * FROM treadle_queue WHERE package_name = :package AND client_key = :key"
+            (known,) = connection.select_rows(query, {"package": run.package_name, "key": run.key})
+            return _run_from(known)
 
         return self._write_rows(write)
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from treadle.observe.store.connection import StoreConnection
     from treadle.observe.store.rows import Row
 
-_UPSERTS = ("postgresql", "sqlite")
+UPSERTS = ("postgresql", "sqlite")
 """The dialects that can insert or update in one statement, and agree how."""
 
 
@@ -73,7 +73,7 @@ def put(connection: StoreConnection, table: Table, rows: Sequence[Row], *, repla
     if not rows:
         return 0
     columns = tuple(rows[0])
-    if connection.dialect in _UPSERTS:
+    if connection.dialect in UPSERTS:
         changes = ", ".join(f"{name} = excluded.{name}" for name in columns if name not in table.key)
         conflict = f"DO UPDATE SET {changes}" if replaces else "DO NOTHING"
         return connection.execute(f"{insert(table, columns)} ON CONFLICT ({', '.join(table.key)}) {conflict}", rows)
