@@ -117,8 +117,8 @@ def measure(url, pid, ours):
     right = sum(client.get(f"/runs/{run['id']}/outputs/v5").json() == 1 + 6 * factor for factor, run in kept)
     succeeded = sum(run["state"] == "succeeded" for run in ended)
     print(
-        f"{CONCURRENT} runs posted by 50 clients: accepted in {accepted:.1f} s, ended in {seconds:.1f} s; {succeeded} succeeded, and "
-        f"{right} of the last 50 have the result of their own params"
+        f"{CONCURRENT} runs posted by 50 clients: accepted in {accepted:.1f} s, ended in {seconds:.1f} s; {succeeded} succeeded, "
+        f"and {right} of the last 50 have the result of their own params"
     )
 
 

@@ -79,6 +79,7 @@ class ConfigLoader:
         self._env_was_named = env is not None and self.env != default_run_env
         self._source: ConfSource | None = None
         self._parsed: dict[tuple[str, str], dict[Any, Any]] = {}
+        self._listed: dict[str, list[str]] = {}  # the files of each environment
         self._resolved: dict[str, dict[Any, Any]] = {}
 
     def locate(self, kind: str, path: Sequence[Any]) -> tuple[str, int | None] | None:
@@ -117,7 +118,7 @@ class ConfigLoader:
             runtime_params: the parameters that replace those of this loader.
 
         Returns:
-            A loader that shares only the cache of parsed files with this one.
+            A loader that shares only the caches of listed and parsed files with this one.
         """
         other = copy.copy(self)
         other.runtime_params = merge_params(runtime_params, {})
@@ -232,7 +233,9 @@ class ConfigLoader:
     def _files(self, source: ConfSource, kind: str) -> Iterator[tuple[str, dict[str, dict[Any, Any]]]]:
         """Yield each environment, the base first, with its parsed files of a kind."""
         for env in dict.fromkeys((self.base_env, self.env)):
-            names = source.files(env) if source.has_environment(env) else []
+            if env not in self._listed:
+                self._listed[env] = source.files(env) if source.has_environment(env) else []
+            names = self._listed[env]
             if not env and self.env:
                 names = [name for name in names if not name.startswith(f"{self.env}/")]
             chosen = [name for name in names if matches(name, self.config_patterns[kind])]

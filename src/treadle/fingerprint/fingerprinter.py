@@ -7,6 +7,7 @@ Values are read once: make a new one for each plan.
 from __future__ import annotations
 
 import os
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from treadle.fingerprint.facts import Facts, Key, Part, digest_of, shown_value
@@ -38,6 +39,12 @@ class CodeFingerprint(NamedTuple):
     is_complete: bool
 
 
+@lru_cache(maxsize=4)  # a service makes a fingerprinter for each run
+def _real_stamp(stamp: CodeStamp) -> Mapping[str, tuple[int, int]]:
+    """Return when the code's files were changed and their sizes, by the real paths of the files."""
+    return {os.path.realpath(path): (mtime, size) for path, mtime, size in stamp}
+
+
 class _Reached(NamedTuple):
     """What is reachable from a set of objects."""
 
@@ -65,7 +72,7 @@ class Fingerprinter:
     def __init__(self, package: str, imported: CodeStamp | None = None) -> None:
         if imported is None and is_configured() and configured_project().package_name == package:
             imported = configured_project().stamp
-        self._stamp = {os.path.realpath(path): (mtime, size) for path, mtime, size in imported or ()}
+        self._stamp = _real_stamp(imported) if imported else {}
         self._edited: dict[str, bool] = {}
         self._objects = Objects(package, self._is_edited)
         self._known: dict[int, tuple[Any, CodeFingerprint]] = {}

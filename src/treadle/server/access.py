@@ -39,7 +39,8 @@ async def wait_for_end(runs: Runs, run_id: str, seconds: float) -> RunView:
             with suppress(RuntimeError):  # the loop is closed
                 loop.call_soon_threadsafe(ended.set)
 
-        await run_in_threadpool(runs.on_end, run_id, wake)
+        runs.on_end(run_id, wake)
         with suppress(asyncio.TimeoutError):
             await asyncio.wait_for(ended.wait(), seconds)
-    return await run_in_threadpool(runs.view, run_id)
+    known = runs.view_in_memory(run_id)
+    return known if known is not None else await run_in_threadpool(runs.view, run_id)

@@ -65,7 +65,8 @@ def add_runs(app: FastAPI) -> None:
     async def show_run(request: Request, run_id: RunId, wait: Wait = 0) -> RunView:
         """Describe a run."""
         runs = runs_of(request)
-        await run_in_threadpool(runs.view, run_id)  # a problem if there is none
+        if runs.view_in_memory(run_id) is None:
+            await run_in_threadpool(runs.view, run_id)  # a problem if there is none
         return await wait_for_end(runs, run_id, wait)
 
     @app.post("/runs/{run_id}/cancel", responses={**_UNKNOWN, 409: {"model": ErrorBody}})

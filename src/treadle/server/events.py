@@ -45,6 +45,8 @@ _NAMES = {
 }
 _FIELDS = ("node", "worker", "attempt", "started", "final", "exitcode", "start_method", "workers")
 _CHUNK = 1 << 16
+_BATCH_SECONDS = 0.01
+"""How long events are collected before they are written together."""
 
 
 class EventLogs:
@@ -63,6 +65,8 @@ class EventLogs:
         self._lock = threading.Lock()
         self._waiting: dict[str, set[Callable[[], None]]] = {}
         self._counts: dict[str, int] = {}  # lines in the file of each run that has not ended
+        self._begun: set[str] = set()  # runs whose last event is not written yet
+        self._closing = threading.Event()
         self.is_closed = False
         """Whether no more events follow, because the server ends."""
         self._thread = threading.Thread(target=self._write_all, name="treadle-server-events", daemon=True)
@@ -75,6 +79,7 @@ class EventLogs:
             run_id: the run.
             **facts: of its first event.
         """
+        self._begun.add(run_id)
         self._queue.put((run_id, {"type": "run_queued", "at": time.time(), **facts}))
 
     def observer(self, run_id: str) -> Callable[[Event], None]:
@@ -93,7 +98,7 @@ class EventLogs:
 
     def exists(self, run_id: str) -> bool:
         """Return whether a run has events."""
-        return run_id in self._counts or self._file(run_id).exists()
+        return run_id in self._begun or self._file(run_id).exists()
 
     def read(self, run_id: str) -> Reader:
         """Return a reader of the events of a run, from the first one."""
@@ -129,6 +134,7 @@ class EventLogs:
 
     def close(self) -> None:
         """Write what is queued, and wake everyone who waits."""
+        self._closing.set()
         self._queue.put(None)
         self._thread.join()
         self.is_closed = True
@@ -145,6 +151,7 @@ class EventLogs:
     def _write_all(self) -> None:
         item = self._queue.get()
         while item is not None:
+            self._closing.wait(_BATCH_SECONDS)  # tiny nodes end by the dozen; one write for all of them
             run_id, batch, item = item[0], [item[1]], self._waiting_item()
             while item is not None and item is not _NOTHING and item[0] == run_id:
                 batch.append(item[1])
@@ -166,13 +173,14 @@ class EventLogs:
         lines = [json.dumps({"id": number + place, **each}) for place, each in enumerate(facts, start=1)]
         try:
             descriptor = os.open(self._file(run_id), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-            with os.fdopen(descriptor, "a", encoding="ascii") as file:
-                file.write("".join(f"{line}\n" for line in lines))
+            with os.fdopen(descriptor, "ab", buffering=0) as file:
+                file.write("".join(f"{line}\n" for line in lines).encode("ascii"))
         except OSError:
             _logger.exception("The events of run %s cannot be written to %s.", run_id, self._folder)
         self._counts[run_id] = number + len(lines)
         if facts[-1]["type"] == ENDED:
             del self._counts[run_id]
+            self._begun.discard(run_id)
         with self._lock:
             callbacks = list(self._waiting.get(run_id, ()))
         for wake in callbacks:

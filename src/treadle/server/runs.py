@@ -166,11 +166,9 @@ class Runs:
             Problem: there is no such run.
         """
         debug = self._options.debug_errors
-        if (served := self.served(run_id)) is not None:
-            return live_view(served, debug=debug)
+        if (known := self.view_in_memory(run_id)) is not None:
+            return known
         position = self.queue.position(run_id)
-        if position is not None and (accepted := self.queue.waiting(run_id)) is not None:
-            return waiting_view(accepted, position)
         stored = self.queue.find_stored(run_id)
         if position is not None and stored is not None:
             return queued_view(stored, position)
@@ -182,6 +180,17 @@ class Runs:
         if stored is None:
             raise unknown_run(run_id)
         return queued_view(stored, self.queue.position(run_id))
+
+    def view_in_memory(self, run_id: str) -> RunView | None:
+        """Describe a run without reading the store; None if that is not enough.
+
+        Args:
+            run_id: the whole id.
+        """
+        if (served := self.served(run_id)) is not None:
+            return live_view(served, debug=self._options.debug_errors)
+        position, accepted = self.queue.position(run_id), self.queue.waiting(run_id)
+        return waiting_view(accepted, position) if accepted is not None and position is not None else None
 
     def views(self, limit: int) -> list[RunView]:
         """Describe the newest runs.
