@@ -37,17 +37,29 @@ def annotate_error(error: TreadleError) -> None:
     annotate(str(error.args[0]), traceback=failure.traceback if failure is not None else "", place=place)
 
 
-def annotate(message: str, *, traceback: str = "", place: tuple[str, int | None] | None = None) -> None:
+def is_annotating() -> bool:
+    """Return whether this is a job of GitHub Actions."""
+    return os.environ.get("GITHUB_ACTIONS") == "true"
+
+
+def annotate(
+    message: str,
+    *,
+    traceback: str = "",
+    place: tuple[str, int | None] | None = None,
+    otherwise: tuple[str, int | None] | None = None,
+) -> None:
     """Print an annotation with a message, in a job of GitHub Actions.
 
     Args:
         message: the message; if it begins with a file and a line, that is the place of the annotation.
         traceback: if the place is not known otherwise, it is the innermost frame of this traceback in a file of the repository.
         place: the file and the line.
+        otherwise: the file and the line if no other place is known.
     """
-    if os.environ.get("GITHUB_ACTIONS") != "true":
+    if not is_annotating():
         return
-    found = place or _place_of_message(message) or _place_of_traceback(traceback)
+    found = place or _place_of_message(message) or _place_of_traceback(traceback) or otherwise
     file = _in_repository(found[0]) if found is not None else None
     properties = ""
     if found is not None and file is not None:

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from treadle.cli import completion, options, values
-from treadle.cli.annotations import annotate
+from treadle.cli.annotations import annotate, is_annotating
 from treadle.cli.failure import ExitCode
 from treadle.cli.json_output import check_values, print_json
 from treadle.cli.values import join_names, join_params
+from treadle.errors import TreadleError
 from treadle.printable import printable
 
 if TYPE_CHECKING:
@@ -80,8 +81,8 @@ def check(  # noqa: PLR0913 - one for each flag
         msg = f"The nodes of runner '{runner}' run in this process, so there is no worker to check. Give parallel or dask."
         raise click.UsageError(msg)
     report = check_session(session, join_names(pipelines), start_method=start_method, runner=made)
-    for problem in report.problems:
-        annotate(problem.message, traceback=problem.traceback)
+    for problem in report.problems if is_annotating() else ():
+        annotate(problem.message, traceback=problem.traceback, otherwise=_place_of_function(problem.nodes))
     if as_json:
         print_json("check", **check_values(report))
         if report.problems:
@@ -98,6 +99,26 @@ def check(  # noqa: PLR0913 - one for each flag
         click.echo(f"{len(report.problems)} problem{'s' * (len(report.problems) > 1)} in {checked}, checked {where}.")
         raise click.exceptions.Exit(ExitCode.FAILED)
     click.echo(f"No problem in {checked}, checked {where}.")
+
+
+def _place_of_function(names: tuple[str, ...]) -> tuple[str, int] | None:
+    """Return the file and line of the function of the first of some nodes; None if it has no source, or there are no nodes."""
+    from pathlib import Path
+
+    from treadle.inspection.source_lines import source_lines
+    from treadle.project import configured_project
+
+    pipelines = configured_project().pipelines
+    for pipeline_name in pipelines if names else ():
+        try:
+            nodes = pipelines[pipeline_name].nodes
+        except TreadleError:  # it is a problem of its own
+            continue
+        node = next((each for each in nodes if each.name == names[0]), None)
+        lines = source_lines(node.func, [Path("/")]) if node is not None else None
+        if lines is not None:
+            return f"/{lines.file}", lines.first_line
+    return None
 
 
 def _show(number: int, problem: Problem) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from treadle.cli.annotations import annotate
@@ -14,8 +16,12 @@ REGISTRY = """
 from treadle import Pipeline, node
 
 
+def use(value):
+    return value
+
+
 def register_pipelines():
-    return {"__default__": Pipeline([node(len, "raw", "n")])}
+    return {"broken": 5, "__default__": Pipeline([node(len, "raw", "n"), node(use, "gone", "used")])}
 """
 
 
@@ -76,4 +82,6 @@ def test_the_problems_of_a_check(make_project, capsys, monkeypatch):
     assert main(["check", "--json"]) == 1
     printed = capsys.readouterr()
     assert printed.out.startswith("{")
-    assert printed.err.startswith("::error file=conf/base/catalog.yml,line=2::")
+    in_catalog, in_code = [line for line in printed.err.splitlines() if line.startswith("::error")]
+    assert in_catalog.startswith("::error file=conf/base/catalog.yml,line=2::")
+    assert re.match(r"::error file=src/\w+/pipeline_registry\.py,line=5::Dataset 'gone' is made by no node", in_code)
