@@ -121,6 +121,9 @@ def test_a_failed_run_is_resumed_again_and_again(relay, treadle, way):
     assert done.wait() == 0, done.output
     first, second, third = sessions(relay)
     assert (second.resumed_from, third.resumed_from) == (first.session_id, second.session_id)
+    shown = treadle(relay, "sessions", "show", third.session_id)
+    assert shown.wait() == 0
+    assert f"{second.session_id}, resumed from {first.session_id}\n" in shown.output
     assert third.extra_params == {"suffix": "y"}
     assert third.runs[-1].runner == first.runs[-1].runner
     assert ran(third) == ["beside", "fourth", "second", "third"]

@@ -11,16 +11,17 @@ from treadle.events import Outcome
 from treadle.observe.store.records import SessionState
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from treadle.observe.store import ErrorRecord, NodeRecord, RunRecord, SessionRecord, SessionSummary
 
 
-def session_lines(record: SessionRecord) -> Iterator[str]:
+def session_lines(record: SessionRecord, resumed: Sequence[str] = ()) -> Iterator[str]:
     """Yield the lines that show a session: its facts, and its runs with each attempt at each node.
 
     Args:
         record: the session.
+        resumed: the sessions that it continues, the newest first; by default the one that its record names.
     """
     dirty = {True: ", with uncommitted changes", False: "", None: ""}[record.git_dirty]
     facts = {
@@ -33,7 +34,7 @@ def session_lines(record: SessionRecord) -> Iterator[str]:
         "started": moment(record.started),
         "finished": _end_text(record),
         "by": f"{record.user or 'unknown user'} on {record.host or 'unknown host'}, pid {record.pid}",
-        "resumed from": record.resumed_from or "",
+        "resumed from": ", resumed from ".join(resumed) or record.resumed_from or "",
         "git": f"{record.git_commit}{dirty}" if record.git_commit else "",
         "versions": ", ".join(f"{name} {record.versions[name]}" for name in ("python", "treadle") if name in record.versions),
     }

@@ -97,12 +97,14 @@ def show_session(context: click.Context, session_id: str, *, follow: bool, as_js
         return
     with closing(open_store(context)) as store:
         record = store.load(session_id)
+        chain_of = getattr(store, "resumed_sessions", None)  # optional: a custom store may not have it
+        resumed = chain_of(record.session_id) if chain_of is not None and record.resumed_from is not None else ()
     if as_json:
         from treadle.observe.export.plain_json import session_json
 
         click.echo(session_json(record))
         return
-    for line in session_lines(record):
+    for line in session_lines(record, resumed):
         click.echo(printable(line))
 
 

@@ -40,6 +40,20 @@ class ResumeAccess(DatabaseAccess):
         with self._connected("read") as connection:
             return read_claim(connection, session_id)
 
+    def resumed_sessions(self, session_id: str) -> tuple[str, ...]:
+        """Return the sessions that a session continues: the one that it was resumed from, the one before that, and so on.
+
+        Args:
+            session_id: the session.
+
+        Raises:
+            StoreError: the database cannot be read.
+        """
+        from treadle.observe.store.successes import chain_of
+
+        with self._connected("read") as connection:
+            return tuple(reversed(chain_of(connection, session_id)[:-1]))
+
     def claim_resume(self, session_id: str, resumed_by: str, seen: ResumeClaim | None) -> tuple[ResumeClaim, bool]:
         """Claim a session for one that resumes it, unless another session has claimed it in the meantime.
 
