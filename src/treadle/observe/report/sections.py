@@ -76,7 +76,7 @@ def static_sections(report: ReportContent) -> dict[str, Any]:
         for node in final[:_FAILURES]
         if node.error is not None
     ]
-    if error is not None and not shown:
+    if error is not None and not shown and analysis.summary.outcome != Outcome.INTERRUPTED.value:
         shown = [
             {
                 "title": "The session",
@@ -125,7 +125,8 @@ def _notes(report: ReportContent) -> list[str]:
             "report shows what was recorded until then."
         )
     if outcome == "interrupted":
-        notes.append("The run was interrupted before it was complete.")
+        why = f": {_first_line(session.error.message)}" if session.error is not None and session.error.message else ""
+        notes.append(f"The run was interrupted before it was complete{why.rstrip('.')}.")
     if run is None:
         notes.append("Nothing ran in this session.")
     elif run.graph is None:
@@ -197,14 +198,15 @@ def _estimates(analysis: RunAnalysis) -> dict[str, Any] | None:
     rows = [
         {
             "workers": count,
-            "seconds": format_time(seconds) if seconds is not None else "–",
-            "speedup": f"{estimates.work / seconds:.2f} ×" if seconds else "–",
+            "seconds": format_time(seconds) if seconds is not None else f"≥ {format_time(least)}",
+            "speedup": _speedup(estimates.work, seconds, least),
             "least": format_time(least),
             "is_now": count == now,
         }
         for count, seconds, least in estimates.table(now)
     ]
-    some = "" if all(row["seconds"] != "–" for row in rows) else " This run is large, so not every number is simulated here."
+    is_complete = all(seconds is not None for _count, seconds, _least in estimates.table(now))
+    some = "" if is_complete else " This run is large, so not every number is simulated here; ≥ marks a lower bound."
     sentence = (
         f"The scheduler is simulated with the recorded times of the nodes. In the run itself they took "
         f"{format_time(estimates.recorded)}; the longest path takes {format_time(estimates.critical_path)} with any number of "
@@ -214,9 +216,17 @@ def _estimates(analysis: RunAnalysis) -> dict[str, Any] | None:
     return {"rows": rows, "sentence": sentence}
 
 
+def _speedup(work: float, seconds: float | None, least: float) -> str:
+    if seconds is None:
+        return f"≤ {work / least:.2f} ×" if least else "–"
+    return f"{work / seconds:.2f} ×" if seconds else "–"
+
+
 def _why_no_estimates(analysis: RunAnalysis) -> str:
     if analysis.run is None or not analysis.timeline.attempts:
         return "Nothing ran, so there is nothing to simulate."
+    if analysis.summary.outcome == "running":
+        return "The run has not ended, so the times of its nodes are not all known, and it cannot be simulated yet."
     if analysis.run.outcome is not Outcome.SUCCEEDED:
         return "The run did not succeed, so the times of its nodes are not all known, and it cannot be simulated."
     if analysis.run.graph is None:

@@ -11,7 +11,7 @@ import pytest
 
 from treadle.errors import ReportError, SessionError
 from treadle.events import Outcome
-from treadle.observe.report import folding
+from treadle.observe.report import analysis, folding
 from treadle.observe.report.amounts import format_share, format_size, format_time
 from treadle.observe.report.comparison import compare
 from treadle.observe.report.folding import fold
@@ -123,6 +123,19 @@ def test_bars_that_alternate_are_merged_too(records, monkeypatch):
     assert len(folded.attempts) <= 30
     assert sum(each.seconds for each in folded.attempts) == pytest.approx(5.4)
     assert all(one.finished <= two.started + 1e-9 for one, two in pairwise(folded.attempts))
+
+
+def test_a_large_run_is_simulated_less_often(records, monkeypatch):
+    """A number of workers that was not simulated has its lower bound, marked as such; one worker needs no simulation."""
+    monkeypatch.setattr(analysis, "_SIMULATED_NODES", 2)
+    nodes = [records.attempt(name, f"worker-{name}", 0.0, 2.0) for name in "12"]
+    report = Report(records.session(records.graph({"1": (), "2": ()}), nodes, wall=2.0))
+    assert report.content.analysis.estimates.makespans == ((1, 4.0, 4.0), (2, 2.0, 2.0))
+    page = report.html()
+    assert [row[:2] for row in data_of(page)["whatIf"]["makespans"][:3]] == [[1, 4.0], [2, 2.0], [3, None]]
+    assert "≥ 2 s" in page
+    assert "With 4 workers the nodes would need at least" not in page  # the longest path is as long
+    assert "so not every number is simulated" in page
 
 
 def test_ten_thousand_nodes_fit_in_three_megabytes(records):

@@ -32,7 +32,7 @@ function memoryChart(container, run) {
   const peak = Math.max(...totals, 1), top = limit && limit < peak * 1.6 ? limit : peak;
   const end = Math.max(run.wall, times[times.length - 1] || 0);
   const shades = ["run", "save", "transfer", "startup", "worker", "resource", "load", "inputs"];
-  const label = `Memory of ${processes.length} processes: at most ${bytes(peak)}${limit ? ` of ${bytes(limit)}` : ""}`;
+  const label = `Memory of ${processes.length} process${processes.length === 1 ? "" : "es"}: at most ${bytes(peak)}${limit ? ` of ${bytes(limit)}` : ""}`;
   canvas(container, 180, { role: "img", "aria-label": label }, (context, width, height) => {
     const { px, py, left, right } = axes(context, width, height, { left: 62, bottom: 24, top: 10, x: { from: 0, to: end, format: seconds }, y: { from: 0, to: top * 1.05, format: bytes } });
     let below = times.map(() => 0);
@@ -63,12 +63,14 @@ function whatIfChart(container, estimates) {
     };
     curve(all.map(([count, , least]) => [count, least]), "dim", [4, 4]);
     curve(points, "run", []);
-    for (const [count, took] of points) {
+    // The run itself is marked also if its number of workers was not simulated.
+    const marked = points.some(([count]) => count === estimates.now) ? points : [...points, [estimates.now, estimates.recorded]];
+    for (const [count, took] of marked) {
       context.beginPath(); context.arc(px(count), py(took), count === estimates.now ? 6 : 3, 0, 7);
       context.fillStyle = colour(count === estimates.now ? "save" : "run"); context.fill();
       if (count === estimates.now) { context.strokeStyle = colour("ink"); context.stroke(); context.fillStyle = colour("ink"); context.textAlign = px(count) > right - 120 ? "right" : "left"; context.fillText(`this run: ${count} worker${count === 1 ? "" : "s"}`, px(count) + (context.textAlign === "left" ? 10 : -10), py(took) - 9); }
     }
-    context.textAlign = "right"; context.fillStyle = colour("dim"); context.fillText("workers", right, height - 26 - 8);
+    context.textAlign = "right"; context.fillStyle = colour("dim"); context.fillText("workers", right - 24, height - 13);
     context.textAlign = "left"; context.fillText("- - lower bound", left + 6, height - 36);
   });
 }
