@@ -72,6 +72,13 @@ def server() -> None:
     show_default=True,
     help="Seconds that the current run gets after SIGTERM.",
 )
+@click.option(
+    "--keep-results",
+    type=click.IntRange(min=0),
+    default=100,
+    show_default=True,
+    help="How many ended runs keep their outputs in memory.",
+)
 @click.option("--debug-errors", is_flag=True, help="Show paths of this machine and tracebacks in responses.")
 @options.project
 @click.pass_context
@@ -91,6 +98,7 @@ def start(  # noqa: PLR0913 - one argument per flag
     max_queued: int,
     max_body: int,
     grace: float,
+    keep_results: int,
     debug_errors: bool,
 ) -> None:
     """Serve the project until Ctrl-C or SIGTERM.
@@ -122,6 +130,7 @@ def start(  # noqa: PLR0913 - one argument per flag
         max_queued=max_queued,
         max_body=max_body,
         grace=grace,
+        keep_results=keep_results,
         debug_errors=debug_errors,
     )
     chosen.check()

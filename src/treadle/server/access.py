@@ -39,8 +39,11 @@ async def wait_for_end(runs: Runs, run_id: str, seconds: float) -> RunView:
             with suppress(RuntimeError):  # the loop is closed
                 loop.call_soon_threadsafe(ended.set)
 
-        runs.on_end(run_id, wake)
-        with suppress(asyncio.TimeoutError):
-            await asyncio.wait_for(ended.wait(), seconds)
+        forget = runs.on_end(run_id, wake)
+        try:
+            with suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(ended.wait(), seconds)
+        finally:
+            forget()
     known = runs.view_in_memory(run_id)
     return known if known is not None else await run_in_threadpool(runs.view, run_id)

@@ -100,6 +100,13 @@ class EventLogs:
         """Return whether a run has events."""
         return run_id in self._begun or self._file(run_id).exists()
 
+    def has_ended(self, run_id: str) -> bool:
+        """Return whether the last event of a run that an earlier server ran was written."""
+        last = None
+        for line in self.read(run_id).lines():
+            last = line
+        return last is not None and json.loads(last)["type"] == ENDED
+
     def read(self, run_id: str) -> Reader:
         """Return a reader of the events of a run, from the first one."""
         return Reader(self._file(run_id))

@@ -26,6 +26,7 @@ from treadle.server.project import ServedProject
 from treadle.server.queue import RunQueue
 from treadle.server.served import ServedRun
 from treadle.server.views import live_view, queued_view, record_view, summary_view, waiting_view
+from treadle.server.waiters import Waiters
 from treadle.session.creation import make_store
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ class Runs:
         self._lock = threading.Lock()
         self._current: ServedRun | None = None
         self._recent: OrderedDict[str, ServedRun] = OrderedDict()
-        self._waiters: dict[str, list[Callable[[], None]]] = {}
+        self._waiters = Waiters()
         self._seconds: deque[float] = deque(maxlen=20)  # how long the last runs took
         self._starter = threading.Thread(target=self._start_all, name="treadle-server-runs", daemon=True)
         self._ending = threading.Event()
@@ -147,7 +148,7 @@ class Runs:
             self.queue.end(run_id, was_cancelled=True, has_succeeded=False)
             self.metrics.ended("cancelled", None)
             self.events.end(run_id, state="cancelled")
-            self._call_waiters(run_id)
+            self._waiters.call(run_id)
             return self.view(run_id)
         if current is None or current.accepted.run_id != run_id or not current.handle.cancel():
             view = self.view(run_id)  # raises if there is none
@@ -205,8 +206,10 @@ class Runs:
                 found[stored.run_id].state = "cancelled"
             else:
                 found[stored.run_id] = queued_view(stored, None)
-        for place, run_id in enumerate(self.queue.ids()):
-            if run_id not in found and (kept := self.queue.find_stored(run_id)) is not None and place < limit:
+        for place, run_id in list(enumerate(self.queue.ids()))[-limit:]:
+            if (accepted := self.queue.waiting(run_id)) is not None:
+                found[run_id] = waiting_view(accepted, place)
+            elif (kept := self.queue.find_stored(run_id)) is not None:
                 found[run_id] = queued_view(kept, place)
         with self._lock:
             served = [*self._recent.values(), *([self._current] if self._current is not None else [])]
@@ -225,19 +228,23 @@ class Runs:
         """Whether a run is running."""
         return self._current is not None
 
-    def on_end(self, run_id: str, function: Callable[[], None]) -> None:
+    def on_end(self, run_id: str, function: Callable[[], None]) -> Callable[[], None]:
         """Call a function when a run has ended; at once if it has, or is not known.
 
         Args:
             run_id: the run.
             function: called in any thread; it must return quickly.
+
+        Returns:
+            Ends that, so that nothing is kept for clients that have gone.
         """
+        forget = self._waiters.add(run_id, function)
         with self._lock:
-            self._waiters.setdefault(run_id, []).append(function)
             is_running = self._current is not None and self._current.accepted.run_id == run_id
             has_ended = not is_running and self.queue.position(run_id) is None
         if has_ended:
-            self._call_waiters(run_id)
+            self._waiters.call(run_id)
+        return forget
 
     def retry_after(self) -> int:
         """Return the seconds after which a refused client may try again: about the length of one run."""
@@ -315,7 +322,7 @@ class Runs:
             {} if error is None else {"error": error_view(error, debug=self._options.debug_errors).model_dump(exclude_none=True)}
         )
         self.events.end(run_id, state=served.state, **facts)
-        self._call_waiters(run_id)
+        self._waiters.call(run_id)
         self.metrics.ended(served.state, served.finished - served.started)
         if error is not None and not isinstance(error, TreadleError):
             _logger.error("The run %s failed.", run_id, exc_info=error)
@@ -326,18 +333,13 @@ class Runs:
             try:
                 self.events.forget(before=self.queue.keep())
                 self._adopt()
-            except StoreError as exc:
+            except (StoreError, OSError) as exc:
                 _logger.warning("The queue of the server cannot be updated: %s", exc)
 
     def _adopt(self) -> None:
         waiting, lost = self.queue.adopt()
         for run_id in lost:
-            self.events.end(run_id, state="lost")
+            if not self.events.has_ended(run_id):
+                self.events.end(run_id, state=self.view(run_id).state)
         if waiting or lost:
             _logger.info("An earlier server left %d runs that are queued again, and %d that are lost.", len(waiting), len(lost))
-
-    def _call_waiters(self, run_id: str) -> None:
-        with self._lock:
-            waiters = self._waiters.pop(run_id, [])
-        for function in waiters:
-            function()
