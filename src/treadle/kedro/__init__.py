@@ -15,6 +15,9 @@
                  plugin_state.py              merges the data that plugins collect in workers
                  run_failure.py               raises the node's own exception and logs how to resume
                  run_record.py                records the run in Treadle's store, if the project enables it
+                 reuse.py                     decides which nodes are up to date
+                   ├ stored_values.py           files of in-memory outputs of nodes with `cache: store`
+                   └ status.py, commands.py     `kedro treadle status` and its neighbours
                  preload.py                   imports modules in the forkserver before it forks workers
 
 Kedro is imported on first access to a name of this package; nothing else in Treadle imports it.
