@@ -61,11 +61,11 @@ def test_sigterm_waits_for_the_current_run(own_server):
     assert second.show(running)["state"] == "succeeded"
 
 
-def test_a_run_that_exceeds_the_grace_is_interrupted(own_server):
+def test_a_run_that_exceeds_the_grace_is_interrupted(own_server, restore_hangup):
     """A run that does not end within the grace time is interrupted, and recorded as that; it can be resumed."""
     first = own_server("--grace", "0.1")
     running = first.block()
-    first.signal(signal.SIGINT)
+    first.signal(signal.SIGHUP)
     assert first.end() == 0
     (first.root / "gate").touch()
     second = own_server()

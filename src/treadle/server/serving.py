@@ -2,7 +2,7 @@
 
 ::
 
-    SIGTERM, Ctrl-C ──▶ accept no runs (503), finish or interrupt the current run ──▶ answer what waits for it ──▶ end
+    SIGTERM, SIGHUP, Ctrl-C ──▶ accept no runs (503), finish or interrupt the current run ──▶ answer what waits for it ──▶ end
     a second signal ──▶ interrupt the current run now
 
 State: whether the end has begun. Neighbours: `app.py` makes the application; `treadle.cli.server` calls this.
@@ -11,6 +11,7 @@ State: whether the end has begun. Neighbours: `app.py` makes the application; `t
 from __future__ import annotations
 
 import errno
+import signal
 import socket
 import threading
 from typing import TYPE_CHECKING, Any
@@ -72,7 +73,10 @@ def serve(app: FastAPI, options: ServerOptions, opened: socket.socket) -> None:
         lifespan="on",
         timeout_graceful_shutdown=_CLOSE_SECONDS,
     )
-    _Server(config, app, options).run(sockets=[opened])
+    server = _Server(config, app, options)
+    if signal.getsignal(signal.SIGHUP) == signal.SIG_DFL:  # of a closed terminal; `nohup` ignores it
+        signal.signal(signal.SIGHUP, server.handle_exit)
+    server.run(sockets=[opened])
 
 
 class _Server(uvicorn.Server):

@@ -129,6 +129,7 @@ class SQLStore(SuccessAccess, ResumeAccess, HistoryAccess, PruneAccess, QueueAcc
         rows = self._recorded[session_id] = SessionRows(session_id)
         # Another instance, with its own engine and a shorter timeout: the writer may try again later.
         store = SQLStore(self._given_url, project_path=self._project_path, busy_timeout=BUSY_TIMEOUT)
+        store._is_migrated = self._is_migrated
         return LiveWriter(rows, store._connect, store.close)
 
     def _connect(self) -> StoreConnection:
