@@ -39,6 +39,7 @@ class Failure(NamedTuple):
             took too long.
         hook: the hook that was being called, if that is what failed.
         plugin: the plugin that implements the hook: its class or module, and its source.
+        seconds: how long the attempt had loaded, run and saved when it failed; None if that is not known.
     """
 
     type_name: str
@@ -49,6 +50,7 @@ class Failure(NamedTuple):
     phase: str = "run"
     hook: str | None = None
     plugin: str | None = None
+    seconds: tuple[float, float, float] | None = None
 
     @property
     def ends_well(self) -> bool:

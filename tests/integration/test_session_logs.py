@@ -67,7 +67,8 @@ def test_lines_have_their_node_attempt_and_worker(any_runner, way, tmp_path):
             node(lend, "params:x", None, name="lend"),
         ]
     )
-    lines = run(any_runner, pipeline, {"params:x": "you", "params:folder": str(tmp_path)}, recorder_of("id"))
+    recorder = recorder_of("id")
+    lines = run(any_runner, pipeline, {"params:x": "you", "params:folder": str(tmp_path)}, recorder)
 
     def of(name):
         return [(line.level, line.attempt, line.text.partition("\n")[0]) for line in lines if line.node == name]
@@ -82,6 +83,10 @@ def test_lines_have_their_node_attempt_and_worker(any_runner, way, tmp_path):
     assert [line.left_out for line in theirs if line.left_out] == [2000 - FIRST_LINES - LAST_LINES]
     own = {"sequential": {"main"}, "thread": {"thread-1", "thread-2"}}.get(way, {"worker-1", "worker-2"})
     assert {line.worker for line in lines if line.node} <= own
+    # A failed attempt has its phases too, which are its whole time.
+    failed = next(node for node in recorder.record(Outcome.SUCCEEDED, finished=9.0).nodes if node.outcome is Outcome.FAILED)
+    assert (failed.node, failed.attempt, failed.retried, failed.save_seconds) == ("stumble", 1, True, 0.0)
+    assert 0 < failed.load_seconds + failed.run_seconds <= failed.finished - failed.started
     # A thread that a node starts is known to be the node's only where the process runs one node at a time.
     (lent,) = [line for line in lines if line.text == "from a thread of you"]
     assert lent.node == (None if way in ("sequential", "thread") else "lend")

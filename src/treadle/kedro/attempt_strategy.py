@@ -106,7 +106,7 @@ class KedroAttemptStrategy:
         start = clock()
         load = self._load_in_threads if self._is_async else self._load_in_turn
         inputs = load(node, steps, load_value)
-        loaded = clock()
+        loaded = steps.loaded = clock()
         steps.phase, steps.dataset = "run", None
         inputs.update(self._replacements(node, inputs, steps))
         try:
@@ -117,7 +117,7 @@ class KedroAttemptStrategy:
             steps.end_if_forked(exc)
             self._report(node, inputs, exc)
             raise
-        ran = clock()
+        ran = steps.ran = clock()
         self._call_hooks(steps, "after_node_run", node=node, **self._hook_arguments(inputs), outputs=outputs)
         if outputs and inspect.isgeneratorfunction(node.func):
             with self._span_of(node):

@@ -84,7 +84,9 @@ def attempt_node(
         steps.end_if_forked(exc)
         if context.interruptible and isinstance(exc, KeyboardInterrupt):
             raise
+        ended = time.perf_counter()
         failure = record_failure(exc, phase=steps.phase, dataset=steps.dataset, **hook_at_fault(context, steps, exc))
+        failure = failure._replace(seconds=steps.seconds(started_counter, ended))
         if node is not None and context.strategy is None:
             report_error(context, node, steps, exc)
         raise AttemptFailedError(failure, started, started + time.perf_counter() - started_counter, exc) from exc
@@ -119,7 +121,7 @@ def _attempt(
     if context.is_async:  # threads finish in any order: restore the order of the node's inputs
         steps.inputs = {name: steps.inputs[name] for name in [context.dataset_names[dataset] for dataset in inputs_to_load]}
     steps.dataset = None
-    loaded = clock()
+    loaded = steps.loaded = clock()
     inputs = typed_inputs(node, override_inputs(context, steps, node) if hooked else steps.inputs)
     steps.phase = "run"
     returned = node.call(inputs)
@@ -130,7 +132,7 @@ def _attempt(
     outputs = dict(node.unpack(returned))
     steps.check_time()
     del returned
-    ran = clock()
+    ran = steps.ran = clock()
     if hooked:
         call_hook(context, steps, "after_node_run", **node_arguments(context, node, inputs), outputs=outputs)
         outputs = dict(outputs)  # a copy, since a hook may keep the mapping it received; each output is freed once it is saved

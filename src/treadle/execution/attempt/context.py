@@ -80,6 +80,11 @@ class Times(NamedTuple):
 class Steps:
     """The step that an attempt is at, for its failure record, and when it started (seconds since the epoch)."""
 
+    loaded: float | None = None
+    """When the inputs were loaded, by the performance counter; None before."""
+    ran: float | None = None
+    """When the function had returned, likewise."""
+
     def __init__(self, started: float) -> None:
         self.started = started
         self.phase = "setup"
@@ -95,6 +100,19 @@ class Steps:
         """The content of each persistent output that was saved, by name; None if the run does not record outputs."""
         self._process = os.getpid()
         self._limit: tuple[str, float, float, bool] | None = None
+
+    def seconds(self, started: float, now: float) -> tuple[float, float, float] | None:
+        """Return how long the attempt has loaded, run and saved so far; None if it has not begun to load.
+
+        Args:
+            started: when it started, by the performance counter.
+            now: the current time, likewise.
+        """
+        if self.phase == "setup":
+            return None
+        loaded = now if self.loaded is None else self.loaded
+        ran = now if self.ran is None else self.ran
+        return loaded - started, ran - loaded, now - ran
 
     def end_if_forked(self, exc: BaseException | None = None) -> None:
         """End this process if the node's function forked it: only the parent finishes the attempt.

@@ -70,7 +70,7 @@ class Attempt(NamedTuple):
         assigned: when a worker was chosen.
         submitted: when it was sent to the worker.
         started, finished: when it ran.
-        load, run, save: seconds of each phase; None if unknown, as for a failed attempt.
+        load, run, save: seconds of each phase; None if unknown, as for an attempt whose worker was lost.
         waits: the time from `since` to `started`, by cause.
         awaited: the parent that finished last, if the attempt waited for it.
     """

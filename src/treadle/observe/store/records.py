@@ -136,6 +136,7 @@ class NodeRecord:
     @classmethod
     def from_failed(cls, event: NodeFailed) -> NodeRecord:
         """Make the record of an attempt that failed."""
+        load, run, save = event.failure.seconds or (None, None, None)
         return cls(
             node=event.node,
             attempt=event.attempt,
@@ -143,6 +144,9 @@ class NodeRecord:
             worker=event.worker,
             started=event.started,
             finished=event.at,
+            load_seconds=load,
+            run_seconds=run,
+            save_seconds=save,
             error=ErrorRecord.from_failure(event.failure, event.node),
             dispatch=event.dispatch,
             retried=not event.final,
