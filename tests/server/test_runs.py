@@ -24,11 +24,14 @@ def test_a_run_is_accepted_at_once_and_described_until_its_end(server):
     assert server.client.get(f"/runs/{queued['id']}/report").status_code == 409
     assert server.client.get(f"/runs/{queued['id']}/outputs/v5").status_code == 409
     server.open_gate()
+    assert server.show(blocked, wait=60)["state"] == "succeeded"
     ended = server.show(queued["id"], wait=60)
     assert (ended["state"], ended["nodes"]["done"], ended["outputs"]) == ("succeeded", 6, ["v5"])
     assert ended["submitted"] <= ended["started"] <= ended["finished"]
     assert server.client.get(f"/runs/{queued['id']}/outputs/v5").json() == 31
     assert server.show(blocked)["nodes"]["done"] == 2
+    again = server.show(server.block())
+    assert again["started"] <= again["expected_end"]  # the last run of the same nodes is known
 
 
 def test_concurrent_runs_have_their_own_params(server):

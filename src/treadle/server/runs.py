@@ -11,6 +11,7 @@ threads of requests, `queue.py` has the runs that wait, `views.py` describes run
 
 from __future__ import annotations
 
+import json
 import logging
 import math
 import threading
@@ -21,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 from treadle.errors import StoreError, TreadleError
 from treadle.server.events import EventLogs
 from treadle.server.metrics import Metrics
-from treadle.server.problems import Problem, error_view, unknown_run
+from treadle.server.problems import Problem, unknown_run
 from treadle.server.project import ServedProject
 from treadle.server.queue import RunQueue
 from treadle.server.served import ServedRun
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 
 _logger = logging.getLogger(__name__)
 
+_KNOWN_DURATIONS = 1000
 _KEEP_SECONDS = 20.0
 """How often the server notes in the store that it is alive."""
 
@@ -69,6 +71,7 @@ class Runs:
         self._recent: OrderedDict[str, ServedRun] = OrderedDict()
         self._waiters = Waiters()
         self._seconds: deque[float] = deque(maxlen=20)  # how long the last runs took
+        self._usual: dict[str, float] = {}  # how long the last run with the same arguments took
         self._starter = threading.Thread(target=self._start_all, name="treadle-server-runs", daemon=True)
         self._ending = threading.Event()
         self._keeper = threading.Thread(target=self._keep, name="treadle-server-keeper", daemon=True)
@@ -308,20 +311,22 @@ class Runs:
                 **resumes,
                 **body.arguments(),
             )
-            served = self._current = ServedRun(accepted, handle, time.time())
+            asked = json.dumps(body.arguments(), sort_keys=True)
+            served = self._current = ServedRun(accepted, handle, time.time(), usual_seconds=self._usual.get(asked))
         handle.wait()
         served.finished = time.time()
         self._seconds.append(served.finished - served.started)
+        if served.state == "succeeded":
+            self._usual[asked] = served.finished - served.started
+            while len(self._usual) > _KNOWN_DURATIONS:
+                del self._usual[next(iter(self._usual))]
         with self._lock:
             self._current = None
             self._recent[run_id] = served
             while len(self._recent) > self._options.keep_results:
                 self._recent.popitem(last=False)
-        error = handle.exception()
-        facts = (
-            {} if error is None else {"error": error_view(error, debug=self._options.debug_errors).model_dump(exclude_none=True)}
-        )
-        self.events.end(run_id, state=served.state, **facts)
+        error, view = handle.exception(), live_view(served, debug=self._options.debug_errors)
+        self.events.end(run_id, **view.model_dump(include={"state", "error"}, exclude_none=True))
         self._waiters.call(run_id)
         self.metrics.ended(served.state, served.finished - served.started)
         if error is not None and not isinstance(error, TreadleError):

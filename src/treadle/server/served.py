@@ -20,6 +20,7 @@ class ServedRun:
         started: when it started, in seconds since the epoch.
         finished: when it ended; None while it runs.
         is_cancelled: whether a client cancelled it.
+        usual_seconds: how long the last run of the same nodes took; None if there was none.
     """
 
     accepted: Accepted
@@ -27,6 +28,7 @@ class ServedRun:
     started: float
     finished: float | None = None
     is_cancelled: bool = False
+    usual_seconds: float | None = None
 
     @property
     def state(self) -> str:

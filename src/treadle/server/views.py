@@ -71,6 +71,8 @@ def live_view(served: ServedRun, *, debug: bool) -> RunView:
     state, progress = served.state, handle.progress
     error = handle.exception() if handle.is_done else None
     left = progress.seconds_left
+    if served.usual_seconds is not None:
+        left = max(0.0, served.started + served.usual_seconds - time.time())
     return RunView(
         id=handle.id,
         state=state,  # type: ignore[arg-type]  # a handle's status is one of the states
