@@ -195,3 +195,17 @@ def test_all_workers_of_a_local_cluster_are_killed(tmp_path):
     nodes = [node(lambda name=name: crash_once(name), None, name, name=name, policy=NodePolicy(retries=1)) for name in "ab"]
     with dask.config.set({"distributed.deploy.lost-worker-timeout": "1 ms"}), DaskRunner(max_workers=2) as runner:
         assert dict(runner.run(Pipeline(nodes), Catalog())) == {"a": 1, "b": 1}
+
+
+def test_idle_workers_that_die_before_a_run_are_not_the_fault_of_its_node(client):
+    """The first node of the next run was sent to two workers that were dead already, and has no further attempt."""
+    with DaskRunner(client=client, max_workers=2) as runner:
+        for _ in range(3):
+            pids = set(runner.run(Pipeline([node(_pid, None, name, name=name) for name in "ab"]), Catalog()).values())
+            for pid in pids:
+                os.kill(pid, signal.SIGKILL)
+            assert dict(runner.run(Pipeline([node(lambda: 1, None, "one", name="one")]), Catalog())) == {"one": 1}
+
+
+def _pid():
+    return os.getpid()

@@ -115,6 +115,16 @@ def last_nodes(content: bytes, run: int, reported: int) -> tuple[Started | None,
     return started, blackboard.finished_after(0, reported)
 
 
+def ran_in(content: bytes, run: int) -> bool:
+    """Return whether a dead worker had begun a node of a run.
+
+    Args:
+        content: its blackboard.
+        run: number of the run.
+    """
+    return Blackboard.of(content).read(0).run == run
+
+
 def take_blackboard(path: str) -> bytes | None:
     """Return the content of a dead worker's blackboard and remove the file; None if there is no file.
 

@@ -24,7 +24,7 @@ from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from treadle.errors import RunnerError
-from treadle.execution.executors.dask.blackboard_file import last_nodes
+from treadle.execution.executors.dask.blackboard_file import last_nodes, ran_in
 from treadle.execution.executors.dask.code import ProjectCode
 from treadle.execution.executors.dask.fetching import ValueGoneError, read_value
 from treadle.execution.executors.dask.health import ClusterHealth
@@ -114,6 +114,7 @@ class DaskPool:
         self._unreported = UnreportedResults()
         self._name_of: Callable[[int], str] = str
         self._ready: list[PoolEvent] = []
+        self._warm: set[int] = set()  # process ids of the workers that were ready when the run began
         self._is_closed = False
         self._health = ClusterHealth(client, worker_timeout, shared_file_system=shared_file_system)
 
@@ -132,7 +133,7 @@ class DaskPool:
         self._name_of = lambda index: nodes[index].name
         self._unreported.begin(number, run.plan)
         self._health.begin()
-        self._ready = []
+        self._ready, self._warm = [], {link.pid for link in self._links if link.ready}
         self.scaling.begin()
         for link in self._links:
             link.started = None
@@ -327,12 +328,13 @@ class DaskPool:
         self._health.begin()
         if not link.ready or self._message is None:
             return []
-        started, finished = link.started, []
+        started, finished, was_idle = link.started, [], False
         if ended.blackboard is not None:
+            was_idle = link.pid in self._warm and not ran_in(ended.blackboard, self._run)
             started, unreported = last_nodes(ended.blackboard, self._run, link.finished)
             finished = self._unreported.facts(link.number, unreported)
         down = WorkerDown(link.number, link.pid, ended.exit.code, None, None, 0, reason=ended.exit.reason)
-        down = down._replace(left=link.was_shut_down)
+        down = down._replace(left=link.was_shut_down, was_idle=was_idle)
         if started is not None:
             down = down._replace(node=started.node, started=started.at, seconds=max(0.0, time.time() - started.at))
         return [*(Report(link.number, fact) for fact in finished), down]

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from treadle.execution.executors.dask.blackboard_file import last_nodes, make_blackboard, take_blackboard
+from treadle.execution.executors.dask.blackboard_file import last_nodes, make_blackboard, ran_in, take_blackboard
 
 
 def test_what_a_dead_worker_did_last():
@@ -23,6 +23,7 @@ def test_what_a_dead_worker_did_last():
     assert (started.node, started.at) == (3, 13.0)
     assert [(done.node, done.at) for done in finished] == [(1, 12.0), (2, 13.0)]
     assert last_nodes(content, 8, reported=3) == (None, [])
+    assert (ran_in(content, 7), ran_in(content, 8)) == (True, False)
 
 
 def test_files_of_processes_that_ended_are_removed():
