@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import pickle
 import typing
 
@@ -41,7 +40,7 @@ FACTS = [
 @pytest.mark.parametrize("fact", FACTS, ids=lambda fact: type(fact).__name__)
 def test_a_fact_is_frozen_and_pickles(fact):
     """Nobody changes a fact, and it can be sent anywhere."""
-    with pytest.raises(dataclasses.FrozenInstanceError):
+    with pytest.raises(AttributeError):
         fact.at = 5.0
     assert pickle.loads(pickle.dumps(fact)) == fact
     assert hash(fact) == hash(pickle.loads(pickle.dumps(fact)))
@@ -49,11 +48,7 @@ def test_a_fact_is_frozen_and_pickles(fact):
 
 def test_every_fact_of_a_run_is_in_the_union():
     """The union that observers take has each class that says when it happened."""
-    facts = {
-        value
-        for value in vars(events).values()
-        if dataclasses.is_dataclass(value) and "at" in {field.name for field in dataclasses.fields(value)}
-    }
+    facts = {value for value in vars(events).values() if "at" in getattr(value, "_fields", ())}
     assert set(typing.get_args(events.Event)) == facts == {type(fact) for fact in FACTS}
 
 
