@@ -105,3 +105,16 @@ def test_the_start_of_a_run_includes_the_start_of_its_workers():
     started = next(event for event in events if isinstance(event, RunStarted))
     first = min(event.at for event in events if type(event).__name__ == "NodeStarted")
     assert before <= started.at <= first
+
+
+def test_threads_are_not_chosen_if_each_node_needs_its_own_span(monkeypatch):
+    """Threads share the variable TRACEPARENT."""
+    past = [RunTimes("thread", 2, 0.001, 0.0, dict(LONG.nodes)), LONG]
+    chosen = []
+    for traced in (False, True):
+        if traced:
+            monkeypatch.setenv("TRACEPARENT", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
+        runner = AutoRunner(2, "fork")
+        runner.run(SMALL, Catalog(), past_runs=lambda: past)
+        chosen.append(runner.latest.runner)
+    assert chosen == ["thread", "parallel"]

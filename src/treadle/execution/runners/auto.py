@@ -16,6 +16,7 @@ from treadle.execution.runners.limits import run_limits
 from treadle.execution.runners.runner import Runner
 from treadle.execution.runners.sequential import SequentialRunner
 from treadle.execution.runners.thread import ThreadRunner
+from treadle.trace_ids import asks_for_traces
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -118,9 +119,10 @@ class AutoRunner(Runner):
         """Return the runs to learn from: its own if it has run these nodes often enough, else the recorded ones too."""
         names = {node.name for node in plan.nodes}
         same = sum(run.nodes.keys() == names for run in self._own_runs)
-        if past_runs is None or same >= ENOUGH_RUNS:
-            return self._own_runs
-        return [*self._own_runs, *past_runs()]
+        past = self._own_runs if past_runs is None or same >= ENOUGH_RUNS else [*self._own_runs, *past_runs()]
+        if asks_for_traces(os.environ):  # threads share TRACEPARENT, so no node of theirs has its own span in it
+            return [run for run in past if run.runner != THREAD]
+        return past
 
     def _opened(self, choice: Choice) -> Runner:
         """Return the chosen runner. It keeps its workers, and their number, if this runner does."""
