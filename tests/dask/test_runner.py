@@ -12,14 +12,17 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from treadle import Catalog, NodeError, Pipeline, node
+from treadle import Catalog, NodeError, NodePolicy, Pipeline, node
 from treadle.errors import RunnerError
-from treadle.events import NodeFinished
+from treadle.events import NodeFinished, Outcome
 from treadle.execution.executors.dask.versions import versions
 from treadle.execution.runners.dask import DaskRunner
 from treadle.execution.runners.preflight import check_pipeline
 from treadle.execution.runners.registry import make_runner
 from treadle.io.contents import digest_of
+from treadle.observe.store import RunRecorder
+from treadle.observe.store.log_lines import RunLog, log_lines
+from treadle.project.log_capture import logs_captured
 
 
 @pytest.fixture(scope="module")
@@ -49,6 +52,29 @@ def test_inputs_from_another_worker_may_arrive_in_any_order(runner):
         node(lambda *arrays: sum(array.size for array in arrays), [*far, "near"], "size", name="use"),
     ]
     assert dict(runner.run(Pipeline(nodes), Catalog())) == {"size": 9_000_000 + 8 * 20_000}
+
+
+def test_log_lines_and_phases_are_recorded(runner, tmp_path):
+    """What a node logs on a worker is a part of its attempt in the record; a failed attempt has its phases."""
+
+    def stumble(folder):
+        marker = folder / "seen"
+        logging.getLogger("yarn").warning("again" if marker.exists() else "first")
+        if not marker.exists():
+            marker.touch()
+            raise ValueError("no luck")
+
+    recorder = RunRecorder("id", number=1, pipelines=(), runner="", params={}, started=0.0)
+    recorder.log = RunLog(str)
+    nodes = [node(stumble, "folder", None, name="stumble", policy=NodePolicy(retries=1))]
+    with logs_captured(recorder.log):
+        runner.run(Pipeline(nodes), Catalog({"folder": tmp_path}), observers=[recorder])
+    record = recorder.record(Outcome.SUCCEEDED, finished=9.0)
+    lines = [(line.node, line.attempt, line.level, line.text) for line in log_lines(record.log) if line.logger == "yarn"]
+    assert lines == [("stumble", 1, "WARNING", "first"), ("stumble", 2, "WARNING", "again")]
+    failed, done = record.nodes
+    assert (failed.outcome, failed.retried, done.outcome) == (Outcome.FAILED, True, Outcome.SUCCEEDED)
+    assert 0 < failed.load_seconds + failed.run_seconds <= failed.finished - failed.started
 
 
 def test_settings_of_the_drivers_machine_are_not_applied(runner):
