@@ -21,6 +21,7 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from treadle.events import NodeFailed, NodeFinished, NodeReused, NodeSkipped, NodeStarted, RunStarted, WorkerLost, WorkerStarted
+from treadle.forks import fork_safe
 from treadle.server.problems import public_text
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ class EventLogs:
         self._folder = folder
         self._debug = debug
         self._queue: SimpleQueue[tuple[str, Event | dict[str, Any]] | None] = SimpleQueue()
-        self._lock = threading.Lock()
+        self._lock = fork_safe(threading.Lock())
         self._waiting: dict[str, set[Callable[[], None]]] = {}
         self._counts: dict[str, int] = {}  # lines in the file of each run that has not ended
         self._begun: set[str] = set()  # runs whose last event is not written yet

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from treadle.errors import ServerError
+from treadle.forks import fork_safe
 from treadle.observe.store.liveness import this_process
 from treadle.observe.store.queued_run import CANCELLED, ENDED, QUEUED, QueuedRun
 from treadle.server.models import RunBody
@@ -67,8 +68,8 @@ class RunQueue:
         self._store = store
         self._package = package_name
         self._most = most
-        self._submitting = threading.Lock()
-        self._changed = threading.Condition()
+        self._submitting = fork_safe(threading.Lock())
+        self._changed = fork_safe(threading.Condition())
         self._waiting: OrderedDict[str, Accepted | None] = OrderedDict()  # None: it is only in the store
         self._secret: dict[str, Accepted] = {}  # until they have ended
         self._is_closed = False

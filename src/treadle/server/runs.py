@@ -20,6 +20,7 @@ from collections import OrderedDict, deque
 from typing import TYPE_CHECKING, Any
 
 from treadle.errors import StoreError, TreadleError
+from treadle.forks import fork_safe
 from treadle.server.events import EventLogs
 from treadle.server.metrics import Metrics
 from treadle.server.problems import Problem, unknown_run
@@ -66,7 +67,7 @@ class Runs:
         folder = service.facts.project_path / ".treadle" / "server" / "events"
         self.events = EventLogs(folder, debug=options.debug_errors)
         self.metrics = Metrics(lambda: len(self.queue), lambda: int(self._current is not None))
-        self._lock = threading.Lock()
+        self._lock = fork_safe(threading.Lock())
         self._current: ServedRun | None = None
         self._recent: OrderedDict[str, ServedRun] = OrderedDict()
         self._waiters = Waiters()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
+from treadle.forks import fork_safe
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -13,7 +15,7 @@ class Waiters:
     """Functions that are called when a run has ended, each once."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = fork_safe(threading.Lock())
         self._functions: dict[str, list[Callable[[], None]]] = {}
 
     def add(self, run_id: str, function: Callable[[], None]) -> Callable[[], None]:
