@@ -83,6 +83,7 @@ def test_a_report_is_read_with_the_mouse(show, session):
     assert "nodes.py:1" in details.inner_text()
     assert "params:limit\n41" in details.inner_text()
     assert "Inputs\nof load_0" in details.inner_text()
+    assert "Memory of its process\nat most 100 MB" in details.inner_text()
     assert details.locator("pre.log").inner_text() == f"+5.500 s WARNING shop: said {HOSTILE[0]}"
     page.keyboard.press("Escape")
     assert not details.is_visible()

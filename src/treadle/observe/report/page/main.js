@@ -47,6 +47,8 @@ function details(run) {
       add("Worker", run.workers[attempt.worker].name);
       add("Started", `+${seconds(attempt.start)}`);
       add("Ran", `${seconds(attempt.length)}${attempt.load === null ? "" : ` (load ${seconds(attempt.load)}, run ${seconds(attempt.run)}, save ${seconds(attempt.save)})`}`);
+      const memory = peakMemory(run, attempt);
+      if (memory !== null) add("Memory of its process", `at most ${bytes(memory)}`);
       for (const cause of CAUSES) if (attempt.waits[cause] >= 0.0005) add(`Wait: ${DATA.columns[cause].toLowerCase()}`, seconds(attempt.waits[cause]));
       children.push(times);
       const error = run.errors.find((each) => each.node === node && each.number === attempt.number);
@@ -59,6 +61,14 @@ function details(run) {
     panel.scrollTop = 0;
     panel.focus({ preventScroll: true });
   });
+}
+
+// The largest sample of the memory of an attempt's worker while it ran; null if there is none.
+function peakMemory(run, attempt) {
+  const process = run.memory && run.memory.processes.find(([name]) => name === run.workers[attempt.worker].name);
+  if (!process) return null;
+  const sizes = process[1].filter((size, index) => size !== null && run.memory.times[index] >= attempt.start && run.memory.times[index] <= attempt.end);
+  return sizes.length ? Math.max(...sizes) * 1e5 : null;
 }
 
 // What an attempt logged, as text. Several bars may stand for one attempt of a folded node.
