@@ -173,8 +173,7 @@ class Runs:
         debug = self._options.debug_errors
         if (known := self.view_in_memory(run_id)) is not None:
             return known
-        position = self.queue.position(run_id)
-        stored = self.queue.find_stored(run_id)
+        position, stored = self.queue.position(run_id), self.queue.find_stored(run_id)
         if position is not None and stored is not None:
             return queued_view(stored, position)
         record = self.project.record(run_id)
