@@ -80,7 +80,7 @@ def square(x):
     return x * x
 
 def in_pool(n):
-    with multiprocessing.Pool(2) as pool:
+    with multiprocessing.get_context("fork").Pool(2) as pool:
         return pool.map(square, range(n))
 
 def make_stored(n):

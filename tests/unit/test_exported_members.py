@@ -13,6 +13,7 @@ import pytest
 import treadle
 
 PUBLIC = {
+    "AutoRunner",
     "Catalog",
     "Context",
     "DaskRunner",
