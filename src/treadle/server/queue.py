@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -72,6 +72,7 @@ class RunQueue:
         self._changed = fork_safe(threading.Condition())
         self._waiting: OrderedDict[str, Accepted | None] = OrderedDict()  # None: it is only in the store
         self._secret: dict[str, Accepted] = {}  # until they have ended
+        self._succeeded: deque[str] = deque()  # runs whose success is not yet noted in the store
         self._is_closed = False
 
     def __len__(self) -> int:
@@ -196,10 +197,15 @@ class RunQueue:
         return found
 
     def end(self, run_id: str, *, was_cancelled: bool, has_succeeded: bool) -> None:
-        """Note that a run has ended; what was asked for is kept while the run can be resumed."""
+        """Note that a run has ended; what was asked for is kept while the run can be resumed.
+
+        A run that has succeeded is noted in the store later, with others: its session says already how it ended.
+        """
         if has_succeeded:
             self._secret.pop(run_id, None)
-        self._store.end_queued(run_id, CANCELLED if was_cancelled else ENDED, keeps_request=not has_succeeded)
+            self._succeeded.append(run_id)
+        else:
+            self._store.end_queued([run_id], CANCELLED if was_cancelled else ENDED, keeps_request=True)
 
     def adopt(self) -> tuple[list[str], list[str]]:
         """Take over the runs of a server that is gone.
@@ -212,7 +218,7 @@ class RunQueue:
         for run in self._store.adopt_queued(self._package):
             if run.has_secrets or self._has_started(run.run_id):
                 lost.append(run.run_id)
-                self._store.end_queued(run.run_id, ENDED, keeps_request=True)
+                self._store.end_queued([run.run_id], ENDED, keeps_request=True)
             else:
                 waiting.append(run.run_id)
                 self._append(run.run_id, None)
@@ -220,6 +226,7 @@ class RunQueue:
 
     def keep(self) -> float:
         """Note in the store that this server is alive; return the time before which ended runs are forgotten."""
+        self._note_succeeded()
         before = time.time() - _FORGET_AFTER
         self._store.keep_queue(self._package, forget_before=before)
         return before
@@ -229,6 +236,16 @@ class RunQueue:
         with self._changed:
             self._is_closed = True
             self._changed.notify_all()
+
+    def finish(self) -> None:
+        """Write what is left to the store, and close it."""
+        self._note_succeeded()
+        self._store.close()
+
+    def _note_succeeded(self) -> None:
+        run_ids = [self._succeeded.popleft() for _ in range(len(self._succeeded))]
+        if run_ids:
+            self._store.end_queued(run_ids, ENDED, keeps_request=False)
 
     @property
     def is_closed(self) -> bool:

@@ -280,7 +280,7 @@ class Runs:
             if thread.ident is not None:
                 thread.join()
         self.events.close()
-        self._store.close()
+        self.queue.finish()
 
     # --- in the threads --------------------------------------------------------------------------------------------------
 

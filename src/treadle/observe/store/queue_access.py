@@ -18,7 +18,7 @@ from treadle.observe.store.queued_run import QUEUED, QueuedRun
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from treadle.observe.store.connection import StoreConnection
     from treadle.observe.store.rows import Row
@@ -90,20 +90,21 @@ class QueueAccess(DatabaseAccess):
         where = "package_name = :package AND state = 'cancelled' ORDER BY run_id DESC LIMIT :limit"
         return self._queue_rows(where, {"package": package_name, "limit": limit})
 
-    def end_queued(self, run_id: str, state: str, *, keeps_request: bool) -> None:
-        """Note that a run has ended.
+    def end_queued(self, run_ids: Sequence[str], state: str, *, keeps_request: bool) -> None:
+        """Note that runs have ended.
 
         Args:
-            run_id: the run.
+            run_ids: the runs.
             state: `CANCELLED` or `ENDED`.
-            keeps_request: whether the request is still needed, to resume the run.
+            keeps_request: whether the requests are still needed, to resume the runs.
 
         Raises:
             StoreError: the database cannot be written.
         """
         change = "state = :state" if keeps_request else "state = :state, request = ''"
         statement = f"UPDATE treadle_queue SET {change} WHERE run_id = :run_id"
-        self._write_rows(lambda connection: connection.execute(statement, [{"run_id": run_id, "state": state}]))
+        rows = [{"run_id": run_id, "state": state} for run_id in run_ids]
+        self._write_rows(lambda connection: connection.execute(statement, rows))
 
     def has_session(self, session_id: str) -> bool:
         """Return whether a session with exactly this id is recorded.

@@ -55,8 +55,8 @@ def test_what_is_queued_is_read_as_it_was(store):
     store.queue_run(written)
     store.queue_run(run(2))
     assert store.find_queued("r1") == written
-    store.end_queued("r1", CANCELLED, keeps_request=True)
-    store.end_queued("r2", ENDED, keeps_request=False)
+    store.end_queued(["r1"], CANCELLED, keeps_request=True)
+    store.end_queued(["r2"], ENDED, keeps_request=False)
     assert (store.find_queued("r1").state, store.find_queued("r1").request) == (CANCELLED, '{"body": "ü"}')
     assert (store.find_queued("r2").state, store.find_queued("r2").request) == (ENDED, "")
     assert [each.run_id for each in store.cancelled_runs("shop", 5)] == ["r1"]
