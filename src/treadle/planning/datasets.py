@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import Enum
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from treadle.io.recipe import PATH_KEYS
 from treadle.pipeline.names import is_parameter
-from treadle.secrets import without_credentials
+from treadle.secrets import MASK, looks_secret, mask_patterns, mask_secrets, without_credentials
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -104,10 +104,22 @@ def resolved_entries(names: Iterable[str], catalog: Catalog) -> dict[str, Mappin
         catalog: the catalog that declares them, by name or by pattern.
 
     Returns:
-        Entries by dataset name, without the values of credentials; names that match no entry are omitted.
+        Entries by dataset name, with passwords and other secrets masked; names that match no entry are omitted.
     """
     recipes = {name: catalog.recipe(name) for name in names}
-    return {name: dict(recipe.config) for name, recipe in recipes.items() if recipe is not None}
+    return {name: dict(_masked(recipe.config)) for name, recipe in recipes.items() if recipe is not None}
+
+
+def _masked(value: Any) -> Any:
+    """Return a value of a catalog entry without secrets. `credentials` is the name of a section, and no secret."""
+    if isinstance(value, str):
+        return mask_patterns(mask_secrets(value))
+    if isinstance(value, Mapping):
+        return {
+            key: MASK if key != "credentials" and each is not None and looks_secret(str(key)) else _masked(each)
+            for key, each in value.items()
+        }
+    return [_masked(each) for each in value] if isinstance(value, (list, tuple)) else value
 
 
 def place_of(name: str, catalog: Catalog) -> str | None:

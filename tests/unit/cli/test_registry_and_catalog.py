@@ -123,6 +123,27 @@ def test_catalog_resolve_by_name(project, capsys):
     assert "# params:depth is not declared in a catalog file" in output
 
 
+def test_resolved_entries_show_no_secrets(project, capsys):
+    """Passwords in URLs and values of keys that look secret are masked; the section of the credentials is named."""
+    catalog = project / "conf/base/catalog.yml"
+    catalog.write_text(
+        f"{catalog.read_text()}\nremote:\n  type: pandas.CSVDataset\n  filepath: s3://user:pa55word-1@bucket/x.csv\n"
+        "  credentials: store\n  fs_args: {client: {api_token: t0ken-value, region: eu}}\n  load_args: {names: [a, b]}\n"
+    )
+    for words in (["catalog", "resolve", "remote"], ["catalog", "resolve", "remote", "--json"]):
+        assert main(words) == 0
+        output = capsys.readouterr().out
+        assert "pa55word" not in output
+        assert "t0ken" not in output
+    assert json.loads(output)["entries"]["remote"] == {
+        "type": "pandas.CSVDataset",
+        "filepath": "s3://user:***@bucket/x.csv",
+        "credentials": "store",
+        "fs_args": {"client": {"api_token": "***", "region": "eu"}},
+        "load_args": {"names": ["a", "b"]},
+    }
+
+
 def test_nothing_to_resolve(project, capsys):
     """A pipeline without datasets of patterns says so."""
     assert main(["catalog", "resolve", "-p", "first"]) == 0
