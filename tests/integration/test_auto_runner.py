@@ -66,6 +66,20 @@ def test_a_kept_runner_keeps_its_workers():
             os.kill(pid, 0)
 
 
+def test_a_runner_that_ran_before_keeps_its_workers_too():
+    """What it opened before `with` has ended, so it is opened again, with all its workers."""
+    runner = AutoRunner(2, "fork")
+    runner.run(SMALL, Catalog(), past_runs=lambda: [LONG])
+    runner._own_runs.clear()
+    with runner:
+        pids = set()
+        for _ in range(3):
+            pids |= set(runner.run(SMALL, Catalog(), past_runs=lambda: [LONG]).values())
+            runner._own_runs.clear()
+    assert len(pids) <= 2
+    assert os.getpid() not in pids
+
+
 def test_wrong_arguments_are_refused_at_once():
     """As by the parallel runner, before a run starts."""
     with pytest.raises(RunnerError, match="spawm"):

@@ -20,7 +20,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from treadle.errors import ConfigError
@@ -38,7 +37,7 @@ _NAMED = ("nodes", "tags")
 _SECTIONS = ("defaults", *_NAMED, "resources", "exclusive")
 _PARAMETERS = tuple(each.name for each in fields(NodePolicy))
 _SHOWN = 10
-_NONE: Mapping[str, Any] = MappingProxyType({})
+_NONE: Mapping[str, Any] = {}
 
 
 def _no_place(_path: Sequence[str]) -> None:

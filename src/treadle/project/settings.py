@@ -10,7 +10,6 @@ import inspect
 import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from treadle.errors import ProjectError
@@ -49,9 +48,9 @@ class Settings(NamedTuple):
     CONTEXT_CLASS: type[Any] | None = None
     SESSION_CLASS: type[Any] | None = None
     SESSION_STORE_CLASS: type[Any] | None = None
-    SESSION_STORE_ARGS: Mapping[str, Any] = MappingProxyType({})
+    SESSION_STORE_ARGS: Mapping[str, Any] = {}
     CONFIG_LOADER_CLASS: type[Any] | None = None
-    CONFIG_LOADER_ARGS: Mapping[str, Any] = MappingProxyType({})
+    CONFIG_LOADER_ARGS: Mapping[str, Any] = {}
     DATA_CATALOG_CLASS: type[Any] | None = None
     DISABLE_HOOKS_FOR_PLUGINS: tuple[str, ...] = ()
     LOGGING_FACTORIES: tuple[str, ...] = ()

@@ -120,11 +120,8 @@ def run_request(  # noqa: PLR0913 - its one caller passes them by keyword
                 options |= {"decisions": decisions} if decisions is not None else {}
             if claims is not None:
                 stack.enter_context(claims.held(run_id, pipeline, catalog, runner=opened, loads_all=load_results is True))
-            accepted = inspect.signature(opened.run).parameters
-            if cancellation is not None and "cancellation" in accepted:
-                options["cancellation"] = cancellation
-            if past_runs is not None and "past_runs" in accepted:
-                options["past_runs"] = past_runs
+            more = {"cancellation": cancellation, "past_runs": past_runs}
+            options |= {name: value for name, value in more.items() if value is not None and _accepts(opened.run, name)}
             if asks_for_traces(os.environ):  # after the decisions: its hooks change no data
                 from treadle.session.tracing import traced_nodes
 
@@ -138,6 +135,12 @@ def run_request(  # noqa: PLR0913 - its one caller passes them by keyword
             raise
         call_hook(hooks, "after_pipeline_run", run_params=run_params, run_result=result, pipeline=pipeline, catalog=catalog)
         return result
+
+
+def _accepts(function: Callable[..., Any], name: str) -> bool:
+    """Return whether a function takes a keyword argument; a custom runner may not."""
+    parameters = inspect.signature(function).parameters
+    return name in parameters or any(each.kind is inspect.Parameter.VAR_KEYWORD for each in parameters.values())
 
 
 def add_note(error: BaseException, text: str) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 from typing import TYPE_CHECKING
 
 import pytest
@@ -100,3 +102,8 @@ def test_near_misses_are_told(make_project: MakeProject, caplog: pytest.LogCaptu
     assert [record.getMessage().partition("sets ")[2] for record in caplog.records] == [
         "HOOK, which is not a setting. Did you mean 'HOOKS'?"
     ]
+
+
+def test_settings_can_be_copied():
+    """The defaults, too: an application may copy what holds them."""
+    assert copy.deepcopy(Settings()) == pickle.loads(pickle.dumps(Settings())) == Settings()

@@ -744,3 +744,22 @@ def test_params_without_end(make_project) -> None:
     endless["a"] = endless
     with pytest.raises(SessionError, match="contain themselves"):
         Session.create(extra_params=endless)
+
+
+def test_a_runner_that_takes_any_options_gets_all_of_them(make_project):
+    """`run(self, *args, **options)` forwards what a session passes, the times of earlier runs included."""
+    from treadle import SequentialRunner
+
+    seen = {}
+
+    class Forwarding:
+        name = "forwarding"
+
+        def run(self, *args, **options):
+            seen.update(options)
+            return SequentialRunner().run(*args, **options)
+
+    bootstrap_project(make_project())
+    with Session.create() as session:
+        session.run(runner=Forwarding())
+    assert callable(seen["past_runs"])

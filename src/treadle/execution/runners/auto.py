@@ -21,6 +21,8 @@ from treadle.trace_ids import asks_for_traces
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from typing_extensions import Self
+
     from treadle.events import Observer
     from treadle.execution.executors.executor import Executor
     from treadle.execution.loop.result import RunResult
@@ -39,7 +41,8 @@ class AutoRunner(Runner):
     """Run each pipeline sequentially, in threads or in processes: whichever was, or is expected to be, the fastest.
 
     A pipeline whose nodes have not run yet runs in processes. After that, the durations of its nodes and runs are known from the
-    session store and from this runner's own runs. The choice and its reason are logged and recorded.
+    session store and from this runner's own runs. The choice and its reason are logged and recorded. Nodes with timeouts always
+    run in processes, which can be ended. A node that crashes its process ends this one if it runs here.
 
     Args:
         max_workers: the most workers that it may use; None for the number of cores that the process may use.
@@ -150,6 +153,10 @@ class AutoRunner(Runner):
         super()._discard_inherited()
         self._executors_of_parent.append(self._runners)
         self._runners = {}
+
+    def __enter__(self) -> Self:
+        self._runners = {}  # none of them keeps its workers
+        return super().__enter__()
 
     def close(self) -> None:
         """Stop the workers, if any; the runner can be used again."""

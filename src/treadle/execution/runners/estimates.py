@@ -91,6 +91,8 @@ def choose_runner_for(plan: Plan, past: Sequence[RunTimes], most_workers: int, l
         The runner, with the number of workers and the reason.
     """
     names = [node.name for node in plan.nodes]
+    if plan.timeouts:
+        return Choice(PARALLEL, most_workers, "nodes have timeouts, and only a process can be ended while it runs a node")
     if len(names) < 2 or most_workers == 1:
         why = "only one worker may be used" if most_workers == 1 else f"{_nodes(len(names))}"
         return Choice(SEQUENTIAL, 1, f"{why}, so workers would gain nothing")

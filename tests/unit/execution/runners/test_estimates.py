@@ -7,6 +7,7 @@ import pytest
 from treadle.execution.runners.estimates import Choice, choose_runner_for, estimate_runners
 from treadle.io import Catalog
 from treadle.pipeline import Pipeline, node
+from treadle.pipeline.policy import NodePolicy
 from treadle.planning import compile_plan
 from treadle.planning.run_times import RunTimes
 
@@ -35,6 +36,14 @@ def test_what_no_worker_could_speed_up_runs_sequentially(nodes, workers, reason)
     choice = choose_runner_for(plan_of(nodes), [ran("parallel", 1.0, 0.5)], workers)
     assert choice[:2] == ("sequential", 1)
     assert choice.reason.startswith(reason)
+
+
+def test_nodes_with_timeouts_run_in_processes():
+    """Only a process can be ended while it runs a node, even if it is the only node."""
+    for count in (1, 3):
+        nodes = [node(lambda: 1, None, f"d{each}", name=f"n{each}", policy=NodePolicy(timeout=5)) for each in range(count)]
+        plan = compile_plan(Pipeline(nodes), Catalog())
+        assert choose_runner_for(plan, [ran("sequential", 0.1, 0.001)] * 3, 2)[:2] == ("parallel", 2)
 
 
 def test_unknown_nodes_run_in_parallel():
@@ -119,8 +128,6 @@ def test_runs_of_other_nodes_give_durations_only():
 
 def test_limited_resources_are_simulated():
     """Nodes that exclude each other are not faster in processes."""
-    from treadle import NodePolicy
-
     policy = NodePolicy(resources={"licence": 1})
     nodes = [node(lambda: 1, None, f"d{each}", name=f"n{each}", policy=policy) for each in range(4)]
     plan = compile_plan(Pipeline(nodes), Catalog())
