@@ -759,7 +759,7 @@ def test_a_runner_that_takes_any_options_gets_all_of_them(make_project):
             seen.update(options)
             return SequentialRunner().run(*args, **options)
 
-    bootstrap_project(make_project())
+    make_project()
     with Session.create() as session:
         session.run(runner=Forwarding())
     assert callable(seen["past_runs"])
