@@ -5,7 +5,6 @@ State: none. Neighbours: `app.py` and `kedro_api.py` declare them; `runs.py` mak
 
 from __future__ import annotations
 
-import hashlib
 import json
 from typing import Annotated, Any, Literal
 
@@ -61,15 +60,6 @@ class RunBody(BaseModel):
         if self.nodes:
             given["node_names"] = self.nodes
         return given
-
-    def digest(self, resumes: str | None) -> str:
-        """Return what identifies the content of the request.
-
-        Args:
-            resumes: the run that it resumes, if any.
-        """
-        content = json.dumps([self.model_dump(mode="json"), resumes], sort_keys=True)
-        return hashlib.sha256(content.encode()).hexdigest()
 
 
 class ErrorView(BaseModel):

@@ -6,6 +6,7 @@ State: the waiting runs in order, and the requests with secrets, which are only 
 
 from __future__ import annotations
 
+import hashlib
 import json
 import threading
 import time
@@ -20,7 +21,7 @@ from treadle.observe.store.queued_run import CANCELLED, ENDED, QUEUED, QueuedRun
 from treadle.server.models import RunBody
 from treadle.server.problems import Problem
 from treadle.session.identity import new_session_id
-from treadle.session.masking import mask_params, secret_params
+from treadle.session.masking import mask_params
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -119,21 +120,20 @@ class RunQueue:
         Raises:
             Problem: the queue is full or closed, or the key was used for another request.
         """
-        digest = body.digest(resumes)
+        content = body.model_dump(mode="json")
+        masked = content | {each: mask_params(content[each]) for each in ("params", "inputs")}
+        has_secrets = masked != content
+        digest = hashlib.sha256(json.dumps([masked, resumes], sort_keys=True).encode()).hexdigest()
         with self._submitting:
             if key is not None and (known := self._store.find_queued_by_key(self._package, key)) is not None:
-                return _same(known, digest)
+                return self._same(known, digest, body)
             if self._is_closed:
                 raise Problem(503, "ShuttingDown", "The server is shutting down. Try again later.", retry_after=retry_after())
             if len(self._waiting) >= self._most:
                 msg = f"{self._most} runs are waiting, which is the limit of this server. Try again later."
                 raise Problem(429, "QueueFull", msg, retry_after=retry_after())
             accepted = Accepted(new_session_id(), body, resumes, time.time())
-            has_secrets = any(True for _ in secret_params(body.params))
-            content = body.model_dump(mode="json")
-            if has_secrets:
-                content["params"] = mask_params(content["params"])
-            request = json.dumps({"body": content, "resumes": resumes})
+            request = json.dumps({"body": masked, "resumes": resumes})
             run = QueuedRun(
                 accepted.run_id,
                 self._package,
@@ -148,7 +148,7 @@ class RunQueue:
             )
             stored = self._store.queue_run(run)
             if stored.run_id != accepted.run_id:  # another server was faster
-                return _same(stored, digest)
+                return self._same(stored, digest, body)
             accept(run.run_id)
             if has_secrets:
                 self._secret[run.run_id] = accepted
@@ -257,21 +257,24 @@ class RunQueue:
             self._waiting[run_id] = accepted
             self._changed.notify_all()
 
+    def _same(self, run: QueuedRun, digest: str, body: RunBody) -> str:
+        """Return the id of a run that was accepted with the same key.
+
+        The digest is of the masked request, because a short secret could be guessed from a digest; so secrets are compared here,
+        while they are in memory.
+
+        Raises:
+            Problem: the request was another one.
+        """
+        accepted = self._secret.get(run.run_id)
+        if run.digest != digest or (accepted is not None and accepted.body != body):
+            msg = f"The Idempotency-Key was used before, for another request, which made the run {run.run_id}. Use a new key."
+            raise Problem(409, "KeyConflict", msg)
+        return run.run_id
+
     def _has_started(self, run_id: str) -> bool:
         return bool(self._store.has_session(run_id))
 
 
 _SMALL = 1 << 14
 """Longer requests are read from the store again when their run starts."""
-
-
-def _same(run: QueuedRun, digest: str) -> str:
-    """Return the id of a run that was accepted with the same key.
-
-    Raises:
-        Problem: the request was another one.
-    """
-    if run.digest != digest:
-        msg = f"The Idempotency-Key was used before, for another request, which made the run {run.run_id}. Use a new key."
-        raise Problem(409, "KeyConflict", msg)
-    return run.run_id
