@@ -7,6 +7,7 @@ runs them.
 from __future__ import annotations
 
 import copy
+import logging
 import threading
 import time
 from dataclasses import dataclass
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
     from treadle.events import Event
     from treadle.execution.loop.result import RunResult
+
+_logger = logging.getLogger(__name__)
 
 HandleStatus: TypeAlias = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 """The states of a submitted run; the last three are final."""
@@ -159,7 +162,7 @@ class RunHandle:
         """Call a function with this handle when the run has ended; at once if it has.
 
         Args:
-            function: called in the thread that ends the run; it must return quickly and not raise.
+            function: called in the thread that ends the run; it must return quickly. An exception that it raises is logged.
         """
         with self._changed:
             self._callbacks.append(function)
@@ -205,4 +208,7 @@ class RunHandle:
         with self._changed:
             due, self._callbacks = (self._callbacks, []) if self.is_done else ([], self._callbacks)
         for function in due:
-            function(self)
+            try:
+                function(self)
+            except Exception:
+                _logger.exception("A done callback of the run %s raised an exception: %r.", self.id, function)

@@ -6,6 +6,8 @@ State: the handles that wait, the one that runs, and the thread, which is starte
 
 from __future__ import annotations
 
+import logging
+import os
 import threading
 from collections import deque
 from typing import TYPE_CHECKING
@@ -14,6 +16,8 @@ from treadle.forks import fork_safe
 
 if TYPE_CHECKING:
     from treadle.session.handle import RunHandle
+
+_logger = logging.getLogger(__name__)
 
 
 class RunQueue:
@@ -25,6 +29,7 @@ class RunQueue:
         self._current: RunHandle | None = None
         self._thread: threading.Thread | None = None
         self._closed = False
+        self._process = os.getpid()
 
     def put(self, handle: RunHandle) -> None:
         """Append a run.
@@ -33,6 +38,7 @@ class RunQueue:
             handle: its handle.
         """
         with self._changed:
+            self._discard_inherited()
             self._waiting.append(handle)
             if self._thread is None:
                 self._thread = threading.Thread(target=self._work, name="treadle-service", daemon=True)
@@ -45,6 +51,8 @@ class RunQueue:
         Args:
             cancel: cancel them first.
         """
+        with self._changed:
+            self._discard_inherited()
         if cancel:
             with self._changed:
                 handles = [*self._waiting, *([self._current] if self._current is not None else [])]
@@ -57,6 +65,13 @@ class RunQueue:
         if thread is not None:
             thread.join()
 
+    def _discard_inherited(self) -> None:
+        """Forget the runs and the thread in a forked child: they belong to the parent. The caller holds the lock."""
+        if self._process != os.getpid():
+            self._process = os.getpid()
+            self._waiting.clear()
+            self._current = self._thread = None
+
     def _work(self) -> None:
         while True:
             with self._changed:
@@ -64,5 +79,8 @@ class RunQueue:
                 if not self._waiting:
                     return
                 handle = self._current = self._waiting.popleft()
-            handle.run()
+            try:
+                handle.run()
+            except BaseException:  # the other runs must not wait for ever for a thread that has ended
+                _logger.exception("An error that is not part of the run occurred at the end of the run %s.", handle.id)
             self._current = handle = None  # type: ignore[assignment]  # keeps no result alive while the thread waits

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gc
+import os
 import threading
+import warnings
 import weakref
 from contextlib import closing
 
@@ -13,6 +15,7 @@ from treadle.errors import NodeError, RunCancelledError, SessionError, UnknownNa
 from treadle.events import NodeStarted, Outcome
 from treadle.observe.store import SQLStore
 from treadle.session import RunHandle, ServiceSession
+from treadle.session.run_queue import RunQueue
 
 REGISTRY = """
 import threading
@@ -211,6 +214,59 @@ def test_handles_do_not_keep_results_alive(service):
     del handle
     gc.collect()
     assert result() is None
+
+
+def test_a_callback_that_raises_stops_nothing(caplog):
+    """Its exception is logged; the other callbacks are called, and the queued runs run, even if it asks the thread to exit."""
+    queue, gate, called = RunQueue(), threading.Event(), []
+
+    def fail(_handle):
+        raise ValueError("the callback fails")
+
+    def leave(_handle):
+        raise SystemExit
+
+    handles = [RunHandle(f"run {number}", lambda _handle: gate.wait(60)) for number in range(3)]
+    for function in (fail, called.append):
+        handles[0].add_done_callback(function)
+    handles[1].add_done_callback(leave)
+    for handle in handles:
+        queue.put(handle)
+    gate.set()
+    assert handles[2].wait(60)
+    queue.close()
+    assert called == handles[:1]
+    assert [handle.status for handle in handles] == ["succeeded"] * 3
+    assert [each.exc_info[0] for each in caplog.records] == [ValueError, SystemExit]
+    assert "done callback of the run run 0" in caplog.text
+
+
+def test_a_forked_child_runs_what_it_submits_itself():
+    """It has a thread of its own, and leaves the runs that it inherited to its parent."""
+    queue, gate, started, ran = RunQueue(), threading.Event(), threading.Event(), []
+
+    def block(_handle):
+        started.set()
+        return gate.wait(60)
+
+    inherited = [RunHandle("running", block), RunHandle("waiting", ran.append)]
+    for handle in inherited:
+        queue.put(handle)
+    assert started.wait(60)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the other thread is the point of the test
+        child = os.fork()
+    if child == 0:
+        own = RunHandle("own", ran.append)
+        queue.put(own)
+        ended = own.wait(20)
+        queue.close()
+        os._exit(0 if ended and ran == [own] else 1)
+    status = os.waitpid(child, 0)[1]
+    gate.set()
+    queue.close()
+    assert os.waitstatus_to_exitcode(status) == 0
+    assert ran == inherited[1:]
 
 
 def test_the_name_is_public():
