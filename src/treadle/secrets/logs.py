@@ -32,10 +32,13 @@ class _RecordFactory:
     def __call__(self, *args: Any, **kwargs: Any) -> logging.LogRecord:
         """Create a record."""
         record: logging.LogRecord = self._make(*args, **kwargs)
-        if self.masks:
-            _mask(record)
-        if self.watch is not None:
-            self.watch(record)
+        try:
+            if self.masks:
+                _mask(record)
+            if self.watch is not None:
+                self.watch(record)
+        except Exception:  # noqa: BLE001 - reported as logging reports a handler that fails, and the code that logs goes on
+            logging.Handler().handleError(record)
         return record
 
 

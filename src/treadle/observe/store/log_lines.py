@@ -12,14 +12,15 @@ State: the lines of one run. Neighbours: `treadle.project.log_capture` adds the 
 from __future__ import annotations
 
 import json
-import logging
 from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
+from treadle.observe.store.line_text import kept_length, masked, text_of
 from treadle.observe.store.plain import plain_text
 
 if TYPE_CHECKING:
+    import logging
     from collections.abc import Callable, Collection, Iterable, Iterator
 
 FIRST_LINES = 400
@@ -33,9 +34,6 @@ LAST_LINES = 100
 
 LAST_CHARACTERS = 16_000
 """Characters of an attempt that are kept from its end."""
-
-LINE_CHARACTERS = 8_000
-"""Characters of a line that are kept."""
 
 RUN_CHARACTERS = 16_000_000
 """Characters that are kept of a run."""
@@ -139,7 +137,7 @@ class RunLog:
         attempt = self._running.get(node)
         if attempt is None:
             attempt = self._running.setdefault(node, _AttemptLog())
-        text = _text_of(record)
+        text = text_of(record)
         number = self._attempts.get(node, 1) if node is not None else None
         line = LogLine(record.created, str(record.levelname), str(record.name), text, node, number, worker)
         if attempt.later or attempt.lines >= FIRST_LINES or attempt.characters >= FIRST_CHARACTERS:
@@ -147,7 +145,7 @@ class RunLog:
             attempt.later += 1
             return
         attempt.lines += 1
-        attempt.characters += len(text)
+        attempt.characters += kept_length(text)
         self._keep(line)
 
     def end_attempt(self, node: str | None, next_attempt: int | None = None) -> None:
@@ -165,7 +163,7 @@ class RunLog:
         last: list[LogLine] = []
         characters = 0
         for line in reversed(ended.last):
-            characters += len(line.text)
+            characters += kept_length(line.text)
             if last and characters > LAST_CHARACTERS:
                 break
             last.append(line)
@@ -201,26 +199,11 @@ class RunLog:
     def _stored(self, line: LogLine) -> LogLine:
         """Return a line as it is stored: with secrets masked, and without characters that databases refuse."""
         node = line.node if line.node is None else plain_text(line.node)
-        return line._replace(text=plain_text(self._mask(line.text)), logger=plain_text(line.logger), node=node)
+        return line._replace(text=plain_text(masked(line.text, self._mask)), logger=plain_text(line.logger), node=node)
 
     def _keep(self, line: LogLine) -> None:
         if self._characters >= RUN_CHARACTERS:
             self._left_out += 1
             return
-        self._characters += len(line.text)
+        self._characters += kept_length(line.text)
         self._new.append(line)
-
-
-def _text_of(record: logging.LogRecord) -> str:
-    try:
-        text = record.getMessage()
-    except Exception:  # noqa: BLE001 - the handler that formats the record reports wrong arguments
-        text = str(record.msg)
-    if record.exc_info and record.exc_info[1] is not None:
-        text = f"{text}\n{logging.Formatter().formatException(record.exc_info)}"
-    elif record.exc_text:
-        text = f"{text}\n{record.exc_text}"
-    if len(text) <= LINE_CHARACTERS:
-        return text
-    half = LINE_CHARACTERS // 2
-    return f"{text[:half]}… ({len(text) - 2 * half:,} more characters) …{text[-half:]}"

@@ -6,7 +6,15 @@ import logging
 import sys
 
 from treadle.observe.store import log_lines
-from treadle.observe.store.log_lines import FIRST_LINES, LAST_LINES, LINE_CHARACTERS, RunLog
+from treadle.observe.store.line_text import LINE_CHARACTERS
+from treadle.observe.store.log_lines import FIRST_LINES, LAST_LINES, RunLog
+from treadle.project.log_capture import logs_captured
+from treadle.session.record import mask_text
+
+
+class WithoutText:
+    def __str__(self):
+        raise RuntimeError("no text")
 
 
 def add(log, *texts, node="a", name="shop", **attributes):
@@ -68,6 +76,47 @@ def test_secrets_are_masked_and_odd_records_are_kept():
     assert texts[:3] == ["open ***", "%d apples", "bad \\udc80 \\x00"]
     assert texts[3].endswith("with base 10: '***'")
     assert texts[4] == "received\nTraceback of another process"
+
+
+def test_secrets_at_the_cut_of_a_long_line_are_masked():
+    """A password is recognised by what is around it, so a line is masked before its middle is left out, however long it is."""
+    secret = "hunter2-in-a-url"
+    begin, end = "postgresql://admin:" + secret, "@db/x "
+    half = LINE_CHARACTERS // 2
+    before = "z" * (half - len(begin) - 1) + f" {begin}{end}"
+    after = f" {begin}{end}" + "y" * (half - len(end) - 5)
+    log = RunLog(mask_text)
+    for middle in (0, 3_000, 20_000, 200_000):
+        add(log, before + "- " * middle + after)
+    key = "-----BEGIN PRIVATE KEY-----\n" + "MIIEvQIBADANBgkq\n" * 350 + "-----END PRIVATE KEY-----\n"
+    add(log, "." * 30_000 + key + "e" * 3_000)
+    texts = [line.text for line in kept(log)]
+    assert not [text for text in texts if secret[:8] in text or "MIIE" in text]
+    assert all("postgresql://admin:***@db/x" in text for text in texts[:4])
+    assert texts[4].endswith("e" * 3_000)
+    assert [len(text) < LINE_CHARACTERS + 50 for text in texts] == [True] * 5
+    log = RunLog(mask_text)
+    add(log, *([before + "- " * 20_000 + "end"] * (FIRST_LINES // 4)))
+    lines = kept(log)
+    assert sum(line.left_out or 1 for line in lines) == FIRST_LINES // 4
+    assert not [line.text for line in lines if secret in line.text]
+
+
+def test_logging_does_what_it_would_do_without_a_record(capfd):
+    """What cannot be formatted is reported by the handler as always; it neither raises where it is logged, nor ends the log."""
+    logger = logging.Logger("shop")  # noqa: LOG001 - not shared, so its handler ends with the test
+    logger.addHandler(logging.StreamHandler())
+    log = RunLog(str)
+    with logs_captured(log):
+        logger.warning(WithoutText())
+        logger.warning("%s apples", WithoutText())
+        logger.warning("odd", exc_info=("no", "traceback"))
+        logger.warning("after")
+    texts = [line.text for line in kept(log)]
+    assert texts[0] == "(this line cannot be shown: the str() of its WithoutText raised RuntimeError)"
+    assert texts[1] == "%s apples"
+    assert texts[-1] == "after"
+    assert "--- Logging error ---" in capfd.readouterr().err
 
 
 def test_lines_about_each_event_are_not_kept():
