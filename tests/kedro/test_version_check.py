@@ -58,5 +58,5 @@ def test_the_error_of_an_unknown_runner_names_one_to_use():
     """For `treadle.kedro.ThreadRunner` it names Kedro's own runner; for a misspelt name, Treadle's."""
     with pytest.raises(AttributeError, match=r"no attribute 'ThreadRunner'; use Kedro's own with --runner=ThreadRunner"):
         _ = treadle.kedro.ThreadRunner
-    with pytest.raises(AttributeError, match=r"the runners for Kedro projects are treadle\.kedro\.AutoRunner, ParallelRunner and DaskRunner"):
+    with pytest.raises(AttributeError, match=r"are treadle\.kedro\.AutoRunner, ParallelRunner and DaskRunner"):
         _ = treadle.kedro.ParalelRunner
