@@ -4,14 +4,24 @@ from __future__ import annotations
 
 import hashlib
 import json
+import subprocess
+import sys
+import threading
 from contextlib import closing
 
 import pytest
 
+from treadle.errors import StoreError
 from treadle.observe.store import SQLStore
+from treadle.observe.store.liveness import this_process
+from treadle.observe.store.queued_run import QUEUED, QueuedRun
+from treadle.project import bootstrap_project, configure
+from treadle.server import ServerOptions
 from treadle.server.models import RunBody
 from treadle.server.problems import Problem
 from treadle.server.queue import RunQueue
+from treadle.server.runs import Runs
+from treadle.session import ServiceSession
 
 
 @pytest.fixture
@@ -19,6 +29,30 @@ def store(tmp_path):
     """The store of a project."""
     with closing(SQLStore(project_path=tmp_path)) as made:
         yield made
+
+
+@pytest.fixture
+def runs(project_root, tmp_path, monkeypatch):
+    """The runs of a server in this process, which has not begun to start them."""
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.setattr(configure._process, "project", None)
+    root = project_root(tmp_path)
+    monkeypatch.chdir(root)
+    bootstrap_project(root)
+    with ServiceSession.create(runner="sequential") as service:
+        made = Runs(service, ServerOptions())
+        yield made
+        made.close()
+    for name in [name for name in sys.modules if name.partition(".")[0] == "served"]:
+        del sys.modules[name]
+
+
+def ended(runs, run_id):
+    """Wait for the end of a run; return its state."""
+    event = threading.Event()
+    runs.on_end(run_id, event.set)
+    assert event.wait(60)
+    return runs.view(run_id).state
 
 
 def add(queue, key=None, **body):
@@ -59,3 +93,73 @@ def test_a_request_without_secrets_is_known_to_the_next_server(store):
     assert add(second, "k", params={"password": None, "n": 1}, inputs={"given": [1, 2]}) == run_id
     with pytest.raises(Problem, match="for another request"):
         add(second, "k", params={"password": None, "n": 2}, inputs={"given": [1, 2]})
+
+
+def left_by_another_server(run_id, request):
+    """Make a run that a process which has ended had accepted."""
+    here = this_process()
+    with subprocess.Popen([sys.executable, "-c", ""]) as process:
+        gone = here._replace(pid=process.pid)
+    return QueuedRun(run_id, "served", 1.0, QUEUED, json.dumps(request), "d", False, None, gone, 1.0)
+
+
+def test_a_stored_request_that_is_refused_does_not_block_the_queue(runs, tmp_path):
+    """A request that another version stored is lost, its waiters are told, and the runs behind it run."""
+    requests = [{"body": {"field_of_another_version": 1}, "resumes": None}, {"body": {}}, {"body": {}, "resumes": None}]
+    with closing(SQLStore(project_path=tmp_path)) as store:
+        for number, request in enumerate(requests):
+            store.queue_run(left_by_another_server(f"2026-01-01T00.00.00.00{number}Z-aaaaaaaa", request))
+    waiting, lost = runs.queue.adopt()
+    assert (len(waiting), lost) == (3, [])
+    told = [threading.Event() for _ in waiting]
+    for run_id, event in zip(waiting, told, strict=True):
+        runs.on_end(run_id, event.set)
+    runs.start()
+    assert [event.wait(60) for event in told] == [True] * 3
+    assert [runs.view(run_id).state for run_id in waiting] == ["lost", "lost", "succeeded"]
+
+
+def test_a_run_that_the_service_refuses_is_lost(runs):
+    """A run that cannot be started does not stay queued, and who waits for it is told."""
+    run_id = runs.submit(RunBody())
+    event = threading.Event()
+    runs.on_end(run_id, event.set)
+    runs._service.close()
+    runs.start()
+    assert event.wait(60)
+    assert runs.view(run_id).state == "lost"
+    assert runs.queue.find_stored(run_id).state != QUEUED
+
+
+def test_a_store_that_fails_does_not_lose_the_run(runs, monkeypatch):
+    """After an error of the store the server waits a moment, and starts the run then."""
+    run_id = runs.submit(RunBody(inputs={"unused": "x" * (1 << 14)}, pipelines=["mended"]))  # too long to be kept in memory
+    find, pauses = runs.queue.find, []
+
+    def fail_once(run_id):
+        if not pauses:
+            raise StoreError("the database is locked")
+        return find(run_id)
+
+    monkeypatch.setattr(runs.queue, "find", fail_once)
+    monkeypatch.setattr(runs.queue, "wait_for_close", pauses.append)
+    runs.start()
+    assert ended(runs, run_id) == "failed"
+    assert pauses == [1.0]
+
+
+def test_no_run_starts_once_the_end_has_begun(runs, monkeypatch):
+    """A run that was about to start when the server began to end stays queued, so that the end need not wait for it."""
+    run_id = runs.submit(RunBody())
+    reached, start = threading.Event(), runs._run
+
+    def begin_late(*arguments):
+        reached.set()
+        runs.queue.wait_for_close(60)
+        start(*arguments)
+
+    monkeypatch.setattr(runs, "_run", begin_late)
+    runs.start()
+    assert reached.wait(60)
+    runs.drain()
+    assert runs.view(run_id).state == "queued"

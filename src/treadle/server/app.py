@@ -57,6 +57,7 @@ def create_app(make_service: Callable[[], ServiceSession], options: ServerOption
             try:
                 yield
             finally:
+                runs.queue.close()  # first, so that no run starts after the current one was interrupted
                 runs.interrupt()
                 await run_in_threadpool(runs.close)
         finally:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import threading
 import time
 from collections import OrderedDict, deque
@@ -25,6 +26,8 @@ from treadle.session.masking import mask_params
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+_logger = logging.getLogger(__name__)
 
 _FORGET_AFTER = 7 * 24 * 3600.0
 """Seconds after which an ended run can no longer be resumed with its inputs, and its key may be used again."""
@@ -183,8 +186,12 @@ class RunQueue:
         run = self._store.find_queued(run_id)
         if run is None or not run.request or run.has_secrets:
             return None
-        content = json.loads(run.request)
-        return Accepted(run_id, RunBody.model_validate(content["body"]), content["resumes"], run.submitted)
+        try:
+            content = json.loads(run.request)
+            return Accepted(run_id, RunBody.model_validate(content["body"]), content["resumes"], run.submitted)
+        except (ValueError, TypeError, KeyError):  # pydantic's errors are ValueErrors
+            _logger.warning("What was asked for in the run %s was stored by another version of Treadle, and is refused.", run_id)
+            return None
 
     def find_stored(self, run_id: str) -> QueuedRun | None:
         """Return what the store knows of a run that was accepted."""
@@ -236,6 +243,11 @@ class RunQueue:
         with self._changed:
             self._is_closed = True
             self._changed.notify_all()
+
+    def wait_for_close(self, seconds: float) -> None:
+        """Wait until the queue is closed, but not longer than some seconds."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._is_closed, seconds)
 
     def finish(self) -> None:
         """Write what is left to the store, and close it."""

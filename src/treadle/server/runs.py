@@ -11,22 +11,21 @@ threads of requests, `queue.py` has the runs that wait, `views.py` describes run
 
 from __future__ import annotations
 
-import json
 import logging
-import math
 import threading
 import time
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
 from treadle.errors import StoreError, TreadleError
 from treadle.forks import fork_safe
+from treadle.server.durations import Durations
 from treadle.server.events import EventLogs
 from treadle.server.metrics import Metrics
 from treadle.server.problems import Problem, unknown_run
 from treadle.server.project import ServedProject
 from treadle.server.queue import RunQueue
-from treadle.server.served import ServedRun
+from treadle.server.served import ServedRun, start_run
 from treadle.server.views import live_view, queued_view, record_view, summary_view, waiting_view
 from treadle.server.waiters import Waiters
 from treadle.session.creation import make_store
@@ -41,9 +40,10 @@ if TYPE_CHECKING:
 
 _logger = logging.getLogger(__name__)
 
-_KNOWN_DURATIONS = 1000
 _KEEP_SECONDS = 20.0
 """How often the server notes in the store that it is alive."""
+_RETRY_SECONDS = 1.0
+"""How long the server waits when its store cannot be used, before it tries again to start a run."""
 
 
 class Runs:
@@ -71,8 +71,7 @@ class Runs:
         self._current: ServedRun | None = None
         self._recent: OrderedDict[str, ServedRun] = OrderedDict()
         self._waiters = Waiters()
-        self._seconds: deque[float] = deque(maxlen=20)  # how long the last runs took
-        self._usual: dict[str, float] = {}  # how long the last run with the same arguments took
+        self._durations = Durations()
         self._starter = threading.Thread(target=self._start_all, name="treadle-server-runs", daemon=True)
         self._ending = threading.Event()
         self._keeper = threading.Thread(target=self._keep, name="treadle-server-keeper", daemon=True)
@@ -106,7 +105,7 @@ class Runs:
             self.metrics.accepted()
 
         try:
-            return self.queue.add(body, resumes=resumes, key=key, retry_after=self.retry_after, accept=accept)
+            return self.queue.add(body, resumes=resumes, key=key, retry_after=self._durations.retry_after, accept=accept)
         except Problem as exc:
             if exc.status in (429, 503):
                 self.metrics.refused()
@@ -249,11 +248,6 @@ class Runs:
             self._waiters.call(run_id)
         return forget
 
-    def retry_after(self) -> int:
-        """Return the seconds after which a refused client may try again: about the length of one run."""
-        seconds = list(self._seconds)
-        return min(60, max(1, math.ceil(sum(seconds) / len(seconds)))) if seconds else 1
-
     # --- the end of the server -------------------------------------------------------------------------------------------
 
     def drain(self) -> None:
@@ -290,36 +284,31 @@ class Runs:
                 found = self.queue.wait()
                 if found is not None:
                     self._run(*found)
-            except Exception:
-                _logger.exception("A queued run cannot be started.")
+            except Exception:  # of the store, for example
+                _logger.exception("A run of the queue cannot be started or ended. The queue goes on in %g s.", _RETRY_SECONDS)
+                self.queue.wait_for_close(_RETRY_SECONDS)
 
     def _run(self, run_id: str, accepted: Accepted | None) -> None:
         with self._lock:
-            if not self.queue.pop(run_id):
-                return  # it was cancelled
-            if accepted is None:
+            if self.queue.is_closed or self.queue.position(run_id) is None:
+                return  # the server ends, or the run was cancelled
+            served = None
+            if accepted is not None:
+                usual = self._durations.usual(accepted.body)
+                served = start_run(self._service, accepted, self.events.observer(run_id), usual)
+            if served is None:
                 self.queue.end(run_id, was_cancelled=False, has_succeeded=False)
-                self.events.end(run_id, state="lost")
-                return
-            body = accepted.body
-            resumes = {"resume": accepted.resumes} if accepted.resumes is not None else {}
-            handle = self._service.submit(
-                extra_params=body.params,
-                inputs=body.inputs or None,
-                run_id=run_id,
-                observers=[self.events.observer(run_id)],
-                **resumes,
-                **body.arguments(),
-            )
-            asked = json.dumps(body.arguments(), sort_keys=True)
-            served = self._current = ServedRun(accepted, handle, time.time(), usual_seconds=self._usual.get(asked))
+            self.queue.pop(run_id)
+            self._current = served
+        if served is None:
+            self.events.end(run_id, state="lost")
+            self._waiters.call(run_id)
+            return
+        handle = served.handle
         handle.wait()
         served.finished = time.time()
-        self._seconds.append(served.finished - served.started)
-        if served.state == "succeeded":
-            self._usual[asked] = served.finished - served.started
-            while len(self._usual) > _KNOWN_DURATIONS:
-                del self._usual[next(iter(self._usual))]
+        has_succeeded = served.state == "succeeded"
+        self._durations.note(served.accepted.body, served.finished - served.started, has_succeeded=has_succeeded)
         with self._lock:
             self._current = None
             self._recent[run_id] = served

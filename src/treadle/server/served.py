@@ -1,13 +1,19 @@
-"""A run that a server has started. State: that of one run, changed by `runs.py`; `views.py` describes it."""
+"""A run that a server has started, and its start. State: that of one run, changed by `runs.py`; `views.py` describes it."""
 
 from __future__ import annotations
 
+import logging
+import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from treadle.server.queue import Accepted
-    from treadle.session import RunHandle
+    from treadle.session import RunHandle, ServiceSession
+
+_logger = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
@@ -36,3 +42,30 @@ class ServedRun:
         if self.handle.status == "cancelled" and not self.is_cancelled:
             return "interrupted"
         return self.handle.status
+
+
+def start_run(
+    service: ServiceSession, accepted: Accepted, observer: Callable[[Any], None], usual_seconds: float | None
+) -> ServedRun | None:
+    """Start a run; return None if the service refuses it, which is logged.
+
+    Args:
+        service: runs it.
+        accepted: what was asked for.
+        observer: receives its events.
+        usual_seconds: how long the last run of the same nodes took.
+    """
+    body = accepted.body
+    try:
+        handle = service.submit(
+            extra_params=body.params,
+            inputs=body.inputs or None,
+            run_id=accepted.run_id,
+            observers=[observer],
+            resume=accepted.resumes,
+            **body.arguments(),
+        )
+    except Exception:
+        _logger.exception("The run %s cannot be started.", accepted.run_id)
+        return None
+    return ServedRun(accepted, handle, time.time(), usual_seconds=usual_seconds)

@@ -35,10 +35,10 @@ def queued_view(stored: QueuedRun, position: int | None) -> RunView:
     return RunView(
         id=stored.run_id,
         state=state,
-        pipelines=asked["body"].get("pipelines") or ["__default__"],
+        pipelines=asked.get("body", {}).get("pipelines") or ["__default__"],
         submitted=stored.submitted,
         position=position,
-        resumed_from=asked["resumes"],
+        resumed_from=asked.get("resumes"),
     )
 
 
