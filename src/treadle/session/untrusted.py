@@ -1,14 +1,16 @@
 """Check the params of a run that come from outside, such as from an HTTP request.
 
 A catalog may contain params (`filepath: data/${runtime_params:day}.csv`). Whoever may pass params to a service must not be able
-to choose classes, credentials or files outside the folder that the catalog names. The configuration is read with each string of
-the params replaced by a mark, so that it shows where they end up.
+to choose classes, credentials or files outside the folder that the catalog names. Any key of an entry may be that of a path
+(`filename`, `con`, a mapping of names to files), so no value may get a path that leads elsewhere from a param. The configuration
+is read with each string of the params replaced by a mark, so that it shows where they end up.
 
 State: none. Neighbours: `service.py` calls this; `treadle.config.loader` reads the configuration.
 """
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
@@ -18,6 +20,11 @@ from treadle.errors import ConfigError
 _CHOOSES_CODE = frozenset({"type", "class", "validator", "credentials", "dataset", "backend"})
 """Keys of a catalog entry whose string value names a class, a module or credentials."""
 _PATH_ENDINGS = ("path", "paths", "file", "dir", "folder", "url", "uri", "location", "root", "prefix")
+_DESCRIPTIVE = "metadata"
+"""The key of a catalog entry whose values no dataset reads, so that they may contain any text."""
+_SEPARATOR = r"[\s'\"`=:,;(\[{<>|?&/\\]"
+_LEADS_ELSEWHERE = re.compile(rf"(?:^|(?<={_SEPARATOR}))(?:[/~]|\.\.(?=$|[)\]}}]|{_SEPARATOR}))|\0|(?<=:)\\")
+"""What leads to another folder, wherever it is in a text: an absolute path, `~`, a part `..` of a path, the slashes of a URL."""
 
 
 class _Marked(NamedTuple):
@@ -48,18 +55,24 @@ def check_untrusted(read: Callable[[Mapping[str, Any]], Any], params: Mapping[st
             raise ConfigError(msg, key=kind)
     for each in _marked(marked.get("catalog") or {}, given.get("catalog") or {}, mark):
         key = each.keys[-1] if each.keys else ""
+        place = f"'{'.'.join(each.keys[1:]) or key}' of dataset '{''.join(each.keys[:1])}'"
         if key in _CHOOSES_CODE:
+            msg = f"The params of this run choose the {place}, which params from outside may not do. Write it into the catalog."
+            raise ConfigError(msg, key=".".join(each.keys))
+        is_path = key.lower().endswith(_PATH_ENDINGS)
+        if (is_path and not _stays_inside(each.template.partition(mark)[0], each.actual)) or _leads_elsewhere(each):
             msg = (
-                f"The params of this run choose the '{key}' of dataset '{each.keys[0]}', which params from outside may not do. "
-                "Write it into the catalog."
+                f"The params of this run lead the {place} outside the folder that the catalog names, or contain what may do so. "
+                "Pass a plain name, without '..', '~' and '://' and without a leading '/'."
             )
             raise ConfigError(msg, key=".".join(each.keys))
-        if key.lower().endswith(_PATH_ENDINGS) and not _stays_inside(each.template.partition(mark)[0], each.actual):
-            msg = (
-                f"The params of this run lead the '{key}' of dataset '{each.keys[0]}' outside the folder that the catalog names. "
-                "Pass a plain name, without '..' and without a leading '/'."
-            )
-            raise ConfigError(msg, key=".".join(each.keys))
+
+
+def _leads_elsewhere(value: _Marked) -> bool:
+    """Return whether the params add a path or a URL to a value, which the catalog itself may contain as well."""
+    if value.keys[1:2] == (_DESCRIPTIVE,):
+        return False
+    return len(_LEADS_ELSEWHERE.findall(str(value.actual))) > len(_LEADS_ELSEWHERE.findall(value.template))
 
 
 def _stays_inside(prefix: str, actual: Any) -> bool:

@@ -16,6 +16,15 @@ entry: "${runtime_params:entry,null}"
 parts: {type: partitioned.PartitionedDataset, path: "data/parts", dataset: "${runtime_params:inner,text.TextDataset}"}
 indirect: {type: "${globals:kind}", filepath: data/y.txt}
 limits: {type: text.TextDataset, filepath: data/z.txt, metadata: {a: "${runtime_params:note,x}", n: "${runtime_params:n,1}"}}
+table:
+  type: text.TextDataset
+  filename: "data/${runtime_params:name,x}.csv"
+  files: ["data/${runtime_params:listed,x}.csv"]
+  paths: {a: "../data/${runtime_params:mapped,x}.csv"}
+  connection: {backend: duckdb, database: "data/${runtime_params:database,x}.db"}
+  con: "sqlite:///${runtime_params:con,x}.db"
+  load_args: "${runtime_params:options,null}"
+  query: "select * from read_csv('${runtime_params:one,x}${runtime_params:two,y}') where day = '${runtime_params:date,x}'::date"
 "{name}_table": {type: text.TextDataset, filepath: "data/{name}/${runtime_params:day,today}/x.csv"}
 """
 
@@ -48,6 +57,19 @@ def read(tmp_path):
         ({"path": "zip://x::file:///etc/passwd"}, "'filepath' of dataset 'whole'"),
         ({"path": "a\\..\\b"}, "'filepath' of dataset 'whole'"),
         ({"key": "a/../../other"}, "'filepath' of dataset 'remote'"),
+        ({"name": "../../other"}, "'filename' of dataset 'table'"),
+        ({"listed": "../../other"}, "'files' of dataset 'table'"),
+        ({"mapped": "a/../../../other"}, "'paths.a' of dataset 'table'"),
+        ({"mapped": "~/other"}, "'paths.a' of dataset 'table'"),
+        ({"database": "..\\other"}, "'connection.database' of dataset 'table'"),
+        ({"con": "../other"}, "'con' of dataset 'table'"),
+        ({"con": "/etc/other"}, "'con' of dataset 'table'"),
+        ({"options": {"filepath_or_buffer": "/etc/passwd"}}, "'load_args.filepath_or_buffer' of dataset 'table'"),
+        ({"options": {"proxies": ["http://169.254.169.254/"]}}, "'load_args.proxies' of dataset 'table'"),
+        ({"options": {"names": ["a", "~root"]}}, "'load_args.names' of dataset 'table'"),
+        ({"one": "/etc/passwd"}, "'query' of dataset 'table'"),
+        ({"one": ".", "two": "./x"}, "'query' of dataset 'table'"),
+        ({"one": "", "two": "/etc/passwd"}, "'query' of dataset 'table'"),
     ],
 )
 def test_what_params_may_not_choose(read, params, words):
@@ -62,6 +84,15 @@ def test_what_params_may_not_choose(read, params, words):
     "params",
     [
         *({"day": "2026-01-31"}, {"day": "2026/01/31"}, {"path": "data/other.txt"}, {"key": "a/b..c"}, {"note": "/any ../ text"}),
+        *(
+            {"name": "a b..c (1)~"},
+            {"mapped": "2026/01/x"},
+            {"con": "sales-2026"},
+            {"listed": "é/ü*"},
+            {"one": "data/x.csv"},
+            {"date": "1/2/26"},
+        ),
+        *({"options": {"sep": "\\t", "nrows": 5, "dtype": {"a": "int64"}, "date_format": "%d/%m/%Y %H:%M", "names": ["a..b"]}},),
         *({"n": 5}, {"unused": "os.system"}, {"path": "${oc.env:HOME}"}, {}, {"deep": {"list": ["/etc/passwd", {"type": "x"}]}}),
     ],
 )
