@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from treadle import Catalog, DaskRunner, NodePolicy, Pipeline, node
+from treadle import Catalog, DaskRunner, NodePolicy, Pipeline, SequentialRunner, node
 from treadle.errors import NodeError, RunCancelledError
 from treadle.events import NodeSkipped, NodeStarted, Outcome, RunFinished, WorkerStarted
+from treadle.execution.executors.serial import SerialPool
 from treadle.execution.loop.cancellation import Cancellation
 
 
@@ -132,6 +133,35 @@ def test_a_node_of_the_main_process_ends_by_itself(runner_for, tmp_path):
         error, events = cancelled(runner, tmp_path, here, after=(tmp_path / "gate").touch)
     assert error.abandoned == ()
     assert "after" not in {event.node for event in events if isinstance(event, NodeStarted)}
+
+
+def test_a_sequential_run_does_not_wait_for_the_next_attempt(monkeypatch):
+    """A run that waits in its only thread until it may repeat a failed node is woken; the delay of a day would hang the test."""
+    cancellation, waits = Cancellation(), threading.Event()
+    wait = SerialPool.wait
+
+    def noted_wait(pool, timeout=None):
+        if timeout is not None and timeout > 60:
+            waits.set()
+        return wait(pool, timeout)
+
+    monkeypatch.setattr(SerialPool, "wait", noted_wait)
+    retried = Pipeline([node(fail, "x", "y", name="fail", policy=NodePolicy(retries=1, retry_delay="24h"))])
+    errors = []
+
+    def run():
+        try:
+            SequentialRunner().run(retried, Catalog({"x": 1}), cancellation=cancellation)
+        except RunCancelledError as exc:
+            errors.append(exc)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    assert waits.wait(60)
+    cancellation.request()
+    thread.join(60)
+    assert not thread.is_alive()
+    assert [type(error) for error in errors] == [RunCancelledError]
 
 
 def test_on_dask_the_worker_is_replaced(tmp_path):

@@ -45,6 +45,7 @@ class SerialPool:
         self._steps: Iterator[Report] | None = None  # those left of the current job
         self._last_node = -1  # of that job
         self._announced = False
+        self._woken = threading.Event()
 
     def start(self, number: int, run: RunBundle) -> frozenset[int]:
         """Start a run."""
@@ -72,7 +73,8 @@ class SerialPool:
             return [WorkerUp(MAIN, os.getpid(), 0)]
         if self._steps is None:
             if not self._jobs and timeout is not None:
-                threading.Event().wait(timeout)
+                self._woken.wait(timeout)
+                self._woken.clear()
                 return []
             values, (number, job) = self._store.values, self._jobs.popleft()
             self._last_node = job.nodes[-1]
@@ -92,7 +94,8 @@ class SerialPool:
         return [step]
 
     def wake(self) -> None:
-        """Do nothing: no other thread waits here."""
+        """End the wait for a timeout, such as that until the next attempt of a node; a step is not interrupted."""
+        self._woken.set()
 
     def running(self) -> dict[int, Started]:
         """Return nothing: the calling thread is the worker, so it is not inside a node."""
