@@ -141,11 +141,12 @@ class QueueAccess(DatabaseAccess):
             owner = {"host": ours.host, "pid": ours.pid, "process_started": ours.started, "boot_id": ours.boot_id}
             statement = (
                 "UPDATE treadle_queue SET host = :host, pid = :pid, process_started = :process_started, boot_id = :boot_id, "
-                "heartbeat = :heartbeat WHERE run_id = :run_id"
-            )
-            if found:
-                connection.execute(statement, [{**owner, "heartbeat": now, "run_id": run.run_id} for run in found])
-            return found
+                "heartbeat = :heartbeat "
+                "WHERE run_id = :run_id AND state = :state AND pid = :old_pid AND heartbeat = :old_heartbeat"
+            )  # unless another server, or the owner itself, has changed the row since it was read
+            common = {**owner, "heartbeat": now, "state": QUEUED}
+            olds = [{"run_id": run.run_id, "old_pid": run.process.pid, "old_heartbeat": run.heartbeat} for run in found]
+            return tuple(run for run, old in zip(found, olds, strict=True) if connection.execute(statement, [{**common, **old}]))
 
         return self._write_rows(write)
 

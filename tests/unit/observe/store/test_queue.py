@@ -11,7 +11,7 @@ from contextlib import closing
 
 import pytest
 
-from treadle.observe.store import SQLStore
+from treadle.observe.store import SQLStore, queue_access
 from treadle.observe.store.liveness import SessionProcess, this_process
 from treadle.observe.store.queued_run import CANCELLED, ENDED, QUEUED, QueuedRun
 
@@ -77,6 +77,23 @@ def test_runs_of_a_process_that_is_gone_are_adopted(store):
     assert [each.run_id for each in store.adopt_queued("shop")] == ["r1", "r3", "r7"]
     assert store.adopt_queued("shop") == ()
     assert store.find_queued("r1").process == this_process()
+
+
+def test_a_run_is_adopted_by_one_process(postgres_url, monkeypatch):
+    """Of two servers that find the run of a dead process at the same time, one adopts it (SQLite lets one in at a time)."""
+    both_have_read = threading.Barrier(2)
+    servers = iter([SessionProcess("one", 11, 1.0, "a"), SessionProcess("two", 22, 1.0, "b")])
+
+    def is_alive(*_):
+        both_have_read.wait(60)
+        return False
+
+    with closing(SQLStore(postgres_url)) as store, ThreadPoolExecutor(2) as threads:
+        store.queue_run(run(1, process=gone()))
+        monkeypatch.setattr(queue_access, "this_process", lambda: next(servers))
+        monkeypatch.setattr(queue_access, "is_alive", is_alive)
+        adopted = list(threads.map(lambda _: store.adopt_queued("shop"), range(2)))
+    assert sorted(len(each) for each in adopted) == [0, 1]
 
 
 def test_keeping_the_queue(store):
