@@ -92,6 +92,7 @@ def test_pages_of_other_websites_are_refused():
     """A browser that sends a request for another origin is refused, whatever the request is."""
     assert ask(ServerOptions(), "/health", Origin="http://evil.example").status_code == 403
     assert ask(ServerOptions(), "/health", Origin="null").status_code == 403
+    assert ask(ServerOptions(), "/health", Origin="http://[").status_code == 403
     assert ask(ServerOptions(), "/health", Origin="http://127.0.0.1:8000").status_code == 200
     for site in ("cross-site", "same-site"):
         assert ask(ServerOptions(), "/runs", "POST", **{"Sec-Fetch-Site": site}).status_code == 403

@@ -79,7 +79,7 @@ class Guard:
         if self._hosts is not None and _host_name(host) not in self._hosts:
             return 421, "WrongHost", "The header Host names another machine. Use the address that the server printed."
         origin = headers.get(b"origin")
-        if origin is not None and urlsplit(origin.decode("latin-1")).netloc != host:
+        if origin is not None and _place(origin.decode("latin-1")) != host:
             return 403, "WrongOrigin", "A page of another website may not use this server."
         if scope["method"] not in _CHANGES_NOTHING and headers.get(b"sec-fetch-site", b"none") not in (b"none", b"same-origin"):
             return 403, "WrongOrigin", "A page of another website may not use this server."
@@ -133,6 +133,14 @@ def _host_name(host: str) -> str:
         return urlsplit(f"//{host}").hostname or ""
     except ValueError:
         return ""
+
+
+def _place(origin: str) -> str | None:
+    """Return the host and port in a header `Origin`; None if it is no URL."""
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:
+        return None
 
 
 async def _refuse(send: Send, status: int, type_name: str, message: str) -> None:
