@@ -17,6 +17,7 @@ from treadle.observe.store.liveness import this_process
 from treadle.observe.store.queued_run import QUEUED, QueuedRun
 from treadle.project import bootstrap_project, configure
 from treadle.server import ServerOptions
+from treadle.server.events import EventLogs
 from treadle.server.models import RunBody
 from treadle.server.problems import Problem
 from treadle.server.queue import RunQueue
@@ -163,3 +164,15 @@ def test_no_run_starts_once_the_end_has_begun(runs, monkeypatch):
     assert reached.wait(60)
     runs.drain()
     assert runs.view(run_id).state == "queued"
+
+
+def test_a_broken_line_in_a_file_of_events_is_left_out(tmp_path):
+    """What a killed server wrote of its last line hides no other event, and the next event begins a line of its own."""
+    file = tmp_path / "r1.jsonl"
+    file.write_bytes(b'{"id": 1, "type": "run_queued"}\n{"id": 2, "ty\n[]\n\xff\n{"id": 2, "type": "run_sta')
+    logs = EventLogs(tmp_path)
+    assert not logs.has_ended("r1")
+    logs.end("r1", state="lost")
+    logs.close()
+    assert logs.has_ended("r1")
+    assert [(facts["id"], facts["type"]) for _line, facts in logs.read("r1").events()] == [(1, "run_queued"), (2, "run_ended")]

@@ -103,10 +103,7 @@ class EventLogs:
 
     def has_ended(self, run_id: str) -> bool:
         """Return whether the last event of a run that an earlier server ran was written."""
-        last = None
-        for line in self.read(run_id).lines():
-            last = line
-        return last is not None and json.loads(last)["type"] == ENDED
+        return any(facts["type"] == ENDED for _line, facts in self.read(run_id).events())
 
     def read(self, run_id: str) -> Reader:
         """Return a reader of the events of a run, from the first one."""
@@ -175,24 +172,29 @@ class EventLogs:
         facts = [each for event in events if (each := self._facts(event)) is not None]
         if not facts:
             return
-        number = self._counts.get(run_id)
-        if number is None:
-            number = sum(1 for _ in self.read(run_id).lines())
-        lines = [json.dumps({"id": number + place, **each}) for place, each in enumerate(facts, start=1)]
         try:
-            descriptor = os.open(self._file(run_id), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-            with os.fdopen(descriptor, "ab", buffering=0) as file:
-                file.write("".join(f"{line}\n" for line in lines).encode("ascii"))
+            self._append(run_id, facts)
         except OSError:
+            self._counts.pop(run_id, None)  # a part may be written: count the lines again
             _logger.exception("The events of run %s cannot be written to %s.", run_id, self._folder)
-        self._counts[run_id] = number + len(lines)
         if facts[-1]["type"] == ENDED:
-            del self._counts[run_id]
+            self._counts.pop(run_id, None)
             self._begun.discard(run_id)
         with self._lock:
             callbacks = list(self._waiting.get(run_id, ()))
         for wake in callbacks:
             wake()
+
+    def _append(self, run_id: str, facts: list[dict[str, Any]]) -> None:
+        number, start = self._counts.get(run_id), b""
+        if number is None:
+            number = sum(1 for _ in self.read(run_id).events())
+            start = b"\n" if _ends_within_a_line(self._file(run_id)) else b""
+        lines = [json.dumps({"id": number + place, **each}) for place, each in enumerate(facts, start=1)]
+        descriptor = os.open(self._file(run_id), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        with os.fdopen(descriptor, "ab") as file:  # buffered, so that a write of a part is continued
+            file.write(start + "".join(f"{line}\n" for line in lines).encode("ascii"))
+        self._counts[run_id] = number + len(lines)
 
     def _facts(self, event: Event | dict[str, Any]) -> dict[str, Any] | None:
         if isinstance(event, dict):
@@ -224,8 +226,11 @@ class Reader:
         self._file = file
         self._offset = 0
 
-    def lines(self) -> Iterator[str]:
-        """Yield the whole lines that have been written since the last call."""
+    def events(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Yield the lines that have been written since the last call, and the event in each.
+
+        A line that is no event is what a server wrote before it was killed or the disk was full; it is left out.
+        """
         try:
             with self._file.open("rb") as file:
                 file.seek(self._offset)
@@ -234,6 +239,28 @@ class Reader:
                     *lines, rest = (rest + chunk).split(b"\n")
                     for line in lines:
                         self._offset += len(line) + 1
-                        yield line.decode("ascii")
+                        if (facts := _event_in(line)) is not None:
+                            yield line.decode(), facts
         except FileNotFoundError:
             return
+
+
+def _event_in(line: bytes) -> dict[str, Any] | None:
+    """Return the event in a line; None if the line is broken."""
+    try:
+        facts = json.loads(line)
+    except ValueError:
+        return None
+    return facts if isinstance(facts, dict) and "type" in facts else None
+
+
+def _ends_within_a_line(path: Path) -> bool:
+    """Return whether a file exists and its last line has no end."""
+    try:
+        with path.open("rb") as file:
+            if not file.seek(0, os.SEEK_END):
+                return False
+            file.seek(-1, os.SEEK_END)
+            return file.read(1) != b"\n"
+    except FileNotFoundError:
+        return False

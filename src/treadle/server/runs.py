@@ -329,6 +329,8 @@ class Runs:
                 self._adopt()
             except (StoreError, OSError) as exc:
                 _logger.warning("The queue of the server cannot be updated: %s", exc)
+            except Exception:  # the thread must go on: other servers take over the runs of one that is silent
+                _logger.exception("The queue of the server cannot be updated.")
 
     def _adopt(self) -> None:
         waiting, lost = self.queue.adopt()

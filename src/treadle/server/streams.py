@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -38,9 +37,8 @@ async def event_stream(events: EventLogs, run_id: str, after: int, heartbeat: fl
         while True:
             is_last = events.is_closed
             written.clear()
-            for line in reader.lines():  # read as fast as the client takes them
+            for line, facts in reader.events():  # read as fast as the client takes them
                 number += 1
-                facts = json.loads(line)
                 if number > after:
                     yield f"id: {number}\nevent: {facts['type']}\ndata: {line}\n\n"
                 if facts["type"] == ENDED:
