@@ -270,11 +270,12 @@ def treadle(launch):
 @pytest.fixture
 def postgres_url():
     """The URL of an empty database on the PostgreSQL server that `TREADLE_TEST_POSTGRES` names (`.ci/run` starts one)."""
-    from sqlalchemy import create_engine, make_url, text
-
     server = os.environ.get("TREADLE_TEST_POSTGRES", "")
     if not server:
         pytest.skip("TREADLE_TEST_POSTGRES names no server")
+    pytest.importorskip("psycopg", reason="this environment has no driver for PostgreSQL")
+    from sqlalchemy import create_engine, make_url, text
+
     name = f"treadle_{uuid.uuid4().hex[:12]}"
     engine = create_engine(server, isolation_level="AUTOCOMMIT")
     with engine.connect() as connection:

@@ -8,7 +8,6 @@ caller's `load_input` and `store_output`. State: none. Neighbours: `context.py` 
 from __future__ import annotations
 
 import time
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -214,6 +213,8 @@ def _for_each(context: RunContext, steps: Steps, function: Callable[[_T, Steps],
     steps_of_items = [Steps(steps.started) for _ in items]
     for item_steps in steps_of_items:
         item_steps.contents = steps.contents
+    from concurrent.futures import ThreadPoolExecutor  # cannot be imported any more when an exit handler runs a pipeline
+
     with ThreadPoolExecutor(len(items), thread_name_prefix="treadle-async") as threads:
         futures = [
             threads.submit(copy_context().run, function, item, item_steps)
