@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any, Final
 from treadle.errors import DataValidationError
 from treadle.io.validation import SAVE
 from treadle.io.validation.failures import CheckFailure
-from treadle.io.validation.pandera import MOST_EXAMPLES, failures_of
-from treadle.io.validation.resolving import resolve_validator
+from treadle.io.validation.masks import is_mask, mask_failures
+from treadle.io.validation.pandera import MOST_EXAMPLES, failures_of, is_pandera_schema
+from treadle.io.validation.resolving import import_validator, resolve_validator
 from treadle.secrets import looks_secret, mask_patterns, mask_secrets
 
 if TYPE_CHECKING:
@@ -31,7 +32,16 @@ _LONGEST_TEXT: Final = 300
 
 
 class RefusedError(Exception):
-    """Replaces the exception of a validator whose message may contain the whole data."""
+    """Replaces the exception of a validator whose message may contain the whole data, and that of one that raises none.
+
+    Args:
+        message: what is wrong.
+        failures: the failed checks, if they are known.
+    """
+
+    def __init__(self, message: str, failures: tuple[CheckFailure, ...] = ()) -> None:
+        super().__init__(message)
+        self.failures = failures
 
 
 class DatasetValidator:
@@ -49,6 +59,7 @@ class DatasetValidator:
         self.dataset = dataset
         self.recipe = recipe
         self._check: Callable[[Any], Any] = resolve_validator(dataset, recipe)
+        self._is_schema = is_pandera_schema(import_validator(dataset, recipe))  # it converts, and returns no result of a check
 
     def check(self, data: Any, moment: str) -> Any:
         """Check a value.
@@ -95,10 +106,15 @@ class DatasetValidator:
                 msg = "it returned False"
                 raise RefusedError(msg)
             return data
+        if is_mask(checked) and not self._is_schema and not is_mask(data):
+            if failures := mask_failures(self.recipe.path.rpartition(".")[2], checked):
+                msg = "it returned False for some values"
+                raise RefusedError(msg, failures)
+            return data
         return checked
 
     def _error(self, exc: Exception, moment: str) -> DataValidationError:
-        known = failures_of(exc)
+        known = exc.failures if isinstance(exc, RefusedError) else failures_of(exc)
         failures = tuple(_masked(each) for each in known) if known else (CheckFailure(_message_of(exc)),)
         when = "before it was saved" if moment == SAVE else "after it was loaded"
         where = "the function of the node that saves it" if moment == SAVE else "the data"

@@ -7,6 +7,7 @@ import pickle
 import sys
 import types
 
+import numpy as np
 import pandas as pd
 import pandera.pandas as pa
 import pandera.polars
@@ -96,6 +97,7 @@ for _value in (
     setattr(THIS, _value.__name__, _value)
 THIS.schema = pa.DataFrameSchema({"price": pa.Column(int, pa.Check.gt(0, error="is positive"))})
 THIS.between = Between(2, 3)
+THIS.flags = pa.DataFrameSchema({"price": pa.Column(bool)}, coerce=True)
 THIS.number = 5
 
 
@@ -247,6 +249,58 @@ def test_whatever_a_validator_raises():
     assert "hunter2" not in str(refused("Refusing", "hunter2"))
     assert refused("raises_without_text", []).failures == (CheckFailure("WithoutTextError"),)
     assert refused("at_least", [0], options={"low": 1}).failures == (CheckFailure("it returned False"),)
+
+
+@pytest.mark.parametrize(
+    ("positive", "good", "bad", "failures"),
+    [
+        (
+            lambda data: data["x"] > 0,
+            pd.DataFrame({"x": [1, 2]}),
+            pd.DataFrame({"x": [1, -2, 3, -4]}, index=list("abcd")),
+            [CheckFailure("positive", None, 2, ("row b", "row d"))],
+        ),
+        (
+            lambda data: data[["x", "y"]] > 0,
+            pd.DataFrame({"x": [1], "y": [1]}),
+            pd.DataFrame({"x": [1, 2], "y": [1, 0]}),
+            [CheckFailure("positive", "y", 1, ("row 1",))],
+        ),
+        (
+            lambda data: data.astype("Int64") > 0,
+            pd.Series([1, 2]),
+            pd.Series([1, None]),
+            [CheckFailure("positive", None, 1, ("row 1",))],
+        ),
+        (
+            lambda data: data["x"] > 0,
+            pl.DataFrame({"x": [1]}),
+            pl.DataFrame({"x": [0] * 7}),
+            [CheckFailure("positive", None, 7, tuple(f"row {row}" for row in range(5)))],
+        ),
+        (
+            lambda data: data.select(pl.all() > 0),
+            pl.DataFrame({"x": [1]}),
+            pl.DataFrame({"x": [None, 1]}),
+            [CheckFailure("positive", "x", 1, ("row 0",))],
+        ),
+        (lambda data: data > 0, np.ones(2), np.array([[1, 1], [1, 0]]), [CheckFailure("positive", None, 1, ("row 1",))]),
+    ],
+)
+def test_a_result_for_each_value(positive, good, bad, failures):
+    """Booleans for each value of the data are the result of the check, and never replace the data."""
+    THIS.positive = positive
+    assert check("positive", good) is good
+    error = refused("positive", bad)
+    assert list(error.failures) == failures
+    assert f"failed for {failures[0].examples[0]}" in str(error) or f"such as {failures[0].examples[0]}; row" in str(error)
+
+
+def test_booleans_that_replace_the_data():
+    """Those of data that is of booleans itself, and those that a schema has converted."""
+    THIS.inverted = np.logical_not
+    assert check("inverted", np.array([True, False])).tolist() == [False, True]
+    assert check("flags", pd.DataFrame({"price": [0, 1]})).price.tolist() == [False, True]
 
 
 def test_a_warning(caplog):
