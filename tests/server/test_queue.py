@@ -8,7 +8,9 @@ import subprocess
 import sys
 import threading
 from contextlib import closing
+from dataclasses import replace
 
+import pandas as pd
 import pytest
 
 from treadle.errors import StoreError
@@ -19,6 +21,7 @@ from treadle.project import bootstrap_project, configure
 from treadle.server import ServerOptions
 from treadle.server.events import EventLogs
 from treadle.server.models import RunBody
+from treadle.server.outputs import output_response
 from treadle.server.problems import Problem
 from treadle.server.queue import RunQueue
 from treadle.server.runs import Runs
@@ -176,3 +179,21 @@ def test_a_broken_line_in_a_file_of_events_is_left_out(tmp_path):
     logs.close()
     assert logs.has_ended("r1")
     assert [(facts["id"], facts["type"]) for _line, facts in logs.read("r1").events()] == [(1, "run_queued"), (2, "run_ended")]
+
+
+def test_values_that_cannot_be_written_are_no_defect_of_the_server():
+    """Tables that Parquet has no type for, and strings that are no text, are answered with 406."""
+    values = {"table": (pd.DataFrame({"a": [1j]}), "parquet"), "text": ("\ud800", None), "json": ("\ud800", "json")}
+    for name, (value, wanted) in values.items():
+        with pytest.raises(Problem) as caught:
+            output_response({name: value}, name, wanted, debug=False)
+        assert caught.value.status == 406
+
+
+def test_a_run_of_another_process_cannot_be_cancelled(runs, tmp_path):
+    """Who cancels a run that waits in another server is told so."""
+    with closing(SQLStore(project_path=tmp_path)) as store:
+        store.queue_run(replace(left_by_another_server("r1", {"body": {}, "resumes": None}), process=this_process()))
+    with pytest.raises(Problem, match="queued in another process") as caught:
+        runs.cancel("r1")
+    assert caught.value.status == 409

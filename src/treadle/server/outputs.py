@@ -48,10 +48,18 @@ def output_response(result: RunResult, name: str, wanted: Format | None, *, debu
     if wanted == "parquet":
         return _parquet(value, name)
     if wanted is None and isinstance(value, str):
-        return Response(value, media_type="text/plain; charset=utf-8")
+        return _text(value, name)
     if wanted is None and isinstance(value, (bytes, bytearray)):
         return Response(bytes(value), media_type="application/octet-stream", headers=_attachment(name))
     return _json(value, name)
+
+
+def _text(value: str, name: str) -> Response:
+    try:
+        return Response(value, media_type="text/plain; charset=utf-8")
+    except UnicodeEncodeError as exc:
+        msg = f"The output '{name}' contains half of a surrogate pair, so it cannot be sent as text."
+        raise Problem(406, "NotText", msg) from exc
 
 
 def _file(result: RunResult, name: str) -> Response:
@@ -63,16 +71,14 @@ def _file(result: RunResult, name: str) -> Response:
 
 
 def _parquet(value: Any, name: str) -> Response:
+    write = getattr(value, "to_parquet", None) or getattr(value, "write_parquet", None)  # of pandas, of polars
+    if write is None:
+        msg = f"The output '{name}' is a {type(value).__name__}, not a table. Ask for it with format=json."
+        raise Problem(406, "NotATable", msg)
     buffer = io.BytesIO()
     try:
-        if hasattr(value, "to_parquet"):  # pandas
-            value.to_parquet(buffer)
-        elif hasattr(value, "write_parquet"):  # polars
-            value.write_parquet(buffer)
-        else:
-            msg = f"The output '{name}' is a {type(value).__name__}, not a table. Ask for it with format=json."
-            raise Problem(406, "NotATable", msg)
-    except (ImportError, TypeError, ValueError) as exc:
+        write(buffer)
+    except Exception as exc:  # pandas, pyarrow and polars have each their own
         msg = f"The output '{name}' cannot be written as Parquet: {public_text(str(exc))}"
         raise Problem(406, "NotATable", msg) from exc
     return Response(buffer.getvalue(), media_type=_PARQUET, headers=_attachment(f"{name}.parquet"))
@@ -84,7 +90,7 @@ def _json(value: Any, name: str) -> Response:
             content: bytes = value.to_json(orient="records", date_format="iso").encode()
         else:
             content = to_json(value, inf_nan_mode="null", fallback=_plain)
-    except (PydanticSerializationError, TypeError, ValueError, RecursionError) as exc:
+    except (PydanticSerializationError, TypeError, ValueError, ArithmeticError, RuntimeError) as exc:
         msg = (
             f"The output '{name}' is a {type(value).__name__}, which cannot be written as JSON. Ask for its file with "
             "format=file if the catalog saves it to one."

@@ -157,6 +157,9 @@ class Runs:
             view = self.view(run_id)  # raises if there is none
             if view.state == "cancelled":
                 return view
+            if view.state in ("queued", "running"):
+                msg = f"The run {run_id} is {view.state} in another process, so this server cannot cancel it."
+                raise Problem(409, "NotCancellable", msg)
             raise Problem(409, "NotCancellable", f"The run {run_id} has ended ({view.state}), so it cannot be cancelled.")
         return self.view(run_id)
 
