@@ -5,15 +5,13 @@ State: the engine, which keeps its workers between runs if the runner is used as
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
 from kedro.runner import AbstractRunner
 
-from treadle.execution.processes.start_method import ENVIRONMENT_VARIABLE
-from treadle.kedro.engines import KedroAutoEngine
+from treadle.kedro.engines import KedroAutoEngine, requested_start_method
 from treadle.kedro.reuse_options import ReuseOptions
-from treadle.kedro.runner import KEDRO_VARIABLE, ParallelRunner
+from treadle.kedro.runner import ParallelRunner
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -60,8 +58,7 @@ class AutoRunner(ParallelRunner):
     ) -> None:
         AbstractRunner.__init__(self, is_async=is_async)
         self._reuse_options = ReuseOptions(None if resume is None else str(resume), skip_unchanged=skip_unchanged)
-        if start_method is None and not os.environ.get(ENVIRONMENT_VARIABLE):
-            start_method = os.environ.get(KEDRO_VARIABLE) or None
+        start_method = requested_start_method(start_method)
         self._engine: KedroEngine | KedroDaskEngine | KedroAutoEngine = KedroAutoEngine(
             max_workers,
             start_method,

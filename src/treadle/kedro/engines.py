@@ -5,9 +5,10 @@ Neighbours: `runner.py` and `dask_runner.py` have the runners that Kedro knows, 
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
-from treadle.execution.processes.start_method import choose_start_method
+from treadle.execution.processes.start_method import ENVIRONMENT_VARIABLE, choose_start_method
 from treadle.execution.runners.auto import AutoRunner
 from treadle.execution.runners.dask import DaskRunner
 from treadle.execution.runners.parallel import ParallelRunner
@@ -17,6 +18,21 @@ if TYPE_CHECKING:
     from treadle.execution.runners.runner import Runner
     from treadle.kedro.project import KedroProject
     from treadle.planning import Plan
+
+
+KEDRO_VARIABLE = "KEDRO_MP_CONTEXT"
+"""The variable that sets the start method of Kedro's own parallel runner; used if none is set for Treadle."""
+
+
+def requested_start_method(given: str | None) -> str | None:
+    """Return the start method that was asked for: by the runner's argument, else by Kedro's variable; None if it is inferred.
+
+    Args:
+        given: the argument of the runner.
+    """
+    if given is not None or os.environ.get(ENVIRONMENT_VARIABLE):
+        return given
+    return os.environ.get(KEDRO_VARIABLE) or None
 
 
 class KedroEngine(ParallelRunner):

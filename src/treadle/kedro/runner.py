@@ -17,12 +17,12 @@ from kedro.runner import AbstractRunner
 
 from treadle.errors import NodeError, WorkerSetupError
 from treadle.execution.attempt.dataset_state import SharedState, run_folder
-from treadle.execution.processes.start_method import ENVIRONMENT_VARIABLE, StartMethod, choose_start_method
+from treadle.execution.processes.start_method import StartMethod, choose_start_method
 from treadle.execution.runners.dataset_upkeep import DatasetUpkeep
 from treadle.io.catalog import new_version
 from treadle.kedro.catalog import EngineCatalog
 from treadle.kedro.dataset_pickling import ConfigRecipe, collect_recipes
-from treadle.kedro.engines import KedroEngine
+from treadle.kedro.engines import KedroEngine, requested_start_method
 from treadle.kedro.hooks import LoopHooks, worker_plugins
 from treadle.kedro.nodes import KedroPipeline
 from treadle.kedro.policies import read_rules
@@ -54,9 +54,6 @@ if TYPE_CHECKING:
     from treadle.planning.policies import PolicyRules
     from treadle.planning.reuse.decisions import Decisions
     from treadle.session.tracing import NodeTracing
-
-KEDRO_VARIABLE = "KEDRO_MP_CONTEXT"
-"""The variable that sets the start method of Kedro's own parallel runner; used if none is set for Treadle."""
 
 
 class ParallelRunner(AbstractRunner):
@@ -104,8 +101,7 @@ class ParallelRunner(AbstractRunner):
     ) -> None:
         super().__init__(is_async=is_async)
         self._reuse_options = ReuseOptions(None if resume is None else str(resume), skip_unchanged=skip_unchanged)
-        if start_method is None and not os.environ.get(ENVIRONMENT_VARIABLE):
-            start_method = os.environ.get(KEDRO_VARIABLE) or None
+        start_method = requested_start_method(start_method)
         self._engine: KedroEngine | KedroDaskEngine | KedroAutoEngine = KedroEngine(
             max_workers,
             start_method,
