@@ -74,12 +74,21 @@ def _chosen(record: SessionRecord, nodes: Collection[str], level: str | None) ->
     least = logging.getLevelName(level.upper()) if level is not None else 0
     for run in record.runs:
         for line in log_lines(run.log):
-            number = logging.getLevelName(line.level) if line.level else 0
+            number = _number_of(line.level)
             if nodes and line.node not in nodes:
                 continue
-            if least and (not isinstance(number, int) or number < least):
+            if least and number < least:
                 continue
             yield line
+
+
+def _number_of(level: str) -> int:
+    """Return the number of a recorded level: of a standard one, or of one without a name, such as "Level 35"; else 0."""
+    number = logging.getLevelName(level)
+    if isinstance(number, int):
+        return number
+    _, _, digits = level.partition("Level ")
+    return int(digits) if digits.isdecimal() else 0
 
 
 def _why_empty(record: SessionRecord, *, is_filtered: bool) -> str:

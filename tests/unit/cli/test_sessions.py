@@ -245,6 +245,8 @@ def test_logs(store, capsys):
     ]
     assert len(logs("2026-01-01", "--node", "split")) == 1
     assert len(logs("2026-01-01", "--level", "warning", "--node", "fit")) == 2
+    assert logs("2026-01-01", "--level", "warning")[-1].endswith("py: library")  # level 35, which has no name
+    assert "library" not in str(logs("2026-01-01", "--level", "error"))
     printed = json.loads("\n".join(logs("2026-01-01", "--json")))
     assert [LogLine(**line) for line in printed["lines"]] == list(lines)
     assert logs("2026-01-01", "--node", "plot") == ["No line of this session's log matches."]
