@@ -1,7 +1,8 @@
 """The main loop of a run: it connects the scheduler (which decides) to an executor (which runs), and notifies the observers.
 
-It carries out the scheduler's instructions, waits for events, and handles each one: one small method for each kind.
-State: that of one run. Runs in the parent. Neighbours: `failure_handler.py` handles failures, `deadlines.py` keeps the timers.
+It carries out the scheduler's instructions, waits for events, and handles each one: one small method for each kind, which makes
+the module long. State: that of one run. Runs in the parent. Neighbours: `failure_handler.py` handles failures, `deadlines.py`
+keeps the timers.
 """
 
 from __future__ import annotations

@@ -155,7 +155,7 @@ class AutoRunner(Runner):
         self._runners = {}
 
     def __enter__(self) -> Self:
-        self._runners = {}  # none of them keeps its workers
+        self.close()  # what it opened before does not keep its workers
         return super().__enter__()
 
     def close(self) -> None:

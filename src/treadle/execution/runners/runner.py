@@ -3,6 +3,8 @@
 As a context manager a runner keeps its workers between runs; otherwise each run starts and stops its workers. Runs in the parent.
 `arguments.py` checks the arguments, `loop/loop.py` runs the nodes. State: the executor, while its workers are kept.
 
+The module is long because `run` documents each of its many arguments here, where users look for them.
+
 What runs a pipeline is imported by the first run: a spawned worker imports this module together with the main script, and needs
 only the class.
 """
