@@ -80,26 +80,27 @@ class Times(NamedTuple):
 class Steps:
     """The step that an attempt is at, for its failure record, and when it started (seconds since the epoch)."""
 
+    # Defaults of the class, because setting ten attributes would be a part of what a tiny node takes.
     loaded: float | None = None
     """When the inputs were loaded, by the performance counter; None before."""
     ran: float | None = None
     """When the function had returned, likewise."""
+    phase: str = "setup"
+    dataset: str | None = None
+    hook: str | None = None
+    """The hook that was called last; while the phase is `hook`, the hook that is being called."""
+    plugin: str | None = None
+    """The plugin whose hook raised, if the caller of the hook knows it."""
+    node: str | None = None
+    """Name of the node, once it is known."""
+    contents: dict[str, ContentRecord] | None = None
+    """The content of each persistent output that was saved, by name; None if the run does not record outputs."""
+    _limit: tuple[str, float, float, bool] | None = None
 
     def __init__(self, started: float) -> None:
         self.started = started
-        self.phase = "setup"
-        self.dataset: str | None = None
-        self.hook: str | None = None
-        """The hook that was called last; while the phase is `hook`, the hook that is being called."""
-        self.plugin: str | None = None
-        """The plugin whose hook raised, if the caller of the hook knows it."""
         self.inputs: dict[str, Any] = {}
-        self.node: str | None = None
-        """Name of the node, once it is known."""
-        self.contents: dict[str, ContentRecord] | None = None
-        """The content of each persistent output that was saved, by name; None if the run does not record outputs."""
         self._process = os.getpid()
-        self._limit: tuple[str, float, float, bool] | None = None
 
     def seconds(self, started: float, now: float) -> tuple[float, float, float] | None:
         """Return how long the attempt has loaded, run and saved so far; None if it has not begun to load.

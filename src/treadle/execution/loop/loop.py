@@ -294,12 +294,11 @@ class RunLoop:
             self.first_started = fact.started
         name = self._plan.nodes[fact.node].name
         self.seconds[name] = seconds
-        attempt = self._scheduler.attempt(fact.node)
         if self._bundle.decisions is not None:
             self._bundle.decisions.node_finished(name, fact.contents)
         self._scheduler.finish(fact.node, worker, seconds)
         if self._observers.active:
-            self._reports.finished(worker, fact, attempt)
+            self._reports.finished(worker, fact, self._scheduler.attempt(fact.node))
 
     def _value_transferred(self, worker: int, fact: Transferred) -> None:
         placement = fact.handle.placement

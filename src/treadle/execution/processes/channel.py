@@ -130,7 +130,7 @@ class Channel:
             posted, descriptors = self._posted, self._posted_descriptors
             self._posted, self._posted_descriptors = [], []
             try:
-                payload = pickle.dumps([(*to_wire(message), count) for message, count in posted], protocol=5)
+                payload = pickle.dumps(to_wire(posted), protocol=5)
             except Exception:  # pickling runs code of any class: the caller gets the error, the other messages stay queued
                 self._drop_unpicklable(posted, descriptors)
                 raise
@@ -263,10 +263,12 @@ class Channel:
             with memoryview(self._received) as view, view[start:end] as payload:
                 frame = pickle.loads(payload)  # noqa: S301 - both ends were authenticated
             self._parsed = end
-            for tag, message, count in frame:
-                self._messages.append(
-                    (from_wire(tag, message), [self._descriptors.popleft() for _ in range(count)] if count else [])
-                )
+            for tag, converted, count in frame:
+                messages = from_wire(tag, converted)
+                if count:
+                    self._messages.append((messages[0], [self._descriptors.popleft() for _ in range(count)]))
+                else:
+                    self._messages.extend([(message, []) for message in messages])
         if self._parsed:
             del self._received[: self._parsed]
             self._parsed = 0

@@ -123,6 +123,10 @@ class ReadyQueues:
         Among equally urgent nodes, those that only this worker can run come first, then those whose inputs it has. A worker with
         no such nodes gets a node whose inputs another worker has, so that no worker is idle while nodes are ready.
         """
+        if not self._preferred and len(self._ready) == 1 and not (worker == MAIN and self._separate_main):
+            common = self._ready[None]  # all ready nodes are here
+            self._drop_stale_heads(common, worker)
+            return common or None
         queues = [self._ready[worker]] if worker in self._ready else []
         if worker == MAIN and self._separate_main:
             return self._most_urgent(queues, worker)

@@ -322,13 +322,17 @@ class Scheduler(SchedulerMoves):
     def _assign_job(self, first: int, worker: int, state: WorkerState) -> None:
         nodes = [first]
         self._move(first, NodeState.ASSIGNED)
-        if self._fuse and first not in self._single_node_jobs:
+        planned = self._plan.nodes[first]
+        if self._fuse and len(planned.children) == 1 and first not in self._single_node_jobs:
             while (successor := self._sole_successor(nodes[-1], worker)) is not None:
                 self._move(successor, NodeState.ASSIGNED)
                 nodes.append(successor)
         for node in nodes:
             self._attempts[node] += 1
         self._workers.hold(nodes, state)
+        if len(nodes) == 1 and not planned.inputs:
+            self._instructions.append(RunJob(worker, (first,), (), (), ()))
+            return
         values = self._values
         inputs, last, local = values.plan_job(nodes, worker)
         if inputs and (missing := values.missing(inputs, worker)):

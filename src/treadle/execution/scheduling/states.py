@@ -106,7 +106,8 @@ class States(Generic[StateT]):
 
     def __init__(self, count: int, moves: Mapping[StateT, frozenset[StateT]], describe: Callable[[int], str]) -> None:
         self.of: list[StateT] = [next(iter(moves))] * count
-        self._moves = tuple(moves.values())  # by the state's number: indexing a tuple is faster than a dict look-up
+        # By the state's number, a bit for each legal next state: the hash of an enum member is computed by a Python function.
+        self._moves = tuple([sum(1 << after for after in legal) for legal in moves.values()])
         self._describe = describe
         # Each move as one integer: tuples of thousands of moves would make Python's garbage collector run during every run.
         self._history: deque[int] = deque(maxlen=10_000)
@@ -118,7 +119,7 @@ class States(Generic[StateT]):
             InvalidTransitionError: the move is illegal.
         """
         before = self.of[index]
-        if state not in self._moves[before]:
+        if not self._moves[before] >> state & 1:
             kind = type(state)
             moves = [(kind(each >> _BITS & _MASK), kind(each & _MASK)) for each in self._history if each >> 2 * _BITS == index]
             steps = [f"{old.name} -> {new.name}" for old, new in moves]

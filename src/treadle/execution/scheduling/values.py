@@ -138,8 +138,6 @@ class Values:
             Its inputs from outside the job, the last consumers among its nodes, and the datasets that stay within it, as
             `RunJob` has them.
         """
-        if len(nodes) == 1 and not self._plan.nodes[nodes[0]].inputs:
-            return (), (), ()
         datasets = self._plan.datasets
         made: set[int] = set()
         inputs: dict[int, None] = {}

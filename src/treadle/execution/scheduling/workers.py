@@ -43,7 +43,8 @@ class Workers:
         self._fixed_depth = depth
         self._mean_seconds: float | None = None  # of recent nodes
         self.states: dict[int, WorkerState] = {}
-        self._job_of: dict[int, int] = {}  # assigned node -> the first node of its job, which identifies the job
+        # For jobs of more than one node: assigned node -> the first node of its job, which identifies the job.
+        self._job_of: dict[int, int] = {}
         self._job_size: dict[int, int] = {}  # job -> nodes of it that are not reported yet
 
     @property
@@ -74,11 +75,14 @@ class Workers:
 
     def hold(self, nodes: Sequence[int], state: WorkerState) -> None:
         """Add a job to a worker."""
+        state.jobs += 1
         first = nodes[0]
+        if len(nodes) == 1:
+            state.nodes[first] = None
+            return
         for node in nodes:
             state.nodes[node] = None
             self._job_of[node] = first
-        state.jobs += 1
         self._job_size[first] = len(nodes)
 
     def drop(self, node: int, worker: int) -> None:
@@ -88,7 +92,10 @@ class Workers:
             return
         del state.nodes[node]
         state.slow = False
-        job = self._job_of.pop(node)
+        job = self._job_of.pop(node, None)
+        if job is None:
+            state.jobs -= 1
+            return
         left = self._job_size[job] = self._job_size[job] - 1
         if not left:
             del self._job_size[job]

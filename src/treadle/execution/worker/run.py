@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from treadle.errors import DatasetError
@@ -75,7 +76,7 @@ class WorkerRun:
 
     def accept(self, job: Job) -> None:
         """Keep the handles of a job's inputs. The server has added those in memory files to `files` already."""
-        self._last = dict(job.last)
+        self._last = dict(job.last) if job.last else {}
         for dataset, handle in job.inputs:
             if not handle.needs_descriptor:
                 self._handles[dataset] = handle
@@ -106,8 +107,8 @@ class WorkerRun:
             times = attempt_node(
                 self._context,
                 index,
-                load_input=lambda dataset: self._load_input(dataset, index),
-                store_output=lambda dataset, value: self._store_output(dataset, value, job, handles, kept),
+                load_input=partial(self._load_input, index),
+                store_output=partial(self._store_output, job, handles, kept),
             )
             if kept:
                 with self._values_lock:
@@ -128,19 +129,10 @@ class WorkerRun:
             if handle.fd is not None:
                 descriptors.append(handle.fd)
                 handles[dataset] = handle.with_descriptor(None)
-        outputs = tuple(handles.items())
         worker.blackboard.finish(worker.place, self._number, index, started, times.at)
-        message = Finished(
-            self._number,
-            index,
-            started,
-            times.at,
-            times.load_seconds,
-            times.run_seconds,
-            times.save_seconds,
-            outputs,
-            times.contents,
-        )
+        _started, at, load_seconds, run_seconds, save_seconds, contents = times
+        fields = (self._number, index, started, at, load_seconds, run_seconds, save_seconds, tuple(handles.items()), contents)
+        message = tuple.__new__(Finished, fields)  # in half the time of its constructor
         if worker.channel.post(message, descriptors) >= FLUSH_BATCH_SIZE:
             worker.channel.flush()
         return True
@@ -173,7 +165,7 @@ class WorkerRun:
             failure = record_failure(exc, phase="save" if name is not None else "run", dataset=name)
         self._worker.channel.send(Failed(self._number, index, *times, failure, rest))
 
-    def _load_input(self, dataset: int, index: int) -> Any:
+    def _load_input(self, index: int, dataset: int) -> Any:
         """Load the value of an in-memory input for a node."""
         last = self._last.get(dataset) == index
         with self._values_lock:
@@ -237,7 +229,7 @@ class WorkerRun:
         with self._values_lock:
             self._values.discard(dataset)
 
-    def _store_output(self, dataset: int, value: Any, job: Job, handles: dict[int, Handle], kept: dict[int, Any]) -> None:
+    def _store_output(self, job: Job, handles: dict[int, Handle], kept: dict[int, Any], dataset: int, value: Any) -> None:
         """Store a node's output: add it to `kept` if it stays in this process, and its handle to `handles` if it is reported.
 
         A generator's dataset is stored once for each chunk; the last chunk replaces the earlier ones.

@@ -118,7 +118,7 @@ class _Server:
         self._wake_read.setblocking(False)  # noqa: FBT003 - the socket's own signature
         self._wake_write.setblocking(False)  # noqa: FBT003 - the same
         self._wake_monitor = threading.Event()
-        self._busy = False  # True during a job, even between two of its nodes, when no node is current
+        self._busy = False  # True while there are commands and one of them was a job, even when no node is current
         threading.Thread(target=self._monitor, name="treadle-monitor", daemon=True).start()
         worker.sender.wake = self._request_flush
 
@@ -127,11 +127,10 @@ class _Server:
         while True:
             command, descriptors = self._next_command()
             if isinstance(command, Job):
-                self._busy = True
-                if not self._wake_monitor.is_set():  # cheaper than calling set() each time
+                if not self._busy:
+                    self._busy = True
                     self._wake_monitor.set()
                 self._run(command, descriptors)
-                self._busy = False
             elif isinstance(command, Transfer):
                 self._publish(command, descriptors)
             elif isinstance(command, Release):
@@ -158,6 +157,7 @@ class _Server:
         with self._lock:
             if self._commands:
                 return self._commands.popleft()
+        self._busy = False
         self._channel.flush()
         with self._reading:
             with self._lock:
@@ -232,9 +232,8 @@ class _Server:
 
     def _resume_reading(self) -> None:
         """Make the monitor thread stop reading, after a node; called by the main thread, which reads again itself."""
-        if self._monitor_reads:
-            with contextlib.suppress(BlockingIOError):
-                self._wake_write.send(b"\0")
+        with contextlib.suppress(BlockingIOError):
+            self._wake_write.send(b"\0")
 
     def _publish_requested(self) -> None:
         """Publish the requested values ahead of all other queued commands: other processes are waiting for them."""
@@ -269,37 +268,42 @@ class _Server:
             self._channel.post(JobsReturned(job.run, job.nodes))
 
     def _run(self, job: Job, descriptors: list[int]) -> None:
-        started = time.time()
-        self._files.accept(job, descriptors)
+        if descriptors:
+            self._files.accept(job, descriptors)
         if not job.nodes:
             return  # its nodes were returned to the parent
+        run = self._runs.get(job.run)
+        if run is None:
+            run = self._open(job)
+        if run is not None:
+            run.accept(job)
+            self._attempt_nodes(run, job)
+            run.forget_inputs()
+
+    def _attempt_nodes(self, run: WorkerRun, job: Job) -> None:
+        for position, index in enumerate(job.nodes, start=1):
+            if self._check_for_cancel(job.run):
+                self._channel.post(JobsReturned(job.run, job.nodes[position - 1 :]))
+                return
+            succeeded = run.attempt(index, job, job.nodes[position:])
+            if self._monitor_reads:
+                self._resume_reading()
+            if not succeeded:
+                return
+
+    def _open(self, job: Job) -> WorkerRun | None:
+        """Open the run of a job; if that fails, report the job's first node as failed, and return None."""
+        started = time.time()
         try:
-            run = self._open(job.run)
+            spec = pickle.loads(self._specs[job.run])  # noqa: S301 - the parent sent it
+            self._runs[job.run] = run = WorkerRun(job.run, spec, self._worker, self._files.of(job.run), self._budget)
         except WorkerSetupError:
             raise  # not the failure of a node: this process cannot run any
         except BaseException as exc:  # noqa: BLE001 - unpickling hooks runs the project's code, which may raise or exit: fail the first node
             failure = record_failure(exc, phase="setup")
             self._channel.post(Failed(job.run, job.nodes[0], started, time.time(), failure, job.nodes[1:]))
-            return
-        run.accept(job)
-        self._attempt_nodes(run, job)
-        run.forget_inputs()
-
-    def _attempt_nodes(self, run: WorkerRun, job: Job) -> None:
-        for position, index in enumerate(job.nodes):
-            if self._check_for_cancel(job.run):
-                self._channel.post(JobsReturned(job.run, job.nodes[position:]))
-                return
-            succeeded = run.attempt(index, job, job.nodes[position + 1 :])
-            self._resume_reading()
-            if not succeeded:
-                return
-
-    def _open(self, number: int) -> WorkerRun:
-        if number not in self._runs:
-            spec = pickle.loads(self._specs[number])  # noqa: S301 - the parent sent it
-            self._runs[number] = WorkerRun(number, spec, self._worker, self._files.of(number), self._budget)
-        return self._runs[number]
+            return None
+        return run
 
     def _add_commands(self, arrived: list[tuple[Any, list[int]]]) -> None:
         """Queue commands; called with the lock."""

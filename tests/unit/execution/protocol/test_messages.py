@@ -103,9 +103,25 @@ MESSAGES = [
 @pytest.mark.parametrize("protocol", [2, 5])
 def test_every_message_pickles_both_ways(message, protocol):
     """A restored message has the same type and is equal, also in the form that the channel sends."""
-    back = from_wire(*pickle.loads(pickle.dumps(to_wire(message), protocol=protocol)))
+    [(tag, converted, descriptors)] = pickle.loads(pickle.dumps(to_wire([(message, 0)]), protocol=protocol))
+    [back] = from_wire(tag, converted)
     assert back == message
     assert type(back) is type(message)
+    assert descriptors == 0
+
+
+def test_messages_of_one_type_are_sent_together_and_arrive_in_order():
+    """Successive jobs or results share an item of the frame, except those that are sent with descriptors."""
+    jobs = [Job(1, (node,), ((node, Inline(b"data", ())),)) for node in range(3)]
+    results = [Finished(1, node, 1.0, 2.0, 0.1, 0.2, 0.3, ((node, Inline(b"data", (b"buffer",))),)) for node in range(3)]
+    posted = [(jobs[0], 0), (jobs[1], 2), (jobs[2], 0), (Release(1, 4), 0), *[(result, 0) for result in results]]
+    frame = to_wire(posted)
+    received = [
+        (message, count) for tag, converted, count in pickle.loads(pickle.dumps(frame)) for message in from_wire(tag, converted)
+    ]
+    assert received == posted
+    assert [type(message) for message, _count in received] == [type(message) for message, _count in posted]
+    assert [count for _tag, _converted, count in frame] == [0, 2, 0, 0, 0]
 
 
 def test_no_message_type_is_left_out():

@@ -213,24 +213,24 @@ class LokyPool:
     def message_received(self, slot: Slot, message: Any, descriptors: list[int]) -> Sequence[PoolEvent]:
         """Handle a message of a worker."""
         kind = type(message)
-        if kind is Logged:
-            log_record(message)
-            return ()
-        if kind is Output:
-            write_output(message)
-            return ()
-        if kind is Broken:
-            slot.broken = message.failure
-            return ()
         if kind is Finished:
             slot.reported += 1
+        elif kind is Logged:
+            log_record(message)
+            return ()
+        elif kind is Output:
+            write_output(message)
+            return ()
+        elif kind is Broken:
+            slot.broken = message.failure
+            return ()
         if not self._running or message.run != self._run:
             for fd in descriptors:
                 os.close(fd)
             return ()  # of an earlier run, which was interrupted
         if descriptors:
             message = _with_descriptors(message, descriptors)
-        return [Report(slot.number, message)]
+        return (Report(slot.number, message),)
 
 
 def _has_descriptors(job: Job) -> bool:

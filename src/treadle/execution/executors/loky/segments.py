@@ -57,6 +57,8 @@ class Segments:
 
     def add(self, handle: Handle, worker: int) -> None:
         """Add a value that a worker reported to the budget."""
+        if type(handle) is Inline:  # most values
+            return
         size, files = handle.memory
         if size:
             if worker != MAIN:
@@ -66,6 +68,8 @@ class Segments:
 
     def remove(self, handle: Handle) -> None:
         """Subtract a value from the budget; the caller owns its file now."""
+        if type(handle) is Inline:
+            return
         size, files = handle.memory
         if size:
             self.budget.add(-size, -files)
