@@ -4,7 +4,8 @@ A fork copies only the thread that calls it. A lock that another thread holds at
 So every registered lock is reset in the child, whether a worker pool, a node or the application forked it. The locks of a library
 that another thread is using (a database, the import of a module) cannot be reset, so a thread that uses one ends before a fork,
 and is started again after it in the parent.
-State: weak references to the locks and to the threads.
+Connections that are not in use at the moment are closed.
+State: weak references to the locks, to the threads, and to the owners of connections.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from weakref import WeakSet
 
 if TYPE_CHECKING:
@@ -34,6 +35,25 @@ def fork_safe(lock: _Lock) -> _Lock:
     """
     _locks.add(lock)
     return lock
+
+
+class Closeable(Protocol):
+    """Has something that a forked child must not inherit, and opens it again when it is needed."""
+
+    def close(self) -> None:
+        """Close what is not in use."""
+
+
+def close_before_fork(owner: Closeable) -> None:
+    """Call the `close` of an object before each fork from now on, after the threads have ended.
+
+    Args:
+        owner: the object; only a weak reference to it is kept.
+    """
+    _closeables.add(owner)
+
+
+_closeables: WeakSet[Closeable] = WeakSet()
 
 
 class ForkSafeThread:
@@ -129,6 +149,8 @@ def fork_safe_threads() -> set[int]:
 def _before() -> None:
     for thread in list(_threads):
         thread.before_fork()
+    for owner in list(_closeables):
+        owner.close()
 
 
 def _after_in_parent() -> None:

@@ -8,6 +8,7 @@ the logging setup read from a source.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Protocol
 
@@ -209,6 +210,7 @@ def matches(file: str, patterns: tuple[str, ...]) -> bool:
     return any(re.fullmatch(_expression(pattern), file) for pattern in patterns)
 
 
+@lru_cache(maxsize=256)
 def _expression(pattern: str) -> str:
     translated = []
     for piece in re.findall(r"\*\*/|\*\*|\*|\?|\[[^\]]+\]|.", pattern):

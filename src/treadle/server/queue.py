@@ -69,6 +69,7 @@ class RunQueue:
                 "SESSION_STORE_CLASS from settings.py."
             )
             raise ServerError(msg)
+        store.keep_open()
         self._store = store
         self._package = package_name
         self._most = most

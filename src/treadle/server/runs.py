@@ -307,23 +307,30 @@ class Runs:
             self.events.end(run_id, state="lost")
             self._waiters.call(run_id)
             return
-        handle = served.handle
-        handle.wait()
-        served.finished = time.time()
-        has_succeeded = served.state == "succeeded"
-        self._durations.note(served.accepted.body, served.finished - served.started, has_succeeded=has_succeeded)
-        with self._lock:
-            self._current = None
-            self._recent[run_id] = served
-            while len(self._recent) > self._options.keep_results:
-                self._recent.popitem(last=False)
-        error, view = handle.exception(), live_view(served, debug=self._options.debug_errors)
-        self.events.end(run_id, **view.model_dump(include={"state", "error"}, exclude_none=True))
-        self._waiters.call(run_id)
-        self.metrics.ended(served.state, served.finished - served.started)
-        if error is not None and not isinstance(error, TreadleError):
-            _logger.error("The run %s failed.", run_id, exc_info=error)
-        self.queue.end(run_id, was_cancelled=served.state == "cancelled", has_succeeded=error is None)
+        served.handle.add_done_callback(lambda _handle: self._end(served))
+        served.is_noted.wait()
+
+    def _end(self, served: ServedRun) -> None:
+        """Note the end of a run; called by the thread that ran it, so that a client that waits is answered without delay."""
+        run_id, handle = served.accepted.run_id, served.handle
+        try:
+            served.finished = time.time()
+            error, seconds = handle.exception(), served.finished - served.started
+            self._durations.note(served.accepted.body, seconds, has_succeeded=error is None)
+            with self._lock:
+                self._current = None
+                self._recent[run_id] = served
+                while len(self._recent) > self._options.keep_results:
+                    self._recent.popitem(last=False)
+            view = live_view(served, debug=self._options.debug_errors)
+            self.metrics.ended(served.state, seconds)
+            self.events.end(run_id, **view.model_dump(include={"state", "error"}, exclude_none=True))
+            self._waiters.call(run_id)
+            if error is not None and not isinstance(error, TreadleError):
+                _logger.error("The run %s failed.", run_id, exc_info=error)
+            self.queue.end(run_id, was_cancelled=served.state == "cancelled", has_succeeded=error is None)
+        finally:
+            served.is_noted.set()
 
     def _keep(self) -> None:
         while not self._ending.wait(_KEEP_SECONDS):

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ class ServedRun:
         finished: when it ended; None while it runs.
         is_cancelled: whether a client cancelled it.
         usual_seconds: how long the last run of the same nodes took; None if there was none.
+        is_noted: set when the server has noted its end.
     """
 
     accepted: Accepted
@@ -35,6 +37,7 @@ class ServedRun:
     finished: float | None = None
     is_cancelled: bool = False
     usual_seconds: float | None = None
+    is_noted: threading.Event = field(default_factory=threading.Event)
 
     @property
     def state(self) -> str:

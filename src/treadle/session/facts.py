@@ -215,20 +215,31 @@ def installed_versions() -> dict[str, str]:
     Returns:
         Versions by name: `python`, `platform`, and every distribution on sys.path.
     """
+    folders: list[tuple[str, int]] = []
+    for folder in sys.path:
+        try:
+            folders.append((folder, os.stat(folder or ".").st_mtime_ns))  # noqa: PTH116 - a service records many sessions
+        except OSError:  # sys.path may contain archives and missing folders
+            continue
+    return dict(_versions_in(os.getcwd(), tuple(folders)))  # noqa: PTH109 - the same
+
+
+@lru_cache(maxsize=1)
+def _versions_in(_cwd: str, folders: tuple[tuple[str, int], ...]) -> dict[str, str]:
+    """List the versions in folders, each with the time of its last change; some are relative to the working directory."""
     versions = {"python": platform.python_version(), "platform": f"{sys.platform}-{platform.machine()}"}
     found: dict[str, str] = {}
-    for folder in sys.path:
-        path = Path(folder).absolute()
+    for folder, changed in folders:
         try:
-            installed = _distributions_in(path, path.stat().st_mtime_ns)
-        except OSError:  # sys.path may contain archives and missing folders
+            installed = _distributions_in(Path(folder).absolute(), changed)
+        except OSError:
             continue
         for name, version in installed:  # Python imports the first one on sys.path
             found.setdefault(name, version)
     return {**versions, **dict(sorted(found.items()))}
 
 
-@lru_cache(maxsize=64)  # a service records many sessions
+@lru_cache(maxsize=64)
 def _distributions_in(folder: Path, _changed: int) -> tuple[tuple[str, str], ...]:
     """List the names and versions of the distributions in a folder, which was last changed at a time."""
     matches = [match for entry in folder.iterdir() if (match := _DISTRIBUTION.fullmatch(entry.name))]

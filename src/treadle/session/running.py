@@ -9,6 +9,7 @@ import inspect
 import logging
 import os
 from contextlib import ExitStack
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from treadle.errors import HookError, RunnerError
@@ -121,7 +122,8 @@ def run_request(  # noqa: PLR0913 - its one caller passes them by keyword
             if claims is not None:
                 stack.enter_context(claims.held(run_id, pipeline, catalog, runner=opened, loads_all=load_results is True))
             more = {"cancellation": cancellation, "past_runs": past_runs}
-            options |= {name: value for name, value in more.items() if value is not None and _accepts(opened.run, name)}
+            method = getattr(opened.run, "__func__", opened.run)  # the same for each run of a service
+            options |= {name: value for name, value in more.items() if value is not None and _accepts(method, name)}
             if asks_for_traces(os.environ):  # after the decisions: its hooks change no data
                 from treadle.session.tracing import traced_nodes
 
@@ -137,6 +139,7 @@ def run_request(  # noqa: PLR0913 - its one caller passes them by keyword
         return result
 
 
+@lru_cache(maxsize=16)  # a service runs many times
 def _accepts(function: Callable[..., Any], name: str) -> bool:
     """Return whether a function takes a keyword argument; a custom runner may not."""
     parameters = inspect.signature(function).parameters

@@ -296,7 +296,7 @@ class ServiceSession:
             **({"resumed": resumed} if resumed is not None else {}),
         )
         if self._store is not None:
-            self._store.hold_open()
+            self._store.keep_open()
         session.claims = self._claims
         observers = given.arguments.pop("observers", None) or ()
         if handle is not None:

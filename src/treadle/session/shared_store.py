@@ -1,6 +1,6 @@
 """The store of a service: it stays open between the sessions that the service records.
 
-State: the store, and the thread that keeps a connection open. Neighbours: `service.py` owns it; each session saves to it.
+State: the store. Neighbours: `service.py` owns it; each session saves to it.
 """
 
 from __future__ import annotations
@@ -8,14 +8,12 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Any
 
-from treadle.forks import ForkSafeThread, fork_safe
+from treadle.forks import fork_safe
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from treadle.observe.store import SessionRecord, SessionStore, SessionSummary
-
-_CLOSE_SECONDS = 5.0
 
 
 class SharedStore:
@@ -28,9 +26,7 @@ class SharedStore:
     def __init__(self, store: SessionStore) -> None:
         self._store = store
         self._lock = fork_safe(threading.Lock())
-        hold_open = getattr(store, "hold_open", None)  # optional: a custom store may not have it
-        self._holder = ForkSafeThread(hold_open, "treadle-store", lambda: None) if hold_open is not None else None
-        self._is_held = False
+        self._is_kept = False
         self._is_writable = False
 
     def check_writable(self) -> None:
@@ -44,12 +40,13 @@ class SharedStore:
             check()
         self._is_writable = True
 
-    def hold_open(self) -> None:
-        """Keep a connection to the database open from now on, so that saving a session takes less time."""
+    def keep_open(self) -> None:
+        """Keep connections to the database open from now on, so that saving a session takes less time."""
         with self._lock:
-            if self._holder is not None and not self._is_held:
-                self._is_held = True
-                self._holder.start()
+            keep = getattr(self._store, "keep_open", None)  # optional, too
+            if keep is not None and not self._is_kept:
+                keep()
+            self._is_kept = True
 
     def save(self, record: SessionRecord) -> None:
         """Keep a session."""
@@ -74,7 +71,5 @@ class SharedStore:
 
     def close_all(self) -> None:
         """Close the store, when the service closes."""
-        if self._holder is not None and self._is_held:
-            self._holder.stop(_CLOSE_SECONDS)
         with self._lock:
             self._store.close()

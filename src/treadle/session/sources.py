@@ -3,14 +3,19 @@
 A commit identifies the sources only if nothing is modified; the digest also distinguishes uncommitted changes. Credentials files
 are excluded, because short secrets could be guessed from a digest.
 
-State: none. Neighbours: `recording.py` records the digest when a run begins, `rerun.py` compares it.
+State: the digests of the last projects, by the times and sizes of their files. Neighbours: `recording.py` records the digest when
+a run begins, `rerun.py` compares it.
 """
 
 from __future__ import annotations
 
 import hashlib
+import os
+import stat
+import time
+from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,6 +23,19 @@ if TYPE_CHECKING:
 _EXCLUDED = frozenset({"__pycache__", ".ipynb_checkpoints"})
 _MAX_SIZE = 4_000_000
 """In bytes; a larger file is not considered a source, and only its size is included."""
+_FRESH = 2_000_000_000
+"""In nanoseconds: the longest tick of the clock of a file system."""
+
+
+class _File(NamedTuple):
+    """A source file as it is."""
+
+    label: str
+    name: str
+    path: str
+    size: int
+    modified: int
+    inode: int
 
 
 def sources_digest(package_name: str, project_path: Path, conf_source: Path) -> str | None:
@@ -36,32 +54,54 @@ def sources_digest(package_name: str, project_path: Path, conf_source: Path) -> 
     spec = find_module(package_name)
     if spec is None:
         return None
-    digest = hashlib.blake2b(digest_size=16)
-    places = [Path(place) for place in spec.submodule_search_locations or ()] or [Path(str(spec.origin))]
+    places = list(spec.submodule_search_locations or ()) or [str(spec.origin)]
     try:
-        for label, place in (*(("code", place) for place in places), ("configuration", conf_source)):
-            for file in _files(place):
-                name = file.relative_to(place).as_posix() if file != place else ""
-                digest.update(f"{label}\0{name}\0".encode(errors="surrogateescape"))
-                digest.update(_content(file))
-        metadata = project_path / "pyproject.toml"
-        digest.update(_content(metadata) if metadata.is_file() else b"")
+        found = [
+            *(file for place in places for file in _files("code", place)),
+            *_files("configuration", str(conf_source)),
+            *_stamped("", "", f"{project_path}/pyproject.toml"),
+        ]
+        newest = max((file.modified for file in found), default=0)
+        # A file that was written just now can change again within the same tick of its clock, so its digest is not kept.
+        compute = _digest_of.__wrapped__ if time.time_ns() - newest < _FRESH else _digest_of
+        return compute(tuple(found))
     except OSError:
         return None
+
+
+@lru_cache(maxsize=4)  # a service records many sessions
+def _digest_of(files: tuple[_File, ...]) -> str:
+    digest = hashlib.blake2b(digest_size=16)
+    for file in files:
+        if file.label:
+            digest.update(f"{file.label}\0{file.name}\0".encode(errors="surrogateescape"))
+        digest.update(f"{file.size}\0".encode())
+        if file.size <= _MAX_SIZE:
+            digest.update(Path(file.path).read_bytes())
     return digest.hexdigest()
 
 
-def _files(place: Path) -> Iterator[Path]:
-    if place.is_file():
-        yield place
-    for file in sorted(place.rglob("*")) if place.is_dir() else ():
-        inside = file.relative_to(place)
-        is_source = _EXCLUDED.isdisjoint(inside.parts) and not any(part.startswith("credentials") for part in inside.parts)
-        if is_source and file.suffix != ".pyc" and file.is_file():
-            yield file
+def _files(label: str, place: str) -> Iterator[_File]:
+    """Yield the sources in a folder, in the order of their paths; or the file that the place is."""
+    yield from _stamped(label, "", place)
+    found: list[tuple[str, str]] = []
+    for folder, folders, names in os.walk(place):
+        folders[:] = [name for name in folders if _is_source(name)]
+        below = folder[len(place) :].replace(os.sep, "/").strip("/")
+        found += [(f"{below}/{name}".lstrip("/"), f"{folder}/{name}") for name in names if _is_source(name)]
+    for name, path in sorted(found, key=lambda each: each[0].split("/")):
+        yield from _stamped(label, name, path)
 
 
-def _content(file: Path) -> bytes:
-    size = file.stat().st_size
-    content = file.read_bytes() if size <= _MAX_SIZE else b""
-    return f"{size}\0".encode() + content
+def _is_source(name: str) -> bool:
+    return name not in _EXCLUDED and not name.startswith("credentials") and not name.endswith(".pyc")
+
+
+def _stamped(label: str, name: str, path: str) -> Iterator[_File]:
+    """Yield the file at a path, if it is one."""
+    try:
+        found = os.stat(path)  # noqa: PTH116 - of every source file, before each run
+    except FileNotFoundError:
+        return
+    if stat.S_ISREG(found.st_mode):
+        yield _File(label, name, path, found.st_size, found.st_mtime_ns, found.st_ino)

@@ -50,6 +50,14 @@ class Database(ABC):
             only_reads: whether the connection is only read from, which a read-only file allows.
         """
 
+    def keep_open(self) -> bool:
+        """Keep connections open between uses from now on, for a process that uses the database many times.
+
+        Returns:
+            Whether this kind of database does that.
+        """
+        return False
+
     @abstractmethod
     def close(self) -> None:
         """Release what the database keeps between connections."""

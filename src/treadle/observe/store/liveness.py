@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import platform
 import time
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -38,7 +39,13 @@ class SessionProcess(NamedTuple):
 
 def this_process() -> SessionProcess:
     """Return the identity of this process."""
-    return SessionProcess(platform.node() or None, os.getpid(), _seconds_after_boot(os.getpid()), current_boot())
+    return _identity(os.getpid())
+
+
+@lru_cache(maxsize=1)
+def _identity(pid: int) -> SessionProcess:
+    """Return the identity of this process, which has an id that a forked child does not have."""
+    return SessionProcess(platform.node() or None, pid, _seconds_after_boot(pid), current_boot())
 
 
 def is_alive(process: SessionProcess, heartbeat: float | None) -> bool:

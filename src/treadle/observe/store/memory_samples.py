@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import time
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -118,6 +119,7 @@ def _merge(into: dict[str, int], sizes: dict[str, int]) -> None:
         into[name] = max(size, into.get(name, 0))
 
 
+@lru_cache(maxsize=1)  # a service records many runs, and the limit hardly ever changes
 def _limit() -> int | None:
     try:
         total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")

@@ -31,6 +31,8 @@ def plain_text(text: str) -> str:
     Returns:
         The string, with NUL characters and lone surrogates escaped.
     """
+    if text.isascii() and "\0" not in text:  # nearly all texts
+        return text
     return text.replace("\0", "\\x00").encode("utf-8", "backslashreplace").decode("utf-8")
 
 
@@ -45,6 +47,8 @@ def plain_value(value: Any, depth: int = 0) -> Any:
         None, a bool, a finite number, a string, or a new list or dict (with string keys) of such values. Other values become
         strings: a path, a date, a NaN, or the beginning of the repr.
     """
+    if type(value) is str:  # the most frequent type, in lists of installed versions
+        return plain_text(value)
     if isinstance(value, Enum):
         value = value.value
     if value is None or isinstance(value, (bool, int, float, str)):

@@ -11,13 +11,11 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from treadle.errors import StoreError
 from treadle.observe.store.database_access import DatabaseAccess
 from treadle.observe.store.liveness import SessionProcess, is_alive, this_process
 from treadle.observe.store.queued_run import QUEUED, QueuedRun
 
 if TYPE_CHECKING:
-    import threading
     from collections.abc import Mapping, Sequence
 
     from treadle.observe.store.connection import StoreConnection
@@ -173,22 +171,6 @@ class QueueAccess(DatabaseAccess):
             connection.execute(old, [{**common, "before": forget_before}])
 
         self._write_rows(write)
-
-    def hold_open(self, ending: threading.Event) -> None:
-        """Keep a connection open until an event is set, for a program that saves many sessions.
-
-        When the last connection to a SQLite file is closed, SQLite writes its log back, which takes longer than saving a session.
-
-        Args:
-            ending: ends that.
-        """
-        try:
-            with self._connected("written") as connection:
-                if connection.dialect == "sqlite":
-                    connection.select("SELECT 1 FROM treadle_sessions LIMIT 1")  # an unused connection has no log open
-                    ending.wait()
-        except StoreError:
-            return  # whoever needs the store says why it cannot be used
 
     def _queue_rows(self, where: str, values: Mapping[str, object]) -> tuple[QueuedRun, ...]:
         if self._is_missing():

@@ -3,10 +3,10 @@
 Files are private (folder 0700, file 0600) and use a write-ahead log, so that readers do not block on a writer. `synchronous` is
 NORMAL: a power failure may lose the last records but cannot corrupt the file, and saving does not wait for the disk.
 
-Connections are not pooled: a process uses its store only a few times, and a closed connection cannot be inherited by a forked
-worker.
+A connection is closed after use: most processes use their store only a few times, and a closed connection cannot be inherited by
+a forked worker. A service keeps its connections (`idle_connections.py`).
 
-State: none besides a connection. Neighbours: `connection.py` has the interface; `engine.py` uses the same settings.
+State: none besides the connections. Neighbours: `connection.py` has the interface; `engine.py` uses the same settings.
 """
 
 from __future__ import annotations
@@ -17,16 +17,18 @@ import os
 import re
 import sqlite3
 from contextlib import contextmanager, suppress
+from functools import partial
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from treadle.observe.store.connection import Database, StoreConnection
 from treadle.observe.store.file import STORE_FOLDER
+from treadle.observe.store.idle_connections import IdleConnections
 from treadle.observe.store.plain import plain_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from treadle.observe.store.rows import Row
@@ -44,6 +46,7 @@ class SqliteFile(Database):
 
     def __init__(self, file: Path) -> None:
         self._file = file
+        self._idle: IdleConnections | None = None
         self.shown = f"sqlite:///{plain_text(str(file))}"  # a path may contain undecodable bytes
 
     def connect(self, busy_timeout: float, *, only_reads: bool = False) -> StoreConnection:
@@ -54,11 +57,29 @@ class SqliteFile(Database):
                 return _connected(self, f"{address}?mode=ro", busy_timeout, is_address=True)
             except sqlite3.Error:
                 return _connected(self, f"{address}?immutable=1", busy_timeout, is_address=True)
+        idle = self._idle
+        if idle is None:
+            make_private_file(self._file)
+            return _connected(self, str(self._file), busy_timeout)
+        kept = idle.take()
+        if kept is not None:
+            connection, of_file = kept
+            connection.execute(f"PRAGMA busy_timeout = {round(1000 * busy_timeout)}")
+            return SqliteConnection(self, connection, partial(idle.put, of_file))
         make_private_file(self._file)
-        return _connected(self, str(self._file), busy_timeout)
+        release = partial(idle.put, idle.identity())
+        return _connected(self, str(self._file), busy_timeout, release=release)
+
+    def keep_open(self) -> bool:
+        """Keep connections open between uses from now on."""
+        if self._idle is None:
+            self._idle = IdleConnections(self._file)
+        return True
 
     def close(self) -> None:
-        """Release nothing: connections are not pooled."""
+        """Close the connections that are kept."""
+        if self._idle is not None:
+            self._idle.close()
 
     @property
     def is_missing(self) -> bool:
@@ -87,9 +108,15 @@ class SqliteConnection(StoreConnection):
 
     dialect = "sqlite"
 
-    def __init__(self, database: Database, connection: sqlite3.Connection) -> None:
+    def __init__(
+        self,
+        database: Database,
+        connection: sqlite3.Connection,
+        release: Callable[[sqlite3.Connection], None] = sqlite3.Connection.close,
+    ) -> None:
         self.database = database
         self._connection = connection
+        self._release: Callable[[sqlite3.Connection], None] | None = release
 
     def execute(self, statement: str, rows: Sequence[Row] = ({},)) -> int:
         """Execute a statement once for each row of values."""
@@ -134,8 +161,10 @@ class SqliteConnection(StoreConnection):
             self._connection.execute("VACUUM")
 
     def close(self) -> None:
-        """Close the connection."""
-        self._connection.close()
+        """Close the connection, or keep it for the next use."""
+        release, self._release = self._release, None
+        if release is not None:
+            release(self._connection)
 
 
 def use_settings(connection: sqlite3.Connection) -> None:
@@ -172,14 +201,23 @@ def make_private_file(file: Path) -> None:
         return
 
 
-def _connected(database: Database, path: str, busy_timeout: float, *, is_address: bool = False) -> SqliteConnection:
-    connection = sqlite3.connect(path, timeout=busy_timeout, uri=is_address)
+def _connected(
+    database: Database,
+    path: str,
+    busy_timeout: float,
+    *,
+    is_address: bool = False,
+    release: Callable[[sqlite3.Connection], None] = sqlite3.Connection.close,
+) -> SqliteConnection:
+    connection = sqlite3.connect(
+        path, timeout=busy_timeout, uri=is_address, check_same_thread=release is sqlite3.Connection.close
+    )
     try:
         use_settings(connection)
     except BaseException:
         connection.close()
         raise
-    return SqliteConnection(database, connection)
+    return SqliteConnection(database, connection, release)
 
 
 def _use_write_ahead_log(connection: sqlite3.Connection) -> None:

@@ -72,6 +72,7 @@ class SQLStore(SuccessAccess, ResumeAccess, HistoryAccess, PruneAccess, QueueAcc
         self._busy_timeout = busy_timeout
         self._database: Database | None = None
         self._is_migrated = False
+        self._is_kept = False  # whether connections stay open between uses
         self._lock = fork_safe(threading.Lock())
         self._recorded: dict[str, SessionRows] = {}  # of sessions that are being recorded, by id
 
@@ -127,9 +128,10 @@ class SQLStore(SuccessAccess, ResumeAccess, HistoryAccess, PruneAccess, QueueAcc
         if self._get_database().is_in_memory:
             return None
         rows = self._recorded[session_id] = SessionRows(session_id)
-        # Another instance, with its own engine and a shorter timeout: the writer may try again later.
+        # With a shorter timeout, as the writer may try again later. An engine has one timeout, so it is not shared.
         store = SQLStore(self._given_url, project_path=self._project_path, busy_timeout=BUSY_TIMEOUT)
         store._is_migrated = self._is_migrated
+        store._database = self._database if self._is_kept else None
         return LiveWriter(rows, store._connect, store.close)
 
     def _connect(self) -> StoreConnection:
@@ -139,6 +141,11 @@ class SQLStore(SuccessAccess, ResumeAccess, HistoryAccess, PruneAccess, QueueAcc
         database = self._get_database()
         with store_errors("opened", database):
             return self._open(database)
+
+    def keep_open(self) -> None:
+        """Keep connections open between uses from now on, for a process that records many sessions."""
+        self._import_database()
+        self._is_kept = self._get_database().keep_open()
 
     def check_writable(self) -> None:
         """Check before a run that its record can be saved; imports no driver for the project's default file.

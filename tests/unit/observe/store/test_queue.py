@@ -106,16 +106,3 @@ def test_keeping_the_queue(store):
     assert store.find_queued("r1").heartbeat > 1.0
     assert store.find_queued("r2").heartbeat == 1.0
     assert [store.find_queued(name) is not None for name in ("r1", "r2", "r3", "r4")] == [True, True, False, True]
-
-
-def test_a_store_is_held_open_until_the_event(store):
-    """Holding the store open ends with the event, also if the store cannot be opened."""
-    ending = threading.Event()
-    thread = threading.Thread(target=store.hold_open, args=(ending,))
-    thread.start()
-    store.queue_run(run(1))
-    ending.set()
-    thread.join(20)
-    assert not thread.is_alive()
-    broken = SQLStore("sqlite:////proc/nowhere/x.db")
-    broken.hold_open(threading.Event())
