@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from treadle import Catalog, NodePolicy, ParallelRunner, Pipeline, node
+from treadle import Catalog, NodePolicy, ParallelRunner, Pipeline, ThreadRunner, node
 from treadle.errors import DatasetError, NodeError, RunnerError
 from treadle.events import Outcome, RunFinished
 
@@ -78,28 +78,36 @@ def test_a_full_temporary_directory(launch, small, tmp_path, start_method):
     assert list(small.iterdir()) == []
 
 
-def test_no_more_threads(any_way_runner, monkeypatch):
-    """The error says so and what to do; nothing hangs, and the next run works."""
-    before = {thread.name for thread in threading.enumerate()}
-    start = threading.Thread.start
+def refuse_threads(monkeypatch):
+    """Let this process start no more threads; processes that it starts may."""
+    parent, start = os.getpid(), threading.Thread.start
 
     def refuse(thread):
-        raise RuntimeError("can't start new thread")
+        if os.getpid() == parent:
+            raise RuntimeError("can't start new thread")
+        start(thread)
 
-    with any_way_runner as runner:
-        monkeypatch.setattr(threading.Thread, "start", refuse)
-        with pytest.raises(RunnerError, match=r"does not let this process start more threads.*ulimit -u"):
-            runner.run(ONE, Catalog({"text": "abc"}))
-        monkeypatch.setattr(threading.Thread, "start", start)
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+
+
+def test_no_more_threads(monkeypatch):
+    """The error says so and what to do; nothing hangs, and the next run works."""
+    before = {thread.name for thread in threading.enumerate()}
+    with ThreadRunner(2) as runner:
+        with monkeypatch.context() as patched:
+            refuse_threads(patched)
+            with pytest.raises(RunnerError, match=r"does not let this process start more threads.*ulimit -u"):
+                runner.run(ONE, Catalog({"text": "abc"}))
         assert runner.run(ONE, Catalog({"text": "abc"}))["length"] == 3
     left = {thread.name for thread in threading.enumerate() if thread.name.startswith(("treadle", "thread-"))}
     assert left <= before
 
 
-@pytest.fixture(params=["thread", "fork", "spawn", "forkserver", "loky"])
-def any_way_runner(request, runner_for):
-    """A new runner of each type that starts threads or processes."""
-    return runner_for(request.param)
+def test_worker_processes_need_no_thread_of_the_parent(start_method, monkeypatch):
+    """Neither to start, nor to run nodes, nor to stop."""
+    refuse_threads(monkeypatch)
+    with ParallelRunner(2, start_method) as runner:
+        assert runner.run(ONE, Catalog({"text": "abc"}))["length"] == 3
 
 
 def test_no_more_processes(start_method, monkeypatch):
@@ -109,7 +117,7 @@ def test_no_more_processes(start_method, monkeypatch):
         raise BlockingIOError(11, "Resource temporarily unavailable")
 
     with ParallelRunner(1, start_method) as runner, monkeypatch.context() as patched:
-        patched.setattr("loky.process_executor.ProcessPoolExecutor._adjust_process_count", refuse)
+        patched.setattr("multiprocessing.process.BaseProcess.start", refuse)
         with pytest.raises(RunnerError, match="start more processes: Resource temporarily unavailable"):
             runner.run(ONE, Catalog({"text": "abc"}))
 

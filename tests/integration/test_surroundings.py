@@ -140,14 +140,10 @@ _multiprocessing.SemLock = SemLock
 
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver", "loky"])
 def test_no_semaphores(launch, tmp_path, leftovers, method):
-    """Where no semaphore can be made, as with a read-only /dev/shm, that is one clear error."""
+    """A run works where no semaphore can be created, as with a read-only /dev/shm: workers need none."""
     script = NO_SEMAPHORES + SMALL.format(runner="ParallelRunner", arguments=f"1, {method!r}") + "\nrun()"
     launched = launch(script, tmp_path)
-    assert launched.wait() == 1
-    assert (
-        "RunnerError: No worker process can be started, because the semaphores that they need cannot be created (Read-only"
-        in launched.output
-    )
+    assert launched.wait() == 0, launched.output
     leftovers.check()
 
 

@@ -76,9 +76,9 @@ def _timed_run(metadata: ProjectMetadata, runner: str, command: str) -> float:
 
 
 def _print_summary(project: Path, sequential: float, parallel: float, busy: str | None) -> None:
-    from loky import cpu_count
+    from treadle.execution.processes.cores import usable_cores
 
-    cores = cpu_count()
+    cores = usable_cores()
     click.echo(f"\nsequential  {sequential:6.1f} s")
     click.echo(
         f"parallel    {parallel:6.1f} s   ({sequential / parallel:.2f} × as fast, on {cores} core{'s' if cores != 1 else ''})"

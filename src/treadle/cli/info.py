@@ -86,9 +86,9 @@ def _libraries() -> dict[str, str | None]:
 def _cores() -> dict[str, int]:
     import os
 
-    from loky import cpu_count
+    from treadle.execution.processes.cores import usable_cores
 
-    return {"usable": cpu_count(), "present": os.cpu_count() or 1}
+    return {"usable": usable_cores(), "present": os.cpu_count() or 1}
 
 
 def _start_methods() -> dict[str, Any]:

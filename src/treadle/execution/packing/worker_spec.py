@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from treadle.errors import RunnerError
 from treadle.execution.packing.project_spec import make_project_spec
+from treadle.execution.processes.cores import usable_cores
 from treadle.execution.protocol.messages import ProcessSpec
 from treadle.execution.worker import process_state
 from treadle.project.code import code_stamp
@@ -68,13 +69,6 @@ def _working_directory() -> str:
 def _main_file() -> str | None:
     file = getattr(sys.modules["__main__"], "__file__", None)
     return os.path.abspath(file) if file is not None else None
-
-
-def usable_cores() -> int:
-    """Return the number of cores that this process may use, by affinity, cgroup and `LOKY_MAX_CPU_COUNT`."""
-    from loky import cpu_count
-
-    return int(cpu_count())
 
 
 def fingerprint(modules: Iterable[str], project: ProjectSetup | None = None, *, environment: bool = True) -> str:

@@ -13,7 +13,6 @@ only the standard library. State: none.
 
 from __future__ import annotations
 
-import glob
 import os
 import select
 import signal
@@ -39,7 +38,6 @@ EXEC_SECONDS = 0.02
 """How long to wait for a forked child to call exec."""
 
 _PR_SET_CHILD_SUBREAPER = 36
-_SEMAPHORES = "/dev/shm"  # noqa: S108 - where Linux keeps named semaphores (sem_overview(7))
 
 
 class _Process(NamedTuple):
@@ -86,7 +84,7 @@ def mark_programs(mark: str) -> None:
     os.environ[MARK_VARIABLE] = os.environ.get(MARK_VARIABLE, "") + mark
 
 
-def end_tree(leaders: Collection[int], mark: str) -> None:
+def end_tree(leaders: Collection[int], *marks: str) -> None:
     """Kill workers and all their descendants.
 
     Resource trackers of multiprocessing and joblib are killed last. When the other processes have ended, the trackers remove
@@ -94,13 +92,13 @@ def end_tree(leaders: Collection[int], mark: str) -> None:
 
     Args:
         leaders: process ids of the workers. If this process is one of them, only its descendants are killed.
-        mark: text in the environment of the programs that the workers started.
+        marks: texts of which the programs that the workers started have one in their environment.
     """
     deadline = time.monotonic() + END_SECONDS
     trackers: set[int] = set()
     searches_left = 2
     while searches_left and time.monotonic() < deadline:
-        found = find_tree(leaders, mark)
+        found = find_tree(leaders, *marks)
         trackers = {pid for pid in found if _is_resource_tracker(pid)}
         if found == trackers:  # search once more: a child between fork and exec does not have the mark yet
             searches_left -= 1
@@ -111,43 +109,27 @@ def end_tree(leaders: Collection[int], mark: str) -> None:
         _wait_for_end(found - trackers, deadline)
     if trackers:
         _wait_for_end(trackers, time.monotonic() + TRACKER_SECONDS)
-        _kill(trackers & find_tree(leaders, mark))
+        _kill(trackers & find_tree(leaders, *marks))
 
 
 def end_descendants() -> None:
     """Kill the descendants of this worker process, which is about to exit. Its resource trackers exit when it does."""
     deadline = time.monotonic() + END_SECONDS
     while _has_children() and time.monotonic() < deadline:
-        found = {pid for pid in find_tree([os.getpid()], "") if not _is_resource_tracker(pid)}
+        found = {pid for pid in find_tree([os.getpid()]) if not _is_resource_tracker(pid)}
         if not found:
             return
         _kill(found)
         _wait_for_end(found, deadline)
 
 
-def remove_semaphores(owner: int) -> None:
-    """Remove the named semaphores that loky created in a process that was killed.
-
-    The resource tracker of that process normally removes them. This function waits for it, and removes what is left if the
-    tracker was killed too.
-
-    Args:
-        owner: id of the process, which has ended.
-    """
-    deadline = time.monotonic() + TRACKER_SECONDS
-    while (left := glob.glob(f"{_SEMAPHORES}/sem.loky-{owner}-*")) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    for path in left:
-        with suppress(FileNotFoundError):
-            os.unlink(path)
-
-
-def find_tree(leaders: Collection[int], mark: str) -> set[int]:
+def find_tree(leaders: Collection[int], *marks: str) -> set[int]:
     """Find workers and all their descendants.
 
     Args:
         leaders: process ids of the workers.
-        mark: text in the environment of the programs that the workers started; empty to search by ancestor and group only.
+        marks: texts of which the programs that the workers started have one in their environment; none to search by ancestor and
+            group only.
 
     Returns:
         Process ids, without this process and without zombies.
@@ -158,8 +140,9 @@ def find_tree(leaders: Collection[int], mark: str) -> set[int]:
         children.setdefault(process.parent, []).append(pid)
     found: set[int] = set()
     to_visit = [pid for pid, process in table.items() if pid in leaders or process.group in leaders]
-    if mark:
-        to_visit += [pid for pid in table if _has_mark(pid, mark.encode())]
+    if marks:
+        encoded = [mark.encode() for mark in marks]
+        to_visit += [pid for pid in table if _has_mark(pid, encoded)]
     while to_visit:
         pid = to_visit.pop()
         if pid not in found:
@@ -202,10 +185,11 @@ def _has_children() -> bool:
     return False
 
 
-def _has_mark(pid: int, mark: bytes) -> bool:
+def _has_mark(pid: int, marks: Iterable[bytes]) -> bool:
     # Not readable for processes of other users; macOS does not have this file.
     with suppress(OSError), open(f"/proc/{pid}/environ", "rb") as file:
-        return mark in file.read()
+        environment = file.read()
+        return any(mark in environment for mark in marks)
     return False
 
 

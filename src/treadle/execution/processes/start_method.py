@@ -130,7 +130,7 @@ def choose_start_method(requested: str | StartMethod | None = None, *, prefer_fo
     if from_environment:
         method = _parse(from_environment, ENVIRONMENT_VARIABLE)
         if nested and method is StartMethod.FORK:
-            method, reason = _without_fork(), f"{ENVIRONMENT_VARIABLE} is fork, which loky does not support in a worker"
+            method, reason = _without_fork(), f"{ENVIRONMENT_VARIABLE} is fork, which is not safe in a worker"
         else:
             reason = f"set by {ENVIRONMENT_VARIABLE}"
         return StartMethodChoice(method, reason)
@@ -151,8 +151,8 @@ def _requested(requested: str | StartMethod, *, nested: bool) -> StartMethodChoi
     method = _parse(requested, "the start_method argument")
     if nested and method is StartMethod.FORK:
         msg = (
-            "This process is a worker itself, and loky, which starts the workers, cannot fork from a worker. "
-            f"Leave start_method out, or use '{_without_fork().value}'."
+            "This process is a worker itself, and its other threads may hold locks that a forked process would inherit. So a "
+            f"runner cannot fork from a worker. Leave start_method out, or use '{_without_fork().value}'."
         )
         raise RunnerError(msg, name=method.value)
     return StartMethodChoice(method, "requested by the start_method argument")
@@ -201,8 +201,8 @@ def _openblas_threads() -> int:
 
 
 def _is_nested() -> bool:
-    """Return whether this process is a loky worker, ours or another library's. loky refuses to fork there."""
-    return getattr(sys.modules.get("loky.process_executor"), "_CURRENT_DEPTH", 0) > 0
+    """Return whether this process is a worker, or was forked by one. Its other threads may hold locks at any time."""
+    return bool(getattr(sys.modules.get("treadle.execution.worker.bootstrap"), "_this_process", ()))
 
 
 def _has_threads() -> bool:

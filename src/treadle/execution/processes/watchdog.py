@@ -38,11 +38,10 @@ while read -r line; do workers=$line; done
 
 _END = """
 import os, sys
-folder, owner, path, *workers = sys.argv[1:]
+folder, path, *workers = sys.argv[1:]
 sys.path.append(folder)
 import process_tree, scratch
 process_tree.end_tree({int(pid) for pid in workers}, process_tree.pool_mark(path))
-process_tree.remove_semaphores(int(owner))
 scratch.remove_leftover(path)
 """
 
@@ -81,7 +80,7 @@ class Watchdog:
             _logger.debug("The watchdog needs %s, which does not exist, so only the workers watch this process.", _SHELL)
             return
         python = [os.fsdecode(spawn.get_executable()), "-I", "-S", "-c", _END]
-        arguments = [str(Path(__file__).parent), str(os.getpid()), self._scratch]
+        arguments = [str(Path(__file__).parent), self._scratch]
         # In a new session, so that a signal that kills the parent's process group does not kill the watchdog.
         self._process = subprocess.Popen(  # noqa: S603 - fixed words and paths of our own
             [_SHELL, "-c", _WAIT, _SHELL, *python, *arguments],

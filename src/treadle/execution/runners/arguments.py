@@ -85,7 +85,7 @@ def checked_workers(max_workers: Any) -> int:
         RunnerError: it is not a whole number of at least 1.
     """
     if max_workers is None:
-        from treadle.execution.packing.worker_spec import usable_cores
+        from treadle.execution.processes.cores import usable_cores
 
         return usable_cores()
     if not isinstance(max_workers, int) or isinstance(max_workers, bool) or max_workers < 1:

@@ -1,16 +1,15 @@
-"""Set up a worker process once, from a ProcessSpec: the initializer of the pool. Runs in workers.
+"""Set up a worker process once, from a ProcessSpec. Runs in workers.
 
-The order matters: close the descriptors that a fork inherited, watch the parent, connect to it, forward logs and output, apply
-the environment and paths, limit the threads of numeric libraries before they are imported, and only then run the project's own
-code (`configure_project`). If the set-up fails, the worker's Hello carries the failure, so that the user sees the actual
-traceback instead of a broken pool. State: `_this_process`, the worker that this process is.
+The order matters: watch the parent, connect to it, forward logs and output, apply the environment and paths, limit the threads of
+numeric libraries before they are imported, and only then run the project's own code (`configure_project`). If the set-up fails,
+the worker's Hello carries the failure, so that the user sees the actual traceback instead of a broken pool.
+State: `_this_process`, the worker that this process is.
 """
 
 from __future__ import annotations
 
 import faulthandler
 import logging
-import multiprocessing
 import os
 import signal
 import sys
@@ -33,12 +32,10 @@ from treadle.execution.worker.open_run import BetweenRuns
 from treadle.execution.worker.pacing import PacedSender
 from treadle.execution.worker.project import configure_worker
 from treadle.execution.worker.prompts import disable_prompts
+from treadle.execution.worker.start import do_nothing
 from treadle.execution.worker.streams import ForwardStream
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from types import FrameType
-
     from treadle.events import Failure
     from treadle.execution.protocol.messages import ProcessSpec
 
@@ -51,43 +48,6 @@ THREAD_VARIABLES = (
     "NUMEXPR_NUM_THREADS",
 )
 """The environment variables from which numeric libraries read the size of their thread pools when they are loaded."""
-
-
-class InheritedResources:
-    """The parent's open resources that a forked child must close; empty in a child that was not forked.
-
-    Args:
-        close: closes this process's copies only, without notifying the other side.
-    """
-
-    def __init__(self, close: Callable[[], None] | None = None) -> None:
-        self._close = close
-
-    def close(self) -> None:
-        """Close this process's copies."""
-        if self._close is not None:
-            self._close()
-
-    def __reduce__(self) -> tuple[Callable[[], InheritedResources], tuple[()]]:
-        return _nothing_inherited, ()
-
-
-def _nothing_inherited() -> InheritedResources:
-    """Unpickle in a child that was not forked; this is the first code of Treadle that runs in it.
-
-    Other children start with SIGINT blocked, but a forkserver's child does not: Ctrl-C would end it with a traceback on the
-    terminal, so the handler is installed here.
-    """
-    if getattr(multiprocessing.current_process(), "_inheriting", False):  # multiprocessing sets it while a child is set up
-        signal.signal(signal.SIGINT, _do_nothing)
-    return InheritedResources()
-
-
-def _do_nothing(_number: int, _frame: FrameType | None) -> None:
-    """Handle SIGINT and SIGHUP in a worker: the parent decides how to react, and ends its workers.
-
-    The signals are not set to SIG_IGN, because programs that a node starts would inherit that.
-    """
 
 
 class WorkerProcess:
@@ -117,7 +77,7 @@ class WorkerProcess:
 
 
 _this_process: list[WorkerProcess] = []
-"""The worker that the initializer set up, for the serving task; empty in every process that is not a worker."""
+"""The worker that `set_up_worker` set up, for `serve`; empty in every process that is not a worker."""
 
 
 def this_worker() -> WorkerProcess:
@@ -125,25 +85,23 @@ def this_worker() -> WorkerProcess:
     return _this_process[0]
 
 
-def set_up_worker(spec: ProcessSpec, number: int, authkey: bytes, inherited: InheritedResources) -> None:
-    """Make this process a worker: the initializer that the pool calls in each new process.
+def set_up_worker(spec: ProcessSpec, number: int, authkey: bytes) -> None:
+    """Make this process a worker.
 
     Args:
         spec: describes the worker.
         number: the worker's number, starting from 1; its place on the blackboard is `number - 1`.
         authkey: authenticates this worker to the parent.
-        inherited: the resources that a fork inherited.
     """
-    inherited.close()
     _this_process.clear()
     reseed_from_entropy()
     define_received_objects()
     if spec.inherits:
         drop_inherited_exit_handlers()
     lead_process_tree()
-    _show_stacks_on_request()
-    signal.signal(signal.SIGINT, _do_nothing)
-    signal.signal(signal.SIGHUP, _do_nothing)
+    _show_stacks()
+    signal.signal(signal.SIGINT, do_nothing)
+    signal.signal(signal.SIGHUP, do_nothing)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
     scratch = Scratch(spec.scratch)
@@ -175,9 +133,11 @@ def set_up_worker(spec: ProcessSpec, number: int, authkey: bytes, inherited: Inh
         worker.failure = record_failure(exc, phase="setup")
 
 
-def _show_stacks_on_request() -> None:
-    """Make SIGUSR1 print the stacks of all threads to standard error, even while a node holds the GIL in C code."""
+def _show_stacks() -> None:
+    """Make fatal errors and SIGUSR1 print all threads' stacks to standard error, even while a node holds the GIL in C code."""
     with suppress(OSError, ValueError):  # a worker without standard error
+        if not faulthandler.is_enabled() and "PYTHONFAULTHANDLER" not in os.environ:  # otherwise the user has decided
+            faulthandler.enable(file=2)
         faulthandler.register(signal.SIGUSR1, file=2, all_threads=True)
 
 
@@ -188,9 +148,9 @@ def _detach_from_worker(worker: WorkerProcess) -> None:
     """
     worker.channel.abandon()
     stop_forwarding()
-    if signal.getsignal(signal.SIGINT) is _do_nothing:
+    if signal.getsignal(signal.SIGINT) is do_nothing:
         signal.signal(signal.SIGINT, signal.default_int_handler)
-    if signal.getsignal(signal.SIGHUP) is _do_nothing:
+    if signal.getsignal(signal.SIGHUP) is do_nothing:
         signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 

@@ -1,4 +1,4 @@
-"""Serve the parent's commands in a worker process: one long task of the pool that ends when the parent sends Stop.
+"""Serve the parent's commands in a worker process, until it sends Stop.
 
 ::
 
@@ -8,7 +8,7 @@
     Job ────────────────────────► for each node: blackboard, Started, load, call, save
          ◄──────────────────────  Finished or Failed; log records and output as they occur
     Cancel ─────────────────────► JobsReturned: the jobs that have not started
-    Stop ───────────────────────► the task returns
+    Stop ───────────────────────► `serve` returns
 
 State: the commands received but not yet handled, and the runs that are open in this process.
 """
@@ -64,7 +64,7 @@ CANCEL_CHECK_SECONDS = 0.001
 
 
 def serve() -> None:
-    """Serve the parent until it sends Stop or has ended: the pool's only task in this process."""
+    """Serve the parent until it sends Stop or has ended."""
     worker = this_worker()
     worker.channel.send(Hello(worker.number, os.getpid(), configure_count(), worker.failure))
     with contextlib.suppress(ChannelClosedError):  # the parent closed the connection, or has ended
@@ -143,7 +143,7 @@ class _Server:
                 self._end(command.run)
             elif isinstance(command, Stop):
                 self._worker.sender.wake = None  # output is sent at once from now on
-                gc.freeze()  # loky collects garbage after each task, which would delay the exit by some 0.1 s
+                gc.freeze()  # Python collects garbage when it exits, which would delay the exit by some 0.1 s
                 return
 
     def _end(self, number: int) -> None:

@@ -113,7 +113,7 @@ def _started(workers: int | None) -> tuple[Any, Callable[[], None]]:
     import dask
     import distributed
 
-    from treadle.execution.packing.worker_spec import usable_cores
+    from treadle.execution.processes.cores import usable_cores
 
     class Nanny(distributed.Nanny):  # type: ignore[misc]  # distributed has no types
         """Starts its worker without running the main script again in it, and logs how the worker's process ended."""

@@ -4,10 +4,10 @@
 
     parent                                                    slot n
     ┌────────────────────────────────┐    ┌──────────────────────────────────────────────┐
-    │ LokyPool                       │    │ loky executor of one worker                  │
+    │ LokyPool                       │    │ run_worker(), in a process of its own        │
     │   SlotPool                     │    │                                              │
-    │     listener (0700, authkey) ◄─┼────┤   initializer: set_up_worker(spec)           │
-    │     selector ◄═══ channel ═════╪════╪═► serve(): the one long task                 │
+    │     listener (0700, authkey) ◄─┼────┤   set_up_worker(spec)                        │
+    │     selector ◄═══ channel ═════╪════╪═► serve()                                    │
     │   (SegmentStore: handles)      │    │     jobs in, facts, logs and prints out      │
     │                                │    │     values in memory files, mapped privately │
     └────────────────────────────────┘    └──────────────────────────────────────────────┘

@@ -1,6 +1,6 @@
 """The modules that the forkserver imports before it forks workers, and its early start while a run is prepared.
 
-Only Treadle, loky and the large numeric libraries that this process has loaded already are preloaded: they do not change during a
+Only Treadle and the large numeric libraries that this process has loaded already are preloaded: they do not change during a
 batch job, and importing them starts no threads. A project's own modules are imported by the workers, because they may change.
 A process has one forkserver, which is started once; the preload list of the application is kept.
 
@@ -42,7 +42,7 @@ _DEPENDENCIES = {
 }
 """Which of these libraries import which others."""
 
-_ENGINE = ("loky.process_executor", "treadle.execution.worker.bootstrap", "treadle.execution.worker.server")
+_ENGINE = ("treadle.execution.worker.bootstrap", "treadle.execution.worker.server")
 
 _IMPORT = re.compile(
     rf"^(?:import|from)[ \t]+((?:{'|'.join(sorted(LIBRARIES))})(?:\.\w+)*)(?![\w.])(?:[ \t]+import[ \t]+\(?([\w \t,]*))?",

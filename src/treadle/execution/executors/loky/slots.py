@@ -1,7 +1,7 @@
 """The slots of the pool: worker processes, each with a private connection, and the pool's files.
 
 This module knows nothing about runs: it passes messages and lost workers to callbacks. All work is done in the thread that calls
-`wait`; threads of loky only signal that a process ended, through a socket pair.
+`wait`, whose selector waits for messages, for the end of processes, and for `wake`.
 State: slots, selector, scratch directory. Runs in the parent. Neighbours: `pool.py` has the callbacks, `listener.py` accepts
 connections.
 """
@@ -14,17 +14,14 @@ import os
 import secrets
 import selectors
 import socket
-import threading
+import time
 import weakref
-from collections import deque
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Protocol
 
 from treadle.errors import RunnerError
 from treadle.execution.executors.events import PoolEvent, SetupFailed
 from treadle.execution.executors.loky.listener import ConnectionListener
-from treadle.execution.executors.loky.preload import preload_forkserver
-from treadle.execution.executors.loky.slot import Slot
+from treadle.execution.executors.loky.slot import STOP_SECONDS, Slot, end_trees
 from treadle.execution.executors.loky.starting import open_standard_descriptors
 from treadle.execution.processes.blackboard import Blackboard, FinishedNode, WorkerEntry
 from treadle.execution.processes.channel import Channel, ChannelClosedError
@@ -33,9 +30,10 @@ from treadle.execution.processes.start_method import StartMethod
 from treadle.execution.processes.suspend import suspend_workers_too
 from treadle.execution.processes.watchdog import Watchdog
 from treadle.execution.protocol.messages import Hello, Stop
-from treadle.execution.worker.bootstrap import InheritedResources
+from treadle.execution.worker.start import InheritedResources
 
 if TYPE_CHECKING:
+    import threading
     from collections.abc import Callable, Sequence
 
     from treadle.execution.protocol.messages import ProcessSpec
@@ -55,10 +53,6 @@ class PoolCallbacks(Protocol):
 
     def close_inherited(self) -> None:
         """In a forked child: close the descriptors that belong to the parent."""
-
-
-_MAX_CLOSING = 8
-"""How many workers are stopped at the same time."""
 
 
 class SlotPool:
@@ -95,15 +89,17 @@ class SlotPool:
             self._wake_read, self._wake_write = map(files.enter_context, socket.socketpair())
             self._wake_read.setblocking(False)  # noqa: FBT003 - the socket's own signature
             self._wake_write.setblocking(False)  # noqa: FBT003 - the same
-            self._ended: deque[tuple[int, int]] = deque()
             self.spec = make_spec(self._scratch.path)
             if method is StartMethod.FORKSERVER:
+                from treadle.execution.executors.loky.preload import preload_forkserver
+
                 preload_forkserver()
-            self.slots = {number: Slot(number, method, self._note_end) for number in range(1, size + 1)}
+            self.slots = {number: Slot(number, method) for number in range(1, size + 1)}
             files.callback(suspend_workers_too(self._pids))
             self._closed = False
             self._owner = os.getpid()
-            self._selector.register(self._wake_read, selectors.EVENT_READ, self._handle_ended)
+            self._selector.register(self._wake_read, selectors.EVENT_READ, self._woken)
+            files.callback(_close_at_exit(self))
             self._files = files.pop_all()
 
     @property
@@ -134,8 +130,10 @@ class SlotPool:
             raise RunnerError(msg, name="TMPDIR")
         self._blackboard.clear(slot.number - 1)
         slot.start(self.spec, self._authkey, InheritedResources(self._close_inherited))
+        if slot.sentinel is not None:
+            pid = slot.pid
+            self._selector.register(slot.sentinel, selectors.EVENT_READ, lambda _mask: self._handle_end(slot, pid))
         self._watchdog.watch(self._pids())
-        _close_at_exit(self)
 
     def _pids(self) -> list[int]:
         return [slot.pid for slot in self.slots.values() if slot.pid]
@@ -153,44 +151,45 @@ class SlotPool:
         self._watchdog.abandon()
         self._scratch.unlock()
 
-    def _note_end(self, number: int, pid: int) -> None:
-        """Note that a slot's process ended; called from a thread of loky's."""
-        self._ended.append((number, pid))
-        self.wake()
-
     def wake(self) -> None:
         """End a `wait` that another thread is in."""
         with contextlib.suppress(OSError):  # the pool may be closing; or the buffer is full, so that `wait` returns anyway
             self._wake_write.send(b"\0")
 
-    def _handle_ended(self, _mask: int) -> list[PoolEvent]:
+    def _woken(self, _mask: int) -> list[PoolEvent]:
         with contextlib.suppress(BlockingIOError):  # another call may have read it already
             self._wake_read.recv(1024)
+        return []
+
+    def _handle_end(self, slot: Slot, pid: int) -> list[PoolEvent]:
+        """Handle the end of a slot's process."""
         events: list[PoolEvent] = []
-        while self._ended:
-            number, pid = self._ended.popleft()
-            slot = self.slots[number]
-            if slot.pid == pid and slot.channel is not None:
-                # Messages that it sent before it died are still in the socket: read them first.
-                events += self._exchange(slot, slot.channel, selectors.EVENT_READ)
-            if slot.pid == pid:
-                events += self._handle_loss(slot)
+        if slot.pid == pid and slot.channel is not None:
+            # Messages that it sent before it died are still in the socket: read them first.
+            events += self._exchange(slot, slot.channel, selectors.EVENT_READ)
+        if slot.pid == pid:
+            events += self._handle_loss(slot)
         return events
+
+    def _unregister(self, slot: Slot) -> None:
+        """Stop waiting for a slot's messages, and for the end of its process."""
+        if slot.channel is not None:
+            self._selector.unregister(slot.channel)
+        if slot.sentinel is not None:
+            self._selector.unregister(slot.sentinel)
 
     def retire(self, slot: Slot) -> None:
         """Stop a slot's idle process. Another thread waits for its exit, so the slot can start a new process at once."""
         self.send(slot, Stop())
         self.flush()
-        if slot.channel is not None:
-            self._selector.unregister(slot.channel)
+        self._unregister(slot)
         self._retiring = [thread for thread in self._retiring if thread.is_alive()]
         self._retiring.append(slot.retire())
 
     def _handle_loss(self, slot: Slot) -> list[PoolEvent]:
         """Reap a worker that is gone or no longer responds, and report it."""
         pid, was_ready = slot.pid, slot.ready
-        if slot.channel is not None:
-            self._selector.unregister(slot.channel)
+        self._unregister(slot)
         exitcode = slot.reap()
         if not was_ready:
             return [SetupFailed(slot.number, None, exitcode, pid)]
@@ -227,10 +226,10 @@ class SlotPool:
 
     def _handle_hello(self, slot: Slot, hello: Hello) -> list[PoolEvent]:
         if hello.failure is not None:
-            if slot.channel is not None:
-                self._selector.unregister(slot.channel)
+            self._unregister(slot)
             pid = slot.pid
-            slot.close(kill=True)  # the next run starts a new process
+            slot.kill()
+            slot.close(killed=True)  # the next run starts a new process
             return [SetupFailed(slot.number, hello.failure, None, pid)]
         slot.ready = True
         slot.configured = hello.configured
@@ -281,50 +280,37 @@ class SlotPool:
     # --- the end ---------------------------------------------------------------------------------------------------------
 
     def close(self, *, kill: bool = False, at_exit: bool = False) -> None:
-        """Stop the workers and remove all files of the pool; `at_exit` means that Python can no longer start threads."""
+        """Stop the workers and remove all files of the pool; `at_exit` means that Python is exiting."""
         if not self.is_open:
             return  # closed already; or a forked child, which inherits its parent's exit handlers but not the pool
         self._closed = True
         for thread in () if at_exit else self._retiring:
             thread.join()
-        for slot in self.slots.values():
-            if not kill and slot.ready:
-                self.send(slot, Stop())
+        stopped = [slot for slot in self.slots.values() if slot.ready and not kill]
+        for slot in stopped:
+            self.send(slot, Stop())
         self.flush()
+        killed = [slot for slot in self.slots.values() if slot not in stopped]
         try:
-            if at_exit:
-                for slot in self.slots.values():
-                    slot.close(kill=True)
-            else:
-                try:
-                    self._close_slots(kill=kill)
-                except RuntimeError:  # no thread can be started, so kill the workers one after the other
-                    for slot in self.slots.values():
-                        slot.close(kill=True)
+            end_trees(killed)
+            deadline = time.monotonic() + STOP_SECONDS
+            for slot in self.slots.values():
+                slot.close(killed=slot in killed, deadline=deadline)
         finally:  # a second Ctrl-C must not leave files behind
             self._files.close()
 
-    def _close_slots(self, *, kill: bool) -> None:
-        """Stop all workers concurrently, because each takes a while to exit.
 
-        This takes a few threads, because shutting down a loky executor blocks, and its timeout starts when its turn comes.
-        """
-        with ThreadPoolExecutor(min(len(self.slots), _MAX_CLOSING), thread_name_prefix="treadle-close") as executor:
-            for closed in [executor.submit(slot.close, kill=kill or not slot.ready) for slot in self.slots.values()]:
-                closed.result()
+def _close_at_exit(pool: SlotPool) -> Callable[[], None]:
+    """Kill the workers of a pool that is not closed when Python exits, before multiprocessing would wait for them forever.
 
-
-def _close_at_exit(pool: SlotPool) -> None:
-    """Stop the workers of a pool that was not closed, before loky's own exit handler would wait for them forever.
-
-    Each time loky starts a thread, it registers an exit handler that joins it, with `threading._register_atexit`. These
-    handlers run in reverse order, before those of `atexit`. So ours is registered after each start, too. It does not keep
-    the pool alive.
+    Returns:
+        A function that undoes this.
     """
-    reference = weakref.ref(pool)
+    reference = weakref.ref(pool)  # the exit handler must not keep the pool alive
 
     def close() -> None:
         if (open_pool := reference()) is not None:
-            open_pool.close(at_exit=True)
+            open_pool.close(kill=True, at_exit=True)
 
-    getattr(threading, "_register_atexit", atexit.register)(close)
+    atexit.register(close)
+    return lambda: atexit.unregister(close)

@@ -5,7 +5,6 @@ State: none. Runs in the parent. Neighbours: `slot.py` starts processes, one at 
 
 from __future__ import annotations
 
-import errno
 import io
 import multiprocessing
 import os
@@ -14,7 +13,6 @@ import sys
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
-from treadle.errors import RunnerError
 from treadle.execution.processes.start_method import StartMethod
 
 if TYPE_CHECKING:
@@ -70,26 +68,6 @@ def flushable_streams(method: StartMethod) -> Iterator[None]:
                 restored.callback(setattr, sys, name, stream)
                 setattr(sys, name, io.StringIO())
         yield
-
-
-@contextmanager
-def naming_missing_semaphores() -> Iterator[None]:
-    """Replace the error of a system that cannot create semaphores by one that explains the cause.
-
-    Raises:
-        RunnerError: /dev/shm is missing or not writable.
-    """
-    try:
-        yield
-    except OSError as exc:
-        if exc.errno not in (errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOENT, errno.ENOSYS):
-            raise
-        msg = (
-            f"No worker process can be started, because the semaphores that they need cannot be created ({exc.strerror}). On "
-            "Linux, these are files in the directory /dev/shm, which is probably missing or read-only. Mount it writable, or use "
-            "a runner without worker processes (sequential or thread)."
-        )
-        raise RunnerError(msg, name="parallel") from exc
 
 
 def open_standard_descriptors() -> None:
