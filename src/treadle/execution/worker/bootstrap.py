@@ -28,11 +28,11 @@ from treadle.execution.values.restoring import define_received_objects
 from treadle.execution.worker import process_state
 from treadle.execution.worker.exit import drop_inherited_exit_handlers
 from treadle.execution.worker.forwarding import ForwardHandler, stop_forwarding, take_over_logging
+from treadle.execution.worker.inherited import do_nothing
 from treadle.execution.worker.open_run import BetweenRuns
 from treadle.execution.worker.pacing import PacedSender
 from treadle.execution.worker.project import configure_worker
 from treadle.execution.worker.prompts import disable_prompts
-from treadle.execution.worker.start import do_nothing
 from treadle.execution.worker.streams import ForwardStream
 
 if TYPE_CHECKING:

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from treadle.events import Failure
     from treadle.execution.processes.channel import Channel
     from treadle.execution.protocol.messages import ProcessSpec
-    from treadle.execution.worker.start import InheritedResources
+    from treadle.execution.worker.inherited import InheritedResources
 
 _logger = logging.getLogger(__name__)
 

@@ -30,7 +30,7 @@ from treadle.execution.processes.start_method import StartMethod
 from treadle.execution.processes.suspend import suspend_workers_too
 from treadle.execution.processes.watchdog import Watchdog
 from treadle.execution.protocol.messages import Hello, Stop
-from treadle.execution.worker.start import InheritedResources
+from treadle.execution.worker.inherited import InheritedResources
 
 if TYPE_CHECKING:
     import threading
