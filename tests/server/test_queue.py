@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 import subprocess
@@ -16,9 +17,10 @@ import pytest
 from treadle.errors import StoreError
 from treadle.observe.store import SQLStore
 from treadle.observe.store.liveness import this_process
-from treadle.observe.store.queued_run import QUEUED, QueuedRun
+from treadle.observe.store.queued_run import CANCELLED, QUEUED, QueuedRun
 from treadle.project import bootstrap_project, configure
-from treadle.server import ServerOptions
+from treadle.server import ServerOptions, access
+from treadle.server.access import wait_for_end
 from treadle.server.events import EventLogs
 from treadle.server.models import RunBody
 from treadle.server.outputs import output_response
@@ -87,6 +89,12 @@ def test_secrets_are_in_neither_the_request_nor_the_digest(store, body):
     other = json.loads(json.dumps(body).replace("hunter2secret", "another-one"))
     with pytest.raises(Problem, match="for another request"):
         add(queue, "k", **other)
+    queue.end(run_id, was_cancelled=False, has_succeeded=True)  # the secret itself is forgotten
+    assert queue.find(run_id) is None
+    assert add(queue, "k", **body) == run_id
+    with pytest.raises(Problem, match="for another request"):
+        add(queue, "k", **other)
+    assert add(RunQueue(store, "shop", 10), "k", **other) == run_id  # no other server can compare secrets
 
 
 def test_a_request_without_secrets_is_known_to_the_next_server(store):
@@ -197,3 +205,35 @@ def test_a_run_of_another_process_cannot_be_cancelled(runs, tmp_path):
     with pytest.raises(Problem, match="queued in another process") as caught:
         runs.cancel("r1")
     assert caught.value.status == 409
+
+
+def test_a_request_waits_for_a_run_of_another_process(runs, tmp_path, monkeypatch):
+    """It asks the store again until the run has ended there, or its process has."""
+    with closing(SQLStore(project_path=tmp_path)) as store:
+        here = replace(left_by_another_server("r1", {"body": {}, "resumes": None}), process=this_process())
+        store.queue_run(here)
+        store.queue_run(left_by_another_server("r2", {"body": {}, "resumes": None}))
+        pauses = []
+
+        async def end_it(seconds):
+            pauses.append(seconds)
+            if len(pauses) == 2:
+                store.end_queued(["r1"], CANCELLED, keeps_request=True)
+
+        monkeypatch.setattr(access.asyncio, "sleep", end_it)
+        assert asyncio.run(wait_for_end(runs, "r1", 60)).state == "cancelled"
+        assert pauses == [0.1, 0.2]
+        assert asyncio.run(wait_for_end(runs, "r2", 60)).state == "lost"
+
+
+def test_runs_of_other_projects_are_not_listed(runs, tmp_path):
+    """A store may have the runs of several packages; a server lists those of its own."""
+    run_id = runs.submit(RunBody())
+    runs.start()
+    assert ended(runs, run_id) == "succeeded"
+    with closing(SQLStore(project_path=tmp_path)) as store:
+        store.save(replace(store.load(run_id), session_id=f"{run_id}-other", package_name="other"))
+        assert len(store.list()) == 2
+    assert [each.id for each in runs.views(10)] == [run_id]
+    with pytest.raises(Problem, match="no run"):
+        runs.view(f"{run_id}-other")

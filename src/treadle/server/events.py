@@ -46,7 +46,7 @@ _NAMES = {
 }
 _FIELDS = ("node", "worker", "attempt", "started", "final", "exitcode", "start_method", "workers")
 _CHUNK = 1 << 16
-_BATCH_SECONDS = 0.01
+_BATCH_SECONDS = 0.02
 """How long events are collected before they are written together."""
 
 

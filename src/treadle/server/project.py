@@ -13,6 +13,9 @@ from treadle.server.problems import Problem, public_text, status_of, unknown_run
 from treadle.suggestions import close_names, did_you_mean
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from treadle.observe.store import SessionSummary
     from treadle.server.models import RunBody
     from treadle.session import ServiceSession
 
@@ -53,6 +56,23 @@ class ServedProject:
         except StoreError:
             return None
         return record if record.session_id == run_id and record.package_name == self._service.project.package_name else None
+
+    def goes_on(self, run_id: str) -> bool:
+        """Return whether a run waits or runs, in this or another process.
+
+        Args:
+            run_id: the whole id.
+        """
+        return bool(self._store.goes_on(run_id))
+
+    def summaries(self, limit: int) -> Sequence[SessionSummary]:
+        """Return the newest recorded runs of this project, of which others may use the same store.
+
+        Args:
+            limit: maximum number of runs.
+        """
+        found: Sequence[SessionSummary] = self._store.list(limit, package_name=self._service.project.package_name)
+        return found
 
     def report(self, run_id: str) -> str:
         """Return the report of a run as one HTML page.

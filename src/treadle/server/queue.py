@@ -7,8 +7,10 @@ State: the waiting runs in order, and the requests with secrets, which are only 
 from __future__ import annotations
 
 import hashlib
+import hmac
 import json
 import logging
+import secrets
 import threading
 import time
 from collections import OrderedDict, deque
@@ -31,6 +33,9 @@ _logger = logging.getLogger(__name__)
 
 _FORGET_AFTER = 7 * 24 * 3600.0
 """Seconds after which an ended run can no longer be resumed with its inputs, and its key may be used again."""
+
+_MOST_DIGESTS = 10_000
+"""Number of requests whose secrets are compared with those of later ones with the same key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +82,8 @@ class RunQueue:
         self._changed = fork_safe(threading.Condition())
         self._waiting: OrderedDict[str, Accepted | None] = OrderedDict()  # None: it is only in the store
         self._secret: dict[str, Accepted] = {}  # until they have ended
+        self._digest_key = secrets.token_bytes(32)
+        self._with_secrets: OrderedDict[str, bytes] = OrderedDict()  # digests of requests with secrets and keys, by run
         self._succeeded: deque[str] = deque()  # runs whose success is not yet noted in the store
         self._is_closed = False
 
@@ -130,7 +137,7 @@ class RunQueue:
         digest = hashlib.sha256(json.dumps([masked, resumes], sort_keys=True).encode()).hexdigest()
         with self._submitting:
             if key is not None and (known := self._store.find_queued_by_key(self._package, key)) is not None:
-                return self._same(known, digest, body)
+                return self._same(known, digest, content)
             if self._is_closed:
                 raise Problem(503, "ShuttingDown", "The server is shutting down. Try again later.", retry_after=retry_after())
             if len(self._waiting) >= self._most:
@@ -152,10 +159,12 @@ class RunQueue:
             )
             stored = self._store.queue_run(run)
             if stored.run_id != accepted.run_id:  # another server was faster
-                return self._same(stored, digest, body)
+                return self._same(stored, digest, content)
             accept(run.run_id)
             if has_secrets:
                 self._secret[run.run_id] = accepted
+                if key is not None:
+                    self._remember(run.run_id, content)
             self._append(run.run_id, accepted if len(request) < _SMALL else None)
             return run.run_id
 
@@ -270,20 +279,29 @@ class RunQueue:
             self._waiting[run_id] = accepted
             self._changed.notify_all()
 
-    def _same(self, run: QueuedRun, digest: str, body: RunBody) -> str:
+    def _same(self, run: QueuedRun, digest: str, content: dict[str, Any]) -> str:
         """Return the id of a run that was accepted with the same key.
 
-        The digest is of the masked request, because a short secret could be guessed from a digest; so secrets are compared here,
-        while they are in memory.
+        The digest in the store is of the masked request, because a short secret could be guessed from a digest. Secrets are
+        compared by digests with a key that only this process has, so those of another server's request are not compared.
 
         Raises:
             Problem: the request was another one.
         """
-        accepted = self._secret.get(run.run_id)
-        if run.digest != digest or (accepted is not None and accepted.body != body):
+        known = self._with_secrets.get(run.run_id)
+        if run.digest != digest or (known is not None and not hmac.compare_digest(known, self._whole_digest(content))):
             msg = f"The Idempotency-Key was used before, for another request, which made the run {run.run_id}. Use a new key."
             raise Problem(409, "KeyConflict", msg)
         return run.run_id
+
+    def _remember(self, run_id: str, content: dict[str, Any]) -> None:
+        self._with_secrets[run_id] = self._whole_digest(content)
+        while len(self._with_secrets) > _MOST_DIGESTS:
+            self._with_secrets.popitem(last=False)
+
+    def _whole_digest(self, content: dict[str, Any]) -> bytes:
+        """Return a digest of a request with its secrets, which nobody without the key of this process can compare."""
+        return hmac.digest(self._digest_key, json.dumps(content, sort_keys=True).encode(), "sha256")
 
     def _has_started(self, run_id: str) -> bool:
         return bool(self._store.has_session(run_id))

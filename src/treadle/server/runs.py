@@ -172,9 +172,9 @@ class Runs:
         Raises:
             Problem: there is no such run.
         """
-        debug = self._options.debug_errors
         if (known := self.view_in_memory(run_id)) is not None:
             return known
+        debug = self._options.debug_errors
         position, stored = self.queue.position(run_id), self.queue.find_stored(run_id)
         if position is not None and stored is not None:
             return queued_view(stored, position)
@@ -205,7 +205,7 @@ class Runs:
             limit: maximum number of runs.
         """
         debug = self._options.debug_errors
-        found = {each.session_id: summary_view(each, debug=debug) for each in self._store.list(limit)}
+        found = {each.session_id: summary_view(each, debug=debug) for each in self.project.summaries(limit)}
         for stored in self.queue.cancelled(limit):
             if stored.run_id in found:
                 found[stored.run_id].state = "cancelled"
@@ -234,7 +234,7 @@ class Runs:
         return self._current is not None
 
     def on_end(self, run_id: str, function: Callable[[], None]) -> Callable[[], None]:
-        """Call a function when a run has ended; at once if it has, or is not known.
+        """Call a function when a run of this server has ended; at once if it has, or if it is not a run of this server.
 
         Args:
             run_id: the run.
@@ -273,9 +273,8 @@ class Runs:
         """End the threads; what is queued stays in the store."""
         self.queue.close()
         self._ending.set()
-        for thread in (self._starter, self._keeper):
-            if thread.ident is not None:
-                thread.join()
+        for thread in (each for each in (self._starter, self._keeper) if each.ident is not None):
+            thread.join()
         self.events.close()
         self.queue.finish()
 
@@ -322,9 +321,9 @@ class Runs:
                 self._recent[run_id] = served
                 while len(self._recent) > self._options.keep_results:
                     self._recent.popitem(last=False)
-            view = live_view(served, debug=self._options.debug_errors)
+            ended = live_view(served, debug=self._options.debug_errors).model_dump(include={"state", "error"}, exclude_none=True)
             self.metrics.ended(served.state, seconds)
-            self.events.end(run_id, **view.model_dump(include={"state", "error"}, exclude_none=True))
+            self.events.end(run_id, **ended)
             self._waiters.call(run_id)
             if error is not None and not isinstance(error, TreadleError):
                 _logger.error("The run %s failed.", run_id, exc_info=error)

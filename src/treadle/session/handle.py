@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import copy
 import logging
+import os
 import threading
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from treadle.errors import RunCancelledError
+from treadle.errors import RunCancelledError, SessionError
 from treadle.execution.loop.cancellation import Cancellation, cancelled_error
 from treadle.forks import fork_safe
 from treadle.observe.run_progress import RunProgress
@@ -67,6 +68,7 @@ class RunHandle:
         self.cancellation = Cancellation()
         """By which the run is stopped."""
         self._run: Callable[[RunHandle], RunResult] | None = run
+        self._process = os.getpid()
         self._changed = fork_safe(threading.Condition())
         self._status: HandleStatus = "queued"
         self._progress = RunProgress()
@@ -102,10 +104,14 @@ class RunHandle:
 
         Returns:
             False if the run had ended before. It may end successfully even so, if its last node was about to finish.
+
+        Raises:
+            SessionError: this process was forked while the run went on, which only its parent can cancel.
         """
         with self._changed:
             if self.is_done:
                 return False
+            self._refuse_in_child("be cancelled")
             if self._status == "queued":
                 self._finish("cancelled", error=cancelled_error(self.id))
         self.cancellation.request()
@@ -120,8 +126,13 @@ class RunHandle:
 
         Returns:
             Whether it has ended.
+
+        Raises:
+            SessionError: this process was forked while the run went on, so that it cannot learn of the end.
         """
         with self._changed:
+            if not self.is_done:
+                self._refuse_in_child("be waited for")
             return self._changed.wait_for(lambda: self.is_done, timeout)
 
     def result(self, timeout: float | None = None) -> RunResult:
@@ -135,6 +146,7 @@ class RunHandle:
 
         Raises:
             TimeoutError: the run has not ended in time. It goes on.
+            SessionError: this process was forked while the run went on.
             RunCancelledError: the run was cancelled.
             TreadleError: the error of the run, as `ServiceSession.run` raises it.
         """
@@ -152,6 +164,7 @@ class RunHandle:
 
         Raises:
             TimeoutError: the run has not ended in time. It goes on.
+            SessionError: this process was forked while the run went on.
         """
         if not self.wait(timeout):
             msg = f"The run {self.id} is still {self._status} after {timeout:g} s. It goes on; wait again, or cancel it."
@@ -196,6 +209,16 @@ class RunHandle:
         """Take an event of the run: an observer."""
         with self._changed:
             self._progress.update(event)
+
+    def _refuse_in_child(self, action: str) -> None:
+        """Raise in a forked child, in which the thread that runs the run does not exist."""
+        if self._process != os.getpid():
+            msg = (
+                f"The run {self.id} cannot {action} in this process ({os.getpid()}), which was forked while the run was "
+                f"{self._status}: it goes on in the process that submitted it ({self._process}). Use the handle there, or submit "
+                "another run here."
+            )
+            raise SessionError(msg, session_id=self.id)
 
     def _finish(self, status: HandleStatus, *, result: RunResult | None = None, error: BaseException | None = None) -> None:
         """Set the final state; the caller holds the lock."""

@@ -242,7 +242,7 @@ def test_a_callback_that_raises_stops_nothing(caplog):
 
 
 def test_a_forked_child_runs_what_it_submits_itself():
-    """It has a thread of its own, and leaves the runs that it inherited to its parent."""
+    """It has a thread of its own, and leaves the runs that it inherited to its parent: asking for their end is an error."""
     queue, gate, started, ran = RunQueue(), threading.Event(), threading.Event(), []
 
     def block(_handle):
@@ -260,8 +260,14 @@ def test_a_forked_child_runs_what_it_submits_itself():
         own = RunHandle("own", ran.append)
         queue.put(own)
         ended = own.wait(20)
+        refused = []
+        for ask in (inherited[0].result, inherited[1].wait, inherited[1].cancel):
+            try:
+                ask()
+            except SessionError as exc:
+                refused.append(exc.session_id)
         queue.close()
-        os._exit(0 if ended and ran == [own] else 1)
+        os._exit(0 if ended and ran == [own] and refused == ["running", "waiting", "waiting"] else 1)
     status = os.waitpid(child, 0)[1]
     gate.set()
     queue.close()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 from contextlib import nullcontext
+from functools import lru_cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -77,6 +78,12 @@ def choose_runner(runner: str | Runner | type[Any] | None, params: Mapping[str, 
         raise RunnerError(msg, name=str(runner))
     path = f"{kind.__module__}.{kind.__qualname__}"
     name = str(getattr(runner, "name", path)) if path.startswith(_BUILT_IN_PREFIX) else path
-    accepted = inspect.signature(kind).parameters
-    values = {each: getattr(runner, each, None) for each in _RUNNER_PARAMETERS if each in accepted}
+    values = {each: getattr(runner, each, None) for each in _accepted_parameters(kind)}
     return RunnerChoice(name, {each: value for each, value in values.items() if value is not None}, runner)
+
+
+@lru_cache(maxsize=16)  # a service runs many times
+def _accepted_parameters(kind: type[Any]) -> tuple[str, ...]:
+    """Return the parameters worth recording that a runner's class accepts."""
+    accepted = inspect.signature(kind).parameters
+    return tuple(each for each in _RUNNER_PARAMETERS if each in accepted)

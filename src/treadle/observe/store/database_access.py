@@ -27,6 +27,10 @@ class DatabaseAccess(ABC):
         """Open a connection to the migrated database for the length of the block."""
 
     @abstractmethod
+    def _import_database(self) -> None:
+        """Import what the store uses, with signals deferred."""
+
+    @abstractmethod
     def _is_missing(self) -> bool:
         """Return whether the store is a SQLite file that does not exist yet."""
 

@@ -1,4 +1,4 @@
-"""The method of the SQL store that returns how long earlier runs and their nodes took.
+"""The methods of the SQL store that return how long earlier runs and their nodes took.
 
 State: none besides the store's. Neighbours: `store.py`, whose class inherits from this one; `treadle.observe.report.history`
 compares a run with what this returns.
@@ -41,6 +41,38 @@ class PastRun(NamedTuple):
 
 class HistoryAccess(DatabaseAccess):
     """The durations of earlier runs, in a database."""
+
+    def durations(self, sessions: int = 5) -> dict[str, float]:
+        """Return the durations of nodes in the latest sessions.
+
+        Args:
+            sessions: number of sessions to consider.
+
+        Returns:
+            The median seconds of each node's successful attempts, by node name; empty if no session is recorded.
+
+        Raises:
+            StoreError: the database cannot be read.
+        """
+        self._import_database()
+        from statistics import median
+
+        if self._is_missing():
+            return {}
+        # Not a session that has just begun, such as the one that asks.
+        query = (
+            "SELECT node, started, finished FROM treadle_nodes WHERE outcome = :succeeded AND session_id IN ("
+            "SELECT session_id FROM treadle_sessions WHERE EXISTS (SELECT 1 FROM treadle_nodes "
+            "WHERE treadle_nodes.session_id = treadle_sessions.session_id AND treadle_nodes.outcome = :succeeded) "
+            "ORDER BY session_id DESC LIMIT :sessions)"
+        )
+        seconds: defaultdict[str, list[float]] = defaultdict(list)
+        with self._connected("read") as connection:
+            values = {"succeeded": Outcome.SUCCEEDED.value, "sessions": sessions}
+            for node, started, finished in connection.select(query, values):
+                if started is not None and finished is not None:
+                    seconds[node].append(finished - started)
+        return {node: median(each) for node, each in seconds.items()}
 
     def run_times(self, package_name: str, *, runs: int = 20, most_nodes: int = 50_000) -> tuple[RunTimes, ...]:
         """Return how long the latest runs of a package took that succeeded, and by which runner.

@@ -47,8 +47,6 @@ def plain_value(value: Any, depth: int = 0) -> Any:
         None, a bool, a finite number, a string, or a new list or dict (with string keys) of such values. Other values become
         strings: a path, a date, a NaN, or the beginning of the repr.
     """
-    if type(value) is str:  # the most frequent type, in lists of installed versions
-        return plain_text(value)
     if isinstance(value, Enum):
         value = value.value
     if value is None or isinstance(value, (bool, int, float, str)):
@@ -56,12 +54,22 @@ def plain_value(value: Any, depth: int = 0) -> Any:
     if depth >= MAX_DEPTH:
         return "…"
     if isinstance(value, Mapping):
+        if _has_plain_texts(value):
+            return dict(value)
         return {plain_text(str(key)): plain_value(item, depth + 1) for key, item in value.items()}
     if isinstance(value, AbstractSet):
         value = sorted(value, key=repr)
     if isinstance(value, (list, tuple)):
         return [plain_value(item, depth + 1) for item in value]
     return plain_text(str(value)) if isinstance(value, (PurePath, date, time)) else _repr(value)
+
+
+def _has_plain_texts(value: Mapping[Any, Any]) -> bool:
+    """Return whether all keys and values are ASCII strings, as in a long list of installed versions, without a loop in Python."""
+    if {*map(type, value), *map(type, value.values())} != {str}:
+        return False
+    texts = "".join(value) + "".join(value.values())
+    return texts.isascii() and "\0" not in texts
 
 
 def _plain_scalar(value: Any) -> Any:

@@ -117,6 +117,28 @@ class QueueAccess(DatabaseAccess):
         with self._connected("read") as connection:
             return bool(connection.select(query, {"session_id": session_id}))
 
+    def goes_on(self, run_id: str) -> bool:
+        """Return whether a run waits or runs in any process that exists.
+
+        Args:
+            run_id: the whole id.
+
+        Raises:
+            StoreError: the database cannot be read.
+        """
+        from treadle.observe.store.records import SessionState
+        from treadle.observe.store.rows import state_of
+
+        columns = "finished, host, pid, process_started, boot_id, heartbeat"
+        with self._connected("read") as connection:
+            sessions = connection.select_rows(
+                f"SELECT {columns} FROM treadle_sessions WHERE session_id = :run_id", {"run_id": run_id}
+            )
+        if sessions:
+            return state_of(sessions[0]) is SessionState.RUNNING
+        queued = self.find_queued(run_id)
+        return queued is not None and queued.state == QUEUED and is_alive(queued.process, queued.heartbeat)
+
     def adopt_queued(self, package_name: str) -> tuple[QueuedRun, ...]:
         """Take over the runs of a package that have not ended and whose process is gone.
 

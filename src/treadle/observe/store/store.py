@@ -23,7 +23,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from treadle.errors import StoreError
-from treadle.events import Outcome
 from treadle.execution.processes.interrupts import interrupts_deferred
 from treadle.forks import fork_safe
 from treadle.observe.store.file import default_file, writing_problem
@@ -213,11 +212,12 @@ class SQLStore(SuccessAccess, ResumeAccess, HistoryAccess, PruneAccess, QueueAcc
             runs = [replace(run, log=tuple(logs[run.number])) for run in runs]
         return rows.session_from(session, runs)
 
-    def list(self, limit: int = 20) -> tuple[SessionSummary, ...]:
+    def list(self, limit: int = 20, *, package_name: str | None = None) -> tuple[SessionSummary, ...]:
         """Return the newest sessions.
 
         Args:
             limit: maximum number of sessions.
+            package_name: only those of this package; None for all in the database.
 
         Returns:
             Their summaries, newest first; empty if no session is recorded.
@@ -234,8 +234,9 @@ class SQLStore(SuccessAccess, ResumeAccess, HistoryAccess, PruneAccess, QueueAcc
         runs: defaultdict[str, list[Row]] = defaultdict(list)
         counts: dict[tuple[str, int], dict[str, int]] = defaultdict(dict)
         with self._connected("read") as connection:
-            newest = "SELECT * FROM treadle_sessions ORDER BY session_id DESC LIMIT :limit"
-            sessions = connection.select_rows(newest, {"limit": limit})
+            of_package = "WHERE package_name = :package_name " if package_name is not None else ""
+            newest = f"SELECT * FROM treadle_sessions {of_package}ORDER BY session_id DESC LIMIT :limit"
+            sessions = connection.select_rows(newest, {"limit": limit, "package_name": package_name})
             if not sessions:
                 return ()
             ids, values = listed("id", [row["session_id"] for row in sessions])
@@ -255,38 +256,6 @@ class SQLStore(SuccessAccess, ResumeAccess, HistoryAccess, PruneAccess, QueueAcc
             rows.summary_from(row, runs[row["session_id"]], counts.get((row["session_id"], len(runs[row["session_id"]])), {}))
             for row in sessions
         )
-
-    def durations(self, sessions: int = 5) -> dict[str, float]:
-        """Return the durations of nodes in the latest sessions.
-
-        Args:
-            sessions: number of sessions to consider.
-
-        Returns:
-            The median seconds of each node's successful attempts, by node name; empty if no session is recorded.
-
-        Raises:
-            StoreError: the database cannot be read.
-        """
-        self._import_database()
-        from statistics import median
-
-        if self._is_missing():
-            return {}
-        # Not a session that has just begun, such as the one that asks.
-        query = (
-            "SELECT node, started, finished FROM treadle_nodes WHERE outcome = :succeeded AND session_id IN ("
-            "SELECT session_id FROM treadle_sessions WHERE EXISTS (SELECT 1 FROM treadle_nodes "
-            "WHERE treadle_nodes.session_id = treadle_sessions.session_id AND treadle_nodes.outcome = :succeeded) "
-            "ORDER BY session_id DESC LIMIT :sessions)"
-        )
-        seconds: defaultdict[str, list[float]] = defaultdict(list)
-        with self._connected("read") as connection:
-            values = {"succeeded": Outcome.SUCCEEDED.value, "sessions": sessions}
-            for node, started, finished in connection.select(query, values):
-                if started is not None and finished is not None:
-                    seconds[node].append(finished - started)
-        return {node: median(each) for node, each in seconds.items()}
 
     def close(self) -> None:
         """Close the database; the next use opens it again."""
