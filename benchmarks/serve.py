@@ -2,7 +2,8 @@
 
 A server in a process of its own runs a pipeline of six nodes on two warm workers. Printed are the time of a request that waits
 for its run, with the processor time that the server spent on it, next to the same run by `ServiceSession.run` in this process, in
-turns; how long a post takes that does not wait; and a thousand runs that are posted at once, each with its own params.
+turns; how long a post takes that does not wait; and a thousand runs that are posted at once, each with its own params. A second
+server, whose queue is full, refuses ten thousand posts; printed is its memory before and after.
 """
 
 from __future__ import annotations
@@ -13,7 +14,9 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
@@ -24,15 +27,20 @@ from treadle import ServiceSession, bootstrap_project
 ROUNDS = 5
 REQUESTS = 40
 CONCURRENT = 1000
+REFUSED = 10_000
 REGISTRY = """
+import time
 from treadle import node, pipeline
 
 def add(x, factor):
     return x + factor
 
+def wait(factor):
+    time.sleep(3600)
+
 def register_pipelines():
     nodes = [node(add, ["params:start" if n == 0 else f"v{n - 1}", "params:factor"], f"v{n}", name=f"n{n}") for n in range(6)]
-    return {"__default__": pipeline(nodes)}
+    return {"__default__": pipeline(nodes), "long": pipeline([node(wait, "params:factor", "never", name="wait")])}
 """
 
 
@@ -72,18 +80,27 @@ class Timed:
         return f"{name:44} median {1e3 * median:6.1f} ms   p99 {1e3 * late:6.1f} ms   processor {1e3 * processor:6.1f} ms"
 
 
+@contextmanager
+def serving(root, most):
+    """Serve a project of which at most some runs may wait; yield the URL and the process id."""
+    words = ["treadle", "server", "start", "--port", "0", "--workers", "2", "--max-queued", str(most), "--grace", "0"]
+    with subprocess.Popen([sys.executable, "-m", *words], cwd=root, stdout=subprocess.PIPE, text=True) as server:
+        try:
+            yield re.search(r"http://\S+", server.stdout.readline())[0], server.pid
+        finally:
+            server.terminate()
+
+
 def main():
     """Measure, and print."""
     with tempfile.TemporaryDirectory() as folder:
         root, ours = Path(folder) / "served", Path(folder) / "ours"
         for each in (root, ours):
             make_project(each)
-        words = ["treadle", "server", "start", "--port", "0", "--workers", "2", "--max-queued", str(CONCURRENT)]
-        with subprocess.Popen([sys.executable, "-m", *words], cwd=root, stdout=subprocess.PIPE, text=True) as server:
-            try:
-                measure(re.search(r"http://\S+", server.stdout.readline())[0], server.pid, ours)
-            finally:
-                server.terminate()
+        with serving(root, CONCURRENT) as (url, pid):
+            measure(url, pid, ours)
+        with serving(root, 1) as (url, pid):
+            measure_refusals(url, pid)
 
 
 def measure(url, pid, ours):
@@ -119,6 +136,26 @@ def measure(url, pid, ours):
     print(
         f"{CONCURRENT} runs posted by 50 clients: accepted in {accepted:.1f} s, ended in {seconds:.1f} s; {succeeded} succeeded, "
         f"and {right} of the last 50 have the result of their own params"
+    )
+
+
+def measure_refusals(url, pid):
+    """Fill the queue of the server at a URL, and print how its memory grows with the posts that it refuses."""
+    client, process, body = httpx.Client(base_url=url, timeout=600), psutil.Process(pid), {"params": {"word": "x" * 10_000}}
+    for _ in range(2):  # one that runs, and one that waits
+        client.post("/runs", json={"pipelines": ["long"]}).raise_for_status()
+        while not client.get("/ready").json()["running"]:
+            time.sleep(0.05)
+    sizes, codes, started = [], Counter(), time.perf_counter()
+    with ThreadPoolExecutor(20) as threads:
+        for _ in range(10):
+            sizes.append(process.memory_info().rss / 2**20)
+            codes.update(threads.map(lambda _: client.post("/runs", json=body).status_code, range(REFUSED // 10)))
+    sizes.append(process.memory_info().rss / 2**20)
+    seconds = time.perf_counter() - started
+    print(
+        f"{REFUSED} posts of 10 kB to a full queue: {codes[429]} refused in {seconds:.1f} s; memory of the server before "
+        f"{sizes[0]:.1f} MB, after a tenth {sizes[1]:.1f} MB, after all {sizes[-1]:.1f} MB"
     )
 
 

@@ -70,6 +70,7 @@ def create_app(make_service: Callable[[], ServiceSession], options: ServerOption
         lifespan=lifespan,
         docs_url=None,
         redoc_url=None,
+        generate_unique_id_function=lambda route: route.name,  # the names of methods in generated clients
     )
     app.state.options = options
     _add_handlers(app, options)

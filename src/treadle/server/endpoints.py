@@ -50,7 +50,7 @@ def add_runs(app: FastAPI) -> None:
     """
 
     @app.post("/runs", status_code=202, responses={**_QUEUES, 200: {"model": RunView, "description": "The run has ended."}})
-    async def submit(request: Request, response: Response, body: RunBody, key: Key = None, wait: Wait = 0) -> RunView:
+    async def submit_run(request: Request, response: Response, body: RunBody, key: Key = None, wait: Wait = 0) -> RunView:
         """Queue a run. Its id is known at once; `wait` waits for its end."""
         runs = runs_of(request)
         run_id = await run_in_threadpool(runs.submit, body, key=key)

@@ -76,7 +76,7 @@ def add_endpoints(app: FastAPI) -> None:
     failures: dict[int | str, dict[str, Any]] = {422: {"model": KedroResult | ErrorBody}, 500: {"model": KedroResult}}
 
     @app.post("/run", responses=errors | failures, response_model_exclude_none=True)
-    async def run(request: Request, response: Response, body: KedroRun) -> KedroResult:
+    async def run_like_kedro(request: Request, response: Response, body: KedroRun) -> KedroResult:
         """Run and wait for the end, as Kedro's server does; a run that fails is answered with 500 or 422."""
         runs = runs_of(request)
         _check_runner(body, runs.project.runner)
