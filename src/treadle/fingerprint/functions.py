@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 from treadle.fingerprint.facts import Facts, digest_of
 from treadle.fingerprint.modules import is_module
 from treadle.fingerprint.names import References
-from treadle.fingerprint.syntax import dump
 
 if TYPE_CHECKING:
     from treadle.fingerprint.context import Context
@@ -56,10 +55,9 @@ def function_parts(function: FunctionType, context: Context, facts: Facts) -> st
     label = label_of(function, definition)
     module = module_of(function)
     cells = _cells(function)
-    if definition is not None:
-        text = dump(definition.node, defaults=False)
-        source = context.sources.of_code(function.__code__, function.__globals__)
-        found = source.references_of(definition) if source is not None else References()
+    source = context.sources.of_code(function.__code__, function.__globals__) if definition is not None else None
+    if definition is not None and source is not None:
+        text, found = source.text_of(definition), source.references_of(definition)
     else:
         text = f"{code_text(function.__code__)} python {sys.version_info[0]}.{sys.version_info[1]}"
         found = code_references(function.__code__, function.__globals__)

@@ -60,6 +60,7 @@ class SourceFile:
         with _no_warnings():
             self.tree = ast.parse(source, path)
         self._known: dict[int, References] = {}
+        self._texts: dict[int, str] = {}
 
     @cached_property
     def definitions(self) -> dict[str, list[Definition]]:
@@ -129,6 +130,13 @@ class SourceFile:
         known = self._known.get(id(definition.node))
         if known is None:
             known = self._known[id(definition.node)] = references(definition.node)
+        return known
+
+    def text_of(self, definition: Definition) -> str:
+        """Return a definition as text, without the default values of a function: long functions are written once a process."""
+        known = self._texts.get(id(definition.node))
+        if known is None:
+            known = self._texts[id(definition.node)] = dump(definition.node, defaults=False)
         return known
 
     def _codes_of(self, definitions: list[Definition]) -> dict[int, CodeType | None]:

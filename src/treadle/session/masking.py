@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import Any
 
 from treadle.secrets import MASK, looks_secret, mask_secrets, mask_setting
@@ -46,10 +47,7 @@ def mask_command(command: str) -> str:
     Returns:
         The command; quoted again if a value was masked.
     """
-    try:
-        arguments = shlex.split(command)
-    except ValueError:  # an unclosed quote: possible where a program, not a shell, supplied the command
-        arguments = command.split()
+    arguments = _arguments(command)
     masked: list[str] = []
     for position, argument in enumerate(arguments):
         before = arguments[position - 1] if position else ""
@@ -57,7 +55,15 @@ def mask_command(command: str) -> str:
             masked.append(MASK)
         else:
             masked.append(mask_secrets(mask_setting(_mask_assignments(argument))))
-    return command if masked == arguments else shlex.join(masked)
+    return command if masked == [*arguments] else shlex.join(masked)
+
+
+@lru_cache(maxsize=4)  # a service records its command with every session
+def _arguments(command: str) -> tuple[str, ...]:
+    try:
+        return tuple(shlex.split(command))
+    except ValueError:  # an unclosed quote: possible where a program, not a shell, supplied the command
+        return tuple(command.split())
 
 
 def secret_params(value: Any, name: str = "") -> Iterator[Any]:

@@ -257,15 +257,16 @@ def test_the_same_function_object_is_read_once(checkout, monkeypatch):
     """10,000 nodes of a few functions: each file is parsed once, each function is read once."""
     import functools
 
-    from treadle.fingerprint import functions, sources
+    from treadle.fingerprint import sources
 
     project = checkout(nodes="K = 1\ndef one(x, k):\n    return x + K\ndef node(x, k):\n    return one(x, k)\n")
     loaded = project.load("shop.nodes")
     parsed, read = [], []
-    real_parse, real_dump = sources.ast.parse, functions.dump
+    real_parse, real_dump = sources.ast.parse, sources.dump
     monkeypatch.setattr(sources.ast, "parse", lambda *args: parsed.append(args) or real_parse(*args))
-    monkeypatch.setattr(functions, "dump", lambda *args, **options: read.append(args) or real_dump(*args, **options))
+    monkeypatch.setattr(sources, "dump", lambda *args, **options: read.append(args) or real_dump(*args, **options))
     fingerprinter = Fingerprinter("shop")
     found = [fingerprinter.of(functools.partial(loaded.node, k=number)) for number in range(10_000)]
     assert len({each.digest for each in found}) == 10_000
+    Fingerprinter("shop").of(loaded.node)  # of the next run in this process
     assert (len(parsed), len(read)) == (1, 2)
