@@ -26,7 +26,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import cloudpickle
 
 from treadle.execution.values import restoring
+from treadle.execution.values.arrays import reduce_array
 from treadle.execution.values.importable import MAIN_MODULES, is_found_by_name, is_importable
+from treadle.execution.values.tables import reduce_table
 from treadle.io.copying import reduce_view
 
 if TYPE_CHECKING:
@@ -56,7 +58,10 @@ class Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no 
             return _reduce_definition(obj, _with_slots(obj, super().reducer_override(obj)))
         if kind is ModuleType:
             _register_module(obj.__name__)
-        return NotImplemented
+            return NotImplemented
+        reduce_data = _DATA_REDUCERS.get((kind.__module__, kind.__name__))
+        reduced = reduce_data(obj) if reduce_data is not None else None
+        return NotImplemented if reduced is None else reduced
 
 
 def dumps(value: Any) -> bytes:
@@ -149,6 +154,13 @@ _REDUCERS: dict[type, Callable[[Any], tuple[Any, ...]]] = {
 }
 if hasattr(typing, "TypeAliasType"):  # from Python 3.12 on
     _REDUCERS[typing.TypeAliasType] = _reduce_alias
+
+_DATA_REDUCERS: dict[tuple[str, str], Callable[[Any], tuple[Any, ...] | None]] = {
+    ("numpy", "ndarray"): reduce_array,
+    ("pyarrow.lib", "Table"): reduce_table,
+    ("pyarrow.lib", "RecordBatch"): reduce_table,
+}
+"""By module and name, because these libraries may not be loaded."""
 
 Pickler.dispatch_table = ChainMap(
     {memoryview: reduce_view, CodeType: _reduce_code, functools.cached_property: _reduce_cached_property},

@@ -20,7 +20,7 @@ from treadle.io.frames import is_plain_frame
 from treadle.io.loaded import loaded_module
 
 
-def claim_ownership(holder: dict[int, Any], key: int) -> bool:
+def claim_ownership(holder: dict[int, Any], key: int, *, is_plain: bool = False) -> bool:
     """Check that `holder[key]` is the only reference to a value and its memory, so that it need not be copied.
 
     Copies the labels of a frame if this succeeds, because other code may have a reference to their array.
@@ -28,6 +28,7 @@ def claim_ownership(holder: dict[int, Any], key: int) -> bool:
     Args:
         holder: the dictionary that contains the value.
         key: the value's key.
+        is_plain: True if the cells are known to be immutable: finding that out means looking at each cell of object columns.
 
     Returns:
         True if nothing else references the value, and it is either a plain numpy array that owns its memory, or a plain pandas
@@ -41,7 +42,7 @@ def claim_ownership(holder: dict[int, Any], key: int) -> bool:
         return bool(value.flags.owndata and value.flags.writeable and not value.dtype.hasobject) and not _has_weak_references(
             value
         )
-    if not (_is_copied_on_write(value) and _owns_cells(value, numpy) and is_plain_frame(value)):
+    if not (_is_copied_on_write(value) and _owns_cells(value, numpy) and (is_plain or is_plain_frame(value))):
         return False
     _copy_labels(value)
     return True
@@ -70,21 +71,6 @@ def share_copy_on_write(value: Any) -> Any | None:
         if any(hasattr(labels, "asi8") for labels in (axis, *getattr(axis, "levels", ()))):  # the array of dates is writable
             setattr(shared, "columns" if number else "index", axis.copy(deep=True))
     return shared
-
-
-def large_size(value: Any) -> int:
-    """Return the size in bytes of a plain array or frame, which is certain to pickle; 0 for any other value.
-
-    Args:
-        value: any value.
-    """
-    numpy = loaded_module("numpy")
-    if numpy is not None and type(value) is numpy.ndarray and not value.dtype.hasobject:
-        return int(value.nbytes)
-    if not is_plain_frame(value):
-        return 0
-    usage = value.memory_usage(index=False, deep=False)
-    return int(usage if isinstance(usage, int) else usage.sum())
 
 
 def _is_copied_on_write(value: Any) -> bool:

@@ -77,3 +77,44 @@ def code(make: Callable[..., CodeType], arguments: Sequence[Any], filename: str,
     if lines is not None and filename not in linecache.cache:
         linecache.cache[filename] = (sum(map(len, lines)), None, lines, filename)
     return make(*arguments).replace(co_filename=filename)
+
+
+def dates(numbers: Any, dtype: Any) -> Any:
+    """Restore an array of dates or durations.
+
+    Args:
+        numbers: an array of integers with the same bytes.
+        dtype: the dtype of the array.
+    """
+    return numbers.view(dtype)
+
+
+def strings(stored: Any, missing: Any, shape: tuple[int, ...], order: str) -> Any:
+    """Restore an array of `str` objects.
+
+    Args:
+        stored: a pyarrow array of the strings, in the order of the memory.
+        missing: the object in place of each null: None, pandas.NA, or a float for numpy.nan.
+        shape: shape of the array.
+        order: "C" or "F", the order of its memory.
+    """
+    cells = stored.to_numpy(zero_copy_only=False)
+    if missing is not None:
+        import numpy as np
+
+        # The cells must be numpy.nan itself: another NaN object is not equal to it, even in lists.
+        cells[stored.is_null().to_numpy(zero_copy_only=False)] = np.nan if type(missing) is float else missing
+    return cells.reshape(shape, order=order)
+
+
+def table(stored: Any, is_batch: bool) -> Any:  # noqa: FBT001 - an argument in a pickle
+    """Restore a table or record batch of pyarrow.
+
+    Args:
+        stored: a buffer with the rows, in Arrow's format for streams.
+        is_batch: whether it is a record batch.
+    """
+    import pyarrow as pa
+
+    with pa.ipc.open_stream(stored) as reader:
+        return reader.read_next_batch() if is_batch else reader.read_all()

@@ -228,10 +228,16 @@ class LocalValues:
         """Store a copy of a value."""
         self._values[dataset] = snapshot(value, self._copy_mode_of(dataset))
 
-    def store_output(self, holder: dict[int, Any], dataset: int) -> None:
-        """Move a node's output from `holder` into the store: the object itself if nothing else references it, else a copy."""
+    def store_output(self, holder: dict[int, Any], dataset: int, *, is_plain: bool = False) -> None:
+        """Move a node's output from `holder` into the store: the object itself if nothing else references it, else a copy.
+
+        Args:
+            holder: the dictionary that contains the value.
+            dataset: index of the dataset, and the value's key.
+            is_plain: whether the cells of the value are known to be immutable.
+        """
         mode = self._copy_mode_of(dataset)
-        if mode is None and claim_ownership(holder, dataset):
+        if mode is None and claim_ownership(holder, dataset, is_plain=is_plain):
             self._values[dataset] = holder.pop(dataset)
         else:
             self._values[dataset] = snapshot(holder.pop(dataset), mode)

@@ -17,8 +17,8 @@ from treadle.execution.attempt.attempt import AttemptFailedError, attempt_node
 from treadle.execution.attempt.failure import record_failure
 from treadle.execution.protocol.handles import Handle, Inline, PinnedValue, RemoteValue, Segment, UnpicklableValueError
 from treadle.execution.protocol.messages import Failed, Finished, Job, RunSpec
-from treadle.execution.values.ownership import large_size
 from treadle.execution.values.pickling import ATOMS
+from treadle.execution.values.sizes import large_size
 from treadle.execution.values.transfer import (
     RESIDENT_BYTES,
     LocalValues,
@@ -114,7 +114,9 @@ class WorkerRun:
                 with self._values_lock:
                     for dataset in list(kept):
                         storing = dataset
-                        self._values.store_output(kept, dataset)
+                        # `large_size` has looked at all cells of a value that stays here as it is.
+                        is_plain = dataset in handles and handles[dataset].placement.movable
+                        self._values.store_output(kept, dataset, is_plain=is_plain)
         except BaseException as exc:  # noqa: BLE001 - user code raises anything, copying a value to keep it included: report it
             self._report_failure(index, (started, started + time.monotonic() - since), rest, exc, storing, handles)
             return False

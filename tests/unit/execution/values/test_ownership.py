@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from treadle.execution.values.ownership import claim_ownership, large_size, share_copy_on_write
+from treadle.execution.values.ownership import claim_ownership, share_copy_on_write
 
 KEPT = []
 ON_WRITE = int(pd.__version__.partition(".")[0]) >= 3
@@ -157,11 +157,3 @@ def test_only_plain_frames_share_memory():
     assert share_copy_on_write(mixed()) is None
     assert share_copy_on_write(pd.DataFrame({"a": [[1]]})) is None
     assert (share_copy_on_write(pd.Series([1.0])) is not None) == ON_WRITE
-
-
-@pytest.mark.parametrize(
-    ("value", "size"), [(np.zeros(9), 72), (pd.Series(np.zeros(9)), 72), (pd.DataFrame({"a": np.zeros(9)}), 72), ([1], 0)]
-)
-def test_the_size_of_plain_values(value, size):
-    """The size is that of the cells; 0 for values that may not pickle, or only with a copy."""
-    assert large_size(value) == size

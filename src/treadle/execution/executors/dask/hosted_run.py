@@ -15,8 +15,8 @@ from treadle.errors import DatasetError
 from treadle.execution.executors.dask.messages import ClusterValue
 from treadle.execution.executors.inline_store import pickled_inline
 from treadle.execution.protocol.handles import Inline, PinnedValue, UnpicklableValueError
-from treadle.execution.values.ownership import large_size
 from treadle.execution.values.pickling import ATOMS, pickle_value
+from treadle.execution.values.sizes import large_size
 from treadle.execution.values.transfer import (
     INLINE_BYTES,
     RESIDENT_BYTES,

@@ -25,7 +25,7 @@ from treadle.execution.protocol.handles import (
 )
 from treadle.execution.protocol.messages import MAIN
 from treadle.execution.protocol.spilled import open_spilled
-from treadle.execution.values.ownership import large_size
+from treadle.execution.values.sizes import large_size
 from treadle.execution.values.transfer import LocalValues, NoRoomError, describe_no_room, publish
 from treadle.forks import fork_safe
 
