@@ -106,7 +106,9 @@ def _owns_cells(value: Any, numpy: Any) -> bool:
 def _copy_labels(value: Any) -> None:
     """Copy the labels of a frame. They are immutable, but user code may have kept the writable array they were made from."""
     for name, axis in zip(("index", "columns"), value.axes, strict=False):
-        if hasattr(axis, "_data") or hasattr(axis, "levels"):  # a RangeIndex has neither
+        if type(axis).__name__ == "RangeIndex":
+            continue  # immutable; even to ask for its array creates one, which it then keeps: 8 bytes a row
+        if hasattr(axis, "_data") or hasattr(axis, "levels"):
             setattr(value, name, axis.copy(deep=True))
 
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from treadle.errors import DatasetError
 from treadle.execution.attempt.attempt import AttemptFailedError, attempt_node
 from treadle.execution.attempt.failure import record_failure
+from treadle.execution.processes.heap import Heap
 from treadle.execution.protocol.handles import Handle, Inline, PinnedValue, RemoteValue, Segment, UnpicklableValueError
 from treadle.execution.protocol.messages import Failed, Finished, Job, RunSpec
 from treadle.execution.values.pickling import ATOMS
@@ -67,6 +68,7 @@ class WorkerRun:
         self._handles: dict[int, Handle] = {}
         self._files = files
         self._budget = budget
+        self._heap = Heap()
         self._last: dict[int, int] = {}  # of the current job: the last consumer of each dataset that it uses up
         self._ended = False
         run = OpenRun(spec, worker_facts(worker), worker.between_runs, on_node=self._enter_node)
@@ -137,6 +139,7 @@ class WorkerRun:
         message = tuple.__new__(Finished, fields)  # in half the time of its constructor
         if worker.channel.post(message, descriptors) >= FLUSH_BATCH_SIZE:
             worker.channel.flush()
+        self._heap.trim_after(times.at - started)
         return True
 
     def _report_failure(
@@ -219,6 +222,7 @@ class WorkerRun:
                 else:
                     self._files[dataset] = reopened
                     self._values.discard(dataset)
+            self._heap.trim()
         return handle
 
     def end(self) -> None:

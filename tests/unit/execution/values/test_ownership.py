@@ -157,3 +157,12 @@ def test_only_plain_frames_share_memory():
     assert share_copy_on_write(mixed()) is None
     assert share_copy_on_write(pd.DataFrame({"a": [[1]]})) is None
     assert (share_copy_on_write(pd.Series([1.0])) is not None) == ON_WRITE
+
+
+@pytest.mark.skipif(not ON_WRITE, reason="frames are copied without copy-on-write")
+def test_a_range_of_labels_takes_no_memory():
+    """Claiming and sharing a frame does not make pandas create the array of its row labels, which it would keep."""
+    holder = {0: frame()}
+    assert claim_ownership(holder, 0)
+    assert share_copy_on_write(holder[0]) is not None
+    assert "_data" not in holder[0].index._cache

@@ -1,0 +1,61 @@
+"""Return memory that was freed to the operating system.
+
+glibc keeps freed arrays of up to 32 MB in its heap, and pyarrow keeps freed columns, for later allocations. Where several workers
+work with large values, that is memory that the other workers and the values in memory files cannot use: without this module, six
+frames took up to twice their size.
+
+Runs in workers, where nodes run. State: how long the last trim took.
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_MIN_SECONDS = 0.005
+"""After shorter nodes nothing is trimmed: they are tiny, or most of their memory is used again by the next one."""
+
+_MAX_SHARE = 0.04
+"""The largest share of the time of nodes that trimming may take."""
+
+
+class Heap:
+    """The memory of this process that is free, but not returned."""
+
+    def __init__(self) -> None:
+        self._took = 0.0
+
+    def trim_after(self, seconds: float) -> None:
+        """Return freed memory, if a node took long enough for the time that this takes.
+
+        Args:
+            seconds: how long the node took.
+        """
+        if seconds >= _MIN_SECONDS and self._took <= seconds * _MAX_SHARE:
+            self.trim()
+        else:
+            self._took /= 2  # so that one slow trim is not the last one
+
+    def trim(self) -> None:
+        """Return freed memory to the operating system, as far as the libraries that hold it can."""
+        if "numpy" not in sys.modules:
+            return  # there are no large values
+        started = time.perf_counter()
+        if (pyarrow := sys.modules.get("pyarrow")) is not None and hasattr(pyarrow, "default_memory_pool"):
+            pyarrow.default_memory_pool().release_unused()
+        if (malloc_trim := _malloc_trim()) is not None:
+            malloc_trim(0)
+        self._took = time.perf_counter() - started
+
+
+@functools.cache
+def _malloc_trim() -> Callable[[int], Any] | None:
+    """Return glibc's function; None on systems with another C library."""
+    import ctypes  # numpy has imported it
+
+    return getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
