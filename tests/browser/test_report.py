@@ -50,8 +50,8 @@ def session(records):
         LogLine(1000.0 + at, "WARNING", "shop", f"said {HOSTILE[0]}", name, 1, "worker-1")
         for at, name in ((5.5, "sales.clean"), (7.5, "sales.sum"), (8.1, "broken"))
     )
-    run = replace(made.runs[0], memory=memory, parameters={"params:limit": 41}, log=(log,))
-    return replace(made, runs=(run,), extra_params={HOSTILE[0]: HOSTILE[1]})
+    run = made.runs[0]._replace(memory=memory, parameters={"params:limit": 41}, log=(log,))
+    return made._replace(runs=(run,), extra_params={HOSTILE[0]: HOSTILE[1]})
 
 
 @pytest.fixture(scope="module")
@@ -147,7 +147,7 @@ def test_a_report_can_be_read_by_everybody(show, good_session, past, scheme, wid
     """No serious violation of axe-core's rules, in light, in dark, and on a phone, where nothing is wider than the page."""
     from axe_playwright_python.sync_playwright import Axe
 
-    earlier = replace(good_session, session_id="2026-01-01T00.00.00.000Z-a", extra_params={"depth": 3})
+    earlier = good_session._replace(session_id="2026-01-01T00.00.00.000Z-a", extra_params={"depth": 3})
     report = Report(good_session, earlier, past)
     shown = show(report, color_scheme=scheme, viewport={"width": width, "height": 800})
     shown.scroll_through()
@@ -181,7 +181,7 @@ def test_a_session_without_an_end_or_without_nodes_has_a_report(show, records, s
     running = records.attempt("a", "worker-1", 1.0, None, sent=1.0, outcome=None)
     session = records.session(records.graph({"a": ()}), [running], wall=None, outcome=None, state=state, heartbeat=1006.0)
     if state is SessionState.FINISHED:
-        session = replace(session, runs=())
+        session = session._replace(runs=())
     shown = show(Report(session))
     shown.scroll_through()
     note = shown.page.locator("#summary .note").first.inner_text()

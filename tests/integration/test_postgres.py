@@ -9,7 +9,6 @@ import socket
 import subprocess
 import sys
 import threading
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -271,9 +270,9 @@ def test_what_a_report_needs_is_stored(url, records):
     graph = records.graph({"a": ()}, resources={"a": (("gpu", 1),)}, limits={"gpu": 1})
     session = records.session(graph, [node], wall=3.0, session_id="s2")
     memory = MemoryRecord(10, (1001.0,), (("main", (5,)), ("worker-1", (None,))))
-    whole = replace(session, runs=(replace(session.runs[0], memory=memory, parameters={"params:x": {"y": 1}}),))
+    whole = session._replace(runs=(session.runs[0]._replace(memory=memory, parameters={"params:x": {"y": 1}}),))
     with contextlib.closing(SQLStore(url)) as store:
-        store.save(replace(whole, session_id="s1"))
+        store.save(whole._replace(session_id="s1"))
         store.save(whole)
         assert store.load("s2") == whole
         assert [(run.session_id, run.nodes) for run in store.history("s2")] == [("s1", {"a": 1.0})]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 from treadle.config.params import merge_params
@@ -110,13 +110,13 @@ def masked_run(run: RunRecord) -> RunRecord:
     Returns:
         The record with masked messages, tracebacks and params.
     """
-    nodes = tuple(replace(node, error=_masked(node.error)) if node.error is not None else node for node in run.nodes)
+    nodes = tuple(node._replace(error=_masked(node.error)) if node.error is not None else node for node in run.nodes)
     error = _masked(run.error) if run.error is not None else None
-    return replace(run, nodes=nodes, error=error, params=yaml_value(mask_params(run.params)))
+    return run._replace(nodes=nodes, error=error, params=yaml_value(mask_params(run.params)))
 
 
 def _masked(error: ErrorRecord) -> ErrorRecord:
-    return replace(error, message=mask_text(error.message), traceback=mask_text(error.traceback))
+    return error._replace(message=mask_text(error.message), traceback=mask_text(error.traceback))
 
 
 def mask_text(text: str) -> str:

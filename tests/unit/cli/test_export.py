@@ -6,7 +6,6 @@ import importlib
 import json
 import time
 from contextlib import closing
-from dataclasses import replace
 
 import pytest
 
@@ -83,7 +82,7 @@ def test_a_running_session_says_so(project, capsys):
     """The record of a session that runs is exported as it is, with a line on standard error."""
     with closing(SQLStore(project_path=project)) as store:
         record = store.load("2")
-        store.save(replace(record, session_id="3", finished=None, outcome=None, host="elsewhere", heartbeat=time.time(), runs=()))
+        store.save(record._replace(session_id="3", finished=None, outcome=None, host="elsewhere", heartbeat=time.time(), runs=()))
     capsys.readouterr()
     assert main(["sessions", "export", "3", "--format", "json", "--output", "-"]) == 0
     written = capsys.readouterr()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 
 import pytest
 
@@ -134,6 +133,6 @@ def test_an_older_record_without_a_graph_has_a_report(project):
     store = SQLStore(project_path=project)
     (session_id,) = ids(project)
     record = store.load(session_id)
-    store.save(replace(record, runs=(replace(record.runs[0], graph=None, memory=None),)))
+    store.save(record._replace(runs=(record.runs[0]._replace(graph=None, memory=None),)))
     store.close()
     assert main(["report", "--output", "old.html"]) == 0

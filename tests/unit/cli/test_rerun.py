@@ -8,7 +8,6 @@ import math
 import pickle
 import shlex
 from contextlib import closing
-from dataclasses import replace
 
 import pytest
 
@@ -133,7 +132,7 @@ def test_what_changed_since_is_said(project, capsys):
     main(["run"])
     (first,) = records(project)
     with closing(SQLStore(project_path=project)) as store:
-        store.save(replace(first, versions={**first.versions, "loky": "0.1"}))
+        store.save(first._replace(versions={**first.versions, "loky": "0.1"}))
     assert main(["sessions", "rerun", first.session_id]) == 0
     error = capsys.readouterr().err
     assert "Changed since that session" in error

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import replace
 
 import pytest
 
@@ -144,8 +143,8 @@ def test_show_tells_everything(store, capsys):
 def test_show_as_json(store, capsys):
     """The record is one JSON object, with the contents of each node's outputs."""
     content = ContentRecord("table", "/data/table.csv", "v1", 5, 1_700_000_000_123_456_789, "xxh3:ab", 1_700_000_001_000_000_000)
-    node = replace(NODES[0], outputs=(content, unverifiable("log", "It has no file.")))
-    store.save(session("2026-01-01", replace(FAILED, nodes=(node, *NODES[1:]))))
+    node = NODES[0]._replace(outputs=(content, unverifiable("log", "It has no file.")))
+    store.save(session("2026-01-01", FAILED._replace(nodes=(node, *NODES[1:]))))
     assert store.load("2026-01-01").runs[0].nodes[0] == node
     assert main(["sessions", "show", "--json", "2026"]) == 0
     shown = json.loads(capsys.readouterr().out)
@@ -213,7 +212,7 @@ def test_diff_of_equals(store, capsys):
 def test_show_an_interrupted_run(store, capsys):
     """Nobody wants to know where Treadle was when Ctrl-C came: the outcome says it all."""
     error = ErrorRecord("KeyboardInterrupt", "", "Traceback of ours\nKeyboardInterrupt\n")
-    store.save(session("2026-01-02T00.00.00.000Z", replace(SUCCEEDED, outcome=Outcome.INTERRUPTED, error=error)))
+    store.save(session("2026-01-02T00.00.00.000Z", SUCCEEDED._replace(outcome=Outcome.INTERRUPTED, error=error)))
     assert main(["sessions", "show", "2026"]) == 0
     output = capsys.readouterr().out
     assert "Run 1: interrupted after" in output
@@ -228,7 +227,7 @@ def test_logs(store, capsys):
         LogLine(10.7, "", "", "", "fit", 2, "worker-2", 1200),
         LogLine(10.8, "Level 35", "py", "library", None, None, "main"),
     )
-    store.save(session("2026-01-01T00.00.00.000Z", replace(FAILED, log=(LogBatch.of(lines[:2]), LogBatch.of(lines[2:])))))
+    store.save(session("2026-01-01T00.00.00.000Z", FAILED._replace(log=(LogBatch.of(lines[:2]), LogBatch.of(lines[2:])))))
     store.save(session("2026-01-02T00.00.00.000Z", SUCCEEDED))
 
     def logs(*words):
@@ -255,10 +254,10 @@ def test_logs(store, capsys):
 
 def test_a_node_that_waits_for_a_retry(store, capsys):
     """While the run goes on, it is not a failed node; afterwards a failed attempt that was repeated is not one either."""
-    attempts = (NODES[0], replace(NODES[1], retried=True))
+    attempts = (NODES[0], NODES[1]._replace(retried=True))
     here = this_process()
     own = {"finished": None, "host": here.host, "pid": here.pid, "process_started": here.started, "boot_id": here.boot_id}
-    running = replace(FAILED, finished=None, outcome=None, error=None, node_count=3, nodes=attempts)
+    running = FAILED._replace(finished=None, outcome=None, error=None, node_count=3, nodes=attempts)
     store.save(session("2026-01-01T00.00.00.000Z", running, **own, heartbeat=time.time()))
 
     def sessions(*words):
@@ -274,8 +273,8 @@ def test_a_node_that_waits_for_a_retry(store, capsys):
     report = Report(store.load("2026-01-01"))
     assert report.content.analysis.summary.counts == {"succeeded": 1, "waiting for a retry": 1}
     assert "What failed" not in report.html()
-    again = replace(NODES[1], attempt=3, outcome=Outcome.SUCCEEDED, error=None)
-    store.save(session("2026-01-01T00.00.00.000Z", replace(FAILED, outcome=Outcome.SUCCEEDED, nodes=(*attempts, again))))
+    again = NODES[1]._replace(attempt=3, outcome=Outcome.SUCCEEDED, error=None)
+    store.save(session("2026-01-01T00.00.00.000Z", FAILED._replace(outcome=Outcome.SUCCEEDED, nodes=(*attempts, again))))
     assert "2 " in sessions("list")
     assert "✘" not in sessions("list")
     assert "✘ failed" in sessions("show", "2026-01-01")

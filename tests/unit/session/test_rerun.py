@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from treadle.errors import SessionError
@@ -44,7 +42,7 @@ def record(tmp_path, **changes):
         installed_versions(),
         (RUN,),
     )
-    return replace(made, **changes)
+    return made._replace(**changes)
 
 
 def test_everything_that_was_given_comes_back(tmp_path):
@@ -60,7 +58,7 @@ def test_another_conf_source_is_kept(tmp_path):
 
 def test_the_last_run_counts(tmp_path):
     """A session that ran again after a failure is repeated by its last run."""
-    first = replace(RUN, params={"tags": ["slow"]})
+    first = RUN._replace(params={"tags": ["slow"]})
     assert rerun_of(record(tmp_path, runs=(first, RUN)), default_conf_source="conf").arguments == ARGUMENTS
 
 
@@ -85,14 +83,14 @@ def test_secrets_have_to_be_given_again(tmp_path, params):
 
 def test_secrets_of_the_runner_cannot_be_repeated(tmp_path):
     """A masked argument of the runner is refused too."""
-    run = replace(RUN, params={"runner_params": {"password": "***"}})
+    run = RUN._replace(params={"runner_params": {"password": "***"}})
     with pytest.raises(SessionError, match="--runner-params password="):
         rerun_of(record(tmp_path, runs=(run,)), default_conf_source="conf")
 
 
 def test_data_of_a_program_cannot_be_repeated(tmp_path):
     """A run that was given values for its inputs is refused, because no record holds them."""
-    run = replace(RUN, params={"inputs": ["orders"]})
+    run = RUN._replace(params={"inputs": ["orders"]})
     with pytest.raises(SessionError, match="for orders"):
         rerun_of(record(tmp_path, runs=(run,)), default_conf_source="conf")
 

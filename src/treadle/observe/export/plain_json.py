@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from treadle.observe.store.log_lines import log_lines
 from treadle.observe.store.plain import plain_value
+from treadle.observe.store.records import RunRecord
 
 if TYPE_CHECKING:
     from treadle.observe.store import SessionRecord
@@ -32,16 +33,14 @@ def session_json(record: SessionRecord) -> str:
 def plain_record(value: Any) -> Any:
     """Return a record, or a value in one, as JSON-compatible data, with a key for each field."""
     if is_dataclass(value):
-        return {each.name: plain_record(_field(value, each.name)) for each in fields(value)}
+        return {each.name: plain_record(getattr(value, each.name)) for each in fields(value)}
     if isinstance(value, tuple) and hasattr(value, "_asdict"):  # a named tuple
-        return {name: plain_record(each) for name, each in value._asdict().items()}
+        values = value._asdict()
+        if isinstance(value, RunRecord):
+            values["log"] = log_lines(value.log)  # one by one
+        return {name: plain_record(each) for name, each in values.items()}
     if isinstance(value, (list, tuple)):
         return [plain_record(each) for each in value]
     if isinstance(value, Mapping):
         return {str(key): plain_record(each) for key, each in value.items()}
     return plain_value(value)
-
-
-def _field(record: Any, name: str) -> Any:
-    """Return a field of a record; the log lines of a run one by one."""
-    return log_lines(record.log) if name == "log" else getattr(record, name)

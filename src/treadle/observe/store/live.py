@@ -23,7 +23,6 @@ import logging
 import threading
 import time
 from collections import deque
-from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from treadle.errors import StoreError
@@ -196,7 +195,7 @@ class LiveRecord:
             session = self._describe()
             if session is None:
                 return False
-            parts.add_session(session if is_whole else replace(session, runs=()))
+            parts.add_session(session if is_whole else session._replace(runs=()))
             self._next_heartbeat = time.monotonic() + (FIRST_HEARTBEAT_SECONDS if is_whole else HEARTBEAT_SECONDS)
         for record in ended:
             parts.add_run(record)

@@ -6,7 +6,7 @@ parts during a run, `session_rows.py` writes them.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from treadle.observe.store.positions import position, positions
@@ -39,7 +39,7 @@ class RecordParts:
 
     def add_session(self, record: SessionRecord) -> None:
         """Add a session with its runs, each of which is complete."""
-        self.session[()] = replace(record, runs=())
+        self.session[()] = record._replace(runs=())
         for run in record.runs:
             self.add_run(run)
 
@@ -65,7 +65,7 @@ class RecordParts:
     def _add(
         self, run: RunRecord, node_positions: Sequence[int], worker_positions: Sequence[int], log_positions: Sequence[int]
     ) -> None:
-        self.runs[run.number,] = replace(run, nodes=(), workers=(), log=())
+        self.runs[run.number,] = run._replace(nodes=(), workers=(), log=())
         for place, node in zip(node_positions, run.nodes, strict=True):
             self.nodes[run.number, place] = node
         for place, worker in zip(worker_positions, run.workers, strict=True):

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from treadle.events import (
@@ -170,7 +169,7 @@ class RunRecorder:
         """
         if versions:
             with self._lock:
-                self._record = replace(self._record, params={**self._record.params, "load_versions": dict(versions)})
+                self._record = self._record._replace(params={**self._record.params, "load_versions": dict(versions)})
 
     def sample_memory(self) -> None:
         """Take a sample of the memory of the run's processes."""
@@ -181,13 +180,13 @@ class RunRecorder:
             if launched:
                 for key, worker in self._workers.items():
                     if (at := launched.get(worker.pid)) is not None and worker.launched is None:
-                        self._workers[key] = replace(worker, launched=at)
+                        self._workers[key] = worker._replace(launched=at)
                         self._changed_workers[key] = None
 
     def publish_memory(self) -> None:
         """Make the samples of memory that were taken a part of the record."""
         with self._lock:
-            self._record = replace(self._record, memory=self._memory.record())
+            self._record = self._record._replace(memory=self._memory.record())
 
     def note_parameters(self, params: Mapping[str, Any]) -> None:
         """Take the params of the run, of which those that nodes load are recorded.
@@ -216,8 +215,7 @@ class RunRecorder:
             self._changed_workers.clear()
             worker_places = {key: place for place, key in enumerate(self._workers)} if workers else {}
             log_places = self._take_log(everything=everything)
-            run = replace(
-                self._record,
+            run = self._record._replace(
                 nodes=tuple(self._attempts[key] for key in keys),
                 workers=tuple(self._workers[key] for key in workers),
                 log=tuple(self.log.batches[place] for place in log_places) if self.log is not None else (),
@@ -243,8 +241,7 @@ class RunRecorder:
         with self._lock:
             self._convert()
             self._describe_plan()
-            return replace(
-                self._record,
+            return self._record._replace(
                 memory=self._memory.record(),
                 finished=finished,
                 outcome=outcome,
@@ -272,7 +269,7 @@ class RunRecorder:
 
             (plan, limits), self._plan = self._plan, None
             graph = graph_of(plan, limits)
-            self._record = replace(self._record, graph=graph, parameters=used_parameters(graph, self._parameters))
+            self._record = self._record._replace(graph=graph, parameters=used_parameters(graph, self._parameters))
 
     def _convert(self) -> None:
         """Convert the events that have arrived; the caller holds the lock."""
@@ -286,8 +283,7 @@ class RunRecorder:
 
     def _run_started(self, event: RunStarted) -> None:
         self._places = {name: place for place, name in enumerate(event.nodes)}
-        self._record = replace(
-            self._record,
+        self._record = self._record._replace(
             runner=event.runner,
             start_method=event.start_method,
             worker_count=event.workers,
@@ -322,7 +318,7 @@ class RunRecorder:
 
     def _worker_lost(self, event: WorkerLost) -> None:
         known = self._workers.get((event.worker, event.pid), WorkerRecord(event.worker, event.pid))
-        self._workers[event.worker, event.pid] = replace(known, lost=event.at, exitcode=event.exitcode)
+        self._workers[event.worker, event.pid] = known._replace(lost=event.at, exitcode=event.exitcode)
         self._changed_workers[event.worker, event.pid] = None
 
     def _keep(self, record: NodeRecord) -> None:
@@ -336,7 +332,7 @@ class RunRecorder:
 
     def _nodes(self, finished: float) -> tuple[NodeRecord, ...]:
         ended = [
-            replace(node, outcome=Outcome.INTERRUPTED, finished=finished) if node.outcome is None else node
+            node._replace(outcome=Outcome.INTERRUPTED, finished=finished) if node.outcome is None else node
             for node in self._attempts.values()
         ]
         begun = {node for node, _ in self._attempts}

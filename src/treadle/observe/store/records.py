@@ -1,4 +1,4 @@
-"""The records of a session: frozen dataclasses, independent of how a store saves them.
+"""The records of a session: named tuples, independent of how a store saves them.
 
 A `SessionRecord` contains `RunRecord`s, and each of these `NodeRecord`s and `WorkerRecord`s. Records contain only strings,
 numbers, and mappings of JSON-compatible values. Times are seconds since the epoch, sizes are bytes.
@@ -10,9 +10,8 @@ State: none. Neighbours: `recorder.py` creates the run records from events, `tre
 from __future__ import annotations
 
 import traceback
-from dataclasses import dataclass, field
 from enum import Enum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from treadle.errors import HookError, NodeError, WorkerSetupError
 from treadle.events import Outcome
@@ -27,6 +26,10 @@ if TYPE_CHECKING:
     from treadle.planning.reuse.facts import LastSuccess
 
 
+_NONE_GIVEN: Final[Mapping[str, Any]] = {}
+"""The params of a run without params; never changed."""
+
+
 class SessionState(Enum):
     """Whether a session still runs, as far as a reader of its record can tell."""
 
@@ -36,8 +39,7 @@ class SessionState(Enum):
     """Its process is gone and did not complete the record: it was killed, or its machine went down."""
 
 
-@dataclass(frozen=True, slots=True)
-class ErrorRecord:
+class ErrorRecord(NamedTuple):
     """The record of an exception.
 
     Attributes:
@@ -84,8 +86,7 @@ class ErrorRecord:
         return cls(class_name(type(error)), message_of(error), trace, node)
 
 
-@dataclass(frozen=True, slots=True)
-class NodeRecord:
+class NodeRecord(NamedTuple):
     """One attempt at a node; attempt 0 is a node that never started. `outcome` is None while the node runs."""
 
     node: str
@@ -102,12 +103,22 @@ class NodeRecord:
     outputs: tuple[ContentRecord, ...] = ()
     """The content of each persistent output as the attempt saved it."""
     error: ErrorRecord | None = None
-    success: LastSuccess | None = field(default=None, compare=False)
-    """What the outputs of a successful node depend on; None if it is not known, or the record was read from a store."""
     dispatch: Dispatch | None = None
     """When it was sent to its worker, and what it waited for before; None if that is not known."""
     retried: bool = False
     """Of a failed attempt: whether the node is attempted again. Without a later attempt, the node waits for that."""
+    success: LastSuccess | None = None
+    """What the outputs of a successful node depend on; None if it is not known, or the record was read from a store. Two records
+    that differ only in it are equal."""
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, NodeRecord) and self[:-1] == other[:-1]
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+    def __hash__(self) -> int:
+        return hash(self[:-1])
 
     @classmethod
     def from_started(cls, event: NodeStarted) -> NodeRecord:
@@ -153,8 +164,7 @@ class NodeRecord:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class WorkerRecord:
+class WorkerRecord(NamedTuple):
     """A worker of a run; `started` is when it was ready, `lost` when it died unexpectedly."""
 
     worker: str
@@ -166,8 +176,7 @@ class WorkerRecord:
     """When its process was launched; None if unknown, as for a process of another machine."""
 
 
-@dataclass(frozen=True, slots=True)
-class RunRecord:
+class RunRecord(NamedTuple):
     """One run of a session.
 
     Attributes:
@@ -200,19 +209,18 @@ class RunRecord:
     started: float
     finished: float | None
     outcome: Outcome | None
-    params: Mapping[str, Any] = field(default_factory=dict)
+    params: Mapping[str, Any] = _NONE_GIVEN
     nodes: tuple[NodeRecord, ...] = ()
     workers: tuple[WorkerRecord, ...] = ()
     error: ErrorRecord | None = None
     node_count: int | None = None
     graph: RunGraph | None = None
     memory: MemoryRecord | None = None
-    parameters: Mapping[str, Any] = field(default_factory=dict)
+    parameters: Mapping[str, Any] = _NONE_GIVEN
     log: tuple[LogBatch, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class SessionRecord:
+class SessionRecord(NamedTuple):
     """The record of a session: its origin, settings, environment and runs.
 
     Attributes:
@@ -267,8 +275,7 @@ class SessionRecord:
     state: SessionState = SessionState.FINISHED
 
 
-@dataclass(frozen=True, slots=True)
-class SessionSummary:
+class SessionSummary(NamedTuple):
     """The summary of a session for lists of sessions, without the records of its nodes.
 
     `pipelines`, `runner`, `start_method` and the node counts are those of the last run; empty, None or 0 if nothing ran.

@@ -18,7 +18,6 @@ import sys
 import threading
 from collections import defaultdict
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -209,7 +208,7 @@ class SQLStore(SuccessAccess, ResumeAccess, HistoryAccess, PruneAccess, QueueAcc
             runs = [
                 rows.run_from(row, nodes[row["number"]], workers[row["number"]], graphs.get(row["graph"])) for row in run_rows
             ]
-            runs = [replace(run, log=tuple(logs[run.number])) for run in runs]
+            runs = [run._replace(log=tuple(logs[run.number])) for run in runs]
         return rows.session_from(session, runs)
 
     def list(self, limit: int = 20, *, package_name: str | None = None) -> tuple[SessionSummary, ...]:

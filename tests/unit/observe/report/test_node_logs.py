@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from treadle.events import Outcome
@@ -34,7 +32,7 @@ def session(records):
     made = records.session(
         records.graph(dict.fromkeys(("a", "careful", "broken", "quiet"), ())), nodes, wall=5.0, outcome=Outcome.FAILED
     )
-    return replace(made, runs=(replace(made.runs[0], log=(LogBatch.of(lines),)),))
+    return made._replace(runs=(made.runs[0]._replace(log=(LogBatch.of(lines),)),))
 
 
 def test_each_attempt_has_its_lines(session):
@@ -47,7 +45,7 @@ def test_each_attempt_has_its_lines(session):
     ]
     assert set(payload["lines"]) == {0, 1, 2}
     assert payload["missing"] == {}
-    assert logs_payload(replace(session.runs[0], log=()), ("a",)) is None
+    assert logs_payload(session.runs[0]._replace(log=()), ("a",)) is None
 
 
 def test_room_is_for_failures_first(session, monkeypatch):

@@ -64,7 +64,7 @@ def test_a_page_runs_nothing_but_its_own_script(records):
     evil = '</script><script>alert("1")</script><img src=x onerror=alert(1)>'
     nodes = [records.attempt(evil, "worker-1", 0.0, 1.0, sent=0.0, outcome=Outcome.FAILED)]
     session = records.session(records.graph({evil: ()}), nodes, wall=1.0, outcome=Outcome.FAILED)
-    page = Report(replace(session, command=evil, extra_params={evil: evil})).html()
+    page = Report(session._replace(command=evil, extra_params={evil: evil})).html()
     assert page.count("<script") == page.count("</script>") == 2
     assert "<img" not in page
     policy = re.search(r'Content-Security-Policy" content="([^"]*)"', page).group(1)
@@ -79,14 +79,14 @@ def test_secrets_are_not_in_a_page(records):
     register_secrets(["hunter2-and-more"])
     nodes = [records.attempt("a", "worker-1", 0.0, 1.0, sent=0.0)]
     session = records.session(records.graph({"a": ()}), nodes, wall=1.0)
-    page = Report(replace(session, environment={"LANG": "hunter2-and-more"}, extra_params={"x": "hunter2-and-more"})).html()
+    page = Report(session._replace(environment={"LANG": "hunter2-and-more"}, extra_params={"x": "hunter2-and-more"})).html()
     assert "hunter2" not in page
 
 
 def test_the_report_of_nothing_is_small(records):
     """A session without a run has a page of at most 300 kB, which says so."""
     session = records.session(records.graph({}), [], wall=1.0)
-    page = Report(replace(session, runs=())).html()
+    page = Report(session._replace(runs=())).html()
     assert len(page.encode()) <= 300_000
     assert "Nothing ran in this session." in page
 
@@ -189,7 +189,7 @@ def test_two_runs_are_compared(records):
             records.attempt("skip", None, None, None, number=0, outcome=Outcome.SKIPPED),
         ]
     )  # fmt: skip
-    comparison = compare(before, replace(after, extra_params={"depth": 3}), {"noisy": usual_of([0.8, 1.0, 1.2])})
+    comparison = compare(before, after._replace(extra_params={"depth": 3}), {"noisy": usual_of([0.8, 1.0, 1.2])})
     kinds = {each.name: each.kind for each in comparison.nodes}
     assert kinds == {
         "slow": "slower", "fast": "faster", "noisy": "same", "gone": "removed", "new": "added", "bad": "failed",

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from dataclasses import asdict
 from pathlib import Path
 
 from treadle.observe.store import SQLStore
@@ -59,6 +58,6 @@ def test_fifty_processes_save_at_once(tmp_path: Path) -> None:
     assert len(lines) == PROCESSES
     loaded = [store.load(line.session_id) for line in lines]
     assert sorted(record.extra_params["number"] for record in loaded) == list(range(PROCESSES))
-    first = asdict(loaded[0].runs[0])
-    assert len(first["nodes"]) == 20
-    assert all(asdict(record.runs[0]) == first for record in loaded)
+    first = loaded[0].runs[0]
+    assert len(first.nodes) == 20
+    assert all(record.runs[0] == first for record in loaded)

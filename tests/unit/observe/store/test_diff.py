@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from treadle.events import Outcome
 from treadle.observe.store import NodeRecord, RunRecord, SessionRecord
 from treadle.observe.store.diff import ABSENT, Change, diff_sessions, diff_values
@@ -55,8 +53,7 @@ def test_a_session_does_not_differ_from_itself():
 
 def test_each_kind_of_change():
     """Params, environment, code, versions, arguments and outcomes that differ are named, and only they."""
-    other = replace(
-        SESSION,
+    other = SESSION._replace(
         session_id="b",
         env="prod",
         extra_params={"model": {"depth": 6, "rate": 0.1}, "day": 1},
@@ -65,7 +62,7 @@ def test_each_kind_of_change():
         git_dirty=True,
         environment={},
         versions={"python": "3.12", "zope.interface": "1"},
-        runs=(replace(RUN, start_method="fork", params={"tags": ["x", "y"]}),),
+        runs=(RUN._replace(start_method="fork", params={"tags": ["x", "y"]}),),
     )
     diff = diff_sessions(SESSION, other)
     assert diff.params == (Change("day", ABSENT, 1), Change("model.depth", 5, 6))
@@ -79,7 +76,7 @@ def test_each_kind_of_change():
 def test_nodes_of_either_run():
     """A node that only one run has stands alone; one that was tried again counts by its last attempt."""
     again = (NodeRecord("fit", 1, Outcome.FAILED), NodeRecord("fit", 2, Outcome.SUCCEEDED), NodeRecord("new", 0, Outcome.SKIPPED))
-    diff = diff_sessions(SESSION, replace(SESSION, runs=(replace(RUN, nodes=again),)))
+    diff = diff_sessions(SESSION, SESSION._replace(runs=(RUN._replace(nodes=again),)))
     assert [(each.node, each.before, each.after) for each in diff.nodes] == [
         ("fit", RUN.nodes[0], again[1]),
         ("plot", RUN.nodes[1], None),
@@ -89,7 +86,7 @@ def test_nodes_of_either_run():
 
 def test_sessions_without_a_run():
     """A session that ended before its run has no nodes and no arguments."""
-    diff = diff_sessions(replace(SESSION, runs=()), replace(SESSION, runs=()))
+    diff = diff_sessions(SESSION._replace(runs=()), SESSION._replace(runs=()))
     assert (diff.nodes, diff.arguments) == ((), ())
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from treadle.events import Outcome
@@ -21,9 +19,9 @@ def store(tmp_path, records):
         ]
         made.save(records.session(None, nodes, wall=10.0 + number, session_id=f"s{number}"))
     other = records.session(None, [records.attempt("a", "worker-1", 0.0, 99.0, sent=0.0)], wall=99.0)
-    made.save(replace(other, session_id="s2-env", env="prod"))
-    made.save(replace(other, session_id="s2-project", package_name="other"))
-    made.save(replace(other, session_id="s2-running", runs=(replace(other.runs[0], finished=None, outcome=None),)))
+    made.save(other._replace(session_id="s2-env", env="prod"))
+    made.save(other._replace(session_id="s2-project", package_name="other"))
+    made.save(other._replace(session_id="s2-running", runs=(other.runs[0]._replace(finished=None, outcome=None),)))
     yield made
     made.close()
 

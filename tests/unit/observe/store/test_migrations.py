@@ -5,7 +5,6 @@ from __future__ import annotations
 import sqlite3
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -53,7 +52,7 @@ def test_earlier_records_stay(tmp_path: Path) -> None:
     record = store.load("s")
     assert (record.state, record.finished, record.sources, record.boot_id) == (SessionState.FINISHED, 2.0, "x", None)
     assert [(node.node, node.attempt) for node in record.runs[0].nodes] == [("a", 1), ("a", 2), ("b", 0)]
-    store.save(replace(record, session_id="t", finished=None, outcome=None))
+    store.save(record._replace(session_id="t", finished=None, outcome=None))
     assert [line.state for line in store.list()] == [SessionState.LOST, SessionState.FINISHED]
     store.close()
 

@@ -6,7 +6,6 @@ import os
 import sqlite3
 import time
 from contextlib import closing
-from dataclasses import replace
 
 import pytest
 
@@ -24,14 +23,13 @@ def store(tmp_path, records):
         for number in range(1, 4):
             graph = records.graph({f"node {number}": (), "shared": ()})
             success = LastSuccess(f"s{number}", 1.0, {"part": str(number)}, (), ())
-            node = replace(records.attempt("shared", "w", 0, 1), success=success)
+            node = records.attempt("shared", "w", 0, 1)._replace(success=success)
             session = records.session(graph, [node], wall=1, session_id=f"s{number}")
-            opened.save(replace(session, runs=(replace(session.runs[0], log=(LogBatch("[]"),)),)))
+            opened.save(session._replace(runs=(session.runs[0]._replace(log=(LogBatch("[]"),)),)))
         here = this_process()
         running = records.session(records.graph({"a": ()}), [], wall=None, session_id="s0", state=SessionState.RUNNING)
         opened.save(
-            replace(
-                running, finished=None, outcome=None, host=here.host, pid=os.getpid(), process_started=here.started,
+            running._replace(finished=None, outcome=None, host=here.host, pid=os.getpid(), process_started=here.started,
                 boot_id=here.boot_id, heartbeat=time.time(),
             )
         )  # fmt: skip

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-from dataclasses import replace
 
 import pytest
 
@@ -87,7 +86,7 @@ def test_equal_graphs_are_stored_once(tmp_path):
         recorder = RunRecorder("id", number=1, pipelines=(), runner="sequential", params={}, started=1.0)
         recorder.plan_ready(make_plan(), {})
         run = recorder.record(Outcome.SUCCEEDED, finished=2.0)
-        store.save(replace(SESSION, session_id=f"s{number}", runs=(run,)))
+        store.save(SESSION._replace(session_id=f"s{number}", runs=(run,)))
     assert store.load("s1").runs[0].graph == store.load("s2").runs[0].graph == graph_of(make_plan(), {})
     with store._connected("read") as connection:
         assert connection.select_value("SELECT COUNT(*) FROM treadle_graphs") == 1

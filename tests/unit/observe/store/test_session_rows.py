@@ -6,7 +6,6 @@ import logging
 import re
 import sqlite3
 from contextlib import closing
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -75,7 +74,7 @@ def test_a_record_written_in_parts_is_the_record(store, tmp_path: Path, step):
         assert (running.finished, running.outcome, running.node_count) == (None, None, 3)
     assert [(node.node, node.attempt) for node in running.nodes] == [("a", 1), ("b", 1), ("b", 2)]
     writer.close()
-    whole = replace(SESSION, finished=9.0, outcome=Outcome.FAILED, runs=(recorder.record(Outcome.FAILED, finished=8.0),))
+    whole = SESSION._replace(finished=9.0, outcome=Outcome.FAILED, runs=(recorder.record(Outcome.FAILED, finished=8.0),))
     store.save(whole)
     assert store.load(SESSION.session_id) == whole
     lines = log_lines(whole.runs[0].log)
@@ -100,7 +99,7 @@ def test_only_changes_are_written(store, monkeypatch):
         lambda self, statement, *rows: statements.append(statement) or execute(self, statement, *rows),
     )
     writer.close()
-    store.save(replace(SESSION, finished=9.0, outcome=Outcome.FAILED, runs=(recorder.record(Outcome.FAILED, finished=8.0),)))
+    store.save(SESSION._replace(finished=9.0, outcome=Outcome.FAILED, runs=(recorder.record(Outcome.FAILED, finished=8.0),)))
     written = [re.split(r" SET | \(", statement)[0] for statement in statements]
     assert written == ["UPDATE treadle_sessions", "UPDATE treadle_runs", "INSERT INTO treadle_nodes"]
 

@@ -8,7 +8,6 @@ import sqlite3
 import stat
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -61,14 +60,14 @@ RECORD = SessionRecord(
     git_dirty=True,
     environment={"TREADLE_ENV": "prod"},
     versions={"python": "3.11.0"},
-    runs=(RUN, replace(RUN, number=2, outcome=Outcome.SUCCEEDED, error=None, nodes=RUN.nodes[:1])),
+    runs=(RUN, RUN._replace(number=2, outcome=Outcome.SUCCEEDED, error=None, nodes=RUN.nodes[:1])),
     error=ErrorRecord("ValueError", "after the run", "Trace"),
 )
 
 
 def record(number: int) -> SessionRecord:
     """Make a record without runs."""
-    return replace(RECORD, session_id=f"2026-01-01T00.00.00.{number:03d}Z-aaaaaaaa", runs=())
+    return RECORD._replace(session_id=f"2026-01-01T00.00.00.{number:03d}Z-aaaaaaaa", runs=())
 
 
 def test_what_is_saved_is_loaded(tmp_path: Path) -> None:
@@ -84,7 +83,7 @@ def test_saving_again_replaces(tmp_path: Path) -> None:
     """The same session saved twice is there once, as it was last."""
     store = SQLStore(project_path=tmp_path)
     store.save(RECORD)
-    later = replace(RECORD, finished=4.0, runs=RECORD.runs[:1])
+    later = RECORD._replace(finished=4.0, runs=RECORD.runs[:1])
     store.save(later)
     assert store.load(RECORD.session_id) == later
     assert len(store.list()) == 1
@@ -107,7 +106,7 @@ def test_list_is_newest_first_and_limited(tmp_path: Path) -> None:
 def test_list_counts_nodes_not_attempts(tmp_path: Path) -> None:
     """A node that failed twice is one failed node."""
     store = SQLStore(project_path=tmp_path)
-    store.save(replace(RECORD, runs=(RUN,)))
+    store.save(RECORD._replace(runs=(RUN,)))
     assert (store.list()[0].succeeded, store.list()[0].failed) == (1, 1)
 
 
@@ -175,8 +174,7 @@ class Thing:
 def test_strange_values_are_kept(tmp_path: Path) -> None:
     """A NUL, a lone surrogate, a NaN or an object in a record never costs the record; params keep their types."""
     store = SQLStore(project_path=tmp_path)
-    odd = replace(
-        RECORD,
+    odd = RECORD._replace(
         project_path="/caf\udce9",
         extra_params={"inf": float("inf"), "set": {1, 2}, 2020: b"\0", "nul": "\0\udcff", "object": Thing()},
         error=ErrorRecord("E", "nul \0", "trace \udcff"),
