@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
-    from treadle.observe.store.rows import Row
+    from treadle.observe.store.rows import Row, Rows
 
 _NO_VALUES: tuple[Row, ...] = ({},)
 
@@ -99,6 +99,10 @@ class StoreConnection(ABC):
         Returns:
             How many rows it has changed; -1 if the driver does not count them.
         """
+
+    @abstractmethod
+    def insert(self, table: str, rows: Rows) -> None:
+        """Insert rows into a table, of which there may be thousands: faster than `execute`."""
 
     @abstractmethod
     def select(self, statement: str, values: Mapping[str, Any] | None = None) -> Sequence[Sequence[Any]]:

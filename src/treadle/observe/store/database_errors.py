@@ -1,6 +1,6 @@
 """Errors of the database of a store: which ones are temporary, and what to say about the others.
 
-It imports no driver but that of SQLite; errors of SQLAlchemy are known if it was imported. State: none.
+It imports no driver but that of SQLite; errors of SQLAlchemy and psycopg are known if these were imported. State: none.
 """
 
 from __future__ import annotations
@@ -25,8 +25,9 @@ _T = TypeVar("_T")
 
 def database_errors(*others: type[Exception]) -> tuple[type[Exception], ...]:
     """Return the classes of all errors that the database or its driver can raise in this process, and others."""
-    library = sys.modules.get("sqlalchemy.exc")
-    return (sqlite3.Error, *others) if library is None else (sqlite3.Error, library.SQLAlchemyError, *others)
+    names = {"sqlalchemy.exc": "SQLAlchemyError", "psycopg": "Error"}
+    imported = [getattr(sys.modules[module], name) for module, name in names.items() if module in sys.modules]
+    return (sqlite3.Error, *imported, *others)
 
 
 def retry_while_locked(busy_timeout: float, call: Callable[[], _T]) -> _T:

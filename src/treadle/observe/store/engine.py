@@ -24,14 +24,17 @@ from treadle.errors import StoreError
 from treadle.observe.store.connection import Database, StoreConnection
 from treadle.observe.store.plain import plain_text
 from treadle.observe.store.sqlite import make_private_file, use_settings
+from treadle.observe.store.statements import Table, insert, insert_by_position
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from sqlalchemy import TextClause
 
-    from treadle.observe.store.rows import Row
+    from treadle.observe.store.rows import Row, Rows
 
+_MARKS = {"qmark": "?", "format": "%s", "pyformat": "%s"}
+"""What stands for a value without a name, by the style of the driver."""
 _WRITING = "treadle_writing"
 _SECRET_QUERY = ("password", "passwd", "pwd", "secret", "token", "key")
 
@@ -118,6 +121,22 @@ class EngineConnection(StoreConnection):
     def execute(self, statement: str, rows: Sequence[Row] = ({},)) -> int:
         """Execute a statement once for each row of values."""
         return self._connection.execute(_with_documents(statement, rows), rows).rowcount
+
+    def insert(self, table: str, rows: Rows) -> None:
+        """Insert rows."""
+        if self._connection.dialect.driver == "psycopg":  # its copy takes a third of the time of its executemany
+            driver: Any = self._connection.connection.driver_connection
+            with driver.cursor() as cursor, cursor.copy(f"COPY {table} ({', '.join(rows.columns)}) FROM STDIN") as copy:
+                for row in rows.values:
+                    copy.write_row(row)
+            return
+        mark = _MARKS.get(self._connection.dialect.paramstyle)
+        if mark is None:
+            names = [dict(zip(rows.columns, row, strict=True)) for row in rows.values]
+            self.execute(insert(Table(table, ()), rows.columns), names)
+        else:
+            statement = insert_by_position(table, rows.columns, mark)
+            self._connection.exec_driver_sql(statement, [tuple(row) for row in rows.values])
 
     def select(self, statement: str, values: Mapping[str, Any] | None = None) -> Sequence[Sequence[Any]]:
         """Return the rows of a query, as sequences."""

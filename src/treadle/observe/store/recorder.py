@@ -301,7 +301,7 @@ class RunRecorder:
     def _node_finished(self, event: NodeFinished) -> None:
         record = NodeRecord.from_finished(event)
         success = self.success_of(record)
-        self._keep(record if success is None else NodeRecord.from_finished(event, success))
+        self._keep(record if success is None else record._replace(success=success))
 
     def _node_failed(self, event: NodeFailed) -> None:
         self._keep(NodeRecord.from_failed(event))

@@ -1,23 +1,23 @@
 """Convert records to database rows and back.
 
 Each record is one row with a column per field and four columns for an error; JSON columns hold plain values. State: none.
-Neighbours: `records.py` defines the records, `statements.py` the tables; `store.py` reads and writes the rows.
+Neighbours: `records.py` defines the records, `statements.py` the tables, `node_rows.py` converts attempts at nodes;
+`session_rows.py` writes the rows, `store.py` reads them.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
-from treadle.events import ContentRecord, Dispatch, Outcome
+from treadle.events import Outcome
 from treadle.observe.store.liveness import SessionProcess, is_alive
 from treadle.observe.store.memory_samples import MemoryRecord
 from treadle.observe.store.plain import plain_text, plain_value
 from treadle.observe.store.positions import in_plan_order
 from treadle.observe.store.records import (
     ErrorRecord,
-    NodeRecord,
     RunRecord,
     SessionRecord,
     SessionState,
@@ -25,13 +25,25 @@ from treadle.observe.store.records import (
     WorkerRecord,
 )
 from treadle.observe.store.typed_json import decode, encode
-from treadle.planning.reuse.facts import digest_of
 
 if TYPE_CHECKING:
+    from treadle.observe.store.records import NodeRecord
     from treadle.observe.store.run_graph import RunGraph
 
 Row: TypeAlias = Mapping[str, Any]
 """One row of a table, by column name."""
+
+
+class Rows(NamedTuple):
+    """Rows of one table, as sequences of values.
+
+    Attributes:
+        columns: the names of the columns; a column that is not among them is NULL.
+        values: for each row, its values in this order; those of JSON columns are text.
+    """
+
+    columns: Sequence[str]
+    values: Sequence[Sequence[Any]]
 
 
 def session_row(record: SessionRecord) -> Row:
@@ -47,15 +59,15 @@ def session_row(record: SessionRecord) -> Row:
         "session_id": record.session_id,
         "project_path": plain_text(record.project_path),
         "package_name": record.package_name,
-        "env": _text(record.env),
+        "env": text_or_null(record.env),
         "conf_source": plain_text(record.conf_source),
         "extra_params": encode(record.extra_params),
-        "command": _text(record.command),
+        "command": text_or_null(record.command),
         "started": record.started,
         "finished": record.finished,
         "outcome": record.outcome.value if record.outcome else None,
-        "user_name": _text(record.user),
-        "host": _text(record.host),
+        "user_name": text_or_null(record.user),
+        "host": text_or_null(record.host),
         "pid": record.pid,
         "git_commit": record.git_commit,
         "git_dirty": record.git_dirty,
@@ -66,7 +78,7 @@ def session_row(record: SessionRecord) -> Row:
         "boot_id": record.boot_id,
         "heartbeat": record.heartbeat,
         "resumed_from": record.resumed_from,
-        **_error_columns(record.error),
+        **dict(zip(ERROR_COLUMNS, error_values(record.error), strict=True)),
     }
 
 
@@ -96,43 +108,7 @@ def run_row(session_id: str, record: RunRecord) -> Row:
         "graph": record.graph.digest if record.graph is not None else None,
         "parameters": encode(record.parameters) if record.parameters else None,
         "memory": record.memory.as_json() if record.memory is not None else None,
-        **_error_columns(record.error),
-    }
-
-
-def node_row(session_id: str, run: int, position: int, record: NodeRecord) -> Row:
-    """Make the row of an attempt at a node.
-
-    Args:
-        session_id: the session it belongs to.
-        run: number of the run.
-        position: its place in the run's nodes.
-        record: the attempt.
-
-    Returns:
-        Its row in `statements.NODES`.
-    """
-    return {
-        "session_id": session_id,
-        "run": run,
-        "position": position,
-        "node": plain_text(record.node),
-        "attempt": record.attempt,
-        "outcome": record.outcome.value if record.outcome else None,
-        "worker": _text(record.worker),
-        "started": record.started,
-        "finished": record.finished,
-        "load_seconds": record.load_seconds,
-        "run_seconds": record.run_seconds,
-        "save_seconds": record.save_seconds,
-        "sizes": plain_value(record.sizes) if record.sizes else [],
-        "outputs": [plain_value(each._asdict()) for each in record.outputs] or None,
-        "fingerprint": digest_of(record.success.parts) if record.success is not None else None,
-        "submitted": record.dispatch.submitted if record.dispatch is not None else None,
-        "assigned": record.dispatch.assigned if record.dispatch is not None else None,
-        "delayed_until": record.dispatch.delayed_until if record.dispatch is not None else None,
-        "retried": record.retried,
-        **_error_columns(record.error),
+        **dict(zip(ERROR_COLUMNS, error_values(record.error), strict=True)),
     }
 
 
@@ -181,7 +157,7 @@ def session_from(row: Row, runs: Sequence[RunRecord]) -> SessionRecord:
         command=row["command"],
         started=row["started"],
         finished=row["finished"],
-        outcome=_outcome(row),
+        outcome=outcome_from(row),
         user=row["user_name"],
         host=row["host"],
         pid=row["pid"],
@@ -190,7 +166,7 @@ def session_from(row: Row, runs: Sequence[RunRecord]) -> SessionRecord:
         environment=document(row["environment"]),
         versions=document(row["versions"]),
         runs=tuple(runs),
-        error=_error(row),
+        error=error_from(row),
         sources=row["sources"],
         process_started=row["process_started"],
         boot_id=row["boot_id"],
@@ -221,42 +197,15 @@ def run_from(row: Row, nodes: Sequence[NodeRecord], workers: Sequence[WorkerReco
         worker_count=row["worker_count"],
         started=row["started"],
         finished=row["finished"],
-        outcome=_outcome(row),
+        outcome=outcome_from(row),
         params=decode(document(row["params"])),
         nodes=in_plan_order(nodes),
         workers=tuple(workers),
-        error=_error(row),
+        error=error_from(row),
         node_count=row["node_count"],
         graph=graph,
         parameters=decode(document(row["parameters"])) if row["parameters"] is not None else {},
         memory=MemoryRecord.from_json(document(row["memory"])) if row["memory"] is not None else None,
-    )
-
-
-def node_from(row: Row) -> NodeRecord:
-    """Read an attempt at a node.
-
-    Args:
-        row: from `statements.NODES`.
-
-    Returns:
-        The record.
-    """
-    return NodeRecord(
-        node=row["node"],
-        attempt=row["attempt"],
-        outcome=_outcome(row),
-        worker=row["worker"],
-        started=row["started"],
-        finished=row["finished"],
-        load_seconds=row["load_seconds"],
-        run_seconds=row["run_seconds"],
-        save_seconds=row["save_seconds"],
-        sizes=tuple((name, size) for name, size in document(row["sizes"])),
-        outputs=tuple(ContentRecord(**each) for each in document(row["outputs"]) or ()),
-        error=_error(row),
-        dispatch=Dispatch(row["submitted"], row["assigned"], row["delayed_until"]) if row["submitted"] is not None else None,
-        retried=bool(row["retried"]),
     )
 
 
@@ -290,7 +239,7 @@ def summary_from(row: Row, runs: Sequence[Row], counts: Mapping[str, int]) -> Se
         command=row["command"],
         started=row["started"],
         finished=row["finished"],
-        outcome=_outcome(row),
+        outcome=outcome_from(row),
         user=row["user_name"],
         git_commit=row["git_commit"],
         git_dirty=_flag(row["git_dirty"]),
@@ -308,6 +257,16 @@ def summary_from(row: Row, runs: Sequence[Row], counts: Mapping[str, int]) -> Se
     )
 
 
+def rows_of(rows: Sequence[Row]) -> Rows:
+    """Return rows with the same columns as sequences of values, with JSON as text.
+
+    Args:
+        rows: at least one row.
+    """
+    values = [[json.dumps(each) if isinstance(each, (list, dict)) else each for each in row.values()] for row in rows]
+    return Rows(tuple(rows[0]), values)
+
+
 def document(value: Any) -> Any:
     """Return the value of a JSON column, which some drivers return as text; it is None, a list or a dictionary."""
     return json.loads(value) if isinstance(value, str) else value
@@ -317,7 +276,8 @@ def _flag(value: int | None) -> bool | None:
     return None if value is None else bool(value)
 
 
-def _text(text: str | None) -> str | None:
+def text_or_null(text: str | None) -> str | None:
+    """Return a text for a column that may be NULL."""
     return None if text is None else plain_text(text)
 
 
@@ -329,22 +289,25 @@ def state_of(row: Row) -> SessionState:
     return SessionState.RUNNING if is_alive(process, row["heartbeat"]) else SessionState.LOST
 
 
-def _outcome(row: Row) -> Outcome | None:
+def outcome_from(row: Row) -> Outcome | None:
+    """Return the outcome in a row; None if what it describes has not ended."""
     return Outcome(row["outcome"]) if row["outcome"] else None
 
 
-def _error_columns(error: ErrorRecord | None) -> Row:
+ERROR_COLUMNS = ("error_type", "error_message", "error_traceback", "error_node")
+"""The columns of an error."""
+
+
+def error_values(error: ErrorRecord | None) -> tuple[str | None, ...]:
+    """Return the values of the columns of an error."""
     if error is None:
-        return {"error_type": None, "error_message": None, "error_traceback": None, "error_node": None}
-    return {
-        "error_type": plain_text(error.type_name),
-        "error_message": plain_text(error.message),
-        "error_traceback": plain_text(error.traceback),
-        "error_node": _text(error.node),
-    }
+        return (None, None, None, None)
+    message, trace = plain_text(error.message), plain_text(error.traceback)
+    return plain_text(error.type_name), message, trace, text_or_null(error.node)
 
 
-def _error(row: Row) -> ErrorRecord | None:
+def error_from(row: Row) -> ErrorRecord | None:
+    """Return the error in a row, if there is one."""
     if row["error_type"] is None:
         return None
-    return ErrorRecord(row["error_type"], row["error_message"], row["error_traceback"], row["error_node"])
+    return ErrorRecord(*[row[column] for column in ERROR_COLUMNS])

@@ -137,11 +137,13 @@ def graph_of(plan: Plan, limits: Mapping[str, int]) -> RunGraph:
         func = node.func
         source = sources.get(id(func)) or sources.setdefault(id(func), source_of(func))
         namespace = getattr(node, "namespace", None) or getattr(getattr(node, "kedro", None), "namespace", None)
+        tags = tuple(sorted(node.tags)) if node.tags else ()
         policy = plan.policies[index] if plan.policies else None
-        resources = tuple(each for each in policy.resources or () if each[0] in limits) if policy is not None else ()
-        tags = tuple(sorted(node.tags))
-        nodes.append(GraphNode(plain_text(name), inputs, outputs, parents, namespace, tags, source, main_only, resources))
-    return RunGraph(tuple(nodes), tuple(GraphDataset(plain_text(each.name), _kind(each)) for each in plan.datasets), dict(limits))
+        resources = policy.resources if policy is not None else None
+        limited = tuple([each for each in resources if each[0] in limits]) if resources else ()
+        nodes.append(GraphNode(plain_text(name), inputs, outputs, parents, namespace, tags, source, main_only, limited))
+    datasets = [GraphDataset(plain_text(each.name), _kind(each)) for each in plan.datasets]
+    return RunGraph(tuple(nodes), tuple(datasets), dict(limits))
 
 
 def used_parameters(graph: RunGraph, params: Mapping[str, Any]) -> dict[str, Any]:

@@ -5,16 +5,17 @@ it is not known which rows are in the database (before the first write, and afte
 deleted and written again.
 
 State: the parts of the record that are known to be in the database.
-Neighbours: `parts.py` has the parts, `rows.py` converts them; `store.py` and `live_writer.py` write them.
+Neighbours: `parts.py` has the parts, `rows.py` and `node_rows.py` convert them; `store.py` and `live_writer.py` write them.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from treadle.observe.store import rows
+from treadle.observe.store.node_rows import node_rows
 from treadle.observe.store.parts import RecordParts
-from treadle.observe.store.statements import GRAPHS, LOGS, NODES, RUNS, SESSIONS, WORKERS, Table, delete, insert, put, update
+from treadle.observe.store.statements import GRAPHS, LOGS, NODES, RUNS, SESSIONS, WORKERS, Table, delete, put, update
 from treadle.observe.store.successes import write_successes
 
 if TYPE_CHECKING:
@@ -22,9 +23,13 @@ if TYPE_CHECKING:
     from typing import TypeAlias
 
     from treadle.observe.store.connection import StoreConnection
-    from treadle.observe.store.rows import Row
+    from treadle.observe.store.rows import Row, Rows
 
     Key: TypeAlias = tuple[int, ...]
+
+
+_K = TypeVar("_K")
+_R = TypeVar("_R")
 
 
 class RowsGoneError(Exception):
@@ -35,8 +40,8 @@ class _Change(NamedTuple):
     """The rows of one table to insert and to update, and the keys of those to delete."""
 
     table: Table
-    new: list[Row]
-    changed: list[Row]
+    new: Rows | None
+    changed: Rows | None
     gone: list[Row]
 
 
@@ -106,7 +111,7 @@ class SessionRows:
         session_id = self._session_id
         session = _changes(SESSIONS, stored.session, parts.session, lambda _key, record: rows.session_row(record))
         runs = _changes(RUNS, stored.runs, parts.runs, lambda _key, record: rows.run_row(session_id, record))
-        nodes = _changes(NODES, stored.nodes, parts.nodes, lambda key, record: rows.node_row(session_id, key[0], key[1], record))
+        nodes = self._node_changes(stored, parts)
         workers = _changes(
             WORKERS, stored.workers, parts.workers, lambda key, record: rows.worker_row(session_id, key[0], key[1], record)
         )
@@ -125,7 +130,16 @@ class SessionRows:
             )
             for change, gone in of_runs:
                 change.gone.extend({"session_id": session_id, "run": run, "position": position} for run, position in gone)
-        return [change for change in (session, runs, nodes, workers, logs) if change.new or change.changed or change.gone]
+        return [each for each in (session, runs, nodes, workers, logs) if each.new or each.changed or each.gone]
+
+    def _node_changes(self, stored: RecordParts, parts: RecordParts) -> _Change:
+        new, changed = _different(stored.nodes, parts.nodes)
+        return _Change(
+            NODES,
+            node_rows(self._session_id, new) if new else None,
+            node_rows(self._session_id, changed, all_columns=True) if changed else None,
+            [],
+        )
 
     def _write_graphs(self, connection: StoreConnection, stored: RecordParts, parts: RecordParts) -> None:
         """Write the graphs of runs that are not in the database yet."""
@@ -152,22 +166,36 @@ class SessionRows:
 
 
 def _changes(table: Table, stored: Mapping[Any, Any], parts: Mapping[Any, Any], to_row: Callable[[Any, Any], Row]) -> _Change:
-    change = _Change(table, [], [], [])
+    new, changed = (
+        rows.rows_of([to_row(key, record) for key, record in part.items()]) if part else None
+        for part in _different(stored, parts)
+    )
+    return _Change(table, new, changed, [])
+
+
+def _different(stored: Mapping[_K, _R], parts: Mapping[_K, _R]) -> tuple[Mapping[_K, _R], Mapping[_K, _R]]:
+    """Return the parts that are not in the database, and those that have changed."""
+    if not stored:
+        return parts, {}
+    new: dict[_K, _R] = {}
+    changed: dict[_K, _R] = {}
     for key, record in parts.items():
         before = stored.get(key)
         if before is None:
-            change.new.append(to_row(key, record))
+            new[key] = record
         elif before is not record and before != record:
-            change.changed.append(to_row(key, record))
-    return change
+            changed[key] = record
+    return new, changed
 
 
 def _insert_or_update(connection: StoreConnection, change: _Change) -> None:
-    if change.new:
-        connection.execute(insert(change.table, change.new[0]), change.new)
-    if change.changed:
-        count = connection.execute(update(change.table, change.changed[0]), change.changed)
-        if count not in (-1, len(change.changed)):  # -1: the driver does not count
+    if change.new is not None:
+        connection.insert(change.table.name, change.new)
+    if change.changed is not None:
+        columns, values = change.changed
+        changed = [dict(zip(columns, row, strict=True)) for row in values]
+        count = connection.execute(update(change.table, columns), changed)
+        if count not in (-1, len(changed)):  # -1: the driver does not count
             raise RowsGoneError
 
 

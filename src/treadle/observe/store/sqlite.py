@@ -26,12 +26,13 @@ from treadle.observe.store.connection import Database, StoreConnection
 from treadle.observe.store.file import STORE_FOLDER
 from treadle.observe.store.idle_connections import IdleConnections
 from treadle.observe.store.plain import plain_text
+from treadle.observe.store.statements import insert_by_position
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from treadle.observe.store.rows import Row
+    from treadle.observe.store.rows import Row, Rows
 
 _PRIVATE_FOLDER = 0o700
 _PRIVATE_FILE = 0o600
@@ -127,6 +128,10 @@ class SqliteConnection(StoreConnection):
         by_position = _PARAMETER.sub("?", statement)
         stored = ([each if type(each) not in _AS_JSON else _json(each) for each in values(row)] for row in rows)
         return self._connection.executemany(by_position, stored).rowcount
+
+    def insert(self, table: str, rows: Rows) -> None:
+        """Insert rows."""
+        self._connection.executemany(insert_by_position(table, rows.columns, "?"), rows.values)
 
     def select(self, statement: str, values: Mapping[str, Any] | None = None) -> Sequence[Sequence[Any]]:
         """Return the rows of a query, as sequences."""

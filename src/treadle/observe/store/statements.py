@@ -47,6 +47,17 @@ def insert(table: Table, columns: Collection[str]) -> str:
     return f"INSERT INTO {table.name} ({names}) VALUES ({values})"
 
 
+def insert_by_position(table: str, columns: Collection[str], mark: str) -> str:
+    """Return the statement that inserts a row whose values have no names.
+
+    Args:
+        table: the name of the table.
+        columns: the columns.
+        mark: what stands for a value in a statement of the driver.
+    """
+    return f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({', '.join([mark] * len(columns))})"
+
+
 def update(table: Table, columns: Collection[str]) -> str:
     """Return the statement that updates the row with the same key."""
     changes = ", ".join(f"{name} = :{name}" for name in columns if name not in table.key)

@@ -181,6 +181,7 @@ class SQLStore(SuccessAccess, ResumeAccess, HistoryAccess, PruneAccess, QueueAcc
         from treadle.observe.store import rows
         from treadle.observe.store.log_lines import LogBatch
         from treadle.observe.store.lookup import unknown_session, whole_id
+        from treadle.observe.store.node_rows import node_from
         from treadle.observe.store.run_graph import RunGraph
         from treadle.observe.store.statements import listed
 
@@ -193,7 +194,7 @@ class SQLStore(SuccessAccess, ResumeAccess, HistoryAccess, PruneAccess, QueueAcc
             run_rows = connection.select_rows(f"SELECT * FROM treadle_runs {of_session} ORDER BY number", values)
             nodes = defaultdict(list)
             for row in connection.select_rows(f"SELECT * FROM treadle_nodes {of_session} ORDER BY position", values):
-                nodes[row["run"]].append(rows.node_from(row))
+                nodes[row["run"]].append(node_from(row))
             workers = defaultdict(list)
             for row in connection.select_rows(f"SELECT * FROM treadle_workers {of_session} ORDER BY position", values):
                 workers[row["run"]].append(rows.worker_from(row))

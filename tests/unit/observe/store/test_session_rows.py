@@ -92,11 +92,16 @@ def test_only_changes_are_written(store, monkeypatch):
         recorder(each)
     write(writer, recorder, SESSION)
     statements = []
-    execute = SqliteConnection.execute
+    execute, insert = SqliteConnection.execute, SqliteConnection.insert
     monkeypatch.setattr(
         SqliteConnection,
         "execute",
         lambda self, statement, *rows: statements.append(statement) or execute(self, statement, *rows),
+    )
+    monkeypatch.setattr(
+        SqliteConnection,
+        "insert",
+        lambda self, table, rows: statements.append(f"INSERT INTO {table}") or insert(self, table, rows),
     )
     writer.close()
     store.save(SESSION._replace(finished=9.0, outcome=Outcome.FAILED, runs=(recorder.record(Outcome.FAILED, finished=8.0),)))
