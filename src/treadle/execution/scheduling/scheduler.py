@@ -195,8 +195,7 @@ class Scheduler(SchedulerMoves):
             worker: the worker.
             is_leaving: False if it stays.
         """
-        if (state := self._workers.states.get(worker)) is not None:
-            state.leaving = is_leaving
+        self._workers.set_leaving(worker, is_leaving=is_leaving)
 
     def lose_worker(self, worker: int, culprit: int | None) -> None:
         """A worker is lost: its nodes can run elsewhere, except the culprit, which stays assigned until `fail` or `retry`.

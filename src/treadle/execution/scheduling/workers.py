@@ -21,11 +21,16 @@ _LATEST_WEIGHT = 0.2
 
 
 class WorkerState:
-    """The nodes and jobs of a worker."""
+    """The nodes and jobs of a worker.
 
-    __slots__ = ("jobs", "leaving", "nodes", "slow")
+    Args:
+        order: its position in the order in which the workers became ready.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("jobs", "leaving", "nodes", "order", "slow")
+
+    def __init__(self, order: int) -> None:
+        self.order = order
         self.nodes: dict[int, None] = {}  # assigned and not yet reported, in order
         self.jobs = 0
         self.slow = False  # it is running a long node: no job is queued behind that node
@@ -43,6 +48,10 @@ class Workers:
         self._fixed_depth = depth
         self._mean_seconds: float | None = None  # of recent nodes
         self.states: dict[int, WorkerState] = {}
+        self._added = 0
+        # The workers that may have room: those that changed since they were last found to have none at this depth.
+        self._changed: dict[int, WorkerState] = {}
+        self._depth_of_changed = 0
         # For jobs of more than one node: assigned node -> the first node of its job, which identifies the job.
         self._job_of: dict[int, int] = {}
         self._job_size: dict[int, int] = {}  # job -> nodes of it that are not reported yet
@@ -63,15 +72,27 @@ class Workers:
 
     def add(self, worker: int) -> None:
         """Add a worker that is ready."""
-        self.states[worker] = WorkerState()
+        self._added += 1
+        self.states[worker] = self._changed[worker] = WorkerState(self._added)
+
+    def set_leaving(self, worker: int, *, is_leaving: bool) -> None:
+        """Note whether a worker will be shut down soon, so that it gets no more jobs."""
+        if (state := self.states.get(worker)) is not None:
+            state.leaving = is_leaving
+            self._changed[worker] = state
 
     def with_room(self, depth: int) -> list[tuple[int, int, int, WorkerState]]:
         """Return the workers that may hold another job, as (number of jobs, order, worker, state)."""
-        return [
-            (state.jobs, order, worker, state)
-            for order, (worker, state) in enumerate(self.states.items())
+        if depth != self._depth_of_changed:
+            self._changed, self._depth_of_changed = dict(self.states), depth
+        room = [
+            (state.jobs, state.order, worker, state)
+            for worker, state in self._changed.items()
             if state.jobs < (1 if state.slow else depth) and not state.leaving
         ]
+        if len(room) < len(self._changed):
+            self._changed = {worker: state for _jobs, _order, worker, state in room}
+        return room
 
     def hold(self, nodes: Sequence[int], state: WorkerState) -> None:
         """Add a job to a worker."""
@@ -92,6 +113,7 @@ class Workers:
             return
         del state.nodes[node]
         state.slow = False
+        self._changed[worker] = state
         job = self._job_of.pop(node, None)
         if job is None:
             state.jobs -= 1
@@ -107,4 +129,5 @@ class Workers:
         for node in nodes:
             self.drop(node, worker)
         del self.states[worker]
+        self._changed.pop(worker, None)
         return nodes

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import math
 import os
 import pickle
 import select
@@ -58,6 +59,9 @@ if TYPE_CHECKING:
 
 MONITOR_DELAY_SECONDS = 0.01
 """How long a node may run before pending messages are sent and the jobs queued behind it are returned to the parent."""
+
+REPORT_DELAY_SECONDS = 0.1
+"""How long a node may run before its start is reported. The report of a shorter node's end has its start, too."""
 
 CANCEL_CHECK_SECONDS = 0.001
 """The shortest interval between two checks for a Cancel between nodes: one check costs as much as a tiny node."""
@@ -167,6 +171,8 @@ class _Server:
             if rest:
                 with self._lock:
                     self._add_commands(rest)
+            else:
+                self._last_cancel_check = time.monotonic()  # there is no Cancel: everything that has arrived was read
             return first
 
     def _monitor(self) -> None:
@@ -185,7 +191,6 @@ class _Server:
             current = self._worker.current
             never.wait(MONITOR_DELAY_SECONDS)
             if current is not None and self._worker.current is current:
-                self._channel.post(Started(*current))
                 self._return_queued_jobs()
                 self._channel.flush()
                 self._publish_requested()  # the main thread may have read requests between two nodes of its job
@@ -200,9 +205,14 @@ class _Server:
         poll = select.poll()
         poll.register(self._channel, select.POLLIN)
         poll.register(self._wake_read, select.POLLIN)
+        is_reported, report_at = False, time.monotonic() + REPORT_DELAY_SECONDS - MONITOR_DELAY_SECONDS
         try:
             while self._worker.current is current:
-                poll.poll()
+                poll.poll(None if is_reported else max(0, math.ceil((report_at - time.monotonic()) * 1000)))
+                if not is_reported and time.monotonic() >= report_at and self._worker.current is current:
+                    is_reported = True
+                    self._channel.post(Started(*current))
+                    self._channel.flush()
                 with contextlib.suppress(BlockingIOError):
                     self._wake_read.recv(16)
                 if self._worker.sender.pending:
@@ -297,6 +307,7 @@ class _Server:
         try:
             spec = pickle.loads(self._specs[job.run])  # noqa: S301 - the parent sent it
             self._runs[job.run] = run = WorkerRun(job.run, spec, self._worker, self._files.of(job.run), self._budget)
+            del self._specs[job.run]
         except WorkerSetupError:
             raise  # not the failure of a node: this process cannot run any
         except BaseException as exc:  # noqa: BLE001 - unpickling hooks runs the project's code, which may raise or exit: fail the first node

@@ -70,6 +70,7 @@ class SlotPool:
 
     def __init__(self, size: int, method: StartMethod, make_spec: Callable[[str], ProcessSpec], callbacks: PoolCallbacks) -> None:
         self._callbacks = callbacks
+        self._posted: dict[int, Slot] = {}  # slots with messages for the next `flush`, by number
         self._retiring: list[threading.Thread] = []  # each waits for a retired process to exit
         open_standard_descriptors()
         with contextlib.ExitStack() as files:  # any step may fail at the limit of open files: close what is open then
@@ -257,15 +258,17 @@ class SlotPool:
                 os.close(fd)
             return
         slot.channel.post(message, descriptors)
+        self._posted[slot.number] = slot
 
     def flush(self) -> None:
         """Send the queued messages, as far as the sockets accept them without blocking."""
-        for slot in self.slots.values():
+        for number, slot in list(self._posted.items()):
             if slot.channel is not None and slot.channel.wants_to_write:
                 with contextlib.suppress(ChannelClosedError):  # it is gone; `wait` will report that
                     slot.channel.flush()
                     if slot.channel.wants_to_write:
                         self._watch(slot.channel, selectors.EVENT_READ | selectors.EVENT_WRITE)
+            del self._posted[number]
 
     def _resume_sending(self, channel: Channel) -> None:
         channel.flush()
