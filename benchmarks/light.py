@@ -8,6 +8,7 @@ from typing import Any
 SHORT_SECONDS = 0.01
 LONG_SECONDS = 0.1
 BUSY_SECONDS = 0.001
+NAP_SECONDS = 0.05
 
 
 def noop(*_inputs: Any) -> int:
@@ -32,4 +33,10 @@ def busy(_source: Any) -> int:
     end = time.process_time() + BUSY_SECONDS
     while time.process_time() < end:
         pass
+    return 1
+
+
+def nap(_source: Any) -> int:
+    """Wait, like a node that calls a service."""
+    time.sleep(NAP_SECONDS)
     return 1

@@ -1,7 +1,9 @@
-"""How Treadle grows: the plan and the scheduler alone, whole runs, namespaces, a large catalog, and who uses the processor."""
+"""How Treadle grows: the plan and scheduler alone, whole runs, many workers, namespaces, catalogs; who uses the processor."""
 
 from __future__ import annotations
 
+import functools
+import gc
 import statistics
 import tempfile
 import time
@@ -10,7 +12,7 @@ from typing import Any
 
 import psutil
 from figures import Figure, median_of, timed
-from light import BUSY_SECONDS, busy, noop
+from light import BUSY_SECONDS, NAP_SECONDS, busy, nap, noop
 
 WIDTH = 50
 LINEAR = 1.15
@@ -30,6 +32,8 @@ def figures(method: str, workers: int, repeats: int, *, quick: bool, first: bool
     return [
         *(_plan_and_scheduler() if first else ()),
         *_whole_runs(method, workers, repeats, (1_000, 10_000, 100_000) if first and not quick else (1_000, 10_000)),
+        *(_shapes(method, workers, (1_000, 10_000) if quick else (10_000, 100_000)) if first else ()),
+        *(_many_workers(method) if first else ()),
         *_processor(method, workers, 500 if quick else 2_000),
         *_namespaces(method, workers, repeats),
         *_large_catalog(method, workers, repeats),
@@ -93,6 +97,70 @@ def _whole_runs(method: str, workers: int, repeats: int, counts: tuple[int, ...]
             )
         before = a_node
     return found
+
+
+def _shapes(method: str, workers: int, counts: tuple[int, int]) -> list[Figure]:
+    """Return the growth of runs of other shapes, in processor time, and the memory that a node takes in the main process."""
+    from treadle import Catalog, ParallelRunner, Pipeline, node
+
+    shapes = {
+        f"a band of {WIDTH}": _band,
+        "independent nodes": lambda count: [node(noop, "source", f"d{index}", name=f"n{index}") for index in range(count)],
+        "a chain": lambda count: [
+            node(noop, f"d{index - 1}" if index else "source", f"d{index}", name=f"n{index}") for index in range(count)
+        ],
+    }
+    found = []
+    for what, make in shapes.items():
+        a_node = []
+        for count in counts:
+            with ParallelRunner(workers, start_method=method) as runner:
+                runner.run(Pipeline(_band(2 * WIDTH)), Catalog({"source": 1}))
+                before = _unshared_bytes()
+                pipeline = Pipeline(make(count))
+                of_pipeline = _unshared_bytes() - before
+                used = time.process_time() + _children_seconds()
+                result = runner.run(pipeline, Catalog({"source": 1}))
+                a_node.append((time.process_time() + _children_seconds() - used) / count * 1e6)
+                memory = _unshared_bytes() - before
+                del result, pipeline
+        name = f"growth from {counts[0]:,} to {counts[1]:,} nodes, {what}, {method}: processor time a node"
+        found.append(Figure(name, a_node[1] / a_node[0], "×", LINEAR, f"{a_node[1]:.0f} µs a node"))
+        detail = f"{of_pipeline / counts[1]:.0f} bytes of them are the pipeline's"
+        found.append(
+            Figure(f"{counts[1]:,} nodes, {what}: memory of the main process", memory / counts[1], "bytes a node", 3_500, detail)
+        )
+    return found
+
+
+def _many_workers(method: str) -> list[Figure]:
+    """Return how close many workers come to the time that their naps take; waiting needs no core, but each message does."""
+    from treadle import Catalog, ParallelRunner, Pipeline, node
+
+    found = []
+    for workers in (8, 64):
+        each = 20
+        pipeline = Pipeline([node(nap, "source", f"s{index}", name=f"s{index}") for index in range(each * workers)])
+        with ParallelRunner(workers, start_method=method) as runner:
+            run = functools.partial(runner.run, pipeline, Catalog({"source": 1}))
+            cold, _ = timed(run)
+            seconds, used = [], []
+            for _ in range(3):
+                before = time.process_time()
+                seconds.append(timed(run)[0])
+                used.append(time.process_time() - before)
+        took, ideal = statistics.median(seconds), each * NAP_SECONDS
+        what = f"{workers} workers, {each * workers:,} nodes of {NAP_SECONDS * 1000:.0f} ms, {method}"
+        found.append(
+            Figure(f"{what}: time, by the ideal", took / ideal, "×", 1 / 0.95, f"{cold:.2f} s with the start of the workers")
+        )
+        found.append(Figure(f"{what}: processor time of the parent", statistics.median(used) / took, "cores", 0.25))
+    return found
+
+
+def _unshared_bytes() -> int:
+    gc.collect()
+    return psutil.Process().memory_full_info().uss
 
 
 def _processor(method: str, workers: int, count: int) -> list[Figure]:

@@ -56,7 +56,7 @@ def job_steps(  # noqa: PLR0913 - all but the first four are keyword-only
     Yields:
         The facts, as reports of the worker.
     """
-    last = dict(job.last)
+    last, local = dict(job.last), frozenset(job.local)
     for position, index in enumerate(job.nodes):
         if cancelled():
             yield Report(worker, JobsReturned(run, job.nodes[position:]))
@@ -70,7 +70,7 @@ def job_steps(  # noqa: PLR0913 - all but the first four are keyword-only
             return load_input(dataset, last.get(dataset) == index)
 
         def store(dataset: int, value: Any, handles: dict[int, Handle] = handles, made: dict[int, Any] = made) -> None:
-            if store_output is None or (keep is not None and dataset in job.local):
+            if store_output is None or (keep is not None and dataset in local):
                 made[dataset] = value
                 return
             if dataset in handles:
@@ -81,12 +81,11 @@ def job_steps(  # noqa: PLR0913 - all but the first four are keyword-only
                 return
             handles[dataset] = store_output(dataset, value)
 
-        rest = job.nodes[position + 1 :]
         try:
             times = _attempt_as(label, context, index, load, store, handles)
-            failed = _keep_outputs(made, keep, run, context, index, rest, started) if keep is not None and made else None
+            failed = _keep_outputs(made, keep, run, context, job, position, started) if keep is not None and made else None
         except AttemptFailedError as exc:
-            failed = Failed(run, index, exc.started, exc.at, exc.failure, rest, exc.original)
+            failed = Failed(run, index, exc.started, exc.at, exc.failure, job.nodes[position + 1 :], exc.original)
         if failed is not None:
             yield Report(worker, failed)
             return
@@ -112,8 +111,8 @@ def _keep_outputs(
     keep: Callable[[dict[int, Any], int], None],
     run: int,
     context: RunContext,
-    index: int,
-    rest: tuple[int, ...],
+    job: RunJob | Job,
+    position: int,
     started: float,
 ) -> Failed | None:
     """Store the outputs of a node; return its failure if that raises."""
@@ -123,7 +122,8 @@ def _keep_outputs(
         except BaseException as exc:  # copying a value runs the code of its class
             if context.interruptible and isinstance(exc, KeyboardInterrupt):
                 raise
-            return failed_outside(run, index, started, exc, rest, dataset=context.dataset_names[dataset])
+            index, *rest = job.nodes[position:]
+            return failed_outside(run, index, started, exc, tuple(rest), dataset=context.dataset_names[dataset])
     return None
 
 

@@ -70,6 +70,7 @@ class WorkerRun:
         self._budget = budget
         self._heap = Heap()
         self._last: dict[int, int] = {}  # of the current job: the last consumer of each dataset that it uses up
+        self._local: frozenset[int] = frozenset()  # the datasets that only the current job uses
         self._ended = False
         run = OpenRun(spec, worker_facts(worker), worker.between_runs, on_node=self._enter_node)
         self._context = run.context
@@ -79,6 +80,7 @@ class WorkerRun:
     def accept(self, job: Job) -> None:
         """Keep the handles of a job's inputs. The server has added those in memory files to `files` already."""
         self._last = dict(job.last) if job.last else {}
+        self._local = frozenset(job.local)
         for dataset, handle in job.inputs:
             if not handle.needs_descriptor:
                 self._handles[dataset] = handle
@@ -87,18 +89,17 @@ class WorkerRun:
         """Forget the handles of the last job's inputs."""
         self._handles.clear()
 
-    def attempt(self, index: int, job: Job, rest: tuple[int, ...]) -> bool:
-        """Run one node of a job and report the result.
+    def attempt(self, job: Job, position: int) -> bool:
+        """Run one node of a job and report the result. If it fails, the later nodes are reported as not started.
 
         Args:
-            index: plan index of the node.
             job: the job.
-            rest: the later nodes of the job, which are reported as not started if this one fails.
+            position: the node's position in it.
 
         Returns:
             Whether the node succeeded.
         """
-        worker = self._worker
+        worker, index = self._worker, job.nodes[position]
         started, since = time.time(), time.monotonic()
         worker.blackboard.begin(worker.place, self._number, index, started, since)
         worker.current = (self._number, index, started)
@@ -110,7 +111,7 @@ class WorkerRun:
                 self._context,
                 index,
                 load_input=partial(self._load_input, index),
-                store_output=partial(self._store_output, job, handles, kept),
+                store_output=partial(self._store_output, handles, kept),
             )
             if kept:
                 with self._values_lock:
@@ -120,6 +121,7 @@ class WorkerRun:
                         is_plain = dataset in handles and handles[dataset].placement.movable
                         self._values.store_output(kept, dataset, is_plain=is_plain)
         except BaseException as exc:  # noqa: BLE001 - user code raises anything, copying a value to keep it included: report it
+            rest = job.nodes[position + 1 :]
             self._report_failure(index, (started, started + time.monotonic() - since), rest, exc, storing, handles)
             return False
         finally:
@@ -235,12 +237,12 @@ class WorkerRun:
         with self._values_lock:
             self._values.discard(dataset)
 
-    def _store_output(self, job: Job, handles: dict[int, Handle], kept: dict[int, Any], dataset: int, value: Any) -> None:
+    def _store_output(self, handles: dict[int, Handle], kept: dict[int, Any], dataset: int, value: Any) -> None:
         """Store a node's output: add it to `kept` if it stays in this process, and its handle to `handles` if it is reported.
 
         A generator's dataset is stored once for each chunk; the last chunk replaces the earlier ones.
         """
-        if dataset in job.local:
+        if dataset in self._local:
             kept[dataset] = value
             return
         kept.pop(dataset, None)

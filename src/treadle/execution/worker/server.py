@@ -291,11 +291,11 @@ class _Server:
             run.forget_inputs()
 
     def _attempt_nodes(self, run: WorkerRun, job: Job) -> None:
-        for position, index in enumerate(job.nodes, start=1):
+        for position in range(len(job.nodes)):
             if self._check_for_cancel(job.run):
-                self._channel.post(JobsReturned(job.run, job.nodes[position - 1 :]))
+                self._channel.post(JobsReturned(job.run, job.nodes[position:]))
                 return
-            succeeded = run.attempt(index, job, job.nodes[position:])
+            succeeded = run.attempt(job, position)
             if self._monitor_reads:
                 self._resume_reading()
             if not succeeded:
