@@ -177,10 +177,14 @@ class SessionError(TreadleError):
 
 
 class StoreError(TreadleError):
-    """The store of sessions cannot be opened, migrated or written. Fields: url (password masked)."""
+    """The store of sessions cannot be opened, migrated or written.
 
-    fields: ClassVar[tuple[str, ...]] = ("url",)
+    Fields: url (password masked), is_misconfigured (True if its settings or the installed packages have to be corrected).
+    """
+
+    fields: ClassVar[tuple[str, ...]] = ("url", "is_misconfigured")
     url: str | None
+    is_misconfigured: bool | None
 
 
 class ReportError(TreadleError):

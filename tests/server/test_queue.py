@@ -232,7 +232,7 @@ def test_runs_of_other_projects_are_not_listed(runs, tmp_path):
     runs.start()
     assert ended(runs, run_id) == "succeeded"
     with closing(SQLStore(project_path=tmp_path)) as store:
-        store.save(replace(store.load(run_id), session_id=f"{run_id}-other", package_name="other"))
+        store.save(store.load(run_id)._replace(session_id=f"{run_id}-other", package_name="other"))
         assert len(store.list()) == 2
     assert [each.id for each in runs.views(10)] == [run_id]
     with pytest.raises(Problem, match="no run"):

@@ -13,6 +13,7 @@ import logging
 import os
 import sys
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 from treadle.errors import SessionError
@@ -21,7 +22,7 @@ from treadle.io.validation.declaration import ValidatorRecipe
 from treadle.observe.store import SQLStore
 from treadle.session.node_facts import STORED_TYPE
 from treadle.session.resuming import find_record, resumed_from
-from treadle.session.reusing import Reuse
+from treadle.session.reusing import Reuse, or_none_known
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -64,7 +65,9 @@ class KedroReuse:
     root: Path
 
 
-def find_reuse(options: ReuseOptions, root: Path | None, package_name: str | None, session: SessionInfo) -> KedroReuse:
+def find_reuse(
+    options: ReuseOptions, root: Path | None, package_name: str | None, session: SessionInfo, *, needs_store: bool = False
+) -> KedroReuse:
     """Find what earlier runs recorded.
 
     Args:
@@ -72,6 +75,7 @@ def find_reuse(options: ReuseOptions, root: Path | None, package_name: str | Non
         root: the project's folder; None if its runs are not recorded.
         package_name: the project's package.
         session: the session's configuration and arguments.
+        needs_store: whether it is an error if the last successes cannot be read; otherwise all nodes run, with a warning.
 
     Returns:
         What decides about the nodes.
@@ -91,7 +95,8 @@ def find_reuse(options: ReuseOptions, root: Path | None, package_name: str | Non
     storing: dict[str, Any] = {"store": store, "max_stored": _cache_size(package_name)}
     if options.resume is None:
         skips = options.skip_unchanged
-        reuse = Reuse(package_name, lambda: store.last_successes(package_name, env), skips=skips, env=env, **storing)
+        read = partial(store.last_successes, package_name, env)
+        reuse = Reuse(package_name, read if needs_store else or_none_known(read), skips=skips, env=env, **storing)
         return KedroReuse(store, reuse, None, package_name, root)
     record, claim = find_record(options.resume, store, package_name)
     resumed = resumed_from(record, claim)

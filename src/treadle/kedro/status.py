@@ -75,7 +75,7 @@ def kedro_status(
         pipeline = _selected(pipeline_names or ("__default__",), {key: each for key, each in filters.items() if each})
         info = session_info(manager, session.session_id)
         package = KedroProject.of_this_process().package_name
-        reuse = find_reuse(ReuseOptions(skip_unchanged=True), record_folder(package, info), package, info)
+        reuse = find_reuse(ReuseOptions(skip_unchanged=True), record_folder(package, info), package, info, needs_store=True)
         nodes, catalog = KedroPipeline(pipeline), context.catalog
         recipes = collect_recipes(catalog, pipeline.datasets())
         register_run_secrets(catalog, recipes.values())

@@ -73,6 +73,7 @@ class Recording:
         self._versions: Mapping[str, str] | None = None
         self._reuse: Reuse | None = None
         self._final: SessionRecord | None = None
+        self._problem: StoreError | None = None  # with the store, when the first run began
         self.saves = store is not None
         """Whether closing saves the record."""
         self.runs: list[RunRecord] = []
@@ -81,12 +82,12 @@ class Recording:
     @property
     def can_resume(self) -> bool:
         """Whether a later session can continue this one from its record."""
-        return self.saves and hasattr(self.store, "successes_of")
+        return self.saves and self._problem is None and hasattr(self.store, "successes_of")
 
     def past_seconds(self) -> Mapping[str, float]:
         """Return node durations of earlier sessions; empty if the store cannot provide them, which does not fail the run."""
         durations = getattr(self.store, "durations", None)
-        if durations is None:
+        if durations is None or self._problem is not None:
             return {}
         try:
             known: Mapping[str, float] = durations()
@@ -98,7 +99,7 @@ class Recording:
     def past_runs(self) -> Sequence[RunTimes]:
         """Return the times of earlier runs, the latest first; empty if the store cannot provide them, which fails no run."""
         run_times = getattr(self.store, "run_times", None)
-        if run_times is None:
+        if run_times is None or self._problem is not None:
             return ()
         try:
             known: Sequence[RunTimes] = run_times(self._project.package_name)
@@ -112,6 +113,8 @@ class Recording:
         request: RunRequest,
         loaded_versions: Callable[[], Mapping[str, str]] = dict,
         params: Callable[[], Mapping[str, Any]] = dict,
+        *,
+        needs_store: bool = False,
     ) -> RunRecorder:
         """Return the observer that records the next run, and start git in the background.
 
@@ -119,17 +122,21 @@ class Recording:
             request: the arguments of the run.
             loaded_versions: returns the dataset versions that the run loads, by name; called before the first node starts.
             params: returns the params of the run; called before the first node starts.
+            needs_store: whether the run is refused if the store is not writable, as far as this can be checked before it.
+                Otherwise it goes on with a warning.
 
         Raises:
-            StoreError: the store is not writable, as far as this can be checked before the run.
+            StoreError: the store is not writable, and needed; or its settings are wrong.
         """
         check = getattr(self.store, "check_writable", None)  # optional: a custom store may not have it
         if check is not None and not self.runs:
             try:
                 check()
-            except StoreError:
-                self.store = None  # closing the session must not try to save again
-                raise
+            except StoreError as exc:
+                if needs_store or exc.is_misconfigured:
+                    self.store = None  # closing the session must not try to save again
+                    raise
+                self._problem = exc
         if self.store is not None and self._sources is None:
             self._sources = sources_digest(self._project.package_name, self._facts.project_path, self._facts.conf_source)
         if self.store is not None and self._git is None:
@@ -147,13 +154,16 @@ class Recording:
         recorder.on_first_node = partial(self._record_live, recorder, loaded_versions, params)
         return recorder
 
-    def reuse(self, *, skips: bool, resumed: Resumed | None, forced: bool | Collection[str]) -> Reuse | None:
+    def reuse(
+        self, *, skips: bool, resumed: Resumed | None, forced: bool | Collection[str], needs_store: bool = True
+    ) -> Reuse | None:
         """Return what decides which nodes of the next run are up to date, and remembers what they depend on.
 
         Args:
             skips: whether up-to-date nodes are skipped.
             resumed: the session that this one continues, if any: its successful nodes are skipped.
             forced: the nodes that run in any case; True for all.
+            needs_store: whether it is an error if the last successes cannot be read; otherwise all nodes run, with a warning.
 
         Returns:
             The decisions to make; None if all nodes run and nothing is recorded.
@@ -161,7 +171,7 @@ class Recording:
         Raises:
             SessionError: nodes shall be skipped, but the store does not know what earlier runs depended on.
         """
-        from treadle.session.reusing import Reuse
+        from treadle.session.reusing import Reuse, or_none_known
 
         store: Any = self.store
         package, env = self._facts.package_name, env_of_successes(self._project.settings, self._facts.env)
@@ -180,7 +190,8 @@ class Recording:
             earlier = env_of_successes(self._project.settings, resumed.env)
             self._reuse = Reuse(package, lambda: store.successes_of(origin, earlier), trusting=True, **common)
         else:
-            self._reuse = Reuse(package, lambda: store.last_successes(package, env), skips=skips, **common)
+            read = partial(store.last_successes, package, env)
+            self._reuse = Reuse(package, read if needs_store else or_none_known(read), skips=skips, **common)
         return self._reuse
 
     def _refresh_successes(self, store: Any) -> None:
@@ -303,6 +314,8 @@ class Recording:
                 _logger.warning("The record of this session is saved when it closes, not while it runs: %s", exc)
                 return
             if writer is None:
+                if self._problem is not None:
+                    _logger.warning("The record of this session is saved when it closes, if that is possible: %s", self._problem)
                 return
             # Weak: the thread of a session that is never closed ends when the session is deleted.
             describe = weakref.WeakMethod(self._describe)
@@ -313,7 +326,7 @@ class Recording:
                 mask=masked_run,
             )
         recorder.note_versions(loaded_versions())
-        self._live.begin_run(recorder)
+        self._live.begin_run(recorder, self._problem)
 
     def _describe(self) -> SessionRecord:
         """Return the record of the session as it is while it runs."""

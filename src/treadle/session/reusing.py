@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from treadle.collector import collection_paused
-from treadle.errors import SessionError, TreadleError, UnknownNameError
+from treadle.errors import SessionError, StoreError, TreadleError, UnknownNameError
 from treadle.pipeline.names import base_name, is_parameter
 from treadle.pipeline.policy import CachePolicy
 from treadle.planning.reuse.decisions import UNKNOWN, Decisions, Expected
@@ -36,6 +36,19 @@ if TYPE_CHECKING:
 _logger = logging.getLogger(__name__)
 _MOST_LOGGED: Final = 20
 """Number of nodes of which it is logged why they run again; a change of a helper may concern thousands."""
+
+
+def or_none_known(read: Callable[[], Mapping[str, LastSuccess]]) -> Callable[[], Mapping[str, LastSuccess]]:
+    """Return a function that reads the last successes; if they cannot be read, it logs why, and no node is up to date."""
+
+    def read_or_warn() -> Mapping[str, LastSuccess]:
+        try:
+            return read()
+        except StoreError as exc:
+            _logger.warning("No node is skipped, because it cannot be read which nodes are up to date: %s", exc)
+            return {}
+
+    return read_or_warn
 
 
 class Reuse:

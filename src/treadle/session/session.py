@@ -410,8 +410,12 @@ class Session:
         forced: bool | Collection[str],  # noqa: FBT001 - the same
     ) -> RunResult:
         versions, number = RunVersions(), len(self._recording.runs) + 1
-        recorder = self._recording.begin_run(request, lambda: versions.loaded, lambda: self.load_context().params)
-        reuse = self._recording.reuse(skips=request.skip_unchanged, resumed=self._resumed, forced=forced)
+        recorder = self._recording.begin_run(
+            request, lambda: versions.loaded, lambda: self.load_context().params, needs_store=self._resumed is not None
+        )
+        reuse = self._recording.reuse(
+            skips=request.skip_unchanged, resumed=self._resumed, forced=forced, needs_store=self._resumed is not None
+        )
         if reuse is not None:
             recorder.success_of = partial(reuse.success, session_id=self.session_id)
         outcome, recorded = Outcome.FAILED, None

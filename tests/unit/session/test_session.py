@@ -440,39 +440,6 @@ class FailingStore(SQLStore):
         raise StoreError(msg)
 
 
-def _block_folder(root):
-    (root / ".treadle").write_text("in the way")
-
-
-def _damage_file(root):
-    (root / ".treadle").mkdir()
-    (root / ".treadle" / "sessions.db").write_text("this is no database")
-
-
-@pytest.mark.parametrize(
-    ("break_store", "problem"), [(_block_folder, "is not a folder"), (_damage_file, "it is damaged, or no SQLite database")]
-)
-def test_a_record_that_cannot_be_written_is_found_before_the_run(make_project, inline, caplog, break_store, problem) -> None:
-    """Nothing runs, and the error says what to do; without a record it runs."""
-    root = make_project()
-    break_store(root)
-    with pytest.raises(StoreError, match=f"so nothing was run: .*{problem}.*--no-record"), Session.create() as session:
-        session.run(runner=inline)
-    assert not (root / "data" / "scaled.json").exists()
-    assert caplog.text == ""
-    with Session.create(save_on_close=False) as session:
-        session.run(runner=inline)
-    assert (root / "data" / "scaled.json").exists()
-
-
-def test_a_given_database_is_opened_before_the_run(make_project, inline) -> None:
-    """A server that does not answer, or a driver that is missing, is found before the run as well."""
-    root = make_project(settings="SESSION_STORE_ARGS = {'url': 'sqlite:///data/raw.txt'}")
-    with pytest.raises(StoreError, match="cannot be opened: file is not a database"), Session.create() as session:
-        session.run(runner=inline)
-    assert not (root / "data" / "scaled.json").exists()
-
-
 def test_a_store_that_fails(make_project, inline, caplog) -> None:
     """After a good run the store's error is logged; after a failed one it is noted on the run's own error, too."""
     make_project(settings=f"from {__name__} import FailingStore as SESSION_STORE_CLASS\n")

@@ -79,12 +79,12 @@ def store_errors(doing: str, database: Database) -> Iterator[None]:
             f"The session store at {shown} cannot be {doing}: its database driver {exc.name!r} is not installed. "
             f'Install it, for PostgreSQL with `pip install "treadle[postgres]"`.'
         )
-        raise StoreError(msg, url=shown) from exc
+        raise StoreError(msg, url=shown, is_misconfigured=True) from exc
     except database_errors(OSError, ValueError, TypeError) as exc:  # ValueError and TypeError: invalid options
         if type(exc).__name__ == "NoSuchModuleError":  # of SQLAlchemy
             kind = shown.partition(":")[0]
             msg = f"The session store at {shown} cannot be {doing}: SQLAlchemy does not support {kind!r}. Correct the URL."
-            raise StoreError(msg, url=shown) from exc
+            raise StoreError(msg, url=shown, is_misconfigured=True) from exc
         msg = f"The session store at {shown} cannot be {doing}: {_cause(exc, database)}. {_advice(exc, database)}"
         raise StoreError(msg, url=shown) from exc
 

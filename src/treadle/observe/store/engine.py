@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
     from treadle.observe.store.rows import Row, Rows
 
+CONNECT_SECONDS = 10
+"""How long a PostgreSQL server has to accept a connection, if the URL has no `connect_timeout`."""
 _MARKS = {"qmark": "?", "format": "%s", "pyformat": "%s"}
 """What stands for a value without a name, by the style of the driver."""
 _WRITING = "treadle_writing"
@@ -94,7 +96,9 @@ class EngineDatabase(Database):
 
     def _made_engine(self, url: URL, busy_timeout: float) -> Engine:
         if not self.is_sqlite:
-            return create_engine(url, poolclass=NullPool, hide_parameters=True)
+            waits = url.get_backend_name() == "postgresql" and "connect_timeout" not in url.query
+            limit = {"connect_timeout": CONNECT_SECONDS} if waits else {}  # otherwise minutes, if packets are dropped
+            return create_engine(url, poolclass=NullPool, connect_args=limit, hide_parameters=True)
         file = _sqlite_file(url)
         if file is not None:
             make_private_file(file)
@@ -183,7 +187,7 @@ def _parsed(url: str, project_path: Path) -> URL:
             "'sqlite:///data/sessions.db' or 'postgresql+psycopg://user:password@host/database'; correct "
             "SESSION_STORE_ARGS['url'] in settings.py."
         )
-        raise StoreError(msg) from None  # the cause contains the URL and its password
+        raise StoreError(msg, is_misconfigured=True) from None  # the cause contains the URL and its password
     if _sqlite_file(parsed) is None:
         return parsed
     return parsed.set(database=str(project_path / str(parsed.database)))

@@ -32,10 +32,7 @@ def writing_problem(file: Path) -> str | None:
         The problem and what to do; None if there is none.
     """
     problem = _problem(file)
-    if problem is None:
-        return None
-    advice = "or run without a record, with --no-record or save_on_close=False."
-    return f"The record of this run cannot be saved to {file}, so nothing was run: {problem}, {advice}"
+    return None if problem is None else f"The record of this run cannot be saved to {file}: {problem}."
 
 
 def _problem(file: Path) -> str | None:

@@ -96,7 +96,7 @@ class LiveRecord:
         self._next_try = 0.0
         self._next_heartbeat = 0.0
 
-    def begin_run(self, recorder: RunRecorder) -> None:
+    def begin_run(self, recorder: RunRecorder, problem: Exception | None = None) -> None:
         """Write the rows of a run, and of the session if this is its first run, and go on in the background.
 
         Returns when the rows are in the store. If the store cannot be written to, or does not answer in time, a warning is logged
@@ -104,12 +104,16 @@ class LiveRecord:
 
         Args:
             recorder: the observer of the run.
+            problem: why the store cannot be written to at present, if that is known: then the run does not wait for it.
         """
         if not self._thread.stop(STOP_SECONDS):  # of an earlier run; it would write some seconds later
             self._warn(f"The session store has not answered for {STOP_SECONDS:.0f} s.")
             return
         run = self._run = _CurrentRun(recorder, threading.Event())
         self._next_try = 0.0
+        if problem is not None:
+            self._warn(problem)
+            _settle(run)
         try:
             self._thread.start()
         except RuntimeError as exc:  # the system allows no further thread

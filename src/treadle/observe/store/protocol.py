@@ -17,7 +17,8 @@ class SessionStore(Protocol):
     one should be cheap.
 
     A store with these methods gets each record as a whole when its session closes. `SQLStore.live_writer` and
-    `check_writable` are optional: if a store has them, records are written during a run, and checked for before it.
+    `check_writable` are optional: if a store has them, records are written during a run, and a
+    problem is logged before it.
     """
 
     def save(self, record: SessionRecord) -> None:
