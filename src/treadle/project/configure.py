@@ -69,7 +69,10 @@ class _Process:
 _process = _Process()
 
 
-def configure_project(package_name: str) -> None:
+def configure_project(
+    package_name: str,
+    preserve_logging: bool = True,  # noqa: ARG001, FBT001, FBT002 - accepted as by Kedro
+) -> None:
     """Configure a package as the project of this process; the last call wins.
 
     After a second call for the same package, settings and pipelines are read again on next use; if a source file has changed
@@ -77,6 +80,8 @@ def configure_project(package_name: str) -> None:
 
     Args:
         package_name: the project's package, importable from sys.path.
+        preserve_logging: accepted for programs that were written for Kedro; it has no effect. Logging is preserved in any case:
+            only `treadle.project.logging.configure_logging` changes it, which commands and notebooks call.
 
     Raises:
         ProjectError: the package does not exist.

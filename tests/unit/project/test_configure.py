@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import subprocess
 import sys
@@ -67,6 +68,23 @@ def test_configure_project_in_packaged_mode(make_project: MakeProject, monkeypat
     configure_project("loomtest")
     assert configured_project().metadata is None
     assert configured_project().settings.CONF_SOURCE == "conf"
+
+
+def test_configuring_never_changes_logging(make_project: MakeProject, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The handlers and levels of a program stay, with and without Kedro's argument for that, and whatever logging.yml says."""
+    root = make_project(files={"conf/logging.yml": "root: {level: DEBUG, handlers: []}\nloggers: {loomtest: {level: DEBUG}}\n"})
+    monkeypatch.syspath_prepend(root / "src")
+    monkeypatch.chdir(root)
+    logger, handler = logging.getLogger("loomtest"), logging.NullHandler()
+    before = (list(logging.root.handlers), logging.root.level, logger.level)
+    logger.addHandler(handler)
+    try:
+        for options in ({}, {"preserve_logging": True}, {"preserve_logging": False}):
+            configure_project("loomtest", **options)
+            assert (logging.root.handlers, logging.root.level, logger.level) == before
+            assert logger.handlers == [handler]
+    finally:
+        logger.removeHandler(handler)
 
 
 def test_unknown_package_is_an_error_and_changes_nothing(make_project: MakeProject) -> None:
