@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import weakref
 from pathlib import Path
 
 import pytest
@@ -76,3 +77,38 @@ def test_nobody_sees_what_another_changes(any_runner, expected):
         views[whole] += [spoilers.look(given[f"given {case}"]), spoilers.look(catalog.load(f"stored {case}"))]
         wrong += [f"{case}: {each} in {seen}" for wanted, seen in views.items() for each in seen if each != wanted]
     assert wrong == []
+
+
+class Large:
+    """A value whose end can be observed."""
+
+
+def make_three():
+    """Make three values."""
+    return Large(), Large(), Large()
+
+
+def use_first(first):
+    """Return whether an argument ends when the function drops it."""
+    observed = weakref.ref(first)
+    del first
+    return observed() is None
+
+
+def use_both(second, third):
+    """Return whether each of two arguments ends when the function drops it."""
+    observed = weakref.ref(second), weakref.ref(third)
+    second = third = None
+    return [each() is None for each in observed]
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="Python 3.10 itself keeps the arguments of a call until it returns")
+@pytest.mark.parametrize("way", ["sequential", "thread", "fork"], scope="module")
+def test_a_function_can_free_its_inputs(any_runner):
+    """The last consumer of a value has the only reference to it, so `frame = frame.dropna()` frees the first frame."""
+    nodes = [
+        node(make_three, None, ["first", "second", "third"]),
+        node(use_first, "first", "one"),
+        node(use_both, ["second", "third"], "both"),
+    ]
+    assert dict(any_runner.run(Pipeline(nodes), Catalog())) == {"one": True, "both": [True, True]}

@@ -37,6 +37,21 @@ class Arguments(NamedTuple):
             return func(*[values[name] for name in self.positional])
         return func(*[values[name] for name in self.positional], **{key: values[name] for key, name in self.keywords})
 
+    def call_and_release(self, func: Callable[..., Any], values: dict[str, Any]) -> Any:
+        """Call the function, and remove the values that it gets from the dictionary: it can free them before it returns.
+
+        An argument list would keep them until then, so this works for up to three positional arguments.
+        """
+        names, take = self.positional, values.pop
+        count = len(names)
+        if self.keywords or not 1 <= count <= 3 or len(set(names)) < count:
+            return self.call(func, values)
+        if count == 1:
+            return func(take(names[0]))
+        if count == 2:
+            return func(take(names[0]), take(names[1]))
+        return func(take(names[0]), take(names[1]), take(names[2]))
+
 
 class Shape(Enum):
     """How the returned value of a function maps to the outputs of a node."""

@@ -186,11 +186,12 @@ class Node:
         """How the function is called: pairs of keyword (None for a positional argument) and dataset, in order."""
         return (*((None, name) for name in self._arguments.positional), *self._arguments.keywords)
 
-    def call(self, inputs: Mapping[str, Any]) -> Any:
+    def call(self, inputs: Mapping[str, Any], *, release: bool = False) -> Any:
         """Call the function with the values of the node's inputs.
 
         Args:
             inputs: values by dataset name; additional ones are ignored.
+            release: whether to remove values from `inputs`, a dictionary, as they are passed, so that the function can free them.
 
         Returns:
             The returned value of the function.
@@ -203,6 +204,8 @@ class Node:
                 missing = [each for each in self.inputs if each not in inputs]
                 msg = f"Node {self.name!r} was called without {listed(missing)}. It takes {listed(self.inputs)}."
                 raise PipelineError(msg, nodes=(self.name,))
+        if release and type(inputs) is dict:
+            return self._arguments.call_and_release(self.func, inputs)
         return self._arguments.call(self.func, inputs)
 
     def unpack(self, returned: Any) -> Iterable[tuple[str, Any]]:

@@ -461,3 +461,13 @@ class TestValue:
         factor = 3
         sent = pickle.loads(cloudpickle.dumps(node(lambda a: a * factor, "a", "b")))
         assert sent.run({"a": 2}) == {"b": 6}
+
+
+@pytest.mark.parametrize("inputs", ["a", ["a", "b"], ["a", "b", "c"], ["a", "a"], ["a", "b", "c", "d"], {"key": "a"}])
+def test_a_call_may_remove_the_values_that_it_passes(inputs: Any) -> None:
+    """The function gets the same arguments; only calls that cannot release their arguments leave them in the mapping."""
+    made = node(lambda *values, **others: (values, others), inputs, "out")
+    values = {name: name.upper() for name in "abcd"}
+    expected = made.call(values)
+    assert made.call(values, release=True) == expected
+    assert len(values) == {("a",): 3, ("a", "b"): 2, ("a", "b", "c"): 1}.get(tuple(inputs), 4)

@@ -117,7 +117,9 @@ def _attempt(
     if inputs:
         inputs = typed_inputs(node, inputs)
     steps.phase = "run"
-    returned = node.call(inputs)
+    if not hooked:
+        steps.inputs = {}  # the function may free its arguments, which only hooks would still need
+    returned = node.call(inputs, release=not hooked)
     if node.streams(returned):
         saving = _save_chunks(context, index, node, inputs, returned, steps, store_output)
         done = clock()
