@@ -10,7 +10,7 @@ import sys
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from treadle.fingerprint.modules import Modules, absolute, is_module
+from treadle.fingerprint.modules import Modules, absolute, is_module, variable_of
 from treadle.fingerprint.names import Chain, Import, References
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ class Binding:
                 self._note_dynamic(f"builtins.{name}", texts, facts)
                 return "builtin"
             return "missing"
-        value = self._namespace[name]
+        value = variable_of(self._namespace, name)
         if is_module(value):
             return self._through_module(value, chain[1:], texts, facts)
         return self._to_value(value, self._module, name, texts, facts)
@@ -128,14 +128,14 @@ class Binding:
 
     def _follow_annotation(self, chain: Chain, facts: Facts) -> None:
         """Follow an annotation to a class of the project, because its methods are called through the parameter."""
-        value = self._namespace.get(chain[0])
+        value = variable_of(self._namespace, chain[0])
         for attribute in chain[1:]:
-            value = vars(value).get(attribute) if is_module(value) else None
+            value = variable_of(vars(value), attribute) if is_module(value) else None
         if isinstance(value, type) and self._modules.contains(str(value.__module__)):
             self._mark(value, facts)
 
     def _through_module(self, module: ModuleType, attributes: Chain, texts: set[str | None], facts: Facts) -> str:
-        while attributes and is_module(inner := vars(module).get(attributes[0])):
+        while attributes and is_module(inner := variable_of(vars(module), attributes[0])):
             module, attributes = inner, attributes[1:]
         name = module.__name__
         if not self._modules.contains(name):
@@ -147,7 +147,7 @@ class Binding:
             return self._whole_module(name, f"uses the module {name} as a value, so any of its names may be meant", facts)
         attribute = attributes[0]
         if attribute in vars(module):
-            return self._to_value(vars(module)[attribute], name, attribute, texts, facts)
+            return self._to_value(variable_of(vars(module), attribute), name, attribute, texts, facts)
         if self._modules.file(f"{name}.{attribute}"):
             facts.edges.add(("module", f"{name}.{attribute}"))
             return f"module {name}.{attribute}"

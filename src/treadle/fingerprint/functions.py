@@ -10,7 +10,7 @@ from types import CodeType, FunctionType
 from typing import TYPE_CHECKING, Any
 
 from treadle.fingerprint.facts import Facts, digest_of
-from treadle.fingerprint.modules import is_module
+from treadle.fingerprint.modules import is_module, variable_of
 from treadle.fingerprint.names import References
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ def code_references(code: CodeType, namespace: dict[str, Any]) -> References:
         pending += [inner for inner in each.co_consts if isinstance(inner, CodeType)]
     found.attributes = names
     for name in names:
-        value = namespace.get(name)
+        value = variable_of(namespace, name)
         # `co_names` has global variables and attributes in one list.
         inner = [(name, other) for other in names if is_module(value) and other in vars(value)]
         found.chains.update(inner or [(name,)])

@@ -6,9 +6,11 @@ imported to find this out. State: the modules found so far.
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import os
 import sys
+import types
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -16,13 +18,14 @@ from typing import TYPE_CHECKING, Any
 from treadle.fingerprint.facts import Facts, digest_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from typing import TypeGuard
 
     from treadle.fingerprint.names import Import
     from treadle.fingerprint.sources import SourceFile, Sources
 
 _COMPILED = (".so", ".pyd")
+_LAZY_IMPORT: Any = getattr(types, "LazyImportType", None)  # from Python 3.15 on
 
 
 class Modules:
@@ -159,6 +162,20 @@ class Modules:
 def is_module(value: Any) -> TypeGuard[ModuleType]:
     """Return whether a value is a module, without asking the value: a proxy may raise."""
     return issubclass(type(value), ModuleType)
+
+
+def variable_of(namespace: Mapping[str, Any], name: str) -> Any:
+    """Return the value of a global variable, None if there is none; what was imported lazily is imported, as the code would.
+
+    Args:
+        namespace: the global variables of a module.
+        name: the variable's name.
+    """
+    value = namespace.get(name)
+    if _LAZY_IMPORT is not None and type(value) is _LAZY_IMPORT:
+        with contextlib.suppress(ImportError):  # the code that uses the name raises it
+            return value.resolve()
+    return value
 
 
 def absolute(module: str, package: str) -> str:

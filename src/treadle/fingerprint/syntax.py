@@ -145,6 +145,8 @@ def _fields(node: ast.AST, place: _Place, left_out: set[int]) -> Iterator[tuple[
         value = getattr(node, name, None)
         if name in _IGNORED or value is None or _is_uncounted_annotation(node, name, place, inside):
             continue
+        if name == "is_lazy" and not value:  # since Python 3.15, of each import
+            continue
         if isinstance(node, ast.AnnAssign) and not place.in_class:  # written as an assignment
             if name == "simple":
                 continue

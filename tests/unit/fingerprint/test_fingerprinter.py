@@ -57,6 +57,30 @@ def test_any_name_of_a_module_depends_on_the_module_and_its_imports(checkout, so
     assert before.is_complete
 
 
+@pytest.mark.skipif(sys.version_info < (3, 15), reason="lazy imports are a part of Python since 3.15")
+@pytest.mark.parametrize(
+    "source",
+    [
+        "lazy from shop.a import f\ndef node(x):\n    return f()",
+        "lazy from shop import a\ndef node(x):\n    return a.f()",
+        "from shop import c\ndef node(x):\n    return c.a.f()",
+        "lazy from shop.a import A\ndef node(x: A):\n    return x.f()",
+    ],
+)
+def test_lazy_imports_are_followed(checkout, source):
+    """What a node imports lazily counts, and counts the same before and after the node has used it."""
+    names = {"nodes": source, "c": "lazy from shop import a", "b": "K = 1"}
+    one = checkout(**names, a="def f():\n    return 1\nclass A:\n    def f(self):\n        return 1\n")
+    before = one.of("nodes")
+    other = checkout(**names, a="def f():\n    return 2\nclass A:\n    def f(self):\n        return 2\n").of("nodes")
+    assert before.digest != other.digest
+    assert before.is_complete
+    assert not before.unknown
+    loaded = one.load("shop.nodes")
+    loaded.node(importlib.import_module("shop.a").A())
+    assert Fingerprinter("shop", code_stamp("shop")).of(loaded.node) == before
+
+
 def test_an_import_with_a_constant_name_is_followed(checkout):
     """`import_module("shop.a")` depends on that module, and there is nothing to say."""
     source = "from importlib import import_module\ndef node():\n    return import_module('shop.a').f()"

@@ -368,6 +368,7 @@ broken = count
 """
 
 
+@pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")  # of pytest's watchdog thread, since Python 3.15
 def test_a_node_that_forks_while_the_record_is_written(make_project, caplog):
     """The thread that writes the record does not exist in the child, and continues in the parent."""
     root = make_project()

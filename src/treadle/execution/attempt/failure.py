@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from treadle.events import Failure
 
-_OWN_CODE = str(Path(__file__).resolve().parents[2]) + "/"
+_OWN_CODE = str(Path(__file__).parents[2]) + "/"
 _OWN_TESTS = f"{_OWN_CODE}testing/"  # has nodes, as a user's module has
 
 

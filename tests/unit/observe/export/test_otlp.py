@@ -16,6 +16,9 @@ from treadle.errors import SessionError
 from treadle.observe.export.otlp import otlp_lines, send, spans_of
 from treadle.trace_ids import span_id
 
+# Of how protobuf reads bytes, since Python 3.15.
+pytestmark = pytest.mark.filterwarnings("ignore:invalid character .* in URL-safe Base64:FutureWarning")
+
 GIVEN = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 

@@ -82,6 +82,7 @@ def test_patience_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("journal", ["wal", "delete"])
+@pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")  # of pytest's watchdog thread, since Python 3.15
 def test_a_read_only_store_is_read(journal: str) -> None:
     """Neither file nor folder may be written to: `list`, `load` and `durations` work, and saving says what is wrong."""
     folder = Path(tempfile.mkdtemp())  # pytest's own folders are closed to other users

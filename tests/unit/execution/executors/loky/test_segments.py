@@ -80,6 +80,7 @@ def test_a_descriptor_in_flight_counts(pool, tmp_path):
     os.close(spare)
 
 
+@pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")  # of pytest's watchdog thread, since Python 3.15
 def test_a_mapping_that_only_a_child_has_counts(pool, tmp_path):
     """A process that a node forked keeps the node's mappings."""
     handle = publish(ARRAY, str(tmp_path))
