@@ -7,7 +7,7 @@ store) is a callable that takes one event. Times are seconds since the epoch (`t
 from __future__ import annotations
 
 from enum import Enum
-from typing import Any, NamedTuple, Protocol, TypeAlias
+from typing import Any, NamedTuple, Protocol, TypeAlias, get_args
 
 
 class Outcome(Enum):
@@ -228,6 +228,19 @@ Event: TypeAlias = (
     | WorkerLost
     | RunFinished
 )
+
+
+def _equal(event: Any, other: Any) -> bool:
+    """Compare events by their class too: a skipped and a reused node have the same fields."""
+    return type(event) is type(other) and bool(tuple.__eq__(event, other))
+
+
+def _unequal(event: Any, other: Any) -> bool:
+    return not _equal(event, other)
+
+
+for _event in get_args(Event):
+    _event.__eq__, _event.__ne__ = _equal, _unequal
 
 
 class Observer(Protocol):

@@ -46,6 +46,14 @@ def test_a_fact_is_frozen_and_pickles(fact):
     assert hash(fact) == hash(pickle.loads(pickle.dumps(fact)))
 
 
+def test_facts_of_different_classes_are_not_equal():
+    """A node that was reused is not one that was skipped, although both have a name and a time."""
+    named = [NodeSkipped("a", 1.0), NodeReused("a", 1.0), DatasetReleased("a", 1.0)]
+    assert all((one == other) is (one is other) is not (one != other) for one in named for other in named)
+    assert NodeSkipped("a", 1.0) != ("a", 1.0)
+    assert len({*named, NodeSkipped("a", 1.0)}) == 3
+
+
 def test_every_fact_of_a_run_is_in_the_union():
     """The union that observers take has each class that says when it happened."""
     facts = {value for value in vars(events).values() if "at" in getattr(value, "_fields", ())}

@@ -6,6 +6,7 @@ State: none. Neighbours: `treadle.observe.store.log_lines` has the lines, `sessi
 from __future__ import annotations
 
 import logging
+import re
 from contextlib import closing
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
@@ -83,12 +84,12 @@ def _chosen(record: SessionRecord, nodes: Collection[str], level: str | None) ->
 
 
 def _number_of(level: str) -> int:
-    """Return the number of a recorded level: of a standard one, or of one without a name, such as "Level 35"; else 0."""
+    """Return the number of a recorded level: of a standard one, or of another with its number, "Level 35" or "NOTICE (35)"."""
     number = logging.getLevelName(level)
     if isinstance(number, int):
         return number
-    _, _, digits = level.partition("Level ")
-    return int(digits) if digits.isdecimal() else 0
+    digits = re.search(r"(\d+)\)?$", level)
+    return int(digits[1]) if digits else 0
 
 
 def _why_empty(record: SessionRecord, *, is_filtered: bool) -> str:

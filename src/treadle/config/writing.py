@@ -19,6 +19,7 @@ from typing import Any
 from treadle.config.params import parse_params
 from treadle.config.parsing import MAX_DEPTH, loader_class
 from treadle.errors import ConfigError
+from treadle.secrets.known import mask_secrets
 
 _MAX_REPR = 500
 """Maximum length of the repr of an object that YAML cannot represent."""
@@ -122,7 +123,9 @@ def _plain_object(value: Any) -> Any:
         text = repr(value)
     except Exception as broken:  # noqa: BLE001 - a user's __repr__ may raise anything
         text = f"<{type(value).__name__}, whose repr raises {type(broken).__name__}>"
-    return TextOf(text if len(text) <= _MAX_REPR else f"{text[:_MAX_REPR]}…")
+    if len(text) > _MAX_REPR:  # half of a secret would not be masked later
+        text = f"{mask_secrets(text)[:_MAX_REPR]}…"
+    return TextOf(text)
 
 
 def _yaml_key(key: Any) -> Any:

@@ -171,7 +171,7 @@ def variable_of(namespace: Mapping[str, Any], name: str) -> Any:
         namespace: the global variables of a module.
         name: the variable's name.
     """
-    value = namespace.get(name)
+    value: Any = namespace.get(name)
     if _LAZY_IMPORT is not None and type(value) is _LAZY_IMPORT:
         with contextlib.suppress(ImportError):  # the code that uses the name raises it
             return value.resolve()

@@ -17,8 +17,9 @@ from typing import Any, NamedTuple
 
 from treadle.errors import ConfigError
 
-_CHOOSES_CODE = frozenset({"type", "class", "validator", "credentials", "dataset", "backend"})
-"""Keys of a catalog entry whose string value names a class, a module or credentials."""
+_CHOOSES_CODE = frozenset({"type", "dataset"})
+_CODE_ENDINGS = ("class", "cls", "validator", "credentials", "backend", "module", "callable", "factory")
+"""Keys of a catalog entry, and endings of them, whose string value names a class, a module or credentials, in any case."""
 _PATH_ENDINGS = ("path", "paths", "file", "dir", "folder", "url", "uri", "location", "root", "prefix")
 _DESCRIPTIVE = "metadata"
 """The key of a catalog entry whose values no dataset reads, so that they may contain any text."""
@@ -56,7 +57,7 @@ def check_untrusted(read: Callable[[Mapping[str, Any]], Any], params: Mapping[st
     for each in _marked(marked.get("catalog") or {}, given.get("catalog") or {}, mark):
         key = each.keys[-1] if each.keys else ""
         place = f"'{'.'.join(each.keys[1:]) or key}' of dataset '{''.join(each.keys[:1])}'"
-        if key in _CHOOSES_CODE:
+        if key.lower() in _CHOOSES_CODE or key.lower().endswith(_CODE_ENDINGS):
             msg = f"The params of this run choose the {place}, which params from outside may not do. Write it into the catalog."
             raise ConfigError(msg, key=".".join(each.keys))
         is_path = key.lower().endswith(_PATH_ENDINGS)

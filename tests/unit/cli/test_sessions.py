@@ -226,6 +226,7 @@ def test_logs(store, capsys):
         LogLine(10.6, "WARNING", "shop.nodes", "odd\n\x1b[31mred", "fit", 2, "worker-2"),
         LogLine(10.7, "", "", "", "fit", 2, "worker-2", 1200),
         LogLine(10.8, "Level 35", "py", "library", None, None, "main"),
+        LogLine(10.9, "NOTICE (25)", "py", "notice", None, None, "main"),
     )
     store.save(session("2026-01-01T00.00.00.000Z", FAILED._replace(log=(LogBatch.of(lines[:2]), LogBatch.of(lines[2:])))))
     store.save(session("2026-01-02T00.00.00.000Z", SUCCEEDED))
@@ -241,11 +242,13 @@ def test_logs(store, capsys):
         "    \\x1b[31mred",
         "… 1,200 more lines of fit are not recorded",
         "1970-01-01 00:00:10.800 Level 35 main | py: library",
+        "1970-01-01 00:00:10.900 NOTICE (25) main | py: notice",
     ]
     assert len(logs("2026-01-01", "--node", "split")) == 1
     assert len(logs("2026-01-01", "--level", "warning", "--node", "fit")) == 2
     assert logs("2026-01-01", "--level", "warning")[-1].endswith("py: library")  # level 35, which has no name
     assert "library" not in str(logs("2026-01-01", "--level", "error"))
+    assert logs("2026-01-01", "--level", "info")[-1].endswith("py: notice")  # level 25, whose name only the run's process knew
     printed = json.loads("\n".join(logs("2026-01-01", "--json")))
     assert [LogLine(**line) for line in printed["lines"]] == list(lines)
     assert logs("2026-01-01", "--node", "plot") == ["No line of this session's log matches."]

@@ -16,6 +16,12 @@ entry: "${runtime_params:entry,null}"
 parts: {type: partitioned.PartitionedDataset, path: "data/parts", dataset: "${runtime_params:inner,text.TextDataset}"}
 indirect: {type: "${globals:kind}", filepath: data/y.txt}
 limits: {type: text.TextDataset, filepath: data/z.txt, metadata: {a: "${runtime_params:note,x}", n: "${runtime_params:n,1}"}}
+loaded:
+  type: text.TextDataset
+  Type: "${runtime_params:other_kind,x}"
+  load_args: {modelClass: "${runtime_params:model,x}"}
+  fs_args: {reader_module: "${runtime_params:reader,x}"}
+  filepath: data/a.txt
 table:
   type: text.TextDataset
   filename: "data/${runtime_params:name,x}.csv"
@@ -48,6 +54,9 @@ def read(tmp_path):
         ({"entry": {"type": "os.system"}}, "'type' of dataset 'entry'"),
         ({"inner": "os.system"}, "'dataset' of dataset 'parts'"),
         ({"keys": "admin"}, "'credentials' of dataset 'remote'"),
+        ({"model": "os.system"}, "'load_args.modelClass' of dataset 'loaded'"),
+        ({"reader": "os.system"}, "'fs_args.reader_module' of dataset 'loaded'"),
+        ({"other_kind": "os.system"}, "'Type' of dataset 'loaded'"),
         ({"policy": "continue"}, "'execution'"),
         ({"day": "../../etc/passwd"}, "'filepath' of dataset 'chosen'"),
         ({"day": ".."}, "'filepath' of dataset '{name}_table'"),

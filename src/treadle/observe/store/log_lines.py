@@ -38,6 +38,8 @@ LAST_CHARACTERS = 16_000
 RUN_CHARACTERS = 16_000_000
 """Characters that are kept of a run."""
 
+_LEVELS = frozenset({"DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"})
+
 REPORTED_ELSEWHERE = frozenset({"treadle.run", "kedro.runner.treadle.nodes"})
 """Loggers with a line for each event of the run, which the record has in other columns."""
 
@@ -47,7 +49,7 @@ class LogLine(NamedTuple):
 
     Attributes:
         at: when it was logged, seconds since the epoch.
-        level: name of the level; empty for a gap.
+        level: name of the level, of one that Python does not have with its number, `NOTICE (25)`; empty for a gap.
         logger: name of the logger.
         text: the message, with its traceback if it has one.
         node: the node that logged it; None if it belongs to no node.
@@ -90,6 +92,12 @@ def log_lines(batches: Iterable[LogBatch]) -> list[LogLine]:
         batches: the `log` of its record.
     """
     return sorted((line for batch in batches for line in batch.lines()), key=lambda line: line.at)
+
+
+def _level(record: logging.LogRecord) -> str:
+    """Return the name of a record's level, with its number unless every process knows it: an application may add names."""
+    name = str(record.levelname)
+    return name if name in _LEVELS or name.startswith("Level ") else f"{name} ({record.levelno})"
 
 
 class _AttemptLog:
@@ -139,7 +147,7 @@ class RunLog:
             attempt = self._running.setdefault(node, _AttemptLog())
         text = text_of(record)
         number = self._attempts.get(node, 1) if node is not None else None
-        line = LogLine(record.created, str(record.levelname), str(record.name), text, node, number, worker)
+        line = LogLine(record.created, _level(record), str(record.name), text, node, number, worker)
         if attempt.later or attempt.lines >= FIRST_LINES or attempt.characters >= FIRST_CHARACTERS:
             attempt.last.append(line)
             attempt.later += 1

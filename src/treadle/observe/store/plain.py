@@ -16,6 +16,8 @@ from enum import Enum
 from pathlib import PurePath
 from typing import Any
 
+from treadle.secrets.known import mask_secrets
+
 MAX_DEPTH = 40
 """Containers nested deeper are cut off, such as a list that contains itself."""
 MAX_REPR = 500
@@ -85,4 +87,6 @@ def _repr(value: Any) -> str:
         text = repr(value)
     except Exception as broken:  # noqa: BLE001 - a user's __repr__ may raise anything, and the record must still be written
         text = f"<{type(value).__name__}, whose repr raises {type(broken).__name__}>"
-    return plain_text(text if len(text) <= MAX_REPR else f"{text[:MAX_REPR]}…")
+    if len(text) > MAX_REPR:  # half of a secret would not be masked later
+        text = f"{mask_secrets(text)[:MAX_REPR]}…"
+    return plain_text(text)

@@ -61,6 +61,15 @@ def test_long_lines_and_long_logs_are_cut(monkeypatch):
     assert (last.left_out, last.node) == (1, None)
 
 
+def test_levels_of_the_application_have_their_number():
+    """The process that reads a record may not have the names of levels that the application added."""
+    log = RunLog(str)
+    add(log, "plain", levelname="WARNING", levelno=30)
+    add(log, "unnamed", levelname="Level 35", levelno=35)
+    add(log, "named", levelname="NOTICE", levelno=25)
+    assert [line.level for line in kept(log)] == ["WARNING", "Level 35", "NOTICE (25)"]
+
+
 def test_secrets_are_masked_and_odd_records_are_kept():
     """Each line is masked before it is stored; wrong arguments, a traceback and odd characters do not raise."""
     log = RunLog(lambda text: text.replace("sesame", "***"))

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from datetime import date
 from enum import Enum
 from pathlib import Path
 
 import pytest
 
+from treadle.config.writing import yaml_value
 from treadle.observe.store.plain import MAX_REPR, plain_text, plain_value
+from treadle.secrets import register_secrets
 
 
 class Colour(Enum):
@@ -66,3 +69,15 @@ def test_a_long_repr_is_cut() -> None:
 def test_text_loses_what_databases_refuse() -> None:
     """NUL and lone surrogates are written as escapes; the rest stays."""
     assert plain_text("a\0b\udcffç") == "a\\x00b\\udcffç"
+
+
+@pytest.mark.parametrize("convert", [plain_value, yaml_value])
+def test_a_secret_at_the_cut_is_masked(convert: Callable[[object], object]) -> None:
+    """Half of it, which no mask would recognise, is not left at the end."""
+    register_secrets("correct-horse-battery")
+
+    class Client:
+        def __repr__(self) -> str:
+            return "-" * (MAX_REPR - 10) + "correct-horse-battery, and more"
+
+    assert convert(Client()) == "-" * (MAX_REPR - 10) + "***, and m…"
