@@ -9,7 +9,6 @@ import subprocess
 import sys
 import threading
 from contextlib import closing
-from dataclasses import replace
 
 import pandas as pd
 import pytest
@@ -201,7 +200,7 @@ def test_values_that_cannot_be_written_are_no_defect_of_the_server():
 def test_a_run_of_another_process_cannot_be_cancelled(runs, tmp_path):
     """Who cancels a run that waits in another server is told so."""
     with closing(SQLStore(project_path=tmp_path)) as store:
-        store.queue_run(replace(left_by_another_server("r1", {"body": {}, "resumes": None}), process=this_process()))
+        store.queue_run(left_by_another_server("r1", {"body": {}, "resumes": None})._replace(process=this_process()))
     with pytest.raises(Problem, match="queued in another process") as caught:
         runs.cancel("r1")
     assert caught.value.status == 409
@@ -210,7 +209,7 @@ def test_a_run_of_another_process_cannot_be_cancelled(runs, tmp_path):
 def test_a_request_waits_for_a_run_of_another_process(runs, tmp_path, monkeypatch):
     """It asks the store again until the run has ended there, or its process has."""
     with closing(SQLStore(project_path=tmp_path)) as store:
-        here = replace(left_by_another_server("r1", {"body": {}, "resumes": None}), process=this_process())
+        here = left_by_another_server("r1", {"body": {}, "resumes": None})._replace(process=this_process())
         store.queue_run(here)
         store.queue_run(left_by_another_server("r2", {"body": {}, "resumes": None}))
         pauses = []

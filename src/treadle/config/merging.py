@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, NamedTuple
 
@@ -42,7 +41,6 @@ class Conflict(NamedTuple):
     second: str
 
 
-@dataclass(slots=True)
 class MergedEnvironment:
     """The files of one environment, and their merged content.
 
@@ -54,11 +52,14 @@ class MergedEnvironment:
         templates: templates (`_key`) that two files define with different values.
     """
 
-    env: str
-    files: dict[str, dict[Any, Any]]
-    merged: dict[Any, Any] = field(default_factory=dict)
-    conflicts: list[Conflict] = field(default_factory=list)
-    templates: list[Conflict] = field(default_factory=list)
+    __slots__ = ("conflicts", "env", "files", "merged", "templates")
+
+    def __init__(self, env: str, files: dict[str, dict[Any, Any]]) -> None:
+        self.env = env
+        self.files = files
+        self.merged: dict[Any, Any] = {}
+        self.conflicts: list[Conflict] = []
+        self.templates: list[Conflict] = []
 
 
 def merge_files(kind: str, env: str, files: dict[str, dict[Any, Any]]) -> MergedEnvironment:

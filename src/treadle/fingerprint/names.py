@@ -8,7 +8,6 @@ are found rather than too few. State: none.
 from __future__ import annotations
 
 import ast
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from treadle.fingerprint.syntax import children, is_annotated
@@ -39,7 +38,6 @@ class Import(NamedTuple):
     is_whole_path: bool = False
 
 
-@dataclass(slots=True)
 class References:
     """What a piece of code refers to.
 
@@ -52,24 +50,29 @@ class References:
         read: all chains, those that begin with its own names included.
     """
 
-    chains: set[Chain] = field(default_factory=set)
-    imports: list[Import] = field(default_factory=list)
-    annotations: set[Chain] = field(default_factory=set)
-    texts: dict[Chain, set[str | None]] = field(default_factory=dict)
-    attributes: set[str] = field(default_factory=set)
-    read: set[Chain] = field(default_factory=set)
+    __slots__ = ("annotations", "attributes", "chains", "imports", "read", "texts")
+
+    def __init__(self) -> None:
+        self.chains: set[Chain] = set()
+        self.imports: list[Import] = []
+        self.annotations: set[Chain] = set()
+        self.texts: dict[Chain, set[str | None]] = {}
+        self.attributes: set[str] = set()
+        self.read: set[Chain] = set()
 
 
-@dataclass(slots=True)
 class _Scope:
     """One scope: names that it binds and reads, names that it declares global, and the scopes directly inside it."""
 
-    is_class: bool = False
-    bound: set[str] = field(default_factory=set)
-    read: set[Chain] = field(default_factory=set)
-    declared_global: set[str] = field(default_factory=set)
-    declared_nonlocal: set[str] = field(default_factory=set)
-    inner: list[ast.AST] = field(default_factory=list)
+    __slots__ = ("bound", "declared_global", "declared_nonlocal", "inner", "is_class", "read")
+
+    def __init__(self, *, is_class: bool = False) -> None:
+        self.is_class = is_class
+        self.bound: set[str] = set()
+        self.read: set[Chain] = set()
+        self.declared_global: set[str] = set()
+        self.declared_nonlocal: set[str] = set()
+        self.inner: list[ast.AST] = []
 
 
 def references(code: ast.AST) -> References:

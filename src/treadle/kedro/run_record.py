@@ -11,7 +11,6 @@ import shlex
 import sys
 import time
 from contextlib import contextmanager
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -182,7 +181,7 @@ class _RecordedRun:
         """Return the facts with the environment variables, with all secrets masked that are known by now."""
         from treadle.session.facts import recorded_environment
 
-        return replace(self._facts, environment=recorded_environment(self._environment))
+        return self._facts._replace(environment=recorded_environment(self._environment))
 
 
 def _records_logs() -> bool:

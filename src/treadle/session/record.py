@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from treadle.config.params import merge_params
 from treadle.config.writing import yaml_value
@@ -26,8 +25,7 @@ if TYPE_CHECKING:
     from treadle.observe.store.liveness import SessionProcess
 
 
-@dataclass(frozen=True, slots=True)
-class SessionFacts:
+class SessionFacts(NamedTuple):
     """The facts of a session that are known when it is created.
 
     `conf_source` is the folder in use, `given_conf_source` the caller's argument; `extra_params` and `command` are not masked.
@@ -54,8 +52,8 @@ class SessionFacts:
         Returns:
             Facts by name; mappings are copies.
         """
-        facts = {each.name: getattr(self, each.name) for each in fields(self)}
-        return {name: merge_params(fact, {}) if isinstance(fact, Mapping) else fact for name, fact in facts.items()}
+        facts = self._asdict().items()
+        return {name: merge_params(fact, {}) if isinstance(fact, Mapping) else fact for name, fact in facts}
 
 
 def outcome_of(error: BaseException | None, runs: Sequence[RunRecord]) -> Outcome | None:

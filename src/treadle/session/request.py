@@ -7,8 +7,7 @@ State: none. Neighbours: `session.py` creates a request for each run and passes 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, fields, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from treadle.errors import SessionError
 
@@ -16,8 +15,11 @@ if TYPE_CHECKING:
     from treadle.execution.runners.choice import RunnerChoice
 
 
-@dataclass(frozen=True, slots=True)
-class RunRequest:
+_NONE_GIVEN: Final[Mapping[str, Any]] = {}
+"""No versions and no parameters; never changed."""
+
+
+class RunRequest(NamedTuple):
     """The arguments of a run; empty means not given.
 
     `runner` is a name or dotted path, None for the default runner, and `runner_params` are its arguments. `inputs` holds only
@@ -32,10 +34,10 @@ class RunRequest:
     from_inputs: tuple[str, ...] = ()
     to_outputs: tuple[str, ...] = ()
     namespaces: tuple[str, ...] = ()
-    load_versions: Mapping[str, str] = field(default_factory=dict)
+    load_versions: Mapping[str, str] = _NONE_GIVEN
     only_missing_outputs: bool = False
     runner: str | None = None
-    runner_params: Mapping[str, Any] = field(default_factory=dict)
+    runner_params: Mapping[str, Any] = _NONE_GIVEN
     inputs: tuple[str, ...] = ()
     on_failure: str | None = None
     skip_unchanged: bool = False
@@ -46,8 +48,7 @@ class RunRequest:
         Returns:
             Arguments by name; tuples become lists.
         """
-        values = {each.name: getattr(self, each.name) for each in fields(self)}
-        return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in self._asdict().items()}
 
     def filled(self, recorded: Mapping[str, Any]) -> RunRequest:
         """Return the request with the arguments of an earlier run for those that are not given.
@@ -56,11 +57,9 @@ class RunRequest:
             recorded: the arguments, by name, as `given` returns them.
         """
         given = self.given()
-        missing: dict[str, Any] = {
-            each.name: recorded[each.name] for each in fields(self) if each.name in recorded and each.name not in given
-        }
+        missing: dict[str, Any] = {name: recorded[name] for name in self._fields if name in recorded and name not in given}
         values: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in missing.items()}
-        return replace(self, **values)
+        return self._replace(**values)
 
     def given(self) -> dict[str, Any]:
         """Return the given arguments as a dictionary, for the record.

@@ -8,7 +8,7 @@ Job: convert a record to the arguments of `Session.create` and `session.run`, re
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -68,7 +68,7 @@ def rerun_of(
             f"Session {record.session_id} cannot be repeated: it ended before a run began. `treadle sessions list` shows others."
         )
         raise SessionError(msg, session_id=record.session_id)
-    known = {each.name for each in fields(RunRequest)}
+    known = set(RunRequest._fields)
     arguments = {name: value for name, value in record.runs[-1].params.items() if name in known}
     if arguments.get("inputs"):
         msg = (

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from treadle.config.writing import format_params
@@ -86,7 +85,7 @@ def _shortest_start(request: RunRequest, versions: RunVersions, nodes: Sequence[
     Returns:
         The request to repeat, and the nodes to start from: none if all nodes must run again or datasets name the start.
     """
-    resumed = replace(request, from_nodes=(), load_versions=versions.to_resume(nodes))
+    resumed = request._replace(from_nodes=(), load_versions=versions.to_resume(nodes))
     pipeline = versions.pipeline
     if pipeline is None:
         return resumed, tuple(nodes)
@@ -97,7 +96,7 @@ def _shortest_start(request: RunRequest, versions: RunVersions, nodes: Sequence[
     if len(nodes) > _MANY_NODES and not any((*filters, request.tags, request.namespaces, request.only_missing_outputs)):
         datasets = _datasets_before(pipeline, set(nodes), missing)
         if datasets and len(",".join(datasets)) < len(",".join(nodes)):
-            return replace(resumed, from_inputs=datasets), ()
+            return resumed._replace(from_inputs=datasets), ()
     return resumed, tuple(nodes)
 
 

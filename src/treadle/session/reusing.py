@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 import time
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from treadle.collector import collection_paused
@@ -155,7 +154,7 @@ class Reuse:
             if self.decisions.expected.get(name) is Expected.UP_TO_DATE:
                 inputs, outputs = self._contents.newest(success.inputs), self._contents.newest(success.outputs)
                 if (inputs, outputs) != (success.inputs, success.outputs):
-                    found[name] = replace(success, inputs=inputs, outputs=outputs)
+                    found[name] = success._replace(inputs=inputs, outputs=outputs)
         return found
 
     def success(self, node: NodeRecord, session_id: str) -> LastSuccess | None:

@@ -17,7 +17,6 @@ import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from treadle.config.params import merge_params
@@ -228,7 +227,7 @@ class ServiceSession:
         from treadle.session.untrusted import check_untrusted
 
         def read(params: Mapping[str, Any]) -> Any:
-            return self._loader_for(replace(self._facts, extra_params=merge_params(self._facts.extra_params, params)))
+            return self._loader_for(self._facts._replace(extra_params=merge_params(self._facts.extra_params, params)))
 
         check_untrusted(read, merge_params({}, extra_params))
 
@@ -279,8 +278,7 @@ class ServiceSession:
         if given.resume is not None:
             resumed = find_resumed_by_service(given.resume, self._store, self._project, self._facts, params, given.inputs)
             params = merge_params(resumed.extra_params, params)
-        facts = replace(
-            self._facts,
+        facts = self._facts._replace(
             session_id=session_id,
             extra_params=params,
             started=time.time(),

@@ -6,7 +6,6 @@ resume command; `treadle.io` lists versions.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from treadle.errors import DatasetError, UnknownNameError
@@ -25,7 +24,6 @@ _SHOWN = 3
 _LISTED = 10
 
 
-@dataclass(slots=True)
 class RunVersions:
     """The dataset versions of one run.
 
@@ -34,9 +32,12 @@ class RunVersions:
         pipeline, catalog: the pipeline and catalog of the run; None until they are known.
     """
 
-    loaded: dict[str, str] = field(default_factory=dict)
-    pipeline: Pipeline | None = None
-    catalog: Catalog | None = None
+    __slots__ = ("catalog", "loaded", "pipeline")
+
+    def __init__(self) -> None:
+        self.loaded: dict[str, str] = {}
+        self.pipeline: Pipeline | None = None
+        self.catalog: Catalog | None = None
 
     def to_resume(self, nodes: Iterable[str]) -> dict[str, str]:
         """Return the versions that a resumed run must load: those that this run loads or has saved.

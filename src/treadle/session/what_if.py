@@ -5,7 +5,7 @@ State: none. Neighbours: `treadle.observe.report.what_if` simulates; `treadle se
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -104,7 +104,7 @@ def _estimate_with_project(
         for node in run.nodes
         if node.outcome is Outcome.SUCCEEDED and node.started is not None and node.finished is not None
     }
-    known = {each.name for each in fields(RunRequest)}
+    known = set(RunRequest._fields)
     request = RunRequest(**{name: value for name, value in run.params.items() if name in known})
     pipeline = select_pipeline(pipelines, request)
     changed = sorted({node.name for node in pipeline.nodes} ^ set(took))

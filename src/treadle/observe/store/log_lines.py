@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import json
 from collections import deque
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from treadle.observe.store.line_text import kept_length, masked, text_of
@@ -68,8 +67,7 @@ class LogLine(NamedTuple):
     left_out: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class LogBatch:
+class LogBatch(NamedTuple):
     """Lines that were logged one after the other, as JSON."""
 
     text: str

@@ -6,7 +6,6 @@ parts during a run, `session_rows.py` writes them.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from treadle.observe.store.positions import position, positions
@@ -19,7 +18,6 @@ if TYPE_CHECKING:
     from treadle.observe.store.records import NodeRecord, RunRecord, SessionRecord, WorkerRecord
 
 
-@dataclass(slots=True)
 class RecordParts:
     """Parts of the record of one session.
 
@@ -31,11 +29,14 @@ class RecordParts:
         logs: batches of log lines, by number of the run and position.
     """
 
-    session: dict[tuple[()], SessionRecord] = field(default_factory=dict)
-    runs: dict[tuple[int], RunRecord] = field(default_factory=dict)
-    nodes: dict[tuple[int, int], NodeRecord] = field(default_factory=dict)
-    workers: dict[tuple[int, int], WorkerRecord] = field(default_factory=dict)
-    logs: dict[tuple[int, int], LogBatch] = field(default_factory=dict)
+    __slots__ = ("logs", "nodes", "runs", "session", "workers")
+
+    def __init__(self) -> None:
+        self.session: dict[tuple[()], SessionRecord] = {}
+        self.runs: dict[tuple[int], RunRecord] = {}
+        self.nodes: dict[tuple[int, int], NodeRecord] = {}
+        self.workers: dict[tuple[int, int], WorkerRecord] = {}
+        self.logs: dict[tuple[int, int], LogBatch] = {}
 
     def add_session(self, record: SessionRecord) -> None:
         """Add a session with its runs, each of which is complete."""

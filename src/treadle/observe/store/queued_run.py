@@ -5,8 +5,7 @@ State: none. Neighbours: `queue_access.py` reads and writes it; `treadle.server`
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from treadle.observe.store.liveness import SessionProcess
@@ -19,8 +18,7 @@ ENDED = "ended"
 """State of a run whose end is recorded by its session."""
 
 
-@dataclass(frozen=True, slots=True)
-class QueuedRun:
+class QueuedRun(NamedTuple):
     """A run that a server has accepted.
 
     Attributes:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 if TYPE_CHECKING:
@@ -15,8 +14,7 @@ Parts: TypeAlias = Mapping[str, str]
 `input table`. The values are hashes, or short texts that can be shown."""
 
 
-@dataclass(frozen=True, slots=True)
-class LastSuccess:
+class LastSuccess(NamedTuple):
     """The last successful attempt at a node.
 
     Attributes:
@@ -25,7 +23,8 @@ class LastSuccess:
         parts: what its outputs depend on, including the contents of its inputs.
         outputs: the content of each persistent output, as the node saved it.
         inputs: the content of each of its inputs that no node of the run made, when the run began.
-        env: the configuration environment under which it is stored; None for the default one.
+        env: the configuration environment under which it is stored; None for the default one. Two successes that differ only in
+            it are equal.
     """
 
     session_id: str
@@ -33,7 +32,16 @@ class LastSuccess:
     parts: Parts
     outputs: tuple[ContentRecord, ...] = ()
     inputs: tuple[ContentRecord, ...] = ()
-    env: str | None = field(default=None, compare=False)
+    env: str | None = None
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, LastSuccess) and self[:-1] == other[:-1]
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+    def __hash__(self) -> int:
+        return hash(self[:-1])
 
 
 class NodeFacts(NamedTuple):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import closing
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -51,7 +50,7 @@ def test_equal_parts_are_stored_once(store: SQLStore, tmp_path: Path) -> None:
 def test_a_success_is_refreshed_only_if_it_is_still_the_last_one(store: SQLStore) -> None:
     store.save_successes("p", None, {"a": success(1), "b": success(2)})
     newer = success(1).outputs[0]._replace(taken_ns=99)
-    store.refresh_successes("p", None, {name: replace(success(1), outputs=(newer,)) for name in "ab"})
+    store.refresh_successes("p", None, {name: success(1)._replace(outputs=(newer,)) for name in "ab"})
     found = store.last_successes("p", None)
     assert found["a"].outputs == (newer,)
     assert found["b"] == success(2)
