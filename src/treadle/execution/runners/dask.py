@@ -14,8 +14,9 @@ from treadle.execution.runners.arguments import refuse_at_exit
 from treadle.execution.runners.runner import Runner
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
+    from treadle.execution.executors.dask.cluster import Connection
     from treadle.execution.executors.executor import Executor
     from treadle.execution.loop.result import RunResult
     from treadle.execution.packing.bundle import RunBundle
@@ -83,7 +84,7 @@ class DaskRunner(Runner):
         self._project: ProjectSetup | None = None
         self._fingerprint: str | None = None
         self._modules: set[str] = set()
-        self._connection: tuple[Any, Callable[[], None]] | None = None
+        self._connection: Connection | None = None
         self._keep_connection = False
 
     def _run_locked(self, bundle: RunBundle, *arguments: Any) -> RunResult:
@@ -115,7 +116,7 @@ class DaskRunner(Runner):
             # The executor must be stored before a pending Ctrl-C is raised, so that it can be closed.
             if self._connection is None:
                 self._connection = connected(self._address, self._client, self._cluster, self._limit)
-            client, _close = self._connection
+            client = self._connection.client
             try:
                 self.max_workers = self._limit or max(1, len(client.sync(client.scheduler.identity)["workers"]))
                 spec = make_project_spec(self._project)
@@ -127,6 +128,7 @@ class DaskRunner(Runner):
                     max_workers=self._limit,
                     worker_timeout=self._worker_timeout,
                     shared_file_system=self._shared_file_system,
+                    before_kill=self._connection.before_kill,
                     closed=self._disconnect,
                 )
             except BaseException:
@@ -137,5 +139,5 @@ class DaskRunner(Runner):
     def _disconnect(self) -> None:
         """Close what was opened for the executor, unless another executor follows."""
         if not self._keep_connection and self._connection is not None:
-            (_client, close), self._connection = self._connection, None
-            close()
+            connection, self._connection = self._connection, None
+            connection.close()

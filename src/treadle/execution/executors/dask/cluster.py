@@ -9,7 +9,7 @@ import signal
 from contextlib import ExitStack
 from functools import cached_property, partial
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from treadle.errors import RunnerError
 from treadle.execution.executors.dask import signals
@@ -36,8 +36,22 @@ def check_installed() -> None:
         raise RunnerError(msg, name="dask")
 
 
-def connected(address: str | None, client: Any, cluster: Any, workers: int | None) -> tuple[Any, Callable[[], None]]:
-    """Return a client of the cluster, and what closes all that was opened for it.
+class Connection(NamedTuple):
+    """A client of the cluster, with what to do at the end.
+
+    Attributes:
+        client: the client.
+        close: closes all that was opened for it.
+        before_kill: called before workers are killed because the connection is about to be closed.
+    """
+
+    client: Any
+    close: Callable[[], None]
+    before_kill: Callable[[], None] = lambda: None
+
+
+def connected(address: str | None, client: Any, cluster: Any, workers: int | None) -> Connection:
+    """Return a connection to the cluster.
 
     Args:
         address: of the scheduler; None for what the environment and dask's configuration say.
@@ -53,11 +67,11 @@ def connected(address: str | None, client: Any, cluster: Any, workers: int | Non
 
     if client is not None:
         _check_client(client)
-        return client, lambda: None
+        return Connection(client, lambda: None)
     if cluster is not None:
         _check_cluster(cluster)
         ours = distributed.Client(cluster, set_as_default=False)
-        return ours, ours.close
+        return Connection(ours, ours.close)
     address = address or os.environ.get("DASK_SCHEDULER_ADDRESS") or dask.config.get("scheduler-address", None)
     if address is None:
         return _started(workers)
@@ -75,7 +89,7 @@ def connected(address: str | None, client: Any, cluster: Any, workers: int | Non
             "DASK_SCHEDULER_ADDRESS), and that the scheduler runs."
         )
         raise RunnerError(msg, name="address") from exc
-    return ours, ours.close
+    return Connection(ours, ours.close)
 
 
 def _check_cluster(cluster: Any) -> None:
@@ -108,7 +122,7 @@ def _check_client(client: Any) -> None:
         raise RunnerError(msg, name="client")
 
 
-def _started(workers: int | None) -> tuple[Any, Callable[[], None]]:
+def _started(workers: int | None) -> Connection:
     """Start a cluster on this machine: processes with one thread each. Meanwhile dask logs warnings and errors only."""
     import dask
     import distributed
@@ -142,9 +156,11 @@ def _started(workers: int | None) -> tuple[Any, Callable[[], None]]:
     count = workers or usable_cores()
     with ExitStack() as opened:
         logger = logging.getLogger("distributed")
+        level_at_end = logger.level
         if logger.level == logging.INFO:  # its default: a line for each step of a start and an end
             logger.setLevel(logging.WARNING)
             opened.callback(logger.setLevel, logging.INFO)
+            level_at_end = logging.ERROR  # dask would warn of lost results, and of workers that it starts again
         cluster = distributed.LocalCluster(
             n_workers=count,
             threads_per_worker=1,
@@ -157,7 +173,7 @@ def _started(workers: int | None) -> tuple[Any, Callable[[], None]]:
         client = distributed.Client(cluster, set_as_default=False)
         opened.callback(client.close)
         client.loop.add_callback(_keep_workers, cluster, count)
-        return client, opened.pop_all().close
+        return Connection(client, opened.pop_all().close, partial(logger.setLevel, level_at_end))
 
 
 async def _keep_workers(cluster: Any, count: int) -> None:

@@ -83,6 +83,7 @@ class DaskPool:
         max_workers: the most workers to use; None for all.
         worker_timeout: seconds without any worker after which a run fails.
         shared_file_system: whether workers see the files of this machine; None to find out.
+        before_kill: called before workers are killed when the pool is closed.
         closed: called when the pool has been closed.
     """
 
@@ -95,11 +96,12 @@ class DaskPool:
         max_workers: int | None = None,
         worker_timeout: float = 60.0,
         shared_file_system: bool | None = None,
+        before_kill: Callable[[], None] = lambda: None,
         closed: Callable[[], None] = lambda: None,
     ) -> None:
         self._client, self._code = client, code
         self._project = pickle.dumps(project._replace(code_paths=()), protocol=5)  # they are paths of this machine
-        self._closed = closed
+        self._before_kill, self._closed = before_kill, closed
         pool = uuid.uuid4().hex[:8]
         self._links = Links(client, pool, max_workers, lambda *message: self._messages.put(message), self._run_link)
         self._messages: SimpleQueue[tuple[Link, Any] | None] = SimpleQueue()
@@ -218,6 +220,8 @@ class DaskPool:
         self._is_closed = True
         self._links.stop()
         busy = [link for link in self._links if link.is_busy] if kill else []
+        if busy:
+            self._before_kill()
         self._client.sync(self._close, busy)
         self._links.clear()
         self.scaling.end()
