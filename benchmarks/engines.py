@@ -11,7 +11,6 @@ from __future__ import annotations
 import importlib.util
 from typing import TYPE_CHECKING, Any
 
-from light import noop
 from peers import DaskCluster, FuturesLoop, JoblibGenerations, KedroRunner, PlainLoop, SubmitLoop
 
 if TYPE_CHECKING:
@@ -37,6 +36,7 @@ class Treadle:
         """Start the workers, and make the pipeline."""
         from treadle import Pipeline, node
 
+        self._touch = workload.touch
         self._pipeline = Pipeline([node(task.func, list(task.inputs), task.output, name=task.name) for task in workload.tasks])
         self._begin()
 
@@ -49,7 +49,9 @@ class Treadle:
         """Let every worker do something."""
         from treadle import Catalog, Pipeline, node
 
-        warm_up = Pipeline([node(noop, "number", f"warm_{index}", name=f"warm_{index}") for index in range(8 * self._workers)])
+        warm_up = Pipeline(
+            [node(self._touch, "number", f"warm_{index}", name=f"warm_{index}") for index in range(8 * self._workers)]
+        )
         self._runner.run(warm_up, Catalog({"number": 1}))
 
     def _make(self) -> Any:

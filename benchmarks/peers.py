@@ -7,8 +7,6 @@ import multiprocessing
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from typing import TYPE_CHECKING, Any
 
-from light import noop
-
 if TYPE_CHECKING:
     from concurrent.futures import Executor, Future
 
@@ -58,6 +56,7 @@ class FuturesLoop:
 
     def start(self, workload: Workload) -> None:
         """Start the pool."""
+        self._touch = workload.touch
         if self.method == "loky":
             from loky import ProcessPoolExecutor as LokyPool
 
@@ -68,7 +67,7 @@ class FuturesLoop:
 
     def warm(self) -> None:
         """Let every worker do something."""
-        list(self._pool.map(noop, range(8 * self._workers)))
+        list(self._pool.map(self._touch, range(8 * self._workers)))
 
     def run(self, workload: Workload) -> dict[str, Any]:  # noqa: C901 - a loop as people write it
         """Run the tasks as their inputs arrive."""
@@ -120,6 +119,7 @@ class JoblibGenerations:
 
     def start(self, workload: Workload) -> None:
         """Start the pool, and sort the tasks into generations."""
+        self._touch = workload.touch
         from joblib import Parallel, delayed
 
         self._parallel, self._delayed = Parallel(n_jobs=self._workers), delayed
@@ -133,7 +133,7 @@ class JoblibGenerations:
 
     def warm(self) -> None:
         """Let every worker do something."""
-        self._parallel(self._delayed(noop)(number) for number in range(8 * self._workers))
+        self._parallel(self._delayed(self._touch)(number) for number in range(8 * self._workers))
 
     def run(self, workload: Workload) -> dict[str, Any]:
         """Run generation after generation."""
@@ -168,6 +168,7 @@ class DaskCluster:
 
     def start(self, workload: Workload) -> None:
         """Start the cluster."""
+        self._touch = workload.touch
         from distributed import Client, LocalCluster
 
         self._cluster = LocalCluster(n_workers=self._workers, threads_per_worker=1, dashboard_address=None, silence_logs=50)
@@ -176,7 +177,7 @@ class DaskCluster:
 
     def warm(self) -> None:
         """Let every worker do something."""
-        self._client.gather(self._client.map(noop, range(8 * self._workers), pure=False))
+        self._client.gather(self._client.map(self._touch, range(8 * self._workers), pure=False))
 
     def run(self, workload: Workload) -> dict[str, Any]:
         """Hand the whole graph over, and gather its results."""

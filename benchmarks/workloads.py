@@ -40,6 +40,8 @@ class Workload:
     """Seconds that two workers cannot beat, where the tasks' own time is known."""
     cold: bool = False
     """Whether the workers are started in each run."""
+    touch: Callable[..., int] = field(default=noop, compare=False)
+    """What warms a worker up: a function that imports what the tasks need."""
 
 
 def make_array(value: float) -> np.ndarray:
@@ -58,9 +60,9 @@ def add_up(*arrays: np.ndarray) -> float:
     return float(sum(array.sum() for array in arrays))
 
 
-def make_floats(value: float) -> pd.DataFrame:
+def make_floats(value: float, rows: int = FRAME_ROWS) -> pd.DataFrame:
     """Make 64 MB in eight columns."""
-    return pd.DataFrame({f"c{column}": np.full(FRAME_ROWS, value) for column in range(8)})
+    return pd.DataFrame({f"c{column}": np.full(rows, value) for column in range(8)})
 
 
 def use_floats(frame: pd.DataFrame) -> pd.DataFrame:
@@ -73,9 +75,15 @@ def add_up_floats(*frames: pd.DataFrame) -> float:
     return float(sum(frame["c0"].sum() for frame in frames))
 
 
-def make_strings(value: float) -> pd.DataFrame:
+def make_strings(value: float, rows: int = FRAME_ROWS, dtype: Any = None) -> pd.DataFrame:
     """Make a frame of strings."""
-    return pd.DataFrame({"name": [f"name {index % 997}" for index in range(FRAME_ROWS)], "number": np.full(FRAME_ROWS, value)})
+    names = pd.Series([f"name {index % 997}" for index in range(rows)], dtype=dtype)
+    return pd.DataFrame({"name": names, "number": np.full(rows, value)})
+
+
+def make_objects(value: float, rows: int = FRAME_ROWS) -> pd.DataFrame:
+    """Make a frame of strings that are Python objects, as pandas before version 3 stores them."""
+    return make_strings(value, rows, object)
 
 
 def use_strings(frame: pd.DataFrame) -> pd.DataFrame:
@@ -86,6 +94,28 @@ def use_strings(frame: pd.DataFrame) -> pd.DataFrame:
 def count_strings(*frames: pd.DataFrame) -> int:
     """Count the strings that are upper case, in all frames."""
     return int(sum(frame["name"].str.isupper().sum() for frame in frames))
+
+
+def make_dates(value: float, rows: int = FRAME_ROWS) -> pd.DataFrame:
+    """Make dates with a time zone, in eight columns."""
+    first = np.full(rows, int(value)).astype("M8[s]")
+    return pd.DataFrame({f"c{column}": pd.Series(first).dt.tz_localize("UTC") for column in range(8)})
+
+
+def use_dates(frame: pd.DataFrame) -> pd.DataFrame:
+    """Compute two columns anew."""
+    return frame.assign(c0=frame["c1"] + pd.Timedelta("1s"), c3=frame["c4"])
+
+
+def count_dates(*frames: pd.DataFrame) -> int:
+    """Count the dates of a second, in all frames."""
+    return int(sum((frame["c0"].dt.second == 2).sum() for frame in frames))
+
+
+def touch(*_inputs: Any) -> int:
+    """Use what the data needs, little of it: a worker has then imported it."""
+    use_strings(make_strings(1.0, 10)), use_floats(make_floats(1.0, 10)), use_dates(make_dates(1.0, 10))
+    return 1
 
 
 def independent(count: int) -> Workload:
@@ -135,29 +165,60 @@ def arrays(branches: int = 6, steps: int = 3) -> Workload:
         lambda results: results["total"] == float(total),
         "each branch changes its array in place three times; the last task sums all",
         live_bytes=branches * ARRAY_BYTES,
+        touch=touch,
     )
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of frame: how it is made, used and reduced to a number, and what that number is for one frame."""
+
+    make: Callable[..., pd.DataFrame]
+    use: Callable[[pd.DataFrame], pd.DataFrame]
+    reduce: Callable[..., Any]
+    result: float
+    about: str
+
+
+KINDS = {
+    "floats": Kind(make_floats, use_floats, add_up_floats, FRAME_ROWS * 3.0, "64 MB of floats a frame"),
+    "strings": Kind(make_strings, use_strings, count_strings, FRAME_ROWS, f"{FRAME_ROWS:,} strings and a number a frame"),
+    "string objects": Kind(make_objects, use_strings, count_strings, FRAME_ROWS, f"{FRAME_ROWS:,} strings as Python objects"),
+    "dates": Kind(make_dates, use_dates, count_dates, FRAME_ROWS, "64 MB of dates with a time zone a frame"),
+}
 
 
 def frames(kind: str, branches: int = 6, steps: int = 3) -> Workload:
-    """The same with DataFrames, of floats or of strings."""
-    make, step, last = (
-        (make_floats, use_floats, add_up_floats) if kind == "floats" else (make_strings, use_strings, count_strings)
-    )
+    """The same with DataFrames of a kind."""
+    chosen = KINDS[kind]
     tasks = []
     for branch in range(branches):
         names = [f"f_{branch}_{step}" for step in range(steps + 1)]
-        tasks.append(Task(f"make_{branch}", make, ("value",), names[0]))
-        tasks += [Task(f"step_{branch}_{place}", step, (names[place - 1],), names[place]) for place in range(1, steps + 1)]
-    tasks.append(Task("last", last, tuple(f"f_{branch}_{steps}" for branch in range(branches)), "total"))
+        tasks.append(Task(f"make_{branch}", chosen.make, ("value",), names[0]))
+        tasks += [Task(f"step_{branch}_{place}", chosen.use, (names[place - 1],), names[place]) for place in range(1, steps + 1)]
+    tasks.append(Task("last", chosen.reduce, tuple(f"f_{branch}_{steps}" for branch in range(branches)), "total"))
     return Workload(
         f"{branches} × DataFrames of {kind}, {len(tasks)} nodes",
         tuple(tasks),
         {"value": 1.0},
         ("total",),
-        lambda results: results["total"] == branches * (FRAME_ROWS if kind == "strings" else FRAME_ROWS * 3.0),
-        "64 MB of floats a frame" if kind == "floats" else f"{FRAME_ROWS:,} strings and a number a frame",
-        live_bytes=branches * ARRAY_BYTES if kind == "floats" else 0,
+        lambda results: results["total"] == branches * chosen.result,
+        chosen.about,
+        live_bytes=branches * _frame_bytes(chosen),
+        touch=touch,
     )
+
+
+def _frame_bytes(kind: Kind) -> int:
+    """Return the size of a frame after its first step, from a smaller one: its columns, and columns that pandas still holds.
+
+    Columns of floats share one array. Those that a step replaces stay in it beside the new ones, in every engine.
+    """
+    rows = FRAME_ROWS // 64
+    made = kind.make(1.0, rows)
+    used = kind.use(made)
+    held = sum(used[name].nbytes for name in ("c0", "c3")) if kind.make is make_floats else 0
+    return 64 * (int(used.memory_usage(index=False, deep=True).sum()) + held)
 
 
 def hidden_path(short: int = 60, long: int = 10) -> Workload:
@@ -195,6 +256,8 @@ def workloads() -> list[Workload]:
         arrays(),
         frames("floats"),
         frames("strings"),
+        frames("string objects"),
+        frames("dates"),
         hidden_path(),
         small(cold=True),
     ]
