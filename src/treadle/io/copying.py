@@ -3,7 +3,8 @@
 In the inferred mode, no change to a loaded value, at any depth, affects the stored one. Immutable values are not copied. Plain
 arrays and frames are copied by their own library. Everything else is pickled and unpickled in memory: this isolates as well as
 `copy.deepcopy`, is faster, and also copies the cells of object columns, which `DataFrame.copy` shares.
-State: none. Neighbours: `memory` copies values with this module; `frames` copies values of pandas, numpy and polars.
+State: none. Neighbours: `memory` copies values with this module; `frames` copies values of pandas, numpy and polars, `views`
+views of memory, `pickled_copies` everything else.
 """
 
 from __future__ import annotations
@@ -12,15 +13,14 @@ import copy
 import datetime as dt
 import enum
 import functools
-import io
 import pathlib
-import pickle
 import re
 import types
 from typing import Any, Final
 
 from treadle.errors import DatasetError
-from treadle.io.frames import copy_frame, copy_polars, is_locked_array
+from treadle.io.frames import copy_frame, copy_polars
+from treadle.io.views import reduce_view, restore_view  # noqa: F401 - stored values of earlier versions name it here
 
 _ATOMS: Final[frozenset[type]] = frozenset(
     {
@@ -132,44 +132,6 @@ def _copy_view(view: memoryview) -> memoryview:
     return restored
 
 
-def reduce_view(view: memoryview) -> tuple[Any, tuple[Any, ...]]:
-    """Return a function and arguments that create a copy of a memoryview, as `__reduce__` would.
-
-    Args:
-        view: any memoryview, contiguous or not.
-
-    Returns:
-        The function and its arguments. The memory is a pickle buffer, so that it can be transferred out of band.
-    """
-    if not view.nbytes or not _is_castable(view.format, view.itemsize):
-        import numpy as np  # casting cannot create such a view, but an array can have any format and shape
-
-        return memoryview, (np.array(view),)
-    content = view.tobytes()
-    memory = content if type(view.obj) is bytes else bytearray(content)
-    return restore_view, (pickle.PickleBuffer(memory), view.format, view.shape)
-
-
-def _is_castable(form: str, size: int) -> bool:
-    try:
-        memoryview(bytes(size)).cast(form)  # type: ignore[call-overload]  # any format
-    except ValueError:
-        return False
-    return True
-
-
-def restore_view(memory: Any, form: str, shape: tuple[int, ...]) -> memoryview:
-    """Create a memoryview from its content, format and shape.
-
-    Args:
-        memory: the content in C order: bytes, or a writable buffer.
-        form: format of the items.
-        shape: number of items along each dimension.
-    """
-    flat = memoryview(memory).cast("B")
-    return flat if form == "B" and len(shape) == 1 else flat.cast(form, list(shape))  # type: ignore[call-overload]  # any format
-
-
 def _deep_copy(value: Any) -> Any:
     for copier in (_copy_with_pickle, functools.partial(_copy_with_pickle, keep_code=True)):
         try:
@@ -192,43 +154,6 @@ def _deep_copy(value: Any) -> Any:
 
 
 def _copy_with_pickle(value: Any, *, keep_code: bool = False) -> Any:
-    stream = io.BytesIO()
-    pickler = _CodeKeepingPickler(stream) if keep_code else _Pickler(stream)
-    pickler.dump(value)
-    stream.seek(0)
-    return _Unpickler(stream, [bytearray(buffer.raw()) for buffer in pickler.buffers], pickler.references).load()
+    from treadle.io.pickled_copies import copy_with_pickle  # imported late: a run in which nothing has changed copies nothing
 
-
-class _Pickler(pickle.Pickler):
-    """Pickle buffers out of band, so that they are copied once. Read-only arrays become writable, as in a deep copy."""
-
-    def __init__(self, stream: io.BytesIO) -> None:
-        self.buffers: list[pickle.PickleBuffer] = []
-        self.references: list[Any] = []
-        super().__init__(stream, protocol=5, buffer_callback=self.buffers.append)
-
-    def reducer_override(self, obj: Any) -> Any:
-        if type(obj) is memoryview:
-            return reduce_view(obj)
-        if is_locked_array(obj):
-            return obj.copy(order="K").__reduce_ex__(5)
-        return NotImplemented
-
-
-class _CodeKeepingPickler(_Pickler):
-    """Keep functions, classes and modules as references, as a deep copy does, because local ones cannot be pickled."""
-
-    def persistent_id(self, obj: Any) -> int | None:
-        if isinstance(obj, (types.FunctionType, types.BuiltinFunctionType, types.ModuleType, type)):
-            self.references.append(obj)
-            return len(self.references) - 1
-        return None
-
-
-class _Unpickler(pickle.Unpickler):
-    def __init__(self, stream: io.BytesIO, buffers: list[bytearray], references: list[Any]) -> None:
-        super().__init__(stream, buffers=buffers)
-        self._references = references
-
-    def persistent_load(self, pid: Any) -> Any:
-        return self._references[pid]
+    return copy_with_pickle(value, keep_code=keep_code)

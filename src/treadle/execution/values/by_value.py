@@ -29,7 +29,7 @@ from treadle.execution.values import restoring
 from treadle.execution.values.arrays import reduce_array
 from treadle.execution.values.importable import MAIN_MODULES, is_found_by_name, is_importable
 from treadle.execution.values.tables import reduce_table
-from treadle.io.copying import reduce_view
+from treadle.io.views import reduce_view
 
 if TYPE_CHECKING:
     from collections.abc import Callable

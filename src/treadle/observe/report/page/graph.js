@@ -101,7 +101,8 @@ function graphView(container, run) {
     for (const item of items.values()) picture.append(item.dataset === undefined ? nodeItem(item) : datasetItem(item));
     container.replaceChildren(picture);
     const hidden = [...items.values()].filter((item) => item.group).reduce((sum, item) => sum + item.nodes.length, 0);
-    note.textContent = hidden ? `${hidden.toLocaleString("en")} nodes are folded into ${[...items.values()].filter((item) => item.group).length} groups` : "";
+    const groups = [...items.values()].filter((item) => item.group).length;
+    note.textContent = hidden ? `${hidden.toLocaleString("en")} nodes are folded into ${groups} group${groups === 1 ? "" : "s"}` : "";
   }
 
   function datasetItem(item) {
