@@ -59,9 +59,9 @@ class Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no 
         if kind is ModuleType:
             _register_module(obj.__name__)
             return NotImplemented
-        reduce_data = _DATA_REDUCERS.get((kind.__module__, kind.__name__))
-        reduced = reduce_data(obj) if reduce_data is not None else None
-        return NotImplemented if reduced is None else reduced
+        if (known := _DATA_REDUCERS.get(kind.__name__)) is not None and kind.__module__ == known[0]:
+            return known[1](obj) or NotImplemented
+        return NotImplemented
 
 
 def dumps(value: Any) -> bytes:
@@ -155,12 +155,12 @@ _REDUCERS: dict[type, Callable[[Any], tuple[Any, ...]]] = {
 if hasattr(typing, "TypeAliasType"):  # from Python 3.12 on
     _REDUCERS[typing.TypeAliasType] = _reduce_alias
 
-_DATA_REDUCERS: dict[tuple[str, str], Callable[[Any], tuple[Any, ...] | None]] = {
-    ("numpy", "ndarray"): reduce_array,
-    ("pyarrow.lib", "Table"): reduce_table,
-    ("pyarrow.lib", "RecordBatch"): reduce_table,
+_DATA_REDUCERS: dict[str, tuple[str, Callable[[Any], tuple[Any, ...] | None]]] = {
+    "ndarray": ("numpy", reduce_array),
+    "Table": ("pyarrow.lib", reduce_table),
+    "RecordBatch": ("pyarrow.lib", reduce_table),
 }
-"""By module and name, because these libraries may not be loaded."""
+"""By name, with the module, because these libraries may not be loaded."""
 
 Pickler.dispatch_table = ChainMap(
     {memoryview: reduce_view, CodeType: _reduce_code, functools.cached_property: _reduce_cached_property},
