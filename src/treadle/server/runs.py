@@ -26,7 +26,7 @@ from treadle.server.problems import Problem, unknown_run
 from treadle.server.project import ServedProject
 from treadle.server.queue import RunQueue
 from treadle.server.served import ServedRun, start_run
-from treadle.server.views import live_view, queued_view, record_view, summary_view, waiting_view
+from treadle.server.views import end_facts, live_view, queued_view, record_view, summary_view, waiting_view
 from treadle.server.waiters import Waiters
 from treadle.session.creation import make_store
 
@@ -321,9 +321,8 @@ class Runs:
                 self._recent[run_id] = served
                 while len(self._recent) > self._options.keep_results:
                     self._recent.popitem(last=False)
-            ended = live_view(served, debug=self._options.debug_errors).model_dump(include={"state", "error"}, exclude_none=True)
             self.metrics.ended(served.state, seconds)
-            self.events.end(run_id, **ended)
+            self.events.end(run_id, **end_facts(served, debug=self._options.debug_errors))
             self._waiters.call(run_id)
             if error is not None and not isinstance(error, TreadleError):
                 _logger.error("The run %s failed.", run_id, exc_info=error)

@@ -95,6 +95,19 @@ def live_view(served: ServedRun, *, debug: bool) -> RunView:
     )
 
 
+def end_facts(served: ServedRun, *, debug: bool) -> dict[str, Any]:
+    """Return what the last event of a run that has ended says.
+
+    Args:
+        served: the run.
+        debug: whether errors contain paths of this machine.
+    """
+    error = served.handle.exception()
+    if error is None:
+        return {"state": served.state}
+    return {"state": served.state, "error": error_view(error, debug=debug).model_dump(exclude_none=True)}
+
+
 def summary_view(summary: SessionSummary, *, debug: bool) -> RunView:
     """Describe a recorded run by its summary.
 
