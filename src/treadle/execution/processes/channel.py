@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _HEADER = struct.Struct("<QI")
-_READ_BYTES = 1 << 18
+_READ_BYTES = 1 << 16  # the C library maps and unmaps larger buffers each time, which takes four times as long as the read
 MAX_DESCRIPTORS = 250
 """Maximum number of descriptors in a frame: the kernel's SCM_MAX_FD is 253."""
 
