@@ -62,6 +62,10 @@ class DatasetFactories:
             )
             raise DatasetError(msg, dataset=catch_all[1])
 
+    def __bool__(self) -> bool:
+        """True if there is a pattern, so that a name may match."""
+        return bool(self._patterns)
+
     @property
     def patterns(self) -> tuple[str, ...]:
         """The patterns, in the order in which they are tried."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -63,6 +64,11 @@ class PlannedDataset(NamedTuple):
     def uses(self) -> int:
         """How often its value is used: by each consumer, and by the result of the run."""
         return len(self.consumers) + self.is_result
+
+
+_new_node = partial(tuple.__new__, PlannedNode)
+_new_dataset = partial(tuple.__new__, PlannedDataset)
+"""Make named tuples from their fields, in half the time of their constructors."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,8 +133,8 @@ def compile_plan(pipeline: Pipeline, catalog: Catalog, rules: PolicyRules = NO_R
         in_main |= {position for position, used in enumerate(in_and_out) if not main_only.isdisjoint(chain(*used))}
     node_in_main = [position in in_main for position in range(len(nodes))]
     names = [node.name for node in nodes]
-    planned = map(PlannedNode, names, nodes, links.inputs, links.outputs, links.parents, links.children, node_in_main)
-    return Plan(tuple(planned), datasets, policies, {**rules.resources, **exclusive.resources}, rules.on_failure, links)
+    rows = zip(names, nodes, links.inputs, links.outputs, links.parents, links.children, node_in_main, strict=True)
+    return Plan(tuple(map(_new_node, rows)), datasets, policies, {**rules.resources, **exclusive.resources}, rules.on_failure, links)
 
 
 def _plan_datasets(links: Links, catalog: Catalog) -> tuple[tuple[PlannedDataset, ...], dict[int, str]]:
@@ -143,7 +149,7 @@ def _plan_datasets(links: Links, catalog: Catalog) -> tuple[tuple[PlannedDataset
                 shared[len(datasets)] = capabilities.exclusive
         else:
             in_memory, main_only, declared = True, False, False
-        datasets.append(PlannedDataset(name, in_memory, main_only, declared, producer, consumers, is_result))
+        datasets.append(_new_dataset((name, in_memory, main_only, declared, producer, consumers, is_result)))
     return tuple(datasets), shared
 
 

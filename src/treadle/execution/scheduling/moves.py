@@ -184,9 +184,11 @@ class SchedulerMoves(SchedulerView):
         child = children[0]
         if self._missing[child] != 1 or self._states[child] is not NodeState.WAITING or child in self._not_fusable:
             return None
-        required = self._queues.required_worker(child)
         if self._values.are_unmade(self._plan.nodes[child].inputs):
             return None
+        if not self._values.pins and not self._queues.main_only:
+            return child  # any worker can run it
+        required = self._queues.required_worker(child)
         if any(holder != required for holder in self._values.pinned_inputs(child).values()):
             return None  # no worker can run it; it is rejected when it is ready
         return child if self._queues.may_run(worker, required) else None

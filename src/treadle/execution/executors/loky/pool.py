@@ -54,6 +54,9 @@ if TYPE_CHECKING:
     from treadle.execution.protocol.handles import Handle
     from treadle.execution.protocol.messages import Cancel, Hello, ProcessSpec, Release
 
+_new = tuple.__new__
+"""Makes a named tuple from its fields, in half the time of its constructor."""
+
 
 class LokyPool:
     """Worker processes, each with a private connection.
@@ -230,7 +233,7 @@ class LokyPool:
             return ()  # of an earlier run, which was interrupted
         if descriptors:
             message = _with_descriptors(message, descriptors)
-        return (Report(slot.number, message),)
+        return (_new(Report, (slot.number, message)),)
 
 
 def _has_descriptors(job: Job) -> bool:
