@@ -99,8 +99,9 @@ class Blackboard:
         _WORD.pack_into(self._map, place * _ENTRY_SIZE + _NODE_OFFSET, -1)
 
     def finish(self, place: int, run: int, node: int, started: float, at: float) -> None:
-        """Record that a worker finished a node. Called before the worker reports the node to the parent."""
+        """Record that a worker is idle and has finished a node. Called before the worker reports the node to the parent."""
         offset = place * _ENTRY_SIZE
+        _WORD.pack_into(self._map, offset + _NODE_OFFSET, -1)
         count = _WORD.unpack_from(self._map, offset + _COUNT_OFFSET)[0]
         _DONE.pack_into(self._map, offset + _HEAD.size + count % _RING * _DONE.size, run, node, started, at)
         _WORD.pack_into(self._map, offset + _COUNT_OFFSET, count + 1)

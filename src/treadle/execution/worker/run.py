@@ -121,15 +121,12 @@ class WorkerRun:
                         is_plain = dataset in handles and handles[dataset].placement.movable
                         self._values.store_output(kept, dataset, is_plain=is_plain)
         except BaseException as exc:  # noqa: BLE001 - user code raises anything, copying a value to keep it included: report it
-            rest = job.nodes[position + 1 :]
-            self._report_failure(index, (started, started + time.monotonic() - since), rest, exc, storing, handles)
-            return False
-        finally:
-            flush_forwarded()
-            worker.sender.post()  # the node's output goes before its result
-            worker.running = None
-            worker.current = None
+            at = started + time.monotonic() - since
+            self._leave_node()
             worker.blackboard.end(worker.place)
+            self._report_failure(index, (started, at), job.nodes[position + 1 :], exc, storing, handles)
+            return False
+        self._leave_node()
         descriptors: list[int] = []  # the channel closes them after sending
         for dataset, handle in handles.items():
             if handle.fd is not None:
@@ -283,3 +280,9 @@ class WorkerRun:
 
     def _enter_node(self, name: str) -> None:
         self._worker.running = name
+
+    def _leave_node(self) -> None:
+        flush_forwarded()
+        self._worker.sender.post()  # the node's output goes before its result
+        self._worker.running = None
+        self._worker.current = None

@@ -224,9 +224,10 @@ class JobRunner:
         if self.blackboard is None:
             self._outbox.post(fact)
             return
-        self.blackboard.end(0)
         if isinstance(fact, Finished):
             self.blackboard.finish(0, fact.run, fact.node, fact.started, fact.at)
+        else:
+            self.blackboard.end(0)
         self._outbox.post_soon(fact)
 
     def _is_cancelled(self, job: Job, sequence: int) -> bool:
