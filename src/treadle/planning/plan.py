@@ -134,7 +134,8 @@ def compile_plan(pipeline: Pipeline, catalog: Catalog, rules: PolicyRules = NO_R
     node_in_main = [position in in_main for position in range(len(nodes))]
     names = [node.name for node in nodes]
     rows = zip(names, nodes, links.inputs, links.outputs, links.parents, links.children, node_in_main, strict=True)
-    return Plan(tuple(map(_new_node, rows)), datasets, policies, {**rules.resources, **exclusive.resources}, rules.on_failure, links)
+    resources = {**rules.resources, **exclusive.resources}
+    return Plan(tuple(map(_new_node, rows)), datasets, policies, resources, rules.on_failure, links)
 
 
 def _plan_datasets(links: Links, catalog: Catalog) -> tuple[tuple[PlannedDataset, ...], dict[int, str]]:
