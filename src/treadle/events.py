@@ -252,6 +252,9 @@ class Observer(Protocol):
 
     If it has an attribute `records_outputs` that is True, the run records the content of each persistent output when it is saved,
     for `NodeFinished.outputs`. That costs reading the files that other libraries have written.
+
+    It may have an attribute `ignored_events`, the types of the events that it does nothing with. A run does not create a
+    `DatasetReleased` that all its observers ignore.
     """
 
     def __call__(self, event: Event, /) -> Any:

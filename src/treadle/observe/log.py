@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 
 from treadle.events import (
+    DatasetReleased,
     Event,
     NodeFailed,
     NodeFinished,
@@ -41,6 +42,8 @@ class LogObserver:
     Args:
         logger: the logger to use; by default `treadle.run`.
     """
+
+    ignored_events = (DatasetReleased,)
 
     def __init__(self, logger: logging.Logger | None = None) -> None:
         self.logger = logger if logger is not None else logging.getLogger("treadle.run")

@@ -16,7 +16,7 @@ import time
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
-from treadle.events import Event, Outcome, WorkerStarted
+from treadle.events import DatasetReleased, Event, Outcome, WorkerStarted
 from treadle.forks import fork_safe
 from treadle.observe.output import NodeStream, is_terminal
 from treadle.observe.run_progress import RunProgress, format_seconds
@@ -57,6 +57,8 @@ class Progress:
         start_immediately: start drawing immediately; if False, when workers have started, so that no thread is alive when they
             fork.
     """
+
+    ignored_events = (DatasetReleased,)
 
     def __init__(
         self,

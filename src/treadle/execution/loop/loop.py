@@ -90,13 +90,14 @@ class RunLoop:
             fuse=not capabilities.recycles,
             limits=resource_limits,
             policy=on_failure,
-            reports_local=bool(observers.active),
+            reports_local=observers.need(DatasetReleased),
         )
         self._recycles = capabilities.recycles
         # Nodes that run in this process cannot be killed: their attempts check the time themselves.
         self._timeouts = bundle.plan.timeouts if capabilities.can_kill else {}
         self._deadlines = Deadlines()
         self._dispatches = Dispatches()
+        self._reports_releases = observers.need(DatasetReleased)
         self._reports = NodeReports(self._plan, executor, self._scheduler, observers, self._dispatches)
         self._workers: dict[int, int] = {}  # worker -> process id, in the order in which they became ready
         self._failure_handler = FailureHandler(
@@ -234,7 +235,7 @@ class RunLoop:
     def _release(self, release: ReleaseValue) -> None:
         if not release.is_local:
             self._executor.release(release.dataset, release.workers)
-        if self._observers.active:
+        if self._reports_releases:
             self._observers.notify(DatasetReleased(self._plan.datasets[release.dataset].name, time.time()))
 
     def _restart(self, restart: RestartWorker) -> None:

@@ -37,6 +37,14 @@ class Observers:
         """Whether an observer has an attribute `records_outputs` that is true: it needs the `outputs` of each `NodeFinished`."""
         return any(getattr(observer, "records_outputs", False) is True for observer in self.active)
 
+    def need(self, kind: type[Event]) -> bool:
+        """Return whether an observer does something with events of a type: it has no `ignored_events` with this type.
+
+        Args:
+            kind: the type.
+        """
+        return any(kind not in getattr(observer, "ignored_events", ()) for observer in self.active)
+
     def notify(self, event: Event) -> None:
         """Call each active observer with an event. An observer that raises receives no more events.
 

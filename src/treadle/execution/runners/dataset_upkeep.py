@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from treadle.events import NodeFinished
+from treadle.events import DatasetReleased, NodeFinished
 from treadle.execution.attempt.dataset_state import describe_unpicklable
 
 if TYPE_CHECKING:
@@ -32,6 +32,8 @@ class DatasetUpkeep:
         released: the datasets to release after the last node that loads them; results of the run are never released.
         warn: receives the text of each warning.
     """
+
+    ignored_events = (DatasetReleased,)
 
     def __init__(
         self,

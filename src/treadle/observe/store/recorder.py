@@ -15,6 +15,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from treadle.events import (
+    DatasetReleased,
     Event,
     NodeFailed,
     NodeFinished,
@@ -67,6 +68,8 @@ class RunRecorder:
         params: the given arguments of the run, by name; JSON-compatible values.
         started: when it began, seconds since the epoch.
     """
+
+    ignored_events = (DatasetReleased,)
 
     def __init__(
         self,

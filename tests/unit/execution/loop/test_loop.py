@@ -60,6 +60,24 @@ def test_a_parameter_of_two_nodes_in_a_row(runner):
     assert sorted(event.dataset for event in seen if isinstance(event, DatasetReleased)) == ["a", "p"]
 
 
+def test_releases_that_no_observer_needs_are_not_reported(runner):
+    """An observer that ignores them receives the same events otherwise; if another one needs them, both receive them."""
+
+    class Ignoring(list):
+        ignored_events = (DatasetReleased,)
+
+        def __call__(self, event):
+            self.append(event)
+
+    nodes = [node(lambda p: p + 1, "p", "a", name="x"), node(lambda a: a, "a", "b", name="y")]
+    for others, releases in (((), 0), ((Seen().append,), 2)):
+        seen = Ignoring()
+        runner.run(Pipeline(nodes), Catalog({"p": 1}), observers=[seen, *others])
+        kinds = [type(event) for event in seen]
+        assert kinds.count(NodeFinished) == 2
+        assert kinds.count(DatasetReleased) == releases
+
+
 @pytest.mark.parametrize("consumers", [1, 3])
 def test_a_lock_in_the_catalog(runner, consumers):
     """A value that cannot leave this process can be consumed by any number of nodes; they run here."""
