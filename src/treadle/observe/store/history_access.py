@@ -15,7 +15,7 @@ from treadle.observe.store.database_access import DatabaseAccess
 from treadle.planning.run_times import RunTimes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from treadle.observe.store.connection import StoreConnection
     from treadle.observe.store.rows import Row
@@ -98,12 +98,8 @@ class HistoryAccess(DatabaseAccess):
         )
         values = {"package_name": package_name, "succeeded": Outcome.SUCCEEDED.value, "runs": runs}
         found: list[RunTimes] = []
-        total = 0
         with self._connected("read") as connection:
-            for row in connection.select_rows(query, values):
-                total += row["node_count"] or 0
-                if found and total > most_nodes:
-                    break
+            for row in _with_nodes(connection.select_rows(query, values), most_nodes):
                 spans = [
                     (node, started, finished - started)
                     for node, started, finished in self._succeeded(connection, row["session_id"], row["number"])
@@ -154,13 +150,7 @@ class HistoryAccess(DatabaseAccess):
             "ORDER BY r.session_id DESC, r.number DESC LIMIT :runs"
         )
         with self._connected("read") as connection:
-            found: list[Row] = []
-            total = 0
-            for row in connection.select_rows(query, {"session_id": session_id, "runs": runs}):
-                total += row["node_count"] or 0
-                if found and total > most_nodes:
-                    break
-                found.append(row)
+            found = list(_with_nodes(connection.select_rows(query, {"session_id": session_id, "runs": runs}), most_nodes))
             nodes: defaultdict[tuple[str, int], dict[str, float]] = defaultdict(dict)
             for row in found:
                 times = self._succeeded(connection, row["session_id"], row["number"])
@@ -175,3 +165,13 @@ class HistoryAccess(DatabaseAccess):
             )
             for row in reversed(found)
         )
+
+
+def _with_nodes(runs: Iterable[Row], most: int) -> Iterator[Row]:
+    """Yield the first runs that have no more nodes together than may be read, and at least one."""
+    total = 0
+    for position, run in enumerate(runs):
+        total += run["node_count"] or 0
+        if position and total > most:
+            return
+        yield run
