@@ -1,7 +1,7 @@
 """Treadle: run a data project's pipeline on every core, and remember how each run was made.
 
-The names below are the whole public interface. All but the pipeline's names are imported on first use, so that
-`import treadle` stays cheap: every worker process imports it too. State: none.
+The names below are the whole public interface. All but those of nodes are imported on first use, so that `import treadle` stays
+cheap: every worker process imports it too. State: none.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 # Imported eagerly: a later import of the subpackage would replace the function `pipeline` by the module of the same name.
-from treadle.pipeline import Node, Pipeline, node, pipeline
+from treadle.pipeline import Node, node, pipeline
 
 if TYPE_CHECKING:
     from treadle.errors import (
@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from treadle.hooks import hook_impl
     from treadle.inspection import inspect_project
     from treadle.io import Catalog, Dataset, MemoryDataset
+    from treadle.pipeline.pipeline_class import Pipeline
     from treadle.pipeline.policy import NodePolicy
     from treadle.project import bootstrap_project, configure_project
     from treadle.session import Context, RunHandle, ServiceSession, Session
@@ -74,6 +75,7 @@ _MODULES = {
     "NodeTimeoutError": "treadle.errors",
     "NotConfiguredError": "treadle.errors",
     "ParallelRunner": "treadle.execution.runners.parallel",
+    "Pipeline": "treadle.pipeline.pipeline_class",
     "PipelineError": "treadle.errors",
     "ProjectError": "treadle.errors",
     "ProjectNotFoundError": "treadle.errors",

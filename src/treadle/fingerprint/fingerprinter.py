@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from treadle.fingerprint.facts import Facts, Key, Part, digest_of, shown_value
 from treadle.fingerprint.objects import Objects
-from treadle.project.configure import configured_project, is_configured
+from treadle.project.current import configured_project, is_configured
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

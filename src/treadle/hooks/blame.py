@@ -7,8 +7,8 @@ their origin; the callers of hooks (sessions, workers) add the result to their e
 
 from __future__ import annotations
 
-import inspect
 from functools import partial
+from types import MethodType
 from typing import TYPE_CHECKING, Any
 
 from treadle.hooks.registered import describe_plugin
@@ -80,7 +80,7 @@ def _implementation_of(trace: TracebackType, implementations: Sequence[Any]) -> 
 def _code_of(function: Any) -> CodeType | None:
     while isinstance(function, partial):
         function = function.func
-    if inspect.ismethod(function):
+    if isinstance(function, MethodType):
         function = function.__func__
     code: CodeType | None = getattr(function, "__code__", None)
     return code

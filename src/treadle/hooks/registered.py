@@ -5,7 +5,7 @@ Every worker imports this module, so it does not import pluggy: a worker without
 
 from __future__ import annotations
 
-import inspect
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -53,5 +53,5 @@ def describe_plugin(manager: PluginManager, plugin: Any) -> str:
         `treadle_ledger.hooks.LedgerHooks (treadle-ledger:ledger)`.
     """
     name = manager.get_name(plugin)
-    what = plugin.__name__ if inspect.ismodule(plugin) else f"{type(plugin).__module__}.{type(plugin).__qualname__}"
+    what = plugin.__name__ if isinstance(plugin, ModuleType) else f"{type(plugin).__module__}.{type(plugin).__qualname__}"
     return what if name is None or name.isdigit() or name == what else f"{what} ({name})"

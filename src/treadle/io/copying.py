@@ -10,12 +10,11 @@ views of memory, `pickled_copies` everything else.
 from __future__ import annotations
 
 import copy
-import datetime as dt
 import enum
 import functools
-import pathlib
 import re
 import types
+from types import MappingProxyType
 from typing import Any, Final
 
 from treadle.errors import DatasetError
@@ -26,14 +25,20 @@ _ATOMS: Final[frozenset[type]] = frozenset(
     {
         type(None), type(...), type(NotImplemented), bool, int, float, complex, str, bytes, range, slice,
         re.Pattern,
-        dt.date, dt.datetime, dt.time, dt.timedelta, dt.timezone,
-        pathlib.PosixPath, pathlib.WindowsPath, pathlib.PurePosixPath, pathlib.PureWindowsPath,
         types.FunctionType, types.BuiltinFunctionType, types.ModuleType, type,
     }
 )  # fmt: skip
 """Types whose values are immutable, or that even a deep copy does not copy."""
 
-_RARE_ATOMS: Final = frozenset({("decimal", "Decimal"), ("fractions", "Fraction"), ("uuid", "UUID")})
+_RARE_ATOMS: Final = MappingProxyType(
+    {
+        "datetime": ("date", "datetime", "time", "timedelta", "timezone"),
+        "decimal": ("Decimal",),
+        "fractions": ("Fraction",),
+        "pathlib": ("PosixPath", "WindowsPath", "PurePosixPath", "PureWindowsPath"),
+        "uuid": ("UUID",),
+    }
+)
 """Others, by module and name: every worker imports this module, and few need these."""
 
 _SHARED_PACKAGES: Final = frozenset({"pyspark", "ibis", "pyarrow"})
@@ -102,7 +107,7 @@ def copy_value(value: Any, mode: CopyMode | None = None) -> Any:
 
 
 def _is_atom(kind: type) -> bool:
-    return kind in _ATOMS or (kind.__module__, kind.__qualname__) in _RARE_ATOMS
+    return kind in _ATOMS or kind.__qualname__ in _RARE_ATOMS.get(kind.__module__.partition(".")[0], ())
 
 
 def _is_constant(value: Any) -> bool:

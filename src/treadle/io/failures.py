@@ -7,7 +7,7 @@ cause, and has the original as its cause. State: none. Neighbours: `catalog` cal
 from __future__ import annotations
 
 import errno
-import json
+import sys
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
@@ -41,7 +41,6 @@ _CAUSES: Final[tuple[tuple[tuple[type[Exception], ...], tuple[str, ...], str], .
         _ANY,
         "The file has another encoding: set `encoding` under `load_args` or `save_args` of the dataset.",
     ),
-    ((json.JSONDecodeError,), _ANY, "The file is not valid JSON, or is truncated."),
     ((EOFError,), _ANY, "The file is empty or truncated: create it again."),
     (
         (AttributeError, TypeError),
@@ -110,6 +109,9 @@ def _probable_cause(action: str, exc: Exception) -> str:
         )
     if isinstance(exc, OSError) and exc.errno == errno.ENOSPC:
         return "The disk is full."
+    json = sys.modules.get("json")  # not imported for this: an error of it can exist only if it is imported already
+    if json is not None and isinstance(exc, json.JSONDecodeError):
+        return "The file is not valid JSON, or is truncated."
     for kind, actions, cause in _CAUSES:
         if isinstance(exc, kind) and action in actions:
             return cause

@@ -8,14 +8,15 @@ imported here: a value of theirs can exist only if they are imported already. St
 from __future__ import annotations
 
 import copy
-import datetime as dt
 from typing import Any, Final
 
 from treadle.io.loaded import loaded_module
 
-_CONSTANT_CELLS: Final[frozenset[type]] = frozenset(
-    {type(None), bool, int, float, complex, str, bytes, dt.date, dt.datetime, dt.timedelta}
+_CONSTANT_CELLS: Final[frozenset[type]] = frozenset({type(None), bool, int, float, complex, str, bytes})
+_RARE_CONSTANT_CELLS: Final = frozenset(
+    {("datetime", "date"), ("datetime", "datetime"), ("datetime", "timedelta"), ("decimal", "Decimal")}
 )
+"""Others, by module and name: every worker imports this module, and few need these."""
 
 
 def copy_frame(value: Any) -> Any | None:
@@ -116,5 +117,5 @@ def _is_plain(column: Any, pandas: Any) -> bool:
         return bool(dtype.subtype.kind != "O")
     if dtype.kind == "O" and type(dtype).__module__.startswith("numpy"):
         others = set(map(type, column.to_numpy())) - _CONSTANT_CELLS
-        return all((kind.__module__, kind.__qualname__) == ("decimal", "Decimal") for kind in others)
+        return all((kind.__module__, kind.__qualname__) in _RARE_CONSTANT_CELLS for kind in others)
     return type(dtype).__module__.startswith(("numpy", "pandas.")) or type(dtype).__module__ == "pandas"

@@ -6,7 +6,6 @@ immutable. Neighbours: `types` resolves `type:`, `catalog` stores recipes and bu
 
 from __future__ import annotations
 
-import inspect
 import os
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
@@ -23,6 +22,8 @@ from treadle.io.validation import KEY as VALIDATOR_KEY
 from treadle.suggestions import close_names, did_you_mean
 
 if TYPE_CHECKING:
+    import inspect
+
     from treadle.io.validation.declaration import ValidatorRecipe
 
 PATH_KEYS: Final = ("filepath", "path", "filename")
@@ -310,6 +311,8 @@ def _accepted_by(kind: Any) -> _Accepted | None:
 
 @lru_cache(maxsize=256)  # thousands of datasets may have the same class
 def _read_signature(kind: Any) -> _Accepted | None:
+    import inspect
+
     try:
         # A class without a constructor inherits that of the protocol, which accepts any arguments but ignores them.
         bare = getattr(kind, "__init__", None) is getattr(Dataset, "__init__", None)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import copy
 import logging
 import pickle
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 from treadle.execution.packing.bundle import RunBundle, SplitSpec, local_file_of, takes_catalog
@@ -36,29 +36,41 @@ if TYPE_CHECKING:
 _logger = logging.getLogger("kedro.runner.treadle")
 
 
-@dataclass(frozen=True, slots=True)
 class KedroRunBundle(RunBundle):
     """The bundle of a Kedro run.
 
-    Attributes:
+    Args:
+        bundle: the attributes that every run has.
         manager: Kedro's hook manager; None if the run has no hooks.
         recipes: how to build datasets from configuration, by name.
         versions: the versions that versioned datasets are pinned to.
         given_id: the run id that Kedro passed to the runner, which may be None.
-        is_async: load inputs and save outputs in threads.
         folder: a directory that the run's processes share; None if they share no files.
-        mergers: merge the data that plugins collect in workers; set when the run is pickled.
         tracing: makes the span of a node the current one while its function runs; None if the run is not traced.
+
+    Attributes:
+        mergers: merge the data that plugins collect in workers; set when the run is pickled.
     """
 
-    manager: pluggy.PluginManager | None
-    recipes: Mapping[str, ConfigRecipe]
-    versions: Mapping[str, Versions]
-    given_id: str | None
-    is_async: bool
-    folder: str | None = None
-    mergers: list[PluginStateMerger] = field(default_factory=list)
-    tracing: NodeTracing | None = None
+    def __init__(
+        self,
+        bundle: RunBundle,
+        *,
+        manager: pluggy.PluginManager | None,
+        recipes: Mapping[str, ConfigRecipe],
+        versions: Mapping[str, Versions],
+        given_id: str | None,
+        folder: str | None = None,
+        tracing: NodeTracing | None = None,
+    ) -> None:
+        super().__init__(**vars(bundle))
+        self.manager = manager
+        self.recipes = recipes
+        self.versions = versions
+        self.given_id = given_id
+        self.folder = folder
+        self.mergers: list[PluginStateMerger] = []
+        self.tracing = tracing
 
     @property
     def _engine_catalog(self) -> EngineCatalog:

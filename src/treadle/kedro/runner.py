@@ -17,6 +17,7 @@ from kedro.runner import AbstractRunner
 
 from treadle.errors import NodeError, WorkerSetupError
 from treadle.execution.attempt.dataset_state import SharedState, run_folder
+from treadle.execution.packing.bundle import RunBundle
 from treadle.execution.processes.start_method import StartMethod, choose_start_method
 from treadle.execution.runners.dataset_upkeep import DatasetUpkeep
 from treadle.io.catalog import new_version
@@ -201,19 +202,22 @@ class ParallelRunner(AbstractRunner):
     ) -> None:
         shared_names = engine_catalog.datasets_with_shared_state()
         with run_folder(wanted=bool(shared_names or worker_plugins(manager))) as folder:
-            bundle = KedroRunBundle(
+            run = RunBundle(
                 run_id=run_id or new_version(),
                 plan=plan,
                 catalog=cast("Catalog", engine_catalog),
                 hooks=cast("pluggy.PluginManager", LoopHooks(manager, engine_catalog.kedro)) if manager is not None else None,
+                is_async=self._is_async,
+                state=SharedState(folder, shared_names) if folder is not None and shared_names else None,
+                decisions=decisions,
+            )
+            bundle = KedroRunBundle(
+                run,
                 manager=manager,
                 recipes=self._recipes.get(id(engine_catalog.kedro), {}),
                 versions=engine_catalog.pin_versions(),
                 given_id=run_id,
-                is_async=self._is_async,
-                state=SharedState(folder, shared_names) if folder is not None and shared_names else None,
                 folder=folder,
-                decisions=decisions,
                 tracing=_tracing(run_id),
             )
             upkeep = DatasetUpkeep(

@@ -1,4 +1,4 @@
-"""Describe a pipeline as text and as JSON. State: none. `pipeline.py` has both as methods, `describe` and `to_json`."""
+"""Describe a pipeline as text and as JSON. State: none. `pipeline_class.py` has both as methods, `describe` and `to_json`."""
 
 from __future__ import annotations
 

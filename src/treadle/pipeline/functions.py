@@ -7,17 +7,19 @@ A function may be any callable: a plain function, a lambda, a closure, a partial
 from __future__ import annotations
 
 import functools
-import inspect
 import sys
 from importlib import import_module
 from types import FunctionType, MethodType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    import inspect
     from collections.abc import Callable, Collection, Sequence
 
 
 _PLAIN = (str, int, float, bool, bytes)
+_VARARGS, _COROUTINE, _ASYNC_GENERATOR = 0x04, 0x80, 0x200
+"""Flags of code objects, as in the module `inspect`, which is imported only for functions that are not plain."""
 
 
 def function_name(func: Callable[..., Any]) -> str:
@@ -35,7 +37,7 @@ def is_async(func: Callable[..., Any]) -> bool:
     if type(func) not in (FunctionType, MethodType):
         func = getattr(type(func), "__call__", func)  # noqa: B004 - needs the method itself
     code = getattr(func, "__code__", None)
-    return code is not None and bool(code.co_flags & (inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR))
+    return code is not None and bool(code.co_flags & (_COROUTINE | _ASYNC_GENERATOR))
 
 
 def why_not_callable_with(func: Callable[..., Any], positional: int, keywords: Collection[str]) -> str | None:
@@ -95,6 +97,8 @@ def bound_parameters(
 
 def _signature(func: Callable[..., Any], *, follow_wrapped: bool) -> inspect.Signature:
     """Return the signature; from Python 3.14 on, annotations that cannot be evaluated stay references."""
+    import inspect
+
     lazy = tuple(sys.version_info) >= (3, 14)
     more: dict[str, Any] = {"annotation_format": import_module("annotationlib").Format.FORWARDREF} if lazy else {}
     return inspect.signature(func, follow_wrapped=follow_wrapped, **more)
@@ -115,7 +119,7 @@ def _accepts_positional(func: Callable[..., Any], positional: int, keywords: Col
         return False
     most = code.co_argcount
     least = most - len(func.__defaults__ or ())
-    return least <= positional and (positional <= most or bool(code.co_flags & inspect.CO_VARARGS))
+    return least <= positional and (positional <= most or bool(code.co_flags & _VARARGS))
 
 
 def same_function(one: Any, other: Any) -> bool:

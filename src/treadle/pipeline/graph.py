@@ -7,7 +7,6 @@ names and numbers.
 from __future__ import annotations
 
 import heapq
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -16,17 +15,19 @@ if TYPE_CHECKING:
 Edges = tuple[tuple[int, ...], ...]
 
 
-@dataclass(frozen=True, slots=True)
 class Graph:
-    """The dependencies between nodes.
+    """The dependencies between nodes; it is not changed.
 
-    Attributes:
+    Args:
         parents: for each node, the nodes that it depends on, without duplicates.
         children: for each node, the nodes that depend on it, in ascending order.
     """
 
-    parents: Edges
-    children: Edges
+    __slots__ = ("children", "parents")
+
+    def __init__(self, parents: Edges, children: Edges) -> None:
+        self.parents = parents
+        self.children = children
 
     @classmethod
     def from_parents(cls, parents: Sequence[Sequence[int]]) -> Graph:
@@ -36,6 +37,12 @@ class Graph:
             for before in befores:
                 children[before].append(node)
         return cls(tuple(map(tuple, parents)), tuple(map(tuple, children)))
+
+    def __eq__(self, other: object) -> bool:
+        return self.parents == other.parents if isinstance(other, Graph) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self.parents)
 
     def __len__(self) -> int:
         return len(self.parents)

@@ -1,6 +1,6 @@
 """Group the nodes of a pipeline by namespace, for an external scheduler (Airflow, a job queue) that runs each as a task.
 
-State: none. `pipeline.py` has it as a method, `group_by_namespace`.
+State: none. `pipeline_class.py` has it as a method, `group_by_namespace`.
 """
 
 from __future__ import annotations

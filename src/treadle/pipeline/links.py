@@ -6,7 +6,6 @@ the links with a catalog.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from treadle.pipeline.names import base_name
@@ -18,11 +17,10 @@ if TYPE_CHECKING:
     from treadle.pipeline.node import Node
 
 
-@dataclass(frozen=True, eq=False)
 class Links:
     """Nodes as indices into `nodes`, datasets as indices into `names`.
 
-    Attributes:
+    Args:
         nodes: the nodes in topological order.
         inputs, outputs: for each node, its datasets, in its own order.
         parents, children: for each node, the nodes that it depends on, and the nodes that depend on it.
@@ -33,16 +31,30 @@ class Links:
         made: base names of all outputs.
     """
 
-    nodes: tuple[Node, ...]
-    inputs: Edges
-    outputs: Edges
-    parents: Edges
-    children: Edges
-    names: tuple[str, ...]
-    producers: tuple[int | None, ...]
-    consumers: Edges
-    results: tuple[bool, ...]
-    made: frozenset[str]
+    def __init__(  # noqa: PLR0913 - one argument per attribute, passed by name
+        self,
+        *,
+        nodes: tuple[Node, ...],
+        inputs: Edges,
+        outputs: Edges,
+        parents: Edges,
+        children: Edges,
+        names: tuple[str, ...],
+        producers: tuple[int | None, ...],
+        consumers: Edges,
+        results: tuple[bool, ...],
+        made: frozenset[str],
+    ) -> None:
+        self.nodes = nodes
+        self.inputs = inputs
+        self.outputs = outputs
+        self.parents = parents
+        self.children = children
+        self.names = names
+        self.producers = producers
+        self.consumers = consumers
+        self.results = results
+        self.made = made
 
 
 def link(nodes: Sequence[Node]) -> Links:

@@ -7,12 +7,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from treadle.pipeline.pipeline import Pipeline
-
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from treadle.pipeline.node import Node
+    from treadle.pipeline.pipeline_class import Pipeline
     from treadle.pipeline.renaming import Names
 
 
@@ -49,8 +48,10 @@ def pipeline(
         UnknownNameError: the pipeline does not have a mapped name; the error lists similar names.
         PipelineError: a mapping is invalid, or makes the pipeline invalid.
     """
-    whole = pipe if isinstance(pipe, Pipeline) else Pipeline(pipe)
+    from treadle.pipeline.pipeline_class import Pipeline
     from treadle.pipeline.renaming import renamed_nodes
+
+    whole = pipe if isinstance(pipe, Pipeline) else Pipeline(pipe)
 
     nodes = renamed_nodes(
         whole,

@@ -2,12 +2,11 @@
 
 A Node is frozen, and checked when it is created. It has no data and no catalog: the engine passes values to `call`, and gets the
 outputs from `unpack`. State: none. Neighbours: `arguments.py` maps datasets to arguments and returned values, `functions.py`
-inspects the function, `node_checks.py` checks a new node, `pipeline.py` connects nodes.
+inspects the function, `node_checks.py` checks a new node, `pipeline_class.py` connects nodes.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from treadle.errors import PipelineError
@@ -25,9 +24,8 @@ if TYPE_CHECKING:
 Datasets: TypeAlias = "str | Sequence[str] | Mapping[str, str] | None"
 
 
-@dataclass(frozen=True, slots=True, init=False, eq=False, repr=False)
 class Node:
-    """A function with its input and output datasets.
+    """A function with its input and output datasets. It cannot be changed.
 
     Two nodes are equal if they have equal functions, inputs, outputs, names, tags, confirms and namespaces. A node without a
     given name gets one made from its function and its first output (`clean__table`), or from its inputs if it has no outputs
@@ -63,6 +61,21 @@ class Node:
     _given_name: str | None
     _arguments: Arguments
     _returns: Returns
+
+    __slots__ = (
+        "_arguments",
+        "_given_name",
+        "_returns",
+        "confirms",
+        "func",
+        "inputs",
+        "name",
+        "namespace",
+        "outputs",
+        "policy",
+        "short_name",
+        "tags",
+    )
 
     def __init__(
         self,
@@ -257,6 +270,14 @@ class Node:
         own = (self.func, self.inputs, self.outputs, self._given_name, self.short_name, self.name, self.tags)
         return _restore, (*call, *own, self.confirms, self.namespace, self.policy)
 
+    def __setattr__(self, name: str, value: object) -> None:
+        msg = f"A Node cannot be changed, so its {name} cannot be set to {value!r}. Make another one."
+        raise AttributeError(msg)
+
+    def __delattr__(self, name: str) -> None:
+        msg = f"A Node cannot be changed, so its {name} cannot be deleted."
+        raise AttributeError(msg)
+
     def __str__(self) -> str:
         wiring = f"{self.func_name}([{', '.join(self.inputs)}]) -> [{', '.join(self.outputs)}]"
         return wiring if self._given_name is None and self.namespace is None else f"{self.name}: {wiring}"
@@ -332,7 +353,7 @@ def _restore(
     return node
 
 
-# The setters of the slots, because the dataclass is frozen and object.__setattr__ takes 1.5 times as long.
+# The setters of the slots, because nodes are frozen and object.__setattr__ takes 1.5 times as long.
 _PUT_ARGUMENTS, _PUT_RETURNS, *_PUT_OWN = (
     vars(Node)[field].__set__
     for field in (

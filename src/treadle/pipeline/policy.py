@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
 from enum import Enum
 from typing import Any, Literal, TypeAlias
 
@@ -53,9 +52,8 @@ class Place(Enum):
     """In a worker of the runner."""
 
 
-@dataclass(frozen=True, slots=True, init=False)
 class NodePolicy:
-    """How a node is run. A field that is None is not set.
+    """How a node is run. A field that is None is not set. It cannot be changed, and is equal to another with the same values.
 
     Attributes:
         retries: number of further attempts after a failure, a timeout or the loss of the worker.
@@ -102,6 +100,19 @@ class NodePolicy:
     version: str | None
     max_age: float | None
 
+    __slots__ = (
+        "cache",
+        "max_age",
+        "on_failure",
+        "resources",
+        "retries",
+        "retry_delay",
+        "run_in",
+        "seed",
+        "timeout",
+        "version",
+    )
+
     def __init__(  # noqa: PLR0913 - one argument per field, passed by name
         self,
         *,
@@ -145,14 +156,33 @@ class NodePolicy:
         Returns:
             The merged policy.
         """
-        values = {each.name: getattr(self, each.name) for each in fields(NodePolicy)}
-        joined = {name: getattr(below, name) if value is None else value for name, value in values.items()}
+        joined = {name: getattr(below, name) if value is None else value for name, value in self._values().items()}
         if self.resources is not None and below.resources is not None:
             joined["resources"] = tuple(sorted({**dict(below.resources), **dict(self.resources)}.items()))
         return policy_of(joined)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return policy_of, ({each.name: getattr(self, each.name) for each in fields(self)},)
+        return policy_of, (self._values(),)
+
+    def _values(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in READERS}
+
+    def __setattr__(self, name: str, value: object) -> None:
+        msg = f"A NodePolicy cannot be changed, so its {name} cannot be set to {value!r}. Make another one."
+        raise AttributeError(msg)
+
+    def __delattr__(self, name: str) -> None:
+        msg = f"A NodePolicy cannot be changed, so its {name} cannot be deleted."
+        raise AttributeError(msg)
+
+    def __eq__(self, other: object) -> bool:
+        return self._values() == other._values() if isinstance(other, NodePolicy) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(tuple(self._values().values()))
+
+    def __repr__(self) -> str:
+        return f"NodePolicy({', '.join(f'{name}={value!r}' for name, value in self._values().items())})"
 
 
 def policy_of(values: Mapping[str, Any]) -> NodePolicy:
@@ -162,8 +192,8 @@ def policy_of(values: Mapping[str, Any]) -> NodePolicy:
         values: values by field name; missing ones are not set.
     """
     policy = object.__new__(NodePolicy)
-    for each in fields(NodePolicy):
-        object.__setattr__(policy, each.name, values.get(each.name))
+    for name in READERS:
+        object.__setattr__(policy, name, values.get(name))
     return policy
 
 

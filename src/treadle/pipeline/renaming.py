@@ -1,7 +1,7 @@
 """Rename the datasets of a pipeline, for `pipeline(...)` with mappings or a namespace.
 
 A mapped dataset gets its new name, a dataset that is listed without a mapping keeps its name, and all others get the namespace as
-a prefix. State: none. Neighbours: `pipeline.py` and `namespace.py` call it.
+a prefix. State: none. Neighbours: `pipeline_class.py` and `namespace.py` call it.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Select nodes of a wiring: by name, tag, namespace, dataset, and by ancestors and descendants.
 
 Each function returns indices into `wiring.nodes`, and raises `UnknownNameError` with close matches for an unknown
-name. `pipeline.py` builds pipelines from them.
+name. `pipeline_class.py` builds pipelines from them.
 """
 
 from __future__ import annotations

@@ -8,13 +8,11 @@ a plan checks parameters with `build_parameter` before the run, an attempt conve
 from __future__ import annotations
 
 import functools
-import inspect
 from collections.abc import Mapping
 from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
 from treadle.errors import ConfigError
-from treadle.pipeline.conversion import InvalidValueError, convert, holds_model
 from treadle.pipeline.functions import bound_parameters
 from treadle.pipeline.names import is_parameter
 from treadle.secrets import masked_exception
@@ -42,6 +40,8 @@ def typed_parameters(node: Node) -> dict[str, Any]:
         return {}
     if _has_no_annotations(node.func):
         return {}
+    from treadle.pipeline.conversion import holds_model
+
     found = {}
     for parameter, dataset in bound_parameters(node.func, node.call_arguments):
         if parameter is None or dataset in found or not is_parameter(dataset):
@@ -74,6 +74,8 @@ def build_parameter(node: Node, dataset: str, annotation: Any, value: Any) -> An
     Raises:
         ConfigError: the value does not match; the error has the key and the node.
     """
+    from treadle.pipeline.conversion import InvalidValueError, convert
+
     root = dataset.removeprefix(_PREFIX) if dataset.startswith(_PREFIX) else ""
     try:
         return convert(value, annotation)
@@ -111,11 +113,13 @@ def typed_inputs(node: Node, inputs: Mapping[str, Any]) -> Mapping[str, Any]:
 def _resolved(annotation: Any, func: Any) -> Any:
     if not isinstance(annotation, str):
         return annotation
+    from inspect import unwrap
+
     while isinstance(func, functools.partial):
         func = func.func
-    target = inspect.unwrap(func)
+    target = unwrap(func)
     if not hasattr(target, "__globals__"):
-        target = inspect.unwrap(getattr(target, "__init__" if isinstance(target, type) else "__call__", target))
+        target = unwrap(getattr(target, "__init__" if isinstance(target, type) else "__call__", target))
     names = getattr(target, "__globals__", {})
     try:
         return eval(annotation, dict(names))  # noqa: S307 - the function's own annotation, as typing evaluates it

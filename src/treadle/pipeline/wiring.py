@@ -2,7 +2,7 @@
 
 `wire` creates a `Wiring` in one pass, and sorts the nodes only if their order is not valid. `join` adds one wiring to another
 without processing the nodes of the first again, so summing many pipelines takes linear time in practice. State: none.
-Neighbours: `pipeline.py` has the public interface; `selection.py` selects nodes of a wiring.
+Neighbours: `pipeline_class.py` has the public interface; `selection.py` selects nodes of a wiring.
 """
 
 from __future__ import annotations

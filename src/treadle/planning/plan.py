@@ -9,7 +9,6 @@ parts are named tuples, because a large plan has very many and named tuples are 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple
@@ -71,8 +70,7 @@ _new_dataset = partial(tuple.__new__, PlannedDataset)
 """Make named tuples from their fields, in half the time of their constructors."""
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(NamedTuple):
     """A compiled pipeline: nodes in topological order, consistent with the pipeline's own order, and their datasets.
 
     Attributes:
@@ -86,9 +84,15 @@ class Plan:
     nodes: tuple[PlannedNode, ...]
     datasets: tuple[PlannedDataset, ...]
     policies: tuple[NodePolicy | None, ...] = ()
-    resources: Mapping[str, int] = field(default_factory=dict)
+    resources: Mapping[str, int] = {}
     on_failure: FailurePolicy | None = None
-    links: Links | None = field(default=None, compare=False)
+    links: Links | None = None
+
+    def __eq__(self, other: object) -> bool:
+        return self[:-1] == other[:-1] if isinstance(other, Plan) else NotImplemented  # the links follow from the nodes
+
+    def __hash__(self) -> int:
+        return hash((self.nodes, self.datasets))
 
     @property
     def timeouts(self) -> dict[int, float]:

@@ -19,7 +19,6 @@ State: none. Neighbours: `treadle.pipeline.policy` defines the policy, `plan` ho
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import fields
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from treadle.errors import ConfigError
@@ -35,7 +34,7 @@ Locate: TypeAlias = "Callable[[Sequence[str]], tuple[str, int | None] | None]"
 
 _NAMED = ("nodes", "tags")
 _SECTIONS = ("defaults", *_NAMED, "resources", "exclusive")
-_PARAMETERS = tuple(each.name for each in fields(NodePolicy))
+_PARAMETERS = tuple(READERS)
 _SHOWN = 10
 _NONE: Mapping[str, Any] = {}
 

@@ -1,9 +1,8 @@
-"""The configured project of the process.
+"""Configure the project of the process.
 
-Job: hold the package that this process works for, and read its settings and pipelines on first use. State: `_process` below
-holds the configured project and the number of times one was configured. It is set by replacing one reference, without a lock,
-so a child forked at any moment sees a complete project or none. Neighbours: `metadata.py`, `settings.py` and `pipelines.py`
-read the parts; sessions, commands and the bootstrap of workers call these functions.
+Job: set the package that this process works for, and read its settings and pipelines on first use. State: that of `current.py`,
+which holds the configured project. Neighbours: `metadata.py`, `settings.py` and `pipelines.py` read the parts; sessions, commands
+and the bootstrap of workers call these functions.
 
 `bootstrap_project(path)` is project mode: read pyproject.toml, put the source folder on sys.path and PYTHONPATH, configure.
 `configure_project(package)` is packaged mode, and is called once in a worker process. Configuring again is cheap and safe:
@@ -18,8 +17,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from treadle.errors import NotConfiguredError, ProjectError
+from treadle.errors import ProjectError
 from treadle.project.code import CodeStamp, code_stamp, find_module, forget_modules, forget_package, is_shadowed
+from treadle.project.current import _process, configure_count, configured_project, is_configured
 from treadle.project.metadata import read_metadata
 from treadle.project.pipelines import ProjectPipelines
 from treadle.project.settings import read_settings
@@ -27,6 +27,15 @@ from treadle.project.settings import read_settings
 if TYPE_CHECKING:
     from treadle.project.metadata import ProjectMetadata
     from treadle.project.settings import Settings
+
+__all__ = [
+    "ConfiguredProject",
+    "bootstrap_project",
+    "configure_count",
+    "configure_project",
+    "configured_project",
+    "is_configured",
+]
 
 
 class ConfiguredProject:
@@ -58,15 +67,6 @@ class ConfiguredProject:
 
     def __repr__(self) -> str:
         return f"ConfiguredProject({self.package_name!r})"
-
-
-class _Process:
-    def __init__(self) -> None:
-        self.project: ConfiguredProject | None = None
-        self.count = 0
-
-
-_process = _Process()
 
 
 def configure_project(
@@ -109,43 +109,6 @@ def bootstrap_project(path: Path | str) -> ProjectMetadata:
     _add_to_path(metadata)
     _configure(metadata.package_name, metadata)
     return metadata
-
-
-def configured_project() -> ConfiguredProject:
-    """Return the project of this process.
-
-    Returns:
-        The configured project.
-
-    Raises:
-        NotConfiguredError: neither `bootstrap_project` nor `configure_project` was called in this process.
-    """
-    if _process.project is None:
-        msg = (
-            "Package name not found. Make sure you have configured the project using 'bootstrap_project': call "
-            "bootstrap_project(path) with the root of a project, or configure_project(package_name) for a packaged one, "
-            "before a session is made. The command line does this by itself; a process that you start must do it again."
-        )
-        raise NotConfiguredError(msg)
-    return _process.project
-
-
-def is_configured() -> bool:
-    """Return whether a project is configured in this process.
-
-    Returns:
-        True after `bootstrap_project` or `configure_project`, and in a forked child of such a process.
-    """
-    return _process.project is not None
-
-
-def configure_count() -> int:
-    """Count how often a project was configured in this process (a forked child starts from its parent's count).
-
-    Returns:
-        The number of successful calls of `configure_project` and `bootstrap_project`.
-    """
-    return _process.count
 
 
 def _configure(package_name: str, metadata: ProjectMetadata | None) -> None:

@@ -14,12 +14,10 @@ import os
 import sys
 from collections.abc import Mapping
 from contextvars import ContextVar
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from treadle.errors import ConfigError, MissingConfigError
-from treadle.printable import printable
-from treadle.project.configure import configured_project, is_configured
+from treadle.project.current import configured_project, is_configured
 
 node_here: ContextVar[tuple[str, str] | None] = ContextVar("treadle_node_here", default=None)
 """The node that runs in this context and the label of its worker, for log records; set if nodes run in this process."""
@@ -56,6 +54,10 @@ class LoggingLevels(NamedTuple):
 
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from treadle.project.configure import ConfiguredProject
+
     _StreamHandler = logging.StreamHandler[Any]
 else:
     _StreamHandler = logging.StreamHandler  # takes no type argument before Python 3.11
@@ -69,6 +71,8 @@ class StderrHandler(_StreamHandler):
 
     def format(self, record: logging.LogRecord) -> str:
         """Format a record, with control characters escaped."""
+        from treadle.printable import printable
+
         return printable(super().format(record))
 
     @property
@@ -126,6 +130,8 @@ def configure_logging(
         MissingConfigError: TREADLE_LOGGING_CONFIG names a file that does not exist.
         ConfigError: the configuration is invalid, or names a callable that is not allowed.
     """
+    from pathlib import Path
+
     root = Path.cwd() if project_path is None else Path(project_path).resolve()
     if conf is not None:
         _apply(conf, root, None)
@@ -137,12 +143,13 @@ def configure_logging(
 
         text, file = found
         read = parse_config(text, file)
-        settings = configured_project().settings if is_configured() else None
+        project = _configured()
+        settings = project.settings if project is not None else None
         check_callables(read, settings.LOGGING_FACTORIES if settings else (), file)
         _apply(read, root, file)
         return
-    if package_name is None and is_configured():
-        package_name = configured_project().package_name
+    if package_name is None and (project := _configured()) is not None:
+        package_name = project.package_name
     if logging.root.handlers or _is_terminal():
         _apply(default_configuration(package_name), root, None)
         return
@@ -229,8 +236,15 @@ def _rich_handler() -> dict[str, Any]:
     }
 
 
+def _configured() -> ConfiguredProject | None:
+    """Return the project of this process; None if it has none."""
+    return configured_project() if is_configured() else None
+
+
 def _configuration_text(root: Path, conf_source: str | Path) -> tuple[str, str] | None:
     """Return the text of the project's logging configuration and its file name for messages; None if there is none."""
+    from pathlib import Path
+
     from treadle.config.source import FolderSource, open_source
 
     named = os.environ.get(ENVIRONMENT_VARIABLE)
@@ -243,7 +257,8 @@ def _configuration_text(root: Path, conf_source: str | Path) -> tuple[str, str] 
     place = root / Path(conf_source).expanduser()
     if not place.exists():
         return None
-    base_env = configured_project().settings.CONFIG_LOADER_ARGS.get("base_env", "base") if is_configured() else "base"
+    project = _configured()
+    base_env = project.settings.CONFIG_LOADER_ARGS.get("base_env", "base") if project is not None else "base"
     source = open_source(place, base_env or "")
     name = next((name for name in _FILE_NAMES if source.has_file("", name)), None)
     return None if name is None else (source.read("", name), source.describe("", name))

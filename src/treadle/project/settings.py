@@ -6,7 +6,6 @@ caches the record. Neighbours: `configure.py` reads the settings on first use; s
 
 from __future__ import annotations
 
-import inspect
 import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -115,7 +114,7 @@ def settings_from_module(module: ModuleType) -> Settings:
 def _checked(name: str, value: Any, file: str) -> Any:
     """Validate one setting and normalise its value."""
     if name.endswith("_CLASS"):
-        if value is None or inspect.isclass(value):
+        if value is None or isinstance(value, type):
             lacking = [method for method in _METHODS[name] if value is not None and not hasattr(value, method)]
             if lacking:
                 raise _wrong(name, value, file, f"a class that has {', '.join(lacking)}: derive it from Treadle's own")
@@ -169,7 +168,7 @@ def _elements(name: str, value: Any, file: str) -> tuple[Any, ...]:
     if not isinstance(value, (tuple, list)):
         raise _wrong(name, value, file, "a tuple or a list; one element is written (x,) with a comma")
     for each in value:
-        if name == "HOOKS" and inspect.isclass(each):
+        if name == "HOOKS" and isinstance(each, type):
             raise _wrong(name, each, file, f"a tuple of instances: write {each.__name__}() with parentheses")
         if name != "HOOKS" and not isinstance(each, str):
             raise _wrong(name, value, file, "a tuple of names (strings)")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from treadle.errors import HookError, RunnerError
 from treadle.planning.policies import NO_RULES
-from treadle.project.configure import configured_project, is_configured
+from treadle.project.current import configured_project, is_configured
 from treadle.session.hooking import call_hook
 from treadle.session.locating import name_place
 from treadle.session.prepared import prepare_run

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from treadle.project import configure
+from treadle.project import configure, current
 from treadle.testing.bench import Bench
 
 if TYPE_CHECKING:
@@ -169,6 +169,6 @@ class ContractFixtures:
             f"import os, socket\nif (socket.gethostname(), os.getpid()) != {here!r}:\n    raise LookupError({message!r})\n"
         )
         monkeypatch.syspath_prepend(tmp_path)
-        monkeypatch.setattr(configure._process, "project", None)  # noqa: SLF001 - restored after the test
+        monkeypatch.setattr(current._process, "project", None)  # noqa: SLF001 - restored after the test
         configure.configure_project(package.name)
         return message

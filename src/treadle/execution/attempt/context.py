@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from treadle.errors import NodeTimeoutError
 from treadle.execution.attempt.verdict import describe_timeout
 from treadle.execution.processes.forked import end_forked_child
-from treadle.io.contents import content_of, written_files_noted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -41,7 +40,8 @@ class RunContext(NamedTuple):
     dataset_names: Sequence[str]
     in_memory: Sequence[bool]
     copy_mode: Callable[[int], CopyMode | None]
-    catalog: Catalog
+    open_catalog: Callable[[], Catalog]
+    """Returns the catalog of the process."""
     hooks: pluggy.PluginManager | None
     timeouts: Mapping[int, float]
     """Seconds that an attempt may take, by plan index, for the nodes that have a timeout."""
@@ -63,6 +63,11 @@ class RunContext(NamedTuple):
     """Whether the nodes run in a worker process, which can be terminated at a timeout."""
     validators: MemoryValidators | None = None
     """Check the values of datasets in memory; None if none of these has a validator."""
+
+    @property
+    def catalog(self) -> Catalog:
+        """The catalog of the process."""
+        return self.open_catalog()
 
 
 class Times(NamedTuple):
@@ -135,13 +140,19 @@ class Steps:
         if self.contents is None:
             save()
             return
+        from treadle.io.contents import written_files_noted
+
         with written_files_noted():
             save()
             self.record_contents([name], lambda _name: dataset())
 
     def saving_chunks(self) -> AbstractContextManager[None]:
         """Return a context in which chunks are saved; at its end, `record_contents` is called if the run records outputs."""
-        return nullcontext() if self.contents is None else written_files_noted()
+        if self.contents is None:
+            return nullcontext()
+        from treadle.io.contents import written_files_noted
+
+        return written_files_noted()
 
     def record_contents(self, names: Iterable[str], dataset: Callable[[str], object]) -> None:
         """Record the contents of persistent outputs that were just saved, if the run records outputs.
@@ -151,6 +162,8 @@ class Steps:
             dataset: returns a dataset object.
         """
         if self.contents is not None:
+            from treadle.io.contents import content_of
+
             for name in names:
                 content = content_of(dataset(name), name)
                 if content is not None:

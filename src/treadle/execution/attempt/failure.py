@@ -5,9 +5,9 @@ Runs wherever nodes run; `restore_exception` runs in the parent. State: none.
 
 from __future__ import annotations
 
+import os
 import pickle
 import traceback
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from treadle.errors import DatasetError
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from treadle.events import Failure
 
-_OWN_CODE = str(Path(__file__).parents[2]) + "/"
+_OWN_CODE = f"{os.path.dirname(os.path.dirname(os.path.dirname(__file__)))}/"
 _OWN_TESTS = f"{_OWN_CODE}testing/"  # has nodes, as a user's module has
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from treadle.errors import HookError
 from treadle.execution.attempt.failure import format_user_traceback
-from treadle.hooks import implemented, plugin_at_fault, plugin_that_answered
+from treadle.hooks.registered import implemented
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -67,6 +67,8 @@ def override_inputs(context: RunContext, steps: Steps, node: Node) -> dict[str, 
 
 def _wrong_answer(context: RunContext, message: str, position: int, answers: int) -> HookError:
     name = "before_node_run"
+    from treadle.hooks.blame import plugin_that_answered
+
     plugin = plugin_that_answered(context.hooks, name, position, answers) if context.hooks is not None else None
     return HookError(message, hook=name, plugin=plugin)
 
@@ -77,6 +79,8 @@ def hook_at_fault(context: RunContext, steps: Steps, exc: BaseException) -> dict
         return {}
     plugin = steps.plugin or (exc.plugin if isinstance(exc, HookError) else None)
     if plugin is None and context.hooks is not None:
+        from treadle.hooks.blame import plugin_at_fault
+
         plugin = plugin_at_fault(context.hooks, steps.hook, exc)
     return {"hook": steps.hook, "plugin": plugin}
 
@@ -106,6 +110,8 @@ def log_failed_error_hook(
     failure = exc.failure if isinstance(exc, HookError) else None  # a caller that already knows the plugin raises a HookError
     plugin = exc.plugin if isinstance(exc, HookError) else None
     if plugin is None and hooks is not None:
+        from treadle.hooks.blame import plugin_at_fault
+
         plugin = plugin_at_fault(hooks, name, exc)
     trace = failure.traceback if failure is not None else format_user_traceback(exc)
     logger.error("The %s hook of %s itself failed for %s\n%s", name, plugin or "a plugin", subject, trace)

@@ -14,7 +14,6 @@ the attributes that they set. A forked child starts with an empty state.
 from __future__ import annotations
 
 import copy
-import inspect
 import itertools
 import logging
 import os
@@ -22,6 +21,7 @@ import pickle
 import threading
 import weakref
 from functools import partial
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from treadle.errors import HookError, WorkerSetupError
@@ -33,7 +33,7 @@ from treadle.execution.values.in_band import pickle_in_band
 from treadle.forks import fork_safe
 from treadle.hooks import WorkerFacts, describe_plugin, implemented, plugin_at_fault, plugins_implementing
 from treadle.plugins import HOOKS, offered, plugin_name
-from treadle.project.configure import configured_project, is_configured
+from treadle.project.current import configured_project, is_configured
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable, Sequence
@@ -281,12 +281,12 @@ def start_plugins(manager: pluggy.PluginManager | None, facts: WorkerFacts, run_
 def _key(process: _ProcessPlugins, manager: pluggy.PluginManager, plugin: Any) -> Hashable:
     """Return a key that identifies a plugin across runs as long as the project's code is unchanged."""
     project = (configured_project().package_name, configured_project().stamp) if is_configured() else None
-    return project, process.name(manager, plugin), plugin if inspect.ismodule(plugin) else type(plugin)
+    return project, process.name(manager, plugin), plugin if isinstance(plugin, ModuleType) else type(plugin)
 
 
 def _attributes(plugin: Any) -> dict[str, Any]:
     """Return the attributes of an instance; none for a module, since every run uses the same module object."""
-    return {} if inspect.ismodule(plugin) else getattr(plugin, "__dict__", {})
+    return {} if isinstance(plugin, ModuleType) else getattr(plugin, "__dict__", {})
 
 
 def _copy_attributes(start: _StartedPlugin, plugin: Any) -> None:

@@ -7,7 +7,7 @@ and then restores the generators. State: the process's own generators. Runs wher
 
 from __future__ import annotations
 
-import random
+import os
 import sys
 from contextlib import ExitStack, contextmanager
 from importlib.util import find_spec
@@ -34,13 +34,14 @@ def plan_seeds(plan: Plan, run: int | None) -> Seeds:
 
 def reseed_from_entropy() -> None:
     """Seed the generators that this process may have inherited through a fork with entropy from the operating system."""
-    random.seed()
+    if (random := _loaded("random")) is not None:
+        random.seed()
     if (numpy_random := _loaded("numpy.random")) is not None:
         numpy_random.seed()
     if (torch := _loaded("torch")) is not None:
         torch.seed()
     if (polars := _loaded("polars")) is not None:
-        polars.set_random_seed(random.getrandbits(64))
+        polars.set_random_seed(int.from_bytes(os.urandom(8), "big"))
 
 
 def prepare_seeding() -> None:
@@ -57,7 +58,8 @@ def seeded(seed: int, node: str) -> Iterator[None]:
         seed: the node's seed.
         node: its name.
     """
-    from hashlib import blake2b  # slow to import, and not needed in every worker
+    import random  # slow to import, as hashlib is, and not needed in every worker
+    from hashlib import blake2b
 
     prepare_seeding()
     digest = blake2b(f"{seed}\0{node}".encode(errors="surrogateescape"), digest_size=32).digest()

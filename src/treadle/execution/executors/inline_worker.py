@@ -42,7 +42,7 @@ from treadle.execution.values.transfer import LocalValues, describe_lost_value, 
 from treadle.execution.worker.open_run import BetweenRuns, OpenRun
 from treadle.execution.worker.project import set_up_project
 from treadle.forks import fork_safe
-from treadle.project.configure import configure_count
+from treadle.project.current import configure_count
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -5,23 +5,21 @@ Runs in the parent. State: pickled nodes, cached for each pipeline, and pickled 
 
 from __future__ import annotations
 
+import copy
 import logging
 import os
 import pickle
-from dataclasses import dataclass, field
 from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 from treadle.execution.attempt.context import RunContext
-from treadle.execution.attempt.plugins import main_facts, pack_hooks, start_plugins
-from treadle.execution.attempt.validators import memory_validators
 from treadle.execution.packing.node_groups import NodeGroups
 from treadle.execution.protocol.handles import UnpicklableValueError
 from treadle.execution.protocol.messages import RunSpec, WatchedDatasets
 from treadle.execution.values.importable import is_found_by_name
 from treadle.execution.values.in_band import pickle_in_band
-from treadle.hooks import implemented
+from treadle.hooks.registered import implemented
 from treadle.io.storage import is_local, local_path
 from treadle.pipeline.names import is_parameter
 from treadle.project.logging import snapshot_levels
@@ -31,9 +29,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     import pluggy
+    from typing_extensions import Self
 
     from treadle.execution.attempt.dataset_state import SharedState
+    from treadle.execution.attempt.validators import MemoryValidators
     from treadle.execution.packing.node_groups import PickledNodes
+    from treadle.execution.protocol.messages import HookPayload
     from treadle.execution.protocol.seeds import Seeds
     from treadle.io import Catalog
     from treadle.io.memory import CopyMode
@@ -60,22 +61,50 @@ class SplitSpec(NamedTuple):
     main_only: frozenset[int]
 
 
-@dataclass(frozen=True, slots=True)
 class RunBundle:
-    """A run as the loop passes it to an executor."""
+    """A run as the loop passes it to an executor. It is not changed; `changed` returns another one.
 
-    run_id: str
-    plan: Plan
-    catalog: Catalog
-    hooks: pluggy.PluginManager | None
-    is_async: bool = False
-    seeds: Seeds | None = field(default=None, kw_only=True)
-    state: SharedState | None = field(default=None, kw_only=True)
-    """The state that dataset objects change when they save in another process; None if no dataset of the run has such state."""
-    records_outputs: bool = field(default=False, kw_only=True)
-    """Whether the content of each persistent output is recorded after it was saved."""
-    decisions: Decisions | None = field(default=None, kw_only=True)
-    """Decides which nodes are up to date; None if all nodes run."""
+    Args:
+        run_id: id of the run.
+        plan: the plan.
+        catalog: the catalog of its datasets.
+        hooks: the registered hooks; None if there are none.
+        is_async: whether a node's inputs are loaded concurrently, and its outputs saved concurrently.
+        seeds: the seeds of the nodes' random numbers; None if no node is seeded.
+        state: the state that dataset objects change when they save in another process; None if no dataset of the run has such
+            state.
+        records_outputs: whether the content of each persistent output is recorded after it was saved.
+        decisions: decides which nodes are up to date; None if all nodes run.
+    """
+
+    def __init__(  # noqa: PLR0913 - one argument per attribute
+        self,
+        run_id: str,
+        plan: Plan,
+        catalog: Catalog,
+        hooks: pluggy.PluginManager | None,
+        is_async: bool = False,  # noqa: FBT001, FBT002 - as in the run's other records
+        *,
+        seeds: Seeds | None = None,
+        state: SharedState | None = None,
+        records_outputs: bool = False,
+        decisions: Decisions | None = None,
+    ) -> None:
+        self.run_id = run_id
+        self.plan = plan
+        self.catalog = catalog
+        self.hooks = hooks
+        self.is_async = is_async
+        self.seeds = seeds
+        self.state = state
+        self.records_outputs = records_outputs
+        self.decisions = decisions
+
+    def changed(self, **attributes: Any) -> Self:
+        """Return a bundle with other values of these attributes."""
+        changed = copy.copy(self)
+        vars(changed).update(attributes)
+        return changed
 
     @property
     def shared_folder(self) -> str | None:
@@ -98,7 +127,7 @@ class RunBundle:
             dataset_names=[dataset.name for dataset in plan.datasets],
             in_memory=[dataset.in_memory for dataset in plan.datasets],
             copy_mode=self.copy_mode,
-            catalog=self.catalog,
+            open_catalog=lambda: self.catalog,
             hooks=self.hooks,
             interruptible=interruptible,
             is_async=self.is_async,
@@ -107,7 +136,7 @@ class RunBundle:
             seeds=self.seeds,
             state=self.state,
             records_outputs=self.records_outputs,
-            validators=memory_validators(self._validators(), [dataset.name for dataset in plan.datasets]),
+            validators=self._memory_validators(),
         )
 
     def start_plugins(self) -> None:
@@ -117,6 +146,8 @@ class RunBundle:
             WorkerSetupError: a plugin failed.
         """
         if self.plan.nodes and self.hooks is not None:
+            from treadle.execution.attempt.plugins import main_facts, start_plugins
+
             start_plugins(self.hooks, main_facts(), self.run_id)
 
     def spec(self, *, all_secrets: bool = True) -> tuple[bytes, frozenset[int]]:
@@ -203,7 +234,7 @@ class RunBundle:
             nodes,
             recipes=part.recipes,
             objects=tuple(objects),
-            hooks=pack_hooks(self.hooks),
+            hooks=_packed_hooks(self.hooks) if self.hooks is not None else (),
             catalog_class=_pickled_class(type(self.catalog)),
             parameters=self._parameters(),
             save_version=part.save_version,
@@ -271,6 +302,14 @@ class RunBundle:
                 if recipe is not None:
                     yield index, recipe
 
+    def _memory_validators(self) -> MemoryValidators | None:
+        recipes = tuple(self._validators())
+        if not recipes:
+            return None
+        from treadle.execution.attempt.validators import memory_validators
+
+        return memory_validators(recipes, [dataset.name for dataset in self.plan.datasets])
+
     def _parameters(self) -> bytes | None:
         if self.hooks is None or not any(implemented(self.hooks, name) for name in _HOOKS_WITH_CATALOG):
             return None
@@ -294,6 +333,12 @@ def local_file_of(dataset: object) -> str | None:
     return local_path(address) if is_local(address := os.fspath(path)) else None
 
 
+def _packed_hooks(hooks: pluggy.PluginManager) -> tuple[HookPayload, ...]:
+    from treadle.execution.attempt.plugins import pack_hooks
+
+    return pack_hooks(hooks)
+
+
 _classes: WeakKeyDictionary[type, bytes] = WeakKeyDictionary()
 """Pickled classes that can be imported by name; they are pickled once."""
 
@@ -301,9 +346,9 @@ _classes: WeakKeyDictionary[type, bytes] = WeakKeyDictionary()
 def _pickled_class(kind: type) -> bytes:
     pickled = _classes.get(kind)
     if pickled is None:
-        pickled = pickle_in_band(kind)
-        if is_found_by_name(kind):
-            _classes[kind] = pickled
+        if not is_found_by_name(kind):
+            return pickle_in_band(kind)
+        pickled = _classes[kind] = pickle.dumps(kind, protocol=5)
     return pickled
 
 

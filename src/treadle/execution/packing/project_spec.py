@@ -10,7 +10,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from treadle.execution.protocol.project import ProjectSpec
-from treadle.project.configure import configured_project, is_configured
+from treadle.project.current import configured_project, is_configured
 from treadle.project.logging import snapshot_levels
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from treadle.execution.processes.cores import usable_cores
 from treadle.execution.protocol.messages import ProcessSpec
 from treadle.execution.worker import process_state
 from treadle.project.code import code_stamp
-from treadle.project.configure import configured_project, is_configured
+from treadle.project.current import configured_project, is_configured
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import os
+from typing import TYPE_CHECKING
 
-_CGROUP = Path("/sys/fs/cgroup")
-_OWN_CGROUP = Path("/proc/self/cgroup")
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_CGROUP = "/sys/fs/cgroup"
+_OWN_CGROUP = "/proc/self/cgroup"
 
 
 def usable_memory() -> int:
     """Return how much memory this process may use, in bytes: the machine's, or the limit of its control group if lower."""
-    import psutil
+    from pathlib import Path
 
-    return min([psutil.virtual_memory().total, *cgroup_limits(_CGROUP, _OWN_CGROUP)])
+    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return min([total, *cgroup_limits(Path(_CGROUP), Path(_OWN_CGROUP))])
 
 
 def cgroup_limits(root: Path, own: Path) -> list[int]:

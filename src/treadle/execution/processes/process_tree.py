@@ -16,7 +16,6 @@ from __future__ import annotations
 import os
 import select
 import signal
-import subprocess
 import sys
 import time
 from contextlib import suppress
@@ -166,6 +165,8 @@ def _processes() -> dict[int, _Process]:
 
 
 def _processes_from_ps() -> dict[int, _Process]:
+    import subprocess  # slow to import, and not needed on Linux
+
     words = ["ps", "-A", "-o", "pid=,ppid=,pgid=,stat="]
     listed = subprocess.run(words, stdout=subprocess.PIPE, check=True, text=True).stdout  # noqa: S603 - fixed words
     rows = [line.split() for line in listed.splitlines()]

@@ -12,12 +12,12 @@ import errno
 import fcntl
 import multiprocessing
 import os
-import shutil
-import tempfile
 from contextlib import suppress
 from multiprocessing.util import Finalize
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 _PREFIX = "treadle-"
 _LOCK = "lock"
@@ -42,6 +42,8 @@ class Scratch:
     @classmethod
     def create(cls) -> Scratch:
         """Create a directory that only this user can enter, and remove the leftover directories of killed pools."""
+        import tempfile
+
         base = tempfile.gettempdir()
         if len(os.fsencode(base)) > _SOCKET_PATH_BYTES - 40:
             base = "/tmp"  # noqa: S108 - the name is made unguessable and private by mkdtemp
@@ -76,13 +78,17 @@ class Scratch:
 
     def remove_together_with(self, folder: str) -> None:
         """Record a directory of the parent that is to be removed with this one if the parent is killed."""
-        Path(self.path, _REMOVE_TOO).write_text(folder, encoding="utf-8", errors="surrogateescape")
+        with open(os.path.join(self.path, _REMOVE_TOO), "w", encoding="utf-8", errors="surrogateescape") as file:
+            file.write(folder)
 
     def remove(self) -> None:
         """Remove the directory. Called by the parent, which created it."""
         # If the parent may not open more files, rmtree fails and a later sweep removes the directory. That sweep must not remove
         # the other directory, which the parent still uses.
-        Path(self.path, _REMOVE_TOO).unlink(missing_ok=True)
+        import shutil
+
+        with suppress(FileNotFoundError):
+            os.unlink(os.path.join(self.path, _REMOVE_TOO))
         shutil.rmtree(self.path, ignore_errors=True)  # a worker may be removing it at the same time
         self.unlock()
 
@@ -155,6 +161,8 @@ def sweep(base: str) -> list[str]:
     Returns:
         The removed paths.
     """
+    from pathlib import Path
+
     removed = []
     for path in Path(base).glob(f"{_PREFIX}{os.getuid()}-*"):
         try:
@@ -178,8 +186,11 @@ def remove_leftover(path: str | Path) -> None:
     Args:
         path: the scratch directory.
     """
+    import shutil
+
     try:
-        remove_too = Path(path, _REMOVE_TOO).read_text(encoding="utf-8", errors="surrogateescape")
+        with open(os.path.join(path, _REMOVE_TOO), encoding="utf-8", errors="surrogateescape") as file:
+            remove_too = file.read()
     except FileNotFoundError:
         remove_too = ""
     if remove_too:

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import platform
 import sys
 import threading
 from contextlib import contextmanager
@@ -143,7 +142,7 @@ def choose_start_method(requested: str | StartMethod | None = None, *, prefer_fo
                 _without_fork(), "the application's default is fork, which is not safe while other threads are alive"
             )
         return StartMethodChoice(StartMethod(fixed), "set by the application with multiprocessing.set_start_method")
-    default = StartMethod.SPAWN if platform.system() == "Darwin" else _without_fork()
+    default = StartMethod.SPAWN if sys.platform == "darwin" else _without_fork()
     return StartMethodChoice(default, "the safe default of this platform")
 
 
@@ -181,7 +180,7 @@ def may_fork() -> bool:
     child.
     """
     own = fork_safe_threads()
-    if platform.system() != "Linux" or threading.active_count() - len(own) > 1:
+    if sys.platform != "linux" or threading.active_count() - len(own) > 1:
         return False
     try:
         tasks = [task for task in os.listdir("/proc/self/task") if int(task) not in own]

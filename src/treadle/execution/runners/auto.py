@@ -6,7 +6,6 @@ Runs in the parent. State: the runners that it has opened, and how long its own 
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from treadle.execution.processes.start_method import choose_start_method
@@ -109,7 +108,7 @@ class AutoRunner(Runner):
             self.latest, runner = choice, self._opened(choice)
             self.start_method = None
             if choice.runner != PARALLEL:
-                bundle = replace(bundle, state=None)  # every node uses the dataset objects of this process
+                bundle = bundle.changed(state=None)  # every node uses the dataset objects of this process
             try:
                 result = runner.run_bundle(bundle, observers, durations, reason=choice.reason, **options)
             finally:

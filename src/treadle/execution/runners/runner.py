@@ -15,7 +15,6 @@ import os
 import time
 from abc import ABC, abstractmethod
 from contextlib import contextmanager, nullcontext
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from treadle.collector import plan_excluded_from_gc
@@ -232,7 +231,7 @@ class Runner(ABC):
             cancellation.check(bundle.run_id)
         seeds = plan_seeds(bundle.plan, self.seed)
         if seeds or observers.record_outputs:
-            bundle = replace(bundle, seeds=seeds or None, records_outputs=observers.record_outputs)
+            bundle = bundle.changed(seeds=seeds or None, records_outputs=observers.record_outputs)
         bundle, limits = self._apply_resource_limits(bundle)
         plan = bundle.plan
         started_at, started_monotonic = time.time(), time.monotonic()  # the executor is a part of what the run costs

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from treadle.execution.runners.arguments import checked_workers, refuse_at_exit
@@ -56,7 +55,7 @@ class ThreadRunner(Runner):
         policies = tuple(
             exclusive if policy is None else exclusive.over(policy) for policy in plan.policies or [None] * len(plan.nodes)
         )
-        return replace(bundle, plan=replace(plan, policies=policies)), {**limits, _GENERATORS: 1}
+        return bundle.changed(plan=plan._replace(policies=policies)), {**limits, _GENERATORS: 1}
 
     def make_executor(self, plan: Plan) -> Executor:  # noqa: ARG002 - the same executor runs every plan
         """Make the executor."""

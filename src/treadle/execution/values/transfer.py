@@ -15,8 +15,6 @@ Used by the parent and the workers. State: the values in `LocalValues`.
 from __future__ import annotations
 
 import os
-import shutil
-import tempfile
 from errno import ENOMEM, ENOSYS
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +22,7 @@ from treadle.execution.processes.sizes import format_bytes
 from treadle.execution.protocol.handles import Inline, Segment
 from treadle.execution.values.ownership import claim_ownership, share_copy_on_write
 from treadle.execution.values.pickling import ATOMS, pickle_value
-from treadle.io.memory import CopyMode, copy_value
+from treadle.io.copying import CopyMode, copy_value
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -123,6 +121,8 @@ def _in_file(
     _budget: Budget | None,
     _spare: int | None,
 ) -> tuple[str, None]:
+    import tempfile
+
     fd, path = tempfile.mkstemp(prefix="value-", dir=scratch)
     try:
         _write_pieces(fd, pieces, spans)
@@ -135,6 +135,8 @@ def _in_file(
 
 
 def _describe_free_space(size: int, reasons: Sequence[str], scratch: str) -> str:
+    import shutil
+
     import psutil
 
     try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from treadle.hooks import WorkerFacts
+from treadle.hooks.facts import WorkerFacts
 
 if TYPE_CHECKING:
     from treadle.execution.worker.bootstrap import WorkerProcess

@@ -7,25 +7,25 @@ travel inside messages. State: the nodes and context of one run, and the objects
 from __future__ import annotations
 
 import pickle
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from treadle.collector import collection_paused
 from treadle.execution.attempt.context import RunContext
-from treadle.execution.attempt.dataset_state import SharedState
-from treadle.execution.attempt.plugins import rebuild_hooks, start_plugins
-from treadle.execution.attempt.validators import memory_validators
 from treadle.execution.worker import process_state
-from treadle.io.catalog import Catalog, CatalogPart
-from treadle.io.memory import CopyMode
-from treadle.io.recipe import DatasetRecipe
 from treadle.project.logging import apply_levels
 from treadle.secrets import register_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from treadle.execution.protocol.messages import RunSpec
+    import pluggy
+
+    from treadle.execution.attempt.dataset_state import SharedState
+    from treadle.execution.attempt.validators import MemoryValidators
+    from treadle.execution.protocol.messages import HookPayload, RunSpec
     from treadle.hooks import WorkerFacts
+    from treadle.io.catalog import Catalog
+    from treadle.io.memory import CopyMode
     from treadle.pipeline import Node
     from treadle.project.logging import LoggingLevels
 
@@ -73,7 +73,7 @@ class OpenRun:
         folder: str | None = None,
     ) -> None:
         self.spec = spec
-        self.copy_modes = {dataset: CopyMode(mode) for dataset, mode in spec.copy_modes}
+        self.copy_modes = _copy_modes(spec.copy_modes) if spec.copy_modes else {}
         self._on_node = on_node
         self._groups: dict[int, tuple[Node, ...]] = {}
         self._pickled = dict(spec.objects)
@@ -86,11 +86,7 @@ class OpenRun:
         if spec.process_state != between.state:
             process_state.apply(spec.process_state, system=between.system_settings)
             between.state = spec.process_state
-        # In a run of another framework, the strategy has that framework's catalog, and this catalog stays empty.
-        catalog_class = pickle.loads(spec.catalog_class) if spec.opener is None else Catalog  # noqa: S301 - the parent sent it
-        self._catalog: Catalog = catalog_class.from_part(CatalogPart(spec.recipes, (), spec.save_version))
-        if spec.parameters is not None:
-            self._catalog.add_parameters(pickle.loads(spec.parameters))  # noqa: S301 - the parent sent it
+        self._made_catalog: Catalog | None = None
         self.context = RunContext(
             run_id=spec.run_id,
             node=self._node,
@@ -99,19 +95,37 @@ class OpenRun:
             dataset_names=spec.dataset_names,
             in_memory=spec.in_memory,
             copy_mode=self.copy_modes.get,
-            catalog=self._catalog,
-            hooks=rebuild_hooks(spec.hooks),
+            open_catalog=self._catalog,
+            hooks=_hooks(spec.hooks) if spec.hooks else None,
             is_async=spec.is_async,
             timeouts=dict(spec.timeouts),
             is_result=spec.is_result if spec.opener is None else (),
             seeds=spec.seeds,
             records_outputs=spec.records_outputs,
             in_worker=True,
-            validators=memory_validators(spec.validators, spec.dataset_names) if spec.validators else None,
-            state=SharedState(folder or spec.watched.folder, spec.watched.names) if spec.watched is not None else None,
+            validators=_validators(spec) if spec.validators else None,
+            state=_shared_state(spec, folder),
             strategy=pickle.loads(spec.opener).open(folder) if spec.opener is not None else None,  # noqa: S301 - the parent sent it
         )
-        start_plugins(self.context.hooks, facts, spec.run_id)
+        if self.context.hooks is not None:
+            _start_plugins(self.context.hooks, facts, spec.run_id)
+
+    def _catalog(self) -> Catalog:
+        """Return the run's catalog, made when it is first used: many runs have in-memory datasets only.
+
+        In a run of another framework, the strategy has that framework's catalog, and this catalog stays empty.
+        """
+        catalog = self._made_catalog
+        if catalog is None:
+            from treadle.io.catalog import Catalog, CatalogPart
+
+            spec = self.spec
+            kind = pickle.loads(spec.catalog_class) if spec.opener is None else Catalog  # noqa: S301 - the parent sent it
+            catalog = kind.from_part(CatalogPart(spec.recipes, (), spec.save_version))
+            if spec.parameters is not None:
+                catalog.add_parameters(pickle.loads(spec.parameters))  # noqa: S301 - the parent sent it
+            self._made_catalog = catalog
+        return catalog
 
     def add_dataset(self, name: str, pickled: bytes, secrets: tuple[str, ...] = ()) -> None:
         """Add a dataset that was sent after the run had begun.
@@ -136,11 +150,7 @@ class OpenRun:
         self._on_node(node.name)
         for name in (*node.inputs, *node.outputs, *node.confirms) if self._pickled else ():
             if name in self._pickled:
-                dataset = pickle.loads(self._pickled[name])  # noqa: S301 - the parent sent it
-                if isinstance(dataset, DatasetRecipe):
-                    self._catalog.add_part(CatalogPart((dataset,)))
-                else:
-                    self._catalog[name] = dataset
+                _add_dataset(self._catalog(), name, pickle.loads(self._pickled[name]))  # noqa: S301 - the parent sent it
                 del self._pickled[name]
         return node
 
@@ -153,3 +163,48 @@ class OpenRun:
         if group in self.spec.lasting_groups:
             self._lasting[pickled] = nodes
         return nodes
+
+
+# --- modules that only some runs need -------------------------------------------------------------------------------------
+
+
+def _copy_modes(modes: tuple[tuple[int, str], ...]) -> dict[int, CopyMode]:
+    from treadle.io.memory import CopyMode
+
+    return {dataset: CopyMode(mode) for dataset, mode in modes}
+
+
+def _hooks(payloads: tuple[HookPayload, ...]) -> pluggy.PluginManager | None:
+    from treadle.execution.attempt.plugins import rebuild_hooks
+
+    return rebuild_hooks(payloads)
+
+
+def _start_plugins(manager: pluggy.PluginManager, facts: WorkerFacts, run_id: str) -> None:
+    from treadle.execution.attempt.plugins import start_plugins
+
+    start_plugins(manager, facts, run_id)
+
+
+def _validators(spec: RunSpec) -> MemoryValidators | None:
+    from treadle.execution.attempt.validators import memory_validators
+
+    return memory_validators(spec.validators, spec.dataset_names)
+
+
+def _shared_state(spec: RunSpec, folder: str | None) -> SharedState | None:
+    if spec.watched is None:
+        return None
+    from treadle.execution.attempt.dataset_state import SharedState
+
+    return SharedState(folder or spec.watched.folder, spec.watched.names)
+
+
+def _add_dataset(catalog: Catalog, name: str, dataset: Any) -> None:
+    from treadle.io.catalog import CatalogPart
+    from treadle.io.recipe import DatasetRecipe
+
+    if isinstance(dataset, DatasetRecipe):
+        catalog.add_part(CatalogPart((dataset,)))
+    else:
+        catalog[name] = dataset

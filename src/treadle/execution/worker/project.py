@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from treadle.execution.attempt.failure import record_failure
 from treadle.execution.values.restoring import define_received_objects
 from treadle.execution.worker.forwarding import ForwardHandler, take_over_logging
-from treadle.hooks import WorkerFacts
+from treadle.hooks.facts import WorkerFacts
 from treadle.project.logging import apply_levels, node_here
 
 if TYPE_CHECKING:
@@ -73,7 +73,8 @@ def configure_worker(spec: ProjectSpec, handler: ForwardHandler) -> None:
         BaseException: whatever the project's code raises, `SystemExit` included.
     """
     if spec.package_name is not None:
-        from treadle.project.configure import configure_project, configured_project
+        from treadle.project.configure import configure_project
+        from treadle.project.current import configured_project
 
         configure_project(spec.package_name)
         _ = configured_project().settings  # read now: an error in settings.py is a set-up failure

@@ -52,7 +52,7 @@ from treadle.execution.worker.exit import run_exit_handlers
 from treadle.execution.worker.input_files import InputFiles
 from treadle.execution.worker.run import WorkerRun
 from treadle.forks import fork_safe
-from treadle.project.configure import configure_count
+from treadle.project.current import configure_count
 
 if TYPE_CHECKING:
     from treadle.execution.worker.bootstrap import WorkerProcess

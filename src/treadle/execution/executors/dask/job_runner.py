@@ -23,7 +23,7 @@ from treadle.execution.executors.in_process import job_steps
 from treadle.execution.protocol.messages import Failed, Finished, Hello, Started
 from treadle.execution.worker.forwarding import flush_forwarded
 from treadle.execution.worker.open_run import BetweenRuns, OpenRun
-from treadle.project.configure import configure_count
+from treadle.project.current import configure_count
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -56,11 +56,11 @@ class HostedProject:
             send: sends a fact.
             node: returns the name of the running node.
         """
-        from treadle.project import configure
+        from treadle.project import current
 
         with _one_at_a_time:
             _folders.use(self._folder)
-            configure._process.project = self._configured  # noqa: SLF001 - projects share this process only here
+            current._process.project = self._configured  # noqa: SLF001 - projects share this process only here
             root, streams = logging.getLogger(), (sys.stdout, sys.stderr)
             handlers = root.handlers[:]
             root.handlers[:] = [ForwardHandler(send, self.label, node)]
@@ -69,7 +69,7 @@ class HostedProject:
             try:
                 yield
             finally:
-                self._configured = configure._process.project  # noqa: SLF001 - see above
+                self._configured = current._process.project  # noqa: SLF001 - see above
                 root.handlers[:] = handlers
                 sys.stdout, sys.stderr = streams
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 import atexit
 import contextlib
 import os
-import secrets
 import selectors
 import socket
 import time
@@ -83,7 +82,7 @@ class SlotPool:
             if (folder := method.folder()) is not None:
                 self._scratch.remove_together_with(folder)
             self._blackboard = files.enter_context(contextlib.closing(Blackboard(self._scratch.blackboard, size)))
-            self._authkey = secrets.token_bytes(32)
+            self._authkey = os.urandom(32)
             self._selector = files.enter_context(selectors.DefaultSelector())
             listener = ConnectionListener(self._scratch.socket, self._authkey, size, self._selector, self._worker_connected)
             self._listener = files.enter_context(contextlib.closing(listener))

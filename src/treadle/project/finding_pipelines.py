@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from treadle.project.configure import configured_project
+from treadle.project.current import configured_project
 from treadle.project.found_pipelines import discover_pipelines
 
 if TYPE_CHECKING:
