@@ -100,6 +100,18 @@ class Plan(NamedTuple):
         limits = ((index, policy.timeout) for index, policy in enumerate(self.policies) if policy is not None)
         return {index: limit for index, limit in limits if limit is not None and limit < math.inf}
 
+    def most_at_once(self) -> int:
+        """Return a limit of how many nodes can run at the same time in workers: of the longest path, only one can.
+
+        Returns:
+            0 if all nodes run in the main process.
+        """
+        on_path: list[int] = []  # for each node, the nodes of workers on the longest path that ends with it
+        for node in self.nodes:
+            on_path.append(max([on_path[parent] for parent in node.parents], default=0) + (not node.main_only))
+        count = sum(not node.main_only for node in self.nodes)
+        return count - max(on_path, default=0) + 1 if count else 0
+
     @property
     def results(self) -> tuple[int, ...]:
         """Indices of the free outputs."""

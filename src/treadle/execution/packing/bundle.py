@@ -75,6 +75,7 @@ class RunBundle:
             state.
         records_outputs: whether the content of each persistent output is recorded after it was saved.
         decisions: decides which nodes are up to date; None if all nodes run.
+        workers: how many workers the run can use at most, so that no more are started; None if that is not known.
     """
 
     def __init__(  # noqa: PLR0913 - one argument per attribute
@@ -89,6 +90,7 @@ class RunBundle:
         state: SharedState | None = None,
         records_outputs: bool = False,
         decisions: Decisions | None = None,
+        workers: int | None = None,
     ) -> None:
         self.run_id = run_id
         self.plan = plan
@@ -99,6 +101,7 @@ class RunBundle:
         self.state = state
         self.records_outputs = records_outputs
         self.decisions = decisions
+        self.workers = workers
 
     def changed(self, **attributes: Any) -> Self:
         """Return a bundle with other values of these attributes."""

@@ -103,7 +103,7 @@ class LokyPool:
     # --- a run -----------------------------------------------------------------------------------------------------------
 
     def start(self, number: int, run: RunBundle) -> frozenset[int]:
-        """Start a run: start the missing workers, and send the run to the others."""
+        """Start a run: start the missing workers, as many as the run can use, and send the run to the others."""
         spec, main_only = run.spec()
         self._run = number
         self._running = True
@@ -111,12 +111,15 @@ class LokyPool:
         self._unreported.begin(number, run.plan)
         self._ready = []
         self._warm = {slot.number: slot.pid for slot in self._slots.values() if slot.ready}
+        wanted = len(self._slots) if run.workers is None else run.workers
+        missing = wanted - sum(slot.pid != 0 for slot in self._slots.values())
         for slot in self._slots.values():
             if slot.ready:
                 self._slot_pool.send(slot, self._begin_message)
                 self._ready.append(WorkerUp(slot.number, slot.pid, slot.configured))
-            elif not slot.pid:
+            elif not slot.pid and missing > 0:
                 self._slot_pool.start(slot)
+                missing -= 1
         self._slot_pool.flush()  # the workers open the run while the parent prepares it
         return main_only
 
