@@ -103,6 +103,29 @@ class RunStarted(NamedTuple):
     """Why this runner was chosen, if `runner="auto"` chose it."""
 
 
+class WorkerStart(NamedTuple):
+    """How the start of a worker process went: when, and how many seconds each part took until it was ready.
+
+    Attributes:
+        launched: when the main process began to start it, in seconds since the epoch.
+        interpreter: until Treadle's code ran in it: the start of Python, or a fork.
+        imports: the import of Treadle's modules; 0 if it inherited them.
+        project: the import of the project and its settings; 0 if it inherited them or there is no project.
+        set_up: the rest: connection, environment, logging.
+    """
+
+    launched: float
+    interpreter: float
+    imports: float
+    project: float
+    set_up: float
+
+    @property
+    def seconds(self) -> float:
+        """How long it took altogether."""
+        return self.interpreter + self.imports + self.project + self.set_up
+
+
 class WorkerStarted(NamedTuple):
     """A worker is set up and ready for jobs."""
 
@@ -110,6 +133,8 @@ class WorkerStarted(NamedTuple):
     """Label of the worker: `main`, `thread-1`, `worker-1`, …; a later worker may reuse the label of one that ended."""
     pid: int
     at: float
+    start: WorkerStart | None = None
+    """How its process was started; None if it was ready before this run, or is no process of this machine."""
 
 
 class Dispatch(NamedTuple):

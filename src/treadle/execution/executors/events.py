@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 if TYPE_CHECKING:
-    from treadle.events import Failure
+    from treadle.events import Failure, WorkerStart
     from treadle.execution.protocol.messages import Fact
 
 
@@ -25,6 +25,8 @@ class WorkerUp(NamedTuple):
     worker: int
     pid: int
     configured: int
+    start: WorkerStart | None = None
+    """How its process was started, if that is known and was not reported before."""
 
 
 class WorkerDown(NamedTuple):

@@ -42,6 +42,7 @@ from treadle.planning.resume import resume_nodes
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from treadle.events import WorkerStart
     from treadle.execution.executors.events import PoolEvent
     from treadle.execution.executors.executor import Executor
     from treadle.execution.loop.cancellation import Cancellation
@@ -82,6 +83,8 @@ class RunLoop:
         """How long each finished node took, by name."""
         self.first_started = 0.0
         """When the node that finished first had started, in seconds since the epoch; 0 if none has finished."""
+        self.worker_starts: list[WorkerStart] = []
+        """How the workers started that became ready during the run."""
         capabilities = executor.capabilities
         self._scheduler = Scheduler(
             bundle.plan,
@@ -279,9 +282,11 @@ class RunLoop:
 
     def _worker_up(self, event: WorkerUp) -> None:
         self._workers[event.worker] = event.pid
+        if event.start is not None:
+            self.worker_starts.append(event.start)
         self._failure_handler.worker_up(event.worker)
         self._scheduler.add_worker(event.worker)
-        self._observers.notify(WorkerStarted(self._executor.label(event.worker), event.pid, time.time()))
+        self._observers.notify(WorkerStarted(self._executor.label(event.worker), event.pid, time.time(), event.start))
 
     def _node_finished(self, worker: int, fact: Finished) -> None:
         if self._observers.active:  # for tiny nodes, most of the time here goes into these reports

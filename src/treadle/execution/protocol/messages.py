@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from treadle.io.validation.declaration import ValidatorRecipe
     from treadle.project.logging import LoggingLevels
 
+StartTimes: TypeAlias = tuple[float, float, float, float, float]
+"""The values of a `treadle.events.WorkerStart`: workers do not import that module."""
+
 MAIN = 0
 """Worker number of the main process."""
 
@@ -212,6 +215,8 @@ class Hello(NamedTuple):
     configured: int
     """How many times this process has run `configure_project`."""
     failure: Failure | None = None
+    start: StartTimes | None = None
+    """How the start of this process went; None if that is not known."""
 
 
 class Started(NamedTuple):

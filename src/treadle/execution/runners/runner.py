@@ -225,6 +225,7 @@ class Runner(ABC):
     ) -> RunResult:
         from treadle.execution.attempt.seeding import plan_seeds
         from treadle.execution.loop.loop import RunLoop
+        from treadle.execution.loop.worker_starts import log_worker_starts
         from treadle.planning.run_times import RunTimes
 
         if cancellation is not None:
@@ -267,6 +268,7 @@ class Runner(ABC):
                 raise
             finally:
                 self._seconds.update(loop.seconds)
+                log_worker_starts(loop.worker_starts)
                 observers.notify(loop.finished_event(outcome, started.at + time.monotonic() - started_monotonic))
             return result
 

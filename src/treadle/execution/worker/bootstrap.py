@@ -13,6 +13,7 @@ import logging
 import os
 import signal
 import sys
+import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -85,13 +86,16 @@ def this_worker() -> WorkerProcess:
     return _this_process[0]
 
 
-def set_up_worker(spec: ProcessSpec, number: int, authkey: bytes) -> None:
+def set_up_worker(spec: ProcessSpec, number: int, authkey: bytes) -> float:
     """Make this process a worker.
 
     Args:
         spec: describes the worker.
         number: the worker's number, starting from 1; its place on the blackboard is `number - 1`.
         authkey: authenticates this worker to the parent.
+
+    Returns:
+        How many seconds the import of the project took.
     """
     _this_process.clear()
     reseed_from_entropy()
@@ -122,15 +126,18 @@ def set_up_worker(spec: ProcessSpec, number: int, authkey: bytes) -> None:
     _this_process.append(worker)
     os.register_at_fork(after_in_child=lambda: _detach_from_worker(worker))
     handler = _forward_output(worker)
+    began = None
     try:
         _apply_environment(spec)
         disable_prompts(kedro=spec.project.setup is not None)
         mark_programs(mark)
         _limit_threads(spec.thread_limit)
         if not spec.inherits:
+            began = time.monotonic()
             configure_worker(spec.project, handler)
     except BaseException as exc:  # noqa: BLE001 - the parent must learn why the project's code failed, SystemExit included
         worker.failure = record_failure(exc, phase="setup")
+    return time.monotonic() - began if began is not None else 0.0
 
 
 def _show_stacks() -> None:

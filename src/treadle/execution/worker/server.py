@@ -55,6 +55,7 @@ from treadle.forks import fork_safe
 from treadle.project.current import configure_count
 
 if TYPE_CHECKING:
+    from treadle.execution.protocol.messages import StartTimes
     from treadle.execution.worker.bootstrap import WorkerProcess
 
 MONITOR_DELAY_SECONDS = 0.01
@@ -67,10 +68,14 @@ CANCEL_CHECK_SECONDS = 0.001
 """The shortest interval between two checks for a Cancel between nodes: one check costs as much as a tiny node."""
 
 
-def serve() -> None:
-    """Serve the parent until it sends Stop or has ended."""
+def serve(start: StartTimes | None = None) -> None:
+    """Serve the parent until it sends Stop or has ended.
+
+    Args:
+        start: how the start of this process went, as in `Hello`.
+    """
     worker = this_worker()
-    worker.channel.send(Hello(worker.number, os.getpid(), configure_count(), worker.failure))
+    worker.channel.send(Hello(worker.number, os.getpid(), configure_count(), worker.failure, start))
     with contextlib.suppress(ChannelClosedError):  # the parent closed the connection, or has ended
         if worker.failure is None:
             try:

@@ -316,7 +316,9 @@ class RunRecorder:
         self._reused[event.node] = None
 
     def _worker_started(self, event: WorkerStarted) -> None:
-        self._workers[event.worker, event.pid] = WorkerRecord(event.worker, event.pid, event.at)
+        self._workers[event.worker, event.pid] = WorkerRecord(
+            event.worker, event.pid, event.at, launched=event.start.launched if event.start is not None else None
+        )
         self._changed_workers[event.worker, event.pid] = None
 
     def _worker_lost(self, event: WorkerLost) -> None:

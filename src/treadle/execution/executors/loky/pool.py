@@ -52,7 +52,7 @@ if TYPE_CHECKING:
     from treadle.execution.processes.blackboard import WorkerEntry
     from treadle.execution.processes.start_method import StartMethod
     from treadle.execution.protocol.handles import Handle
-    from treadle.execution.protocol.messages import Cancel, Hello, ProcessSpec, Release
+    from treadle.execution.protocol.messages import Cancel, ProcessSpec, Release
 
 _new = tuple.__new__
 """Makes a named tuple from its fields, in half the time of its constructor."""
@@ -116,7 +116,7 @@ class LokyPool:
         for slot in self._slots.values():
             if slot.ready:
                 self._slot_pool.send(slot, self._begin_message)
-                self._ready.append(WorkerUp(slot.number, slot.pid, slot.configured))
+                self._ready.append(_up(slot))
             elif not slot.pid and missing > 0:
                 self._slot_pool.start(slot)
                 missing -= 1
@@ -193,12 +193,12 @@ class LokyPool:
 
     # --- callbacks of the slot pool --------------------------------------------------------------------------------------
 
-    def worker_ready(self, slot: Slot, hello: Hello) -> list[PoolEvent]:
+    def worker_ready(self, slot: Slot) -> list[PoolEvent]:
         """Send the run to a worker that is set up."""
         if self._begin_message is None:
             return []
         self._slot_pool.send(slot, self._begin_message)
-        return [WorkerUp(slot.number, hello.pid, hello.configured)]
+        return [_up(slot)]
 
     def worker_lost(self, slot: Slot, pid: int, exitcode: int | None, last: WorkerEntry) -> list[PoolEvent]:
         """Report a lost worker: the nodes that it had finished, and the one that it was running."""
@@ -237,6 +237,12 @@ class LokyPool:
         if descriptors:
             message = _with_descriptors(message, descriptors)
         return (_new(Report, (slot.number, message)),)
+
+
+def _up(slot: Slot) -> WorkerUp:
+    """Report a worker that is ready; how its process was started is reported once."""
+    start, slot.start_times = slot.start_times, None
+    return WorkerUp(slot.number, slot.pid, slot.configured, start)
 
 
 def _has_descriptors(job: Job) -> bool:

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from multiprocessing.process import BaseProcess
 
-    from treadle.events import Failure
+    from treadle.events import Failure, WorkerStart
     from treadle.execution.processes.channel import Channel
     from treadle.execution.protocol.messages import ProcessSpec
     from treadle.execution.worker.inherited import InheritedResources
@@ -65,6 +65,8 @@ class Slot:
         self.channel: Channel | None = None
         self.ready = False
         self.configured = 0
+        self.start_times: WorkerStart | None = None
+        """How its process was started; None once that has been reported."""
         self.reported = 0
         """Number of finished nodes that its process has reported."""
         self.broken: Failure | None = None
@@ -103,7 +105,7 @@ class Slot:
             prepared.enter_context(daemons_may_have_children())
             prepared.enter_context(interpreter_flags(self._method))
             prepared.enter_context(flushable_streams(self._method))
-            arguments = (spec, self.number, authkey, inherited)
+            arguments = (spec, self.number, authkey, inherited, time.monotonic())
             process = self._method.context().Process(target=run_worker, args=arguments)  # type: ignore[attr-defined]  # all concrete contexts have it
             process.start()
             self._process = process

@@ -18,6 +18,7 @@ import weakref
 from typing import TYPE_CHECKING, Any, Protocol
 
 from treadle.errors import RunnerError
+from treadle.events import WorkerStart
 from treadle.execution.executors.events import PoolEvent, SetupFailed
 from treadle.execution.executors.loky.listener import ConnectionListener
 from treadle.execution.executors.loky.slot import STOP_SECONDS, Slot, end_trees
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
 class PoolCallbacks(Protocol):
     """Called for the events of workers; the pool events that a callback returns are returned by `SlotPool.wait`."""
 
-    def worker_ready(self, slot: Slot, hello: Hello) -> list[PoolEvent]:
+    def worker_ready(self, slot: Slot) -> list[PoolEvent]:
         """A worker is set up."""
 
     def message_received(self, slot: Slot, message: Any, descriptors: list[int]) -> Sequence[PoolEvent]:
@@ -233,7 +234,8 @@ class SlotPool:
             return [SetupFailed(slot.number, hello.failure, None, pid)]
         slot.ready = True
         slot.configured = hello.configured
-        return self._callbacks.worker_ready(slot, hello)
+        slot.start_times = WorkerStart(*hello.start) if hello.start is not None else None
+        return self._callbacks.worker_ready(slot)
 
     def wait(self, timeout: float | None) -> list[PoolEvent]:
         """Block until a worker sends a message or is lost, for at most `timeout` seconds; None for no limit."""

@@ -1,0 +1,124 @@
+"""The start of worker processes: how many, what they import before their first node, and where the time went."""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+
+import pytest
+
+PROBE = """
+import os, sys
+
+def modules():
+    return sorted(sys.modules)
+
+def same(value):
+    return value
+
+def meet(fifo, mine):
+    with open(fifo, "w" if mine else "r"):  # returns when the other node is at this point, too
+        return os.getpid()
+"""
+
+SCRIPT = """
+import logging, os, sys
+from functools import partial
+from probe import meet, modules, same
+from treadle import Catalog, ParallelRunner, Pipeline, node
+
+CHAIN = Pipeline([node(modules, None, "a"), node(same, "a", "b", name="second"), node(same, "b", "c", name="third")])
+imported = []
+starts = []
+
+def watch(event):
+    if type(event).__name__ == "WorkerStarted" and event.worker != "main":
+        starts[-1].append((event.worker, event.at, event.start and tuple(event.start)))
+
+with ParallelRunner(4, start_method=sys.argv[1]) as runner:
+    starts.append([])
+    in_worker = runner.run(CHAIN, Catalog(), observers=[watch])["c"]
+    print("IN_PARENT", modules())
+    print("IN_WORKER", in_worker)
+    os.mkfifo("fifo")
+    two = Pipeline([node(meet, ["fifo", name], f"{name} done", name=name) for name in ("mine", "yours")])
+    catalog = Catalog({"fifo": "fifo", "mine": True, "yours": False})
+    logging.basicConfig(level=logging.DEBUG, stream=sys.stdout, format="%(name)s %(message)s")
+    starts.append([])
+    result = runner.run(two, catalog, observers=[watch])
+    print("TOGETHER", len({result["mine done"], result["yours done"]}))
+print("STARTS", starts)
+"""
+
+UNUSED = {"asyncio", "cloudpickle", "concurrent", "dataclasses", "email", "inspect", "loky", "pluggy", "psutil", "uuid"}
+"""Libraries that neither process needs for nodes that only pass on values, whose functions can be imported."""
+UNUSED_BY_WORKERS = {*UNUSED, "ast", "datetime", "json", "pathlib", "secrets", "shutil", "tempfile"}
+"""Libraries that a worker does not need either, if it inherits no modules."""
+PARTS_OF_THE_PARENT = tuple(
+    f"treadle.{name}"
+    for name in (
+        "cli",
+        "config",
+        "events",
+        "execution.executors",
+        "execution.loop",
+        "execution.packing",
+        "execution.runners",
+        "execution.scheduling",
+        "fingerprint",
+        "io.catalog",
+        "observe",
+        "pipeline.pipeline_class",
+        "planning",
+        "project.configure",
+        "session",
+    )
+)
+
+
+@pytest.fixture
+def printed(launch, start_method, tmp_path):
+    """Run the script under a start method; return what it printed by its first word."""
+    (tmp_path / "probe.py").write_text(PROBE)
+    (tmp_path / "script.py").write_text(SCRIPT)
+    # Measuring coverage would import some of these libraries.
+    words = ["env", "-u", "COVERAGE_PROCESS_START", "-u", "COVERAGE_PROCESS_CONFIG", sys.executable, "script.py", start_method]
+    launched = launch(words, tmp_path)
+    assert launched.wait() == 0, launched.output
+    return dict(line.partition(" ")[::2] for line in launched.output.splitlines())
+
+
+def test_the_start_of_workers(printed, start_method):
+    """A run starts as many workers as it can use, a process imports what it needs, and each start is reported once."""
+    first, second = ast.literal_eval(printed["STARTS"])
+    assert [worker for worker, _at, _start in first] == ["worker-1"]  # the nodes are a chain
+    assert [worker for worker, _at, start in second if start is None] == ["worker-1"]
+    assert [worker for worker, _at, start in second if start is not None] == ["worker-2"]
+    assert printed["TOGETHER"] == "2"
+    for _worker, at, (launched, *parts) in [first[0], *(each for each in second if each[2] is not None)]:
+        assert launched < at
+        assert all(seconds >= 0 for seconds in parts)
+        assert launched + sum(parts) <= at + 0.1  # clocks
+    line = printed["treadle.execution.loop.worker_starts"]
+    assert re.fullmatch(
+        r"1 worker was ready after \d+\.\d\d s(: \d+\.\d\d s [a-zA-Z -]+(, \d+\.\d\d s [a-zA-Z -]+)*)?\.", line
+    ), line
+
+    in_parent, in_worker = (ast.literal_eval(printed[name]) for name in ("IN_PARENT", "IN_WORKER"))
+    if start_method == "loky":  # which imports its executor, and what that needs
+        assert not _parts(in_worker)
+        return
+    assert not UNUSED & _roots(in_parent)
+    assert not (UNUSED_BY_WORKERS if start_method == "spawn" else UNUSED) & _roots(in_worker)
+    if start_method != "fork":
+        assert not _parts(in_worker)
+
+
+def _roots(modules):
+    return {name.partition(".")[0] for name in modules}
+
+
+def _parts(modules):
+    """Return the modules that only the parent needs."""
+    return [name for name in modules if f"{name}.".startswith(tuple(f"{part}." for part in PARTS_OF_THE_PARENT))]
