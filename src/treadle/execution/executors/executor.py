@@ -12,8 +12,10 @@ State: events of the main worker, and whether its next step was deferred. Runs i
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from treadle.errors import RunnerError
 from treadle.execution.executors.events import Report, WorkerDown, WorkerUp
 from treadle.execution.executors.main_worker import MainWorker
 from treadle.execution.protocol.messages import MAIN, Cancel, Finished, Job, JobsReturned, Release, Transfer, Transferred
@@ -56,6 +58,16 @@ class Executor:
         return f"{self.capabilities.label}-{worker}" if label_of is None else label_of(worker)
 
     # --- a run -----------------------------------------------------------------------------------------------------------
+
+    def launch(self, workers: int | None) -> None:
+        """Start workers that take a while to start, before `begin`, which starts those that could not be started here.
+
+        Args:
+            workers: how many the run can use at most; None if that is not known.
+        """
+        if self.capabilities.launch is not None:
+            with suppress(OSError, RunnerError):  # `begin` tries again, and raises when the run has been reported
+                self.capabilities.launch(workers)
 
     def begin(self, run: RunBundle, run_loop: Callable[[Callable[[], bool]], None] | None = None) -> frozenset[int]:
         """Start a run.

@@ -224,9 +224,6 @@ class Runner(ABC):
         reason: str | None,
     ) -> RunResult:
         from treadle.execution.attempt.seeding import plan_seeds
-        from treadle.execution.loop.loop import RunLoop
-        from treadle.execution.loop.worker_starts import log_worker_starts
-        from treadle.planning.run_times import RunTimes
 
         if cancellation is not None:
             cancellation.check(bundle.run_id)
@@ -237,6 +234,11 @@ class Runner(ABC):
         plan = bundle.plan
         started_at, started_monotonic = time.time(), time.monotonic()  # the executor is a part of what the run costs
         with self._open_executor(bundle) as executor:
+            executor.launch(bundle.workers)
+            from treadle.execution.loop.loop import RunLoop  # while the workers start
+            from treadle.execution.loop.worker_starts import log_worker_starts
+            from treadle.planning.run_times import RunTimes
+
             loop = RunLoop(
                 bundle,
                 executor,

@@ -82,6 +82,7 @@ class LokyPool:
             queues=recycling is None,
             recycles=recycling is not None,
             sets_up_project=not method.child_inherits,
+            launch=None if method.child_inherits else self._launch,  # they start fast
         )
         self._recycling = recycling
         self._slot_pool = SlotPool(max_workers, method, make_spec, self)
@@ -111,17 +112,20 @@ class LokyPool:
         self._unreported.begin(number, run.plan)
         self._ready = []
         self._warm = {slot.number: slot.pid for slot in self._slots.values() if slot.ready}
-        wanted = len(self._slots) if run.workers is None else run.workers
-        missing = wanted - sum(slot.pid != 0 for slot in self._slots.values())
         for slot in self._slots.values():
             if slot.ready:
                 self._slot_pool.send(slot, self._begin_message)
                 self._ready.append(_up(slot))
-            elif not slot.pid and missing > 0:
-                self._slot_pool.start(slot)
-                missing -= 1
+        self._launch(run.workers)
         self._slot_pool.flush()  # the workers open the run while the parent prepares it
         return main_only
+
+    def _launch(self, workers: int | None) -> None:
+        """Start processes until there are as many as a run can use; None for all."""
+        absent = [slot for slot in self._slots.values() if not slot.pid]
+        wanted = len(self._slots) if workers is None else workers
+        for slot in absent[: max(0, wanted - len(self._slots) + len(absent))]:
+            self._slot_pool.start(slot)
 
     def send(self, worker: int, command: Job | Transfer | Release | Cancel) -> None:
         """Queue a command for a worker; `flush` sends it, with its file descriptors attached."""
