@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from treadle.execution.executors.loky.slot import ensure_forkserver
 from treadle.forks import fork_safe
+from treadle.project.current import is_configured
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -42,7 +43,18 @@ _DEPENDENCIES = {
 }
 """Which of these libraries import which others."""
 
-_ENGINE = ("treadle.execution.worker.bootstrap", "treadle.execution.worker.server")
+_ENGINE = ("treadle.execution.worker.start", "treadle.execution.worker.bootstrap", "treadle.execution.worker.server")
+
+_FOR_PROJECTS = (
+    "treadle.execution.attempt.plugins",
+    "treadle.execution.values.by_value",
+    "treadle.hooks.manager",
+    "treadle.io.catalog",
+    "treadle.io.datasets.file",
+    "treadle.pipeline.pipeline_class",
+    "treadle.project.configure",
+)
+"""The modules that workers import in addition if they have a project, with its catalog, its hooks and a record of its outputs."""
 
 _IMPORT = re.compile(
     rf"^(?:import|from)[ \t]+((?:{'|'.join(sorted(LIBRARIES))})(?:\.\w+)*)(?![\w.])(?:[ \t]+import[ \t]+\(?([\w \t,]*))?",
@@ -148,7 +160,8 @@ def _set_preload(others: Iterable[str]) -> tuple[str, ...]:
     loaded = [name for name in sorted(sys.modules) if name.partition(".")[0] in LIBRARIES and "._" not in name]
     # There is no public way to read the application's own list. `__main__` is removed: Treadle hides it from children.
     kept = [name for name in _forkserver_attribute("_preload_modules") or () if name != "__main__"]
-    wanted = tuple(dict.fromkeys([*kept, *_ENGINE, *others, *loaded]))
+    for_project = _FOR_PROJECTS if is_configured() else ()
+    wanted = tuple(dict.fromkeys([*kept, *_ENGINE, *for_project, *others, *loaded]))
     multiprocessing.set_forkserver_preload(list(wanted))
     return wanted
 
