@@ -76,7 +76,7 @@ def restore_exception(failure: Failure) -> BaseException:
     """Return the exception of a record, or an `OriginalError` with its text if it could not be pickled or restored."""
     if failure.pickled is not None:
         try:
-            restored = pickle.loads(failure.pickled)  # noqa: S301 - an authenticated worker sent it
+            restored = pickle.loads(failure.pickled)  # noqa: S301 - a worker sent it
         except KeyboardInterrupt:
             raise
         except BaseException:  # noqa: BLE001 - its class cannot be imported or instantiated here; OriginalError keeps the text

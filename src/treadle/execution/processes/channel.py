@@ -5,8 +5,8 @@ accept and sends it when the socket is writable again, so the two sides cannot d
 
 A frame is a header (payload length, number of descriptors) and a pickled list of messages. All messages posted since the last
 flush are pickled together and sent as one frame. Descriptors are sent as SCM_RIGHTS with the first bytes of their frame
-(unix(7)), so they have arrived when the frame is complete. Both ends are authenticated before a channel is created
-(`handshake.py`), so only data of the pool's own processes is unpickled.
+(unix(7)), so they have arrived when the frame is complete. A worker takes its end along when it is started (`connection.py`), so
+only data of the pool's own processes is unpickled.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Channel:
     """One end of the connection between the parent and a worker.
 
     Args:
-        sock: a connected, authenticated stream socket. The channel takes ownership and closes it.
+        sock: a connected stream socket. The channel takes ownership and closes it.
         blocking: True at the worker's end.
     """
 
@@ -261,7 +261,7 @@ class Channel:
             if len(self._received) < end:
                 break
             with memoryview(self._received) as view, view[start:end] as payload:
-                frame = pickle.loads(payload)  # noqa: S301 - both ends were authenticated
+                frame = pickle.loads(payload)  # noqa: S301 - both ends belong to the pool
             self._parsed = end
             for tag, converted, count in frame:
                 messages = from_wire(tag, converted)

@@ -1,4 +1,4 @@
-"""The scratch directory of a pool, private to the user: it holds the socket, the blackboard and spilled values.
+"""The scratch directory of a pool, private to the user: it holds the blackboard and spilled values.
 
 Used by the parent and the workers. Each of these processes holds a shared lock on one file in the directory, so that a
 directory in use can be told from a leftover. The parent removes the directory when it closes the pool. If the parent was killed,
@@ -65,11 +65,6 @@ class Scratch:
         with suppress(OSError):  # no more open files allowed, or the file system cannot lock directories
             self._directory = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             fcntl.flock(self._directory, fcntl.LOCK_SH)
-
-    @property
-    def socket(self) -> str:
-        """Path of the socket that workers connect to."""
-        return os.path.join(self.path, "socket")
 
     @property
     def blackboard(self) -> str:

@@ -177,7 +177,7 @@ class Segment(NamedTuple):
             if self.path is not None:
                 os.close(fd)
         pieces = [mapped[start : start + length] for start, length in self.spans]
-        return pickle.loads(pieces[0], buffers=pieces[1:])  # noqa: S301 - an authenticated worker wrote it
+        return pickle.loads(pieces[0], buffers=pieces[1:])  # noqa: S301 - a worker wrote it
 
     def close(self) -> None:
         """Close the descriptor, or remove the scratch file."""

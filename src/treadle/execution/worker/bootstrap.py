@@ -1,6 +1,6 @@
 """Set up a worker process once, from a ProcessSpec. Runs in workers.
 
-The order matters: watch the parent, connect to it, forward logs and output, apply the environment and paths, limit the threads of
+The order matters: watch the parent, forward logs and output, apply the environment and paths, limit the threads of
 numeric libraries before they are imported, and only then run the project's own code (`configure_project`). If the set-up fails,
 the worker's Hello carries the failure, so that the user sees the actual traceback instead of a broken pool.
 State: `_this_process`, the worker that this process is.
@@ -21,7 +21,6 @@ from treadle.execution.attempt.failure import record_failure
 from treadle.execution.attempt.seeding import reseed_from_entropy
 from treadle.execution.processes.blackboard import Blackboard
 from treadle.execution.processes.channel import Channel
-from treadle.execution.processes.handshake import connect_to_parent
 from treadle.execution.processes.process_tree import end_tree, lead_process_tree, mark_programs, worker_mark
 from treadle.execution.processes.scratch import Scratch
 from treadle.execution.processes.watch import watch_parent
@@ -38,6 +37,7 @@ from treadle.execution.worker.streams import ForwardStream
 
 if TYPE_CHECKING:
     from treadle.events import Failure
+    from treadle.execution.processes.connection import Connection
     from treadle.execution.protocol.messages import ProcessSpec
 
 THREAD_VARIABLES = (
@@ -86,13 +86,13 @@ def this_worker() -> WorkerProcess:
     return _this_process[0]
 
 
-def set_up_worker(spec: ProcessSpec, number: int, authkey: bytes) -> float:
+def set_up_worker(spec: ProcessSpec, number: int, connection: Connection) -> float:
     """Make this process a worker.
 
     Args:
         spec: describes the worker.
         number: the worker's number, starting from 1; its place on the blackboard is `number - 1`.
-        authkey: authenticates this worker to the parent.
+        connection: this worker's end of the connection to the parent.
 
     Returns:
         How many seconds the import of the project took.
@@ -122,7 +122,7 @@ def set_up_worker(spec: ProcessSpec, number: int, authkey: bytes) -> float:
 
     watch_parent(spec.parent_pid, on_exit=orphaned, on_sample=lambda peak: blackboard.set_peak_memory(place, peak))
     label = f"worker-{number}"
-    worker = WorkerProcess(number, label, spec, _connect(scratch.socket, number, authkey), blackboard, place)
+    worker = WorkerProcess(number, label, spec, Channel(connection.sock, blocking=True), blackboard, place)
     _this_process.append(worker)
     os.register_at_fork(after_in_child=lambda: _detach_from_worker(worker))
     handler = _forward_output(worker)
@@ -159,10 +159,6 @@ def _detach_from_worker(worker: WorkerProcess) -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     if signal.getsignal(signal.SIGHUP) is do_nothing:
         signal.signal(signal.SIGHUP, signal.SIG_DFL)
-
-
-def _connect(address: str, number: int, authkey: bytes) -> Channel:
-    return Channel(connect_to_parent(address, number, authkey), blocking=True)
 
 
 def _forward_output(worker: WorkerProcess) -> ForwardHandler:

@@ -12,17 +12,18 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from treadle.execution.processes.connection import Connection
     from treadle.execution.protocol.messages import ProcessSpec, StartTimes
     from treadle.execution.worker.inherited import InheritedResources
 
 
-def run_worker(spec: ProcessSpec, number: int, authkey: bytes, inherited: InheritedResources, launched: float) -> None:
+def run_worker(spec: ProcessSpec, number: int, connection: Connection, inherited: InheritedResources, launched: float) -> None:
     """Be a worker: set this process up, and serve the parent until it sends Stop. The target of each worker process.
 
     Args:
         spec: describes the worker.
         number: the worker's number, starting from 1.
-        authkey: authenticates this worker to the parent.
+        connection: this worker's end of the connection to the parent.
         inherited: the resources that a fork inherited.
         launched: when the parent began to start the process, by the monotonic clock.
     """
@@ -30,12 +31,12 @@ def run_worker(spec: ProcessSpec, number: int, authkey: bytes, inherited: Inheri
     inherited.close()
     set_up_worker, serve = import_worker()
     imported = time.monotonic()
-    project = set_up_worker(spec, number, authkey)
+    project = set_up_worker(spec, number, connection)
     ready = time.monotonic()
     serve((time.time() - (ready - launched), begun - launched, imported - begun, project, ready - imported - project))
 
 
-def import_worker() -> tuple[Callable[[ProcessSpec, int, bytes], float], Callable[[StartTimes], None]]:
+def import_worker() -> tuple[Callable[[ProcessSpec, int, Connection], float], Callable[[StartTimes], None]]:
     """Import the modules of a worker, and return the functions that set it up and serve the parent."""
     from treadle.execution.worker.bootstrap import set_up_worker
     from treadle.execution.worker.server import serve

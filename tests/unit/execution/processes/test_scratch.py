@@ -62,7 +62,7 @@ def test_it_is_private_and_short(base):
     assert path.parent == base
     assert path.stat().st_mode & 0o777 == 0o700
     assert path.name.startswith(f"treadle-{os.getuid()}-")
-    assert len(os.fsencode(scratch.socket)) < 100
+    assert len(os.fsencode(scratch.path)) < 100
     assert Path(scratch.blackboard).parent == path
     scratch.remove()
     assert not path.exists()

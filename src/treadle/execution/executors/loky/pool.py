@@ -6,7 +6,7 @@
     ┌────────────────────────────────┐    ┌──────────────────────────────────────────────┐
     │ LokyPool                       │    │ run_worker(), in a process of its own        │
     │   SlotPool                     │    │                                              │
-    │     listener (0700, authkey) ◄─┼────┤   set_up_worker(spec)                        │
+    │                                │    │   set_up_worker(spec)                        │
     │     selector ◄═══ channel ═════╪════╪═► serve()                                    │
     │   (SegmentStore: handles)      │    │     jobs in, facts, logs and prints out      │
     │                                │    │     values in memory files, mapped privately │

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
     from treadle.events import Failure, WorkerStart
     from treadle.execution.processes.channel import Channel
+    from treadle.execution.processes.connection import Connection
     from treadle.execution.protocol.messages import ProcessSpec
     from treadle.execution.worker.inherited import InheritedResources
 
@@ -85,7 +86,7 @@ class Slot:
         """A descriptor that becomes readable when the process ends; None if there is no process."""
         return self._process.sentinel if self._process is not None else None
 
-    def start(self, spec: ProcessSpec, authkey: bytes, inherited: InheritedResources) -> None:
+    def start(self, spec: ProcessSpec, connection: Connection, inherited: InheritedResources) -> None:
         """Start a process; return before it is set up."""
         self.ready = False
         self.reported = 0
@@ -105,7 +106,7 @@ class Slot:
             prepared.enter_context(daemons_may_have_children())
             prepared.enter_context(interpreter_flags(self._method))
             prepared.enter_context(flushable_streams(self._method))
-            arguments = (spec, self.number, authkey, inherited, time.monotonic())
+            arguments = (spec, self.number, connection, inherited, time.monotonic())
             process = self._method.context().Process(target=run_worker, args=arguments)  # type: ignore[attr-defined]  # all concrete contexts have it
             process.start()
             self._process = process

@@ -2,8 +2,7 @@
 
 This module knows nothing about runs: it passes messages and lost workers to callbacks. All work is done in the thread that calls
 `wait`, whose selector waits for messages, for the end of processes, and for `wake`.
-State: slots, selector, scratch directory. Runs in the parent. Neighbours: `pool.py` has the callbacks, `listener.py` accepts
-connections.
+State: slots, selector, scratch directory. Runs in the parent. Neighbour: `pool.py` has the callbacks.
 """
 
 from __future__ import annotations
@@ -20,11 +19,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 from treadle.errors import RunnerError
 from treadle.events import WorkerStart
 from treadle.execution.executors.events import PoolEvent, SetupFailed
-from treadle.execution.executors.loky.listener import ConnectionListener
 from treadle.execution.executors.loky.slot import STOP_SECONDS, Slot, end_trees
 from treadle.execution.executors.loky.starting import open_standard_descriptors
 from treadle.execution.processes.blackboard import Blackboard, FinishedNode, WorkerEntry
 from treadle.execution.processes.channel import Channel, ChannelClosedError
+from treadle.execution.processes.connection import Connection
 from treadle.execution.processes.scratch import Scratch, adopt_multiprocessing_folder
 from treadle.execution.processes.start_method import StartMethod
 from treadle.execution.processes.suspend import suspend_workers_too
@@ -83,10 +82,7 @@ class SlotPool:
             if (folder := method.folder()) is not None:
                 self._scratch.remove_together_with(folder)
             self._blackboard = files.enter_context(contextlib.closing(Blackboard(self._scratch.blackboard, size)))
-            self._authkey = os.urandom(32)
             self._selector = files.enter_context(selectors.DefaultSelector())
-            listener = ConnectionListener(self._scratch.socket, self._authkey, size, self._selector, self._worker_connected)
-            self._listener = files.enter_context(contextlib.closing(listener))
             self._wake_read, self._wake_write = map(files.enter_context, socket.socketpair())
             self._wake_read.setblocking(False)  # noqa: FBT003 - the socket's own signature
             self._wake_write.setblocking(False)  # noqa: FBT003 - the same
@@ -120,9 +116,9 @@ class SlotPool:
 
         Raises:
             OSError: this process has reached its limit of open files, or the user the limit of processes.
-            RunnerError: the scratch directory was removed, so a new process could not connect.
+            RunnerError: the scratch directory was removed, so a new process could not use it.
         """
-        if not os.path.exists(self._scratch.socket):
+        if not os.path.exists(self._scratch.blackboard):
             msg = (
                 f"Worker worker-{slot.number} cannot be started, because the directory that the workers of this pool share, "
                 f"{self._scratch.path}, was removed: probably by a program that cleans up temporary files. Exclude treadle-* "
@@ -130,7 +126,17 @@ class SlotPool:
             )
             raise RunnerError(msg, name="TMPDIR")
         self._blackboard.clear(slot.number - 1)
-        slot.start(self.spec, self._authkey, InheritedResources(self._close_inherited))
+        ours, theirs = socket.socketpair()
+        slot.channel = channel = Channel(ours, blocking=False)
+        try:
+            slot.start(self.spec, Connection(theirs), InheritedResources(self._close_inherited))
+        except BaseException:
+            slot.channel = None
+            channel.abandon()
+            raise
+        finally:
+            theirs.close()
+        self._selector.register(channel, selectors.EVENT_READ, lambda mask: self._exchange(slot, channel, mask))
         if slot.sentinel is not None:
             pid = slot.pid
             self._selector.register(slot.sentinel, selectors.EVENT_READ, lambda _mask: self._handle_end(slot, pid))
@@ -142,7 +148,6 @@ class SlotPool:
     def _close_inherited(self) -> None:
         """In a forked child: close its copies of this pool's descriptors."""
         self._selector.close()
-        self._listener.close()
         self._wake_read.close()
         self._wake_write.close()
         for slot in self.slots.values():
@@ -198,15 +203,6 @@ class SlotPool:
 
     # --- messages --------------------------------------------------------------------------------------------------------
 
-    def _worker_connected(self, number: int, sock: socket.socket) -> bool:
-        """Open the channel of a worker that has connected and authenticated; return False to refuse it."""
-        slot = self.slots.get(number)
-        if slot is None or slot.channel is not None:
-            return False
-        slot.channel = channel = Channel(sock, blocking=False)
-        self._selector.register(channel, selectors.EVENT_READ, lambda mask: self._exchange(slot, channel, mask))
-        return True
-
     def _exchange(self, slot: Slot, channel: Channel, mask: int) -> list[PoolEvent]:
         """Receive a worker's messages, and continue to send those that its socket did not accept before."""
         if slot.channel is not channel:
@@ -240,7 +236,7 @@ class SlotPool:
     def wait(self, timeout: float | None) -> list[PoolEvent]:
         """Block until a worker sends a message or is lost, for at most `timeout` seconds; None for no limit."""
         events: list[PoolEvent] = []
-        for key, mask in self._selector.select(self._listener.seconds_to_wait(timeout)):
+        for key, mask in self._selector.select(timeout):
             events += key.data(mask)
         return events
 
