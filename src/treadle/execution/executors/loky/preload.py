@@ -56,6 +56,9 @@ _FOR_PROJECTS = (
 )
 """The modules that workers import in addition if they have a project, with its catalog, its hooks and a record of its outputs."""
 
+_LAST = "treadle.execution.worker.find_thread_pools"
+"""The module that is imported after the large libraries, if there are any."""
+
 _IMPORT = re.compile(
     rf"^(?:import|from)[ \t]+((?:{'|'.join(sorted(LIBRARIES))})(?:\.\w+)*)(?![\w.])(?:[ \t]+import[ \t]+\(?([\w \t,]*))?",
     re.MULTILINE,
@@ -161,7 +164,9 @@ def _set_preload(others: Iterable[str]) -> tuple[str, ...]:
     # There is no public way to read the application's own list. `__main__` is removed: Treadle hides it from children.
     kept = [name for name in _forkserver_attribute("_preload_modules") or () if name != "__main__"]
     for_project = _FOR_PROJECTS if is_configured() else ()
-    wanted = tuple(dict.fromkeys([*kept, *_ENGINE, *for_project, *others, *loaded]))
+    modules = dict.fromkeys([*kept, *_ENGINE, *for_project, *others, *loaded])
+    has_libraries = any(name.partition(".")[0] in LIBRARIES for name in modules)
+    wanted = (*modules, *([_LAST] if has_libraries else []))
     multiprocessing.set_forkserver_preload(list(wanted))
     return wanted
 
