@@ -110,7 +110,7 @@ class WorkerStart(NamedTuple):
         launched: when the main process began to start it, in seconds since the epoch.
         interpreter: until Treadle's code ran in it: the start of Python, or a fork.
         imports: the import of Treadle's modules; 0 if it inherited them.
-        project: the import of the project and its settings; 0 if it inherited them or there is no project.
+        project: the import of the project, its settings and the large libraries that it uses; 0 if it inherited them.
         set_up: the rest: connection, environment, logging.
     """
 

@@ -122,3 +122,56 @@ def _roots(modules):
 def _parts(modules):
     """Return the modules that only the parent needs."""
     return [name for name in modules if f"{name}.".startswith(tuple(f"{part}." for part in PARTS_OF_THE_PARENT))]
+
+
+EARLY = """
+import os, sys
+import psutil
+from probe import has_numpy
+from treadle import Catalog, ParallelRunner, Pipeline, node
+from treadle.execution.runners import parallel
+
+parallel.usable_cores = lambda: 3  # this process needs one of them
+pipeline = Pipeline([node(has_numpy, None, "has")])
+runner = ParallelRunner(4, start_method=sys.argv[1])
+
+def workers():
+    words = {child.pid: " ".join(child.cmdline()) for child in psutil.Process().children()}
+    return {pid for pid, each in words.items() if "spawn_main" in each or "popen_loky" in each}
+
+def run():
+    return runner.run(pipeline, Catalog())["has"]
+
+with runner.start_early(["probe_nodes.py"]):
+    early = workers()
+    assert len(early) == 2
+    pid, has_numpy = run()
+    assert pid in early and has_numpy
+assert not workers()
+with runner.start_early(["probe_nodes.py"]):
+    early = workers()
+    os.environ["LATER"] = "1"  # they were started with another environment
+    assert run()[0] not in early
+assert not workers()
+with runner.start_early([]):
+    assert len(workers()) == 2
+assert not workers()  # no run has used them
+with runner:
+    run()
+    warm = workers()
+    with runner.start_early([]):
+        assert workers() == warm
+print("well")
+"""
+
+
+@pytest.mark.parametrize("method", ["spawn", "loky"])
+def test_workers_that_are_started_early(launch, leftovers, tmp_path, method):
+    """A run uses them if nothing has changed, others otherwise; they have the libraries of the project's source files."""
+    (tmp_path / "probe.py").write_text("import os, sys\ndef has_numpy():\n    return os.getpid(), 'numpy' in sys.modules\n")
+    (tmp_path / "probe_nodes.py").write_text("import numpy\nfrom numpy import linalg, no_such_thing\n")
+    (tmp_path / "script.py").write_text(EARLY)
+    launched = launch([sys.executable, "script.py", method], tmp_path)
+    assert launched.wait() == 0, launched.output
+    assert "well" in launched.output
+    leftovers.check()

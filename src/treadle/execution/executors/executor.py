@@ -59,15 +59,16 @@ class Executor:
 
     # --- a run -----------------------------------------------------------------------------------------------------------
 
-    def launch(self, workers: int | None) -> None:
+    def launch(self, workers: int | None, imports: tuple[str, ...] = ()) -> None:
         """Start workers that take a while to start, before `begin`, which starts those that could not be started here.
 
         Args:
             workers: how many the run can use at most; None if that is not known.
+            imports: modules that workers import before they are ready.
         """
         if self.capabilities.launch is not None:
             with suppress(OSError, RunnerError):  # `begin` tries again, and raises when the run has been reported
-                self.capabilities.launch(workers)
+                self.capabilities.launch(workers, imports)
 
     def begin(self, run: RunBundle, run_loop: Callable[[Callable[[], bool]], None] | None = None) -> frozenset[int]:
         """Start a run.

@@ -24,8 +24,10 @@ if TYPE_CHECKING:
     from treadle.execution.processes.start_method import StartMethod
     from treadle.execution.protocol.project import ProjectSetup
 
-_VOLATILE = frozenset({"PYTEST_CURRENT_TEST", "COLUMNS", "LINES", "OLDPWD", "SHLVL", "_"})
-"""Environment variables that change without the user's intent and do not affect a worker."""
+_VOLATILE = frozenset(
+    {"PYTEST_CURRENT_TEST", "COLUMNS", "LINES", "OLDPWD", "SHLVL", "_", "KMP_DUPLICATE_LIB_OK", "KMP_INIT_AT_FORK"}
+)
+"""Environment variables that change without the user's intent and do not affect a worker; scikit-learn sets the last two."""
 
 
 def make_worker_spec(

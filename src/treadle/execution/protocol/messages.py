@@ -58,6 +58,8 @@ class ProcessSpec(NamedTuple):
     """The state of the parent process, made by `process_state.describe`."""
     main_file: str | None = None
     """The file of the main script."""
+    imports: tuple[str, ...] = ()
+    """Libraries that the worker imports before it is ready, so that nodes are sent to workers that have them."""
 
     def __repr__(self) -> str:
         return f"ProcessSpec({self.project!r}, start_method={self.start_method!r}, fingerprint={self.fingerprint!r})"

@@ -6,14 +6,17 @@ so far.
 
 from __future__ import annotations
 
+import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from treadle.execution.processes.cores import usable_cores
 from treadle.execution.processes.interrupts import interrupts_deferred
 from treadle.execution.processes.shortage import explaining_shortages
 from treadle.execution.processes.start_method import StartMethod, choose_start_method
 from treadle.execution.runners.arguments import checked_memory, checked_recycling, checked_workers, refuse_at_exit
 from treadle.execution.runners.runner import Runner
+from treadle.forks import fork_safe
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -22,6 +25,10 @@ if TYPE_CHECKING:
     from treadle.execution.protocol.project import ProjectSetup
     from treadle.pipeline.policy import Amount, FailurePolicy
     from treadle.planning import Plan
+
+
+_MOST_EARLY = 4
+"""Maximum number of workers that are started before it is known how many a run can use."""
 
 
 class ParallelRunner(Runner):
@@ -71,6 +78,8 @@ class ParallelRunner(Runner):
         self._project: ProjectSetup | None = None
         self._fingerprint: str | None = None
         self._modules: set[str] = set()
+        self._early: str | None = None  # the fingerprint of workers that were started early, until a run uses them
+        self._early_lock = fork_safe(threading.Lock())
         self._exchange_memory = checked_memory(exchange_memory)
         self._recycling = checked_recycling(max_nodes_per_worker, max_worker_memory)
         choose_start_method(start_method)  # raises here for an unknown method, before a run starts
@@ -82,30 +91,56 @@ class ParallelRunner(Runner):
 
         # All modules so far, so that a pipeline with fewer modules, or without nodes, can reuse the workers.
         self._modules.update(getattr(node.node.func, "__module__", None) or "" for node in plan.nodes)
-        current = fingerprint(self._modules, self._project)
-        if self._executor is not None and current != self._fingerprint:
-            self._executor.close()
-            self._executor = None
-        self._fingerprint = current
-        return super()._get_executor(plan)
+        with self._early_lock:
+            current = fingerprint(self._modules, self._project)
+            if self._early is not None:  # the workers were started before the modules of the nodes were known
+                fits = self._early == fingerprint((), self._project)
+                self._early, self._fingerprint = None, current if fits else None
+            if self._executor is not None and current != self._fingerprint:
+                self._executor.close()
+                self._executor = None
+            self._fingerprint = current
+            return super()._get_executor(plan)
 
     @contextmanager
     def start_early(self, files: Iterable[str]) -> Iterator[None]:
-        """Start the forkserver if workers use one. It imports large libraries while this process imports the pipelines."""
-        if self._executor is not None or choose_start_method(self._requested).method is not StartMethod.FORKSERVER:
+        """Start the forkserver, or some workers. They import large libraries while this process imports the pipelines."""
+        method = choose_start_method(self._requested).method
+        if self._executor is not None or method.child_inherits:
             yield
             return
-        from treadle.execution.executors.loky.preload import start_early, stop_unused
+        from treadle.execution.executors.loky.preload import imported_libraries, start_early, stop_unused
 
+        server = None
         with explaining_shortages():
-            early = start_early(files)
+            if method is StartMethod.FORKSERVER:
+                server = start_early(files)
+            else:
+                self._launch_early(imported_libraries(files))
         try:
             yield
         finally:
-            stop_unused(early)
+            stop_unused(server)
+            with self._early_lock:
+                if self._early is not None:  # no run has used the workers
+                    self._early = None
+                    self.close()
+
+    def _launch_early(self, imports: tuple[str, ...]) -> None:
+        """Start workers before the plan is known: not as many as there are cores, because this process needs one, too."""
+        from treadle.execution.packing.worker_spec import fingerprint
+
+        count = min(self.max_workers, usable_cores() - 1, _MOST_EARLY)
+        with self._early_lock:
+            if count > 0 and self._executor is None:
+                self._early = self._fingerprint = fingerprint((), self._project)
+                self._make_executor().launch(count, imports)
 
     def make_executor(self, plan: Plan) -> Executor:  # noqa: ARG002 - the same executor runs every plan
         """Make the executor."""
+        return self._make_executor()
+
+    def _make_executor(self) -> Executor:
         from treadle.execution.executors.loky.pool import loky_executor
         from treadle.execution.packing.worker_spec import make_worker_spec
 

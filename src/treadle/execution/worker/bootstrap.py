@@ -14,7 +14,9 @@ import os
 import signal
 import sys
 import time
+import warnings
 from contextlib import suppress
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 from treadle.execution.attempt.failure import record_failure
@@ -36,6 +38,8 @@ from treadle.execution.worker.prompts import disable_prompts
 from treadle.execution.worker.streams import ForwardStream
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from treadle.events import Failure
     from treadle.execution.processes.connection import Connection
     from treadle.execution.protocol.messages import ProcessSpec
@@ -135,6 +139,7 @@ def set_up_worker(spec: ProcessSpec, number: int, connection: Connection) -> flo
         if not spec.inherits:
             began = time.monotonic()
             configure_worker(spec.project, handler)
+            _import(spec.imports)
     except BaseException as exc:  # noqa: BLE001 - the parent must learn why the project's code failed, SystemExit included
         worker.failure = record_failure(exc, phase="setup")
     return time.monotonic() - began if began is not None else 0.0
@@ -182,6 +187,15 @@ def _apply_environment(spec: ProcessSpec) -> None:
     if spec.main_file is not None:
         # As in the main process, for processes that a node starts itself and for `inspect.getsource` of classes.
         vars(sys.modules["__main__"]).update(__file__=spec.main_file, __spec__=None)
+
+
+def _import(modules: Sequence[str]) -> None:
+    """Import modules that the nodes probably need. What they raise or warn about is left to the nodes."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for name in modules:
+            with suppress(Exception):  # it may be a name in a module, and no module
+                import_module(name)
 
 
 def _limit_threads(limit: int | None) -> None:
