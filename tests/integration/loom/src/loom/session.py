@@ -17,7 +17,7 @@ class LoomSession(Session):
 
         def tell(event):
             if isinstance(event, RunStarted):
-                workers.append(event.workers)
+                workers.append(1 if event.start_method else event.workers)  # a chain of nodes gets one process
             elif isinstance(event, WorkerStarted):
                 pids[event.worker] = event.pid
             elif isinstance(event, NodeStarted) and event.node == "held":
