@@ -27,6 +27,39 @@ if __name__ == "__main__":
 )
 
 
+SIX = """
+SIX = {"a": (), "b": ("a",), "c": ("a",), "d": ("b",), "e": ("c",), "f": ("d", "e")}
+
+def one(*_inputs):
+    return 1
+"""
+
+SIX_BY_HAND = """
+import multiprocessing, sys
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from six_functions import SIX, one
+
+if __name__ == "__main__":
+    with ProcessPoolExecutor(int(sys.argv[2]), mp_context=multiprocessing.get_context(sys.argv[1])) as pool:
+        done, running = {}, {}
+        while len(done) < len(SIX):
+            for name, inputs in SIX.items():
+                if name not in done and name not in running.values() and all(each in done for each in inputs):
+                    running[pool.submit(one, *[done[each] for each in inputs])] = name
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                done[running.pop(future)] = future.result()
+"""
+
+SIX_NODES = """
+import sys
+from six_functions import SIX, one
+from treadle import Catalog, ParallelRunner, Pipeline, node
+
+pipeline = Pipeline([node(one, list(inputs) or None, name, name=f"make {name}") for name, inputs in SIX.items()])
+ParallelRunner(int(sys.argv[2]), start_method=sys.argv[1]).run(pipeline, Catalog())
+"""
+
+
 def figures(methods: list[str], workers: int, repeats: int) -> list[Figure]:
     """Return the figures: medians over new processes."""
     python, treadle = [sys.executable], [sys.executable, "-m", "treadle"]
@@ -37,6 +70,8 @@ def figures(methods: list[str], workers: int, repeats: int) -> list[Figure]:
         Figure("python -c 'import treadle'", importing, detail=f"{importing - bare:.3f} s more than Python"),
         Figure("treadle --help", _median([*treadle, "--help"], repeats)),
     ]
+    with tempfile.TemporaryDirectory() as folder:
+        found += [_six(method, workers, repeats, Path(folder)) for method in methods if method != "loky"]
     if find_spec("pandas") is None or find_spec("sklearn") is None:
         print("cold start of a project: not measured, because pandas or scikit-learn is not installed", file=sys.stderr)
         return found
@@ -58,6 +93,18 @@ def figures(methods: list[str], workers: int, repeats: int) -> list[Figure]:
             found.append(_start(f"treadle run, {method}, 4 nodes", _median([*treadle, "run", *flags], repeats, project), imports))
         found.append(_start("treadle run, sequential, 4 nodes", _median([*treadle, "run"], repeats, project), imports))
     return found
+
+
+def _six(method: str, workers: int, repeats: int, folder: Path) -> Figure:
+    """Return how many times as long as a loop over `concurrent.futures` a script takes: imports, workers, and six functions."""
+    seconds = {}
+    for name, script in {"six_functions": SIX, "by_hand": SIX_BY_HAND, "nodes": SIX_NODES}.items():
+        (folder / f"{name}.py").write_text(script, encoding="utf-8")
+        if name != "six_functions":
+            seconds[name] = _median([sys.executable, f"{name}.py", method, str(workers)], repeats, folder)
+    ratio = seconds["nodes"] / seconds["by_hand"]
+    detail = f"{seconds['nodes']:.3f} s and {seconds['by_hand']:.3f} s"
+    return Figure(f"cold from the shell: a script of six no-ops, {method}: times a futures loop", ratio, "×", 1.5, detail)
 
 
 def _start(what: str, seconds: float, imports: float) -> Figure:
