@@ -9,14 +9,15 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from treadle.project.configure import ConfiguredProject, bootstrap_project, configure_project
+    from treadle.project.configure import bootstrap_project, configure_project
+    from treadle.project.configured import ConfiguredProject
     from treadle.project.current import configure_count, configured_project, is_configured
     from treadle.project.finding_pipelines import find_pipelines
     from treadle.project.metadata import ProjectMetadata, find_project, read_metadata
     from treadle.project.settings import Settings
 
 _HOMES = {
-    "ConfiguredProject": "treadle.project.configure",
+    "ConfiguredProject": "treadle.project.configured",
     "ProjectMetadata": "treadle.project.metadata",
     "Settings": "treadle.project.settings",
     "bootstrap_project": "treadle.project.configure",

@@ -1,7 +1,7 @@
 """Configure the project of the process.
 
 Job: set the package that this process works for, and read its settings and pipelines on first use. State: that of `current.py`,
-which holds the configured project. Neighbours: `metadata.py`, `settings.py` and `pipelines.py` read the parts; sessions, commands
+which holds the configured project. Neighbours: `configured.py` reads its parts, `metadata.py` pyproject.toml; sessions, commands
 and the bootstrap of workers call these functions.
 
 `bootstrap_project(path)` is project mode: read pyproject.toml, put the source folder on sys.path and PYTHONPATH, configure.
@@ -19,14 +19,12 @@ from typing import TYPE_CHECKING
 
 from treadle.errors import ProjectError
 from treadle.project.code import CodeStamp, code_stamp, find_module, forget_modules, forget_package, is_shadowed
+from treadle.project.configured import ConfiguredProject
 from treadle.project.current import _process, configure_count, configured_project, is_configured
 from treadle.project.metadata import read_metadata
-from treadle.project.pipelines import ProjectPipelines
-from treadle.project.settings import read_settings
 
 if TYPE_CHECKING:
     from treadle.project.metadata import ProjectMetadata
-    from treadle.project.settings import Settings
 
 __all__ = [
     "ConfiguredProject",
@@ -36,37 +34,6 @@ __all__ = [
     "configured_project",
     "is_configured",
 ]
-
-
-class ConfiguredProject:
-    """The project of this process; its parts are read on first use.
-
-    Attributes:
-        package_name: the project's package.
-        metadata: the metadata from pyproject.toml; None in packaged mode and in workers.
-        pipelines: the registered pipelines by name, each created on first use.
-    """
-
-    def __init__(self, package_name: str, metadata: ProjectMetadata | None = None, stamp: CodeStamp | None = None) -> None:
-        self.package_name = package_name
-        self.metadata = metadata
-        self.pipelines = ProjectPipelines(package_name)
-        self.stamp = code_stamp(package_name) if stamp is None else stamp
-        self._settings: Settings | None = None
-
-    @property
-    def settings(self) -> Settings:
-        """The project's settings.
-
-        Raises:
-            ProjectError: settings.py cannot be imported, or a setting has the wrong type.
-        """
-        if self._settings is None:
-            self._settings = read_settings(self.package_name)
-        return self._settings
-
-    def __repr__(self) -> str:
-        return f"ConfiguredProject({self.package_name!r})"
 
 
 def configure_project(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from treadle.errors import NotConfiguredError
 
 if TYPE_CHECKING:
-    from treadle.project.configure import ConfiguredProject
+    from treadle.project.configured import ConfiguredProject
 
 
 class _Process:

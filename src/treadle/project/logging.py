@@ -56,7 +56,7 @@ class LoggingLevels(NamedTuple):
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from treadle.project.configure import ConfiguredProject
+    from treadle.project.configured import ConfiguredProject
 
     _StreamHandler = logging.StreamHandler[Any]
 else:
