@@ -312,9 +312,9 @@ class Runs:
     def _end(self, served: ServedRun) -> None:
         """Note the end of a run; called by the thread that ran it, so that a client that waits is answered without delay."""
         run_id, handle = served.accepted.run_id, served.handle
+        served.finished = time.time()
+        error, seconds = handle.exception(), served.finished - served.started
         try:
-            served.finished = time.time()
-            error, seconds = handle.exception(), served.finished - served.started
             self._durations.note(served.accepted.body, seconds, has_succeeded=error is None)
             with self._lock:
                 self._current = None
@@ -323,12 +323,14 @@ class Runs:
                     self._recent.popitem(last=False)
             self.metrics.ended(served.state, seconds)
             self.events.end(run_id, **end_facts(served, debug=self._options.debug_errors))
+        finally:  # also if the file of events cannot be written: the client is answered, and the queue is kept
             self._waiters.call(run_id)
-            if error is not None and not isinstance(error, TreadleError):
-                _logger.error("The run %s failed.", run_id, exc_info=error)
-            self.queue.end(run_id, was_cancelled=served.state == "cancelled", has_succeeded=error is None)
-        finally:
-            served.is_noted.set()
+            try:
+                if error is not None and not isinstance(error, TreadleError):
+                    _logger.error("The run %s failed.", run_id, exc_info=error)
+                self.queue.end(run_id, was_cancelled=served.state == "cancelled", has_succeeded=error is None)
+            finally:
+                served.is_noted.set()
 
     def _keep(self) -> None:
         while not self._ending.wait(_KEEP_SECONDS):

@@ -112,12 +112,12 @@ class ParallelRunner(Runner):
         from treadle.execution.executors.loky.preload import imported_libraries, start_early, stop_unused
 
         server = None
-        with explaining_shortages():
-            if method is StartMethod.FORKSERVER:
-                server = start_early(files)
-            else:
-                self._launch_early(imported_libraries(files))
         try:
+            with explaining_shortages():
+                if method is StartMethod.FORKSERVER:
+                    server = start_early(files)
+                else:
+                    self._launch_early(imported_libraries(files))
             yield
         finally:
             stop_unused(server)

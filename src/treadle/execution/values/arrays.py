@@ -37,7 +37,9 @@ def reduce_array(array: Any) -> tuple[Any, ...] | None:
     """
     kind = array.dtype.kind
     if kind in "mM":
-        return (restoring.dates, (array.view("i8"), array.dtype)) if array.size >= MIN_DATES else None
+        if array.size < MIN_DATES or not array.flags.writeable:  # a buffer that is read-only stays so; pickle's array does not
+            return None
+        return restoring.dates, (array.view("i8"), array.dtype)
     if kind == "O" and array.size >= MIN_STRINGS and (array.flags.c_contiguous or array.flags.f_contiguous):
         return _reduce_strings(array)
     return None

@@ -121,6 +121,15 @@ def test_dates_and_strings_are_sent_as_buffers():
     assert in_band(pd.DataFrame({"text": COLUMNS["object"](9_000), "none": COLUMNS["object with None"](9_000)})) < 4_000
 
 
+def test_a_locked_array_of_dates_can_be_changed_where_it_arrives():
+    """It has its own copy there, as a short array has."""
+    dates = np.arange(20).astype("M8[s]")
+    dates.flags.writeable = False
+    received = through(dates)
+    received[0] = dates[1]
+    assert received[:3].tolist() == [dates[1].item(), dates[1].item(), dates[2].item()]
+
+
 @pytest.mark.parametrize("missing", [None, np.nan, pd.NA])
 def test_missing_values_between_strings_stay_the_same_object(missing):
     """Equal lists of cells must stay equal, and NaN is equal to itself only by identity."""
