@@ -59,11 +59,11 @@ class Executor:
 
     # --- a run -----------------------------------------------------------------------------------------------------------
 
-    def launch(self, workers: int | None, imports: tuple[str, ...] = ()) -> None:
+    def launch(self, workers: Callable[[], int] | None, imports: tuple[str, ...] = ()) -> None:
         """Start workers that take a while to start, before `begin`, which starts those that could not be started here.
 
         Args:
-            workers: how many the run can use at most; None if that is not known.
+            workers: returns how many the run can use at most; None if that is not known.
             imports: modules that workers import before they are ready.
         """
         if self.capabilities.launch is not None:

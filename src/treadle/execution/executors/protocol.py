@@ -33,9 +33,9 @@ class Capabilities(NamedTuple):
         label_of: returns the label of a worker, if its number does not say enough; None for `label` and the number.
         follow: called before each run with a function that returns nodes which wait for a worker, at most as many as its argument
             says; for pools whose number of workers may follow the work.
-        launch: starts workers before `start` is called, at most as many as its argument says, None for all; they import the
-            modules that it names before they are ready. For pools whose workers take a while to start, so that they start while a
-            run is prepared.
+        launch: starts workers before `start` is called, at most as many as its first argument returns, None for all; they import
+            the modules that it names before they are ready. For pools whose workers take a while to start, so that this goes on
+            while a run is prepared.
     """
 
     processes: bool
@@ -48,7 +48,7 @@ class Capabilities(NamedTuple):
     sets_up_project: bool = True
     label_of: Callable[[int], str] | None = None
     follow: Callable[[Callable[[int], Sequence[int]]], None] | None = None
-    launch: Callable[[int | None, tuple[str, ...]], None] | None = None
+    launch: Callable[[Callable[[], int] | None, tuple[str, ...]], None] | None = None
 
 
 class WorkerPool(Protocol):

@@ -26,7 +26,7 @@ from treadle.project.logging import snapshot_levels
 from treadle.secrets import known_secrets
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     import pluggy
     from typing_extensions import Self
@@ -75,7 +75,8 @@ class RunBundle:
             state.
         records_outputs: whether the content of each persistent output is recorded after it was saved.
         decisions: decides which nodes are up to date; None if all nodes run.
-        workers: how many workers the run can use at most, so that no more are started; None if that is not known.
+        workers: returns how many workers the run can use at most, so that no more are started; None if that is not known. It
+            takes a while for a large plan, so it is called only if workers are missing.
     """
 
     def __init__(  # noqa: PLR0913 - one argument per attribute
@@ -90,7 +91,7 @@ class RunBundle:
         state: SharedState | None = None,
         records_outputs: bool = False,
         decisions: Decisions | None = None,
-        workers: int | None = None,
+        workers: Callable[[], int] | None = None,
     ) -> None:
         self.run_id = run_id
         self.plan = plan

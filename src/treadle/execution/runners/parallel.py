@@ -134,7 +134,7 @@ class ParallelRunner(Runner):
         with self._early_lock:
             if count > 0 and self._executor is None:
                 self._early = self._fingerprint = fingerprint((), self._project)
-                self._make_executor().launch(count, imports)
+                self._make_executor().launch(lambda: count, imports)
 
     def make_executor(self, plan: Plan) -> Executor:  # noqa: ARG002 - the same executor runs every plan
         """Make the executor."""

@@ -230,7 +230,7 @@ class Runner(ABC):
         seeds = plan_seeds(bundle.plan, self.seed)
         if seeds or observers.record_outputs:
             bundle = bundle.changed(seeds=seeds or None, records_outputs=observers.record_outputs)
-        bundle, limits = self._apply_resource_limits(bundle.changed(workers=bundle.plan.most_at_once()))
+        bundle, limits = self._apply_resource_limits(bundle.changed(workers=bundle.plan.most_at_once))
         plan = bundle.plan
         started_at, started_monotonic = time.time(), time.monotonic()  # the executor is a part of what the run costs
         with self._open_executor(bundle) as executor:

@@ -120,12 +120,14 @@ class LokyPool:
         self._slot_pool.flush()  # the workers open the run while the parent prepares it
         return main_only
 
-    def _launch(self, workers: int | None, imports: tuple[str, ...] = ()) -> None:
+    def _launch(self, workers: Callable[[], int] | None, imports: tuple[str, ...] = ()) -> None:
         """Start processes until there are as many as a run can use; None for all. They and later ones import modules."""
         if imports:
             self._slot_pool.spec = self._slot_pool.spec._replace(imports=imports)
         absent = [slot for slot in self._slots.values() if not slot.pid]
-        wanted = len(self._slots) if workers is None else workers
+        if not absent:
+            return
+        wanted = len(self._slots) if workers is None else workers()
         for slot in absent[: max(0, wanted - len(self._slots) + len(absent))]:
             self._slot_pool.start(slot)
 
