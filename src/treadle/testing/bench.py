@@ -118,8 +118,10 @@ class Bench:
             local: datasets that are made within the job and that no other job consumes.
             flush: make the pool send the job now; otherwise the next `wait` sends it.
         """
-        made = {name for each in names for name in self.planned(each).outputs}
-        inputs = dict.fromkeys(name for each in names for name in self.planned(each).inputs)
+        made = {number for each in names for number in self.planned(each).outputs}
+        inputs = dict.fromkeys(number for each in names for number in self.planned(each).inputs)
+        passed = [self.plan.datasets[number].name for number in inputs if number in made and self.plan.datasets[number].in_memory]
+        assert set(passed) <= set(local), f"datasets that are made and used within a job are local: {passed}"
         needed = [number for number in inputs if number not in made and self.plan.datasets[number].in_memory]
         job = RunJob(
             worker,

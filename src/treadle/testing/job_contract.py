@@ -123,10 +123,12 @@ class JobContract(ContractFixtures):
     @needs("concurrent")
     def test_the_rest_of_a_job_can_be_cancelled(self, bench: Bench, gate: Gate) -> None:
         """A cancel during the first node of a job returns the nodes that have not started when the cancel arrives."""
-        chain = [node(gate.waiting, f"x{n - 1}" if n else None, f"x{n}", name=f"n{n}") for n in range(20)]
+        chain = [node(gate.waiting, f"x{n - 1}" if n else None, f"x{n}", name=f"n{n}") for n in range(200)]
         bench.begin(*chain)
         worker = bench.workers[0]
-        bench.submit(worker, *(each.name for each in chain))
+        passed = [f"x{n}" for n in range(199)]
+        last = [(name, f"n{n + 1}") for n, name in enumerate(passed)]
+        bench.submit(worker, *(each.name for each in chain), last=last, local=passed)
         bench.until(Started)
         bench.executor.cancel(worker)
         bench.flush()
@@ -137,6 +139,7 @@ class JobContract(ContractFixtures):
         while not returned and len(finished) < len(chain):
             for event in bench.wait():
                 fact = bench.fact(event)
+                assert isinstance(fact, (Started, Finished, JobsReturned)), fact
                 if isinstance(fact, Finished):
                     finished.append(fact.node)
                 elif isinstance(fact, JobsReturned):
@@ -157,7 +160,7 @@ class JobContract(ContractFixtures):
     def test_the_rest_of_a_job_of_the_main_worker_can_be_cancelled(self, bench: Bench) -> None:
         """A cancel between two nodes of a job in the main process returns the unstarted nodes."""
         bench.begin(node(lambda: 1, None, "a", name="first"), node(lambda a: a, "a", "b", name="second"))
-        bench.submit(MAIN, "first", "second")
+        bench.submit(MAIN, "first", "second", last=[("a", "second")], local=["a"])
         bench.until(Finished)
         bench.executor.cancel(MAIN)
         assert bench.until(JobsReturned).nodes == (bench.nodes["second"],)
