@@ -21,6 +21,10 @@ def expected_seconds(plan: Plan, known: Mapping[str, float]) -> list[float] | No
         Seconds by node index: the known duration of the node, else the mean of known nodes with the same function, else the
         median of all known nodes. None if no node of the plan is known, so that equal weights apply.
     """
+    try:
+        return [known[planned.name] for planned in plan.nodes] or None
+    except KeyError:
+        pass  # some have to be estimated
     by_function: dict[int, list[float]] = {}
     for planned in plan.nodes:
         if planned.name in known:

@@ -97,8 +97,11 @@ class Plan(NamedTuple):
     @property
     def timeouts(self) -> dict[int, float]:
         """Timeouts of attempts in seconds, by index of the nodes that have one."""
-        limits = ((index, policy.timeout) for index, policy in enumerate(self.policies) if policy is not None)
-        return {index: limit for index, limit in limits if limit is not None and limit < math.inf}
+        return {
+            index: policy.timeout
+            for index, policy in enumerate(self.policies)
+            if policy is not None and policy.timeout is not None and policy.timeout < math.inf
+        }
 
     def most_at_once(self) -> int:
         """Return a limit of how many nodes can run at the same time in workers: of the longest path, only one can.

@@ -28,8 +28,8 @@ def plan_seeds(plan: Plan, run: int | None) -> Seeds:
         plan: the plan, with the policies of its nodes.
         run: the runner's seed, which nodes without a seed of their own use.
     """
-    policies = ((index, policy.seed) for index, policy in enumerate(plan.policies) if policy is not None)
-    return Seeds(run, {index: seed for index, seed in policies if seed is not None})
+    policies = enumerate(plan.policies)
+    return Seeds(run, {index: policy.seed for index, policy in policies if policy is not None and policy.seed is not None})
 
 
 def reseed_from_entropy() -> None:

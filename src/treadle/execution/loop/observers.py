@@ -84,7 +84,8 @@ class Observers:
                 except Exception:
                     failed.append(observer)
                     _logger.exception(_DISABLED, _name_of(observer), doing)
-        self._disable(failed)
+        if failed:
+            self._disable(failed)
 
     def _disable(self, failed: list[Observer]) -> None:
         self.active = [each for each in self.active if not any(each is one for one in failed)]

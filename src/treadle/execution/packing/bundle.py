@@ -5,7 +5,6 @@ Runs in the parent. State: pickled nodes, cached for each pipeline, and pickled 
 
 from __future__ import annotations
 
-import copy
 import logging
 import os
 import pickle
@@ -106,8 +105,8 @@ class RunBundle:
 
     def changed(self, **attributes: Any) -> Self:
         """Return a bundle with other values of these attributes."""
-        changed = copy.copy(self)
-        vars(changed).update(attributes)
+        changed = object.__new__(type(self))
+        vars(changed).update(vars(self), **attributes)
         return changed
 
     @property

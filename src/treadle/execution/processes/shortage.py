@@ -9,8 +9,7 @@ import errno
 import resource
 import shutil
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 
 from treadle.errors import RunnerError
 from treadle.execution.processes.sizes import format_bytes
@@ -19,25 +18,23 @@ _FULL_BYTES = 1 << 20
 """A directory with less free space than this is reported as full."""
 
 
-@contextmanager
-def explaining_shortages() -> Iterator[None]:
+class explaining_shortages:  # noqa: N801 - a context manager
     """Turn an error of a system that has run out of a resource into one that names the resource and says what to do.
 
     Raises:
         RunnerError: this process may open no more files or start no more threads or processes, or a disk is full.
     """
-    try:
-        yield
-    except OSError as exc:
-        described = _describe(exc)
-        if described is None:
-            raise
-        name, msg = described
-        raise RunnerError(msg, name=name) from exc
-    except RuntimeError as exc:
-        if "can't start new thread" not in str(exc):
-            raise
-        raise RunnerError(_no_more_processes("threads", str(exc)), name="max_workers") from exc
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, exc: BaseException | None, traceback: object) -> None:
+        if isinstance(exc, OSError):
+            if (described := _describe(exc)) is not None:
+                name, msg = described
+                raise RunnerError(msg, name=name) from exc
+        elif isinstance(exc, RuntimeError) and "can't start new thread" in str(exc):
+            raise RunnerError(_no_more_processes("threads", str(exc)), name="max_workers") from exc
 
 
 def _describe(exc: OSError) -> tuple[str, str] | None:

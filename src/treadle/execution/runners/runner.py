@@ -204,7 +204,7 @@ class Runner(ABC):
             The result, as `run` returns it. The exceptions are those of `run`.
         """
         from treadle.execution.loop.observers import Observers
-        from treadle.planning import check_results
+        from treadle.planning.inputs import check_results
 
         wanted = check_results(bundle.plan, load_results)
         policy = checked_failure_policy(on_failure) or self._failure_policy or bundle.plan.on_failure

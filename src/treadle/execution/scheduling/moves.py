@@ -9,7 +9,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from treadle.execution.protocol.messages import MAIN
-from treadle.execution.scheduling.instructions import DecideNode, LoadValue, SkipNode, TransferValue
+from treadle.execution.scheduling.instructions import DecideNode, LoadValue, RunJob, SkipNode, TransferValue
 from treadle.execution.scheduling.pending import PendingJobs
 from treadle.execution.scheduling.policies import Policies
 from treadle.execution.scheduling.queues import ReadyQueues
@@ -24,7 +24,7 @@ from treadle.planning.priority import longest_remaining_paths
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
-    from treadle.execution.scheduling.instructions import Instruction, RunJob
+    from treadle.execution.scheduling.instructions import Instruction
     from treadle.planning import Plan
 
 
@@ -151,7 +151,8 @@ class SchedulerMoves(SchedulerView):
     # --- jobs and their values -----------------------------------------------------------------------------------------
 
     def _issue(self, job: RunJob) -> None:
-        self._instructions.append(job._replace(inputs=self._values.mark_sent(job.inputs, job.worker)))
+        worker, nodes, inputs, last, local = job
+        self._instructions.append(RunJob(worker, nodes, self._values.mark_sent(inputs, worker), last, local))
 
     def _request(self, dataset: int, job: RunJob) -> None:
         """Issue the instruction to load or transfer a missing value, unless it was issued already."""

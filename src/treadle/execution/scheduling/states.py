@@ -61,33 +61,6 @@ class ValueState(IntEnum):
     RELEASED = 6
 
 
-NODE_MOVES: Final[Mapping[NodeState, frozenset[NodeState]]] = {
-    NodeState.WAITING: frozenset({NodeState.READY, NodeState.ASSIGNED, NodeState.SKIPPED, NodeState.DONE}),
-    NodeState.READY: frozenset({NodeState.ASSIGNED, NodeState.SKIPPED, NodeState.WAITING, NodeState.FAILED}),
-    NodeState.ASSIGNED: frozenset({NodeState.DONE, NodeState.FAILED, NodeState.WAITING, NodeState.DELAYED}),
-    NodeState.DONE: frozenset({NodeState.WAITING}),
-    NodeState.FAILED: frozenset(),
-    NodeState.SKIPPED: frozenset(),
-    NodeState.DELAYED: frozenset({NodeState.WAITING, NodeState.SKIPPED}),
-}
-
-VALUE_MOVES: Final[Mapping[ValueState, frozenset[ValueState]]] = {
-    ValueState.ABSENT: frozenset(
-        {ValueState.LOADING, ValueState.SHARED, ValueState.RESIDENT, ValueState.PINNED, ValueState.RELEASED}
-    ),
-    ValueState.LOADING: frozenset({ValueState.SHARED, ValueState.PINNED, ValueState.ABSENT}),
-    ValueState.SHARED: frozenset({ValueState.RELEASED}),
-    ValueState.RESIDENT: frozenset({ValueState.TRANSFERRING, ValueState.SHARED, ValueState.ABSENT, ValueState.RELEASED}),
-    ValueState.TRANSFERRING: frozenset({ValueState.SHARED, ValueState.PINNED, ValueState.ABSENT, ValueState.RELEASED}),
-    ValueState.PINNED: frozenset({ValueState.SHARED, ValueState.RESIDENT, ValueState.ABSENT, ValueState.RELEASED}),
-    ValueState.RELEASED: frozenset({ValueState.ABSENT}),
-}
-
-
-class InvalidTransitionError(RuntimeError):
-    """An event is impossible in the current state, which is a bug in Treadle; the message has the history of the object."""
-
-
 _BITS: Final = 4
 """Enough for the number of a state."""
 _MASK: Final = (1 << _BITS) - 1
@@ -95,19 +68,62 @@ _MASK: Final = (1 << _BITS) - 1
 StateT = TypeVar("StateT", bound=IntEnum)
 
 
+class Moves(Generic[StateT]):
+    """The legal moves between states.
+
+    Args:
+        legal: for each state, in the order of their numbers, the states that may follow; the first is where everything starts.
+    """
+
+    def __init__(self, legal: Mapping[StateT, frozenset[StateT]]) -> None:
+        self.first = next(iter(legal))
+        # By the state's number, a bit for each legal next state: the hash of an enum member is computed by a Python function.
+        self.bits = tuple([sum(1 << after for after in states) for states in legal.values()])
+
+
+NODE_MOVES: Final = Moves(
+    {
+        NodeState.WAITING: frozenset({NodeState.READY, NodeState.ASSIGNED, NodeState.SKIPPED, NodeState.DONE}),
+        NodeState.READY: frozenset({NodeState.ASSIGNED, NodeState.SKIPPED, NodeState.WAITING, NodeState.FAILED}),
+        NodeState.ASSIGNED: frozenset({NodeState.DONE, NodeState.FAILED, NodeState.WAITING, NodeState.DELAYED}),
+        NodeState.DONE: frozenset({NodeState.WAITING}),
+        NodeState.FAILED: frozenset(),
+        NodeState.SKIPPED: frozenset(),
+        NodeState.DELAYED: frozenset({NodeState.WAITING, NodeState.SKIPPED}),
+    }
+)
+
+VALUE_MOVES: Final = Moves(
+    {
+        ValueState.ABSENT: frozenset(
+            {ValueState.LOADING, ValueState.SHARED, ValueState.RESIDENT, ValueState.PINNED, ValueState.RELEASED}
+        ),
+        ValueState.LOADING: frozenset({ValueState.SHARED, ValueState.PINNED, ValueState.ABSENT}),
+        ValueState.SHARED: frozenset({ValueState.RELEASED}),
+        ValueState.RESIDENT: frozenset({ValueState.TRANSFERRING, ValueState.SHARED, ValueState.ABSENT, ValueState.RELEASED}),
+        ValueState.TRANSFERRING: frozenset({ValueState.SHARED, ValueState.PINNED, ValueState.ABSENT, ValueState.RELEASED}),
+        ValueState.PINNED: frozenset({ValueState.SHARED, ValueState.RESIDENT, ValueState.ABSENT, ValueState.RELEASED}),
+        ValueState.RELEASED: frozenset({ValueState.ABSENT}),
+    }
+)
+
+
+class InvalidTransitionError(RuntimeError):
+    """An event is impossible in the current state, which is a bug in Treadle; the message has the history of the object."""
+
+
 class States(Generic[StateT]):
     """The states of all nodes, or of all values, of a run; every move is checked.
 
     Args:
         count: number of nodes or values; all start in state 0.
-        moves: the legal moves, by the state before.
+        moves: the legal moves.
         describe: returns a name for an index, for error messages.
     """
 
-    def __init__(self, count: int, moves: Mapping[StateT, frozenset[StateT]], describe: Callable[[int], str]) -> None:
-        self.of: list[StateT] = [next(iter(moves))] * count
-        # By the state's number, a bit for each legal next state: the hash of an enum member is computed by a Python function.
-        self._moves = tuple([sum(1 << after for after in legal) for legal in moves.values()])
+    def __init__(self, count: int, moves: Moves[StateT], describe: Callable[[int], str]) -> None:
+        self.of: list[StateT] = [moves.first] * count
+        self._moves = moves.bits
         self._describe = describe
         # Each move as one integer: tuples of thousands of moves would make Python's garbage collector run during every run.
         self._history: deque[int] = deque(maxlen=10_000)
