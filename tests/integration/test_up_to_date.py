@@ -340,6 +340,18 @@ def test_status_and_explain(mill, runs, treadle):
     assert runs("--skip-unchanged") == ("total", "note")
 
 
+NOT_NEEDED_WITHOUT_WORK = {
+    *("sqlalchemy", "loky", "cloudpickle", "rich", "psutil", "distributed", "asyncio"),
+    "treadle.execution.executors.loky.recycling",
+    "treadle.execution.loop.loop",
+    "treadle.fingerprint.arrays",
+    "treadle.observe.store.live",
+    "treadle.pipeline.description",
+    "treadle.pipeline.grouping",
+    "treadle.session.value_files",
+}
+
+
 @pytest.mark.parametrize("way", ["sequential", "spawn"])
 def test_a_run_without_work_imports_little(mill, runs, treadle, way):
     """No driver of servers, no pool and no display, whichever runner is chosen; its record is complete all the same."""
@@ -348,10 +360,36 @@ def test_a_run_without_work_imports_little(mill, runs, treadle, way):
     assert launched.wait() == 0, launched.output
     imported = {line.rpartition("|")[2].strip() for line in launched.output.splitlines() if line.startswith("import time:")}
     assert "treadle.session.session" in imported
-    assert imported.isdisjoint({"sqlalchemy", "loky", "cloudpickle", "rich", "psutil", "distributed"})
+    assert imported & NOT_NEEDED_WITHOUT_WORK == set()
     record = _newest(mill)
     assert (record.outcome, record.runs[0].node_count) == (Outcome.SUCCEEDED, 5)
     assert [node.outcome for node in record.runs[0].nodes] == [Outcome.REUSED] * 5
+
+
+LEAVES_A_FILE_OPEN = """
+from treadle import hook_impl
+
+
+class Notes:
+    def __init__(self):
+        self.file, self.own = open("notes.txt", "w"), self
+
+    @hook_impl
+    def after_pipeline_run(self):
+        self.file.write("done")
+
+
+HOOKS = (Notes(),)
+"""
+
+
+def test_a_file_that_a_hook_leaves_open_is_complete(mill, runs, treadle):
+    """At exit the collector closes what the project has left open, although it leaves out Treadle's modules."""
+    (mill / "src/mill/settings.py").write_text(LEAVES_A_FILE_OPEN)
+    assert runs() == ALL
+    assert (mill / "notes.txt").read_text() == "done"
+    assert runs("--skip-unchanged") == ()
+    assert (mill / "notes.txt").read_text() == "done"
 
 
 def test_with_the_store_of_a_newer_treadle_every_node_runs(mill, runs, treadle):

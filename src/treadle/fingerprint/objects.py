@@ -17,7 +17,6 @@ from types import FunctionType, ModuleType
 from typing import Any
 
 from treadle.fingerprint.binding import mark_module
-from treadle.fingerprint.classes import class_parts
 from treadle.fingerprint.context import Context
 from treadle.fingerprint.distributions import Distributions
 from treadle.fingerprint.facts import Facts, Key
@@ -87,6 +86,8 @@ class Objects:
         if kind == "function":
             function_parts(self._live[key], self._context, facts)
         elif kind == "class":
+            from treadle.fingerprint.classes import class_parts
+
             class_parts(self._live[key], self._context, facts)
         elif kind == "global":
             name = str(key[-1])
@@ -171,6 +172,8 @@ class Objects:
             inside = self._modules.contains(module_of(value))
             return function_parts(value, self._context, facts) if inside else self._outside_function(value, name, facts)
         if issubclass(kind, type):
+            from treadle.fingerprint.classes import class_parts
+
             return class_parts(value, self._context, facts)
         if kind is functools.partial:
             return self._partial(value, name, facts)

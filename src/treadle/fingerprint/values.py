@@ -25,7 +25,6 @@ from contextvars import ContextVar
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from treadle.fingerprint.arrays import array_token
 from treadle.fingerprint.facts import Facts, digest_of, hidden
 from treadle.fingerprint.instances import CONTAINERS, LEAVES, has_readable_state, own_attributes
 from treadle.secrets import looks_secret, mask_setting
@@ -231,6 +230,8 @@ class Values:
             return f"array {value.shape} {self._describe(value.tolist(), '', facts)}"
         known = self._arrays.get(id(value))
         if known is None:
+            from treadle.fingerprint.arrays import array_token
+
             try:
                 token = array_token(value)
             except Exception:  # noqa: BLE001 - the library cannot hash it, so it is not compared

@@ -41,6 +41,8 @@ _RARE_ATOMS: Final = MappingProxyType(
 )
 """Others, by module and name: every worker imports this module, and few need these."""
 
+_CONTAINERS: Final[frozenset[type]] = frozenset({dict, list, set})
+
 _SHARED_PACKAGES: Final = frozenset({"pyspark", "ibis", "pyarrow"})
 """Packages whose values are query plans or immutable tables: a copy would fail or cost time, without isolating anything."""
 
@@ -138,6 +140,8 @@ def _copy_view(view: memoryview) -> memoryview:
 
 
 def _deep_copy(value: Any) -> Any:
+    if type(value) in _CONTAINERS and not value:
+        return value.copy()  # pickle need not be imported for it: a project may have no params
     for copier in (_copy_with_pickle, functools.partial(_copy_with_pickle, keep_code=True)):
         try:
             return copier(value)

@@ -12,9 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from treadle.errors import PipelineError
 from treadle.pipeline import selection
-from treadle.pipeline.description import describe, to_json
 from treadle.pipeline.graph import Graph
-from treadle.pipeline.grouping import NodeGroup, group_by_namespace
 from treadle.pipeline.links import Links, link
 from treadle.pipeline.names import as_names, base_name, check_label
 from treadle.pipeline.node import Node
@@ -24,6 +22,7 @@ from treadle.pipeline.wiring import Wiring, join, wire
 if TYPE_CHECKING:
     from typing_extensions import Self
 
+    from treadle.pipeline.grouping import NodeGroup
     from treadle.pipeline.renaming import Names
 
 
@@ -135,6 +134,8 @@ class Pipeline(Selections):
         Raises:
             CircularDependencyError: two groups depend on each other.
         """
+        from treadle.pipeline.grouping import group_by_namespace
+
         return group_by_namespace(self.nodes, self.graph)
 
     def node(self, name: str) -> Node:
@@ -191,10 +192,14 @@ class Pipeline(Selections):
         Args:
             names_only: False adds each node's function and datasets.
         """
+        from treadle.pipeline.description import describe
+
         return describe(self.nodes, self.inputs(), self.outputs(), names_only=names_only)
 
     def to_json(self) -> str:
         """Return the structure as JSON: `inputs`, `outputs`, `nodes`, each of these with its datasets and `depends_on`."""
+        from treadle.pipeline.description import to_json
+
         return to_json(self.nodes, self.graph.parents, self.inputs(), self.outputs())
 
     # -- operators

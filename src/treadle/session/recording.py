@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Any
 from treadle.errors import SessionError, StoreError
 from treadle.events import Outcome
 from treadle.observe.store import RunRecorder
-from treadle.observe.store.live import LiveRecord
 from treadle.observe.store.liveness import this_process
 from treadle.observe.store.log_lines import RunLog
 from treadle.session.creation import env_of_successes, make_store, start_git_probe
@@ -36,6 +35,7 @@ if TYPE_CHECKING:
 
     from treadle.observe.report.report import Report
     from treadle.observe.store import RunRecord, SessionRecord, SessionStore
+    from treadle.observe.store.live import LiveRecord
     from treadle.observe.store.liveness import SessionProcess
     from treadle.observe.store.records import ErrorRecord
     from treadle.planning.run_times import RunTimes
@@ -317,6 +317,8 @@ class Recording:
                 if self._problem is not None:
                     _logger.warning("The record of this session is saved when it closes, if that is possible: %s", self._problem)
                 return
+            from treadle.observe.store.live import LiveRecord  # imported late: not needed if nothing runs
+
             # Weak: the thread of a session that is never closed ends when the session is deleted.
             describe = weakref.WeakMethod(self._describe)
             self._live = LiveRecord(

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 from treadle.io.recipe import DatasetRecipe
 from treadle.pipeline.policy import CachePolicy
 from treadle.session.node_facts import STORED_TYPE
-from treadle.session.value_files import make_values_folder, note_use, remove_values, value_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -50,6 +49,8 @@ def with_stored_values(catalog: Catalog, pipeline: Pipeline, rules: PolicyRules,
     declare = getattr(catalog, "with_recipes", None)  # a catalog class of the project may not have it
     if not outputs or declare is None:
         return catalog
+    from treadle.session.value_files import make_values_folder, note_use, remove_values, value_file
+
     folder = make_values_folder(context.project_path)
     last = reuse.read_last()
     recipes = []

@@ -3,6 +3,7 @@ from __future__ import annotations
 import datetime as dt
 import enum
 import threading
+from collections import OrderedDict
 
 import numpy as np
 import pandas as pd
@@ -75,6 +76,15 @@ def test_copy_is_shallow():
     copied = copy_value(value, CopyMode.COPY)
     assert copied is not value
     assert copied["inner"] is value["inner"]
+
+
+@pytest.mark.parametrize("mode", [None, CopyMode.DEEPCOPY])
+@pytest.mark.parametrize("value", [{}, [], set(), OrderedDict(), bytearray()], ids=repr)
+def test_empty_containers_are_isolated(value, mode):
+    """The copy of an empty container is another one, of the same type."""
+    copied = copy_value(value, mode)
+    assert copied is not value
+    assert (type(copied), copied) == (type(value), value)
 
 
 @pytest.mark.parametrize("mode", [None, CopyMode.DEEPCOPY])

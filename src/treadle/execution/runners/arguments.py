@@ -10,13 +10,13 @@ from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from treadle.errors import RunnerError
-from treadle.execution.executors.loky.recycling import Recycling
 from treadle.pipeline import Pipeline
 from treadle.pipeline.policy import FailurePolicy, read_amount, read_failure_policy, read_resources, read_seed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from treadle.execution.executors.loky.recycling import Recycling
     from treadle.pipeline.policy import Amount
 
 _T = TypeVar("_T")
@@ -147,7 +147,11 @@ def checked_recycling(max_nodes: Any, max_memory: Amount | None) -> Recycling | 
         msg = f"max_nodes_per_worker must be a whole number of at least 1, not {max_nodes!r}"
         raise RunnerError(msg, name="max_nodes_per_worker")
     memory = _checked("max_worker_memory", max_memory, read_amount)
-    return Recycling(max_nodes, memory) if max_nodes is not None or memory is not None else None
+    if max_nodes is None and memory is None:
+        return None
+    from treadle.execution.executors.loky.recycling import Recycling
+
+    return Recycling(max_nodes, memory)
 
 
 def checked_seed(seed: int | None) -> int | None:
