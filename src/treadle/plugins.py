@@ -17,6 +17,8 @@ import sys
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from treadle.collector import collection_paused
+
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
@@ -67,7 +69,8 @@ def plugin_name(entry: EntryPoint) -> str:
 
 @lru_cache(maxsize=8)
 def _offered(_path: tuple[str, ...]) -> dict[str, tuple[EntryPoint, ...]]:
-    from importlib.metadata import entry_points
+    with collection_paused():  # the import of twenty modules, and objects that are kept
+        from importlib.metadata import entry_points
 
-    found = entry_points()
+        found = entry_points()
     return {group: tuple(sorted(found.select(group=group), key=plugin_name)) for group in GROUPS}

@@ -2,7 +2,8 @@ import gc
 
 import pytest
 
-from treadle.collector import collection_paused, plan_excluded_from_gc
+from treadle import collector
+from treadle.collector import collection_paused, freeze_imports, has_frozen_imports, plan_excluded_from_gc
 
 
 def test_pausing_puts_back_what_it_found():
@@ -49,5 +50,34 @@ def test_what_the_application_froze_stays_frozen():
         with plan_excluded_from_gc(nodes=100_000):
             pass
         assert gc.get_freeze_count() > 0
+    finally:
+        gc.unfreeze()
+
+
+def test_frozen_imports_do_not_count_as_frozen_by_the_application(monkeypatch):
+    """A command freezes what it has imported, and more later; a long run leaves out its plan all the same."""
+    monkeypatch.setattr(collector, "_frozen_imports", 0)
+    assert not has_frozen_imports()
+    try:
+        freeze_imports()
+        imports = gc.get_freeze_count()
+        assert has_frozen_imports()
+        more = [[] for _ in range(5_000)]
+        with plan_excluded_from_gc(nodes=100_000):
+            assert gc.get_freeze_count() >= imports + len(more)
+        assert gc.get_freeze_count() == 0
+        freeze_imports()
+        assert gc.get_freeze_count() > imports
+    finally:
+        gc.unfreeze()
+
+
+def test_imports_are_not_frozen_if_the_application_froze_before(monkeypatch):
+    """What the application froze stays its own, so that nothing here puts it back."""
+    monkeypatch.setattr(collector, "_frozen_imports", 0)
+    gc.freeze()
+    try:
+        freeze_imports()
+        assert not has_frozen_imports()
     finally:
         gc.unfreeze()

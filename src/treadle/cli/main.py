@@ -24,6 +24,7 @@ from treadle.cli.commands import plugin_command, plugin_command_names, project_c
 from treadle.cli.failure import ExitCode, show
 from treadle.cli.groups import SuggestingGroup
 from treadle.cli.invocation import PROJECT, Invocation
+from treadle.collector import freeze_imports
 from treadle.errors import Terminated, TreadleError
 from treadle.printable import printable
 from treadle.secrets import masked_exception
@@ -143,6 +144,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit code, usually an `ExitCode`; an unexpected exception propagates, with Python's traceback.
     """
+    if arguments is None:
+        freeze_imports()
     words = tuple(sys.argv[1:] if arguments is None else arguments)
     try:
         os.getcwd()  # noqa: PTH109 - only checks that it exists

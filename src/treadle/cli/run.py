@@ -6,6 +6,7 @@ Neighbours: `values.py` parses flag values, `flags_file.py` reads flags from a f
 from __future__ import annotations
 
 import os
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from treadle.cli.flags_file import fill_flags
 from treadle.cli.invocation import typed_command
 from treadle.cli.options import names
 from treadle.cli.values import join_names, join_params
+from treadle.collector import collection_paused, freeze_imports, has_frozen_imports
 from treadle.printable import printable
 
 if TYPE_CHECKING:
@@ -172,6 +174,7 @@ def run(  # noqa: PLR0913 - one argument per flag
     from treadle.cli.display import change_levels, run_session
     from treadle.cli.location import enter_any_project, session_class, start_logging
 
+    _import_sessions()
     project_path = enter_any_project(context)
     given = join_params(params)
     if given:
@@ -241,6 +244,16 @@ def run(  # noqa: PLR0913 - one argument per flag
     finally:
         if report is not None and created:
             _write_report(created[0], report, raises=has_succeeded)
+
+
+def _import_sessions() -> None:
+    """Import what every run needs before the project's code, so that it can be excluded from garbage collection."""
+    from treadle.project import is_configured
+
+    with collection_paused():  # it would traverse all modules again and again
+        import_module("treadle.session")
+    if has_frozen_imports() and not is_configured():
+        freeze_imports()
 
 
 def _write_report(session: Session, file: Path, *, raises: bool) -> None:

@@ -236,6 +236,20 @@ assert heavy.isdisjoint(set(sys.modules) - before), heavy & set(sys.modules)
     subprocess.run([sys.executable, "-c", script], stdout=subprocess.DEVNULL, timeout=60, check=True)
 
 
+@pytest.mark.parametrize(("call", "freezes"), [("main()", True), ("main(['--version'])", False)])
+def test_imports_are_frozen_only_by_the_command_itself(call, freezes):
+    """The collection at exit leaves out the modules of a command; a program that calls `main` is left as it is."""
+    script = f"""
+import atexit, gc, sys
+from treadle.cli.main import main
+atexit.register(lambda: print(gc.get_freeze_count() > 10_000))
+sys.argv = ["treadle", "--version"]
+{call}
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.splitlines()[-1] == str(freezes)
+
+
 def test_a_word_that_is_a_flag(capsys):
     """`treadle version` gets the flag that was meant, not the command that is spelled most like it."""
     assert main(["version"]) == 2
