@@ -8,6 +8,7 @@ import json
 import subprocess
 import sys
 import threading
+import time
 from contextlib import closing
 
 import pandas as pd
@@ -94,6 +95,21 @@ def test_secrets_are_in_neither_the_request_nor_the_digest(store, body):
     with pytest.raises(Problem, match="for another request"):
         add(queue, "k", **other)
     assert add(RunQueue(store, "shop", 10), "k", **other) == run_id  # no other server can compare secrets
+
+
+def test_the_secrets_of_old_runs_are_forgotten(store, monkeypatch):
+    """The secrets of a run that failed are kept while it can be resumed, and those of a waiting run in any case."""
+    queue = RunQueue(store, "shop", 10)
+    failed, waiting = (add(queue, params={"password": f"hunter2{name}"}) for name in ("failed", "waiting"))
+    queue.pop(failed)
+    queue.end(failed, was_cancelled=False, has_succeeded=False)
+    queue.keep()
+    assert queue.find(failed) is not None
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now + 8 * 24 * 3600)
+    queue.keep()
+    assert queue.find(failed) is None
+    assert queue.find(waiting) is not None
 
 
 def test_a_request_without_secrets_is_known_to_the_next_server(store):

@@ -81,7 +81,7 @@ class RunQueue:
         self._submitting = fork_safe(threading.Lock())
         self._changed = fork_safe(threading.Condition())
         self._waiting: OrderedDict[str, Accepted | None] = OrderedDict()  # None: it is only in the store
-        self._secret: dict[str, Accepted] = {}  # until they have ended
+        self._secret: dict[str, Accepted] = {}  # until they have succeeded, or can no longer be resumed
         self._digest_key = secrets.token_bytes(32)
         self._with_secrets: OrderedDict[str, bytes] = OrderedDict()  # digests of requests with secrets and keys, by run
         self._succeeded: deque[str] = deque()  # runs whose success is not yet noted in the store
@@ -246,6 +246,9 @@ class RunQueue:
         self._note_succeeded()
         before = time.time() - _FORGET_AFTER
         self._store.keep_queue(self._package, forget_before=before)
+        for run_id, accepted in list(self._secret.items()):
+            if accepted.submitted < before and run_id not in self._waiting:
+                self._secret.pop(run_id, None)
         return before
 
     def close(self) -> None:

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 CONNECT_SECONDS = 10
 """How long a PostgreSQL server has to accept a connection, if the URL has no `connect_timeout`."""
+_LIBPQ_DRIVERS = frozenset({"psycopg", "psycopg2"})
+"""The drivers that have the option `connect_timeout`; pg8000 raises a TypeError for it."""
 _MARKS = {"qmark": "?", "format": "%s", "pyformat": "%s"}
 """What stands for a value without a name, by the style of the driver."""
 _WRITING = "treadle_writing"
@@ -96,8 +98,8 @@ class EngineDatabase(Database):
 
     def _made_engine(self, url: URL, busy_timeout: float) -> Engine:
         if not self.is_sqlite:
-            waits = url.get_backend_name() == "postgresql" and "connect_timeout" not in url.query
-            limit = {"connect_timeout": CONNECT_SECONDS} if waits else {}  # otherwise minutes, if packets are dropped
+            has_limit = url.get_driver_name() in _LIBPQ_DRIVERS and "connect_timeout" not in url.query
+            limit = {"connect_timeout": CONNECT_SECONDS} if has_limit else {}  # otherwise minutes, if packets are dropped
             return create_engine(url, poolclass=NullPool, connect_args=limit, hide_parameters=True)
         file = _sqlite_file(url)
         if file is not None:

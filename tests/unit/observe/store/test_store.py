@@ -306,3 +306,21 @@ def test_only_plain_files_are_opened_without_sqlalchemy(url: str | None, is_file
     database = database_at(url, Path("/project"))
     assert isinstance(database, SqliteFile) is is_file
     assert unquote(database.shown) == shown  # some versions of SQLAlchemy quote colons
+
+
+@pytest.mark.parametrize(("driver", "seconds"), [("psycopg", 10), ("pg8000", None)])
+def test_only_drivers_that_know_a_limit_of_connecting_get_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, driver: str, seconds: int | None
+) -> None:
+    """pg8000 has no option `connect_timeout`, and would raise a TypeError for it."""
+    given: list[dict[str, object]] = []
+
+    def make_engine(_url: object, **options: object) -> None:
+        given.append(options)
+        raise OSError("no server")
+
+    monkeypatch.setattr("treadle.observe.store.engine.create_engine", make_engine)
+    database = database_at(f"postgresql+{driver}://user@host/database", tmp_path)
+    with pytest.raises(OSError, match="no server"):
+        database.connect(1.0)
+    assert given[0]["connect_args"] == ({} if seconds is None else {"connect_timeout": seconds})
