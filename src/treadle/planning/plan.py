@@ -91,6 +91,9 @@ class Plan(NamedTuple):
     def __eq__(self, other: object) -> bool:
         return self[:-1] == other[:-1] if isinstance(other, Plan) else NotImplemented  # the links follow from the nodes
 
+    def __ne__(self, other: object) -> bool:  # a tuple's own would compare the links
+        return not self == other
+
     def __hash__(self) -> int:
         return hash((self.nodes, self.datasets))
 

@@ -51,6 +51,14 @@ def test_nodes_know_their_parents_children_and_datasets():
     assert [[names[index] for index in node.outputs] for node in plan.nodes] == [["a"], ["b"], ["c"]]
 
 
+def test_plans_of_equal_pipelines_are_equal():
+    """Both operators compare everything but the links, which follow from the nodes."""
+    one, same, other = plan_of("ra", r=1), plan_of("ra", r=1), plan_of("rb", r=1)
+    assert one.links is not same.links
+    assert (one == same, one != same) == (True, False)
+    assert (one == other, one != other) == (False, True)
+
+
 def test_datasets_know_who_makes_and_takes_them():
     """Producers, consumers, results and uses are counted once."""
     datasets = by_name(plan_of("ra", "ab", "ac", r=1))
