@@ -14,6 +14,12 @@ from treadle.io.loaded import loaded_module
 
 _MIN_WASTE = 1 << 16
 
+_EXTENSION = b"ARROW:extension:name"
+"""The key under which Arrow's format names a type that a library or a project has defined (an extension type).
+
+A process in which that name is not registered would read the type that it is stored as.
+"""
+
 
 def reduce_table(table: Any) -> tuple[Any, ...] | None:
     """Return a function and arguments that recreate a slice of a table.
@@ -22,10 +28,13 @@ def reduce_table(table: Any) -> tuple[Any, ...] | None:
         table: a table or record batch of pyarrow.
 
     Returns:
-        The function and its arguments; None if most of the memory that the table refers to is its own.
+        The function and its arguments; None if most of the memory that the table refers to is its own, or if the other process
+        may not know the type of a column.
     """
     pyarrow = loaded_module("pyarrow")
     if pyarrow is None or table.get_total_buffer_size() < 2 * table.nbytes + _MIN_WASTE:
+        return None
+    if _EXTENSION in table.schema.serialize().to_pybytes():
         return None
     sink = pyarrow.BufferOutputStream()
     is_batch = type(table) is pyarrow.RecordBatch

@@ -157,6 +157,30 @@ def test_a_slice_of_a_table_is_sent_without_the_rest(make):
     assert through(table).equals(table, check_metadata=True)
 
 
+class Celsius(pa.ExtensionType):
+    """A type of a project. Its name is registered in no process."""
+
+    def __init__(self):
+        super().__init__(pa.float64(), "celsius")
+
+    def __arrow_ext_serialize__(self):
+        return b""
+
+    @classmethod
+    def __arrow_ext_deserialize__(cls, _storage, _serialized):
+        return cls()
+
+
+@pytest.mark.parametrize("nested", [False, True])
+def test_a_slice_of_a_table_keeps_the_types_of_a_project(nested):
+    """The class of a type arrives, as in a whole table, and not only the type that it is stored as."""
+    cells = pa.ExtensionArray.from_storage(Celsius(), pa.array(np.arange(50_000.0)))
+    part = pa.table({"a": pa.StructArray.from_arrays([cells], ["cells"]) if nested else cells}).slice(10, 100)
+    back = through(part)
+    assert back.schema == part.schema
+    assert back.equals(part)
+
+
 def test_frames_of_polars_are_equal():
     """They are pickled by polars itself."""
     frame = pl.DataFrame({"a": ["x", None], "b": [1.5, None], "c": [[1], []]})
