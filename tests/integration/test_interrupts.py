@@ -151,3 +151,27 @@ def test_during_start(treadle, make_loom, start_method, leftovers, wait_until):
     launched.interrupt()
     assert launched.wait() == 130, launched.output
     leftovers.check()
+
+
+CLOSING = """
+import atexit, os, signal, threading
+from treadle import Catalog, ParallelRunner, Pipeline, node
+
+def stay(parent):
+    atexit.register(os.kill, parent, signal.SIGINT)
+    threading.Thread(target=threading.Event().wait).start()
+
+try:
+    with ParallelRunner(max_workers=1, start_method={method!r}) as runner:
+        runner.run(Pipeline([node(stay, "parent", None)]), Catalog({{"parent": os.getpid()}}))
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+
+
+def test_while_the_workers_exit(launch, start_method, leftovers, tmp_path):
+    """Ctrl-C while a worker waits for a thread that a node left running: the worker is killed, and Python can exit."""
+    launched = launch(CLOSING.format(method=start_method), tmp_path)
+    assert launched.wait() == 0, launched.output
+    assert launched.output == "interrupted\n"
+    leftovers.check()

@@ -160,9 +160,11 @@ class Slot:
         process = self._process
         if process is None:
             return None
-        if not killed:
-            left = STOP_SECONDS if deadline is None else max(0.0, deadline - time.monotonic())
-            if not _wait_for_end(process, left) and process.is_alive():
+        left = STOP_SECONDS if deadline is None else max(0.0, deadline - time.monotonic())
+        has_ended = killed or _wait_for_end(process, left)
+        # An interrupt between the system call that reaps the process and its record would make multiprocessing keep it forever.
+        with interrupts_deferred():
+            if not has_ended and process.is_alive():
                 _logger.warning(
                     "worker-%d (pid %s) did not exit within %g s and was killed. Probably a node left a thread running; stop it "
                     "in the node, or make it a daemon thread.",
@@ -171,10 +173,10 @@ class Slot:
                     STOP_SECONDS,
                 )
                 self.kill()
-        process.join()
-        if not killed and process.exitcode != 0:  # it could not end its children itself
-            self.kill()
-        self._process = None
+            process.join()
+            if not killed and process.exitcode != 0:  # it could not end its children itself
+                self.kill()
+            self._process = None
         return process.exitcode
 
 

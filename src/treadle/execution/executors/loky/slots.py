@@ -24,6 +24,7 @@ from treadle.execution.executors.loky.starting import open_standard_descriptors
 from treadle.execution.processes.blackboard import Blackboard, FinishedNode, WorkerEntry
 from treadle.execution.processes.channel import Channel, ChannelClosedError
 from treadle.execution.processes.connection import Connection
+from treadle.execution.processes.interrupts import interrupts_deferred
 from treadle.execution.processes.scratch import Scratch, adopt_multiprocessing_folder
 from treadle.execution.processes.start_method import StartMethod
 from treadle.execution.processes.suspend import suspend_workers_too
@@ -284,19 +285,25 @@ class SlotPool:
         if not self.is_open:
             return  # closed already; or a forked child, which inherits its parent's exit handlers but not the pool
         self._closed = True
-        for thread in () if at_exit else self._retiring:
-            thread.join()
-        stopped = [slot for slot in self.slots.values() if slot.ready and not kill]
-        for slot in stopped:
-            self.send(slot, Stop())
-        self.flush()
-        killed = [slot for slot in self.slots.values() if slot not in stopped]
         try:
+            for thread in () if at_exit else self._retiring:
+                thread.join()
+            stopped = [slot for slot in self.slots.values() if slot.ready and not kill]
+            for slot in stopped:
+                self.send(slot, Stop())
+            self.flush()
+            killed = [slot for slot in self.slots.values() if slot not in stopped]
             end_trees(killed)
             deadline = time.monotonic() + STOP_SECONDS
             for slot in self.slots.values():
                 slot.close(killed=slot in killed, deadline=deadline)
-        finally:  # a second Ctrl-C must not leave files behind
+        except BaseException:  # Ctrl-C while workers exit: Python would wait for those that are left when it exits itself
+            with interrupts_deferred():
+                end_trees(self.slots.values())
+                for slot in self.slots.values():
+                    slot.close(killed=True)
+            raise
+        finally:  # Ctrl-C must not leave files behind
             self._files.close()
 
 
