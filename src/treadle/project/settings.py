@@ -176,7 +176,9 @@ def _elements(name: str, value: Any, file: str) -> tuple[Any, ...]:
 
 
 def _wrong(name: str, value: Any, file: str, wanted: str) -> ProjectError:
-    shown = repr(value)
+    from treadle.secrets.patterns import mask_setting
+
+    shown = mask_setting(repr(value))  # such as the URL of a store with its password
     shown = shown if len(shown) <= 80 else f"{shown[:77]}..."
     return ProjectError(f"{name} in {file} is {shown} ({type(value).__name__}); it must be {wanted}.", file=file, key=name)
 

@@ -85,6 +85,15 @@ def test_wrong_settings_are_named(make_project: MakeProject, text: str, key: str
     assert caught.value.file.endswith("settings.py")
 
 
+@pytest.mark.parametrize("password", ["hunter2secret", "hunter2" * 20])
+def test_the_password_of_a_wrong_setting_is_not_shown(make_project: MakeProject, password: str) -> None:
+    """The URL of a store where its arguments belong is shown without its password, also where it is too long to be shown."""
+    with pytest.raises(ProjectError, match="must be a dictionary") as caught:
+        settings_of(make_project, f"SESSION_STORE_ARGS = 'postgresql://me:{password}@host/db'\n")
+    assert "postgresql://me:***@host/db" in str(caught.value)
+    assert "hunter2" not in str(caught.value)
+
+
 def test_settings_that_fail_are_named_with_their_line(make_project: MakeProject) -> None:
     """An exception in settings.py is the cause of an error that names the module; a syntax error's line is told."""
     with pytest.raises(ProjectError, match=r"loomtest\.settings .*ZeroDivisionError") as caught:
