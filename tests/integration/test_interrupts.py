@@ -153,6 +153,32 @@ def test_during_start(treadle, make_loom, start_method, leftovers, wait_until):
     leftovers.check()
 
 
+INTERRUPTED_FIRST = """
+import os, signal, sys
+
+if any("spawn_main" in word or "popen_loky" in word for word in sys.orig_argv):
+    os.kill(os.getpid(), signal.SIGINT)
+"""
+
+STARTING = """
+import os
+from treadle import Catalog, ParallelRunner, Pipeline, node
+
+runner = ParallelRunner(max_workers=1, start_method={method!r})
+print(runner.run(Pipeline([node(os.getpid, None, "pid")]), Catalog())["pid"] != os.getpid())
+"""
+
+
+@pytest.mark.parametrize("method", ["spawn", "loky"])
+def test_the_first_worker_leaves_ctrl_c_to_the_parent(launch, leftovers, tmp_path, method):
+    """From the first moment of a worker's process, also of the first one, for which multiprocessing starts a helper."""
+    (tmp_path / "sitecustomize.py").write_text(INTERRUPTED_FIRST)
+    launched = launch(STARTING.format(method=method), tmp_path, PYTHONPATH=str(tmp_path))
+    assert launched.wait() == 0, launched.output
+    assert launched.output == "True\n"
+    leftovers.check()
+
+
 CLOSING = """
 import atexit, os, signal, threading
 from treadle import Catalog, ParallelRunner, Pipeline, node

@@ -96,6 +96,8 @@ class Slot:
             ensure_forkserver()
         elif self._method.child_inherits:
             import_worker()  # once here instead of in each child
+        else:
+            _ensure_resource_tracker()
         # Signals are blocked until the process is recorded here; the child starts with them blocked, and unblocks them itself.
         with ExitStack() as prepared:
             prepared.enter_context(_STARTING)
@@ -196,19 +198,29 @@ def _wait_for_end(process: BaseProcess, seconds: float) -> bool:
 
 def ensure_forkserver() -> None:
     """Start the forkserver of this process if it does not run."""
-    from multiprocessing import forkserver, resource_tracker
+    from multiprocessing import forkserver
 
     _forget_unusable_forkserver()
     open_standard_descriptors()
     adopt_multiprocessing_folder()
     multiprocessing_folder()  # a child process would use its parent's
+    _ensure_resource_tracker()
     with _STARTING, hidden_main(), default_start_method_unchanged():
-        # multiprocessing's resource tracker ignores SIGINT and SIGTERM, but not SIGHUP: a closing terminal would end it, and the
-        # clean-up would start another that prints an error for each semaphore. It keeps SIGHUP blocked if it starts like this.
-        with interrupts_deferred():
-            resource_tracker.ensure_running()
-        # Here they must not be blocked: the forkserver and all processes that it starts for other code would keep them blocked.
+        # Signals must not be blocked: the forkserver and all processes that it starts for other code would keep them blocked.
         forkserver.ensure_running()
+
+
+def _ensure_resource_tracker() -> None:
+    """Start multiprocessing's resource tracker if it does not run.
+
+    It ignores SIGINT and SIGTERM, but not SIGHUP: a closing terminal would end it, and the clean-up would start another that
+    prints an error for each semaphore. It keeps SIGHUP blocked if it starts like this. Besides, its start unblocks SIGINT and
+    SIGTERM in this thread, so the start of a worker, in which they are blocked, must not be what starts it.
+    """
+    from multiprocessing import resource_tracker
+
+    with interrupts_deferred():
+        resource_tracker.ensure_running()
 
 
 def _forget_unusable_forkserver() -> None:
