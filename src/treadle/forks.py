@@ -71,7 +71,10 @@ class ForkSafeThread:
         self._forget = forget
         self._thread: threading.Thread | None = None
         self._ending = threading.Event()
+        self._lock = fork_safe(threading.RLock())  # of the attributes here: another thread may start or stop it during a fork
+        self._is_wanted = False
         self._continues = False
+        self._forks = 0  # that have begun and not ended: several threads may fork at once
         _threads.add(self)
 
     @property
@@ -86,10 +89,9 @@ class ForkSafeThread:
         Raises:
             RuntimeError: the system allows no further thread.
         """
-        self._ending = threading.Event()
-        thread = threading.Thread(target=self._work, args=(self._ending,), name=self._name, daemon=True)
-        thread.start()
-        self._thread = thread
+        with self._lock:
+            self._start()
+            self._is_wanted = True
 
     def stop(self, seconds: float) -> bool:
         """Ask the thread to end, and wait for it.
@@ -100,37 +102,61 @@ class ForkSafeThread:
         Returns:
             Whether it has ended, or did not run.
         """
-        thread = self._thread
-        if thread is None:
-            return True
-        self._ending.set()
-        thread.join(seconds)
-        if thread.is_alive():
-            return False
-        self._thread = None
-        return True
+        with self._lock:
+            self._is_wanted = False
+        return self._stop(seconds)
 
     def before_fork(self) -> None:
         """End the thread, if it runs."""
-        native_id = self.native_id
-        self._continues = native_id is not None
-        if self.stop(_FORK_SECONDS) and native_id is not None:
+        with self._lock:
+            native_id = self.native_id
+            self._forks += 1
+            self._continues = self._continues or native_id is not None
+        if self._stop(_FORK_SECONDS) and native_id is not None:
             # `join` returns a moment before the system's thread has ended, and Python warns about forks with other threads.
             deadline = time.monotonic() + _EXIT_SECONDS
             while os.path.exists(f"/proc/self/task/{native_id}") and time.monotonic() < deadline:  # noqa: PTH110 - must be fast
                 time.sleep(0.0002)
 
     def after_fork_in_parent(self) -> None:
-        """Start the thread again."""
-        if self._continues:
-            self._continues = False
-            self.start()
+        """Start the thread again, unless it was stopped meanwhile."""
+        with self._lock:
+            self._forks = max(0, self._forks - 1)  # it may have been made during this fork
+            if self._forks:
+                return
+            continues, self._continues = self._continues, False
+            if continues and self._is_wanted and self.native_id is None:
+                self._start()
 
     def after_fork_in_child(self) -> None:
         """Forget the thread, which does not exist here."""
         self._thread = None
+        self._is_wanted = False
         self._continues = False
+        self._forks = 0
         self._forget()
+
+    def _start(self) -> None:
+        """Start a thread; the caller holds the lock."""
+        self._ending = threading.Event()
+        thread = threading.Thread(target=self._work, args=(self._ending,), name=self._name, daemon=True)
+        thread.start()
+        self._thread = thread
+
+    def _stop(self, seconds: float) -> bool:
+        """End the thread, and return whether it has ended in time."""
+        with self._lock:
+            thread, ending = self._thread, self._ending
+        if thread is None:
+            return True
+        ending.set()
+        thread.join(seconds)
+        if thread.is_alive():
+            return False
+        with self._lock:
+            if self._thread is thread:
+                self._thread = None
+        return True
 
 
 _FORK_SECONDS = 3.0

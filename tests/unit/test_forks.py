@@ -71,6 +71,49 @@ def test_a_thread_that_ends_before_a_fork():
     assert os.waitstatus_to_exitcode(_forked(log)) == 0
 
 
+def test_a_thread_that_is_stopped_during_a_fork_is_not_started_again():
+    """Another thread may stop it between the two hooks of a fork; so it never works after `stop` has returned."""
+    thread = ForkSafeThread(lambda ending: ending.wait(), "own", lambda: None)
+    thread.start()
+    thread.before_fork()
+    assert thread.stop(20)
+    thread.after_fork_in_parent()
+    assert thread.native_id is None
+
+
+def test_a_thread_that_is_started_during_a_fork_is_not_started_twice():
+    """The thread that was started anew goes on, and is the one that `stop` ends."""
+    begun, ended = [], []
+
+    def work(ending):
+        begun.append(ending)
+        ending.wait()
+        ended.append(ending)
+
+    thread = ForkSafeThread(work, "own", lambda: None)
+    thread.start()
+    thread.before_fork()
+    assert thread.stop(20)
+    thread.start()
+    thread.after_fork_in_parent()
+    assert thread.stop(20)
+    assert len(begun) == 2
+    assert ended == begun
+
+
+def test_a_thread_goes_on_after_two_forks_at_once():
+    """The second fork finds no thread, which the first one has ended; the thread is started again when both have ended."""
+    thread = ForkSafeThread(lambda ending: ending.wait(), "own", lambda: None)
+    thread.start()
+    thread.before_fork()
+    thread.before_fork()
+    thread.after_fork_in_parent()
+    assert thread.native_id is None
+    thread.after_fork_in_parent()
+    assert thread.native_id is not None
+    assert thread.stop(20)
+
+
 def _forked(log):
     """Fork a child, which tells whether a thread that does not run stays so."""
     with warnings.catch_warnings():
