@@ -221,7 +221,11 @@ def installed_versions() -> dict[str, str]:
             folders.append((folder, os.stat(folder or ".").st_mtime_ns))  # noqa: PTH116 - a service records many sessions
         except OSError:  # sys.path may contain archives and missing folders
             continue
-    return dict(_versions_in(os.getcwd(), tuple(folders)))  # noqa: PTH109 - the same
+    try:
+        cwd = os.getcwd()  # noqa: PTH109 - the same
+    except FileNotFoundError:  # a node has removed it; the record is saved even so
+        cwd = ""
+    return dict(_versions_in(cwd, tuple(folders)))
 
 
 @lru_cache(maxsize=1)

@@ -131,6 +131,16 @@ def test_versions_are_those_installed() -> None:
     assert "platform" in versions
 
 
+def test_versions_without_a_working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A node may remove the working directory; the versions are those of the other folders."""
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    known = installed_versions()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    assert installed_versions()["pluggy"] == known["pluggy"]
+
+
 def test_a_user_without_a_name(monkeypatch: pytest.MonkeyPatch) -> None:
     """In a container the user may have none; that is no error."""
     import getpass
