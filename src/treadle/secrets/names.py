@@ -8,12 +8,13 @@ named detectors require quotes around a value, so they find none of the texts th
 `?password=…`, `&sig=…`, `Pwd=…;`, `user:pa/ss@host`, `db.password=…`), and its entropy detectors match every word of such a line.
 It also imports `requests`, which takes 0.2 s. `patterns.py` covers its detectors of tokens with a fixed form.
 
-State: none.
+State: a cache of the latest answers.
 """
 
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 SECRET_WORDS = frozenset(
     {
@@ -62,6 +63,7 @@ UNMISTAKABLE_WORDS = SECRET_WORDS - {"auth", "cookie", "dsn", "key", "pat", "pin
 _WORDS = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|\d+")
 
 
+@lru_cache(maxsize=2048)
 def looks_secret(name: str, words: frozenset[str] = SECRET_WORDS) -> bool:
     """Return whether a name is the name of a secret.
 

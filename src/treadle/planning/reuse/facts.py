@@ -69,7 +69,5 @@ class NodeFacts(NamedTuple):
 
 def digest_of(parts: Parts) -> str:
     """Return one digest of all parts, which does not depend on their order."""
-    digest = hashlib.blake2b(digest_size=16)
-    for name, value in sorted(parts.items()):
-        digest.update(f"{len(name)} {name} {len(value)} {value}\n".encode(errors="surrogatepass"))
-    return digest.hexdigest()
+    text = "".join([f"{len(name)} {name} {len(value)} {value}\n" for name, value in sorted(parts.items())])
+    return hashlib.blake2b(text.encode(errors="surrogatepass"), digest_size=16).hexdigest()
