@@ -59,7 +59,7 @@ def plan_excluded_from_gc(nodes: int) -> Iterator[None]:
 
 
 def freeze_imports() -> None:
-    """Exclude what is imported so far from garbage collection for good: the collection at exit would take a tenth of a command.
+    """Exclude what is imported so far from all later garbage collections: the one at exit would take a tenth of a command.
 
     Only for a process that belongs to Treadle, and before the project's code is imported: what that has left open, Python closes
     at exit as usual.

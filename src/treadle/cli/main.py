@@ -144,7 +144,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit code, usually an `ExitCode`; an unexpected exception propagates, with Python's traceback.
     """
-    if arguments is None:
+    if arguments is None:  # this process runs nothing but the command
         freeze_imports()
     words = tuple(sys.argv[1:] if arguments is None else arguments)
     try:

@@ -126,7 +126,7 @@ class JobContract(ContractFixtures):
         chain = [node(gate.waiting, f"x{n - 1}" if n else None, f"x{n}", name=f"n{n}") for n in range(200)]
         bench.begin(*chain)
         worker = bench.workers[0]
-        passed = [f"x{n}" for n in range(199)]
+        passed = [f"x{n}" for n in range(len(chain) - 1)]
         last = [(name, f"n{n + 1}") for n, name in enumerate(passed)]
         bench.submit(worker, *(each.name for each in chain), last=last, local=passed)
         bench.until(Started)

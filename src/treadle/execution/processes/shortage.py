@@ -18,7 +18,7 @@ _FULL_BYTES = 1 << 20
 """A directory with less free space than this is reported as full."""
 
 
-class explaining_shortages:  # noqa: N801 - a context manager
+class explaining_shortages:  # noqa: N801 - a context manager, entered in every run: a generator would cost more
     """Turn an error of a system that has run out of a resource into one that names the resource and says what to do.
 
     Raises:

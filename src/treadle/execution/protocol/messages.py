@@ -170,8 +170,8 @@ class Job(NamedTuple):
         nodes: plan indices, in order.
         inputs: (dataset index, handle) of the in-memory inputs that the job does not make and the worker does not have yet.
         last: (dataset, node) if the node is the dataset's last consumer.
-        local: datasets that are made and consumed within the job: all that one of its nodes makes and another
-            one loads. Their values are not reported.
+        local: datasets that are made and consumed within the job: every one that a node of the job makes and another node of
+            it loads. Their values are not reported.
     """
 
     run: int
