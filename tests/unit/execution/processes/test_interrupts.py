@@ -1,5 +1,5 @@
-import os
 import signal
+import socket
 import threading
 
 import pytest
@@ -8,13 +8,14 @@ from treadle.execution.processes.interrupts import interrupts_deferred
 
 
 def _send(number):
-    os.kill(os.getpid(), number)
+    """Send a signal to this thread: one that is sent to the process may reach another thread, and Python hears of it later."""
+    signal.raise_signal(number)
 
 
-def _held(done, times=1):
+def _held(done, times=1, send=_send):
     with interrupts_deferred():
         for _ in range(times):
-            _send(signal.SIGINT)
+            send(signal.SIGINT)
         done.append("all of it")
 
 
@@ -31,11 +32,22 @@ def test_interrupt_waits_if_other_threads_receive_signals():
     gone = threading.Event()
     thread = threading.Thread(target=gone.wait)
     thread.start()
+    received, written = socket.socketpair()
+    written.setblocking(False)
+    before = signal.set_wakeup_fd(written.fileno())
+
+    def send(number):
+        signal.pthread_kill(thread.ident, number)
+        received.recv(1)  # Python has it
+
     done = []
     try:
         with pytest.raises(KeyboardInterrupt):
-            _held(done)
+            _held(done, send=send)
     finally:
+        signal.set_wakeup_fd(before)
+        received.close()
+        written.close()
         gone.set()
         thread.join()
     assert done == ["all of it"]
