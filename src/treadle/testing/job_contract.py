@@ -198,6 +198,20 @@ class JobContract(ContractFixtures):
         assert finished.node == 0
         assert bench.value("b") == "new"
 
+    @needs("concurrent")
+    def test_the_last_events_have_every_finished_node(self, bench: Bench, gate: Gate) -> None:
+        """`last_events` has the reports of finished nodes, even if their worker is busy and has kept them back until then."""
+        nodes = [node(_count, f"x{n - 1}" if n else None, f"x{n}", name=f"n{n}") for n in range(5)]
+        bench.begin(*nodes, node(gate.waiting, "x4", "y", name="waits"))
+        passed = [f"x{n}" for n in range(5)]
+        last = [*((f"x{n}", f"n{n + 1}") for n in range(4)), ("x4", "waits")]
+        bench.submit(bench.workers[0], *(each.name for each in nodes), "waits", last=last, local=passed, flush=True)
+        gate.hold()
+        facts = [bench.fact(event) for event in bench.executor.last_events()]
+        assert [fact.node for fact in facts if isinstance(fact, Finished)] == [bench.nodes[each.name] for each in nodes]
+        gate.close()
+        bench.until(Finished)
+
     def test_a_wait_ends_at_its_timeout(self, bench: Bench) -> None:
         """If nothing happens, `wait` returns an empty list when its timeout is over."""
         bench.begin(node(lambda: 1, None, "a", name="n"))
@@ -206,6 +220,10 @@ class JobContract(ContractFixtures):
                 break
         assert bench.executor.wait(0.02) == []
         assert isinstance(bench.run(bench.workers[0], "n"), Finished)
+
+
+def _count(number: int = 0) -> int:
+    return number + 1
 
 
 def _open_for_each(gate: Gate, count: int) -> None:

@@ -12,6 +12,7 @@ State: events of the main worker, and whether its next step was deferred. Runs i
 from __future__ import annotations
 
 import os
+import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +31,10 @@ if TYPE_CHECKING:
     from treadle.execution.protocol.messages import Started
     from treadle.execution.protocol.placement import Placement
     from treadle.execution.scheduling.instructions import RunJob
+
+
+LAST_EVENTS_SECONDS = 0.1
+"""How long an interrupted run waits for the reports of finished nodes. A worker keeps them back for some 10 ms."""
 
 
 class Executor:
@@ -159,6 +164,20 @@ class Executor:
         events = self._wait_for_pool(0)
         self._main_step_deferred = bool(events)
         return events or self._run_main_step(main)
+
+    def last_events(self) -> list[PoolEvent]:
+        """Return the events that `wait` has not returned yet, without running a node; for the end of an interrupted run.
+
+        Workers get a moment to report the nodes that they have finished, unless the pool can tell that none is missing.
+        """
+        events, self._events = self._events, []
+        if not self.capabilities.concurrent:
+            return events
+        unreported, deadline = self.capabilities.unreported, time.monotonic() + LAST_EVENTS_SECONDS
+        events += self._wait_for_pool(0)
+        while (left := deadline - time.monotonic()) > 0 and (unreported is None or unreported()):
+            events += self._wait_for_pool(left)
+        return [*events, *unreported()] if unreported is not None else events
 
     def wake(self) -> None:
         """End a `wait` that another thread is in."""

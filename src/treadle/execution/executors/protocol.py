@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from treadle.execution.executors.events import PoolEvent
+    from treadle.execution.executors.events import PoolEvent, Report
     from treadle.execution.packing.bundle import RunBundle
     from treadle.execution.protocol.handles import Handle
     from treadle.execution.protocol.messages import Cancel, Job, Release, Started, Transfer
@@ -36,6 +36,7 @@ class Capabilities(NamedTuple):
         launch: starts workers before `start` is called, at most as many as its first argument returns, None for all; they import
             the modules that it names before they are ready. For pools whose workers take a while to start, so that this goes on
             while a run is prepared.
+        unreported: returns reports of the nodes that workers have finished and not reported yet, for pools that can tell.
     """
 
     processes: bool
@@ -49,6 +50,7 @@ class Capabilities(NamedTuple):
     label_of: Callable[[int], str] | None = None
     follow: Callable[[Callable[[int], Sequence[int]]], None] | None = None
     launch: Callable[[Callable[[], int] | None, tuple[str, ...]], None] | None = None
+    unreported: Callable[[], Sequence[Report]] | None = None
 
 
 class WorkerPool(Protocol):

@@ -65,7 +65,9 @@ class ThreadPool:
         store: the values of the run.
     """
 
-    capabilities = Capabilities(processes=False, can_kill=False, queues=False, label="thread", sets_up_project=False)
+    capabilities = Capabilities(
+        processes=False, can_kill=False, queues=False, label="thread", sets_up_project=False, unreported=tuple
+    )
 
     def __init__(self, max_workers: int, store: LocalStore) -> None:
         self._store = store

@@ -44,17 +44,28 @@ class UnreportedResults:
             written: the nodes that it finished and had not reported, in order.
         """
         facts, rejected = [], False
-        for done in written:
-            if self._plan is None or done.run != self._run:
-                continue
-            outputs_of = self._plan.nodes[done.node].outputs
-            outputs = tuple(
-                [(dataset, RemoteValue(worker, 0)) for dataset in outputs_of if self._plan.datasets[dataset].in_memory]
-            )
-            rejected = rejected or done.node in self._accepted
-            if rejected and outputs:
+        for fact in self.restored(worker, written):
+            rejected = rejected or fact.node in self._accepted
+            if rejected and fact.outputs:
                 continue  # later nodes may have consumed its value, and would wait for it forever if the node fails
-            self._accepted.add(done.node)
-            seconds = done.at - done.started
-            facts.append(Finished(done.run, done.node, done.started, done.at, 0.0, seconds, 0.0, outputs))
+            self._accepted.add(fact.node)
+            facts.append(fact)
+        return facts
+
+    def restored(self, worker: int, written: Iterable[FinishedNode]) -> list[Finished]:
+        """Return the facts of nodes of this run, without accepting them as finished.
+
+        Args:
+            worker: the worker that finished them.
+            written: the nodes, as the blackboard has them.
+        """
+        if (plan := self._plan) is None:
+            return []
+        facts = []
+        for done in written:
+            if done.run == self._run:
+                in_memory = [dataset for dataset in plan.nodes[done.node].outputs if plan.datasets[dataset].in_memory]
+                outputs = tuple([(dataset, RemoteValue(worker, 0)) for dataset in in_memory])
+                seconds = done.at - done.started
+                facts.append(Finished(done.run, done.node, done.started, done.at, 0.0, seconds, 0.0, outputs))
         return facts

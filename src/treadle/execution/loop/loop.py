@@ -40,7 +40,7 @@ from treadle.planning.durations import expected_seconds
 from treadle.planning.resume import resume_nodes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from treadle.events import WorkerStart
     from treadle.execution.executors.events import PoolEvent
@@ -116,7 +116,7 @@ class RunLoop:
         self._stopping = Stopping(cancellation, bundle, executor, self._scheduler, self._deadlines, self._workers.keys())
         # If nodes run inside `wait`, it does not return while a node is stuck, so stalls cannot be reported.
         self._stalls = Stalls(bundle.plan, executor, self._scheduler, self._workers) if capabilities.concurrent else None
-        self._received: Sequence[PoolEvent] = ()  # the batch of events that is being handled
+        self._received: Iterator[PoolEvent] = iter(())  # the events of this batch that are still to be handled
         self._assigns_again = False  # whether an instruction since the last `assign` may have made nodes ready at once
 
     def run(self) -> RunResult:
@@ -160,8 +160,8 @@ class RunLoop:
                 break
             if self._stopping.begin_if_requested():
                 continue
-            self._received = self._wait()
-            for event in self._received:
+            self._received = received = iter(self._wait())
+            for event in received:
                 self._handle(event)
                 if scheduler.has_instructions:  # after most events of tiny nodes there are none
                     self._carry_out()
@@ -289,9 +289,6 @@ class RunLoop:
         self._observers.notify(WorkerStarted(self._executor.label(event.worker), event.pid, time.time(), event.start))
 
     def _node_finished(self, worker: int, fact: Finished) -> None:
-        if self._observers.active:  # for tiny nodes, most of the time here goes into these reports
-            self._reports.started(worker, fact.node, fact.started)
-            self._reports.ended(fact.node)
         for dataset, handle in fact.outputs:
             if (placement := handle.placement) is not SHARED:
                 self._scheduler.value_made(dataset, placement)
@@ -303,7 +300,7 @@ class RunLoop:
         if self._bundle.decisions is not None:
             self._bundle.decisions.node_finished(name, fact.contents)
         self._scheduler.finish(fact.node, worker, seconds)
-        if self._observers.active:
+        if self._observers.active:  # last: observers take long, and an interrupt that comes meanwhile must not undo the rest
             self._reports.finished(worker, fact, self._scheduler.attempt(fact.node))
 
     def _value_transferred(self, worker: int, fact: Transferred) -> None:
@@ -332,11 +329,16 @@ class RunLoop:
 
     # --- reports ---------------------------------------------------------------------------------------------------------
 
-    def report_running(self) -> None:
-        """Report the nodes whose start was not reported yet when the run was interrupted."""
-        for event in self._received:
-            if isinstance(event, Report) and isinstance(event.fact, Started):
-                self._reports.started(event.worker, event.fact.node, event.fact.at)
+    def report_interrupted(self) -> None:
+        """Report the nodes that had finished when the run was interrupted, and those that were running.
+
+        A failure is not reported: a node that fails at this moment has probably failed because of the interrupt.
+        """
+        self._reports.complete()
+        for event in [*self._received, *self._executor.last_events()]:
+            fact = event.fact if isinstance(event, Report) else None
+            if isinstance(fact, (Started, Finished)) and self._scheduler.holds(event.worker, fact.node):
+                self._handle(event)
         for worker, started in self._executor.running().items():
             self._reports.started(worker, started.node, started.at)
 

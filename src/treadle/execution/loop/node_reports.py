@@ -38,6 +38,7 @@ class NodeReports:
         self._plan, self._executor, self._scheduler = plan, executor, scheduler
         self._observers, self._dispatches = observers, dispatches
         self._started: set[int] = set()  # running nodes whose start was reported
+        self._finishing: tuple[int, Finished, int] | None = None  # what `finished` is reporting
 
     def started(self, worker: int, node: int, at: float) -> None:
         """Report that an attempt has started, unless that was reported, or the attempt ended while the message was in flight.
@@ -49,6 +50,9 @@ class NodeReports:
         """
         if node in self._started or not self._scheduler.holds(worker, node):
             return
+        self._report_start(worker, node, at)
+
+    def _report_start(self, worker: int, node: int, at: float) -> None:
         self._started.add(node)
         name, attempt = self._plan.nodes[node].name, self._scheduler.attempt(node)
         self._observers.notify(NodeStarted(name, self._executor.label(worker), attempt, at, self._dispatches.of(node)))
@@ -58,31 +62,40 @@ class NodeReports:
         self._started.discard(node)
 
     def finished(self, worker: int, fact: Finished, attempt: int) -> None:
-        """Report that an attempt has succeeded; its start was reported.
+        """Report that an attempt has succeeded, and its start, if that was not reported.
 
         Args:
             worker: where it ran.
             fact: the worker's message.
             attempt: the number of the attempt.
         """
+        self._finishing = worker, fact, attempt
+        if fact.node not in self._started:
+            self._report_start(worker, fact.node, fact.started)
+        self._started.discard(fact.node)
         datasets = self._plan.datasets
         sizes = [
             (datasets[dataset].name, size)
             for dataset, handle in fact.outputs
             if datasets[dataset].in_memory and (size := handle.size)
         ]
-        self._observers.notify(
-            NodeFinished(  # by position, which takes half as long: this is most of what a tiny node costs here
-                self._plan.nodes[fact.node].name,
-                self._executor.label(worker),
-                attempt,
-                fact.started,
-                fact.at,
-                fact.load_seconds,
-                fact.run_seconds,
-                fact.save_seconds,
-                tuple(sizes),
-                fact.contents,
-                self._dispatches.take(fact.node),
-            )
+        event = NodeFinished(  # by position, which takes half as long: this is most of what a tiny node costs here
+            self._plan.nodes[fact.node].name,
+            self._executor.label(worker),
+            attempt,
+            fact.started,
+            fact.at,
+            fact.load_seconds,
+            fact.run_seconds,
+            fact.save_seconds,
+            tuple(sizes),
+            fact.contents,
+            self._dispatches.take(fact.node),
         )
+        self._finishing = None  # from here on, all observers receive the event
+        self._observers.notify(event)
+
+    def complete(self) -> None:
+        """Continue the report that an interrupt stopped."""
+        if self._finishing is not None:
+            self.finished(*self._finishing)

@@ -50,16 +50,26 @@ class Observers:
 
         Args:
             event: the event.
+
+        Raises:
+            KeyboardInterrupt: Ctrl-C; the observers that follow have received the event, too.
         """
-        failed = []
+        failed, interrupt = [], None
         for observer in self.active:
             try:
                 observer(event)
             except Exception:
                 failed.append(observer)
                 _logger.exception(_DISABLED, _name_of(observer), f"handling {type(event).__name__}")
+            except KeyboardInterrupt as exc:
+                interrupt = interrupt or exc
         if failed:
             self._disable(failed)
+        if interrupt is not None:
+            try:
+                raise interrupt
+            finally:
+                del interrupt  # its traceback refers to this frame
 
     def plan_ready(self, plan: Plan, limits: Mapping[str, int]) -> None:
         """Call the method `plan_ready` of each active observer that has one.

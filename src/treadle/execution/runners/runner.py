@@ -266,7 +266,7 @@ class Runner(ABC):
                 )
             except (KeyboardInterrupt, RunCancelledError):
                 outcome = Outcome.INTERRUPTED
-                loop.report_running()
+                loop.report_interrupted()
                 raise
             finally:
                 self._seconds.update(loop.seconds)

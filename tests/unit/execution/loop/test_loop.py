@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 from itertools import starmap
@@ -221,3 +222,58 @@ def test_an_interrupt_reports_nodes_that_have_just_started(name, tmp_path):
     os.close(listening)
     assert len(seen.nodes(NodeStarted)) == 2
     assert isinstance(seen[-1], RunFinished)
+
+
+@pytest.mark.parametrize(
+    ("name", "during"),
+    [
+        ("thread", "an observer"),
+        *((name, during) for name in ("one process", "two processes") for during in ("an observer", "a log handler")),
+    ],
+)
+def test_an_interrupt_loses_no_finished_node(name, during, tmp_path):
+    """Nodes that had finished at the Ctrl-C are reported as such, wherever in the parent it came and their reports were."""
+    reached, gate = str(tmp_path / "reached"), str(tmp_path / "gate")
+    os.mkfifo(reached)
+    os.mkfifo(gate)
+    listening, closed = os.open(reached, os.O_RDWR), os.open(gate, os.O_RDWR)
+
+    def hang(_value):
+        with Path(gate).open() as opened:
+            Path(reached).write_text("x", encoding="utf-8")
+            opened.read()
+
+    def count(number=0):
+        logging.getLogger("counting").warning("counted")
+        return number + 1
+
+    interrupts, seen, parent = [], Seen(), os.getpid()
+
+    def interrupt_once():
+        if not interrupts:
+            interrupts.append(os.read(listening, 1))  # the last node is running
+            raise KeyboardInterrupt
+
+    def watch(event):
+        seen.append(event)
+        if during == "an observer" and isinstance(event, NodeStarted):
+            interrupt_once()
+
+    class Interrupting(logging.Handler):
+        def emit(self, _record):
+            if os.getpid() == parent:
+                interrupt_once()
+
+    chain = [node(count, f"x{n - 1}" if n else None, f"x{n}", name=f"n{n}") for n in range(3)]
+    logger, handler = logging.getLogger("counting"), Interrupting()
+    if during == "a log handler":
+        logger.addHandler(handler)
+    try:
+        with pytest.raises(KeyboardInterrupt), RUNNERS[name]() as runner:
+            runner.run(Pipeline([*chain, node(hang, "x2", "end", name="hang")]), Catalog(), observers=[watch])
+    finally:
+        logger.removeHandler(handler)
+        os.close(closed)  # a thread runs until its node returns
+        os.close(listening)
+    assert seen.nodes(NodeFinished) == ["n0", "n1", "n2"]
+    assert seen.nodes(NodeStarted) == ["n0", "n1", "n2", "hang"]

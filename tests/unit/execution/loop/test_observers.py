@@ -65,6 +65,19 @@ def test_exceptions_that_end_the_process_pass_through(kind):
     assert observers.active
 
 
+def test_an_interrupt_inside_an_observer_keeps_the_event_from_no_other():
+    """The observers that follow receive the event, and the interrupt passes through after them."""
+    seen = []
+
+    def interrupted(_event):
+        raise KeyboardInterrupt
+
+    observers = Observers([interrupted, seen.append])
+    with pytest.raises(KeyboardInterrupt):
+        observers.notify("a")
+    assert seen == ["a"]
+
+
 class Prepared:
     """An observer that prepares for the first node."""
 

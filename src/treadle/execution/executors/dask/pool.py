@@ -157,11 +157,10 @@ class DaskPool:
             link.flush(self._name_of)
 
     def wait(self, timeout: float | None = None) -> list[PoolEvent]:
-        """Block until there are events."""
-        events, self._ready = self._ready, []
+        """Block until there are events. An interrupt loses none: the next call returns those that were received."""
         self.flush()
         end = None if timeout is None else time.monotonic() + timeout
-        while not events:
+        while not self._ready:
             if self.scaling.update():
                 self.flush()
             left = _CHECK_SECONDS if end is None else min(_CHECK_SECONDS, end - time.monotonic())
@@ -174,9 +173,10 @@ class DaskPool:
                 continue
             if item is None:  # `wake`
                 break
-            events += self._handle(item)
+            self._ready += self._handle(item)
         while not self._messages.empty() and (item := self._messages.get()) is not None:
-            events += self._handle(item)
+            self._ready += self._handle(item)
+        events, self._ready = self._ready, []
         return events
 
     def wake(self) -> None:
@@ -278,9 +278,15 @@ class DaskPool:
         if isinstance(message, Unusable):
             raise RunnerError(message.reason, name="dask")
         events: list[PoolEvent] = []
-        for fact in message:
-            link.finished += type(fact) is Finished
-            events += self._handle_fact(link, fact)
+        facts = iter(message)
+        try:
+            for fact in facts:
+                link.finished += type(fact) is Finished
+                events += self._handle_fact(link, fact)
+        except KeyboardInterrupt:
+            self._ready += events
+            self._messages.put((link, list(facts)))
+            raise
         return events
 
     def _handle_fact(self, link: Link, fact: Any) -> list[PoolEvent]:

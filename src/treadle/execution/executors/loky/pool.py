@@ -83,6 +83,7 @@ class LokyPool:
             recycles=recycling is not None,
             sets_up_project=not method.child_inherits,
             launch=None if method.child_inherits else self._launch,  # they start fast
+            unreported=self._unreported_nodes,
         )
         self._recycling = recycling
         self._slot_pool = SlotPool(max_workers, method, make_spec, self)
@@ -167,6 +168,12 @@ class LokyPool:
             for worker, entry in entries
             if entry.run == self._run and entry.node is not None
         }
+
+    def _unreported_nodes(self) -> list[Report]:
+        """Return the nodes that workers have finished and not reported yet, from the blackboard."""
+        ready = [(worker, slot) for worker, slot in self._slots.items() if slot.ready]
+        facts = {worker: self._unreported.restored(worker, self._slot_pool.unreported(slot)) for worker, slot in ready}
+        return [Report(worker, fact) for worker, found in facts.items() for fact in found]
 
     def kill(self, worker: int) -> None:
         """Kill a worker process, even in the middle of a node."""

@@ -34,7 +34,7 @@ from treadle.execution.worker.inherited import InheritedResources
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from treadle.execution.protocol.messages import ProcessSpec
 
@@ -71,6 +71,8 @@ class SlotPool:
     def __init__(self, size: int, method: StartMethod, make_spec: Callable[[str], ProcessSpec], callbacks: PoolCallbacks) -> None:
         self._callbacks = callbacks
         self._posted: dict[int, Slot] = {}  # slots with messages for the next `flush`, by number
+        self._events: list[PoolEvent] = []  # what `wait` returns next
+        self._arrived: tuple[Slot, Iterator[tuple[Any, list[int]]]] | None = None  # the messages that are being handled
         self._retiring: list[threading.Thread] = []  # each waits for a retired process to exit
         open_standard_descriptors()
         with contextlib.ExitStack() as files:  # any step may fail at the limit of open files: close what is open then
@@ -163,20 +165,17 @@ class SlotPool:
         with contextlib.suppress(OSError):  # the pool may be closing; or the buffer is full, so that `wait` returns anyway
             self._wake_write.send(b"\0")
 
-    def _woken(self, _mask: int) -> list[PoolEvent]:
+    def _woken(self, _mask: int) -> None:
         with contextlib.suppress(BlockingIOError):  # another call may have read it already
             self._wake_read.recv(1024)
-        return []
 
-    def _handle_end(self, slot: Slot, pid: int) -> list[PoolEvent]:
+    def _handle_end(self, slot: Slot, pid: int) -> None:
         """Handle the end of a slot's process."""
-        events: list[PoolEvent] = []
         if slot.pid == pid and slot.channel is not None:
             # Messages that it sent before it died are still in the socket: read them first.
-            events += self._exchange(slot, slot.channel, selectors.EVENT_READ)
+            self._exchange(slot, slot.channel, selectors.EVENT_READ)
         if slot.pid == pid:
-            events += self._handle_loss(slot)
-        return events
+            self._handle_loss(slot)
 
     def _unregister(self, slot: Slot) -> None:
         """Stop waiting for a slot's messages, and for the end of its process."""
@@ -193,34 +192,42 @@ class SlotPool:
         self._retiring = [thread for thread in self._retiring if thread.is_alive()]
         self._retiring.append(slot.retire())
 
-    def _handle_loss(self, slot: Slot) -> list[PoolEvent]:
+    def _handle_loss(self, slot: Slot) -> None:
         """Reap a worker that is gone or no longer responds, and report it."""
         pid, was_ready = slot.pid, slot.ready
         self._unregister(slot)
         exitcode = slot.reap()
-        if not was_ready:
-            return [SetupFailed(slot.number, None, exitcode, pid)]
-        return self._callbacks.worker_lost(slot, pid, exitcode, self.read_blackboard(slot))
+        if was_ready:
+            self._events += self._callbacks.worker_lost(slot, pid, exitcode, self.read_blackboard(slot))
+        else:
+            self._events.append(SetupFailed(slot.number, None, exitcode, pid))
 
     # --- messages --------------------------------------------------------------------------------------------------------
 
-    def _exchange(self, slot: Slot, channel: Channel, mask: int) -> list[PoolEvent]:
+    def _exchange(self, slot: Slot, channel: Channel, mask: int) -> None:
         """Receive a worker's messages, and continue to send those that its socket did not accept before."""
         if slot.channel is not channel:
-            return []  # its loss was handled earlier in the same `wait`
-        events: list[PoolEvent] = []
+            return  # its loss was handled earlier in the same `wait`
         try:
             if mask & selectors.EVENT_WRITE:
                 with contextlib.suppress(ChannelClosedError):  # it is gone, but its last messages are received first
                     self._resume_sending(channel)
-            for message, descriptors in channel.receive_ready():
-                if isinstance(message, Hello):
-                    events += self._handle_hello(slot, message)
-                else:
-                    events += self._callbacks.message_received(slot, message, descriptors)
+            self._arrived = slot, iter(channel.receive_ready())
+            self._handle_arrived()
         except ChannelClosedError:
-            events += self._handle_loss(slot)
-        return events
+            self._handle_loss(slot)
+
+    def _handle_arrived(self) -> None:
+        """Handle the messages that have arrived; called again by the next `wait` if an interrupt ends it."""
+        if self._arrived is None:
+            return
+        slot, messages = self._arrived
+        for message, descriptors in messages:
+            if isinstance(message, Hello):
+                self._events += self._handle_hello(slot, message)
+            else:
+                self._events += self._callbacks.message_received(slot, message, descriptors)
+        self._arrived = None
 
     def _handle_hello(self, slot: Slot, hello: Hello) -> list[PoolEvent]:
         if hello.failure is not None:
@@ -235,10 +242,16 @@ class SlotPool:
         return self._callbacks.worker_ready(slot)
 
     def wait(self, timeout: float | None) -> list[PoolEvent]:
-        """Block until a worker sends a message or is lost, for at most `timeout` seconds; None for no limit."""
-        events: list[PoolEvent] = []
+        """Block until a worker sends a message or is lost, for at most `timeout` seconds; None for no limit.
+
+        An interrupt loses no event: the next call returns those that were received.
+        """
+        if self._arrived is not None or self._events:
+            self._handle_arrived()
+            timeout = 0
         for key, mask in self._selector.select(timeout):
-            events += key.data(mask)
+            key.data(mask)
+        events, self._events = self._events, []
         return events
 
     def read_blackboard(self, slot: Slot) -> WorkerEntry:
@@ -246,7 +259,7 @@ class SlotPool:
         return self._blackboard.read(slot.number - 1)
 
     def unreported(self, slot: Slot) -> list[FinishedNode]:
-        """Return the nodes that a lost worker finished, according to the blackboard, and had not reported."""
+        """Return the nodes that a worker has finished, according to the blackboard, and not reported."""
         return self._blackboard.finished_after(slot.number - 1, slot.reported)
 
     def send(self, slot: Slot, message: Any, descriptors: Sequence[int] = ()) -> None:
