@@ -7,7 +7,9 @@ store) is a callable that takes one event. Times are seconds since the epoch (`t
 from __future__ import annotations
 
 from enum import Enum
-from typing import Any, NamedTuple, Protocol, TypeAlias, get_args
+from typing import Any, Protocol, TypeAlias, get_args
+
+from treadle.named_tuple import NamedTuple
 
 
 class Outcome(Enum):

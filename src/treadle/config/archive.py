@@ -8,9 +8,10 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterator
 from pathlib import Path, PurePath, PurePosixPath
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from treadle.errors import ConfigError
+from treadle.named_tuple import NamedTuple
 
 if TYPE_CHECKING:
     import tarfile

@@ -9,10 +9,11 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from enum import Enum
-from typing import Any, NamedTuple
+from typing import Any
 
 from treadle.config.params import merge_params
 from treadle.config.resolvers import Literal
+from treadle.named_tuple import NamedTuple
 
 __all__ = ["Conflict", "MergedEnvironment", "Strategy", "merge_environments", "merge_files", "overlay"]
 

@@ -16,9 +16,10 @@ import contextvars
 import inspect
 import re
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 from treadle.errors import ConfigError
+from treadle.named_tuple import NamedTuple
 from treadle.suggestions import close_names, did_you_mean
 
 _PREFIX = "treadle."

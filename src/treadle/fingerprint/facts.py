@@ -6,8 +6,9 @@ import hashlib
 import re
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import NamedTuple, TypeAlias
+from typing import TypeAlias
 
+from treadle.named_tuple import NamedTuple
 from treadle.secrets import mask_secrets
 
 Key: TypeAlias = "tuple[str, ...] | tuple[str, int]"

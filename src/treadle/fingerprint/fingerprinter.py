@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import os
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from treadle.fingerprint.facts import Facts, Key, Part, digest_of, shown_value
 from treadle.fingerprint.objects import Objects
+from treadle.named_tuple import NamedTuple
 from treadle.project.current import configured_project, is_configured
 
 if TYPE_CHECKING:

@@ -14,12 +14,13 @@ import warnings
 from contextlib import contextmanager
 from functools import cached_property
 from types import CodeType
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from treadle.fingerprint.facts import digest_of
 from treadle.fingerprint.names import Import, References, imports_of, references
 from treadle.fingerprint.syntax import Function, children, dump
 from treadle.forks import fork_safe
+from treadle.named_tuple import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

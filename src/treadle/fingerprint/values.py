@@ -23,10 +23,11 @@ import threading
 import types
 from contextvars import ContextVar
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from treadle.fingerprint.facts import Facts, digest_of, hidden
 from treadle.fingerprint.instances import CONTAINERS, LEAVES, has_readable_state, own_attributes
+from treadle.named_tuple import NamedTuple
 from treadle.secrets import looks_secret, mask_setting
 
 if TYPE_CHECKING:

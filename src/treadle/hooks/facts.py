@@ -5,7 +5,7 @@ Neighbours: the hook `on_worker_start` in `specs.py` takes it; `treadle.executio
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from treadle.named_tuple import NamedTuple
 
 
 class WorkerFacts(NamedTuple):

@@ -13,7 +13,7 @@ import copy
 import os
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from treadle.errors import DatasetError, UnknownDatasetError
 from treadle.forks import fork_safe
@@ -26,6 +26,7 @@ from treadle.io.memory import MemoryDataset
 from treadle.io.parameters import ALL_PARAMETERS, PREFIX, Parameters
 from treadle.io.validation import SWITCH
 from treadle.io.versions import new_version
+from treadle.named_tuple import NamedTuple
 from treadle.secrets import register_secrets
 from treadle.suggestions import close_names, did_you_mean
 

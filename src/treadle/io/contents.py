@@ -17,11 +17,12 @@ import time
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from treadle.events import ContentRecord
 from treadle.io.kedro_files import NoFileError, kedro_file
 from treadle.io.remote_contents import remote_content
+from treadle.named_tuple import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

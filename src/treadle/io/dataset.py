@@ -9,9 +9,10 @@ implement the protocol, `recipe` builds datasets from configuration, `catalog` s
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Any, Final, NamedTuple, Protocol, TypeGuard, runtime_checkable
+from typing import Any, Final, Protocol, TypeGuard, runtime_checkable
 
 from treadle.io.exclusive import shared_database
+from treadle.named_tuple import NamedTuple
 
 _KEDRO_MEMORY: Final = frozenset(f"kedro.io.{name}" for name in ("memory_dataset", "shared_memory_dataset", "cached_dataset"))
 

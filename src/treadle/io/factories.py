@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 from treadle.errors import DatasetError
 from treadle.io.recipe import PATH_KEYS, DatasetRecipe, credential_names, is_relative
+from treadle.named_tuple import NamedTuple
 
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
+
+from treadle.named_tuple import NamedTuple
 
 _HTTP: Final = ("http", "https")
 

@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path, PureWindowsPath
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 from treadle.errors import DatasetError
 from treadle.io.copying import copy_value
@@ -19,6 +19,7 @@ from treadle.io.exclusive import shared_database
 from treadle.io.storage import is_local, local_path
 from treadle.io.types import known_type, resolve_type
 from treadle.io.validation import KEY as VALIDATOR_KEY
+from treadle.named_tuple import NamedTuple
 from treadle.suggestions import close_names, did_you_mean
 
 if TYPE_CHECKING:

@@ -13,11 +13,12 @@ import importlib.util
 import sys
 from functools import lru_cache
 from types import MappingProxyType
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from treadle.errors import DatasetError
 from treadle.io.dataset import Capabilities
 from treadle.io.failures import install_hint
+from treadle.named_tuple import NamedTuple
 from treadle.plugins import DATASETS, find_offer, offered, plugin_name
 from treadle.suggestions import close_names, did_you_mean
 

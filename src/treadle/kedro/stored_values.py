@@ -9,9 +9,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Iterator, MutableMapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from treadle.kedro.stored_value_dataset import StoredValueDataset
+from treadle.named_tuple import NamedTuple
 from treadle.session.stored_values import with_stored_values
 
 if TYPE_CHECKING:

@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from enum import Enum
 from types import GeneratorType
-from typing import Any, NamedTuple
+from typing import Any
 
 from treadle.errors import PipelineError
+from treadle.named_tuple import NamedTuple
 from treadle.pipeline.names import check_dataset_name, listed
 
 

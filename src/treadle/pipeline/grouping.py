@@ -5,9 +5,10 @@ State: none. `pipeline_class.py` has it as a method, `group_by_namespace`.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from treadle.errors import CircularDependencyError, PipelineError
+from treadle.named_tuple import NamedTuple
 from treadle.pipeline.graph import Graph
 
 if TYPE_CHECKING:

@@ -7,9 +7,10 @@ Neighbours: `pipeline_class.py` has the public interface; `selection.py` selects
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from treadle.errors import CircularDependencyError, PipelineError
+from treadle.named_tuple import NamedTuple
 from treadle.pipeline.graph import Graph
 from treadle.pipeline.names import SHOWN, TRANSCODING, base_name, listed
 

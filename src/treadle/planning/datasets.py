@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import Enum
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from treadle.io.recipe import PATH_KEYS
+from treadle.named_tuple import NamedTuple
 from treadle.pipeline.names import is_parameter
 from treadle.secrets import MASK, looks_secret, mask_patterns, mask_secrets, without_credentials
 

@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from enum import Enum
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
+from treadle.named_tuple import NamedTuple
 from treadle.pipeline.policy import NodePolicy, policy_of
 
 if TYPE_CHECKING:

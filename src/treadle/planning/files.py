@@ -6,10 +6,11 @@ State: none. Neighbours: `treadle.session.checking` reports the problems; `datas
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from treadle.errors import DatasetError
 from treadle.io.dataset import Dataset
+from treadle.named_tuple import NamedTuple
 from treadle.pipeline.names import base_name
 
 if TYPE_CHECKING:

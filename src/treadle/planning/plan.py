@@ -11,10 +11,11 @@ from __future__ import annotations
 import math
 from functools import partial
 from itertools import chain
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from treadle.collector import collection_paused
 from treadle.errors import UnknownDatasetError
+from treadle.named_tuple import NamedTuple
 from treadle.pipeline.names import base_name
 from treadle.planning.confirms import confirming_in_main
 from treadle.planning.exclusive import apply_exclusive

@@ -19,9 +19,10 @@ State: none. Neighbours: `treadle.pipeline.policy` defines the policy, `plan` ho
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from treadle.errors import ConfigError
+from treadle.named_tuple import NamedTuple
 from treadle.pipeline.policy import READERS, FailurePolicy, NodePolicy, Place, policy_of, read_resources
 from treadle.planning.exclusive import ExclusiveRule, read_rule
 from treadle.suggestions import close_names, did_you_mean

@@ -5,7 +5,9 @@ Neighbours: the store returns these for recorded runs; `treadle.execution.runner
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
+
+from treadle.named_tuple import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

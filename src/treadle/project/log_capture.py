@@ -13,8 +13,9 @@ from __future__ import annotations
 import os
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Protocol
 
+from treadle.named_tuple import NamedTuple
 from treadle.project.logging import node_here
 
 if TYPE_CHECKING:

@@ -14,9 +14,10 @@ import os
 import sys
 from collections.abc import Mapping
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from treadle.errors import ConfigError, MissingConfigError
+from treadle.named_tuple import NamedTuple
 from treadle.project.current import configured_project, is_configured
 
 node_here: ContextVar[tuple[str, str] | None] = ContextVar("treadle_node_here", default=None)

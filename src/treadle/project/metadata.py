@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from treadle.errors import ProjectError, ProjectNotFoundError
+from treadle.named_tuple import NamedTuple
 from treadle.suggestions import close_names, did_you_mean
 
 CONFIG_FILE = "pyproject.toml"

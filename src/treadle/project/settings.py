@@ -9,9 +9,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from treadle.errors import ProjectError
+from treadle.named_tuple import NamedTuple
 from treadle.pipeline.policy import read_amount
 from treadle.project.code import import_project_module
 from treadle.suggestions import close_names, did_you_mean

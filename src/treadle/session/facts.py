@@ -23,9 +23,10 @@ import weakref
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import IO
 
 from treadle.forks import fork_safe
+from treadle.named_tuple import NamedTuple
 from treadle.secrets import MASK, looks_secret, mask_secrets, mask_setting
 
 ENVIRONMENT_PREFIXES = (

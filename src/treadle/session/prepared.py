@@ -6,8 +6,9 @@ State: none. Neighbours: `running.py` executes what was prepared, `preview.py` s
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
+from treadle.named_tuple import NamedTuple
 from treadle.planning import check_inputs
 from treadle.session.policies import configured_policies
 from treadle.session.selection import keep_missing, select_pipeline

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from treadle.config.params import merge_params
 from treadle.config.writing import yaml_value
 from treadle.errors import RunCancelledError
 from treadle.events import Outcome
+from treadle.named_tuple import NamedTuple
 from treadle.observe.store.records import ErrorRecord, RunRecord, SessionRecord
 from treadle.secrets import mask_patterns, mask_secrets
 from treadle.session.facts import GitFacts, installed_versions

@@ -7,9 +7,10 @@ State: none. Neighbours: `session.py` creates a request for each run and passes 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 from treadle.errors import SessionError
+from treadle.named_tuple import NamedTuple
 
 if TYPE_CHECKING:
     from treadle.execution.runners.choice import RunnerChoice

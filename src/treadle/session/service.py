@@ -17,11 +17,12 @@ import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from treadle.config.params import merge_params
 from treadle.errors import SessionError
 from treadle.forks import fork_safe
+from treadle.named_tuple import NamedTuple
 from treadle.session.claims import OutputClaims
 from treadle.session.creation import choose_env, make_config_loader, make_facts, make_hook_manager, make_store, start_git_probe
 from treadle.session.handle import RunHandle

@@ -13,9 +13,10 @@ from __future__ import annotations
 import re
 import secrets
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 from treadle.errors import ConfigError
+from treadle.named_tuple import NamedTuple
 
 _CHOOSES_CODE = frozenset({"type", "dataset"})
 _CODE_ENDINGS = ("class", "cls", "validator", "credentials", "backend", "module", "callable", "factory")

@@ -11,10 +11,11 @@ import time
 from contextlib import suppress
 from hashlib import blake2b
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 from urllib.parse import quote, unquote
 
 from treadle.errors import SessionError
+from treadle.named_tuple import NamedTuple
 from treadle.observe.store.file import STORE_FOLDER
 from treadle.observe.store.records import SessionState
 

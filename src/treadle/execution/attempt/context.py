@@ -9,11 +9,12 @@ from __future__ import annotations
 import os
 import time
 from contextlib import nullcontext
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from treadle.errors import NodeTimeoutError
 from treadle.execution.attempt.verdict import describe_timeout
 from treadle.execution.processes.forked import end_forked_child
+from treadle.named_tuple import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence

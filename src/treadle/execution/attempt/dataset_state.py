@@ -20,11 +20,12 @@ import os
 import pickle
 import threading
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from treadle.execution.processes.scratch import Scratch
 from treadle.execution.values.pickling import ATOMS
 from treadle.forks import fork_safe
+from treadle.named_tuple import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping

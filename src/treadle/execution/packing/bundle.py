@@ -9,7 +9,7 @@ import logging
 import os
 import pickle
 from itertools import chain
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from treadle.execution.attempt.context import RunContext
@@ -20,6 +20,7 @@ from treadle.execution.values.importable import is_found_by_name
 from treadle.execution.values.in_band import pickle_in_band
 from treadle.hooks.registered import implemented
 from treadle.io.storage import is_local, local_path
+from treadle.named_tuple import NamedTuple
 from treadle.pipeline.names import is_parameter
 from treadle.project.logging import snapshot_levels
 from treadle.secrets import known_secrets

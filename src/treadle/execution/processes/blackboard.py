@@ -13,9 +13,10 @@ from __future__ import annotations
 import mmap
 import os
 import struct
-from typing import Any, NamedTuple
+from typing import Any
 
 from treadle.execution.processes.scratch import reserve
+from treadle.named_tuple import NamedTuple
 
 _HEAD = struct.Struct("<qqdqqd")  # run, node (-1: idle), start time, peak memory, number of finished nodes, monotonic start time
 _WORD = struct.Struct("<q")

@@ -18,10 +18,11 @@ import threading
 from contextlib import contextmanager
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, cast
+from typing import TYPE_CHECKING, cast
 
 from treadle.errors import RunnerError
 from treadle.forks import fork_safe_threads
+from treadle.named_tuple import NamedTuple
 from treadle.suggestions import close_names, did_you_mean
 
 if TYPE_CHECKING:

@@ -13,10 +13,11 @@ import os
 import pickle
 import resource
 from contextlib import suppress
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 from treadle.execution.protocol.placement import SHARED, Placement
 from treadle.execution.protocol.spilled import open_spilled, read_all
+from treadle.named_tuple import NamedTuple
 
 DESCRIPTOR_LIMIT = 256
 """Values do not use descriptors above this number if they can avoid it: a process may often open 1,024 (RLIMIT_NOFILE)."""

@@ -14,7 +14,9 @@ Each type has a pickle test. They are named tuples, which are created, pickled a
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from treadle.named_tuple import NamedTuple
 
 if TYPE_CHECKING:
     import logging

@@ -5,7 +5,9 @@ Made in the parent and sent to workers by plain pickle. State: none.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Protocol
+
+from treadle.named_tuple import NamedTuple
 
 if TYPE_CHECKING:
     from treadle.project.logging import LoggingLevels

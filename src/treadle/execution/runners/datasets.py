@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import logging
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from treadle.execution.attempt.dataset_state import SharedState, run_folder
 from treadle.execution.runners.dataset_upkeep import DatasetUpkeep
 from treadle.io.dataset import is_of_project, releases_itself
+from treadle.named_tuple import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -10,9 +10,10 @@ State: none; pure. Neighbours: `auto.py` runs the plan with the best runner, `sc
 from __future__ import annotations
 
 from statistics import median
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from treadle.execution.scheduling.simulator import simulate
+from treadle.named_tuple import NamedTuple
 from treadle.planning.durations import expected_seconds
 
 if TYPE_CHECKING:

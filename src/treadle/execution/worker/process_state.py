@@ -25,11 +25,12 @@ import socket
 import sys
 import time
 import warnings
-from typing import Any, NamedTuple
+from typing import Any
 
 from treadle.execution.protocol.handles import UnpicklableValueError
 from treadle.execution.values.importable import is_found_by_name
 from treadle.execution.values.in_band import pickle_in_band
+from treadle.named_tuple import NamedTuple
 
 _logger = logging.getLogger(__name__)
 

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from treadle.errors import DatasetError
 from treadle.io.validation import KEY, LOAD, SAVE, SWITCH
+from treadle.named_tuple import NamedTuple
 from treadle.suggestions import close_names, did_you_mean
 
 _KEYS: Final = ("class", "on", "severity", "options", "enabled")

@@ -5,10 +5,11 @@ State: none. Neighbours: the catalog's `validate` calls `validate_dataset`, `tre
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 from treadle.errors import DatasetError
 from treadle.io.validation import LOAD, SAVE
+from treadle.named_tuple import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -5,7 +5,9 @@ Neighbours: `perfetto.py`, `otlp.py` and `openlineage.py` each convert them.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
+
+from treadle.named_tuple import NamedTuple
 
 if TYPE_CHECKING:
     from treadle.observe.store import NodeRecord, RunRecord, SessionRecord

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections import defaultdict
 from itertools import count
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
+from treadle.named_tuple import NamedTuple
 from treadle.observe.export.attempts import Attempt, attempts_of
 
 if TYPE_CHECKING:

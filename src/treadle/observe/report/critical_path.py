@@ -6,8 +6,9 @@ finished last. The parts of the path cover the whole run without gaps, so they s
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
+from treadle.named_tuple import NamedTuple
 from treadle.observe.report.timeline import CAUSES
 
 if TYPE_CHECKING:

@@ -13,8 +13,9 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
+from treadle.named_tuple import NamedTuple
 from treadle.observe.report.resource_waits import ResourceUse, blocked_seconds
 from treadle.observe.store.run_graph import GraphNode, RunGraph, Source
 

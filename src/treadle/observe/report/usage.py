@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from itertools import pairwise
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
+from treadle.named_tuple import NamedTuple
 from treadle.observe.store.run_graph import MEMORY
 
 if TYPE_CHECKING:

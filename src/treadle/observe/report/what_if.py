@@ -6,10 +6,11 @@ The graph of the record is all that is needed, so the answer does not depend on 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from treadle.events import Outcome
 from treadle.execution.scheduling.simulator import bounds, simulate
+from treadle.named_tuple import NamedTuple
 from treadle.observe.store.run_graph import MEMORY, PARAMETERS, RunGraph, children_of
 from treadle.pipeline.policy import NodePolicy
 from treadle.planning.plan import Plan, PlannedDataset, PlannedNode

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections import defaultdict
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from treadle.events import Outcome
+from treadle.named_tuple import NamedTuple
 from treadle.observe.store.database_access import DatabaseAccess
 from treadle.planning.run_times import RunTimes
 

@@ -23,10 +23,11 @@ import logging
 import threading
 import time
 from collections import deque
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from treadle.errors import StoreError
 from treadle.forks import ForkSafeThread
+from treadle.named_tuple import NamedTuple
 from treadle.observe.store.parts import RecordParts
 
 if TYPE_CHECKING:

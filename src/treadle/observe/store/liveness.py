@@ -12,7 +12,8 @@ import platform
 import time
 from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple
+
+from treadle.named_tuple import NamedTuple
 
 LOST_AFTER = 60.0
 """A session on another machine is lost if its last heartbeat is older than this, in seconds."""

@@ -13,8 +13,9 @@ from __future__ import annotations
 
 import json
 from collections import deque
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
+from treadle.named_tuple import NamedTuple
 from treadle.observe.store.line_text import kept_length, masked, text_of
 from treadle.observe.store.plain import plain_text
 

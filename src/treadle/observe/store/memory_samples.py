@@ -12,9 +12,10 @@ import os
 import time
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from treadle.execution.processes.memory import cgroup_limits
+from treadle.named_tuple import NamedTuple
 from treadle.observe.store.plain import plain_text
 
 if TYPE_CHECKING:

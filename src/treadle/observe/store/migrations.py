@@ -12,9 +12,10 @@ State: none. Neighbours: `connection.py` has the connection, `store.py` calls `m
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from treadle.errors import StoreError
+from treadle.named_tuple import NamedTuple
 from treadle.observe.store.statements import MIGRATIONS, insert
 
 if TYPE_CHECKING:

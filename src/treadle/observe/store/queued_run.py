@@ -5,7 +5,9 @@ State: none. Neighbours: `queue_access.py` reads and writes it; `treadle.server`
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
+
+from treadle.named_tuple import NamedTuple
 
 if TYPE_CHECKING:
     from treadle.observe.store.liveness import SessionProcess

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from treadle.events import (
     DatasetReleased,
@@ -29,6 +29,7 @@ from treadle.events import (
     WorkerStarted,
 )
 from treadle.forks import fork_safe
+from treadle.named_tuple import NamedTuple
 from treadle.observe.store.memory_samples import MemorySamples
 from treadle.observe.store.records import NodeRecord, RunRecord, WorkerRecord
 

@@ -11,10 +11,11 @@ from __future__ import annotations
 
 import traceback
 from enum import Enum
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 from treadle.errors import HookError, NodeError, WorkerSetupError
 from treadle.events import Outcome
+from treadle.named_tuple import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
+from treadle.named_tuple import NamedTuple
 from treadle.observe.store.liveness import SessionProcess, is_alive
 
 

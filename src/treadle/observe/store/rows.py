@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from treadle.events import Outcome
+from treadle.named_tuple import NamedTuple
 from treadle.observe.store.liveness import SessionProcess, is_alive
 from treadle.observe.store.memory_samples import MemoryRecord
 from treadle.observe.store.plain import plain_text, plain_value

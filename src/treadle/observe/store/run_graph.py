@@ -12,9 +12,10 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from treadle.io.parameters import Parameters
+from treadle.named_tuple import NamedTuple
 from treadle.observe.store.plain import plain_text, plain_value
 from treadle.pipeline.names import is_parameter
 

@@ -10,8 +10,9 @@ Neighbours: `parts.py` has the parts, `rows.py` and `node_rows.py` convert them;
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from treadle.named_tuple import NamedTuple
 from treadle.observe.store import rows
 from treadle.observe.store.node_rows import node_rows
 from treadle.observe.store.parts import RecordParts

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
+
+from treadle.named_tuple import NamedTuple
 
 if TYPE_CHECKING:
     from treadle.events import ContentRecord

@@ -9,12 +9,13 @@ import signal
 from contextlib import ExitStack
 from functools import cached_property, partial
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from treadle.errors import RunnerError
 from treadle.execution.executors.dask import signals
 from treadle.execution.executors.dask.exits import describe_exit_of
 from treadle.execution.processes.main_module import hidden_main
+from treadle.named_tuple import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable

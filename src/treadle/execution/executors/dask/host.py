@@ -10,7 +10,7 @@ import os
 import pickle
 import signal
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from treadle.execution.executors.dask.code import ProjectCode, code_folder, unpack_code
 from treadle.execution.executors.dask.fetching import answer
@@ -21,6 +21,7 @@ from treadle.execution.executors.dask.project import HostedProject
 from treadle.execution.executors.dask.shared_files import unseen
 from treadle.execution.executors.dask.versions import versions
 from treadle.execution.protocol.handles import UnpicklableValueError
+from treadle.named_tuple import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence

@@ -9,7 +9,7 @@ from __future__ import annotations
 import pickle
 from collections import deque
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from treadle.errors import DatasetError
 from treadle.execution.executors.dask.messages import ClusterValue
@@ -24,6 +24,7 @@ from treadle.execution.values.transfer import (
     describe_lost_value,
     describe_unpicklable_result,
 )
+from treadle.named_tuple import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -19,7 +19,7 @@ import pickle
 import uuid
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from treadle.execution.attempt.failure import record_failure
 from treadle.execution.executors.dask.blackboard_file import BlackboardReader
@@ -38,6 +38,7 @@ from treadle.execution.executors.dask.worker_checks import (
 )
 from treadle.execution.executors.dask.worker_tasks import WorkerTasks
 from treadle.execution.protocol.messages import Cancel, Failed, Finished, Hello, Job, JobsReturned, Release, Started
+from treadle.named_tuple import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from treadle.execution.protocol.handles import UnpicklableValueError
 from treadle.execution.protocol.placement import Placement
+from treadle.named_tuple import NamedTuple
 
 if TYPE_CHECKING:
     from treadle.execution.protocol.handles import Handle

@@ -22,10 +22,11 @@ import sys
 import threading
 from contextlib import suppress
 from multiprocessing import forkserver
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from treadle.execution.executors.loky.slot import ensure_forkserver
 from treadle.forks import fork_safe
+from treadle.named_tuple import NamedTuple
 from treadle.project.current import is_configured
 
 if TYPE_CHECKING:

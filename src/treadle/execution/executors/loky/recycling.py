@@ -6,7 +6,9 @@ value would be lost with it.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
+
+from treadle.named_tuple import NamedTuple
 
 if TYPE_CHECKING:
     from treadle.execution.executors.loky.slot import Slot
