@@ -9,12 +9,17 @@
 
 This module only finds entry points. `hooks`, `io.types`, `execution.runners.registry` and the command line import them and report
 those that are broken. State: a cache of the entry points for the current `sys.path`, because the search takes milliseconds.
+
+Most environments have no plugin, and `importlib.metadata` takes a tenth of a short command to import and to read all metadata. So
+it is imported only if the metadata of some package mentions a group of Treadle.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 from functools import lru_cache
+from importlib.machinery import PathFinder
 from typing import TYPE_CHECKING
 
 from treadle.collector import collection_paused
@@ -68,9 +73,37 @@ def plugin_name(entry: EntryPoint) -> str:
 
 
 @lru_cache(maxsize=8)
-def _offered(_path: tuple[str, ...]) -> dict[str, tuple[EntryPoint, ...]]:
+def _offered(path: tuple[str, ...]) -> dict[str, tuple[EntryPoint, ...]]:
+    if not _has_other_finders() and not any(map(_may_offer, path)):
+        return dict.fromkeys(GROUPS, ())
     with collection_paused():  # the import of twenty modules, and objects that are kept
         from importlib.metadata import entry_points
 
         found = entry_points()
     return {group: tuple(sorted(found.select(group=group), key=plugin_name)) for group in GROUPS}
+
+
+def _has_other_finders() -> bool:
+    """Return whether something besides `sys.path` provides metadata."""
+    return any(finder is not PathFinder and hasattr(finder, "find_distributions") for finder in sys.meta_path)
+
+
+def _may_offer(folder: str) -> bool:
+    """Return whether the metadata of a package in a folder of `sys.path` mentions a group of Treadle; True for an archive."""
+    try:
+        with os.scandir(folder or ".") as entries:
+            metadata = [entry.path for entry in entries if entry.name.lower().endswith(("dist-info", "egg-info"))]
+    except NotADirectoryError:
+        return True
+    except OSError:
+        return False
+    return any(map(_mentions_group, metadata))
+
+
+def _mentions_group(metadata: str) -> bool:
+    """Return whether a metadata folder has entry points of a group of Treadle."""
+    try:
+        with open(os.path.join(metadata, "entry_points.txt"), "rb") as file:  # noqa: PTH118, PTH123 - opens hundreds
+            return b"[treadle." in file.read()
+    except OSError:
+        return False

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 import sys
+from importlib.metadata import Distribution
+from pathlib import Path
 
 import pytest
 
+import treadle
 from treadle import Runner
 from treadle.cli.main import main
 from treadle.errors import DatasetError, RunnerError
 from treadle.execution.runners.registry import make_runner, runner_names
 from treadle.io.recipe import DatasetRecipe
-from treadle.plugins import GROUPS, find_offer, offered, plugin_name
+from treadle.plugins import GROUPS, RUNNERS, find_offer, offered, plugin_name
 
 CODE = """
 from pathlib import Path
@@ -168,3 +173,46 @@ def test_info_lists_plugins(plugin, capsys):
     """`treadle info` says who offers what."""
     assert main(["info"]) == 0
     assert "demo-offers 1.0 (commands, runners, datasets)" in capsys.readouterr().out
+
+
+def test_importlib_metadata_is_imported_only_if_there_are_plugins(plugin, tmp_path):
+    """Without a plugin, the metadata of installed packages is only searched for the names of Treadle's groups."""
+    code = (
+        "import sys; sys.path = [path for path in sys.path if 'packages' not in path] + sys.argv[1:]\n"
+        "from treadle.plugins import RUNNERS, offered\n"
+        "print(len(offered(RUNNERS)), 'importlib.metadata' in sys.modules)"
+    )
+    empty = tmp_path / "empty"
+    (empty / "other-1.0.dist-info").mkdir(parents=True)
+    (empty / "other-1.0.dist-info" / "entry_points.txt").write_text("[console_scripts]\nother = other:main\n")
+    source = str(Path(treadle.__file__).parent.parent)
+
+    def printed(*folders):
+        command = [sys.executable, "-I", "-c", f"import sys; sys.path.append({source!r})\n{code}", *map(str, folders)]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
+
+    assert printed(empty, tmp_path / "missing") == ["0", "False"]
+    assert printed(empty, plugin) == ["3", "True"]
+
+
+def test_plugins_in_archives_and_of_other_finders_are_found(plugin, tmp_path, monkeypatch):
+    """Metadata is also read from a zip file on sys.path, and from whatever else provides distributions."""
+    archive = shutil.make_archive(str(tmp_path / "archive"), "zip", plugin)
+    without = [path for path in sys.path if path != str(plugin)]
+    monkeypatch.setattr(sys, "path", [archive, *without])
+    assert find_offer(RUNNERS, "careful") is not None
+    monkeypatch.setattr(sys, "path", [*without, str(tmp_path / "nowhere")])
+    assert find_offer(RUNNERS, "careful") is None
+
+    class Finder:
+        @staticmethod
+        def find_spec(name, path=None, target=None):
+            return None
+
+        @staticmethod
+        def find_distributions(context):
+            return [Distribution.at(plugin / "demo_offers-1.0.dist-info")]
+
+    monkeypatch.setattr(sys, "meta_path", [*sys.meta_path, Finder])
+    monkeypatch.setattr(sys, "path", [*without, str(tmp_path / "nowhere else")])
+    assert find_offer(RUNNERS, "careful") is not None
