@@ -51,6 +51,7 @@ class SerialPool:
         """Start a run."""
         self._number = number
         self._context = run.context(interruptible=True)
+        self._reports_starts = run.reports_starts
         self._announced = False
         run.start_plugins()
         return frozenset()
@@ -88,6 +89,8 @@ class SerialPool:
                 cancelled=lambda: number <= self._cancelled,
             )
         step = next(self._steps)
+        if type(step.fact) is Started and not self._reports_starts:
+            step = next(self._steps)
         fact = step.fact
         if type(fact) is not Started and (type(fact) is not Finished or fact.node == self._last_node):
             self._steps = None  # this was the last step of the job

@@ -37,6 +37,7 @@ class _Run:
     def __init__(self, number: int, bundle: RunBundle, values: LocalValues) -> None:
         self.number = number
         self.context = bundle.context(interruptible=False)
+        self.reports_starts = bundle.reports_starts
         self.values = values
         self.outbox: SimpleQueue[PoolEvent | None] = SimpleQueue()
         """What the workers report; None ends a `wait`."""
@@ -183,6 +184,8 @@ def _run_job(run: _Run, sequence: int, worker: int, job: Job) -> None:
             fact = report.fact
             if isinstance(fact, Started):
                 run.running[worker] = fact
+                if not run.reports_starts:
+                    continue
             elif isinstance(fact, Finished):
                 run.running.pop(worker, None)
                 left.remove(fact.node)

@@ -74,6 +74,7 @@ class RunBundle:
         state: the state that dataset objects change when they save in another process; None if no dataset of the run has such
             state.
         records_outputs: whether the content of each persistent output is recorded after it was saved.
+        reports_starts: whether an observer receives the start of each node, so that a worker of this process reports it.
         decisions: decides which nodes are up to date; None if all nodes run.
         workers: returns how many workers the run can use at most, so that no more are started; None if that is not known. It
             takes a while for a large plan, so it is called only if workers are missing.
@@ -90,6 +91,7 @@ class RunBundle:
         seeds: Seeds | None = None,
         state: SharedState | None = None,
         records_outputs: bool = False,
+        reports_starts: bool = True,
         decisions: Decisions | None = None,
         workers: Callable[[], int] | None = None,
     ) -> None:
@@ -101,6 +103,7 @@ class RunBundle:
         self.seeds = seeds
         self.state = state
         self.records_outputs = records_outputs
+        self.reports_starts = reports_starts
         self.decisions = decisions
         self.workers = workers
 

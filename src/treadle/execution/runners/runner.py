@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from treadle.collector import plan_excluded_from_gc
 from treadle.errors import NodeError, RunCancelledError
-from treadle.events import Outcome, RunStarted
+from treadle.events import NodeStarted, Outcome, RunStarted
 from treadle.execution.processes.interrupts import interrupts_deferred
 from treadle.execution.processes.shortage import explaining_shortages
 from treadle.execution.runners.arguments import (
@@ -228,9 +228,13 @@ class Runner(ABC):
         if cancellation is not None:
             cancellation.check(bundle.run_id)
         seeds = plan_seeds(bundle.plan, self.seed)
-        if seeds or observers.record_outputs:
-            bundle = bundle.changed(seeds=seeds or None, records_outputs=observers.record_outputs)
-        bundle, limits = self._apply_resource_limits(bundle.changed(workers=bundle.plan.most_at_once))
+        bundle = bundle.changed(
+            seeds=seeds or None,
+            records_outputs=observers.record_outputs,
+            reports_starts=observers.need(NodeStarted),
+            workers=bundle.plan.most_at_once,
+        )
+        bundle, limits = self._apply_resource_limits(bundle)
         plan = bundle.plan
         started_at, started_monotonic = time.time(), time.monotonic()  # the executor is a part of what the run costs
         with self._open_executor(bundle) as executor:
