@@ -13,7 +13,7 @@ import copy
 import os
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from treadle.errors import DatasetError, UnknownDatasetError
 from treadle.forks import fork_safe
@@ -40,6 +40,8 @@ if TYPE_CHECKING:
     from treadle.io.validation.declaration import ValidatorRecipe
 
 __all__ = ["Catalog", "CatalogPart", "new_version"]
+
+_NO_FACTORIES: Final = DatasetFactories(())
 
 
 class CatalogPart(NamedTuple):
@@ -76,7 +78,7 @@ class Catalog(DatasetAccess, Inventory):
         self._validators: dict[str, DatasetValidator] = {}
         self._kept_validators: dict[str, ValidatorRecipe] = {}
         self._parameters: Parameters | None = None
-        self._factories = DatasetFactories(())
+        self._factories = _NO_FACTORIES
         self._source: Catalog | None = None
         self.save_version: str | None = None
         self._save_version_given = False

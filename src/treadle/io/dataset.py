@@ -172,5 +172,5 @@ def _is_kedro_memory_class(dataset: object) -> bool:
     return any(kind.__module__ in _KEDRO_MEMORY for kind in kinds)
 
 
-def _declares(dataset: object, *names: str) -> bool:
-    return any(getattr(dataset, name, False) is True for name in names)
+def _declares(dataset: object, name: str, name_in_kedro: str) -> bool:
+    return getattr(dataset, name, False) is True or getattr(dataset, name_in_kedro, False) is True

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from treadle.pipeline.names import base_name
+from treadle.pipeline.names import base_name, is_parameter
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,6 +29,7 @@ class Links:
         consumers: for each dataset, the nodes that use it under exactly this name.
         results: for each dataset, whether a node produces it and no node uses it, in any format.
         made: base names of all outputs.
+        with_parameters: the nodes that use a parameter.
     """
 
     def __init__(  # noqa: PLR0913 - one argument per attribute, passed by name
@@ -44,6 +45,7 @@ class Links:
         consumers: Edges,
         results: tuple[bool, ...],
         made: frozenset[str],
+        with_parameters: tuple[Node, ...],
     ) -> None:
         self.nodes = nodes
         self.inputs = inputs
@@ -55,6 +57,7 @@ class Links:
         self.consumers = consumers
         self.results = results
         self.made = made
+        self.with_parameters = with_parameters
 
 
 def link(nodes: Sequence[Node]) -> Links:
@@ -105,4 +108,5 @@ def link(nodes: Sequence[Node]) -> Links:
         consumers=tuple(map(tuple, consumers)),
         results=tuple(results),
         made=frozenset(producer_of),
+        with_parameters=tuple([node for node in nodes if any(map(is_parameter, node.inputs))]),
     )

@@ -62,9 +62,11 @@ def check_results(plan: Plan, wanted: bool | Iterable[str]) -> tuple[str, ...]: 
     Raises:
         UnknownNameError: a name is not a free output; has close matches.
     """
+    if wanted is False:
+        return ()
     results = [plan.datasets[dataset].name for dataset in plan.results]
-    if isinstance(wanted, bool):
-        return tuple(results) if wanted else ()
+    if wanted is True:
+        return tuple(results)
     names = (wanted,) if isinstance(wanted, str) else tuple(wanted)
     for name in names:
         if name not in results:

@@ -27,7 +27,7 @@ def wrong_parameters(pipeline: Pipeline, catalog: Catalog) -> Iterator[ConfigErr
     Yields:
         An error for each parameter that does not match its annotation; names the key and the node.
     """
-    for node in pipeline.nodes:
+    for node in pipeline.links.with_parameters:
         for dataset, annotation in typed_parameters(node).items():
             if dataset in catalog:
                 try:

@@ -108,9 +108,13 @@ def _attempt(
     hooked = context.hooks is not None  # checked once: for a tiny node, calls that find no hook would dominate its cost
     inputs_to_load = context.inputs[index]
     if inputs_to_load:
-        _for_each(context, steps, partial(_load_input, context, node, steps.inputs, load_input), inputs_to_load)
-        if context.is_async:  # threads finish in any order: restore the order of the node's inputs
+        if context.is_async:
+            _in_threads(steps, partial(_load_input, context, node, steps.inputs, load_input), inputs_to_load)
+            # Threads finish in any order: restore the order of the node's inputs.
             steps.inputs = {name: steps.inputs[name] for name in [context.dataset_names[each] for each in inputs_to_load]}
+        else:
+            for dataset in inputs_to_load:
+                _load_input(context, node, steps.inputs, load_input, dataset, steps)
         steps.dataset = None
     loaded = steps.loaded = clock()
     inputs: Mapping[str, Any] = override_inputs(context, steps, node) if hooked else steps.inputs
@@ -135,7 +139,7 @@ def _attempt(
     inputs = {}
     steps.inputs = {}
     if outputs:
-        _for_each(context, steps, partial(_save_output, _Saver(context, index, node, store_output), outputs), tuple(outputs))
+        _save_outputs(context, _Saver(context, index, node, store_output), outputs, steps)
     if node.confirms:
         _confirm(context, steps, node)
     done = clock()
@@ -155,8 +159,13 @@ def _load_input(
     inputs[name] = data
 
 
-def _save_output(save: _Saver, outputs: dict[str, Any], name: str, steps: Steps) -> None:
-    save(name, outputs.pop(name), steps)
+def _save_outputs(context: RunContext, save: _Saver, outputs: dict[str, Any], steps: Steps) -> None:
+    """Save the outputs of a node; each is removed from the dictionary, so that it is freed once it is saved."""
+    if context.is_async:
+        _in_threads(steps, lambda name, steps: save(name, outputs.pop(name), steps), tuple(outputs))
+        return
+    for name in tuple(outputs):
+        save(name, outputs.pop(name), steps)
 
 
 def _attempt_with_strategy(
@@ -213,9 +222,9 @@ def _save_chunks(
     return saving + time.perf_counter() - before
 
 
-def _for_each(context: RunContext, steps: Steps, function: Callable[[_T, Steps], None], items: Sequence[_T]) -> None:
-    """Load a node's inputs or save its outputs: one after the other or, in an asynchronous run, each in a thread."""
-    if not context.is_async or len(items) < 2:
+def _in_threads(steps: Steps, function: Callable[[_T, Steps], None], items: Sequence[_T]) -> None:
+    """Load a node's inputs or save its outputs, each in a thread if there are several: for asynchronous runs."""
+    if len(items) < 2:
         for item in items:
             function(item, steps)
         return

@@ -38,6 +38,7 @@ from treadle.execution.scheduling.instructions import (
 from treadle.execution.scheduling.scheduler import FailurePolicy, Scheduler
 from treadle.planning.durations import expected_seconds
 from treadle.planning.resume import resume_nodes
+from treadle.planning.run_times import RunTimes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -81,8 +82,7 @@ class RunLoop:
         self._durations = durations
         self.seconds: dict[str, float] = {}
         """How long each finished node took, by name."""
-        self.first_started = 0.0
-        """When the node that finished first had started, in seconds since the epoch; 0 if none has finished."""
+        self._first_started = 0.0  # when the node that finished first had started; 0 if none has finished
         self.worker_starts: list[WorkerStart] = []
         """How the workers started that became ready during the run."""
         capabilities = executor.capabilities
@@ -223,7 +223,8 @@ class RunLoop:
         """Load a free input from the catalog into the store."""
         self._assigns_again = True  # nodes are queued again if the value cannot be loaded, or cannot be sent
         name = self._plan.datasets[load.dataset].name
-        self._dispatches.requested(load.dataset)
+        if self._observers.active:
+            self._dispatches.requested(load.dataset)
         try:
             placement = self._executor.put(load.dataset, self._bundle.catalog.load(name))
         except TreadleError as exc:
@@ -294,7 +295,7 @@ class RunLoop:
                 self._scheduler.value_made(dataset, placement)
         seconds = fact.at - fact.started
         if not self.seconds:
-            self.first_started = fact.started
+            self._first_started = fact.started
         name = self._plan.nodes[fact.node].name
         self.seconds[name] = seconds
         if self._bundle.decisions is not None:
@@ -341,6 +342,17 @@ class RunLoop:
                 self._handle(event)
         for worker, started in self._executor.running().items():
             self._reports.started(worker, started.node, started.at)
+
+    def run_times(self, runner: str, workers: int, seconds: float, started: float) -> RunTimes:
+        """Return how long the run and its nodes took.
+
+        Args:
+            runner: the runner's name.
+            workers: its number of workers.
+            seconds: how long the run took.
+            started: when it began, in seconds since the epoch.
+        """
+        return RunTimes(runner, workers, seconds, max(0.0, self._first_started - started), self.seconds)
 
     def finished_event(self, outcome: Outcome, at: float) -> RunFinished:
         """Return the last event of the run: how it ended, and when, in seconds since the epoch."""

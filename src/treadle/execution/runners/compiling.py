@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from treadle.io.versions import new_version
 from treadle.planning import check_inputs, check_memory_datasets, check_parameters, check_transcoding, compile_plan
 
 if TYPE_CHECKING:
@@ -16,23 +17,24 @@ if TYPE_CHECKING:
 
 
 def compile_run(
-    run_id: str, pipeline: Pipeline, catalog: Catalog, inputs: Mapping[str, Any], policies: PolicyRules
-) -> tuple[Plan, Catalog]:
+    run_id: str | None, pipeline: Pipeline, catalog: Catalog, inputs: Mapping[str, Any], policies: PolicyRules
+) -> tuple[str, Plan, Catalog]:
     """Compile a run.
 
     Args:
-        run_id: its id.
+        run_id: its id; None to make one from the time.
         pipeline: its nodes.
         catalog: the catalog of their datasets.
         inputs: values that replace free inputs of the pipeline, by dataset name.
         policies: the policies in `execution.yml`.
 
     Returns:
-        The plan, and the catalog of the run.
+        The id of the run, its plan and its catalog.
 
     Raises:
         TreadleError: as for `Runner.run`.
     """
+    run_id = run_id or new_version()
     if inputs:
         check_inputs(pipeline, inputs)
         catalog = catalog.with_data(inputs)
@@ -42,4 +44,4 @@ def compile_run(
     check_transcoding(plan)
     check_memory_datasets(plan, catalog)
     check_parameters(pipeline, catalog)
-    return plan, catalog
+    return run_id, plan, catalog

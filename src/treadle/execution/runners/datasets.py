@@ -6,7 +6,7 @@ Runs in the parent. `attempt/dataset_state.py` transfers the attributes that dat
 from __future__ import annotations
 
 import logging
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
 from treadle.execution.attempt.dataset_state import SharedState, run_folder
@@ -15,11 +15,13 @@ from treadle.io.dataset import is_of_project, releases_itself
 from treadle.named_tuple import NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
+    from contextlib import AbstractContextManager
 
     from treadle.events import Observer
     from treadle.io import Catalog
     from treadle.planning import Plan
+    from treadle.planning.plan import PlannedDataset
 
 _logger = logging.getLogger(__name__)
 
@@ -31,8 +33,10 @@ class DatasetManagement(NamedTuple):
     observers: tuple[Observer, ...]
 
 
-@contextmanager
-def managed_datasets(plan: Plan, catalog: Catalog, *, has_processes: bool) -> Iterator[DatasetManagement]:
+_NOTHING_SAVED = DatasetManagement(None, ())
+
+
+def managed_datasets(plan: Plan, catalog: Catalog, *, has_processes: bool) -> AbstractContextManager[DatasetManagement]:
     """Prepare the datasets that a run saves, and release each of them after its last consumer.
 
     Args:
@@ -40,16 +44,18 @@ def managed_datasets(plan: Plan, catalog: Catalog, *, has_processes: bool) -> It
         catalog: the catalog of the run.
         has_processes: whether nodes run in other processes, which have dataset objects of their own.
 
-    Yields:
-        The shared state and the observers for the run.
-
-    Raises:
-        Exception: the release of a dataset failed.
+    Returns:
+        A context for the length of the run, with the shared state and the observers for the run. At its end it raises the
+        exception of a dataset whose release has failed.
     """
     saved = [each for each in plan.datasets if each.declared and each.producer is not None and not each.in_memory]
-    if not saved:
-        yield DatasetManagement(None, ())
-        return
+    return _managed(plan, saved, catalog, has_processes=has_processes) if saved else nullcontext(_NOTHING_SAVED)
+
+
+@contextmanager
+def _managed(
+    plan: Plan, saved: Sequence[PlannedDataset], catalog: Catalog, *, has_processes: bool
+) -> Iterator[DatasetManagement]:
     releasing = {each.name for each in saved if releases_itself(catalog.dataset_class(each.name))}
     for each in saved:
         if each.name not in releasing:

@@ -40,12 +40,13 @@ if TYPE_CHECKING:
     import pluggy
     from typing_extensions import Self
 
-    from treadle.events import Observer
+    from treadle.events import Observer, WorkerStart
     from treadle.execution.executors.executor import Executor
     from treadle.execution.loop.cancellation import Cancellation
     from treadle.execution.loop.observers import Observers
     from treadle.execution.loop.result import RunResult
     from treadle.execution.packing.bundle import RunBundle
+    from treadle.execution.protocol.seeds import Seeds
     from treadle.io import Catalog
     from treadle.pipeline import Pipeline
     from treadle.pipeline.policy import Amount
@@ -154,12 +155,10 @@ class Runner(ABC):
             KeyboardInterrupt: the run was interrupted. Its workers have been stopped.
         """
         from treadle.execution.runners.compiling import compile_run
-        from treadle.io.versions import new_version
 
         check_arguments(pipeline, catalog)
         check_run_options(hooks, observers, inputs, run_id, durations)
-        run_id = run_id or new_version()
-        plan, catalog = compile_run(run_id, pipeline, catalog, inputs or {}, policies)
+        run_id, plan, catalog = compile_run(run_id, pipeline, catalog, inputs or {}, policies)
         if decisions is not None and decisions.nothing_runs:
             from treadle.execution.runners.unchanged import reuse_all
 
@@ -204,9 +203,8 @@ class Runner(ABC):
             The result, as `run` returns it. The exceptions are those of `run`.
         """
         from treadle.execution.loop.observers import Observers
-        from treadle.planning.inputs import check_results
 
-        wanted = check_results(bundle.plan, load_results)
+        wanted = _checked_results(bundle.plan, load_results)
         policy = checked_failure_policy(on_failure) or self._failure_policy or bundle.plan.on_failure
         with self._locked():
             policy = policy or FailurePolicy.STOP
@@ -223,13 +221,10 @@ class Runner(ABC):
         cancellation: Cancellation | None,
         reason: str | None,
     ) -> RunResult:
-        from treadle.execution.attempt.seeding import plan_seeds
-
         if cancellation is not None:
             cancellation.check(bundle.run_id)
-        seeds = plan_seeds(bundle.plan, self.seed)
         bundle = bundle.changed(
-            seeds=seeds or None,
+            seeds=_seeds(bundle.plan, self.seed),
             records_outputs=observers.record_outputs,
             reports_starts=observers.need(NodeStarted),
             workers=bundle.plan.most_at_once,
@@ -240,8 +235,6 @@ class Runner(ABC):
         with self._open_executor(bundle) as executor:
             executor.launch(bundle.workers)
             from treadle.execution.loop.loop import RunLoop  # while the workers start
-            from treadle.execution.loop.worker_starts import log_worker_starts
-            from treadle.planning.run_times import RunTimes
 
             loop = RunLoop(
                 bundle,
@@ -261,20 +254,16 @@ class Runner(ABC):
                 with plan_excluded_from_gc(len(plan.nodes)), explaining_shortages(), waking:
                     result = loop.run()
                 outcome = Outcome.SUCCEEDED
-                self.last_run = RunTimes(
-                    self.name,
-                    self.max_workers,
-                    time.monotonic() - started_monotonic,
-                    max(0.0, loop.first_started - started_at),
-                    loop.seconds,
-                )
+                seconds = time.monotonic() - started_monotonic
+                self.last_run = loop.run_times(self.name, self.max_workers, seconds, started_at)
             except (KeyboardInterrupt, RunCancelledError):
                 outcome = Outcome.INTERRUPTED
                 loop.report_interrupted()
                 raise
             finally:
                 self._seconds.update(loop.seconds)
-                log_worker_starts(loop.worker_starts)
+                if loop.worker_starts:
+                    _log_worker_starts(loop.worker_starts)
                 observers.notify(loop.finished_event(outcome, started.at + time.monotonic() - started_monotonic))
             return result
 
@@ -297,9 +286,7 @@ class Runner(ABC):
 
     def _apply_resource_limits(self, bundle: RunBundle) -> tuple[RunBundle, Mapping[str, int]]:
         """Return the run with the policies that this runner adds, and the limits of the resources that its nodes need."""
-        from treadle.execution.runners.limits import run_limits
-
-        return bundle, run_limits(bundle.plan, self.resources or {})
+        return bundle, _limits(bundle.plan, self.resources or {})
 
     def _known_seconds(self, plan: Plan, durations: Callable[[], Mapping[str, float]] | None) -> Mapping[str, float]:
         """Return the known durations of nodes. `durations` is only called if this runner has not run all nodes of the plan."""
@@ -376,3 +363,36 @@ class Runner(ABC):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(max_workers={self.max_workers})"
+
+
+# --- what only some runs need ---------------------------------------------------------------------------------------------
+
+
+def _checked_results(plan: Plan, wanted: bool | Iterable[str]) -> tuple[str, ...]:  # noqa: FBT001 - an argument of `run`
+    if wanted is False:
+        return ()
+    from treadle.planning.inputs import check_results
+
+    return check_results(plan, wanted)
+
+
+def _log_worker_starts(starts: Sequence[WorkerStart]) -> None:
+    from treadle.execution.loop.worker_starts import log_worker_starts
+
+    log_worker_starts(starts)
+
+
+def _seeds(plan: Plan, seed: int | None) -> Seeds | None:
+    if seed is None and not plan.policies:
+        return None
+    from treadle.execution.attempt.seeding import plan_seeds
+
+    return plan_seeds(plan, seed) or None
+
+
+def _limits(plan: Plan, of_runner: Mapping[str, int]) -> Mapping[str, int]:
+    if not plan.policies:  # no node requests a resource
+        return {}
+    from treadle.execution.runners.limits import run_limits
+
+    return run_limits(plan, of_runner)

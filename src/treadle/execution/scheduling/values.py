@@ -138,6 +138,8 @@ class Values:
             Its inputs from outside the job, the last consumers among its nodes, and the datasets that stay within it, as
             `RunJob` has them.
         """
+        if len(nodes) == 1:
+            return self._plan_job_of_one(nodes[0], worker)
         datasets = self._plan.datasets
         made: set[int] = set()
         inputs: dict[int, None] = {}
@@ -158,9 +160,22 @@ class Values:
             last = tuple(pair for pair in last if pair[1] not in self._repeatable)
         local = tuple([dataset for dataset, _ in last if dataset in made])
         self._local.update(local)
+        self._note_used_up(last, worker)
+        return tuple(inputs), last, local
+
+    def _plan_job_of_one(self, node: int, worker: int) -> tuple[tuple[int, ...], tuple[tuple[int, int], ...], tuple[int, ...]]:
+        """Do the same for a job of one node, the most frequent kind, in half the time."""
+        datasets, uses, used = self._plan.datasets, self.uses, self._plan.nodes[node].inputs
+        inputs = tuple(dict.fromkeys([dataset for dataset in used if datasets[dataset].in_memory]))
+        if node in self._repeatable:
+            return inputs, (), ()
+        last = tuple([(dataset, node) for dataset in inputs if uses[dataset] == used.count(dataset)])
+        self._note_used_up(last, worker)
+        return inputs, last, ()
+
+    def _note_used_up(self, last: Iterable[tuple[int, int]], worker: int) -> None:
         if self.pins or self.homes:
             self._used_up.update(dataset for dataset, _ in last if self._is_only_in(dataset, worker))
-        return tuple(inputs), last, local
 
     def missing(self, inputs: Iterable[int], worker: int) -> list[int]:
         """Return the inputs that a worker cannot get yet, because they must first be loaded or transferred."""
