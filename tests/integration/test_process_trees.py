@@ -210,6 +210,34 @@ def test_exit_handlers_run_in_a_worker_that_ends_in_peace(launch, leftovers, sta
     leftovers.check()
 
 
+OPEN_FILES = (
+    HELPERS
+    + """
+class Log:
+    def __init__(self, path):
+        self.file, self.own = open(path, "w"), self
+
+    def __del__(self):
+        self.file.close()
+
+def write(path):
+    Log(path).file.write("whole")
+
+if __name__ == "__main__":
+    with ParallelRunner(1, start_method=METHOD) as runner:
+        runner.run(Pipeline([node(write, "path", None)]), Catalog({"path": PATH}))
+"""
+)
+
+
+def test_objects_in_reference_cycles_are_finalized(launch, start_method, tmp_path):
+    """An object that a node leaves in a reference cycle closes its file when the pool is closed, as in a program that ends."""
+    path = tmp_path / "log.txt"
+    launched = launch(_script(OPEN_FILES, METHOD=start_method, PATH=str(path)), tmp_path)
+    assert launched.wait() == 0, launched.output
+    assert path.read_text() == "whole"
+
+
 SIGNALS = (
     HELPERS
     + """

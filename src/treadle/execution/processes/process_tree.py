@@ -19,9 +19,7 @@ import signal
 import sys
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING
-
-from treadle.named_tuple import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple  # noqa: TID251 - without Treadle
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable

@@ -1,13 +1,15 @@
 """Exit of a worker that the parent stops: run the exit handlers, then end the processes that its nodes left running.
 
 multiprocessing ends forked processes with `os._exit`, so no exit handler (`atexit`, `weakref.finalize`, temporary directories)
-would run under fork and forkserver. Under every start method it also waits for child processes that are still running, such as
-joblib's idle workers. State: the process's exit handlers. Runs in workers. Neighbours: `server.py` serves until then.
+would run under fork and forkserver, and no object in a reference cycle would be finalized. Under every start method it also waits
+for child processes that are still running, such as joblib's idle workers. State: the process's exit handlers. Runs in workers.
+Neighbours: `server.py` serves until then.
 """
 
 from __future__ import annotations
 
 import atexit
+import gc
 import weakref
 from multiprocessing import util
 from typing import Any
@@ -29,10 +31,12 @@ def drop_inherited_exit_handlers() -> None:
 
 
 def run_exit_handlers() -> None:
-    """Run the exit handlers of this process, a worker, and end the processes that its nodes left running."""
+    """Run the exit handlers of this process, a worker, end the processes that its nodes left running, and collect garbage."""
     stop_forwarding()  # the parent no longer reads from this worker
     atexit.unregister(util._exit_function)  # type: ignore[attr-defined]  # noqa: SLF001 - waits for children; it still runs at exit
     atexit._run_exitfuncs()  # noqa: SLF001 - no public way to run them
+    gc.collect()  # finalizes what nodes have left in reference cycles: a forked process ends without a collection
+    gc.freeze()  # others would do it again
     # Pools must be ended before their processes: a pool whose processes are killed starts new ones, or waits for a lock that
     # they held. Finalizers of lower priority remove semaphores, which a joblib process that is just starting still needs.
     util._run_finalizers(_POOL_PRIORITY)  # type: ignore[attr-defined]  # noqa: SLF001 - as multiprocessing does at exit
