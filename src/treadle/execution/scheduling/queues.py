@@ -125,7 +125,8 @@ class ReadyQueues:
         """
         if not self._preferred and len(self._ready) == 1 and not (worker == MAIN and self._separate_main):
             common = self._ready[None]  # all ready nodes are here
-            self._drop_stale_heads(common, worker)
+            if common and (self._states[common[0][1]] is not NodeState.READY or self._values.pins or self.main_only):
+                self._drop_stale_heads(common, worker)
             return common or None
         queues = [self._ready[worker]] if worker in self._ready else []
         if worker == MAIN and self._separate_main:

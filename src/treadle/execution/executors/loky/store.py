@@ -131,7 +131,8 @@ class SegmentStore:
                 self._free(handle, worker)
                 return
             self._handles[dataset] = handle
-            self._segments.add(handle, worker)
+            if type(handle) is not Inline:  # most values are
+                self._segments.add(handle, worker)
 
     def keep_transferred(self, dataset: int, handle: Handle, worker: int) -> bool:
         """Keep the handle of a value that a worker transferred.
