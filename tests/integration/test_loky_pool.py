@@ -18,7 +18,7 @@ from treadle.execution.executors.loky.pool import loky_executor
 from treadle.execution.packing.worker_spec import fingerprint, make_worker_spec
 from treadle.execution.processes.start_method import StartMethod, available_start_methods
 from treadle.execution.protocol.handles import Inline, PinnedValue, RemoteValue
-from treadle.execution.protocol.messages import MAIN, Failed, Finished, JobsReturned
+from treadle.execution.protocol.messages import MAIN, BeginRun, Failed, Finished, JobsReturned
 from treadle.execution.protocol.project import ProjectSpec
 from treadle.project.logging import snapshot_levels
 from treadle.testing import Bench
@@ -234,3 +234,23 @@ def test_the_fork_server_takes_signals(fresh):
     process.terminate()
     process.join(10)
     assert process.exitcode == -signal.SIGTERM
+
+
+def test_the_wiring_is_sent_again_only_if_it_changed(fresh):
+    """The wiring is most of a large run's message, and workers keep it from one run to the next; each run has its own results."""
+    bench = fresh(METHODS[0])
+    sent = []
+    send = bench.executor.pool._slot_pool.send
+
+    def record(slot, message, descriptors=()):
+        if isinstance(message, BeginRun):
+            sent.append(message.wiring is not None)
+        send(slot, message, descriptors)
+
+    bench.executor.pool._slot_pool.send = record
+    for output, value in [("b", -1), ("b", -2), ("c", -3), ("b", -4)]:
+        bench.begin(node(abs, "a", output, name="n"), a=value)
+        bench.put("a", value)
+        assert bench.run(1, "n").outputs[0][1].load() == -value
+        bench.end()
+    assert sent == [True, True, False, False, True, True, True, True]  # of each run, for both workers

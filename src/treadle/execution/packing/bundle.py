@@ -176,6 +176,19 @@ class RunBundle:
             spec = spec._replace(secrets=secrets_in(rest, spec.secrets))
         return pickle.dumps(spec, protocol=5), main_only
 
+    def spec_and_wiring(self) -> tuple[bytes, bytes, frozenset[int]]:
+        """Return `spec` in parts, for workers that keep the wiring from one run to the next.
+
+        Returns:
+            The pickled RunSpec without its wiring, the pickled wiring, and the nodes that must run in the main process. The
+            wiring has the same bytes in each run of a pipeline as long as its nodes and the kinds of its datasets do not change.
+
+        Raises:
+            HookError: a plugin can neither be pickled nor imported in a worker.
+        """
+        spec, main_only = self._make_spec()
+        return pickle.dumps(spec.without_wiring(), protocol=5), pickle.dumps(spec.wiring, protocol=5), main_only
+
     def split_spec(self) -> SplitSpec:
         """Return the form of the run for workers that receive each dataset when one of their nodes needs it.
 

@@ -147,6 +147,23 @@ class RunSpec(NamedTuple):
     def __repr__(self) -> str:
         return f"RunSpec({self.run_id!r}, {len(self.node_at)} nodes, {len(self.dataset_names)} datasets)"
 
+    @property
+    def wiring(self) -> tuple[Any, ...]:
+        """The nodes and their datasets: the largest part, and usually the same in each run of a pipeline."""
+        return tuple([getattr(self, field) for field in _WIRING])
+
+    def with_wiring(self, wiring: tuple[Any, ...]) -> RunSpec:
+        """Return the spec with this wiring."""
+        fields: dict[str, Any] = dict(zip(_WIRING, wiring, strict=True))
+        return self._replace(**fields)
+
+    def without_wiring(self) -> RunSpec:
+        """Return the spec with an empty wiring."""
+        return self.with_wiring(tuple([() for _ in _WIRING]))
+
+
+_WIRING = ("node_groups", "node_at", "lasting_groups", "inputs", "outputs", "dataset_names", "in_memory", "is_result")
+
 
 # --- parent to worker -----------------------------------------------------------------------------------------------------
 
@@ -156,6 +173,8 @@ class BeginRun(NamedTuple):
 
     run: int
     spec: bytes
+    wiring: bytes | None = None
+    """The pickled wiring if `spec` is without it; None for the wiring of the worker's last run."""
 
 
 class EndRun(NamedTuple):

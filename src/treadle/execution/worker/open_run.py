@@ -48,6 +48,14 @@ class BetweenRuns:
         self.levels: LoggingLevels | None = None
         self.state = b""
         self.nodes: dict[bytes, tuple[Node, ...]] = {}
+        self._pickled_wiring = b""
+        self._wiring: tuple[Any, ...] = ()
+
+    def unpickle_wiring(self, pickled: bytes) -> tuple[Any, ...]:
+        """Return the wiring of a RunSpec from its pickle, which is often that of the last run."""
+        if pickled != self._pickled_wiring:
+            self._pickled_wiring, self._wiring = pickled, pickle.loads(pickled)  # noqa: S301 - the parent sent it
+        return self._wiring
 
 
 class OpenRun:

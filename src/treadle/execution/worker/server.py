@@ -116,7 +116,8 @@ class _Server:
         self._channel = worker.channel
         self._lock = fork_safe(threading.Lock())  # guards `_commands`, from which the monitor thread removes jobs
         self._commands: deque[tuple[Any, list[int]]] = deque()
-        self._specs: dict[int, bytes] = {}
+        self._specs: dict[int, tuple[bytes, bytes]] = {}  # each without its wiring, and the wiring
+        self._wiring = b""  # of the last run
         self._runs: dict[int, WorkerRun] = {}
         self._files = InputFiles()
         self._budget = Budget(worker.spec.scratch)
@@ -148,12 +149,18 @@ class _Server:
                 if command.run in self._runs:
                     self._runs[command.run].release(command.dataset)
             elif isinstance(command, BeginRun):
-                self._specs[command.run] = command.spec
+                self._begin(command)
             elif isinstance(command, EndRun):
                 self._end(command.run)
             elif isinstance(command, Stop):
                 self._worker.sender.wake = None  # output is sent at once from now on
                 return
+
+    def _begin(self, command: BeginRun) -> None:
+        """Keep the spec of a run; the run is opened when its first job arrives."""
+        if command.wiring is not None:
+            self._wiring = command.wiring
+        self._specs[command.run] = command.spec, self._wiring
 
     def _end(self, number: int) -> None:
         self._specs.pop(number, None)
@@ -310,7 +317,8 @@ class _Server:
         """Open the run of a job; if that fails, report the job's first node as failed, and return None."""
         started = time.time()
         try:
-            spec = pickle.loads(self._specs[job.run])  # noqa: S301 - the parent sent it
+            pickled, wiring = self._specs[job.run]
+            spec = pickle.loads(pickled).with_wiring(self._worker.between_runs.unpickle_wiring(wiring))  # noqa: S301 - the parent sent it
             self._runs[job.run] = run = WorkerRun(job.run, spec, self._worker, self._files.of(job.run), self._budget)
             del self._specs[job.run]
         except WorkerSetupError:

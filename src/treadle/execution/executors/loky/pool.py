@@ -91,6 +91,7 @@ class LokyPool:
         self._run = 0
         self._running = False
         self._begin_message: BeginRun | None = None
+        self._wiring = b""  # of the last run, pickled
         self._ready: list[PoolEvent] = []  # workers that were ready when the run started
         self._warm: dict[int, int] = {}  # their process ids by number
         self._unreported = UnreportedResults()
@@ -106,20 +107,29 @@ class LokyPool:
 
     def start(self, number: int, run: RunBundle) -> frozenset[int]:
         """Start a run: start the missing workers, as many as the run can use, and send the run to the others."""
-        spec, main_only = run.spec()
+        spec, wiring, main_only = run.spec_and_wiring()
         self._run = number
         self._running = True
         self._begin_message = BeginRun(number, spec)
+        if wiring != self._wiring:
+            self._wiring = wiring
         self._unreported.begin(number, run.plan)
         self._ready = []
         self._warm = {slot.number: slot.pid for slot in self._slots.values() if slot.ready}
         for slot in self._slots.values():
             if slot.ready:
-                self._slot_pool.send(slot, self._begin_message)
+                self._begin_in(slot, self._begin_message)
                 self._ready.append(_up(slot))
         self._launch(run.workers)
         self._slot_pool.flush()  # the workers open the run while the parent prepares it
         return main_only
+
+    def _begin_in(self, slot: Slot, message: BeginRun) -> None:
+        """Send a worker the run, with its wiring unless the worker has that from the run before."""
+        if slot.wiring is not self._wiring:
+            slot.wiring = self._wiring
+            message = message._replace(wiring=self._wiring)
+        self._slot_pool.send(slot, message)
 
     def _launch(self, workers: Callable[[], int] | None, imports: tuple[str, ...] = ()) -> None:
         """Start processes until there are as many as a run can use; None for all. They and later ones import modules."""
@@ -212,7 +222,7 @@ class LokyPool:
         """Send the run to a worker that is set up."""
         if self._begin_message is None:
             return []
-        self._slot_pool.send(slot, self._begin_message)
+        self._begin_in(slot, self._begin_message)
         return [_up(slot)]
 
     def worker_lost(self, slot: Slot, pid: int, exitcode: int | None, last: WorkerEntry) -> list[PoolEvent]:

@@ -72,6 +72,8 @@ class Slot:
         """Number of finished nodes that its process has reported."""
         self.broken: Failure | None = None
         """The error that ends its process, as the process reported it."""
+        self.wiring = b""
+        """The pickled wiring of the last run that was sent to its process."""
         self._method = method
         self._process: BaseProcess | None = None
         self._mark = ""
@@ -91,6 +93,7 @@ class Slot:
         self.ready = False
         self.reported = 0
         self.broken = None
+        self.wiring = b""
         self._mark = worker_mark(spec.scratch, self.number)
         if self._method is StartMethod.FORKSERVER:
             ensure_forkserver()
