@@ -14,6 +14,7 @@ from __future__ import annotations
 import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import import_module
 
 _MANY_NODES = 1_000
 _MANY_OBJECTS = 50_000
@@ -58,16 +59,23 @@ def plan_excluded_from_gc(nodes: int) -> Iterator[None]:
         gc.unfreeze()
 
 
-def freeze_imports() -> None:
+def freeze_imports(*modules: str) -> None:
     """Exclude what is imported so far from all later garbage collections: the one at exit would take a tenth of a command.
 
     Only for a process that belongs to Treadle, and before the project's code is imported: what that has left open, Python closes
     at exit as usual.
+
+    Args:
+        *modules: names of modules that are imported before, without a collection meanwhile.
     """
     global _frozen_imports  # noqa: PLW0603 - of this process, as the collector is
-    if gc.isenabled() and not _is_frozen():
-        gc.freeze()
-        _frozen_imports = gc.get_freeze_count()
+    freezes = gc.isenabled() and not _is_frozen()
+    with collection_paused():
+        for name in modules:
+            import_module(name)
+        if freezes:
+            gc.freeze()
+            _frozen_imports = gc.get_freeze_count()
 
 
 def has_frozen_imports() -> bool:

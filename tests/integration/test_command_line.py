@@ -131,3 +131,21 @@ def test_impatient_interrupt(treadle, make_loom, gate, leftovers, wait_until):
     # Whatever of the end was torn away, Python's own included: an interrupt is what the shell sees.
     assert launched.wait() in (130, -2, 1), launched.output
     leftovers.check()
+
+
+def test_what_the_command_imports_before_each_run_is_needed(launch, make_loom):
+    """A run from Python, which imports a module only where it is needed, imports all of them as well."""
+    root = make_loom()
+    script = """
+import sys
+from treadle import Session, bootstrap_project
+from treadle.cli.run import EVERY_RUN
+
+bootstrap_project(".")
+with Session.create() as session:
+    session.run()
+print("MISSING", [name for name in EVERY_RUN if name not in sys.modules])
+"""
+    launched = launch(script, root, LOOM_TALLY=str(root / "tally.txt"))
+    assert launched.wait() == 0, launched.output
+    assert "MISSING []" in launched.output

@@ -1,4 +1,5 @@
 import gc
+import sys
 
 import pytest
 
@@ -70,6 +71,23 @@ def test_frozen_imports_do_not_count_as_frozen_by_the_application(monkeypatch):
         assert gc.get_freeze_count() > imports
     finally:
         gc.unfreeze()
+
+
+def test_modules_are_imported_before_imports_are_frozen(monkeypatch, tmp_path):
+    """Modules that are named are frozen too, and the collector does not run while they are imported."""
+    monkeypatch.setattr(collector, "_frozen_imports", 0)
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "frozen_threads.py").write_text("import gc\nENABLED = gc.isenabled()\nTHREADS = [[] for _ in range(20_000)]\n")
+    try:
+        freeze_imports("frozen_threads")
+        import frozen_threads
+
+        assert not frozen_threads.ENABLED
+        assert gc.isenabled()
+        assert not any(each is frozen_threads.THREADS for each in gc.get_objects())
+    finally:
+        gc.unfreeze()
+        sys.modules.pop("frozen_threads", None)
 
 
 def test_imports_are_not_frozen_if_the_application_froze_before(monkeypatch):

@@ -246,14 +246,27 @@ def run(  # noqa: PLR0913 - one argument per flag
             _write_report(created[0], report, raises=has_succeeded)
 
 
+EVERY_RUN = (
+    "treadle.session.session",
+    "treadle.config.loader",
+    "treadle.hooks.manager",
+    "treadle.execution.runners.compiling",
+    "treadle.execution.runners.registry",
+    "treadle.io.catalog",
+    "yaml",
+)
+"""Modules that every run imports; most of them import others."""
+
+
 def _import_sessions() -> None:
     """Import what every run needs before the project's code, so that it can be excluded from garbage collection."""
     from treadle.project import is_configured
 
-    with collection_paused():  # it would traverse all modules again and again
-        import_module("treadle.session")
     if has_frozen_imports() and not is_configured():
-        freeze_imports()
+        freeze_imports(*EVERY_RUN)
+    else:
+        with collection_paused():  # it would traverse all modules again and again
+            import_module("treadle.session")
 
 
 def _write_report(session: Session, file: Path, *, raises: bool) -> None:
