@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from treadle.named_tuple import NamedTuple
 
 if TYPE_CHECKING:
     import click
@@ -14,8 +15,7 @@ PROJECT = "treadle.cli.project"
 """Key of `context.meta` for the folder given with `--project`."""
 
 
-@dataclass(frozen=True, slots=True)
-class Invocation:
+class Invocation(NamedTuple):
     """The command line that the user typed.
 
     Attributes:

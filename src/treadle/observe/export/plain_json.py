@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import fields, is_dataclass
 from typing import TYPE_CHECKING, Any
 
 from treadle.observe.store.log_lines import log_lines
@@ -32,8 +31,6 @@ def session_json(record: SessionRecord) -> str:
 
 def plain_record(value: Any) -> Any:
     """Return a record, or a value in one, as JSON-compatible data, with a key for each field."""
-    if is_dataclass(value):
-        return {each.name: plain_record(getattr(value, each.name)) for each in fields(value)}
     if isinstance(value, tuple) and hasattr(value, "_asdict"):  # a named tuple
         values = value._asdict()
         if isinstance(value, RunRecord):

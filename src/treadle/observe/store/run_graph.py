@@ -10,7 +10,6 @@ import functools
 import inspect
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -71,18 +70,19 @@ class GraphNode(NamedTuple):
     resources: tuple[tuple[str, int], ...]
 
 
-@dataclass(frozen=True)
-class RunGraph:
+class _Content(NamedTuple):
+    nodes: tuple[GraphNode, ...] = ()
+    datasets: tuple[GraphDataset, ...] = ()
+    limits: Mapping[str, int] = {}
+
+
+class RunGraph(_Content):  # a subclass, so that it has a `__dict__` for the cached properties
     """The nodes and datasets of a run, in plan order.
 
     Attributes:
         nodes, datasets: by index.
         limits: how much of each resource was available, by name.
     """
-
-    nodes: tuple[GraphNode, ...] = ()
-    datasets: tuple[GraphDataset, ...] = ()
-    limits: Mapping[str, int] = field(default_factory=dict)
 
     @cached_property
     def text(self) -> str:
