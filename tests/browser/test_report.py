@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from treadle.events import Outcome
@@ -39,8 +37,7 @@ def session(records):
     place = list(parents).index("sales.clean")
     clean = graph.nodes[place]
     used = (*clean.inputs, len(graph.datasets))
-    graph = replace(
-        graph,
+    graph = graph._replace(
         nodes=(*graph.nodes[:place], clean._replace(inputs=used), *graph.nodes[place + 1 :]),
         datasets=(*graph.datasets, records.GraphDataset("params:limit", "parameters")),
     )

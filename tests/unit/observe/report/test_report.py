@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -148,8 +147,7 @@ def test_ten_thousand_nodes_fit_in_three_megabytes(records):
     ]
     graph = records.graph({})
     numbered = {name: place for place, name in enumerate(names)}
-    graph = replace(
-        graph,
+    graph = graph._replace(
         nodes=tuple(
             records.GraphNode(
                 name, (), (), tuple(numbered[each] for each in parents[name]), None, (), records.Source("f", "f.py", 1),
