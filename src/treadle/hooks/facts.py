@@ -5,6 +5,8 @@ Neighbours: the hook `on_worker_start` in `specs.py` takes it; `treadle.executio
 
 from __future__ import annotations
 
+import os
+
 from treadle.named_tuple import NamedTuple
 
 
@@ -18,7 +20,7 @@ class WorkerFacts(NamedTuple):
         package_name: the package of the configured project; None if there is none.
         start_method: how it was started: `fork`, `spawn`, `forkserver` or `loky`; None for the main process.
         thread_limit: maximum number of threads of a numeric library, so that workers share the cores; None for no limit.
-        working_directory: the folder that relative paths start from.
+        working_directory: the folder that relative paths start from; empty if it was deleted.
     """
 
     number: int
@@ -33,3 +35,11 @@ class WorkerFacts(NamedTuple):
     def is_main(self) -> bool:
         """Whether this is the main process, which runs the session."""
         return self.number == 0
+
+
+def current_directory() -> str:
+    """Return the working directory of this process; an empty string if it was deleted."""
+    try:
+        return os.getcwd()  # noqa: PTH109 - the text of it is wanted
+    except FileNotFoundError:
+        return ""

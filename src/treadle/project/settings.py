@@ -122,9 +122,13 @@ def _checked(name: str, value: Any, file: str) -> Any:
             return value
         raise _wrong(name, value, file, "a class (not an instance or the name of the class)")
     if name.endswith("_ARGS"):
-        if isinstance(value, Mapping) and all(isinstance(key, str) for key in value):
-            return dict(value)
-        raise _wrong(name, value, file, "a dictionary with string keys")
+        if not isinstance(value, Mapping):
+            raise _wrong(name, value, file, "a dictionary with string keys", shows_value=isinstance(value, str))
+        for key in value:
+            if not isinstance(key, str):
+                msg = f"{name} in {file} has the key {key!r} ({type(key).__name__}); its keys must be strings."
+                raise ProjectError(msg, file=file, key=name)
+        return dict(value)
     if name in _CHECKS:
         return _CHECKS[name](name, value, file)
     return _elements(name, value, file)
@@ -176,12 +180,16 @@ def _elements(name: str, value: Any, file: str) -> tuple[Any, ...]:
     return tuple(value)
 
 
-def _wrong(name: str, value: Any, file: str, wanted: str) -> ProjectError:
+def _wrong(name: str, value: Any, file: str, wanted: str, *, shows_value: bool = True) -> ProjectError:
     from treadle.secrets.patterns import mask_setting
 
-    shown = mask_setting(repr(value))  # such as the URL of a store with its password
-    shown = shown if len(shown) <= 80 else f"{shown[:77]}..."
-    return ProjectError(f"{name} in {file} is {shown} ({type(value).__name__}); it must be {wanted}.", file=file, key=name)
+    kind = type(value).__name__
+    if shows_value:
+        shown = mask_setting(repr(value))
+        shown = f"{shown} ({kind})" if len(shown) <= 80 else f"{shown[:77]}... ({kind})"
+    else:  # arguments, which may have passwords in any form
+        shown = f"of type {kind}"
+    return ProjectError(f"{name} in {file} is {shown}; it must be {wanted}.", file=file, key=name)
 
 
 def _warn_about_misspelt_settings(module: ModuleType, file: str) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from treadle.errors import ConfigError, HookError, ProjectError, ProjectNotFoundError, SessionError, StoreError
+from treadle.hooks.facts import current_directory
 from treadle.observe.store import SQLStore
 from treadle.session.facts import GitProbe, host_name, recorded_environment, user_name
 from treadle.session.identity import new_session_id
@@ -174,7 +175,7 @@ def find_path(project: ConfiguredProject, given: str | Path | None) -> Path:
         working directory, else of the working directory.
 
     Raises:
-        ProjectNotFoundError: the given folder does not exist.
+        ProjectNotFoundError: the given folder does not exist; or none is given, and the working directory was deleted.
     """
     if given is not None:
         path = Path(given).expanduser().absolute()
@@ -186,8 +187,10 @@ def find_path(project: ConfiguredProject, given: str | Path | None) -> Path:
         return project.metadata.project_path
     from treadle.project import find_project
 
-    here = Path.cwd()
-    return find_project(here) or here
+    if not (here := current_directory()):
+        msg = "The working directory of this process was deleted, so no project can be found from it. Pass project_path."
+        raise ProjectNotFoundError(msg, file=".")
+    return find_project(Path(here)) or Path(here)
 
 
 def make_config_loader(settings: Settings, facts: SessionFacts) -> Any:
@@ -256,7 +259,7 @@ def program_of(project: ConfiguredProject) -> tuple[str, ...]:
 
     if project.metadata is None and find_module(f"{project.package_name}.__main__") is not None:
         return ("python", "-m", project.package_name)
-    if project.metadata is not None and not Path.cwd().is_relative_to(project.metadata.project_path):
+    if project.metadata is not None and not Path(current_directory()).is_relative_to(project.metadata.project_path):
         return ("treadle", "run", f"--project={project.metadata.project_path}")
     return ("treadle", "run")
 

@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import IO
 
 from treadle.forks import fork_safe
+from treadle.hooks.facts import current_directory
 from treadle.named_tuple import NamedTuple
 from treadle.secrets import MASK, looks_secret, mask_secrets, mask_setting
 
@@ -222,11 +223,7 @@ def installed_versions() -> dict[str, str]:
             folders.append((folder, os.stat(folder or ".").st_mtime_ns))  # noqa: PTH116 - a service records many sessions
         except OSError:  # sys.path may contain archives and missing folders
             continue
-    try:
-        cwd = os.getcwd()  # noqa: PTH109 - the same
-    except FileNotFoundError:  # a node has removed it; the record is saved even so
-        cwd = ""
-    return dict(_versions_in(cwd, tuple(folders)))
+    return dict(_versions_in(current_directory(), tuple(folders)))
 
 
 @lru_cache(maxsize=1)

@@ -71,7 +71,7 @@ def test_settings_are_read(make_project: MakeProject) -> None:
         ("HOOKS = (object())", "HOOKS", "with a comma"),
         ("CONTEXT_CLASS = 'pkg.Context'", "CONTEXT_CLASS", "a class"),
         ("SESSION_STORE_ARGS = ['url']", "SESSION_STORE_ARGS", "a dictionary"),
-        ("CONFIG_LOADER_ARGS = {1: 2}", "CONFIG_LOADER_ARGS", "a dictionary"),
+        ("CONFIG_LOADER_ARGS = {1: 2}", "CONFIG_LOADER_ARGS", r"the key 1 \(int\); its keys must be strings"),
         ("DISABLE_HOOKS_FOR_PLUGINS = 'plugin'", "DISABLE_HOOKS_FOR_PLUGINS", "with a comma"),
         ("DISABLE_HOOKS_FOR_PLUGINS = (1,)", "DISABLE_HOOKS_FOR_PLUGINS", "names \\(strings\\)"),
     ],
@@ -91,6 +91,14 @@ def test_the_password_of_a_wrong_setting_is_not_shown(make_project: MakeProject,
     with pytest.raises(ProjectError, match="must be a dictionary") as caught:
         settings_of(make_project, f"SESSION_STORE_ARGS = 'postgresql://me:{password}@host/db'\n")
     assert "postgresql://me:***@host/db" in str(caught.value)
+    assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize("value", ["{1: 'x', 'password': 'hunter2'}", "[('password', 'hunter2')]"])
+def test_arguments_of_the_wrong_kind_are_not_shown(make_project: MakeProject, value: str) -> None:
+    """They may have passwords in any form."""
+    with pytest.raises(ProjectError, match="SESSION_STORE_ARGS") as caught:
+        settings_of(make_project, f"SESSION_STORE_ARGS = {value}\n")
     assert "hunter2" not in str(caught.value)
 
 

@@ -367,6 +367,20 @@ def test_the_project_is_found(make_project, monkeypatch, tmp_path) -> None:
         Session.create(tmp_path / "nowhere")
 
 
+def test_a_deleted_working_directory(make_project, monkeypatch, tmp_path) -> None:
+    """A bootstrapped project does not need one; without it the project cannot be found, and the error says so."""
+    root, gone = make_project(), tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    assert Session.create(save_on_close=False).store["project_path"] == root
+    package = configure.configured_project().package_name
+    monkeypatch.setattr(configure._process, "project", None)
+    configure_project(package)
+    with pytest.raises(ProjectNotFoundError, match=r"working directory .* was deleted.* Pass project_path"):
+        Session.create(save_on_close=False)
+
+
 SETTINGS = """
 from treadle.errors import MissingConfigError
 from treadle.io import Catalog

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from treadle.execution.attempt.failure import record_failure
 from treadle.execution.values.restoring import define_received_objects
 from treadle.execution.worker.forwarding import ForwardHandler, take_over_logging
-from treadle.hooks.facts import WorkerFacts
+from treadle.hooks.facts import WorkerFacts, current_directory
 from treadle.project.logging import apply_levels, node_here
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def set_up_project(spec: ProjectSpec, number: int, send: Callable[[Fact], None])
         package_name=spec.package_name,
         start_method=None,
         thread_limit=None,
-        working_directory=os.getcwd(),
+        working_directory=current_directory(),
     )
     return facts, failure
 

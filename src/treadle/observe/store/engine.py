@@ -22,6 +22,7 @@ from sqlalchemy.pool import NullPool, StaticPool
 
 from treadle.errors import StoreError
 from treadle.observe.store.connection import Database, StoreConnection
+from treadle.observe.store.file import is_missing
 from treadle.observe.store.plain import plain_text
 from treadle.observe.store.sqlite import make_private_file, use_settings
 from treadle.observe.store.statements import Table, insert, insert_by_position
@@ -84,7 +85,7 @@ class EngineDatabase(Database):
     def is_missing(self) -> bool:
         """Whether the file does not exist."""
         file = _sqlite_file(self._url)
-        return file is not None and not file.exists()
+        return file is not None and is_missing(file)
 
     def check_writable(self) -> None:
         """Raise PermissionError if the file may not be written to."""

@@ -49,3 +49,21 @@ def _problem(file: Path) -> str | None:
     except OSError as exc:
         return f"it cannot be written to ({exc.strerror}). Change its owner or mode"
     return "it is damaged, or no SQLite database. Move it away" if begin and begin != _MAGIC else None
+
+
+def is_missing(file: Path) -> bool:
+    """Return whether there is no such file, and nothing in the way of making it: a store that does not exist yet.
+
+    Args:
+        file: the file of a store.
+
+    Raises:
+        OSError: a folder may not be searched.
+    """
+    try:
+        os.stat(file)  # noqa: PTH116 - `exists` also returns False where a parent is not a folder
+    except FileNotFoundError:
+        return True
+    except NotADirectoryError:  # opening it fails, with an error that says so
+        pass
+    return False

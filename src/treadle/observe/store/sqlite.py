@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from treadle.observe.store.connection import Database, StoreConnection
-from treadle.observe.store.file import STORE_FOLDER
+from treadle.observe.store.file import STORE_FOLDER, is_missing
 from treadle.observe.store.idle_connections import IdleConnections
 from treadle.observe.store.plain import plain_text
 from treadle.observe.store.statements import insert_by_position
@@ -85,7 +85,7 @@ class SqliteFile(Database):
     @property
     def is_missing(self) -> bool:
         """Whether the file does not exist."""
-        return not self._file.exists()
+        return is_missing(self._file)
 
     def check_writable(self) -> None:
         """Raise PermissionError if the file may not be written to."""

@@ -86,6 +86,16 @@ def test_each_plugin_is_started():
     assert later == ["worker-1 2", "worker-1 3", "worker-1 1"]
 
 
+def test_a_deleted_working_directory_is_an_empty_one(monkeypatch, tmp_path):
+    """Plugins start even so."""
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    assert main_facts().working_directory == str(gone)
+    gone.rmdir()
+    assert main_facts().working_directory == ""
+
+
 def test_in_the_main_process_the_instance_itself_is_started():
     """In this process, the plugin is started once for all sessions, even if several threads start it at once."""
 

@@ -232,6 +232,14 @@ def test_a_folder_that_cannot_be_made_is_a_clear_error(tmp_path: Path) -> None:
         SQLStore(project_path=tmp_path).save(RECORD)
 
 
+@pytest.mark.parametrize("url", [None, "sqlite:///.treadle/sessions.db?timeout=5"])
+def test_a_file_in_place_of_the_folder_is_a_clear_error(tmp_path: Path, url: str | None) -> None:
+    """It is not taken for a store that does not exist yet, which would be empty."""
+    (tmp_path / ".treadle").write_text("not a folder")
+    with pytest.raises(StoreError, match=r"cannot be opened: .*\.treadle'"):
+        SQLStore(url, project_path=tmp_path).list()
+
+
 def test_a_newer_database_is_a_clear_error(tmp_path: Path) -> None:
     """A store made by a newer Treadle is refused, for reading and for writing."""
     SQLStore(project_path=tmp_path).save(RECORD)

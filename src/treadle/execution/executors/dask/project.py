@@ -19,7 +19,7 @@ from treadle.execution.values.restoring import define_received_objects
 from treadle.execution.worker.forwarding import ForwardHandler
 from treadle.execution.worker.streams import ForwardStream
 from treadle.forks import fork_safe
-from treadle.hooks import WorkerFacts
+from treadle.hooks.facts import WorkerFacts, current_directory
 from treadle.project.logging import apply_levels
 
 if TYPE_CHECKING:
@@ -104,6 +104,6 @@ class HostedProject:
             package_name=self._spec.package_name,
             start_method=None,
             thread_limit=None,
-            working_directory=os.getcwd(),
+            working_directory=current_directory(),
         )
         return facts, failure
