@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -110,6 +111,29 @@ def test_the_secrets_of_old_runs_are_forgotten(store, monkeypatch):
     queue.keep()
     assert queue.find(failed) is None
     assert queue.find(waiting) is not None
+
+
+def test_ends_that_the_store_refuses_are_noted_later(tmp_path):
+    """A run that has ended is not started again, whenever the store could be written."""
+    store = SQLStore(project_path=tmp_path, busy_timeout=0.05)
+    queue = RunQueue(store, "shop", 10)
+    states = {"succeeded": "ended", "failed": "ended", "cancelled": "cancelled"}
+    run_ids = {each: add(queue) for each in states}
+    for run_id in run_ids.values():
+        queue.pop(run_id)
+    with closing(sqlite3.connect(tmp_path / ".treadle/sessions.db")) as other:
+        other.execute("BEGIN IMMEDIATE")
+        queue.end(run_ids["succeeded"], was_cancelled=False, has_succeeded=True)
+        for each in ("failed", "cancelled"):
+            with pytest.raises(StoreError, match="locked"):
+                queue.end(run_ids[each], was_cancelled=each == "cancelled", has_succeeded=False)
+        with pytest.raises(StoreError, match="locked"):
+            queue.keep()
+        other.rollback()
+    queue.keep()
+    assert {each: store.find_queued(run_id).state for each, run_id in run_ids.items()} == states
+    assert [bool(store.find_queued(run_ids[each]).request) for each in states] == [False, True, True]
+    queue.finish()
 
 
 def test_a_request_without_secrets_is_known_to_the_next_server(store):

@@ -84,7 +84,7 @@ class RunQueue:
         self._secret: dict[str, Accepted] = {}  # until they have succeeded, or can no longer be resumed
         self._digest_key = secrets.token_bytes(32)
         self._with_secrets: OrderedDict[str, bytes] = OrderedDict()  # digests of requests with secrets and keys, by run
-        self._succeeded: deque[str] = deque()  # runs whose success is not yet noted in the store
+        self._ended: deque[tuple[str, str, bool]] = deque()  # whose end is not yet in the store: run, state, keeps request
         self._is_closed = False
 
     def __len__(self) -> int:
@@ -217,12 +217,15 @@ class RunQueue:
         """Note that a run has ended; what was asked for is kept while the run can be resumed.
 
         A run that has succeeded is noted in the store later, with others: its session says already how it ended.
+
+        Raises:
+            StoreError: the database cannot be written; `keep` tries again.
         """
+        self._ended.append((run_id, CANCELLED if was_cancelled else ENDED, not has_succeeded))
         if has_succeeded:
             self._secret.pop(run_id, None)
-            self._succeeded.append(run_id)
         else:
-            self._store.end_queued([run_id], CANCELLED if was_cancelled else ENDED, keeps_request=True)
+            self._note_ended()
 
     def adopt(self) -> tuple[list[str], list[str]]:
         """Take over the runs of a server that is gone.
@@ -243,7 +246,7 @@ class RunQueue:
 
     def keep(self) -> float:
         """Note in the store that this server is alive; return the time before which ended runs are forgotten."""
-        self._note_succeeded()
+        self._note_ended()
         before = time.time() - _FORGET_AFTER
         self._store.keep_queue(self._package, forget_before=before)
         for run_id, accepted in list(self._secret.items()):
@@ -264,13 +267,25 @@ class RunQueue:
 
     def finish(self) -> None:
         """Write what is left to the store, and close it."""
-        self._note_succeeded()
-        self._store.close()
+        try:
+            self._note_ended()
+        finally:
+            self._store.close()
 
-    def _note_succeeded(self) -> None:
-        run_ids = [self._succeeded.popleft() for _ in range(len(self._succeeded))]
-        if run_ids:
-            self._store.end_queued(run_ids, ENDED, keeps_request=False)
+    def _note_ended(self) -> None:
+        """Note the ends of runs in the store; if that fails, they are kept for the next call."""
+        by_state: dict[tuple[str, bool], list[str]] = {}
+        for _ in range(len(self._ended)):
+            run_id, state, keeps_request = self._ended.popleft()
+            by_state.setdefault((state, keeps_request), []).append(run_id)
+        try:
+            while by_state:
+                (state, keeps_request), run_ids = next(iter(by_state.items()))
+                self._store.end_queued(run_ids, state, keeps_request=keeps_request)
+                del by_state[state, keeps_request]
+        except BaseException:
+            self._ended.extend((run_id, *key) for key, run_ids in by_state.items() for run_id in run_ids)
+            raise
 
     @property
     def is_closed(self) -> bool:
