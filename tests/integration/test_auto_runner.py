@@ -53,6 +53,26 @@ def test_earlier_runs_are_asked_for_until_its_own_are_enough():
     assert (pids, len(asked)) == ({os.getpid()}, 3)
 
 
+def test_a_choice_stands_while_runs_stay_fast():
+    """It is made again for other nodes, and after a run that took longer than another runner is expected to take."""
+    runner = AutoRunner(2, "fork")
+    for _ in range(5):
+        runner.run(SMALL, Catalog())
+    chosen = runner.latest
+    assert chosen.runner == "sequential"
+    runner.run(SMALL, Catalog())
+    assert runner.latest is chosen
+    runner.run(pipeline([node(_pid, None, f"q{each}", name=f"m{each}") for each in range(4)]), Catalog())
+    assert runner.latest.reason == "4 of 4 nodes have not run yet"
+    for _ in range(2):
+        runner.run(SMALL, Catalog())
+    chosen = runner.latest
+    assert chosen.runner == "sequential"
+    runner._own_runs[:] = [run._replace(seconds=100.0) if run.runner == "sequential" else run for run in runner._own_runs]
+    runner.run(SMALL, Catalog())
+    assert runner.latest.runner == "parallel"
+
+
 def test_a_kept_runner_keeps_its_workers():
     """Under `with`, the workers of a parallel run serve the next one; at the end they are gone."""
     with AutoRunner(2, "fork") as runner:

@@ -84,6 +84,7 @@ class AutoRunner(Runner):
         """What it chose for its latest run, and why."""
         self._runners: dict[str, Runner] = {}
         self._own_runs: list[RunTimes] = []  # the latest first
+        self._chosen_for: tuple[object, ...] = ()  # what the latest choice was made for
 
     def run_bundle(
         self,
@@ -99,13 +100,8 @@ class AutoRunner(Runner):
         if self._process != os.getpid():
             self._discard_inherited()
         with self._run_lock.held():
-            choice = choose_runner_for(
-                bundle.plan,
-                self._past(bundle.plan, past_runs),
-                self.max_workers,
-                run_limits(bundle.plan, self.resources or {}),
-            )
-            self.latest, runner = choice, self._opened(choice)
+            self.latest = choice = self._choose(bundle.plan, past_runs)
+            runner = self._opened(choice)
             self.start_method = None
             if choice.runner != PARALLEL:
                 bundle = bundle.changed(state=None)  # every node uses the dataset objects of this process
@@ -117,14 +113,26 @@ class AutoRunner(Runner):
                 self._own_runs = [runner.last_run, *self._own_runs][:_MOST_KEPT]
         return result
 
+    def _choose(self, plan: Plan, past_runs: Callable[[], Sequence[RunTimes]] | None) -> Choice:
+        """Choose the runner for a plan: the same as for the run before, while such runs stay as fast as they were."""
+        limits, are_traced = run_limits(plan, self.resources or {}), asks_for_traces(os.environ)
+        chosen_for = [node.name for node in plan.nodes], plan.timeouts, limits, are_traced
+        latest = self.latest if self._chosen_for == chosen_for and self._own_runs else None
+        if latest is not None and self._own_runs[0].seconds <= latest.holds_below:
+            return latest
+        self._chosen_for = chosen_for
+        past = self._past(plan, past_runs)
+        if are_traced:  # threads share TRACEPARENT, so no node of theirs has its own span in it
+            past = [run for run in past if run.runner != THREAD]
+        return choose_runner_for(plan, past, self.max_workers, limits)
+
     def _past(self, plan: Plan, past_runs: Callable[[], Sequence[RunTimes]] | None) -> Sequence[RunTimes]:
         """Return the runs to learn from: its own if it has run these nodes often enough, else the recorded ones too."""
+        if past_runs is None:
+            return self._own_runs
         names = {node.name for node in plan.nodes}
         same = sum(run.nodes.keys() == names for run in self._own_runs)
-        past = self._own_runs if past_runs is None or same >= ENOUGH_RUNS else [*self._own_runs, *past_runs()]
-        if asks_for_traces(os.environ):  # threads share TRACEPARENT, so no node of theirs has its own span in it
-            return [run for run in past if run.runner != THREAD]
-        return past
+        return self._own_runs if same >= ENOUGH_RUNS else [*self._own_runs, *past_runs()]
 
     def _opened(self, choice: Choice) -> Runner:
         """Return the chosen runner. It keeps its workers, and their number, if this runner does."""

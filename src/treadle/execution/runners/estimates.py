@@ -9,6 +9,7 @@ State: none; pure. Neighbours: `auto.py` runs the plan with the best runner, `sc
 
 from __future__ import annotations
 
+import math
 from statistics import median
 from typing import TYPE_CHECKING
 
@@ -72,11 +73,13 @@ class Choice(NamedTuple):
         runner: its name.
         workers: its number of workers.
         reason: why it was chosen, in words.
+        holds_below: while runs of the plan with this runner take at most so many seconds, the same choice would be made again.
     """
 
     runner: str
     workers: int
     reason: str
+    holds_below: float = 0.0
 
 
 def choose_runner_for(plan: Plan, past: Sequence[RunTimes], most_workers: int, limits: Mapping[str, int] | None = None) -> Choice:
@@ -93,10 +96,11 @@ def choose_runner_for(plan: Plan, past: Sequence[RunTimes], most_workers: int, l
     """
     names = [node.name for node in plan.nodes]
     if plan.timeouts:
-        return Choice(PARALLEL, most_workers, "nodes have timeouts, and only a process can be ended while it runs a node")
+        why = "nodes have timeouts, and only a process can be ended while it runs a node"
+        return Choice(PARALLEL, most_workers, why, math.inf)
     if len(names) < 2 or most_workers == 1:
         why = "only one worker may be used" if most_workers == 1 else f"{_nodes(len(names))}"
-        return Choice(SEQUENTIAL, 1, f"{why}, so workers would gain nothing")
+        return Choice(SEQUENTIAL, 1, f"{why}, so workers would gain nothing", math.inf)
     wanted = frozenset(names)
     known = wanted.intersection(name for run in past for name in run.nodes)
     if 2 * len(known) <= len(names):
@@ -109,7 +113,8 @@ def choose_runner_for(plan: Plan, past: Sequence[RunTimes], most_workers: int, l
     if tried is not None and best.runs:
         return Choice(tried.runner, tried.workers, f"{_expected(tried)}, not tried yet; {_expected(best)} {_with(best)}")
     compared = ", ".join(f"{each.seconds:.3g} s {_with(each)}" for each in others)
-    return Choice(best.runner, best.workers, f"{_expected(best)}, {compared}")
+    holds_below = min(each.seconds for each in others) if best.runs >= ENOUGH_RUNS else 0.0
+    return Choice(best.runner, best.workers, f"{_expected(best)}, {compared}", holds_below)
 
 
 def estimate_runners(
