@@ -53,6 +53,8 @@ class DatasetFactories:
         load_versions: Mapping[str, str] | None = None,
     ) -> None:
         self._patterns = sorted((_compile(template) for template in templates), key=lambda pattern: pattern.order)
+        self.any = bool(self._patterns)
+        """Whether there is a pattern, so that a name may match."""
         self.credentials = credentials or {}
         self.load_versions = dict(load_versions or {})
         catch_all = [pattern.text for pattern in self._patterns if not pattern.fixed]
@@ -62,10 +64,6 @@ class DatasetFactories:
                 "Keep one, and give the others some fixed text, such as '{name}_csv'."
             )
             raise DatasetError(msg, dataset=catch_all[1])
-
-    def __bool__(self) -> bool:
-        """True if there is a pattern, so that a name may match."""
-        return bool(self._patterns)
 
     @property
     def patterns(self) -> tuple[str, ...]:

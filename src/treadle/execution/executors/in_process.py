@@ -90,20 +90,9 @@ def job_steps(  # noqa: PLR0913 - all but the first four are keyword-only
             yield Report(worker, failed)
             return
         outputs = tuple(handles.items())
-        yield Report(
-            worker,
-            Finished(
-                run,
-                index,
-                times.started,
-                times.at,
-                times.load_seconds,
-                times.run_seconds,
-                times.save_seconds,
-                outputs,
-                times.contents,
-            ),
-        )
+        started, at, load_seconds, run_seconds, save_seconds, contents = times
+        fields = run, index, started, at, load_seconds, run_seconds, save_seconds, outputs, contents
+        yield Report(worker, tuple.__new__(Finished, fields))  # in half the time of its constructor
 
 
 def _keep_outputs(

@@ -18,6 +18,7 @@ from treadle.execution.protocol.messages import MAIN, JobsReturned, Started
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from treadle.execution.attempt.context import RunContext
     from treadle.execution.executors.protocol import ValueStore
     from treadle.execution.packing.bundle import RunBundle
     from treadle.execution.scheduling.instructions import RunJob
@@ -35,6 +36,7 @@ class MainWorker:
         self._store = store
         self._wake = wake
         self._bundle: RunBundle | None = None
+        self._context: RunContext | None = None  # made for the first job: in most runs, this worker has none
         self._jobs: deque[RunJob] = deque()
         self._steps: Iterator[Report] | None = None  # of the job that is running
         self._cancelled = False
@@ -56,7 +58,7 @@ class MainWorker:
         """
         self._number = number
         self._bundle = run
-        self._context = run.context(interruptible=True)
+        self._context = None
         self._run_loop = run_loop
 
     def submit(self, job: RunJob) -> None:
@@ -99,9 +101,7 @@ class MainWorker:
 
     def _start_job(self, job: RunJob) -> Iterator[Report]:
         self._cancelled = False
-        if self._bundle is not None:
-            self._bundle.start_plugins()
-        context = self._context
+        context = self._open()
         made = {dataset for node in job.nodes for dataset in context.outputs[node]}
         used = dict.fromkeys(dataset for node in job.nodes for dataset in context.inputs[node] if dataset not in made)
         if not self._store.fetch([dataset for dataset in used if context.in_memory[dataset]]):
@@ -117,12 +117,23 @@ class MainWorker:
             cancelled=lambda: self._cancelled,
         )
 
+    def _open(self) -> RunContext:
+        """Return the run as nodes of this process need it, with its plugins started here."""
+        if self._bundle is None:
+            msg = "no run has started on this executor"
+            raise RuntimeError(msg)
+        self._bundle.start_plugins()
+        if self._context is None:
+            self._context = self._bundle.context(interruptible=True)
+        return self._context
+
     def _load_input(self, dataset: int, last: bool) -> Any:  # noqa: FBT001 - the signature that job_steps calls
         return self._store.load_input(dataset, last=last)
 
     def end(self) -> None:
         """End the run."""
         self._bundle = None
+        self._context = None
         self._jobs.clear()
         self._steps = None
         self._run_loop = None

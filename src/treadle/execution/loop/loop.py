@@ -137,8 +137,9 @@ class RunLoop:
         if self._bundle.decisions is None or not self._bundle.decisions.nothing_runs:
             self._observers.before_first_node()  # while the workers start
         scheduler.prepare(expected_seconds(self._plan, self._durations()), main_only, self._bundle.undecided_nodes())
-        self._run_until(lambda: False)
-        error = self._failure_handler.failures.combine_errors(scheduler.done())
+        self._run_until()
+        failures = self._failure_handler.failures
+        error = failures.combine_errors(scheduler.done()) if failures.names else None
         if self._stopping.has_begun:
             raise self._stopping.error() from error
         if error is not None:
@@ -147,10 +148,10 @@ class RunLoop:
         are_reused = bundle.decisions is not None
         return gather_results(bundle.run_id, bundle.plan, bundle.catalog, self._executor.detach, are_reused=are_reused)
 
-    def _run_until(self, condition: Callable[[], bool]) -> None:
+    def _run_until(self, condition: Callable[[], bool] | None = None) -> None:
         """Run the loop until the run has ended or a condition is true."""
         scheduler, failure_handler, deadlines = self._scheduler, self._failure_handler, self._deadlines.queue
-        while not scheduler.is_finished() and not condition():
+        while not scheduler.is_finished() and (condition is None or not condition()):
             while scheduler.assign():
                 self._carry_out()
                 if not self._assigns_again:
@@ -287,7 +288,8 @@ class RunLoop:
             self.worker_starts.append(event.start)
         self._failure_handler.worker_up(event.worker)
         self._scheduler.add_worker(event.worker)
-        self._observers.notify(WorkerStarted(self._executor.label(event.worker), event.pid, time.time(), event.start))
+        if self._observers.active:
+            self._observers.notify(WorkerStarted(self._executor.label(event.worker), event.pid, time.time(), event.start))
 
     def _node_finished(self, worker: int, fact: Finished) -> None:
         _run, node, started, at, _loaded, _ran, _saved, outputs, contents = fact  # faster than by name

@@ -1,6 +1,6 @@
 """Make the spec from which a pool's workers are set up, and its fingerprint. Runs in the parent.
 
-State: the environment as the last `fingerprint` saw it.
+State: the environment and the digest of the last `fingerprint`.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import os
 import sys
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from treadle.errors import RunnerError
@@ -84,14 +85,10 @@ def fingerprint(modules: Iterable[str], project: ProjectSetup | None = None, *, 
         project: configures the project of another framework; None for a Treadle project.
         environment: include the environment and the working directory; False for workers that have their own.
     """
-    digest = hashlib.blake2b(digest_size=16)
-
-    def add(*facts: object) -> None:
-        digest.update(repr(facts).encode(errors="surrogateescape"))
-
+    facts: list[object] = []
     package = project.package_name if project is not None else configured_project().package_name if is_configured() else None
     if package is not None:
-        add(package, code_stamp(package))
+        facts += [package, code_stamp(package)]
     for name in sorted(set(modules)):
         if package is not None and f"{name}.".startswith(f"{package}."):
             continue  # `code_stamp` covers the package
@@ -101,11 +98,16 @@ def fingerprint(modules: Iterable[str], project: ProjectSetup | None = None, *, 
                 status = os.stat(file)
             except OSError:
                 continue  # a module inside an archive, which is not edited in place
-            add(file, status.st_mtime_ns, status.st_size)
+            facts += [file, status.st_mtime_ns, status.st_size]
     if environment:
-        add(_environment(), _working_directory())
-    add(sys.path)
-    return digest.hexdigest()
+        facts += [_environment(), _working_directory()]
+    return _digest((*facts, repr(sys.path)))
+
+
+@lru_cache(maxsize=1)
+def _digest(facts: tuple[object, ...]) -> str:
+    """Return a digest of the facts. They rarely change from run to run."""
+    return hashlib.blake2b(repr(facts).encode(errors="surrogateescape"), digest_size=16).hexdigest()
 
 
 _last_environment: list[tuple[dict[bytes, bytes], str]] = [({}, "[]")]

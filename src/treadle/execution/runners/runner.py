@@ -209,7 +209,8 @@ class Runner(ABC):
         with self._locked():
             policy = policy or FailurePolicy.STOP
             result = self._run_locked(bundle, Observers(observers), durations, policy, cancellation, reason)
-            result.load_all(wanted)
+            if wanted:
+                result.load_all(wanted)
         return result
 
     def _run_locked(
@@ -245,10 +246,10 @@ class Runner(ABC):
                 on_failure=on_failure,
                 cancellation=cancellation,
             )
-            started = self._started(bundle.run_id, plan, started_at, reason)
             outcome = Outcome.FAILED
-            observers.plan_ready(plan, limits)
-            observers.notify(started)
+            if observers.active:
+                observers.plan_ready(plan, limits)
+                observers.notify(self._started(bundle.run_id, plan, started_at, reason))
             try:
                 waking = nullcontext() if cancellation is None else cancellation.waking(executor.wake)
                 with plan_excluded_from_gc(len(plan.nodes)), explaining_shortages(), waking:
@@ -264,7 +265,8 @@ class Runner(ABC):
                 self._seconds.update(loop.seconds)
                 if loop.worker_starts:
                     _log_worker_starts(loop.worker_starts)
-                observers.notify(loop.finished_event(outcome, started.at + time.monotonic() - started_monotonic))
+                if observers.active:
+                    observers.notify(loop.finished_event(outcome, started_at + time.monotonic() - started_monotonic))
             return result
 
     def _locked(self) -> AbstractContextManager[None]:
