@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import functools
 import inspect
 import pickle
 import typing
@@ -48,11 +50,15 @@ class Empty(treadle.named_tuple.NamedTuple):
 
 
 def test_classes_are_those_of_the_standard_library():
-    """Fields, defaults, signature, docstring, bases and names are equal; so are all attributes but one for introspection."""
-    for name in ("_fields", "_field_defaults", "__doc__", "__module__", "__bases__", "__match_args__", "__slots__"):
+    """Fields, defaults, signature, docstring and names are equal; so are all attributes but one for introspection."""
+    for name in ("_fields", "_field_defaults", "__doc__", "__module__", "__match_args__", "__slots__"):
         assert getattr(Ours, name) == getattr(Theirs, name), name
     assert str(inspect.signature(Ours)) == "(x: 'int', y: 'tuple[int, ...]' = ())"
     assert (Ours.__name__, Ours.__qualname__, type(Ours)) == ("Ours", "Ours", type)
+    assert issubclass(Ours, tuple)
+    for name in ("x", "y"):
+        assert type(vars(Ours)[name]) is type(vars(Theirs)[name])
+        assert inspect.getdoc(getattr(Ours, name)) == inspect.getdoc(getattr(Theirs, name))
     assert set(dir(Theirs)) - set(dir(Ours)) <= {"__orig_bases__"}
     assert typing.get_type_hints(Ours) == typing.get_type_hints(Theirs) == {"x": int, "y": tuple[int, ...]}
     assert Empty._fields == ()
@@ -69,8 +75,44 @@ def test_instances_are_those_of_the_standard_library():
     assert not hasattr(Ours(1), "__dict__")
     with pytest.raises(AttributeError):
         Ours(1).x = 2
-    with pytest.raises(TypeError, match="missing 1 required positional argument: 'x'"):
-        Ours()
+    assert Ours._make([1, ()]) == Theirs._make([1, ()])
+    assert Ours(1)._asdict() == Theirs(1)._asdict()
+    assert copy.copy(Ours(1)) == Ours(1)
+    match Ours(1, (2,)):
+        case Ours(first, y=second):
+            assert (first, second) == (1, (2,))
+    for wrong in (
+        lambda kind: kind(),
+        lambda kind: kind(1, 2, 3),
+        lambda kind: kind(1, z=2),
+        lambda kind: kind._make([1]),
+        lambda kind: kind(1)._replace(z=2),
+    ):
+        errors = []
+        for kind in (Ours, Theirs):
+            with pytest.raises((TypeError, ValueError)) as raised:  # _replace: TypeError since Python 3.13
+                wrong(kind)
+            errors.append(str(raised.value).replace("Theirs", "Ours"))
+        assert errors[0] == errors[1]
+
+
+def test_methods_may_call_those_of_their_base_class():
+    """A method can override that of all named tuples, and a class can be derived from one."""
+
+    class Loud(treadle.named_tuple.NamedTuple):
+        x: int
+
+        def __repr__(self) -> str:
+            return super().__repr__().upper()
+
+    class Derived(Ours):
+        @functools.cached_property
+        def double(self) -> int:
+            return 2 * self.x
+
+    assert repr(Loud(1)) == "LOUD(X=1)"
+    assert Derived(2)._replace(x=3).double == 6
+    assert repr(Derived(2)) == "Derived(x=2, y=())"
 
 
 def test_a_field_without_default_cannot_follow_one_with_default():
