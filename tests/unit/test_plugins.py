@@ -178,8 +178,8 @@ def test_info_lists_plugins(plugin, capsys):
 def test_importlib_metadata_is_imported_only_if_there_are_plugins(plugin, tmp_path):
     """Without a plugin, the metadata of installed packages is only searched for the names of Treadle's groups."""
     code = (
-        "import sys; sys.path = [path for path in sys.path if 'packages' not in path] + sys.argv[1:]\n"
         "from treadle.plugins import RUNNERS, offered\n"
+        "sys.path = [path for path in sys.path if 'packages' not in path] + sys.argv[1:]\n"
         "print(len(offered(RUNNERS)), 'importlib.metadata' in sys.modules)"
     )
     empty = tmp_path / "empty"
