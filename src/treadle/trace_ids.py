@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 VARIABLE = "TRACEPARENT"
 """The environment variable that names the current span to programs and libraries."""
 _ASKING = (VARIABLE, "OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_TRACES_EXPORTER")
-_FORMAT = re.compile(r"[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-[0-9a-f]{2}")
+_FORMAT = r"[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-[0-9a-f]{2}"
 
 
 def asks_for_traces(environment: Mapping[str, str]) -> bool:
@@ -50,7 +50,7 @@ def trace_of(session_id: str, traceparent: str | None) -> Trace:
         session_id: the session's id.
         traceparent: TRACEPARENT of its environment, if it is set; an invalid one is ignored, as the standard demands.
     """
-    given = _FORMAT.fullmatch(traceparent) if traceparent else None
+    given = re.fullmatch(_FORMAT, traceparent) if traceparent else None
     return Trace(given[1], given[2]) if given else Trace(_digest(16, session_id), None)
 
 

@@ -19,8 +19,8 @@ from treadle.printable import printable
 if TYPE_CHECKING:
     from treadle.errors import TreadleError
 
-_FRAME = re.compile(r'^ *File "(.+?)", line (\d+)', re.MULTILINE)
-_PLACE = re.compile(r"(?P<file>[^\n]+?), line (?P<line>\d+): ")
+_FRAME = r'^ *File "(.+?)", line (\d+)'
+_PLACE = r"(?P<file>[^\n]+?), line (?P<line>\d+): "
 """Where a message about a catalog entry begins with the entry's place."""
 
 
@@ -68,12 +68,12 @@ def annotate(
 
 
 def _place_of_message(message: str) -> tuple[str, int] | None:
-    match = _PLACE.match(message)
+    match = re.match(_PLACE, message)
     return None if match is None else (match["file"], int(match["line"]))
 
 
 def _place_of_traceback(traceback: str) -> tuple[str, int] | None:
-    frames = [(file, int(line)) for file, line in _FRAME.findall(traceback)]
+    frames = [(file, int(line)) for file, line in re.findall(_FRAME, traceback, re.MULTILINE)]
     return next(((file, line) for file, line in reversed(frames) if _in_repository(file) is not None), None)
 
 

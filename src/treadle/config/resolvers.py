@@ -23,7 +23,7 @@ from treadle.named_tuple import NamedTuple
 from treadle.suggestions import close_names, did_you_mean
 
 _PREFIX = "treadle."
-_CALL = re.compile(r"\$\{\s*([A-Za-z_][\w.]*)\s*:")
+_CALL = r"\$\{\s*([A-Za-z_][\w.]*)\s*:"
 _SCOPE: contextvars.ContextVar[Scope] = contextvars.ContextVar("treadle_config_scope")
 _PARTS = re.compile(r"[^.\[\]]+")
 _NODE_ARGUMENTS = ("_parent_", "_node_", "_root_")
@@ -214,7 +214,7 @@ def _prepared(value: Any, resolvers: Mapping[str, Any] | None) -> Any:
     if type(value) is list:
         return [_prepared(each, resolvers) for each in value]
     if type(value) is str and "${" in value and resolvers is not None:
-        return _CALL.sub(lambda match: _renamed(match, resolvers), value)
+        return re.sub(_CALL, lambda match: _renamed(match, resolvers), value)
     if type(value) is Literal:
         return _prepared(value.value, None)
     return value if _is_safe(value) else Literal(value)

@@ -23,7 +23,7 @@ _MOST_FILES = 5000
 _IGNORED = frozenset({"treadle", "__future__"})
 """Treadle itself does not count: an upgrade of Treadle alone runs nothing again."""
 
-_PACKAGES = re.compile(r"^(?:\.\./)?((?:[^/,\n]+/)*__init__\.[^/,\n]+|[^/,\n]+\.\w+)(?=,|$)", re.MULTILINE)
+_PACKAGES = r"^(?:\.\./)?((?:[^/,\n]+/)*__init__\.[^/,\n]+|[^/,\n]+\.\w+)(?=,|$)"
 """Lines of a list of files that are packages, or modules outside packages. Older formats have paths relative to the metadata."""
 
 
@@ -141,7 +141,7 @@ def _owned(distribution: Distribution) -> set[str]:
     text = distribution.read_text("RECORD")
     if text is None:  # an egg, or a package of the operating system
         text = distribution.read_text("installed-files.txt") or distribution.read_text("SOURCES.txt") or ""
-    return set(_PACKAGES.findall(text))
+    return set(re.findall(_PACKAGES, text, re.MULTILINE))
 
 
 def _is_at(distribution: Distribution, relative: str, file: str) -> bool:

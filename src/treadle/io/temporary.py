@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-_NAME: Final = re.compile(r"\..*\.[0-9a-f]{12}\.treadle(\.[^/]*)?", re.DOTALL)
+_NAME: Final = r"\..*\.[0-9a-f]{12}\.treadle(\.[^/]*)?"
 _NEWEST_VERSIONS: Final = 5
 """Number of version folders that are searched, the newest first; the one of a killed run is among them."""
 
@@ -118,7 +118,7 @@ def _scan(folder: str, names: set[str] | None) -> tuple[list[str], list[str]]:
     leftovers, within = [], []
     with suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:
-            if entry.name.startswith(".") and _NAME.fullmatch(entry.name):
+            if entry.name.startswith(".") and re.fullmatch(_NAME, entry.name, re.DOTALL):
                 leftovers.append(entry.path)
             elif (names is None or entry.name in names) and entry.is_dir():
                 within.append(entry.path)

@@ -225,7 +225,7 @@ _BYTES = {
     "GiB": 2**30,
     "TiB": 2**40,
 }
-_NUMBER_AND_UNIT = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*")
+_NUMBER_AND_UNIT = r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*"
 
 
 def read_duration(value: object) -> float:
@@ -240,7 +240,7 @@ def read_duration(value: object) -> float:
     Raises:
         ValueError: it is neither; the message describes valid values.
     """
-    if isinstance(value, str) and (found := _NUMBER_AND_UNIT.fullmatch(value)) and (found[2] or "s") in _SECONDS:
+    if isinstance(value, str) and (found := re.fullmatch(_NUMBER_AND_UNIT, value)) and (found[2] or "s") in _SECONDS:
         return round(float(found[1]) * _SECONDS[found[2] or "s"], 9)  # so that 700 ms are exactly 0.7 s
     if isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < math.inf:
         return float(value)
@@ -260,7 +260,7 @@ def read_amount(value: object) -> int:
     Raises:
         ValueError: it is neither; the message describes valid values.
     """
-    if isinstance(value, str) and (found := _NUMBER_AND_UNIT.fullmatch(value)) and (found[2] or "B") in _BYTES:
+    if isinstance(value, str) and (found := re.fullmatch(_NUMBER_AND_UNIT, value)) and (found[2] or "B") in _BYTES:
         amount = float(found[1]) * _BYTES[found[2] or "B"]
         if found[2] or amount.is_integer():
             return round(amount)

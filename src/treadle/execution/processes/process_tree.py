@@ -19,7 +19,7 @@ import signal
 import sys
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING, NamedTuple  # noqa: TID251 - without Treadle
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
@@ -39,10 +39,13 @@ EXEC_SECONDS = 0.02
 _PR_SET_CHILD_SUBREAPER = 36
 
 
-class _Process(NamedTuple):
-    parent: int
-    group: int
-    ended: bool
+class _Process:
+    __slots__ = ("ended", "group", "parent")
+
+    def __init__(self, parent: int, group: int, *, ended: bool) -> None:
+        self.parent = parent
+        self.group = group
+        self.ended = ended
 
 
 def pool_mark(scratch: str) -> str:
@@ -160,7 +163,7 @@ def _processes() -> dict[int, _Process]:
             with suppress(OSError), open(f"/proc/{name}/stat", "rb") as file:  # the process may have ended meanwhile
                 # Format: pid (name) state parent group …; the name may contain spaces and brackets.
                 state, parent, group = file.read().rpartition(b")")[2].split()[:3]
-                table[int(name)] = _Process(int(parent), int(group), state in (b"Z", b"X"))
+                table[int(name)] = _Process(int(parent), int(group), ended=state in (b"Z", b"X"))
     return table
 
 
@@ -170,7 +173,7 @@ def _processes_from_ps() -> dict[int, _Process]:
     words = ["ps", "-A", "-o", "pid=,ppid=,pgid=,stat="]
     listed = subprocess.run(words, stdout=subprocess.PIPE, check=True, text=True).stdout  # noqa: S603 - fixed words
     rows = [line.split() for line in listed.splitlines()]
-    return {int(pid): _Process(int(parent), int(group), state.startswith("Z")) for pid, parent, group, state in rows}
+    return {int(pid): _Process(int(parent), int(group), ended=state.startswith("Z")) for pid, parent, group, state in rows}
 
 
 def _has_children() -> bool:

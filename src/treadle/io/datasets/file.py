@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from treadle.io.contents import ContentRecord
     from treadle.io.identity import FileIdentity
 
-_PASSWORD: Final = re.compile(r"(://[^/@:]*):[^/@]*@")
+_AUTHORITY: Final = r"(://[^/@:]*):[^/@]*@"
 _TEXT_ARGUMENTS: Final = ("encoding", "errors", "newline", "compression")
 _SECRET_ARGUMENTS: Final = frozenset({"storage_options", "credentials"})
 
@@ -248,7 +248,7 @@ class FileDataset(Dataset):
         return {**self.__dict__, "_storage": None}
 
     def _shown_path(self) -> str:
-        return _PASSWORD.sub(r"\1:***@", self.filepath)
+        return re.sub(_AUTHORITY, r"\1:***@", self.filepath)
 
     def take_text_arguments(self, action: str, arguments: dict[str, Any], given: Mapping[str, Any]) -> None:  # noqa: ARG002
         """Pass `encoding`, `errors` and `newline` of a binary file to the library, in subclasses whose library has them.
