@@ -309,6 +309,7 @@ class _Server:
                 return
             succeeded = run.attempt(job, position)
             if self._monitor_reads:
+                self._channel.flush()  # before the monitor thread competes for the interpreter: the parent can send the next job
                 self._resume_reading()
             if not succeeded:
                 return
