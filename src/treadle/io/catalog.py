@@ -304,7 +304,9 @@ class Catalog(DatasetAccess, Inventory):
             return False
         if name in self._datasets or name in self._recipes:
             return True
-        return (self._parameters is not None and name in self._parameters) or self.recipe(name) is not None
+        if self._parameters is not None and name in self._parameters:
+            return True
+        return bool(self._factories) and self.recipe(name) is not None
 
     def __iter__(self) -> Iterator[str]:
         parameters = dict.fromkeys(self._parameters.names()) if self._parameters is not None else {}

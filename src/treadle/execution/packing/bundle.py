@@ -187,7 +187,13 @@ class RunBundle:
             HookError: a plugin can neither be pickled nor imported in a worker.
         """
         spec, main_only = self._make_spec()
-        return pickle.dumps(spec.without_wiring(), protocol=5), pickle.dumps(spec.wiring, protocol=5), main_only
+        wiring, links = spec.wiring, self.plan.links
+        before, pickled = _wirings.get(links, ((), b"")) if links is not None else ((), b"")
+        if wiring != before:
+            pickled = pickle.dumps(wiring, protocol=5)
+            if links is not None:
+                _wirings[links] = wiring, pickled
+        return pickle.dumps(spec.without_wiring(), protocol=5), pickled, main_only
 
     def split_spec(self) -> SplitSpec:
         """Return the form of the run for workers that receive each dataset when one of their nodes needs it.
@@ -373,6 +379,8 @@ def _pickled_class(kind: type) -> bytes:
 
 
 _groups: WeakKeyDictionary[Links, NodeGroups] = WeakKeyDictionary()
+_wirings: WeakKeyDictionary[Links, tuple[tuple[Any, ...], bytes]] = WeakKeyDictionary()
+"""The wiring of the last run of each pipeline, and its pickle."""
 
 _HOOKS_WITH_CATALOG = ("before_node_run", "after_node_run", "on_node_error")
 

@@ -110,7 +110,9 @@ class Inline(NamedTuple):
 
     def load(self) -> Any:
         """Unpickle the value."""
-        return pickle.loads(self.data, buffers=[bytearray(buffer) for buffer in self.buffers])  # noqa: S301 - from this pool only
+        if not self.buffers:  # most values
+            return pickle.loads(self.data)  # noqa: S301 - from this pool only
+        return pickle.loads(self.data, buffers=[bytearray(buffer) for buffer in self.buffers])  # noqa: S301 - the same
 
     def close(self) -> None:
         """Do nothing: it owns nothing."""

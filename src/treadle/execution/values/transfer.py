@@ -37,6 +37,9 @@ RESIDENT_BYTES = 1 << 20
 
 _ALIGNMENT = 64
 
+_new = tuple.__new__
+"""Makes a named tuple from its fields, in half the time of its constructor."""
+
 
 class NoRoomError(Exception):
     """A value fits neither into memory nor onto the disk; the text gives its size and the free space."""
@@ -65,7 +68,7 @@ def publish(value: Any, scratch: str, *, budget: Budget | None = None, spare: in
             msg = f"there was not enough memory to pickle a {type(value).__module__}.{type(value).__qualname__}"
             raise NoRoomError(msg) from exc
         if not buffers and len(data) <= INLINE_BYTES:  # most values
-            return Inline(data, ())
+            return _new(Inline, (data, ()))
         size = len(data) + sum(buffer.nbytes for buffer in buffers)
         if size <= INLINE_BYTES:
             return Inline(data, tuple(bytes(buffer) for buffer in buffers))

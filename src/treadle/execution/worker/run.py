@@ -129,7 +129,7 @@ class WorkerRun:
         self._leave_node()
         descriptors: list[int] = []  # the channel closes them after sending
         for dataset, handle in handles.items():
-            if handle.fd is not None:
+            if type(handle) is not Inline and handle.fd is not None:
                 descriptors.append(handle.fd)
                 handles[dataset] = handle.with_descriptor(None)
         worker.blackboard.finish(worker.place, self._number, index, started, times.at)
@@ -252,8 +252,9 @@ class WorkerRun:
             self._count(handles[dataset])
             return
         try:
-            handles[dataset] = publish(value, self._worker.spec.scratch, budget=self._budget)
-            self._count(handles[dataset])
+            handles[dataset] = handle = publish(value, self._worker.spec.scratch, budget=self._budget)
+            if type(handle) is not Inline:  # most values are
+                self._count(handle)
         except NoRoomError as exc:
             name, node = self._spec.dataset_names[dataset], self._worker.running
             raise DatasetError(describe_no_room(name, node, exc), dataset=name, node=node) from exc
@@ -267,8 +268,6 @@ class WorkerRun:
 
     def _count(self, handle: Handle, sign: int = 1) -> None:
         """Count a value towards the memory budget; with `sign=-1`, no longer count it."""
-        if type(handle) is Inline:
-            return
         size, files = handle.memory
         if size:
             self._budget.add_created(self._worker.place, sign * size, sign * files)

@@ -145,7 +145,7 @@ class LokyPool:
     def send(self, worker: int, command: Job | Transfer | Release | Cancel) -> None:
         """Queue a command for a worker; `flush` sends it, with its file descriptors attached."""
         slot = self._slots[worker]
-        if type(command) is Job and _has_descriptors(command):
+        if type(command) is Job and command.inputs and _has_descriptors(command):
             for job, descriptors in _messages_of(command):
                 self._slot_pool.send(slot, job, descriptors)
         elif type(command) is Transfer and command.spare is not None:

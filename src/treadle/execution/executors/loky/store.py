@@ -193,6 +193,8 @@ class SegmentStore:
     def detach(self, dataset: int) -> Handle | None:
         """Remove a value and return its handle; a spilled one is moved out of the scratch directory of the pool."""
         handle = self._handles.pop(dataset, None)
+        if type(handle) is Inline:  # most values
+            return handle
         if handle is None or handle.worker is not None:
             return LocalValue(self._local_values.load_input(dataset, last=True)) if dataset in self._local_values else None
         self._segments.remove(handle)
