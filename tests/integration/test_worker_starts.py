@@ -51,9 +51,22 @@ with ParallelRunner(4, start_method=sys.argv[1]) as runner:
 print("STARTS", starts)
 """
 
-UNUSED = {"asyncio", "cloudpickle", "concurrent", "dataclasses", "email", "inspect", "loky", "pluggy", "psutil", "uuid"}
+UNUSED = {
+    "asyncio",
+    "cloudpickle",
+    "concurrent",
+    "dataclasses",
+    "datetime",
+    "email",
+    "hashlib",
+    "inspect",
+    "loky",
+    "pluggy",
+    "psutil",
+    "uuid",
+}
 """Libraries that neither process needs for nodes that only pass on values, whose functions can be imported."""
-UNUSED_BY_WORKERS = {*UNUSED, "ast", "datetime", "json", "pathlib", "secrets", "shutil", "tempfile"}
+UNUSED_BY_WORKERS = {*UNUSED, "ast", "json", "pathlib", "secrets", "shutil", "tempfile"}
 """Libraries that a worker does not need either, if it inherits no modules."""
 PARTS_OF_THE_PARENT = tuple(
     f"treadle.{name}"

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import posixpath
 import re
-from datetime import datetime, timezone
+import time
 from typing import TYPE_CHECKING
 
 from treadle.errors import DatasetError
@@ -24,8 +24,9 @@ _SAFE = re.compile(r"[^/\\\x00]+")
 
 def new_version() -> str:
     """Return a version made from the current time: UTC with milliseconds, usable as a file name, sorted by time."""
-    now = datetime.now(timezone.utc).isoformat(timespec="milliseconds")  # a quarter of the time that `strftime` takes
-    return now.removesuffix("+00:00").replace(":", ".") + "Z"
+    milliseconds = time.time_ns() // 1_000_000
+    # Faster than with `datetime`, which a run without dates does not import.
+    return f"{time.strftime('%Y-%m-%dT%H.%M.%S', time.gmtime(milliseconds // 1000))}.{milliseconds % 1000:03}Z"
 
 
 def version_path(path: str, version: str) -> str:

@@ -5,11 +5,12 @@ State: the environment and the digest of the last `fingerprint`.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import sys
 from functools import lru_cache
 from typing import TYPE_CHECKING
+
+import xxhash
 
 from treadle.errors import RunnerError
 from treadle.execution.packing.project_spec import make_project_spec
@@ -107,7 +108,7 @@ def fingerprint(modules: Iterable[str], project: ProjectSetup | None = None, *, 
 @lru_cache(maxsize=1)
 def _digest(facts: tuple[object, ...]) -> str:
     """Return a digest of the facts. They rarely change from run to run."""
-    return hashlib.blake2b(repr(facts).encode(errors="surrogateescape"), digest_size=16).hexdigest()
+    return xxhash.xxh3_128_hexdigest(repr(facts).encode(errors="surrogateescape"))  # hashlib takes five times as long to import
 
 
 _last_environment: list[tuple[dict[bytes, bytes], str]] = [({}, "[]")]
