@@ -29,6 +29,8 @@ class Links:
         consumers: for each dataset, the nodes that use it under exactly this name.
         results: for each dataset, whether a node produces it and no node uses it, in any format.
         made: base names of all outputs.
+        free_inputs: names of the datasets that nodes use and no node produces, in any format.
+        confirmed: names of the datasets that nodes confirm.
         with_parameters: the nodes that use a parameter.
     """
 
@@ -45,6 +47,8 @@ class Links:
         consumers: Edges,
         results: tuple[bool, ...],
         made: frozenset[str],
+        free_inputs: tuple[str, ...],
+        confirmed: tuple[str, ...],
         with_parameters: tuple[Node, ...],
     ) -> None:
         self.nodes = nodes
@@ -57,6 +61,8 @@ class Links:
         self.consumers = consumers
         self.results = results
         self.made = made
+        self.free_inputs = free_inputs
+        self.confirmed = confirmed
         self.with_parameters = with_parameters
 
 
@@ -108,5 +114,7 @@ def link(nodes: Sequence[Node]) -> Links:
         consumers=tuple(map(tuple, consumers)),
         results=tuple(results),
         made=frozenset(producer_of),
+        free_inputs=tuple([name for name in index_of if base_name(name) not in producer_of]),
+        confirmed=tuple(dict.fromkeys([name for node in nodes for name in node.confirms])),
         with_parameters=tuple([node for node in nodes if any(map(is_parameter, node.inputs))]),
     )

@@ -4,6 +4,8 @@
 restricted to the main process) and resolves dependencies to indices, in time linear in nodes + edges; the pipeline and the
 catalog are not consulted for them again during the run. A plan is immutable and independent of processes, files and clocks; its
 parts are named tuples, because a large plan has very many and named tuples are the fastest to create.
+
+State: the last plan of each pipeline, which serves again while its catalogs have the same datasets.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ import math
 from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 
 from treadle.collector import collection_paused
 from treadle.errors import UnknownDatasetError
@@ -23,9 +26,10 @@ from treadle.planning.policies import NO_RULES, plan_policies, runs_in_main
 from treadle.suggestions import close_names, did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from treadle.io import Catalog
+    from treadle.io.dataset import Capabilities
     from treadle.pipeline import Node, Pipeline
     from treadle.pipeline.links import Links
     from treadle.pipeline.policy import FailurePolicy, NodePolicy
@@ -125,7 +129,10 @@ class Plan(NamedTuple):
         return tuple(index for index, dataset in enumerate(self.datasets) if dataset.is_result)
 
 
-@collection_paused()
+_last_plans: WeakKeyDictionary[Links, tuple[list[Capabilities | None], Plan]] = WeakKeyDictionary()
+"""By pipeline: the capabilities of its datasets, and its plan under no configured policies, without the links."""
+
+
 def compile_plan(pipeline: Pipeline, catalog: Catalog, rules: PolicyRules = NO_RULES) -> Plan:
     """Compile a pipeline and its catalog into a frozen plan.
 
@@ -143,9 +150,23 @@ def compile_plan(pipeline: Pipeline, catalog: Catalog, rules: PolicyRules = NO_R
         ConfigError: two tags of a node have conflicting policies.
     """
     links = pipeline.links
-    nodes = links.nodes
     _require_known(links, catalog)
-    datasets, shared = _plan_datasets(links, catalog)
+    known = [catalog.capabilities(name) if name in catalog else None for name in links.names]
+    if rules is not NO_RULES:
+        return _compile(links, known, catalog, rules)
+    last = _last_plans.get(links)
+    if last is None or last[0] != known:
+        plan = _compile(links, known, catalog, rules)
+        if links.confirmed:  # it also depends on datasets that no node loads or saves
+            return plan
+        last = _last_plans[links] = known, plan._replace(links=None)  # a plan with its links would keep them alive
+    return last[1]._replace(links=links)
+
+
+@collection_paused()
+def _compile(links: Links, known: Sequence[Capabilities | None], catalog: Catalog, rules: PolicyRules) -> Plan:
+    nodes = links.nodes
+    datasets, shared = _plan_datasets(links, known)
     exclusive = apply_exclusive(links, shared, rules.exclusive, plan_policies(nodes, rules))
     policies = exclusive.policies
     in_main = confirming_in_main(nodes, catalog) | exclusive.in_main
@@ -161,13 +182,13 @@ def compile_plan(pipeline: Pipeline, catalog: Catalog, rules: PolicyRules = NO_R
     return Plan(tuple(map(_new_node, rows)), datasets, policies, resources, rules.on_failure, links)
 
 
-def _plan_datasets(links: Links, catalog: Catalog) -> tuple[tuple[PlannedDataset, ...], dict[int, str]]:
-    """Return the planned datasets, and the shared resource of each dataset that has one, by index; one catalog query each."""
+def _plan_datasets(links: Links, known: Sequence[Capabilities | None]) -> tuple[tuple[PlannedDataset, ...], dict[int, str]]:
+    """Return the planned datasets, and the shared resource of each dataset that has one, by index."""
     datasets: list[PlannedDataset] = []
     shared: dict[int, str] = {}
-    for name, producer, consumers, is_result in zip(links.names, links.producers, links.consumers, links.results, strict=True):
-        if name in catalog:
-            capabilities = catalog.capabilities(name)
+    columns = zip(links.names, links.producers, links.consumers, links.results, known, strict=True)
+    for name, producer, consumers, is_result, capabilities in columns:
+        if capabilities is not None:
             in_memory, main_only, declared = capabilities.in_memory, capabilities.main_process_only, True
             if capabilities.exclusive is not None and not in_memory:
                 shared[len(datasets)] = capabilities.exclusive

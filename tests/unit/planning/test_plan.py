@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import weakref
 
 import pytest
 from hypothesis import given, settings
@@ -10,7 +11,9 @@ from hypothesis import strategies as st
 
 from treadle import Catalog, Dataset, MemoryDataset, Pipeline, node
 from treadle.errors import UnknownDatasetError
+from treadle.pipeline.policy import FailurePolicy
 from treadle.planning import compile_plan
+from treadle.planning.policies import read_policies
 
 
 class OnDisk(Dataset):
@@ -57,6 +60,43 @@ def test_plans_of_equal_pipelines_are_equal():
     assert one.links is not same.links
     assert (one == same, one != same) == (True, False)
     assert (one == other, one != other) == (False, True)
+
+
+def test_a_plan_serves_again_while_the_catalog_declares_the_same():
+    """The plan of a pipeline follows each change of a catalog; its parts are made anew only if there is one."""
+    pipeline = Pipeline([node(nothing, "r", "a", name="one"), node(nothing, "a", "b", name="two")])
+    first = compile_plan(pipeline, Catalog({"r": 1}))
+    again = compile_plan(pipeline, Catalog({"r": 2, "not used": 3}))
+    assert again == first
+    assert again.links is pipeline.links
+    assert again.nodes is first.nodes
+    on_disk, only_here = (compile_plan(pipeline, Catalog({"r": 1, "a": each()})) for each in (OnDisk, OnlyHere))
+    assert [by_name(each)["a"].in_memory for each in (first, on_disk, only_here)] == [True, False, False]
+    assert [[node.main_only for node in each.nodes] for each in (on_disk, only_here)] == [[False, False], [True, True]]
+    assert compile_plan(pipeline, Catalog({"r": 1})) == first
+    with pytest.raises(UnknownDatasetError):
+        compile_plan(pipeline, Catalog())
+
+
+def test_configured_policies_and_confirmed_datasets_are_read_for_each_plan():
+    """A plan is not used again where it depends on more than the datasets of the pipeline."""
+    pipeline = Pipeline([node(nothing, "r", "a", name="one")])
+    assert compile_plan(pipeline, Catalog({"r": 1})).on_failure is None
+    rules = read_policies({"defaults": {"on_failure": "continue"}})
+    assert compile_plan(pipeline, Catalog({"r": 1}), rules).on_failure is FailurePolicy.CONTINUE
+    assert compile_plan(pipeline, Catalog({"r": 1})).on_failure is None
+    confirming = Pipeline([node(nothing, "r", "a", name="one", confirms="elsewhere")])
+    plans = [compile_plan(confirming, Catalog({"r": 1, "elsewhere": each()})) for each in (OnDisk, OnlyHere)]
+    assert [each.nodes[0].main_only for each in plans] == [False, True]
+
+
+def test_a_compiled_pipeline_is_freed():
+    """The plan that may serve again does not keep its pipeline alive."""
+    pipeline = Pipeline([node(nothing, "r", "a")])
+    links = weakref.ref(compile_plan(pipeline, Catalog({"r": 1})).links)
+    assert links() is not None
+    del pipeline
+    assert links() is None
 
 
 def test_datasets_know_who_makes_and_takes_them():

@@ -20,7 +20,7 @@ from treadle.execution.executors.executor import Executor
 from treadle.execution.executors.in_process import failed_outside, job_steps
 from treadle.execution.executors.local_store import LocalStore
 from treadle.execution.executors.protocol import Capabilities
-from treadle.execution.protocol.messages import Cancel, Failed, Finished, Job, JobsReturned, Started
+from treadle.execution.protocol.messages import Cancel, Finished, Job, Started
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -106,7 +106,7 @@ class ThreadPool:
     def send(self, worker: int, command: Job | Transfer | Release | Cancel) -> None:
         """Queue a job for its worker, with the caller's context variables; a Cancel marks the queued jobs to be returned."""
         run = self._run
-        if isinstance(command, Job):
+        if type(command) is Job:
             run.submitted += 1
             self._workers[worker].inbox.put((contextvars.copy_context(), run, run.submitted, command))
         elif isinstance(command, Cancel):
@@ -182,16 +182,16 @@ def _run_job(run: _Run, sequence: int, worker: int, job: Job) -> None:
     try:
         for report in _steps(run, sequence, worker, job):
             fact = report.fact
-            if isinstance(fact, Started):
+            if type(fact) is Started:
                 run.running[worker] = fact
                 if not run.reports_starts:
                     continue
-            elif isinstance(fact, Finished):
+            else:
                 run.running.pop(worker, None)
-                left.remove(fact.node)
-            elif isinstance(fact, (Failed, JobsReturned)):
-                run.running.pop(worker, None)
-                left.clear()
+                if type(fact) is Finished:
+                    left.remove(fact.node)
+                else:  # the job has ended
+                    left.clear()
             run.outbox.put(report)
     except BaseException as exc:  # another thread can raise an exception in this one at any point
         run.running.pop(worker, None)

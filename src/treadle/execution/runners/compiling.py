@@ -38,8 +38,8 @@ def compile_run(
     if inputs:
         check_inputs(pipeline, inputs)
         catalog = catalog.with_data(inputs)
-    confirmed = dict.fromkeys(name for node in pipeline.nodes for name in node.confirms)
-    catalog = catalog.for_run(run_id, pipeline.datasets(), pipeline.inputs(), confirmed)
+    links = pipeline.links
+    catalog = catalog.for_run(run_id, links.names, links.free_inputs, links.confirmed)
     plan = compile_plan(pipeline, catalog, policies)
     check_transcoding(plan)
     check_memory_datasets(plan, catalog)
