@@ -82,7 +82,7 @@ class LokyPool:
             queues=recycling is None,
             recycles=recycling is not None,
             sets_up_project=not method.child_inherits,
-            launch=None if method.child_inherits else self._launch,  # they start fast
+            launch=self._launch,
             unreported=self._unreported_nodes,
         )
         self._recycling = recycling
