@@ -69,7 +69,7 @@ def freeze_imports(*modules: str) -> None:
         *modules: names of modules that are imported before, without a collection meanwhile.
     """
     global _frozen_imports  # noqa: PLW0603 - of this process, as the collector is
-    freezes = gc.isenabled() and not _is_frozen()
+    freezes = gc.isenabled() and (has_frozen_imports() or not _is_frozen())
     with collection_paused():
         for name in modules:
             import_module(name)
