@@ -235,7 +235,7 @@ class Catalog(DatasetAccess, Inventory):
     def recipe(self, name: str) -> DatasetRecipe | None:
         """Return the recipe of a dataset that is declared in configuration, whether built here or not; None for any other."""
         recipe = self._recipes.get(name)
-        if recipe is None and self._factories.any and name not in self._datasets and not _is_parameter(name):
+        if recipe is None and self._factories.has_patterns and name not in self._datasets and not _is_parameter(name):
             recipe = self._factories.recipe(name)
             if recipe is not None:
                 recipe = self._recipes.setdefault(name, recipe)

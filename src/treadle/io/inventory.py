@@ -175,7 +175,7 @@ class Inventory(ABC):
             A catalog with new datasets for those that depend on the run, which shares all other datasets with this one. This
             catalog does not change. If no dataset depends on the run, this catalog itself.
         """
-        if not self._recipes and not self._factories.any:
+        if not self._recipes and not self._factories.has_patterns:
             return self  # only datasets of configuration depend on the run
         saved = [] if self._save_version_given else [name for name in sorted(datasets) if self._saves_by_run(name)]
         loaded = [name for name in inputs if self._may_pin(name)]
