@@ -58,6 +58,12 @@ else:
         def __new__(cls, name: str, bases: tuple[type, ...], namespace: dict[str, Any]) -> type:
             if not bases:  # NamedTuple itself
                 return super().__new__(cls, name, bases, namespace)
+            if bases != (NamedTuple,):
+                msg = f"{name} has other base classes than NamedTuple. Derive a class from it that has them, too."
+                raise TypeError(msg)
+            if not namespace.keys().isdisjoint(("__annotate__", "__annotate_func__")):  # Python 3.14 evaluates them when asked
+                msg = f"The module of {name} does not postpone annotations: it needs `from __future__ import annotations`."
+                raise TypeError(msg)
             annotations = namespace.get("__annotations__", {})  # strings
             fields = tuple(annotations)
             defaults = {field: namespace.pop(field) for field in fields if field in namespace}

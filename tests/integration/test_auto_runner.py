@@ -73,6 +73,17 @@ def test_a_choice_stands_while_runs_stay_fast():
     assert runner.latest.runner == "parallel"
 
 
+def test_a_choice_does_not_stand_for_another_graph():
+    """Nodes with the same names that depend on each other otherwise may be faster with another runner."""
+    runner = AutoRunner(2, "fork")
+    for _ in range(5):
+        runner.run(SMALL, Catalog())
+    chosen = runner.latest
+    chain = [node(_pid, f"p{each - 1}" if each else None, f"p{each}", name=f"n{each}") for each in range(4)]
+    runner.run(pipeline(chain), Catalog())
+    assert runner.latest is not chosen
+
+
 def test_a_kept_runner_keeps_its_workers():
     """Under `with`, the workers of a parallel run serve the next one; at the end they are gone."""
     with AutoRunner(2, "fork") as runner:

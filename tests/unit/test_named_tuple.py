@@ -6,11 +6,15 @@ import copy
 import functools
 import inspect
 import pickle
+import sys
 import typing
+from typing import Generic, TypeVar
 
 import pytest
 
 import treadle.named_tuple
+
+T = TypeVar("T")
 
 
 class Ours(treadle.named_tuple.NamedTuple):
@@ -113,6 +117,26 @@ def test_methods_may_call_those_of_their_base_class():
     assert repr(Loud(1)) == "LOUD(X=1)"
     assert Derived(2)._replace(x=3).double == 6
     assert repr(Derived(2)) == "Derived(x=2, y=())"
+
+
+def test_other_base_classes_are_refused():
+    """They would be lost: `typing.NamedTuple` refuses all but Generic, too."""
+    with pytest.raises(TypeError, match="Several has other base classes than NamedTuple"):
+
+        class Several(treadle.named_tuple.NamedTuple, Generic[T]):
+            x: T
+
+
+def test_annotations_must_be_postponed():
+    """Without the future statement, Python 3.14 stores no annotations in the body of a class, so it would have no fields."""
+    code = "class Now(NamedTuple):\n    x: int"
+    names = {"NamedTuple": treadle.named_tuple.NamedTuple, "__name__": __name__}
+    if sys.version_info >= (3, 14):
+        with pytest.raises(TypeError, match="The module of Now does not postpone annotations"):
+            exec(compile(code, "now.py", "exec", dont_inherit=True), names)
+    else:
+        exec(compile(code, "now.py", "exec", dont_inherit=True), names)
+        assert names["Now"]._fields == ("x",)
 
 
 def test_a_field_without_default_cannot_follow_one_with_default():

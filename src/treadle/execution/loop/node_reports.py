@@ -72,7 +72,6 @@ class NodeReports:
         self._finishing = worker, fact, attempt
         if fact.node not in self._started:
             self._report_start(worker, fact.node, fact.started)
-        self._started.discard(fact.node)
         datasets = self._plan.datasets
         sizes = [
             (datasets[dataset].name, size)
@@ -90,9 +89,11 @@ class NodeReports:
             fact.save_seconds,
             tuple(sizes),
             fact.contents,
-            self._dispatches.take(fact.node),
+            self._dispatches.of(fact.node),
         )
         self._finishing = None  # from here on, all observers receive the event
+        self._started.discard(fact.node)
+        self._dispatches.take(fact.node)
         self._observers.notify(event)
 
     def complete(self) -> None:

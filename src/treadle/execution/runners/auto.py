@@ -116,7 +116,8 @@ class AutoRunner(Runner):
     def _choose(self, plan: Plan, past_runs: Callable[[], Sequence[RunTimes]] | None) -> Choice:
         """Choose the runner for a plan: the same as for the run before, while such runs stay as fast as they were."""
         limits, are_traced = run_limits(plan, self.resources or {}), asks_for_traces(os.environ)
-        chosen_for = [node.name for node in plan.nodes], plan.timeouts, limits, are_traced
+        graph = [(node.name, node.parents, node.main_only) for node in plan.nodes]
+        chosen_for = graph, plan.timeouts, limits, are_traced
         latest = self.latest if self._chosen_for == chosen_for and self._own_runs else None
         if latest is not None and self._own_runs[0].seconds <= latest.holds_below:
             return latest

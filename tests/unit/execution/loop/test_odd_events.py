@@ -44,6 +44,29 @@ def test_a_start_that_is_reported_late_is_not_announced_twice():
     assert names(seen, NodeStarted) == names(seen, NodeFinished) == ["one", "two"]
 
 
+def test_an_interrupt_between_a_start_and_its_end_repeats_no_event(monkeypatch):
+    """If Ctrl-C comes after the start of a node was reported and before its end is, only the end is reported afterwards."""
+    seen, plan = [], compile_plan(Pipeline([node(lambda p: None, "p", None, name="one")]), Catalog({"p": 1}))
+    executor, _pool = scripted_executor([UP], [finished(0)], [], [])
+    loop = RunLoop(RunBundle("run", plan, Catalog({"p": 1}), None), executor, Observers([seen.append]))
+    label, calls = executor.label, []
+
+    def interrupted_label(worker):
+        calls.append(worker)
+        if len(calls) == 3:  # after the start of the worker and that of the node
+            raise KeyboardInterrupt
+        return label(worker)
+
+    monkeypatch.setattr(executor, "label", interrupted_label)
+    with pytest.raises(KeyboardInterrupt):
+        loop.run()
+    monkeypatch.undo()
+    monkeypatch.setattr(executor, "last_events", list)
+    loop.report_interrupted()
+    assert names(seen, NodeStarted) == names(seen, NodeFinished) == ["one"]
+    assert all(event.dispatch is not None for event in seen if isinstance(event, NodeFinished))
+
+
 def test_returned_jobs_are_sent_again():
     """Jobs that a worker returns unstarted are submitted again."""
     pool, seen = run([UP], [Report(1, JobsReturned(1, (0,)))], [finished(0)], [finished(1)])
