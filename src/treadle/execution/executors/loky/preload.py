@@ -60,10 +60,7 @@ _FOR_PROJECTS = (
 _LAST = "treadle.execution.worker.find_thread_pools"
 """The module that is imported after the large libraries, if there are any."""
 
-_IMPORT = re.compile(
-    rf"^(?:import|from)[ \t]+((?:{'|'.join(sorted(LIBRARIES))})(?:\.\w+)*)(?![\w.])(?:[ \t]+import[ \t]+\(?([\w \t,]*))?",
-    re.MULTILINE,
-)
+_IMPORT = rf"^(?:import|from)[ \t]+((?:{'|'.join(sorted(LIBRARIES))})(?:\.\w+)*)(?![\w.])(?:[ \t]+import[ \t]+\(?([\w \t,]*))?"
 """An import of one of these libraries that is not indented, so that it is executed when the module is imported."""
 
 _SET_BY_LIBRARIES = frozenset({"KMP_DUPLICATE_LIB_OK", "KMP_INIT_AT_FORK"})
@@ -154,7 +151,7 @@ def imported_libraries(files: Iterable[str]) -> tuple[str, ...]:
     found = set()
     for file in files:
         with suppress(OSError, UnicodeDecodeError), open(file, encoding="utf-8") as source:
-            for module, names in _IMPORT.findall(source.read()):
+            for module, names in re.findall(_IMPORT, source.read(), re.MULTILINE):
                 found.add(module)
                 found.update(f"{module}.{name}" for name in re.findall(r"\w+", names) if name.islower())
     return tuple(sorted(found))
