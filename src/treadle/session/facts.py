@@ -2,7 +2,7 @@
 
 Cheap facts (user, host, environment variables) are collected when the session is created. git runs in a separate process,
 started for the first run and read when the session closes, so a run does not wait for it; a thread is no alternative, because
-the parallel runner considers the live threads when it chooses a start method. Installed versions are read when the session
+the parallel runner considers the live threads when it chooses a start method. Outside of a repository git is not started. Installed versions are read when the session
 closes, from the names of the distributions' metadata folders, because reading the metadata takes a hundred times as long.
 
 State: a `GitProbe` holds its git process until its output is read. Neighbours: `recording.py` adds the facts to the record,
@@ -15,20 +15,21 @@ import getpass
 import os
 import platform
 import re
-import subprocess
 import sys
-import tempfile
 import threading
 import weakref
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 from treadle.forks import fork_safe
 from treadle.hooks.facts import current_directory
 from treadle.named_tuple import NamedTuple
 from treadle.secrets import MASK, looks_secret, mask_secrets, mask_setting
+
+if TYPE_CHECKING:
+    import subprocess
 
 ENVIRONMENT_PREFIXES = (
     "TREADLE_",
@@ -93,6 +94,11 @@ class GitProbe:
         self._lock = fork_safe(threading.Lock())  # sessions of one service share a probe
         self._facts = GitFacts()
         self._abandon: weakref.finalize[..., GitProbe] | None = None
+        if not _is_in_repository(folder):
+            return
+        import subprocess  # slow to import, like the other
+        import tempfile
+
         # A file, not a pipe: git never blocks on a full pipe, however many files changed. Optional locks and the file system
         # monitor are off, so that this does not interfere with the user's own git commands.
         answer = tempfile.TemporaryFile(prefix="treadle-git-")  # noqa: SIM115 - closed by `facts`
@@ -134,6 +140,8 @@ class GitProbe:
             process, answer = self._process, self._answer
             if process is None or answer is None:
                 return self._facts
+            import subprocess
+
             try:
                 if process.wait(deadline) == 0:
                     answer.seek(0)
@@ -145,6 +153,13 @@ class GitProbe:
                 if self._abandon is not None:
                     self._abandon()
             return self._facts
+
+
+def _is_in_repository(folder: Path) -> bool:
+    """Return whether git would find a repository: in a folder or above it, or the one that its environment names."""
+    path = Path(os.path.realpath(folder))
+    folders = (path, *path.parents)
+    return "GIT_DIR" in os.environ or any(os.path.exists(each / ".git") for each in folders)  # noqa: PTH110 - never raises
 
 
 def _end(process: subprocess.Popen[bytes], answer: IO[bytes]) -> None:

@@ -66,8 +66,32 @@ def test_no_repository_is_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert GitProbe(tmp_path).facts() == GitFacts()
 
 
+def test_git_is_started_only_in_a_repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Outside of a repository no process is started, unless the environment names one; a worktree has a file, not a folder."""
+    for name in ("GIT_DIR", "GIT_WORK_TREE"):
+        monkeypatch.delenv(name, raising=False)
+    (tmp_path / "project").mkdir()
+    started: list[Path] = []
+
+    def start(*_words: object, cwd: Path, **_options: object) -> None:
+        started.append(cwd)
+        raise OSError
+
+    monkeypatch.setattr(subprocess, "Popen", start)
+    GitProbe(tmp_path / "project")
+    assert not started
+    (tmp_path / ".git").write_text("gitdir: elsewhere")
+    GitProbe(tmp_path / "project")
+    assert started == [tmp_path / "project"]
+    (tmp_path / ".git").unlink()
+    monkeypatch.setenv("GIT_DIR", str(tmp_path / "repository"))
+    GitProbe(tmp_path / "project")
+    assert len(started) == 2
+
+
 def slow_git(folder: Path) -> None:
-    """Put a git on PATH that never answers by itself."""
+    """Make a repository, for a git that never answers by itself."""
+    (folder / ".git").mkdir()
     (folder / "git").write_text("#!/bin/sh\nexec tail -f /dev/null\n")
     (folder / "git").chmod(0o755)
 
