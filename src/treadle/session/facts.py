@@ -2,8 +2,9 @@
 
 Cheap facts (user, host, environment variables) are collected when the session is created. git runs in a separate process,
 started for the first run and read when the session closes, so a run does not wait for it; a thread is no alternative, because
-the parallel runner considers the live threads when it chooses a start method. Outside of a repository git is not started. Installed versions are read when the session
-closes, from the names of the distributions' metadata folders, because reading the metadata takes a hundred times as long.
+the parallel runner considers the live threads when it chooses a start method. It is not started outside of a repository.
+Installed versions are read when the session closes, from the names of the distributions' metadata folders, because reading the
+metadata takes a hundred times as long.
 
 State: a `GitProbe` holds its git process until its output is read. Neighbours: `recording.py` adds the facts to the record,
 `treadle.secrets` masks secrets.
