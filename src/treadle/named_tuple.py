@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from typing import NamedTuple  # noqa: TID251 - what type checkers see
 else:
     from collections import _tuplegetter  # reads a field; a property would take twice as long
+    from collections.abc import Iterable
     from functools import cache
     from types import CodeType, FunctionType
 
@@ -48,6 +49,10 @@ else:
         def __repr__(self) -> str:
             fields = ", ".join([f"{name}={value!r}" for name, value in zip(self._fields, self, strict=True)])
             return f"{type(self).__name__}({fields})"
+
+        def __rich_repr__(self) -> Iterable[tuple[str, Any]]:
+            """Return the fields for rich, which knows no named tuples but those of the standard library."""
+            return zip(self._fields, self, strict=True)
 
         def __getnewargs__(self) -> tuple[Any, ...]:
             return tuple(self)

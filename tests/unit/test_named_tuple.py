@@ -11,6 +11,7 @@ import typing
 from typing import Generic, TypeVar
 
 import pytest
+from rich.pretty import pretty_repr
 
 import treadle.named_tuple
 
@@ -98,6 +99,12 @@ def test_instances_are_those_of_the_standard_library():
                 wrong(kind)
             errors.append(str(raised.value).replace("Theirs", "Ours"))
         assert errors[0] == errors[1]
+
+
+def test_rich_prints_them_over_several_lines():
+    """As it prints those of the standard library, for example in a traceback with local variables."""
+    ours, theirs = Ours(1, tuple(range(20))), Theirs(1, tuple(range(20)))
+    assert pretty_repr(ours, max_width=30) == pretty_repr(theirs, max_width=30).replace("Theirs", "Ours")
 
 
 def test_methods_may_call_those_of_their_base_class():
