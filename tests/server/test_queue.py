@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import deque
 from contextlib import closing
 
 import pandas as pd
@@ -111,6 +112,24 @@ def test_the_secrets_of_old_runs_are_forgotten(store, monkeypatch):
     queue.keep()
     assert queue.find(failed) is None
     assert queue.find(waiting) is not None
+
+
+def test_several_threads_note_ends_at_the_same_time(tmp_path):
+    """Each notes those that it has taken, if another thread takes the rest meanwhile."""
+
+    class Contested(deque):
+        def popleft(self):
+            first = super().popleft()
+            self.clear()  # another thread has taken the rest
+            return first
+
+    store = SQLStore(project_path=tmp_path)
+    queue = RunQueue(store, "shop", 10)
+    first, second = add(queue), add(queue)
+    queue._ended = Contested([(first, "ended", False), (second, "ended", False)])
+    queue.keep()
+    assert store.find_queued(first).state == "ended"
+    queue.finish()
 
 
 def test_ends_that_the_store_refuses_are_noted_later(tmp_path):

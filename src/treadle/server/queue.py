@@ -14,6 +14,7 @@ import secrets
 import threading
 import time
 from collections import OrderedDict, deque
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -275,9 +276,10 @@ class RunQueue:
     def _note_ended(self) -> None:
         """Note the ends of runs in the store; if that fails, they are kept for the next call."""
         by_state: dict[tuple[str, bool], list[str]] = {}
-        for _ in range(len(self._ended)):
-            run_id, state, keeps_request = self._ended.popleft()
-            by_state.setdefault((state, keeps_request), []).append(run_id)
+        with suppress(IndexError):  # none is left; another thread may take some, too, so their number says nothing
+            while True:
+                run_id, state, keeps_request = self._ended.popleft()
+                by_state.setdefault((state, keeps_request), []).append(run_id)
         try:
             while by_state:
                 (state, keeps_request), run_ids = next(iter(by_state.items()))
