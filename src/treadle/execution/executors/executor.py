@@ -179,6 +179,10 @@ class Executor:
             events += self._wait_for_pool(left)
         return [*events, *unreported()] if unreported is not None else events
 
+    def flush(self) -> None:
+        """Send the jobs that were submitted, as far as possible without blocking; `wait` does the same."""
+        self.pool.flush()
+
     def wake(self) -> None:
         """End a `wait` that another thread is in."""
         self.pool.wake()

@@ -50,6 +50,9 @@ if TYPE_CHECKING:
     from treadle.execution.loop.observers import Observers
     from treadle.execution.packing.bundle import RunBundle
 
+EVENTS_PER_ROUND = 32
+"""Number of events of one batch after which workers get new jobs: handling a large batch takes as long as many tiny nodes."""
+
 
 class RunLoop:
     """Run a plan on an executor.
@@ -152,25 +155,32 @@ class RunLoop:
         """Run the loop until the run has ended or a condition is true."""
         scheduler, failure_handler, deadlines = self._scheduler, self._failure_handler, self._deadlines.queue
         while not scheduler.is_finished() and (condition is None or not condition()):
-            while scheduler.assign():
-                self._carry_out()
-                if not self._assigns_again:
-                    break
-                self._assigns_again = False
+            self._assign_jobs()
             if scheduler.is_finished():
                 break
             if self._stopping.begin_if_requested():
                 continue
             self._received = received = iter(self._wait())
-            for event in received:
+            for handled, event in enumerate(received, 1):
                 self._handle(event)
                 if scheduler.has_instructions:  # after most events of tiny nodes there are none
                     self._carry_out()
+                if not handled % EVENTS_PER_ROUND:  # workers get jobs before the rest of a large batch is handled
+                    self._assign_jobs()
+                    self._executor.flush()
             if deadlines:
                 failure_handler.handle_due()
                 self._carry_out()
             if self._recycles:
                 self._replace_worn_workers()
+
+    def _assign_jobs(self) -> None:
+        """Submit jobs for the workers that have room."""
+        while self._scheduler.assign():
+            self._carry_out()
+            if not self._assigns_again:
+                break
+            self._assigns_again = False
 
     def _wait(self) -> Sequence[PoolEvent]:
         """Wait for events until the next deadline; report the running nodes when nothing has happened for a while."""

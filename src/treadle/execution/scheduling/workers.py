@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 _QUEUED_SECONDS = 0.005
 """How much work may be queued in a worker: enough to avoid idle time between jobs, but not enough to defeat priorities."""
 
-_MAX_QUEUED = 64
+_MAX_QUEUED = 256
 _LATEST_WEIGHT = 0.2
 """Weight of the latest node in the mean of recent durations."""
 

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from treadle.execution.worker.bootstrap import WorkerProcess
 
 FLUSH_BATCH_SIZE = 32
-"""Number of facts that are sent together: half the nodes that may be queued in a worker, so it has work until more arrive."""
+"""Number of facts that are sent together: few of the nodes that may be queued in a worker, so it has work until more arrive."""
 
 
 class WorkerRun:

@@ -87,3 +87,25 @@ def test_a_script_that_is_too_short_is_an_error():
     """If the loop waits for more events than the script has, the test fails and shows the sent commands."""
     with pytest.raises(AssertionError, match="the script has ended"):
         run([UP], [finished(0)])
+
+
+def test_a_worker_gets_jobs_while_a_large_batch_of_events_is_handled(monkeypatch):
+    """The jobs that replace the first finished nodes of a batch are sent before the rest of the batch is handled."""
+    nodes = [node(lambda p: None, "p", None, name=f"n{index}") for index in range(600)]
+    plan = compile_plan(Pipeline(nodes), Catalog({"p": 1}))
+    executor, pool = scripted_executor([UP])
+    sent_at_flush, reported = [], []
+
+    def report_a_batch(_timeout=None):
+        if not pool.sent:
+            return [UP]
+        batch = [index for (index,) in jobs(pool)[len(reported) :]][:100]
+        reported.extend(batch)
+        return [Report(1, Finished(1, index, 1.0, 1.000001, 0.0, 0.0, 0.0)) for index in batch]
+
+    monkeypatch.setattr(pool, "wait", report_a_batch)
+    monkeypatch.setattr(pool, "flush", lambda: sent_at_flush.append((len(jobs(pool)), len(reported))))
+    RunLoop(RunBundle("run", plan, Catalog({"p": 1}), None), executor, Observers([])).run()
+    assert sorted(reported) == list(range(600))
+    first_batch = [sent for sent, ended in sent_at_flush if ended == 101]
+    assert first_batch == [1 + 256 + each for each in (32, 64, 96)]
