@@ -149,7 +149,10 @@ pipeline = Pipeline([node(has_numpy, None, "has")])
 runner = ParallelRunner(4, start_method=sys.argv[1])
 
 def workers():
-    words = {child.pid: " ".join(child.cmdline()) for child in psutil.Process().children()}
+    own = " ".join(psutil.Process().cmdline())
+    words = {0: own}
+    while own in words.values():  # a child that was just forked has not started its program yet
+        words = {child.pid: " ".join(child.cmdline()) for child in psutil.Process().children()}
     return {pid for pid, each in words.items() if "spawn_main" in each or "popen_loky" in each}
 
 def run():
