@@ -160,12 +160,15 @@ class RunLoop:
                 break
             if self._stopping.begin_if_requested():
                 continue
-            self._received = received = iter(self._wait())
+            events = self._wait()
+            # The values of a lost worker are no longer in the store, and the scheduler must know that before it assigns jobs.
+            assigns = len(events) > EVENTS_PER_ROUND and not any(type(event) is WorkerDown for event in events)
+            self._received = received = iter(events)
             for handled, event in enumerate(received, 1):
                 self._handle(event)
                 if scheduler.has_instructions:  # after most events of tiny nodes there are none
                     self._carry_out()
-                if not handled % EVENTS_PER_ROUND:  # workers get jobs before the rest of a large batch is handled
+                if assigns and not handled % EVENTS_PER_ROUND:  # workers get jobs before the rest of a large batch is handled
                     self._assign_jobs()
                     self._executor.flush()
             if deadlines:

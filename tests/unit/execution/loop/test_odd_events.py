@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import pickle
+
 import pytest
 
 from treadle import Catalog, Pipeline, node
 from treadle.events import NodeFinished, NodeStarted, WorkerStarted
+from treadle.execution.executors.dask.messages import ClusterValue
 from treadle.execution.executors.events import Report, WorkerDown, WorkerUp
+from treadle.execution.executors.executor import Executor
+from treadle.execution.executors.inline_store import InlineStore
+from treadle.execution.executors.protocol import Capabilities
 from treadle.execution.loop.loop import RunLoop
 from treadle.execution.loop.observers import Observers
 from treadle.execution.packing.bundle import RunBundle
+from treadle.execution.protocol.handles import Inline
 from treadle.execution.protocol.messages import Finished, Job, JobsReturned, Started
 from treadle.planning import compile_plan
 from treadle.testing import scripted_executor
@@ -87,6 +94,42 @@ def test_a_script_that_is_too_short_is_an_error():
     """If the loop waits for more events than the script has, the test fails and shows the sent commands."""
     with pytest.raises(AssertionError, match="the script has ended"):
         run([UP], [finished(0)])
+
+
+def test_no_job_is_sent_before_the_loss_of_a_worker_is_handled(monkeypatch):
+    """A large batch ends with the loss of a worker: no job is sent that needs a value which only that worker had."""
+    store, warm, parents = InlineStore(), [f"w{each}" for each in range(100)], [f"t{each}" for each in range(60)]
+    wired = [*((name, "p") for name in ("kept", *warm)), ("gate", warm), *((name, "gate") for name in parents)]
+    wired += [(f"{name}-{each}", ["kept", name]) for name in parents for each in range(2)]
+    nodes = [node(lambda *_: 1, inputs, name, name=name) for name, inputs in wired]
+    plan = compile_plan(Pipeline(nodes), Catalog({"p": 1}))
+    capabilities = Capabilities(processes=True, can_kill=False, queues=True, sets_up_project=False)
+    _executor, pool = scripted_executor(capabilities=capabilities)
+    lost, submitted = [], []
+
+    def report_all(_timeout=None):
+        if not pool.sent:
+            return [UP, WorkerUp(2, 12, 0)]
+        if lost:
+            raise KeyboardInterrupt
+        sent = [(worker, index) for worker, job in pool.sent if isinstance(job, Job) for index in job.nodes]
+        events = []
+        for worker, index in sent[len(submitted) :]:
+            submitted.append(index)
+            name = plan.nodes[index].name
+            value = ClusterValue(worker, 1, "", "") if name == "kept" else Inline(pickle.dumps(1), ())
+            dataset = next(place for place, each in enumerate(plan.datasets) if each.name == name)
+            events.append(Report(worker, Finished(1, index, 1.0, 1.000001, 0.0, 0.0, 0.0, ((dataset, value),))))
+        if "t59" in [plan.nodes[event.fact.node].name for event in events]:
+            assert len(events) > 32
+            lost.extend(handle.worker for handle in store._handles.values() if handle.worker is not None)
+            events.append(WorkerDown(lost[0], 10 + lost[0], -9, None, None, 0))
+        return events
+
+    monkeypatch.setattr(pool, "wait", report_all)
+    with pytest.raises(KeyboardInterrupt):
+        RunLoop(RunBundle("run", plan, Catalog({"p": 1}), None), Executor(pool, store), Observers([])).run()
+    assert pool.restarted == lost != []
 
 
 def test_a_worker_gets_jobs_while_a_large_batch_of_events_is_handled(monkeypatch):
