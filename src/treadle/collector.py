@@ -66,7 +66,7 @@ def freeze_imports(*modules: str) -> None:
     at exit as usual.
 
     Args:
-        *modules: names of modules that are imported before, without a collection meanwhile.
+        *modules: names of modules to import first; no collection runs while they are imported.
     """
     global _frozen_imports  # noqa: PLW0603 - of this process, as the collector is
     freezes = gc.isenabled() and (has_frozen_imports() or not _is_frozen())

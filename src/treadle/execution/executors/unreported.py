@@ -1,6 +1,6 @@
-"""The nodes that a lost worker had finished and not reported: their facts are restored from the blackboard.
+"""The nodes that a worker has finished and not reported: their facts are restored from the blackboard.
 
-State: the nodes of the current run that were restored once. Runs in the parent. Neighbours: the pools of loky and dask workers,
+Needed when a worker is lost, and when a run is interrupted. State: the nodes of the current run that lost workers had finished. Runs in the parent. Neighbours: the pools of loky and dask workers,
 which read the blackboard and report the facts.
 """
 
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
 
 class UnreportedResults:
-    """Restore the facts of nodes from the blackboard entries of lost workers.
+    """Restore the facts of nodes from the blackboard entries of workers.
 
-    Such a node is finished, but its in-memory values were lost with the worker. A node is accepted as finished only once: if its
+    A node of a lost worker is finished, but its in-memory values were lost with the worker. A node is accepted as finished only once: if its
     values are lost like this again, it counts as unfinished, because the node may be the cause of each loss, and must then be
     reported as failed.
     """

@@ -73,7 +73,7 @@ class Choice(NamedTuple):
         runner: its name.
         workers: its number of workers.
         reason: why it was chosen, in words.
-        holds_below: while runs of the plan with this runner take at most so many seconds, the same choice would be made again.
+        holds_below: the same choice would be made again unless a run with this runner takes longer than this, in seconds.
     """
 
     runner: str

@@ -164,7 +164,7 @@ class Values:
         return tuple(inputs), last, local
 
     def _plan_job_of_one(self, node: int, worker: int) -> tuple[tuple[int, ...], tuple[tuple[int, int], ...], tuple[int, ...]]:
-        """Do the same for a job of one node, the most frequent kind, in half the time."""
+        """Plan a job of one node, the most frequent kind, in half the time of the general method."""
         datasets, uses, used = self._plan.datasets, self.uses, self._plan.nodes[node].inputs
         inputs = tuple(dict.fromkeys([dataset for dataset in used if datasets[dataset].in_memory]))
         if node in self._repeatable:

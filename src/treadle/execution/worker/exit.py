@@ -36,7 +36,7 @@ def run_exit_handlers() -> None:
     atexit.unregister(util._exit_function)  # type: ignore[attr-defined]  # noqa: SLF001 - waits for children; it still runs at exit
     atexit._run_exitfuncs()  # noqa: SLF001 - no public way to run them
     gc.collect()  # finalizes what nodes have left in reference cycles: a forked process ends without a collection
-    gc.freeze()  # others would do it again
+    gc.freeze()  # so that Python's own collection at exit has nothing left to traverse
     # Pools must be ended before their processes: a pool whose processes are killed starts new ones, or waits for a lock that
     # they held. Finalizers of lower priority remove semaphores, which a joblib process that is just starting still needs.
     util._run_finalizers(_POOL_PRIORITY)  # type: ignore[attr-defined]  # noqa: SLF001 - as multiprocessing does at exit

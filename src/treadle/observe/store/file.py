@@ -52,7 +52,7 @@ def _problem(file: Path) -> str | None:
 
 
 def is_missing(file: Path) -> bool:
-    """Return whether there is no such file, and nothing in the way of making it: a store that does not exist yet.
+    """Return whether a store does not exist yet: there is no such file, and its parents are folders or do not exist either.
 
     Args:
         file: the file of a store.

@@ -111,7 +111,7 @@ class LokyPool:
         self._run = number
         self._running = True
         self._begin_message = BeginRun(number, spec)
-        if wiring != self._wiring:
+        if wiring != self._wiring:  # equal bytes stay the same object, by which `_begin_in` knows what a worker has
             self._wiring = wiring
         self._unreported.begin(number, run.plan)
         self._ready = []
