@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 
 LAST_EVENTS_SECONDS = 0.1
-"""How long an interrupted run waits for the reports of finished nodes. A worker collects them for about 10 ms before it sends them."""
+"""How long an interrupted run waits for the reports of finished nodes. A worker collects them for about 10 ms."""
 
 
 class Executor:

@@ -1,7 +1,7 @@
 """The nodes that a worker has finished and not reported: their facts are restored from the blackboard.
 
-Needed when a worker is lost, and when a run is interrupted. State: the nodes of the current run that lost workers had finished. Runs in the parent. Neighbours: the pools of loky and dask workers,
-which read the blackboard and report the facts.
+Needed when a worker is lost, and when a run is interrupted. State: the nodes of the current run that lost workers had finished.
+Runs in the parent. Neighbours: the pools of loky and dask workers, which read the blackboard and report the facts.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 class UnreportedResults:
     """Restore the facts of nodes from the blackboard entries of workers.
 
-    A node of a lost worker is finished, but its in-memory values were lost with the worker. A node is accepted as finished only once: if its
-    values are lost like this again, it counts as unfinished, because the node may be the cause of each loss, and must then be
-    reported as failed.
+    A node of a lost worker is finished, but its in-memory values were lost with the worker. It is accepted as finished only once:
+    if its values are lost like this again, it counts as unfinished, because the node may be the cause of each loss, and must then
+    be reported as failed.
     """
 
     def __init__(self) -> None:
