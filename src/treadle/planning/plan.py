@@ -5,7 +5,7 @@ restricted to the main process) and resolves dependencies to indices, in time li
 catalog are not consulted for them again during the run. A plan is immutable and independent of processes, files and clocks; its
 parts are named tuples, because a large plan has very many and named tuples are the fastest to create.
 
-State: the last plan of each pipeline, which serves again while its catalogs have the same datasets.
+State: the last plan of each pipeline, which is used again while the catalogs declare the same datasets.
 """
 
 from __future__ import annotations

@@ -58,6 +58,11 @@ class _Worker:
         self.thread = threading.Thread(target=pool.work, args=(self,), name=f"thread-{number}", daemon=True)
 
 
+def _unreported() -> tuple[Report, ...]:
+    """Return nothing: a thread reports a node as soon as it has finished."""
+    return ()
+
+
 class ThreadPool:
     """Run jobs in threads.
 
@@ -67,7 +72,7 @@ class ThreadPool:
     """
 
     capabilities = Capabilities(
-        processes=False, can_kill=False, queues=False, label="thread", sets_up_project=False, unreported=tuple
+        processes=False, can_kill=False, queues=False, label="thread", sets_up_project=False, unreported=_unreported
     )
 
     def __init__(self, max_workers: int, store: LocalStore) -> None:

@@ -8,6 +8,7 @@ keeps the timers.
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from treadle.errors import DatasetError, TreadleError
@@ -351,7 +352,10 @@ class RunLoop:
         A failure is not reported: a node that fails at this moment has probably failed because of the interrupt.
         """
         self._reports.complete()
-        for event in [*self._received, *self._executor.last_events()]:
+        events = list(self._received)
+        with suppress(TreadleError):  # the workers cannot be reached: the interrupt is what ends the run
+            events += self._executor.last_events()
+        for event in events:
             fact = event.fact if isinstance(event, Report) else None
             if isinstance(fact, (Started, Finished)) and self._scheduler.holds(event.worker, fact.node):
                 self._handle(event)

@@ -52,7 +52,7 @@ class Observers:
             event: the event.
 
         Raises:
-            KeyboardInterrupt: Ctrl-C; the observers that follow have received the event, too.
+            KeyboardInterrupt: Ctrl-C; all other observers have received the event before.
         """
         failed, interrupt = [], None
         for observer in self.active:

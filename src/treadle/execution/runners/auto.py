@@ -100,7 +100,7 @@ class AutoRunner(Runner):
         if self._process != os.getpid():
             self._discard_inherited()
         with self._run_lock.held():
-            self.latest = choice = self._choose(bundle.plan, past_runs)
+            choice = self._choose(bundle.plan, past_runs)
             runner = self._opened(choice)
             self.start_method = None
             if choice.runner != PARALLEL:
@@ -121,11 +121,12 @@ class AutoRunner(Runner):
         latest = self.latest if self._chosen_for == chosen_for and self._own_runs else None
         if latest is not None and self._own_runs[0].seconds <= latest.holds_below:
             return latest
-        self._chosen_for = chosen_for
         past = self._past(plan, past_runs)
         if are_traced:  # threads share TRACEPARENT, so no node of theirs has its own span in it
             past = [run for run in past if run.runner != THREAD]
-        return choose_runner_for(plan, past, self.max_workers, limits)
+        self.latest = choose_runner_for(plan, past, self.max_workers, limits)
+        self._chosen_for = chosen_for
+        return self.latest
 
     def _past(self, plan: Plan, past_runs: Callable[[], Sequence[RunTimes]] | None) -> Sequence[RunTimes]:
         """Return the runs to learn from: its own if it has run these nodes often enough, else the recorded ones too."""

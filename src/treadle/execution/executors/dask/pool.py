@@ -157,7 +157,7 @@ class DaskPool:
             link.flush(self._name_of)
 
     def wait(self, timeout: float | None = None) -> list[PoolEvent]:
-        """Block until there are events. An interrupt loses none: the next call returns those that were received."""
+        """Block until there are events. The next call returns those that were received before an interrupt."""
         self.flush()
         end = None if timeout is None else time.monotonic() + timeout
         while not self._ready:

@@ -244,7 +244,7 @@ class SlotPool:
     def wait(self, timeout: float | None) -> list[PoolEvent]:
         """Block until a worker sends a message or is lost, for at most `timeout` seconds; None for no limit.
 
-        An interrupt loses no event: the next call returns those that were received.
+        The next call returns the events that were received before an interrupt.
         """
         if self._arrived is not None or self._events:
             self._handle_arrived()
