@@ -82,7 +82,9 @@ class LokyPool:
             queues=recycling is None,
             recycles=recycling is not None,
             sets_up_project=not method.child_inherits,
-            launch=self._launch,
+            # A forked child inherits the import locks that other threads hold, and waits for them forever; `start` comes later,
+            # when the runs of other threads have imported what they need. Besides, it starts fast.
+            launch=None if method.child_inherits else self._launch,
             unreported=self._unreported_nodes,
         )
         self._recycling = recycling
