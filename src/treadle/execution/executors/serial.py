@@ -68,7 +68,10 @@ class SerialPool:
         """Do nothing: commands are not buffered."""
 
     def wait(self, timeout: float | None = None) -> list[PoolEvent]:
-        """Run the next step: report the worker, report the start of a node, or run it. If there is none, wait for the timeout."""
+        """Run the next step: report the worker, report the start of a node if an observer receives it, or run the node.
+
+        If there is no step, wait for the timeout.
+        """
         if not self._announced:
             self._announced = True
             return [WorkerUp(MAIN, os.getpid(), 0)]

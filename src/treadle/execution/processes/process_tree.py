@@ -39,7 +39,7 @@ EXEC_SECONDS = 0.02
 _PR_SET_CHILD_SUBREAPER = 36
 
 
-class _Process:
+class _Process:  # a named tuple of `typing` is slow to create, and Treadle's own cannot be imported here
     __slots__ = ("ended", "group", "parent")
 
     def __init__(self, parent: int, group: int, *, ended: bool) -> None:
