@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 _MIN_SECONDS = 0.005
 """After shorter nodes nothing is trimmed: they are tiny, or most of their memory is used again by the next one."""
 
-_MAX_SHARE = 0.04
-"""The largest share of the time of nodes that trimming may take."""
+_MAX_SHARE = 0.02
+"""The largest share of the time of nodes that trimming may take. The system then clears the pages again, which takes about as long."""
 
 
 class Heap:
@@ -30,16 +30,16 @@ class Heap:
     def __init__(self) -> None:
         self._took = 0.0
 
-    def trim_after(self, seconds: float) -> None:
-        """Return freed memory, if a node took long enough for the time that this takes.
+    def is_due_after(self, seconds: float) -> bool:
+        """Return whether a node took long enough for the time that a trim takes.
 
         Args:
             seconds: how long the node took.
         """
         if seconds >= _MIN_SECONDS and self._took <= seconds * _MAX_SHARE:
-            self.trim()
-        else:
-            self._took /= 2  # so that one slow trim is not the last one
+            return True
+        self._took /= 2  # so that one slow trim is not the last one
+        return False
 
     def trim(self) -> None:
         """Return freed memory to the operating system, as far as the libraries that hold it can."""

@@ -138,7 +138,9 @@ class WorkerRun:
         message = tuple.__new__(Finished, fields)  # in half the time of its constructor
         if worker.channel.post(message, descriptors) >= FLUSH_BATCH_SIZE:
             worker.channel.flush()
-        self._heap.trim_after(times.at - started)
+        if self._heap.is_due_after(times.at - started):
+            worker.channel.flush()  # the parent need not wait for it
+            self._heap.trim()
         return True
 
     def _report_failure(
@@ -221,7 +223,6 @@ class WorkerRun:
                 else:
                     self._files[dataset] = reopened
                     self._values.discard(dataset)
-            self._heap.trim()
         return handle
 
     def end(self) -> None:

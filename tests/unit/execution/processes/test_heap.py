@@ -10,6 +10,7 @@ import psutil
 import pyarrow as pa
 import pytest
 
+from treadle.execution.processes import heap
 from treadle.execution.processes.heap import Heap
 
 MB = 1 << 20
@@ -33,15 +34,29 @@ def test_freed_arrays_are_returned(make):
     assert unshared() - before < 20 * MB
 
 
-def test_trimming_takes_a_small_share_of_the_time(monkeypatch):
-    """After short nodes, and after a trim that took long, the next nodes are not delayed."""
-    heap, trims = Heap(), []
-    monkeypatch.setattr(heap, "trim", lambda: trims.append(heap.__dict__.update(_took=1.0)))
-    heap.trim_after(0.001)
-    assert not trims
-    heap.trim_after(1.0)
-    heap.trim_after(1.0)
-    assert len(trims) == 1
-    for _ in range(10):
-        heap.trim_after(1.0)
-    assert len(trims) == 2
+@pytest.fixture
+def trim_takes(monkeypatch):
+    """Return a function that sets how many seconds each trim takes."""
+    clock = {"now": 0.0, "step": 0.0}
+    monkeypatch.setattr(heap, "_malloc_trim", lambda: lambda _padding: clock.update(now=clock["now"] + clock["step"]))
+    monkeypatch.setattr(heap.time, "perf_counter", lambda: clock["now"])
+    return lambda seconds: clock.update(step=seconds)
+
+
+def test_a_trim_is_due_after_nodes_that_took_fifty_times_as_long(trim_takes):
+    memory = Heap()
+    assert not memory.is_due_after(0.001)
+    assert memory.is_due_after(0.01)
+    trim_takes(0.01)
+    memory.trim()
+    assert memory.is_due_after(0.51)
+    assert not memory.is_due_after(0.49)
+
+
+def test_one_slow_trim_is_not_the_last_one(trim_takes):
+    memory = Heap()
+    trim_takes(1.0)
+    memory.trim()
+    due = [memory.is_due_after(0.1) for _ in range(20)]
+    assert not due[0]
+    assert any(due)
