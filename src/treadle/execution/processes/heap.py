@@ -21,7 +21,7 @@ _MIN_SECONDS = 0.005
 """After shorter nodes nothing is trimmed: they are tiny, or most of their memory is used again by the next one."""
 
 _MAX_SHARE = 0.02
-"""The largest share of the time of nodes that trimming may take. The system then clears the pages again, which takes about as long."""
+"""The largest share of the time of nodes that trimming may take. Getting the memory again takes time too; that is not counted."""
 
 
 class Heap:
