@@ -17,7 +17,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from treadle.errors import RunnerError
-from treadle.execution.executors.events import Report, WorkerDown, WorkerUp
+from treadle.execution.executors.events import Report, WorkerUp
 from treadle.execution.executors.main_worker import MainWorker
 from treadle.execution.protocol.messages import MAIN, Cancel, Finished, Job, JobsReturned, Release, Transfer, Transferred
 
@@ -128,6 +128,10 @@ class Executor:
     def retire(self, worker: int) -> None:
         """Stop an idle worker; `restart` replaces it."""
         self.pool.retire(worker)
+        self.forget_worker(worker)
+
+    def forget_worker(self, worker: int) -> None:
+        """Forget the values that only this worker had. Called once the scheduler, too, is told that the worker is lost."""
         self.store.forget_worker(worker)
 
     def kill(self, worker: int) -> None:
@@ -202,8 +206,6 @@ class Executor:
                     return False
                 if fact.handle.placement.worker is None:  # the store has it now, so the worker can release its copy
                     self.pool.send(event.worker, Release(self._run, fact.dataset))
-        elif type(event) is WorkerDown:
-            self.store.forget_worker(event.worker)
         return True
 
     def _run_main_step(self, main: MainWorker) -> list[PoolEvent]:

@@ -162,14 +162,13 @@ class RunLoop:
             if self._stopping.begin_if_requested():
                 continue
             events = self._wait()
-            # The values of a lost worker are no longer in the store, and the scheduler must know that before it assigns jobs.
-            assigns = len(events) > EVENTS_PER_ROUND and not any(type(event) is WorkerDown for event in events)
+            is_large = len(events) > EVENTS_PER_ROUND
             self._received = received = iter(events)
             for handled, event in enumerate(received, 1):
                 self._handle(event)
                 if scheduler.has_instructions:  # after most events of tiny nodes there are none
                     self._carry_out()
-                if assigns and not handled % EVENTS_PER_ROUND:  # workers get jobs before the rest of a large batch is handled
+                if is_large and not handled % EVENTS_PER_ROUND:  # workers get jobs before the rest of a large batch is handled
                     self._assign_jobs()
                     self._executor.flush()
             if deadlines:
@@ -335,7 +334,11 @@ class RunLoop:
     def _worker_down(self, event: WorkerDown) -> None:
         if self._stopping.has_begun:
             self._scheduler.lose_worker(event.worker, None)
-            return
+        else:
+            self._report_loss(event)
+        self._executor.forget_worker(event.worker)  # last: the sizes of a node's inputs are part of its error
+
+    def _report_loss(self, event: WorkerDown) -> None:
         culprit, timed_out = self._failure_handler.attribute_loss(event)
         if culprit is not None:
             self._reports.started(event.worker, culprit, event.started or time.time())

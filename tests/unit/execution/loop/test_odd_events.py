@@ -96,8 +96,8 @@ def test_a_script_that_is_too_short_is_an_error():
         run([UP], [finished(0)])
 
 
-def test_no_job_is_sent_before_the_loss_of_a_worker_is_handled(monkeypatch):
-    """A large batch ends with the loss of a worker: no job is sent that needs a value which only that worker had."""
+def test_a_large_batch_that_ends_with_the_loss_of_a_worker(monkeypatch):
+    """Jobs that are sent before the loss is handled find the values of the lost worker: they are forgotten when it is handled."""
     store, warm, parents = InlineStore(), [f"w{each}" for each in range(100)], [f"t{each}" for each in range(60)]
     wired = [*((name, "p") for name in ("kept", *warm)), ("gate", warm), *((name, "gate") for name in parents)]
     wired += [(f"{name}-{each}", ["kept", name]) for name in parents for each in range(2)]
