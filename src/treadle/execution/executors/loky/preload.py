@@ -57,8 +57,11 @@ _FOR_PROJECTS = (
 )
 """The modules that workers import in addition if they have a project, with its catalog, its hooks and a record of its outputs."""
 
-_LAST = "treadle.execution.worker.find_thread_pools"
+_AFTER_LIBRARIES = "treadle.execution.worker.find_thread_pools"
 """The module that is imported after the large libraries, if there are any."""
+
+_FIRST, _LAST = "treadle.execution.worker.preload_begins", "treadle.execution.worker.preload_ends"
+"""The modules that are imported before and after all others."""
 
 _IMPORT = rf"^(?:import|from)[ \t]+((?:{'|'.join(sorted(LIBRARIES))})(?:\.\w+)*)(?![\w.])(?:[ \t]+import[ \t]+\(?([\w \t,]*))?"
 """An import of one of these libraries that is not indented, so that it is executed when the module is imported."""
@@ -160,11 +163,12 @@ def imported_libraries(files: Iterable[str]) -> tuple[str, ...]:
 def _set_preload(others: Iterable[str]) -> tuple[str, ...]:
     loaded = [name for name in sorted(sys.modules) if name.partition(".")[0] in LIBRARIES and "._" not in name]
     # There is no public way to read the application's own list. `__main__` is removed: Treadle hides it from children.
-    kept = [name for name in _forkserver_attribute("_preload_modules") or () if name != "__main__"]
+    removed = {"__main__", _FIRST, _AFTER_LIBRARIES, _LAST}
+    kept = [name for name in _forkserver_attribute("_preload_modules") or () if name not in removed]
     for_project = _FOR_PROJECTS if is_configured() else ()
     modules = dict.fromkeys([*kept, *_ENGINE, *for_project, *others, *loaded])
     has_libraries = any(name.partition(".")[0] in LIBRARIES for name in modules)
-    wanted = (*modules, *([_LAST] if has_libraries else []))
+    wanted = (_FIRST, *modules, *([_AFTER_LIBRARIES] if has_libraries else []), _LAST)
     multiprocessing.set_forkserver_preload(list(wanted))
     return wanted
 

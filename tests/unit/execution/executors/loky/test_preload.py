@@ -109,3 +109,46 @@ def test_an_early_server_is_used_replaced_or_stopped(tmp_path):
     script.write_text(SCRIPT)
     done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=60, check=False, env=os.environ)
     assert (done.stdout, done.stderr) == ("well\n", "")
+
+
+STRUCK = """
+import os, signal
+os.kill(os.getpid(), signal.SIGINT)
+IMPORTED_IN = os.getpid()
+
+def describe():
+    handler, blocked = signal.getsignal(signal.SIGINT), signal.pthread_sigmask(signal.SIG_BLOCK, [])
+    return IMPORTED_IN, handler is signal.default_int_handler, signal.SIGINT in blocked
+"""
+
+INTERRUPTED = """
+import multiprocessing
+from multiprocessing import forkserver
+from treadle import Catalog, ParallelRunner, Pipeline, node
+
+if __name__ == "__main__":
+    multiprocessing.set_forkserver_preload(["struck"])
+    with ParallelRunner(1, start_method="forkserver") as runner:
+        assert runner.run(Pipeline([node(abs, "x", "y")]), Catalog({"x": -1}))["y"] == 1
+    import struck_later
+    with multiprocessing.get_context("forkserver").Pool(1) as pool:
+        assert pool.apply(struck_later.describe) == (forkserver._forkserver._forkserver_pid, True, False)
+    print("well")
+"""
+
+
+def test_ctrl_c_while_the_server_imports_is_ignored(tmp_path):
+    """It prints nothing, the server goes on, and what it forks for other code has Python's own handler."""
+    (tmp_path / "struck.py").write_text(STRUCK)
+    (tmp_path / "struck_later.py").write_text("def describe():\n    import struck\n    return struck.describe()\n")
+    (tmp_path / "script.py").write_text(INTERRUPTED)
+    done = subprocess.run(
+        [sys.executable, "script.py"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.stdout, done.stderr) == ("well\n", "")

@@ -1,0 +1,13 @@
+"""Ignore Ctrl-C while a forkserver imports modules. Importing this module does the work.
+
+Ctrl-C in a terminal reaches all processes. The server ignores it too once it serves, but during its imports it would print a
+traceback. Only a forkserver imports this module, before all others; `preload_ends.py` undoes it, because processes that the
+server forks for other code get the handler that it has then. State: the handler that was replaced.
+"""
+
+from __future__ import annotations
+
+import signal
+
+handler_before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+"""The handler that `preload_ends.py` installs again."""
