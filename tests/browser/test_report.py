@@ -183,3 +183,12 @@ def test_a_session_without_an_end_or_without_nodes_has_a_report(show, records, s
     shown.scroll_through()
     note = shown.page.locator("#summary .note").first.inner_text()
     assert {"running": "still running", "lost": "was killed", "finished": "Nothing ran"}[state.value] in note
+
+
+def test_a_run_without_nodes_has_no_sections_of_nodes(show, records):
+    """Its pipeline could not be imported: no empty graph and table, no links to them, and no error of the page."""
+    shown = show(Report(records.session(None, [], wall=0.1, outcome=Outcome.FAILED)))
+    shown.scroll_through()
+    for section in ("timeline", "graph", "nodes", "usage"):
+        assert not shown.page.locator(f"#{section}").is_visible()
+        assert not shown.page.locator(f"nav a[href='#{section}']").is_visible()

@@ -5,6 +5,7 @@ State: none. Neighbours: `treadle.session.reporting` makes the report; `run.py` 
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 FOLDER = Path(".treadle") / "reports"
 """Where reports are written by default, below the project."""
+_STDOUT = Path("-")
 
 
 @click.command()
@@ -27,9 +29,9 @@ FOLDER = Path(".treadle") / "reports"
 @click.option(
     "--output",
     "-o",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=click.Path(dir_okay=False, allow_dash=True, path_type=Path),
     metavar="FILE",
-    help="The file to write. By default .treadle/reports/ID.html in the project.",
+    help="The file to write; - is standard output. By default .treadle/reports/ID.html in the project.",
 )
 @click.option("--open", "opens", is_flag=True, help="Open the report in the browser.")
 @click.option(
@@ -62,7 +64,12 @@ def report(
     context.meta[STORE] = store
     folder = Path.cwd() if store is not None else enter_any_project(context)
     wanted, before = (second_id, session_id) if second_id is not None else (session_id, None)
+    if output == _STDOUT and opens:
+        raise click.UsageError("--open needs a file, so it does not go together with --output -.", context)
     made = report_of(open_store(context), wanted, before)
+    if output == _STDOUT:
+        sys.stdout.buffer.write(made.html().encode())
+        return
     file = output or (folder / FOLDER if store is None else folder) / file_name(made)
     path = made.save(file)
     click.echo(printable(str(path)))

@@ -43,7 +43,7 @@ def session_lines(record: SessionRecord, resumed: Sequence[str] = ()) -> Iterato
         yield "\nEnvironment"
         yield from (f"  {name}={value}" for name, value in sorted(record.environment.items()))
     for run in record.runs:
-        yield from _run_lines(run)
+        yield from _run_lines(run, is_lost=record.state is SessionState.LOST)
     if record.error and not any(run.error for run in record.runs):
         yield f"\nError\n{_error_text(record.error)}"
 
@@ -55,7 +55,7 @@ def last_known(session: SessionRecord | SessionSummary) -> float:
     return time.time() if session.state is SessionState.RUNNING else session.heartbeat or session.started
 
 
-def _run_lines(run: RunRecord) -> Iterator[str]:
+def _run_lines(run: RunRecord, *, is_lost: bool) -> Iterator[str]:
     workers = f", {run.worker_count} workers" if run.worker_count and run.worker_count > 1 else ""
     yield f"\nRun {run.number}: {_run_outcome(run)}"
     yield from _facts(
@@ -71,10 +71,7 @@ def _run_lines(run: RunRecord) -> Iterator[str]:
         last = {node.node: node for node in run.nodes}
         rows = [
             ("  NODE", "OUTCOME", "SECONDS", "LOAD", "RUN", "SAVE", "BYTES", "WORKER"),
-            *(
-                _node_line(node, is_waiting=run.outcome is None and node.retried and node is last[node.node])
-                for node in run.nodes
-            ),
+            *(_node_line(node, _status(node, run, last[node.node], is_lost=is_lost)) for node in run.nodes),
         ]
         yield from aligned(rows)
     if run.error and run.outcome is not Outcome.INTERRUPTED:
@@ -118,14 +115,23 @@ def _error_text(error: ErrorRecord) -> str:
     return f"{trace}\n{error.message.replace(f': {raised}', '.', 1)}"
 
 
-def _node_line(node: NodeRecord, *, is_waiting: bool) -> tuple[str, ...]:
+def _status(node: NodeRecord, run: RunRecord, last: NodeRecord, *, is_lost: bool) -> str:
+    """Return how an attempt ended, or what its node does; in a run whose process is gone, nothing is running or waiting."""
+    if run.outcome is None and node.retried and node is last and not is_lost:
+        return "↻ waiting for a retry"
+    if node.outcome is not None:
+        return f"{node.outcome.symbol} {node.outcome.value}"
+    return "✘ lost" if is_lost else "… running"
+
+
+def _node_line(node: NodeRecord, status: str) -> tuple[str, ...]:
     took = node.finished - node.started if node.finished is not None and node.started is not None else None
     name = f"  {node.node}" + (f" (attempt {node.attempt})" if node.attempt > 1 else "")
     size = sum(size for _, size in node.sizes)
     times = (took, node.load_seconds, node.run_seconds, node.save_seconds)
     return (
         name,
-        "↻ waiting for a retry" if is_waiting else f"{node.outcome.symbol} {node.outcome.value}" if node.outcome else "… running",
+        status,
         *("" if seconds is None else f"{seconds:.3f}" for seconds in times),
         f"{size:,}" if size else "",
         node.worker or "",

@@ -69,6 +69,18 @@ def test_a_report_is_written_of_the_newest_session_or_of_any(project, capsys, tm
     assert oldest in (tmp_path / "other.html").read_text(encoding="utf-8")
 
 
+def test_a_report_is_written_to_standard_output(project, capsysbinary):
+    """`--output -` writes the page and nothing else, as for exports; no file of that name is made."""
+    assert main(["run", "--quiet"]) == 0
+    capsysbinary.readouterr()
+    assert main(["report", "--output", "-"]) == 0
+    page = capsysbinary.readouterr().out
+    assert page.startswith(b"<!doctype html>")
+    assert page.rstrip().endswith(b"</html>")
+    assert not (project / "-").exists()
+    assert main(["report", "--output", "-", "--open"]) == 2
+
+
 def test_errors_say_what_to_do(project, capsys, tmp_path):
     """An unknown id and a file that cannot be written end with code 2 and a sentence."""
     assert main(["run", "--quiet"]) == 0

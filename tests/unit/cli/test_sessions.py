@@ -276,6 +276,12 @@ def test_a_node_that_waits_for_a_retry(store, capsys):
     report = Report(store.load("2026-01-01"))
     assert report.content.analysis.summary.counts == {"succeeded": 1, "waiting for a retry": 1}
     assert "What failed" not in report.html()
+    one, other = attempts[0], attempts[0]._replace(node="other", outcome=None, finished=None)
+    lost = running._replace(nodes=(one, other, attempts[1]))
+    store.save(session("2025-12-31T00.00.00.000Z", lost, **own | {"process_started": 1.0}, heartbeat=time.time()))
+    (line,) = [each for each in sessions("show", "2025-12-31").splitlines() if each.startswith("  other")]
+    assert "✘ lost" in line  # its process is gone, so it is not running
+    assert "waiting" not in sessions("show", "2025-12-31")
     again = NODES[1]._replace(attempt=3, outcome=Outcome.SUCCEEDED, error=None)
     store.save(session("2026-01-01T00.00.00.000Z", FAILED._replace(outcome=Outcome.SUCCEEDED, nodes=(*attempts, again))))
     assert "2 " in sessions("list")

@@ -175,7 +175,7 @@ def facts_of(attempt: Attempt) -> dict[str, str | int]:
         attempt: the attempt.
     """
     record = attempt.record
-    facts: dict[str, str | int] = {"attempt": record.attempt, "outcome": record.outcome.value if record.outcome else "running"}
+    facts: dict[str, str | int] = {"attempt": record.attempt, "outcome": record.outcome.value if record.outcome else "not ended"}
     facts.update({f"bytes of {dataset}": size for dataset, size in record.sizes})
     if record.error is not None:
         facts["error"] = f"{record.error.type_name}: {record.error.message}"

@@ -1,17 +1,21 @@
 """The critical path of a run as it happened: the chain of nodes and waits that ends with the last node.
 
-It is found backwards from the attempt that finished last: each attempt waited for its previous attempt, or for the parent that
-finished last. The parts of the path cover the whole run without gaps, so they sum to its wall time. State: none.
+It is found backwards from the attempt that finished last; in a run that was cut off, from the one that had run longest. Each
+attempt waited for its previous attempt, or for the parent that finished last. The parts of the path cover the whole run without
+gaps, so they sum to its wall time. State: none.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from treadle.events import Outcome
 from treadle.named_tuple import NamedTuple
 from treadle.observe.report.timeline import CAUSES
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from treadle.observe.report.timeline import Attempt, Timeline
 
 WORK, END = "work", "end"
@@ -61,7 +65,7 @@ def critical_path(timeline: Timeline) -> CriticalPath:
     by_node: dict[tuple[int, int], Attempt] = {(each.node, each.number): each for each in timeline.attempts}
     last = timeline.last
     steps: list[PathStep] = []
-    current = max(timeline.attempts, key=lambda each: (each.finished, each.started), default=None)
+    current = _end_of(timeline.attempts)
     seen: set[tuple[int, int]] = set()
     while current is not None and (current.node, current.number) not in seen:
         seen.add((current.node, current.number))
@@ -79,6 +83,15 @@ def critical_path(timeline: Timeline) -> CriticalPath:
             seconds[cause] += took
     seconds[END] = max(0.0, timeline.wall - (steps[-1].attempt.finished if steps else 0.0))
     return CriticalPath(tuple(steps), {name: took for name, took in seconds.items() if took > 0})
+
+
+def _end_of(attempts: Sequence[Attempt]) -> Attempt | None:
+    """Return the attempt with which the path ends: the last to finish; of those that the end of the run cut off, the longest."""
+    end = max((each.finished for each in attempts), default=0.0)
+    cut_off = [each for each in attempts if each.finished == end and each.outcome in (None, Outcome.INTERRUPTED)]
+    if cut_off:
+        return min(cut_off, key=lambda each: each.started)
+    return max(attempts, key=lambda each: (each.finished, each.started), default=None)
 
 
 def _before(attempt: Attempt, by_node: dict[tuple[int, int], Attempt], last: dict[int, Attempt]) -> Attempt | None:

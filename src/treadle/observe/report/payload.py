@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from treadle.events import Outcome
 from treadle.observe.report.layout import place_nodes
 from treadle.observe.report.node_logs import logs_payload
-from treadle.observe.report.timeline import CAUSES, NOT_REACHED, RUNNING, WAITING, statuses
+from treadle.observe.report.timeline import CAUSES, LOST, NOT_REACHED, RUNNING, WAITING, statuses
 from treadle.observe.report.usage import busy_seconds, concurrency, dataset_sizes, memory_of
 from treadle.observe.store.run_graph import MEMORY, PARAMETERS, PERSISTENT
 
@@ -30,13 +30,13 @@ _LETTERS = {
     Outcome.SKIPPED: "k",
     Outcome.REUSED: "u",
     Outcome.INTERRUPTED: "i",
-    None: "r",
 }
 """One letter for each outcome of a node."""
 
-_STATUS_LETTERS = {outcome.value: letter for outcome, letter in _LETTERS.items() if outcome is not None} | {
+_STATUS_LETTERS = {outcome.value: letter for outcome, letter in _LETTERS.items()} | {
     WAITING: "w",
     RUNNING: "r",
+    LOST: "l",
     NOT_REACHED: "n",
 }
 """One letter for each status of a node."""
@@ -127,6 +127,7 @@ def _workers(run: RunRecord, timeline: Timeline) -> list[dict[str, Any]]:
 
 def _attempts(timeline: Timeline, unit: float) -> dict[str, Any]:
     attempts, places = timeline.attempts, {name: index for index, name in enumerate(timeline.workers)}
+    without_end = _STATUS_LETTERS[LOST if timeline.is_lost else RUNNING]
 
     def column(values: list[float | None]) -> list[int]:
         return [-1 if value is None else round(value / unit) for value in values]
@@ -135,7 +136,7 @@ def _attempts(timeline: Timeline, unit: float) -> dict[str, Any]:
         "node": [each.node for each in attempts],
         "number": [each.number for each in attempts] if any(each.number != 1 for each in attempts) else None,
         "worker": [places[each.worker] for each in attempts],
-        "outcome": "".join(_LETTERS[each.outcome] for each in attempts),
+        "outcome": "".join(without_end if each.outcome is None else _LETTERS[each.outcome] for each in attempts),
         "started": column([each.started for each in attempts]),
         "seconds": column([each.seconds for each in attempts]),
         "load": column([each.load for each in attempts]),

@@ -59,7 +59,7 @@ class Report:
         except OSError as exc:
             msg = (
                 f"The report cannot be written to {path}: {exc.strerror or exc}. Choose a file in a folder that you may "
-                "write to, with --output FILE."
+                "write to; `treadle report ID --output FILE` writes the report of a session at any later time."
             )
             raise ReportError(msg, path=str(path)) from exc
         return path

@@ -129,6 +129,8 @@ def _notes(report: ReportContent) -> list[str]:
         notes.append(f"The run was interrupted before it was complete{why.rstrip('.')}.")
     if run is None:
         notes.append("Nothing ran in this session.")
+    elif not report.analysis.timeline.graph.nodes:
+        notes.append("The run ended before its nodes were known, so nothing ran.")
     elif run.graph is None:
         notes.append("The graph of this run is not recorded, so waits for inputs and the critical path are not known.")
     if len(session.runs) > 1:
@@ -140,7 +142,7 @@ def _notes(report: ReportContent) -> list[str]:
 
 def _tiles(analysis: RunAnalysis) -> list[tuple[str, str, str]]:
     summary, run = analysis.summary, analysis.run
-    if run is None:
+    if run is None or not analysis.timeline.graph.nodes:
         return []
     counts = ", ".join(f"{count:,} {name}" for name, count in summary.counts.items())
     runner = run.runner + (f", {run.start_method}" if run.start_method else "")
@@ -289,8 +291,8 @@ def _facts(analysis: RunAnalysis) -> list[tuple[str, str]]:
     if run is not None:
         facts += [
             ("Pipelines", ", ".join(run.pipelines)),
-            ("Runner", f"{run.runner}, {format_count(run.worker_count or 0, 'worker')}"),
-            ("Start method", run.start_method or "no worker processes"),
+            ("Runner", f"{run.runner}, {format_count(run.worker_count, 'worker')}" if run.worker_count else run.runner),
+            ("Start method", run.start_method or ("no worker processes" if run.worker_count else "")),
             ("Arguments", ", ".join(f"{name}={_shown(value)}" for name, value in run.params.items()) or "none"),
         ]
     versions = [f"{name} {session.versions[name]}" for name in ("python", "platform", "treadle") if name in session.versions]

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from treadle.named_tuple import NamedTuple
 from treadle.observe.report.resource_waits import ResourceUse, blocked_seconds
+from treadle.observe.store.records import SessionState
 from treadle.observe.store.run_graph import GraphNode, RunGraph, Source
 
 if TYPE_CHECKING:
@@ -29,8 +30,8 @@ CAUSES = ("inputs", "startup", "worker", "resource", "delay", "transfer")
 """What an attempt can wait for, in the order of the columns of a table."""
 
 
-WAITING, RUNNING, NOT_REACHED = "waiting for a retry", "running", "not reached"
-"""What a node does that has no outcome yet."""
+WAITING, RUNNING, LOST, NOT_REACHED = "waiting for a retry", "running", "lost", "not reached"
+"""What a node does that has no outcome yet; `"lost"` if it was running when its session was killed."""
 
 
 class Waits(NamedTuple):
@@ -111,7 +112,8 @@ class Timeline:
         outcomes: how each node ended, by its index; None for a node that is running, waits for a retry, or was not reached.
         workers: names of the workers, in order.
         worker_count: number of workers that the run was given.
-        waiting: the nodes that have failed and are attempted again, in a run that has not ended.
+        waiting: the nodes that have failed and are attempted again, in a run that goes on.
+        is_lost: whether the process of the session is gone, so that nothing in it is running any more.
     """
 
     graph: RunGraph
@@ -123,6 +125,7 @@ class Timeline:
     workers: tuple[str, ...]
     worker_count: int
     waiting: frozenset[int] = frozenset()
+    is_lost: bool = False
 
     @property
     def last(self) -> dict[int, Attempt]:
@@ -139,7 +142,7 @@ def timeline_of(session: SessionRecord, run: RunRecord) -> Timeline:
     """
     graph = run.graph or _graph_without_edges(run)
     places = {node.name: index for index, node in enumerate(graph.nodes)}
-    end = _end_of(session, run)
+    end, is_lost = _end_of(session, run), session.state is SessionState.LOST
     records: defaultdict[int, list[NodeRecord]] = defaultdict(list)
     outcomes: list[Outcome | None] = [None] * len(graph.nodes)
     for record in run.nodes:
@@ -149,7 +152,7 @@ def timeline_of(session: SessionRecord, run: RunRecord) -> Timeline:
     waiting = set()
     for place, of_node in records.items():
         newest = of_node[0] if len(of_node) == 1 else max(of_node, key=lambda each: each.attempt)
-        if newest.retried and run.outcome is None:
+        if newest.retried and run.outcome is None and not is_lost:
             waiting.add(place)
         else:
             outcomes[place] = newest.outcome
@@ -174,6 +177,7 @@ def timeline_of(session: SessionRecord, run: RunRecord) -> Timeline:
         workers,
         max(run.worker_count or 0, 1),
         frozenset(waiting),
+        is_lost,
     )
 
 
@@ -184,7 +188,7 @@ def statuses(timeline: Timeline) -> list[str]:
         timeline: the run.
 
     Returns:
-        How it ended, or `"waiting for a retry"`, `"running"` or `"not reached"`, by index.
+        How it ended, or `"waiting for a retry"`, `"running"`, `"lost"` or `"not reached"`, by index.
     """
     started = {attempt.node for attempt in timeline.attempts}
     found = []
@@ -194,7 +198,7 @@ def statuses(timeline: Timeline) -> list[str]:
         elif index in timeline.waiting:
             found.append(WAITING)
         else:
-            found.append(RUNNING if index in started else NOT_REACHED)
+            found.append(NOT_REACHED if index not in started else LOST if timeline.is_lost else RUNNING)
     return found
 
 

@@ -90,6 +90,16 @@ def test_the_report_of_nothing_is_small(records):
     assert "Nothing ran in this session." in page
 
 
+def test_the_report_of_a_run_that_failed_before_its_first_node_says_so(records):
+    """Its pipeline could not be imported, for example: the page claims neither workers nor numbers of what did not run."""
+    session = records.session(None, [], wall=0.1, outcome=Outcome.FAILED)
+    run = session.runs[0]._replace(worker_count=None, start_method=None)
+    page = Report(session._replace(runs=(run,))).html()
+    assert "The run ended before its nodes were known, so nothing ran." in page
+    for untrue in ("The graph of this run is not recorded", "0 workers", "Speed-up</div>", "no worker processes"):
+        assert untrue not in page
+
+
 def test_a_large_run_is_folded_and_the_page_says_so(records):
     """Nodes with similar names become one; failed nodes and the critical path stay; nothing is lost from the counts."""
     names = [f"shop.make_{number}" for number in range(500)]

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from treadle.events import Outcome
 from treadle.execution.scheduling.simulator import bounds, simulate
 from treadle.observe.report.critical_path import critical_path
-from treadle.observe.report.timeline import Waits, timeline_of
+from treadle.observe.report.timeline import Waits, statuses, timeline_of
 from treadle.observe.report.what_if import plan_of
+from treadle.observe.store import SessionState
 
 
 def timeline(session):
@@ -97,6 +98,37 @@ def test_a_running_node_lasts_until_the_last_sign_of_life(records):
     session = records.session(records.graph({"a": ()}), nodes, wall=None, outcome=None, heartbeat=1006.0)
     found = timeline(session)
     assert (found.wall, found.attempts[0].finished, found.outcomes) == (6.0, 6.0, (None,))
+
+
+@pytest.mark.parametrize("outcome", [None, Outcome.INTERRUPTED])
+def test_the_critical_path_of_a_run_that_was_cut_off_ends_with_the_node_that_ran_longest(records, outcome):
+    """Several nodes were running at the end: the run waited for the one that started first, not for one that had just started."""
+    end = None if outcome is None else 6.0
+    nodes = [
+        records.attempt("first", "worker-1", 1.0, 2.0, sent=1.0),
+        records.attempt("long", "worker-1", 2.0, end, sent=2.0, outcome=outcome),
+        records.attempt("short", "worker-2", 5.9, end, sent=5.9, outcome=outcome),
+    ]
+    graph = records.graph({"first": (), "long": ("first",), "short": ("first",)})
+    found = timeline(records.session(graph, nodes, wall=end, outcome=outcome, heartbeat=1006.0))
+    path = critical_path(found)
+    assert [graph.nodes[step.attempt.node].name for step in path.steps] == ["first", "long"]
+    assert sum(path.seconds.values()) == pytest.approx(6.0)
+
+
+def test_nothing_is_running_in_a_session_that_is_lost(records):
+    """Its process is gone: what ran is lost, and what had failed is not repeated any more."""
+    failed = records.attempt("b", "worker-2", 1.0, 2.0, sent=1.0, outcome=Outcome.FAILED)._replace(retried=True)
+    nodes = [records.attempt("a", "worker-1", 1.0, None, sent=1.0, outcome=None), failed]
+    graph = records.graph({"a": (), "b": (), "c": ("a", "b")})
+    given = {"wall": None, "outcome": None, "heartbeat": 1006.0}
+    assert statuses(timeline(records.session(graph, nodes, **given, state=SessionState.LOST))) == [
+        "lost",
+        "failed",
+        "not reached",
+    ]
+    running = timeline(records.session(graph, nodes, **given, state=SessionState.RUNNING))
+    assert statuses(running) == ["running", "waiting for a retry", "not reached"]
 
 
 @st.composite

@@ -2,8 +2,8 @@
 
 const DATA = JSON.parse(document.getElementById("data").textContent);
 const RUN = DATA.run;
-const OUTCOMES = { s: "succeeded", f: "failed", k: "skipped", u: "up to date", i: "interrupted", r: "running", w: "waiting for a retry", n: "not reached" };
-const SYMBOLS = { s: "✔", f: "✘", k: "·", u: "=", i: "■", r: "▶", w: "↻", n: "○" };
+const OUTCOMES = { s: "succeeded", f: "failed", k: "skipped", u: "up to date", i: "interrupted", r: "running", l: "lost", w: "waiting for a retry", n: "not reached" };
+const SYMBOLS = { s: "✔", f: "✘", k: "·", u: "=", i: "■", r: "▶", l: "✘", w: "↻", n: "○" };
 const CAUSES = Object.keys(DATA.columns);
 
 const element = (name, attributes = {}, ...children) => {

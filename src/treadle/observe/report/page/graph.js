@@ -78,10 +78,10 @@ function graphView(container, run) {
     return made;
   };
 
-  function worst(nodes) { return ["f", "i", "w", "r", "s", "u", "k", "n"].find((letter) => nodes.some((node) => run.outcomes[node] === letter)) || "k"; }
+  function worst(nodes) { return ["f", "l", "i", "w", "r", "s", "u", "k", "n"].find((letter) => nodes.some((node) => run.outcomes[node] === letter)) || "k"; }
   function tint(item) {
     if (byDuration) return { name: "run", strength: Math.sqrt(Math.max(...item.nodes.map((node) => lengths[node])) / longest) };
-    return { name: { f: "fail", i: "save", w: "save", r: "accent", s: "good", u: "reused", k: "idle", n: "idle" }[worst(item.nodes)], strength: 1 };
+    return { name: { f: "fail", l: "fail", i: "save", w: "save", r: "accent", s: "good", u: "reused", k: "idle", n: "idle" }[worst(item.nodes)], strength: 1 };
   }
 
   function paint() {

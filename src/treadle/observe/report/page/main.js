@@ -124,8 +124,8 @@ function sections(run) {
 }
 
 let timelineChart = null;
-if (CURRENT) timelineChart = sections(CURRENT);
-else for (const id of ["timeline", "graph", "usage", "nodes"]) byId(id).hidden = true;
+if (CURRENT && CURRENT.names.length) timelineChart = sections(CURRENT);
+else for (const id of ["timeline", "graph", "usage", "nodes"]) { byId(id).hidden = true; document.querySelector(`nav a[href="#${id}"]`).hidden = true; }
 if (DATA.before && CURRENT) {
   const earlier = unpack(DATA.before);
   gantt(byId("before-chart"), [{ title: `Before: ${DATA.beforeId}`, run: earlier }, { title: `Now: ${DATA.id}`, run: CURRENT }], { label: "Timelines of both runs, on one scale" });
