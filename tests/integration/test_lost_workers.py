@@ -69,6 +69,17 @@ def test_verdict(lose, function):
     assert (lost.worker, lost.exitcode, lost.node) == (error.worker, error.exitcode, "victim")
 
 
+def test_the_error_gives_the_sizes_of_the_inputs(parallel_runner):
+    """The size of a large input is in the error, also if its value is lost with the worker."""
+    nodes = [
+        node(np.ones, "number", "big", name="make"),
+        node(lambda _big: os.kill(os.getpid(), signal.SIGKILL), "big", "never", name="victim"),
+        node(lambda _big, _never: None, ["big", "never"], None, name="after"),
+    ]
+    with pytest.raises(WorkerLostError, match=r"The node's inputs: big 16\.0 MB\."):
+        parallel_runner.run(Pipeline(nodes), Catalog({"number": 2_000_000}))
+
+
 def test_runner_goes_on(lose, parallel_runner, accidents):
     """After a loss the runner has its full number of workers again, one of them new."""
     _error, events, _kept = lose("die_of_sigkill")
