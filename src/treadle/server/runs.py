@@ -337,10 +337,12 @@ class Runs:
             try:
                 self.events.forget(before=self.queue.keep())
                 self._adopt()
+                if (store := self._service.store) is not None:
+                    store.save_unsaved()  # or runs that have ended stay shown as running
             except (StoreError, OSError) as exc:
-                _logger.warning("The queue of the server cannot be updated: %s", exc)
+                _logger.warning("The store of the server cannot be updated: %s", exc)
             except Exception:  # the thread must go on: other servers take over the runs of one that is silent
-                _logger.exception("The queue of the server cannot be updated.")
+                _logger.exception("The store of the server cannot be updated.")
 
     def _adopt(self) -> None:
         waiting, lost = self.queue.adopt()

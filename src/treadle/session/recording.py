@@ -288,6 +288,8 @@ class Recording:
                 )  # the message of a StoreError is sufficient
                 succeeded = not failed and self.runs[-1].outcome is Outcome.SUCCEEDED
                 hint = " The run itself succeeded, and its outputs are complete." if succeeded else ""
+                if self._facts.session_id in getattr(store, "unsaved", ()):  # only that of a service has this
+                    hint += " The record is kept in memory, and is saved as soon as that is possible."
                 log("The record of session %s could not be saved: %s%s", self._facts.session_id, broken, hint)
                 if failed and ends_with is not None:
                     add_note(ends_with, f"The record of this session could not be saved either: {broken}")

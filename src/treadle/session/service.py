@@ -16,11 +16,11 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from treadle.config.params import merge_params
-from treadle.errors import SessionError
+from treadle.errors import SessionError, StoreError
 from treadle.forks import fork_safe
 from treadle.named_tuple import NamedTuple
 from treadle.session.claims import OutputClaims
@@ -233,7 +233,7 @@ class ServiceSession:
         check_untrusted(read, merge_params({}, extra_params))
 
     @property
-    def store(self) -> SessionStore | None:
+    def store(self) -> SharedStore | None:
         """Where the runs are recorded; None if they are not. Closing it has no effect before the service is closed."""
         return self._store
 
@@ -296,6 +296,8 @@ class ServiceSession:
         )
         if self._store is not None:
             self._store.keep_open()
+            with suppress(StoreError):  # the sessions concerned have logged that their records are not saved
+                self._store.save_unsaved()
         session.claims = self._claims
         observers = given.arguments.pop("observers", None) or ()
         if handle is not None:

@@ -11,9 +11,10 @@ import pytest
 
 from treadle import ParallelRunner
 from treadle.errors import SessionError, StoreError
-from treadle.events import Outcome
+from treadle.events import Outcome, RunFinished
 from treadle.observe.store import SQLStore, live, live_writer
-from treadle.session import Session
+from treadle.observe.store.records import SessionState
+from treadle.session import ServiceSession, Session
 
 WARNING = "is not up to date in its store"
 LOST = "could not be saved"
@@ -168,3 +169,35 @@ def test_wrong_settings_are_an_error_before_the_run(make_project):
     with pytest.raises(StoreError, match="Correct the URL"), Session.create() as session:
         session.run(runner="sequential")
     assert not (root / "data" / "scaled.json").exists()
+
+
+def test_a_service_saves_later_what_could_not_be_saved(make_project, caplog):
+    """A run whose last record is not saved is shown as running until the next run begins, or the service ends."""
+    root = make_project(settings="SESSION_STORE_ARGS = {'busy_timeout': 0.0}")
+    kept = ExitStack()
+
+    def lock_at_the_end(event):
+        if isinstance(event, RunFinished):
+            kept.enter_context(locked(root))
+
+    def states():
+        with closing(SQLStore(project_path=root)) as store:
+            return [each.state for each in reversed(store.list())]
+
+    with ServiceSession.create(runner="sequential") as service:
+        lost = service.run("other", observers=[lock_at_the_end]).run_id
+        (logged,) = messages(caplog, LOST)
+        assert lost in logged
+        assert "is saved as soon as that is possible" in logged
+        assert service.store.unsaved == {lost}
+        with pytest.raises(StoreError, match="locked"):
+            service.store.save_unsaved()
+        kept.close()
+        assert states() == [SessionState.RUNNING]
+        service.run("other")
+        assert not service.store.unsaved
+        assert states() == [SessionState.FINISHED] * 2
+        service.run("other", observers=[lock_at_the_end])
+        kept.close()
+        assert states() == [SessionState.FINISHED] * 2 + [SessionState.RUNNING]
+    assert states() == [SessionState.FINISHED] * 3
