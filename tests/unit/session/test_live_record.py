@@ -166,7 +166,7 @@ def test_a_killed_session_is_lost(waiting_project, run_waiting, capsys, way):
     assert capsys.readouterr().out.splitlines()[1].split()[1] == "lost"
     assert main(["sessions", "show", "20"]) == 0
     shown = capsys.readouterr().out
-    for text in ("lost: its process is gone", "Run 1: not finished, 1 of 3 nodes have ended", "… running"):
+    for text in ("lost: its process is gone", "Run 1: not finished, 1 of 3 nodes have ended", "✘ lost"):
         assert text in shown
     assert main(["sessions", "show", "--follow", "20"]) == 0
     last = capsys.readouterr().out.splitlines()[-1]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -10,7 +11,6 @@ if TYPE_CHECKING:
 
 STORE_FOLDER = ".treadle"
 STORE_FILE = "sessions.db"
-_MAGIC = b"SQLite format 3\0"
 
 
 def default_file(project_path: Path) -> Path:
@@ -43,12 +43,29 @@ def _problem(file: Path) -> str | None:
         return f"the folder {folder} may not be written to. Change its owner or mode"
     if not file.exists():
         return None
+    if file.is_dir():
+        return "it is a folder. Move it away"
+    if not os.access(file, os.R_OK | os.W_OK):
+        return "it may not be read and written to. Change its owner or mode"
+    return "it is damaged, or no SQLite database. Move it away" if _is_damaged(file) else None
+
+
+def _is_damaged(file: Path) -> bool:
+    """Return whether SQLite refuses a file.
+
+    It is not read here: when a process closes a file that it has opened itself, it loses SQLite's locks on it. The next process
+    to use the store would then take itself for the only one, and remove the write-ahead log under the connections of this one.
+    """
+    import sqlite3
+
     try:
-        with file.open("r+b") as stream:
-            begin = stream.read(len(_MAGIC))
-    except OSError as exc:
-        return f"it cannot be written to ({exc.strerror}). Change its owner or mode"
-    return "it is damaged, or no SQLite database. Move it away" if begin and begin != _MAGIC else None
+        with closing(sqlite3.connect(file, timeout=0)) as connection:
+            connection.execute("PRAGMA schema_version")
+    except sqlite3.OperationalError:  # it is locked, for example: whoever uses it next waits, or says so
+        return False
+    except sqlite3.DatabaseError:
+        return True
+    return False
 
 
 def is_missing(file: Path) -> bool:

@@ -1,0 +1,64 @@
+"""The check of a store's file before a run: what it finds, and that it leaves SQLite's locks alone."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from treadle.observe.store import SQLStore
+from treadle.observe.store.file import writing_problem
+from treadle.observe.store.successes import LastSuccess
+
+SUCCESS = LastSuccess("s1", 1.0, {"part": "1"}, (), ())
+READ = """
+import sqlite3, sys
+connection = sqlite3.connect(sys.argv[1])
+print(*(package for (package,) in connection.execute("SELECT package_name FROM treadle_successes ORDER BY 1")))
+connection.close()
+"""
+
+
+def seen_by_another_process(file):
+    """Read the packages whose nodes have succeeded in another process, which then closes the only connection that it knows of."""
+    read = subprocess.run([sys.executable, "-c", READ, str(file)], capture_output=True, text=True, check=True)
+    return read.stdout.split()
+
+
+def test_the_check_before_a_run_keeps_the_locks_of_open_connections(tmp_path):
+    """Otherwise another process that reads the store would remove the log into which this one goes on writing."""
+    store, file = SQLStore(project_path=tmp_path), tmp_path / ".treadle" / "sessions.db"
+    store.keep_open()
+    store.save_successes("first", None, {"node": SUCCESS})
+    store.check_writable()
+    assert seen_by_another_process(file) == ["first"]
+    assert file.with_name("sessions.db-wal").exists()
+    store.save_successes("second", None, {"node": SUCCESS})
+    assert seen_by_another_process(file) == ["first", "second"]
+    store.close()
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (None, None),
+        (b"", None),
+        (b"no database", "damaged, or no SQLite database"),
+        (b"SQLite format 3\0 and then nothing of it", "damaged, or no SQLite database"),
+    ],
+)
+def test_a_file_that_is_no_database(tmp_path, content, problem):
+    """A missing or empty file is one in which a store can be created."""
+    file = tmp_path / "sessions.db"
+    if content is not None:
+        file.write_bytes(content)
+    found = writing_problem(file)
+    assert (found is None) if problem is None else (problem in found)
+    assert file.exists() is (content is not None)
+    assert content is None or file.read_bytes() == content
+
+
+def test_a_folder_in_place_of_the_file(tmp_path):
+    """It is named, and what to do."""
+    assert "it is a folder. Move it away" in writing_problem(tmp_path)
