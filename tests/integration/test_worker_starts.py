@@ -123,16 +123,23 @@ def test_the_start_of_workers(printed, start_method):
     if start_method == "loky":  # which imports its executor, and what that needs
         assert not _parts(in_worker)
         return
-    needed = _imported_with_tracebacks()
-    assert not (UNUSED & _roots(in_parent)) - needed
-    assert not ((UNUSED_BY_WORKERS if start_method == "spawn" else UNUSED) & _roots(in_worker)) - needed
+    needed = _imported_by_python()
+    assert sorted((UNUSED & _roots(in_parent)) - needed) == []
+    assert sorted(((UNUSED_BY_WORKERS if start_method == "spawn" else UNUSED) & _roots(in_worker)) - needed) == []
     if start_method != "fork":
         assert not _parts(in_worker)
 
 
-def _imported_with_tracebacks():
-    """Return what the standard library's `traceback` imports, which every process has: from Python 3.14 on, dataclasses too."""
-    command = [sys.executable, "-S", "-c", "import traceback, sys; print(*sys.modules)"]
+STANDARD = """
+import contextlib, multiprocessing.resource_tracker, sys, traceback
+contextlib.ExitStack().enter_context(contextlib.nullcontext())
+print(*sys.modules)
+"""
+
+
+def _imported_by_python():
+    """Return what Python itself imports for this: from Python 3.14 on dataclasses and json, from 3.15 on inspect."""
+    command = [sys.executable, "-S", "-c", STANDARD]
     return _roots(subprocess.run(command, capture_output=True, text=True, check=True, env={}).stdout.split())
 
 
@@ -159,7 +166,7 @@ runner = ParallelRunner(4, start_method=sys.argv[1])
 def workers():
     own = " ".join(psutil.Process().cmdline())
     words = {0: own}
-    while own in words.values():  # a child that was just forked has not started its program yet
+    while own in words.values() or "" in words.values():  # a child that was just forked has not started its program yet
         words = {child.pid: " ".join(child.cmdline()) for child in psutil.Process().children()}
     return {pid for pid, each in words.items() if "spawn_main" in each or "popen_loky" in each}
 
