@@ -17,9 +17,10 @@ import pandas as pd
 import pytest
 
 from treadle.errors import StoreError
+from treadle.events import NodeStarted
 from treadle.observe.store import SQLStore
 from treadle.observe.store.liveness import this_process
-from treadle.observe.store.queued_run import CANCELLED, QUEUED, QueuedRun
+from treadle.observe.store.queued_run import CANCELLED, ENDED, QUEUED, QueuedRun
 from treadle.project import bootstrap_project, configure
 from treadle.server import ServerOptions, access
 from treadle.server.access import wait_for_end
@@ -27,9 +28,11 @@ from treadle.server.events import EventLogs
 from treadle.server.models import RunBody
 from treadle.server.outputs import output_response
 from treadle.server.problems import Problem
-from treadle.server.queue import RunQueue
+from treadle.server.queue import Accepted, RunQueue
 from treadle.server.runs import Runs
-from treadle.session import ServiceSession
+from treadle.server.served import ServedRun
+from treadle.server.streams import event_stream
+from treadle.session import RunHandle, ServiceSession
 
 
 @pytest.fixture
@@ -91,7 +94,7 @@ def test_secrets_are_in_neither_the_request_nor_the_digest(store, body):
     other = json.loads(json.dumps(body).replace("hunter2secret", "another-one"))
     with pytest.raises(Problem, match="for another request"):
         add(queue, "k", **other)
-    queue.end(run_id, was_cancelled=False, has_succeeded=True)  # the secret itself is forgotten
+    queue.end(run_id, ENDED, has_succeeded=True)  # the secret itself is forgotten
     assert queue.find(run_id) is None
     assert add(queue, "k", **body) == run_id
     with pytest.raises(Problem, match="for another request"):
@@ -104,7 +107,7 @@ def test_the_secrets_of_old_runs_are_forgotten(store, monkeypatch):
     queue = RunQueue(store, "shop", 10)
     failed, waiting = (add(queue, params={"password": f"hunter2{name}"}) for name in ("failed", "waiting"))
     queue.pop(failed)
-    queue.end(failed, was_cancelled=False, has_succeeded=False)
+    queue.end(failed, ENDED, has_succeeded=False)
     queue.keep()
     assert queue.find(failed) is not None
     now = time.time()
@@ -142,10 +145,10 @@ def test_ends_that_the_store_refuses_are_noted_later(tmp_path):
         queue.pop(run_id)
     with closing(sqlite3.connect(tmp_path / ".treadle/sessions.db")) as other:
         other.execute("BEGIN IMMEDIATE")
-        queue.end(run_ids["succeeded"], was_cancelled=False, has_succeeded=True)
+        queue.end(run_ids["succeeded"], ENDED, has_succeeded=True)
         for each in ("failed", "cancelled"):
             with pytest.raises(StoreError, match="locked"):
-                queue.end(run_ids[each], was_cancelled=each == "cancelled", has_succeeded=False)
+                queue.end(run_ids[each], states[each], has_succeeded=False)
         with pytest.raises(StoreError, match="locked"):
             queue.keep()
         other.rollback()
@@ -199,6 +202,71 @@ def test_a_run_that_the_service_refuses_is_lost(runs):
     assert event.wait(60)
     assert runs.view(run_id).state == "lost"
     assert runs.queue.find_stored(run_id).state != QUEUED
+
+
+def test_a_run_that_is_lost_before_it_starts_is_listed(runs, tmp_path):
+    """Its secrets were known only to a server that is gone: it is listed with its state, and not forgotten."""
+    left = left_by_another_server("2026-01-01T00.00.00.000Z-aaaaaaaa", {"body": {}, "resumes": None})
+    with closing(SQLStore(project_path=tmp_path)) as store:
+        store.queue_run(left._replace(has_secrets=True))
+    runs.start()
+    assert runs.view(left.run_id).state == "lost"
+    assert [(each.id, each.state) for each in runs.views(10)] == [(left.run_id, "lost")]
+
+
+def test_a_run_whose_record_was_removed_is_unknown(runs, tmp_path):
+    """It succeeded, and its session was pruned: nothing says how it ended, so it is not called lost."""
+    run_id = runs.submit(RunBody(to_nodes=["note"], pipelines=["mended"]))
+    runs.start()
+    assert ended(runs, run_id) == "succeeded"
+    runs._recent.clear()
+    with closing(SQLStore(project_path=tmp_path)) as store:
+        assert store.prune(keep=0) == (run_id,)
+    runs.queue.keep()
+    with pytest.raises(Problem, match="There is no run"):
+        runs.view(run_id)
+    assert runs.views(10) == []
+
+
+def test_a_failure_is_logged_in_one_line(runs, caplog):
+    """Who looks at the log of the server sees which run failed, and why; no secret is in it."""
+    run_id = runs.submit(RunBody(pipelines=["mended"]))
+    runs.start()
+    assert ended(runs, run_id) == "failed"
+    runs.drain()  # the client is answered before the line is logged
+    (line,) = [each.getMessage() for each in caplog.records if each.name == "treadle.server.served"]
+    assert line.startswith(f"The run {run_id} failed: Node 'mend' failed")
+    assert "ValueError" in line
+    assert "hunter22" not in line
+
+
+def test_a_run_that_the_service_is_about_to_start_is_running():
+    """It has a start and no position, so it is not called queued."""
+    accepted = Accepted("r1", RunBody(), None, 1.0)
+    served = ServedRun(accepted, RunHandle("r1", lambda handle: None), 2.0)
+    assert served.state == "running"
+    assert served.handle.cancel()
+    assert served.state == "interrupted"
+
+
+def test_many_events_are_sent_in_few_packets(tmp_path):
+    """A client that reads the events of a long run at once gets them in order, a hundred at a time, until the last one."""
+    logs = EventLogs(tmp_path)
+    logs.begin("r1")
+    for number in range(250):
+        logs.observer("r1")(NodeStarted(f"n{number}", "main", 1, 1.0))
+    logs.end("r1", state="succeeded")
+    logs.close()
+
+    async def read(after):
+        return [packet async for packet in event_stream(logs, "r1", after, 60)]
+
+    packets = asyncio.run(read(0))
+    assert len(packets) == 3
+    ids = [int(line.removeprefix("id: ")) for line in "".join(packets).splitlines() if line.startswith("id: ")]
+    assert ids == list(range(1, 253))
+    assert "".join(packets).endswith("\n\n")
+    assert asyncio.run(read(252)) == []
 
 
 def test_a_store_that_fails_does_not_lose_the_run(runs, monkeypatch):

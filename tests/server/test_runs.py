@@ -229,12 +229,17 @@ def test_kedros_endpoints(server):
     assert bad.status_code == 500
     assert (bad.json()["status"], bad.json()["error"]["type"]) == ("failure", "NodeError")
     assert server.client.post("/run", json={"node_names": ["n99"]}).status_code == 422
+    refused = server.client.post("/run", json={"pipeline_names": ["n99"]})
+    assert (refused.status_code, set(refused.json())) == (422, {"status", "run_id", "duration_ms", "error"})
+    assert (refused.json()["status"], refused.json()["error"]["type"]) == ("failure", "UnknownNameError")
     for wrong in ({"runner": "os.system"}, {"is_async": True}, {"conf_source": "/etc"}, {"env": "prod"}):
         assert server.client.post("/run", json=wrong).status_code == 422
     snapshot = server.client.get("/snapshot", params={"params": '{"factor": 1}'}).json()
     assert set(snapshot) == {"status", "metadata", "pipelines", "datasets", "parameters"}
     assert "blocked" in {each["name"] for each in snapshot["pipelines"]}
-    assert server.client.get("/snapshot", params={"params": "[1]"}).status_code == 422
+    assert server.client.get("/snapshot", params={"params": "factor=1,start=2"}).json() == snapshot
+    for wrong in ("[1]", "{", "factor", "{factor: 1}"):
+        assert server.client.get("/snapshot", params={"params": wrong}).status_code == 422
 
 
 def test_waiting_does_not_block_others(server):

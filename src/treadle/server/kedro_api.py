@@ -14,8 +14,10 @@ from fastapi import Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 from starlette.concurrency import run_in_threadpool
 
+from treadle.config.params import parse_params
+from treadle.errors import ConfigError
 from treadle.server.access import runs_of, wait_for_end
-from treadle.server.models import ErrorBody, Name, Names, RunBody, Version
+from treadle.server.models import ErrorBody, ErrorView, Name, Names, RunBody, Version
 from treadle.server.problems import Problem
 
 if TYPE_CHECKING:
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 
 _WRONG_REQUESTS = frozenset({"ConfigError", "PipelineError", "SessionError", "UnknownNameError"})
 """The errors of a run that ask for another request."""
+_PARAMS = "Params as a JSON object, or as `name=value` pairs: `city=Paris,model.depth=3`."
 _LONGEST = 24 * 3600.0
 """Seconds that a request may wait for its run."""
 
@@ -55,12 +58,21 @@ class KedroError(BaseModel):
     type: str
     message: str
 
+    @classmethod
+    def of(cls, error: ErrorView) -> KedroError:
+        """Return an error of Treadle's server in Kedro's shape.
+
+        Args:
+            error: the error.
+        """
+        return cls(type=error.type, message=error.message)
+
 
 class KedroResult(BaseModel):
     """How a run ended, in Kedro's shape."""
 
     status: Literal["success", "failure"]
-    run_id: str
+    run_id: str = Field(description="Empty if the run was refused.")
     duration_ms: float
     error: KedroError | None = None
 
@@ -71,17 +83,22 @@ def add_endpoints(app: FastAPI) -> None:
     Args:
         app: the application.
     """
-    errors: dict[int | str, dict[str, Any]] = {code: {"model": ErrorBody} for code in (400, 401, 413, 422, 429, 503)}
-
-    failures: dict[int | str, dict[str, Any]] = {422: {"model": KedroResult | ErrorBody}, 500: {"model": KedroResult}}
+    errors: dict[int | str, dict[str, Any]] = {code: {"model": ErrorBody} for code in (400, 401, 413)}
+    failures: dict[int | str, dict[str, Any]] = {code: {"model": KedroResult} for code in (429, 500, 503)}
+    failures[422] = {"model": KedroResult | ErrorBody}
 
     @app.post("/run", responses=errors | failures, response_model_exclude_none=True)
     async def run_like_kedro(request: Request, response: Response, body: KedroRun) -> KedroResult:
         """Run and wait for the end, as Kedro's server does; a run that fails is answered with 500 or 422."""
         runs = runs_of(request)
-        _check_runner(body, runs.project.runner)
         content = body.model_dump(exclude_none=True, exclude={"runner", "is_async"})
-        run_id = await run_in_threadpool(runs.submit, RunBody.model_validate(content))
+        try:
+            _check_runner(body, runs.project.runner)
+            run_id = await run_in_threadpool(runs.submit, RunBody.model_validate(content))
+        except Problem as exc:
+            response.status_code = exc.status
+            response.headers.update(exc.headers)
+            return KedroResult(status="failure", run_id="", duration_ms=0.0, error=KedroError.of(exc.error))
         view = await wait_for_end(runs, run_id, _LONGEST)
         result = _result(view)
         if result.error is not None:
@@ -90,7 +107,7 @@ def add_endpoints(app: FastAPI) -> None:
 
     @app.get("/snapshot", responses={code: {"model": ErrorBody} for code in (401, 422, 500)})
     def snapshot(
-        request: Request, params: Annotated[str | None, Query(description="Params as a JSON object.", max_length=100_000)] = None
+        request: Request, params: Annotated[str | None, Query(description=_PARAMS, max_length=100_000)] = None
     ) -> dict[str, Any]:
         """Describe the project: its pipelines, datasets and the names of its params, in Kedro's shape."""
         return {"status": "success", **runs_of(request).project.snapshot(_params(params))}
@@ -114,15 +131,17 @@ def _result(view: RunView) -> KedroResult:
         return KedroResult(status="success", run_id=view.id, duration_ms=milliseconds)
     error = KedroError(type="RunError", message=f"The run is {view.state}.")
     if view.error is not None:
-        error = KedroError(type=view.error.type, message=view.error.message)
+        error = KedroError.of(view.error)
     return KedroResult(status="failure", run_id=view.id, duration_ms=milliseconds, error=error)
 
 
 def _params(text: str | None) -> dict[str, Any]:
+    text = (text or "").strip()
     try:
-        given = json.loads(text) if text else {}
-    except (ValueError, RecursionError):
+        given = json.loads(text) if text.startswith(("{", "[")) else parse_params(text) if text else {}
+    except (ValueError, RecursionError, ConfigError):
         given = None
     if not isinstance(given, dict):
-        raise Problem(422, "InvalidRequest", 'Give params as a JSON object: params={"model": {"depth": 3}}.')
+        msg = 'Give params as a JSON object, or as Kedro does: params={"model": {"depth": 3}}, params=model.depth=3.'
+        raise Problem(422, "InvalidRequest", msg)
     return given

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from treadle.errors import ServerError
 from treadle.forks import fork_safe
 from treadle.observe.store.liveness import this_process
-from treadle.observe.store.queued_run import CANCELLED, ENDED, QUEUED, QueuedRun
+from treadle.observe.store.queued_run import ENDED, LOST, QUEUED, QueuedRun
 from treadle.server.models import RunBody
 from treadle.server.problems import Problem
 from treadle.session.identity import new_session_id
@@ -209,20 +209,20 @@ class RunQueue:
         found: QueuedRun | None = self._store.find_queued(run_id)
         return found
 
-    def cancelled(self, limit: int) -> tuple[QueuedRun, ...]:
-        """Return the newest cancelled runs."""
-        found: tuple[QueuedRun, ...] = self._store.cancelled_runs(self._package, limit)
+    def cancelled_or_lost(self, limit: int) -> tuple[QueuedRun, ...]:
+        """Return the newest runs that were cancelled, or lost before they started."""
+        found: tuple[QueuedRun, ...] = self._store.cancelled_or_lost_runs(self._package, limit)
         return found
 
-    def end(self, run_id: str, *, was_cancelled: bool, has_succeeded: bool) -> None:
-        """Note that a run has ended; what was asked for is kept while the run can be resumed.
+    def end(self, run_id: str, state: str, *, has_succeeded: bool) -> None:
+        """Note that a run has ended, as `CANCELLED`, `ENDED` or `LOST`; what was asked for is kept while it can be resumed.
 
         A run that has succeeded is noted in the store later, with others: its session says already how it ended.
 
         Raises:
             StoreError: the database cannot be written; `keep` tries again.
         """
-        self._ended.append((run_id, CANCELLED if was_cancelled else ENDED, not has_succeeded))
+        self._ended.append((run_id, state, not has_succeeded))
         if has_succeeded:
             self._secret.pop(run_id, None)
         else:
@@ -237,9 +237,10 @@ class RunQueue:
         """
         waiting, lost = [], []
         for run in self._store.adopt_queued(self._package):
-            if run.has_secrets or self._has_started(run.run_id):
+            has_started = self._has_started(run.run_id)
+            if run.has_secrets or has_started:
                 lost.append(run.run_id)
-                self._store.end_queued([run.run_id], ENDED, keeps_request=True)
+                self._store.end_queued([run.run_id], ENDED if has_started else LOST, keeps_request=True)
             else:
                 waiting.append(run.run_id)
                 self._append(run.run_id, None)

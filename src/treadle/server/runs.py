@@ -17,15 +17,16 @@ import time
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
-from treadle.errors import StoreError, TreadleError
+from treadle.errors import StoreError
 from treadle.forks import fork_safe
+from treadle.observe.store.queued_run import CANCELLED, ENDED, LOST
 from treadle.server.durations import Durations
 from treadle.server.events import EventLogs
 from treadle.server.metrics import Metrics
 from treadle.server.problems import Problem, unknown_run
 from treadle.server.project import ServedProject
 from treadle.server.queue import RunQueue
-from treadle.server.served import ServedRun, start_run
+from treadle.server.served import ServedRun, log_failure, start_run
 from treadle.server.views import end_facts, live_view, queued_view, record_view, summary_view, waiting_view
 from treadle.server.waiters import Waiters
 from treadle.session.creation import make_store
@@ -148,7 +149,7 @@ class Runs:
             if current is not None and current.accepted.run_id == run_id:
                 current.is_cancelled = True
         if was_waiting:
-            self.queue.end(run_id, was_cancelled=True, has_succeeded=False)
+            self.queue.end(run_id, CANCELLED, has_succeeded=False)
             self.metrics.ended("cancelled", None)
             self.events.end(run_id, state="cancelled")
             self._waiters.call(run_id)
@@ -183,7 +184,7 @@ class Runs:
             return record_view(record, stored, debug=debug)
         if (served := self.served(run_id)) is not None:  # it has started meanwhile
             return live_view(served, debug=debug)
-        if stored is None:
+        if stored is None or stored.state == ENDED:  # without its record, which was removed
             raise unknown_run(run_id)
         return queued_view(stored, self.queue.position(run_id))
 
@@ -206,11 +207,11 @@ class Runs:
         """
         debug = self._options.debug_errors
         found = {each.session_id: summary_view(each, debug=debug) for each in self.project.summaries(limit)}
-        for stored in self.queue.cancelled(limit):
-            if stored.run_id in found:
-                found[stored.run_id].state = "cancelled"
-            else:
+        for stored in self.queue.cancelled_or_lost(limit):
+            if stored.run_id not in found:
                 found[stored.run_id] = queued_view(stored, None)
+            elif stored.state == CANCELLED:
+                found[stored.run_id].state = "cancelled"
         for place, run_id in list(enumerate(self.queue.ids()))[-limit:]:
             if (accepted := self.queue.waiting(run_id)) is not None:
                 found[run_id] = waiting_view(accepted, place)
@@ -299,7 +300,7 @@ class Runs:
                 usual = self._durations.usual(accepted.body)
                 served = start_run(self._service, accepted, self.events.observer(run_id), usual)
             if served is None:
-                self.queue.end(run_id, was_cancelled=False, has_succeeded=False)
+                self.queue.end(run_id, LOST, has_succeeded=False)
             self.queue.pop(run_id)
             self._current = served
         if served is None:
@@ -326,9 +327,9 @@ class Runs:
         finally:  # also if the file of events cannot be written: the client is answered, and the queue is kept
             self._waiters.call(run_id)
             try:
-                if error is not None and not isinstance(error, TreadleError):
-                    _logger.error("The run %s failed.", run_id, exc_info=error)
-                self.queue.end(run_id, was_cancelled=served.state == "cancelled", has_succeeded=error is None)
+                if error is not None and served.state == "failed":
+                    log_failure(run_id, error)
+                self.queue.end(run_id, CANCELLED if served.state == "cancelled" else ENDED, has_succeeded=error is None)
             finally:
                 served.is_noted.set()
 

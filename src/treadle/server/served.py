@@ -1,4 +1,7 @@
-"""A run that a server has started, and its start. State: that of one run, changed by `runs.py`; `views.py` describes it."""
+"""A run that a server has started, its start, and the log line of its failure.
+
+State: that of one run, changed by `runs.py`; `views.py` describes it.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,9 @@ import threading
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+
+from treadle.errors import TreadleError
+from treadle.server.problems import error_view
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,7 +50,7 @@ class ServedRun:
         """Its state, as clients see it."""
         if self.handle.status == "cancelled" and not self.is_cancelled:
             return "interrupted"
-        return self.handle.status
+        return "running" if self.handle.status == "queued" else self.handle.status  # no other run is before it
 
 
 def start_run(
@@ -72,3 +78,16 @@ def start_run(
         _logger.exception("The run %s cannot be started.", accepted.run_id)
         return None
     return ServedRun(accepted, handle, time.time(), usual_seconds=usual_seconds)
+
+
+def log_failure(run_id: str, error: BaseException) -> None:
+    """Log why a run failed; the traceback of an error of the project is in the record of the run.
+
+    Args:
+        run_id: the run.
+        error: its error.
+    """
+    if isinstance(error, TreadleError):
+        _logger.error("The run %s failed: %s", run_id, error_view(error, debug=True).message)
+    else:
+        _logger.error("The run %s failed.", run_id, exc_info=error)

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 
     from treadle.server.events import EventLogs
 
+_BATCH = 100
+"""How many events are sent together at most."""
+
 
 async def event_stream(events: EventLogs, run_id: str, after: int, heartbeat: float) -> AsyncIterator[str]:
     """Yield the events of a run until its last one.
@@ -24,7 +27,7 @@ async def event_stream(events: EventLogs, run_id: str, after: int, heartbeat: fl
         heartbeat: seconds of silence after which a comment is sent.
 
     Yields:
-        Events in the format of `text/event-stream`; their ids count from 1.
+        One or more events in the format of `text/event-stream`; their ids count from 1.
     """
     written, loop = asyncio.Event(), asyncio.get_running_loop()
 
@@ -37,12 +40,19 @@ async def event_stream(events: EventLogs, run_id: str, after: int, heartbeat: fl
         while True:
             is_last = events.is_closed
             written.clear()
+            batch: list[str] = []  # one packet for many events
             for line, facts in reader.events():  # read as fast as the client takes them
                 number += 1
                 if number > after:
-                    yield f"id: {number}\nevent: {facts['type']}\ndata: {line}\n\n"
-                if facts["type"] == ENDED:
+                    batch.append(f"id: {number}\nevent: {facts['type']}\ndata: {line}\n\n")
+                has_ended = facts["type"] == ENDED
+                if batch and (has_ended or len(batch) == _BATCH):
+                    yield "".join(batch)
+                    batch = []
+                if has_ended:
                     return
+            if batch:
+                yield "".join(batch)
             if is_last:
                 return
             try:

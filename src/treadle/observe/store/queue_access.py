@@ -75,8 +75,8 @@ class QueueAccess(DatabaseAccess):
         found = self._queue_rows("package_name = :package AND client_key = :key", {"package": package_name, "key": key})
         return found[0] if found else None
 
-    def cancelled_runs(self, package_name: str, limit: int) -> tuple[QueuedRun, ...]:
-        """Return the newest cancelled runs of a package, the newest first.
+    def cancelled_or_lost_runs(self, package_name: str, limit: int) -> tuple[QueuedRun, ...]:
+        """Return the newest runs of a package that were cancelled, or lost before they started, the newest first.
 
         Args:
             package_name: the project's package.
@@ -85,7 +85,7 @@ class QueueAccess(DatabaseAccess):
         Raises:
             StoreError: the database cannot be read.
         """
-        where = "package_name = :package AND state = 'cancelled' ORDER BY run_id DESC LIMIT :limit"
+        where = "package_name = :package AND state IN ('cancelled', 'lost') ORDER BY run_id DESC LIMIT :limit"
         return self._queue_rows(where, {"package": package_name, "limit": limit})
 
     def end_queued(self, run_ids: Sequence[str], state: str, *, keeps_request: bool) -> None:
@@ -93,7 +93,7 @@ class QueueAccess(DatabaseAccess):
 
         Args:
             run_ids: the runs.
-            state: `CANCELLED` or `ENDED`.
+            state: `CANCELLED`, `ENDED` or `LOST`.
             keeps_request: whether the requests are still needed, to resume the runs.
 
         Raises:

@@ -18,6 +18,8 @@ CANCELLED = "cancelled"
 """State of a run that was cancelled, before or after it had started."""
 ENDED = "ended"
 """State of a run whose end is recorded by its session."""
+LOST = "lost"
+"""State of a run that never started, so that it has no session: only a server that is gone knew all that was asked for."""
 
 
 class QueuedRun(NamedTuple):
@@ -27,7 +29,7 @@ class QueuedRun(NamedTuple):
         run_id: its id, which its session will have too; ids sort by time.
         package_name: the project's package.
         submitted: when it was accepted, in seconds since the epoch.
-        state: `QUEUED`, `CANCELLED` or `ENDED`.
+        state: `QUEUED`, `CANCELLED`, `ENDED` or `LOST`.
         request: what was asked for, as JSON, with secrets masked; empty once it is no longer needed.
         digest: identifies the content of the request, secrets included.
         has_secrets: whether the request had secrets, which are not stored: only the process that accepted it can run it.
