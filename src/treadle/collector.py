@@ -4,7 +4,7 @@ A plan of many nodes consists of several hundred thousand small, long-lived obje
 allocations traverse all of them without finding garbage: for 10,000 nodes this took half of the parent's time.
 
 State: the settings of the process's garbage collector; each context manager restores them, and does nothing if the application
-has already disabled or frozen the collector; and how many objects `freeze_imports` has frozen. Neighbours:
+has already disabled or frozen the collector; and whether `freeze_imports` has frozen objects. Neighbours:
 `treadle.planning.plan` compiles with collection paused, as do the imports of pipelines and of sessions; the runner freezes the
 plan; the command line freezes what it has imported.
 """
@@ -22,8 +22,8 @@ _MANY_OBJECTS = 50_000
 _MANY_FROZEN = 1_000
 """Up to this count the application has not called `gc.freeze`: Python 3.12 itself freezes some hundreds of objects."""
 
-_frozen_imports = 0
-"""How many objects are frozen because of `freeze_imports`."""
+_has_frozen_imports = False
+"""Whether `freeze_imports` has frozen objects: from then on, the collector of this process is Treadle's."""
 
 
 @contextmanager
@@ -68,21 +68,21 @@ def freeze_imports(*modules: str) -> None:
     Args:
         *modules: names of modules to import first; no collection runs while they are imported.
     """
-    global _frozen_imports  # noqa: PLW0603 - of this process, as the collector is
-    freezes = gc.isenabled() and (has_frozen_imports() or not _is_frozen())
+    global _has_frozen_imports  # noqa: PLW0603 - of this process, as the collector is
+    freezes = gc.isenabled() and not _is_frozen()
     with collection_paused():
         for name in modules:
             import_module(name)
         if freezes:
             gc.freeze()
-            _frozen_imports = gc.get_freeze_count()
+            _has_frozen_imports = True
 
 
 def has_frozen_imports() -> bool:
     """Return whether `freeze_imports` has been called in this process."""
-    return _frozen_imports > 0
+    return _has_frozen_imports
 
 
 def _is_frozen() -> bool:
-    """Return whether the application has frozen objects."""
-    return gc.get_freeze_count() > _frozen_imports + _MANY_FROZEN
+    """Return whether an application has frozen objects, in a process that is not Treadle's own."""
+    return not _has_frozen_imports and gc.get_freeze_count() > _MANY_FROZEN  # counting takes as long as traversing them

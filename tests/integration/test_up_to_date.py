@@ -86,6 +86,14 @@ FILES = {
     "conf/local/.gitkeep": "",
     "data/source.txt": "1\n2\n9\n",
 }
+UNNEEDED = {
+    *("encodings.utf_8_sig", "importlib.metadata", "numbers", "random", "subprocess", "tempfile"),
+    *("cloudpickle", "fsspec", "jinja2", "loky", "omegaconf", "psutil", "rich", "sqlalchemy"),
+    *("treadle.execution.attempt", "treadle.execution.executors", "treadle.execution.packing", "treadle.execution.scheduling"),
+    *("treadle.execution.loop.loop", "treadle.execution.processes.memory", "treadle.hooks.blame", "treadle.io.appending"),
+    *("treadle.io.remote_contents", "treadle.io.temporary", "treadle.session.missing", "treadle.session.unknown_params"),
+}
+"""Modules that take time to import."""
 ALL = ("load", "clean", "scale", "total", "note")
 
 
@@ -143,6 +151,24 @@ def test_files_are_read_once_to_decide(mill, runs):
     assert runs("--skip-unchanged") == ()
     with closing(SQLStore(project_path=mill)) as store:
         assert store.last_successes("mill", None)["note"].outputs[0].mtime_ns == 1_000_000_000 == first[0].mtime_ns
+
+
+def test_a_command_with_nothing_to_do_is_cheap(launch, mill, runs):
+    """It imports no executor, loop or scheduler, and nothing that only other flags, a problem or a node that runs needs."""
+    runs()
+    script = f"""
+import sys
+
+before = set(sys.modules)  # coverage, where it measures, has imported some of them already
+from treadle.cli.main import main
+
+assert main(["run", "--skip-unchanged"]) == 0
+print("NOT NEEDED", sorted({UNNEEDED!r} & (set(sys.modules) - before)))
+"""
+    launched = launch(script, mill)
+    assert launched.wait() == 0, launched.output
+    assert "5 up to date" in launched.output
+    assert "NOT NEEDED []" in launched.output
 
 
 @pytest.mark.parametrize("way", ["sequential", "spawn"])

@@ -57,7 +57,7 @@ def test_what_the_application_froze_stays_frozen():
 
 def test_frozen_imports_do_not_count_as_frozen_by_the_application(monkeypatch):
     """A command freezes what it has imported, and more later; a long run leaves out its plan all the same."""
-    monkeypatch.setattr(collector, "_frozen_imports", 0)
+    monkeypatch.setattr(collector, "_has_frozen_imports", False)
     assert not has_frozen_imports()
     try:
         freeze_imports()
@@ -75,7 +75,7 @@ def test_frozen_imports_do_not_count_as_frozen_by_the_application(monkeypatch):
 
 def test_modules_are_imported_before_imports_are_frozen(monkeypatch, tmp_path):
     """Modules that are named are frozen too, and the collector does not run while they are imported."""
-    monkeypatch.setattr(collector, "_frozen_imports", 0)
+    monkeypatch.setattr(collector, "_has_frozen_imports", False)
     monkeypatch.syspath_prepend(tmp_path)
     (tmp_path / "frozen_threads.py").write_text("import gc\nENABLED = gc.isenabled()\nTHREADS = [[] for _ in range(20_000)]\n")
     try:
@@ -92,7 +92,7 @@ def test_modules_are_imported_before_imports_are_frozen(monkeypatch, tmp_path):
 
 def test_imports_are_not_frozen_if_the_application_froze_before(monkeypatch):
     """What the application froze stays its own, so that nothing here puts it back."""
-    monkeypatch.setattr(collector, "_frozen_imports", 0)
+    monkeypatch.setattr(collector, "_has_frozen_imports", False)
     gc.freeze()
     try:
         freeze_imports()

@@ -16,6 +16,9 @@ from treadle.config.archive import SUFFIXES, Contents, has_hidden_part, read_arc
 from treadle.errors import ConfigError, MissingConfigError
 from treadle.suggestions import close_names, did_you_mean
 
+_BYTE_ORDER_MARK = "\ufeff"
+"""Some editors on Windows write it at the start of a file."""
+
 
 class ConfSource(Protocol):
     """A tree of configuration files; paths in it are relative and use slashes.
@@ -133,7 +136,7 @@ class FolderSource:
         """Read a file as text."""
         path = self.root / env / file
         try:
-            return path.read_text(encoding="utf-8-sig")
+            return path.read_text(encoding="utf-8").removeprefix(_BYTE_ORDER_MARK)  # the codec utf-8-sig is one more module
         except (OSError, UnicodeDecodeError) as exc:
             raise _unreadable(str(path), exc) from exc
 
@@ -178,7 +181,7 @@ class ArchiveSource:
     def read(self, env: str, file: str) -> str:
         """Read a file as text."""
         try:
-            return self._contents.files[f"{env}/{file}" if env else file].decode("utf-8-sig")
+            return self._contents.files[f"{env}/{file}" if env else file].decode("utf-8").removeprefix(_BYTE_ORDER_MARK)
         except UnicodeDecodeError as exc:
             raise _unreadable(self.describe(env, file), exc) from exc
 

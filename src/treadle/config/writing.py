@@ -12,7 +12,6 @@ from collections.abc import Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from datetime import date, datetime, time
 from enum import Enum
-from numbers import Integral, Real
 from pathlib import PurePath
 from typing import Any
 
@@ -113,6 +112,8 @@ def same_value(one: Any, other: Any) -> bool:
 def _plain_object(value: Any) -> Any:
     if isinstance(value, (bytearray, memoryview)):
         return bytes(value)
+    from numbers import Integral, Real
+
     if isinstance(value, Integral):
         return int(value)
     if isinstance(value, Real):

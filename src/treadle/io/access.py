@@ -12,11 +12,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from treadle.errors import DatasetError
-from treadle.io.appending import save_chunks
 from treadle.io.failures import guarded
 from treadle.io.identity import FileIdentity, file_identity_of
 from treadle.io.storage import is_local
-from treadle.io.temporary import remove_leftovers
 from treadle.io.validated import ValidatedDatasets
 from treadle.io.validation import LOAD, SAVE
 
@@ -88,6 +86,8 @@ class DatasetAccess(ValidatedDatasets):
             UnknownDatasetError: the dataset does not exist.
             DatasetError: it cannot be built; in the context: it cannot be saved.
         """
+        from treadle.io.appending import save_chunks
+
         return save_chunks(name, self[name], partial(self.save, name), self.validator(name))
 
     def validate(self, name: str, data: Any = _STORED, *, on: str = LOAD) -> ValidationResult:
@@ -156,6 +156,8 @@ class DatasetAccess(ValidatedDatasets):
         Returns:
             The paths that were removed.
         """
+        from treadle.io.temporary import remove_leftovers
+
         return remove_leftovers(place for name in names if (place := self._local_path(name)) is not None)
 
     def _local_path(self, name: str) -> str | None:

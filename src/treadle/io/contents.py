@@ -21,7 +21,6 @@ from typing import TYPE_CHECKING, Final
 
 from treadle.events import ContentRecord
 from treadle.io.kedro_files import NoFileError, kedro_file
-from treadle.io.remote_contents import remote_content
 from treadle.named_tuple import NamedTuple
 
 if TYPE_CHECKING:
@@ -186,6 +185,8 @@ def _kedro_content(dataset: object, name: str, known: ContentRecord | None) -> C
     blank = blank_record(name, found.address, found.version)
     if found.files is None:
         return local_content(blank, found.path, known, found.names)
+    from treadle.io.remote_contents import remote_content
+
     found.files.invalidate_cache()
     return remote_content(blank, found.files, found.path, found.names)
 

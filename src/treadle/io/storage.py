@@ -20,7 +20,6 @@ from typing import IO, TYPE_CHECKING, Any, Final, Protocol, cast
 from treadle.errors import DatasetError
 from treadle.io.contents import local_content, note_written
 from treadle.io.identity import FileIdentity, identify_local, stat_facts
-from treadle.io.temporary import temporary_beside
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -101,6 +100,8 @@ class LocalStorage:
     @contextlib.contextmanager
     def writing(self, path: str, how: OpenArguments) -> Iterator[IO[Any]]:
         """Open a file to write; it appears when the block ends without an error."""
+        from treadle.io.temporary import temporary_beside
+
         target = Path(path).resolve()  # a link stays a link: the file it points to is replaced
         target.parent.mkdir(parents=True, exist_ok=True)
         try:

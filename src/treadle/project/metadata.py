@@ -1,12 +1,13 @@
 """Read the metadata of a project from `pyproject.toml`: its package, name and source folder.
 
-Job: find a project at or above a path, and read and validate its `[tool.treadle]` table. State: none. Neighbours:
-`configure.py` bootstraps a project from its metadata.
+Job: find a project at or above a path, and read and validate its `[tool.treadle]` table. State: a cache of parsed texts.
+Neighbours: `configure.py` bootstraps a project from its metadata.
 """
 
 from __future__ import annotations
 
 import sys
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -134,13 +135,9 @@ def _read_table(file: Path) -> tuple[dict[str, Any], dict[str, Any]] | None:
         raise ProjectError(msg, file=str(file)) from exc
     if "treadle" not in text:
         return None
-    if sys.version_info >= (3, 11):
-        import tomllib
-    else:
-        import tomli as tomllib
     try:
-        data = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as exc:
+        data = _parse(text)
+    except ValueError as exc:
         msg = f"{file} is not valid TOML: {exc}. Correct the file."
         raise ProjectError(msg, file=str(file)) from exc
     tools = data.get("tool", {})
@@ -151,6 +148,16 @@ def _read_table(file: Path) -> tuple[dict[str, Any], dict[str, Any]] | None:
         raise _wrong(file, TABLE, "must be a table of keys, such as package_name.")
     project = data.get("project", {})
     return table, project if isinstance(project, dict) else {}
+
+
+@lru_cache(maxsize=4)
+def _parse(text: str) -> dict[str, Any]:
+    """Parse TOML. A command reads the same file to find the project, its own commands and its package, and parses it once."""
+    if sys.version_info >= (3, 11):
+        import tomllib
+    else:
+        import tomli as tomllib
+    return tomllib.loads(text)
 
 
 def _is_kedro(file: Path) -> bool:

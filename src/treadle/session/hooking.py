@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from treadle.errors import HookError
-from treadle.hooks import plugin_at_fault
 from treadle.secrets import masked_exception
 
 if TYPE_CHECKING:
@@ -34,6 +33,7 @@ def call_hook(hooks: PluginManager, name: str, **arguments: Any) -> list[Any]:
         answers: list[Any] = getattr(hooks.hook, name)(**arguments)
     except Exception as exc:  # noqa: BLE001 - raised again as the cause of a HookError
         from treadle.execution.attempt.failure import record_failure
+        from treadle.hooks import plugin_at_fault
 
         plugin = plugin_at_fault(hooks, name, exc)
         failure = record_failure(exc, phase="hook", hook=name, plugin=plugin)

@@ -12,7 +12,6 @@ from treadle.named_tuple import NamedTuple
 from treadle.planning import check_inputs
 from treadle.session.policies import configured_policies
 from treadle.session.selection import keep_missing, select_pipeline
-from treadle.session.unknown_params import warn_about_unknown_params
 from treadle.session.versions import check_load_versions
 
 if TYPE_CHECKING:
@@ -71,7 +70,10 @@ def prepare_run(
     check_inputs(pipeline, inputs)
     check()
     context = load_context()
-    warn_about_unknown_params(context, pipeline)
+    if context.extra_params:
+        from treadle.session.unknown_params import warn_about_unknown_params
+
+        warn_about_unknown_params(context, pipeline)
     policies = configured_policies(context.config_loader, pipelines, pipeline)
     catalog = context.catalog_with(request.load_versions)
     check_load_versions(catalog, pipeline, request.load_versions, context.config_loader)

@@ -9,8 +9,6 @@ import functools
 import operator
 from typing import TYPE_CHECKING
 
-from treadle.session.missing import missing_nodes
-
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -58,6 +56,7 @@ def keep_missing(pipeline: Pipeline, catalog: Catalog) -> Pipeline:
     Returns:
         A pipeline of those nodes; empty if no output is missing.
     """
+    from treadle.session.missing import missing_nodes
 
     def persists(name: str) -> bool:
         return name in catalog and not catalog.capabilities(name).in_memory

@@ -31,7 +31,7 @@ def warn_about_unknown_params(context: Context, pipeline: Pipeline) -> None:
         pipeline: the nodes to run.
     """
     declared = getattr(context.config_loader, "unresolved", None)  # a custom loader may not have it
-    if not context.extra_params or declared is None:
+    if declared is None:
         return
     used = [name.removeprefix(_PREFIX) for name in pipeline.inputs() if name.startswith(_PREFIX)]
     for path, close in _misspelt(context.extra_params, declared("parameters"), ()):

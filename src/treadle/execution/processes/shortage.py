@@ -8,7 +8,6 @@ from __future__ import annotations
 import errno
 import resource
 import shutil
-import tempfile
 from contextlib import suppress
 
 from treadle.errors import RunnerError
@@ -67,6 +66,8 @@ def _no_more_processes(what: str, reason: str) -> str:
 
 
 def _full_directories() -> str:
+    import tempfile  # for this error only, as it takes a millisecond
+
     free = {}
     for directory in dict.fromkeys((tempfile.gettempdir(), "/dev/shm")):  # noqa: S108 - where semaphores are
         with suppress(OSError):

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from treadle.execution.processes.memory import usable_memory
 from treadle.planning.needs import MEMORY, check_needs, needed_resources
 
 if TYPE_CHECKING:
@@ -34,6 +33,8 @@ def run_limits(plan: Plan, of_runner: Mapping[str, int]) -> Mapping[str, int]:
         return {}
     limits = {**plan.resources, **of_runner}
     if MEMORY in needed and MEMORY not in limits:
+        from treadle.execution.processes.memory import usable_memory
+
         limits[MEMORY] = usable_memory()
     check_needs(plan, limits)
     return limits

@@ -14,7 +14,6 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from treadle.execution.processes.memory import cgroup_limits
 from treadle.named_tuple import NamedTuple
 from treadle.observe.store.plain import plain_text
 
@@ -122,6 +121,8 @@ def _merge(into: dict[str, int], sizes: dict[str, int]) -> None:
 
 @lru_cache(maxsize=1)  # a service records many runs, and the limit hardly ever changes
 def _limit() -> int | None:
+    from treadle.execution.processes.memory import cgroup_limits
+
     try:
         total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (OSError, ValueError):  # not every system has these names
