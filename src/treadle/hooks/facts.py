@@ -5,8 +5,6 @@ Neighbours: the hook `on_worker_start` in `specs.py` takes it; `treadle.executio
 
 from __future__ import annotations
 
-import os
-
 from treadle.named_tuple import NamedTuple
 
 
@@ -35,11 +33,3 @@ class WorkerFacts(NamedTuple):
     def is_main(self) -> bool:
         """Whether this is the main process, which runs the session."""
         return self.number == 0
-
-
-def current_directory() -> str:
-    """Return the working directory of this process; an empty string if it was deleted."""
-    try:
-        return os.getcwd()  # noqa: PTH109 - the text of it is wanted
-    except FileNotFoundError:
-        return ""

@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from treadle.errors import ConfigError, HookError, ProjectError, ProjectNotFoundError, SessionError, StoreError
-from treadle.hooks.facts import current_directory
 from treadle.observe.store import SQLStore
 from treadle.session.facts import GitProbe, host_name, recorded_environment, user_name
 from treadle.session.identity import new_session_id
 from treadle.session.record import SessionFacts
 from treadle.suggestions import close_names, did_you_mean
+from treadle.working_directory import working_directory
 
 if TYPE_CHECKING:
     from pluggy import PluginManager
@@ -187,7 +187,7 @@ def find_path(project: ConfiguredProject, given: str | Path | None) -> Path:
         return project.metadata.project_path
     from treadle.project import find_project
 
-    if not (here := current_directory()):
+    if not (here := working_directory()):
         msg = "The working directory of this process was deleted, so no project can be found from it. Pass project_path."
         raise ProjectNotFoundError(msg, file=".")
     return find_project(Path(here)) or Path(here)
@@ -259,7 +259,7 @@ def program_of(project: ConfiguredProject) -> tuple[str, ...]:
 
     if project.metadata is None and find_module(f"{project.package_name}.__main__") is not None:
         return ("python", "-m", project.package_name)
-    if project.metadata is not None and not Path(current_directory()).is_relative_to(project.metadata.project_path):
+    if project.metadata is not None and not Path(working_directory()).is_relative_to(project.metadata.project_path):
         return ("treadle", "run", f"--project={project.metadata.project_path}")
     return ("treadle", "run")
 

@@ -25,9 +25,9 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from treadle.forks import fork_safe
-from treadle.hooks.facts import current_directory
 from treadle.named_tuple import NamedTuple
 from treadle.secrets import MASK, looks_secret, mask_secrets, mask_setting
+from treadle.working_directory import working_directory
 
 if TYPE_CHECKING:
     import subprocess
@@ -239,7 +239,7 @@ def installed_versions() -> dict[str, str]:
             folders.append((folder, os.stat(folder or ".").st_mtime_ns))  # noqa: PTH116 - a service records many sessions
         except OSError:  # sys.path may contain archives and missing folders
             continue
-    return dict(_versions_in(current_directory(), tuple(folders)))
+    return dict(_versions_in(working_directory(), tuple(folders)))
 
 
 @lru_cache(maxsize=1)

@@ -32,9 +32,10 @@ from treadle.execution.protocol.messages import HookPayload
 from treadle.execution.values.in_band import pickle_in_band
 from treadle.forks import fork_safe
 from treadle.hooks import describe_plugin, implemented, plugin_at_fault, plugins_implementing
-from treadle.hooks.facts import WorkerFacts, current_directory
+from treadle.hooks.facts import WorkerFacts
 from treadle.plugins import HOOKS, offered, plugin_name
 from treadle.project.current import configured_project, is_configured
+from treadle.working_directory import working_directory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable, Sequence
@@ -237,7 +238,7 @@ def rebuild_hooks(payloads: tuple[HookPayload, ...]) -> pluggy.PluginManager | N
 def main_facts() -> WorkerFacts:
     """Return the description of the main process that `on_worker_start` receives."""
     package = configured_project().package_name if is_configured() else None
-    return WorkerFacts(0, "main", os.getpid(), package, None, None, current_directory())
+    return WorkerFacts(0, "main", os.getpid(), package, None, None, working_directory())
 
 
 def start_plugins(manager: pluggy.PluginManager | None, facts: WorkerFacts, run_id: str | None = None) -> None:

@@ -19,6 +19,7 @@ from treadle.execution.protocol.messages import ProcessSpec
 from treadle.execution.worker import process_state
 from treadle.project.code import code_stamp
 from treadle.project.current import configured_project, is_configured
+from treadle.working_directory import working_directory
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -60,14 +61,13 @@ def make_worker_spec(
 
 
 def _working_directory() -> str:
-    try:
-        return os.getcwd()
-    except FileNotFoundError as exc:
+    if not (folder := working_directory()):
         msg = (
             "The working directory of this process was deleted, and worker processes start in it. Change to another directory "
             "first (`cd`, or os.chdir)."
         )
-        raise RunnerError(msg, name="parallel") from exc
+        raise RunnerError(msg, name="parallel")
+    return folder
 
 
 def _main_file() -> str | None:

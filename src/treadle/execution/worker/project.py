@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 from treadle.execution.attempt.failure import record_failure
 from treadle.execution.values.restoring import define_received_objects
 from treadle.execution.worker.forwarding import ForwardHandler, take_over_logging
-from treadle.hooks.facts import WorkerFacts, current_directory
+from treadle.hooks.facts import WorkerFacts
 from treadle.project.logging import apply_levels, node_here
+from treadle.working_directory import working_directory
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -57,7 +58,7 @@ def set_up_project(spec: ProjectSpec, number: int, send: Callable[[Fact], None])
         package_name=spec.package_name,
         start_method=None,
         thread_limit=None,
-        working_directory=current_directory(),
+        working_directory=working_directory(),
     )
     return facts, failure
 

@@ -19,8 +19,9 @@ from treadle.execution.values.restoring import define_received_objects
 from treadle.execution.worker.forwarding import ForwardHandler
 from treadle.execution.worker.streams import ForwardStream
 from treadle.forks import fork_safe
-from treadle.hooks.facts import WorkerFacts, current_directory
+from treadle.hooks.facts import WorkerFacts
 from treadle.project.logging import apply_levels
+from treadle.working_directory import working_directory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -104,6 +105,6 @@ class HostedProject:
             package_name=self._spec.package_name,
             start_method=None,
             thread_limit=None,
-            working_directory=current_directory(),
+            working_directory=working_directory(),
         )
         return facts, failure
