@@ -51,10 +51,15 @@ class BetweenRuns:
         self._pickled_wiring = b""
         self._wiring: tuple[Any, ...] = ()
 
-    def unpickle_wiring(self, pickled: bytes) -> tuple[Any, ...]:
-        """Return the wiring of a RunSpec from its pickle, which is often that of the last run."""
-        if pickled != self._pickled_wiring:
-            self._pickled_wiring, self._wiring = pickled, pickle.loads(pickled)  # noqa: S301 - the parent sent it
+    def replace_wiring(self, pickled: bytes) -> None:
+        """Keep the pickled wiring of a RunSpec, which is the wiring of this run and of later ones until it is replaced."""
+        self._pickled_wiring = pickled
+
+    def wiring(self) -> tuple[Any, ...]:
+        """Return the wiring. It is unpickled when a run first needs it."""
+        if self._pickled_wiring:
+            self._wiring = pickle.loads(self._pickled_wiring)  # noqa: S301 - the parent sent it
+            self._pickled_wiring = b""
         return self._wiring
 
 

@@ -32,6 +32,7 @@ from treadle.execution.worker.facts import worker_facts
 from treadle.execution.worker.forwarding import flush_forwarded
 from treadle.execution.worker.open_run import OpenRun
 from treadle.forks import fork_safe
+from treadle.named_tuple import new_record
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -135,7 +136,7 @@ class WorkerRun:
         worker.blackboard.finish(worker.place, self._number, index, started, times.at)
         _started, at, load_seconds, run_seconds, save_seconds, contents = times
         fields = (self._number, index, started, at, load_seconds, run_seconds, save_seconds, tuple(handles.items()), contents)
-        message = tuple.__new__(Finished, fields)  # in half the time of its constructor
+        message = new_record(Finished, fields)
         if worker.channel.post(message, descriptors) >= FLUSH_BATCH_SIZE:
             worker.channel.flush()
         if self._heap.is_due_after(times.at - started):

@@ -116,8 +116,7 @@ class _Server:
         self._channel = worker.channel
         self._lock = fork_safe(threading.Lock())  # guards `_commands`, from which the monitor thread removes jobs
         self._commands: deque[tuple[Any, list[int]]] = deque()
-        self._specs: dict[int, tuple[bytes, bytes]] = {}  # each without its wiring, and the wiring
-        self._wiring = b""  # of the last run
+        self._specs: dict[int, bytes] = {}  # of runs that are not open yet, pickled, without the wiring
         self._runs: dict[int, WorkerRun] = {}
         self._files = InputFiles()
         self._budget = Budget(worker.spec.scratch)
@@ -159,8 +158,8 @@ class _Server:
     def _begin(self, command: BeginRun) -> None:
         """Keep the spec of a run; the run is opened when its first job arrives."""
         if command.wiring is not None:
-            self._wiring = command.wiring
-        self._specs[command.run] = command.spec, self._wiring
+            self._worker.between_runs.replace_wiring(command.wiring)
+        self._specs[command.run] = command.spec
 
     def _end(self, number: int) -> None:
         self._specs.pop(number, None)
@@ -318,8 +317,8 @@ class _Server:
         """Open the run of a job; if that fails, report the job's first node as failed, and return None."""
         started = time.time()
         try:
-            pickled, wiring = self._specs[job.run]
-            spec = pickle.loads(pickled).with_wiring(self._worker.between_runs.unpickle_wiring(wiring))  # noqa: S301 - the parent sent it
+            spec = pickle.loads(self._specs[job.run])  # noqa: S301 - the parent sent it
+            spec = spec.with_wiring(self._worker.between_runs.wiring())
             self._runs[job.run] = run = WorkerRun(job.run, spec, self._worker, self._files.of(job.run), self._budget)
             del self._specs[job.run]
         except WorkerSetupError:
