@@ -11,7 +11,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-__all__ = ["NamedTuple"]
+__all__ = ["NamedTuple", "new_record"]
+
+new_record = tuple.__new__
+"""`new_record(kind, fields)` makes a named tuple from all of its fields, unchecked, in half the time of its constructor."""
 
 if TYPE_CHECKING:
     from typing import NamedTuple  # noqa: TID251 - what type checkers see

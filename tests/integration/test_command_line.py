@@ -139,12 +139,12 @@ def test_what_the_command_imports_before_each_run_is_needed(launch, make_loom):
     script = """
 import sys
 from treadle import Session, bootstrap_project
-from treadle.cli.run import EVERY_RUN
+from treadle.cli.run import MODULES_OF_EVERY_RUN
 
 bootstrap_project(".")
 with Session.create() as session:
     session.run()
-print("MISSING", [name for name in EVERY_RUN if name not in sys.modules])
+print("MISSING", [name for name in MODULES_OF_EVERY_RUN if name not in sys.modules])
 """
     launched = launch(script, root, LOOM_TALLY=str(root / "tally.txt"))
     assert launched.wait() == 0, launched.output

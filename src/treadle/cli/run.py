@@ -246,7 +246,7 @@ def run(  # noqa: PLR0913 - one argument per flag
             _write_report(created[0], report, raises=has_succeeded)
 
 
-EVERY_RUN = (
+MODULES_OF_EVERY_RUN = (
     "treadle.session.session",
     "treadle.config.loader",
     "treadle.hooks.manager",
@@ -263,7 +263,7 @@ def _import_sessions() -> None:
     from treadle.project import is_configured
 
     if has_frozen_imports() and not is_configured():
-        freeze_imports(*EVERY_RUN)
+        freeze_imports(*MODULES_OF_EVERY_RUN)
     else:
         with collection_paused():  # it would traverse all modules again and again
             import_module("treadle.session")

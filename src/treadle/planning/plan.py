@@ -18,7 +18,7 @@ from weakref import WeakKeyDictionary
 
 from treadle.collector import collection_paused
 from treadle.errors import UnknownDatasetError
-from treadle.named_tuple import NamedTuple
+from treadle.named_tuple import NamedTuple, new_record
 from treadle.pipeline.names import base_name
 from treadle.planning.confirms import confirming_in_main
 from treadle.planning.exclusive import apply_exclusive
@@ -70,9 +70,9 @@ class PlannedDataset(NamedTuple):
         return len(self.consumers) + self.is_result
 
 
-_new_node = partial(tuple.__new__, PlannedNode)
-_new_dataset = partial(tuple.__new__, PlannedDataset)
-"""Make named tuples from their fields, in half the time of their constructors."""
+_new_node = partial(new_record, PlannedNode)
+_new_dataset = partial(new_record, PlannedDataset)
+"""Make a planned node, or dataset, from all of its fields."""
 
 
 class Plan(NamedTuple):
@@ -129,7 +129,7 @@ class Plan(NamedTuple):
         return tuple(index for index, dataset in enumerate(self.datasets) if dataset.is_result)
 
 
-_last_plans: WeakKeyDictionary[Links, tuple[list[Capabilities | None], Plan]] = WeakKeyDictionary()
+_cached_plans: WeakKeyDictionary[Links, tuple[list[Capabilities | None], Plan]] = WeakKeyDictionary()
 """By pipeline: the capabilities of its datasets, and its plan under no configured policies, without the links."""
 
 
@@ -154,12 +154,12 @@ def compile_plan(pipeline: Pipeline, catalog: Catalog, rules: PolicyRules = NO_R
     known = [catalog.capabilities(name) if name in catalog else None for name in links.names]
     if rules is not NO_RULES:
         return _compile(links, known, catalog, rules)
-    last = _last_plans.get(links)
+    last = _cached_plans.get(links)
     if last is None or last[0] != known:
         plan = _compile(links, known, catalog, rules)
         if links.confirmed:  # it also depends on datasets that no node loads or saves
             return plan
-        last = _last_plans[links] = known, plan._replace(links=None)  # a plan with its links would keep them alive
+        last = _cached_plans[links] = known, plan._replace(links=None)  # a plan with its links would keep them alive
     return last[1]._replace(links=links)
 
 

@@ -20,6 +20,7 @@ from treadle.errors import RunnerError
 from treadle.execution.executors.events import Report, WorkerUp
 from treadle.execution.executors.main_worker import MainWorker
 from treadle.execution.protocol.messages import MAIN, Cancel, Finished, Job, JobsReturned, Release, Transfer, Transferred
+from treadle.named_tuple import new_record
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -105,7 +106,7 @@ class Executor:
             return
         inputs = tuple(self.store.handles(job.inputs)) if job.inputs else ()
         _worker, nodes, _inputs, last, local = job
-        self.pool.send(job.worker, tuple.__new__(Job, (self._run, nodes, inputs, last, local)))  # faster than its constructor
+        self.pool.send(job.worker, new_record(Job, (self._run, nodes, inputs, last, local)))
 
     def cancel(self, worker: int) -> None:
         """Ask a worker to return the jobs that it has not started; each is reported by JobsReturned."""

@@ -13,6 +13,7 @@ from treadle.execution.attempt.attempt import AttemptFailedError, attempt_node
 from treadle.execution.attempt.failure import record_failure
 from treadle.execution.executors.events import Report
 from treadle.execution.protocol.messages import Failed, Finished, JobsReturned, Started
+from treadle.named_tuple import new_record
 from treadle.project.logging import node_here
 
 if TYPE_CHECKING:
@@ -92,7 +93,7 @@ def job_steps(  # noqa: PLR0913 - all but the first four are keyword-only
         outputs = tuple(handles.items())
         started, at, load_seconds, run_seconds, save_seconds, contents = times
         fields = run, index, started, at, load_seconds, run_seconds, save_seconds, outputs, contents
-        yield Report(worker, tuple.__new__(Finished, fields))  # in half the time of its constructor
+        yield Report(worker, new_record(Finished, fields))
 
 
 def _keep_outputs(

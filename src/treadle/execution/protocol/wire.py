@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from treadle.execution.protocol.handles import Inline
 from treadle.execution.protocol.messages import Finished, Job
+from treadle.named_tuple import new_record
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -68,10 +69,7 @@ def from_wire(tag: int | None, received: Any) -> Sequence[Any]:
     return list(map(_makers[kind], zip(*received, strict=True)))
 
 
-_new = tuple.__new__
-"""Makes a named tuple from its fields. The generated constructor is written in Python and takes twice the time."""
-
-_makers: dict[type, Callable[[tuple[Any, ...]], Any]] = {kind: partial(_new, kind) for kind in _TYPES}
+_makers: dict[type, Callable[[tuple[Any, ...]], Any]] = {kind: partial(new_record, kind) for kind in _TYPES}
 
 
 def _compact(pairs: tuple[tuple[int, Handle], ...]) -> tuple[tuple[int, Handle | bytes], ...]:
@@ -79,4 +77,4 @@ def _compact(pairs: tuple[tuple[int, Handle], ...]) -> tuple[tuple[int, Handle |
 
 
 def _restore(pairs: tuple[tuple[int, Handle | bytes], ...]) -> tuple[tuple[int, Handle], ...]:
-    return tuple([(dataset, _new(Inline, (each, ())) if type(each) is bytes else each) for dataset, each in pairs])  # type: ignore[misc]
+    return tuple([(dataset, new_record(Inline, (each, ())) if type(each) is bytes else each) for dataset, each in pairs])  # type: ignore[misc]

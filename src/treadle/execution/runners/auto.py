@@ -119,7 +119,7 @@ class AutoRunner(Runner):
         graph = [(node.name, node.parents, node.main_only) for node in plan.nodes]
         chosen_for = graph, plan.timeouts, limits, are_traced
         latest = self.latest if self._chosen_for == chosen_for and self._own_runs else None
-        if latest is not None and self._own_runs[0].seconds <= latest.holds_below:
+        if latest is not None and self._own_runs[0].seconds <= latest.valid_up_to:
             return latest
         past = self._past(plan, past_runs)
         if are_traced:  # threads share TRACEPARENT, so no node of theirs has its own span in it

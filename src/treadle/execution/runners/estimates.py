@@ -73,13 +73,13 @@ class Choice(NamedTuple):
         runner: its name.
         workers: its number of workers.
         reason: why it was chosen, in words.
-        holds_below: the same choice would be made again unless a run with this runner takes longer than this, in seconds.
+        valid_up_to: the same choice would be made again unless a run with this runner takes longer than this many seconds.
     """
 
     runner: str
     workers: int
     reason: str
-    holds_below: float = 0.0
+    valid_up_to: float = 0.0
 
 
 def choose_runner_for(plan: Plan, past: Sequence[RunTimes], most_workers: int, limits: Mapping[str, int] | None = None) -> Choice:
@@ -113,8 +113,8 @@ def choose_runner_for(plan: Plan, past: Sequence[RunTimes], most_workers: int, l
     if tried is not None and best.runs:
         return Choice(tried.runner, tried.workers, f"{_expected(tried)}, not tried yet; {_expected(best)} {_with(best)}")
     compared = ", ".join(f"{each.seconds:.3g} s {_with(each)}" for each in others)
-    holds_below = min(each.seconds for each in others) if best.runs >= ENOUGH_RUNS else 0.0
-    return Choice(best.runner, best.workers, f"{_expected(best)}, {compared}", holds_below)
+    valid_up_to = min(each.seconds for each in others) if best.runs >= ENOUGH_RUNS else 0.0
+    return Choice(best.runner, best.workers, f"{_expected(best)}, {compared}", valid_up_to)
 
 
 def estimate_runners(

@@ -23,6 +23,7 @@ from treadle.execution.protocol.handles import Inline, Segment
 from treadle.execution.values.ownership import claim_ownership, share_copy_on_write
 from treadle.execution.values.pickling import ATOMS, pickle_value
 from treadle.io.copying import CopyMode, copy_value
+from treadle.named_tuple import new_record
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -36,9 +37,6 @@ RESIDENT_BYTES = 1 << 20
 """Plain arrays and frames from this many bytes stay in the worker that made them until another process needs them."""
 
 _ALIGNMENT = 64
-
-_new = tuple.__new__
-"""Makes a named tuple from its fields, in half the time of its constructor."""
 
 
 class NoRoomError(Exception):
@@ -68,7 +66,7 @@ def publish(value: Any, scratch: str, *, budget: Budget | None = None, spare: in
             msg = f"there was not enough memory to pickle a {type(value).__module__}.{type(value).__qualname__}"
             raise NoRoomError(msg) from exc
         if not buffers and len(data) <= INLINE_BYTES:  # most values
-            return _new(Inline, (data, ()))
+            return new_record(Inline, (data, ()))
         size = len(data) + sum(buffer.nbytes for buffer in buffers)
         if size <= INLINE_BYTES:
             return Inline(data, tuple(bytes(buffer) for buffer in buffers))
