@@ -74,7 +74,7 @@ def test_a_run_that_exceeds_the_grace_is_interrupted(own_server, restore_hangup)
 
 
 def test_a_taken_port_and_other_errors_are_explained(project_root, tmp_path):
-    """The command ends with a message for a taken port, a public address without a token, and a missing package."""
+    """The command ends with one message: of a port, a token, a package, a runner, or a project that cannot be imported."""
     root = project_root(tmp_path)
 
     def start(*words, code="from treadle.__main__ import main; sys.exit(main())"):
@@ -88,5 +88,13 @@ def test_a_taken_port_and_other_errors_are_explained(project_root, tmp_path):
         port = str(taken.getsockname()[1])
         assert f"Port {port} is used by another program" in start("--port", port)
     assert "TREADLE_SERVER_TOKEN" in start("--host", "0.0.0.0")
+    assert start("--port", "0", "--runner", "none").startswith("Error: There is no runner 'none'.")
+    assert start("--port", "0", "--runner-params", "foo=1").startswith("Error: Runner 'parallel' does not take these parameters")
+    registry = root / "src" / "served" / "pipeline_registry.py"
+    code = registry.read_text()
+    registry.write_text(f"import no_such_module\n{code}")
+    (line,) = start("--port", "0").splitlines()
+    assert "The module served.pipeline_registry of the project cannot be imported" in line
+    registry.write_text(code)
     missing = "sys.modules['uvicorn'] = None; from treadle.__main__ import main; sys.exit(main())"
     assert "pip install 'treadle[server]'" in start(code=missing)

@@ -154,5 +154,5 @@ def start(  # noqa: PLR0913 - one argument per flag
     with open_socket(chosen) as opened:
         address, actual = opened.getsockname()[:2]
         shown = f"[{address}]" if ":" in address else address
-        click.echo(printable(f"Serving {project_path.name} at http://{shown}:{actual} (Ctrl-C ends it)"))
-        serve(app, chosen, opened)
+        text = printable(f"Serving {project_path.name} at http://{shown}:{actual} (Ctrl-C ends it)")
+        serve(app, opened, announce=lambda: click.echo(text))

@@ -45,6 +45,14 @@ class ServedProject:
         """The runner of all runs."""
         return self._service.runner
 
+    def load_registry(self) -> None:
+        """Import the project's registry, so that an error in it is one of the start and not of every request.
+
+        Raises:
+            ProjectError: it cannot be imported.
+        """
+        list(self._service.project.pipelines)
+
     def record(self, run_id: str) -> Any:
         """Return the record of a run of this project; None if there is none with exactly this id.
 

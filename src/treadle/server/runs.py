@@ -78,7 +78,12 @@ class Runs:
         self._keeper = threading.Thread(target=self._keep, name="treadle-server-keeper", daemon=True)
 
     def start(self) -> None:
-        """Take over what an earlier server left, and begin to run what is queued."""
+        """Take over what an earlier server left, and begin to run what is queued.
+
+        Raises:
+            ProjectError: the project's registry cannot be imported.
+        """
+        self.project.load_registry()
         self._adopt()
         self._starter.start()
         self._keeper.start()

@@ -21,6 +21,7 @@ import uvicorn
 from treadle.errors import ServerError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import FrameType
 
     from fastapi import FastAPI
@@ -60,23 +61,26 @@ def open_socket(options: ServerOptions) -> socket.socket:
     return opened
 
 
-def serve(app: FastAPI, options: ServerOptions, opened: socket.socket) -> None:
+def serve(app: FastAPI, opened: socket.socket, *, announce: Callable[[], None]) -> None:
     """Answer requests until a signal arrives and the current run has ended.
 
     Args:
         app: the application.
-        options: of the server.
         opened: where it listens.
+        announce: called when the application has started.
+
+    Raises:
+        TreadleError: the application cannot start: the runner or the project is wrong.
     """
     config = uvicorn.Config(
         app,
         log_config=None,  # the project's logging is configured already
         access_log=False,
         server_header=False,
-        lifespan="on",
+        lifespan="off",  # `_Server.serve` starts and ends the application
         timeout_graceful_shutdown=_CLOSE_SECONDS,
     )
-    server = _Server(config, app, options)
+    server = _Server(config, app, announce)
     if signal.getsignal(signal.SIGHUP) == signal.SIG_DFL:  # of a closed terminal; `nohup` ignores it
         signal.signal(signal.SIGHUP, server.handle_exit)
     server.run(sockets=[opened])
@@ -85,11 +89,22 @@ def serve(app: FastAPI, options: ServerOptions, opened: socket.socket) -> None:
 class _Server(uvicorn.Server):
     """A server that finishes its current run before it ends."""
 
-    def __init__(self, config: uvicorn.Config, app: FastAPI, options: ServerOptions) -> None:
+    def __init__(self, config: uvicorn.Config, app: FastAPI, announce: Callable[[], None]) -> None:
         super().__init__(config)
         self._app = app
-        self._options = options
+        self._announce = announce
         self._is_draining = False
+
+    async def serve(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start the application, answer requests, and end the application.
+
+        Uvicorn would log the traceback of an application that cannot start, and hide its error from the command.
+        """
+        with self.capture_signals():
+            async with self._app.router.lifespan_context(self._app):
+                if not self.should_exit:
+                    self._announce()
+                await super().serve(sockets)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 - of the base class
         """Begin the end of the server: the handler of SIGTERM and SIGINT."""
