@@ -27,7 +27,7 @@ class Durations:
         Args:
             body: what was asked for.
             seconds: how long it took.
-            has_succeeded: whether it succeeded; how long the others took tells nothing of the next one.
+            has_succeeded: whether it succeeded; the durations of failed runs do not predict the next one.
         """
         self._last.append(seconds)
         if has_succeeded:

@@ -321,7 +321,7 @@ class RunQueue:
             self._with_secrets.popitem(last=False)
 
     def _whole_digest(self, content: dict[str, Any]) -> bytes:
-        """Return a digest of a request with its secrets, which nobody without the key of this process can compare."""
+        """Return a digest of a request with its secrets, which can only be compared with the key of this process."""
         return hmac.digest(self._digest_key, json.dumps(content, sort_keys=True).encode(), "sha256")
 
     def _has_started(self, run_id: str) -> bool:

@@ -109,7 +109,7 @@ def _group(graph: RunGraph, members: list[int], key: str, group_of: list[int]) -
 
 
 def _merge(timeline: Timeline, group_of: list[int]) -> tuple[Attempt, ...]:
-    """Return the attempts with those merged that a worker ran in the same part of the run, in so many parts that few are left."""
+    """Merge the attempts that a worker ran in the same part of the run, in as many parts as the page can show."""
     parts = _PARTS
     while parts > 1 and _count_merged(timeline, group_of, timeline.wall / parts) > _MOST_BARS:
         parts //= 4

@@ -17,7 +17,7 @@ _SWEEPS = 4
 """How often the order within the columns is improved."""
 
 _MANY = 2000
-"""The order of more nodes is improved once: a page does not draw so many one by one."""
+"""Up to this number of nodes their order is improved several times, beyond it once: a page draws more nodes as groups."""
 
 
 def place_nodes(nodes: Sequence[GraphNode]) -> tuple[list[int], list[int]]:

@@ -1,9 +1,9 @@
 """The blackboard of a dask worker: a file that says which nodes it runs and has finished, readable after the process has died.
 
 A worker then reports short nodes in batches. Its nanny reads the file for the driver, or the driver itself if it sees the file. A
-worker whose file nobody could read sends the start of each node before it runs it. State: the files. `make_blackboard` runs in
-dask workers, `take_blackboard` in a nanny or in the driver, the rest in the driver. Neighbours: `job_runner.py` writes, `link.py`
-reads.
+worker whose file could not be read later sends the start of each node before it runs it. State: the files. `make_blackboard` runs
+in dask workers, `take_blackboard` in a nanny or in the driver, the rest in the driver. Neighbours: `job_runner.py` writes,
+`link.py` reads.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 _PREFIX = "treadle-board-"
 _STALE_SECONDS = 3600.0
-"""Age of a blackboard after which nobody will read it if its process has ended."""
+"""Age of a blackboard after which it is removed if its process has ended."""
 _READ_SECONDS = 3.0
 """How long a nanny may take to read the blackboard of its worker."""
 
@@ -85,7 +85,7 @@ class BlackboardReader:
         """Whether the file can be read after the worker has died."""
 
     async def read(self, connect: Callable[[str], Any]) -> bytes | None:
-        """Return the content of the blackboard; None if nobody can read it.
+        """Return the content of the blackboard; None if it cannot be read.
 
         Args:
             connect: opens a connection to an address, for an `async with`.

@@ -1,8 +1,8 @@
 """Run the jobs of a pool in a dask worker, in the threads of dask tasks. Neighbours: `hosted_pool.py` receives the jobs.
 
 A task runs what has arrived and what arrives meanwhile, until nothing is left or its time is over. Before a node runs, its start
-is on the blackboard, or on its way to the driver if nobody could read that: so the driver knows which node a worker died in.
-State: the node that runs. Runs in dask workers.
+is on the blackboard, or in transit to the driver if the blackboard could not be read later: so the driver knows which node a
+worker died in. State: the node that runs. Runs in dask workers.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ class JobRunner:
         self.current: Started | None = None
         """The start of the running node."""
         self.blackboard: Blackboard | None = None
-        """Where the nodes that run and have finished are written; None if nobody could read it after this process has died."""
+        """Where the nodes that run and have finished are written; None if it could not be read after this process has died."""
         self.thread: int | None = None
         """The thread that runs the pool's jobs now, None between tasks."""
         self._worker, self._pool, self._number, self._project = worker, pool, number, project
