@@ -10,7 +10,8 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 from treadle.events import ContentRecord, Outcome
-from treadle.observe.export.attempts import Attempt, attempts_of
+from treadle.observe.export.attempts import Attempt, attempts_of, end_of
+from treadle.observe.store.records import SessionState
 from treadle.observe.store.run_graph import PARAMETERS, GraphNode
 
 if TYPE_CHECKING:
@@ -67,6 +68,7 @@ class _RunEvents:
         self._datasets = run.graph.datasets if run.graph is not None else ()
         self._contents = {content.dataset: content for node in run.nodes for content in node.outputs}
         self._job_name = ",".join(run.pipelines) or "__default__"
+        self._is_lost = session.state is SessionState.LOST  # what has no end was aborted, when it was last known to go on
 
     def all(self) -> list[tuple[float, RunEvent]]:
         """Return the events with their times; at the same time, a run starts first and ends last."""
@@ -80,9 +82,9 @@ class _RunEvents:
         )
         for attempt in attempts_of(session, run):
             events += self._attempt(attempt, parent)
-        if run.finished is not None:
-            ended = self._make_run(run.started, self._error(run.error))
-            events.append((run.finished, self._event(_kind(run.outcome), run.finished, ended, job)))
+        if run.finished is not None or self._is_lost:
+            ended, end = self._make_run(run.started, self._error(run.error)), end_of(session, run)
+            events.append((end, self._event(_kind(run.outcome), end, ended, job)))
         return events
 
     def _attempt(self, attempt: Attempt, parent: Any) -> list[tuple[float, RunEvent]]:
@@ -93,7 +95,7 @@ class _RunEvents:
         node = self._nodes.get(record.node)
         inputs, planned = self._inputs(node), self._outputs(node, None)
         events = [(attempt.start, self._event("START", attempt.start, run, job, inputs, planned))]
-        if record.finished is not None:
+        if record.finished is not None or self._is_lost:
             ended = self._make_run(attempt.start, {"parent": parent, **self._error(record.error)}, *path)
             outputs = self._outputs(node, attempt)
             events.append((attempt.end, self._event(_kind(record.outcome), attempt.end, ended, job, inputs, outputs)))

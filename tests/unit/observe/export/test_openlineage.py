@@ -12,6 +12,7 @@ from openlineage.client.serde import Serde
 
 from treadle.events import Outcome
 from treadle.observe.export.openlineage import openlineage_lines, place_of
+from treadle.observe.store import SessionState
 
 CLASSES = {"run": Run, "job": Job}
 
@@ -95,3 +96,11 @@ def test_running_and_interrupted_sessions(make_session, running):
     """What has not ended has no end; what was interrupted was aborted."""
     assert [event.eventType.value for event in read(running)] == ["START", "START", "COMPLETE", "START"]
     assert read(make_session({"outcome": Outcome.INTERRUPTED}))[-1].eventType is RunState.ABORT
+
+
+def test_a_lost_session_was_aborted(running):
+    """Nothing in it goes on: its run, and the node that was running, end when the session was last known to run."""
+    events = read(running._replace(state=SessionState.LOST))
+    assert [event.eventType.value for event in events] == ["START", "START", "COMPLETE", "START", "ABORT", "ABORT"]
+    assert [event.job.name for event in events[-2:]] == [events[3].job.name, events[0].job.name]
+    assert {event.eventTime for event in events[-2:]} == {"1970-01-01T00:00:14.500000+00:00"}
