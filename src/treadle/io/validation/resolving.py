@@ -61,7 +61,9 @@ def resolve_validator(dataset: str, recipe: ValidatorRecipe) -> Callable[[Any], 
     else:
         check = getattr(found, "validate", found)
         if not callable(check):
-            raise _useless(dataset, recipe, f"it is a {type(found).__name__}, neither a class with `validate` nor a function")
+            raise _useless(
+                dataset, recipe, f"it is of the type {type(found).__name__}, neither a class with `validate` nor a function"
+            )
         if recipe.options:
             check = functools.partial(check, **recipe.options)
     _check_call(dataset, recipe, check)
@@ -71,19 +73,22 @@ def resolve_validator(dataset: str, recipe: ValidatorRecipe) -> Callable[[Any], 
 
 def _import(dataset: str, recipe: ValidatorRecipe, path: str) -> Any:
     owner_path, _, name = path.rpartition(".")
-    owner: Any
+    owner: Any = None
+    missing = None
     try:
         owner = import_module(owner_path)
     except ModuleNotFoundError as exc:
-        is_itself = exc.name is not None and (owner_path == exc.name or owner_path.startswith(f"{exc.name}."))
-        if is_itself and "." in owner_path:  # perhaps the path of a class
-            owner = _import(dataset, recipe, owner_path)
-        else:
-            problem = f"there is no module {exc.name!r}" if is_itself else f"{owner_path} cannot be imported: {exc}"
-            hint = "check the path, and whether the package is installed" if is_itself else install_hint(exc.name)
-            raise _not_found(dataset, recipe, problem, f" To correct it, {hint}.") from exc
+        if exc.name is None or not f"{owner_path}.".startswith(f"{exc.name}."):  # a module that the owner imports
+            hint = f" To correct it, {install_hint(exc.name)}."
+            raise _not_found(dataset, recipe, f"{owner_path} cannot be imported: {exc}", hint) from exc
+        missing = exc.name
     except Exception as exc:
         raise _not_found(dataset, recipe, f"{owner_path} raises {type(exc).__name__}: {exc}", " Correct the module.") from exc
+    if missing is not None:  # not in the handler, so that the error does not show the frames of the import
+        if "." not in owner_path:
+            hint = " To correct it, check the path, and whether the package is installed."
+            raise _not_found(dataset, recipe, f"there is no module {missing!r}", hint)
+        owner = _import(dataset, recipe, owner_path)  # perhaps the path of a class
     if not hasattr(owner, name):
         hint = did_you_mean(close_names(name, [each for each in dir(owner) if not each.startswith("_")]), "Check the path.")
         raise _not_found(dataset, recipe, f"{owner_path} has no {name!r}", hint)

@@ -143,7 +143,7 @@ def test_what_may_be_a_validator(name, options, data, expected):
         ("number.x.y", {}, "number has no 'x'"),
         ("WithoutValidate", {}, "the class WithoutValidate has no method `validate`"),
         ("Between", {"options": {"lo": 1}}, "Between cannot be created: TypeError"),
-        ("number", {}, "it is a int, neither a class with `validate` nor a function"),
+        ("number", {}, "it is of the type int, neither a class with `validate` nor a function"),
         ("no_parameters", {}, "it cannot be called with the data of the dataset and its options: too many positional arguments"),
         ("at_least", {}, "missing a required argument: 'low'"),
         ("Model", {"options": {"lazi": True}}, r"unknown option 'lazi'\. Did you mean 'lazy'"),
@@ -166,9 +166,10 @@ def test_what_is_no_validator(name, declared, said):
     ],
 )
 def test_a_path_that_cannot_be_imported(path, said):
-    """The error names the part of the path that does not exist."""
-    with pytest.raises(DatasetError, match=said):
+    """The error names the part of the path that does not exist; frames of the import, which say nothing, are not behind it."""
+    with pytest.raises(DatasetError, match=said) as caught:
         DatasetValidator("orders", read_validator("orders", path))
+    assert (caught.value.__cause__, caught.value.__context__) == (None, None)
 
 
 def test_a_validator_that_needs_pandera_without_pandera(tmp_path, monkeypatch):
