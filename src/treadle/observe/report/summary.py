@@ -147,8 +147,11 @@ def _path_sentence(timeline: Timeline, path: CriticalPath, estimates: Estimates 
     workers = format_count(more, "worker")
     if saved < 0.05:
         return f"{start} More workers would not help: no schedule is shorter than {format_time(estimates.critical_path)}."
-    least = "" if simulated is not None else "at least "
-    return f"{start} With {workers} the nodes would need {least}{format_time(doubled)} instead of {format_time(current)}."
+    if simulated is None:  # a lower bound; handing out many short nodes may take longer than any of it
+        return (
+            f"{start} With {workers} no schedule is shorter than {format_time(doubled)}; the nodes took {format_time(current)}."
+        )
+    return f"{start} With {workers} the nodes would need {format_time(doubled)} instead of {format_time(current)}."
 
 
 def _workers_sentence(summary: Summary, timeline: Timeline, path: CriticalPath) -> str:

@@ -143,8 +143,16 @@ def test_a_large_run_is_simulated_less_often(records, monkeypatch):
     page = report.html()
     assert [row[:2] for row in data_of(page)["whatIf"]["makespans"][:3]] == [[1, 4.0], [2, 2.0], [3, None]]
     assert "≥ 2 s" in page
-    assert "With 4 workers the nodes would need at least" not in page  # the longest path is as long
+    assert "With 4 workers no schedule is shorter than" not in page  # the longest path is as long
     assert "so not every number is simulated" in page
+
+
+def test_a_lower_bound_is_not_called_an_estimate(records, monkeypatch):
+    """Many short nodes whose run took longer than they did: what more workers would need is a bound, and the sentence says so."""
+    monkeypatch.setattr(analysis, "_SIMULATED_NODES", 2)
+    nodes = [records.attempt(name, f"worker-{name}", place, place + 0.1) for place, name in enumerate("12")]
+    summary = Report(records.session(records.graph({"1": (), "2": ()}), nodes, wall=2.0)).content.analysis.summary
+    assert summary.limits[0].endswith("With 4 workers no schedule is shorter than 100 ms; the nodes took 1.1 s.")
 
 
 def test_ten_thousand_nodes_fit_in_three_megabytes(records):

@@ -52,9 +52,12 @@ function memoryChart(container, run) {
 }
 
 function whatIfChart(container, estimates) {
-  const all = estimates.makespans, points = all.filter(([, took]) => took !== null), most = Math.max(...all.map(([, took, least]) => took || least), 1e-9), last = all[all.length - 1][0];
+  const all = estimates.makespans, points = all.filter(([, took]) => took !== null), last = all[all.length - 1][0];
+  // The run itself is marked also if its number of workers was not simulated.
+  const marked = points.some(([count]) => count === estimates.now) ? points : [...points, [estimates.now, estimates.recorded]];
+  const most = Math.max(...all.map(([, , least]) => least), ...marked.map(([, took]) => took), 1e-9);
   canvas(container, 230, { role: "img", "aria-label": `Estimated durations for 1 to ${last} workers; the table below has the numbers` }, (context, width, height) => {
-    const { px, py, left, right } = axes(context, width, height, {
+    const { px, py, right } = axes(context, width, height, {
       left: 84, bottom: 26, top: 12, x: { from: 1, to: last, ticks: [1, 2, 4, 8, 16, 24, 32].filter((each) => each <= last), format: (value) => String(value) }, y: { from: 0, to: most * 1.05, format: seconds },
     });
     const curve = (values, name, dash) => {
@@ -63,15 +66,13 @@ function whatIfChart(container, estimates) {
     };
     curve(all.map(([count, , least]) => [count, least]), "dim", [4, 4]);
     curve(points, "run", []);
-    // The run itself is marked also if its number of workers was not simulated.
-    const marked = points.some(([count]) => count === estimates.now) ? points : [...points, [estimates.now, estimates.recorded]];
     for (const [count, took] of marked) {
       context.beginPath(); context.arc(px(count), py(took), count === estimates.now ? 6 : 3, 0, 7);
       context.fillStyle = colour(count === estimates.now ? "save" : "run"); context.fill();
       if (count === estimates.now) { context.strokeStyle = colour("ink"); context.stroke(); context.fillStyle = colour("ink"); context.textAlign = px(count) > right - 120 ? "right" : "left"; context.fillText(`this run: ${count} worker${count === 1 ? "" : "s"}`, px(count) + (context.textAlign === "left" ? 10 : -10), py(took) - 9); }
     }
     context.textAlign = "right"; context.fillStyle = colour("dim"); context.fillText("workers", right - 24, height - 13);
-    context.textAlign = "left"; context.fillText("- - lower bound", left + 6, height - 36);
+    context.fillText("- - lower bound", right - 4, 14); // the curves fall, so this corner is free
   });
 }
 
