@@ -185,6 +185,16 @@ def test_a_session_without_an_end_or_without_nodes_has_a_report(show, records, s
     assert {"running": "still running", "lost": "was killed", "finished": "Nothing ran"}[state.value] in note
 
 
+def test_a_run_in_which_every_node_was_up_to_date_has_no_timeline(show, records):
+    """The graph and the table show the nodes; there are no links to a timeline and to memory that do not exist."""
+    reused = [records.attempt(name, None, None, None, number=0, outcome=Outcome.REUSED) for name in ("a", "b")]
+    shown = show(Report(records.session(records.graph({"a": (), "b": ("a",)}), reused, wall=0.1)))
+    visible = {
+        name: shown.page.locator(f"nav a[href='#{name}']").is_visible() for name in ("timeline", "usage", "graph", "nodes")
+    }
+    assert visible == {"timeline": False, "usage": False, "graph": True, "nodes": True}
+
+
 def test_a_run_without_nodes_has_no_sections_of_nodes(show, records):
     """Its pipeline could not be imported: no empty graph and table, no links to them, and no error of the page."""
     shown = show(Report(records.session(None, [], wall=0.1, outcome=Outcome.FAILED)))

@@ -17,6 +17,7 @@ from treadle.cli import completion
 from treadle.cli.store_option import STORE, open_store
 from treadle.observe.export.formats import FORMATS
 from treadle.printable import printable
+from treadle.secrets import mask_patterns
 
 if TYPE_CHECKING:
     from treadle.observe.store import SessionRecord
@@ -56,7 +57,7 @@ def export_session(context: click.Context, session_id: str, *, name: str, output
 
         check_libraries(record, name)
         count = send(record)
-        click.echo(printable(f"Sent {count} spans to {endpoint}."))
+        click.echo(printable(mask_patterns(f"Sent {count} spans to {endpoint}.")))
         return
     content = export(record, name)
     if output == _STDOUT:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from treadle.errors import SessionError
 from treadle.events import Outcome
 from treadle.observe.export.attempts import Attempt, attempts_of, end_of
+from treadle.secrets import mask_patterns
 from treadle.trace_ids import VARIABLE, span_id, trace_of
 
 if TYPE_CHECKING:
@@ -78,8 +79,9 @@ def send(session: SessionRecord) -> int:
     try:
         for batch in _batches(spans):
             if exporter.export(batch) is not SpanExportResult.SUCCESS:
+                endpoint = mask_patterns(exporter._endpoint)  # noqa: SLF001 - no public name
                 msg = (
-                    f"The endpoint {exporter._endpoint} did not accept the spans; OpenTelemetry has logged why. "  # noqa: SLF001 - no public name
+                    f"The endpoint {endpoint} did not accept the spans; OpenTelemetry has logged why. "
                     "Check OTEL_EXPORTER_OTLP_ENDPOINT and OTEL_EXPORTER_OTLP_HEADERS, or write a file with --output FILE."
                 )
                 raise SessionError(msg, session_id=session.session_id)

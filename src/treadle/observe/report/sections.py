@@ -49,6 +49,9 @@ COLUMNS = {
 
 _KINDS = {"ran": "ran again", "same": "same"}
 
+_STATUSES = {Outcome.REUSED.value: "up to date"}
+"""Statuses that have other words in a report."""
+
 
 def static_sections(report: ReportContent) -> dict[str, Any]:
     """Return what the page shows without JavaScript, as the values of the template.
@@ -131,6 +134,8 @@ def _notes(report: ReportContent) -> list[str]:
         notes.append("Nothing ran in this session.")
     elif not report.analysis.timeline.graph.nodes:
         notes.append("The run ended before its nodes were known, so nothing ran.")
+    elif report.analysis.summary.counts.keys() == {Outcome.REUSED.value}:
+        notes.append("Every node was up to date, so none ran.")
     elif run.graph is None:
         notes.append("The graph of this run is not recorded, so waits for inputs and the critical path are not known.")
     if len(session.runs) > 1:
@@ -144,7 +149,7 @@ def _tiles(analysis: RunAnalysis) -> list[tuple[str, str, str]]:
     summary, run = analysis.summary, analysis.run
     if run is None or not analysis.timeline.graph.nodes:
         return []
-    counts = ", ".join(f"{count:,} {name}" for name, count in summary.counts.items())
+    counts = ", ".join(f"{count:,} {_STATUSES.get(name, name)}" for name, count in summary.counts.items())
     runner = run.runner + (f", {run.start_method}" if run.start_method else "")
     tiles = [
         ("Wall time", format_time(summary.wall), f"work: {format_time(summary.work)}"),
@@ -182,7 +187,7 @@ def _longest_steps(analysis: RunAnalysis) -> list[Any]:
 def _row(index: int, status: str, timeline: Timeline, last: Attempt | None) -> dict[str, Any]:
     return {
         "name": timeline.graph.nodes[index].name,
-        "outcome": status,
+        "outcome": _STATUSES.get(status, status),
         "waits": ["" if last is None else _short(getattr(last.waits, cause)) for cause in CAUSES],
         "took": format_time(last.seconds) if last is not None else "",
     }

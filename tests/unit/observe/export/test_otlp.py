@@ -137,3 +137,13 @@ def test_spans_are_sent_to_the_endpoint_of_the_environment(make_session, collect
     server.answer = 400
     with pytest.raises(SessionError, match=f"127.0.0.1:{server.server_port}/v1/traces did not accept the spans"):
         send(session)
+
+
+def test_a_password_of_the_endpoint_is_masked(make_session, collector, monkeypatch):
+    """The error of an endpoint that refuses the spans shows its address without the password."""
+    server, _received = collector
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://me:hunter2hunter2@127.0.0.1:{server.server_port}")
+    server.answer = 400
+    with pytest.raises(SessionError, match=r"http://me:\*\*\*@127.0.0.1") as caught:
+        send(make_session())
+    assert "hunter2" not in str(caught.value)

@@ -147,6 +147,15 @@ def test_a_large_run_is_simulated_less_often(records, monkeypatch):
     assert "so not every number is simulated" in page
 
 
+def test_a_run_whose_nodes_were_up_to_date_says_so(records):
+    """In the same words everywhere: in the summary, and in the table that needs no JavaScript."""
+    reused = [records.attempt(name, None, None, None, number=0, outcome=Outcome.REUSED) for name in "12"]
+    page = Report(records.session(records.graph({"1": (), "2": ()}), reused, wall=0.1)).html()
+    for text in ("Every node was up to date, so none ran.", "2 up to date</div>", "<td>up to date</td>"):
+        assert text in page
+    assert "reused" not in page.partition("<main")[2].partition("<script")[0]
+
+
 def test_a_lower_bound_is_not_called_an_estimate(records, monkeypatch):
     """Many short nodes whose run took longer than they did: what more workers would need is a bound, and the sentence says so."""
     monkeypatch.setattr(analysis, "_SIMULATED_NODES", 2)

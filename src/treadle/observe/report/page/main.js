@@ -91,8 +91,11 @@ function notRun(container, run) {
   }
 }
 
+// Remove the link to a section that has nothing to show.
+function hideLink(id) { document.querySelector(`nav a[href="#${id}"]`).hidden = true; }
+
 function sections(run) {
-  if (!run.list.length) for (const id of ["timeline", "usage"]) byId(id).classList.add("hidden-text");
+  if (!run.list.length) for (const id of ["timeline", "usage"]) { byId(id).classList.add("hidden-text"); hideLink(id); }
   const chart = run.workers.length ? gantt(byId("gantt"), [{ title: "", run }]) : null;
   if (chart) {
     const zoomBy = { in: () => chart.zoom(0.6), out: () => chart.zoom(1.7), all: () => chart.whole() };
@@ -125,7 +128,7 @@ function sections(run) {
 
 let timelineChart = null;
 if (CURRENT && CURRENT.names.length) timelineChart = sections(CURRENT);
-else for (const id of ["timeline", "graph", "usage", "nodes"]) { byId(id).hidden = true; document.querySelector(`nav a[href="#${id}"]`).hidden = true; }
+else for (const id of ["timeline", "graph", "usage", "nodes"]) { byId(id).hidden = true; hideLink(id); }
 if (DATA.before && CURRENT) {
   const earlier = unpack(DATA.before);
   gantt(byId("before-chart"), [{ title: `Before: ${DATA.beforeId}`, run: earlier }, { title: `Now: ${DATA.id}`, run: CURRENT }], { label: "Timelines of both runs, on one scale" });
