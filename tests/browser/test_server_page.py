@@ -90,6 +90,9 @@ def test_the_page_is_live_and_safe(browser, server):
     report.wait_for_function("document.documentElement.dataset.ready === 'yes'")
     assert running in report.content()
     assert problems == []
+    page.set_viewport_size({"width": 390, "height": 800})  # a phone: the table scrolls, and words stay whole
+    assert page.evaluate("Math.max(...[...document.querySelectorAll('.state')].map((each) => each.getClientRects().length))") == 1
+    picture(page, "server-390")
     check_accessibility(page)
     context.close()
     client.close()

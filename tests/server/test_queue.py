@@ -25,8 +25,9 @@ from treadle.project import bootstrap_project, configure
 from treadle.server import ServerOptions, access
 from treadle.server.access import wait_for_end
 from treadle.server.events import EventLogs
-from treadle.server.models import RunBody
+from treadle.server.models import NodeCounts, RunBody, RunView
 from treadle.server.outputs import output_response
+from treadle.server.page import _rendered
 from treadle.server.problems import Problem
 from treadle.server.queue import Accepted, RunQueue
 from treadle.server.runs import Runs
@@ -247,6 +248,14 @@ def test_a_run_that_the_service_is_about_to_start_is_running():
     assert served.state == "running"
     assert served.handle.cancel()
     assert served.state == "interrupted"
+
+
+def test_the_page_counts_the_seconds_of_runs_that_go_on():
+    """A lost run has no end, but its time does not go on."""
+    view = RunView(id="r1", state="lost", pipelines=[], started=1.0, nodes=NodeCounts())
+    for state, shown in (("lost", '<td class="number"></td>'), ("running", '<td class="number">1')):
+        (row,) = _rendered("rows.html", runs=[view.model_copy(update={"state": state})]).body.decode().split("</tr>")[:-1]
+        assert shown in row.partition("</time>")[2]
 
 
 def test_many_events_are_sent_in_few_packets(tmp_path):
