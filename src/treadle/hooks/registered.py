@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 
     from pluggy import PluginManager
 
+CATALOG_HOOKS = ("before_node_run", "after_node_run", "on_node_error")
+"""The hooks in the process that runs a node that receive the catalog, and may use any dataset."""
+
 
 def implemented(manager: PluginManager, hook_name: str) -> bool:
     """Return whether anything implements a hook, so that a caller can avoid computing the arguments.
@@ -39,6 +42,18 @@ def plugins_implementing(manager: PluginManager, hook_names: Iterable[str]) -> d
     """
     called = {id(each.plugin) for name in hook_names for each in getattr(manager.hook, name).get_hookimpls()}
     return {name: plugin for name, plugin in manager.list_name_plugin() if plugin is not None and id(plugin) in called}
+
+
+def takes_catalog(manager: PluginManager | None) -> bool:
+    """Return whether an implementation of a node's hooks takes the catalog, and may use any dataset.
+
+    Args:
+        manager: the hooks; None if there are none.
+    """
+    if manager is None:
+        return False
+    implementations = (each for name in CATALOG_HOOKS for each in getattr(manager.hook, name).get_hookimpls())
+    return any("catalog" in (*each.argnames, *each.kwargnames) for each in implementations)
 
 
 def describe_plugin(manager: PluginManager, plugin: Any) -> str:

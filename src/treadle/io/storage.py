@@ -228,3 +228,15 @@ def _open(
     import fsspec
 
     return cast("IO[Any]", fsspec.open(str(path), how.mode(letter), compression=how.compression, **how.text))
+
+
+def local_file_of(dataset: object) -> str | None:
+    """Return the absolute path of the local file or folder of a dataset object; None if it has none.
+
+    Args:
+        dataset: a file dataset of Treadle or of Kedro, or one that has its path in an attribute of the same name.
+    """
+    path = next((value for name in ("filepath", "_filepath", "path", "_path") if (value := getattr(dataset, name, None))), None)
+    if getattr(dataset, "_protocol", "file") not in ("file", "local") or not isinstance(path, (str, os.PathLike)):
+        return None
+    return local_path(address) if is_local(address := os.fspath(path)) else None

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, cast
 from treadle.execution.attempt.context import Steps, Times
 from treadle.execution.attempt.hooks import log_failed_error_hook
 from treadle.hooks import plugin_at_fault
-from treadle.kedro.hooks import CATALOG_HOOKS
+from treadle.hooks.registered import CATALOG_HOOKS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

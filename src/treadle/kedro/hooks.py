@@ -19,6 +19,7 @@ from treadle.errors import HookError
 from treadle.execution.attempt.plugins import reference_to, referred_plugin
 from treadle.execution.protocol.messages import HookPayload
 from treadle.hooks import plugins_implementing
+from treadle.hooks.registered import CATALOG_HOOKS
 from treadle.kedro.hook_pickling import RunObjects, dump_plugin, is_picklable, load_plugin
 from treadle.kedro.plugin_state import has_mergeable_state
 
@@ -28,9 +29,6 @@ if TYPE_CHECKING:
     import pluggy
 
     from treadle.kedro.nodes import KedroNode
-
-CATALOG_HOOKS = ("before_node_run", "after_node_run", "on_node_error")
-"""Hooks that receive the catalog, and may access any dataset."""
 
 WORKER_HOOKS = (
     *CATALOG_HOOKS,

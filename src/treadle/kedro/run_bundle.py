@@ -11,8 +11,10 @@ import pickle
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
-from treadle.execution.packing.bundle import RunBundle, SplitSpec, local_file_of, takes_catalog
+from treadle.execution.packing.bundle import RunBundle, SplitSpec
 from treadle.execution.packing.node_groups import NodeGroups
+from treadle.hooks.registered import takes_catalog
+from treadle.io.storage import local_file_of
 from treadle.kedro.attempt_strategy import KedroAttemptStrategy
 from treadle.kedro.catalog import EngineCatalog, Placement
 from treadle.kedro.dataset_pickling import pack_dataset

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from treadle.secrets.exceptions import masked_exception
-    from treadle.secrets.known import MASK, known_secrets, mask_secrets
+    from treadle.secrets.known import MASK, known_secrets, mask_secrets, secrets_in
     from treadle.secrets.locations import without_credentials
     from treadle.secrets.names import looks_secret
     from treadle.secrets.patterns import mask_patterns, mask_setting
@@ -27,6 +27,7 @@ _MODULES = {
     "mask_setting": "patterns",
     "masked_exception": "exceptions",
     "register_secrets": "registering",
+    "secrets_in": "known",
     "without_credentials": "locations",
 }
 
@@ -39,6 +40,7 @@ __all__ = [
     "mask_setting",
     "masked_exception",
     "register_secrets",
+    "secrets_in",
     "without_credentials",
 ]
 

@@ -7,7 +7,7 @@ but only the newest `MAX_SECRETS` are stored, so that a service that gets a new 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 MASK = "***"
@@ -67,6 +67,16 @@ def mask_secrets(text: str) -> str:
     """
     pattern = _pattern()
     return text if pattern is None else pattern.sub(MASK, text)
+
+
+def secrets_in(pickled: bytes, secrets: Iterable[str]) -> tuple[str, ...]:
+    """Return the secrets that a pickle contains.
+
+    Args:
+        pickled: the pickle.
+        secrets: the candidates, such as `known_secrets()`.
+    """
+    return tuple(secret for secret in secrets if secret.encode("utf-8", "surrogatepass") in pickled)
 
 
 def _pattern() -> re.Pattern[str] | None:

@@ -1,32 +1,31 @@
 """The bundle of a run that the loop passes to an executor. It has two forms: objects for this process, bytes for workers.
 
-Runs in the parent. State: pickled nodes, cached for each pipeline, and pickled classes of catalogs.
+Runs in the parent. State: the pickled wiring of the last run of each pipeline, and pickled classes of catalogs.
 """
 
 from __future__ import annotations
 
 import logging
-import os
 import pickle
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from treadle.execution.attempt.context import RunContext
-from treadle.execution.packing.node_groups import NodeGroups
+from treadle.execution.packing.node_groups import pickled_nodes
 from treadle.execution.protocol.handles import UnpicklableValueError
 from treadle.execution.protocol.messages import RunSpec, WatchedDatasets
 from treadle.execution.values.importable import is_found_by_name
 from treadle.execution.values.in_band import pickle_in_band
-from treadle.hooks.registered import implemented
-from treadle.io.storage import is_local, local_path
+from treadle.hooks.registered import CATALOG_HOOKS, implemented, takes_catalog
+from treadle.io.storage import local_file_of
 from treadle.named_tuple import NamedTuple
 from treadle.pipeline.names import is_parameter
 from treadle.project.logging import snapshot_levels
-from treadle.secrets import known_secrets
+from treadle.secrets import known_secrets, secrets_in
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     import pluggy
     from typing_extensions import Self
@@ -253,14 +252,14 @@ class RunBundle:
             for index, node in enumerate(plan.nodes if stay else ())
             if not stay.isdisjoint((*node.node.inputs, *node.node.outputs, *node.node.confirms))
         }
-        nodes = self._nodes()
+        nodes = pickled_nodes(self.plan)
         main_only |= nodes.unpicklable.keys()
         self._warn_of_unpicklable(nodes, _logger)
         spec = self._base_spec(
             nodes,
             recipes=part.recipes,
             objects=tuple(objects),
-            hooks=_packed_hooks(self.hooks) if self.hooks is not None else (),
+            hooks=self._packed_hooks(),
             catalog_class=_pickled_class(type(self.catalog)),
             parameters=self._parameters(),
             save_version=part.save_version,
@@ -307,16 +306,6 @@ class RunBundle:
             **parts,
         )
 
-    def _nodes(self) -> PickledNodes:
-        """Return the pickled nodes. Nodes whose functions can be imported by name are pickled once for all runs of a pipeline."""
-        links = self.plan.links
-        if links is None:
-            return NodeGroups([node.node for node in self.plan.nodes]).pickled()
-        groups = _groups.get(links)
-        if groups is None:
-            groups = _groups[links] = NodeGroups(links.nodes)
-        return groups.pickled()
-
     def _validators(self) -> Iterator[tuple[int, ValidatorRecipe]]:
         """Yield the declared validator of each dataset in memory that has one, with its index."""
         find = getattr(self.catalog, "validator_recipe", None)  # a catalog class of the project may not have it
@@ -336,8 +325,15 @@ class RunBundle:
 
         return memory_validators(recipes, [dataset.name for dataset in self.plan.datasets])
 
+    def _packed_hooks(self) -> tuple[HookPayload, ...]:
+        if self.hooks is None:
+            return ()
+        from treadle.execution.attempt.plugins import pack_hooks
+
+        return pack_hooks(self.hooks)
+
     def _parameters(self) -> bytes | None:
-        if self.hooks is None or not any(implemented(self.hooks, name) for name in _HOOKS_WITH_CATALOG):
+        if self.hooks is None or not any(implemented(self.hooks, name) for name in CATALOG_HOOKS):
             return None
         if "parameters" not in self.catalog:
             return None
@@ -345,24 +341,6 @@ class RunBundle:
             return pickle_in_band(self.catalog.load("parameters"))
         except UnpicklableValueError:
             return None  # a node that uses these params runs in the main process, where hooks can load them
-
-
-def local_file_of(dataset: object) -> str | None:
-    """Return the absolute path of the local file or folder of a dataset object; None if it has none.
-
-    Args:
-        dataset: a file dataset of Treadle or of Kedro, or one that has its path in an attribute of the same name.
-    """
-    path = next((value for name in ("filepath", "_filepath", "path", "_path") if (value := getattr(dataset, name, None))), None)
-    if getattr(dataset, "_protocol", "file") not in ("file", "local") or not isinstance(path, (str, os.PathLike)):
-        return None
-    return local_path(address) if is_local(address := os.fspath(path)) else None
-
-
-def _packed_hooks(hooks: pluggy.PluginManager) -> tuple[HookPayload, ...]:
-    from treadle.execution.attempt.plugins import pack_hooks
-
-    return pack_hooks(hooks)
 
 
 _classes: WeakKeyDictionary[type, bytes] = WeakKeyDictionary()
@@ -378,30 +356,5 @@ def _pickled_class(kind: type) -> bytes:
     return pickled
 
 
-_groups: WeakKeyDictionary[Links, NodeGroups] = WeakKeyDictionary()
 _wirings: WeakKeyDictionary[Links, tuple[tuple[Any, ...], bytes]] = WeakKeyDictionary()
 """The wiring of the last run of each pipeline, and its pickle."""
-
-_HOOKS_WITH_CATALOG = ("before_node_run", "after_node_run", "on_node_error")
-
-
-def secrets_in(pickled: bytes, secrets: Iterable[str]) -> tuple[str, ...]:
-    """Return the secrets that a pickle contains.
-
-    Args:
-        pickled: the pickle.
-        secrets: the candidates.
-    """
-    return tuple(secret for secret in secrets if secret.encode("utf-8", "surrogatepass") in pickled)
-
-
-def takes_catalog(manager: pluggy.PluginManager | None) -> bool:
-    """Return whether an implementation of a node's hooks takes the catalog, and may use any dataset.
-
-    Args:
-        manager: the hooks; None if there are none.
-    """
-    if manager is None:
-        return False
-    implementations = (each for name in _HOOKS_WITH_CATALOG for each in getattr(manager.hook, name).get_hookimpls())
-    return any("catalog" in (*each.argnames, *each.kwargnames) for each in implementations)

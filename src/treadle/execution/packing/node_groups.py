@@ -1,6 +1,6 @@
 """Pickle nodes for other processes, in groups of nodes that share a function.
 
-Runs in the parent. `bundle.py` puts the groups into a run's spec. State: the pickled nodes that `NodeGroups` caches.
+Runs in the parent. `bundle.py` puts the groups into a run's spec. State: the groups of each pipeline, with the pickled nodes.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import pickle
 from types import FunctionType
 from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 
 from treadle.execution.protocol.handles import UnpicklableValueError
 from treadle.execution.values.importable import is_found_by_name
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from treadle.pipeline import Node
+    from treadle.pipeline.links import Links
+    from treadle.planning import Plan
 
 
 class PickledNodes(NamedTuple):
@@ -79,6 +82,25 @@ class NodeGroups:
                     unpicklable.update(dict.fromkeys(self._members[group], reason))
                     groups.append(b"")
         return PickledNodes(tuple(groups), self._at, frozenset(lasting), unpicklable)
+
+
+_groups: WeakKeyDictionary[Links, NodeGroups] = WeakKeyDictionary()
+"""The groups of each pipeline."""
+
+
+def pickled_nodes(plan: Plan) -> PickledNodes:
+    """Pickle the nodes of a plan. Nodes whose functions can be imported by name are pickled once for all runs of a pipeline.
+
+    Args:
+        plan: the plan.
+    """
+    links = plan.links
+    if links is None:
+        return NodeGroups([node.node for node in plan.nodes]).pickled()
+    groups = _groups.get(links)
+    if groups is None:
+        groups = _groups[links] = NodeGroups(links.nodes)
+    return groups.pickled()
 
 
 def _pickle_by_value(batch: tuple[Node, ...]) -> bytes:

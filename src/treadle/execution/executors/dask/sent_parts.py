@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 from treadle.execution.executors.dask.messages import DatasetPart, RunFiles
 from treadle.execution.executors.dask.run_files import FileExchange
-from treadle.execution.packing.bundle import secrets_in
 from treadle.execution.protocol.messages import Job
+from treadle.secrets import secrets_in
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
