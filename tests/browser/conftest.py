@@ -24,9 +24,9 @@ FLAGS = (
 )
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser():
-    """One browser for all tests."""
+    """One browser for the tests of a module; its event loop must have ended before other tests run theirs in this thread."""
     program = os.environ.get("TREADLE_TEST_BROWSER") or shutil.which("chromium")
     if program is None:
         pytest.skip("chromium is not installed; `.ci/chromium` installs it")
