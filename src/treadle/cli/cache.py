@@ -42,7 +42,7 @@ def collect(max_size: str | None, *, as_json: bool) -> None:
     Values that a running session may use stay.
     """
     from treadle.cli.location import enter_project, session_store
-    from treadle.pipeline.policy import read_amount
+    from treadle.pipeline.quantities import read_amount
     from treadle.project import configured_project
     from treadle.session.value_files import remove_values, values_folder
 

@@ -153,7 +153,7 @@ def _cache_size(package_name: str) -> int:
     Raises:
         SessionError: it is not a size.
     """
-    from treadle.pipeline.policy import read_amount
+    from treadle.pipeline.quantities import read_amount
     from treadle.project.settings import Settings
 
     size = getattr(sys.modules.get(f"{package_name}.settings"), "VALUE_CACHE_SIZE", Settings._field_defaults["VALUE_CACHE_SIZE"])

@@ -23,7 +23,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from treadle.errors import ConfigError
 from treadle.named_tuple import NamedTuple
-from treadle.pipeline.policy import READERS, FailurePolicy, NodePolicy, Place, policy_of, read_resources
+from treadle.pipeline.policy import READERS, FailurePolicy, NodePolicy, Place, policy_of
+from treadle.pipeline.quantities import read_resources
 from treadle.planning.exclusive import ExclusiveRule, read_rule
 from treadle.suggestions import close_names, did_you_mean
 

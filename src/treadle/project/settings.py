@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from treadle.errors import ProjectError
 from treadle.named_tuple import NamedTuple
-from treadle.pipeline.policy import read_amount
+from treadle.pipeline.quantities import read_amount
 from treadle.project.code import import_project_module
 from treadle.suggestions import close_names, did_you_mean
 

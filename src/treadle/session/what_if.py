@@ -13,7 +13,7 @@ from treadle.errors import MissingConfigError, SessionError
 from treadle.events import Outcome
 from treadle.io import Catalog
 from treadle.observe.report.what_if import estimate, estimate_run
-from treadle.pipeline.policy import read_resources
+from treadle.pipeline.quantities import read_resources
 from treadle.planning import compile_plan
 from treadle.planning.policies import NO_RULES
 from treadle.session.creation import make_config_loader, make_facts

@@ -1,6 +1,6 @@
 """Read and check the arguments of runners, so that errors are raised before a run starts.
 
-Runs in the parent. `treadle.pipeline.policy` reads the amounts of node policies. State: none.
+Runs in the parent. `treadle.pipeline.quantities` parses amounts and seeds. State: none.
 """
 
 from __future__ import annotations
@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from treadle.errors import RunnerError
 from treadle.pipeline import Pipeline
-from treadle.pipeline.policy import FailurePolicy, read_amount, read_failure_policy, read_resources, read_seed
+from treadle.pipeline.policy import FailurePolicy, read_failure_policy
+from treadle.pipeline.quantities import read_amount, read_resources, read_seed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from treadle.execution.executors.loky.recycling import Recycling
-    from treadle.pipeline.policy import Amount
+    from treadle.pipeline.quantities import Amount
 
 _T = TypeVar("_T")
 

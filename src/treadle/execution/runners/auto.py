@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from treadle.execution.packing.bundle import RunBundle
     from treadle.execution.processes.start_method import StartMethod
     from treadle.execution.runners.estimates import Choice
-    from treadle.pipeline.policy import Amount, FailurePolicy
+    from treadle.pipeline.policy import FailurePolicy
+    from treadle.pipeline.quantities import Amount
     from treadle.planning import Plan
     from treadle.planning.run_times import RunTimes
 

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from treadle.execution.loop.result import RunResult
     from treadle.execution.packing.bundle import RunBundle
     from treadle.execution.protocol.project import ProjectSetup
-    from treadle.pipeline.policy import Amount, FailurePolicy
+    from treadle.pipeline.policy import FailurePolicy
+    from treadle.pipeline.quantities import Amount
     from treadle.planning import Plan
 
 

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
     from treadle.execution.executors.executor import Executor
     from treadle.execution.protocol.project import ProjectSetup
-    from treadle.pipeline.policy import Amount, FailurePolicy
+    from treadle.pipeline.policy import FailurePolicy
+    from treadle.pipeline.quantities import Amount
     from treadle.planning import Plan
 
 

@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from treadle.execution.protocol.seeds import Seeds
     from treadle.io import Catalog
     from treadle.pipeline import Pipeline
-    from treadle.pipeline.policy import Amount
+    from treadle.pipeline.quantities import Amount
     from treadle.planning import Plan
     from treadle.planning.policies import PolicyRules
     from treadle.planning.reuse.decisions import Decisions

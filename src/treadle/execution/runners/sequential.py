@@ -10,7 +10,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from treadle.execution.executors.executor import Executor
-    from treadle.pipeline.policy import Amount, FailurePolicy
+    from treadle.pipeline.policy import FailurePolicy
+    from treadle.pipeline.quantities import Amount
     from treadle.planning import Plan
 
 

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 
     from treadle.execution.executors.executor import Executor
     from treadle.execution.packing.bundle import RunBundle
-    from treadle.pipeline.policy import Amount, FailurePolicy
+    from treadle.pipeline.policy import FailurePolicy
+    from treadle.pipeline.quantities import Amount
     from treadle.planning import Plan
 
 
