@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import sqlite3
+import sys
 from contextlib import closing
 
 import pytest
@@ -91,6 +92,7 @@ UNNEEDED = {
     *("cloudpickle", "fsspec", "jinja2", "loky", "omegaconf", "psutil", "rich", "sqlalchemy"),
     *("treadle.execution.attempt", "treadle.execution.executors", "treadle.execution.packing", "treadle.execution.scheduling"),
     *("treadle.execution.loop.loop", "treadle.execution.processes.memory", "treadle.hooks.blame", "treadle.io.appending"),
+    *(["urllib.parse"] if sys.version_info >= (3, 13) else []),  # earlier, pathlib imports it
     *("treadle.io.remote_contents", "treadle.io.temporary", "treadle.session.missing", "treadle.session.unknown_params"),
 }
 """Modules that take time to import."""

@@ -81,11 +81,12 @@ def bootstrap_project(path: Path | str) -> ProjectMetadata:
 def _configure(package_name: str, metadata: ProjectMetadata | None) -> None:
     if is_shadowed(package_name):
         forget_package(package_name.partition(".")[0])
-    importlib.invalidate_caches()
-    if not package_name or find_module(package_name) is None:
+    before = _process.project
+    if before is not None:
+        importlib.invalidate_caches()
+    if not package_name or not _can_be_found(package_name):
         raise _no_package(package_name, metadata)
     stamp = code_stamp(package_name)
-    before = _process.project
     if before is not None and before.package_name == package_name:
         if before.stamp != stamp:
             forget_package(package_name)
@@ -94,6 +95,15 @@ def _configure(package_name: str, metadata: ProjectMetadata | None) -> None:
             metadata = before.metadata
     _process.project = ConfiguredProject(package_name, metadata, stamp)
     _process.count += 1
+
+
+def _can_be_found(package_name: str) -> bool:
+    if find_module(package_name) is not None:
+        return True
+    # The package may have been created right after Python had listed its folder. Otherwise the caches stay valid: since Python
+    # 3.13, invalidating them takes 6 ms, in each command and each worker.
+    importlib.invalidate_caches()
+    return find_module(package_name) is not None
 
 
 def _is_within(stamp: CodeStamp, folder: Path) -> bool:
@@ -125,6 +135,7 @@ def _add_to_path(metadata: ProjectMetadata) -> None:
         raise ProjectError(msg, file=str(metadata.config_file), key="source_dir")
     if sys.path[:1] != [source]:
         sys.path[:] = [source, *(entry for entry in sys.path if entry != source)]
+    sys.path_importer_cache.pop(source, None)  # list the folder again: the package may have just been created
     exported = os.environ.get("PYTHONPATH", "")
     others = [entry for entry in exported.split(os.pathsep) if entry and entry != source]
     wanted = os.pathsep.join([source, *others])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import logging
 import os
 import subprocess
@@ -67,6 +68,23 @@ def test_configure_project_in_packaged_mode(make_project: MakeProject, monkeypat
     monkeypatch.syspath_prepend(make_project() / "src")
     configure_project("loomtest")
     assert configured_project().metadata is None
+    assert configured_project().settings.CONF_SOURCE == "conf"
+
+
+@pytest.mark.parametrize("is_packaged", [False, True])
+def test_a_package_that_was_just_created_is_found(make_project: MakeProject, tmp_path: Path, *, is_packaged: bool) -> None:
+    """Even if Python has listed its folder within the same tick of the file system's clock."""
+    source = tmp_path / "project" / "src"
+    source.mkdir(parents=True)
+    sys.path.insert(0, str(source))
+    assert importlib.util.find_spec("loomtest") is None
+    listed = source.stat()
+    root = make_project()
+    os.utime(source, ns=(listed.st_atime_ns, listed.st_mtime_ns))
+    if is_packaged:
+        configure_project("loomtest")
+    else:
+        bootstrap_project(root)
     assert configured_project().settings.CONF_SOURCE == "conf"
 
 

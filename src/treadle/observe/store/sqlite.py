@@ -20,7 +20,6 @@ from contextlib import contextmanager, suppress
 from functools import partial
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
 
 from treadle.observe.store.connection import Database, StoreConnection
 from treadle.observe.store.file import STORE_FOLDER, is_missing
@@ -53,6 +52,8 @@ class SqliteFile(Database):
     def connect(self, busy_timeout: float, *, only_reads: bool = False) -> StoreConnection:
         """Open a connection."""
         if only_reads and self._file.exists() and not self._is_writable:
+            from urllib.parse import quote
+
             address = f"file:{quote(str(self._file))}"
             try:  # sees concurrent writes, but needs auxiliary files that may be missing in a read-only folder
                 return _connected(self, f"{address}?mode=ro", busy_timeout, is_address=True)
