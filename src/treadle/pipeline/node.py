@@ -3,6 +3,8 @@
 A Node is frozen, and checked when it is created. It has no data and no catalog: the engine passes values to `call`, and gets the
 outputs from `unpack`. State: none. Neighbours: `arguments.py` maps datasets to arguments and returned values, `functions.py`
 inspects the function, `node_checks.py` checks a new node, `pipeline_class.py` connects nodes.
+
+The module is long because `Node` and `node` document each of their many arguments here, where users look for them.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """The bundle of a run that the loop passes to an executor. It has two forms: objects for this process, bytes for workers.
 
-Runs in the parent. State: the pickled wiring of the last run of each pipeline, and pickled classes of catalogs.
+The module is long because both forms are made from the same attributes. Runs in the parent. State: the pickled wiring of the last
+run of each pipeline, and pickled classes of catalogs.
 """
 
 from __future__ import annotations

@@ -8,7 +8,8 @@
     Job ──(indices and handles)─────────────────────────────────►  load, call, save
          ◄──(facts: Hello, Started, Finished, Failed, …)────────   values only as handles, never as objects
 
-Each type has a pickle test. They are named tuples, which are created, pickled and imported several times faster than dataclasses.
+The module is long because each message documents its fields, and the whole protocol can be read in one place. Each type has a
+pickle test. They are named tuples, which are created, pickled and imported several times faster than dataclasses.
 `handles.py` has the handles of values, `wire.py` pickles messages, `processes/channel.py` sends them. State: none.
 """
 
