@@ -213,6 +213,9 @@ def test_states_and_numbers(server):
     """Health, readiness and the numbers for Prometheus."""
     assert server.client.get("/health").json()["status"] == "healthy"
     assert server.client.get("/ready").json() == {"ready": True, "queued": 0, "running": 0}
+    for path in ("/health", "/ready"):
+        asked = server.client.head(path)
+        assert (asked.status_code, asked.content) == (200, b"")
     text = server.client.get("/metrics").text
     assert "treadle_runs_queued 0.0" in text
     assert 'treadle_runs_ended_total{state="succeeded"}' in text

@@ -84,11 +84,13 @@ def create_app(make_service: Callable[[], ServiceSession], options: ServerOption
 
 
 def _add_states(app: FastAPI) -> None:
+    @app.head("/health", include_in_schema=False)  # some monitors ask so
     @app.get("/health")
     async def health() -> Health:
         """Say that the server answers."""
         return Health(treadle_version=treadle.__version__, kedro_version=treadle.__version__)
 
+    @app.head("/ready", include_in_schema=False)
     @app.get("/ready", responses={503: {"model": Ready}})
     async def ready(request: Request, response: Response) -> Ready:
         """Say whether the server accepts runs."""
