@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import logging
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -227,6 +229,21 @@ def test_a_run_whose_record_was_removed_is_unknown(runs, tmp_path):
     with pytest.raises(Problem, match="There is no run"):
         runs.view(run_id)
     assert runs.views(10) == []
+
+
+def test_a_store_that_is_removed_is_made_anew(runs, tmp_path, caplog):
+    """Someone deletes the folder of the records while the server goes on: the next run is recorded, and has its events."""
+    runs.start()
+    shutil.rmtree(tmp_path / ".treadle")
+    run_id = runs.submit(RunBody(to_nodes=["note"], pipelines=["mended"]))
+    assert ended(runs, run_id) == "succeeded"
+    runs.drain()
+    runs.events.close()
+    assert [each.id for each in runs.views(10)] == [run_id]
+    with closing(SQLStore(project_path=tmp_path)) as store:
+        assert [each.session_id for each in store.list()] == [run_id]
+    assert runs.events.has_ended(run_id)
+    assert [each.getMessage() for each in caplog.records if each.levelno > logging.INFO] == []
 
 
 def test_a_failure_is_logged_in_one_line(runs, caplog):

@@ -59,7 +59,7 @@ class EventLogs:
     """
 
     def __init__(self, folder: Path, *, debug: bool = False) -> None:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _make_folder(folder)
         self._folder = folder
         self._debug = debug
         self._queue: SimpleQueue[tuple[str, Event | dict[str, Any]] | None] = SimpleQueue()
@@ -188,6 +188,7 @@ class EventLogs:
     def _append(self, run_id: str, facts: list[dict[str, Any]]) -> None:
         number, start = self._counts.get(run_id), b""
         if number is None:
+            _make_folder(self._folder)  # which someone may have removed
             number = sum(1 for _ in self.read(run_id).events())
             start = b"\n" if _ends_within_a_line(self._file(run_id)) else b""
         lines = [json.dumps({"id": number + place, **each}) for place, each in enumerate(facts, start=1)]
@@ -243,6 +244,10 @@ class Reader:
                             yield line.decode(), facts
         except FileNotFoundError:
             return
+
+
+def _make_folder(folder: Path) -> None:
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
 
 
 def _event_in(line: bytes) -> dict[str, Any] | None:

@@ -82,11 +82,13 @@ class StoreConnection(ABC):
         database: where it leads to.
         dialect: the name of the SQL dialect, as SQLAlchemy gives it.
         text_type: the type to which a JSON column is cast, so that it is read as text.
+        has_new_file: whether the database is a file that was missing, so that it has no tables.
     """
 
     database: Database
     dialect: str
     text_type: str = "TEXT"
+    has_new_file: bool = False
 
     @abstractmethod
     def execute(self, statement: str, rows: Sequence[Row] = _NO_VALUES) -> int:

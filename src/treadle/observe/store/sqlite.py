@@ -61,16 +61,16 @@ class SqliteFile(Database):
                 return _connected(self, f"{address}?immutable=1", busy_timeout, is_address=True)
         idle = self._idle
         if idle is None:
-            make_private_file(self._file)
-            return _connected(self, str(self._file), busy_timeout)
+            is_new = make_private_file(self._file)
+            return _connected(self, str(self._file), busy_timeout, has_new_file=is_new)
         kept = idle.take()
         if kept is not None:
             connection, of_file = kept
             connection.execute(f"PRAGMA busy_timeout = {round(1000 * busy_timeout)}")
             return SqliteConnection(self, connection, partial(idle.put, of_file))
-        make_private_file(self._file)
+        is_new = make_private_file(self._file)
         release = partial(idle.put, idle.identity())
-        return _connected(self, str(self._file), busy_timeout, release=release)
+        return _connected(self, str(self._file), busy_timeout, release=release, has_new_file=is_new)
 
     def keep_open(self) -> bool:
         """Keep connections open between uses from now on."""
@@ -187,11 +187,14 @@ def use_settings(connection: sqlite3.Connection) -> None:
     connection.execute("PRAGMA synchronous = NORMAL")
 
 
-def make_private_file(file: Path) -> None:
+def make_private_file(file: Path) -> bool:
     """Create an empty database, which only this user can read, and its folder, if they are missing.
 
     Args:
         file: its path.
+
+    Returns:
+        Whether it was missing.
 
     Raises:
         OSError: the folder or file cannot be created.
@@ -204,7 +207,8 @@ def make_private_file(file: Path) -> None:
         # Create the file, but never open an existing one: closing it would release SQLite's locks in this process.
         os.close(os.open(file, os.O_CREAT | os.O_EXCL | os.O_RDWR, _PRIVATE_FILE))
     except FileExistsError:
-        return
+        return False
+    return True
 
 
 def _connected(
@@ -213,6 +217,7 @@ def _connected(
     busy_timeout: float,
     *,
     is_address: bool = False,
+    has_new_file: bool = False,
     release: Callable[[sqlite3.Connection], None] = sqlite3.Connection.close,
 ) -> SqliteConnection:
     connection = sqlite3.connect(
@@ -223,7 +228,9 @@ def _connected(
     except BaseException:
         connection.close()
         raise
-    return SqliteConnection(database, connection, release)
+    made = SqliteConnection(database, connection, release)
+    made.has_new_file = has_new_file
+    return made
 
 
 def _use_write_ahead_log(connection: sqlite3.Connection) -> None:

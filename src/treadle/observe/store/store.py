@@ -286,7 +286,7 @@ class SQLStore(SuccessAccess, ResumeAccess, HistoryAccess, PruneAccess, QueueAcc
 
         connection = retry_while_locked(self._busy_timeout, lambda: database.connect(self._busy_timeout, only_reads=only_reads))
         try:
-            if not self._is_migrated:
+            if not self._is_migrated or connection.has_new_file:  # the old file may have been removed meanwhile
                 retry_while_locked(self._busy_timeout, lambda: migrate(connection))
                 self._is_migrated = True
         except BaseException:

@@ -13,7 +13,7 @@ import pytest
 
 from treadle.observe.store import SQLStore, queue_access
 from treadle.observe.store.liveness import SessionProcess, this_process
-from treadle.observe.store.queued_run import CANCELLED, ENDED, QUEUED, QueuedRun
+from treadle.observe.store.queued_run import CANCELLED, ENDED, LOST, QUEUED, QueuedRun
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -59,7 +59,10 @@ def test_what_is_queued_is_read_as_it_was(store):
     store.end_queued(["r2"], ENDED, keeps_request=False)
     assert (store.find_queued("r1").state, store.find_queued("r1").request) == (CANCELLED, '{"body": "ü"}')
     assert (store.find_queued("r2").state, store.find_queued("r2").request) == (ENDED, "")
-    assert [each.run_id for each in store.cancelled_runs("shop", 5)] == ["r1"]
+    store.queue_run(run(4))
+    store.end_queued(["r4"], LOST, keeps_request=True)
+    assert [each.run_id for each in store.cancelled_or_lost_runs("shop", 5)] == ["r4", "r1"]
+    assert [each.run_id for each in store.cancelled_or_lost_runs("shop", 1)] == ["r4"]
     assert store.find_queued("r3") is None
     assert not store.has_session("r1")
 
