@@ -6,7 +6,7 @@ The names below are imported when first used: a worker imports this package and 
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from treadle.planning.inputs import check_inputs, check_results
@@ -42,10 +42,10 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     home = _HOMES.get(name)
     if home is None:
-        msg = f"module 'treadle.planning' has no attribute {name!r}"
+        msg = f"module {__name__!r} has no attribute {name!r}"
         raise AttributeError(msg)
     value = globals()[name] = getattr(import_module(home), name)
     return value

@@ -8,7 +8,7 @@ receives its content with each run. The names below are imported on first use, b
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from treadle.secrets.exceptions import masked_exception
@@ -18,17 +18,17 @@ if TYPE_CHECKING:
     from treadle.secrets.patterns import mask_patterns, mask_setting
     from treadle.secrets.registering import register_secrets
 
-_MODULES = {
-    "MASK": "known",
-    "known_secrets": "known",
-    "looks_secret": "names",
-    "mask_patterns": "patterns",
-    "mask_secrets": "known",
-    "mask_setting": "patterns",
-    "masked_exception": "exceptions",
-    "register_secrets": "registering",
-    "secrets_in": "known",
-    "without_credentials": "locations",
+_HOMES = {
+    "MASK": "treadle.secrets.known",
+    "known_secrets": "treadle.secrets.known",
+    "looks_secret": "treadle.secrets.names",
+    "mask_patterns": "treadle.secrets.patterns",
+    "mask_secrets": "treadle.secrets.known",
+    "mask_setting": "treadle.secrets.patterns",
+    "masked_exception": "treadle.secrets.exceptions",
+    "register_secrets": "treadle.secrets.registering",
+    "secrets_in": "treadle.secrets.known",
+    "without_credentials": "treadle.secrets.locations",
 }
 
 __all__ = [
@@ -45,10 +45,10 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    module = _MODULES.get(name)
-    if module is None:
-        msg = f"module 'treadle.secrets' has no attribute {name!r}"
+def __getattr__(name: str) -> object:
+    home = _HOMES.get(name)
+    if home is None:
+        msg = f"module {__name__!r} has no attribute {name!r}"
         raise AttributeError(msg)
-    value = globals()[name] = getattr(import_module(f"treadle.secrets.{module}"), name)
+    value = globals()[name] = getattr(import_module(home), name)
     return value

@@ -4,7 +4,7 @@ What only a service needs is imported when first used: a command that runs once 
 """
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from treadle.session.context import Context
 from treadle.session.session import Session
@@ -18,10 +18,10 @@ _HOMES = {"RunHandle": "treadle.session.handle", "ServiceSession": "treadle.sess
 __all__ = ["Context", "RunHandle", "ServiceSession", "Session"]
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     home = _HOMES.get(name)
     if home is None:
-        msg = f"module 'treadle.session' has no attribute {name!r}"
+        msg = f"module {__name__!r} has no attribute {name!r}"
         raise AttributeError(msg)
     value = globals()[name] = getattr(import_module(home), name)
     return value
