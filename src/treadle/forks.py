@@ -4,8 +4,10 @@ A fork copies only the thread that calls it. A lock that another thread holds at
 So every registered lock is reset in the child, whether a worker pool, a node or the application forked it. The locks of a library
 that another thread is using (a database, the import of a module) cannot be reset, so a thread that uses one ends before a fork,
 and is started again after it in the parent.
-Connections that are not in use at the moment are closed.
-State: weak references to the locks, to the threads, and to the owners of connections.
+Connections that are not in use at the moment are closed. In a worker process any thread may hold a lock at any time, so runners
+do not fork there.
+
+State: weak references to the locks, to the threads, and to the owners of connections; whether this process is a worker.
 """
 
 from __future__ import annotations
@@ -170,6 +172,23 @@ _threads: WeakSet[ForkSafeThread] = WeakSet()
 def fork_safe_threads() -> set[int]:
     """Return the system's ids of running threads that end before a fork."""
     return {native_id for thread in list(_threads) if (native_id := thread.native_id) is not None}
+
+
+class _Process:
+    is_worker = False
+
+
+_process = _Process()
+
+
+def mark_as_worker() -> None:
+    """Note that this process is a worker. Its forked children inherit that."""
+    _process.is_worker = True
+
+
+def is_worker() -> bool:
+    """Return whether this process is a worker, or was forked by one."""
+    return _process.is_worker
 
 
 def _before() -> None:

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from treadle.errors import RunnerError
-from treadle.forks import fork_safe_threads
+from treadle.forks import fork_safe_threads, is_worker
 from treadle.named_tuple import NamedTuple
 from treadle.suggestions import close_names, did_you_mean
 
@@ -123,7 +123,7 @@ def choose_start_method(requested: str | StartMethod | None = None, *, prefer_fo
     Raises:
         RunnerError: the method is unknown, or the platform does not offer it.
     """
-    nested = _is_nested()
+    nested = is_worker()
     if requested is not None:
         return _requested(requested, nested=nested)
     from_environment = os.environ.get(ENVIRONMENT_VARIABLE)
@@ -198,11 +198,6 @@ def _openblas_threads() -> int:
 
     libraries = [each for each in threadpool_info() if each.get("internal_api") == "openblas"]
     return sum(each["num_threads"] - 1 for each in libraries if each.get("threading_layer") == "pthreads")
-
-
-def _is_nested() -> bool:
-    """Return whether this process is a worker, or was forked by one. Its other threads may hold locks at any time."""
-    return bool(getattr(sys.modules.get("treadle.execution.worker.bootstrap"), "_this_process", ()))
 
 
 def _has_threads() -> bool:

@@ -36,6 +36,7 @@ from treadle.execution.worker.pacing import PacedSender
 from treadle.execution.worker.project import configure_worker
 from treadle.execution.worker.prompts import disable_prompts
 from treadle.execution.worker.streams import ForwardStream
+from treadle.forks import mark_as_worker
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -128,6 +129,7 @@ def set_up_worker(spec: ProcessSpec, number: int, connection: Connection) -> flo
     label = f"worker-{number}"
     worker = WorkerProcess(number, label, spec, Channel(connection.sock, blocking=True), blackboard, place)
     _this_process.append(worker)
+    mark_as_worker()
     os.register_at_fork(after_in_child=lambda: _detach_from_worker(worker))
     handler = _forward_output(worker)
     began = None
