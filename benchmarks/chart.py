@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 from typing import TYPE_CHECKING, Any
 
-from goals import SECONDS
+from goals import TIMES_A_PEER
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -62,8 +62,9 @@ def _panel(axis: Any, workload: Workload, engines: dict[str, list[float]]) -> No
             axis.plot([low, high], [place, place], color="black", linewidth=1.2, solid_capstyle="butt")
         words = _words(low) if _words(low) == _words(high) else f"{_words(low)} – {_words(high)}"
         axis.annotate(words, (high, place), (4, 0), textcoords="offset points", va="center", fontsize=7.5)
-    goal = SECONDS.get(workload.name)
-    if goal is not None:
+    peer, times = TIMES_A_PEER.get(workload.name, ("", 0.0))
+    if peer in engines:
+        goal = times * statistics.median(engines[peer])
         axis.axvline(goal, color=_GOAL, linestyle="--", linewidth=1, zorder=0.5)
         top = len(ordered) - 0.45
         axis.annotate(

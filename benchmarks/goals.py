@@ -13,15 +13,20 @@ TREADLE = "treadle parallel"
 FIRST_RUN = "treadle parallel, first run"
 MEMORY = 1.25
 """How much more than the live data a run may take, at its peak."""
-SECONDS = {
-    "1,000 no-ops": 0.025,
-    "20 layers of 50": 0.05,
-    "chain of 300": 0.012,
-    "6 × 64 MB arrays, 25 nodes": 0.30,
-    "6 × DataFrames of floats, 25 nodes": 0.42,
-    "6 nodes": 0.003,
-    "6 nodes, workers started for them": 0.35,
+TIMES_A_PEER = {
+    "6 nodes": ("futures loop", 1.0),
+    "1,000 no-ops": ("joblib", 1.0),
+    "10,000 no-ops": ("joblib", 1.5),
+    "20 layers of 50": ("futures loop", 0.25),
+    "chain of 300": ("futures loop", 0.1),
+    "6 × 64 MB arrays, 25 nodes": ("dask", 0.9),
+    "6 × DataFrames of floats, 25 nodes": ("dask", 0.9),
+    "6 × DataFrames of strings, 25 nodes": ("dask", 0.9),
+    "6 × DataFrames of string objects, 25 nodes": ("dask", 0.9),
+    "6 × DataFrames of dates, 25 nodes": ("dask", 0.9),
+    "6 nodes, workers started for them": ("futures loop", 1.5),
 }
+"""For a workload: another engine, and how many times as long as it the parallel runner may take."""
 DASK = "treadle dask"
 TIMES_A_DASK_PEER = {
     "1,000 no-ops": ("dask submit loop", 0.20),
@@ -39,8 +44,9 @@ class Verdict:
         workload: the work.
         what: what is compared.
         goal: the most that it should be.
-        unit: "s" or "×".
+        unit: its unit.
         measured: the figure by start method.
+        by: what the time of the parallel runner is divided by; empty for other figures.
     """
 
     workload: str
@@ -48,6 +54,7 @@ class Verdict:
     goal: float
     unit: str
     measured: dict[str, float]
+    by: str = ""
 
     @property
     def met(self) -> bool:
@@ -64,18 +71,27 @@ def verdicts(workloads: list[Workload], measurements: list[Measurement]) -> list
         ours = {row.method: row for row in rows if row.engine == TREADLE}
         if not ours:
             continue
-        if workload.name in SECONDS:
-            seconds = {method: row.median for method, row in ours.items()}
-            found.append(Verdict(workload.name, "time", SECONDS[workload.name], "s", seconds))
+        found += _on_a_peer(workload.name, rows, ours)
         if workload.bound_seconds:
             for engine, times in TIMES_THE_BOUND.items():
                 ratios = {row.method: row.median / workload.bound_seconds for row in rows if row.engine == engine}
                 learned = "durations learned" if engine == TREADLE else "first run"
-                found.append(Verdict(workload.name, f"time, by the lower bound ({learned})", times, "×", ratios))
+                what = f"time ÷ the lower bound ({learned})"
+                found.append(Verdict(workload.name, what, times, "×", ratios, f"the bound, {learned}"))
         if workload.live_bytes and all(row.peak_bytes for row in ours.values()):
             peaks = {method: row.peak_bytes / workload.live_bytes for method, row in ours.items()}
-            found.append(Verdict(workload.name, "peak memory, by the live data", MEMORY, "×", peaks))
+            found.append(Verdict(workload.name, "peak memory ÷ the live data", MEMORY, "×", peaks))
     return [verdict for verdict in found if verdict.measured]
+
+
+def _on_a_peer(workload: str, rows: list[Measurement], ours: dict[str, Measurement]) -> list[Verdict]:
+    """Compare with another engine: under the same start method, if the other has been measured under several."""
+    peer, times = TIMES_A_PEER.get(workload, ("", 0.0))
+    others = {row.method: row for row in rows if row.engine == peer}
+    if len(others) == 1:
+        others = dict.fromkeys(ours, *others.values())
+    ratios = {method: row.median / others[method].median for method, row in ours.items() if method in others}
+    return [Verdict(workload, f"time ÷ {peer}", times, "×", ratios, peer)]
 
 
 def _on_dask(workload: str, rows: list[Measurement]) -> list[Verdict]:
@@ -86,4 +102,4 @@ def _on_dask(workload: str, rows: list[Measurement]) -> list[Verdict]:
     if DASK not in took or peer not in took:
         return []
     ratio = took[DASK].median / took[peer].median
-    return [Verdict(workload, f"dask runner, by the {peer}", times, "×", {took[DASK].method: ratio})]
+    return [Verdict(workload, f"dask runner ÷ {peer}", times, "×", {took[DASK].method: ratio})]
