@@ -188,6 +188,7 @@ def test_headers(server):
         ("see file:///srv/x and ~/.ssh/id_rsa", "see <path> and <path>"),
         ("1/2 of a/b, and https://example.org/a/b", "1/2 of a/b, and https://example.org/a/b"),
         ("[Errno 2] No such file: '/x'", "[Errno 2] No such file: '<path>'"),
+        ("Pass a name without '..' and a leading '/'.", "Pass a name without '..' and a leading '/'."),
     ],
 )
 def test_paths_are_removed(text, shown):

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from treadle.observe.store import ErrorRecord
 
 _START = r"(?:file:/{0,2}|sqlite:/{2,3})?~?/"
-_PATH = re.compile(rf"(?<=['\"]){_START}[^'\"\n]*(?=['\"])|(?<![\w.:/>~]){_START}[\w.\-+@%=~/]*[\w\-+@%=~/]")
+_PATH = re.compile(rf"(?<=['\"]){_START}[^'\"\n]+(?=['\"])|(?<![\w.:/>~]){_START}[\w.\-+@%=~/]*[\w\-+@%=~/]")
 """An absolute path: between quotes, where it may contain spaces, or a word."""
 _RESUME = re.compile(r"\n*(?:Resume the run from here with:|To resume).*", re.DOTALL)
 _SHORT = 4000
