@@ -33,6 +33,7 @@ __all__ = [
     "content_of",
     "digest_of",
     "folder_files",
+    "is_untouched",
     "local_content",
     "note_moved",
     "note_written",
@@ -99,7 +100,7 @@ def local_content_of(name: str, path: str, known: ContentRecord | None = None) -
     try:
         if known is not None and known.location == path and known.version is None and _written.get() is None:
             status = _stat(path)
-            if stat.S_ISREG(status.st_mode) and _is_untouched(status, known):
+            if stat.S_ISREG(status.st_mode) and is_untouched(status, known):
                 return known
         return local_content(blank_record(name, path), path, known)
     except (FileNotFoundError, NotADirectoryError):
@@ -245,7 +246,7 @@ def digest_of(content: bytes) -> str:
 
 
 def _file(blank: ContentRecord, path: str, status: os.stat_result, known: ContentRecord | None) -> ContentRecord:
-    if known is not None and _is_untouched(status, known):
+    if known is not None and is_untouched(status, known):
         return known if known.version == blank.version else known._replace(version=blank.version)
     read = _read_file(path)
     if read is None:
@@ -299,8 +300,13 @@ def _stat(path: str) -> os.stat_result:
     return os.stat(path)  # noqa: PTH116 - `Path.stat` takes three times as long, and a run may look at ten thousand files
 
 
-def _is_untouched(status: os.stat_result, known: ContentRecord) -> bool:
-    """Return whether a file is certainly still the one of an earlier record."""
+def is_untouched(status: os.stat_result, known: ContentRecord) -> bool:
+    """Return whether a file is certainly still the one of an earlier record.
+
+    Args:
+        status: of the file.
+        known: the record.
+    """
     is_same = status.st_size == known.size and status.st_mtime_ns == known.mtime_ns
     return is_same and known.digest is not None and _is_older(status, known.taken_ns)
 

@@ -12,12 +12,14 @@ import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from treadle.io.contents import digest_of, folder_files
+from treadle.io.contents import digest_of, folder_files, is_untouched
 from treadle.io.kedro_files import kedro_file
 from treadle.named_tuple import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from treadle.events import ContentRecord
 
 _HASHED_BYTES: Final = 1 << 20
 """Maximum size in bytes of files that are hashed; reading one takes about a millisecond."""
@@ -75,6 +77,24 @@ def identify_local(path: str, saved: tuple[Any, ...] | None = None) -> FileIdent
     except OSError:
         return FileIdentity(path, saved) if saved is not None else None
     return FileIdentity(path, facts, digest_of(content) if unchanged else None)
+
+
+def identify_untouched(path: str, known: ContentRecord) -> FileIdentity | None:
+    """Return the identity of a local file without reading it; None if it may have changed since an earlier record.
+
+    Args:
+        path: the file.
+        known: the record.
+    """
+    if known.location != path or known.version is not None:
+        return None
+    try:
+        found = os.stat(path)  # noqa: PTH116 - `Path.stat` takes three times as long, and a run may have thousands of results
+    except OSError:
+        return None
+    if not stat.S_ISREG(found.st_mode) or not is_untouched(found, known):
+        return None
+    return FileIdentity(path, stat_facts(found), known.digest)
 
 
 def identify_remote(path: str, info: Mapping[str, Any]) -> FileIdentity | None:

@@ -149,8 +149,7 @@ class RunLoop:
         if error is not None:
             raise error
         bundle = self._bundle
-        are_reused = bundle.decisions is not None
-        return gather_results(bundle.run_id, bundle.plan, bundle.catalog, self._executor.detach, are_reused=are_reused)
+        return gather_results(bundle.run_id, bundle.plan, bundle.catalog, self._executor.detach, decisions=bundle.decisions)
 
     def _run_until(self, condition: Callable[[], bool] | None = None) -> None:
         """Run the loop until the run has ended or a condition is true."""

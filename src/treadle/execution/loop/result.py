@@ -13,14 +13,17 @@ from typing import TYPE_CHECKING, Any
 
 from treadle.errors import DatasetError, RunnerError
 from treadle.forks import fork_safe
+from treadle.io.identity import identify_untouched
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from treadle.events import ContentRecord
     from treadle.execution.protocol.handles import Handle
     from treadle.io import Catalog
     from treadle.io.identity import FileIdentity
     from treadle.planning import Plan
+    from treadle.planning.reuse.decisions import Decisions
 
 
 class RunResult(Mapping[str, Any]):
@@ -178,7 +181,12 @@ class RunResult(Mapping[str, Any]):
 
 
 def gather_results(
-    run_id: str, plan: Plan, catalog: Catalog, detach: Callable[[int], Handle | None], *, are_reused: bool
+    run_id: str,
+    plan: Plan,
+    catalog: Catalog,
+    detach: Callable[[int], Handle | None],
+    *,
+    decisions: Decisions | None = None,
 ) -> RunResult:
     """Collect the free outputs of a run; those that the catalog declares as memory datasets are also saved to it.
 
@@ -188,26 +196,28 @@ def gather_results(
         catalog: its catalog.
         detach: returns the handle of an in-memory value, or of the identity of a file that a worker has saved; None if there is
             none.
-        are_reused: whether nodes may not have run, because they were up to date.
+        decisions: decided which nodes were up to date, so that they did not run; None if all nodes ran.
     """
     names: list[str] = []
     handles: dict[str, Handle] = {}
     identities: dict[str, FileIdentity] = {}
     identify = getattr(catalog, "file_identity", None)  # catalogs of other frameworks do not identify files
+    known = decisions.last_outputs if decisions is not None else {}
     results = [(dataset, plan.datasets[dataset]) for dataset in plan.results]
     for dataset, planned in results:
         handle = detach(dataset)
-        if planned.in_memory and handle is None and are_reused:
+        if planned.in_memory and handle is None and decisions is not None:
             continue  # its node did not run, because a resumed run had made it
         names.append(planned.name)
         if planned.in_memory:
             if handle is not None:
                 handles[planned.name] = handle
         elif identify is not None:
-            # The worker that saved the file identified it. If it was lost before it could report, take the file's identity now.
-            identity = handle.load() if handle is not None else identify(planned.name)
-            if handle is not None:
+            if handle is not None:  # the worker that saved the file identified it
+                identity = handle.load()
                 handle.close()
+            else:  # its node was up to date, or the worker was lost before it could report: take the file's identity now
+                identity = _untouched_file(catalog, known.get(planned.name)) or identify(planned.name)
             if identity is not None:
                 identities[planned.name] = identity
     result = RunResult(run_id, catalog, tuple(names), handles, identities)
@@ -215,6 +225,13 @@ def gather_results(
         if planned.in_memory and planned.declared and planned.name in names:
             catalog.save(planned.name, result[planned.name])
     return result
+
+
+def _untouched_file(catalog: Catalog, known: ContentRecord | None) -> FileIdentity | None:
+    """Return the identity of a file without building its dataset or reading the file; None if it may have changed."""
+    recipe = catalog.recipe(known.dataset) if known is not None else None
+    path = recipe.plain_file() if recipe is not None else None
+    return identify_untouched(path, known) if path is not None and known is not None else None
 
 
 def _close_all(handles: dict[str, Handle]) -> None:

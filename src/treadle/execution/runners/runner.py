@@ -163,9 +163,8 @@ class Runner(ABC):
             from treadle.execution.runners.unchanged import reuse_all
 
             with self._locked():
-                return reuse_all(
-                    self._started(run_id, plan, time.time()), plan, catalog, observers, self.resources, load_results, cancellation
-                )
+                started = self._started(run_id, plan, time.time())
+                return reuse_all(started, plan, decisions, catalog, observers, self.resources, load_results, cancellation)
         from treadle.execution.packing.bundle import RunBundle
         from treadle.execution.runners.datasets import managed_datasets
 

@@ -23,11 +23,13 @@ if TYPE_CHECKING:
     from treadle.execution.loop.result import RunResult
     from treadle.io import Catalog
     from treadle.planning import Plan
+    from treadle.planning.reuse.decisions import Decisions
 
 
 def reuse_all(
     started: RunStarted,
     plan: Plan,
+    decisions: Decisions,
     catalog: Catalog,
     observers: Sequence[Observer],
     resources: Mapping[str, int] | None,
@@ -38,7 +40,8 @@ def reuse_all(
 
     Args:
         started: the first event of the run.
-        plan: the nodes, all of them up to date.
+        plan: the nodes.
+        decisions: has decided that all of them are up to date.
         catalog: the catalog of the run.
         observers: the observers of the run.
         resources: the runner's own limits of resources.
@@ -60,7 +63,7 @@ def reuse_all(
         informed.notify(NodeReused(name, time.time()))
     outcome = Outcome.FAILED
     try:
-        result = gather_results(started.run_id, plan, catalog, lambda _dataset: None, are_reused=True)
+        result = gather_results(started.run_id, plan, catalog, lambda _dataset: None, decisions=decisions)
         outcome = Outcome.SUCCEEDED
     except KeyboardInterrupt:
         outcome = Outcome.INTERRUPTED

@@ -74,6 +74,11 @@ class Decisions:
         return all(expected is Expected.UP_TO_DATE for expected in self.expected.values())
 
     @property
+    def last_outputs(self) -> dict[str, ContentRecord]:
+        """The contents of persistent outputs as they were saved at the last success of their nodes, by dataset."""
+        return {record.dataset: record for node in self._nodes.values() if node.last is not None for record in node.last.outputs}
+
+    @property
     def changed(self) -> dict[str, str]:
         """Why each node certainly runs that has succeeded before, unless only its value in memory is needed: the first cause."""
         return {

@@ -8,11 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from treadle import Catalog, Dataset, RunResult
+from treadle import Catalog, Dataset, Pipeline, RunResult, SequentialRunner, node
 from treadle.errors import DatasetError
 from treadle.execution.protocol.handles import Inline, LocalValue
 from treadle.execution.values.budget import Budget
 from treadle.execution.values.transfer import publish
+from treadle.io.contents import content_of
+from treadle.planning.reuse.decisions import Decisions
+from treadle.planning.reuse.facts import LastSuccess, NodeFacts
 
 
 class Counting(Dataset):
@@ -92,3 +95,26 @@ def test_a_value_that_cannot_be_unpickled_is_named():
     with pytest.raises(DatasetError, match=r"'a'.*cannot be unpickled in the main process: ModuleNotFoundError") as caught:
         result["a"]
     assert caught.value.dataset == "a"
+
+
+@pytest.mark.parametrize("runs_another", [False, True])
+def test_results_of_nodes_that_are_up_to_date(tmp_path, *, runs_another):
+    """A file that was not touched is neither read nor is its dataset built; it is loaded later if it is still the same."""
+    config = {name: {"type": "text.TextDataset", "filepath": str(tmp_path / f"{name}.txt")} for name in ("a", "b")}
+    pipeline = Pipeline([node(lambda: "A", None, "a", name="make_a"), node(lambda: "B", None, "b", name="make_b")])
+    first = Catalog.from_config(config)
+    SequentialRunner().run(pipeline, first)
+    facts = []
+    for name in ("a", "b"):
+        record = content_of(first[name], name)
+        record = record._replace(taken_ns=record.taken_ns + 60_000_000_000)  # clearly newer than the file
+        facts.append(NodeFacts(f"make_{name}", {}, (), (name,), LastSuccess("session", 1.0, {}, (record,))))
+    if runs_another:
+        facts[1] = facts[1]._replace(last=None)
+    catalog = Catalog.from_config(config)
+    results = [SequentialRunner().run(pipeline, catalog, decisions=Decisions(facts, {})) for _ in range(2)]
+    assert list(catalog._datasets) == (["b"] if runs_another else [])
+    assert dict(results[0]) == {"a": "A", "b": "B"}
+    (tmp_path / "a.txt").write_text("changed")
+    with pytest.raises(DatasetError, match=r"'a' of the run .* was written again"):
+        results[1]["a"]
