@@ -215,7 +215,7 @@ def _being_resumed(claim: ResumeClaim) -> SessionError:
     where = f"session {claim.resumed_by}, in process {claim.process.pid} on {claim.process.host}"
     if claim.is_active:
         msg = (
-            f"Session {claim.session_id} is being resumed by {where}, which is running. Wait for its end; "
+            f"Session {claim.session_id} is being resumed by {where}, which is running. Wait until it ends; "
             f"`treadle sessions show {claim.resumed_by} --follow` shows it."
         )
     else:
@@ -229,7 +229,7 @@ def _being_resumed(claim: ResumeClaim) -> SessionError:
 def _refuse_running(record: SessionRecord, store: Any) -> ResumeClaim | None:
     """Raise if a session is running, or another session that resumes it is; otherwise return its newest claim."""
     if record.state is SessionState.RUNNING:
-        msg = f"Session {record.session_id} is still running, in process {record.pid} on {record.host}. Wait for its end."
+        msg = f"Session {record.session_id} is still running, in process {record.pid} on {record.host}. Wait until it ends."
         raise SessionError(msg, session_id=record.session_id)
     claim: ResumeClaim | None = store.resume_claim(record.session_id)
     if claim is not None and claim.is_active:

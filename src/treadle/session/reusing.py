@@ -44,7 +44,7 @@ def or_none_known(read: Callable[[], Mapping[str, LastSuccess]]) -> Callable[[],
         try:
             return read()
         except StoreError as exc:
-            _logger.warning("No node is skipped, because it cannot be read which nodes are up to date: %s", exc)
+            _logger.warning("No node is skipped, because the record of the nodes that are up to date cannot be read: %s", exc)
             return {}
 
     return read_or_warn
@@ -128,7 +128,7 @@ class Reuse:
             raise
         except Exception:  # the code of a project can be anything, and must still run
             _logger.exception(
-                "What the nodes depend on could not be found out, so all nodes run, and none can be skipped next time."
+                "What the nodes depend on could not be determined, so all nodes run, and none can be skipped next time."
             )
             return None
         return self.decisions if self.skips else None

@@ -65,7 +65,7 @@ def with_stored_values(catalog: Catalog, pipeline: Pipeline, rules: PolicyRules,
         recipes.append(DatasetRecipe(name, {"type": STORED_TYPE, **config}))
     removed = remove_values(folder, reuse.max_stored, reuse.store)
     if removed:
-        _logger.info("%d stored values that were not used for the longest time were removed.", len(removed))
+        _logger.info("%d stored values were removed, those that were used least recently.", len(removed))
     declared: Catalog = declare(recipes)
     return declared
 
