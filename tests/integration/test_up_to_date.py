@@ -88,7 +88,8 @@ FILES = {
     "data/source.txt": "1\n2\n9\n",
 }
 UNNEEDED = {
-    *("encodings.utf_8_sig", "importlib.metadata", "numbers", "random", "subprocess", "tempfile"),
+    *("encodings.utf_8_sig", "importlib.metadata", "numbers", "random", "tempfile"),
+    *(["subprocess"] if sys.version_info >= (3, 11) else []),  # earlier, platform imports it
     *("cloudpickle", "fsspec", "jinja2", "loky", "omegaconf", "psutil", "rich", "sqlalchemy"),
     *("treadle.execution.attempt", "treadle.execution.executors", "treadle.execution.packing", "treadle.execution.scheduling"),
     *("treadle.execution.loop.loop", "treadle.execution.processes.memory", "treadle.hooks.blame", "treadle.io.appending"),
