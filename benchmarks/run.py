@@ -66,15 +66,7 @@ def main() -> None:
     for note in notes:
         _say(note)
     chosen = [each for each in workloads() if _is_wanted(each.name, options.only)]
-    measurements: list[Measurement] = []
-    for workload in chosen:
-        _say(f"{time.monotonic() - began:4.0f} s  {workload.name}: {workload.about}")
-        found = [
-            engine
-            for engine in engines(methods, options.workers, cold=workload.cold)
-            if _is_wanted(f"{engine.name}, {engine.method}", options.engines)
-        ]
-        measurements += measure(workload, found, repeats, budget)
+    # First, while this process is small: it would take long to fork later.
     alone: list[Figure] = []
     for method in methods if _is_wanted("alone", options.only) else ():
         _say(f"{time.monotonic() - began:4.0f} s  alone: plan and scheduler, growth, processor, namespaces, catalog; {method}")
@@ -91,6 +83,15 @@ def main() -> None:
     if _is_wanted("shell", options.only):
         _say(f"{time.monotonic() - began:4.0f} s  shell: imports, --help, cold starts")
         alone += shell.figures(methods, options.workers, min(repeats, 3))
+    measurements: list[Measurement] = []
+    for workload in chosen:
+        _say(f"{time.monotonic() - began:4.0f} s  {workload.name}: {workload.about}")
+        found = [
+            engine
+            for engine in engines(methods, options.workers, cold=workload.cold)
+            if _is_wanted(f"{engine.name}, {engine.method}", options.engines)
+        ]
+        measurements += measure(workload, found, repeats, budget)
 
     today = dt.datetime.now(tz=dt.timezone.utc).date()
     heading = f"{today}, {where}, {options.workers} workers, medians of up to {repeats} interleaved repeats"

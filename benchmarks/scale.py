@@ -116,13 +116,13 @@ def _shapes(method: str, workers: int, counts: tuple[int, int]) -> list[Figure]:
         for count in counts:
             with ParallelRunner(workers, start_method=method) as runner:
                 runner.run(Pipeline(_band(2 * WIDTH)), Catalog({"source": 1}))
-                before = _unshared_bytes()
+                before = _resident_bytes()
                 pipeline = Pipeline(make(count))
-                of_pipeline = _unshared_bytes() - before
+                of_pipeline = _resident_bytes() - before
                 used = time.process_time() + _children_seconds()
                 result = runner.run(pipeline, Catalog({"source": 1}))
                 a_node.append((time.process_time() + _children_seconds() - used) / count * 1e6)
-                memory = _unshared_bytes() - before
+                memory = _resident_bytes() - before
                 del result, pipeline
         name = f"growth from {counts[0]:,} to {counts[1]:,} nodes, {what}, {method}: processor time a node"
         found.append(Figure(name, a_node[1] / a_node[0], "×", LINEAR, f"{a_node[1]:.0f} µs a node"))
@@ -158,9 +158,10 @@ def _many_workers(method: str) -> list[Figure]:
     return found
 
 
-def _unshared_bytes() -> int:
+def _resident_bytes() -> int:
+    """Return the memory of this process; pages that forked workers share count, whether they still share them or not."""
     gc.collect()
-    return psutil.Process().memory_full_info().uss
+    return psutil.Process().memory_info().rss
 
 
 def _processor(method: str, workers: int, count: int) -> list[Figure]:
