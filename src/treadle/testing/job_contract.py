@@ -108,18 +108,31 @@ class JobContract(ContractFixtures):
 
     @needs("concurrent")
     def test_queued_jobs_can_be_cancelled(self, bench: Bench, gate: Gate) -> None:
-        """A cancel returns the queued jobs; the running one finishes, and the worker accepts jobs again."""
-        bench.begin(node(gate.waiting, None, "a", name="runs"), node(lambda: 1, None, "b", name="waits"))
+        """A cancel returns the queued jobs that have not started when it arrives, and the worker accepts jobs again."""
+        names = [f"n{index}" for index in range(200)]
+        bench.begin(*[node(gate.waiting, None, f"x{index}", name=name) for index, name in enumerate(names)])
         worker = bench.workers[0]
-        bench.submit(worker, "runs")
+        bench.submit(worker, names[0])
         bench.until(Started)
-        bench.submit(worker, "waits")
+        for name in names[1:]:
+            bench.submit(worker, name)
         bench.executor.cancel(worker)
         bench.flush()
-        gate.open()
-        assert bench.until(JobsReturned).nodes == (bench.nodes["waits"],)
-        assert not any(isinstance(bench.fact(event), Started) for event in bench.seen)
-        assert isinstance(bench.run(worker, "waits"), Finished)
+        opener = threading.Thread(target=_open_for_each, args=(gate, len(names)), daemon=True)
+        opener.start()
+        finished: list[int] = []
+        returned: list[int] = []
+        while len(finished) + len(returned) < len(names):
+            for event in bench.wait():
+                fact = bench.fact(event)
+                assert isinstance(fact, (Started, Finished, JobsReturned)), fact
+                if isinstance(fact, Finished):
+                    finished.append(fact.node)
+                elif isinstance(fact, JobsReturned):
+                    returned += fact.nodes
+        assert returned, "the worker ran all jobs"
+        assert sorted([*finished, *returned]) == sorted(bench.nodes[name] for name in names)
+        assert isinstance(bench.run(worker, names[-1]), Finished)
 
     @needs("concurrent")
     def test_the_rest_of_a_job_can_be_cancelled(self, bench: Bench, gate: Gate) -> None:
