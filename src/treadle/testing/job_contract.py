@@ -120,16 +120,7 @@ class JobContract(ContractFixtures):
         bench.flush()
         opener = threading.Thread(target=_open_for_each, args=(gate, len(names)), daemon=True)
         opener.start()
-        finished: list[int] = []
-        returned: list[int] = []
-        while len(finished) + len(returned) < len(names):
-            for event in bench.wait():
-                fact = bench.fact(event)
-                assert isinstance(fact, (Started, Finished, JobsReturned)), fact
-                if isinstance(fact, Finished):
-                    finished.append(fact.node)
-                elif isinstance(fact, JobsReturned):
-                    returned += fact.nodes
+        finished, returned = _finished_and_returned(bench, len(names))
         assert returned, "the worker ran all jobs"
         assert sorted([*finished, *returned]) == sorted(bench.nodes[name] for name in names)
         assert isinstance(bench.run(worker, names[-1]), Finished)
@@ -148,16 +139,7 @@ class JobContract(ContractFixtures):
         bench.flush()
         opener = threading.Thread(target=_open_for_each, args=(gate, len(chain)), daemon=True)
         opener.start()
-        finished: list[int] = []
-        returned: tuple[int, ...] = ()
-        while not returned and len(finished) < len(chain):
-            for event in bench.wait():
-                fact = bench.fact(event)
-                assert isinstance(fact, (Started, Finished, JobsReturned)), fact
-                if isinstance(fact, Finished):
-                    finished.append(fact.node)
-                elif isinstance(fact, JobsReturned):
-                    returned = fact.nodes
+        finished, returned = _finished_and_returned(bench, len(chain))
         assert returned, "the worker ran the whole job"
         assert [*finished, *returned] == [bench.nodes[each.name] for each in chain]
 
@@ -250,3 +232,18 @@ def _open_for_each(gate: Gate, count: int) -> None:
     with suppress(OSError):
         for _ in range(count):
             gate.open()
+
+
+def _finished_and_returned(bench: Bench, count: int) -> tuple[list[int], list[int]]:
+    """Wait until so many nodes are finished or returned; return both, each in the order in which they were reported."""
+    finished: list[int] = []
+    returned: list[int] = []
+    while len(finished) + len(returned) < count:
+        for event in bench.wait():
+            fact = bench.fact(event)
+            assert isinstance(fact, (Started, Finished, JobsReturned)), fact
+            if isinstance(fact, Finished):
+                finished.append(fact.node)
+            elif isinstance(fact, JobsReturned):
+                returned += fact.nodes
+    return finished, returned
