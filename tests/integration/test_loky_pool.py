@@ -10,10 +10,12 @@ from multiprocessing import forkserver, resource_tracker
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 
 from treadle import node
 from treadle.execution.executors.events import SetupFailed
+from treadle.execution.executors.loky import slot
 from treadle.execution.executors.loky.pool import loky_executor
 from treadle.execution.packing.worker_spec import fingerprint, make_worker_spec
 from treadle.execution.processes.start_method import StartMethod, available_start_methods
@@ -108,6 +110,39 @@ def test_a_death_during_the_set_up_is_reported(fresh, method, tmp_path):
     failed = bench.until(SetupFailed)
     assert failed.failure is None
     assert failed.exitcode == 4
+
+
+def test_a_worker_that_has_run_no_node_is_killed_at_once(fresh, method, monkeypatch):
+    """Closing a pool whose workers are still being set up ends them, without a search for children that they cannot have."""
+    monkeypatch.setattr(slot, "end_tree", lambda *_: pytest.fail("searched for children"))
+    bench = fresh(method)
+    bench.begin_only(node(lambda: 1, None, "a", name="n"))
+    workers = [psutil.Process(each.pid) for each in bench.executor.pool._slots.values()]
+    assert len(workers) == WORKERS
+    bench.executor.close()
+    assert not any(worker.is_running() for worker in workers)
+
+
+def test_what_a_project_starts_at_import_ends_with_a_worker_that_never_was_ready(fresh, method, tmp_path):
+    """A program that settings.py has started is killed with the worker, while the import of the project still goes on."""
+    os.mkfifo(tmp_path / "fifo")
+    package = tmp_path / f"starts_a_program_{method}"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    (package / "settings.py").write_text(
+        "import subprocess, time\n"
+        "program = subprocess.Popen(['sleep', '1000'])\n"
+        f"with open({str(tmp_path / 'fifo')!r}, 'w') as file:\n"
+        "    file.write(f'{program.pid}\\n')\n"
+        "time.sleep(1000)\n"
+    )
+    project = ProjectSpec(package.name, (str(tmp_path), *sys.path), snapshot_levels())
+    bench = fresh(method, inherits=False, project=project)
+    bench.begin_only(node(lambda: 1, None, "a", name="n"))
+    with (tmp_path / "fifo").open() as file:
+        program = psutil.Process(int(file.readline()))
+    bench.executor.close()
+    assert not program.is_running() or program.status() == psutil.STATUS_ZOMBIE
 
 
 def test_workers_are_what_the_spec_says(fresh, method, tmp_path, monkeypatch):

@@ -64,6 +64,12 @@ class ProcessSpec(NamedTuple):
     imports: tuple[str, ...] = ()
     """Libraries that the worker imports before it is ready, so that nodes are sent to workers that have them."""
 
+    @property
+    def runs_foreign_code(self) -> bool:
+        """Whether code that is not Treadle's runs while the worker is set up: that of the project, or of libraries."""
+        project = self.project
+        return not self.inherits and (project.package_name is not None or project.setup is not None or bool(self.imports))
+
     def __repr__(self) -> str:
         return f"ProcessSpec({self.project!r}, start_method={self.start_method!r}, fingerprint={self.fingerprint!r})"
 

@@ -11,10 +11,11 @@ from __future__ import annotations
 import logging
 import os
 import select
+import signal
 import threading
 import time
 import warnings
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from treadle.execution.executors.loky.starting import (
@@ -65,6 +66,8 @@ class Slot:
         self.number = number
         self.channel: Channel | None = None
         self.ready = False
+        self.may_have_children = False
+        """Whether code that may start processes has run in its process: in a node, or while the process was set up."""
         self.configured = 0
         self.start_times: WorkerStart | None = None
         """How its process was started; None once that has been reported."""
@@ -91,6 +94,7 @@ class Slot:
     def start(self, spec: ProcessSpec, connection: Connection, inherited: InheritedResources) -> None:
         """Start a process; return before it is set up."""
         self.ready = False
+        self.may_have_children = spec.runs_foreign_code
         self.reported = 0
         self.broken = None
         self.wiring = b""
@@ -126,6 +130,7 @@ class Slot:
         retired.channel, self.channel = self.channel, None
         retired._process, self._process = self._process, None
         retired._mark = self._mark
+        retired.may_have_children = self.may_have_children
         self.ready = False
         thread = threading.Thread(target=retired.close, name="treadle-retire", daemon=True)
         thread.start()
@@ -188,8 +193,13 @@ class Slot:
 def end_trees(slots: Iterable[Slot]) -> None:
     """Kill the processes of slots, and all processes that they started."""
     running = [slot for slot in slots if slot.pid]
-    if running:
-        end_tree([slot.pid for slot in running], *(slot._mark for slot in running))  # noqa: SLF001 - of the same class
+    parents = [slot for slot in running if slot.may_have_children]
+    for slot in running:
+        if slot not in parents:
+            with suppress(ProcessLookupError):
+                os.kill(slot.pid, signal.SIGKILL)
+    if parents:  # reads the state of each process of the machine, twice
+        end_tree([slot.pid for slot in parents], *(slot._mark for slot in parents))  # noqa: SLF001 - of the same class
 
 
 def _wait_for_end(process: BaseProcess, seconds: float) -> bool:

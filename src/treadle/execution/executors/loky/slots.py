@@ -236,7 +236,7 @@ class SlotPool:
             slot.kill()
             slot.close(killed=True)  # the next run starts a new process
             return [SetupFailed(slot.number, hello.failure, None, pid)]
-        slot.ready = True
+        slot.ready = slot.may_have_children = True  # from now on it runs nodes
         slot.configured = hello.configured
         slot.start_times = WorkerStart(*hello.start) if hello.start is not None else None
         return self._callbacks.worker_ready(slot)
