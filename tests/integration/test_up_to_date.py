@@ -279,6 +279,10 @@ def test_a_class_of_a_pickled_object_counts_for_the_nodes_that_load_it(mill, run
     change(mill, "src/mill/model.py", "'one'", "'two'")
     assert runs("--skip-unchanged") == ("fit", "use")
     assert (mill / "data/page.txt").read_text() == "two"
+    # A run of the second node alone sees the change as well.
+    assert runs("--skip-unchanged", "--nodes=use") == ()
+    change(mill, "src/mill/model.py", "'two'", "'three'")
+    assert runs("--skip-unchanged", "--nodes=use") == ("use",)
 
 
 def test_a_dataset_with_two_formats_is_one_content(mill, runs):

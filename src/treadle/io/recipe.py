@@ -96,6 +96,15 @@ class DatasetRecipe(NamedTuple):
         kind: type[Any] = resolve_type(self.config.get("type"), self.name)
         return kind
 
+    def foreign_classes(self) -> list[type[Any]]:
+        """Return the classes that load and save the data, of this dataset and the one that it wraps, except Treadle's own.
+
+        Raises:
+            DatasetError: a type is unknown.
+        """
+        found = [] if known_type(self.config.get("type")) is not None else [self.dataset_class()]
+        return [*found, *(self.inner().foreign_classes() if "dataset" in self.config else ())]
+
     def capabilities(self) -> Capabilities:
         """Return the capabilities of the dataset, without building it.
 

@@ -217,9 +217,14 @@ def _arguments(node: Any) -> tuple[tuple[str | None, str], ...]:
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
-    """The configuration of a dataset, with the paths of the project relative to it."""
+    """The configuration of a dataset, with the paths of the project relative to it, and its class."""
 
     config: Mapping[str, Any]
+    kind: type[Any]
+
+    def foreign_classes(self) -> list[type[Any]]:
+        """Return the class that loads and saves the data."""
+        return [self.kind]
 
     def plain_file(self) -> None:
         """Return None: Kedro's datasets say themselves what they load."""
@@ -252,10 +257,11 @@ class _Catalog:
         return file_identity_of(self._catalog.dataset(name))
 
     def recipe(self, name: str) -> _Entry | None:
+        kind = self.dataset_class(name)
         if self._catalog.is_stored_value(name):
-            return _Entry({"type": STORED_TYPE})
+            return _Entry({"type": STORED_TYPE}, kind)
         recipe = self._recipes.get(name)
-        return _Entry(self._relative(dict(recipe.config))) if recipe is not None else None
+        return _Entry(self._relative(dict(recipe.config)), kind) if recipe is not None else None
 
     def validator_recipe(self, name: str) -> ValidatorRecipe | None:
         """Return the validator that Kedro's catalog uses for a dataset; None if it has none, or does not know validators."""

@@ -19,15 +19,17 @@ from treadle.io.validation import KEY as VALIDATOR_KEY
 from treadle.io.validation import LOAD, SAVE
 from treadle.pipeline.names import base_name, is_parameter
 from treadle.secrets import looks_secret
+from treadle.session.dataset_code import DatasetCodes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from pluggy import PluginManager
 
     from treadle.io import Catalog
     from treadle.io.validation.declaration import ValidatorRecipe
     from treadle.pipeline import Node
+    from treadle.session.dataset_code import DatasetCode
 
 _SHORT: Final = 60
 """Texts up to this length are kept as they are, so that they can be shown; longer ones are hashed."""
@@ -68,7 +70,11 @@ class PartsCollector:
         self._catalog = catalog
         self._described: dict[str, dict[str, _Described]] = {"input": {}, "output": {}}  # by role, then by name
         self._validators: dict[tuple[str, str], _Described] = {}  # by role and name, of the datasets that have one
+        self._codes = DatasetCodes(catalog, self._fingerprinter)
+        self._code_of: dict[str, DatasetCode] = {}  # by name, of the datasets that have code other than Treadle's
         self._counted: dict[tuple[str, ...], list[str]] = {}  # the keys that count, by the role and the keys of an entry
+        self._package = package
+        self._hook_doubts: list[str] = []
         self._hooks = dict(self._hook_parts(hooks)) if hooks is not None else {}
 
     def parts(self, node: Node) -> tuple[dict[str, str], list[str]]:
@@ -83,6 +89,7 @@ class PartsCollector:
         code = self._fingerprinter.of(node.func)
         parts = {**code.parts, **self._hooks}
         doubts = [] if code.is_complete else [f"its code cannot be followed: {', '.join(code.unknown) or node.func_name}"]
+        doubts += self._hook_doubts
         parts["arguments"] = _short(", ".join([f"{keyword or ''}={name}" for keyword, name in node.call_arguments]))
         parts["outputs"] = _short(", ".join(node.outputs))
         for role, names in (("input", node.inputs), ("output", node.outputs)):
@@ -96,32 +103,48 @@ class PartsCollector:
                     doubts.append(doubt)
                 elif text:
                     parts[label] = text
+                if name in self._code_of:
+                    code_of = self._code_of[name]
+                    parts |= code_of.parts
+                    doubts += [code_of.doubt] if code_of.doubt else []
                 if (role, name) in self._validators:
                     label, text, doubt = self._validators[role, name]
                     parts[label] = text
                     doubts += [doubt] if doubt else []
         return parts, doubts
 
-    def stored_classes(self, name: str, producer: Node) -> str:
+    def stored_classes(self, name: str, producers: Callable[[], Iterable[Node]]) -> str:
         """Return a digest of the project's classes whose objects a file may contain; empty if its format has no objects.
 
         The bytes of a pickled object do not change with the code of its class, but a node that calls its methods does.
 
         Args:
             name: the dataset.
-            producer: the node that makes it.
+            producers: returns the nodes that make it, in this run or in others.
         """
         recipe = self._catalog.recipe(name)
         if recipe is None or not _has_objects(str(recipe.config.get("type", ""))):
             return ""
-        return self._fingerprinter.classes_of(producer.func) or ""
+        classes = {self._fingerprinter.classes_of(producer.func) for producer in producers()}
+        return ", ".join(sorted(each for each in classes if each is not None))
 
     def _hook_parts(self, hooks: PluginManager) -> Iterator[tuple[str, str]]:
+        """Yield the code of each hook, and the order in which the implementations of one hook are called."""
         for name in _HOOKS:
             caller = getattr(hooks.hook, name, None)
+            labels: dict[str, None] = {}  # in the order of the calls
             for implementation in caller.get_hookimpls() if caller is not None else ():
                 function: Callable[..., Any] = implementation.function
-                yield f"hook {name} of {type(implementation.plugin).__qualname__}", self._fingerprinter.of(function).digest
+                plain = label = f"hook {name} of {type(implementation.plugin).__qualname__}"
+                while label in labels:  # another plugin with a class of this name
+                    label = f"{plain} ({len(labels) + 1})"
+                labels[label] = None
+                code = self._fingerprinter.of(function)
+                yield label, code.digest
+                if not code.is_complete and _is_of_package(function, self._package):
+                    self._hook_doubts.append(f"the {label} cannot be followed: {' '.join(code.unknown)}")
+            if len(labels) > 1:
+                yield f"order of hook {name}", _short(", ".join(label.partition(" of ")[2] for label in labels))
 
     def _describe(self, role: str, name: str) -> _Described:
         if is_parameter(name):
@@ -130,6 +153,9 @@ class PartsCollector:
         declared: ValidatorRecipe | None = find(name) if find is not None else None
         if declared is not None and (LOAD if role == "input" else SAVE) in declared.on:
             self._validators[role, name] = self._validator(name, declared)
+        code = self._codes.of_entry(name)
+        if code.parts or code.doubt:
+            self._code_of[name] = code
         return self._entry(role, name)
 
     def _validator(self, name: str, declared: ValidatorRecipe) -> _Described:
@@ -139,7 +165,9 @@ class PartsCollector:
         label = f"validator of {base_name(name)}"
         try:
             code = self._fingerprinter.of(import_validator(name, declared))
-            options = canonical(declared.options, f"the catalog entry of {name}.validator.options", checks_names=False)
+            options = canonical(
+                declared.options, f"the catalog entry of {name}.validator.options", checks_names=False, sorts=True
+            )
         except TreadleError:  # the run reports it
             return label, declared.path, f"{label} cannot be imported"
         except ValueError as exc:
@@ -169,8 +197,7 @@ class PartsCollector:
             except ValueError as exc:
                 return label, "", str(exc)
         if name in self._catalog and not self._catalog.capabilities(name).in_memory:
-            kind = self._catalog.dataset_class(name)
-            return label, _short(f"{kind.__module__}.{kind.__qualname__}"), ""
+            return label, *self._codes.of_object(name, _NOT_FOR[role])
         return label, "", ""
 
     def _entry_text(self, role: str, name: str, config: Mapping[str, Any]) -> str:
@@ -185,19 +212,22 @@ class PartsCollector:
             text = (
                 repr(value)
                 if type(value) in _PLAIN
-                else canonical(value, f"the catalog entry of {name}.{key}", checks_names=False)
+                else canonical(value, f"the catalog entry of {name}.{key}", checks_names=False, sorts=True)
             )
             texts.append(f"{key!r}: {text}")
         return f"{{{', '.join(texts)}}}"
 
 
-def canonical(value: Any, label: str, *, checks_names: bool = True) -> str:
-    """Write a value as a text that is equal for equal values: the order of keys does not count, types do.
+def canonical(value: Any, label: str, *, checks_names: bool = True, sorts: bool = False) -> str:
+    """Write a value as a text that is equal for equal values of equal types.
+
+    The order of a mapping counts, because a node may iterate over it.
 
     Args:
         value: a param, or another value from configuration.
         label: what it is called in messages.
         checks_names: whether names that look secret are refused; their values are neither stored nor compared.
+        sorts: whether the order of the outermost mapping does not count: its keys are the names of arguments.
 
     Returns:
         The text.
@@ -209,7 +239,7 @@ def canonical(value: Any, label: str, *, checks_names: bool = True) -> str:
         return repr(value)
     if isinstance(value, Mapping):
         pairs = []
-        for key, each in sorted(value.items(), key=lambda pair: repr(pair[0])):
+        for key, each in sorted(value.items(), key=lambda pair: repr(pair[0])) if sorts else value.items():
             inner = f"{label}.{key}"
             if checks_names and looks_secret(str(key)):
                 raise _secret(inner)
@@ -217,11 +247,17 @@ def canonical(value: Any, label: str, *, checks_names: bool = True) -> str:
                 pairs.append(f"{key!r}: {canonical(each, inner, checks_names=checks_names)}")
         return f"{{{', '.join(pairs)}}}"
     if isinstance(value, Sequence):
-        return f"[{', '.join(canonical(each, label, checks_names=checks_names) for each in value)}]"
+        start, end = "()" if isinstance(value, tuple) else "[]"
+        return f"{start}{', '.join(canonical(each, label, checks_names=checks_names) for each in value)}{end}"
     if isinstance(value, (set, frozenset)):
         return f"{{{', '.join(sorted(canonical(each, label, checks_names=checks_names) for each in value))}}}"
     msg = f"{label} is an object of type {type(value).__qualname__}, which cannot be compared"
     raise ValueError(msg)
+
+
+def _is_of_package(function: Callable[..., Any], package: str) -> bool:
+    module = str(getattr(function, "__module__", ""))
+    return module == package or module.startswith(f"{package}.")
 
 
 @lru_cache(maxsize=256)

@@ -49,12 +49,16 @@ def configured_policies(config_loader: Any, pipelines: Mapping[str, Pipeline], p
         config,
         locate=(lambda path: locate(_KIND, path)) if locate is not None else None,
         nodes=pipeline.nodes,
-        other_nodes=lambda: _all_nodes(pipelines),
+        other_nodes=lambda: all_nodes(pipelines),
     )
 
 
-def _all_nodes(pipelines: Mapping[str, Pipeline]) -> list[Node] | None:
-    """Return the nodes of all pipelines; None if a pipeline is broken, because its nodes are unknown."""
+def all_nodes(pipelines: Mapping[str, Pipeline]) -> list[Node] | None:
+    """Return the nodes of all pipelines; None if a pipeline is broken, because its nodes are unknown.
+
+    Args:
+        pipelines: the registered pipelines.
+    """
     try:
         return [node for name in pipelines for node in pipelines[name].nodes]
     except TreadleError:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from treadle.collector import collection_paused
@@ -101,7 +102,14 @@ class Reuse:
         return self.last
 
     def decide(
-        self, pipeline: Pipeline, catalog: Catalog, *, hooks: PluginManager | None, rules: PolicyRules, seed: int | None
+        self,
+        pipeline: Pipeline,
+        catalog: Catalog,
+        *,
+        hooks: PluginManager | None,
+        rules: PolicyRules,
+        seed: int | None,
+        other_nodes: Callable[[], Iterable[Node] | None] = lambda: None,
     ) -> Decisions | None:
         """Collect the facts of a run, before it begins.
 
@@ -113,6 +121,7 @@ class Reuse:
             hooks: the registered hooks.
             rules: the configured policies of nodes.
             seed: the seed of the run, if it has one.
+            other_nodes: returns the nodes of all pipelines, which may have made the inputs of this run; None if unknown.
 
         Returns:
             The decisions for the runner; None if all nodes run.
@@ -122,7 +131,7 @@ class Reuse:
                 self._contents = PresentContents(catalog, self.read_last())
                 self._outputs = {node.name: node.outputs for node in pipeline.nodes}
                 collector = PartsCollector(self._package, catalog, hooks)
-                facts = _Facts(pipeline, self._contents, collector, rules, seed)
+                facts = _Facts(pipeline, self._contents, collector, rules, seed, other_nodes)
                 self.decisions = facts.decide(self.last, trusting=self._trusting, forced=self.forced, reads=self.skips)
         except TreadleError:
             raise
@@ -224,8 +233,16 @@ class _Facts:
     """Collects the facts of the nodes of a run."""
 
     def __init__(
-        self, pipeline: Pipeline, contents: PresentContents, collector: PartsCollector, rules: PolicyRules, seed: int | None
+        self,
+        pipeline: Pipeline,
+        contents: PresentContents,
+        collector: PartsCollector,
+        rules: PolicyRules,
+        seed: int | None,
+        other_nodes: Callable[[], Iterable[Node] | None],
     ) -> None:
+        self._other_nodes = other_nodes
+        self._other_producers: dict[str, list[Node]] | None = None  # by base name, when they are needed
         self._pipeline = pipeline
         self._contents = contents
         self._collector = collector
@@ -287,8 +304,8 @@ class _Facts:
         inputs = dict.fromkeys([self._bases[name] for name in node.inputs if name in self._bases])
         for name in node.inputs:
             base = self._bases.get(name)
-            if base in self._producers:
-                classes = self._collector.stored_classes(name, self._producers[base])
+            if base is not None:
+                classes = self._collector.stored_classes(name, partial(self._producers_of, base))
                 if classes:
                     parts[f"classes of {base}"] = classes
         causes = ["it is forced to run"] if forced else []
@@ -312,6 +329,17 @@ class _Facts:
             must_run=tuple(causes),
             trusting=trusting,
         )
+
+    def _producers_of(self, base: str) -> list[Node]:
+        """Return the nodes that make a dataset: of this run, else of all pipelines."""
+        if base in self._producers:
+            return [self._producers[base]]
+        if self._other_producers is None:
+            self._other_producers = {}
+            for node in self._other_nodes() or ():
+                for name in node.outputs:
+                    self._other_producers.setdefault(base_name(name), []).append(node)
+        return self._other_producers.get(base, [])
 
     def _unverifiable(self, node: Node) -> list[str]:
         if not node.outputs:

@@ -9,7 +9,7 @@ import inspect
 import logging
 import os
 from contextlib import ExitStack
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
 from treadle.errors import HookError, RunnerError
@@ -17,6 +17,7 @@ from treadle.planning.policies import NO_RULES
 from treadle.project.current import configured_project, is_configured
 from treadle.session.hooking import call_hook
 from treadle.session.locating import name_place
+from treadle.session.policies import all_nodes
 from treadle.session.prepared import prepare_run
 from treadle.session.selection import DEFAULT_PIPELINE
 from treadle.session.stored_values import with_stored_values
@@ -116,7 +117,14 @@ def run_request(  # noqa: PLR0913 - its one caller passes them by keyword
             options |= {"load_results": load_results} if load_results else {}
             if reuse is not None:
                 seed = getattr(opened, "seed", None)
-                decisions = reuse.decide(pipeline, catalog, hooks=hooks, rules=prepared.policies, seed=seed)
+                decisions = reuse.decide(
+                    pipeline,
+                    catalog,
+                    hooks=hooks,
+                    rules=prepared.policies,
+                    seed=seed,
+                    other_nodes=partial(all_nodes, pipelines),
+                )
                 reuse.log_changes()
                 options |= {"decisions": decisions} if decisions is not None else {}
             if claims is not None:

@@ -8,11 +8,13 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, overload
 
 from treadle.errors import SessionError, UnknownNameError
 from treadle.planning import compile_plan
 from treadle.planning.reuse.decisions import Expected
+from treadle.session.policies import all_nodes
 from treadle.session.prepared import prepare_run
 from treadle.session.stored_values import with_stored_values
 from treadle.suggestions import close_names, did_you_mean
@@ -210,7 +212,14 @@ def run_status(
     run = prepare_run(request, pipelines, load_context, {})
     context = run.context
     run = run._replace(catalog=with_stored_values(run.catalog, run.pipeline, run.policies, reuse, context))
-    reuse.decide(run.pipeline, run.catalog, hooks=hooks, rules=run.policies, seed=request.runner_params.get("seed"))
+    reuse.decide(
+        run.pipeline,
+        run.catalog,
+        hooks=hooks,
+        rules=run.policies,
+        seed=request.runner_params.get("seed"),
+        other_nodes=partial(all_nodes, pipelines),
+    )
     pipeline = run.pipeline
     return RunStatus(
         node_statuses(reuse, durations()),
