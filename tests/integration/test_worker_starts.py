@@ -62,12 +62,14 @@ UNUSED = {
     "hashlib",
     "inspect",
     "loky",
+    "pathlib",
     "pluggy",
     "psutil",
+    "urllib",
     "uuid",
 }
 """Libraries that neither process needs for nodes that only pass on values, whose functions can be imported."""
-UNUSED_BY_WORKERS = {*UNUSED, "ast", "json", "pathlib", "secrets", "shutil", "tempfile"}
+UNUSED_BY_WORKERS = {*UNUSED, "ast", "json", "secrets", "shutil", "tempfile"}
 """Libraries that a worker does not need either, if it inherits no modules."""
 PARTS_OF_THE_PARENT = tuple(
     f"treadle.{name}"

@@ -13,8 +13,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 from treadle.errors import DatasetError
 from treadle.io.failures import guarded
-from treadle.io.identity import FileIdentity, file_identity_of
-from treadle.io.storage import is_local
 from treadle.io.validated import ValidatedDatasets
 from treadle.io.validation import LOAD, SAVE
 
@@ -23,6 +21,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from treadle.io.dataset import Dataset
+    from treadle.io.identity import FileIdentity
     from treadle.io.validation.checking import DatasetValidator
     from treadle.io.validation.results import ValidationResult
 
@@ -132,6 +131,8 @@ class DatasetAccess(ValidatedDatasets):
             UnknownDatasetError: the dataset does not exist.
             DatasetError: the dataset cannot be built, or its storage cannot be reached.
         """
+        from treadle.io.identity import file_identity_of  # imported late: a catalog of values in memory has no files
+
         dataset = self[name]
         identity: FileIdentity | None = guarded("look for", name, dataset, lambda: file_identity_of(dataset))
         return identity
@@ -164,6 +165,8 @@ class DatasetAccess(ValidatedDatasets):
         recipe = self.recipe(name)
         if recipe is not None:
             return recipe.absolute_local_path()
+        from treadle.io.storage import is_local
+
         place = getattr(self._datasets.get(name), "filepath", None) or getattr(self._datasets.get(name), "path", None)
         return place if isinstance(place, str) and is_local(place) else None
 

@@ -12,18 +12,16 @@ from __future__ import annotations
 import copy
 import os
 import threading
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from treadle.errors import DatasetError, UnknownDatasetError
 from treadle.forks import fork_safe
 from treadle.io.access import DatasetAccess
 from treadle.io.dataset import Capabilities, Dataset, capabilities_of, is_dataset
-from treadle.io.entries import checked_mapping, read_entries
-from treadle.io.factories import DatasetFactories
 from treadle.io.inventory import Inventory
 from treadle.io.memory import MemoryDataset
-from treadle.io.parameters import ALL_PARAMETERS, PREFIX, Parameters
+from treadle.io.parameters import Parameters, is_parameter
 from treadle.io.validation import SWITCH
 from treadle.io.versions import new_version
 from treadle.named_tuple import NamedTuple
@@ -31,17 +29,16 @@ from treadle.secrets import register_secrets
 from treadle.suggestions import close_names, did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator
 
     from typing_extensions import Self
 
+    from treadle.io.factories import DatasetFactories
     from treadle.io.recipe import DatasetRecipe
     from treadle.io.validation.checking import DatasetValidator
     from treadle.io.validation.declaration import ValidatorRecipe
 
 __all__ = ["Catalog", "CatalogPart", "new_version"]
-
-_NO_FACTORIES: Final = DatasetFactories(())
 
 
 class CatalogPart(NamedTuple):
@@ -78,11 +75,11 @@ class Catalog(DatasetAccess, Inventory):
         self._validators: dict[str, DatasetValidator] = {}
         self._kept_validators: dict[str, ValidatorRecipe] = {}
         self._parameters: Parameters | None = None
-        self._factories = _NO_FACTORIES
+        self._factories: DatasetFactories | None = None
         self._source: Catalog | None = None
         self.save_version: str | None = None
         self._save_version_given = False
-        for name, dataset in checked_mapping(datasets, "Catalog").items():
+        for name, dataset in _checked_mapping(datasets, "Catalog").items():
             self[name] = dataset
 
     @classmethod
@@ -112,22 +109,20 @@ class Catalog(DatasetAccess, Inventory):
         Raises:
             DatasetError: an entry is not a mapping or has no type, or a pattern or a validator is invalid.
         """
+        from treadle.io.entries import read_entries  # imported late, with much else: a catalog of values in memory needs none
+
         register_secrets(credentials or {})
-        catalog = checked_mapping(catalog, "Catalog.from_config(catalog=…)")
+        catalog = _checked_mapping(catalog, "Catalog.from_config(catalog=…)")
         if SWITCH in os.environ:
             from treadle.io.validation.declaration import validation_enabled, without_validators
 
             catalog = catalog if validation_enabled() else without_validators(catalog)
-        credentials = checked_mapping(credentials, "Catalog.from_config(credentials=…)")
-        versions = dict(checked_mapping(load_versions, "Catalog.from_config(load_versions=…)"))
+        credentials = _checked_mapping(credentials, "Catalog.from_config(credentials=…)")
+        versions = dict(_checked_mapping(load_versions, "Catalog.from_config(load_versions=…)"))
         result = cls()
         result.save_version = save_version or new_version()
         result._save_version_given = save_version is not None
-        base = str(Path(project_path or ".").absolute())
-        recipes = read_entries(catalog, credentials, base, versions, result.save_version)
-        result._recipes = {recipe.name: recipe for recipe in recipes if "{" not in recipe.name}
-        templates = [recipe for recipe in recipes if "{" in recipe.name]
-        result._factories = DatasetFactories(templates, credentials, versions)
+        result._recipes, result._factories = read_entries(catalog, credentials, project_path, versions, result.save_version)
         result._check_load_versions(versions)
         return result
 
@@ -230,13 +225,14 @@ class Catalog(DatasetAccess, Inventory):
         with self._lock:
             for name in self._parameters.names() if self._parameters else ():
                 self._datasets.pop(name, None)
-            self._parameters = Parameters(checked_mapping(params, "Catalog.add_parameters"))
+            self._parameters = Parameters(_checked_mapping(params, "Catalog.add_parameters"))
 
     def recipe(self, name: str) -> DatasetRecipe | None:
         """Return the recipe of a dataset that is declared in configuration, whether built here or not; None for any other."""
         recipe = self._recipes.get(name)
-        if recipe is None and self._factories.has_patterns and name not in self._datasets and not _is_parameter(name):
-            recipe = self._factories.recipe(name)
+        factories = self._factories
+        if recipe is None and factories is not None and name not in self._datasets and not is_parameter(name):
+            recipe = factories.recipe(name)
             if recipe is not None:
                 recipe = self._recipes.setdefault(name, recipe)
         return recipe
@@ -336,7 +332,7 @@ class Catalog(DatasetAccess, Inventory):
 
     def _unknown(self, name: str) -> UnknownDatasetError:
         close = close_names(name, self)
-        where = "a parameters file" if _is_parameter(name) else "the catalog"
+        where = "a parameters file" if is_parameter(name) else "the catalog"
         msg = f"There is no dataset {name!r} in the catalog.{did_you_mean(close)} Check the spelling, or add it to {where}."
         return UnknownDatasetError(msg, dataset=name, close=close)
 
@@ -346,5 +342,9 @@ class Catalog(DatasetAccess, Inventory):
                 raise self._unknown(name)
 
 
-def _is_parameter(name: str) -> bool:
-    return name == ALL_PARAMETERS or name.startswith(PREFIX)
+def _checked_mapping(given: Any, what: str) -> Mapping[Any, Any]:
+    """Return an argument, which must be a mapping; return an empty mapping for None."""
+    if given is not None and not isinstance(given, Mapping):
+        msg = f"{what} must be a mapping of names, not {given!r} of type {type(given).__name__}."
+        raise DatasetError(msg)
+    return given or {}

@@ -11,7 +11,6 @@ from __future__ import annotations
 from abc import abstractmethod
 from typing import Any, Final, Protocol, TypeGuard, runtime_checkable
 
-from treadle.io.exclusive import shared_database
 from treadle.named_tuple import NamedTuple
 
 _KEDRO_MEMORY: Final = frozenset(f"kedro.io.{name}" for name in ("memory_dataset", "shared_memory_dataset", "cached_dataset"))
@@ -118,6 +117,8 @@ def exclusive_of(dataset: object) -> str | None:
         return declared
     if isinstance(dataset, type) or type(dataset).__module__.startswith("treadle."):
         return None
+    from treadle.io.exclusive import shared_database  # imported late: most datasets are Treadle's
+
     return shared_database(getattr(dataset, "__dict__", {}))
 
 

@@ -1,43 +1,50 @@
-"""Create recipes from the catalog's configuration.
+"""Create recipes and dataset factories from the catalog's configuration.
 
-State: none. Neighbours: `catalog` calls it; `recipe` has the class of the recipes.
+State: none. Neighbours: `catalog` calls it; `recipe` has the class of the recipes, `factories` finds recipes by pattern.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from treadle.errors import DatasetError
+from treadle.io.factories import DatasetFactories
 from treadle.io.recipe import DatasetRecipe, credential_names
 from treadle.io.validation import KEY as VALIDATOR_KEY
 from treadle.suggestions import close_names, did_you_mean
+
+if TYPE_CHECKING:
+    import os
 
 
 def read_entries(
     catalog: Mapping[Any, Mapping[str, Any]],
     credentials: Mapping[str, Any],
-    project_path: str,
+    project_path: str | os.PathLike[str] | None,
     load_versions: Mapping[str, str],
     save_version: str,
-) -> list[DatasetRecipe]:
-    """Return a recipe for each entry of a catalog's configuration.
+) -> tuple[dict[str, DatasetRecipe], DatasetFactories]:
+    """Return a recipe for each entry of a catalog's configuration, by name, and the factories that its patterns make.
 
     Args:
         catalog: entries by name; names that begin with an underscore (YAML anchors) are ignored.
         credentials: all credentials; each recipe gets only those that it refers to.
-        project_path: the folder that relative paths start from.
+        project_path: the folder that relative paths start from; None for the working directory.
         load_versions: versions to load, by dataset name.
         save_version: the version that this run saves.
 
     Returns:
-        the recipes, in the order of the entries.
+        the recipes, in the order of the entries, and the factories.
 
     Raises:
         DatasetError: a name is not a string, or an entry is not a mapping, has no type, or has a `versioned` other than true or
-            false, or an invalid validator.
+            false, or an invalid validator or pattern.
     """
-    recipes = []
+    base = str(Path(project_path or ".").absolute())
+    recipes: dict[str, DatasetRecipe] = {}
+    templates = []
     for name, entry in catalog.items():
         if not isinstance(name, str):
             msg = (
@@ -49,24 +56,12 @@ def read_entries(
             continue
         _check_entry(name, entry)
         used = {wanted: credentials[wanted] for wanted in credential_names(entry) if wanted in credentials}
-        recipes.append(DatasetRecipe(name, entry, used, project_path, load_versions.get(name), save_version))
-    return recipes
-
-
-def checked_mapping(given: Any, what: str) -> Mapping[Any, Any]:
-    """Check that an argument is a mapping, and return it; return an empty mapping for None.
-
-    Args:
-        given: the argument.
-        what: the name of the argument, for the message.
-
-    Raises:
-        DatasetError: it is not a mapping.
-    """
-    if given is not None and not isinstance(given, Mapping):
-        msg = f"{what} must be a mapping of names, not {given!r} of type {type(given).__name__}."
-        raise DatasetError(msg)
-    return given or {}
+        recipe = DatasetRecipe(name, entry, used, base, load_versions.get(name), save_version)
+        if "{" in name:
+            templates.append(recipe)
+        else:
+            recipes[name] = recipe
+    return recipes, DatasetFactories(templates, credentials, load_versions)
 
 
 def _check_entry(name: str, entry: Any) -> None:

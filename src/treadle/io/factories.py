@@ -53,8 +53,6 @@ class DatasetFactories:
         load_versions: Mapping[str, str] | None = None,
     ) -> None:
         self._patterns = sorted((_compile(template) for template in templates), key=lambda pattern: pattern.order)
-        self.has_patterns = bool(self._patterns)
-        """Whether there is a pattern, so that a name may match."""
         self.credentials = credentials or {}
         self.load_versions = dict(load_versions or {})
         catch_all = [pattern.text for pattern in self._patterns if not pattern.fixed]

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from treadle.errors import DatasetError
 from treadle.io.copying import copy_value
 from treadle.io.failures import guarded
-from treadle.io.types import KNOWN_TYPES, known_type, resolve_type
 from treadle.named_tuple import NamedTuple
 
 if TYPE_CHECKING:
@@ -49,7 +48,7 @@ class Inventory(ABC):
 
     _recipes: dict[str, DatasetRecipe]
     _datasets: dict[str, Dataset]
-    _factories: DatasetFactories
+    _factories: DatasetFactories | None
     save_version: str | None
     _save_version_given: bool
 
@@ -120,7 +119,7 @@ class Inventory(ABC):
 
     def patterns(self) -> tuple[str, ...]:
         """Return the patterns of dataset factories, in the order in which they are tried."""
-        return self._factories.patterns
+        return self._factories.patterns if self._factories is not None else ()
 
     def versions(self, name: str) -> _Names:
         """Return the existing versions of a dataset, the newest first.
@@ -175,7 +174,7 @@ class Inventory(ABC):
             A catalog with new datasets for those that depend on the run, which shares all other datasets with this one. This
             catalog does not change. If no dataset depends on the run, this catalog itself.
         """
-        if not self._recipes and not self._factories.has_patterns:
+        if not self._recipes and not self.patterns():
             return self  # only datasets of configuration depend on the run
         saved = [] if self._save_version_given else [name for name in sorted(datasets) if self._saves_by_run(name)]
         loaded = [name for name in inputs if self._may_pin(name)]
@@ -207,8 +206,7 @@ class Inventory(ABC):
 
     def _is_per_run(self, name: str) -> bool:
         recipe = self.recipe(name)
-        known = known_type(recipe.config.get("type")) if recipe is not None else None
-        return known is not None and known.per_run
+        return recipe is not None and recipe.is_per_run()
 
     def _may_pin(self, name: str) -> bool:
         recipe = self.recipe(name)
@@ -238,10 +236,11 @@ class Inventory(ABC):
             DatasetError: a dataset that was added as an object cannot be written as configuration.
         """
         catalog: dict[str, dict[str, Any]] = {}
-        credentials: dict[str, Any] = dict(self._factories.credentials)
-        load_versions: dict[str, str] = dict(self._factories.load_versions)
+        factories = self._factories
+        credentials: dict[str, Any] = dict(factories.credentials) if factories is not None else {}
+        load_versions: dict[str, str] = dict(factories.load_versions) if factories is not None else {}
         project_path = None
-        for recipe in (*self._recipes.values(), *self._factories.templates):
+        for recipe in (*self._recipes.values(), *(factories.templates if factories is not None else ())):
             if recipe.pattern is not None:
                 continue  # the entry of its pattern is included
             catalog[recipe.name] = copy_value(dict(recipe.config))
@@ -257,11 +256,12 @@ class Inventory(ABC):
         return CatalogConfig(catalog, copy_value(credentials), project_path, load_versions, self.save_version)
 
     def _has_type(self, name: str, wanted: str | type[Any]) -> bool:
+        from treadle.io.types import type_names
+
         recipe = self.recipe(name)
         if isinstance(wanted, str):
-            return wanted in (_type_names(self[name]) if recipe is None else _all_type_names(recipe.config.get("type")))
-        kind = type(self[name]) if recipe is None else resolve_type(recipe.config.get("type"), name)
-        return issubclass(kind, wanted)
+            return wanted in type_names(type(self[name]) if recipe is None else recipe.config.get("type"))
+        return issubclass(type(self[name]) if recipe is None else recipe.dataset_class(), wanted)
 
 
 def _is_versioned(entry: Mapping[str, Any]) -> bool:
@@ -274,22 +274,6 @@ def _version_to_load(dataset: Any) -> str | None:
     method = getattr(dataset, "load_version", None) or getattr(dataset, "resolve_load_version", None)
     version: str | None = method() if callable(method) else None
     return version
-
-
-def _type_names(dataset: Dataset) -> set[str]:
-    kind = type(dataset)
-    return _all_type_names(f"{kind.__module__}.{kind.__qualname__}")
-
-
-def _all_type_names(type_name: Any) -> set[str]:
-    """Return all names of a type: as written, the full path, the short name and the name of the class."""
-    if isinstance(type_name, type):
-        type_name = f"{type_name.__module__}.{type_name.__qualname__}"
-    names = {str(type_name)}
-    known = known_type(type_name)
-    if known is not None:
-        names |= {known.path, *(short for short, row in KNOWN_TYPES.items() if row is known)}
-    return names | {name.rpartition(".")[2] for name in names}
 
 
 def _described(name: str, dataset: Dataset) -> dict[str, Any] | None:

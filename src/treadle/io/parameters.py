@@ -17,6 +17,11 @@ ALL_PARAMETERS: Final = "parameters"
 PREFIX: Final = "params:"
 
 
+def is_parameter(name: str) -> bool:
+    """Return whether a dataset of this name is a parameter."""
+    return name == ALL_PARAMETERS or name.startswith(PREFIX)
+
+
 class ParameterDataset(MemoryDataset):
     """A parameter. Releasing it does not remove the value, because no node can produce it again."""
 

@@ -105,6 +105,11 @@ class DatasetRecipe(NamedTuple):
         found = [] if known_type(self.config.get("type")) is not None else [self.dataset_class()]
         return [*found, *(self.inner().foreign_classes() if "dataset" in self.config else ())]
 
+    def is_per_run(self) -> bool:
+        """Return whether the dataset depends on the run: what it loads or saves differs from run to run."""
+        known = known_type(self.config.get("type"))
+        return known is not None and known.per_run
+
     def capabilities(self) -> Capabilities:
         """Return the capabilities of the dataset, without building it.
 

@@ -76,6 +76,21 @@ def known_type(type_name: Any) -> KnownType | None:
     return KNOWN_TYPES.get(type_name) or _BY_PATH.get(type_name)
 
 
+def type_names(type_name: Any) -> set[str]:
+    """Return all names of a type: as written, the full path, the short name and the name of the class.
+
+    Args:
+        type_name: a short name, a full path, or the class itself.
+    """
+    if isinstance(type_name, type):
+        type_name = f"{type_name.__module__}.{type_name.__qualname__}"
+    names = {str(type_name)}
+    known = known_type(type_name)
+    if known is not None:
+        names |= {known.path, *(short for short, row in KNOWN_TYPES.items() if row is known)}
+    return names | {name.rpartition(".")[2] for name in names}
+
+
 def resolve_type(type_name: Any, dataset: str) -> type[Any]:
     """Import the class of a `type:`.
 

@@ -11,7 +11,6 @@ import importlib.util
 import os
 import sys
 from importlib.machinery import PathFinder
-from pathlib import Path
 from traceback import walk_tb
 from typing import TYPE_CHECKING
 
@@ -143,7 +142,7 @@ def _stamp_folder(folder: str) -> list[tuple[str, int, int]]:
 
 def _stamp_file(file: str) -> CodeStamp:
     try:
-        status = Path(file).stat()
+        status = os.stat(file)  # noqa: PTH116 - a run that loads no files need not import pathlib
     except FileNotFoundError:
         return ()
     return ((file, status.st_mtime_ns, status.st_size),)

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 from treadle.errors import DatasetError, RunnerError
 from treadle.forks import fork_safe
-from treadle.io.identity import identify_untouched
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -231,7 +230,11 @@ def _untouched_file(catalog: Catalog, known: ContentRecord | None) -> FileIdenti
     """Return the identity of a file without building its dataset or reading the file; None if it may have changed."""
     recipe = catalog.recipe(known.dataset) if known is not None else None
     path = recipe.plain_file() if recipe is not None else None
-    return identify_untouched(path, known) if path is not None and known is not None else None
+    if path is None or known is None:
+        return None
+    from treadle.io.identity import identify_untouched  # imported late: most results are values in memory
+
+    return identify_untouched(path, known)
 
 
 def _close_all(handles: dict[str, Handle]) -> None:

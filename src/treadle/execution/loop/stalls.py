@@ -12,7 +12,6 @@ import sys
 import threading
 import time
 from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from treadle.execution.protocol.messages import MAIN
@@ -126,8 +125,8 @@ def _state_of(pid: int) -> tuple[str, str]:
     state = _STATES.get(status, status)
     place = ""
     if state in ("sleeping", "uninterruptible"):
-        with suppress(OSError):  # not Linux, or the kernel does not allow reading it
-            place = Path(f"/proc/{pid}/wchan").read_text().strip()
+        with suppress(OSError), open(f"/proc/{pid}/wchan") as file:  # not Linux, or the kernel does not allow reading it
+            place = file.read().strip()
     return state, "" if place in _NO_PLACE else place
 
 

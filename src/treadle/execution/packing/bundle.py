@@ -19,7 +19,6 @@ from treadle.execution.protocol.messages import RunSpec, WatchedDatasets
 from treadle.execution.values.importable import is_found_by_name
 from treadle.execution.values.in_band import pickle_in_band
 from treadle.hooks.registered import CATALOG_HOOKS, implemented, takes_catalog
-from treadle.io.storage import local_file_of
 from treadle.named_tuple import NamedTuple
 from treadle.pipeline.names import is_parameter
 from treadle.project.logging import snapshot_levels
@@ -224,6 +223,8 @@ class RunBundle:
 
     def local_files(self) -> dict[str, str]:
         """Return the datasets in files of this machine that nodes use in workers, each with its absolute path."""
+        from treadle.io.storage import local_file_of  # imported late: few backends send files
+
         names = self._names_in_workers()
         part = self.catalog.subset(names)
         paths = {recipe.name: recipe.absolute_local_path() for recipe in part.recipes}

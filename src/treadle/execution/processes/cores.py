@@ -34,5 +34,5 @@ def _of_cgroup(present: int) -> int:
 
 
 def _read(path: str) -> str:
-    with open(path, encoding="ascii") as file:
+    with open(path, encoding="utf-8") as file:
         return file.read()

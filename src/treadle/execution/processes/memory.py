@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from contextlib import suppress
 
 _CGROUP = "/sys/fs/cgroup"
 _OWN_CGROUP = "/proc/self/cgroup"
@@ -14,13 +11,11 @@ _OWN_CGROUP = "/proc/self/cgroup"
 
 def usable_memory() -> int:
     """Return how much memory this process may use, in bytes: the machine's, or the limit of its control group if lower."""
-    from pathlib import Path
-
     total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return min([total, *cgroup_limits(Path(_CGROUP), Path(_OWN_CGROUP))])
+    return min([total, *cgroup_limits(_CGROUP, _OWN_CGROUP)])
 
 
-def cgroup_limits(root: Path, own: Path) -> list[int]:
+def cgroup_limits(root: str | os.PathLike[str], own: str | os.PathLike[str]) -> list[int]:
     """Read the memory limits of this process's control group and its ancestors.
 
     Args:
@@ -31,7 +26,7 @@ def cgroup_limits(root: Path, own: Path) -> list[int]:
         The limits in bytes; empty if there is no limit or no control group.
     """
     try:
-        lines = own.read_text().splitlines()
+        lines = _read(own).splitlines()
     except OSError:
         return []
     limits: list[int] = []
@@ -39,16 +34,17 @@ def cgroup_limits(root: Path, own: Path) -> list[int]:
         _number, controllers, path = line.split(":", 2)
         if controllers and "memory" not in controllers.split(","):
             continue
-        base, name = (root / "memory", "memory.limit_in_bytes") if controllers else (root, "memory.max")
-        inside = base / path.lstrip("/")
+        base, name = (os.path.join(root, "memory"), "memory.limit_in_bytes") if controllers else (root, "memory.max")
+        groups = path.strip("/").split("/")
         # In a container the path is often the host's path, while the group itself is mounted at the root.
-        for folder in (inside, *inside.parents):
-            if not folder.is_relative_to(base):
-                break
-            try:
-                text = (folder / name).read_text().strip()
-            except OSError:
-                continue
-            if text.isdigit():
-                limits.append(int(text))
+        for depth in range(len(groups), -1, -1):
+            with suppress(OSError):
+                text = _read(os.path.join(base, *groups[:depth], name)).strip()
+                if text.isdigit():
+                    limits.append(int(text))
     return limits
+
+
+def _read(path: str | os.PathLike[str]) -> str:
+    with open(path, encoding="utf-8") as file:
+        return file.read()

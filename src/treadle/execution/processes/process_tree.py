@@ -16,7 +16,6 @@ from __future__ import annotations
 import os
 import select
 import signal
-import sys
 import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -35,8 +34,6 @@ TRACKER_SECONDS = 1.0
 
 EXEC_SECONDS = 0.02
 """How long to wait for a forked child to call exec."""
-
-_PR_SET_CHILD_SUBREAPER = 36
 
 
 class _Process:  # a named tuple of `typing` is slow to create, and Treadle's own cannot be imported here
@@ -65,25 +62,6 @@ def worker_mark(scratch: str, number: int) -> str:
         number: the worker's number.
     """
     return f"{pool_mark(scratch)}{number}."
-
-
-def lead_process_tree() -> None:
-    """Make this worker process a process group leader that adopts its orphaned descendants."""
-    os.setpgid(0, 0)
-    # The group is not the terminal's foreground group, so reading the terminal or changing its settings would stop the process.
-    # With these signals ignored, such a call fails at once instead. Programs inherit the setting.
-    signal.signal(signal.SIGTTIN, signal.SIG_IGN)
-    signal.signal(signal.SIGTTOU, signal.SIG_IGN)
-    if sys.platform == "linux":
-        import ctypes
-
-        # An old kernel refuses the call. The process group and the mark still identify descendants.
-        ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-
-
-def mark_programs(mark: str) -> None:
-    """Mark the programs that this worker process starts from now on."""
-    os.environ[MARK_VARIABLE] = os.environ.get(MARK_VARIABLE, "") + mark
 
 
 def end_tree(leaders: Collection[int], *marks: str) -> None:

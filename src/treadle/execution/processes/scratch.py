@@ -14,10 +14,7 @@ import multiprocessing
 import os
 from contextlib import suppress
 from multiprocessing.util import Finalize
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from typing import Any
 
 _PREFIX = "treadle-"
 _LOCK = "lock"
@@ -156,26 +153,28 @@ def sweep(base: str) -> list[str]:
     Returns:
         The removed paths.
     """
-    from pathlib import Path
-
-    removed = []
-    for path in Path(base).glob(f"{_PREFIX}{os.getuid()}-*"):
+    removed: list[str] = []
+    try:
+        names = os.listdir(base)
+    except OSError:
+        return removed
+    for path in [os.path.join(base, name) for name in names if name.startswith(f"{_PREFIX}{os.getuid()}-")]:
         try:
-            if path.is_symlink() or path.stat().st_uid != os.getuid():
+            if os.path.islink(path) or os.stat(path).st_uid != os.getuid():
                 continue
-            fd = os.open(path / _LOCK, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+            fd = os.open(os.path.join(path, _LOCK), os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
         except OSError:
             continue  # another process is creating or removing it
         try:
             if _is_free(fd):
                 remove_leftover(path)
-                removed.append(str(path))
+                removed.append(path)
         finally:
             os.close(fd)
     return removed
 
 
-def remove_leftover(path: str | Path) -> None:
+def remove_leftover(path: str) -> None:
     """Remove the scratch directory of a pool whose parent was killed, and the directory recorded by `remove_together_with`.
 
     Args:

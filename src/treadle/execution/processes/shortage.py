@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import errno
 import resource
-import shutil
 from contextlib import suppress
 
 from treadle.errors import RunnerError
@@ -66,7 +65,8 @@ def _no_more_processes(what: str, reason: str) -> str:
 
 
 def _full_directories() -> str:
-    import tempfile  # for this error only, as it takes a millisecond
+    import shutil  # for this error only, as they take milliseconds
+    import tempfile
 
     free = {}
     for directory in dict.fromkeys((tempfile.gettempdir(), "/dev/shm")):  # noqa: S108 - where semaphores are

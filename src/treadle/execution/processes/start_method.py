@@ -17,7 +17,6 @@ import sys
 import threading
 from contextlib import contextmanager
 from enum import Enum
-from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from treadle.errors import RunnerError
@@ -185,11 +184,16 @@ def may_fork() -> bool:
         return False
     try:
         tasks = [task for task in os.listdir("/proc/self/task") if int(task) not in own]
-        names = [Path(f"/proc/self/task/{task}/comm").read_text(encoding="utf-8").strip() for task in tasks]
+        names = [_name_of_thread(task) for task in tasks]
     except OSError:  # a thread has just ended, or /proc is missing: assume that a fork is not safe
         return False
     others = sum(name not in _FORK_SAFE_THREADS for name in names) - 1
     return others <= 0 or others <= _openblas_threads()
+
+
+def _name_of_thread(task: str) -> str:
+    with open(f"/proc/self/task/{task}/comm", encoding="utf-8") as file:
+        return file.read().strip()
 
 
 def _openblas_threads() -> int:

@@ -19,7 +19,6 @@ import weakref
 from contextlib import suppress
 from functools import cache
 from multiprocessing import spawn
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -80,7 +79,7 @@ class Watchdog:
             _logger.debug("The watchdog needs %s, which does not exist, so only the workers watch this process.", _SHELL)
             return
         python = [os.fsdecode(spawn.get_executable()), "-I", "-S", "-c", _END]
-        arguments = [str(Path(__file__).parent), self._scratch]
+        arguments = [os.path.dirname(__file__), self._scratch]
         # In a new session, so that a signal that kills the parent's process group does not kill the watchdog.
         self._process = subprocess.Popen(  # noqa: S603 - fixed words and paths of our own
             [_SHELL, "-c", _WAIT, _SHELL, *python, *arguments],

@@ -23,7 +23,7 @@ from treadle.execution.attempt.failure import record_failure
 from treadle.execution.attempt.seeding import reseed_from_entropy
 from treadle.execution.processes.blackboard import Blackboard
 from treadle.execution.processes.channel import Channel
-from treadle.execution.processes.process_tree import end_tree, lead_process_tree, mark_programs, worker_mark
+from treadle.execution.processes.process_tree import end_tree, worker_mark
 from treadle.execution.processes.scratch import Scratch
 from treadle.execution.processes.watch import watch_parent
 from treadle.execution.values.restoring import define_received_objects
@@ -31,6 +31,7 @@ from treadle.execution.worker import process_state
 from treadle.execution.worker.exit import drop_inherited_exit_handlers
 from treadle.execution.worker.forwarding import ForwardHandler, stop_forwarding, take_over_logging
 from treadle.execution.worker.inherited import do_nothing
+from treadle.execution.worker.leader import lead_process_tree, mark_programs
 from treadle.execution.worker.open_run import BetweenRuns
 from treadle.execution.worker.pacing import PacedSender
 from treadle.execution.worker.project import configure_worker
