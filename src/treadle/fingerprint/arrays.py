@@ -34,7 +34,7 @@ def array_token(value: Any) -> str | None:
 
 def _numpy(value: Any, kind: str) -> str | None:
     if kind in {"ndarray", "matrix", "memmap", "recarray"}:
-        return f"{kind} {_array_dtype(value.dtype)} {value.shape} {_content(value)}" if _is_plain(value) else None
+        return f"{kind} {_array_dtype(value.dtype)} {value.shape} {_content(value)}{_layout(value)}" if _is_plain(value) else None
     if kind.startswith("dtype") or kind.endswith("DType"):
         return f"dtype {_array_dtype(value)}"
     if kind == "Generator" and hasattr(value, "bit_generator"):
@@ -48,6 +48,11 @@ def _numpy(value: Any, kind: str) -> str | None:
 
 def _array_dtype(dtype: Any) -> str:
     return str(dtype.str) if dtype.names is None else repr(dtype.descr)
+
+
+def _layout(array: Any) -> str:
+    """Return the order of an array's elements in memory, unless it is the usual one."""
+    return " F" if array.flags.f_contiguous and not array.flags.c_contiguous else ""
 
 
 def _plain(value: Any) -> Any:
@@ -69,7 +74,11 @@ def _pandas(value: Any, kind: str) -> str | None:
         return kind
     if kind.endswith("Dtype"):
         return f"{kind} {_dtype_text(value)}"
-    if kind not in _TABLES:
+    return _table(value, kind) if kind in _TABLES else None
+
+
+def _table(value: Any, kind: str) -> str | None:
+    if getattr(value, "attrs", None):  # of any objects
         return None
     is_table = kind == "DataFrame"
     size = value.memory_usage()
@@ -77,7 +86,12 @@ def _pandas(value: Any, kind: str) -> str | None:
         return None
     columns = [value.iloc[:, number] for number in range(value.shape[1])] if is_table else [value]
     described = [_column(each) for each in (*columns, *([value.index] if kind in {"DataFrame", "Series"} else []))]
-    names = [repr(value.columns.names), *map(repr, value.columns)] if is_table else [repr(getattr(value, "name", None))]
+    names = [repr(getattr(value, "name", None))]
+    if is_table:
+        labels = value.columns
+        names = [repr(labels.names), *map(repr, labels)]
+        if labels.inferred_type not in {"string", "empty"}:
+            names.append(f"{labels.dtype} {getattr(labels, 'freq', None)}")
     return None if None in described else f"{kind} {value.shape} {names} {described}"
 
 
@@ -93,7 +107,15 @@ def _column(column: Any) -> str | None:
         content = digest_of(hash_pandas_object(column, index=False).to_numpy().tobytes())
     except TypeError:  # cells that cannot be hashed
         return None
-    return f"{types} {list(getattr(column, 'names', ()))!r} {content}"
+    freq = getattr(column, "freq", None)  # of an index
+    return f"{types} {list(getattr(column, 'names', ()))!r} {content}{_missing(levels)}{'' if freq is None else f' {freq}'}"
+
+
+def _missing(levels: list[Any]) -> str:
+    """Return what stands for missing cells among texts, whose hashes are those of the text `nan`."""
+    kinds = [repr(cell) for each in levels if each.dtype == object for cell in each[each.isna()].tolist()]
+    places = [each.isna().tolist() for each in levels if each.dtype == object] if kinds else []
+    return f" missing {digest_of(f'{kinds} {places}')}" if kinds else ""
 
 
 def _dtype(column: Any) -> str | None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from treadle.fingerprint.modules import Modules, absolute, is_module, variable_of
 from treadle.fingerprint.names import Chain, Import, References
+from treadle.fingerprint.typing_values import classes_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -25,6 +26,7 @@ _WHOLE_PACKAGE = {
     "importlib.__import__",
     "importlib.import_module",
     "importlib.reload",
+    "inspect.getmodule",
     "pkgutil.iter_modules",
     "pkgutil.resolve_name",
     "pkgutil.walk_packages",
@@ -32,6 +34,8 @@ _WHOLE_PACKAGE = {
     "sys.modules",
 }
 """What can lead to any module of the project."""
+_LEADING_ON = {"__subclasses__", "__globals__", "f_globals"}
+"""Attributes that lead from an object to any module of the project."""
 _OWN_MODULE = {"builtins.globals"}
 """What can lead to any name of the function's own module."""
 _ANYTHING = {
@@ -87,14 +91,16 @@ class Binding:
         Returns:
             A text that says what each name means.
         """
-        meanings = [f"{'.'.join(chain)}={self._follow(chain, found, cells, facts)}" for chain in sorted(found.chains)]
+        quoted = {chain for chain in found.quoted if chain[0] in self._namespace}
+        chains = sorted(found.chains | quoted)
+        meanings = [f"{'.'.join(chain)}={self._follow(chain, found, cells, facts)}" for chain in chains]
         self._modules.note_imports(found.imports, self._module, facts)
         for chain in found.annotations:
             self._follow_annotation(chain, facts)
         for each in found.imports:
             self._note_dynamic_import(each, found, facts)
-        if "__subclasses__" in found.attributes:
-            facts.unknown.add(f"{self._owner} uses __subclasses__: it depends on every module of the project.")
+        for attribute in sorted(_LEADING_ON & found.attributes):
+            facts.unknown.add(f"{self._owner} uses {attribute}: it depends on every module of the project.")
             facts.edges.add(("package",))
         return "\n".join(meanings)
 
@@ -128,11 +134,31 @@ class Binding:
 
     def _follow_annotation(self, chain: Chain, facts: Facts) -> None:
         """Follow an annotation to a class of the project, because its methods are called through the parameter."""
-        value = variable_of(self._namespace, chain[0])
+        if chain[0] in self._namespace:
+            value = variable_of(self._namespace, chain[0])
+        else:
+            value = self._imported_for_checking(chain[0], facts)
         for attribute in chain[1:]:
             value = variable_of(vars(value), attribute) if is_module(value) else None
-        if isinstance(value, type) and self._modules.contains(str(value.__module__)):
-            self._mark(value, facts)
+        for kind in classes_in(value):
+            if self._modules.contains(str(kind.__module__)):
+                self._mark(kind, facts)
+
+    def _imported_for_checking(self, name: str, facts: Facts) -> Any:
+        """Return what a name means that a module imports only for type checkers; None if that is not imported."""
+        source = self._modules.source(self._module)
+        imported = source.imports.get(name) if source is not None else None
+        if imported is None:
+            return None
+        module = absolute(imported.module, self._modules.package_of(self._module))
+        if not self._modules.contains(module):
+            return None
+        attribute = imported.attribute
+        path = (module if imported.is_whole_path else name) if attribute is None else f"{module}.{attribute}"
+        loaded = sys.modules.get(path) or variable_of(vars(sys.modules.get(module, _NO_MODULE)), attribute or "")
+        if loaded is None:
+            self._modules.note_imports([imported], self._module, facts)
+        return loaded
 
     def _through_module(self, module: ModuleType, attributes: Chain, texts: set[str | None], facts: Facts) -> str:
         while attributes and is_module(inner := variable_of(vars(module), attributes[0])):
@@ -143,7 +169,7 @@ class Binding:
             facts.edges.add(("outside", path))
             self._note_dynamic(path, texts, facts)
             return path
-        if not attributes:
+        if not attributes or attributes[0] == "__dict__":
             return self._whole_module(name, f"uses the module {name} as a value, so any of its names may be meant", facts)
         attribute = attributes[0]
         if attribute in vars(module):
@@ -187,7 +213,7 @@ class Binding:
         constant = [each for each in texts if each is not None]
         if name in _IMPORTING and len(constant) == len(texts):
             self._modules.note_imports([Import("_", each, None, is_whole_path=True) for each in constant], self._module, facts)
-        elif name in _WHOLE_PACKAGE:
+        elif leads_anywhere(name):
             facts.edges.add(("package",))
             short = name.removeprefix("builtins.")
             facts.unknown.add(
@@ -200,6 +226,11 @@ class Binding:
             )
         elif name in _ANYTHING:
             facts.cannot_tell(f"{self._owner} uses {name}, which can lead to code outside the project: the node always runs.")
+
+
+def leads_anywhere(name: str) -> bool:
+    """Return whether a function or variable, by its module and name, can lead to any module of the project."""
+    return name in _WHOLE_PACKAGE
 
 
 def mark_module(name: str, mark_global: Callable[[str, str, Any, Facts], None], facts: Facts) -> None:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from treadle.fingerprint.facts import Facts, digest_of
 from treadle.fingerprint.functions import definition_of, module_of
+from treadle.fingerprint.instances import own_attributes
 from treadle.fingerprint.names import references
 from treadle.fingerprint.syntax import dump
 
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from treadle.fingerprint.sources import Definition
 
 _IGNORED = frozenset({"_abc_impl"})
+_OF_MEMBERS = frozenset({"_value_", "_name_", "_sort_order_", "__objclass__", "_inverted_"})
+"""Attributes that every member of an enumeration has."""
 _SLOTS = (types.MemberDescriptorType, types.GetSetDescriptorType)
 _METHODS = (ast.FunctionDef, ast.AsyncFunctionDef)
 
@@ -47,6 +50,8 @@ def class_parts(kind: type, context: Context, facts: Facts) -> str:
     covered: set[int] = set()
     texts = [f"{name}={token}" for name, token in _members(kind, label, definitions, context, covered, facts)]
     texts += _bases(kind, bool(definitions), context, facts)
+    if isinstance(kind.__doc__, str) and _makers(kind, context):
+        texts.append(f"doc={digest_of(kind.__doc__)}")  # as a prompt, or the description of a schema
     module = sys.modules.get(kind.__module__)
     namespace: Mapping[str, Any] = vars(module) if module is not None else {}
     for each in definitions:
@@ -89,6 +94,9 @@ def _members(
     if issubclass(kind, enum.Enum):
         for name, member in kind.__members__.items():
             yield name, context.part(f"attribute {label}.{name}", name, member._value_, facts)
+            for more, value in sorted(own_attributes(member).items()):
+                if more not in _OF_MEMBERS:
+                    yield f"{name}.{more}", context.part(f"attribute {label}.{name}.{more}", more, value, facts)
     in_body = {each.name for definition in definitions for each in ast.walk(definition.node) if isinstance(each, _METHODS)}
     for name, member in sorted(vars(kind).items()):
         functions = list(_functions_in(member))
@@ -110,18 +118,19 @@ def _is_set_by_library(name: str, member: Any, kind: type, definitions: list[Def
 
     An example is the registry that SQLAlchemy adds to the classes of tables.
     """
-    makers = [
-        str(each.__module__).partition(".")[0]
-        for each in (*kind.__mro__, type(kind))
-        if not context.modules.contains(str(each.__module__))
-    ]
     bound = {
         each.id
         for definition in definitions
         for each in ast.walk(definition.node)
         if isinstance(each, ast.Name) and not isinstance(each.ctx, ast.Load)
     }
-    return name not in bound and type(member).__module__.partition(".")[0] in set(makers) - sys.stdlib_module_names
+    return name not in bound and type(member).__module__.partition(".")[0] in _makers(kind, context)
+
+
+def _makers(kind: type, context: Context) -> set[str]:
+    """Return the libraries that have base classes or the metaclass of a class, without the standard library."""
+    makers = {str(each.__module__) for each in (*kind.__mro__, type(kind))}
+    return {each.partition(".")[0] for each in makers if not context.modules.contains(each)} - sys.stdlib_module_names
 
 
 def _is_of_library(functions: list[FunctionType], context: Context) -> bool:

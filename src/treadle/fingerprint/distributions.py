@@ -11,6 +11,7 @@ import os
 import re
 import sys
 from importlib.machinery import ModuleSpec, PathFinder
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from treadle.named_tuple import NamedTuple
@@ -138,10 +139,15 @@ def _end(package: str, file: str) -> tuple[str, ...]:
 
 def _owned(distribution: Distribution) -> set[str]:
     """Return the packages and modules that a distribution contains, as paths of files, from its list of files."""
-    text = distribution.read_text("RECORD")
-    if text is None:  # an egg, or a package of the operating system
-        text = distribution.read_text("installed-files.txt") or distribution.read_text("SOURCES.txt") or ""
-    return set(re.findall(_PACKAGES, text, re.MULTILINE))
+    text = distribution.read_text("RECORD") or distribution.read_text("installed-files.txt")
+    if text is None and _is_installed(distribution):  # an egg, or a package of the operating system
+        text = distribution.read_text("SOURCES.txt")
+    return set(re.findall(_PACKAGES, text or "", re.MULTILINE))
+
+
+def _is_installed(distribution: Distribution) -> bool:
+    """Return whether a distribution is no checkout, whose files are edited while its version stays the same."""
+    return not {"site-packages", "dist-packages"}.isdisjoint(Path(str(distribution.locate_file(""))).parts)
 
 
 def _is_at(distribution: Distribution, relative: str, file: str) -> bool:

@@ -128,7 +128,7 @@ class Modules:
                 continue
             inner = f"{name}.{each.attribute}"
             for found in (*_with_parents(name, self._package), *([inner] if self.file(inner) else [])):
-                if found != module and self.file(found):
+                if (found != module or found in {name, inner}) and self.file(found):
                     facts.edges.add(("module", found))
 
     def package_of(self, module: str) -> str:

@@ -8,6 +8,7 @@ are found rather than too few. State: none.
 from __future__ import annotations
 
 import ast
+import re
 from typing import TYPE_CHECKING, TypeAlias
 
 from treadle.fingerprint.syntax import children, is_annotated
@@ -21,6 +22,7 @@ Chain: TypeAlias = "tuple[str, ...]"
 _COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 _SCOPES = (*_FUNCTIONS, ast.ClassDef, *_COMPREHENSIONS)
+_QUOTED = re.compile(r"@([^\W\d]\w*(?:\.[^\W\d]\w*)*)")
 
 
 class Import(NamedTuple):
@@ -45,13 +47,14 @@ class References:
     Attributes:
         chains: names that are not its own, each with the attributes that are read from it.
         imports: its own imports, at any depth.
-        annotations: names in annotations of parameters that are not counted by `dump`.
+        annotations: names in annotations, also in those that are texts.
         texts: for each called chain, its first arguments: a constant text, or None for anything else.
         attributes: every attribute that is read from anything.
+        quoted: names after an `@` in texts, as in `table.query("price > @LIMIT")`.
         read: all chains, those that begin with its own names included.
     """
 
-    __slots__ = ("annotations", "attributes", "chains", "imports", "read", "texts")
+    __slots__ = ("annotations", "attributes", "chains", "imports", "quoted", "read", "texts")
 
     def __init__(self) -> None:
         self.chains: set[Chain] = set()
@@ -59,6 +62,7 @@ class References:
         self.annotations: set[Chain] = set()
         self.texts: dict[Chain, set[str | None]] = {}
         self.attributes: set[str] = set()
+        self.quoted: set[Chain] = set()
         self.read: set[Chain] = set()
 
 
@@ -164,7 +168,10 @@ def _visit(nodes: Sequence[ast.AST], scope: _Scope, found: References) -> None:
             _note_call(node, found)
         elif isinstance(node, ast.Attribute):
             found.attributes.add(node.attr)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and "@" in node.value:
+            found.quoted.update(tuple(each.split(".")) for each in _QUOTED.findall(node.value))
         elif isinstance(node, ast.AnnAssign):
+            found.annotations.update(_chains_of([node.annotation]))
             counted = node.annotation if scope.is_class else None  # that of a variable in a function is not evaluated
             pending += [each for each in (node.target, node.value, counted) if each is not None]
             continue
@@ -187,8 +194,7 @@ def _outside_of_scope(node: ast.AST, scope: _Scope, found: References) -> list[a
                 annotations.append(node.returns)
         if is_annotated(node):
             outside += annotations
-        else:
-            found.annotations.update(_chains_of(annotations))
+        found.annotations.update(_chains_of(annotations))
     elif isinstance(node, ast.ClassDef):
         scope.bound.add(node.name)
         outside += [*node.bases, *node.keywords, *node.decorator_list]

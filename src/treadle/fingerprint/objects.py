@@ -16,13 +16,14 @@ import typing
 from types import FunctionType, ModuleType
 from typing import Any
 
-from treadle.fingerprint.binding import mark_module
+from treadle.fingerprint.binding import leads_anywhere, mark_module
 from treadle.fingerprint.context import Context
 from treadle.fingerprint.distributions import Distributions
 from treadle.fingerprint.facts import Facts, Key
 from treadle.fingerprint.functions import definition_of, function_parts, label_of, module_of
 from treadle.fingerprint.modules import Modules, is_module
 from treadle.fingerprint.sources import Sources
+from treadle.fingerprint.typing_values import is_of_typing, typing_parts
 from treadle.fingerprint.values import Values
 
 if typing.TYPE_CHECKING:
@@ -36,8 +37,6 @@ _DESCRIPTORS = (
     types.MemberDescriptorType,
 )
 _BUILTIN_FUNCTIONS = {types.BuiltinFunctionType, type(re.compile("").match)}
-_UNION = type(int | str)
-_TYPING = (types.GenericAlias, _UNION, typing.TypeVar, typing.ParamSpec)
 
 
 class Objects:
@@ -126,7 +125,7 @@ class Objects:
             if self._modules.contains(str(function.__module__)) or not _is_found_by_name(function):
                 return None
             facts.edges.add(("outside", module))
-            return f"{module}.{function.__qualname__}"
+            return self._noted(f"{module}.{function.__qualname__}", facts)
         label = self._label(function)
         if label is not None:
             key = ("function", id(function))
@@ -153,6 +152,8 @@ class Objects:
     def _mark_class(self, kind: type, facts: Facts) -> str | None:
         module = str(kind.__module__)
         if not self._modules.contains(module):
+            if module == "types" and vars(types).get(kind.__qualname__) is not kind:
+                return None  # made by `dataclasses.make_dataclass` or `types.new_class`, which do not know for whom
             facts.edges.add(("outside", module))
             return f"{module}.{kind.__qualname__}"
         if "<locals>" in kind.__qualname__:
@@ -182,9 +183,8 @@ class Objects:
         parts_of = _PARTS_OF.get(kind)
         if parts_of is not None:
             return self._call(kind.__name__, parts_of(value), name, facts)
-        if kind in _TYPING or kind.__module__ == "typing":
-            arguments = getattr(value, "__args__", ())
-            return self._call(repr(value), arguments if isinstance(arguments, tuple) else (), name, facts)
+        if is_of_typing(value):
+            return self._call(repr(value), typing_parts(value), name, facts)
         return self._builtin(value, kind, name, facts)
 
     def _partial(self, value: functools.partial[Any], name: str, facts: Facts) -> str:
@@ -221,7 +221,14 @@ class Objects:
     def _compiled(self, module: str, name: str, facts: Facts) -> str:
         """Refer to a function that is not written in Python: by its module in the project, or by the distribution."""
         facts.edges.add(("module" if self._modules.contains(module) else "outside", module))
-        return f"{module}.{name}"
+        return self._noted(f"{module}.{name}", facts)
+
+    def _noted(self, name: str, facts: Facts) -> str:
+        """Return the name of a function outside the project; note that it can lead to any code, as `eval` in a variable can."""
+        if leads_anywhere(name):
+            facts.unknown.add(f"{name} is used as a value: the node depends on every module of the project.")
+            facts.edges.add(("package",))
+        return name
 
     def _outside_function(self, function: FunctionType, name: str, facts: Facts) -> str:
         """Describe a function that code outside the project made, such as the wrapper that a decorator returns."""

@@ -248,12 +248,14 @@ class Values:
             is_member = value._name_ in kind.__members__  # and not a combination of flags
             which = f".{value._name_}" if is_member else f"({self._describe(value._value_, '', facts)})"
             return f"{self._kind(kind, facts)}{which}"
-        if issubclass(kind, (logging.Logger, ContextVar)):
-            return f"{kind.__qualname__} {value.name!r}"
+        if kind is ContextVar:
+            return f"{kind.__qualname__} {value.name!r}{self._current(value, name, facts)}"
+        if issubclass(kind, logging.Logger):
+            return f"{self._project_kind(kind, facts)} {value.name!r}"
         if kind.__module__ in {"weakref", "_weakrefset"} and kind.__name__ in _WEAK and not len(value):
             return f"{kind.__qualname__}()"
         if kind is object or issubclass(kind, _WITHOUT_STATE):
-            return f"{kind.__qualname__}()"
+            return f"{self._project_kind(kind, facts)}()"
         if _is_of_process(value):
             return "environment or stream of the process"
         if issubclass(kind, pathlib.PurePath) and kind.__module__.partition(".")[0] == "pathlib":
@@ -261,6 +263,19 @@ class Values:
         if kind is re.Pattern:
             return f"re.compile({self._describe(value.pattern, name, facts)}, {value.flags})"
         return None
+
+    def _project_kind(self, kind: type, facts: Facts) -> str:
+        """Return the name of a class; the code of a class of the project counts."""
+        label = self._kind(kind, facts)
+        return label if label.startswith("class ") else kind.__qualname__
+
+    def _current(self, variable: ContextVar[Any], name: str, facts: Facts) -> str:
+        """Describe the value that a context variable has now; nothing if it has none."""
+        try:
+            value = variable.get()
+        except LookupError:
+            return ""
+        return "" if value is None else f" = {self._describe(value, name, facts)}"
 
     def _container(self, value: Any, kind: type, name: str, facts: Facts) -> str:
         if issubclass(kind, (dict, types.MappingProxyType)):
@@ -271,6 +286,8 @@ class Values:
             return f"{kind.__name__}{{{self._joined(sorted(tokens))}}}"
         if issubclass(kind, tuple):
             return f"({self._joined(tokens)}{',' * (len(value) == 1)})"
+        if issubclass(kind, collections.deque) and value.maxlen is not None:
+            return f"{kind.__name__}[{self._joined(tokens)}] of at most {value.maxlen}"
         return f"{'' if kind is list else kind.__name__}[{self._joined(tokens)}]"
 
     def _pair(self, key: Any, value: Any, name: str, facts: Facts) -> str:

@@ -81,3 +81,33 @@ def test_a_package_of_no_distribution_counts_by_its_files(tmp_path, monkeypatch)
     assert found("loose.inner") == (label, before)
     (tmp_path / "loose" / "inner" / "deep.py").write_text("a = 2")
     assert found("loose") != (label, before)
+
+
+def test_a_checkout_counts_by_its_files(tmp_path, monkeypatch):
+    """A build leaves metadata beside the sources, whose version stays the same when the sources are edited."""
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
+    for file, text in {
+        "flat/__init__.py": "a = 1",
+        "flat.egg-info/PKG-INFO": "Metadata-Version: 2.1\nName: flat\nVersion: 0.1\n",
+        "flat.egg-info/SOURCES.txt": "setup.py\nflat/__init__.py\n",
+    }.items():
+        (tmp_path / file).parent.mkdir(exist_ok=True)
+        (tmp_path / file).write_text(text)
+    label, before = found("flat")
+    assert label == "package flat"
+    (tmp_path / "flat/__init__.py").write_text("a = 2")
+    assert found("flat") != (label, before)
+
+
+def test_an_egg_has_the_version_of_its_distribution(tmp_path, monkeypatch):
+    """Packages of the operating system, and old ones, list their sources only."""
+    site = tmp_path / "dist-packages"
+    monkeypatch.setattr(sys, "path", [str(site), *sys.path])
+    for file, text in {
+        "laid/__init__.py": "a = 1",
+        "laid.egg-info/PKG-INFO": "Metadata-Version: 2.1\nName: laid\nVersion: 0.1\n",
+        "laid.egg-info/SOURCES.txt": "setup.py\nlaid/__init__.py\n",
+    }.items():
+        (site / file).parent.mkdir(parents=True, exist_ok=True)
+        (site / file).write_text(text)
+    assert found("laid") == ("distribution laid", "0.1")

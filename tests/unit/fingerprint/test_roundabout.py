@@ -1,0 +1,201 @@
+"""Edits that reach the function `node` in a roundabout way: each pair of sources computes something else, or may."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+MODEL = "class Model:\n    def fit(self):\n        return §\n"
+HELPER = "def help():\n    return §\n"
+
+ANNOTATIONS = {
+    "imported for type checkers": (
+        "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from shop.b import Model\n"
+        "def node(m: 'Model'):\n    return m.fit()\n"
+    ),
+    "a module imported for type checkers": (
+        "from __future__ import annotations\nfrom typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from shop import b\n"
+        "def node(m: b.Model | None):\n    return m.fit()\n"
+    ),
+    "a whole path imported for type checkers": (
+        "from __future__ import annotations\nfrom typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import shop.b as other\n"
+        "def node(m: other.Model):\n    return m.fit()\n"
+    ),
+    "an alias": "from shop import b\nModels = list[b.Model]\ndef node(m: Models):\n    return m[0].fit()\n",
+    "a nested alias": (
+        "from typing import Annotated, Optional\nfrom shop import b\nM = Annotated[Optional[b.Model], 'x']\nMs = dict[str, M]\n"
+        "def node(m: Ms):\n    return m['a'].fit()\n"
+    ),
+    "a bound type variable": (
+        "from typing import TypeVar\nfrom shop import b\nM = TypeVar('M', bound=b.Model)\n"
+        "def node(m: M) -> M:\n    return m.fit()\n"
+    ),
+    "a constrained type variable": (
+        "from typing import TypeVar\nfrom shop import b\nM = TypeVar('M', b.Model, int)\n"
+        "def node(m: M) -> M:\n    return m.fit()\n"
+    ),
+    "a new type": (
+        "from typing import NewType\nfrom shop import b\nM = NewType('M', b.Model)\ndef node(m: M):\n    return m.fit()\n"
+    ),
+    "a local variable": "from shop import b\ndef node(x):\n    m: b.Model = x\n    return m.fit()\n",
+    "a field, as text": (
+        "from dataclasses import dataclass\nfrom shop import b\n@dataclass\nclass P:\n    models: 'list[b.Model]'\n"
+        "def node(p: P):\n    return p.models[0].fit()\n"
+    ),
+    "a decorated function, as text": (
+        "from shop import b\ndef same(f):\n    return f\n@same\ndef node(m: 'b.Model'):\n    return m.fit()\n"
+    ),
+}
+"""Annotations that name a class of the project, whose methods the function calls."""
+
+IMPORTS = {
+    "a function in a variable": (
+        "import importlib\nload = importlib.import_module\ndef node():\n    return load('shop.b').help()\n"
+    ),
+    "a function in a list": "import importlib\nL = [importlib.import_module]\ndef node():\n    return L[0]('shop.b').help()\n",
+    "a function in a partial": (
+        "import functools, importlib\nload = functools.partial(importlib.import_module, 'shop.b')\n"
+        "def node():\n    return load().help()\n"
+    ),
+    "a function as a default": (
+        "from importlib import import_module\ndef node(load=import_module):\n    return load('shop.b').help()\n"
+    ),
+    "eval in a variable": "run = eval\ndef node():\n    import sys\n    return run('sys.modules')['shop.b'].help()\n",
+    "the names of a module": "from shop import b\ndef node(name):\n    return b.__dict__[name]()\n",
+    "the globals of a function": "from shop.b import other\ndef node(name):\n    return other.__globals__[name]()\n",
+    "the globals of a frame": "import sys\nfrom shop import b\ndef node(name):\n    return sys._getframe(1).f_globals[name]()\n",
+    "the module of a function": (
+        "import inspect\nfrom shop.b import other\ndef node(name):\n    return getattr(inspect.getmodule(other), name)()\n"
+    ),
+}
+"""Ways to the function `help` of the module `shop.b`."""
+
+VALUES = {
+    "the length of a deque": "import collections\nD = collections.deque([1], maxlen=§)\ndef node():\n    return D\n",
+    "a generic class with an argument": (
+        "from typing import Generic, TypeVar\nT = TypeVar('T')\nclass A(Generic[T]):\n"
+        "    def fit(self):\n        return §\nB = A[int]\n"
+        "def node():\n    return B().fit()\n"
+    ),
+    "the default of a context variable": (
+        "from contextvars import ContextVar\nV = ContextVar('V', default=§)\ndef node():\n    return V.get()\n"
+    ),
+    "the value of a context variable": (
+        "from contextvars import ContextVar\nV = ContextVar('V')\nV.set([§])\ndef node():\n    return V.get()\n"
+    ),
+    "a method of a logger": (
+        "import logging\nclass Mine(logging.Logger):\n    def level_of(self):\n        return §\nL = Mine('x')\n"
+        "def node():\n    return L.level_of()\n"
+    ),
+    "an attribute of a thread's data": (
+        "import threading\nclass Mine(threading.local):\n    level = §\nL = Mine()\ndef node():\n    return L.level\n"
+    ),
+    "an attribute of a member of an enumeration": (
+        "import enum\nclass E(enum.Enum):\n    A = 1\nE.A.weight = §\ndef node():\n    return E.A.weight\n"
+    ),
+    "a dataclass made by a call": (
+        "import dataclasses\nA = dataclasses.make_dataclass('A', [('x', int, §)])\ndef node():\n    return A().x\n"
+    ),
+    "a name in a query": "LIMIT = §\ndef node(table):\n    return table.query('price > @LIMIT and price < 9')\n",
+    "a helper in a query": (
+        "def limit():\n    return §\ndef node(table, column):\n    return table.query(f'{column} > @limit()')\n"
+    ),
+    "an attribute in a query": "class conf:\n    limit = §\ndef node(table):\n    return table.query('price > @conf.limit')\n",
+    "the function's own module, imported in it": (
+        "def help():\n    return §\ndef node(name):\n    import shop.nodes as own\n    return getattr(own, name)()\n"
+    ),
+}
+"""Values and code in the module of the function."""
+
+
+def digests(checkout, nodes, one="1", other="2", **modules):
+    """Return the digest of `node` if § is the one or the other text, in all modules."""
+    files = {"nodes": nodes, **modules}
+    found = [checkout(**{name: text.replace("§", each) for name, text in files.items()}).of("nodes") for each in (one, other)]
+    assert all(each.is_complete for each in found)
+    return [each.digest for each in found]
+
+
+@pytest.mark.parametrize("nodes", ANNOTATIONS.values(), ids=ANNOTATIONS)
+@pytest.mark.parametrize("imports", ["", "import shop.b\n"], ids=["", "imported"])
+def test_a_class_in_an_annotation(checkout, nodes, imports):
+    """The methods of the class count, wherever the annotation has its name from."""
+    future = "from __future__ import annotations\n"
+    nodes = f"{future}{imports}{nodes.removeprefix(future)}" if nodes.startswith(future) else f"{imports}{nodes}"
+    one, other = digests(checkout, nodes, b=MODEL)
+    assert one != other
+    same, again = digests(checkout, nodes, "1", "1  # a comment", b=MODEL)
+    assert same == again == one
+
+
+@pytest.mark.parametrize("nodes", IMPORTS.values(), ids=IMPORTS)
+def test_a_way_to_any_module(checkout, nodes):
+    """What can lead to any name of the project makes the node depend on all modules that have them."""
+    one, other = digests(checkout, nodes, b=f"{HELPER}\n\ndef other(): ...\n")
+    assert one != other
+
+
+@pytest.mark.parametrize("nodes", VALUES.values(), ids=VALUES)
+def test_a_value(checkout, nodes):
+    """The value counts; a comment does not."""
+    one, other = digests(checkout, nodes)
+    assert one != other
+    same, again = digests(checkout, "# A comment: §.\n" + nodes.replace("§", "1"))
+    assert same == again == one
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="`type` is a statement since Python 3.12")
+def test_an_alias_by_a_type_statement(checkout):
+    """It may refer to itself, or to what is missing."""
+    for nodes in (
+        "from shop import b\ntype Models = list[b.Model]\ndef node(m: Models):\n    return m[0].fit()\n",
+        "from shop import b\ntype Tree = dict[str, Tree] | list[Tree] | b.Model\ndef node(m: Tree):\n    return m.fit()\n",
+    ):
+        one, other = digests(checkout, nodes, b=MODEL)
+        assert one != other
+    digests(checkout, "type Broken = list[missing]\ndef node(m: Broken):\n    return m\n")
+
+
+def test_a_text_with_an_address(checkout):
+    """An `@` that no global variable follows is text."""
+    one, other = digests(checkout, "def node():\n    return 'me@example.org'\nexample = §\n", "1", "2")
+    assert one != other, "a global variable of this name might be meant"
+    one, other = digests(checkout, "def node():\n    return 'me@example.org'\nother = §\n", "1", "2")
+    assert one == other
+
+
+def test_the_docstring_of_a_class_of_a_library(checkout, tmp_path, monkeypatch):
+    """A base class or metaclass of a library may read the docstring, as those of prompts and schemas do; Python does not."""
+    (tmp_path / "prompts.py").write_text("class Prompt: ...\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    one, other = digests(checkout, "import prompts\nclass Ask(prompts.Prompt):\n    '''§'''\ndef node():\n    return Ask\n")
+    assert one != other
+    one, other = digests(checkout, "import abc\nclass Ask(abc.ABC):\n    '''§'''\ndef node():\n    return Ask\n")
+    assert one == other
+
+
+PANDAS = {
+    "missing cells": ("pd.Series(['a', §], dtype=object)", "None", "float('nan')"),
+    "a missing cell and a text": ("pd.Series(['a', §], dtype=object)", "None", "'nan'"),
+    "the place of a missing cell": ("pd.Series(['nan', §], dtype=object)", "None, 'nan'", "'nan', None"),
+    "the frequency of an index": ("pd.DatetimeIndex(['2020-01-01', '2020-01-02', '2020-01-03'], freq=§)", "None", "'D'"),
+    "the frequency of columns": ("pd.DataFrame([[1, 2]], columns=pd.date_range('2020', periods=2, freq='§'))", "D", "24h"),
+    "the type of columns": ("pd.DataFrame([[1]], columns=pd.Index([1], dtype='§'))", "int64", "object"),
+    "the order in memory": ("np.array([[1, 2], [3, 4]], order='§')", "C", "F"),
+}
+
+
+@pytest.mark.parametrize(("value", "one", "other"), PANDAS.values(), ids=PANDAS)
+def test_a_table(checkout, value, one, other):
+    """A table or an array in a global variable."""
+    nodes = f"import numpy as np\nimport pandas as pd\nV = {value}\ndef node():\n    return V\n"
+    found = digests(checkout, nodes, one, other)
+    assert found[0] != found[1]
+    assert digests(checkout, nodes, one, one) == [found[0]] * 2
+
+
+def test_attributes_of_a_table(checkout):
+    """They may be any objects, so the table is not compared."""
+    nodes = "import pandas as pd\nV = pd.DataFrame({'a': [1]})\nV.attrs['k'] = 1\ndef node():\n    return V\n"
+    assert not checkout(nodes=nodes).of("nodes").is_complete
