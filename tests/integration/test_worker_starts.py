@@ -67,6 +67,7 @@ UNUSED = {
     "psutil",
     "urllib",
     "uuid",
+    "xxhash",
 }
 """Libraries that neither process needs for nodes that only pass on values, whose functions can be imported."""
 UNUSED_BY_WORKERS = {*UNUSED, "ast", "json", "secrets", "shutil", "tempfile"}

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 from treadle.collector import collection_paused
 from treadle.errors import ProjectError, TreadleError, UnknownNameError
 from treadle.project.code import import_project_module, place_of
-from treadle.project.found_pipelines import discover_pipelines
 from treadle.suggestions import close_names, did_you_mean
 
 if TYPE_CHECKING:
@@ -107,6 +106,8 @@ class ProjectPipelines(Mapping[str, "Pipeline"]):
         name = f"{self._package_name}.pipeline_registry"
         module = import_project_module(name)
         if module is None:
+            from treadle.project.found_pipelines import discover_pipelines
+
             return discover_pipelines(self._package_name)
         file = getattr(module, "__file__", None) or name
         register = getattr(module, "register_pipelines", None)

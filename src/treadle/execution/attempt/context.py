@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from treadle.errors import NodeTimeoutError
 from treadle.execution.attempt.verdict import describe_timeout
-from treadle.execution.processes.forked import end_forked_child
 from treadle.named_tuple import NamedTuple
 
 if TYPE_CHECKING:
@@ -128,6 +127,8 @@ class Steps:
             exc: the exception that the node's function raised in the child; None if the function returned.
         """
         if os.getpid() != self._process:
+            from treadle.execution.processes.forked import end_forked_child
+
             end_forked_child(self.node, exc)
 
     def save_output(self, name: str, dataset: Callable[[], object], save: Callable[[], None]) -> None:

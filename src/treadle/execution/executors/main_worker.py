@@ -10,9 +10,7 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
-from treadle.execution.executors.background_loop import BackgroundLoop
 from treadle.execution.executors.events import Report
-from treadle.execution.executors.in_process import job_steps
 from treadle.execution.protocol.messages import MAIN, JobsReturned, Started
 
 if TYPE_CHECKING:
@@ -87,6 +85,8 @@ class MainWorker:
             if self._run_loop is None:
                 step = next(self._steps, None)
             else:
+                from treadle.execution.executors.background_loop import BackgroundLoop
+
                 self.in_node, self.has_step = True, False
                 with BackgroundLoop(self._run_loop, self._wake):
                     step = next(self._steps, None)
@@ -107,6 +107,8 @@ class MainWorker:
         if not self._store.fetch([dataset for dataset in used if context.in_memory[dataset]]):
             yield Report(MAIN, JobsReturned(self._number, job.nodes))  # its worker is lost, and the value is made again
             return
+        from treadle.execution.executors.in_process import job_steps  # imported late: few runs have nodes for this process
+
         yield from job_steps(
             self._number,
             context,

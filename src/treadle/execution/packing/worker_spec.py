@@ -1,23 +1,19 @@
 """Make the spec from which a pool's workers are set up, and its fingerprint. Runs in the parent.
 
-State: the environment and the digest of the last `fingerprint`.
+State: the environment of the last `fingerprint`.
 """
 
 from __future__ import annotations
 
 import os
 import sys
-from functools import lru_cache
 from typing import TYPE_CHECKING
-
-import xxhash
 
 from treadle.errors import RunnerError
 from treadle.execution.packing.project_spec import make_project_spec
 from treadle.execution.processes.cores import usable_cores
 from treadle.execution.protocol.messages import ProcessSpec
 from treadle.execution.worker import process_state
-from treadle.project.code import code_stamp
 from treadle.project.current import configured_project, is_configured
 from treadle.working_directory import working_directory
 
@@ -76,7 +72,7 @@ def _main_file() -> str | None:
 
 
 def fingerprint(modules: Iterable[str], project: ProjectSetup | None = None, *, environment: bool = True) -> str:
-    """Return a fingerprint that changes when warm workers would differ from newly started ones.
+    """Return a fingerprint that changes when warm workers would differ from newly started ones; for this process only.
 
     It covers the project's package and its files on disk, the files of the modules that define the nodes' functions, the
     environment, `sys.path` and the working directory.
@@ -89,6 +85,8 @@ def fingerprint(modules: Iterable[str], project: ProjectSetup | None = None, *, 
     facts: list[object] = []
     package = project.package_name if project is not None else configured_project().package_name if is_configured() else None
     if package is not None:
+        from treadle.project.code import code_stamp  # imported late: a script has no project
+
         facts += [package, code_stamp(package)]
     for name in sorted(set(modules)):
         if package is not None and f"{name}.".startswith(f"{package}."):
@@ -102,13 +100,7 @@ def fingerprint(modules: Iterable[str], project: ProjectSetup | None = None, *, 
             facts += [file, status.st_mtime_ns, status.st_size]
     if environment:
         facts += [_environment(), _working_directory()]
-    return _digest((*facts, repr(sys.path)))
-
-
-@lru_cache(maxsize=1)
-def _digest(facts: tuple[object, ...]) -> str:
-    """Return a digest of the facts. They rarely change from run to run."""
-    return xxhash.xxh3_128_hexdigest(repr(facts).encode(errors="surrogateescape"))  # hashlib takes five times as long to import
+    return f"{hash((*facts, repr(sys.path))):x}"
 
 
 _last_environment: list[tuple[dict[bytes, bytes], str]] = [({}, "[]")]

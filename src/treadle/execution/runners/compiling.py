@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from treadle.io.versions import new_version
-from treadle.planning import check_inputs, check_memory_datasets, check_parameters, check_transcoding, compile_plan
+from treadle.planning import check_memory_datasets, check_parameters, check_transcoding, compile_plan
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -36,6 +36,8 @@ def compile_run(
     """
     run_id = run_id or new_version()
     if inputs:
+        from treadle.planning import check_inputs
+
         check_inputs(pipeline, inputs)
         catalog = catalog.with_data(inputs)
     links = pipeline.links

@@ -9,8 +9,6 @@ import logging
 from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
-from treadle.execution.attempt.dataset_state import SharedState, run_folder
-from treadle.execution.runners.dataset_upkeep import DatasetUpkeep
 from treadle.io.dataset import is_of_project, releases_itself
 from treadle.named_tuple import NamedTuple
 
@@ -19,6 +17,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from treadle.events import Observer
+    from treadle.execution.attempt.dataset_state import SharedState
     from treadle.io import Catalog
     from treadle.planning import Plan
     from treadle.planning.plan import PlannedDataset
@@ -56,6 +55,9 @@ def managed_datasets(plan: Plan, catalog: Catalog, *, has_processes: bool) -> Ab
 def _managed(
     plan: Plan, saved: Sequence[PlannedDataset], catalog: Catalog, *, has_processes: bool
 ) -> Iterator[DatasetManagement]:
+    from treadle.execution.attempt.dataset_state import SharedState, run_folder
+    from treadle.execution.runners.dataset_upkeep import DatasetUpkeep
+
     releasing = {each.name for each in saved if releases_itself(catalog.dataset_class(each.name))}
     for each in saved:
         if each.name not in releasing:

@@ -20,8 +20,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from treadle.collector import plan_excluded_from_gc
 from treadle.errors import NodeError, RunCancelledError
 from treadle.events import NodeStarted, Outcome, RunStarted
-from treadle.execution.processes.interrupts import interrupts_deferred
-from treadle.execution.processes.shortage import explaining_shortages
 from treadle.execution.runners.arguments import (
     check_arguments,
     check_run_options,
@@ -235,6 +233,7 @@ class Runner(ABC):
         with self._open_executor(bundle) as executor:
             executor.launch(bundle.workers)
             from treadle.execution.loop.loop import RunLoop  # while the workers start
+            from treadle.execution.processes.shortage import explaining_shortages
 
             loop = RunLoop(
                 bundle,
@@ -331,6 +330,9 @@ class Runner(ABC):
 
             yield serial_executor()  # no worker is needed
             return
+        from treadle.execution.processes.interrupts import interrupts_deferred
+        from treadle.execution.processes.shortage import explaining_shortages
+
         try:
             with explaining_shortages():
                 executor = self._get_executor(run.plan)

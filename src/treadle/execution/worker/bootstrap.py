@@ -34,7 +34,6 @@ from treadle.execution.worker.inherited import do_nothing
 from treadle.execution.worker.leader import lead_process_tree, mark_programs
 from treadle.execution.worker.open_run import BetweenRuns
 from treadle.execution.worker.pacing import PacedSender
-from treadle.execution.worker.project import configure_worker
 from treadle.execution.worker.prompts import disable_prompts
 from treadle.execution.worker.streams import ForwardStream
 from treadle.forks import mark_as_worker
@@ -140,6 +139,8 @@ def set_up_worker(spec: ProcessSpec, number: int, connection: Connection) -> flo
         mark_programs(mark)
         _limit_threads(spec.thread_limit)
         if not spec.inherits:
+            from treadle.execution.worker.project import configure_worker
+
             began = time.monotonic()
             configure_worker(spec.project, handler)
             _import(spec.imports)

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 from treadle.events import Outcome
 from treadle.named_tuple import NamedTuple
 from treadle.observe.store.database_access import DatabaseAccess
-from treadle.planning.run_times import RunTimes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from treadle.observe.store.connection import StoreConnection
     from treadle.observe.store.rows import Row
+    from treadle.planning.run_times import RunTimes
 
 
 class PastRun(NamedTuple):
@@ -98,6 +98,8 @@ class HistoryAccess(DatabaseAccess):
             "AND r.finished IS NOT NULL ORDER BY r.session_id DESC, r.number DESC LIMIT :runs"
         )
         values = {"package_name": package_name, "succeeded": Outcome.SUCCEEDED.value, "runs": runs}
+        from treadle.planning.run_times import RunTimes
+
         found: list[RunTimes] = []
         with self._connected("read") as connection:
             for row in _with_nodes(connection.select_rows(query, values), most_nodes):

@@ -22,7 +22,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from treadle.errors import StoreError
-from treadle.execution.processes.interrupts import interrupts_deferred
 from treadle.forks import fork_safe
 from treadle.observe.store.file import default_file, writing_problem
 from treadle.observe.store.history_access import HistoryAccess
@@ -313,6 +312,8 @@ class SQLStore(SuccessAccess, ResumeAccess, HistoryAccess, PruneAccess, QueueAcc
     def _import_database(self) -> None:
         """Import the driver with signals deferred: an interrupt would leave the import incomplete, and no record saved."""
         if _LAST_IMPORTED not in sys.modules or self._database is None:
+            from treadle.execution.processes.interrupts import interrupts_deferred
+
             with interrupts_deferred():
                 from treadle.observe.store import live_writer, migrations  # noqa: F401 - imported for the side effect
 

@@ -16,7 +16,6 @@ from enum import Enum
 from typing import TYPE_CHECKING, Final
 
 from treadle.pipeline.names import base_name
-from treadle.planning.reuse.causes import changes
 from treadle.planning.reuse.facts import digest_of
 
 if TYPE_CHECKING:
@@ -184,6 +183,8 @@ class Decisions:
 
     def _causes(self, node: NodeFacts, parts: Parts, ignored: Collection[str] = ()) -> tuple[str, ...]:
         """Return why a node has to run; empty if it is up to date."""
+        from treadle.planning.reuse.causes import changes  # imported late: it may be that nothing has changed
+
         if node.last is None:
             return ("no successful run of it is recorded, or it was invalidated", *node.must_run)
         unverified = {name for name, value in parts.items() if value == UNKNOWN and name.startswith("input ")}
