@@ -260,6 +260,38 @@ def test_edits_of_configuration_and_data(mill, runs):
     assert runs("--skip-unchanged", "--env=prod") == ALL, "each environment has its own last successes"
 
 
+@pytest.mark.parametrize("way", ["sequential", "spawn"])
+def test_a_value_that_is_made_anew_counts_as_changed(mill, runs, treadle, way):
+    """`clean` keeps its output in memory; if it runs although nothing has changed, the node after it runs as well."""
+    runs(way=way)
+    policies = mill / "conf/base/execution.yml"
+    policies.write_text("nodes: {clean: {cache: never}}")
+    assert runs("--skip-unchanged", way=way) == ("clean", "scale")
+    assert runs("--skip-unchanged", way=way) == ("clean", "scale"), "it may make another value each time"
+    policies.write_text("nodes: {clean: {max_age: 0.001}}")
+    assert runs("--skip-unchanged", way=way) == ("clean", "scale")
+    policies.unlink()
+    assert runs("--skip-unchanged", way=way) == ()
+    assert treadle(mill, "invalidate", "clean").wait() == 0
+    change(mill, "src/mill/helpers.py", "return number * SCALE", "raise ValueError(number)")
+    assert runs("--skip-unchanged", way=way, code=1) == ("clean",)
+    change(mill, "src/mill/helpers.py", "raise ValueError(number)", "return number * SCALE")
+    assert runs("--skip-unchanged", way=way) == ("clean", "scale"), "the new value has not been used yet"
+    assert runs("--skip-unchanged", way=way) == ()
+    change(mill, "src/mill/helpers.py", "SCALE = 3", "SCALE = 4")
+    assert runs("--skip-unchanged", way=way) == ("clean", "scale", "total", "note")
+    assert runs("--skip-unchanged", way=way) == (), "a value that was only needed again is as before"
+
+
+def test_what_cannot_be_compared_counts_for_the_nodes_after_it(mill, runs):
+    """A node that always runs, because of a secret or of its code, may make another value in memory each time."""
+    runs()
+    change(mill, "src/mill/nodes.py", "def clean(", "import itertools\n\nCOUNT = itertools.count()\n\n\ndef clean(")
+    change(mill, "src/mill/nodes.py", "number <= limit]", "number <= limit or not next(COUNT)]")
+    for _ in range(2):
+        assert runs("--skip-unchanged")[:2] == ("clean", "scale")
+
+
 def test_a_class_of_a_pickled_object_counts_for_the_nodes_that_load_it(mill, runs):
     """The pickle's bytes stay the same when a method changes; the node that calls the method runs again."""
     package = mill / "src/mill"

@@ -124,7 +124,7 @@ def decide(
     """
     pipeline = _Pipeline(nodes)
     used = {name for node in pipeline.nodes for name in node.inputs}
-    reuse.forced = {
+    reuse.required = {
         node.name
         for node in pipeline.nodes
         for name in node.outputs
@@ -141,9 +141,8 @@ def decide(
 
 def log_causes(reuse: Reuse, decisions: Decisions | None) -> None:
     """Log why each node runs that is known to run."""
-    forced = reuse.forced if not isinstance(reuse.forced, bool) else ()
     for name, causes in decisions.causes.items() if decisions is not None else ():
-        cause = "its output is versioned, or a result in memory" if name in forced else causes[0]
+        cause = "its output is versioned, or a result in memory" if name in reuse.required else causes[0]
         _logger.info("Node '%s' will run: %s", name, cause)
 
 

@@ -8,6 +8,7 @@ last success of each node.
 from __future__ import annotations
 
 import logging
+import os
 import time
 from functools import partial
 from typing import TYPE_CHECKING, Final
@@ -17,7 +18,7 @@ from treadle.errors import SessionError, StoreError, TreadleError, UnknownNameEr
 from treadle.pipeline.names import base_name, is_parameter
 from treadle.pipeline.policy import CachePolicy
 from treadle.planning.reuse.decisions import UNKNOWN, Decisions, Expected
-from treadle.planning.reuse.facts import LastSuccess, NodeFacts
+from treadle.planning.reuse.facts import VALUES, LastSuccess, NodeFacts
 from treadle.session.node_facts import PartsCollector
 from treadle.session.present_contents import PresentContents
 from treadle.suggestions import close_names, did_you_mean
@@ -89,7 +90,9 @@ class Reuse:
         self.skips = skips
         self._trusting = trusting
         self.forced = forced
-        """The nodes that run in any case; True for all."""
+        """The nodes that run in any case, and may save something else; True for all."""
+        self.required: Collection[str] = ()
+        """The nodes that run in any case because their results are returned; a framework sets it before `decide`."""
         self._contents: PresentContents | None = None
         self._outputs: dict[str, tuple[str, ...]] = {}
         self.decisions: Decisions | None = None
@@ -131,7 +134,7 @@ class Reuse:
                 self._contents = PresentContents(catalog, self.read_last())
                 self._outputs = {node.name: node.outputs for node in pipeline.nodes}
                 collector = PartsCollector(self._package, catalog, hooks)
-                facts = _Facts(pipeline, self._contents, collector, rules, seed, other_nodes)
+                facts = _Facts(pipeline, self._contents, collector, rules, seed, other_nodes, self.required)
                 self.decisions = facts.decide(self.last, trusting=self._trusting, forced=self.forced, reads=self.skips)
         except TreadleError:
             raise
@@ -240,7 +243,10 @@ class _Facts:
         rules: PolicyRules,
         seed: int | None,
         other_nodes: Callable[[], Iterable[Node] | None],
+        required: Collection[str],
     ) -> None:
+        self._required = required
+        self._run = os.urandom(8).hex()
         self._other_nodes = other_nodes
         self._other_producers: dict[str, list[Node]] | None = None  # by base name, when they are needed
         self._pipeline = pipeline
@@ -308,27 +314,49 @@ class _Facts:
                 classes = self._collector.stored_classes(name, partial(self._producers_of, base))
                 if classes:
                     parts[f"classes of {base}"] = classes
-        causes = ["it is forced to run"] if forced else []
-        if policy is not None or node.confirms:
-            causes += _policy_causes(node, policy, success)
-        if self._contents.missing:
-            causes += [f"input {name} does not exist" for name in node.inputs if name in self._contents.missing]
+        outputs = tuple([self._bases[name] for name in node.outputs])
         trusting = trusting or (policy is not None and policy.cache is CachePolicy.ALWAYS)
-        if not trusting:
-            causes += doubts
-            causes += self._unverifiable(node)
-        if success is not None:
-            persistent = [name for name in node.outputs if self._bases[name] not in self._in_memory]
-            causes += self._contents.changed_outputs(persistent, success, trusting=trusting)
+        causes = ["it is forced to run"] if forced else []
+        causes += _policy_causes(policy, success) if policy is not None else []
+        causes += doubts if not trusting else []
+        if not self._in_memory.isdisjoint(outputs):
+            parts.update(self._made_by(success, anew=bool(causes) or success is None))
+        causes += self._other_causes(node, success, trusting=trusting)
         return NodeFacts(
             name=node.name,
             parts=parts,
             inputs=tuple(inputs),
-            outputs=tuple([self._bases[name] for name in node.outputs]),
+            outputs=outputs,
             last=success,
             must_run=tuple(causes),
             trusting=trusting,
         )
+
+    def _other_causes(self, node: Node, success: LastSuccess | None, *, trusting: bool) -> list[str]:
+        """Return why a node has to run although it would save, or make, what it did the last time."""
+        causes = ["its results are required"] if node.name in self._required else []
+        causes += [f"it confirms {', '.join(node.confirms)}"] if node.confirms else []
+        if self._contents.missing:
+            causes += [f"input {name} does not exist" for name in node.inputs if name in self._contents.missing]
+        if not trusting:
+            causes += self._unverifiable(node)
+        if success is not None:
+            persistent = [name for name in node.outputs if self._bases[name] not in self._in_memory]
+            causes += self._contents.changed_outputs(persistent, success, trusting=trusting)
+        return causes
+
+    def _made_by(self, success: LastSuccess | None, *, anew: bool) -> dict[str, str]:
+        """Return the run that made a node's values in memory, as a part of what identifies them.
+
+        A node that runs although nothing has changed, because of its policy or of what cannot be compared, may make other values
+        than the last time. Values that are only made again, because another node needs them, are as before.
+
+        Args:
+            success: the last success of the node.
+            anew: whether the node may make other values.
+        """
+        run = self._run if anew or success is None else success.parts.get(VALUES)
+        return {VALUES: run} if run is not None else {}
 
     def _producers_of(self, base: str) -> list[Node]:
         """Return the nodes that make a dataset: of this run, else of all pipelines."""
@@ -358,11 +386,9 @@ def _policy_parts(policy: NodePolicy | None, seed: int | None) -> dict[str, str]
     return parts if policy is None or policy.version is None else {**parts, "version": policy.version}
 
 
-def _policy_causes(node: Node, policy: NodePolicy | None, success: LastSuccess | None) -> list[str]:
-    """Return the causes that a node's own settings give."""
-    causes = [f"it confirms {', '.join(node.confirms)}"] if node.confirms else []
-    if policy is None:
-        return causes
+def _policy_causes(policy: NodePolicy, success: LastSuccess | None) -> list[str]:
+    """Return the causes that the policy of a node gives."""
+    causes = []
     if policy.cache is CachePolicy.NEVER:
         causes.append("its policy is cache: never")
     if policy.max_age is not None and success is not None and time.time() - success.finished > policy.max_age:

@@ -16,7 +16,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Final
 
 from treadle.pipeline.names import base_name
-from treadle.planning.reuse.facts import digest_of
+from treadle.planning.reuse.facts import VALUES, digest_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -188,7 +188,7 @@ class Decisions:
         if node.last is None:
             return ("no successful run of it is recorded, or it was invalidated", *node.must_run)
         unverified = {name for name, value in parts.items() if value == UNKNOWN and name.startswith("input ")}
-        skipped = unverified.union(ignored)
+        skipped = unverified.union(ignored, (VALUES,))
         before = {name: value for name, value in node.last.parts.items() if name not in skipped}
         now = {name: value for name, value in parts.items() if name not in skipped}
         doubts = () if node.trusting else tuple(f"the content of {name} cannot be verified" for name in sorted(unverified))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from treadle.named_tuple import NamedTuple
 
@@ -14,6 +14,10 @@ if TYPE_CHECKING:
 Parts: TypeAlias = Mapping[str, str]
 """What the outputs of a node depend on, by a name that users understand: `function demo.nodes.clean`, `param model.alpha`,
 `input table`. The values are hashes, or short texts that can be shown."""
+
+
+VALUES: Final = "values in memory"
+"""The part that identifies the run that made the in-memory outputs of a node; when it changes, there is another cause too."""
 
 
 class LastSuccess(NamedTuple):
