@@ -247,7 +247,7 @@ def test_what_cannot_be_transferred_is_answered(fresh):
     bench.begin(node(len, "lost", "length", name="takes"), node(lambda: 1, None, "one", name="other"), lost=0)
     lost = bench.numbers["lost"]
     for opened in (False, True):  # before the worker knows the run, and after
-        bench.executor.store.keep(lost, RemoteValue(1, 1_000_000), 1)
+        bench.executor.store.keep([(lost, RemoteValue(1, 1_000_000))], 1)
         assert bench.transfer(lost, 1).handle == PinnedValue(1, "its worker no longer has it")
         if not opened:
             bench.run(1, "other")

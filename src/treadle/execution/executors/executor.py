@@ -200,8 +200,8 @@ class Executor:
         if type(event) is Report:
             fact = event.fact
             if type(fact) is Finished:
-                for dataset, handle in fact.outputs:
-                    self.store.keep(dataset, handle, event.worker)
+                if fact.outputs:
+                    self.store.keep(fact.outputs, event.worker)
             elif type(fact) is Transferred:
                 if not self.store.keep_transferred(fact.dataset, fact.handle, event.worker):
                     return False

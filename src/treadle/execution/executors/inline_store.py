@@ -52,7 +52,7 @@ class InlineStore:
             except UnpicklableValueError as exc:
                 self._local_values.store_as_is(dataset, value)
                 handle = PinnedValue(MAIN, str(exc))
-            self.keep(dataset, handle, MAIN)
+            self.keep([(dataset, handle)], MAIN)
             return handle.placement
 
     def store_output(self, dataset: int, value: Any) -> Handle:
@@ -82,12 +82,13 @@ class InlineStore:
                 else self._handles[dataset].load()
             )
 
-    def keep(self, dataset: int, handle: Handle, worker: int) -> None:  # noqa: ARG002 - the handle names the worker if it matters
-        """Keep the handle of a node's output, unless the store has the value already."""
+    def keep(self, outputs: Iterable[tuple[int, Handle]], worker: int) -> None:  # noqa: ARG002 - a handle names the worker if it matters
+        """Keep the handles of a node's outputs, except those of values that the store has already."""
         with self._lock:
-            before = self._handles.get(dataset)
-            if before is None or before.worker is not None:
-                self._handles[dataset] = handle
+            for dataset, handle in outputs:
+                before = self._handles.get(dataset)
+                if before is None or before.worker is not None:
+                    self._handles[dataset] = handle
 
     def keep_transferred(self, dataset: int, handle: Handle, worker: int) -> bool:  # noqa: ARG002 - workers keep no value that moves
         """Return False: no value is transferred."""

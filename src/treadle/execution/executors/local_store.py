@@ -45,7 +45,7 @@ class LocalStore:
         """Return a value that the caller may change; `last` is True for its last consumer."""
         return self.values.load_input(dataset, last=last)
 
-    def keep(self, dataset: int, handle: Handle, worker: int) -> None:
+    def keep(self, outputs: Iterable[tuple[int, Handle]], worker: int) -> None:
         """Do nothing: nodes store their values directly."""
 
     def keep_transferred(self, dataset: int, handle: Handle, worker: int) -> bool:  # noqa: ARG002 - nothing is transferred here

@@ -138,8 +138,8 @@ class ValueStore(Protocol):
     def load_input(self, dataset: int, *, last: bool) -> Any:
         """Return an input for a node in this process, which may change it; `last` is True for the last consumer of the value."""
 
-    def keep(self, dataset: int, handle: Handle, worker: int) -> None:
-        """Keep the handle of a node's output; if the store has the value already, free the new one."""
+    def keep(self, outputs: Iterable[tuple[int, Handle]], worker: int) -> None:
+        """Keep the handles of a node's outputs, by dataset; if the store has a value already, free the new one."""
 
     def keep_transferred(self, dataset: int, handle: Handle, worker: int) -> bool:
         """Keep the handle that answers a Transfer; if the value is no longer expected, free it and return False."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from contextlib import suppress
+from itertools import islice
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from treadle.errors import DatasetError, TreadleError
@@ -42,7 +43,7 @@ from treadle.planning.resume import resume_nodes
 from treadle.planning.run_times import RunTimes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from treadle.events import WorkerStart
     from treadle.execution.executors.events import PoolEvent
@@ -52,7 +53,7 @@ if TYPE_CHECKING:
     from treadle.execution.packing.bundle import RunBundle
 
 EVENTS_PER_ROUND = 32
-"""Number of events of one batch after which workers get new jobs: handling a large batch takes as long as many tiny nodes."""
+"""Number of events of one `wait` after which workers get new jobs: handling many takes as long as many tiny nodes."""
 
 
 class RunLoop:
@@ -120,7 +121,7 @@ class RunLoop:
         self._stopping = Stopping(cancellation, bundle, executor, self._scheduler, self._deadlines, self._workers.keys())
         # If nodes run inside `wait`, it does not return while a node is stuck, so stalls cannot be reported.
         self._stalls = Stalls(bundle.plan, executor, self._scheduler, self._workers) if capabilities.concurrent else None
-        self._received: Iterator[PoolEvent] = iter(())  # the events of this batch that are still to be handled
+        self._received: Sequence[PoolEvent] = ()  # by the last `wait`
         self._assigns_again = False  # whether an instruction since the last `assign` may have made nodes ready at once
 
     def run(self) -> RunResult:
@@ -160,21 +161,38 @@ class RunLoop:
                 break
             if self._stopping.begin_if_requested():
                 continue
-            events = self._wait()
-            is_large = len(events) > EVENTS_PER_ROUND
-            self._received = received = iter(events)
-            for handled, event in enumerate(received, 1):
-                self._handle(event)
-                if scheduler.has_instructions:  # after most events of tiny nodes there are none
-                    self._carry_out()
-                if is_large and not handled % EVENTS_PER_ROUND:  # workers get jobs before the rest of a large batch is handled
-                    self._assign_jobs()
-                    self._executor.flush()
+            self._received = self._wait()
+            self._handle_received()
             if deadlines:
                 failure_handler.handle_due()
                 self._carry_out()
             if self._recycles:
                 self._replace_worn_workers()
+
+    def _handle_received(self) -> None:
+        """Handle the events of the last `wait`; successive nodes that one worker finished are handled together."""
+        received, handled, since_assigned = self._received, 0, 0
+        while handled < len(received):
+            event = received[handled]
+            if type(event) is Report and type(event.fact) is Finished:
+                facts = [event.fact]
+                for other in islice(received, handled + 1, handled + EVENTS_PER_ROUND - since_assigned):
+                    if type(other) is not Report or type(other.fact) is not Finished or other.worker != event.worker:
+                        break
+                    facts.append(other.fact)
+                self._nodes_finished(event.worker, facts)
+                count = len(facts)
+            else:
+                self._handle(event)
+                count = 1
+            handled += count
+            since_assigned += count
+            if self._scheduler.has_instructions:  # after most events of tiny nodes there are none
+                self._carry_out()
+            if since_assigned >= EVENTS_PER_ROUND and handled < len(received):  # workers get jobs before the rest is handled
+                since_assigned = 0
+                self._assign_jobs()
+                self._executor.flush()
 
     def _assign_jobs(self) -> None:
         """Submit jobs for the workers that have room."""
@@ -274,9 +292,7 @@ class RunLoop:
     def _handle(self, event: PoolEvent) -> None:
         if isinstance(event, Report):
             fact = event.fact
-            if isinstance(fact, Finished):
-                self._node_finished(event.worker, fact)
-            elif isinstance(fact, Started):
+            if isinstance(fact, Started):
                 self._reports.started(event.worker, fact.node, fact.at)
             elif isinstance(fact, Failed):
                 self._node_failed(event.worker, fact)
@@ -303,20 +319,27 @@ class RunLoop:
         if self._observers.active:
             self._observers.notify(WorkerStarted(self._executor.label(event.worker), event.pid, time.time(), event.start))
 
-    def _node_finished(self, worker: int, fact: Finished) -> None:
-        _run, node, started, at, _loaded, _ran, _saved, outputs, contents = fact  # faster than by name
-        for dataset, handle in outputs:
-            if (placement := handle.placement) is not SHARED:
-                self._scheduler.value_made(dataset, placement)
-        if not self.seconds:
-            self._first_started = started
-        name = self._plan.nodes[node].name
-        self.seconds[name] = seconds = at - started
-        if self._bundle.decisions is not None:
-            self._bundle.decisions.node_finished(name, contents)
-        self._scheduler.finish(node, worker, seconds)
-        if self._observers.active:  # last: observers take long, and an interrupt that comes meanwhile must not undo the rest
-            self._reports.finished(worker, fact, self._scheduler.attempt(node))
+    def _nodes_finished(self, worker: int, facts: Sequence[Finished]) -> None:
+        scheduler, decisions, taken = self._scheduler, self._bundle.decisions, self.seconds
+        nodes, seconds, planned = [], [], self._plan.nodes
+        if not taken:
+            self._first_started = facts[0].started
+        for _run, node, started, at, _loaded, _ran, _saved, outputs, contents in facts:  # faster than by name
+            for dataset, handle in outputs:
+                if (placement := handle.placement) is not SHARED:
+                    scheduler.value_made(dataset, placement)
+            name = planned[node].name
+            taken[name] = at - started
+            nodes.append(node)
+            seconds.append(at - started)
+            if decisions is not None:
+                decisions.node_finished(name, contents)
+        if not self._observers.active:
+            scheduler.finish_all(nodes, worker, seconds)
+            return
+        self._reports.add_finished(worker, facts)
+        scheduler.finish_all(nodes, worker, seconds)
+        self._reports.report_finished()  # last: observers take long, and an interrupt that comes meanwhile must not undo the rest
 
     def _value_transferred(self, worker: int, fact: Transferred) -> None:
         placement = fact.handle.placement
@@ -353,14 +376,15 @@ class RunLoop:
 
         A failure is not reported: a node that fails at this moment has probably failed because of the interrupt.
         """
-        self._reports.complete()
+        self._reports.report_finished()
         events = list(self._received)
         with suppress(TreadleError):  # the workers cannot be reached: the interrupt is what ends the run
             events += self._executor.last_events()
         for event in events:
             fact = event.fact if isinstance(event, Report) else None
             if isinstance(fact, (Started, Finished)) and self._scheduler.holds(event.worker, fact.node):
-                self._handle(event)
+                self._received = [event]
+                self._handle_received()
         for worker, started in self._executor.running().items():
             self._reports.started(worker, started.node, started.at)
 

@@ -2,17 +2,20 @@
 
 A worker reports the start of a node only if the node takes long; otherwise its end says when it started.
 
-Runs in the parent, in the loop's thread. State: the nodes whose start was reported. Neighbours: `loop.py` calls it,
-`dispatches.py` knows when a node was sent, `failure_handler.py` reports failed attempts.
+Runs in the parent, in the loop's thread. State: the nodes whose start was reported, and those whose end is not yet. Neighbours:
+`loop.py` calls it, `dispatches.py` knows when a node was sent, `failure_handler.py` reports failed attempts.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from typing import TYPE_CHECKING
 
 from treadle.events import NodeFinished, NodeStarted
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from treadle.execution.executors.executor import Executor
     from treadle.execution.loop.dispatches import Dispatches
     from treadle.execution.loop.observers import Observers
@@ -38,7 +41,7 @@ class NodeReports:
         self._plan, self._executor, self._scheduler = plan, executor, scheduler
         self._observers, self._dispatches = observers, dispatches
         self._started: set[int] = set()  # running nodes whose start was reported
-        self._finishing: tuple[int, Finished, int] | None = None  # what `finished` is reporting
+        self._finished: deque[tuple[int, Finished]] = deque()  # finished nodes that are still to be reported, with their workers
 
     def started(self, worker: int, node: int, at: float) -> None:
         """Report that an attempt has started, unless that was reported, or the attempt ended while the message was in flight.
@@ -61,15 +64,28 @@ class NodeReports:
         """Note that an attempt at a node has ended: the start of the next one is reported again."""
         self._started.discard(node)
 
-    def finished(self, worker: int, fact: Finished, attempt: int) -> None:
-        """Report that an attempt has succeeded, and its start, if that was not reported.
+    def add_finished(self, worker: int, facts: Iterable[Finished]) -> None:
+        """Note that attempts have succeeded; `report_finished` reports them once the scheduler knows it, too.
 
         Args:
-            worker: where it ran.
-            fact: the worker's message.
-            attempt: the number of the attempt.
+            worker: where they ran.
+            facts: the worker's messages.
         """
-        self._finishing = worker, fact, attempt
+        self._finished.extend([(worker, fact) for fact in facts])
+
+    def report_finished(self) -> None:
+        """Report the attempts that have succeeded, and their starts, if those were not reported.
+
+        An interrupt may end this at any point; the next call continues.
+        """
+        while self._finished:
+            worker, fact = self._finished[0]
+            if self._scheduler.holds(worker, fact.node):  # an interrupt came first: the loop handles the message again
+                self._finished.popleft()
+            else:
+                self._report_finish(worker, fact)
+
+    def _report_finish(self, worker: int, fact: Finished) -> None:
         if fact.node not in self._started:
             self._report_start(worker, fact.node, fact.started)
         datasets = self._plan.datasets
@@ -81,7 +97,7 @@ class NodeReports:
         event = NodeFinished(  # by position, which takes half as long: this is most of what a tiny node costs here
             self._plan.nodes[fact.node].name,
             self._executor.label(worker),
-            attempt,
+            self._scheduler.attempt(fact.node),
             fact.started,
             fact.at,
             fact.load_seconds,
@@ -91,12 +107,7 @@ class NodeReports:
             fact.contents,
             self._dispatches.of(fact.node),
         )
-        self._finishing = None  # from here on, all observers receive the event
+        self._finished.popleft()  # from here on, all observers receive the event
         self._started.discard(fact.node)
         self._dispatches.take(fact.node)
         self._observers.notify(event)
-
-    def complete(self) -> None:
-        """Continue the report that an interrupt stopped."""
-        if self._finishing is not None:
-            self.finished(*self._finishing)

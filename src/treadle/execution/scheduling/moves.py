@@ -47,7 +47,7 @@ class SchedulerMoves(SchedulerView):
         self._fuse = fuse
         count = len(plan.nodes)
         nodes = States(count, NODE_MOVES, lambda index: f"node '{plan.nodes[index].name}'")
-        self._move, self._states = nodes.move, nodes.of
+        self._move, self._move_all, self._states = nodes.move, nodes.move_all, nodes.of
         self._attempts = [0] * count
         self._missing = [len(node.parents) for node in plan.nodes]
         self._instructions: deque[Instruction] = deque()
@@ -131,7 +131,7 @@ class SchedulerMoves(SchedulerView):
     def _unassign(self, node: int, worker: int) -> None:
         if self._resources is not None:
             self._resources.free_for(node)
-        self._workers.drop(node, worker)
+        self._workers.drop((node,), worker)
 
     def _repeat_lost(self) -> None:
         """Queue the nodes again whose lost values are still needed, and their ancestors whose values were released."""

@@ -103,20 +103,30 @@ class Scheduler(SchedulerMoves):
             worker: where it ran.
             seconds: how long it took, if known.
         """
-        self._move(node, NodeState.DONE)
+        self.finish_all((node,), worker, () if seconds is None else (seconds,))
+
+    def finish_all(self, nodes: Sequence[int], worker: int, seconds: Iterable[float]) -> None:
+        """Nodes finished, in this order; `value_made` has reported the placements of their values before, as for `finish`.
+
+        Args:
+            nodes: their indices.
+            worker: where they ran.
+            seconds: how long each took.
+        """
+        self._workers.drop(nodes, worker)  # first: after an interrupt, `holds` says which nodes have finished
+        self._move_all(nodes, NodeState.DONE)
+        self._unfinished -= len(nodes)
+        self._workers.note_seconds(seconds)
+        planned = [self._plan.nodes[node] for node in nodes]
+        self._values.outputs_made([dataset for each in planned for dataset in each.outputs], worker)
         if self._resources is not None:
-            self._resources.free_for(node)
-        self._workers.drop(node, worker)
-        if seconds is not None:
-            self._workers.note_seconds(seconds)
-        planned = self._plan.nodes[node]
-        self._unfinished -= 1
-        if planned.outputs:
-            self._values.outputs_made(planned.outputs, worker)
-        if planned.children:
-            self._parent_done(planned.children)
-        if planned.inputs:
-            self._values.inputs_used(planned.inputs)
+            for node in nodes:
+                self._resources.free_for(node)
+        for each in planned:
+            if each.children:
+                self._parent_done(each.children)
+            if each.inputs:
+                self._values.inputs_used(each.inputs)
 
     def retry(self, node: int, worker: int | None) -> bool:
         """An attempt at a node failed: delay the node for its next attempt, if its policy allows one and the run continues.

@@ -39,7 +39,7 @@ class Values:
         self.uses = [dataset.uses for dataset in datasets]
         """How many consumers of each value are left; being a result of the run counts as one."""
         self._states = States(len(datasets), VALUE_MOVES, lambda index: f"the value of '{datasets[index].name}'")
-        self._move, self.of = self._states.move, self._states.of
+        self._move, self._move_all, self.of = self._states.move, self._states.move_all, self._states.of
         self.pins: dict[int, int] = {}
         """The worker of each value that cannot be transferred (PINNED)."""
         self.homes: dict[int, tuple[int, int]] = {}
@@ -227,8 +227,9 @@ class Values:
     # --- uses ------------------------------------------------------------------------------------------------------------
 
     def outputs_made(self, outputs: Sequence[int], worker: int) -> None:
-        """Note that a node finished; outputs without a placement are in the store, or in its worker if they are local."""
+        """Note that nodes finished; outputs without a placement are in the store, or in the nodes' worker if they are local."""
         local, of, absent = self._local, self.of, ValueState.ABSENT
+        shared = []
         for dataset in outputs:
             if dataset in local:
                 if of[dataset] is absent:
@@ -237,7 +238,9 @@ class Values:
                 else:
                     self._pin_again(dataset, worker)
             elif of[dataset] is absent:
-                self._move(dataset, ValueState.SHARED)
+                shared.append(dataset)
+        self._move_all(shared, ValueState.SHARED)
+        for dataset in outputs:
             if self.uses[dataset] == 0:
                 self._release(dataset)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
 
 _QUEUED_SECONDS = 0.005
@@ -65,10 +65,12 @@ class Workers:
             return 1
         return max(1, min(_MAX_QUEUED, int(_QUEUED_SECONDS / max(self._mean_seconds, 1e-6))))
 
-    def note_seconds(self, seconds: float) -> None:
-        """Update the mean duration with that of a finished node."""
+    def note_seconds(self, seconds: Iterable[float]) -> None:
+        """Update the mean duration with those of finished nodes, in their order."""
         mean = self._mean_seconds
-        self._mean_seconds = seconds if mean is None else mean + (seconds - mean) * _LATEST_WEIGHT
+        for each in seconds:
+            mean = each if mean is None else mean + (each - mean) * _LATEST_WEIGHT
+        self._mean_seconds = mean
 
     def add(self, worker: int) -> None:
         """Add a worker that is ready."""
@@ -106,28 +108,29 @@ class Workers:
             self._job_of[node] = first
         self._job_size[first] = len(nodes)
 
-    def drop(self, node: int, worker: int) -> None:
-        """Remove a node from a worker; does nothing if the worker was lost."""
+    def drop(self, nodes: Iterable[int], worker: int) -> None:
+        """Remove nodes from a worker; does nothing if the worker was lost."""
         state = self.states.get(worker)
         if state is None:
             return
-        del state.nodes[node]
         state.slow = False
         self._changed[worker] = state
-        job = self._job_of.pop(node, None)
-        if job is None:
-            state.jobs -= 1
-            return
-        left = self._job_size[job] = self._job_size[job] - 1
-        if not left:
-            del self._job_size[job]
-            state.jobs -= 1
+        held, job_of, sizes = state.nodes, self._job_of, self._job_size
+        for node in nodes:
+            del held[node]
+            if node not in job_of:
+                state.jobs -= 1
+                continue
+            job = job_of.pop(node)
+            sizes[job] -= 1
+            if not sizes[job]:
+                del sizes[job]
+                state.jobs -= 1
 
     def lose(self, worker: int) -> tuple[int, ...]:
         """Remove a lost worker; return its nodes, in order."""
         nodes = tuple(self.states[worker].nodes)
-        for node in nodes:
-            self.drop(node, worker)
+        self.drop(nodes, worker)
         del self.states[worker]
         self._changed.pop(worker, None)
         return nodes

@@ -76,7 +76,7 @@ class SegmentStore:
             except UnpicklableValueError as exc:
                 self._local_values.store_as_is(dataset, value)
                 handle = PinnedValue(MAIN, str(exc))
-            self.keep(dataset, handle, MAIN)
+            self.keep([(dataset, handle)], MAIN)
             return handle.placement
 
     def store_output(self, dataset: int, value: Any) -> Handle:
@@ -120,19 +120,21 @@ class SegmentStore:
         finally:
             os.close(fd)
 
-    def keep(self, dataset: int, handle: Handle, worker: int) -> None:
-        """Keep the handle of a node's output.
+    def keep(self, outputs: Iterable[tuple[int, Handle]], worker: int) -> None:
+        """Keep the handles of a node's outputs.
 
-        If the store has the value already, the node ran again because another output of it was lost. The first value is kept,
+        If the store has a value already, the node ran again because another output of it was lost. The first value is kept,
         because jobs that were sent refer to it.
         """
+        handles = self._handles
         with self._lock:
-            if (before := self._handles.get(dataset)) is not None and before.worker is None:
-                self._free(handle, worker)
-                return
-            self._handles[dataset] = handle
-            if type(handle) is not Inline:  # most values are
-                self._segments.add(handle, worker)
+            for dataset, handle in outputs:
+                if dataset in handles and handles[dataset].worker is None:
+                    self._free(handle, worker)
+                    continue
+                handles[dataset] = handle
+                if type(handle) is not Inline:  # most values are
+                    self._segments.add(handle, worker)
 
     def keep_transferred(self, dataset: int, handle: Handle, worker: int) -> bool:
         """Keep the handle of a value that a worker transferred.
