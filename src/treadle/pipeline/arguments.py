@@ -35,7 +35,7 @@ class Arguments(NamedTuple):
     def call(self, func: Callable[..., Any], values: Mapping[str, Any]) -> Any:
         """Call the function with the values of its datasets."""
         if not self.keywords:
-            return func(*[values[name] for name in self.positional])
+            return func(*[values[name] for name in self.positional]) if self.positional else func()
         return func(*[values[name] for name in self.positional], **{key: values[name] for key, name in self.keywords})
 
     def call_and_release(self, func: Callable[..., Any], values: dict[str, Any]) -> Any:
@@ -79,9 +79,12 @@ class Returns(NamedTuple):
         """Return whether the value is produced in chunks: it is a generator, or contains one."""
         if isinstance(returned, GeneratorType):
             return True
-        if self.shape is Shape.SEQUENCE and isinstance(returned, (list, tuple)):
+        shape = self.shape
+        if shape is Shape.VALUE:  # most nodes
+            return False
+        if shape is Shape.SEQUENCE and isinstance(returned, (list, tuple)):
             return any(isinstance(value, GeneratorType) for value in returned)
-        if self.shape is Shape.MAPPING and isinstance(returned, Mapping):
+        if shape is Shape.MAPPING and isinstance(returned, Mapping):
             return any(isinstance(value, GeneratorType) for value in returned.values())
         return False
 

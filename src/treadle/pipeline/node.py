@@ -214,6 +214,8 @@ class Node:
         Raises:
             PipelineError: an input is missing.
         """
+        if not self.inputs:
+            return self.func()
         for name in self.inputs:  # a plain loop is faster, and most nodes are tiny
             if name not in inputs:
                 missing = [each for each in self.inputs if each not in inputs]

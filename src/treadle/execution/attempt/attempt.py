@@ -137,7 +137,7 @@ def _attempt(
     inputs = {}
     steps.inputs = {}
     if outputs:
-        _save_outputs(context, _Saver(context, index, node, store_output), outputs, steps)
+        _save_outputs(context, index, node, outputs, steps, store_output)
     if node.confirms:
         _confirm(context, steps, node)
     done = clock()
@@ -157,13 +157,29 @@ def _load_input(
     inputs[name] = data
 
 
-def _save_outputs(context: RunContext, save: _Saver, outputs: dict[str, Any], steps: Steps) -> None:
+def _save_outputs(
+    context: RunContext,
+    index: int,
+    node: Node,
+    outputs: dict[str, Any],
+    steps: Steps,
+    store_output: Callable[[int, Any], None],
+) -> None:
     """Save the outputs of a node; each is removed from the dictionary, so that it is freed once it is saved."""
+    datasets = context.outputs[index]
+    if len(datasets) == 1:  # most nodes
+        _save_output(context, node, datasets[0], outputs.popitem()[1], steps, store_output)
+        return
+    index_of = {context.dataset_names[dataset]: dataset for dataset in datasets}
     if context.is_async:
-        _in_threads(steps, lambda name, steps: save(name, outputs.pop(name), steps), tuple(outputs))
+
+        def save(name: str, steps: Steps) -> None:
+            _save_output(context, node, index_of[name], outputs.pop(name), steps, store_output)
+
+        _in_threads(steps, save, tuple(outputs))
         return
     for name in tuple(outputs):
-        save(name, outputs.pop(name), steps)
+        _save_output(context, node, index_of[name], outputs.pop(name), steps, store_output)
 
 
 def _attempt_with_strategy(
@@ -197,17 +213,15 @@ def _save_chunks(
             ExitStack() as files
         ):  # files that are appended to are replaced only when the generator has finished without an error
             # In-memory chunks are copied, so that changes that the generator makes to a chunk after yielding it have no effect.
-            save = _Saver(
-                context,
-                index,
-                node,
-                lambda dataset, chunk: store_output(dataset, snapshot(chunk, context.copy_mode(dataset))),
-                files,
-            )
+            def store_copy(dataset: int, chunk: Any) -> None:
+                store_output(dataset, snapshot(chunk, context.copy_mode(dataset)))
+
+            index_of = {context.dataset_names[dataset]: dataset for dataset in context.outputs[index]}
+            saved = _ChunkFiles(context, files)
             for name, chunk in node.unpack(returned):
                 before = time.perf_counter()
                 steps.check_time()
-                save(name, chunk, steps)
+                _save_output(context, node, index_of[name], chunk, steps, store_copy, saved)
                 saving += time.perf_counter() - before
                 steps.phase, steps.dataset = "run", None
                 outputs[name] = chunk
@@ -215,7 +229,7 @@ def _save_chunks(
             steps.check_time()
             before = time.perf_counter()
             steps.phase = "save"
-        save.record_files(steps)
+        saved.record(steps, store_output)
     _confirm(context, steps, node)
     return saving + time.perf_counter() - before
 
@@ -255,84 +269,104 @@ def _confirm(context: RunContext, steps: Steps, node: Node) -> None:
                 raise
 
 
-class _Saver:
-    """Saves the outputs of a node, and calls the hooks around each save.
+def _save_output(
+    context: RunContext,
+    node: Node,
+    dataset: int,
+    data: Any,
+    steps: Steps,
+    store_output: Callable[[int, Any], None],
+    chunks: _ChunkFiles | None = None,
+) -> None:
+    """Save one output of a node, or one chunk of it, and call the hooks around that.
 
     Args:
         context: the run.
-        index: plan index of the node.
         node: the node.
+        dataset: plan index of the output.
+        data: its value.
+        steps: where the attempt is.
         store_output: stores the value of an in-memory output.
-        files: for a node that yields chunks: closes the files that chunks are appended to; each is opened once.
+        chunks: the files that the chunks of a generator are appended to; None if the value is whole.
+    """
+    name = context.dataset_names[dataset]
+    steps.phase, steps.dataset = "save", name
+    if data is None:
+        msg = (
+            f"Node '{node.name}' returned None for dataset '{name}', and None cannot be saved. Its function probably lacks "
+            "a return statement. If the node has no outputs, declare it with outputs=None."
+        )
+        raise DatasetError(msg, dataset=name, node=node.name)
+    hooked = context.hooks is not None
+    if hooked:
+        call_hook(context, steps, "before_dataset_saved", dataset_name=name, data=data, node=node)
+    if context.in_memory[dataset]:
+        store_output(dataset, data)
+    else:
+        _save_to_catalog(context, node, dataset, data, steps, store_output, chunks)
+    if hooked:
+        call_hook(context, steps, "after_dataset_saved", dataset_name=name, data=data, node=node)
+
+
+def _save_to_catalog(
+    context: RunContext,
+    node: Node,
+    dataset: int,
+    data: Any,
+    steps: Steps,
+    store_output: Callable[[int, Any], None],
+    chunks: _ChunkFiles | None,
+) -> None:
+    name = context.dataset_names[dataset]
+    state = context.state if context.state is not None and name in context.state.names else None
+
+    def save() -> None:
+        context.catalog.save(name, data)
+        _store_identity(context, dataset, store_output)
+
+    try:
+        if state is not None:
+            state.before_save(name, context.catalog[name])
+        if chunks is None:
+            steps.save_output(name, lambda: context.catalog[name], save)
+        else:
+            chunks.append(dataset, name, data)
+        if state is not None:
+            state.after_save(name, context.catalog[name])
+    except TreadleError as exc:
+        _add_node_name(exc, node)
+        raise
+
+
+def _store_identity(context: RunContext, dataset: int, store_output: Callable[[int, Any], None]) -> None:
+    """If the dataset is a result of the run, store the identity of its file in place of its value."""
+    if context.is_result and context.is_result[dataset]:
+        store_output(dataset, context.catalog.file_identity(context.dataset_names[dataset]))
+
+
+class _ChunkFiles:
+    """The files that the chunks of a generator are appended to; each is opened with its first chunk.
+
+    Args:
+        context: the run.
+        files: closes them.
     """
 
-    def __init__(
-        self,
-        context: RunContext,
-        index: int,
-        node: Node,
-        store_output: Callable[[int, Any], None],
-        files: ExitStack | None = None,
-    ) -> None:
-        self._context, self._node, self._store_output, self._files = context, node, store_output, files
-        self._save_chunk: dict[str, Callable[[Any], None]] = {}
-        names, datasets = context.dataset_names, context.outputs[index]
-        if len(datasets) == 1:  # the most frequent case is faster without a comprehension
-            self._index_of = {names[datasets[0]]: datasets[0]}
-        else:
-            self._index_of = {names[dataset]: dataset for dataset in datasets}
+    def __init__(self, context: RunContext, files: ExitStack) -> None:
+        self._context, self._files = context, files
+        self._append: dict[int, Callable[[Any], None]] = {}
 
-    def __call__(self, name: str, data: Any, steps: Steps) -> None:
-        context, node = self._context, self._node
-        steps.phase, steps.dataset = "save", name
-        dataset = self._index_of[name]
-        if data is None:
-            msg = (
-                f"Node '{node.name}' returned None for dataset '{name}', and None cannot be saved. Its function probably lacks "
-                "a return statement. If the node has no outputs, declare it with outputs=None."
-            )
-            raise DatasetError(msg, dataset=name, node=node.name)
-        if context.hooks is not None:
-            call_hook(context, steps, "before_dataset_saved", dataset_name=name, data=data, node=node)
-        if context.in_memory[dataset]:
-            self._store_output(dataset, data)
-        else:
-            state = context.state if context.state is not None and name in context.state.names else None
-            try:
-                if state is not None:
-                    state.before_save(name, context.catalog[name])
-                if self._files is None:
-                    steps.save_output(name, lambda: context.catalog[name], lambda: self._save_whole(name, data, dataset))
-                else:
-                    self._append(name, data, self._files)
-                if state is not None:
-                    state.after_save(name, context.catalog[name])
-            except TreadleError as exc:
-                _add_node_name(exc, node)
-                raise
-        if context.hooks is not None:
-            call_hook(context, steps, "after_dataset_saved", dataset_name=name, data=data, node=node)
+    def append(self, dataset: int, name: str, chunk: Any) -> None:
+        """Append a chunk of an output to its file."""
+        if dataset not in self._append:
+            self._append[dataset] = self._files.enter_context(self._context.catalog.appending(name))
+        self._append[dataset](chunk)
 
-    def _save_whole(self, name: str, data: Any, dataset: int) -> None:
-        self._context.catalog.save(name, data)
-        self._store_identity(name, dataset)
-
-    def _append(self, name: str, chunk: Any, files: ExitStack) -> None:
-        if name not in self._save_chunk:
-            self._save_chunk[name] = files.enter_context(self._context.catalog.appending(name))
-        self._save_chunk[name](chunk)
-
-    def record_files(self, steps: Steps) -> None:
-        """Record the files that were saved in chunks, as results and with their contents. Called when they are complete."""
-        for name in self._save_chunk:
-            self._store_identity(name, self._index_of[name])
-        steps.record_contents(self._save_chunk, self._context.catalog.__getitem__)
-
-    def _store_identity(self, name: str, dataset: int) -> None:
-        """If the dataset is a result of the run, store the identity of its file in place of its value."""
-        context = self._context
-        if context.is_result and context.is_result[dataset]:
-            self._store_output(dataset, context.catalog.file_identity(name))
+    def record(self, steps: Steps, store_output: Callable[[int, Any], None]) -> None:
+        """Record the files as results and with their contents. Called when they are complete."""
+        for dataset in self._append:
+            _store_identity(self._context, dataset, store_output)
+        steps.record_contents([self._context.dataset_names[each] for each in self._append], self._context.catalog.__getitem__)
 
 
 def _load(context: RunContext, name: str, node: Node) -> Any:

@@ -239,6 +239,9 @@ class LocalValues:
             dataset: index of the dataset, and the value's key.
             is_plain: whether the cells of the value are known to be immutable.
         """
+        if type(holder[dataset]) in ATOMS:
+            self._values[dataset] = holder.pop(dataset)
+            return
         mode = self._copy_mode_of(dataset)
         if mode is None and claim_ownership(holder, dataset, is_plain=is_plain):
             self._values[dataset] = holder.pop(dataset)

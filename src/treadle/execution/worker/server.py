@@ -136,7 +136,7 @@ class _Server:
         """Handle commands until Stop."""
         while True:
             command, descriptors = self._next_command()
-            if isinstance(command, Job):
+            if type(command) is Job:
                 if not self._busy:
                     self._busy = True
                     self._wake_monitor.set()
@@ -303,7 +303,7 @@ class _Server:
 
     def _attempt_nodes(self, run: WorkerRun, job: Job) -> None:
         for position in range(len(job.nodes)):
-            if self._check_for_cancel(job.run):
+            if time.monotonic() - self._last_cancel_check >= CANCEL_CHECK_SECONDS and self._is_cancelled(job.run):
                 self._channel.post(JobsReturned(job.run, job.nodes[position:]))
                 return
             succeeded = run.attempt(job, position)
@@ -335,12 +335,9 @@ class _Server:
             self._commands.extend(arrived)
             self._has_new_commands = True
 
-    def _check_for_cancel(self, run: int) -> bool:
-        """Check from time to time whether the run was cancelled; if so, return the queued jobs to the parent."""
-        now = time.monotonic()
-        if now - self._last_cancel_check < CANCEL_CHECK_SECONDS:
-            return False
-        self._last_cancel_check = now
+    def _is_cancelled(self, run: int) -> bool:
+        """Return whether the run was cancelled; if so, the queued jobs are returned to the parent."""
+        self._last_cancel_check = time.monotonic()
         with self._reading:
             arrived = self._channel.receive_ready()
         with self._lock:
