@@ -49,9 +49,10 @@ class SubprocessPool:
         self.send(worker, self._message)
         return WorkerUp(worker, pid, 0)
 
-    def send(self, worker, command):
+    def send(self, worker, *commands):
         with suppress(ConnectionError, KeyError):  # it is dead, and `wait` reports it
-            self._pipes[worker].send(command)
+            for command in commands:
+                self._pipes[worker].send(command)
 
     def wait(self, timeout=None):
         events, self._events = self._events, []

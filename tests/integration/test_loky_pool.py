@@ -277,10 +277,9 @@ def test_the_wiring_is_sent_again_only_if_it_changed(fresh):
     sent = []
     send = bench.executor.pool._slot_pool.send
 
-    def record(slot, message, descriptors=()):
-        if isinstance(message, BeginRun):
-            sent.append(message.wiring is not None)
-        send(slot, message, descriptors)
+    def record(slot, messages, descriptors=()):
+        sent.extend(message.wiring is not None for message in messages if isinstance(message, BeginRun))
+        send(slot, messages, descriptors)
 
     bench.executor.pool._slot_pool.send = record
     for output, value in [("b", -1), ("b", -2), ("c", -3), ("b", -4)]:

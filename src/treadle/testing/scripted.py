@@ -44,9 +44,9 @@ class ScriptedPool:
         """Start a run; the script contains the events of workers that become ready."""
         return frozenset()
 
-    def send(self, worker: int, command: Job | Transfer | Release | Cancel) -> None:
-        """Record a command."""
-        self.sent.append((worker, command))
+    def send(self, worker: int, *commands: Job | Transfer | Release | Cancel) -> None:
+        """Record commands."""
+        self.sent.extend((worker, command) for command in commands)
 
     def flush(self) -> None:
         """Do nothing."""

@@ -99,14 +99,23 @@ class Executor:
             self._events.append(WorkerUp(MAIN, os.getpid(), 0))
         return main_only
 
-    def submit(self, job: RunJob) -> None:
-        """Send a job to its worker, with the handles of its inputs."""
-        if self._main is not None and job.worker == MAIN:
-            self._main.submit(job)
-            return
-        inputs = tuple(self.store.handles(job.inputs)) if job.inputs else ()
-        _worker, nodes, _inputs, last, local = job
-        self.pool.send(job.worker, new_record(Job, (self._run, nodes, inputs, last, local)))
+    def submit(self, *jobs: RunJob) -> None:
+        """Send jobs to their workers, with the handles of their inputs."""
+        main, run = self._main, self._run
+        commands: dict[int, list[Job]] = {}
+        for job in jobs:
+            worker, nodes, inputs, last, local = job
+            if main is not None and worker == MAIN:
+                main.submit(job)
+                continue
+            handles = tuple(self.store.handles(inputs)) if inputs else ()
+            command = new_record(Job, (run, nodes, handles, last, local))
+            if worker in commands:
+                commands[worker].append(command)
+            else:
+                commands[worker] = [command]
+        for worker, of_worker in commands.items():
+            self.pool.send(worker, *of_worker)
 
     def cancel(self, worker: int) -> None:
         """Ask a worker to return the jobs that it has not started; each is reported by JobsReturned."""

@@ -76,8 +76,8 @@ class WorkerPool(Protocol):
             HookError: a plugin cannot be sent to the workers.
         """
 
-    def send(self, worker: int, command: Job | Transfer | Release | Cancel) -> None:
-        """Send a command to a worker. It carries out its commands in order, except Cancel, which overtakes jobs."""
+    def send(self, worker: int, *commands: Job | Transfer | Release | Cancel) -> None:
+        """Send commands to a worker. It carries out its commands in order, except Cancel, which overtakes jobs."""
 
     def flush(self) -> None:
         """Send the commands that are still buffered, as far as possible without blocking."""

@@ -56,13 +56,14 @@ class SerialPool:
         run.start_plugins()
         return frozenset()
 
-    def send(self, worker: int, command: Job | Transfer | Release | Cancel) -> None:  # noqa: ARG002 - there is one worker
-        """Queue a job for `wait`, or return the jobs; other commands have no effect, because this worker holds no copies."""
-        if isinstance(command, Job):
-            self._submitted += 1
-            self._jobs.append((self._submitted, command))
-        elif isinstance(command, Cancel):
-            self._cancelled = self._submitted
+    def send(self, worker: int, *commands: Job | Transfer | Release | Cancel) -> None:  # noqa: ARG002 - there is one worker
+        """Queue jobs for `wait`, or return them; other commands have no effect, because this worker holds no copies."""
+        for command in commands:
+            if isinstance(command, Job):
+                self._submitted += 1
+                self._jobs.append((self._submitted, command))
+            elif isinstance(command, Cancel):
+                self._cancelled = self._submitted
 
     def flush(self) -> None:
         """Do nothing: commands are not buffered."""

@@ -108,14 +108,15 @@ class ThreadPool:
             self._run.outbox.put(WorkerUp(worker.number, os.getpid(), 0))
         return frozenset()
 
-    def send(self, worker: int, command: Job | Transfer | Release | Cancel) -> None:
-        """Queue a job for its worker, with the caller's context variables; a Cancel marks the queued jobs to be returned."""
+    def send(self, worker: int, *commands: Job | Transfer | Release | Cancel) -> None:
+        """Queue jobs for their worker, with the caller's context variables; a Cancel marks the queued jobs to be returned."""
         run = self._run
-        if type(command) is Job:
-            run.submitted += 1
-            self._workers[worker].inbox.put((contextvars.copy_context(), run, run.submitted, command))
-        elif isinstance(command, Cancel):
-            run.cancelled[worker] = run.submitted
+        for command in commands:
+            if type(command) is Job:
+                run.submitted += 1
+                self._workers[worker].inbox.put((contextvars.copy_context(), run, run.submitted, command))
+            elif isinstance(command, Cancel):
+                run.cancelled[worker] = run.submitted
 
     def flush(self) -> None:
         """Do nothing: commands are not buffered."""

@@ -229,18 +229,29 @@ class RunLoop:
     def _carry_out(self) -> None:
         """Carry out the scheduler's instructions until none is left."""
         next_instruction, handlers = self._scheduler.next_instruction, self._handlers
+        jobs: list[RunJob] = []  # successive ones are submitted together
         while (instruction := next_instruction()) is not None:
+            if type(instruction) is RunJob:
+                jobs.append(instruction)
+                continue
+            if jobs:
+                self._submit(jobs)
+                jobs = []
             handlers[type(instruction)](self, instruction)
+        if jobs:
+            self._submit(jobs)
         self._dispatches.sent_all()
 
-    def _submit(self, job: RunJob) -> None:
+    def _submit(self, jobs: Sequence[RunJob]) -> None:
         if self._observers.active:
-            self._dispatches.sent(job)
-        self._executor.submit(job)
-        timeout = self._timeouts.get(job.nodes[0]) if self._timeouts else None
-        if timeout is not None and job.worker != MAIN:  # a job of one node
-            check = TimeoutCheck(job.nodes[0], job.worker, self._scheduler.attempt(job.nodes[0]), timeout)
-            self._deadlines.add(timeout, check)
+            for job in jobs:
+                self._dispatches.sent(job)
+        self._executor.submit(*jobs)
+        for job in jobs if self._timeouts else ():
+            timeout = self._timeouts.get(job.nodes[0])
+            if timeout is not None and job.worker != MAIN:  # a job of one node
+                check = TimeoutCheck(job.nodes[0], job.worker, self._scheduler.attempt(job.nodes[0]), timeout)
+                self._deadlines.add(timeout, check)
 
     def _delay(self, delay: DelayNode) -> None:
         self._dispatches.delayed(delay.node, delay.seconds)
@@ -407,7 +418,6 @@ class RunLoop:
 
     # Functions, not bound methods: a loop that refers to itself would stay in memory until a garbage collection, with its run.
     _handlers: ClassVar[Mapping[type, Callable[[RunLoop, Any], object]]] = {
-        RunJob: _submit,
         LoadValue: _load,
         TransferValue: _transfer,
         ReleaseValue: _release,
@@ -418,4 +428,4 @@ class RunLoop:
         CancelJobs: lambda self, each: self._executor.cancel(each.worker),
         RestartWorker: _restart,
     }
-    """How each instruction of the scheduler is carried out."""
+    """How each instruction of the scheduler is carried out, but RunJob."""

@@ -26,7 +26,7 @@ from treadle.execution.protocol.wire import from_wire, to_wire
 from treadle.forks import fork_safe
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
 _HEADER = struct.Struct("<QI")
 _READ_BYTES = 1 << 16  # the C library maps and unmaps larger buffers each time, which takes four times as long as the read
@@ -99,6 +99,11 @@ class Channel:
                 self._posted_descriptors += descriptors
             self._posted.append((message, len(descriptors)))
             return len(self._posted)
+
+    def post_all(self, messages: Iterable[Any]) -> None:
+        """Queue messages without descriptors until the next `flush` or `send`, as `post` does with one."""
+        with self.lock:
+            self._posted += [(message, 0) for message in messages]
 
     def flush(self) -> None:
         """Send the posted messages. The parent's end keeps what the socket does not accept now for the next flush.

@@ -70,29 +70,34 @@ class SchedulerMoves(SchedulerView):
     def _begin(self) -> None:
         """Compute the priorities, and make the nodes without parents ready."""
         self._queues.priority = longest_remaining_paths([node.children for node in self._plan.nodes], self._weights)
-        for node, missing in enumerate(self._missing):
-            if not missing and self._states[node] is NodeState.WAITING:
-                self._make_ready(node)
+        states, waiting = self._states, NodeState.WAITING
+        self._make_ready([node for node, missing in enumerate(self._missing) if not missing and states[node] is waiting])
 
-    def _make_ready(self, node: int) -> None:
+    def _make_ready(self, nodes: Sequence[int]) -> None:
+        """Queue waiting nodes whose parents are done, unless the run has stopped or they may be up to date."""
         if self._stopped:
-            self._skip(node)
+            for node in nodes:
+                self._skip(node)
             return
         if self._reuses:
-            if node in self._undecided:
-                self._instructions.append(DecideNode(node))
-                return
-            self._values.require(self._plan.nodes[node].inputs)
-        self._move(node, NodeState.READY)
-        self._queues.put(node)
+            undecided = self._undecided
+            self._instructions.extend([DecideNode(node) for node in nodes if node in undecided])
+            nodes = [node for node in nodes if node not in undecided]
+            for node in nodes:
+                self._values.require(self._plan.nodes[node].inputs)
+        self._move_all(nodes, NodeState.READY)
+        self._queues.put_all(nodes)
 
-    def _parent_done(self, children: Iterable[int]) -> None:
-        """Make the children of a node that is done ready, if they wait for no other parent."""
+    def _parents_done(self, children: Iterable[int]) -> None:
+        """Make nodes ready that wait for no other parent; each is listed once for each parent of it that is done now."""
         missing, states, waiting = self._missing, self._states, NodeState.WAITING
+        ready = []
         for child in children:
             missing[child] -= 1
             if not missing[child] and states[child] is waiting:
-                self._make_ready(child)
+                ready.append(child)
+        if ready:
+            self._make_ready(ready)
 
     def _return(self, nodes: Iterable[int], worker: int) -> None:
         """Queue nodes again that were assigned to a worker and did not start."""
@@ -108,7 +113,7 @@ class SchedulerMoves(SchedulerView):
         if self._stopped:
             self._skip(node)
         elif not self._missing[node]:
-            self._make_ready(node)
+            self._make_ready((node,))
         elif any(self._states[parent] in (NodeState.FAILED, NodeState.SKIPPED) for parent in self._plan.nodes[node].parents):
             # A parent ran again, because another of its values was lost, and failed.
             self._skip_with_descendants([node])

@@ -6,14 +6,14 @@ Runs in the parent, as a part of the scheduler, which adds and removes nodes. `v
 
 from __future__ import annotations
 
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 from typing import TYPE_CHECKING
 
 from treadle.execution.protocol.messages import MAIN
 from treadle.execution.scheduling.states import NodeState
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from treadle.execution.scheduling.resources import Resources
     from treadle.execution.scheduling.states import Entry
@@ -69,6 +69,17 @@ class ReadyQueues:
         else:
             near = values.nearest_worker(node) if values.homes else None
             heappush(self._ready[None] if near is None else self._preferred.setdefault(near, []), entry)
+
+    def put_all(self, nodes: Sequence[int]) -> None:
+        """Add ready nodes to the queues of their workers; the first nodes of a run may be all of its nodes."""
+        values, common = self._values, self._ready[None]
+        if common or len(nodes) == 1 or values.pins or values.homes or self.main_only or self._resources is not None:
+            for node in nodes:
+                self.put(node)
+            return
+        priority = self.priority
+        common += [(-priority[node], node) for node in nodes]
+        heapify(common)
 
     def requeue(self, nodes: Iterable[int]) -> None:
         """Add ready nodes to the queues that they belong to now; their entries in other queues become stale."""

@@ -84,7 +84,7 @@ class Scheduler(SchedulerMoves):
         self._move(node, NodeState.DONE)
         self._unfinished -= 1
         self._values.node_reused(node)
-        self._parent_done(self._plan.nodes[node].children)
+        self._parents_done(self._plan.nodes[node].children)
 
     def require(self, node: int) -> None:
         """A node is not up to date, so it must run.
@@ -122,11 +122,8 @@ class Scheduler(SchedulerMoves):
         if self._resources is not None:
             for node in nodes:
                 self._resources.free_for(node)
-        for each in planned:
-            if each.children:
-                self._parent_done(each.children)
-            if each.inputs:
-                self._values.inputs_used(each.inputs)
+        self._parents_done([child for each in planned for child in each.children])
+        self._values.inputs_used([dataset for each in planned for dataset in each.inputs])
 
     def retry(self, node: int, worker: int | None) -> bool:
         """An attempt at a node failed: delay the node for its next attempt, if its policy allows one and the run continues.

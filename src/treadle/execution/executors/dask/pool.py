@@ -146,10 +146,11 @@ class DaskPool:
                     self._ready.append(WorkerLeaving(link.number))
         return self._parts.main_only
 
-    def send(self, worker: int, command: Job | Transfer | Release | Cancel) -> None:
-        """Queue a command; `flush` sends it."""
+    def send(self, worker: int, *commands: Job | Transfer | Release | Cancel) -> None:
+        """Queue commands; `flush` sends them."""
         if (link := self._links.get(worker)) is not None:
-            link.queue(command)
+            for command in commands:
+                link.queue(command)
 
     def flush(self) -> None:
         """Send the queued commands."""

@@ -29,6 +29,7 @@ from treadle.execution.executors.loky.store import SegmentStore
 from treadle.execution.executors.protocol import Capabilities
 from treadle.execution.executors.unreported import UnreportedResults
 from treadle.execution.processes.channel import MAX_DESCRIPTORS
+from treadle.execution.protocol.handles import Inline
 from treadle.execution.protocol.messages import (
     BeginRun,
     Broken,
@@ -129,7 +130,7 @@ class LokyPool:
         if slot.wiring is not self._wiring:
             slot.wiring = self._wiring
             message = message._replace(wiring=self._wiring)
-        self._slot_pool.send(slot, message)
+        self._slot_pool.send(slot, (message,))
 
     def _launch(self, workers: Callable[[], int] | None, imports: tuple[str, ...] = ()) -> None:
         """Start processes until there are as many as a run can use; None for all. They and later ones import modules."""
@@ -142,16 +143,24 @@ class LokyPool:
         for slot in absent[: max(0, wanted - len(self._slots) + len(absent))]:
             self._slot_pool.start(slot)
 
-    def send(self, worker: int, command: Job | Transfer | Release | Cancel) -> None:
-        """Queue a command for a worker; `flush` sends it, with its file descriptors attached."""
-        slot = self._slots[worker]
-        if type(command) is Job and command.inputs and _has_descriptors(command):
-            for job, descriptors in _messages_of(command):
-                self._slot_pool.send(slot, job, descriptors)
-        elif type(command) is Transfer and command.spare is not None:
-            self._slot_pool.send(slot, command._replace(spare=None), (command.spare,))
-        else:
-            self._slot_pool.send(slot, command)
+    def send(self, worker: int, *commands: Job | Transfer | Release | Cancel) -> None:
+        """Queue commands for a worker; `flush` sends them, with their file descriptors attached."""
+        slot, send = self._slots[worker], self._slot_pool.send
+        plain: list[Any] = []  # those without descriptors, which are queued together
+        for command in commands:
+            if type(command) is Job and command.inputs and _has_descriptors(command):
+                send(slot, plain)
+                plain = []
+                for job, descriptors in _messages_of(command):
+                    send(slot, (job,), descriptors)
+            elif type(command) is Transfer and command.spare is not None:
+                send(slot, plain)
+                plain = []
+                send(slot, (command._replace(spare=None),), (command.spare,))
+            else:
+                plain.append(command)
+        if plain:
+            send(slot, plain)
 
     def flush(self) -> None:
         """Send the queued commands, as far as the sockets accept them without blocking."""
@@ -209,7 +218,7 @@ class LokyPool:
         self._ready = []
         for slot in self._slots.values():
             if slot.ready:
-                self._slot_pool.send(slot, EndRun(self._run))
+                self._slot_pool.send(slot, (EndRun(self._run),))
         self._slot_pool.flush()
 
     def close(self, *, kill: bool = False) -> None:
@@ -272,7 +281,7 @@ def _up(slot: Slot) -> WorkerUp:
 
 def _has_descriptors(job: Job) -> bool:
     for _dataset, handle in job.inputs:  # noqa: SIM110 - a generator costs more than most jobs have inputs
-        if handle.fd is not None:
+        if type(handle) is not Inline and handle.fd is not None:  # most values are
             return True
     return False
 

@@ -186,7 +186,7 @@ class SlotPool:
 
     def retire(self, slot: Slot) -> None:
         """Stop a slot's idle process. Another thread waits for its exit, so the slot can start a new process at once."""
-        self.send(slot, Stop())
+        self.send(slot, (Stop(),))
         self.flush()
         self._unregister(slot)
         self._retiring = [thread for thread in self._retiring if thread.is_alive()]
@@ -262,13 +262,22 @@ class SlotPool:
         """Return the nodes that a worker has finished, according to the blackboard, and not reported."""
         return self._blackboard.finished_after(slot.number - 1, slot.reported)
 
-    def send(self, slot: Slot, message: Any, descriptors: Sequence[int] = ()) -> None:
-        """Queue a message for a worker; the next `flush` sends it, and then closes this process's copies of the descriptors."""
+    def send(self, slot: Slot, messages: Sequence[Any], descriptors: Sequence[int] = ()) -> None:
+        """Queue messages for a worker; the next `flush` sends them, and then closes this process's copies of the descriptors.
+
+        Args:
+            slot: the worker's.
+            messages: what is sent, in this order.
+            descriptors: open files that are sent with the last message.
+        """
         if slot.channel is None:  # it is gone; `wait` will report that
             for fd in descriptors:
                 os.close(fd)
             return
-        slot.channel.post(message, descriptors)
+        if descriptors:
+            slot.channel.post(messages[-1], descriptors)
+        else:
+            slot.channel.post_all(messages)
         self._posted[slot.number] = slot
 
     def flush(self) -> None:
@@ -303,7 +312,7 @@ class SlotPool:
                 thread.join()
             stopped = [slot for slot in self.slots.values() if slot.ready and not kill]
             for slot in stopped:
-                self.send(slot, Stop())
+                self.send(slot, (Stop(),))
             self.flush()
             killed = [slot for slot in self.slots.values() if slot not in stopped]
             end_trees(killed)

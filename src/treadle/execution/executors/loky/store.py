@@ -162,7 +162,7 @@ class SegmentStore:
         with self._lock:
             for dataset in datasets:
                 handle = self._handles[dataset]
-                if handle.fd is not None:
+                if type(handle) is not Inline and handle.fd is not None:  # most values are
                     handle = handle.with_descriptor(self._segments.share(handle.fd))
                 found.append((dataset, handle))
         return found
