@@ -18,7 +18,9 @@ from treadle.secrets.exceptions import MaskedError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from treadle.errors import TreadleError
     from treadle.events import Failure
+    from treadle.pipeline import Node
 
 _OWN_CODE = f"{os.path.dirname(os.path.dirname(os.path.dirname(__file__)))}/"
 _OWN_TESTS = f"{_OWN_CODE}testing/"  # has nodes, as a user's module has
@@ -126,3 +128,9 @@ def _is_framework_code(filename: str) -> bool:
 
 def _type_name(kind: type) -> str:
     return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+
+
+def add_node_name(exc: TreadleError, node: Node) -> None:
+    """Add the name of the node to the error of a dataset, which does not know it."""
+    if isinstance(exc, DatasetError) and exc.node is None:
+        exc.node = node.name
