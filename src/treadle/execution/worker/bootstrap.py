@@ -209,6 +209,6 @@ def _limit_threads(limit: int | None) -> None:
         os.environ.setdefault(name, str(limit))
     if any(library in sys.modules for library in ("numpy", "scipy", "sklearn", "torch")):
         # In a forked child these libraries are loaded already, and they read the variables only when they are loaded.
-        from threadpoolctl import threadpool_limits
+        from treadle.execution.worker.thread_pools import limit_thread_pools
 
-        threadpool_limits(limit)
+        limit_thread_pools(limit)

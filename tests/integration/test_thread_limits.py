@@ -1,0 +1,44 @@
+"""The thread pools of numeric libraries in forked workers: limited, and not started for that."""
+
+from __future__ import annotations
+
+import os
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+from threadpoolctl import threadpool_info
+
+from treadle import Catalog, ParallelRunner, Pipeline, node
+
+
+def _product() -> float:
+    return float((np.ones((300, 300)) @ np.ones((300, 300)))[0, 0])
+
+
+def _native_threads() -> int:
+    """Return how many threads of this process no Python code has started."""
+    return len(list(Path("/proc/self/task").iterdir())) - threading.active_count()
+
+
+def _look() -> tuple[int, list[int]]:
+    return _native_threads(), [each["num_threads"] for each in threadpool_info() if each["internal_api"] == "openblas"]
+
+
+def _use(_before: object) -> tuple[float, int]:
+    return _product(), _native_threads()
+
+
+@pytest.mark.parametrize("method", ["fork", "forkserver"])
+def test_openblas_is_limited_before_its_threads_start(method):
+    """A forked worker has OpenBLAS without its threads. Starting them, to limit them, would keep a core busy for 50 ms."""
+    assert _product() == 300.0  # this process has used the library
+    nodes = [node(_look, None, "before", name="look"), node(_use, "before", "after", name="use")]
+    nodes.append(node(lambda *results: results, ["before", "after"], "found", name="return"))
+    with ParallelRunner(max_workers=os.cpu_count(), start_method=method) as runner:
+        (threads, limits), after = runner.run(Pipeline(nodes), Catalog())["found"]
+    assert threads == 0
+    assert limits
+    assert set(limits) == {1}
+    assert after == (300.0, 0)
