@@ -2,7 +2,8 @@
 
 python benchmarks/run.py                     every workload, one start method, few repeats: some minutes
 python benchmarks/run.py --full              every start method, more repeats: some ten minutes
-python benchmarks/run.py --only arrays chain workloads by part of their name; `alone`, `record`, `unchanged`, `auto`, `shell` too
+python benchmarks/run.py --only arrays chain workloads by part of their name; `alone`, `record`, `unchanged`, `auto`, `shell`,
+                                             `whole command` too
 python benchmarks/run.py --engines dask forkserver   engines by a part of their name or start method
 python benchmarks/run.py --output FOLDER     writes benchmarks.md, benchmarks.json and benchmarks.png there
 
@@ -18,6 +19,7 @@ import json
 import sys
 import time
 import warnings
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +30,7 @@ import record
 import scale
 import shell
 import unchanged
+import whole_command
 from chart import draw
 from engines import engines, missing
 from goals import verdicts
@@ -36,6 +39,8 @@ from report import markdown
 from workloads import Workload, workloads
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from figures import Figure
 
 METHODS = ["fork", "spawn", "forkserver", "loky"]
@@ -67,22 +72,7 @@ def main() -> None:
         _say(note)
     chosen = [each for each in workloads() if _is_wanted(each.name, options.only)]
     # First, while this process is small: it would take long to fork later.
-    alone: list[Figure] = []
-    for method in methods if _is_wanted("alone", options.only) else ():
-        _say(f"{time.monotonic() - began:4.0f} s  alone: plan and scheduler, growth, processor, namespaces, catalog; {method}")
-        alone += scale.figures(method, options.workers, repeats, quick=not options.full, first=method == methods[0])
-    if _is_wanted("record", options.only):
-        _say(f"{time.monotonic() - began:4.0f} s  record: what it costs to write it during a run")
-        alone += record.figures(repeats)
-    if _is_wanted("unchanged", options.only):
-        _say(f"{time.monotonic() - began:4.0f} s  unchanged: how long it takes to decide that nothing has to run")
-        alone += unchanged.figures(repeats, quick=not options.full)
-    if _is_wanted("auto", options.only):
-        _say(f"{time.monotonic() - began:4.0f} s  auto: the runner that chooses, beside the two that it chooses from")
-        alone += auto.figures(min(repeats, 5))
-    if _is_wanted("shell", options.only):
-        _say(f"{time.monotonic() - began:4.0f} s  shell: imports, --help, cold starts")
-        alone += shell.figures(methods, options.workers, min(repeats, 3))
+    alone = _alone(options, methods, repeats, began)
     measurements: list[Measurement] = []
     for workload in chosen:
         _say(f"{time.monotonic() - began:4.0f} s  {workload.name}: {workload.about}")
@@ -104,6 +94,30 @@ def main() -> None:
     for row in wrong:
         _say(f"{row.workload}: {row.label}: {row.problem}")
     sys.exit(1 if wrong else 0)
+
+
+def _alone(options: argparse.Namespace, methods: list[str], repeats: int, began: float) -> list[Figure]:
+    """Return the figures that stand alone."""
+    quick, workers, few = not options.full, options.workers, min(repeats, 5)
+
+    def measure_scale(method: str) -> list[Figure]:
+        return scale.figures(method, workers, repeats, quick=quick, first=method == methods[0])
+
+    plan_to_catalog = "plan and scheduler, growth, processor, namespaces, catalog"
+    parts: list[tuple[str, str, Callable[[], list[Figure]]]] = [
+        *(("alone", f"{plan_to_catalog}; {method}", partial(measure_scale, method)) for method in methods),
+        ("record", "what it costs to write it during a run", lambda: record.figures(repeats)),
+        ("unchanged", "how long it takes to decide that nothing has to run", lambda: unchanged.figures(repeats, quick=quick)),
+        ("auto", "the runner that chooses, beside the two that it chooses from", lambda: auto.figures(few)),
+        ("shell", "imports, --help, cold starts", lambda: shell.figures(methods, workers, min(repeats, 3))),
+        ("whole command", "a small project under each runner", lambda: whole_command.figures(methods, workers, few)),
+    ]
+    found: list[Figure] = []
+    for name, about, figures in parts:
+        if _is_wanted(name, options.only):
+            _say(f"{time.monotonic() - began:4.0f} s  {name}: {about}")
+            found += figures()
+    return found
 
 
 def _is_wanted(name: str, only: list[str]) -> bool:
