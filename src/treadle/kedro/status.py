@@ -99,7 +99,7 @@ def kedro_status(
                     plan=plan,
                     successes=lambda names: reuse.reuse.accepted(names, session.session_id, time.time()),
                     save=lambda successes: reuse.store.save_successes(reuse.package, reuse.reuse.env, successes),
-                    forget=lambda names: reuse.store.forget_successes(reuse.package, reuse.reuse.env, names),
+                    forget=lambda names: reuse.store.invalidate_successes(reuse.package, reuse.reuse.env, names),
                 )
             finally:
                 reuse.store.close()

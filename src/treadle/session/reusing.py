@@ -320,7 +320,7 @@ class _Facts:
         causes += _policy_causes(policy, success) if policy is not None else []
         causes += doubts if not trusting else []
         if not self._in_memory.isdisjoint(outputs):
-            parts.update(self._made_by(success, anew=bool(causes) or success is None))
+            parts.update(self._made_by(success, anew=bool(causes)))
         causes += self._other_causes(node, success, trusting=trusting)
         return NodeFacts(
             name=node.name,
@@ -355,7 +355,7 @@ class _Facts:
             success: the last success of the node.
             anew: whether the node may make other values.
         """
-        run = self._run if anew or success is None else success.parts.get(VALUES)
+        run = self._run if anew or success is None or success.is_invalidated else success.parts.get(VALUES)
         return {VALUES: run} if run is not None else {}
 
     def _producers_of(self, base: str) -> list[Node]:

@@ -5,6 +5,7 @@ State: the store, and records that could not be saved. Neighbours: `service.py` 
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections import OrderedDict
 from contextlib import suppress
@@ -18,8 +19,10 @@ if TYPE_CHECKING:
 
     from treadle.observe.store import SessionRecord, SessionStore, SessionSummary
 
+_logger = logging.getLogger(__name__)
+
 MOST_UNSAVED = 100
-"""Number of records that are kept until they can be saved; of more, the oldest are lost."""
+"""Number of records that are kept until they can be saved; of more, the oldest are lost, which is logged."""
 
 
 class SharedStore:
@@ -91,7 +94,12 @@ class SharedStore:
         except StoreError:
             self._unsaved[record.session_id] = record
             if len(self._unsaved) > MOST_UNSAVED:
-                self._unsaved.popitem(last=False)
+                lost, _ = self._unsaved.popitem(last=False)
+                _logger.warning(
+                    "The end of session %s is lost: more than %d records wait until the session store can be written.",
+                    lost,
+                    MOST_UNSAVED,
+                )
             raise
 
     def load(self, session_id: str) -> SessionRecord:

@@ -227,7 +227,7 @@ def run_status(
         plan=lambda names: compile_plan(pipeline.filter(node_names=names), run.catalog, run.policies),
         successes=lambda names: reuse.accepted(names, context.session_id, time.time()),
         save=lambda successes: store.save_successes(context.package_name, reuse.env, successes),
-        forget=lambda names: store.forget_successes(context.package_name, reuse.env, names),
+        forget=lambda names: store.invalidate_successes(context.package_name, reuse.env, names),
     )
 
 

@@ -6,6 +6,7 @@ import logging
 import resource
 import sqlite3
 from contextlib import ExitStack, closing, contextmanager
+from types import SimpleNamespace
 
 import pytest
 
@@ -15,6 +16,7 @@ from treadle.events import Outcome, RunFinished
 from treadle.observe.store import SQLStore, live, live_writer
 from treadle.observe.store.records import SessionState
 from treadle.session import ServiceSession, Session
+from treadle.session.shared_store import SharedStore
 
 WARNING = "is not up to date in its store"
 LOST = "could not be saved"
@@ -201,3 +203,22 @@ def test_a_service_saves_later_what_could_not_be_saved(make_project, caplog):
         kept.close()
         assert states() == [SessionState.FINISHED] * 2 + [SessionState.RUNNING]
     assert states() == [SessionState.FINISHED] * 3
+
+
+def test_a_service_says_which_record_it_gives_up(monkeypatch, caplog):
+    """Of very many records that cannot be saved, the oldest are lost, one by one."""
+
+    class Broken:
+        def save(self, record):
+            msg = "no disk"
+            raise StoreError(msg)
+
+    monkeypatch.setattr("treadle.session.shared_store.MOST_UNSAVED", 2)
+    store = SharedStore(Broken())
+    for name in ("first", "second", "third"):
+        with pytest.raises(StoreError):
+            store.save(SimpleNamespace(session_id=name))
+    assert store.unsaved == {"second", "third"}
+    assert [each for each in caplog.messages if "is lost" in each] == [
+        "The end of session first is lost: more than 2 records wait until the session store can be written."
+    ]

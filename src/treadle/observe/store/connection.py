@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from contextlib import AbstractContextManager
+    from pathlib import Path
 
     from typing_extensions import Self
 
@@ -34,12 +35,14 @@ class Database(ABC):
         password: the password in its URL, which is removed from messages.
         is_sqlite: whether it is a SQLite database.
         is_in_memory: whether it is a SQLite database in memory, which no other process can read.
+        file: the file of a SQLite database; None for any other.
     """
 
     shown: str
     password: str | None = None
     is_sqlite: bool = True
     is_in_memory: bool = False
+    file: Path | None = None
 
     @abstractmethod
     def connect(self, busy_timeout: float, *, only_reads: bool = False) -> StoreConnection:

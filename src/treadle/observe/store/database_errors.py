@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
 from treadle.errors import StoreError
+from treadle.observe.store.file import on_read_only_file_system
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -98,8 +99,10 @@ def _advice(exc: Exception, database: Database) -> str:
     text = str(getattr(exc, "orig", None) or exc)  # without the statement and its values
     if "not a database" in text or "malformed" in text:
         return "The file is damaged or not a database. Move it away; a new one is created."
-    if "readonly" in text or isinstance(exc, PermissionError):
-        return "Make the file and its folder writable, or set another SESSION_STORE_ARGS = {'url': ...} in settings.py."
+    is_read_only = database.file is not None and on_read_only_file_system(database.file)
+    if is_read_only or "readonly" in text or isinstance(exc, PermissionError):
+        todo = "Its file system is read-only. Mount it for writing" if is_read_only else "Make the file and its folder writable"
+        return f"{todo}, or set another SESSION_STORE_ARGS = {{'url': ...}} in settings.py."
     if "disk I/O" in text or "disk is full" in text or getattr(exc, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
         return "Check whether the disk is full, or set another SESSION_STORE_ARGS = {'url': ...} in settings.py."
     if "locked" in text:

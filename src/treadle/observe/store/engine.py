@@ -61,6 +61,7 @@ class EngineDatabase(Database):
         self.password = self._url.password
         self.is_sqlite = self._url.get_backend_name() == "sqlite"
         self.is_in_memory = self.is_sqlite and (self._url.database or ":memory:") == ":memory:"
+        self.file = _sqlite_file(self._url) if self.is_sqlite else None
         self._engine: Engine | None = None
 
     def connect(self, busy_timeout: float, *, only_reads: bool = False) -> StoreConnection:

@@ -31,18 +31,24 @@ def writing_problem(file: Path) -> str | None:
     Returns:
         The problem and what to do; None if there is none.
     """
-    problem = _problem(file)
+    problem = _problem_of_folder(file) or (_problem_of_file(file) if file.exists() else None)
     return None if problem is None else f"The record of this run cannot be saved to {file}: {problem}."
 
 
-def _problem(file: Path) -> str | None:
+def _problem_of_folder(file: Path) -> str | None:
     folder = next((each for each in file.parents if each.exists()), file.parent)
     if not folder.is_dir():
         return f"{folder} is not a folder. Move it away"
+    if on_read_only_file_system(folder):
+        return (
+            f"the file system of {folder} is read-only. Mount it for writing, or set another SESSION_STORE_ARGS = {{'url': ...}}"
+        )
     if not os.access(folder, os.W_OK | os.X_OK):
         return f"the folder {folder} may not be written to. Change its owner or mode"
-    if not file.exists():
-        return None
+    return None
+
+
+def _problem_of_file(file: Path) -> str | None:
     if file.is_dir():
         return "it is a folder. Move it away"
     if not os.access(file, os.R_OK | os.W_OK):
@@ -66,6 +72,15 @@ def _is_damaged(file: Path) -> bool:
     except sqlite3.DatabaseError:
         return True
     return False
+
+
+def on_read_only_file_system(path: Path) -> bool:
+    """Return whether a file or folder, or where it would be made, is on a file system that is mounted read-only."""
+    place = next((each for each in (path, *path.parents) if os.path.exists(each)), path)  # noqa: PTH110 - never raises
+    try:
+        return bool(os.statvfs(place).f_flag & os.ST_RDONLY)
+    except OSError:
+        return False
 
 
 def is_missing(file: Path) -> bool:

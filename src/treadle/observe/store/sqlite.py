@@ -45,37 +45,37 @@ class SqliteFile(Database):
     """
 
     def __init__(self, file: Path) -> None:
-        self._file = file
+        self.file: Path = file
         self._idle: IdleConnections | None = None
         self.shown = f"sqlite:///{plain_text(str(file))}"  # a path may contain undecodable bytes
 
     def connect(self, busy_timeout: float, *, only_reads: bool = False) -> StoreConnection:
         """Open a connection."""
-        if only_reads and self._file.exists() and not self._is_writable:
+        if only_reads and self.file.exists() and not self._is_writable:
             from urllib.parse import quote
 
-            address = f"file:{quote(str(self._file))}"
+            address = f"file:{quote(str(self.file))}"
             try:  # sees concurrent writes, but needs auxiliary files that may be missing in a read-only folder
                 return _connected(self, f"{address}?mode=ro", busy_timeout, is_address=True)
             except sqlite3.Error:
                 return _connected(self, f"{address}?immutable=1", busy_timeout, is_address=True)
         idle = self._idle
         if idle is None:
-            is_new = make_private_file(self._file)
-            return _connected(self, str(self._file), busy_timeout, has_new_file=is_new)
+            is_new = make_private_file(self.file)
+            return _connected(self, str(self.file), busy_timeout, has_new_file=is_new)
         kept = idle.take()
         if kept is not None:
             connection, of_file = kept
             connection.execute(f"PRAGMA busy_timeout = {round(1000 * busy_timeout)}")
             return SqliteConnection(self, connection, partial(idle.put, of_file))
-        is_new = make_private_file(self._file)
+        is_new = make_private_file(self.file)
         release = partial(idle.put, idle.identity())
-        return _connected(self, str(self._file), busy_timeout, release=release, has_new_file=is_new)
+        return _connected(self, str(self.file), busy_timeout, release=release, has_new_file=is_new)
 
     def keep_open(self) -> bool:
         """Keep connections open between uses from now on."""
         if self._idle is None:
-            self._idle = IdleConnections(self._file)
+            self._idle = IdleConnections(self.file)
         return True
 
     def close(self) -> None:
@@ -86,16 +86,16 @@ class SqliteFile(Database):
     @property
     def is_missing(self) -> bool:
         """Whether the file does not exist."""
-        return is_missing(self._file)
+        return is_missing(self.file)
 
     def check_writable(self) -> None:
         """Raise PermissionError if the file may not be written to."""
-        if self._file.exists() and not self._is_writable:
-            raise PermissionError(errno.EACCES, "it is read-only", str(self._file))
+        if self.file.exists() and not self._is_writable:
+            raise PermissionError(errno.EACCES, "it is read-only", str(self.file))
 
     @property
     def _is_writable(self) -> bool:
-        return os.access(self._file, os.W_OK) and os.access(self._file.parent, os.W_OK)
+        return os.access(self.file, os.W_OK) and os.access(self.file.parent, os.W_OK)
 
 
 _AS_JSON = frozenset({list, dict})

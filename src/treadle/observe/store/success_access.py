@@ -87,8 +87,8 @@ class SuccessAccess(DatabaseAccess):
 
         self._write_rows(lambda connection: refresh_successes(connection, package, env, successes))
 
-    def forget_successes(self, package: str, env: str | None, nodes: Iterable[str]) -> int:
-        """Forget the last success of nodes, so that they are not up to date.
+    def invalidate_successes(self, package: str, env: str | None, nodes: Iterable[str]) -> int:
+        """Mark the last success of nodes as invalidated, so that they are not up to date.
 
         Args:
             package: the project's package.
@@ -101,9 +101,9 @@ class SuccessAccess(DatabaseAccess):
         Raises:
             StoreError: the database cannot be written.
         """
-        from treadle.observe.store.successes import forget_successes
+        from treadle.observe.store.successes import invalidate_successes
 
         names = list(nodes)
         if self._is_missing():
             return 0
-        return self._write_rows(lambda connection: forget_successes(connection, package, env, names))
+        return self._write_rows(lambda connection: invalidate_successes(connection, package, env, names))

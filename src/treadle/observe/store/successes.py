@@ -16,7 +16,7 @@ from treadle.events import ContentRecord, Outcome
 from treadle.observe.store.plain import plain_text, plain_value
 from treadle.observe.store.rows import document
 from treadle.observe.store.statements import FINGERPRINTS, SUCCESSES, listed, put
-from treadle.planning.reuse.facts import LastSuccess, digest_of
+from treadle.planning.reuse.facts import INVALIDATED, LastSuccess, digest_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -96,8 +96,8 @@ def write_fingerprints(connection: StoreConnection, parts: Mapping[str, Mapping[
     put(connection, FINGERPRINTS, rows, replaces=False)  # rows with the same digest are equal
 
 
-def forget_successes(connection: StoreConnection, package: str, env: str | None, nodes: Iterable[str]) -> int:
-    """Forget the last success of nodes, so that they run again.
+def invalidate_successes(connection: StoreConnection, package: str, env: str | None, nodes: Iterable[str]) -> int:
+    """Mark the last success of nodes as invalidated, so that they run again.
 
     Args:
         connection: in a transaction that may write.
@@ -106,13 +106,17 @@ def forget_successes(connection: StoreConnection, package: str, env: str | None,
         nodes: their names.
 
     Returns:
-        How many were known.
+        How many had one.
     """
-    count = 0
+    count, marked = 0, digest_of(INVALIDATED)
+    write_fingerprints(connection, {marked: INVALIDATED})
     for chunk in _chunks([plain_text(name) for name in nodes]):
         names, values = listed("node", chunk)
-        statement = f"DELETE FROM treadle_successes WHERE package_name = :package AND env = :env AND node IN ({names})"
-        count += connection.execute(statement, [{"package": package, "env": env or "", **values}])
+        statement = (
+            "UPDATE treadle_successes SET fingerprint = :marked "
+            f"WHERE package_name = :package AND env = :env AND fingerprint <> :marked AND node IN ({names})"
+        )
+        count += connection.execute(statement, [{"marked": marked, "package": package, "env": env or "", **values}])
     return count
 
 

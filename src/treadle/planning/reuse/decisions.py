@@ -186,7 +186,9 @@ class Decisions:
         from treadle.planning.reuse.causes import changes  # imported late: it may be that nothing has changed
 
         if node.last is None:
-            return ("no successful run of it is recorded, or it was invalidated", *node.must_run)
+            return ("no successful run of it is recorded", *node.must_run)
+        if node.last.is_invalidated:
+            return ("it was invalidated", *node.must_run)
         unverified = {name for name, value in parts.items() if value == UNKNOWN and name.startswith("input ")}
         skipped = unverified.union(ignored, (VALUES,))
         before = {name: value for name, value in node.last.parts.items() if name not in skipped}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from treadle.named_tuple import NamedTuple
@@ -16,6 +17,8 @@ Parts: TypeAlias = Mapping[str, str]
 `input table`. The values are hashes, or short texts that can be shown."""
 
 
+INVALIDATED: Final[Parts] = MappingProxyType({"invalidated": "by the user"})
+"""The parts of a success that does not count any more."""
 VALUES: Final = "values in memory"
 """The part that identifies the run that made the in-memory outputs of a node; when it changes, there is another cause too."""
 
@@ -39,6 +42,11 @@ class LastSuccess(NamedTuple):
     outputs: tuple[ContentRecord, ...] = ()
     inputs: tuple[ContentRecord, ...] = ()
     env: str | None = None
+
+    @property
+    def is_invalidated(self) -> bool:
+        """Whether the user has said that the node shall run again."""
+        return self.parts == INVALIDATED
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, LastSuccess) and self[:-1] == other[:-1]

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import sqlite3
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 
+from treadle.errors import StoreError
 from treadle.observe.store import SQLStore
+from treadle.observe.store.database_errors import store_errors
 from treadle.observe.store.file import writing_problem
 from treadle.observe.store.successes import LastSuccess
 
@@ -62,3 +67,17 @@ def test_a_file_that_is_no_database(tmp_path, content, problem):
 def test_a_folder_in_place_of_the_file(tmp_path):
     """It is named, and what to do."""
     assert "it is a folder. Move it away" in writing_problem(tmp_path)
+
+
+@pytest.mark.parametrize("url", [None, "sqlite:///.treadle/sessions.db?timeout=5"])
+def test_a_read_only_file_system(tmp_path, monkeypatch, url):
+    """It needs another remedy than a missing permission."""
+    store = SQLStore(url, project_path=tmp_path)
+    store.save_successes("first", None, {"node": SUCCESS})
+    store.close()
+    monkeypatch.setattr(os, "statvfs", lambda _path: SimpleNamespace(f_flag=os.ST_RDONLY))
+    assert "is read-only. Mount it for writing" in writing_problem(tmp_path / ".treadle" / "sessions.db")
+    assert "is read-only. Mount it for writing" in writing_problem(tmp_path / "missing" / "sessions.db")
+    database = store._get_database()
+    with pytest.raises(StoreError, match=r"Its file system is read-only\. Mount it"), store_errors("opened", database):
+        raise sqlite3.OperationalError("unable to open database file")

@@ -25,7 +25,7 @@ def store(tmp_path: Path):
 
 def test_nothing_is_known_in_a_new_project(store: SQLStore) -> None:
     assert store.last_successes("p", None) == {}
-    assert store.forget_successes("p", None, ["a"]) == 0
+    assert store.invalidate_successes("p", None, ["a"]) == 0
 
 
 def test_the_last_one_of_each_package_and_environment(store: SQLStore) -> None:
@@ -44,7 +44,21 @@ def test_equal_parts_are_stored_once(store: SQLStore, tmp_path: Path) -> None:
     store.save_successes("p", None, same)
     with store._connected("read") as connection:
         assert connection.select_value("SELECT count(*) FROM treadle_fingerprints") == 1
-    assert store.forget_successes("p", None, same) == 1200
+    assert store.invalidate_successes("p", None, same) == 1200
+    assert store.invalidate_successes("p", None, same) == 0, "they are invalidated already"
+
+
+def test_an_invalidated_success_is_known_as_such(store: SQLStore) -> None:
+    """Its node runs, and what the user reads is not that it never ran."""
+    store.save_successes("p", None, {"a": success(1), "b": success(1)})
+    store.save_successes("p", "prod", {"a": success(1)})
+    assert store.invalidate_successes("p", None, ["a", "c"]) == 1
+    found = store.last_successes("p", None)
+    assert {name: each.is_invalidated for name, each in found.items()} == {"a": True, "b": False}
+    assert found["a"].session_id == "session 1"
+    assert not store.last_successes("p", "prod")["a"].is_invalidated
+    store.save_successes("p", None, {"a": success(2)})
+    assert store.last_successes("p", None)["a"] == success(2)
 
 
 def test_a_success_is_refreshed_only_if_it_is_still_the_last_one(store: SQLStore) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from treadle.events import ContentRecord
 from treadle.planning.reuse.decisions import Decisions, Expected
-from treadle.planning.reuse.facts import LastSuccess, NodeFacts, digest_of
+from treadle.planning.reuse.facts import INVALIDATED, LastSuccess, NodeFacts, digest_of
 
 UP_TO_DATE, RUNS, DEPENDS = Expected.UP_TO_DATE, Expected.RUNS, Expected.DEPENDS
 
@@ -111,7 +111,15 @@ def test_a_node_without_a_success_runs():
     first, *rest = chain()
     decisions = decide([NodeFacts("load", first.parts, first.inputs, first.outputs), *rest])
     assert states(decisions) == [RUNS, DEPENDS, DEPENDS]
-    assert decisions.causes["load"] == ("no successful run of it is recorded, or it was invalidated",)
+    assert decisions.causes["load"] == ("no successful run of it is recorded",)
+
+
+def test_an_invalidated_node_runs():
+    first, *rest = chain()
+    last = first.last._replace(parts=INVALIDATED)
+    decisions = decide([first._replace(last=last, must_run=("its policy is cache: never",)), *rest])
+    assert states(decisions) == [RUNS, DEPENDS, DEPENDS]
+    assert decisions.causes["load"] == ("it was invalidated", "its policy is cache: never")
 
 
 def test_a_reason_to_run_comes_first():
