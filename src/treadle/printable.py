@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import re
 
-# C0 without tab and new line, DEL, C1, and the Unicode characters that change the direction of text.
-_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+# C0 without tab and new line, DEL, C1, and the Unicode characters that change the direction of text. It is compiled when it is
+# first used, which `treadle --help` does not do.
+_CONTROL = "[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]"
 
 
 def printable(text: str) -> str:
@@ -20,7 +21,7 @@ def printable(text: str) -> str:
     Returns:
         The text with `\x1b` for an escape character, and so on; new lines and tabs stay.
     """
-    return _CONTROL.sub(_escaped, text)
+    return re.sub(_CONTROL, _escaped, text)
 
 
 def _escaped(found: re.Match[str]) -> str:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from treadle.io.storage import Storage
 
-_SAFE = re.compile(r"[^/\\\x00]+")
+_SAFE = r"[^/\\\x00]+"
 
 
 def new_version() -> str:
@@ -42,7 +42,7 @@ def version_path(path: str, version: str) -> str:
     Raises:
         DatasetError: the version would be outside the folder.
     """
-    if not _SAFE.fullmatch(version) or version in {".", ".."}:
+    if not re.fullmatch(_SAFE, version) or version in {".", ".."}:
         msg = f"{version!r} cannot be a version: it must be usable as the name of one folder."
         raise DatasetError(msg)
     return posixpath.join(path, version, posixpath.basename(path.replace("\\", "/")))

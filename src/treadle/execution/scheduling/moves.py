@@ -13,7 +13,6 @@ from treadle.execution.scheduling.instructions import DecideNode, LoadValue, Run
 from treadle.execution.scheduling.pending import PendingJobs
 from treadle.execution.scheduling.policies import Policies
 from treadle.execution.scheduling.queues import ReadyQueues
-from treadle.execution.scheduling.resources import Resources
 from treadle.execution.scheduling.states import NODE_MOVES, NodeState, States
 from treadle.execution.scheduling.values import Values
 from treadle.execution.scheduling.view import SchedulerView
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
     from treadle.execution.scheduling.instructions import Instruction
+    from treadle.execution.scheduling.resources import Resources
     from treadle.planning import Plan
 
 
@@ -55,7 +55,7 @@ class SchedulerMoves(SchedulerView):
         self._pending = PendingJobs()
         self._policies = Policies(plan, policy)
         self._values.keep_inputs_for(self._policies.retried)
-        self._resources = Resources(plan, limits) if limits else None
+        self._resources = _resources(plan, limits) if limits else None
         scarce = self._resources.nodes if self._resources is not None else frozenset()
         self._single_node_jobs = self._policies.retried | self._policies.limited | scarce  # nodes that never share a job
         self._not_fusable = set(self._single_node_jobs)  # nodes that do not share a job with their parent
@@ -198,3 +198,9 @@ class SchedulerMoves(SchedulerView):
         if any(holder != required for holder in self._values.pinned_inputs(child).values()):
             return None  # no worker can run it; it is rejected when it is ready
         return child if self._queues.may_run(worker, required) else None
+
+
+def _resources(plan: Plan, limits: Mapping[str, int]) -> Resources:
+    from treadle.execution.scheduling.resources import Resources  # imported late: few plans request any
+
+    return Resources(plan, limits)
