@@ -57,6 +57,7 @@ def _managed(
 ) -> Iterator[DatasetManagement]:
     from treadle.execution.attempt.dataset_state import SharedState, run_folder
     from treadle.execution.runners.dataset_upkeep import DatasetUpkeep
+    from treadle.io import identity  # noqa: F401 - forked workers inherit it: they identify the files that they save
 
     releasing = {each.name for each in saved if releases_itself(catalog.dataset_class(each.name))}
     for each in saved:
