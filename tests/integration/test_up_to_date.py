@@ -292,6 +292,27 @@ def test_what_cannot_be_compared_counts_for_the_nodes_after_it(mill, runs):
         assert runs("--skip-unchanged")[:2] == ("clean", "scale")
 
 
+@pytest.mark.parametrize("entry", ["", "numbers: {type: mill.table.Table, place: data/table.json}\n"], ids=["memory", "table"])
+def test_a_resumed_run_takes_a_change_over_data_that_cannot_be_verified(mill, runs, treadle, entry):
+    """`load` reads a table, and makes a value in memory or another table; `clean` makes a value, `scale` saves a file."""
+    (mill / "src/mill/table.py").write_text(
+        "import json\nfrom pathlib import Path\n\nfrom treadle.io import Dataset\n\n\nclass Table(Dataset):\n"
+        "    def __init__(self, place):\n        self.place = Path(place)\n\n"
+        "    def load(self):\n        return json.loads(self.place.read_text())\n\n"
+        "    def save(self, data):\n        self.place.write_text(json.dumps(data))\n"
+    )
+    (mill / "data/source.json").write_text('"1\\n2"')
+    (mill / "conf/base/catalog.yml").write_text(
+        f"source: {{type: mill.table.Table, place: data/source.json}}\n{entry}{CATALOG.partition('json}')[2]}"
+    )
+    change(mill, "src/mill/nodes.py", "def note(total):", "def note(total):\n    raise ValueError(total)")
+    assert runs(code=1) == ("load", "clean", "scale", "total")
+    change(mill, "src/mill/nodes.py", "    raise ValueError(total)\n", "")
+    change(mill, "src/mill/nodes.py", "int(line)", "int(line) + 1")
+    assert runs("--resume") == ("load", "clean", "scale", "total", "note")
+    assert (mill / "data/page.txt").read_text() == "total 15"
+
+
 def test_a_class_of_a_pickled_object_counts_for_the_nodes_that_load_it(mill, runs):
     """The pickle's bytes stay the same when a method changes; the node that calls the method runs again."""
     package = mill / "src/mill"

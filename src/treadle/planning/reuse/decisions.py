@@ -58,6 +58,7 @@ class Decisions:
         self._producers = {dataset: node.name for node in nodes for dataset in node.outputs}
         self._given = {name: digest or UNKNOWN for name, digest in contents.items()}
         self._contents: dict[str, str] = {}
+        self._changed: set[str] = set()  # the nodes of which something has changed that can be compared
         self.expected: dict[str, Expected] = {}
         """What is known about each node before the run, in topological order."""
         self.causes: dict[str, tuple[str, ...]] = {}
@@ -183,18 +184,31 @@ class Decisions:
 
     def _causes(self, node: NodeFacts, parts: Parts, ignored: Collection[str] = ()) -> tuple[str, ...]:
         """Return why a node has to run; empty if it is up to date."""
+        found = self._changes(node, parts, ignored)
+        if found:
+            self._changed.add(node.name)
+        else:
+            self._changed.discard(node.name)
+        if node.last is None or node.last.is_invalidated:
+            return (*found, *node.must_run)
+        unverified = () if node.trusting else _unverified(parts)
+        return (*node.must_run, *(f"the content of {name} cannot be verified" for name in unverified), *found)
+
+    def _changes(self, node: NodeFacts, parts: Parts, ignored: Collection[str]) -> tuple[str, ...]:
+        """Return what has changed since the last success of a node; empty if nothing has, as far as that can be verified."""
+        if node.last is None:
+            return ("no successful run of it is recorded",)
+        if node.last.is_invalidated:
+            return ("it was invalidated",)
         from treadle.planning.reuse.causes import changes  # imported late: it may be that nothing has changed
 
-        if node.last is None:
-            return ("no successful run of it is recorded", *node.must_run)
-        if node.last.is_invalidated:
-            return ("it was invalidated", *node.must_run)
-        unverified = {name for name, value in parts.items() if value == UNKNOWN and name.startswith("input ")}
-        skipped = unverified.union(ignored, (VALUES,))
+        unverified = _unverified(parts)
+        skipped = {*unverified, *ignored, VALUES}
         before = {name: value for name, value in node.last.parts.items() if name not in skipped}
         now = {name: value for name, value in parts.items() if name not in skipped}
-        doubts = () if node.trusting else tuple(f"the content of {name} cannot be verified" for name in sorted(unverified))
-        return (*node.must_run, *doubts, *changes(before, now))
+        producers = ((name, self._producers.get(name.removeprefix("input "))) for name in unverified)
+        upstream = [f"{producer}, which makes {name}, has changed" for name, producer in producers if producer in self._changed]
+        return (*changes(before, now), *(upstream if node.trusting else ()))
 
     def _reuse(self, node: NodeFacts) -> None:
         """Take the contents that a node saved when it last ran."""
@@ -225,3 +239,8 @@ class Decisions:
                     needed[producer] = f"its output {dataset} is kept in memory, and {name} needs it"
                     frontier.append(producer)
         return needed
+
+
+def _unverified(parts: Parts) -> list[str]:
+    """Return the inputs whose contents cannot be verified."""
+    return sorted(name for name, value in parts.items() if value == UNKNOWN and name.startswith("input "))

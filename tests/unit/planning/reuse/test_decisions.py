@@ -107,6 +107,44 @@ def test_a_resumed_run_trusts_its_record_where_nothing_can_be_verified():
     assert states(decide(edited, source=None))[0] is RUNS
 
 
+def unverifiable(code="1", *, in_memory, trusting=True, **changes):
+    """`fetch` reads a database and makes `rows`, in memory or in another table; `report` and `page` read what it makes."""
+    wiring = (("fetch", "source", "rows"), ("report", "rows", "summary"), ("page", "summary", "html"))
+    nodes = [
+        NodeFacts(
+            name,
+            {f"function {name}": code if name == "fetch" else "1"},
+            (source,),
+            (target,),
+            success({f"function {name}": "1", f"input {source}": "?"}),
+            trusting=trusting,
+        )
+        for name, source, target in wiring
+    ]
+    nodes[0] = nodes[0]._replace(**changes)
+    return Decisions(nodes, {"source": None}, ["rows", "summary"] if in_memory else [])
+
+
+@pytest.mark.parametrize("in_memory", [True, False], ids=["in memory", "in a table"])
+def test_a_change_reaches_the_nodes_after_what_cannot_be_verified(in_memory):
+    """A resumed run trusts what cannot be verified, but not if the node that makes it has changed since."""
+    assert states(unverifiable(in_memory=in_memory)) == [UP_TO_DATE] * 3
+    for changed in (
+        unverifiable("2", in_memory=in_memory),
+        unverifiable(in_memory=in_memory, last=None),
+        unverifiable(in_memory=in_memory, last=success(INVALIDATED)),
+    ):
+        for name in ("fetch", "report", "page"):
+            assert not changed.is_up_to_date(name)
+            changed.node_finished(name, [])
+        assert changed.causes["report"] == ("fetch, which makes input rows, has changed",)
+        assert changed.causes["page"] == ("report, which makes input summary, has changed",)
+    only_again = unverifiable(in_memory=in_memory, must_run=("its output log is missing",))
+    assert not only_again.is_up_to_date("fetch")
+    only_again.node_finished("fetch", [])
+    assert only_again.is_up_to_date("report")
+
+
 def test_a_node_without_a_success_runs():
     first, *rest = chain()
     decisions = decide([NodeFacts("load", first.parts, first.inputs, first.outputs), *rest])
