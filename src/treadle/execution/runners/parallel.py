@@ -142,11 +142,16 @@ class ParallelRunner(Runner):
         return self._make_executor()
 
     def _make_executor(self) -> Executor:
+        method = choose_start_method(self._requested).method
+        self.start_method = method.value
+        if method is StartMethod.FORKSERVER:
+            from treadle.execution.executors.loky.preload import start_forkserver
+
+            if start_forkserver():  # the start of a worker will wait for it: import now what the run needs later
+                from treadle.execution.loop import loop  # noqa: F401 - `run` imports it
         from treadle.execution.executors.loky.pool import loky_executor
         from treadle.execution.packing.worker_spec import make_worker_spec
 
-        method = choose_start_method(self._requested).method
-        self.start_method = method.value
         current, project = self._fingerprint or "", self._project
         with interrupts_deferred():
             # The attribute must be set before a deferred Ctrl-C is raised, so that the executor can be closed.

@@ -106,6 +106,18 @@ def preload_forkserver(*others: str) -> tuple[str, ...]:
         return _set_preload(others)
 
 
+def start_forkserver() -> bool:
+    """Start the forkserver for a pool if it does not run; do not wait until it is ready.
+
+    Returns:
+        Whether it was started.
+    """
+    preload_forkserver()
+    before = _forkserver_attribute("_forkserver_pid")
+    ensure_forkserver()
+    return bool(_forkserver_attribute("_forkserver_pid") != before)
+
+
 def start_early(files: Iterable[str]) -> EarlyServer | None:
     """Start the forkserver before this process imports a project's code, so that both import at the same time.
 
