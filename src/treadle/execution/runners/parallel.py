@@ -147,8 +147,9 @@ class ParallelRunner(Runner):
         if method is StartMethod.FORKSERVER:
             from treadle.execution.executors.loky.preload import start_forkserver
 
-            if start_forkserver():  # the start of a worker will wait for it: import now what the run needs later
-                from treadle.execution.loop import loop  # noqa: F401 - `run` imports it
+            start_forkserver()
+            # The start of a worker waits until the server is ready, so what the run needs later is imported before.
+            from treadle.execution.loop import loop  # noqa: F401 - `run` imports it
         from treadle.execution.executors.loky.pool import loky_executor
         from treadle.execution.packing.worker_spec import make_worker_spec
 

@@ -106,16 +106,10 @@ def preload_forkserver(*others: str) -> tuple[str, ...]:
         return _set_preload(others)
 
 
-def start_forkserver() -> bool:
-    """Start the forkserver for a pool if it does not run; do not wait until it is ready.
-
-    Returns:
-        Whether it was started.
-    """
+def start_forkserver() -> None:
+    """Start the forkserver for a pool if it does not run; do not wait until it is ready."""
     preload_forkserver()
-    before = _forkserver_attribute("_forkserver_pid")
     ensure_forkserver()
-    return bool(_forkserver_attribute("_forkserver_pid") != before)
 
 
 def start_early(files: Iterable[str]) -> EarlyServer | None:
