@@ -121,7 +121,7 @@ class RunLoop:
         self._stopping = Stopping(cancellation, bundle, executor, self._scheduler, self._deadlines, self._workers.keys())
         # If nodes run inside `wait`, it does not return while a node is stuck, so stalls cannot be reported.
         self._stalls = Stalls(bundle.plan, executor, self._scheduler, self._workers) if capabilities.concurrent else None
-        self._received: Sequence[PoolEvent] = ()  # by the last `wait`
+        self._received: Sequence[PoolEvent] = ()  # by the last `wait`, without those that were handled before a later `assign`
         self._assigns_again = False  # whether an instruction since the last `assign` may have made nodes ready at once
 
     def run(self) -> RunResult:
@@ -190,9 +190,11 @@ class RunLoop:
             if self._scheduler.has_instructions:  # after most events of tiny nodes there are none
                 self._carry_out()
             if since_assigned >= EVENTS_PER_ROUND and handled < len(received):  # workers get jobs before the rest is handled
-                since_assigned = 0
+                self._received = received = received[handled:]
+                handled = since_assigned = 0
                 self._assign_jobs()
                 self._executor.flush()
+        self._received = ()
 
     def _assign_jobs(self) -> None:
         """Submit jobs for the workers that have room."""
@@ -385,7 +387,8 @@ class RunLoop:
     def report_interrupted(self) -> None:
         """Report the nodes that had finished when the run was interrupted, and those that were running.
 
-        A failure is not reported: a node that fails at this moment has probably failed because of the interrupt.
+        A failure is not reported: a node that fails at this moment has probably failed because of the interrupt. Instructions are
+        not carried out: nothing starts any more.
         """
         self._reports.report_finished()
         events = list(self._received)
@@ -393,9 +396,10 @@ class RunLoop:
             events += self._executor.last_events()
         for event in events:
             fact = event.fact if isinstance(event, Report) else None
-            if isinstance(fact, (Started, Finished)) and self._scheduler.holds(event.worker, fact.node):
-                self._received = [event]
-                self._handle_received()
+            if isinstance(fact, Started):
+                self._reports.started(event.worker, fact.node, fact.at)
+            elif isinstance(fact, Finished) and self._scheduler.holds(event.worker, fact.node):
+                self._nodes_finished(event.worker, [fact])
         for worker, started in self._executor.running().items():
             self._reports.started(worker, started.node, started.at)
 

@@ -6,8 +6,9 @@ import pickle
 
 import pytest
 
-from treadle import Catalog, Pipeline, node
-from treadle.events import NodeFinished, NodeStarted, WorkerStarted
+from treadle import Catalog, MemoryDataset, NodePolicy, Pipeline, node
+from treadle.events import NodeFailed, NodeFinished, NodeStarted, WorkerStarted
+from treadle.execution.attempt.failure import record_failure
 from treadle.execution.executors.dask.messages import ClusterValue
 from treadle.execution.executors.events import Report, WorkerDown, WorkerUp
 from treadle.execution.executors.executor import Executor
@@ -17,7 +18,7 @@ from treadle.execution.loop.loop import RunLoop
 from treadle.execution.loop.observers import Observers
 from treadle.execution.packing.bundle import RunBundle
 from treadle.execution.protocol.handles import Inline
-from treadle.execution.protocol.messages import Finished, Job, JobsReturned, Started
+from treadle.execution.protocol.messages import Failed, Finished, Job, JobsReturned, Started
 from treadle.planning import compile_plan
 from treadle.testing import scripted_executor
 
@@ -72,6 +73,56 @@ def test_an_interrupt_between_a_start_and_its_end_repeats_no_event(monkeypatch):
     loop.report_interrupted()
     assert names(seen, NodeStarted) == names(seen, NodeFinished) == ["one"]
     assert all(event.dispatch is not None for event in seen if isinstance(event, NodeFinished))
+
+
+def test_nothing_starts_after_an_interrupt(monkeypatch):
+    """If Ctrl-C comes while an input is loaded, a node that has finished is reported; no other input is loaded, no job sent."""
+    loaded = []
+
+    class Interrupted(MemoryDataset):
+        def load(self):
+            loaded.append("first")
+            raise KeyboardInterrupt
+
+    class Second(MemoryDataset):
+        def load(self):
+            loaded.append("second")
+            return 1
+
+    catalog, seen = Catalog({"first": Interrupted(1), "second": Second(1)}), []
+    inputs = {"one": None, "two": "first", "three": "second", "four": None}
+    plan = compile_plan(Pipeline([node(lambda *_: None, each, None, name=name) for name, each in inputs.items()]), catalog)
+    executor, pool = scripted_executor([WorkerUp(number, 10 + number, 0) for number in range(1, 5)])
+    loop = RunLoop(RunBundle("run", plan, catalog, None), executor, Observers([seen.append]))
+    with pytest.raises(KeyboardInterrupt):
+        loop.run()
+    monkeypatch.setattr(executor, "last_events", lambda: [finished(0)])
+    loop.report_interrupted()
+    assert names(seen, NodeFinished) == ["one"]
+    assert loaded == ["first"]
+    assert jobs(pool) == [(0,)]
+
+
+def test_an_interrupt_does_not_repeat_a_start_for_the_next_attempt(monkeypatch):
+    """If Ctrl-C comes after a node was sent to the same worker again, the start of its failed attempt is not reported again."""
+    plan = compile_plan(Pipeline([node(lambda: None, None, None, name="one", policy=NodePolicy(retries=1))]), Catalog())
+    failed = Failed(1, 0, 1.0, 2.0, record_failure(ValueError(), phase="run"))
+    executor, pool = scripted_executor([UP], [Report(1, Started(1, 0, 1.0)), Report(1, failed)])
+    wait, seen = pool.wait, []
+
+    def wait_or_interrupt(timeout=None):
+        if len(pool.sent) == 2:
+            raise KeyboardInterrupt
+        return wait(timeout)
+
+    monkeypatch.setattr(pool, "wait", wait_or_interrupt)
+    loop = RunLoop(RunBundle("run", plan, Catalog(), None), executor, Observers([seen.append]))
+    with pytest.raises(KeyboardInterrupt):
+        loop.run()
+    monkeypatch.setattr(executor, "last_events", list)
+    loop.report_interrupted()
+    assert [(event.attempt, event.at) for event in seen if isinstance(event, NodeStarted)] == [(1, 1.0)]
+    assert names(seen, NodeFailed) == ["one"]
 
 
 def test_returned_jobs_are_sent_again():
