@@ -103,19 +103,21 @@ class Executor:
         """Send jobs to their workers, with the handles of their inputs."""
         main, run = self._main, self._run
         commands: dict[int, list[Job]] = {}
-        for job in jobs:
-            worker, nodes, inputs, last, local = job
-            if main is not None and worker == MAIN:
-                main.submit(job)
-                continue
-            handles = tuple(self.store.handles(inputs)) if inputs else ()
-            command = new_record(Job, (run, nodes, handles, last, local))
-            if worker in commands:
-                commands[worker].append(command)
-            else:
-                commands[worker] = [command]
-        for worker, of_worker in commands.items():
-            self.pool.send(worker, *of_worker)
+        try:
+            for job in jobs:
+                worker, nodes, inputs, last, local = job
+                if main is not None and worker == MAIN:
+                    main.submit(job)
+                    continue
+                handles = tuple(self.store.handles(inputs)) if inputs else ()
+                command = new_record(Job, (run, nodes, handles, last, local))
+                if worker in commands:
+                    commands[worker].append(command)
+                else:
+                    commands[worker] = [command]
+        finally:  # an interrupt, or too many open files: the pool closes the descriptors of the jobs before
+            for worker, of_worker in commands.items():
+                self.pool.send(worker, *of_worker)
 
     def cancel(self, worker: int) -> None:
         """Ask a worker to return the jobs that it has not started; each is reported by JobsReturned."""

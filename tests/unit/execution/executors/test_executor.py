@@ -1,11 +1,15 @@
-"""Executor: how `wait` alternates between the pool and the main worker."""
+"""Executor: how `wait` alternates between the pool and the main worker, and how jobs are submitted together."""
 
 from __future__ import annotations
 
 from types import SimpleNamespace
 
+import pytest
+
 from treadle.execution.executors.executor import Executor
 from treadle.execution.executors.protocol import Capabilities
+from treadle.execution.scheduling.instructions import RunJob
+from treadle.testing import scripted_executor
 
 
 def test_the_main_worker_runs_even_if_the_pool_always_has_events():
@@ -21,3 +25,18 @@ def test_the_main_worker_runs_even_if_the_pool_always_has_events():
     assert [executor.wait() for _ in range(4)] == [["event"], ["step"], ["event"], ["step"]]
     executor._main.has_step = False
     assert [executor.wait() for _ in range(2)] == [["event"], ["event"]]
+
+
+def test_the_jobs_before_an_error_are_sent(monkeypatch):
+    """If the values of a job cannot be sent, the pool gets the jobs before it, whose descriptors it closes."""
+    executor, pool = scripted_executor()
+
+    def handles(inputs):
+        if inputs == (2,):
+            raise OSError(24, "Too many open files")
+        return [(dataset, "handle") for dataset in inputs]
+
+    monkeypatch.setattr(executor, "store", SimpleNamespace(handles=handles))
+    with pytest.raises(OSError, match="Too many"):
+        executor.submit(*[RunJob(1 + each % 2, (each,), (each,), (), ()) for each in range(4)])
+    assert [(worker, job.inputs) for worker, job in pool.sent] == [(1, ((0, "handle"),)), (2, ((1, "handle"),))]
