@@ -226,6 +226,28 @@ def test_a_node_that_loaded_what_another_run_saved_runs_again(mill, runs, way):
     assert runs("--skip-unchanged", way=way) == ()
 
 
+@pytest.mark.parametrize("method", ["spawn", "forkserver"])
+def test_code_that_is_edited_during_a_run_is_not_recorded_as_what_ran(mill, runs, treadle, method):
+    """A worker that replaces another one imports the edited files; its nodes run again, also if the edit is undone."""
+    runs()
+    change(mill, "src/mill/nodes.py", "return [int(", "edit()\n    return [int(")
+    nodes, helpers = mill / "src/mill/nodes.py", mill / "src/mill/helpers.py"
+    nodes.write_text(
+        f"{nodes.read_text()}\n\ndef edit():\n    helpers = Path('src/mill/helpers.py')\n"
+        "    helpers.write_text(helpers.read_text().replace('SCALE = 3', 'SCALE = 40'))\n"
+    )
+    unedited = helpers.read_text()
+    params = f"--runner-params=start_method={method},max_workers=1,max_nodes_per_worker=1"
+    launched = treadle(mill, "run", "--runner=parallel", params)
+    assert launched.wait() == 0, launched.output
+    assert "was started after the project's code had been edited" in launched.output
+    assert "SCALE = 40" in helpers.read_text()
+    helpers.write_text(unedited)
+    shutil.rmtree(helpers.parent / "__pycache__", ignore_errors=True)
+    assert runs("--skip-unchanged")[:2] == ("clean", "scale")
+    assert (mill / "data/page.txt").read_text() == "total 9"
+
+
 def test_a_node_that_is_renamed_is_another_node(mill, runs):
     """A tag is not a part of what a node depends on; its name is what its last success is found by."""
     assert runs() == ALL

@@ -143,6 +143,7 @@ class _RecordedRun:
         self.recorder.records_outputs = True
         self.recorder.log = RunLog(mask_text) if _records_logs() else None
         self.recorder.success_of = partial(reuse.reuse.success, session_id=run_id)
+        self.recorder.on_worker = reuse.reuse.worker_started
 
     def _begin(self) -> None:
         """Write the rows of the run, and more while it goes on."""

@@ -21,6 +21,7 @@ from treadle.planning.reuse.decisions import UNKNOWN, Decisions, Expected
 from treadle.planning.reuse.facts import VALUES, LastSuccess, NodeFacts
 from treadle.session.node_facts import PartsCollector
 from treadle.session.present_contents import PresentContents
+from treadle.session.worker_code import WorkerCode
 from treadle.suggestions import close_names, did_you_mean
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
     from pluggy import PluginManager
 
+    from treadle.events import WorkerStarted
     from treadle.io import Catalog
     from treadle.observe.store import NodeRecord, SessionStore
     from treadle.pipeline import Node, Pipeline
@@ -95,6 +97,7 @@ class Reuse:
         """The nodes that run in any case because their results are returned; a framework sets it before `decide`."""
         self._contents: PresentContents | None = None
         self._outputs: dict[str, tuple[str, ...]] = {}
+        self._worker_code: WorkerCode | None = None
         self.decisions: Decisions | None = None
         """What is decided about the run; None before it begins, and if the facts could not be collected."""
 
@@ -133,6 +136,7 @@ class Reuse:
             with collection_paused():  # the facts of a hundred thousand nodes would be traversed again and again
                 self._contents = PresentContents(catalog, self.read_last())
                 self._outputs = {node.name: node.outputs for node in pipeline.nodes}
+                self._worker_code = WorkerCode(self._package)
                 collector = PartsCollector(self._package, catalog, hooks)
                 facts = _Facts(pipeline, self._contents, collector, rules, seed, other_nodes, self.required)
                 self.decisions = facts.decide(self.last, trusting=self._trusting, forced=self.forced, reads=self.skips)
@@ -144,6 +148,11 @@ class Reuse:
             )
             return None
         return self.decisions if self.skips else None
+
+    def worker_started(self, event: WorkerStarted) -> None:
+        """Note a worker, which may have imported other code than this process."""
+        if self._worker_code is not None:
+            self._worker_code.worker_started(event)
 
     def log_changes(self) -> None:
         """Log which nodes of a resumed session run although they were done, and why."""
@@ -186,12 +195,15 @@ class Reuse:
             _logger.exception("What node '%s' depends on is not recorded, so it will run the next time.", node.node)
             return None
 
-    def _success(self, node: NodeRecord, session_id: str, decisions: Decisions, contents: PresentContents) -> LastSuccess:
+    def _success(self, node: NodeRecord, session_id: str, decisions: Decisions, contents: PresentContents) -> LastSuccess | None:
         if not self.skips:  # otherwise `decide` and the run loop have done it
             for name in decisions.unread_inputs(node.node):
                 decisions.note_content(name, contents.of_input_before(name))
             decisions.node_finished(node.node, node.outputs)
         contents.note_saved(node.outputs)
+        if self._worker_code is not None and self._worker_code.may_differ(node):
+            decisions.forget_values(node.node)
+            return None
         parts = dict(decisions.parts(node.node))
         for part in parts:
             if part.startswith("input ") and contents.was_replaced(part.removeprefix("input ")):

@@ -418,6 +418,7 @@ class Session:
         )
         if reuse is not None:
             recorder.success_of = partial(reuse.success, session_id=self.session_id)
+            recorder.on_worker = reuse.worker_started
         outcome, recorded = Outcome.FAILED, None
         try:
             with signals_interrupt(), self.watching() as watchers, logs_captured(recorder.log):

@@ -100,6 +100,8 @@ class RunRecorder:
         """Called once, before the first node starts; the run waits for it."""
         self.success_of: Callable[[NodeRecord], LastSuccess | None] = lambda _record: None
         """Returns what the outputs of a node that succeeded depend on. It is called in any thread, in the order of the events."""
+        self.on_worker: Callable[[WorkerStarted], None] = lambda _event: None
+        """Called as soon as a worker is ready."""
         self.log: RunLog | None = None
         """Has the log lines of the run; None if they are not recorded."""
         self._events: deque[Event] = deque()
@@ -136,6 +138,8 @@ class RunRecorder:
         Args:
             event: any event of the run.
         """
+        if type(event) is WorkerStarted:  # now, because later the project's files may be others
+            self.on_worker(event)
         if self.log is not None:  # now, because the next attempt may log before the event is converted
             if type(event) is NodeFinished:
                 self.log.end_attempt(event.node)
