@@ -114,7 +114,10 @@ class Fingerprinter:
 
     def _find_out(self, function: Callable[..., Any]) -> CodeFingerprint:
         own = Facts()
-        self._objects.describe(function, own)
+        try:
+            self._objects.describe(function, own)
+        except Exception as exc:  # noqa: BLE001 - code of the project may raise anything when it is looked at
+            own.cannot_tell(f"The function cannot be examined ({type(exc).__name__}: {exc}): the node always runs.")
         reached = self._reach(frozenset(own.edges))
         parts = reached.shown
         if own.parts:

@@ -77,8 +77,21 @@ class Objects:
         known = self._facts.get(key)
         if known is None:
             known = self._facts[key] = Facts()
-            self._find_out(key, known)
+            try:
+                self._find_out(key, known)
+            except Exception as exc:  # noqa: BLE001 - code of the project may raise anything when it is looked at
+                known.cannot_tell(
+                    f"The {self._shown(key)} cannot be examined ({type(exc).__name__}: {exc}): the node always runs."
+                )
         return known
+
+    def _shown(self, key: Key) -> str:
+        """Return what a key stands for, in words; no code of the object is called."""
+        if key[0] in {"function", "class"}:
+            value = self._live[key]
+            name = value.__qualname__ if type(value) is FunctionType else vars(type)["__qualname__"].__get__(value)
+            return f"{key[0]} {name}"
+        return f"{key[0]} {'.'.join(map(str, key[1:]))}"
 
     def _find_out(self, key: Key, facts: Facts) -> None:
         kind = key[0]

@@ -208,6 +208,8 @@ class Values:
         if (name and _is_secret(name)) or (len(text) < 10_000 and mask_setting(text) != text):
             return hidden(text, name)
         token = "'" + text.replace("\\", "\\\\").replace("'", "\\'").replace("\n", "\\n") + "'"
+        if not token.isascii() or "\0" in token:  # a store escapes what its database refuses, so this is done before
+            token = token.replace("\0", "\\x00").encode("utf-8", "backslashreplace").decode("utf-8")
         return token if len(token) <= _LONGEST_TOKEN else f"str #{digest_of(token)}"
 
     def _inside(self, value: Any, name: str, facts: Facts) -> str:

@@ -6,6 +6,10 @@ import sys
 
 import pytest
 
+from treadle.fingerprint import Fingerprinter
+from treadle.observe.store.plain import plain_value
+from treadle.project.code import code_stamp
+
 MODEL = "class Model:\n    def fit(self):\n        return §\n"
 HELPER = "def help():\n    return §\n"
 
@@ -199,3 +203,36 @@ def test_attributes_of_a_table(checkout):
     """They may be any objects, so the table is not compared."""
     nodes = "import pandas as pd\nV = pd.DataFrame({'a': [1]})\nV.attrs['k'] = 1\ndef node():\n    return V\n"
     assert not checkout(nodes=nodes).of("nodes").is_complete
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "class M(type):\n    @property\n    def __dict__(cls):\n        raise RuntimeError('no')\nclass A(metaclass=M): ...\n§",
+        (
+            "import sys\nclass M(type(sys)):\n    def __getattr__(self, name):\n        raise RuntimeError(name)\n"
+            "A = sys.modules['shop.odd'] = M('shop.odd')\n§"
+        ),
+    ],
+    ids=["a class", "a module"],
+)
+def test_what_raises_when_it_is_examined(checkout, source):
+    """The nodes that use it always run, each of them, and others are compared."""
+    users = "def node():\n    return A\ndef other():\n    return A\ndef plain():\n    return 1\n"
+    module = checkout(nodes=source.replace("§", users)).load("shop.nodes")
+    fingerprinter = Fingerprinter("shop", code_stamp("shop"))
+    for function in (module.node, module.other):
+        found = fingerprinter.of(function)
+        assert not found.is_complete
+        assert "cannot be examined (RuntimeError: " in found.unknown[0]
+    assert fingerprinter.of(module.plain).is_complete
+    sys.modules.pop("shop.odd", None)
+
+
+@pytest.mark.parametrize("text", [r"\ud800", r"\0", r"é\udcff\0"])
+def test_texts_that_a_store_escapes(checkout, text):
+    """They are compared as they are stored, and differ from the escaped text."""
+    one, other = digests(checkout, "K = '§'\ndef node():\n    return K\n", text, text.replace("\\", "\\\\"))
+    assert one != other
+    parts = checkout(nodes=f"K = '{text}'\ndef node():\n    return K\n").of("nodes").parts
+    assert parts == plain_value(parts)
