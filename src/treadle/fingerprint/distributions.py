@@ -34,10 +34,12 @@ class Outside(NamedTuple):
     Attributes:
         label: such as `distribution pandas`.
         value: its version, or the digest of its content; None if neither can be determined.
+        imports: the modules that it imports, if it is identified by its content.
     """
 
     label: str
     value: str | None
+    imports: frozenset[str] = frozenset()
 
 
 class Distributions:
@@ -99,7 +101,9 @@ def _identify(distributions: Distributions, package: str, spec: ModuleSpec | Non
     found = distributions.containing(package, spec.origin)
     if found is not None:
         return Outside(f"distribution {_name(found)}", found.version)
-    return Outside(f"package {package}", _content(spec))
+    files = _files(spec)
+    digest, imports = _digest(files) if files is not None else (None, frozenset())
+    return Outside(f"package {package}", digest, imports)
 
 
 def _find(module: str) -> tuple[str, ModuleSpec | None]:
@@ -159,11 +163,11 @@ def _name(distribution: Distribution) -> str:
     return re.sub(r"[-_.]+", "-", distribution.metadata["Name"]).lower()
 
 
-def _content(spec: ModuleSpec) -> str | None:
-    """Return the digest of a package's files, or of a module's file."""
+def _files(spec: ModuleSpec) -> list[tuple[str, str]] | None:
+    """Return a package's files, or a module's file, with their names in it; None if there are too many."""
     folders = spec.submodule_search_locations
     if folders is None:
-        return _digest([("", str(spec.origin))])
+        return [("", str(spec.origin))]
     files: list[tuple[str, str]] = []
     for folder in folders:
         for root, inner, names in os.walk(folder):
@@ -172,17 +176,24 @@ def _content(spec: ModuleSpec) -> str | None:
             files += [each for each in paths if each[1].endswith((".py", ".so", ".pyd"))]
             if len(files) > _MOST_FILES:
                 return None
-    return _digest(sorted(files))
+    return sorted(files)
 
 
-def _digest(files: list[tuple[str, str]]) -> str | None:
+def _digest(files: list[tuple[str, str]]) -> tuple[str | None, frozenset[str]]:
+    """Return the digest of files, None if one cannot be read, and the modules that they import, as far as a search shows."""
     digest = hashlib.sha256()
+    imports: set[bytes] = set()
     for name, path in files:
         try:
             with open(path, "rb") as file:  # noqa: PTH123 - a string
                 content = file.read()
         except OSError:
-            return None
+            return None, frozenset()
         digest.update(f"{name.replace(os.sep, '/')}\0{len(content)}\0".encode("utf-8", "surrogateescape"))
         digest.update(content)
-    return digest.hexdigest()[:32]
+        if path.endswith(".py"):
+            imports.update(re.findall(rb"^[ \t]*from[ \t]+([\w.]+)[ \t]+import\b", content, re.MULTILINE))
+            for line in re.findall(rb"^[ \t]*import[ \t]+([\w., \t]+)", content, re.MULTILINE):
+                imports.update(each.split()[0] for each in line.split(b",") if each.split())
+    found = (each.decode("utf-8", "ignore") for each in imports)  # also words of texts, and relative names, which are left out
+    return digest.hexdigest()[:32], frozenset(each for each in found if all(map(str.isidentifier, each.split("."))))

@@ -115,6 +115,11 @@ class Objects:
         outside = self._distributions.of_module(module)
         if outside is not None and outside.value is not None:
             facts.add(outside.label, outside.value)
+            for each in outside.imports:  # the user's own code is edited without a new version, wherever it is
+                if self._modules.contains(each):
+                    facts.edges.add(("module", each))
+                elif (inner := self._distributions.of_module(each)) is not None and inner.label.startswith("package "):
+                    facts.edges.add(("outside", each))
         elif outside is not None:
             facts.cannot_tell(f"The version of the {outside.label} cannot be determined: the node always runs.")
 

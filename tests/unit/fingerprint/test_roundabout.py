@@ -236,3 +236,35 @@ def test_texts_that_a_store_escapes(checkout, text):
     assert one != other
     parts = checkout(nodes=f"K = '{text}'\ndef node():\n    return K\n").of("nodes").parts
     assert parts == plain_value(parts)
+
+
+def test_what_the_users_own_packages_import(checkout, tmp_path, monkeypatch):
+    """A package without a distribution is edited like the project, so what it imports counts if it is another such package."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+    for name, text in {
+        "ours_common/__init__.py": "from ours_common.inner import help\n",
+        "ours_common/inner.py": (
+            "'''We\nimport things.\nfrom ..here import it\n'''\nimport json, ours_tools as tools\nimport click\n"
+            "def help():\n    return tools.help()\n"
+        ),
+        "ours_tools.py": "def help():\n    from ours_deep.last import help\n    return help()\n",
+        "ours_deep/last.py": "import ours_common\ndef help():\n    return 1\n",
+        "ours_unused.py": "a = 1\n",
+    }.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+
+    def found():
+        return checkout(nodes="import ours_common\ndef node():\n    return ours_common.help()\n").of("nodes")
+
+    before = found()
+    assert before.is_complete
+    assert {label for label in before.parts if label.startswith(("package", "distribution"))} == {
+        "package ours_common",
+        "package ours_tools",
+        "package ours_deep.last",
+    }
+    (tmp_path / "ours_unused.py").write_text("a = 2\n")
+    assert found().digest == before.digest
+    (tmp_path / "ours_deep/last.py").write_text("def help():\n    return 2\n")
+    assert found().digest != before.digest
