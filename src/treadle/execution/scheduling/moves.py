@@ -182,22 +182,27 @@ class SchedulerMoves(SchedulerView):
             self._return(job.nodes, job.worker)
         return returned
 
-    def _sole_successor(self, node: int, worker: int) -> int | None:
-        """Return the child that can share a node's job: its only child, if that waits for no other node."""
-        children = self._plan.nodes[node].children
-        if len(children) != 1:
-            return None
-        child = children[0]
-        if self._missing[child] != 1 or self._states[child] is not NodeState.WAITING or child in self._not_fusable:
-            return None
-        if self._values.are_unmade(self._plan.nodes[child].inputs):
-            return None
-        if not self._values.pins and not self._queues.main_only:
-            return child  # any worker can run it
-        required = self._queues.required_worker(child)
-        if any(holder != required for holder in self._values.pinned_inputs(child).values()):
-            return None  # no worker can run it; it is rejected when it is ready
-        return child if self._queues.may_run(worker, required) else None
+    def _chain_from(self, first: int, worker: int) -> list[int]:
+        """Return a node, its only child, that one's only child and so on, as long as each waits for no other node."""
+        planned, missing, states, waiting = self._plan.nodes, self._missing, self._states, NodeState.WAITING
+        not_fusable, values = self._not_fusable, self._values
+        any_worker_may = not values.pins and not self._queues.main_only
+        chain = [first]
+        while len(children := planned[chain[-1]].children) == 1:
+            child = children[0]
+            if missing[child] != 1 or states[child] is not waiting or child in not_fusable:
+                break
+            if values.are_unmade(planned[child].inputs) or not (any_worker_may or self._may_follow(child, worker)):
+                break
+            chain.append(child)
+        return chain
+
+    def _may_follow(self, node: int, worker: int) -> bool:
+        """Return whether a worker may run a node, with the values that cannot leave a worker."""
+        required = self._queues.required_worker(node)
+        if any(holder != required for holder in self._values.pinned_inputs(node).values()):
+            return False  # no worker can run it; it is rejected when it is ready
+        return self._queues.may_run(worker, required)
 
 
 def _resources(plan: Plan, limits: Mapping[str, int]) -> Resources:

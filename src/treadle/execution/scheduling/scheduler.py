@@ -333,16 +333,14 @@ class Scheduler(SchedulerMoves):
 
     def _assign_job(self, first: int, worker: int, state: WorkerState) -> None:
         planned = self._plan.nodes[first]
-        self._start_attempt(first)
         if not planned.inputs and not planned.children:  # the most frequent job of a run with very many nodes
+            self._start_attempts((first,))
             self._workers.hold((first,), state)
             self._instructions.append(new_record(RunJob, (worker, (first,), (), (), ())))
             return
-        nodes = [first]
-        if self._fuse and len(planned.children) == 1 and first not in self._single_node_jobs:
-            while (successor := self._sole_successor(nodes[-1], worker)) is not None:
-                self._start_attempt(successor)
-                nodes.append(successor)
+        shares = self._fuse and len(planned.children) == 1 and first not in self._single_node_jobs
+        nodes: Sequence[int] = self._chain_from(first, worker) if shares else (first,)
+        self._start_attempts(nodes)
         self._workers.hold(nodes, state)
         values = self._values
         inputs, last, local = values.plan_job(nodes, worker)
@@ -355,6 +353,8 @@ class Scheduler(SchedulerMoves):
             sent = values.mark_sent(inputs, worker) if inputs else ()
             self._instructions.append(new_record(RunJob, (worker, tuple(nodes), sent, last, local)))
 
-    def _start_attempt(self, node: int) -> None:
-        self._move(node, NodeState.ASSIGNED)
-        self._attempts[node] += 1
+    def _start_attempts(self, nodes: Sequence[int]) -> None:
+        self._move_all(nodes, NodeState.ASSIGNED)
+        attempts = self._attempts
+        for node in nodes:
+            attempts[node] += 1
