@@ -166,12 +166,15 @@ class Values:
     def _plan_job_of_one(self, node: int, worker: int) -> tuple[tuple[int, ...], tuple[tuple[int, int], ...], tuple[int, ...]]:
         """Plan a job of one node, the most frequent kind, in half the time of the general method."""
         datasets, uses, used = self._plan.datasets, self.uses, self._plan.nodes[node].inputs
-        inputs = tuple(dict.fromkeys([dataset for dataset in used if datasets[dataset].in_memory]))
+        inputs = [dataset for dataset in used if datasets[dataset].in_memory]
+        if len(inputs) > 1:
+            inputs = list(dict.fromkeys(inputs))
         if node in self._repeatable:
-            return inputs, (), ()
-        last = tuple([(dataset, node) for dataset in inputs if uses[dataset] == used.count(dataset)])
-        self._note_used_up(last, worker)
-        return inputs, last, ()
+            return tuple(inputs), (), ()
+        last = [(dataset, node) for dataset in inputs if uses[dataset] == used.count(dataset)]
+        if last and (self.pins or self.homes):
+            self._note_used_up(last, worker)
+        return tuple(inputs), tuple(last), ()
 
     def _note_used_up(self, last: Iterable[tuple[int, int]], worker: int) -> None:
         if self.pins or self.homes:

@@ -188,6 +188,8 @@ class SegmentStore:
         """Release a value and free its memory."""
         with self._lock:
             handle = self._handles.pop(dataset, None)
+            if type(handle) is Inline:  # most values
+                return
             self._local_values.discard(dataset)
             if handle is not None:
                 self._segments.free(handle)
