@@ -72,14 +72,16 @@ class ReadyQueues:
 
     def put_all(self, nodes: Sequence[int]) -> None:
         """Add ready nodes to the queues of their workers; the first nodes of a run may be all of its nodes."""
-        values, common = self._values, self._ready[None]
-        if common or len(nodes) == 1 or values.pins or values.homes or self.main_only or self._resources is not None:
+        values, common, priority = self._values, self._ready[None], self.priority
+        if values.pins or values.homes or self.main_only or self._resources is not None:
             for node in nodes:
                 self.put(node)
-            return
-        priority = self.priority
-        common += [(-priority[node], node) for node in nodes]
-        heapify(common)
+        elif common:
+            for node in nodes:
+                heappush(common, (-priority[node], node))
+        else:
+            common += [(-priority[node], node) for node in nodes]
+            heapify(common)
 
     def requeue(self, nodes: Iterable[int]) -> None:
         """Add ready nodes to the queues that they belong to now; their entries in other queues become stale."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from treadle.execution.protocol.messages import MAIN
 from treadle.execution.scheduling.instructions import ReleaseValue
 from treadle.execution.scheduling.states import VALUE_MOVES, NodeState, States, ValueState
+from treadle.named_tuple import new_record
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Sequence
@@ -275,11 +276,16 @@ class Values:
         """Note that a consumer of these datasets finished, failed or was skipped."""
         if self._used_up:
             self._used_up.difference_update(inputs)
-        uses = self.uses
+        uses, emit, shared = self.uses, self._emit, ValueState.SHARED
+        in_workers = self.pins or self.homes or self._copies or self._retained or self._unmade
         for dataset in inputs:
             uses[dataset] -= 1
             if uses[dataset] == 0:
-                self._release(dataset)
+                if not in_workers and self.of[dataset] is shared and self._plan.datasets[dataset].in_memory:  # most values
+                    self._move(dataset, ValueState.RELEASED)
+                    emit(new_record(ReleaseValue, (dataset, (), False)))
+                else:
+                    self._release(dataset)
             elif self._unmade and dataset in self._unmade and not self._awaited(dataset):
                 self._unmade.discard(dataset)  # a result of the run that an earlier run had
                 self._release_inputs(self._plan.datasets[dataset].producer)
