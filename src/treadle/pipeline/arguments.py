@@ -45,10 +45,10 @@ class Arguments(NamedTuple):
         """
         names, take = self.positional, values.pop
         count = len(names)
-        if self.keywords or not 1 <= count <= 3 or len(set(names)) < count:
-            return self.call(func, values)
-        if count == 1:
+        if count == 1 and not self.keywords:
             return func(take(names[0]))
+        if self.keywords or not 2 <= count <= 3 or len(set(names)) < count:
+            return self.call(func, values)
         if count == 2:
             return func(take(names[0]), take(names[1]))
         return func(take(names[0]), take(names[1]), take(names[2]))

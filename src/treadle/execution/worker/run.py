@@ -72,6 +72,7 @@ class WorkerRun:
         self._files = files
         self._budget = budget
         self._heap = Heap()
+        self._index = -1  # of the current node
         self._last: dict[int, int] = {}  # of the current job: the last consumer of each dataset that it uses up
         self._local: frozenset[int] = frozenset()  # the datasets that only the current job uses
         self._ended = False
@@ -103,6 +104,7 @@ class WorkerRun:
             Whether the node succeeded.
         """
         worker, index = self._worker, job.nodes[position]
+        self._index = index
         started, since = time.time(), time.monotonic()
         worker.blackboard.begin(worker.place, self._number, index, started, since)
         worker.current = (self._number, index, started)
@@ -113,7 +115,7 @@ class WorkerRun:
             times = attempt_node(
                 self._context,
                 index,
-                load_input=partial(self._load_input, index),
+                load_input=self._load_input,
                 store_output=partial(self._store_output, handles, kept),
             )
             if kept:
@@ -174,9 +176,9 @@ class WorkerRun:
             failure = record_failure(exc, phase="save" if name is not None else "run", dataset=name)
         self._worker.channel.send(Failed(self._number, index, *times, failure, rest))
 
-    def _load_input(self, index: int, dataset: int) -> Any:
-        """Load the value of an in-memory input for a node."""
-        last = self._last.get(dataset) == index
+    def _load_input(self, dataset: int) -> Any:
+        """Load the value of an in-memory input for the current node."""
+        last = self._last.get(dataset) == self._index
         with self._values_lock:
             handle = self._files.get(dataset) or self._handles.get(dataset)
             if dataset in self._values and (last or handle is None):
