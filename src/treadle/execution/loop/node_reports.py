@@ -56,9 +56,10 @@ class NodeReports:
         self._report_start(worker, node, at)
 
     def _report_start(self, worker: int, node: int, at: float) -> None:
-        self._started.add(node)
         name, attempt = self._plan.nodes[node].name, self._scheduler.attempt(node)
-        self._observers.notify(NodeStarted(name, self._executor.label(worker), attempt, at, self._dispatches.of(node)))
+        event = NodeStarted(name, self._executor.label(worker), attempt, at, self._dispatches.of(node))
+        self._started.add(node)  # from here on, all observers receive the event
+        self._observers.notify(event)
 
     def ended(self, node: int) -> None:
         """Note that an attempt at a node has ended: the start of the next one is reported again."""

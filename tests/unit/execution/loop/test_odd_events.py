@@ -125,6 +125,47 @@ def test_an_interrupt_does_not_repeat_a_start_for_the_next_attempt(monkeypatch):
     assert names(seen, NodeFailed) == ["one"]
 
 
+@pytest.mark.parametrize("place", ["executor.label", "executor.release", "scheduler.finish_all", "scheduler._parents_done"])
+@pytest.mark.parametrize("call", [1, 2, 5, 9])
+def test_an_interrupt_among_nodes_that_finished_together_loses_and_repeats_none(monkeypatch, place, call):
+    """Wherever Ctrl-C comes while a batch is handled, each of its nodes is reported once, in order."""
+    wired = [node(lambda p: None, "p", None, name=f"n{index}") for index in range(9)]
+    seen, plan = [], compile_plan(Pipeline(wired), Catalog({"p": 1}))
+    executor, pool = scripted_executor()
+    loop = RunLoop(RunBundle("run", plan, Catalog({"p": 1}), None), executor, Observers([seen.append]))
+    reported, calls = [], []
+
+    def report_all(_timeout=None):
+        if not pool.sent:
+            return [UP]
+        batch = [index for (index,) in jobs(pool) if index not in reported]
+        reported.extend(batch)
+        if not batch:
+            raise KeyboardInterrupt
+        return [Report(1, Finished(1, index, 1.0, 1.000001, 0.0, 0.0, 0.0)) for index in batch]
+
+    owner = executor if place.startswith("executor") else loop._scheduler
+    original = getattr(owner, place.partition(".")[2])
+
+    def interrupted(*arguments):
+        if reported:
+            calls.append(arguments)
+            if len(calls) == call:
+                raise KeyboardInterrupt
+        return original(*arguments)
+
+    monkeypatch.setattr(pool, "wait", report_all)
+    monkeypatch.setattr(owner, place.partition(".")[2], interrupted)
+    try:
+        loop.run()
+    except KeyboardInterrupt:
+        monkeypatch.setattr(executor, "last_events", list)
+        loop.report_interrupted()
+    expected = [plan.nodes[index].name for index in reported]
+    assert names(seen, NodeStarted) == names(seen, NodeFinished) == expected
+    assert list(loop.seconds) == expected
+
+
 def test_returned_jobs_are_sent_again():
     """Jobs that a worker returns unstarted are submitted again."""
     pool, seen = run([UP], [Report(1, JobsReturned(1, (0,)))], [finished(0)], [finished(1)])
